@@ -1,0 +1,35 @@
+/**
+ * Named requests: chart actions that do nothing when the chart decides and mean something to whoever reads the decision.
+ * `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
+ */
+
+/** An action that is only recorded; its params must be JSON. */
+export const request =
+  <Params>() =>
+  (_: unknown, _params: Params): void => {};
+
+export interface SentEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** The vocabulary every chart shares; its meaning is defined by runtime/contract/actor-definition.ts. */
+export const requests = {
+  send: request<{ to: string; event: SentEvent }>(),
+  reply: request<{ commandId?: string; result?: unknown }>(),
+  reject: request<{ commandId?: string; code: string; message: string; issues?: readonly { path: string; message: string }[] }>(),
+  defer: request<undefined>(),
+  'row.put': request<{ collection: string; key: string; value: unknown }>(),
+  'row.remove': request<{ collection: string; key: string }>(),
+};
+
+/** Added by the host to every event a chart sees; mirrors EventMeta of the runtime. */
+export interface Meta {
+  readonly at: number;
+  readonly ulid: string;
+  readonly from?: string;
+  readonly commandId?: string;
+  readonly principal?: string;
+  readonly effectId?: string;
+  readonly rows?: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,73 @@
+/**
+ * What an application hands to the runtime for each actor kind: a pure chart and how its requests meet the world.
+ *
+ * Chart vocabulary (named actions a chart may record; everything else it records must be in `effects`):
+ *   send        {to, event}             a message to another actor
+ *   reply       {commandId?, result?}   answers the command being handled, or the deferred one named
+ *   reject      {commandId?, code, message, issues?}
+ *   defer       {}                      keeps the command being handled open; a later reply or reject names its id
+ *   row.put     {collection, key, value}
+ *   row.remove  {collection, key}
+ * A command that is handled without any of reply, reject, defer is answered `ok`. One that no transition handles is
+ * rejected `not_accepted`. A final top-level state removes the actor in the same commit.
+ * Effects must be entry actions, and one effect type may not stand on two states of one path.
+ */
+import type { AnyStateMachine } from 'xstate';
+import type { z } from 'zod';
+import type { ActorId } from './identifiers.ts';
+import type { ActorEvent, Durability } from './envelope.ts';
+import type { EffectBinding } from './effect.ts';
+
+export interface RowKey {
+  readonly collection: string;
+  readonly key: string;
+}
+
+/** A field of a command that names another actor; the door checks that it exists in the same scope. */
+export interface Reference {
+  /** Dotted path of the field in params, for the error. */
+  readonly path: string;
+  readonly to: ActorId;
+}
+
+export interface CommandDefinition {
+  /** Strict object schema; unknown fields are rejected with their path. */
+  readonly params: z.ZodType;
+  /** `scope`: any principal of the actor's scope. `admin`: operators only. */
+  readonly permission: 'scope' | 'admin';
+  /** May start an actor that does not exist. */
+  readonly creates?: boolean;
+  readonly references?: (params: never, id: ActorId) => readonly Reference[];
+  readonly description: string;
+}
+
+export interface ActorDefinition {
+  readonly kind: string;
+  /** Raised with every change of the stored form; older snapshots go through `upgrades`. */
+  readonly chartVersion: number;
+  readonly machine: AnyStateMachine;
+  /** `sharded` on controllers, `pinned` to the host named after `@`. */
+  readonly placement: 'sharded' | 'pinned';
+  /** Machine input of a new actor. */
+  readonly input: (id: ActorId) => unknown;
+  /** Command name (`create`, `stop`) -> definition; the chart sees the event `<kind>.<name>` with the params as fields. */
+  readonly commands: Readonly<Record<string, CommandDefinition>>;
+  /** Event types from other actors or the host that may start this actor. */
+  readonly createdBy: readonly string[];
+  readonly effects: Readonly<Record<string, EffectBinding>>;
+  /** Rows to load before the step; must be pure. */
+  readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
+  /** What `get`, `list` and watches show; must hold no secret. */
+  readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
+  /** Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored. */
+  readonly ignored?: readonly string[];
+  /** From chart version n (key) to n + 1: a function of (state value, context). */
+  readonly upgrades?: Readonly<Record<number, (stored: { state: unknown; context: unknown }) => { state: unknown; context: unknown }>>;
+  readonly durability?: Durability;
+  /** Hot history entries kept; default 32. */
+  readonly historyTail?: number;
+}
+
+export interface ActorRegistry {
+  readonly kinds: ReadonlyMap<string, ActorDefinition>;
+}

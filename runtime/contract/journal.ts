@@ -1,0 +1,125 @@
+/**
+ * The journal port: what hosting needs from the store. runtime/journal binds it to Redis, the simulation to a twin.
+ * All keys of a shard share one slot; one commit is one atomic script run, batched with others of the node.
+ */
+import type { ActorId, ShardId } from './identifiers.ts';
+import type { EffectRequest } from './effect.ts';
+import type { Message, Reply } from './envelope.ts';
+import type { RowKey } from './actor-definition.ts';
+
+/** Proof of ownership that goes with every write of a shard. */
+export interface ShardGrant {
+  readonly shard: ShardId;
+  readonly node: string;
+  readonly era: number;
+  readonly ownerEpoch: number;
+}
+
+export interface PendingTimer {
+  /** XState's id of the delayed raise; unique per actor. */
+  readonly timerId: string;
+  readonly dueMs: number;
+  readonly eventType: string;
+}
+
+export interface StoredActor {
+  readonly id: ActorId;
+  readonly uid: string;
+  readonly status: 'live' | 'removed';
+  readonly version: number;
+  readonly chartVersion: number;
+  readonly state: unknown;
+  readonly context: unknown;
+  readonly effects: readonly EffectRequest[];
+  readonly timers: readonly PendingTimer[];
+  /** Commands accepted but not yet answered: command id -> digest. */
+  readonly deferred: Readonly<Record<string, string>>;
+  /** Highest sequence number this actor has used as a sender. */
+  readonly lastSeq: number;
+  /** `<sender id>~<life>` -> highest seq applied. */
+  readonly marks: Readonly<Record<string, number>>;
+}
+
+/** One transition, or one recorded rejection or no-op. */
+export interface HistoryEntry {
+  readonly version: number;
+  readonly at: number;
+  readonly event: unknown;
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`. */
+  readonly cause: string;
+  readonly from: unknown;
+  readonly to: unknown;
+  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped';
+  /** Types and ids of what the step asked for. */
+  readonly asked: readonly string[];
+  /** RFC 6902-like list of changed top-level context keys -> new value (undefined: gone). */
+  readonly changed: Readonly<Record<string, unknown>>;
+  readonly trace?: string;
+}
+
+export interface Receipt {
+  readonly commandId: string;
+  readonly digest: string;
+  readonly reply: Reply;
+}
+
+export interface Commit {
+  readonly grant: ShardGrant;
+  readonly actor: ActorId;
+  /** Unique per attempt to move this actor on; the same commit sent twice is applied once and answered `committed` twice. */
+  readonly commitId: string;
+  /** 0 for an actor that has never existed. */
+  readonly expectedVersion: number;
+  readonly version: number;
+  readonly uid: string;
+  readonly status: 'live' | 'removed';
+  readonly chartVersion: number;
+  /** One word or dotted path for lists: `running`, `preparing.tap`. */
+  readonly stateName: string;
+  readonly state: string;
+  readonly context: string;
+  readonly effects: readonly EffectRequest[];
+  readonly timersSet: readonly PendingTimer[];
+  readonly timersCancelled: readonly string[];
+  /** The whole list after this commit, as stored in the actor's record. */
+  readonly timers: readonly PendingTimer[];
+  readonly deferred: Readonly<Record<string, string>>;
+  readonly lastSeq: number;
+  readonly marks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
+  readonly receipts: readonly Receipt[];
+  readonly history: readonly HistoryEntry[];
+  readonly messages: readonly Message[];
+  /** Outbox rows acknowledged by their receivers since this actor's last commit. */
+  readonly ackedSeqs: readonly number[];
+  readonly rowsPut: readonly (RowKey & { readonly value: string })[];
+  readonly rowsRemoved: readonly RowKey[];
+  readonly deadLetters: readonly { readonly message: Message; readonly reason: string }[];
+  readonly historyTail: number;
+}
+
+export type CommitOutcome =
+  | { readonly result: 'committed'; readonly ordinal: number }
+  | { readonly result: 'fenced' }
+  | { readonly result: 'conflict'; readonly storedVersion: number }
+  | { readonly result: 'duplicate'; readonly sender: string }
+  | { readonly result: 'gap'; readonly sender: string };
+
+/** What a new owner must take up again. */
+export interface ShardBacklog {
+  readonly outbox: readonly Message[];
+  readonly timers: readonly (PendingTimer & { readonly actor: ActorId })[];
+  /** Actors with pending effects: they are activated at once. */
+  readonly busy: readonly ActorId[];
+}
+
+export interface Journal {
+  /** Resolves when the outcome is durable. Lost replies are retried inside; never rejects for a lost connection, it waits. */
+  commit(commit: Commit): Promise<CommitOutcome>;
+  load(id: ActorId): Promise<StoredActor | undefined>;
+  loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
+  receipt(id: ActorId, commandId: string): Promise<Receipt | undefined>;
+  backlog(grant: ShardGrant): Promise<ShardBacklog>;
+  /** Outbox rows acknowledged when the sender has nothing to commit. */
+  forgetMessages(grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]): Promise<void>;
+  shardOf(id: ActorId): ShardId;
+}

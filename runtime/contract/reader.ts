@@ -1,0 +1,42 @@
+/** Reading what is committed, from any node: the control API and the inspector stand on this port. Never writes. */
+import type { ActorId } from './identifiers.ts';
+import type { HistoryEntry, StoredActor } from './journal.ts';
+
+/** One line of a list, kept in the shard's index by the commit itself. */
+export interface ActorSummary {
+  readonly id: ActorId;
+  readonly uid: string;
+  readonly version: number;
+  readonly stateName: string;
+  readonly status: 'live' | 'removed';
+  /** What it waits for right now. */
+  readonly waitingOn: readonly ('timer' | 'effect' | 'event')[];
+  readonly at: number;
+}
+
+/** Opaque to clients: era plus the position in every shard's feed. */
+export type Cursor = string & { readonly __brand: 'Cursor' };
+
+export interface FeedEntry extends ActorSummary {
+  readonly cursor: Cursor;
+}
+
+export interface ActorFilter {
+  readonly kind?: string;
+  readonly scope?: string;
+  readonly state?: string;
+  readonly host?: string;
+  /** Substring of the id. */
+  readonly search?: string;
+}
+
+export interface Reader {
+  get(id: ActorId): Promise<StoredActor | undefined>;
+  /** Ordered by id. The cursor precedes the read: a feed resumed from it repeats rather than misses. */
+  list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  /** Newest last; entries with version > `after`, at most `limit`. */
+  history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
+  /** Calls `each` for every commit after the cursor until the signal aborts. Rejects `cursor_expired` when trimmed. */
+  follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void>;
+  now(): Promise<Cursor>;
+}
