@@ -1,0 +1,53 @@
+/**
+ * The storage half of the dataplane's port: image copies (by digest) and replicas (a volume's file on this host).
+ * A format is declared once, checked by our own header reader at the door, and never probed again.
+ * Effects of `image-copy` and `replica` call it; other hosts read blobs through openBlob.
+ */
+import type { Readable } from 'node:stream';
+import type {
+  CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken, ReplicaSpec,
+} from '@photoncloud/machines/values/wiring';
+import type { Call } from './call-contract.ts';
+
+export interface CopyRef {
+  readonly owner: OwnerToken;
+  readonly sha256: string;
+  readonly format: ImageFormat;
+}
+
+export interface ReplicaRef {
+  readonly owner: OwnerToken;
+  readonly volumeUid: string;
+}
+
+export interface ReplicaProof {
+  readonly sizeBytes: number;
+  /** Bytes the file really takes on disk. */
+  readonly allocatedBytes: number;
+  /** False when it was already there. */
+  readonly created: boolean;
+}
+
+/** Why a file is no image we take; the codes of the defeats of importCopy and inspectImage. */
+export type ImageRefusal =
+  | 'path_not_absolute' | 'path_outside_roots' | 'path_missing' | 'path_is_link' | 'path_not_regular' | 'path_unreadable'
+  | 'image_empty' | 'format_lies' | 'qcow2_malformed' | 'qcow2_version' | 'qcow2_backing_file' | 'qcow2_data_file'
+  | 'qcow2_encrypted' | 'qcow2_incompatible' | 'qcow2_size' | 'digest_mismatch';
+
+export interface StorageDataplane {
+  /** Reads headers only. @throws defeat with an ImageRefusal as its code */
+  inspectImage(image: { readonly path: string; readonly format: ImageFormat }, call: Call): Promise<CopyProof>;
+  /** Copies the file in, digest in the same pass. @throws defeat ImageRefusal; fault `storage_full`, `storage_failed` */
+  importCopy(spec: CopyImportSpec, call: Call): Promise<CopyProof>;
+  /** Fetches it from another host. @throws fault `fetch_failed`, `storage_full`; defeat `digest_mismatch` */
+  fetchCopy(spec: CopyFetchSpec, call: Call): Promise<CopyProof>;
+  /** For serving to other hosts. @throws defeat `image_missing` */
+  openBlob(sha256: string): Promise<{ readonly stream: Readable; readonly sizeBytes: number }>;
+  /** This owner lets go; the file goes with its last owner. */
+  removeCopy(copy: CopyRef, call: Call): Promise<{ readonly removed: boolean }>;
+
+  /** @throws fault `storage_full`, `storage_failed`; defeat `image_missing`, `replica_differs`, `image_larger` */
+  ensureReplica(spec: ReplicaSpec, call: Call): Promise<ReplicaProof>;
+  readReplica(replica: ReplicaRef, call: Call): Promise<ReplicaProof | null>;
+  removeReplica(replica: ReplicaRef, call: Call): Promise<{ readonly removed: boolean }>;
+}
