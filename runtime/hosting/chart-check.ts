@@ -1,0 +1,233 @@
+/**
+ * What a chart may not contain, found before the first actor of its kind lives (house.md, "Charts").
+ * It is not a style check: each refusal names something the host could not persist, cancel or explain later. XState would
+ * run an invoked promise again after a restart, cannot restore history states, and draws an inline guard as nothing.
+ * Called by registration.ts at start, and by chart tests through `chartProblems`.
+ */
+import type { AnyStateMachine } from 'xstate';
+
+/** The part of XState's StateNode that is read here. */
+export interface ChartNode {
+  readonly id: string;
+  readonly path: readonly string[];
+  readonly type: 'atomic' | 'compound' | 'parallel' | 'final' | 'history';
+  readonly description: string | undefined;
+  readonly entry: readonly unknown[];
+  readonly exit: readonly unknown[];
+  readonly transitions: ReadonlyMap<string, readonly ChartTransition[]>;
+  readonly always: readonly ChartTransition[] | undefined;
+  readonly initial: { readonly actions: readonly unknown[] };
+  readonly states: Readonly<Record<string, ChartNode>>;
+  readonly parent: ChartNode | undefined;
+  readonly config: { readonly invoke?: unknown; readonly after?: Readonly<Record<string, unknown>>; readonly route?: unknown };
+}
+
+interface ChartTransition {
+  readonly actions: readonly unknown[];
+  readonly guard: unknown;
+  readonly target: unknown;
+}
+
+/** A built-in of XState, inline or behind a name. */
+interface Builtin {
+  readonly type: string;
+  readonly id?: unknown;
+  readonly delay?: unknown;
+  readonly event?: unknown;
+  readonly sendId?: unknown;
+}
+
+export const vocabulary: ReadonlySet<string> = new Set(['send', 'reply', 'reject', 'defer', 'row.put', 'row.remove']);
+
+const allowedBuiltins: ReadonlySet<string> = new Set(['xstate.assign', 'xstate.raise', 'xstate.cancel']);
+
+const stateId = (node: ChartNode): string => node.path.join('.');
+const shown = (node: ChartNode): string => (node.path.length === 0 ? 'the root' : `state ${stateId(node)}`);
+
+export function rootOf(machine: AnyStateMachine): ChartNode {
+  return machine.root as unknown as ChartNode;
+}
+
+export function* nodesOf(node: ChartNode): Generator<ChartNode> {
+  yield node;
+  for (const child of Object.values(node.states)) yield* nodesOf(child);
+}
+
+export function nameOf(action: unknown): string | undefined {
+  if (typeof action === 'string') return action;
+  if (typeof action === 'object' && action !== null && 'type' in action) return String(action.type);
+  return undefined;
+}
+
+function builtinOf(action: unknown): Builtin | undefined {
+  return typeof action === 'function' && 'resolve' in action ? (action as unknown as Builtin) : undefined;
+}
+
+class ChartCheck {
+  readonly problems: string[] = [];
+  private readonly machine: AnyStateMachine;
+  private readonly effects: ReadonlySet<string>;
+  private readonly ignored: ReadonlySet<string>;
+
+  constructor(machine: AnyStateMachine, effects: ReadonlySet<string>, ignored: ReadonlySet<string>) {
+    this.machine = machine;
+    this.effects = effects;
+    this.ignored = ignored;
+  }
+
+  run(): readonly string[] {
+    const owners = new Map<string, ChartNode[]>();
+    for (const node of nodesOf(rootOf(this.machine))) {
+      this.node(node);
+      for (const action of node.entry) {
+        const name = nameOf(action);
+        if (name !== undefined && this.effects.has(name)) owners.set(name, [...(owners.get(name) ?? []), node]);
+      }
+    }
+    for (const [effect, nodes] of owners) {
+      this.owners(effect, nodes);
+      for (const node of nodes) this.outcomes(effect, node);
+    }
+    for (const effect of this.effects) {
+      if (!owners.has(effect)) this.problems.push(`effect ${effect} is bound, but no state asks for it on entry`);
+    }
+    return this.problems;
+  }
+
+  private node(node: ChartNode): void {
+    const where = shown(node);
+    if (node.type === 'history') this.problems.push(`${where} is a history state: what it remembers is not stored`);
+    else if (node.path.length > 0 && !node.description) this.problems.push(`${where} has no description`);
+    if (node.config.invoke !== undefined) this.problems.push(`${where} uses invoke: ask for an effect on entry instead`);
+    if (node.config.route !== undefined) this.problems.push(`${where} uses route: declare a transition instead`);
+    for (const name of Object.keys(node.config.after ?? {})) this.delay(name, `${where}, after`);
+    for (const action of node.entry) this.action(action, `${where}, entry`, true);
+    for (const action of node.exit) this.action(action, `${where}, exit`, false);
+    if (node.type === 'compound') {
+      for (const action of node.initial.actions) this.action(action, `${where}, initial`, false);
+    }
+    for (const [event, transitions] of node.transitions) {
+      for (const transition of transitions) this.transition(transition, `${where}, on ${event}`);
+    }
+    for (const transition of node.always ?? []) this.transition(transition, `${where}, always`);
+  }
+
+  private transition(transition: ChartTransition, where: string): void {
+    for (const action of transition.actions) this.action(action, where, false);
+    if (transition.guard !== undefined) this.guard(transition.guard, where);
+  }
+
+  private action(action: unknown, where: string, entry: boolean): void {
+    const name = nameOf(action);
+    if (name === undefined) {
+      const builtin = builtinOf(action);
+      if (builtin?.type === 'xstate.cancel' && typeof builtin.sendId === 'string') return;
+      if (builtin?.type === 'xstate.raise') this.raise(builtin, where);
+      else this.problems.push(`${where} has an inline action (${builtin?.type ?? 'a function'}): name it in setup()`);
+      return;
+    }
+    const reserved = vocabulary.has(name) || this.effects.has(name);
+    const builtin = builtinOf(this.machine.implementations.actions[name]);
+    if (builtin !== undefined) {
+      if (reserved) this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
+      else if (!allowedBuiltins.has(builtin.type)) {
+        this.problems.push(`${where}: action ${name} is ${builtin.type}; only assign, raise and cancel may be used`);
+      } else if (builtin.type === 'xstate.raise') this.raise(builtin, `${where}, action ${name}`);
+      return;
+    }
+    if (!reserved) this.problems.push(`${where}: unknown action ${name}: not assign, raise, cancel, a request or an effect`);
+    if (this.effects.has(name) && !entry) this.problems.push(`${where}: effect ${name} must be an entry action`);
+  }
+
+  private raise(raise: Builtin, where: string): void {
+    if (raise.delay === undefined) {
+      if (typeof raise.event === 'function' && !where.includes(', action ')) {
+        this.problems.push(`${where} has an inline action (raise of a computed event): name it in setup()`);
+      }
+      return;
+    }
+    if (typeof raise.delay !== 'string') this.problems.push(`${where}: a raise with an unnamed delay`);
+    else this.delay(raise.delay, where);
+    if (typeof raise.id !== 'string') this.problems.push(`${where}: a delayed raise without an id`);
+    const event = raise.event;
+    if (typeof event !== 'object' || event === null || Object.keys(event).join() !== 'type') {
+      this.problems.push(`${where}: a delayed raise may carry a type only: fields are not stored with the timer`);
+    }
+  }
+
+  private delay(name: string, where: string): void {
+    if (!Number.isNaN(Number(name))) this.problems.push(`${where}: numeric delay ${name}: name it in setup()`);
+    else if (!(name in this.machine.implementations.delays)) this.problems.push(`${where}: unknown delay ${name}`);
+  }
+
+  private guard(guard: unknown, where: string): void {
+    const name = nameOf(guard);
+    if (name === undefined) {
+      if (typeof guard === 'function' && 'check' in guard) {
+        const parts = 'guards' in guard ? (guard.guards as readonly unknown[]) : [];
+        for (const part of parts) this.guard(part, where);
+      } else this.problems.push(`${where} has an inline guard: name it in setup()`);
+      return;
+    }
+    if (!(name in this.machine.implementations.guards)) this.problems.push(`${where}: unknown guard ${name}`);
+  }
+
+  /** Results name only the effect, so no two states that can be active together may ask for the same one. */
+  private owners(effect: string, nodes: readonly ChartNode[]): void {
+    for (const [index, one] of nodes.entries()) {
+      for (const other of nodes.slice(index + 1)) {
+        if (one === other) this.problems.push(`${shown(one)} asks for effect ${effect} twice`);
+        else if (together(one, other)) {
+          this.problems.push(`effect ${effect} stands on ${shown(one)} and ${shown(other)}, which can be active together`);
+        }
+      }
+    }
+  }
+
+  private outcomes(effect: string, owner: ChartNode): void {
+    for (const result of ['done', 'failed', 'unknown']) {
+      const event = `${effect}.${result}`;
+      if (!this.ignored.has(event) && !heard(owner, event)) {
+        this.problems.push(`${shown(owner)} asks for effect ${effect}, but nothing there listens to ${event}`);
+      }
+    }
+  }
+}
+
+function together(one: ChartNode, other: ChartNode): boolean {
+  let depth = 0;
+  while (depth < one.path.length && depth < other.path.length && one.path[depth] === other.path[depth]) depth += 1;
+  if (depth === one.path.length || depth === other.path.length) return true;
+  let fork: ChartNode | undefined = one;
+  while (fork !== undefined && fork.path.length > depth) fork = fork.parent;
+  return fork?.type === 'parallel';
+}
+
+export function listens(node: ChartNode, event: string): boolean {
+  for (const descriptor of node.transitions.keys()) {
+    if (descriptor === event || descriptor === '*') return true;
+    if (descriptor.endsWith('.*') && event.startsWith(descriptor.slice(0, -1))) return true;
+  }
+  return false;
+}
+
+/** By the asking state, one around it, or one inside it. */
+function heard(owner: ChartNode, event: string): boolean {
+  for (let node = owner.parent; node !== undefined; node = node.parent) if (listens(node, event)) return true;
+  for (const node of nodesOf(owner)) if (listens(node, event)) return true;
+  return false;
+}
+
+/**
+ * Everything that keeps a chart from being hosted, one sentence each; empty when it may live.
+ *
+ * @param effects Names of the chart's effects.
+ * @param ignored Event types the chart leaves alone on purpose.
+ */
+export function chartProblems(
+  machine: AnyStateMachine,
+  effects: Iterable<string>,
+  ignored: Iterable<string> = [],
+): readonly string[] {
+  return new ChartCheck(machine, new Set(effects), new Set(ignored)).run();
+}

@@ -1,0 +1,83 @@
+/**
+ * Admits a kind of actor: checks its definition and prepares what every step needs, once.
+ * It does not look into the store; whether old snapshots can be loaded is checked at load (G9).
+ * Called by the host for every kind at start, and by tests of charts (`registerKind` throws with all problems at once).
+ */
+import type { AnyStateMachine } from 'xstate';
+import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import { PhotonError } from '../contract/errors.ts';
+import { chartProblems, listens, nameOf, nodesOf, rootOf, vocabulary } from './chart-check.ts';
+
+/** A definition that has been checked, with its lookups. */
+export interface RegisteredKind {
+  readonly definition: ActorDefinition;
+  readonly machine: AnyStateMachine;
+  /** Effect type -> paths of the states that ask for it on entry; at most one of them is active at any time. */
+  readonly effectStates: ReadonlyMap<string, readonly (readonly string[])[]>;
+  /** Event types that may start an actor, from a command or from another actor. */
+  readonly startedByCommand: ReadonlySet<string>;
+  readonly startedByMessage: ReadonlySet<string>;
+  readonly ignored: ReadonlySet<string>;
+}
+
+/** A chart that has not come to rest after so many microsteps is in a cycle; XState's own default is never. */
+const maxIterations = 1000;
+
+const kindName = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
+
+/** All reasons why this definition cannot be hosted; empty when it can. */
+export function definitionProblems(definition: ActorDefinition): readonly string[] {
+  const { machine, kind } = definition;
+  const problems = [...chartProblems(machine, Object.keys(definition.effects), definition.ignored ?? [])];
+  if (!kindName.test(kind)) problems.push(`the kind ${JSON.stringify(kind)} is not a lower-case word`);
+  if (!Number.isInteger(definition.chartVersion) || definition.chartVersion < 1) {
+    problems.push(`chartVersion ${definition.chartVersion} is not a whole number from 1`);
+  }
+  for (const name of Object.keys(definition.effects)) {
+    if (vocabulary.has(name) || name.startsWith('xstate.')) problems.push(`effect name ${name} is taken by the host`);
+  }
+  const nodes = [...nodesOf(rootOf(machine))];
+  const heard = (event: string): boolean => nodes.some((node) => listens(node, event));
+  for (const name of Object.keys(definition.commands)) {
+    if (!heard(`${kind}.${name}`)) problems.push(`command ${name}: no state listens to ${kind}.${name}`);
+  }
+  for (const event of definition.createdBy) {
+    if (!heard(event)) problems.push(`createdBy ${event}: no state listens to it`);
+  }
+  return problems;
+}
+
+/** @throws PhotonError bug `chart_refused`, naming every problem. */
+export function registerKind(definition: ActorDefinition): RegisteredKind {
+  const problems = definitionProblems(definition);
+  if (problems.length > 0) {
+    const text = `${definition.kind} cannot be hosted: ${problems.join('; ')}. Correct the chart or its definition.`;
+    throw new PhotonError('bug', 'chart_refused', text);
+  }
+  const { machine, kind } = definition;
+  if (machine.options.maxIterations === Infinity) machine.options.maxIterations = maxIterations;
+  const effectStates = new Map<string, (readonly string[])[]>();
+  for (const node of nodesOf(rootOf(machine))) {
+    for (const action of node.entry) {
+      const name = nameOf(action);
+      if (name === undefined || !(name in definition.effects)) continue;
+      effectStates.set(name, [...(effectStates.get(name) ?? []), node.path]);
+    }
+  }
+  const creating = Object.entries(definition.commands).filter(([, command]) => command.creates === true);
+  return {
+    definition,
+    machine,
+    effectStates,
+    startedByCommand: new Set(creating.map(([name]) => `${kind}.${name}`)),
+    startedByMessage: new Set(definition.createdBy),
+    ignored: new Set(definition.ignored ?? []),
+  };
+}
+
+/** @throws PhotonError bug `chart_refused` for the first kind that cannot be hosted. */
+export function registerKinds(registry: ActorRegistry): ReadonlyMap<string, RegisteredKind> {
+  const kinds = new Map<string, RegisteredKind>();
+  for (const [kind, definition] of registry.kinds) kinds.set(kind, registerKind(definition));
+  return kinds;
+}
