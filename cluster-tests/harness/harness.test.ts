@@ -1,0 +1,122 @@
+/**
+ * The test run's own test: each trap of uvu, as a small test file that must be judged rightly (fixtures/).
+ * It runs those files as test-all.ts does. Without it a harness that calls everything green would stay unseen.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readTestFile, type TestFile } from './test-files.ts';
+import { formatStep, formatTotals, type StepResult } from './test-report.ts';
+import { fileStep, programStep, type StepPlace } from './test-step.ts';
+
+const top = join(import.meta.dirname, '../..');
+const place: StepPlace = { top, scratch: mkdtempSync(join(tmpdir(), 'photon-harness-')), limit: null };
+test.after(() => { rmSync(place.scratch, { recursive: true, force: true }); });
+
+const fixture = (name: string): TestFile => readTestFile(top, `cluster-tests/harness/fixtures/${name}.test.ts`);
+const run = (name: string): Promise<StepResult> => fileStep(place, fixture(name)).run();
+const counts = (result: StepResult): number[] => [result.passed, result.failed, result.skipped.length];
+
+/** The pid a fixture prints for the child it starts. */
+function childOf(result: StepResult): number {
+  const pid = /^.*child (\d+)$/m.exec(result.output)?.[1];
+  assert.ok(pid, result.output);
+  return Number(pid);
+}
+
+/** A killed process may stand as a zombie until its new parent looks; then it has ended all the same. */
+const isAlive = (pid: number): boolean => {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false; // no such process: the answer looked for
+  }
+};
+
+async function assertEnded(pid: number): Promise<void> {
+  for (let tries = 0; tries < 100 && isAlive(pid); tries += 1) await new Promise((wake) => setTimeout(wake, 10));
+  assert.not.ok(isAlive(pid), `process ${pid} still runs one second after its group was killed`);
+}
+
+test('a healthy file passes, and a skipped test is named', async () => {
+  const result = await run('healthy');
+  assert.equal(counts(result), [2, 0, 1]);
+  assert.equal(result.skipped, ['needs the moon']);
+  assert.equal(result.warnings, []);
+});
+
+test('a failing test is counted and its output shown', async () => {
+  const result = await run('failing');
+  assert.equal(counts(result), [1, 1, 0]);
+  assert.match(formatStep(result, 10), /\| .*breaks/);
+});
+
+test('a file without test.run() fails', async () => {
+  const result = await run('forgotten-run');
+  assert.equal(counts(result), [0, 1, 0]);
+  assert.match(result.output, /does the file end with test\.run/);
+});
+
+test('a file without a test fails', async () => {
+  const result = await run('empty');
+  assert.equal(counts(result), [0, 1, 0]);
+});
+
+test('a test that waits for ever is ended by its limit, and the next one runs', async () => {
+  const result = await run('endless-test');
+  assert.equal(counts(result), [1, 1, 0]);
+  assert.match(result.output, /did not end within its limit of 1 s/);
+});
+
+test('a file that spins is ended by its limit, together with its children', async () => {
+  const result = await run('endless-file');
+  assert.equal(counts(result), [0, 1, 0]);
+  assert.match(result.output, /time limit of 1 s/);
+  await assertEnded(childOf(result));
+});
+
+test('an open socket is a warning and does not hang the run', async () => {
+  const result = await run('open-socket');
+  assert.equal(counts(result), [1, 0, 0]);
+  assert.match(result.warnings.join(), /TCPServerWrap/);
+});
+
+test('a failing hook fails the tests behind it', async () => {
+  const result = await run('broken-hook');
+  assert.equal(counts(result), [0, 1, 0]);
+  assert.match(result.output, /no database/);
+});
+
+test('a child left behind is killed and reported', async () => {
+  const result = await run('left-child');
+  assert.match(result.warnings.join(), /were killed/);
+  await assertEnded(childOf(result));
+});
+
+test('a rejection nobody waits for fails the file', async () => {
+  const result = await run('thrown-late');
+  assert.is(result.failed, 1);
+  assert.match(result.output, /nobody waits for me/);
+});
+
+test('what needs the kernel is skipped with the reason where it cannot run', async () => {
+  const file = { ...fixture('healthy'), needsKernel: true };
+  const result = await fileStep({ ...place, limit: 'no root' }, file).run();
+  assert.equal(counts(result), [0, 0, 1]);
+  assert.match(formatStep(result, 10), /skipped: no root/);
+});
+
+test('a program that ends with an error is one failure', async () => {
+  const result = await programStep(place, 'types', 'tsc', ['--no-such-option']).run();
+  assert.equal(counts(result), [0, 1, 0]);
+});
+
+test('the last line adds up', () => {
+  const step = { stage: 'unit', name: 'x', warnings: [], elapsedMs: 1, output: '' };
+  const results = [{ ...step, passed: 3, failed: 1, skipped: ['a'] }, { ...step, passed: 4, failed: 0, skipped: [] }];
+  assert.is(formatTotals(results), '7 passed, 1 failed, 1 skipped');
+});
+
+test.run();

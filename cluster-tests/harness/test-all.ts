@@ -1,0 +1,79 @@
+/**
+ * `npm test`: types, lint, dead code, tidy, unit tests, then the tests on the real kernel; `npm test -- <text>...` runs the
+ * steps whose name or path contains one of the texts.
+ * Not a test framework: files are plain uvu files that also run by hand (`node x.test.ts`).
+ * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with its
+ * reason, and the last line is `N passed, N failed, N skipped`.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findTestFiles } from './test-files.ts';
+import { endAll } from './test-process.ts';
+import { formatStep, formatTotals, type StepResult } from './test-report.ts';
+import { fileStep, programStep, type Step, type StepPlace } from './test-step.ts';
+
+const top = join(import.meta.dirname, '../..');
+const scratch = mkdtempSync(join(tmpdir(), 'photon-test-'));
+const place: StepPlace = { top, scratch, limit: readLimit() };
+
+/** Why real-kernel tests cannot run here, as set-up found it; null when they can. */
+function readLimit(): string | null {
+  const record = JSON.parse(readFileSync(join(top, '.cache/toolchain.json'), 'utf8')) as { limit: string | null };
+  return record.limit;
+}
+
+/** Runs `steps` in order, at most `width` at once, printing each as it ends. */
+async function runSteps(steps: readonly Step[], width: number, nameWidth: number): Promise<StepResult[]> {
+  const results: StepResult[] = [];
+  const waiting = [...steps];
+  const worker = async (): Promise<void> => {
+    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
+      const result = await step.run();
+      results.push(result);
+      console.log(formatStep(result, nameWidth));
+    }
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  return results;
+}
+
+async function testAll(patterns: readonly string[]): Promise<number> {
+  const wanted = (step: Step): boolean =>
+    patterns.length === 0 || patterns.some((text) => step.name.includes(text) || step.stage === text);
+  const files = findTestFiles(top).map((file) => fileStep(place, file));
+  const steps = [
+    programStep(place, 'types', 'tsc', ['-p', '.']),
+    programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings']),
+    programStep(place, 'dead code', 'knip', ['--no-progress']),
+    ...files.filter((step) => step.stage === 'tidy'),
+    ...files.filter((step) => step.stage === 'unit'),
+  ].filter(wanted);
+  const kernelSteps = files.filter((step) => step.stage === 'kernel').filter(wanted);
+  const nameWidth = Math.max(0, ...[...steps, ...kernelSteps].map((step) => step.name.length));
+  if (steps.length + kernelSteps.length === 0) {
+    console.log(`No step or test file contains ${patterns.join(' or ')}; npm test without words runs all.`);
+    console.log('0 passed, 1 failed, 0 skipped');
+    return 1;
+  }
+  const results = [...await runSteps(steps, 2, nameWidth), ...await runSteps(kernelSteps, 1, nameWidth)];
+  const broken = results.filter((one) => one.failed > 0);
+  if (broken.length > 0) console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')}`);
+  console.log(formatTotals(results));
+  return broken.length > 0 ? 1 : 0;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.log(`\n${signal}: ending the tests that run`);
+    void endAll().finally(() => {
+      rmSync(scratch, { recursive: true, force: true });
+      process.exit(130);
+    });
+  });
+}
+try {
+  process.exitCode = await testAll(process.argv.slice(2));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}

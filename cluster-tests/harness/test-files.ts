@@ -1,0 +1,58 @@
+/**
+ * Finds the test files of this checkout and what each declares in its head:
+ *   // time limit: 240 s    for the file      (60 s; 300 s on the real kernel)
+ *   // test limit: 60 s     for each test     (20 s; 120 s on the real kernel)
+ *   // needs: kernel        root, namespaces, QEMU: skipped as a whole, with the reason, where they cannot be had
+ * Not a runner: test-all.ts runs what is found here.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
+
+export type TestStage = 'tidy' | 'unit' | 'kernel';
+
+export interface TestFile {
+  /** Relative to the top of the checkout, with forward slashes. */
+  readonly path: string;
+  readonly stage: TestStage;
+  readonly fileLimitMs: number;
+  readonly testLimitMs: number;
+  readonly needsKernel: boolean;
+}
+
+/** Folders of cluster-tests whose tests need no root; the others run one at a time, on the real kernel. */
+const rootless = ['harness', 'simulation', 'checkers', 'conformance', 'fuzz'];
+
+export const workspaces = ['runtime', 'machines', 'actors', 'cluster-tests'] as const;
+
+export function findTestFiles(top: string): TestFile[] {
+  return workspaces
+    .flatMap((workspace) =>
+      readdirSync(join(top, workspace), { recursive: true, encoding: 'utf8' })
+        .map((path) => `${workspace}/${path.split(sep).join('/')}`))
+    .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules/') && !path.includes('/fixtures/'))
+    .toSorted()
+    .map((path) => readTestFile(top, path));
+}
+
+/** `path` is relative to `top`, with forward slashes. */
+export function readTestFile(top: string, path: string): TestFile {
+  const head = readFileSync(join(top, path), 'utf8').slice(0, 2_000);
+  const stage = stageOf(path);
+  const seconds = (what: string): number | undefined => {
+    const found = new RegExp(`^// ${what} limit: (\\d+) s`, 'm').exec(head)?.[1];
+    return found === undefined ? undefined : Number(found) * 1000;
+  };
+  return {
+    path,
+    stage,
+    fileLimitMs: seconds('time') ?? (stage === 'kernel' ? 300_000 : 60_000),
+    testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 20_000),
+    needsKernel: stage === 'kernel' || /^\/\/ needs: kernel/m.test(head),
+  };
+}
+
+function stageOf(path: string): TestStage {
+  if (path === 'cluster-tests/harness/tidy.test.ts') return 'tidy';
+  const [workspace, folder] = path.split('/');
+  return workspace === 'cluster-tests' && !rootless.includes(folder ?? '') ? 'kernel' : 'unit';
+}

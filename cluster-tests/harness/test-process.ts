@@ -1,0 +1,83 @@
+/**
+ * Runs one program of the test run in a process group of its own, with a time limit, and keeps its output.
+ * Not a shell: no pipes, no retries. Called by test-all.ts.
+ * Upholds: whatever a test has started in its group is gone when its file has ended, also after a timeout or Ctrl-C.
+ */
+import { spawn } from 'node:child_process';
+
+export interface ProcessOutcome {
+  readonly code: number | null;
+  readonly timedOut: boolean;
+  /** Standard output and error as they came, the last `keptBytes` of them. */
+  readonly output: string;
+  readonly elapsedMs: number;
+  /** Processes of its group outlived it and were killed. */
+  readonly leftBehind: boolean;
+}
+
+const keptBytes = 200_000;
+const killGraceMs = 5_000;
+const running = new Set<number>();
+
+/** Starts `program` in `cwd` and resolves when it has ended; never rejects. */
+export function runProcess(
+  program: string, args: readonly string[], options: { cwd: string; limitMs: number; env?: NodeJS.ProcessEnv },
+): Promise<ProcessOutcome> {
+  const startedMs = performance.now();
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      cwd: options.cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env },
+    });
+    const group = child.pid;
+    if (group !== undefined) running.add(group);
+    let output = '';
+    let timedOut = false;
+    const keep = (chunk: string): void => { output = (output + chunk).slice(-keptBytes); };
+    child.stdout.setEncoding('utf8').on('data', keep);
+    child.stderr.setEncoding('utf8').on('data', keep);
+    const limit = setTimeout(() => {
+      timedOut = true;
+      keep(`\nended after its time limit of ${options.limitMs / 1000} s (raise it: // time limit: N s)\n`);
+      signalGroup(group, 'SIGTERM');
+      setTimeout(() => signalGroup(group, 'SIGKILL'), killGraceMs).unref();
+    }, options.limitMs);
+    let settled = false;
+    let leftBehind = false;
+    const settle = (code: number | null): void => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(limit);
+      if (group !== undefined) running.delete(group);
+      resolve({ code, timedOut, output, elapsedMs: performance.now() - startedMs, leftBehind });
+    };
+    child.on('error', (error) => {
+      keep(`${program} could not be started: ${error.message}\n`);
+      settle(null);
+    });
+    child.on('exit', (code) => {
+      // What is left of the group would hold the pipes open, and outlive the run.
+      leftBehind = signalGroup(group, 'SIGKILL') && !timedOut;
+      child.on('close', () => settle(code));
+      setTimeout(() => settle(code), 1_000).unref();
+    });
+  });
+}
+
+/** Whether anyone was left to get the signal. */
+function signalGroup(group: number | undefined, signal: NodeJS.Signals): boolean {
+  if (group === undefined) return false;
+  try {
+    return process.kill(-group, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    return false;
+  }
+}
+
+/** For Ctrl-C: asks every running group to end, then makes it. */
+export async function endAll(): Promise<void> {
+  for (const group of running) signalGroup(group, 'SIGTERM');
+  const deadlineMs = performance.now() + killGraceMs;
+  while (running.size > 0 && performance.now() < deadlineMs) await new Promise((wake) => setTimeout(wake, 50));
+  for (const group of running) signalGroup(group, 'SIGKILL');
+}

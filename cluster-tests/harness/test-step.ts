@@ -1,0 +1,103 @@
+/**
+ * One step of a test run: a program (tsc, oxlint, knip) that must end with 0, or a test file in a process of its own.
+ * Judges what came out; printing and order are test-all.ts. Called by it and by the harness's own test.
+ * Upholds: a file that ran no test, died, or was too slow has failed, whatever its exit code says.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestFile } from './test-files.ts';
+import { runProcess } from './test-process.ts';
+import type { StepResult } from './test-report.ts';
+import type { FileOutcome } from './timed-uvu.ts';
+
+export interface Step {
+  readonly stage: string;
+  readonly name: string;
+  run(): Promise<StepResult>;
+}
+
+export interface StepPlace {
+  /** Top of the checkout; paths of test files are relative to it. */
+  readonly top: string;
+  /** An empty folder of this run. */
+  readonly scratch: string;
+  /** Why real-kernel tests cannot run here; null when they can. */
+  readonly limit: string | null;
+}
+
+const programLimitMs = 180_000;
+const preload = join(import.meta.dirname, 'test-preload.ts');
+
+/** A program of node_modules/.bin; counts as one check. */
+export function programStep(place: StepPlace, stage: string, program: string, args: readonly string[]): Step {
+  return {
+    stage,
+    name: program,
+    run: async () => {
+      const binary = join(place.top, 'node_modules/.bin', program);
+      const { code, output, elapsedMs } = await runProcess(binary, args, { cwd: place.top, limitMs: programLimitMs });
+      const passed = code === 0 ? 1 : 0;
+      return { stage, name: program, passed, failed: 1 - passed, skipped: [], warnings: [], elapsedMs, output };
+    },
+  };
+}
+
+export function fileStep(place: StepPlace, file: TestFile): Step {
+  const { stage, path: name } = file;
+  return {
+    stage,
+    name,
+    run: async () => {
+      if (file.needsKernel && place.limit !== null) {
+        return { stage, name, passed: 0, failed: 0, skipped: [place.limit], warnings: [], elapsedMs: 0, output: '' };
+      }
+      const outcomePath = join(place.scratch, `${name.replaceAll('/', '_')}.json`);
+      const done = await runProcess(process.execPath, ['--import', preload, join(place.top, name)], {
+        cwd: place.top,
+        limitMs: file.fileLimitMs,
+        env: { PHOTON_TEST_OUTCOME: outcomePath, PHOTON_TEST_LIMIT_MS: String(file.testLimitMs) },
+      });
+      const outcome = readOutcome(outcomePath);
+      const { failed, remark } = judge(outcome, done.code, done.timedOut);
+      return {
+        stage,
+        name,
+        passed: outcome?.passed ?? 0,
+        failed,
+        skipped: outcome?.skipped ?? [],
+        warnings: warningsOf(outcome, done.leftBehind),
+        elapsedMs: done.elapsedMs,
+        output: `${done.output}\n${remark}`,
+      };
+    },
+  };
+}
+
+function judge(outcome: FileOutcome | null, code: number | null, timedOut: boolean): { failed: number; remark: string } {
+  if (outcome === null) {
+    if (timedOut) return { failed: 1, remark: '' };
+    return { failed: 1, remark: code === 0 ? 'no test ran: does the file end with test.run()?' : `ended with ${code} before its tests` };
+  }
+  if (outcome.failed > 0) return { failed: outcome.failed, remark: '' };
+  if (code !== 0) return { failed: 1, remark: timedOut ? '' : `the process ended with ${code} after its tests` };
+  if (outcome.passed + outcome.skipped.length === 0) return { failed: 1, remark: 'no test ran: the file declares none' };
+  return { failed: 0, remark: '' };
+}
+
+function warningsOf(outcome: FileOutcome | null, leftBehind: boolean): string[] {
+  const warnings: string[] = [];
+  const open = outcome?.leftOpen ?? [];
+  if (open.length > 0) warnings.push(`still open when the last test had ended: ${open.join(', ')}`);
+  if (leftBehind) warnings.push('processes it had started were still running, and were killed');
+  return warnings;
+}
+
+function readOutcome(path: string): FileOutcome | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as FileOutcome;
+  } catch (error) {
+    // The process died before its tests had ended; its exit code and output say why.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
