@@ -1,0 +1,145 @@
+/**
+ * All outgoing links of a node: binds the contract's Outlet to WebSocket. One multiplexed link per peer, dialled when
+ * first needed, dialled again after a growing pause. It routes to the node it is told; who owns a shard is decided elsewhere.
+ * Each node dials for its own requests, so that two nodes that talk both ways hold two sockets: no tie to break when
+ * both dial at once, and a link's direction says who asks.
+ */
+import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { Outlet } from '../contract/link.ts';
+import type { Log } from '../contract/log.ts';
+import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
+import { peerDialOptions, type PeerTls } from './peer-identity.ts';
+import { PeerLink } from './peer-link.ts';
+import { readCommandAnswer, readDelivery } from './versions/v1/peer-frames.ts';
+
+export interface PeerLinksOptions {
+  readonly tls: PeerTls;
+  readonly nodeName: string;
+  /** `https://10.0.0.2:7401`, or undefined for a node nobody has announced. */
+  readonly addressOf: (node: string) => string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<PeerLimits>;
+}
+
+export interface PeerLinks extends Outlet {
+  /**
+   * Reads one of the peer's mounted routes, such as `/blobs/<sha256>`. The stream errors when the link breaks; compare
+   * the digest before use.
+   * @throws PhotonError fault `peer_unreachable`, defeat `peer_refused` (4xx), fault `peer_failed` (5xx)
+   */
+  get(node: string, path: string, signal?: AbortSignal): Promise<Readable>;
+  /** Ends every link; what waits rejects as unknown. */
+  close(): void;
+  /** Names of the peers with a link at the moment. */
+  peers(): readonly string[];
+}
+
+interface Slot {
+  link: PeerLink | undefined;
+  failures: number;
+  notBeforeMs: number;
+}
+
+const unreachable = (node: string, why: string, retryAfterMs?: number): PhotonError =>
+  new PhotonError(
+    'fault',
+    'peer_unreachable',
+    `Node ${node} cannot be reached: ${why}.`,
+    retryAfterMs === undefined ? {} : { retryAfterMs },
+  );
+
+export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
+  const limits = { ...defaultPeerLimits, ...options.limits };
+  const { clock, tls } = options;
+  const log = options.log.child({ part: 'transport', node: options.nodeName });
+  const slots = new Map<string, Slot>();
+  let closed = false;
+
+  const addressOf = (node: string): string => {
+    if (closed) throw unreachable(node, 'this node is shutting its links');
+    const url = options.addressOf(node);
+    if (url === undefined) throw unreachable(node, 'no address of it is known', limits.backoffMaxMs);
+    return url;
+  };
+
+  const linkTo = (node: string): PeerLink => {
+    const url = addressOf(node);
+    const slot = slots.get(node) ?? { link: undefined, failures: 0, notBeforeMs: 0 };
+    slots.set(node, slot);
+    if (slot.link !== undefined) return slot.link;
+    const pauseMs = slot.notBeforeMs - clock.monotonicMs();
+    if (pauseMs > 0) throw unreachable(node, 'the last attempt failed just now', Math.ceil(pauseMs));
+    const link = new PeerLink({
+      node,
+      url,
+      tls,
+      clock,
+      log,
+      limits,
+      onEnded: (opened) => {
+        if (slot.link === link) slot.link = undefined;
+        slot.failures = opened ? 0 : slot.failures + 1;
+        const backoffMs = Math.min(limits.backoffMaxMs, limits.backoffMinMs * 2 ** Math.min(slot.failures, 16));
+        slot.notBeforeMs = clock.monotonicMs() + (opened ? limits.backoffMinMs : backoffMs);
+      },
+    });
+    slot.link = link;
+    return link;
+  };
+
+  return {
+    async deliver(node, message) {
+      const link = linkTo(node);
+      if (link.full) return { result: 'busy', retryAfterMs: 50 };
+      return link.request('m', message, limits.deliverTimeoutMs, readDelivery);
+    },
+    async command(node, command) {
+      const link = linkTo(node);
+      if (link.full) {
+        const text = `Node ${node} answers slower than it is asked; try again.`;
+        throw new PhotonError('fault', 'peer_busy', text, { retryAfterMs: 50 });
+      }
+      return link.request('c', command, limits.commandTimeoutMs, readCommandAnswer);
+    },
+    async get(node, path, signal) {
+      const response = await fetchFrom(new URL(path, addressOf(node)), node, tls, limits, signal);
+      if (response.statusCode === 200) return response;
+      response.resume();
+      const text = `Node ${node} answered ${response.statusCode ?? 0} to GET ${path}.`;
+      const refused = (response.statusCode ?? 500) < 500;
+      throw refused ? new PhotonError('defeat', 'peer_refused', text) : new PhotonError('fault', 'peer_failed', text);
+    },
+    close() {
+      closed = true;
+      for (const slot of slots.values()) slot.link?.end('this node is shutting its links');
+    },
+    peers: () => [...slots].filter(([, slot]) => slot.link !== undefined).map(([node]) => node),
+  };
+}
+
+function fetchFrom(
+  url: URL,
+  node: string,
+  tls: PeerTls,
+  limits: PeerLimits,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(url, {
+      ...peerDialOptions(tls, node),
+      // No agent: a pooled or resumed TLS session would skip the check of the peer's name.
+      agent: false,
+      timeout: limits.deliverTimeoutMs,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    request.on('response', resolve);
+    request.on('timeout', () => request.destroy(new Error('no byte in time')));
+    request.on('error', (error) => reject(unreachable(node, error.message)));
+    request.end();
+  });
+}

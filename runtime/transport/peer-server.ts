@@ -1,0 +1,123 @@
+/**
+ * The accepting end of links between nodes: takes WebSocket upgrades on /peer and mounted GET routes (image copies) on
+ * one HTTPS server, both only from a certificate of the cluster. It hands requests to the Inlet in the order of arrival and
+ * answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the Inlet's decision.
+ */
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type WebSocket } from 'ws';
+import type { Clock } from '../contract/clock.ts';
+import type { Inlet } from '../contract/link.ts';
+import type { Log } from '../contract/log.ts';
+import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
+import { acceptPeer } from './peer-acceptance.ts';
+import { peerNameOf } from './peer-identity.ts';
+
+export type PeerRoute = (request: IncomingMessage, response: ServerResponse, peer: string) => void;
+
+export interface PeerServerOptions {
+  /** Made with `requestCert: true, rejectUnauthorized: true` and the cluster's CA. */
+  readonly server: Server;
+  readonly inlet: Inlet;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<PeerLimits>;
+  /** Path prefix (`/blobs/`) -> what answers below it; only peers get there. */
+  readonly routes?: Readonly<Record<string, PeerRoute>>;
+  /** Refuses a certificate of the cluster that is no node's; default admits every name. */
+  readonly admits?: (peer: string) => boolean;
+}
+
+export interface PeerServer {
+  /** Tells the peers to come again later and waits until their sockets are gone; the HTTPS server is left to its owner. */
+  close(): Promise<void>;
+  peers(): readonly string[];
+}
+
+export function createPeerServer(options: PeerServerOptions): PeerServer {
+  const limits = { ...defaultPeerLimits, ...options.limits };
+  const { server, inlet, clock } = options;
+  const log = options.log.child({ part: 'transport' });
+  const admits = options.admits ?? ((): boolean => true);
+  const sockets = new Map<string, Set<WebSocket>>();
+  const acceptor = new WebSocketServer({
+    noServer: true,
+    maxPayload: limits.maxFrameBytes,
+    perMessageDeflate: false,
+    clientTracking: true,
+    handleProtocols: (offered) => (offered.has('photon.peer') ? 'photon.peer' : false),
+  });
+
+  const onSocket = (socket: WebSocket, peer: string): void => {
+    const held = sockets.get(peer) ?? new Set();
+    sockets.set(peer, held);
+    held.add(socket);
+    socket.once('close', () => held.delete(socket));
+    for (const oldest of held) {
+      if (held.size <= limits.maxLinksPerPeer) break;
+      held.delete(oldest);
+      oldest.close(4409, 'superseded by a newer link');
+    }
+    acceptPeer({ socket, peer, inlet, clock, log: log.child({ peer }), limits });
+  };
+
+  const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
+    stream.on('error', (error) => log.debug({ why: error.message }, 'a link broke while it was opened'));
+    const peer = peerNameOf(request);
+    if (pathOf(request) !== '/peer') return refuse(stream, 404);
+    if (peer === undefined || !admits(peer)) {
+      log.warn({ peer, from: request.socket.remoteAddress }, 'refused a link without the certificate of a node');
+      return refuse(stream, 403);
+    }
+    acceptor.handleUpgrade(request, stream, head, (socket) => onSocket(socket, peer));
+    return undefined;
+  };
+
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const peer = peerNameOf(request);
+    const path = pathOf(request);
+    const route = Object.entries(options.routes ?? {}).find(([prefix]) => path.startsWith(prefix))?.[1];
+    if (peer === undefined || !admits(peer)) {
+      response.writeHead(403).end();
+    } else if (route === undefined) {
+      response.writeHead(404).end();
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    } else {
+      route(request, response, peer);
+    }
+  };
+
+  server.on('upgrade', onUpgrade);
+  server.on('request', onRequest);
+  return {
+    async close() {
+      server.off('upgrade', onUpgrade);
+      server.off('request', onRequest);
+      const gone = [...acceptor.clients].map((socket) => closeSoon(socket, clock));
+      acceptor.close();
+      await Promise.all(gone);
+    },
+    peers: () => [...sockets].filter(([, held]) => held.size > 0).map(([peer]) => peer),
+  };
+}
+
+const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] as string;
+
+function refuse(stream: Duplex, status: number): void {
+  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function closeSoon(socket: WebSocket, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.readyState === socket.CLOSED) return resolve();
+    const cancel = clock.after(1_000, () => socket.terminate());
+    socket.once('close', () => {
+      cancel();
+      resolve();
+    });
+    socket.close(1012, 'restarting');
+    return undefined;
+  });
+}
