@@ -1,0 +1,212 @@
+/**
+ * Machines for the inspector's own tests and for looking at its pages: a virtual machine with nested states, timers,
+ * deadlines and failures; a parallel one; and one whose names try to break out of markup.
+ * Not part of any product; nothing outside the tests of this folder imports it.
+ */
+import { and, assign, not, setup } from 'xstate';
+
+const record = (_: unknown, _params?: unknown): void => {};
+
+const base = setup({
+  types: {} as { context: { tries: number }; events: { type: string } },
+  guards: {
+    canRetry: () => true,
+    wantsRunning: () => true,
+    targetReady: () => true,
+    isLastTry: () => false,
+  },
+  delays: { backoff: 2000, bootDeadline: 120_000, stopGrace: 90_000, placeDeadline: 30_000, bindDeadline: 45_000, quietPeriod: () => 5000 },
+  actions: {
+    send: record,
+    reply: record,
+    reject: record,
+    defer: record,
+    'row.put': record,
+    'tap.create': record,
+    'image.fetch': record,
+    'machine.start': record,
+    'machine.resume': record,
+    'machine.stop': record,
+    'machine.watch': record,
+    'migration.copy': record,
+    'migration.switch': record,
+    countTry: assign({ tries: ({ context }) => context.tries + 1 }),
+    rememberError: assign({}),
+    rememberSpec: assign({}),
+    forgetRun: assign({}),
+  },
+});
+
+export const vmMachine = base.createMachine({
+  id: 'vm',
+  description: 'A virtual machine that a tenant declared.',
+  context: { tries: 0 },
+  initial: 'placing',
+  on: {
+    'vm.update': { actions: ['rememberSpec', 'reply'] },
+    'vm.delete': { target: '.deleting', actions: ['defer'] },
+    'host.gone': { target: '.failed', guard: 'isLastTry', actions: ['rememberError'] },
+  },
+  states: {
+    placing: {
+      description: 'Asks the scheduler for a host with room for it.',
+      entry: [{ type: 'send' }],
+      after: { placeDeadline: { target: 'failed', actions: ['rememberError'] } },
+      on: { 'host.placed': 'preparing', 'host.refused': { target: 'failed', actions: ['rememberError'] } },
+    },
+    preparing: {
+      description: 'Makes what the machine needs before its first instruction.',
+      initial: 'fetching',
+      onDone: [{ guard: 'wantsRunning', target: 'starting' }, { target: 'stopped' }],
+      states: {
+        fetching: {
+          description: 'Copies the image to the host.',
+          entry: ['image.fetch'],
+          after: { bootDeadline: { target: '#vm.failed', actions: ['rememberError'] } },
+          on: {
+            'image.fetch.done': 'plugging',
+            'image.fetch.failed': { target: '#vm.failed', actions: ['rememberError'] },
+            'image.fetch.unknown': { target: 'fetching', reenter: true },
+          },
+        },
+        plugging: {
+          description: 'Makes the tap of every network card.',
+          entry: ['tap.create', 'send', 'send'],
+          after: { bindDeadline: { target: '#vm.failed', actions: ['rememberError'] } },
+          on: {
+            'tap.create.done': 'ready',
+            'tap.create.failed': { target: '#vm.failed', actions: ['rememberError'] },
+            'tap.create.unknown': { target: 'plugging', reenter: true },
+          },
+        },
+        ready: { type: 'final', description: 'Everything it needs is there.' },
+      },
+    },
+    starting: {
+      description: 'QEMU runs; the guest boots.',
+      entry: ['machine.start'],
+      after: { bootDeadline: { target: 'failed', actions: ['rememberError'] } },
+      on: {
+        'machine.start.done': { target: 'running', actions: ['reply', 'row.put'] },
+        'machine.start.failed': { target: 'failed', actions: ['rememberError', 'countTry'] },
+      },
+    },
+    running: {
+      description: 'The guest runs.',
+      initial: 'healthy',
+      entry: ['machine.watch'],
+      exit: ['forgetRun'],
+      on: {
+        'vm.stop': { target: 'stopping', actions: ['rememberSpec', 'defer'] },
+        'guest.shutdown': 'stopped',
+        'machine.watch.failed': { target: 'failed', actions: ['rememberError'] },
+      },
+      states: {
+        healthy: {
+          description: 'Answers its heartbeat.',
+          tags: ['steady'],
+          on: { 'guest.silent': 'unresponsive', 'vm.migrate': { target: 'migrating', guard: 'targetReady' } },
+        },
+        unresponsive: {
+          description: 'Has missed its heartbeat.',
+          after: { quietPeriod: { target: '#vm.failed', guard: and(['isLastTry', not('canRetry')]) } },
+          on: { 'guest.heartbeat': 'healthy' },
+        },
+        migrating: {
+          description: 'Moves to another host while it runs.',
+          initial: 'copying',
+          on: { 'vm.cancel': 'healthy' },
+          states: {
+            copying: {
+              description: 'Memory is copied; the guest runs here.',
+              entry: ['migration.copy'],
+              on: {
+                'migration.copy.progress': { actions: ['row.put'] },
+                'migration.copy.done': { target: 'switching', guard: 'targetReady' },
+                'migration.copy.failed': '#vm.running.healthy',
+              },
+            },
+            switching: {
+              description: 'The guest is paused for the last pages.',
+              entry: ['migration.switch', 'send'],
+              on: {
+                'migration.switch.done': '#vm.running.healthy',
+                'migration.switch.failed': { target: '#vm.failed', actions: ['rememberError'] },
+              },
+            },
+          },
+        },
+      },
+    },
+    stopping: {
+      description: 'The guest was asked to power off.',
+      entry: ['machine.stop'],
+      after: { stopGrace: { target: 'stopped', actions: ['rememberError'] } },
+      on: { 'machine.stop.done': 'stopped', 'machine.stop.failed': { target: 'failed', actions: ['rememberError'] } },
+    },
+    stopped: {
+      description: 'No QEMU; disk and addresses are kept.',
+      tags: ['steady'],
+      on: { 'vm.start': { target: 'starting', actions: ['rememberSpec'] } },
+    },
+    failed: {
+      description: 'Something broke that did not pass by itself.',
+      tags: ['steady'],
+      after: { backoff: { target: 'starting', guard: 'canRetry', actions: ['countTry'] } },
+      on: { 'vm.start': { target: 'starting', actions: ['countTry'] } },
+    },
+    deleting: {
+      description: 'Takes everything away.',
+      entry: ['machine.stop', 'send'],
+      on: { 'machine.stop.done': 'gone', 'machine.stop.failed': { target: 'failed', actions: ['rememberError'] } },
+    },
+    gone: { type: 'final', description: 'Nothing of it is left.' },
+  },
+});
+
+export const networkMachine = setup({
+  types: {} as { events: { type: string } },
+  guards: { allDone: () => true },
+  delays: { deadline: 10_000 },
+  actions: { 'segment.ensure': record, send: record },
+}).createMachine({
+  id: 'network',
+  description: 'A parallel chart: two regions that live side by side.',
+  type: 'parallel',
+  states: {
+    plane: {
+      description: 'The kernel side.',
+      initial: 'making',
+      states: {
+        making: { entry: ['segment.ensure'], after: { deadline: 'broken' }, on: { 'segment.ensure.done': 'there' } },
+        there: { tags: ['steady'], always: { guard: 'allDone', target: 'settled' } },
+        settled: { tags: ['steady'], on: { 'segment.lost': 'making' } },
+        broken: { tags: ['steady'], on: { 'network.retry': 'making' } },
+      },
+    },
+    members: {
+      description: 'Who uses it.',
+      initial: 'none',
+      states: {
+        none: { tags: ['steady'], on: { 'port.joined': 'some' } },
+        some: { tags: ['steady'], entry: ['send'], on: { 'port.left': 'none', 'port.joined': {} } },
+      },
+    },
+  },
+});
+
+const nasty = '"><script>alert(1)</script>&\'';
+
+export const hostileMachine = setup({
+  types: {} as { events: { type: string } },
+  guards: { [`g${nasty}`]: () => true },
+  actions: { [`a${nasty}`]: record },
+}).createMachine({
+  id: 'hostile',
+  description: `root ${nasty}`,
+  initial: 'a',
+  states: {
+    a: { description: nasty, tags: [nasty], entry: [`a${nasty}`], on: { [`e${nasty}`]: { guard: `g${nasty}`, target: `b${nasty}` } } },
+    [`b${nasty}`]: { type: 'final' },
+  },
+});
