@@ -1,0 +1,188 @@
+/**
+ * An image on a host: imported from a local file after inspection, or fetched from a host that has it, by digest.
+ * It never decides what an image is; it says what the file turned out to be, and the image actor decides.
+ */
+import { assertEvent, assign, setup } from 'xstate';
+import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
+import { partsOfId } from '../values/identifiers.ts';
+import { request, requests } from '../values/requests.ts';
+import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken } from '../values/wiring.ts';
+import type { ImageCopyEvent } from './image-copy-events.ts';
+
+export interface ImageCopyContext {
+  readonly id: string;
+  readonly image: string;
+  /** One of the two is set, by what it was asked for first. */
+  readonly importing: CopyImportSpec | null;
+  readonly fetching: CopyFetchSpec | null;
+  readonly proof: CopyProof | null;
+  readonly tries: number;
+  readonly failure: Failure | null;
+}
+
+/** A copy that was never finished has no digest: then there is nothing in the store to remove. */
+export interface CopyRemoveSpec {
+  readonly owner: OwnerToken;
+  readonly format: ImageFormat;
+  readonly sha256: string | null;
+}
+
+interface Seen {
+  readonly context: ImageCopyContext;
+}
+
+const hostOf = (context: ImageCopyContext): string => partsOfId(context.id).host ?? '';
+const importSpec = ({ context }: Seen) => ({ spec: context.importing as CopyImportSpec });
+const fetchSpec = ({ context }: Seen) => ({ spec: context.fetching as CopyFetchSpec });
+const removeSpec = ({ context }: Seen): { spec: CopyRemoveSpec } => {
+  const asked = (context.importing ?? context.fetching) as CopyImportSpec | CopyFetchSpec;
+  return { spec: { owner: asked.owner, format: asked.format, sha256: context.proof?.sha256 ?? null } };
+};
+const tell =
+  (type: string) =>
+  ({ context }: Seen) => ({
+    to: context.image,
+    event: { type, host: hostOf(context), proof: context.proof, error: context.failure },
+  });
+
+const failures = ['image.inspect.failed', 'image.import.failed', 'image.fetch.failed', 'image.remove.failed'] as const;
+
+export const imageCopyMachine = setup({
+  types: { context: {} as ImageCopyContext, events: {} as ImageCopyEvent, input: {} as { id: string } },
+  actions: {
+    ...requests,
+    'image.inspect': request<{ spec: CopyImportSpec }>(),
+    'image.import': request<{ spec: CopyImportSpec }>(),
+    'image.fetch': request<{ spec: CopyFetchSpec }>(),
+    'image.remove': request<{ spec: CopyRemoveSpec }>(),
+    takeImport: assign(({ event }) => {
+      assertEvent(event, 'copy.import');
+      return { image: event.image, importing: event.spec };
+    }),
+    takeFetch: assign(({ event }) => {
+      assertEvent(event, 'copy.fetch');
+      return { image: event.image, fetching: event.spec };
+    }),
+    takeProof: assign(({ event }) => {
+      assertEvent(event, ['image.import.done', 'image.fetch.done']);
+      return { proof: event.proof, failure: null, tries: 0 };
+    }),
+    noteFailure: assign(({ context, event }) => {
+      assertEvent(event, failures);
+      return { failure: failureOf(event.error), tries: context.tries + 1 };
+    }),
+  },
+  guards: {
+    passes: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < 5,
+    isImport: ({ context }) => context.importing !== null,
+  },
+  delays: {
+    inspectDeadline: 30_000,
+    copyDeadline: 1_800_000,
+    removeDeadline: 60_000,
+    backoff: ({ context }) => backoffMs(context.tries),
+  },
+}).createMachine({
+  id: 'image-copy',
+  context: ({ input }) => ({
+    id: input.id,
+    image: '',
+    importing: null,
+    fetching: null,
+    proof: null,
+    tries: 0,
+    failure: null,
+  }),
+  initial: 'born',
+  states: {
+    born: {
+      description: 'Exists only within the step that creates it.',
+      on: {
+        'copy.import': { target: 'inspecting', actions: 'takeImport' },
+        'copy.fetch': { target: 'fetching', actions: 'takeFetch' },
+        'copy.remove': { target: 'gone' },
+      },
+    },
+    inspecting: {
+      description: 'The file is opened below an allowed root and its own header is read: is it what it is said to be?',
+      entry: { type: 'image.inspect', params: importSpec },
+      on: {
+        'image.inspect.done': { target: 'importing', actions: { type: 'send', params: tell('copy.inspected') } },
+        'image.inspect.failed': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'rejected', actions: 'noteFailure' },
+        ],
+        'image.inspect.unknown': { target: 'inspecting', reenter: true },
+        'copy.remove': { target: 'removing' },
+      },
+      after: { inspectDeadline: { target: 'inspecting', reenter: true } },
+    },
+    importing: {
+      description: 'The bytes are copied into the host\'s store while their digest is taken.',
+      entry: { type: 'image.import', params: importSpec },
+      on: {
+        'image.import.done': { target: 'ready', actions: 'takeProof' },
+        'image.import.failed': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'rejected', actions: 'noteFailure' },
+        ],
+        'image.import.unknown': { target: 'importing', reenter: true },
+        'copy.remove': { target: 'removing' },
+      },
+      after: { copyDeadline: { target: 'importing', reenter: true } },
+    },
+    fetching: {
+      description: 'The bytes are fetched from a host that has them, and their digest is compared.',
+      entry: { type: 'image.fetch', params: fetchSpec },
+      on: {
+        'image.fetch.done': { target: 'ready', actions: 'takeProof' },
+        'image.fetch.failed': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'rejected', actions: 'noteFailure' },
+        ],
+        'image.fetch.unknown': { target: 'fetching', reenter: true },
+        'copy.remove': { target: 'removing' },
+      },
+      after: { copyDeadline: { target: 'fetching', reenter: true } },
+    },
+    backoff: {
+      description: 'The last try failed in a way that may pass; it is tried again shortly.',
+      on: { 'copy.remove': { target: 'removing' } },
+      after: { backoff: [{ guard: 'isImport', target: 'inspecting' }, { target: 'fetching' }] },
+    },
+    ready: {
+      description: 'The image is in the host\'s store under its digest.',
+      tags: 'steady',
+      entry: { type: 'send', params: tell('copy.ready') },
+      on: {
+        'copy.import': { target: 'ready', reenter: true },
+        'copy.fetch': { target: 'ready', reenter: true },
+        'copy.remove': { target: 'removing' },
+      },
+    },
+    removing: {
+      description: 'The host drops the file, unless another image with the same digest still needs it.',
+      entry: { type: 'image.remove', params: removeSpec },
+      on: {
+        'image.remove.done': { target: 'gone' },
+        'image.remove.failed': { target: 'removeBackoff', actions: 'noteFailure' },
+        'image.remove.unknown': { target: 'removing', reenter: true },
+      },
+      after: { removeDeadline: { target: 'removing', reenter: true } },
+    },
+    removeBackoff: {
+      description: 'Dropping the file failed; it is tried again shortly, for as long as it takes.',
+      after: { backoff: { target: 'removing' } },
+    },
+    rejected: {
+      description: 'The file is not what it was said to be, or cannot be had; nothing of it was kept.',
+      type: 'final',
+      entry: { type: 'send', params: tell('copy.rejected') },
+    },
+    gone: {
+      description: 'Nothing of the copy is left on the host.',
+      type: 'final',
+      entry: { type: 'send', params: tell('copy.removed') },
+    },
+  },
+});

@@ -1,0 +1,208 @@
+/**
+ * One run of a VM on a host: QEMU is started paused, its taps are wired, then it is let go and watched to its end.
+ * QEMU outlives the worker process; after a restart the watch finds it again by pid, start time and QMP.
+ * What to do about an end is the VM actor's decision, not ours.
+ */
+import { assertEvent, assign, enqueueActions, setup } from 'xstate';
+import { failureOf, type Failure } from '../values/failures.ts';
+import { partsOfId } from '../values/identifiers.ts';
+import { request, requests } from '../values/requests.ts';
+import type { MachineProof, MachineSpec } from '../values/wiring.ts';
+import type { IncarnationEvent, RunEnd } from './incarnation-events.ts';
+
+/** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
+export type EndReason = RunEnd | 'stopped' | 'start_failed' | 'wiring_failed';
+
+export interface IncarnationContext {
+  readonly id: string;
+  readonly vm: string;
+  readonly spec: MachineSpec | null;
+  /** Set when QEMU has started; pid and start time name one process. */
+  readonly proof: MachineProof | null;
+  /** Bindings that are not wired yet. */
+  readonly unwired: readonly string[];
+  readonly graceMs: number;
+  readonly startedAt: number | null;
+  readonly reason: EndReason | null;
+  readonly failure: Failure | null;
+}
+
+interface Seen {
+  readonly context: IncarnationContext;
+}
+
+const specOf = ({ context }: Seen) => ({ spec: context.spec as MachineSpec });
+const stopOf = ({ context }: Seen) => ({ spec: context.spec as MachineSpec, graceMs: context.graceMs });
+const standing = ({ context }: Seen) => ({
+  host: partsOfId(context.id).host,
+  runEpoch: context.spec?.owner.runEpoch,
+  life: context.spec?.owner.uid,
+});
+const tellRunning = (seen: Seen) => ({
+  to: seen.context.vm,
+  event: { type: 'incarnation.running', ...standing(seen), proof: seen.context.proof },
+});
+const tellEnded = (seen: Seen) => ({
+  to: seen.context.vm,
+  event: { type: 'incarnation.ended', ...standing(seen), reason: seen.context.reason, error: seen.context.failure },
+});
+
+const failedEvents = ['qemu.start.failed', 'qemu.resume.failed', 'qemu.stop.failed', 'qemu.clean.failed', 'binding.failed'] as const;
+
+export const incarnationMachine = setup({
+  types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
+  actions: {
+    ...requests,
+    'qemu.start': request<{ spec: MachineSpec }>(),
+    'qemu.resume': request<{ spec: MachineSpec }>(),
+    'qemu.watch': request<{ spec: MachineSpec }>(),
+    'qemu.stop': request<{ spec: MachineSpec; graceMs: number }>(),
+    'qemu.clean': request<{ spec: MachineSpec }>(),
+    take: assign(({ event }) => {
+      assertEvent(event, 'incarnation.start');
+      return { vm: event.vm, spec: event.spec, unwired: event.spec.nics.map((nic) => nic.binding) };
+    }),
+    takeProof: assign(({ event }) => {
+      assertEvent(event, 'qemu.start.done');
+      const { pid, startTime, qemuVersion, machineType } = event;
+      return { proof: { pid, startTime, qemuVersion, machineType }, startedAt: event.meta.at };
+    }),
+    askWiring: enqueueActions(({ context, enqueue }) => {
+      for (const binding of context.unwired) {
+        enqueue({ type: 'send', params: { to: binding, event: { type: 'binding.wire', requester: context.id } } });
+      }
+    }),
+    noteWired: assign(({ context, event }) => {
+      assertEvent(event, 'binding.ready');
+      return { unwired: context.unwired.filter((binding) => binding !== event.binding) };
+    }),
+    noteEnd: assign(({ event }) => {
+      assertEvent(event, 'qemu.watch.done');
+      return { reason: event.reason };
+    }),
+    noteStop: assign(({ event }) => {
+      assertEvent(event, 'incarnation.stop');
+      return { reason: 'stopped' as const, graceMs: event.graceMs };
+    }),
+    noteFailure: assign(({ event }) => {
+      assertEvent(event, failedEvents);
+      const reason = event.type === 'binding.failed' ? 'wiring_failed' : 'start_failed';
+      return { failure: failureOf(event.error), reason, graceMs: 0 } as const;
+    }),
+  },
+  guards: {
+    allWired: ({ context }) => context.unwired.length === 0,
+  },
+  delays: {
+    startDeadline: 60_000,
+    wiringDeadline: 15_000,
+    resumeDeadline: 15_000,
+    stopDeadline: ({ context }) => context.graceMs + 30_000,
+    cleanDeadline: 30_000,
+    retryDelay: 1_000,
+  },
+}).createMachine({
+  id: 'incarnation',
+  context: ({ input }) => ({
+    id: input.id,
+    vm: '',
+    spec: null,
+    proof: null,
+    unwired: [],
+    graceMs: 0,
+    startedAt: null,
+    reason: null,
+    failure: null,
+  }),
+  initial: 'born',
+  states: {
+    born: {
+      description: 'Exists only within the step that creates it.',
+      on: { 'incarnation.start': { target: 'spawning', actions: 'take' } },
+    },
+    spawning: {
+      description: 'QEMU is started paused; it takes the taps and the disks. One that already runs for this run is taken up again.',
+      entry: { type: 'qemu.start', params: specOf },
+      on: {
+        'qemu.start.done': { target: 'alive', actions: 'takeProof' },
+        'qemu.start.failed': { target: 'stopping', actions: 'noteFailure' },
+        'qemu.start.unknown': { target: 'spawning', reenter: true },
+        'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
+      },
+      after: { startDeadline: { target: 'spawning', reenter: true } },
+    },
+    alive: {
+      description: 'A QEMU process exists and is watched.',
+      entry: { type: 'qemu.watch', params: specOf },
+      initial: 'wiring',
+      on: {
+        'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' },
+        'qemu.watch.failed': { target: 'rewatching' },
+        'qemu.watch.unknown': { target: 'rewatching' },
+        'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
+      },
+      states: {
+        wiring: {
+          description: 'Its taps are moved into the VPC and wired; the guest has not run an instruction yet.',
+          entry: 'askWiring',
+          always: { guard: 'allWired', target: 'resuming' },
+          on: {
+            'binding.ready': { actions: 'noteWired' },
+            'binding.failed': { target: '#incarnation.stopping', actions: 'noteFailure' },
+          },
+          after: { wiringDeadline: { target: 'wiring', reenter: true } },
+        },
+        resuming: {
+          description: 'Everything is in place; QEMU is told to go.',
+          entry: { type: 'qemu.resume', params: specOf },
+          on: {
+            'qemu.resume.done': { target: 'running' },
+            'qemu.resume.failed': { target: '#incarnation.stopping', actions: 'noteFailure' },
+            'qemu.resume.unknown': { target: 'resuming', reenter: true },
+          },
+          after: { resumeDeadline: { target: 'resuming', reenter: true } },
+        },
+        running: {
+          description: 'The guest runs.',
+          tags: 'steady',
+          entry: { type: 'send', params: tellRunning },
+          on: { 'incarnation.start': { actions: { type: 'send', params: tellRunning } } },
+        },
+      },
+    },
+    rewatching: {
+      description: 'The watch itself failed; the process is looked for again, which starts nothing that already runs.',
+      on: { 'incarnation.stop': { target: 'stopping', actions: 'noteStop' } },
+      after: { retryDelay: { target: 'spawning' } },
+    },
+    stopping: {
+      description: 'The guest is asked to power off, then QEMU is told to quit, then it is killed.',
+      entry: { type: 'qemu.stop', params: stopOf },
+      on: {
+        'qemu.stop.done': { target: 'cleaning' },
+        'qemu.stop.failed': { target: 'stopBackoff' },
+        'qemu.stop.unknown': { target: 'stopping', reenter: true },
+      },
+      after: { stopDeadline: { target: 'stopping', reenter: true } },
+    },
+    stopBackoff: {
+      description: 'Stopping failed; it is tried again shortly, for as long as it takes: an end is reported only when it is one.',
+      after: { retryDelay: { target: 'stopping' } },
+    },
+    cleaning: {
+      description: 'The process is gone; its sockets and its pid file are removed.',
+      entry: { type: 'qemu.clean', params: specOf },
+      on: {
+        'qemu.clean.done': { target: 'ended' },
+        'qemu.clean.failed': { target: 'stopBackoff' },
+        'qemu.clean.unknown': { target: 'cleaning', reenter: true },
+      },
+      after: { cleanDeadline: { target: 'cleaning', reenter: true } },
+    },
+    ended: {
+      description: 'The run is over and nothing of it is left; the VM has been told why.',
+      type: 'final',
+      entry: { type: 'send', params: tellEnded },
+    },
+  },
+});

@@ -1,0 +1,34 @@
+/** What went wrong, as charts keep and send it; the runtime's error record carries more. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+/** Anything with the three fields, cut down to them: records of effects carry causes that do not belong into messages. */
+export const failureOf = (error: Failure): Failure => ({ code: error.code, message: error.message, retryable: error.retryable });
+
+/** 1, 2, 4 ... 30 s after the first, second, third ... failure in a row. */
+export const backoffMs = (tries: number): number => Math.min(30_000, 1_000 * 2 ** Math.max(0, tries - 1));
+
+/** Structural equality of JSON values, blind to the order of keys. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  return canonicalJson(a) === canonicalJson(b);
+}
+
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
+  const fields = Object.entries(value).filter(([, v]) => v !== undefined);
+  fields.sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${fields.map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`).join(',')}}`;
+}
+
+/** Issues for every field that differs, for `exists_differently`. */
+export function differences(stored: object, wanted: object): { path: string; message: string }[] {
+  const keys = [...new Set([...Object.keys(stored), ...Object.keys(wanted)])].sort();
+  const field = (from: object, key: string): unknown => (from as Record<string, unknown>)[key];
+  return keys
+    .filter((key) => !sameJson(field(stored, key) ?? null, field(wanted, key) ?? null))
+    .map((key) => ({ path: key, message: `is ${canonicalJson(field(stored, key) ?? null)} and cannot be changed` }));
+}

@@ -1,0 +1,72 @@
+/**
+ * How a chart asks for things: named actions whose requests are computed from context and event by a plain function.
+ * Nothing is done here; the requests are recorded and given their meaning by runtime/contract/actor-definition.ts.
+ * Charts use `tell` for messages, answers and rows, so that the chart shows one name and a test reads one function.
+ */
+import { enqueueActions, type ActionArgs, type EventObject, type MachineContext } from 'xstate';
+import type { Failure } from './failures.ts';
+import type { Meta, SentEvent } from './requests.ts';
+
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface Rejection {
+  readonly commandId?: string;
+  readonly code: string;
+  readonly message: string;
+  readonly issues?: readonly Issue[];
+}
+
+/** What `tell` may ask for. Effects are not among them: those are entry actions that stand in the chart themselves. */
+export type Asked =
+  | { readonly type: 'send'; readonly params: { readonly to: string; readonly event: SentEvent } }
+  | { readonly type: 'reply'; readonly params: { readonly commandId?: string; readonly result?: unknown } }
+  | { readonly type: 'reject'; readonly params: Rejection }
+  | { readonly type: 'defer' }
+  | { readonly type: 'row.put'; readonly params: { readonly collection: string; readonly key: string; readonly value: unknown } }
+  | { readonly type: 'row.remove'; readonly params: { readonly collection: string; readonly key: string } };
+
+/** What a pure function of a chart sees. */
+export interface Seen<C, E> {
+  readonly context: C;
+  readonly event: E;
+}
+
+/** An event as the host passes it on: always with its meta. */
+export interface Heard {
+  readonly type: string;
+  readonly meta: Meta;
+}
+
+export const send = (to: string, event: SentEvent): Asked => ({ type: 'send', params: { to, event } });
+export const reply = (commandId: string, result: unknown): Asked => ({ type: 'reply', params: { commandId, result } });
+export const reject = (rejection: Rejection): Asked => ({ type: 'reject', params: rejection });
+export const defer: Asked = { type: 'defer' };
+export const putRow = (collection: string, key: string, value: unknown): Asked => ({
+  type: 'row.put',
+  params: { collection, key, value },
+});
+export const removeRow = (collection: string, key: string): Asked => ({ type: 'row.remove', params: { collection, key } });
+
+/** A row the definition's `needs` asked for; undefined when there is none. */
+export function row<T>(event: Heard, collection: string, key: string): T | undefined {
+  return (event.meta.rows?.[`${collection}/${key}`] ?? undefined) as T | undefined;
+}
+
+/** A whole collection the definition's `needs` asked for with `*`. */
+export function rows<T>(event: Heard, collection: string): Readonly<Record<string, T>> {
+  return (event.meta.rows?.[`${collection}/*`] ?? {}) as Readonly<Record<string, T>>;
+}
+
+/** A rejection that says the same as a failure another actor reported. */
+export const rejectFor = (commandId: string, error: Failure, path: string): Asked =>
+  reject({ commandId, code: error.code, message: error.message, issues: [{ path, message: error.message }] });
+
+/** A named action that records the requests `compute` returns, in order. */
+export const tell = <C extends MachineContext, E extends EventObject>(compute: (seen: Seen<C, E>) => readonly Asked[]) =>
+  // The parameters XState infers for a chart's own actions and guards play no part: only the vocabulary is asked for.
+  enqueueActions<C, E, undefined>(({ context, event, enqueue }) => {
+    for (const asked of compute({ context, event })) enqueue(asked as never);
+  }) as (args: ActionArgs<C, E, E>, params: undefined) => void;

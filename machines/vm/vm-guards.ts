@@ -1,0 +1,29 @@
+/** Questions the VM chart asks; pure functions of (context, event). */
+import { sameJson } from '../values/failures.ts';
+import type { VmContext } from './vm-context.ts';
+import type { VmEvent } from './vm-events.ts';
+import { specOf } from './vm-replies.ts';
+
+interface Seen {
+  readonly context: VmContext;
+  readonly event: VmEvent;
+}
+
+export const sameSpec = ({ context, event }: Seen): boolean => sameJson(context.spec, specOf(event));
+export const nothingAwaited = ({ context }: Seen): boolean => context.awaited.length === 0;
+export const allRefused = ({ context }: Seen): boolean => context.awaited.length === 0 && context.refusal !== null;
+export const wantsRun = ({ context }: Seen): boolean => context.wanted === 'running';
+export const leaves = ({ context }: Seen): boolean => context.wanted !== 'running';
+export const restarts = ({ context }: Seen): boolean => context.restarting;
+export const releasedForDeletion = (seen: Seen): boolean => nothingAwaited(seen) && seen.context.wanted === 'deleted';
+export const releasedWithFailure = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;
+export const releasedForRun = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen);
+/** The word of an earlier run, which changes nothing. */
+export const thisLife = ({ context, event }: Seen): boolean => 'life' in event && event.life === context.life;
+export const passes = ({ event }: Seen): boolean => 'error' in event && event.error !== null && event.error.retryable;
+/** After an end nobody asked for. */
+export function policyRestarts({ context }: Seen): boolean {
+  if (context.failure !== null && !context.failure.retryable) return false;
+  const policy = context.spec?.restart ?? 'never';
+  return policy === 'always' || (policy === 'on-failure' && context.failure !== null);
+}

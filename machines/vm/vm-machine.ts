@@ -1,0 +1,309 @@
+/**
+ * A VM: what a tenant declared, where it runs, and what is done when a run ends.
+ *
+ * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `life`. Addresses, MACs and
+ * disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images) before QEMU is started, and
+ * everything is let go before the VM says stopped or gone. Starting elsewhere raises the run epoch (I2, I9 of the invariants).
+ */
+import { assign, enqueueActions, setup } from 'xstate';
+import { backoffMs } from '../values/failures.ts';
+import { requests } from '../values/requests.ts';
+import * as changes from './vm-changes.ts';
+import * as letters from './vm-context.ts';
+import type { VmContext } from './vm-context.ts';
+import type { VmEvent } from './vm-events.ts';
+import * as guards from './vm-guards.ts';
+import * as replies from './vm-replies.ts';
+
+const vmSetup = setup({
+  types: { context: {} as VmContext, events: {} as VmEvent, input: {} as { id: string } },
+  actions: {
+    ...requests,
+    take: assign(changes.take),
+    answered: assign({ createCommand: null }),
+    awaitPorts: assign(changes.awaitPorts),
+    awaitHeldPorts: assign(changes.awaitHeldPorts),
+    awaitVolumes: assign(changes.awaitVolumes),
+    awaitPreparations: assign(changes.awaitPreparations),
+    notePort: assign(changes.notePort),
+    noteRefusal: assign(changes.noteRefusal),
+    noteTapped: assign(changes.noteTapped),
+    noteAttached: assign(changes.noteAttached),
+    noteImage: assign(changes.noteImage),
+    noteLocated: assign(changes.noteLocated),
+    noteUnbound: assign(changes.noteUnbound),
+    noteGone: assign(changes.noteGone),
+    notePlaced: assign(changes.notePlaced),
+    noteFailure: assign(changes.noteFailure),
+    newLife: assign(changes.newLife),
+    noteRunning: assign(changes.noteRunning),
+    noteEnd: assign(changes.noteEnd),
+    wantRunning: assign(changes.wantRunning),
+    wantStopped: assign(changes.wantStopped),
+    wantRestart: assign(changes.wantRestart),
+    wantDeleted: assign(changes.wantDeleted),
+    settle: assign(changes.settle),
+    letGo: assign(changes.letGo),
+    askPorts: enqueueActions(({ context, enqueue }) => {
+      for (const nic of letters.specIn(context).nics) {
+        const letter = letters.askPort(context, nic);
+        if (context.awaited.includes(letter.to)) enqueue({ type: 'send', params: letter });
+      }
+    }),
+    askVolumes: enqueueActions(({ context, enqueue }) => {
+      for (const to of context.awaited) enqueue({ type: 'send', params: { to, event: { type: 'volume.locate', vm: context.id } } });
+    }),
+    askPreparations: enqueueActions(({ context, enqueue }) => {
+      for (const params of letters.preparations(context)) enqueue({ type: 'send', params });
+    }),
+    askReleases: enqueueActions(({ context, enqueue }) => {
+      for (const params of letters.releases(context)) enqueue({ type: 'send', params });
+    }),
+    releasePorts: enqueueActions(({ context, enqueue }) => {
+      for (const to of context.awaited) enqueue({ type: 'send', params: { to, event: { type: 'port.release', holder: context.id } } });
+    }),
+  },
+  guards,
+  delays: {
+    quotaDeadline: 10_000,
+    addressDeadline: 15_000,
+    locateDeadline: 15_000,
+    placeDeadline: 10_000,
+    placeRetry: 5_000,
+    prepareDeadline: 60_000,
+    startDeadline: 120_000,
+    stopDeadline: ({ context }) => context.graceMs + 60_000,
+    releaseDeadline: 30_000,
+    backoff: ({ context }) => backoffMs(context.tries),
+  },
+});
+
+/** Commands while a run is being made ready: they take effect by letting everything go. */
+const beforeRun = {
+  'vm.stop': { target: '#vm.releasing', actions: 'wantStopped' },
+  'vm.delete': { target: '#vm.releasing', actions: ['wantDeleted', 'defer'] },
+} as const;
+/** Commands while QEMU may exist: it is stopped first. */
+const duringRun = {
+  'vm.stop': { target: '#vm.stopping', actions: 'wantStopped' },
+  'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] },
+} as const;
+const busy = { actions: { type: 'reject', params: replies.nameBusy } } as const;
+
+export const vmMachine = vmSetup.createMachine({
+  id: 'vm',
+  context: ({ input }) => ({
+    id: input.id, uid: '', spec: null, wanted: 'stopped', restarting: false, graceMs: 0, awaited: [], ports: {}, volumeHosts: [],
+    host: null, runEpoch: 0, lastHost: null, nics: {}, disks: {}, images: {}, machineType: null, life: null, proof: null,
+    runningSince: null, tries: 0, runs: 0, failure: null, refusal: null, createCommand: null, deleteCommand: null,
+  }),
+  initial: 'born',
+  on: {
+    'vm.create': [
+      { guard: 'sameSpec', actions: { type: 'reply', params: replies.same } },
+      { actions: { type: 'reject', params: replies.differs } },
+    ],
+  },
+  states: {
+    born: {
+      description: 'Exists only within the step that creates it.',
+      on: { 'vm.create': { target: 'claiming', actions: ['take', 'defer'] } },
+    },
+    claiming: {
+      description: 'The tenant is asked whether its quota allows one more VM.',
+      entry: { type: 'send', params: letters.claimQuota },
+      on: {
+        'quota.granted': { target: 'addressing' },
+        'quota.refused': { target: 'refused', actions: { type: 'reject', params: replies.refused } },
+        'vm.create': busy,
+        'vm.delete': busy,
+      },
+      after: { quotaDeadline: { target: 'claiming', reenter: true } },
+    },
+    addressing: {
+      description: 'A port is made for every NIC; each gets its address and MAC from its network, for the VM\'s whole life.',
+      entry: ['awaitPorts', 'askPorts'],
+      always: [
+        { guard: 'allRefused', target: 'withdrawing' },
+        { guard: 'nothingAwaited', target: 'deciding', actions: [{ type: 'reply', params: replies.created }, 'answered'] },
+      ],
+      on: {
+        'port.ready': { actions: 'notePort' },
+        'port.refused': { actions: 'noteRefusal' },
+        'vm.create': busy,
+        'vm.delete': busy,
+      },
+      after: { addressDeadline: { target: 'addressing', reenter: true } },
+    },
+    withdrawing: {
+      description: 'A port was refused, so the VM is: what was claimed is given back before the command is answered.',
+      entry: ['awaitHeldPorts', 'releasePorts'],
+      always: {
+        guard: 'nothingAwaited',
+        target: 'gone',
+        actions: { type: 'reject', params: replies.refused },
+      },
+      on: { 'port.gone': { actions: 'noteGone' }, 'vm.create': busy, 'vm.delete': busy },
+      after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
+    },
+    deciding: {
+      description: 'Run or rest, as declared.',
+      always: [{ guard: 'wantsRun', target: 'locating' }, { target: 'stopped' }],
+    },
+    locating: {
+      description: 'The volumes are asked where their bytes are.',
+      entry: ['awaitVolumes', 'askVolumes'],
+      always: { guard: 'nothingAwaited', target: 'placing' },
+      on: {
+        'volume.located': { actions: 'noteLocated' },
+        'volume.refused': { target: 'unplaced', actions: 'noteFailure' },
+        ...beforeRun,
+      },
+      after: { locateDeadline: { target: 'locating', reenter: true } },
+    },
+    placing: {
+      description: 'The cluster is asked for a host that has room, allows us, and holds our volumes.',
+      entry: { type: 'send', params: letters.askPlace },
+      on: {
+        placed: { target: 'preparing', actions: 'notePlaced' },
+        'place.refused': { target: 'unplaced', actions: 'noteFailure' },
+        ...beforeRun,
+      },
+      after: { placeDeadline: { target: 'placing', reenter: true } },
+    },
+    unplaced: {
+      description: 'No host would take it; the failure names the reason of each. It is asked again every few seconds.',
+      on: beforeRun,
+      after: { placeRetry: { target: 'locating' } },
+    },
+    preparing: {
+      description: 'Taps, volumes and images are made ready on the host, all at once.',
+      entry: 'awaitPreparations',
+      initial: 'asking',
+      always: { guard: 'nothingAwaited', target: 'starting', actions: 'newLife' },
+      on: {
+        'port.tapped': { actions: 'noteTapped' },
+        'volume.attached': { actions: 'noteAttached' },
+        'image.provided': { actions: 'noteImage' },
+        'port.failed': [{ guard: 'passes', target: 'backoff', actions: 'noteFailure' }, { target: 'releasing', actions: 'noteFailure' }],
+        'volume.refused': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'releasing', actions: 'noteFailure' },
+        ],
+        'image.refused': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'releasing', actions: 'noteFailure' },
+        ],
+        ...beforeRun,
+      },
+      states: {
+        asking: {
+          description: 'Whoever has not answered yet is asked; after the deadline, again.',
+          entry: 'askPreparations',
+          after: { prepareDeadline: { target: 'asking', reenter: true } },
+        },
+      },
+    },
+    starting: {
+      description: 'The host starts QEMU paused, wires the taps and lets it go.',
+      entry: { type: 'send', params: letters.askRun },
+      on: {
+        'incarnation.running': { guard: 'thisLife', target: 'running', actions: 'noteRunning' },
+        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        ...duringRun,
+      },
+      after: { startDeadline: { target: 'starting', reenter: true } },
+    },
+    running: {
+      description: 'The guest runs on its host.',
+      tags: 'steady',
+      on: {
+        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        'port.failed': { actions: 'noteFailure' },
+        'vm.start': { actions: { type: 'reply', params: replies.same } },
+        'vm.restart': { target: 'stopping', actions: 'wantRestart' },
+        ...duringRun,
+      },
+    },
+    stopping: {
+      description: 'The guest is asked to power off; after its grace time it is made to.',
+      entry: { type: 'send', params: letters.askStop },
+      on: {
+        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        'vm.start': { actions: ['wantRunning', 'wantRestart'] },
+        'vm.stop': { actions: 'wantStopped' },
+        'vm.delete': { actions: ['wantDeleted', 'defer'] },
+      },
+      after: { stopDeadline: { target: 'stopping', reenter: true } },
+    },
+    ended: {
+      description: 'A run is over: was it asked for, is it restarted, or does the policy leave it?',
+      always: [
+        { guard: 'leaves', target: 'releasing' },
+        { guard: 'restarts', target: 'preparing' },
+        { guard: 'policyRestarts', target: 'backoff' },
+        { target: 'releasing', actions: 'settle' },
+      ],
+    },
+    backoff: {
+      description: 'Started again on the same host after 1, 2, 4 ... 30 s; ten healthy minutes start the count anew.',
+      on: { 'vm.start': { target: 'preparing', actions: 'wantRunning' }, 'vm.restart': { target: 'preparing' }, ...beforeRun },
+      after: { backoff: { target: 'preparing' } },
+    },
+    releasing: {
+      description: 'Taps, volumes, images and the place on the host are let go; addresses stay.',
+      entry: ['awaitHeldPorts', 'askReleases'],
+      always: [
+        { guard: 'releasedForDeletion', target: 'dismantling', actions: 'letGo' },
+        { guard: 'releasedWithFailure', target: 'failed', actions: 'letGo' },
+        { guard: 'releasedForRun', target: 'locating', actions: 'letGo' },
+        { guard: 'nothingAwaited', target: 'stopped', actions: 'letGo' },
+      ],
+      on: {
+        'port.unbound': { actions: 'noteUnbound' },
+        'vm.start': { actions: 'wantRunning' },
+        'vm.stop': { actions: 'wantStopped' },
+        'vm.delete': { actions: ['wantDeleted', 'defer'] },
+      },
+      after: { releaseDeadline: { target: 'releasing', reenter: true } },
+    },
+    stopped: {
+      description: 'Declared or asked to rest. It keeps its addresses and its volumes.',
+      tags: 'steady',
+      on: {
+        'vm.start': { target: 'locating', actions: 'wantRunning' },
+        'vm.stop': { actions: { type: 'reply', params: replies.same } },
+        'vm.delete': { target: 'dismantling', actions: ['wantDeleted', 'defer'] },
+      },
+    },
+    failed: {
+      description: 'It cannot run for a reason that will not pass by itself; the failure says what to do. Start tries again.',
+      tags: 'steady',
+      on: {
+        'vm.start': { target: 'locating', actions: 'wantRunning' },
+        'vm.stop': { target: 'stopped', actions: 'wantStopped' },
+        'vm.delete': { target: 'dismantling', actions: ['wantDeleted', 'defer'] },
+      },
+    },
+    dismantling: {
+      description: 'Its ports and their addresses are given back.',
+      entry: ['awaitHeldPorts', 'releasePorts'],
+      always: { guard: 'nothingAwaited', target: 'gone', actions: { type: 'reply', params: replies.deleted } },
+      on: {
+        'port.gone': { actions: 'noteGone' },
+        'vm.create': busy,
+        'vm.delete': { actions: { type: 'reject', params: replies.deleting } },
+      },
+      after: { releaseDeadline: { target: 'dismantling', reenter: true } },
+    },
+    refused: {
+      description: 'Never came to be: the quota does not allow it.',
+      type: 'final',
+    },
+    gone: {
+      description: 'Deleted, or refused before anything was left; its quota is given back. Its volumes stay.',
+      type: 'final',
+      entry: { type: 'send', params: letters.releaseQuota },
+    },
+  },
+});
