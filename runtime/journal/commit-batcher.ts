@@ -1,0 +1,210 @@
+/**
+ * Sends commits in batches and gets each its outcome, through lost connections and refusals of the store. Called by
+ * redis-journal.ts; scripts/commit.lua is the other end. Upholds G1, G2, G4: an outcome is given only after the store has answered.
+ *
+ * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of a batch
+ * exact: nothing else can have moved the actor in between, so the script can tell by the last commit id in the record how far it
+ * had come. Rejected: a counter per actor in the record (one more field in every commit, and hosting would have to carry it);
+ * one commit per actor and batch (an actor that runs ahead would wait a round trip per commit).
+ */
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Commit, CommitOutcome } from '../contract/journal.ts';
+import { decodeOutcomes, encodeBatch, type EncodedBatch } from './commit-encoding.ts';
+import { commitScript } from './script-library.ts';
+import { runScript, type StoreLink } from './store-connection.ts';
+import type { StoreKeys } from './store-keys.ts';
+
+const batchCommits = 32;
+const deepBatchCommits = 64;
+const deepBacklogCommits = 256;
+const batchesInFlight = 2;
+/** Marks of one actor in one batch: bounded, because they are read by one command. */
+const groupMarks = 2_000;
+
+interface Waiting {
+  readonly commit: Commit;
+  readonly resolve: (outcome: CommitOutcome) => void;
+  readonly reject: (error: PhotonError) => void;
+}
+
+/** An actor's commits that are not sent yet. It stays in the map while it is in flight, with an empty list. */
+type Lane = Waiting[];
+
+interface Group {
+  readonly actor: ActorId;
+  readonly waiting: readonly Waiting[];
+}
+
+export interface BatcherOptions {
+  readonly link: StoreLink;
+  readonly keys: StoreKeys;
+  readonly clock: Clock;
+  /** Resolves when the store may be written to: connected, and not rolled back. Rejects when it never may again. */
+  readonly mayWrite: () => Promise<void>;
+  readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
+  /** Told when the batcher has stopped by itself because of a defect. */
+  readonly onBroken: (error: PhotonError) => void;
+}
+
+export class CommitBatcher {
+  readonly #options: BatcherOptions;
+  readonly #lanes = new Map<ActorId, Lane>();
+  /** Actors with commits to send, in order of arrival; none of them is in flight. */
+  #ready: ActorId[] = [];
+  #readyAt = 0;
+  #waitingCommits = 0;
+  #inFlight = 0;
+  #scheduled = false;
+  #stopped: PhotonError | undefined;
+
+  constructor(options: BatcherOptions) {
+    this.#options = options;
+  }
+
+  add(commit: Commit): Promise<CommitOutcome> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { commit, resolve, reject };
+      const lane = this.#lanes.get(commit.actor);
+      if (lane === undefined) {
+        this.#lanes.set(commit.actor, [waiting]);
+        this.#ready.push(commit.actor);
+      } else {
+        lane.push(waiting);
+      }
+      this.#waitingCommits += 1;
+      this.#schedule();
+    });
+  }
+
+  /** Every commit that has no outcome yet, and every later one, is rejected with this error. */
+  stop(error: PhotonError): void {
+    this.#stopped ??= error;
+    const lanes = [...this.#lanes.values()];
+    this.#lanes.clear();
+    this.#ready = [];
+    this.#readyAt = 0;
+    this.#waitingCommits = 0;
+    for (const lane of lanes) for (const waiting of lane) waiting.reject(error);
+  }
+
+  /** One turn of the event loop collects what all actors of this node have to commit. */
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight >= batchesInFlight || this.#stopped !== undefined) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length) void this.#send(this.#nextBatch());
+    });
+  }
+
+  #nextBatch(): readonly Group[] {
+    const limit = this.#waitingCommits > deepBacklogCommits ? deepBatchCommits : batchCommits;
+    const groups: Group[] = [];
+    let room = limit;
+    while (room > 0 && this.#readyAt < this.#ready.length) {
+      const actor = this.#ready[this.#readyAt] as ActorId;
+      const lane = this.#lanes.get(actor) as Lane;
+      const count = fitting(lane, room);
+      if (count === 0) break;
+      this.#readyAt += 1;
+      groups.push({ actor, waiting: lane.splice(0, count) });
+      room -= count;
+      this.#waitingCommits -= count;
+    }
+    if (this.#readyAt === this.#ready.length) {
+      this.#ready = [];
+      this.#readyAt = 0;
+    } else if (this.#readyAt > 4_096) {
+      this.#ready = this.#ready.slice(this.#readyAt);
+      this.#readyAt = 0;
+    }
+    return groups;
+  }
+
+  async #send(groups: readonly Group[]): Promise<void> {
+    this.#inFlight += 1;
+    try {
+      const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
+      const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs());
+      const count = groups.reduce((sum, group) => sum + group.waiting.length, 0);
+      const outcomes = decodeOutcomes(await this.#untilAnswered(batch), count);
+      this.#settle(groups, outcomes);
+    } catch (error) {
+      const cause = error instanceof PhotonError ? error : brokenBatch(error);
+      for (const group of groups) for (const one of group.waiting) one.reject(cause);
+      if (this.#stopped === undefined) {
+        // Nobody can say now where these actors stand: only a restart, which reads the store again, can.
+        this.stop(cause);
+        this.#options.onBroken(cause);
+      }
+    } finally {
+      this.#inFlight -= 1;
+      this.#schedule();
+    }
+  }
+
+  async #untilAnswered(batch: EncodedBatch): Promise<unknown> {
+    const { link, mayWrite } = this.#options;
+    for (;;) {
+      await mayWrite();
+      if (this.#stopped !== undefined) throw this.#stopped;
+      try {
+        return await runScript(link.redis, commitScript, batch.keys, batch.args);
+      } catch (error) {
+        if (this.#stopped !== undefined) throw this.#stopped;
+        await link.recover(error);
+      }
+    }
+  }
+
+  #settle(groups: readonly Group[], outcomes: readonly CommitOutcome[]): void {
+    let at = 0;
+    for (const group of groups) {
+      let refusal: CommitOutcome | undefined;
+      for (const one of group.waiting) {
+        const outcome = outcomes[at] as CommitOutcome;
+        at += 1;
+        if (outcome.result !== 'committed') refusal ??= refusalOfLater(one.commit, outcome);
+        this.#options.onOutcome(one.commit, outcome);
+        one.resolve(outcome);
+      }
+      this.#release(group.actor, refusal);
+    }
+  }
+
+  /** What an actor queued behind a refused commit was decided on a past that did not happen: it is refused as well. */
+  #release(actor: ActorId, refusal: CommitOutcome | undefined): void {
+    const lane = this.#lanes.get(actor);
+    if (lane === undefined) return;
+    if (refusal !== undefined) {
+      this.#waitingCommits -= lane.length;
+      for (const one of lane.splice(0)) one.resolve(refusal);
+    }
+    if (lane.length > 0) this.#ready.push(actor);
+    else this.#lanes.delete(actor);
+  }
+}
+
+/** A duplicate or a gap is found only where the version was right, so that is the stored one. */
+function refusalOfLater(commit: Commit, outcome: CommitOutcome): CommitOutcome {
+  if (outcome.result === 'fenced' || outcome.result === 'conflict') return outcome;
+  return { result: 'conflict', storedVersion: commit.expectedVersion };
+}
+
+/** How many of a lane's commits go into a batch with this much room; the first always does when the batch is empty. */
+function fitting(lane: Lane, room: number): number {
+  let marks = 0;
+  let count = 0;
+  while (count < lane.length && count < room) {
+    marks += (lane[count] as Waiting).commit.marks.length;
+    if (count > 0 && marks > groupMarks) break;
+    count += 1;
+  }
+  return count;
+}
+
+const brokenBatch = (error: unknown): PhotonError =>
+  new PhotonError('bug', 'commit_batch_failed', 'a batch of commits could not be sent or read; this is a defect, report it', { cause: error });

@@ -1,0 +1,217 @@
+/**
+ * One batch of commits as the flat text arguments of scripts/commit.lua, and its reply as outcomes. The layout is described at
+ * the head of the script; the two files change together. Pure: no connection, no clock.
+ *
+ * Refuses (as a bug) what the script could only fail on half way, because Redis does not roll a script back.
+ */
+import { PhotonError } from '../contract/errors.ts';
+import type { Commit, CommitOutcome } from '../contract/journal.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { RecordHead } from './record-decoding.ts';
+import { grantText, type StoreKeys } from './store-keys.ts';
+import { shardOf } from './shard-placement.ts';
+
+const receiptKeepMs = 24 * 3_600_000;
+const deadLetterTail = '1000';
+/** Lua's unpack has a bound near 8,000; a write with more arguments is split. Even, because some are pairs. */
+const writeArguments = 2_000;
+
+/** All commits of one actor in a batch, in order. */
+export interface CommitGroup {
+  readonly actor: ActorId;
+  readonly commits: readonly Commit[];
+}
+
+export interface EncodedBatch {
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** @param wallMs labels records and receipts; no decision hangs on it but how long a receipt is kept */
+export function encodeBatch(groups: readonly CommitGroup[], keys: StoreKeys, wallMs: number): EncodedBatch {
+  const shards = new Map<ShardId, number>();
+  const shardKeys: string[] = [];
+  const args: string[] = [String(groups.length)];
+  for (const group of groups) {
+    const shard = shardOf(group.actor);
+    let index = shards.get(shard);
+    if (index === undefined) {
+      index = shardKeys.push(keys.inShard(shard, 'o'));
+      shards.set(shard, index);
+    }
+    const senders = sendersOf(group.commits);
+    args.push(String(index), group.actor, String(group.commits.length), String(senders.length));
+    for (const commit of group.commits) args.push(commit.commitId);
+    for (const sender of senders) args.push(`m:${sender}`);
+    for (const commit of group.commits) encodeCommit(commit, args, wallMs);
+  }
+  return { keys: shardKeys, args };
+}
+
+function sendersOf(commits: readonly Commit[]): readonly string[] {
+  const only = commits[0]?.marks;
+  if (commits.length === 1 && only !== undefined) {
+    if (only.length === 0) return [];
+    if (only.length === 1) return only.map((mark) => mark.sender);
+  }
+  return [...new Set(commits.flatMap((commit) => commit.marks.map((mark) => mark.sender)))];
+}
+
+function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
+  const { actor, history } = commit;
+  const start = args.length;
+  const atMs = history.at(-1)?.at ?? wallMs;
+  args.push(
+    '',
+    grantText(commit.grant),
+    String(commit.expectedVersion),
+    String(commit.version),
+    commit.commitId,
+    commit.state,
+    commit.context,
+    encodeHead(commit, atMs),
+    commit.effects.length > 0 ? '1' : '0',
+    encodeSummary(commit, atMs),
+    commit.status === 'live' ? '1' : '0',
+    String(commit.marks.length),
+  );
+  for (const mark of commit.marks) args.push(`m:${mark.sender}`, String(mark.seq), String(mark.after));
+  for (const entry of history) {
+    const id = `${entry.version}-*`;
+    args.push('XADD', `h:${actor}`, '6', 'MAXLEN', '~', String(commit.historyTail), id, 'e', JSON.stringify(entry));
+  }
+  if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
+  encodeMessages(commit, args);
+  encodeTimers(commit, args);
+  if (commit.rowsPut.length > 0 || commit.rowsRemoved.length > 0) encodeRows(commit, args);
+  args[start] = String(args.length - start);
+}
+
+function encodeHead(commit: Commit, at: number): string {
+  const { uid, status, chartVersion, stateName, lastSeq, effects, timers, deferred } = commit;
+  const head: RecordHead = {
+    uid,
+    status,
+    chartVersion,
+    stateName,
+    lastSeq,
+    at,
+    ...(effects.length > 0 ? { effects } : {}),
+    ...(timers.length > 0 ? { timers } : {}),
+    ...(hasKeys(deferred) ? { deferred } : {}),
+  };
+  return JSON.stringify(head);
+}
+
+function hasKeys(record: Readonly<Record<string, unknown>>): boolean {
+  for (const _ in record) return true;
+  return false;
+}
+
+function encodeSummary(commit: Commit, at: number): string {
+  const { uid, version, stateName, status } = commit;
+  const waitingOn: string[] = [];
+  if (status === 'live') {
+    if (commit.timers.length > 0) waitingOn.push('timer');
+    if (commit.effects.length > 0) waitingOn.push('effect');
+    if (waitingOn.length === 0) waitingOn.push('event');
+  }
+  return JSON.stringify({ uid, version, stateName, status, waitingOn, at });
+}
+
+function encodeReceipts(commit: Commit, args: string[], wallMs: number): void {
+  for (let from = 0; from < commit.receipts.length; from += writeArguments / 2) {
+    const part = commit.receipts.slice(from, from + writeArguments / 2);
+    args.push('receipt', String(wallMs), String(wallMs - receiptKeepMs), String(part.length * 2));
+    for (const receipt of part) args.push(receipt.commandId, JSON.stringify(receipt));
+  }
+}
+
+function encodeMessages(commit: Commit, args: string[]): void {
+  const { actor, messages, ackedSeqs } = commit;
+  if (messages.length > 0) {
+    pushWrite(args, 'HSET', 'q', messages.flatMap((message) => [`${actor}|${message.seq}`, JSON.stringify(message)]));
+  }
+  if (ackedSeqs.length > 0) pushWrite(args, 'HDEL', 'q', ackedSeqs.map((seq) => `${actor}|${seq}`));
+  for (const dead of commit.deadLetters) {
+    args.push('XADD', 'x', '6', 'MAXLEN', '~', deadLetterTail, '*', 'd', JSON.stringify({ actor, ...dead }));
+  }
+}
+
+function encodeTimers(commit: Commit, args: string[]): void {
+  const { actor, timersSet, timersCancelled } = commit;
+  // Cancelled first: a step may leave a state and enter it again, which sets a timer of the same id.
+  if (timersCancelled.length > 0) pushWrite(args, 'HDEL', 't', timersCancelled.map((timerId) => `${actor}|${timerId}`));
+  if (timersSet.length > 0) {
+    pushWrite(args, 'HSET', 't', timersSet.flatMap((timer) => [`${actor}|${timer.timerId}`, `${timer.dueMs} ${timer.eventType}`]));
+  }
+}
+
+function encodeRows(commit: Commit, args: string[]): void {
+  const puts = new Map<string, string[]>();
+  for (const row of commit.rowsPut) listOf(puts, row.collection).push(row.key, row.value);
+  const removals = new Map<string, string[]>();
+  for (const row of commit.rowsRemoved) listOf(removals, row.collection).push(row.key);
+  // Removed first: what is put in the same step is meant to be there afterwards.
+  for (const [collection, rows] of removals) pushWrite(args, 'HDEL', `c:${commit.actor}:${collection}`, rows);
+  for (const [collection, rows] of puts) {
+    pushWrite(args, 'HSET', `c:${commit.actor}:${collection}`, rows);
+    args.push('HSET', `a:${commit.actor}`, '2', `c:${collection}`, '1');
+  }
+}
+
+function listOf(lists: Map<string, string[]>, name: string): string[] {
+  let list = lists.get(name);
+  if (list === undefined) lists.set(name, (list = []));
+  return list;
+}
+
+function pushWrite(args: string[], verb: 'HSET' | 'HDEL', key: string, items: readonly string[]): void {
+  for (let from = 0; from < items.length; from += writeArguments) {
+    const part = items.slice(from, from + writeArguments);
+    args.push(verb, key, String(part.length), ...part);
+  }
+}
+
+/** @throws PhotonError bug when hosting built a commit that must not reach the store */
+export function checkCommit(commit: Commit): void {
+  const { actor, grant, expectedVersion, version } = commit;
+  const wrong = (what: string): PhotonError =>
+    new PhotonError('bug', 'commit_malformed', `a commit of ${actor} ${what}; nothing was written; this is a defect, report it`, { actor });
+  if (shardOf(actor) !== grant.shard) throw wrong(`bears a grant of shard ${grant.shard} but belongs to ${shardOf(actor)}`);
+  if (!Number.isSafeInteger(expectedVersion) || !Number.isSafeInteger(version) || expectedVersion < 0) throw wrong('has no whole version');
+  if (version < expectedVersion || version < 1) throw wrong(`goes from version ${expectedVersion} to ${version}`);
+  if (commit.commitId === '') throw wrong('has no commit id');
+  let last = expectedVersion;
+  for (const entry of commit.history) {
+    if (!(entry.version >= last && entry.version <= version)) throw wrong(`has history of version ${entry.version} out of order`);
+    last = entry.version;
+  }
+  for (const timer of commit.timersSet) {
+    if (!Number.isFinite(timer.dueMs)) throw wrong(`sets timer ${timer.timerId} to no time`);
+  }
+  for (const mark of commit.marks) {
+    if (!Number.isSafeInteger(mark.seq) || !Number.isSafeInteger(mark.after)) throw wrong(`has a mark of ${mark.sender} that is no number`);
+  }
+}
+
+/** @param reply as scripts/commit.lua returns it @param count how many commits the batch had, in order of its groups */
+export function decodeOutcomes(reply: unknown, count: number): readonly CommitOutcome[] {
+  const words = reply as readonly (number | string)[];
+  const outcomes: CommitOutcome[] = [];
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at] as number;
+    if (word >= 0) outcomes.push({ result: 'committed', ordinal: word });
+    else if (word === -1) outcomes.push({ result: 'fenced' });
+    else {
+      at += 1;
+      const detail = String(words[at]);
+      if (word === -2) outcomes.push({ result: 'conflict', storedVersion: Number(detail) });
+      else outcomes.push({ result: word === -3 ? 'duplicate' : 'gap', sender: detail.slice('m:'.length) });
+    }
+  }
+  if (outcomes.length !== count) {
+    throw new PhotonError('bug', 'commit_reply_malformed', `the store answered ${outcomes.length} of ${count} commits; this is a defect, report it`);
+  }
+  return outcomes;
+}

@@ -1,0 +1,57 @@
+/** Commits as hosting would build them, with everything a test does not care about filled in. Never used outside of tests. */
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Message } from '../contract/envelope.ts';
+import type { Commit, HistoryEntry, Receipt, ShardGrant } from '../contract/journal.ts';
+import { shardOf } from './shard-placement.ts';
+
+let made = 0;
+
+export function grantFor(actor: ActorId, node = 'n1', ownerEpoch = 1): ShardGrant {
+  return { shard: shardOf(actor), node, era: 1, ownerEpoch };
+}
+
+export function historyOf(version: number, kind: HistoryEntry['kind'] = 'transition'): HistoryEntry {
+  return { version, at: 1_000 + version, event: { type: 'x' }, cause: `command:c${version}`, from: 'a', to: 'b', kind, asked: [], changed: {} };
+}
+
+/** From `version - 1` to `version`, one transition. */
+export function commitOf(actor: ActorId, version: number, changes: Partial<Commit> = {}): Commit {
+  made += 1;
+  return {
+    grant: grantFor(actor),
+    actor,
+    commitId: `commit-${made}`,
+    expectedVersion: version - 1,
+    version,
+    uid: 'u1',
+    status: 'live',
+    chartVersion: 1,
+    stateName: 'running',
+    state: '"running"',
+    context: JSON.stringify({ count: version }),
+    effects: [],
+    timersSet: [],
+    timersCancelled: [],
+    timers: [],
+    deferred: {},
+    lastSeq: 0,
+    marks: [],
+    receipts: [],
+    history: [historyOf(version)],
+    messages: [],
+    ackedSeqs: [],
+    rowsPut: [],
+    rowsRemoved: [],
+    deadLetters: [],
+    historyTail: 32,
+    ...changes,
+  };
+}
+
+export function messageOf(from: ActorId, to: ActorId, seq: number, after = 0): Message {
+  return { to, from, life: 'u1', era: 1, seq, after, event: { type: 'hello' }, cause: `${from}@1` };
+}
+
+export function receiptOf(commandId: string, version: number): Receipt {
+  return { commandId, digest: 'd', reply: { ok: true, version, result: null } };
+}

@@ -1,0 +1,138 @@
+/**
+ * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. Also the clock and
+ * the log that tests of the store hand in. Never used outside of tests.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import type { Clock } from '../contract/clock.ts';
+import type { Log } from '../contract/log.ts';
+
+const startTimeoutMs = 10_000;
+const pollMs = 10;
+
+export const processClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+export interface RecordedLog extends Log {
+  readonly lines: string[];
+}
+
+/** Keeps what was logged, so that a test can look for it; prints nothing. */
+export function recordedLog(lines: string[] = []): RecordedLog {
+  const note = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => {
+    lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  };
+  return { lines, debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error'), child: () => recordedLog(lines) };
+}
+
+/** @throws Error naming what was awaited */
+export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!(await check())) {
+    if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+async function freeListenPort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export class TestRedis {
+  readonly listenPort: number;
+  readonly folder: string;
+  #child: ChildProcess | undefined;
+  #extra: readonly string[];
+  #onExit = (): void => void this.#child?.kill('SIGKILL');
+
+  private constructor(listenPort: number, folder: string, extra: readonly string[]) {
+    this.listenPort = listenPort;
+    this.folder = folder;
+    this.#extra = extra;
+    process.on('exit', this.#onExit);
+  }
+
+  static async start(extra: readonly string[] = []): Promise<TestRedis> {
+    const folder = await mkdtemp(join(tmpdir(), 'photon-journal-test-'));
+    const server = new TestRedis(await freeListenPort(), folder, extra);
+    await server.launch();
+    return server;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.listenPort}`;
+  }
+
+  async launch(): Promise<void> {
+    const options = ['--port', String(this.listenPort), '--bind', '127.0.0.1', '--dir', this.folder, '--save', ''];
+    const durable = ['--appendonly', 'yes', '--appendfsync', 'always', ...this.#extra];
+    this.#child = spawn('redis-server', [...options, ...durable], { stdio: 'ignore' });
+    await until('redis-server accepts commands', () => this.#answers(), startTimeoutMs);
+  }
+
+  async #answers(): Promise<boolean> {
+    const client = this.client();
+    try {
+      return (await client.ping()) === 'PONG';
+    } catch (error) {
+      if (String(error).includes('NOAUTH')) return true;
+      return false;
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  /** A bare client, to look at what is stored. The caller disconnects it. */
+  client(): Redis {
+    const client = new Redis(this.url, { protocol: 2, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+    client.on('error', () => {});
+    return client;
+  }
+
+  /** Runs one command on a connection of its own. */
+  async ask(...command: readonly string[]): Promise<unknown> {
+    const client = this.client();
+    try {
+      const [name = '', ...args] = command;
+      return await client.call(name, ...args);
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  }
+
+  /** Stops and continues the process, as a host that hangs. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal);
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    process.off('exit', this.#onExit);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

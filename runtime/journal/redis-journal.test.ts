@@ -1,0 +1,201 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { actorId } from '../contract/identifiers.ts';
+import type { ShardGrant } from '../contract/journal.ts';
+import { commitOf, grantFor, historyOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import { createJournal, type RedisJournal } from './redis-journal.ts';
+import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
+import { connectStore, type Store } from './store-connection.ts';
+import { grantText } from './store-keys.ts';
+
+interface Stage {
+  redis: TestRedis;
+  store: Store;
+  journal: RedisJournal;
+}
+
+const test = suite<Stage>('redis journal');
+const log = recordedLog();
+
+test.before(async (stage) => {
+  stage.redis = await TestRedis.start();
+  stage.store = await connectStore({ url: stage.redis.url, clock, log });
+  stage.journal = createJournal({ store: stage.store, clock, log });
+});
+
+test.after(async ({ redis, store, journal }) => {
+  journal.close();
+  store.close();
+  await redis.remove();
+});
+
+/** Makes this node the owner, as the directory does. */
+async function own({ store, journal }: Stage, grant: ShardGrant): Promise<void> {
+  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
+  journal.adopt(grant);
+}
+
+test('a commit is stored whole and loaded back', async (stage) => {
+  const id = actorId('vm/acme/first');
+  await own(stage, grantFor(id));
+  const effects = [{ effectId: `${id}#1.0`, type: 'tap.create', params: { a: 1 }, stateId: 'preparing' }];
+  const timers = [{ timerId: 'xstate.after.slow', dueMs: 5_000, eventType: 'timed out' }];
+  const outcome = await stage.journal.commit(
+    commitOf(id, 1, { effects, timersSet: timers, timers, deferred: { c9: 'd9' }, lastSeq: 3, marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }] }),
+  );
+  assert.equal(outcome, { result: 'committed', ordinal: 1 });
+  assert.equal(await stage.journal.load(id), {
+    id,
+    uid: 'u1',
+    status: 'live',
+    version: 1,
+    chartVersion: 1,
+    state: 'running',
+    context: { count: 1 },
+    effects,
+    timers,
+    deferred: { c9: 'd9' },
+    lastSeq: 3,
+    marks: { 'a/b/c~u': 7 },
+  });
+  const backlog = await stage.journal.backlog(grantFor(id));
+  assert.equal(backlog.busy, [id]);
+  assert.equal(backlog.timers, [{ actor: id, ...timers[0] }]);
+  assert.equal(await stage.journal.load(actorId('vm/acme/none')), undefined);
+});
+
+test('another epoch, era or node is fenced, and told once', async (stage) => {
+  const id = actorId('vm/acme/fenced');
+  const told: string[] = [];
+  stage.journal.onFenced((shard) => told.push(shard));
+  await own(stage, grantFor(id, 'n1', 4));
+  stage.journal.adopt(grantFor(id, 'n1', 3));
+  for (const grant of [grantFor(id, 'n1', 3), grantFor(id, 'n2', 4), { ...grantFor(id, 'n1', 4), era: 2 }]) {
+    assert.equal(await stage.journal.commit(commitOf(id, 1, { grant })), { result: 'fenced' });
+  }
+  assert.equal(told, [grantFor(id).shard]);
+  assert.equal(await stage.journal.load(id), undefined);
+});
+
+test('a version that is not the expected one is a conflict', async (stage) => {
+  const id = actorId('vm/acme/conflict');
+  await own(stage, grantFor(id));
+  assert.is((await stage.journal.commit(commitOf(id, 1))).result, 'committed');
+  assert.equal(await stage.journal.commit(commitOf(id, 1)), { result: 'conflict', storedVersion: 1 });
+  assert.equal(await stage.journal.commit(commitOf(id, 3)), { result: 'conflict', storedVersion: 1 });
+});
+
+test('marks: a repeat is a duplicate, a missing one a gap, and both write nothing', async (stage) => {
+  const id = actorId('vm/acme/marked');
+  await own(stage, grantFor(id));
+  const mark = (seq: number, after: number) => ({ marks: [{ sender: 'net/acme/x~u1', seq, after }] });
+  assert.is((await stage.journal.commit(commitOf(id, 1, mark(4, 0)))).result, 'committed');
+  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(4, 0))), { result: 'duplicate', sender: 'net/acme/x~u1' });
+  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(9, 6))), { result: 'gap', sender: 'net/acme/x~u1' });
+  const drained = [...mark(5, 4).marks, ...mark(8, 5).marks, { sender: 'net/acme/y~u1', seq: 1, after: 0 }];
+  assert.is((await stage.journal.commit(commitOf(id, 2, { marks: drained }))).result, 'committed');
+  assert.equal((await stage.journal.load(id))?.marks, { 'net/acme/x~u1': 8, 'net/acme/y~u1': 1 });
+});
+
+test('commits of one actor keep their order, and one that is refused takes the later ones with it', async (stage) => {
+  const id = actorId('vm/acme/ahead');
+  await own(stage, grantFor(id));
+  const good = await Promise.all(Array.from({ length: 100 }, (_, index) => stage.journal.commit(commitOf(id, index + 1))));
+  assert.ok(good.every((outcome) => outcome.result === 'committed'));
+  const still = { expectedVersion: 100, history: [historyOf(100, 'ignored')] };
+  const results = await Promise.all([
+    stage.journal.commit(commitOf(id, 100, still)),
+    stage.journal.commit(commitOf(id, 100, { ...still, marks: [{ sender: 's', seq: 2, after: 1 }] })),
+    stage.journal.commit(commitOf(id, 100, still)),
+    stage.journal.commit(commitOf(id, 101)),
+  ]);
+  assert.equal(
+    results.map((outcome) => outcome.result),
+    ['committed', 'gap', 'conflict', 'conflict'],
+  );
+  assert.is((await stage.journal.load(id))?.version, 100);
+});
+
+test('history that shares a version keeps its order, and a tail bounds it', async (stage) => {
+  const id = actorId('vm/acme/past');
+  await own(stage, grantFor(id));
+  await stage.journal.commit(commitOf(id, 1, { history: [historyOf(0, 'dropped'), historyOf(0, 'rejected'), historyOf(1)] }));
+  await stage.journal.commit(commitOf(id, 1, { expectedVersion: 1, history: [historyOf(1, 'ignored')] }));
+  const key = stage.store.keys.inShard(grantFor(id).shard, `h:${id}`);
+  const entries = await stage.store.shared.redis.xrange(key, '-', '+');
+  assert.equal(
+    entries.map((entry) => entry[0]),
+    ['0-1', '0-2', '1-0', '1-1'],
+  );
+});
+
+test('receipts, outbox, rows and dead letters follow the commit', async (stage) => {
+  const id = actorId('vm/acme/busy');
+  const to = actorId('net/acme/to');
+  const grant = grantFor(id);
+  await own(stage, grant);
+  await stage.journal.commit(
+    commitOf(id, 1, {
+      receipts: [receiptOf('cmd-1', 1)],
+      messages: [messageOf(id, to, 1), messageOf(id, to, 2, 1), messageOf(id, to, 10, 2)],
+      rowsPut: [{ collection: 'ports', key: 'p1', value: '{"mac":"m"}' }],
+      deadLetters: [{ message: messageOf(to, id, 3), reason: 'poison' }],
+    }),
+  );
+  assert.equal(await stage.journal.receipt(id, 'cmd-1'), receiptOf('cmd-1', 1));
+  assert.is(await stage.journal.receipt(id, 'cmd-2'), undefined);
+  const asked = [{ collection: 'ports', key: 'p1' }, { collection: 'ports', key: 'p2' }, { collection: 'free', key: 'x' }];
+  assert.equal(await stage.journal.loadRows(id, asked), { 'ports/p1': { mac: 'm' }, 'ports/p2': null, 'free/x': null });
+  const seqs = async () => (await stage.journal.backlog(grant)).outbox.filter((row) => row.from === id).map((row) => row.seq);
+  assert.equal(await seqs(), [1, 2, 10]);
+  await stage.journal.commit(commitOf(id, 2, { ackedSeqs: [1], rowsRemoved: [{ collection: 'ports', key: 'p1' }] }));
+  assert.equal(await seqs(), [2, 10]);
+  assert.equal(await stage.journal.loadRows(id, asked.slice(0, 1)), { 'ports/p1': null });
+  await stage.journal.forgetMessages(grant, [{ from: id, seq: 2 }]);
+  assert.equal(await seqs(), [10]);
+  const dead = await stage.store.shared.redis.xlen(stage.store.keys.inShard(grant.shard, 'x'));
+  assert.is(dead, 1);
+});
+
+test('a removed actor leaves the index and its rows, and keeps its version for a new life', async (stage) => {
+  const id = actorId('net/acme/gone');
+  await own(stage, grantFor(id));
+  const { keys, shared } = stage.store;
+  await stage.journal.commit(commitOf(id, 1, { rowsPut: [{ collection: 'ports', key: 'p', value: '1' }] }));
+  assert.is(await shared.redis.hexists(keys.inShard(grantFor(id).shard, 'i'), id), 1);
+  await stage.journal.commit(commitOf(id, 2, { status: 'removed' }));
+  assert.is(await shared.redis.hexists(keys.inShard(grantFor(id).shard, 'i'), id), 0);
+  assert.equal(await stage.journal.loadRows(id, [{ collection: 'ports', key: 'p' }]), { 'ports/p': null });
+  assert.is((await stage.journal.load(id))?.status, 'removed');
+  assert.is((await stage.journal.commit(commitOf(id, 3, { uid: 'u2' }))).result, 'committed');
+});
+
+test('a grant of another shard, versions that go back and unordered history never reach the store', async (stage) => {
+  const id = actorId('vm/acme/wrong');
+  const other = { ...grantFor(id), shard: grantFor(actorId('vm/acme/w@h1')).shard };
+  for (const wrong of [{ grant: other }, { version: 0, expectedVersion: 1 }, { history: [historyOf(9)] }]) {
+    await stage.journal.commit(commitOf(id, 1, wrong)).then(
+      () => assert.unreachable(),
+      (error: { record: { code: string } }) => assert.is(error.record.code, 'commit_malformed'),
+    );
+  }
+});
+
+test('scripts that the store has forgotten are loaded again', async (stage) => {
+  const id = actorId('vm/acme/flush');
+  await own(stage, grantFor(id));
+  await stage.redis.ask('SCRIPT', 'FLUSH');
+  assert.is((await stage.journal.commit(commitOf(id, 1))).result, 'committed');
+});
+
+test('a store that refuses writes is waited for, with a word to the operator', async (stage) => {
+  const id = actorId('vm/acme/full');
+  await own(stage, grantFor(id));
+  await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '1');
+  const pending = stage.journal.commit(commitOf(id, 1));
+  await until('the log says what to do', () => log.lines.some((line) => line.includes('maxmemory')));
+  await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '0');
+  assert.is((await pending).result, 'committed');
+});
+
+test.run();

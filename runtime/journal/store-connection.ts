@@ -1,0 +1,244 @@
+/**
+ * Connections to the store. Strict client settings: nothing is queued while the store is away and nothing is sent twice behind
+ * our back (with the client's defaults 51 commands ran twice in one kill of the server); whoever sends decides about a repeat.
+ *
+ * A link is one connection that comes back by itself. It is `ready` only after the server has said that it is a primary and has
+ * our scripts. Not a pool, no cluster client yet. Used by the journal, the reader and the directory.
+ */
+import { Redis } from 'ioredis';
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError, describeCause } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import { allScripts, type Script } from './script-library.ts';
+import { storeKeys, type StoreKeys } from './store-keys.ts';
+import { troubleOf } from './store-errors.ts';
+
+const defaultPrefix = 'ph:';
+const reconnectDelayMs = 100;
+const retryDelayMs = 200;
+const sameComplaintMs = 5_000;
+
+export interface StoreOptions {
+  /** `redis://[user:password@]host:port[/db]`, `rediss://` or a socket path. */
+  readonly url: string;
+  readonly prefix?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long to try before `connectStore` gives up; 10 s. */
+  readonly connectTimeoutMs?: number;
+  /** After this long without a reply a command is lost; 5 s. */
+  readonly commandTimeoutMs?: number;
+}
+
+export interface Store {
+  readonly keys: StoreKeys;
+  /** For reads and small writes that may be repeated; shared by everyone on this node. */
+  readonly shared: StoreLink;
+  /** A connection of one's own: for commits, and for reads that block. It is closed with the store. */
+  open(purpose: string): StoreLink;
+  close(): void;
+}
+
+export class StoreLink {
+  readonly redis: Redis;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #readyListeners: (() => void)[] = [];
+  readonly #lostListeners: (() => void)[] = [];
+  #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  #ready = false;
+  #closed = false;
+  #complaint = '';
+  #complainedAtMs = 0;
+
+  constructor(options: StoreOptions, purpose: string) {
+    this.#log = options.log.child({ connection: purpose });
+    this.#clock = options.clock;
+    this.redis = new Redis(options.url, {
+      protocol: 2,
+      connectionName: `photoncloud-${purpose}`,
+      autoResendUnfulfilledCommands: false,
+      enableOfflineQueue: false,
+      enableAutoPipelining: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: options.commandTimeoutMs ?? 5_000,
+      connectTimeout: 5_000,
+      retryStrategy: () => (this.#closed ? null : reconnectDelayMs),
+      reconnectOnError: () => false,
+    });
+    this.redis.on('error', (error: Error) => this.#complain(error));
+    this.redis.on('ready', () => void this.#enter());
+    this.redis.on('close', () => this.#leave());
+  }
+
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  /** Called at every later turn to ready; at once when it is ready now. */
+  onReady(listener: () => void): void {
+    this.#readyListeners.push(listener);
+    if (this.#ready) listener();
+  }
+
+  onLost(listener: () => void): void {
+    this.#lostListeners.push(listener);
+  }
+
+  /** Resolves when the store can be used. Rejects only when the link is closed. */
+  whenReady(): Promise<void> {
+    if (this.#ready) return Promise.resolve();
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** Runs work that may be repeated (a read, or a write that can tell a repeat), until the store answers it. */
+  async run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      await this.whenReady();
+      try {
+        return await work(this.redis);
+      } catch (error) {
+        if (this.#closed) throw closedError();
+        await this.recover(error);
+      }
+    }
+  }
+
+  /**
+   * Waits out what may pass: returns when it is worth asking again.
+   * @throws PhotonError bug when the store says that the request itself is wrong
+   */
+  async recover(error: unknown): Promise<void> {
+    const trouble = troubleOf(error);
+    if (trouble.kind === 'bug') {
+      throw new PhotonError('bug', 'store_command_refused', 'the store refused a command of ours; this is a defect, report it', { cause: error });
+    }
+    if (trouble.kind === 'no_script') {
+      await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
+      return;
+    }
+    if (trouble.kind === 'refused') {
+      this.#complain(error);
+      if (trouble.reconnect && this.#ready) this.redis.disconnect(true);
+    }
+    await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#leave();
+    this.redis.disconnect();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) one.reject(closedError());
+  }
+
+  async #enter(): Promise<void> {
+    try {
+      const [role] = (await this.redis.call('ROLE')) as [string];
+      if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
+      await this.#loadScripts();
+    } catch (error) {
+      this.#complain(error);
+      this.#clock.after(retryDelayMs, () => this.redis.disconnect(!this.#closed));
+      return;
+    }
+    if (this.#closed || this.redis.status !== 'ready') return;
+    this.#ready = true;
+    this.#complaint = '';
+    for (const listener of this.#readyListeners) listener();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) one.resolve();
+  }
+
+  #leave(): void {
+    if (!this.#ready) return;
+    this.#ready = false;
+    if (!this.#closed) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
+    for (const listener of this.#lostListeners) listener();
+  }
+
+  async #loadScripts(): Promise<void> {
+    await Promise.all(allScripts.map((script) => this.redis.script('LOAD', script.source)));
+  }
+
+  /** The same trouble is told once in a while, not at every try. */
+  #complain(error: unknown): void {
+    if (this.#closed) return;
+    const trouble = troubleOf(error);
+    const advice = trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
+    const text = describeCause(error);
+    const nowMs = this.#clock.monotonicMs();
+    if (text === this.#complaint && nowMs - this.#complainedAtMs < sameComplaintMs) return;
+    this.#complaint = text;
+    this.#complainedAtMs = nowMs;
+    this.#log.error({ cause: text }, `the store cannot be used: ${advice}`);
+  }
+
+  /** The last thing that went wrong, for whoever gives up. */
+  get complaint(): string {
+    return this.#complaint;
+  }
+}
+
+const closedError = (): PhotonError =>
+  new PhotonError('fault', 'store_closed', 'the connection to the store was closed by this node; it is stopping');
+
+/** One EVALSHA. Keys first, then arguments; all text. */
+export function runScript(redis: Redis, script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+  return redis.call('evalsha', [script.sha, keys.length, ...keys, ...args]);
+}
+
+/**
+ * Commands in one pipeline, their replies in order.
+ * @throws the first error among the replies
+ */
+export async function readAll(redis: Redis, commands: readonly (readonly string[])[]): Promise<unknown[]> {
+  if (commands.length === 0) return [];
+  const replies = await redis.pipeline(commands.map((command) => [...command])).exec();
+  if (replies === null) throw new Error('Connection is closed.');
+  return replies.map(([error, reply]) => {
+    if (error !== null) throw error;
+    return reply;
+  });
+}
+
+/**
+ * @returns when the store answers, is a primary and has our scripts
+ * @throws PhotonError fault `store_unreachable` after `connectTimeoutMs`
+ */
+export async function connectStore(options: StoreOptions): Promise<Store> {
+  const links = new Set<StoreLink>();
+  const open = (purpose: string): StoreLink => {
+    const link = new StoreLink(options, purpose);
+    links.add(link);
+    return link;
+  };
+  const close = (): void => {
+    for (const link of links) link.close();
+    links.clear();
+  };
+  const shared = open('shared');
+  const timeoutMs = options.connectTimeoutMs ?? 10_000;
+  const cancel = options.clock.after(timeoutMs, () => {
+    const complaint = shared.complaint;
+    shared.close();
+    options.log.error({ complaint }, 'gave up connecting to the store');
+  });
+  try {
+    await shared.whenReady();
+  } catch (error) {
+    close();
+    throw new PhotonError(
+      'fault',
+      'store_unreachable',
+      `the store could not be used within ${timeoutMs} ms (${shared.complaint || 'no answer'}); see that it runs and that the URL is right`,
+      { cause: error },
+    );
+  } finally {
+    cancel();
+  }
+  return { keys: storeKeys(options.prefix ?? defaultPrefix), shared, open, close };
+}

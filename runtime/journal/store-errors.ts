@@ -1,0 +1,44 @@
+/**
+ * What an error of the store means for the caller: wait and ask again, load the scripts, have an operator look, or stop.
+ * The one place that knows the texts of Redis and of its client. Upholds "unknown stays unknown": a lost reply is `lost`, never
+ * a failure.
+ */
+export type StoreTrouble =
+  /** No answer; the command may have run. Ask again when connected. */
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'no_script' }
+  /** The store refuses for now; nothing was written. Keep trying, and tell the operator. */
+  | { readonly kind: 'refused'; readonly code: string; readonly advice: string; readonly reconnect: boolean }
+  /** The store says that we asked something wrong. */
+  | { readonly kind: 'bug' };
+
+const refusals: Readonly<Record<string, { readonly advice: string; readonly reconnect: boolean }>> = {
+  READONLY: { advice: 'this store is a replica; point the nodes at the primary, or promote it', reconnect: true },
+  OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
+  MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
+  LOADING: { advice: 'the store is reading its files; wait', reconnect: false },
+  MASTERDOWN: { advice: 'this store is a replica that lost its primary; point the nodes at the primary', reconnect: true },
+  NOREPLICAS: { advice: 'too few replicas answer; start them, or lower min-replicas-to-write', reconnect: false },
+  BUSY: { advice: 'a script is stuck in the store; look at it, then SCRIPT KILL', reconnect: false },
+  CLUSTERDOWN: { advice: 'the Redis cluster has no owner for some slots; repair it', reconnect: false },
+  TRYAGAIN: { advice: 'slots are moving; wait', reconnect: false },
+  NOAUTH: { advice: 'the store wants a password; put user and password into the store URL', reconnect: true },
+  WRONGPASS: { advice: 'user or password of the store URL is wrong; correct it', reconnect: true },
+  NOPERM: { advice: "the store's user may not run this command; grant it in the store's ACL", reconnect: true },
+};
+
+const lostCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'EAI_AGAIN', 'ENOTFOUND']);
+const lostTexts = ['Connection is closed', "Stream isn't writeable", 'Command timed out', 'connect ETIMEDOUT', 'Socket closed', 'Blocking command timed out'];
+
+export function troubleOf(error: unknown): StoreTrouble {
+  if (!(error instanceof Error)) return { kind: 'bug' };
+  if (error.name === 'MaxRetriesPerRequestError' || error.name === 'AbortError') return { kind: 'lost' };
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && lostCodes.has(code)) return { kind: 'lost' };
+  if (lostTexts.some((text) => error.message.includes(text))) return { kind: 'lost' };
+  // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
+  const word = /^(?:ERR .*?: ?-|-)?([A-Z]{3,12})\b/.exec(error.message)?.[1] ?? '';
+  if (word === 'NOSCRIPT') return { kind: 'no_script' };
+  const refusal = refusals[word];
+  return refusal === undefined ? { kind: 'bug' } : { kind: 'refused', code: word, ...refusal };
+}

@@ -1,0 +1,47 @@
+/**
+ * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the commit script
+ * derives them from the ownership key alone, by the same letters.
+ *
+ *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim), ord (ordinal of the last commit)
+ *   a:<actor>  record hash: version, commitId, busy, state, context, head (JSON), `m:<sender>` marks, `c:<collection>` flags
+ *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
+ *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
+ *   i  index hash: actor -> summary JSON                f  feed stream, ids `<ordinal>-0`
+ *   q  outbox hash: `<from>|<seq>` -> message JSON      t  timers hash: `<actor>|<timer id>` -> `<due ms> <event type>`
+ *   b  set of actors with pending effects               x  dead letters stream
+ */
+import type { ShardId } from '../contract/identifiers.ts';
+
+export interface StoreKeys {
+  readonly prefix: string;
+  /** Hash: era, shards, hashId, formatVersion, scriptVersion, scriptDigest. */
+  readonly cluster: string;
+  /** Hash: node -> record JSON. */
+  readonly nodes: string;
+  /** Hash: node -> beat counter. */
+  readonly beats: string;
+  /** Hash: shard -> `<era>|<epoch>|<node>`; a hint, the ownership hash decides. */
+  readonly map: string;
+  inShard(shard: ShardId, what: string): string;
+}
+
+export function storeKeys(prefix: string): StoreKeys {
+  return {
+    prefix,
+    cluster: `${prefix}cluster`,
+    nodes: `${prefix}nodes`,
+    beats: `${prefix}beats`,
+    map: `${prefix}map`,
+    inShard: (shard, what) => `${prefix}{${shard}}:${what}`,
+  };
+}
+
+/** How a grant is stored and compared: as one text, so that the fence is one comparison in the script. */
+export const grantText = (grant: { readonly era: number; readonly ownerEpoch: number; readonly node: string }): string =>
+  `${grant.era}|${grant.ownerEpoch}|${grant.node}`;
+
+/** The opposite of `grantText`; the node is empty when the shard was given back. */
+export function parseGrant(text: string): { era: number; ownerEpoch: number; node: string } {
+  const [era = '0', epoch = '0', node = ''] = text.split('|');
+  return { era: Number(era), ownerEpoch: Number(epoch), node };
+}
