@@ -1,9 +1,9 @@
 /**
- * `npm test`: types, lint, dead code, tidy, unit tests, then the tests on the real kernel; `npm test -- <text>...` runs the
- * steps whose name or path contains one of the texts.
+ * `npm test`: types, lint, dead code, tidy, unit tests, then the tests on the real kernel; `npm test -- <text>...` runs
+ * the steps whose name or path contains one of the texts.
  * Not a test framework: files are plain uvu files that also run by hand (`node x.test.ts`).
- * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with its
- * reason, and the last line is `N passed, N failed, N skipped`.
+ * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with
+ * its reason, and the last line is `N passed, N failed, N skipped`.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,7 @@
 /**
- * Loaded before a test file (`node --import`) by test-process.ts: sends the import of 'uvu' to timed-uvu.ts, runs the tests
- * when the file has been read, writes what came out to the file named by PHOTON_TEST_OUTCOME, and ends the process.
- * Inert in processes that tests start themselves: the variable is taken out of the environment at once.
+ * Loaded before a test file (`node --import`) by test-process.ts: sends the import of 'uvu' to timed-uvu.ts, runs the
+ * tests when the file has been read, writes what came out to the file named by PHOTON_TEST_OUTCOME, and ends the
+ * process. Inert in processes that tests start themselves: the variable is taken out of the environment at once.
  * Upholds: a test file that leaves a socket open is reported, and does not hang the run.
  */
 import { writeFileSync } from 'node:fs';

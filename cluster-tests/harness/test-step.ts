@@ -73,15 +73,21 @@ export function fileStep(place: StepPlace, file: TestFile): Step {
   };
 }
 
-function judge(outcome: FileOutcome | null, code: number | null, timedOut: boolean): { failed: number; remark: string } {
+interface Judgement {
+  readonly failed: number;
+  readonly remark: string;
+}
+
+function judge(outcome: FileOutcome | null, code: number | null, timedOut: boolean): Judgement {
   if (outcome === null) {
     if (timedOut) return { failed: 1, remark: '' };
-    return { failed: 1, remark: code === 0 ? 'no test ran: does the file end with test.run()?' : `ended with ${code} before its tests` };
+    if (code === 0) return { failed: 1, remark: 'no test ran: does the file end with test.run()?' };
+    return { failed: 1, remark: `ended with ${code} before its tests had` };
   }
   if (outcome.failed > 0) return { failed: outcome.failed, remark: '' };
   if (code !== 0) return { failed: 1, remark: timedOut ? '' : `the process ended with ${code} after its tests` };
-  if (outcome.passed + outcome.skipped.length === 0) return { failed: 1, remark: 'no test ran: the file declares none' };
-  return { failed: 0, remark: '' };
+  const declared = outcome.passed + outcome.skipped.length;
+  return declared > 0 ? { failed: 0, remark: '' } : { failed: 1, remark: 'no test ran: the file declares none' };
 }
 
 function warningsOf(outcome: FileOutcome | null, leftBehind: boolean): string[] {

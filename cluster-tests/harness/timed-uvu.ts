@@ -1,8 +1,9 @@
 /**
  * uvu with a deadline for every test and hook, a record of what ran, and an end.
- * Not a second test runner: uvu runs the tests; this wraps what a test file hands to it. Test files import 'uvu' as ever;
- * test-preload.ts turns that import here when test-all.ts runs the file. A file run by hand meets plain uvu.
- * Upholds: no test waits for ever, a failing hook is a failure (uvu swallows it), and a file without a test does not pass.
+ * Not a second test runner: uvu runs the tests; this wraps what a test file hands to it. Test files import 'uvu' as
+ * ever; test-preload.ts turns that import here when test-all.ts runs the file. A file run by hand meets plain uvu.
+ * Upholds: no test waits for ever, a failing hook is a failure (uvu swallows it), and a file without a test does not
+ * pass.
  */
 import * as uvu from 'uvu';
 import type { Callback, Test } from 'uvu';
@@ -92,7 +93,7 @@ function timed(inner: Test<Record<string, unknown>>): Test<Record<string, unknow
   });
 }
 
-export const test = timed(uvu.test as Test<Record<string, unknown>>);
+export const test = timed(uvu.test);
 export const suite = (title?: string, context?: Record<string, unknown>): Test<Record<string, unknown>> =>
   timed(uvu.suite(title, context));
 export const exec = uvu.exec;

@@ -2,14 +2,15 @@
 # Not the place for QEMU and the guest kernel: those are unpacked, not installed (unpacked-packages.sh).
 # Promise: no service is started on this machine, and nothing is asked of apt when all is there.
 
-debian_packages="redis-server dnsmasq-base nftables iproute2 busybox-static sqlite3 chromium openssl e2fsprogs conntrack cpio
-  curl iputils-ping qemu-utils perl procps kmod util-linux ca-certificates"
+debian_packages="redis-server dnsmasq-base nftables iproute2 busybox-static sqlite3 chromium openssl e2fsprogs
+  conntrack cpio curl iputils-ping qemu-utils perl procps kmod util-linux ca-certificates"
 
 ensure_debian_packages() {
   on_debian || return 0
   missing=
   # shellcheck disable=SC2086 # a list of names
-  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $debian_packages 2>/dev/null | sed -n 's/ installed$//p')
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $debian_packages 2>/dev/null \
+    | sed -n 's/ installed$//p')
   for package in $debian_packages; do
     case "
 $installed
@@ -46,7 +47,8 @@ refresh_host_lists() {
   done
 }
 
-# RUNLEVEL=1 keeps sysv from starting it; systemd is told with a mask that goes again, and it is not started at boot either.
+# RUNLEVEL=1 keeps sysv from starting it; systemd is told with a mask that goes again, and it is not started at boot
+# either.
 keep_redis_from_starting() {
   redis_masked=
   case "$missing " in *" redis-server "*) ;; *) return 0 ;; esac
@@ -57,5 +59,6 @@ keep_redis_from_starting() {
 let_redis_be_started() {
   [ -n "$redis_masked" ] || return 0
   systemctl unmask -q redis-server.service
-  systemctl disable -q redis-server.service 2>/dev/null || say "redis-server.service could not be disabled; it may start at the next boot"
+  systemctl disable -q redis-server.service 2>/dev/null \
+    || say "redis-server.service could not be disabled; it may start at the next boot"
 }

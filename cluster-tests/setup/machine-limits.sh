@@ -23,7 +23,9 @@ on_debian() {
 
 # Elsewhere (NixOS, Fedora...) the programs are the user's business; set-up only looks.
 find_missing_programs() {
-  for program in redis-server dnsmasq nft ip busybox sqlite3 openssl mkfs.ext4 conntrack cpio curl qemu-img qemu-system-x86_64; do
-    command -v "$program" >/dev/null 2>&1 || limit="${limit:-missing programs, which set-up installs on Debian only:} $program"
+  for program in redis-server dnsmasq nft ip busybox sqlite3 openssl mkfs.ext4 conntrack cpio curl qemu-img \
+    qemu-system-x86_64; do
+    command -v "$program" >/dev/null 2>&1 && continue
+    limit="${limit:-missing programs, which set-up installs on Debian only:} $program"
   done
 }

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Sets this checkout up, then runs a TypeScript entry on Node 24: sh cluster-tests/setup/run.sh <needs> <entry.ts> [arguments]
+# Sets this checkout up, then runs an entry on Node 24: sh cluster-tests/setup/run.sh <needs> <entry.ts> [arguments]
 #   needs: node    Node 24 and npm packages (command line tools)
-#          kernel  also Debian packages, QEMU 10 and the guest kernel; stops where they cannot be had (demo, cluster, bench)
+#          kernel  also Debian packages, QEMU 10 and the guest kernel; stops where they cannot be had
 #          most    as kernel, but goes on with what still can run (npm test)
-# Not a build: sources run as they are. Called by the scripts of package.json, on a machine that may have git, Node 20 and npm only.
-# Promise: says what it does, does nothing the second time, and two at once in one checkout wait for each other.
+# Not a build: sources run as they are. Called by the scripts of package.json, on a machine that may have git, Node 20
+# and npm only. Promise: says what it does, does nothing the second time, and two at once in one checkout wait for each
+# other.
 set -u
 
 needs=$1

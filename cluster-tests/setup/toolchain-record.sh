@@ -1,6 +1,7 @@
 # Writes .cache/toolchain.json, the one place where programs look up what set-up found:
 #   node         Node 24
-#   qemu         null, or binary, libDir (firmware, for -L), libraryPath (for LD_LIBRARY_PATH; absent for a QEMU of the host)
+#   qemu         null, or binary, libDir (firmware, for -L), libraryPath (for LD_LIBRARY_PATH; absent for a QEMU of the
+#                host)
 #   guestKernel  null, or a folder with boot/vmlinuz-* and lib/modules
 #   limit        null, or why the real-kernel tests cannot run here
 

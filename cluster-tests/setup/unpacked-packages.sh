@@ -1,6 +1,7 @@
 # QEMU 10 and the guest kernel: Debian packages that are downloaded and unpacked below .cache, never installed.
 # Not the place for packages the host itself needs (debian-packages.sh). Sourced by run.sh, under its lock.
-# Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at all.
+# Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at
+# all.
 
 qemu_floor=10 # Below it a live migration under software emulation corrupts guests.
 
@@ -51,7 +52,7 @@ write_private_sources() {
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
   origin=$(host_source "$codename")
   [ -n "$origin" ] || origin=$(one_line_source "$codename")
-  [ -n "$origin" ] || stop_with "No apt source for Debian $codename in /etc/apt; QEMU $qemu_floor cannot be downloaded." \
+  [ -n "$origin" ] || stop_with "No apt source for Debian $codename in /etc/apt; cannot download QEMU $qemu_floor." \
     "Add a Debian mirror to /etc/apt/sources.list, or install QEMU $qemu_floor or newer, and run this again."
   security=$(host_source "$codename-security")
   [ -n "$security" ] || security=$(one_line_source "$codename-security")
@@ -130,7 +131,8 @@ ensure_guest_kernel() {
   refresh_private_lists
   kernel=$(private_apt apt-cache show -t "$codename" --no-all-versions linux-image-cloud-amd64 \
     | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
-  [ -n "$kernel" ] || stop_with "The mirror has no linux-image-cloud-amd64 for $codename." "Check /etc/apt and run this again."
+  [ -n "$kernel" ] || stop_with "The mirror has no linux-image-cloud-amd64 for $codename." \
+    "Check /etc/apt and run this again."
   rm -f "$private"/archives/*.deb
   (cd "$private/archives" && private_apt apt-get download "$kernel" >&2) \
     || stop_with "apt could not download $kernel (messages above)." "Check the network and run this again."
