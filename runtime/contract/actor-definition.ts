@@ -20,6 +20,7 @@ import type { EffectBinding } from './effect.ts';
 
 export interface RowKey {
   readonly collection: string;
+  /** `*` asks for the whole collection: `meta.rows['<collection>/*']` is then an object of key -> value. Only for small ones. */
   readonly key: string;
 }
 

@@ -1,0 +1,113 @@
+/**
+ * `photon init`: makes the folders of a new cluster, one per node, each complete: authority, certificate, store password,
+ * `node.json`. A node's folder is copied to its machine and nothing else is shared. Refuses to touch a cluster that exists.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { nameSchema } from '@photoncloud/machines/values/identifiers';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { issueCertificate, makeAuthority } from './certificate-authority.ts';
+import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
+
+export interface NodeWish {
+  readonly node: string;
+  readonly role: NodeConfig['role'];
+  readonly address: string;
+}
+
+export interface InitWish {
+  readonly folder: string;
+  readonly cluster: string;
+  readonly nodes: readonly NodeWish[];
+  readonly allowedRoots: readonly string[];
+  /** Tenants that get a token of their own beside the operator's. */
+  readonly tenants: readonly string[];
+  readonly listenPorts: { readonly store: number; readonly peer: number; readonly api: number };
+}
+
+interface TokenLine {
+  readonly name: string;
+  readonly sha256: string;
+  readonly tenant: string;
+  readonly admin: boolean;
+}
+
+const secret = (): string => randomBytes(32).toString('base64url');
+const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+const writeSecret = (path: string, text: string): void => writeFileSync(path, `${text}\n`, { mode: 0o600 });
+
+/** Up to 4 characters that tell this node's kernel objects from those of every other node on the same machine. */
+function kernelPrefix(cluster: string, node: string): string {
+  const digest = createHash('sha256').update(`${cluster}/${node}`).digest();
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+  return [...digest.subarray(0, 4)].map((byte) => alphabet[byte & 31]).join('');
+}
+
+/** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */
+function makeTokens(wish: InitWish, clients: string, url: string): TokenLine[] {
+  const people = [{ name: 'operator', tenant: '*', admin: true }, ...wish.tenants.map((name) => ({ name, tenant: name, admin: false }))];
+  return people.map(({ name, tenant, admin }) => {
+    const token = secret();
+    writeSecret(join(clients, `${name}.json`), JSON.stringify({ url, token, caFile: 'ca.crt' }, null, 2));
+    return { name, sha256: digestOf(token), tenant, admin };
+  });
+}
+
+/** @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store` */
+export async function initCluster(wish: InitWish): Promise<void> {
+  const folder = resolve(wish.folder);
+  for (const name of [wish.cluster, ...wish.nodes.map((node) => node.node), ...wish.tenants]) {
+    const parsed = nameSchema.safeParse(name);
+    if (!parsed.success) {
+      throw new PhotonError('rejection', 'name_invalid', `${JSON.stringify(name)} ${parsed.error.issues[0]?.message ?? 'is no name'}`);
+    }
+  }
+  const find = (...roles: NodeConfig['role'][]): NodeWish | undefined => wish.nodes.find((node) => roles.includes(node.role));
+  const store = find('store', 'all-in-one');
+  const controller = find('controller', 'all-in-one');
+  if (controller === undefined) throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
+  if (store === undefined) throw new PhotonError('rejection', 'no_store', 'name the store: --store NAME=ADDRESS');
+  if (existsSync(join(folder, 'authority'))) {
+    throw new PhotonError('rejection', 'cluster_exists', `${folder} already holds a cluster; give another folder`);
+  }
+  const authority = join(folder, 'authority');
+  const clients = join(folder, 'clients');
+  mkdirSync(clients, { recursive: true, mode: 0o700 });
+  await makeAuthority(authority, wish.cluster);
+  copyFileSync(join(authority, 'ca.crt'), join(clients, 'ca.crt'));
+  const tokens = makeTokens(wish, clients, `wss://${controller.address}:${wish.listenPorts.api}/api`);
+  const password = secret();
+  for (const node of wish.nodes) await makeNode(wish, node, { folder, authority, password, store, tokens });
+}
+
+interface Common {
+  readonly folder: string;
+  readonly authority: string;
+  readonly password: string;
+  readonly store: NodeWish;
+  readonly tokens: readonly TokenLine[];
+}
+
+async function makeNode(wish: InitWish, node: NodeWish, common: Common): Promise<void> {
+  const target = join(common.folder, 'nodes', node.node);
+  mkdirSync(target, { recursive: true, mode: 0o700 });
+  const config: NodeConfig = nodeConfigSchema.parse({
+    cluster: wish.cluster,
+    node: node.node,
+    role: node.role,
+    address: node.address,
+    peerListenPort: wish.listenPorts.peer,
+    apiListenPort: wish.listenPorts.api,
+    store: { address: common.store.address, listenPort: wish.listenPorts.store },
+    kernelPrefix: kernelPrefix(wish.cluster, node.node),
+    allowedRoots: wish.allowedRoots,
+  });
+  writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
+  copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
+  await issueCertificate(common.authority, target, node.node, [node.address, '127.0.0.1']);
+  writeSecret(join(target, 'store.password'), common.password);
+  if (node.role === 'controller' || node.role === 'all-in-one') {
+    writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));
+  }
+}

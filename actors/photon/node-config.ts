@@ -1,0 +1,66 @@
+/**
+ * What a node is told about itself: `node.json` in the node's own folder, written by `photon init` and read at every start.
+ * Addresses and paths only; secrets are files of their own beside it, readable by root alone.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nameSchema } from '@photoncloud/machines/values/identifiers';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { z } from 'zod';
+
+export const nodeRoles = ['store', 'controller', 'worker', 'all-in-one'] as const;
+
+const listenPort = z.int().min(1).max(65_535);
+
+export const nodeConfigSchema = z.strictObject({
+  cluster: nameSchema,
+  node: nameSchema,
+  role: z.enum(nodeRoles),
+  /** IPv4 address other nodes reach this one at. */
+  address: z.ipv4(),
+  peerListenPort: listenPort,
+  apiListenPort: listenPort,
+  store: z.strictObject({ address: z.ipv4(), listenPort }),
+  /** Starts the names of everything this node makes in its kernel. */
+  kernelPrefix: z.string().regex(/^[a-z0-9]{1,4}$/),
+  /** Folders from which `file://` images may be imported. */
+  allowedRoots: z.array(z.string().startsWith('/')).default([]),
+});
+
+export type NodeConfig = z.infer<typeof nodeConfigSchema>;
+
+/** A node's folder and what stands in it. */
+export interface NodeFolder {
+  readonly path: string;
+  readonly config: NodeConfig;
+  /** PEM texts of the node's own certificate and of the cluster's authority. */
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly storePassword: string;
+}
+
+/** @throws defeat `node_folder` when a file is absent or wrong; `photon init` makes them. */
+export function openNodeFolder(path: string): NodeFolder {
+  const read = (name: string): string => {
+    try {
+      return readFileSync(join(path, name), 'utf8');
+    } catch (cause) {
+      throw new PhotonError('defeat', 'node_folder', `${join(path, name)} cannot be read; make the folder with photon init`, { cause });
+    }
+  };
+  const parsed = nodeConfigSchema.safeParse(JSON.parse(read('node.json')));
+  if (!parsed.success) {
+    throw new PhotonError('defeat', 'node_folder', `${join(path, 'node.json')}: ${z.prettifyError(parsed.error)}`);
+  }
+  return {
+    path,
+    config: parsed.data,
+    tls: { ca: read('ca.crt'), cert: read('node.crt'), key: read('node.key') },
+    storePassword: read('store.password').trim(),
+  };
+}
+
+/** REDIS_URL, when given, replaces the store this cluster would start for itself. */
+export function storeUrlOf(folder: NodeFolder, given: string | undefined): string {
+  const { address, listenPort: port } = folder.config.store;
+  return given ?? `redis://photon:${encodeURIComponent(folder.storePassword)}@${address}:${port}`;
+}
