@@ -1,0 +1,47 @@
+/** What the cluster remembers: its hosts (at most 254) and where the next VNI is looked for. The rest is in rows. */
+import type { HostReport } from '../host/host-events.ts';
+import type { HostFacts } from '../values/wiring.ts';
+
+export interface HostRecord {
+  readonly facts: HostFacts;
+  readonly report: HostReport;
+  /** False while it is cordoned or silent: nothing new is placed on it. */
+  readonly schedulable: boolean;
+  readonly silent: boolean;
+  readonly reservedCpus: number;
+  readonly reservedMib: number;
+  readonly vms: number;
+}
+
+/** Row `reservation/<vm>`. */
+export interface Reservation {
+  readonly host: string;
+  readonly cpus: number;
+  readonly memoryMib: number;
+}
+
+export interface ClusterContext {
+  readonly id: string;
+  readonly uid: string;
+  readonly name: string;
+  readonly hosts: Readonly<Record<string, HostRecord>>;
+  readonly nextVni: number;
+}
+
+/** Rows `vni/<vpc>` hold the number, rows `vni-owner/<vni>` the vpc. */
+export const firstVni = 4096;
+export const lastVni = 2 ** 24 - 2;
+/** So many numbers are looked at in one step; after a full round some may be held. */
+const vniWindow = 16;
+
+/** Numbers looked at for the next VPC, in order. A freed one comes up again only after the whole range, hours at least. */
+export function vniCandidates(nextVni: number): readonly number[] {
+  return Array.from({ length: vniWindow }, (_, step) => firstVni + ((nextVni - firstVni + step) % (lastVni - firstVni + 1)));
+}
+
+/** Lowest free host index, or undefined when all 254 are taken. */
+export function freeIndex(hosts: ClusterContext['hosts']): number | undefined {
+  const taken = new Set(Object.values(hosts).map((host) => host.facts.index));
+  for (let index = 1; index <= 254; index += 1) if (!taken.has(index)) return index;
+  return undefined;
+}

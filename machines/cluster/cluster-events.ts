@@ -1,0 +1,29 @@
+/** Events of the cluster chart; see docs/protocol.md. */
+import type { HostReport } from '../host/host-events.ts';
+import type { Meta } from '../values/requests.ts';
+
+export interface PlaceWish {
+  readonly vm: string;
+  readonly cpus: number;
+  readonly memoryMib: number;
+  /** Name of the only host that will do, or null. */
+  readonly host: string | null;
+  /** Hosts its volumes are on; a volume that is nowhere yet counts for nothing. */
+  readonly volumeHosts: readonly (string | null)[];
+}
+
+export interface ImportWish {
+  readonly image: string;
+  readonly path: string;
+  readonly host: string | null;
+}
+
+export type ClusterEvent =
+  | { type: 'cluster.open'; name: string; meta: Meta }
+  | { type: 'host.register'; host: string; facts: HostReport; schedulable: boolean; silent: boolean; meta: Meta }
+  | { type: 'host.find'; host: string; meta: Meta }
+  | { type: 'vni.allocate'; vpc: string; meta: Meta }
+  | { type: 'vni.release'; vpc: string; meta: Meta }
+  | ({ type: 'place'; meta: Meta } & PlaceWish)
+  | { type: 'place.release'; vm: string; meta: Meta }
+  | ({ type: 'import.place'; meta: Meta } & ImportWish);

@@ -1,0 +1,98 @@
+/** What the cluster answers: pure functions of its context and the event, each computed before the context changes. */
+import { assertEvent } from 'xstate';
+import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
+import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
+import type { ClusterEvent } from './cluster-events.ts';
+import { placeImport, placeVm, type Placing } from './cluster-placement.ts';
+
+type At = Seen<ClusterContext, ClusterEvent>;
+
+const sender = (event: ClusterEvent): string => event.meta.from ?? '';
+
+export const heldBy = (event: ClusterEvent & { vm: string }): Reservation | undefined => row(event, 'reservation', event.vm);
+
+export function placingFor({ context, event }: At): Placing {
+  assertEvent(event, 'place');
+  return placeVm(context.hosts, event, heldBy(event));
+}
+
+export function tellPlacing(seen: At): readonly Asked[] {
+  const { event } = seen;
+  assertEvent(event, 'place');
+  const placing = placingFor(seen);
+  if ('error' in placing) return [send(sender(event), { type: 'place.refused', vm: event.vm, ...placing })];
+  const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
+  return [
+    putRow('reservation', event.vm, reservation),
+    send(sender(event), { type: 'placed', vm: event.vm, host: placing.host }),
+  ];
+}
+
+export function dropReservation({ event }: At): readonly Asked[] {
+  assertEvent(event, 'place.release');
+  return heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)];
+}
+
+export function tellImport({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'import.place');
+  const placing = placeImport(context.hosts, event);
+  return [send(sender(event), { type: 'error' in placing ? 'import.refused' : 'import.placed', image: event.image, ...placing })];
+}
+
+export function tellFound({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'host.find');
+  const found = context.hosts[event.host];
+  const answer = found === undefined ? { type: 'host.missing', host: event.host } : { type: 'host.found', host: found.facts };
+  return [send(sender(event), answer)];
+}
+
+/** The number to give: what the vpc has already, or the first free candidate; undefined when all of them are held. */
+export function vniFor({ context, event }: At): number | undefined {
+  assertEvent(event, 'vni.allocate');
+  const had = row<number>(event, 'vni', event.vpc);
+  if (had !== undefined) return had;
+  return vniCandidates(context.nextVni).find((vni) => row(event, 'vni-owner', String(vni)) === undefined);
+}
+
+export function tellVni(seen: At): readonly Asked[] {
+  const { event } = seen;
+  assertEvent(event, 'vni.allocate');
+  const vni = vniFor(seen);
+  if (vni === undefined) return [];
+  const answer = send(sender(event), { type: 'vni.allocated', vni });
+  if (row(event, 'vni', event.vpc) !== undefined) return [answer];
+  return [putRow('vni', event.vpc, vni), putRow('vni-owner', String(vni), event.vpc), answer];
+}
+
+export function dropVni({ event }: At): readonly Asked[] {
+  assertEvent(event, 'vni.release');
+  const had = row<number>(event, 'vni', event.vpc);
+  return had === undefined ? [] : [removeRow('vni', event.vpc), removeRow('vni-owner', String(had))];
+}
+
+/** @returns the index the host has or gets, or the reason why it gets none. */
+export function admission({ context, event }: At): { index: number } | { code: string; message: string } {
+  assertEvent(event, 'host.register');
+  const twin = Object.values(context.hosts).find(
+    (other) => other.facts.name !== event.host && !other.silent && other.facts.underlay === event.facts.underlay,
+  );
+  if (twin !== undefined) {
+    const message = `${event.host} has the underlay address ${event.facts.underlay}, which is ${twin.facts.name}'s; give each host its own`;
+    return { code: 'underlay_taken', message };
+  }
+  const index = context.hosts[event.host]?.facts.index ?? freeIndex(context.hosts);
+  if (index !== undefined) return { index };
+  return { code: 'cluster_full', message: `all 254 host indexes are taken, so ${event.host} cannot join` };
+}
+
+export function tellAdmission(seen: At): readonly Asked[] {
+  const { event } = seen;
+  assertEvent(event, 'host.register');
+  const admitted = admission(seen);
+  if ('code' in admitted) {
+    return [send(sender(event), { type: 'host.refused', host: event.host, error: { ...admitted, retryable: true } })];
+  }
+  const { underlay, underlayMtu } = event.facts;
+  const facts = { name: event.host, index: admitted.index, underlay, underlayMtu };
+  return [send(sender(event), { type: 'host.registered', host: event.host, facts })];
+}

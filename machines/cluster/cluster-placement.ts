@@ -1,0 +1,103 @@
+/**
+ * Which host takes a VM or an import: pure, deterministic, and able to say for every host why not.
+ * The emptiest host by memory wins, then by processors, then by name. Memory is never promised twice; processors may be.
+ */
+import type { Failure } from '../values/failures.ts';
+import type { HostFacts } from '../values/wiring.ts';
+import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
+import type { ImportWish, PlaceWish } from './cluster-events.ts';
+
+export interface HostReason {
+  readonly host: string;
+  readonly reason: string;
+}
+
+export type Placing =
+  | { readonly host: HostFacts }
+  | { readonly error: Failure; readonly reasons: readonly HostReason[] };
+
+/** Virtual processors promised per real one. */
+const cpuShares = 8;
+/** Memory of a host that is never promised. */
+const hostReserveMib = 256;
+
+function without(record: HostRecord, held: Reservation | undefined): HostRecord {
+  if (held === undefined || held.host !== record.facts.name) return record;
+  return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };
+}
+
+function whyNot(record: HostRecord, wish: PlaceWish, held: Reservation | undefined): string | undefined {
+  const { report, facts } = record;
+  if (wish.host !== null && wish.host !== facts.name) return `is not ${wish.host}, which was asked for`;
+  const far = wish.volumeHosts.find((host) => host !== null && host !== facts.name);
+  if (far !== undefined) return `has not the volume that is on ${far}`;
+  if (record.silent) return 'is silent';
+  if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
+  if (report.qemuVersion === null) return 'has no usable QEMU';
+  const freeMib = report.memoryMib - hostReserveMib - record.reservedMib;
+  if (freeMib < wish.memoryMib) return `has ${Math.max(0, freeMib)} MiB of memory free, ${wish.memoryMib} are needed`;
+  const freeCpus = report.cpus * cpuShares - record.reservedCpus;
+  if (freeCpus < wish.cpus) return `has ${freeCpus} virtual processors free, ${wish.cpus} are needed`;
+  return undefined;
+}
+
+const freeMib = (record: HostRecord): number => record.report.memoryMib - record.reservedMib;
+
+function emptier(a: HostRecord, b: HostRecord): number {
+  return freeMib(b) - freeMib(a) || a.reservedCpus - b.reservedCpus || (a.facts.name < b.facts.name ? -1 : 1);
+}
+
+/**
+ * A VM keeps the host it has as long as that host will do. While that host is silent the VM gets no other one:
+ * it may still be running there.
+ */
+export function placeVm(hosts: ClusterContext['hosts'], wish: PlaceWish, held: Reservation | undefined): Placing {
+  if (held !== undefined && hosts[held.host]?.silent === true) {
+    const message = `${wish.vm} may still run on ${held.host}, which is silent; bring that host back first`;
+    return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
+  }
+  const records = Object.values(hosts).map((record) => without(record, held));
+  const judged = records.map((record) => ({ record, reason: whyNot(record, wish, held) }));
+  const fitting = judged.filter(({ reason }) => reason === undefined).map(({ record }) => record);
+  const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(emptier)[0];
+  if (best !== undefined) return { host: best.facts };
+  const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
+  return refusal('no_host', `no host can take ${wish.vm}: ${spoken(reasons)}`, true, reasons);
+}
+
+/** The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file itself. */
+export function placeImport(hosts: ClusterContext['hosts'], wish: ImportWish): Placing {
+  const judged = Object.values(hosts)
+    .map((record) => ({ record, reason: whyNoImport(record, wish) }))
+    .sort((a, b) => (a.record.facts.name < b.record.facts.name ? -1 : 1));
+  const found = judged.find(({ reason }) => reason === undefined);
+  if (found !== undefined) return { host: found.record.facts };
+  const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
+  const passing = reasons.some(({ reason }) => reason === 'is silent' || reason === 'is cordoned');
+  const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
+  return refusal(code, `no host can import ${wish.path}: ${spoken(reasons)}`, passing, reasons);
+}
+
+function whyNoImport(record: HostRecord, wish: ImportWish): string | undefined {
+  if (wish.host !== null && wish.host !== record.facts.name) return `is not ${wish.host}, which was asked for`;
+  const allowed = record.report.allowedRoots.some((root) => beneath(root, wish.path));
+  if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
+  if (record.silent) return 'is silent';
+  return record.schedulable ? undefined : 'is cordoned';
+}
+
+function beneath(root: string, path: string): boolean {
+  const folder = root.endsWith('/') ? root : `${root}/`;
+  return path.startsWith(folder) && !path.split('/').includes('..');
+}
+
+function refusal(code: string, message: string, retryable: boolean, reasons: readonly HostReason[]): Placing {
+  return { error: { code, message, retryable }, reasons };
+}
+
+/** The first few reasons; a fleet of 254 hosts makes no readable sentence. */
+function spoken(reasons: readonly HostReason[]): string {
+  if (reasons.length === 0) return 'the cluster has no hosts yet; start a worker';
+  const few = reasons.slice(0, 4).map(({ host, reason }) => `${host} ${reason}`);
+  return few.join('; ') + (reasons.length > few.length ? `; and ${reasons.length - few.length} more` : '');
+}
