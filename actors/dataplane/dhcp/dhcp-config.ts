@@ -1,0 +1,47 @@
+/**
+ * dnsmasq's configuration for one VPC namespace and the host line of one port, as text. Typed options only: there is no
+ * way for a free string to get in (T1). Pure; called by dhcp-server.ts and dhcp-hosts.ts.
+ */
+import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
+import { cidrParts } from '../wiring-checks.ts';
+
+export interface DhcpNetwork {
+  readonly bridge: string;
+  readonly network: NetworkSpec;
+}
+
+/** Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, T2). */
+export function configText(networks: readonly DhcpNetwork[], hostsFolder: string, user: string): string {
+  const lines = [
+    'port=0', 'no-resolv', 'no-hosts', 'bind-interfaces', 'except-interface=lo', 'dhcp-authoritative', 'no-ping', 'leasefile-ro',
+    'quiet-dhcp', 'dhcp-lease-max=65536', `user=${user}`, 'log-facility=/dev/null', `dhcp-hostsdir=${hostsFolder}`,
+    ...networks.flatMap(networkLines),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function networkLines({ bridge, network }: DhcpNetwork): string[] {
+  const { dhcp } = network;
+  return [`interface=${bridge}`, ...network.subnets.flatMap((subnet, index) => {
+    const { network: base, mask } = cidrParts(subnet.cidr);
+    const tag = `${bridge}x${index}`;
+    const option = (number: number, values: readonly (string | number)[]): string[] =>
+      values.length === 0 ? [] : [`dhcp-option=tag:${tag},${number},${values.join(',')}`];
+    return [
+      `dhcp-range=set:${tag},${base},static,${mask},${dhcp.leaseSeconds}`,
+      ...option(3, [subnet.gateway]), ...option(26, [network.mtu]), ...option(6, dhcp.dns),
+      ...option(15, dhcp.domain === null ? [] : [dhcp.domain]), ...option(42, dhcp.ntp),
+    ];
+  })];
+}
+
+export interface DhcpHost {
+  readonly tap: string;
+  readonly mac: string;
+  readonly address: string;
+  readonly hostname: string;
+}
+
+/** One file per address; the first line names the tap that has it. */
+export const hostText = (host: DhcpHost): string => `# ${host.tap}\n${hostLine(host)}\n`;
+export const hostLine = (host: DhcpHost): string => `${host.mac},${host.address},${host.hostname}`;

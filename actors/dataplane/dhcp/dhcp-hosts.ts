@@ -1,0 +1,71 @@
+/**
+ * The DHCP host entries of a namespace: one file per address in dnsmasq's hosts folder, which it watches by inotify.
+ * They are desired state, not leases: written anew at will, read by any later dnsmasq. A file also says which tap holds
+ * an address on this host; tap-wiring.ts and tap-removal.ts ask that before they touch what is keyed by an address.
+ */
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { errnoOf, fileError } from '../kernel-errors.ts';
+import { isAddress } from '../wiring-checks.ts';
+import { hostText } from './dhcp-config.ts';
+import type { DhcpHost } from './dhcp-config.ts';
+
+export const hostsFolder = (dhcpFolder: string, namespace: string): string => path.join(dhcpFolder, namespace, 'hosts');
+
+const fileOf = (folder: string, address: string): string => path.join(folder, address);
+
+export async function ensureHostsFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    // readable for dnsmasq whatever our umask is
+    for (const one of [folder, path.dirname(folder), path.dirname(path.dirname(folder))]) await chmod(one, 0o755);
+  } catch (error) {
+    throw fileError(`making ${folder}`, error);
+  }
+}
+
+/** Which tap the address belongs to and its host line; null when nobody's. */
+export async function readDhcpHost(folder: string, address: string): Promise<{ tap: string; line: string } | null> {
+  try {
+    const [first = '', line = ''] = (await readFile(fileOf(folder, address), 'utf8')).split('\n');
+    return { tap: first.replace('# ', ''), line };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw fileError(`reading the DHCP host of ${address}`, error);
+  }
+}
+
+/** @returns false when it was there already. */
+export async function writeDhcpHost(folder: string, host: DhcpHost): Promise<boolean> {
+  const actual = await readDhcpHost(folder, host.address);
+  const text = hostText(host);
+  if (actual !== null && text === `# ${actual.tap}\n${actual.line}\n`) return false;
+  // dnsmasq skips names that begin with a dot, and sees the rename as one whole new file
+  const fresh = path.join(folder, `.${host.address}`);
+  try {
+    await writeFile(fresh, text);
+    await chmod(fresh, 0o644);
+    await rename(fresh, fileOf(folder, host.address));
+  } catch (error) {
+    throw fileError(`writing the DHCP host of ${host.address}`, error);
+  }
+  return true;
+}
+
+export async function deleteDhcpHost(folder: string, address: string): Promise<void> {
+  try {
+    await rm(fileOf(folder, address), { force: true });
+  } catch (error) {
+    throw fileError(`removing the DHCP host of ${address}`, error);
+  }
+}
+
+/** Addresses that ports of this host hold. */
+export async function listDhcpHosts(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).filter(isAddress);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw fileError(`listing ${folder}`, error);
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The highest fence and run epoch seen, per actor and kind of object; lower ones are refused (G7).
+ * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened); the version
+ * only in memory: a lower version under the same owner can only come from this very process.
+ * Called by linux-dataplane.ts before every ensure, start, stop and remove.
+ */
+import { open, readFile, rename } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Fence } from '@photoncloud/runtime/contract/effect';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import { errnoOf, fileError } from './kernel-errors.ts';
+
+interface Floor {
+  readonly era: number;
+  readonly ownerEpoch: number;
+  readonly runEpoch: number;
+  readonly version: number;
+}
+
+/** What a fence guards; objects of one actor that live apart have floors apart. */
+export type FencedKind = 'segment' | 'routes' | 'tap' | 'machine' | 'copy' | 'replica' | 'host';
+
+export class FenceFloor {
+  readonly #floors = new Map<string, Floor>();
+  #file: FileHandle | undefined;
+  #queue: string[] = [];
+  #flushing: Promise<void> | undefined;
+
+  /** Reads the floors below `folder` and rewrites the file without what has been outgrown. */
+  static async open(folder: string): Promise<FenceFloor> {
+    const floor = new FenceFloor();
+    const name = path.join(folder, 'fences.log');
+    for (const line of (await readOrEmpty(name)).split('\n')) floor.#learn(line);
+    const fresh = `${name}.new`;
+    const file = await open(fresh, 'w', 0o600);
+    await file.appendFile([...floor.#floors].map(([key, at]) => lineOf(key, at)).join(''));
+    await file.sync();
+    await rename(fresh, name);
+    floor.#file = file;
+    return floor;
+  }
+
+  /** Raises the floor durably. @throws ownership_lost `fence_older`, `run_epoch_older` */
+  async raise(kind: FencedKind, owner: OwnerToken, fence: Fence): Promise<void> {
+    const key = `${kind} ${owner.actor} ${owner.uid}`;
+    const next: Floor = { era: fence.era, ownerEpoch: fence.ownerEpoch, version: fence.version, runEpoch: owner.runEpoch };
+    const floor = this.#floors.get(key);
+    if (floor !== undefined) refuseBelow(key, floor, next);
+    this.#floors.set(key, next);
+    const rises = floor === undefined || floor.era !== next.era || floor.ownerEpoch !== next.ownerEpoch || floor.runEpoch !== next.runEpoch;
+    if (!rises) return this.#flushing;
+    this.#queue.push(lineOf(key, next));
+    try {
+      await this.#flush();
+    } catch (error) {
+      // not durable, so not seen: the next call must write it again
+      this.#flushing = undefined;
+      if (this.#floors.get(key) === next) this.#restore(key, floor);
+      throw fileError(`recording the fence of ${key}`, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing;
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  #restore(key: string, floor: Floor | undefined): void {
+    if (floor === undefined) this.#floors.delete(key);
+    else this.#floors.set(key, floor);
+  }
+
+  #flush(): Promise<void> {
+    // all rises that came in while the disk was busy share the next fsync
+    const earlier = this.#flushing ?? Promise.resolve();
+    const write = async (): Promise<void> => {
+      if (this.#queue.length === 0) return;
+      const lines = this.#queue.join('');
+      this.#queue = [];
+      await this.#file?.appendFile(lines);
+      await this.#file?.datasync();
+    };
+    // after a failed write the next caller tries anew; the failure itself went to its own callers
+    const flushing = earlier.then(write, write);
+    this.#flushing = flushing;
+    return flushing;
+  }
+
+  #learn(line: string): void {
+    const [kind, actor, uid, era, ownerEpoch, runEpoch] = line.split(' ');
+    // the last line may have been cut by a crash before it was synced: nothing was done under it
+    if (runEpoch === undefined || !line.endsWith(';')) return;
+    const next = { era: Number(era), ownerEpoch: Number(ownerEpoch), runEpoch: Number(runEpoch), version: 0 };
+    this.#floors.set(`${kind} ${actor} ${uid}`, next);
+  }
+}
+
+const lineOf = (key: string, floor: Floor): string => `${key} ${floor.era} ${floor.ownerEpoch} ${floor.runEpoch} ;\n`;
+
+function refuseBelow(key: string, floor: Floor, next: Floor): void {
+  const order = next.era - floor.era || next.ownerEpoch - floor.ownerEpoch || next.version - floor.version;
+  if (order < 0) {
+    throw new PhotonError('ownership_lost', 'fence_older', `${key}: fence ${next.era}.${next.ownerEpoch}.${next.version} is `
+      + `below ${floor.era}.${floor.ownerEpoch}.${floor.version}, which has been seen; nothing was touched.`);
+  }
+  if (next.runEpoch < floor.runEpoch) {
+    throw new PhotonError('ownership_lost', 'run_epoch_older',
+      `${key}: run ${next.runEpoch} is below ${floor.runEpoch}, which has been seen; nothing was touched.`);
+  }
+}
+
+async function readOrEmpty(name: string): Promise<string> {
+  try {
+    return await readFile(name, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return '';
+    throw error;
+  }
+}

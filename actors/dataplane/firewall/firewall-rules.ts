@@ -1,0 +1,85 @@
+/**
+ * The nft ruleset of one VPC namespace as text: a fixed skeleton, a chain per network, elements per port.
+ *
+ * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port pre`
+ * is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up (T14).
+ * Ports are elements of sets, never chains of their own: adding the 200th costs what the first did.
+ * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own age.
+ * Called by firewall-ports.ts and segment-making.ts.
+ */
+import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
+import { defaultIngress } from './default-rules.ts';
+import type { IngressRule } from './default-rules.ts';
+
+export const skeleton = `
+table inet photon {
+  set generation { type mark; }
+}
+table bridge port {
+  set macs { type ifname . ether_addr; }
+  set spoof { type ifname . ether_addr . ipv4_addr; }
+  chain pre {
+    type filter hook prerouting priority -300; policy drop;
+    iifname . ether saddr != @macs drop
+    ether type arp arp operation { request, reply } iifname . arp saddr ether . arp saddr ip @spoof accept
+    ether type arp arp operation request iifname . arp saddr ether @macs arp saddr ip 0.0.0.0 accept
+    ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+    ether type ip udp sport 67 drop
+    ether type ip iifname . ether saddr . ip saddr @spoof accept
+  }
+}
+table inet sg {
+  map inmap { type ipv4_addr : verdict; }
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    ct state invalid drop
+    ip daddr vmap @inmap
+    oifname "vx0" accept
+  }
+  chain input {
+    type filter hook input priority 0; policy drop;
+    iifname "lo" accept
+    ct state established,related accept
+    udp sport 68 udp dport 67 accept
+    icmp type { echo-request, destination-unreachable, time-exceeded } accept
+  }
+}
+add element inet photon generation { 1 }
+`;
+
+/** The chain that decides what may come in to the ports of the network behind this bridge. */
+export const ingressChain = (bridge: string): string => `in_${bridge}`;
+
+/** One transaction: the network's ingress chain as it should be. */
+export function ingressStatements(bridge: string, subnets: readonly SubnetSpec[]): string[] {
+  const chain = ingressChain(bridge);
+  const own = subnets.map((subnet) => subnet.cidr);
+  return [
+    `add chain inet sg ${chain}`,
+    `flush chain inet sg ${chain}`,
+    ...defaultIngress.flatMap((rule) => ingressRule(rule, own)).map((rule) => `add rule inet sg ${chain} ${rule}`),
+    `add rule inet sg ${chain} drop`,
+  ];
+}
+
+function ingressRule(rule: IngressRule, own: readonly string[]): string[] {
+  if (rule.from === 'network' && own.length === 0) return [];
+  const from = rule.from === 'network' ? `ip saddr { ${own.join(', ')} }` : 'ip saddr 169.254.64.0/24';
+  switch (rule.protocol) {
+    case 'any': return [`${from} accept`];
+    case 'ping': return [`${from} icmp type echo-request accept`];
+    case 'tcp': return [`${from} tcp dport ${rule.listenPort} accept`];
+  }
+}
+
+export interface PortIdentity {
+  readonly tap: string;
+  readonly mac: string;
+  readonly address: string;
+}
+
+export const macElement = (port: PortIdentity): string => `bridge port macs { "${port.tap}" . ${port.mac} }`;
+export const spoofElement = (port: PortIdentity): string => `bridge port spoof { "${port.tap}" . ${port.mac} . ${port.address} }`;
+export const ingressKey = (address: string): string => `inet sg inmap { ${address} }`;
+export const ingressElement = (address: string, bridge: string): string => `inet sg inmap { ${address} : goto ${ingressChain(bridge)} }`;

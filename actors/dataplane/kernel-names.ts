@@ -1,0 +1,84 @@
+/**
+ * Names of kernel objects, derived: prefix, a letter for what it is, base32 of a hash. Never a user's text (T4).
+ * Called by every noun folder. Promise: the same ids give the same names on every run, at most 15 characters,
+ * and two clusters on one machine differ in their prefix.
+ */
+import { createHash } from 'node:crypto';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+
+const base32 = 'abcdefghijklmnopqrstuvwxyz234567';
+const nameLength = 15;
+
+/** Lower case base32 of sha256, the first `length` characters. */
+export function hashName(text: string, length: number): string {
+  const digest = createHash('sha256').update(text).digest();
+  let bits = 0;
+  let held = 0;
+  let name = '';
+  for (const byte of digest) {
+    held = (held << 8) | byte;
+    bits += 8;
+    while (bits >= 5 && name.length < length) {
+      bits -= 5;
+      name += base32[(held >> bits) & 31];
+    }
+    held &= (1 << bits) - 1;
+  }
+  return name;
+}
+
+export class KernelNames {
+  readonly prefix: string;
+
+  constructor(prefix: string) {
+    if (!/^[a-z][a-z0-9]{0,3}$/.test(prefix)) throw new TypeError(`not a prefix of 1 to 4 characters: ${JSON.stringify(prefix)}`);
+    this.prefix = prefix;
+  }
+
+  #name(letter: string, text: string): string {
+    const head = `${this.prefix}${letter}`;
+    return head + hashName(text, nameLength - head.length);
+  }
+
+  /** The namespace of a VPC on this host. */
+  namespaceOf(vpc: string): string {
+    return this.#name('v', vpc);
+  }
+
+  bridgeOf(network: string): string {
+    return this.#name('b', network);
+  }
+
+  /** By actor and uid: a later life of the same name is another tap. */
+  tapOf(owner: Pick<OwnerToken, 'actor' | 'uid'>): string {
+    return this.#name('p', `${owner.actor} ${owner.uid}`);
+  }
+
+  isNamespace(name: string): boolean {
+    return this.#is('v', name);
+  }
+
+  isBridge(name: string): boolean {
+    return this.#is('b', name);
+  }
+
+  isTap(name: string): boolean {
+    return this.#is('p', name);
+  }
+
+  #is(letter: string, name: string): boolean {
+    return name.length === nameLength && name.startsWith(`${this.prefix}${letter}`) && /^[a-z0-9]+$/.test(name);
+  }
+}
+
+/** The one VXLAN device of a VPC namespace. */
+export const vxlanName = 'vx0';
+/** The same on every bridge of every host, so that a guest that moves keeps its gateway's address. */
+export const gatewayMac = '02:00:5e:00:00:01';
+export const overlayAddress = (hostIndex: number): string => `169.254.64.${hostIndex}`;
+export const overlayMac = (hostIndex: number): string => `02:00:5f:00:00:${hostIndex.toString(16).padStart(2, '0')}`;
+/** Inverse of overlayAddress; undefined for any other text. */
+export function overlayIndex(address: string): number | undefined {
+  const match = /^169\.254\.64\.(\d{1,3})$/.exec(address);
+  return match === null ? undefined : Number(match[1]);
+}

@@ -1,0 +1,180 @@
+/**
+ * One network namespace as the dataplane speaks to it: changes and reads through long-lived `ip`, `bridge` and `nft`.
+ * Words are checked here, so that no text can become a second command (T4). Called by the noun folders through
+ * NamespaceLinks; the link of the host's own namespace has the name null.
+ * Promise: the first failure of a request is thrown with the command it belongs to.
+ */
+import { z } from 'zod';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { Coprocess } from './coprocess.ts';
+import type { CoprocessAnswer } from './coprocess.ts';
+import { kernelError } from './kernel-errors.ts';
+import type { ErrorRule } from './kernel-errors.ts';
+
+const linkSchema = z.object({
+  ifindex: z.number(), ifname: z.string(), flags: z.array(z.string()), mtu: z.number(), address: z.string().optional(),
+  master: z.string().optional(), ifalias: z.string().optional(),
+  linkinfo: z.object({
+    info_kind: z.string().optional(), info_slave_kind: z.string().optional(),
+    info_data: z.record(z.string(), z.unknown()).optional(), info_slave_data: z.record(z.string(), z.unknown()).optional(),
+  }).optional(),
+});
+const routeSchema = z.object({
+  dst: z.string(), dev: z.string().optional(), gateway: z.string().optional(), protocol: z.string().optional(), prefsrc: z.string().optional(),
+});
+const neighbourSchema = z.object({ dst: z.string(), dev: z.string().optional(), lladdr: z.string().optional(), state: z.array(z.string()).optional() });
+const fdbSchema = z.object({ mac: z.string(), dst: z.string().optional(), ifname: z.string().optional(), state: z.string().optional(), flags: z.array(z.string()).optional() });
+
+export type KernelLink = z.infer<typeof linkSchema>;
+export type KernelRoute = z.infer<typeof routeSchema>;
+export type KernelNeighbour = z.infer<typeof neighbourSchema>;
+export type KernelFdbEntry = z.infer<typeof fdbSchema>;
+
+/** One command as words: `['link', 'set', 'vx0', 'up']`. */
+export type Words = readonly (string | number)[];
+
+const plainWord = /^[A-Za-z0-9@:,./_*-]+$/;
+
+function lineOfWords(words: Words): string {
+  for (const word of words) if (!plainWord.test(String(word))) throw new TypeError(`not a plain word: ${JSON.stringify(word)}`);
+  return words.join(' ');
+}
+
+export class NamespaceLink {
+  /** Null for the host's own namespace. */
+  readonly name: string | null;
+  readonly #ip: Coprocess;
+  readonly #bridge: Coprocess;
+  readonly #nft: Coprocess;
+
+  constructor(name: string | null) {
+    this.name = name;
+    const where = name ?? 'the host';
+    const inside = name === null ? [] : ['-n', name];
+    const enter = name === null ? [] : ['nsenter', `--net=/run/netns/${name}`];
+    this.#ip = new Coprocess(`ip in ${where}`, ['ip', ...inside, '-j', '-d', '-force', '-batch', '-'], 'batch');
+    this.#bridge = new Coprocess(`bridge in ${where}`, ['bridge', ...inside, '-j', '-force', '-batch', '-'], 'batch');
+    this.#nft = new Coprocess(`nft in ${where}`, [...enter, 'nft', '-i'], 'nft');
+  }
+
+  /** Changes. All commands are tried; the first that failed is thrown. @param what for the error */
+  async ip(what: string, commands: readonly Words[], rules: readonly ErrorRule[] = []): Promise<void> {
+    if (commands.length > 0) throwFirst(what, commands, await this.#ip.run(commands.map(lineOfWords)), rules);
+  }
+
+  async bridge(what: string, commands: readonly Words[], rules: readonly ErrorRule[] = []): Promise<void> {
+    if (commands.length > 0) throwFirst(what, commands, await this.#bridge.run(commands.map(lineOfWords)), rules);
+  }
+
+  /** Statements of one transaction: all or none. They are built from validated values only. */
+  async nft(what: string, statements: readonly string[], rules: readonly ErrorRule[] = []): Promise<void> {
+    if (statements.length === 0) return;
+    const [failure] = (await this.#nft.run([statements.join('; ')])).failures;
+    if (failure !== undefined) throw kernelError(what, `nft: ${failure.text}`, rules);
+  }
+
+  /** What a listing statement prints, or null when there is no such thing. */
+  async nftRead(statement: string): Promise<string | null> {
+    const { printed, failures } = await this.#nft.run([statement]);
+    const [failure] = failures;
+    if (failure === undefined) return printed.join('\n');
+    if (/No such file or directory|does not exist/i.test(failure.text)) return null;
+    throw kernelError(`reading ${statement} in ${this.name ?? 'the host'}`, failure.text);
+  }
+
+  /** Several reads in one round trip; null for each whose subject does not exist. */
+  async #read(commands: readonly Words[], tool: Coprocess): Promise<(unknown[] | null)[]> {
+    const answer = await tool.run(commands.map(lineOfWords));
+    const failed = new Map(answer.failures.map(({ index, text }) => [index, text]));
+    const printed = [...answer.printed];
+    return commands.map((command, index) => {
+      const text = failed.get(index);
+      if (text === undefined) return z.array(z.unknown()).parse(JSON.parse(printed.shift() ?? '[]'));
+      if (/does not exist|Cannot find device|No such device/i.test(text)) return null;
+      throw kernelError(`ip ${command.join(' ')} in ${this.name ?? 'the host'}`, text);
+    });
+  }
+
+  async link(name: string): Promise<KernelLink | null> {
+    const [found] = await this.#read([['link', 'show', 'dev', name]], this.#ip);
+    return found?.[0] === undefined ? null : linkSchema.parse(found[0]);
+  }
+
+  async links(): Promise<KernelLink[]> {
+    const [found] = await this.#read([['link', 'show']], this.#ip);
+    // an interface that vanishes during the dump leaves an empty object
+    return (found ?? []).filter((one) => linkSchema.safeParse(one).success).map((one) => linkSchema.parse(one));
+  }
+
+  /** Own addresses with their subnets' lengths, seen as connected routes: `addr show` after `link show` is empty in one batch. */
+  async addresses(device: string): Promise<readonly string[]> {
+    const connected = (await this.routesOf(device)).filter((one) => one.protocol === 'kernel' && one.prefsrc !== undefined);
+    return connected.map((one) => `${one.prefsrc}/${one.dst.split('/')[1] ?? '32'}`);
+  }
+
+  async routesOf(device: string): Promise<KernelRoute[]> {
+    const [found] = await this.#read([['route', 'show', 'dev', device]], this.#ip);
+    return (found ?? []).map((one) => routeSchema.parse(one));
+  }
+
+  async neighboursOf(device: string): Promise<KernelNeighbour[]> {
+    const [found] = await this.#read([['neigh', 'show', 'dev', device]], this.#ip);
+    return (found ?? []).map((one) => neighbourSchema.parse(one));
+  }
+
+  /** Link, /32 route and neighbour of one port in one round trip. */
+  async portFacts(tap: string, bridge: string, address: string): Promise<{
+    link: KernelLink | null; route: KernelRoute | null; neighbour: KernelNeighbour | null;
+  }> {
+    const [links, routes, neighbours] = await this.#read([
+      ['link', 'show', 'dev', tap], ['route', 'show', `${address}/32`], ['neigh', 'show', address, 'dev', bridge],
+    ], this.#ip);
+    return {
+      link: links?.[0] === undefined ? null : linkSchema.parse(links[0]),
+      route: routes?.[0] === undefined ? null : routeSchema.parse(routes[0]),
+      neighbour: neighbours?.[0] === undefined ? null : neighbourSchema.parse(neighbours[0]),
+    };
+  }
+
+  async fdbOf(device: string): Promise<KernelFdbEntry[]> {
+    const [found] = await this.#read([['fdb', 'show', 'dev', device]], this.#bridge);
+    return (found ?? []).map((one) => fdbSchema.parse(one));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#ip.close(), this.#bridge.close(), this.#nft.close()]);
+  }
+}
+
+function throwFirst(what: string, commands: readonly Words[], answer: CoprocessAnswer, rules: readonly ErrorRule[]): void {
+  const [failure] = answer.failures;
+  if (failure === undefined) return;
+  throw kernelError(what, `${(commands[failure.index] ?? []).join(' ')}: ${failure.text}`, rules);
+}
+
+/** The links of this host's namespaces; closed before their namespace goes, since an open one keeps it alive. */
+export class NamespaceLinks {
+  readonly #links = new Map<string, NamespaceLink>();
+  readonly host = new NamespaceLink(null);
+  #closed = false;
+
+  of(name: string): NamespaceLink {
+    if (this.#closed) throw new PhotonError('fault', 'dataplane_closed', 'This dataplane was closed; the next process takes over.');
+    const known = this.#links.get(name);
+    if (known !== undefined) return known;
+    const link = new NamespaceLink(name);
+    this.#links.set(name, link);
+    return link;
+  }
+
+  async forget(name: string): Promise<void> {
+    const link = this.#links.get(name);
+    this.#links.delete(name);
+    await link?.close();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([this.host.close(), ...[...this.#links.keys()].map((name) => this.forget(name))]);
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * The mark that says whose a kernel object is: written to `ifalias` (which survives moves between namespaces), and as
+ * the first line of our files. Read by ensure, remove, sweep and residue. Promise (T18): a lower run epoch never
+ * touches what a higher one has marked, and what bears no mark of this cluster is not ours.
+ */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+
+const mark = 'photon1';
+const aliasLimit = 255;
+const word = /^[A-Za-z0-9@./_-]+$/;
+
+/** `photon1,<cluster>,<actor>,<uid>,<runEpoch>`: no spaces, `ip -batch` splits at them. */
+export function aliasOf(cluster: string, owner: OwnerToken): string {
+  for (const part of [cluster, owner.actor, owner.uid]) {
+    if (!word.test(part)) throw new TypeError(`not fit for an owner token: ${JSON.stringify(part)}`);
+  }
+  const alias = [mark, cluster, owner.actor, owner.uid, owner.runEpoch].join(',');
+  if (alias.length > aliasLimit) throw new TypeError(`owner token longer than ${aliasLimit}: ${alias}`);
+  return alias;
+}
+
+/** The owner, or null when there is no mark or it is another cluster's. */
+export function ownerOfAlias(cluster: string, alias: string | undefined): OwnerToken | null {
+  const [head, where, actor, uid, epoch] = (alias ?? '').split(',');
+  if (head !== mark || where !== cluster || actor === undefined || uid === undefined || epoch === undefined) return null;
+  const runEpoch = Number(epoch);
+  return Number.isSafeInteger(runEpoch) ? { actor, uid, runEpoch } : null;
+}
+
+export const sameOwner = (a: OwnerToken, b: OwnerToken): boolean =>
+  a.actor === b.actor && a.uid === b.uid && a.runEpoch === b.runEpoch;
+
+/** @throws ownership_lost `run_epoch_older` when the object belongs to a later run of the same actor. */
+export function refuseOlder(what: string, asking: OwnerToken, actual: OwnerToken | null): void {
+  if (actual === null || actual.actor !== asking.actor || actual.runEpoch <= asking.runEpoch) return;
+  throw new PhotonError('ownership_lost', 'run_epoch_older',
+    `${what} belongs to run ${actual.runEpoch} of ${actual.actor}; run ${asking.runEpoch} no longer has a say.`);
+}

@@ -1,0 +1,30 @@
+/**
+ * Routes to ports of other hosts, changed one by one as ports come and go: the hot path, no program is started.
+ * Called by linux-dataplane.ts. Promise: an explicit addition also displaces a local route (it is how a moved port
+ * leaves this host); a removal takes only the very route it names.
+ */
+import type { RouteChange } from '../contract/network-contract.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import type { Words } from '../namespace-link.ts';
+import { readRemoteRoutes, remoteRoute } from '../overlay/overlay-device.ts';
+import { overlayErrors } from '../overlay/overlay-errors.ts';
+import { readNamespace } from '../overlay/overlay-namespace.ts';
+import { checkActor, checkOwner, checkRoutes } from '../wiring-checks.ts';
+import { segmentMissing } from './segment-errors.ts';
+
+export async function changeRoutes(site: DataplaneSite, change: RouteChange): Promise<{ applied: number }> {
+  checkOwner(change.segment.owner);
+  checkActor('segment.vpc', change.segment.vpc);
+  checkRoutes('added', change.added);
+  checkRoutes('removed', change.removed);
+  const namespace = site.names.namespaceOf(change.segment.vpc);
+  if ((await readNamespace(namespace)) !== 'present') throw segmentMissing(change.segment.vpc);
+  const link = site.links.of(namespace);
+  const actual = change.removed.length === 0 ? new Map<string, number>() : await readRemoteRoutes(link);
+  const commands = [
+    ...change.removed.filter((route) => actual.get(route.address) === route.host).map((route): Words => ['route', 'delete', ...remoteRoute(route)]),
+    ...change.added.map((route): Words => ['route', 'replace', ...remoteRoute(route)]),
+  ];
+  await link.ip(`changing routes of ${change.segment.vpc}`, commands, overlayErrors);
+  return { applied: commands.length };
+}

@@ -1,0 +1,67 @@
+/**
+ * Takes a port off this host: route, rules, tap, neighbour, DHCP host, conntrack entries of its address.
+ * What is keyed by the address goes only while this tap has the address: the DHCP host file, written first and removed
+ * last, says so. Called by linux-dataplane.ts and the sweep. Promise: nothing of a port that has moved on is touched.
+ */
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { TapRef } from '../contract/network-contract.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { deleteDhcpHost, hostsFolder, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { refreshDhcpServer } from '../dhcp/dhcp-server.ts';
+import { dismissPort } from '../firewall/firewall-ports.ts';
+import type { PortIdentity } from '../firewall/firewall-rules.ts';
+import type { NamespaceLink, Words } from '../namespace-link.ts';
+import { readNamespace } from '../overlay/overlay-namespace.ts';
+import { ownerOfAlias, refuseOlder } from '../owner-alias.ts';
+import { runProgram } from '../program.ts';
+import { checkTapRef } from '../wiring-checks.ts';
+import { deleteTap, findTap } from './tap-device.ts';
+import { nameTaken, tapErrors } from './tap-errors.ts';
+
+export async function dropTap(site: DataplaneSite, ref: TapRef): Promise<{ removed: boolean }> {
+  checkTapRef(ref);
+  const tap = site.names.tapOf(ref.owner);
+  const found = await findTap(site, ref.vpc, tap);
+  if (found !== null) {
+    const owner: OwnerToken | null = ownerOfAlias(site.options.cluster, found.device.ifalias);
+    if (owner === null && found.place === 'segment') throw nameTaken(tap);
+    refuseOlder(`tap ${tap}`, ref.owner, owner);
+  }
+  const namespace = site.names.namespaceOf(ref.vpc);
+  const wired = (await readNamespace(namespace)) === 'present';
+  const link = wired ? site.links.of(namespace) : null;
+  const hosts = hostsFolder(site.folders.dhcp, namespace);
+  const holder = await readDhcpHost(hosts, ref.address);
+  const bridge = site.names.bridgeOf(ref.network);
+  const port = { tap, mac: ref.mac, address: ref.address };
+  const movedOn = holder !== null && holder.tap !== tap;
+  if (link !== null) await unbind(link, port, bridge, movedOn);
+  if (found !== null) await deleteTap(found);
+  if (link !== null && !movedOn) await forgetAddress(link, namespace, ref.address);
+  if (holder !== null && !movedOn) {
+    await deleteDhcpHost(hosts, ref.address);
+    await refreshDhcpServer(site.folders.dhcp, namespace);
+  }
+  return { removed: found !== null };
+}
+
+async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, movedOn: boolean): Promise<void> {
+  const facts = await link.portFacts(port.tap, bridge, port.address);
+  const mine = !movedOn && facts.neighbour?.lladdr === port.mac;
+  const commands: Words[] = [
+    ...(mine && facts.route?.dev === bridge ? [['route', 'delete', `${port.address}/32`, 'dev', bridge] as Words] : []),
+    ...(mine ? [['neigh', 'delete', port.address, 'dev', bridge] as Words] : []),
+  ];
+  await link.ip(`unbinding ${port.address} from ${port.tap}`, commands, tapErrors);
+  await dismissPort(link, port, movedOn);
+}
+
+/** Both directions; exit code 1 says there was none. */
+async function forgetAddress(link: NamespaceLink, namespace: string, address: string): Promise<void> {
+  for (const direction of ['-s', '-d']) {
+    await runProgram({
+      program: 'nsenter', args: [`--net=/run/netns/${link.name ?? namespace}`, 'conntrack', '-D', direction, address],
+      what: `forgetting the flows of ${address}`, acceptedCodes: [1],
+    });
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The dataplane's own door: every text that will stand in a command, a rule or a configuration file is checked here,
+ * whatever was checked before (T1, T3, T4). Called at the start of each operation. Promise: nothing is made from a spec
+ * with one bad field; the defeat `spec_invalid` names the field.
+ */
+import net from 'node:net';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
+import type { TapRef } from './contract/network-contract.ts';
+
+const name = '[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?';
+const actorPattern = new RegExp(`^${name}/${name}/${name}(?:\\.${name})?(?:@${name})?$`);
+const hostnamePattern = new RegExp(`^${name}$`);
+const domainPattern = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const macPattern = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
+const uidPattern = /^[A-Za-z0-9-]{1,64}$/;
+
+function must(holds: boolean, path: string, value: unknown): void {
+  if (holds) return;
+  throw new PhotonError('defeat', 'spec_invalid', `${path} of the spec cannot be used: ${JSON.stringify(value)?.slice(0, 80)}; nothing was made.`);
+}
+
+const isCount = (value: number, low: number, high: number): boolean => Number.isInteger(value) && value >= low && value <= high;
+
+/** Dotted quad in its one canonical form. */
+export const isAddress = (text: string): boolean => net.isIPv4(text) && text.split('.').every((part) => String(Number(part)) === part);
+
+export const addressNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+export const addressText = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+
+/** `{network, prefixLength, mask}` of a canonical CIDR. */
+export function cidrParts(cidr: string): { network: string; prefixLength: number; mask: string } {
+  const [network = '', length = ''] = cidr.split('/');
+  const prefixLength = Number(length);
+  return { network, prefixLength, mask: addressText(2 ** 32 - 2 ** (32 - prefixLength)) };
+}
+
+function isCidr(cidr: string): boolean {
+  const { network, prefixLength } = cidrParts(cidr);
+  if (!isAddress(network) || !isCount(prefixLength, 1, 30)) return false;
+  return addressNumber(network) % 2 ** (32 - prefixLength) === 0 && cidr === `${network}/${prefixLength}`;
+}
+
+export function checkOwner(owner: OwnerToken): void {
+  must(actorPattern.test(owner.actor), 'owner.actor', owner.actor);
+  must(uidPattern.test(owner.uid), 'owner.uid', owner.uid);
+  must(isCount(owner.runEpoch, 0, Number.MAX_SAFE_INTEGER), 'owner.runEpoch', owner.runEpoch);
+}
+
+export function checkActor(path: string, actor: string): void {
+  must(actorPattern.test(actor), path, actor);
+}
+
+function checkHost(path: string, host: HostFacts): void {
+  must(isCount(host.index, 1, 254), `${path}.index`, host.index);
+  must(isAddress(host.underlay), `${path}.underlay`, host.underlay);
+  must(isCount(host.underlayMtu, 600, 65535), `${path}.underlayMtu`, host.underlayMtu);
+}
+
+export function checkRoutes(path: string, routes: readonly RouteSpec[]): void {
+  routes.forEach((route, index) => {
+    must(isAddress(route.address), `${path}.${index}.address`, route.address);
+    must(isCount(route.host, 1, 254), `${path}.${index}.host`, route.host);
+  });
+}
+
+function checkNetwork(path: string, network: NetworkSpec): void {
+  checkActor(`${path}.network`, network.network);
+  must(isCount(network.mtu, 576, 65535), `${path}.mtu`, network.mtu);
+  must(isCount(network.dhcp.leaseSeconds, 120, 31_536_000), `${path}.dhcp.leaseSeconds`, network.dhcp.leaseSeconds);
+  must(network.dhcp.dns.every(isAddress), `${path}.dhcp.dns`, network.dhcp.dns);
+  must(network.dhcp.ntp.every(isAddress), `${path}.dhcp.ntp`, network.dhcp.ntp);
+  must(network.dhcp.domain === null || domainPattern.test(network.dhcp.domain), `${path}.dhcp.domain`, network.dhcp.domain);
+  network.subnets.forEach((subnet, index) => {
+    must(isCidr(subnet.cidr), `${path}.subnets.${index}.cidr`, subnet.cidr);
+    must(isAddress(subnet.gateway), `${path}.subnets.${index}.gateway`, subnet.gateway);
+  });
+}
+
+export function checkSegment(spec: SegmentSpec): void {
+  checkOwner(spec.owner);
+  checkActor('vpc', spec.vpc);
+  must(isCount(spec.vni, 1, 2 ** 24 - 1), 'vni', spec.vni);
+  checkHost('self', spec.self);
+  spec.peers.forEach((peer, index) => checkHost(`peers.${index}`, peer));
+  spec.networks.forEach((network, index) => checkNetwork(`networks.${index}`, network));
+  checkRoutes('routes', spec.routes);
+}
+
+export function checkTapRef(tap: TapRef): void {
+  checkOwner(tap.owner);
+  checkActor('vpc', tap.vpc);
+  checkActor('network', tap.network);
+  must(macPattern.test(tap.mac), 'mac', tap.mac);
+  must((Number.parseInt(tap.mac.slice(0, 2), 16) & 1) === 0, 'mac', tap.mac);
+  must(isAddress(tap.address), 'address', tap.address);
+}
+
+export function checkTap(spec: TapRef & { readonly hostname: string; readonly mtu: number }): void {
+  checkTapRef(spec);
+  must(hostnamePattern.test(spec.hostname), 'hostname', spec.hostname);
+  must(isCount(spec.mtu, 576, 65535), 'mtu', spec.mtu);
+}
+
+export function checkUid(path: string, uid: string): void {
+  must(uidPattern.test(uid), path, uid);
+}
+
+export function checkDigest(path: string, sha256: string): void {
+  must(/^[0-9a-f]{64}$/.test(sha256), path, sha256);
+}
+
+export function checkMac(path: string, mac: string): void {
+  must(macPattern.test(mac), path, mac);
+}
+
+export function checkCount(path: string, value: number, low: number, high: number): void {
+  must(isCount(value, low, high), path, value);
+}
