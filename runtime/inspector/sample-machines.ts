@@ -1,5 +1,5 @@
 /**
- * Machines for the inspector's own tests and for looking at its pages: a virtual machine with nested states, timers,
+ * Machines for the inspector's own tests and for looking at its pages: a job with nested states, timers,
  * deadlines and failures; a parallel one; and one whose names try to break out of markup.
  * Not part of any product; nothing outside the tests of this folder imports it.
  */
@@ -22,12 +22,12 @@ const base = setup({
     reject: record,
     defer: record,
     'row.put': record,
-    'tap.create': record,
+    'slot.make': record,
     'image.fetch': record,
-    'machine.start': record,
-    'machine.resume': record,
-    'machine.stop': record,
-    'machine.watch': record,
+    'process.start': record,
+    'process.resume': record,
+    'process.stop': record,
+    'process.watch': record,
     'migration.copy': record,
     'migration.switch': record,
     countTry: assign({ tries: ({ context }) => context.tries + 1 }),
@@ -37,14 +37,14 @@ const base = setup({
   },
 });
 
-export const vmMachine = base.createMachine({
-  id: 'vm',
-  description: 'A virtual machine that a tenant declared.',
+export const jobMachine = base.createMachine({
+  id: 'job',
+  description: 'A program that somebody asked for.',
   context: { tries: 0 },
   initial: 'placing',
   on: {
-    'vm.update': { actions: ['rememberSpec', 'reply'] },
-    'vm.delete': { target: '.deleting', actions: ['defer'] },
+    'job.update': { actions: ['rememberSpec', 'reply'] },
+    'job.delete': { target: '.deleting', actions: ['defer'] },
     'host.gone': { target: '.failed', guard: 'isLastTry', actions: ['rememberError'] },
   },
   states: {
@@ -62,76 +62,76 @@ export const vmMachine = base.createMachine({
         fetching: {
           description: 'Copies the image to the host.',
           entry: ['image.fetch'],
-          after: { bootDeadline: { target: '#vm.failed', actions: ['rememberError'] } },
+          after: { bootDeadline: { target: '#job.failed', actions: ['rememberError'] } },
           on: {
             'image.fetch.done': 'plugging',
-            'image.fetch.failed': { target: '#vm.failed', actions: ['rememberError'] },
+            'image.fetch.failed': { target: '#job.failed', actions: ['rememberError'] },
             'image.fetch.unknown': { target: 'fetching', reenter: true },
           },
         },
         plugging: {
-          description: 'Makes the tap of every network card.',
-          entry: ['tap.create', 'send', 'send'],
-          after: { bindDeadline: { target: '#vm.failed', actions: ['rememberError'] } },
+          description: 'Makes every slot.',
+          entry: ['slot.make', 'send', 'send'],
+          after: { bindDeadline: { target: '#job.failed', actions: ['rememberError'] } },
           on: {
-            'tap.create.done': 'ready',
-            'tap.create.failed': { target: '#vm.failed', actions: ['rememberError'] },
-            'tap.create.unknown': { target: 'plugging', reenter: true },
+            'slot.make.done': 'ready',
+            'slot.make.failed': { target: '#job.failed', actions: ['rememberError'] },
+            'slot.make.unknown': { target: 'plugging', reenter: true },
           },
         },
         ready: { type: 'final', description: 'Everything it needs is there.' },
       },
     },
     starting: {
-      description: 'QEMU runs; the guest boots.',
-      entry: ['machine.start'],
+      description: 'process runs; the child boots.',
+      entry: ['process.start'],
       after: { bootDeadline: { target: 'failed', actions: ['rememberError'] } },
       on: {
-        'machine.start.done': { target: 'running', actions: ['reply', 'row.put'] },
-        'machine.start.failed': { target: 'failed', actions: ['rememberError', 'countTry'] },
+        'process.start.done': { target: 'running', actions: ['reply', 'row.put'] },
+        'process.start.failed': { target: 'failed', actions: ['rememberError', 'countTry'] },
       },
     },
     running: {
-      description: 'The guest runs.',
+      description: 'The child runs.',
       initial: 'healthy',
-      entry: ['machine.watch'],
+      entry: ['process.watch'],
       exit: ['forgetRun'],
       on: {
-        'vm.stop': { target: 'stopping', actions: ['rememberSpec', 'defer'] },
-        'guest.shutdown': 'stopped',
-        'machine.watch.failed': { target: 'failed', actions: ['rememberError'] },
+        'job.stop': { target: 'stopping', actions: ['rememberSpec', 'defer'] },
+        'child.shutdown': 'stopped',
+        'process.watch.failed': { target: 'failed', actions: ['rememberError'] },
       },
       states: {
         healthy: {
           description: 'Answers its heartbeat.',
           tags: ['steady'],
-          on: { 'guest.silent': 'unresponsive', 'vm.migrate': { target: 'migrating', guard: 'targetReady' } },
+          on: { 'child.silent': 'unresponsive', 'job.migrate': { target: 'migrating', guard: 'targetReady' } },
         },
         unresponsive: {
           description: 'Has missed its heartbeat.',
-          after: { quietPeriod: { target: '#vm.failed', guard: and(['isLastTry', not('canRetry')]) } },
-          on: { 'guest.heartbeat': 'healthy' },
+          after: { quietPeriod: { target: '#job.failed', guard: and(['isLastTry', not('canRetry')]) } },
+          on: { 'child.heartbeat': 'healthy' },
         },
         migrating: {
           description: 'Moves to another host while it runs.',
           initial: 'copying',
-          on: { 'vm.cancel': 'healthy' },
+          on: { 'job.cancel': 'healthy' },
           states: {
             copying: {
-              description: 'Memory is copied; the guest runs here.',
+              description: 'Memory is copied; the child runs here.',
               entry: ['migration.copy'],
               on: {
                 'migration.copy.progress': { actions: ['row.put'] },
                 'migration.copy.done': { target: 'switching', guard: 'targetReady' },
-                'migration.copy.failed': '#vm.running.healthy',
+                'migration.copy.failed': '#job.running.healthy',
               },
             },
             switching: {
-              description: 'The guest is paused for the last pages.',
+              description: 'The child is paused for the last pages.',
               entry: ['migration.switch', 'send'],
               on: {
-                'migration.switch.done': '#vm.running.healthy',
-                'migration.switch.failed': { target: '#vm.failed', actions: ['rememberError'] },
+                'migration.switch.done': '#job.running.healthy',
+                'migration.switch.failed': { target: '#job.failed', actions: ['rememberError'] },
               },
             },
           },
@@ -139,38 +139,38 @@ export const vmMachine = base.createMachine({
       },
     },
     stopping: {
-      description: 'The guest was asked to power off.',
-      entry: ['machine.stop'],
+      description: 'The child was asked to power off.',
+      entry: ['process.stop'],
       after: { stopGrace: { target: 'stopped', actions: ['rememberError'] } },
-      on: { 'machine.stop.done': 'stopped', 'machine.stop.failed': { target: 'failed', actions: ['rememberError'] } },
+      on: { 'process.stop.done': 'stopped', 'process.stop.failed': { target: 'failed', actions: ['rememberError'] } },
     },
     stopped: {
-      description: 'No QEMU; disk and addresses are kept.',
+      description: 'No process; disk and addresses are kept.',
       tags: ['steady'],
-      on: { 'vm.start': { target: 'starting', actions: ['rememberSpec'] } },
+      on: { 'job.start': { target: 'starting', actions: ['rememberSpec'] } },
     },
     failed: {
       description: 'Something broke that did not pass by itself.',
       tags: ['steady'],
       after: { backoff: { target: 'starting', guard: 'canRetry', actions: ['countTry'] } },
-      on: { 'vm.start': { target: 'starting', actions: ['countTry'] } },
+      on: { 'job.start': { target: 'starting', actions: ['countTry'] } },
     },
     deleting: {
       description: 'Takes everything away.',
-      entry: ['machine.stop', 'send'],
-      on: { 'machine.stop.done': 'gone', 'machine.stop.failed': { target: 'failed', actions: ['rememberError'] } },
+      entry: ['process.stop', 'send'],
+      on: { 'process.stop.done': 'gone', 'process.stop.failed': { target: 'failed', actions: ['rememberError'] } },
     },
     gone: { type: 'final', description: 'Nothing of it is left.' },
   },
 });
 
-export const networkMachine = setup({
+export const meshMachine = setup({
   types: {} as { events: { type: string } },
   guards: { allDone: () => true },
   delays: { deadline: 10_000 },
   actions: { 'segment.ensure': record, send: record },
 }).createMachine({
-  id: 'network',
+  id: 'mesh',
   description: 'A parallel chart: two regions that live side by side.',
   type: 'parallel',
   states: {
@@ -181,15 +181,15 @@ export const networkMachine = setup({
         making: { entry: ['segment.ensure'], after: { deadline: 'broken' }, on: { 'segment.ensure.done': 'there' } },
         there: { tags: ['steady'], always: { guard: 'allDone', target: 'settled' } },
         settled: { tags: ['steady'], on: { 'segment.lost': 'making' } },
-        broken: { tags: ['steady'], on: { 'network.retry': 'making' } },
+        broken: { tags: ['steady'], on: { 'mesh.retry': 'making' } },
       },
     },
     members: {
       description: 'Who uses it.',
       initial: 'none',
       states: {
-        none: { tags: ['steady'], on: { 'port.joined': 'some' } },
-        some: { tags: ['steady'], entry: ['send'], on: { 'port.left': 'none', 'port.joined': {} } },
+        none: { tags: ['steady'], on: { 'member.joined': 'some' } },
+        some: { tags: ['steady'], entry: ['send'], on: { 'member.left': 'none', 'member.joined': {} } },
       },
     },
   },

@@ -1,0 +1,122 @@
+/**
+ * Placed charts by kind, laid out once per definition: kept in memory and in a cache folder under the hash of the chart
+ * and of the drawing code. Called by the routes and by the documentation writer. A damaged or missing cache file costs a
+ * new layout, nothing else.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import { chartOf, type Chart } from './chart-ir.ts';
+import type { PlacedChart } from './chart-layout.ts';
+
+export interface ChartStore {
+  readonly kinds: readonly string[];
+  /** undefined: there is no such kind. */
+  chart(kind: string): Chart | undefined;
+  /** @throws PhotonError defeat `chart_layout_failed` */
+  placed(kind: string): Promise<PlacedChart | undefined>;
+}
+
+export interface ChartStoreOptions {
+  readonly registry: ActorRegistry;
+  readonly cacheFolder: string;
+  readonly log: Log;
+}
+
+export function createChartStore(options: ChartStoreOptions): ChartStore {
+  const { registry, cacheFolder, log } = options;
+  const charts = new Map<string, Chart>();
+  const pending = new Map<string, Promise<PlacedChart>>();
+  const chart = (kind: string): Chart | undefined => {
+    const definition = registry.kinds.get(kind);
+    if (definition === undefined) return undefined;
+    const known = charts.get(kind) ?? chartOfDefinition(definition);
+    charts.set(kind, known);
+    return known;
+  };
+  return {
+    kinds: [...registry.kinds.keys()].sort(),
+    chart,
+    async placed(kind) {
+      const wanted = chart(kind);
+      if (wanted === undefined) return undefined;
+      const running = pending.get(kind) ?? cachedLayout(wanted, cacheFolder, log);
+      pending.set(kind, running);
+      try {
+        return await running;
+      } catch (error) {
+        pending.delete(kind);
+        throw error;
+      }
+    },
+  };
+}
+
+export function chartOfDefinition(definition: ActorDefinition): Chart {
+  return chartOf(definition.machine, { kind: definition.kind, effects: new Set(Object.keys(definition.effects)) });
+}
+
+async function cachedLayout(chart: Chart, cacheFolder: string, log: Log): Promise<PlacedChart> {
+  const file = join(cacheFolder, 'charts', `${chart.kind}-${await layoutHash(chart)}.json`);
+  const cached = await readCached(file, log);
+  if (cached !== undefined) return cached;
+  const placed = await layoutOnThread(chart);
+  await writeCached(file, placed, log);
+  return placed;
+}
+
+async function readCached(file: string, log: Log): Promise<PlacedChart | undefined> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as PlacedChart;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      log.warn({ file, cause: describeCause(error) }, 'A cached chart cannot be read; it is laid out again');
+    }
+    return undefined;
+  }
+}
+
+/** A read-only or full cache folder makes the next start slower; the page works. */
+async function writeCached(file: string, placed: PlacedChart, log: Log): Promise<void> {
+  const partial = `${file}.${randomUUID()}`;
+  try {
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(partial, JSON.stringify(placed));
+    await rename(partial, file);
+  } catch (error) {
+    log.warn({ file, cause: describeCause(error) }, 'The laid out chart cannot be cached; the next start lays it out again');
+  }
+}
+
+let drawingCode: Promise<string> | undefined;
+
+async function layoutHash(chart: Chart): Promise<string> {
+  drawingCode ??= hashFolder(import.meta.dirname, ['.ts']);
+  return createHash('sha256').update(await drawingCode).update(JSON.stringify(chart)).digest('hex').slice(0, 20);
+}
+
+/** Hash of the sources of one folder (not below it), tests left out: changed code never meets an old cache. */
+export async function hashFolder(folder: string, endings: readonly string[]): Promise<string> {
+  const names = (await readdir(folder)).filter((name) => endings.some((ending) => name.endsWith(ending)) && !name.includes('.test.'));
+  const hash = createHash('sha256');
+  for (const name of names.sort()) hash.update(name).update(await readFile(join(folder, name)));
+  return hash.digest('hex');
+}
+
+export function layoutOnThread(chart: Chart): Promise<PlacedChart> {
+  return new Promise((resolve, reject) => {
+    const failed = (message: string, cause?: unknown): void =>
+      reject(new PhotonError('defeat', 'chart_layout_failed', message, cause === undefined ? {} : { cause }));
+    const worker = new Worker(new URL('./layout-worker.ts', import.meta.url), { workerData: chart });
+    worker.once('message', (answer: { placed?: PlacedChart; failure?: string }) => {
+      if (answer.placed === undefined) failed(answer.failure ?? 'The layout gave no answer');
+      else resolve(answer.placed);
+    });
+    worker.once('error', (error) => failed(`The layout of ${chart.kind} broke off; its table is complete`, error));
+    worker.once('exit', () => failed(`The layout of ${chart.kind} ended without an answer; its table is complete`));
+  });
+}

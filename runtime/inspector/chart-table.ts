@@ -1,0 +1,69 @@
+/**
+ * A chart as a table: every state with what it is, what it asks for, its deadline and its ways out. The documentation
+ * (Markdown) and the page use the same rows, so that nothing is only in the picture. Pure; runs in the browser.
+ */
+import { countedNames } from './chart-fold.ts';
+import type { Chart, ChartTransition } from './chart-ir.ts';
+
+export interface TableRow {
+  readonly state: string;
+  /** `parallel`, `final`, tags. */
+  readonly marks: readonly string[];
+  readonly description: string;
+  readonly asks: readonly string[];
+  readonly deadlines: readonly string[];
+  readonly exits: readonly string[];
+}
+
+export function tableOf(chart: Chart): readonly TableRow[] {
+  return chart.states.map((state) => {
+    const own = chart.transitions.filter((transition) => transition.source === state.id);
+    return {
+      state: state.id === '' ? '(any state)' : state.id,
+      marks: [...(state.kind === 'atomic' || state.kind === 'compound' ? [] : [state.kind]), ...state.tags],
+      description: state.description ?? '',
+      asks: countedNames(state.entry.filter((action) => action.role !== 'update')),
+      deadlines: own.filter((transition) => transition.kind === 'timer').map(exitText),
+      exits: own.filter((transition) => transition.kind !== 'timer').map(exitText),
+    };
+  });
+}
+
+export function exitText(transition: ChartTransition): string {
+  const guard = transition.guard === null ? '' : ` [${transition.guard}]`;
+  const stays = transition.reenter ? ' (again)' : ' (stays)';
+  const goes = transition.targets.length === 0 ? stays : ` → ${transition.targets.map((id) => id || '(start)').join(', ')}`;
+  const actions = transition.actions.length === 0 ? '' : ` / ${countedNames(transition.actions).join(', ')}`;
+  return `${transition.label}${guard}${goes}${actions}`;
+}
+
+/** One Markdown page: the picture, then the table. */
+export function chartMarkdown(chart: Chart): string {
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const list = (texts: readonly string[]): string => texts.map(escapeMarkdown).join('<br>');
+  const lines = tableOf(chart).map((line) =>
+    row([
+      `\`${line.state.replaceAll('`', "'")}\`${line.marks.length === 0 ? '' : `<br>${escapeMarkdown(line.marks.join(', '))}`}`,
+      escapeMarkdown(line.description),
+      list(line.asks),
+      list(line.deadlines),
+      list(line.exits),
+    ]),
+  );
+  return [
+    `# ${chart.kind}`,
+    '',
+    ...(chart.description === null ? [] : [escapeMarkdown(chart.description), '']),
+    'Generated from the chart; do not edit.',
+    '',
+    `![State chart of ${chart.kind}](${chart.kind}.svg)`,
+    '',
+    row(['state', 'what it is', 'asks for', 'deadline', 'ways out']),
+    row(['---', '---', '---', '---', '---']),
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+const escapeMarkdown = (text: string): string =>
+  text.replace(/[\\`*_[\]<>|]/g, (character) => `\\${character}`).replace(/\s+/g, ' ');

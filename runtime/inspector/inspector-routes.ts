@@ -1,0 +1,181 @@
+/**
+ * HTTP side of the inspector: its page, its two assets, and the charts. Given to the control API's server through its
+ * `routes` option. Public by itself: it serves code and the machines' shape, never an actor's state; that comes through
+ * the WebSocket after authentication. Upholds: nothing outside the fixed list of answers can be reached by any path.
+ */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ActorRegistry } from '../contract/actor-definition.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import { createChartStore, type ChartStore } from './chart-store.ts';
+import { chartSvg, escapeXml, standaloneCss } from './chart-svg.ts';
+import { bundlePage, type PageBundle } from './page-bundle.ts';
+
+export interface InspectorOptions {
+  readonly registry: ActorRegistry;
+  /** Absolute; made when missing. */
+  readonly cacheFolder: string;
+  readonly log: Log;
+  /** Shown in the page's head; default `inspector`. */
+  readonly title?: string;
+  /** What the application calls a scope; default `scope`. */
+  readonly scopeWord?: string;
+  /** Another entry module of the page, for tests. */
+  readonly entry?: string;
+}
+
+/** @returns true when the request was one of the inspector's and is or will be answered. */
+export type RequestListener = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+export const contentPolicy = [
+  "default-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "object-src 'none'",
+].join('; ');
+
+const styleHash = createHash('sha256').update(standaloneCss).digest('base64');
+/** A picture opened by itself carries its style inside; nothing else of it may act. */
+const picturePolicy = `default-src 'none'; style-src 'sha256-${styleHash}'; frame-ancestors 'none'`;
+
+const headers: Readonly<Record<string, string>> = {
+  'Content-Security-Policy': contentPolicy,
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'X-Frame-Options': 'DENY',
+};
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly cache: string;
+  readonly policy?: string;
+}
+
+const text = (status: number, body: string): Answer => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n`, cache: 'no-store' });
+
+const icon: Answer = {
+  status: 200,
+  type: 'image/svg+xml; charset=utf-8',
+  body: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect x="2" y="4" width="13" height="9" rx="2" fill="#0b62c4"/>' +
+    '<rect x="17" y="19" width="13" height="9" rx="2" fill="none" stroke="#0b62c4" stroke-width="2.4"/>' +
+    '<path d="M8.5 13v10.5H17" fill="none" stroke="#0b62c4" stroke-width="2.4"/></svg>',
+  cache: 'public, max-age=86400',
+};
+
+export function createInspectorRoutes(options: InspectorOptions): RequestListener {
+  const store = createChartStore(options);
+  let bundle: Promise<PageBundle> | undefined;
+  const bundled = async (): Promise<PageBundle> => {
+    bundle ??= bundlePage({ cacheFolder: options.cacheFolder, ...(options.entry === undefined ? {} : { entry: options.entry }) });
+    try {
+      return await bundle;
+    } catch (error) {
+      bundle = undefined;
+      throw error;
+    }
+  };
+  return (request, response) => {
+    const path = pathOf(request);
+    const answer = path === undefined ? undefined : answerFor(path, store, bundled, options);
+    if (answer === undefined) return false;
+    const method = request.method ?? '';
+    if (method !== 'GET' && method !== 'HEAD') {
+      send(response, text(405, 'Only GET and HEAD are answered here.'), method);
+      return true;
+    }
+    answer.then(
+      (ready) => send(response, ready, method),
+      (error: unknown) => {
+        options.log.error({ path, cause: describeCause(error) }, 'A page of the inspector could not be made');
+        const message = error instanceof PhotonError ? error.record.message : 'The page could not be made; the log says why.';
+        send(response, text(500, message), method);
+      },
+    );
+    return true;
+  };
+}
+
+function pathOf(request: IncomingMessage): string | undefined {
+  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  return /^\/[A-Za-z0-9._@/-]*$/.test(path) && !path.includes('..') && !path.includes('//') ? path : undefined;
+}
+
+const pagePath = /^\/(?:open|a\/[a-z0-9-]+\/[a-z0-9-]+\/[a-z0-9.@-]+(?:\/[0-9]{1,15})?)?$/;
+const chartPath = /^\/charts\/([a-z0-9-]{1,40})\.(svg|json)$/;
+const assetPath = /^\/assets\/(inspector-[0-9a-f]{16}\.(?:js|css))$/;
+
+function answerFor(
+  path: string,
+  store: ChartStore,
+  bundled: () => Promise<PageBundle>,
+  options: InspectorOptions,
+): Promise<Answer> | undefined {
+  if (pagePath.test(path)) return bundled().then((bundle) => page(bundle, options));
+  if (path === '/assets/icon.svg') return Promise.resolve(icon);
+  const asset = assetPath.exec(path);
+  if (asset !== null) return assetAnswer(asset[1] ?? '', bundled);
+  const chart = chartPath.exec(path);
+  if (chart !== null) return chartAnswer(chart[1] ?? '', chart[2] === 'svg', store);
+  return undefined;
+}
+
+function page(bundle: PageBundle, options: InspectorOptions): Answer {
+  const title = escapeXml(options.title ?? 'inspector');
+  const body = [
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">',
+    `<title>${title}</title><link rel="icon" type="image/svg+xml" href="/assets/icon.svg">`,
+    `<link rel="stylesheet" href="/assets/${bundle.style.name}">`,
+    `<script type="module" src="/assets/${bundle.script.name}"></script></head>`,
+    `<body data-title="${title}" data-scope-word="${escapeXml(options.scopeWord ?? 'scope')}">`,
+    '<div id="inspector"></div><noscript>The inspector needs JavaScript.</noscript></body></html>\n',
+  ].join('');
+  return { status: 200, type: 'text/html; charset=utf-8', body, cache: 'no-store' };
+}
+
+async function assetAnswer(name: string, bundled: () => Promise<PageBundle>): Promise<Answer> {
+  const bundle = await bundled();
+  const asset = [bundle.script, bundle.style].find((candidate) => candidate.name === name);
+  if (asset === undefined) return text(404, 'No such asset; reload the page.');
+  return { status: 200, type: asset.contentType, body: asset.body, cache: 'public, max-age=31536000, immutable' };
+}
+
+async function chartAnswer(kind: string, asPicture: boolean, store: ChartStore): Promise<Answer> {
+  const chart = store.chart(kind);
+  if (chart === undefined) return text(404, `There is no actor kind ${kind}; there are ${store.kinds.join(', ')}.`);
+  if (asPicture) {
+    const placed = await store.placed(kind);
+    const body = placed === undefined ? '' : chartSvg(placed, { standalone: true });
+    return { status: 200, type: 'image/svg+xml; charset=utf-8', body, cache: 'no-cache', policy: picturePolicy };
+  }
+  const drawn = await drawnOrReason(kind, store);
+  return { status: 200, type: 'application/json; charset=utf-8', body: JSON.stringify({ chart, ...drawn }), cache: 'no-cache' };
+}
+
+/** Without a picture the page still has the table: it is told why. */
+async function drawnOrReason(kind: string, store: ChartStore): Promise<{ svg: string | null; reason: string | null }> {
+  try {
+    const placed = await store.placed(kind);
+    return { svg: placed === undefined ? null : chartSvg(placed, { standalone: false }), reason: null };
+  } catch (error) {
+    return { svg: null, reason: error instanceof PhotonError ? error.record.message : describeCause(error) };
+  }
+}
+
+function send(response: ServerResponse, answer: Answer, method: string): void {
+  const body = Buffer.from(answer.body);
+  response.writeHead(answer.status, {
+    ...headers,
+    ...(answer.policy === undefined ? {} : { 'Content-Security-Policy': answer.policy }),
+    'Content-Type': answer.type,
+    'Content-Length': body.length,
+    'Cache-Control': answer.cache,
+  });
+  response.end(method === 'HEAD' ? undefined : body);
+}

@@ -1,0 +1,97 @@
+/**
+ * The browser side of the inspector as two files: one script, one style sheet. Bundled by esbuild on first use and kept
+ * in the cache folder under the hash of the sources; named by the hash of their content, so that browsers may keep them
+ * for ever. Called by the routes; a packaged program may ship a filled cache folder.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import { hashFolder } from './chart-store.ts';
+import { chartCss } from './chart-style.ts';
+import { pageCss } from './page-style.ts';
+import { themeCss } from './theme-tokens.ts';
+
+export interface PageAsset {
+  /** `inspector-<hash>.js` */
+  readonly name: string;
+  readonly body: string;
+  readonly contentType: string;
+}
+
+export interface PageBundle {
+  readonly script: PageAsset;
+  readonly style: PageAsset;
+}
+
+export interface BundleOptions {
+  readonly cacheFolder: string;
+  /** Absolute path of the entry module; the inspector's page unless a test gives its own. */
+  readonly entry?: string;
+}
+
+/** @throws PhotonError defeat `page_bundle_failed` */
+export async function bundlePage(options: BundleOptions): Promise<PageBundle> {
+  const entry = options.entry ?? join(import.meta.dirname, 'pages', 'inspector-page.tsx');
+  const script = await cachedScript(entry, options.cacheFolder);
+  const style = [themeCss(':root'), chartCss, pageCss].join('\n');
+  return {
+    script: { name: `inspector-${digest(script)}.js`, body: script, contentType: 'text/javascript; charset=utf-8' },
+    style: { name: `inspector-${digest(style)}.css`, body: style, contentType: 'text/css; charset=utf-8' },
+  };
+}
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
+
+async function cachedScript(entry: string, cacheFolder: string): Promise<string> {
+  const file = join(cacheFolder, 'pages', `${await sourceHash(entry)}.js`);
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw bundleFailed(`${file} cannot be read`, error);
+  }
+  const script = await bundle(entry);
+  const partial = `${file}.${randomUUID()}`;
+  try {
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(partial, script);
+    await rename(partial, file);
+  } catch (error) {
+    throw bundleFailed(`${file} cannot be written; make the cache folder writable`, error);
+  }
+  return script;
+}
+
+/** Everything that can reach the bundle: the pages, this folder, the client and the contract. */
+async function sourceHash(entry: string): Promise<string> {
+  const here = import.meta.dirname;
+  const folders = [here, join(here, 'pages'), join(here, '..', 'client'), join(here, '..', 'contract')];
+  const hash = createHash('sha256').update(entry.slice(here.length));
+  for (const folder of folders) hash.update(await hashFolder(folder, ['.ts', '.tsx']));
+  return hash.digest('hex').slice(0, 20);
+}
+
+async function bundle(entry: string): Promise<string> {
+  try {
+    const { build } = await import('esbuild');
+    const result = await build({
+      entryPoints: [entry],
+      bundle: true,
+      write: false,
+      format: 'esm',
+      platform: 'browser',
+      target: 'es2022',
+      minify: true,
+      jsx: 'automatic',
+      jsxImportSource: 'preact',
+      legalComments: 'none',
+      logLevel: 'silent',
+    });
+    return result.outputFiles[0]?.text ?? '';
+  } catch (error) {
+    throw bundleFailed('esbuild refused the sources of the pages', error);
+  }
+}
+
+const bundleFailed = (what: string, cause: unknown): PhotonError =>
+  new PhotonError('defeat', 'page_bundle_failed', `The inspector's pages cannot be built: ${what} (${describeCause(cause)})`, { cause });

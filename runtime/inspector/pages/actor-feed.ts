@@ -1,0 +1,76 @@
+/** One actor, live: its record and its history, read again after every change that the watch reports. */
+import { useEffect, useState } from 'preact/hooks';
+import type { ActorDetail, HistoryRow, InspectorFeed } from './inspector-feed.ts';
+
+export interface LiveActor {
+  readonly detail: ActorDetail | null;
+  /** Oldest first; what was seen stays, also when the journal has trimmed it. */
+  readonly history: readonly HistoryRow[];
+  readonly gone: boolean;
+  readonly failure: string | null;
+}
+
+const nothing: LiveActor = { detail: null, history: [], gone: false, failure: null };
+
+export function useActor(feed: InspectorFeed, id: string): LiveActor {
+  const [live, setLive] = useState<LiveActor>(nothing);
+  useEffect(() => {
+    setLive(nothing);
+    return followActor(feed, id, setLive);
+  }, [feed, id]);
+  return live;
+}
+
+/** Reads run one at a time: a burst of changes costs two reads, not one per change. */
+export function followActor(feed: InspectorFeed, id: string, publish: (live: LiveActor) => void): () => void {
+  let ended = false;
+  let reading = false;
+  let again = false;
+  let live = nothing;
+  const update = (change: Partial<LiveActor>): void => {
+    live = { ...live, ...change };
+    if (!ended) publish(live);
+  };
+  const read = async (): Promise<void> => {
+    const [detail, rows] = await Promise.all([feed.get(id), feed.history(id, live.history.at(-1)?.version ?? 0)]);
+    const known = new Set(live.history.map((row) => row.version));
+    const history = [...live.history, ...rows.filter((row) => !known.has(row.version))].sort((a, b) => a.version - b.version);
+    update({ detail, history, gone: detail.gone, failure: null });
+  };
+  const refresh = (): void => {
+    if (ended) return;
+    if (reading) {
+      again = true;
+      return;
+    }
+    reading = true;
+    read()
+      .catch((error: unknown) => {
+        if (!live.gone) update({ failure: error instanceof Error ? error.message : String(error) });
+      })
+      .finally(() => {
+        reading = false;
+        if (again) {
+          again = false;
+          refresh();
+        }
+      });
+  };
+  refresh();
+  const end = feed.watch({ ids: [id] }, {
+    row: (row) => {
+      if (row.gone) update({ gone: true });
+      if (row.version !== live.detail?.version) refresh();
+    },
+    removed: () => {
+      update({ gone: true });
+      refresh();
+    },
+    synced: () => {},
+    reset: () => {},
+  });
+  return () => {
+    ended = true;
+    end();
+  };
+}

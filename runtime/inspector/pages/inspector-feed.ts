@@ -1,0 +1,86 @@
+/**
+ * What the pages need from the control API, and nothing of how it travels. client-feed.ts binds it to the typed client;
+ * the tests bind it to a script. All times are milliseconds since the epoch.
+ */
+export type Waiting = 'timer' | 'effect' | 'event';
+
+/** One line of the list. */
+export interface ActorRow {
+  /** `<kind>/<scope>/<name>`, with `@<host>` when it is pinned. */
+  readonly id: string;
+  readonly version: number;
+  readonly stateName: string;
+  readonly gone: boolean;
+  readonly waitingOn: readonly Waiting[];
+  /** Of the last commit. */
+  readonly at: number;
+}
+
+export interface PendingEffect {
+  readonly type: string;
+  readonly effectId: string;
+  /** The state whose entry asked for it. */
+  readonly stateId: string;
+}
+
+export interface PendingTimer {
+  readonly timerId: string;
+  readonly eventType: string;
+  readonly dueMs: number;
+}
+
+export interface ActorDetail extends ActorRow {
+  readonly uid: string;
+  /** XState's state value. */
+  readonly state: unknown;
+  readonly spec: unknown;
+  readonly status: unknown;
+  readonly effects: readonly PendingEffect[];
+  readonly timers: readonly PendingTimer[];
+  /** The answer as it came, for the raw view. */
+  readonly raw: unknown;
+}
+
+export interface HistoryRow {
+  readonly version: number;
+  readonly at: number;
+  readonly event: { readonly type: string; readonly [field: string]: unknown };
+  readonly cause: string;
+  readonly from: unknown;
+  readonly to: unknown;
+  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped';
+  readonly asked: readonly string[];
+  /** Top-level context key -> value after the step; a key that is present with undefined or null is gone. */
+  readonly changed: Readonly<Record<string, unknown>>;
+}
+
+export interface ListFilter {
+  readonly kind?: string;
+  readonly scope?: string;
+  readonly ids?: readonly string[];
+}
+
+export interface ListListener {
+  /** A row of the snapshot or a change; the newest version wins. */
+  row(row: ActorRow): void;
+  removed(id: string): void;
+  /** What came so far is everything. */
+  synced(): void;
+  /** Forget all rows: a fresh snapshot follows. */
+  reset(): void;
+}
+
+export type FeedHealth =
+  | { readonly state: 'connecting'; readonly reason?: string }
+  | { readonly state: 'live' }
+  | { readonly state: 'refused'; readonly reason: string };
+
+export interface InspectorFeed {
+  get(id: string): Promise<ActorDetail>;
+  /** Newest last; entries after the version `after`. */
+  history(id: string, after: number): Promise<readonly HistoryRow[]>;
+  /** @returns the function that ends it. */
+  watch(filter: ListFilter, listener: ListListener): () => void;
+  /** Calls at once with what is, then on every change. @returns the function that ends it. */
+  onHealth(listener: (health: FeedHealth) => void): () => void;
+}

@@ -1,0 +1,76 @@
+/** What every page has: the bar with the connection's health, the theme switch, the list of keys. */
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { FeedHealth } from './inspector-feed.ts';
+import { goTo } from './page-route.ts';
+import { useKeys } from './key-bindings.ts';
+
+export const pageTitle = (): string => document.body.dataset.title ?? 'inspector';
+export const scopeWord = (): string => document.body.dataset.scopeWord ?? 'scope';
+
+/** A link within the page: no reload. */
+export function PageLink(props: { path: string; class?: string; children: ComponentChildren }) {
+  return (
+    <a
+      href={props.path}
+      class={props.class}
+      onClick={(event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+        event.preventDefault();
+        goTo(props.path);
+      }}
+    >
+      {props.children}
+    </a>
+  );
+}
+
+const healthText = (health: FeedHealth): string => {
+  if (health.state === 'live') return '● live';
+  if (health.state === 'connecting') return `◌ connecting${health.reason === undefined ? '' : `: ${health.reason}`}`;
+  return `✕ ${health.reason}`;
+};
+
+const themes = ['auto', 'light', 'dark'] as const;
+
+function ThemeSwitch() {
+  const [theme, setTheme] = useState<string>(localStorage.getItem('theme') ?? 'auto');
+  useEffect(() => {
+    localStorage.setItem('theme', theme);
+    if (theme === 'auto') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+  }, [theme]);
+  const next = themes[(themes.findIndex((name) => name === theme) + 1) % themes.length] ?? 'auto';
+  return (
+    <button onClick={() => setTheme(next)} title={`Switch to ${next}`}>
+      {theme}
+    </button>
+  );
+}
+
+export function PageBar(props: { health: FeedHealth; children?: ComponentChildren; keys: readonly (readonly [string, string])[] }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const showKeys = (): void => dialog.current?.showModal();
+  useKeys({ '?': showKeys });
+  const tone = props.health.state === 'live' ? 'good' : props.health.state === 'refused' ? 'bad' : '';
+  return (
+    <header class="bar">
+      <PageLink path="/" class="brand">{pageTitle()}</PageLink>
+      {props.children}
+      <span class="space" />
+      <span class={`link ${tone}`} role="status">{healthText(props.health)}</span>
+      <ThemeSwitch />
+      <button onClick={showKeys} aria-label="Keys">?</button>
+      <dialog ref={dialog} aria-label="Keys">
+        <strong>Keys</strong>
+        <div class="keys">
+          {props.keys.map(([key, meaning]) => [<span>{key.split(' ').map((part) => <><kbd>{part}</kbd> </>)}</span>, <span>{meaning}</span>])}
+        </div>
+        <form method="dialog"><button autofocus>Close</button></form>
+      </dialog>
+    </header>
+  );
+}
+
+/** The marks of what an actor waits for; glyph and word, never a colour alone. */
+export const waitingGlyphs = { timer: '◷', effect: '⚙\uFE0E', event: '⇢' } as const;

@@ -1,0 +1,62 @@
+/** State that several pages share: the clock that ages run by, the connection's health, a kind's chart. */
+import { useEffect, useState } from 'preact/hooks';
+import type { Chart } from '../chart-ir.ts';
+import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
+
+/** Now, refreshed every second while the page is visible. */
+export function useNow(): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (document.visibilityState === 'visible') setNow(Date.now());
+    }, 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
+export function useHealth(feed: InspectorFeed): FeedHealth {
+  const [health, setHealth] = useState<FeedHealth>({ state: 'connecting' });
+  useEffect(() => feed.onHealth(setHealth), [feed]);
+  return health;
+}
+
+export interface DrawnChart {
+  readonly chart: Chart;
+  readonly svg: string | null;
+  readonly reason: string | null;
+}
+
+export type Loaded<Value> =
+  | { readonly state: 'loading' }
+  | { readonly state: 'failed'; readonly reason: string }
+  | { readonly state: 'ready'; readonly value: Value };
+
+const charts = new Map<string, Promise<DrawnChart>>();
+
+export function useChart(kind: string): Loaded<DrawnChart> {
+  const [loaded, setLoaded] = useState<Loaded<DrawnChart>>({ state: 'loading' });
+  useEffect(() => {
+    let wanted = true;
+    setLoaded({ state: 'loading' });
+    const fetching = charts.get(kind) ?? fetchChart(kind);
+    charts.set(kind, fetching);
+    fetching.then(
+      (value) => wanted && setLoaded({ state: 'ready', value }),
+      (error: unknown) => {
+        charts.delete(kind);
+        if (wanted) setLoaded({ state: 'failed', reason: error instanceof Error ? error.message : String(error) });
+      },
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [kind]);
+  return loaded;
+}
+
+async function fetchChart(kind: string): Promise<DrawnChart> {
+  const response = await fetch(`/charts/${encodeURIComponent(kind)}.json`);
+  if (!response.ok) throw new Error(`The chart of ${kind} did not come: ${(await response.text()).trim()}`);
+  return (await response.json()) as DrawnChart;
+}

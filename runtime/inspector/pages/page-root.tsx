@@ -1,0 +1,30 @@
+/** Picks the page for the address and keeps it so when the reader goes back and forth. */
+import { render } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { ActorList } from './actor-list.tsx';
+import { ActorPage } from './actor-page.tsx';
+import type { InspectorFeed } from './inspector-feed.ts';
+import { routeOf } from './page-route.ts';
+
+function PageRoot(props: { feed: InspectorFeed }) {
+  const [path, setPath] = useState(location.pathname);
+  useEffect(() => {
+    const moved = (): void => setPath(location.pathname);
+    addEventListener('popstate', moved);
+    return () => removeEventListener('popstate', moved);
+  }, []);
+  const route = routeOf(path);
+  if (route.page === 'actor') return <ActorPage key={route.id} feed={props.feed} id={route.id} version={route.version} />;
+  return <ActorList feed={props.feed} />;
+}
+
+export function showPages(feed: InspectorFeed): void {
+  const root = document.getElementById('inspector');
+  if (root !== null) render(<PageRoot feed={feed} />, root);
+}
+
+/** A plain sentence instead of the pages: no session, or the program cannot start. */
+export function showNotice(text: string): void {
+  const root = document.getElementById('inspector');
+  if (root !== null) render(<p class="notice" role="alert">{text}</p>, root);
+}
