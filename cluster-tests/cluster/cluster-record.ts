@@ -1,0 +1,92 @@
+/**
+ * What is known of a cluster of namespaces on this machine: `<checkout>/.cache/cluster/<prefix>.json`, written after every
+ * change so that another process can find, show, stop and clean it, also when its launcher was killed.
+ * It is no lock and no truth about what runs: readers check pids with their start times.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { ProcessIdentity } from './process-identity.ts';
+
+export interface ProgramRecord extends ProcessIdentity {
+  readonly name: string;
+  readonly argv: readonly string[];
+}
+
+export interface NodeRecord {
+  readonly name: string;
+  /** IPv4 address on the underlay. */
+  readonly address: string;
+  /** The node's first process: its end is the end of everything in the node. */
+  readonly init: ProcessIdentity;
+  /** Where the node's folder is on this machine; inside the node it is `insideFolder`. */
+  readonly folder: string;
+  readonly programs: readonly ProgramRecord[];
+}
+
+export interface ClusterRecord {
+  readonly prefix: string;
+  readonly launcher: ProcessIdentity;
+  readonly createdAt: string;
+  readonly underlay: ProcessIdentity;
+  readonly nodes: readonly NodeRecord[];
+  readonly relays: readonly (ProcessIdentity & { readonly url: string })[];
+  /** What the launcher wants to show, such as the inspector's address. */
+  readonly notes: Readonly<Record<string, string>>;
+}
+
+/** The node's own folder as seen inside the node. */
+export const insideFolder = '/run/photon';
+
+const root = resolve(import.meta.dirname, '../../.cache/cluster');
+export const prefixPattern = /^[a-z][a-z0-9-]{0,23}$/;
+
+export const clusterFolder = (prefix: string): string => join(root, prefix);
+const recordPath = (prefix: string): string => join(root, `${prefix}.json`);
+
+/** Takes a prefix nobody has or had: `<stem>-<4 hex digits>`; the folder it makes is the claim. */
+export function claimPrefix(stem: string): string {
+  mkdirSync(root, { recursive: true });
+  for (;;) {
+    const prefix = `${stem}-${randomBytes(2).toString('hex')}`;
+    if (!prefixPattern.test(prefix)) throw new Error(`not a name for a cluster: ${JSON.stringify(stem)}`);
+    try {
+      mkdirSync(clusterFolder(prefix));
+      return prefix;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+export function writeRecord(record: ClusterRecord): void {
+  const path = recordPath(record.prefix);
+  writeFileSync(`${path}.${process.pid}.new`, `${JSON.stringify(record, null, 2)}\n`);
+  renameSync(`${path}.${process.pid}.new`, path);
+}
+
+export function readRecord(prefix: string): ClusterRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(recordPath(prefix), 'utf8')) as ClusterRecord;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Every prefix with a record or a folder, sorted. */
+export function listPrefixes(): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  return [...new Set(names.map((name) => name.replace(/\.json$/, '')))].filter((name) => prefixPattern.test(name)).sort();
+}
+
+export function forgetRecord(prefix: string): void {
+  rmSync(clusterFolder(prefix), { recursive: true, force: true });
+  rmSync(recordPath(prefix), { force: true });
+}

@@ -1,0 +1,41 @@
+/**
+ * Brings a unix socket of a node to the machine's loopback: 127.0.0.1 and a TCP port of the kernel's choice. Bytes only;
+ * what is spoken over it, TLS included, is between the two ends. `relay-main.ts` runs it as a process of its own so that it
+ * outlives its starter like the nodes do.
+ */
+import { spawn } from 'node:child_process';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Topology } from './cluster-topology.ts';
+import { identify } from './process-identity.ts';
+
+/** Listens on 127.0.0.1 and joins each connection to the socket; resolves with the TCP port it listens on. */
+export async function serveRelay(socketPath: string, listenPort: number): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (outer) => {
+    const inner = connect({ path: socketPath, allowHalfOpen: true });
+    outer.pipe(inner).pipe(outer);
+    // A side that breaks takes the other with it; the next connection tries afresh (the controller may be restarting).
+    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy());
+    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy());
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(listenPort, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the relay has no TCP address');
+  return address.port;
+}
+
+/** Starts the relay as its own process. @returns `127.0.0.1:<TCP port>`. */
+export async function startRelay(topology: Topology, socketPath: string): Promise<string> {
+  const marker = `photon-cluster:${topology.prefix}:relay`;
+  const main = join(import.meta.dirname, 'relay-main.ts');
+  const child = spawn(process.execPath, [main, socketPath, marker], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const listenPort = await new Promise<string>((resolve, reject) => {
+    child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
+    child.once('error', reject).once('exit', () => reject(new Error(`the relay to ${socketPath} did not start`)));
+  });
+  child.stdout.destroy();
+  child.unref();
+  const url = `127.0.0.1:${listenPort}`;
+  topology.update({ relays: [...topology.record.relays, { ...identify(child.pid ?? 0), url }] });
+  return url;
+}

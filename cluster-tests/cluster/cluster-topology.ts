@@ -1,0 +1,207 @@
+/**
+ * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run; a bridge
+ * in one more network namespace joins them (the underlay, MTU 1600, reachable from no other place). It knows nothing of what
+ * runs in the nodes. Called by the launcher, the demo, the bench and real-kernel tests.
+ *
+ * Each node's first process is the root of a process namespace: when it ends the kernel ends every process of the node,
+ * and with them go mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of what the
+ * node made. Considered and rejected: finding a node's processes by their namespaces (a program that enters another network
+ * namespace with `ip netns exec` leaves the mount namespace too, and escapes).
+ */
+import { execFile, spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  claimPrefix, clusterFolder, forgetRecord, insideFolder, readRecord, writeRecord, type ClusterRecord, type NodeRecord,
+} from './cluster-record.ts';
+import {
+  childrenOf, endProcesses, identify, isAlive, processesWithArgument, signal, until, type ProcessIdentity,
+} from './process-identity.ts';
+
+const run = promisify(execFile);
+
+export interface TopologyOptions {
+  /** First part of the prefix: `demo` gives `demo-3fa9`. */
+  readonly stem: string;
+  readonly nodes: readonly string[];
+  readonly underlayMtu?: number;
+  /** True keeps the cluster when this process ends; otherwise it ends with it, except after SIGKILL (then `clean`). */
+  readonly keep?: boolean;
+}
+
+const marker = (prefix: string, node: string): string => `photon-cluster:${prefix}:${node}`;
+
+// $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident.
+const nodeScript = `set -e
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir ${insideFolder}
+mount --bind "$1" ${insideFolder}
+mount -t tmpfs -o mode=755,ro tmpfs "$2"
+cd ${insideFolder}`;
+
+// Reaps orphans: a daemon's first parent ends, and its zombie would stay.
+const waitScript = `echo ready
+exec </dev/null >/dev/null 2>&1
+while :; do sleep 86400 || exit; done`;
+
+async function startInit(prefix: string, node: string, script: string, argv: readonly string[]): Promise<ProcessIdentity> {
+  const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc'];
+  const child = spawn('unshare', [...flags, 'sh', '-c', `${script}\n${waitScript}`, marker(prefix, node), ...argv], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let complaint = '';
+  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once('data', () => resolve());
+    child.once('error', reject);
+    child.once('close', () => reject(new Error(`node ${node} did not start (root is needed): ${complaint.trim()}`)));
+  });
+  child.stdout.destroy();
+  child.stderr.destroy();
+  child.unref();
+  const [pid] = childrenOf(child.pid ?? 0);
+  if (pid === undefined) throw new Error(`node ${node} ended at once: ${complaint.trim()}`);
+  return identify(pid);
+}
+
+async function batch(pid: number, lines: readonly string[]): Promise<void> {
+  const child = run('nsenter', ['-t', String(pid), '--net', 'ip', '-batch', '-'], { timeout: 10_000 });
+  child.child.stdin?.end(`${lines.join('\n')}\n`);
+  await child;
+}
+
+async function quietSettings(pid: number): Promise<void> {
+  const settings = ['net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1'];
+  await run('nsenter', ['-t', String(pid), '--net', 'sysctl', '-q', '-e', '-w', ...settings], { timeout: 10_000 });
+}
+
+export class Topology {
+  #record: ClusterRecord;
+
+  private constructor(record: ClusterRecord) {
+    this.#record = record;
+  }
+
+  /** Makes underlay and nodes. On failure nothing is left. @throws Error with the program's own words. */
+  static async create(options: TopologyOptions): Promise<Topology> {
+    const prefix = claimPrefix(options.stem);
+    if (options.keep !== true) endWithThisProcess(prefix);
+    try {
+      const mtu = options.underlayMtu ?? 1600;
+      const underlay = await startInit(prefix, 'underlay', 'set -e', []);
+      const record: ClusterRecord = {
+        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(), nodes: [], relays: [], notes: {},
+      };
+      const topology = new Topology(record);
+      topology.#write({});
+      await quietSettings(underlay.pid);
+      await batch(underlay.pid, ['link set lo up', 'link add name ubr type bridge forward_delay 0', 'link set ubr up']);
+      for (const name of options.nodes) await topology.#addNode(name, mtu);
+      return topology;
+    } catch (error) {
+      await Topology.clean(prefix);
+      throw error;
+    }
+  }
+
+  /** The running cluster of that prefix, started by another process. @throws Error when there is none. */
+  static find(prefix: string): Topology {
+    const record = readRecord(prefix);
+    if (record === undefined) throw new Error(`no cluster ${prefix}: see \`npm run cluster -- status\``);
+    return new Topology(record);
+  }
+
+  /** Ends everything of the prefix, by its record and by its mark in command lines, and forgets it. Repeatable. */
+  static async clean(prefix: string): Promise<void> {
+    const record = readRecord(prefix);
+    const marked = processesWithArgument((argument) => argument.startsWith(`photon-cluster:${prefix}:`));
+    const recorded = record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
+    await endProcesses([...recorded, ...marked], 0);
+    forgetRecord(prefix);
+  }
+
+  get prefix(): string {
+    return this.#record.prefix;
+  }
+
+  get record(): ClusterRecord {
+    return this.#record;
+  }
+
+  node(name: string): NodeRecord {
+    const found = this.#record.nodes.find((node) => node.name === name);
+    if (found !== undefined) return found;
+    throw new Error(`no node ${name} in ${this.prefix}; there are: ${this.#record.nodes.map((node) => node.name).join(', ')}`);
+  }
+
+  /** Program and arguments that run `argv` in the node, from this machine's side. */
+  enter(name: string, argv: readonly string[]): string[] {
+    const { init } = this.node(name);
+    if (!isAlive(init)) throw new Error(`node ${name} of ${this.prefix} is down: \`npm run cluster -- clean ${this.prefix}\``);
+    return ['nsenter', '-t', String(init.pid), '--net', '--mount', '--pid', `--wd=/proc/${init.pid}/cwd`, '--', ...argv];
+  }
+
+  /** Runs a program in the node to its end. @throws the error of execFile, with stdout and stderr, on another exit than 0. */
+  async exec(name: string, argv: readonly string[], timeoutMs = 30_000): Promise<string> {
+    const [program = '', ...rest] = this.enter(name, argv);
+    return (await run(program, rest, { timeout: timeoutMs, maxBuffer: 16 << 20 })).stdout;
+  }
+
+  /** Keeps a change of the record; `nodes` are replaced by name. */
+  update(change: Partial<Pick<ClusterRecord, 'relays' | 'notes'>> & { readonly node?: NodeRecord }): void {
+    const { node, ...rest } = change;
+    const nodes = node === undefined ? this.#record.nodes : this.#record.nodes.map((one) => (one.name === node.name ? node : one));
+    this.#write({ ...rest, nodes });
+  }
+
+  #write(change: Partial<ClusterRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    writeRecord(this.#record);
+  }
+
+  async #addNode(name: string, mtu: number): Promise<void> {
+    const index = this.#record.nodes.length + 1;
+    const folder = join(clusterFolder(this.prefix), name);
+    mkdirSync(folder);
+    const init = await startInit(this.prefix, name, nodeScript, [folder, clusterFolder(this.prefix)]);
+    const address = `192.0.2.${index}`;
+    this.#write({ nodes: [...this.#record.nodes, { name, address, init, folder, programs: [] }] });
+    await quietSettings(init.pid);
+    await batch(init.pid, [
+      'link set lo up',
+      `link add name und0 type veth peer name n${index} netns ${this.#record.underlay.pid}`,
+      `link set und0 mtu ${mtu} up`,
+      `addr add ${address}/24 dev und0`,
+    ]);
+    await batch(this.#record.underlay.pid, [`link set n${index} mtu ${mtu} master ubr up`]);
+  }
+
+  /** Programs get SIGTERM and the grace first, then every node ends. */
+  async stop(graceMs = 5000): Promise<void> {
+    const programs = this.#record.nodes.flatMap((node) => node.programs);
+    if (graceMs > 0) {
+      for (const program of programs) signal(program, 'SIGTERM');
+      await until('programs end', () => !programs.some(isAlive), graceMs).catch(() => undefined); // killed with their nodes
+    }
+    await Topology.clean(this.prefix);
+  }
+}
+
+/** On a normal or signalled end of this process its nodes are killed; synchronous, so it also works while exiting. */
+function endWithThisProcess(prefix: string): void {
+  process.once('exit', () => {
+    const record = readRecord(prefix);
+    const inits = record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
+    for (const one of [...inits, ...processesWithArgument((text) => text.startsWith(`photon-cluster:${prefix}:`))]) {
+      signal(one, 'SIGKILL');
+    }
+    forgetRecord(prefix);
+  });
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // Only when nobody else decides what a signal means.
+    if (process.listenerCount(name) === 0) process.once(name, () => process.exit(name === 'SIGINT' ? 130 : 143));
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * One process for ever: pid plus start time, because pids are used again. Reading /proc and sending signals, nothing else.
+ * Called by everything in this folder that must kill or find a process it started, maybe in an earlier life.
+ */
+import { readFileSync, readdirSync } from 'node:fs';
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat: clock ticks since the machine's boot. */
+  readonly startTime: string;
+}
+
+/** State letter and start time; undefined when there is no such process. */
+function statOf(pid: number): { state: string; startTime: string } | undefined {
+  let line: string;
+  try {
+    line = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return undefined; // gone, or going: /proc gives ENOENT or ESRCH
+  }
+  // The name in parentheses may hold spaces and parentheses.
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0] ?? '', startTime: fields[19] ?? '' };
+}
+
+/** @throws Error when the process is already gone. */
+export function identify(pid: number): ProcessIdentity {
+  const found = statOf(pid);
+  if (found === undefined) throw new Error(`process ${pid} ended before it could be recorded`);
+  return { pid, startTime: found.startTime };
+}
+
+/** Whether that very process still runs; a zombie does not. */
+export function isAlive(process_: ProcessIdentity): boolean {
+  const found = statOf(process_.pid);
+  return found !== undefined && found.startTime === process_.startTime && found.state !== 'Z' && found.state !== 'X';
+}
+
+/** Sends the signal to that very process; false when it is gone. */
+export function signal(process_: ProcessIdentity, name: NodeJS.Signals): boolean {
+  if (!isAlive(process_)) return false;
+  try {
+    process.kill(process_.pid, name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+/** Direct children, by pid; empty when the process is gone. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return []; // gone: no children
+  }
+}
+
+/** Every process whose command line holds the text as one whole argument. */
+export function processesWithArgument(matches: (argument: string) => boolean): ProcessIdentity[] {
+  const found: ProcessIdentity[] = [];
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    let argv: string[];
+    try {
+      argv = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
+    } catch {
+      continue; // ended while we looked
+    }
+    const stat = argv.some(matches) ? statOf(Number(name)) : undefined;
+    if (stat !== undefined) found.push({ pid: Number(name), startTime: stat.startTime });
+  }
+  return found;
+}
+
+/** Polls until the condition holds. @throws Error naming what did not come. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** SIGTERM, then SIGKILL after the grace; resolves when every one of them is gone. */
+export async function endProcesses(processes: readonly ProcessIdentity[], graceMs: number): Promise<void> {
+  const gone = (): boolean => !processes.some(isAlive);
+  if (graceMs > 0) {
+    for (const one of processes) signal(one, 'SIGTERM');
+    await until('processes end', gone, graceMs).catch(() => undefined); // the slow ones are killed below
+  }
+  for (const one of processes) signal(one, 'SIGKILL');
+  await until(`processes ${processes.map((one) => one.pid).join(', ')} are gone`, gone);
+}
