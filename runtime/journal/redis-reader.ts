@@ -1,0 +1,94 @@
+/**
+ * The reader port bound to Redis: records, the index of every shard, histories and feeds, from any node. Never writes. The
+ * control API and the inspector stand on it. What it shows is committed; how durable that is, is the store's setting.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import { parseActorId } from '../contract/identifiers.ts';
+import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
+import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+import { decodeCursor, encodeCursor } from './feed-cursor.ts';
+import { followFeeds, presentPlace } from './feed-follower.ts';
+import { decodeActor, decodeHistory, decodeSummary } from './record-decoding.ts';
+import { hostShard, shardOf } from './shard-placement.ts';
+import { readAll, type Store } from './store-connection.ts';
+
+export interface ReaderOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface RedisReader extends Reader {
+  /** Ends every `follow`; they resolve. */
+  close(): void;
+}
+
+/** Tells whether an id passes a filter; the state is no part of the id and is asked of the summary. */
+function idPasses(id: string, filter: ActorFilter): boolean {
+  if (filter.search !== undefined && !id.includes(filter.search)) return false;
+  if (filter.kind === undefined && filter.scope === undefined && filter.host === undefined) return true;
+  const parts = parseActorId(id);
+  if (parts === undefined) return false;
+  if (filter.kind !== undefined && parts.kind !== filter.kind) return false;
+  if (filter.scope !== undefined && parts.scope !== filter.scope) return false;
+  return filter.host === undefined || parts.host === filter.host;
+}
+
+class StoreReader implements RedisReader {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #closing = new AbortController();
+
+  constructor({ store, clock }: ReaderOptions) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  async get(id: ActorId): Promise<StoredActor | undefined> {
+    const key = this.#store.keys.inShard(shardOf(id), `a:${id}`);
+    return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(key)));
+  }
+
+  /** `state` matches the whole state name or its first words: `preparing` finds `preparing.tap`. */
+  async list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
+    const place = await presentPlace(this.#store);
+    const shards: readonly ShardId[] = filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
+    const commands = shards.map((shard) => ['hgetall', this.#store.keys.inShard(shard, 'i')]);
+    const indexes = (await this.#store.shared.run((redis) => readAll(redis, commands))) as Record<string, string>[];
+    const items: ActorSummary[] = [];
+    for (const index of indexes) {
+      for (const [id, text] of Object.entries(index)) {
+        if (!idPasses(id, filter)) continue;
+        const summary = decodeSummary(id as ActorId, text);
+        const { stateName } = summary;
+        if (filter.state === undefined || stateName === filter.state || stateName.startsWith(`${filter.state}.`)) items.push(summary);
+      }
+    }
+    items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    return { items, cursor: encodeCursor(place) };
+  }
+
+  /** When there are more than `limit`, the newest of them: a gap in versions shows that some were left out. */
+  async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
+    const key = this.#store.keys.inShard(shardOf(id), `h:${id}`);
+    const entries = await this.#store.shared.run((redis) => redis.xrevrange(key, '+', `${after + 1}-0`, 'COUNT', limit));
+    return entries.map(([, fields]) => decodeHistory(id, fields)).reverse();
+  }
+
+  async follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
+    const ending = AbortSignal.any([signal, this.#closing.signal]);
+    await followFeeds({ store: this.#store, clock: this.#clock, from: decodeCursor(cursor), each, signal: ending });
+  }
+
+  async now(): Promise<Cursor> {
+    return encodeCursor(await presentPlace(this.#store));
+  }
+
+  close(): void {
+    this.#closing.abort();
+  }
+}
+
+export const createReader = (options: ReaderOptions): RedisReader => new StoreReader(options);
