@@ -5,7 +5,7 @@
  * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with
  * its reason, and the last line is `N passed, N failed, N skipped`.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTestFiles } from './test-files.ts';
@@ -14,6 +14,7 @@ import { formatStep, formatTotals, type StepResult } from './test-report.ts';
 import { fileStep, programStep, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
+const failures = join(top, '.cache/failures');
 const scratch = mkdtempSync(join(tmpdir(), 'photon-test-'));
 const place: StepPlace = { top, scratch, limit: readLimit() };
 
@@ -21,6 +22,12 @@ const place: StepPlace = { top, scratch, limit: readLimit() };
 function readLimit(): string | null {
   const record = JSON.parse(readFileSync(join(top, '.cache/toolchain.json'), 'utf8')) as { limit: string | null };
   return record.limit;
+}
+
+/** The whole output of a failed step, for when the lines shown are not enough. */
+function keepOutput(result: StepResult): void {
+  mkdirSync(failures, { recursive: true });
+  writeFileSync(join(failures, `${result.name.replaceAll('/', '_')}.log`), result.output);
 }
 
 /** Runs `steps` in order, at most `width` at once, printing each as it ends. */
@@ -31,6 +38,7 @@ async function runSteps(steps: readonly Step[], width: number, nameWidth: number
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
       const result = await step.run();
       results.push(result);
+      if (result.failed > 0) keepOutput(result);
       console.log(formatStep(result, nameWidth));
     }
   };
@@ -44,8 +52,8 @@ async function testAll(patterns: readonly string[]): Promise<number> {
   const files = findTestFiles(top).map((file) => fileStep(place, file));
   const steps = [
     programStep(place, 'types', 'tsc', ['-p', '.']),
-    programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings']),
-    programStep(place, 'dead code', 'knip', ['--no-progress']),
+    programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings', '--format=unix']),
+    programStep(place, 'dead code', 'knip', ['--no-progress', '--no-config-hints']),
     ...files.filter((step) => step.stage === 'tidy'),
     ...files.filter((step) => step.stage === 'unit'),
   ].filter(wanted);
@@ -56,9 +64,12 @@ async function testAll(patterns: readonly string[]): Promise<number> {
     console.log('0 passed, 1 failed, 0 skipped');
     return 1;
   }
+  rmSync(failures, { recursive: true, force: true });
   const results = [...await runSteps(steps, 2, nameWidth), ...await runSteps(kernelSteps, 1, nameWidth)];
   const broken = results.filter((one) => one.failed > 0);
-  if (broken.length > 0) console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')}`);
+  if (broken.length > 0) {
+    console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);
+  }
   console.log(formatTotals(results));
   return broken.length > 0 ? 1 : 0;
 }

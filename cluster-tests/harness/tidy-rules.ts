@@ -28,7 +28,7 @@ export const importRules: readonly ImportRule[] = [
   { from: 'actors', packages: ['zod'], folders: ['machines', 'actors', ...contract], node: false },
   {
     from: 'actors/photon',
-    packages: ['commander', 'esbuild', 'execa', 'ulid', 'yaml', 'zod'],
+    packages: ['commander', 'execa', 'yaml', 'zod'],
     folders: ['machines', 'actors', 'runtime'],
     node: true,
   },
