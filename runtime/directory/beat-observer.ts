@@ -1,0 +1,64 @@
+/**
+ * Who has fallen silent, judged by beat counters as this node has seen them on its own monotonic clock. Pure: it is told what was
+ * read and when. A node that did not look itself for a while (its event loop was blocked, or the store was away) does not accuse
+ * others: what happened in that time is not counted.
+ *
+ * This only permits a takeover. Safety comes from the epoch in every commit.
+ */
+export interface BeatChanges {
+  readonly silent: readonly string[];
+  readonly back: readonly string[];
+}
+
+interface Beat {
+  counter: string;
+  silentForMs: number;
+  silent: boolean;
+}
+
+export class BeatObserver {
+  readonly #silenceMs: number;
+  readonly #longestGapMs: number;
+  readonly #beats = new Map<string, Beat>();
+  #lookedAtMs: number | undefined;
+
+  /** @param longestGapMs between two looks; after a longer one the counting of silence begins anew */
+  constructor(silenceMs: number, longestGapMs: number) {
+    this.#silenceMs = silenceMs;
+    this.#longestGapMs = longestGapMs;
+  }
+
+  /** @param counters node -> counter as stored */
+  look(nowMs: number, counters: Readonly<Record<string, string>>): BeatChanges {
+    const gapMs = nowMs - (this.#lookedAtMs ?? nowMs);
+    const blind = gapMs > this.#longestGapMs;
+    this.#lookedAtMs = nowMs;
+    const silent: string[] = [];
+    const back: string[] = [];
+    for (const [name, counter] of Object.entries(counters)) {
+      const beat = this.#beats.get(name);
+      if (beat === undefined) {
+        this.#beats.set(name, { counter, silentForMs: 0, silent: false });
+      } else if (beat.counter !== counter) {
+        if (beat.silent) back.push(name);
+        this.#beats.set(name, { counter, silentForMs: 0, silent: false });
+      } else if (blind) {
+        beat.silentForMs = 0;
+      } else {
+        beat.silentForMs += gapMs;
+        if (!beat.silent && beat.silentForMs >= this.#silenceMs) {
+          beat.silent = true;
+          silent.push(name);
+        }
+      }
+    }
+    for (const name of this.#beats.keys()) if (counters[name] === undefined) this.#beats.delete(name);
+    return { silent, back };
+  }
+
+  /** Whether a node may be taken for alive: it has a counter and was not silent for too long. */
+  isAlive(name: string): boolean {
+    const beat = this.#beats.get(name);
+    return beat !== undefined && !beat.silent;
+  }
+}

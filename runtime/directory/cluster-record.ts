@@ -1,0 +1,57 @@
+/**
+ * The one record of the whole cluster: era, number of shards, hash, formats. Whoever comes first writes it; everybody later
+ * compares and refuses to start on another one, because actors would be looked for in the wrong shard or written in a form that
+ * others cannot read. Called by cluster-membership.ts before anything else is written.
+ */
+import { PhotonError } from '../contract/errors.ts';
+import { hashId, shardCount } from '../journal/shard-placement.ts';
+import { formatVersion, libraryDigest, scriptVersion } from '../journal/script-library.ts';
+import { readAll, type StoreLink } from '../journal/store-connection.ts';
+import type { StoreKeys } from '../journal/store-keys.ts';
+
+export interface ClusterRecord {
+  readonly era: number;
+}
+
+const mismatch = (what: string, stored: string, ours: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'store_mismatch',
+    `the store was made with ${what} ${stored}, this program has ${ours}; start the version that fits, or use an empty store`,
+  );
+
+/**
+ * @returns the record, written now if there was none
+ * @throws PhotonError defeat `store_mismatch` or `store_scripts_newer`: this program must not serve this store
+ */
+export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Promise<ClusterRecord> {
+  const ours: Readonly<Record<string, string>> = {
+    era: '1',
+    shards: String(shardCount),
+    hashId,
+    formatVersion: String(formatVersion),
+    scriptVersion: String(scriptVersion),
+    scriptDigest: libraryDigest,
+  };
+  const writes = Object.entries(ours).map(([field, value]) => ['hsetnx', keys.cluster, field, value]);
+  const replies = await link.run((redis) => readAll(redis, [...writes, ['hgetall', keys.cluster]]));
+  const stored = replies.at(-1) as Record<string, string>;
+  for (const field of ['shards', 'hashId', 'formatVersion']) {
+    if (stored[field] !== ours[field]) throw mismatch(field, stored[field] ?? 'none', ours[field] ?? '');
+  }
+  const storedVersion = Number(stored['scriptVersion']);
+  if (storedVersion > scriptVersion) {
+    throw new PhotonError(
+      'defeat',
+      'store_scripts_newer',
+      `the store was used by scripts of version ${storedVersion}, this program has ${scriptVersion}; start the newer version`,
+    );
+  }
+  if (storedVersion < scriptVersion) {
+    const now = ['scriptVersion', String(scriptVersion), 'scriptDigest', libraryDigest];
+    await link.run((redis) => redis.hset(keys.cluster, ...now));
+  } else if (stored['scriptDigest'] !== libraryDigest) {
+    throw mismatch('scripts of digest', stored['scriptDigest'] ?? 'none', libraryDigest);
+  }
+  return { era: Number(stored['era']) };
+}

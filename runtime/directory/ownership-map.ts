@@ -1,0 +1,53 @@
+/**
+ * The cached map of shard to node, for routing. A hint: a wrong line costs one `moved` and a refresh; the ownership hash of the
+ * shard decides. Filled by every beat of cluster-membership.ts.
+ */
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { Directory } from '../contract/link.ts';
+import { shardOf } from '../journal/shard-placement.ts';
+import type { StoreLink } from '../journal/store-connection.ts';
+import { parseGrant, type StoreKeys } from '../journal/store-keys.ts';
+
+export class OwnershipMap implements Directory {
+  readonly #link: StoreLink;
+  readonly #keys: StoreKeys;
+  readonly #grants = new Map<ShardId, string>();
+  readonly #nodes = new Map<ShardId, string>();
+  #refreshing: Promise<void> | undefined;
+
+  constructor(link: StoreLink, keys: StoreKeys) {
+    this.#link = link;
+    this.#keys = keys;
+  }
+
+  ownerOf(id: ActorId): string | undefined {
+    return this.#nodes.get(shardOf(id));
+  }
+
+  /** The grant's text as the map has it; undefined when nobody is known. */
+  grantOf(shard: ShardId): string | undefined {
+    return this.#grants.get(shard);
+  }
+
+  /** Callers at the same time share one read. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#read().finally(() => (this.#refreshing = undefined));
+    return this.#refreshing;
+  }
+
+  async #read(): Promise<void> {
+    this.replace(await this.#link.run((redis) => redis.hgetall(this.#keys.map)));
+  }
+
+  replace(lines: Readonly<Record<string, string>>): void {
+    for (const [shard, grant] of Object.entries(lines)) this.set(shard as ShardId, grant);
+  }
+
+  set(shard: ShardId, grant: string): void {
+    if (this.#grants.get(shard) === grant) return;
+    this.#grants.set(shard, grant);
+    const { node } = parseGrant(grant);
+    if (node === '') this.#nodes.delete(shard);
+    else this.#nodes.set(shard, node);
+  }
+}
