@@ -70,3 +70,17 @@ export const tell = <C extends MachineContext, E extends EventObject>(compute: (
   enqueueActions<C, E, undefined>(({ context, event, enqueue }) => {
     for (const asked of compute({ context, event })) enqueue(asked as never);
   }) as (args: ActionArgs<C, E, E>, params: undefined) => void;
+
+/** What one named action comes to when change and requests depend on each other. */
+export interface Acted<C> {
+  readonly changes: Partial<C>;
+  readonly asks: readonly Asked[];
+}
+
+/** A named action that changes the context and records requests, both from one pure computation. */
+export const act = <C extends MachineContext, E extends EventObject>(compute: (seen: Seen<C, E>) => Acted<C>) =>
+  enqueueActions<C, E, undefined>(({ context, event, enqueue }) => {
+    const { changes, asks } = compute({ context, event });
+    enqueue.assign(() => changes);
+    for (const asked of asks) enqueue(asked as never);
+  }) as (args: ActionArgs<C, E, E>, params: undefined) => void;
