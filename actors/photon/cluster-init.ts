@@ -63,9 +63,9 @@ export async function initCluster(wish: InitWish): Promise<void> {
       throw new PhotonError('rejection', 'name_invalid', `${JSON.stringify(name)} ${parsed.error.issues[0]?.message ?? 'is no name'}`);
     }
   }
-  const find = (...roles: NodeConfig['role'][]): NodeWish | undefined => wish.nodes.find((node) => roles.includes(node.role));
-  const store = find('store', 'all-in-one');
-  const controller = find('controller', 'all-in-one');
+  const find = (role: NodeConfig['role']): NodeWish | undefined => wish.nodes.find((node) => node.role === role);
+  const store = find('store');
+  const controller = find('controller');
   if (controller === undefined) throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
   if (store === undefined) throw new PhotonError('rejection', 'no_store', 'name the store: --store NAME=ADDRESS');
   if (existsSync(join(folder, 'authority'))) {
@@ -107,7 +107,7 @@ async function makeNode(wish: InitWish, node: NodeWish, common: Common): Promise
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
   await issueCertificate(common.authority, target, node.node, [node.address, '127.0.0.1']);
   writeSecret(join(target, 'store.password'), common.password);
-  if (node.role === 'controller' || node.role === 'all-in-one') {
+  if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));
   }
 }

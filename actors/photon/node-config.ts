@@ -8,7 +8,7 @@ import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 
-export const nodeRoles = ['store', 'controller', 'worker', 'all-in-one'] as const;
+export const nodeRoles = ['store', 'controller', 'worker'] as const;
 
 const listenPort = z.int().min(1).max(65_535);
 

@@ -1,0 +1,77 @@
+/**
+ * One run of the CLI: the connection it speaks over, the tenant it means, and how it ends.
+ * The connection comes from a client file made by `photon init` (`--as FILE` or PHOTON_CLIENT): url or socket, token, CA.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import { z } from 'zod';
+
+/** Documented in `photon help exit-codes`. */
+export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5 } as const;
+
+const clientFileSchema = z.strictObject({
+  url: z.string(),
+  token: z.string(),
+  /** Relative to the file. */
+  caFile: z.string().optional(),
+  /** A unix socket of a controller on this machine, instead of the network. */
+  socketPath: z.string().optional(),
+  tenant: z.string().optional(),
+});
+
+export interface SessionOptions {
+  readonly as?: string;
+  readonly tenant?: string;
+}
+
+export interface Session {
+  readonly client: PhotonClient;
+  /** @throws rejection `tenant_needed` when neither flag, file nor token names one */
+  tenant(): string;
+  close(): void;
+}
+
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const path = options.as ?? process.env['PHOTON_CLIENT'];
+  if (path === undefined) {
+    throw new PhotonError('rejection', 'client_needed', 'name a client file: --as FILE, or PHOTON_CLIENT in the environment');
+  }
+  const file = clientFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  const base = dirname(resolve(path));
+  const client = await connectPhoton({
+    url: file.url,
+    token: file.token,
+    openSocket: nodeSocketFactory({
+      ...(file.caFile === undefined ? {} : { ca: readFileSync(resolve(base, file.caFile), 'utf8') }),
+      ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),
+    }),
+  });
+  const own = client.principal().tenants;
+  const tenant = options.tenant ?? process.env['PHOTON_TENANT'] ?? file.tenant ?? (own !== '*' && own.length === 1 ? own[0] : undefined);
+  return {
+    client,
+    tenant() {
+      if (tenant !== undefined) return tenant;
+      throw new PhotonError('rejection', 'tenant_needed', 'this token serves several tenants: name one with -t TENANT');
+    },
+    close: () => client.close(),
+  };
+}
+
+/** What a failed run prints and how it ends. */
+export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
+  if (!(error instanceof PhotonError)) {
+    const cause = error instanceof Error ? error : new Error(String(error));
+    return { text: `photon: ${cause.message}`, exitCode: exitCodes.unreachable };
+  }
+  const { code, group, message, issues = [], retryAfterMs } = error.record;
+  const lines = [`photon: ${message} (${code})`, ...issues.map((issue) => `  ${issue.path}: ${issue.message}`)];
+  if (retryAfterMs !== undefined) lines.push(`  try again in ${Math.ceil(retryAfterMs / 1_000)} s`);
+  if (group === 'unknown') lines.push('  it may have happened: run the same command again, it does nothing twice');
+  const exitCode =
+    code === 'not_found' ? exitCodes.notFound : group === 'unknown' ? exitCodes.unknown : code.endsWith('_needed') ? exitCodes.usage : exitCodes.refused;
+  return { text: lines.join('\n'), exitCode };
+}

@@ -1,0 +1,68 @@
+/** One object as a person reads it: what it is, what it waits for, what happened to it last. */
+import { stringify } from 'yaml';
+import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import { age, stateWord, textTable } from './text-table.ts';
+
+export interface ActorRead {
+  readonly id: string;
+  readonly uid: string;
+  readonly version: number;
+  readonly stateName: string;
+  readonly life: 'live' | 'removed';
+  readonly waitingOn: readonly string[];
+  readonly spec: unknown;
+  readonly status: unknown;
+  readonly effects: readonly { readonly type: string; readonly state: string }[];
+  readonly timers: readonly { readonly id: string; readonly dueMs: number }[];
+}
+
+interface HistoryLine {
+  readonly version: number;
+  readonly at: number;
+  readonly kind: string;
+  readonly event: { readonly type: string };
+  readonly from: unknown;
+  readonly to: unknown;
+  readonly asked: readonly string[];
+}
+
+/** `{held: 'attached'}` -> `held.attached`. */
+export function stateText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (value === null || typeof value !== 'object') return '-';
+  return Object.entries(value).map(([outer, inner]) => `${outer}.${stateText(inner)}`).join(',');
+}
+
+export async function historyTable(client: PhotonClient, id: string, limit: number): Promise<string> {
+  const { entries } = (await client.call('actor.history', { id, limit })) as { entries: readonly HistoryLine[] };
+  const now = Date.now();
+  const rows = entries.map((line) => [
+    String(line.version),
+    age(line.at, now),
+    line.kind === 'transition' ? line.event.type : `${line.event.type} (${line.kind})`,
+    `${stateText(line.from)} -> ${stateText(line.to)}`,
+    line.asked.join(' '),
+  ]);
+  return textTable(['version', 'age', 'event', 'from -> to', 'asked for'], rows);
+}
+
+const indented = (value: unknown): string => stringify(value ?? {}, { lineWidth: 110 }).trimEnd().replace(/^/gm, '  ');
+
+export async function describeActor(client: PhotonClient, id: string): Promise<string> {
+  const actor = (await client.call('actor.get', { id })) as ActorRead;
+  const now = Date.now();
+  const waits = [
+    ...actor.effects.map((effect) => `effect ${effect.type} (asked by ${effect.state})`),
+    ...actor.timers.map((timer) => `timer ${timer.id.replace(/^xstate\.after\./, '')} in ${Math.max(0, Math.round((timer.dueMs - now) / 1_000))} s`),
+  ];
+  return [
+    `${actor.id}  ${stateWord(actor.life === 'removed' ? 'removed' : actor.stateName)}  version ${actor.version}  uid ${actor.uid}`,
+    `waits for: ${waits.length === 0 ? 'an event' : waits.join(', ')}`,
+    'spec:',
+    indented(actor.spec),
+    'status:',
+    indented(actor.status),
+    'history:',
+    await historyTable(client, id, 12),
+  ].join('\n');
+}

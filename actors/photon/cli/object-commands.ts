@@ -1,0 +1,138 @@
+/** The verbs on objects: get, list, describe, delete, wait, events, and the VM's own. Each prints and returns; none decides. */
+import { randomUUID } from 'node:crypto';
+import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
+import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { parseActorId } from '@photoncloud/runtime/contract/identifiers';
+import { stringify } from 'yaml';
+import type { Session } from './cli-session.ts';
+import { describeActor, historyTable } from './describe-actor.ts';
+import { settle } from './settled-state.ts';
+import { age, stateWord, textTable } from './text-table.ts';
+
+export type Output = 'table' | 'json' | 'yaml';
+
+export interface Listed {
+  readonly id: string;
+  readonly stateName: string;
+  readonly version: number;
+  readonly at: number;
+  readonly waitingOn: readonly string[];
+}
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** `vm web-1` or the whole id `vm/acme/web-1`. */
+export function targetOf(session: Session, kind: string, name: string | undefined): string {
+  if (name === undefined) {
+    if (parseActorId(kind) === undefined) throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a whole id`);
+    return kind;
+  }
+  if (kind === 'tenant') return tenantId(name);
+  return idOf(kind, kind === 'host' || kind === 'cluster' ? 'system' : session.tenant(), name);
+}
+
+export function printObject(value: unknown, output: Output): void {
+  say(output === 'yaml' ? stringify(value).trimEnd() : JSON.stringify(value, null, 2));
+}
+
+const listRow = (actor: Listed, now: number): string[] => [
+  actor.id,
+  stateWord(actor.stateName),
+  String(actor.version),
+  age(actor.at, now),
+  actor.waitingOn.join(','),
+];
+const listHeadings = ['id', 'state', 'version', 'changed', 'waits for'];
+
+export async function get(session: Session, kind: string, name: string | undefined, output: Output): Promise<void> {
+  const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
+  if (output !== 'table') return printObject(actor, output);
+  const { id, stateName, version, waitingOn } = actor as unknown as Listed;
+  return say(textTable(['id', 'state', 'version', 'waits for'], [[id, stateWord(stateName), String(version), waitingOn.join(',')]]));
+}
+
+export interface ListOptions {
+  readonly kind?: string;
+  readonly tenant?: string;
+  readonly state?: string;
+  readonly host?: string;
+  readonly search?: string;
+}
+
+async function listAll(client: PhotonClient, filter: ListOptions): Promise<Listed[]> {
+  const all: Listed[] = [];
+  let after: string | undefined;
+  do {
+    const page = (await client.call('actor.list', { ...filter, limit: 200, ...(after === undefined ? {} : { after }) })) as {
+      actors: Listed[];
+      next?: string | null;
+    };
+    all.push(...page.actors);
+    after = page.next ?? undefined;
+  } while (after !== undefined);
+  return all;
+}
+
+export async function list(session: Session, filter: ListOptions, output: Output): Promise<void> {
+  const actors = await listAll(session.client, filter);
+  if (output !== 'table') return printObject(actors, output);
+  const now = Date.now();
+  return say(textTable(listHeadings, actors.map((actor) => listRow(actor, now))));
+}
+
+/** Prints a line per change until interrupted. */
+export async function listWatch(session: Session, filter: ListOptions): Promise<void> {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  const { kind, tenant } = filter;
+  const watched = { ...(kind === undefined ? {} : { kind }), ...(tenant === undefined ? {} : { tenant }) };
+  for await (const frame of session.client.watch(watched, stop.signal)) {
+    if ('actors' in frame) for (const actor of frame.actors) say(listRow(actor as Listed, Date.now()).join('  '));
+    else if ('actor' in frame) say(`${frame.type.padEnd(8)} ${listRow(frame.actor as Listed, Date.now()).join('  ')}`);
+  }
+}
+
+export async function describe(session: Session, kind: string, name: string | undefined): Promise<void> {
+  say(await describeActor(session.client, targetOf(session, kind, name)));
+}
+
+export async function events(session: Session, kind: string, name: string | undefined, limit: number): Promise<void> {
+  say(await historyTable(session.client, targetOf(session, kind, name), limit));
+}
+
+/** Runs a command of one object; `params` are the command's own. */
+export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
+  const parts = parseActorId(id);
+  if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is no object id`);
+  const { kind, scope: tenant, name } = parts;
+  const idempotencyKey = `cli-${randomUUID()}`;
+  const waitMs = 120_000;
+  return session.client.call(`${kind}.${verb}`, { tenant, name, idempotencyKey, waitMs, params });
+}
+
+export async function remove(session: Session, kind: string, name: string | undefined): Promise<void> {
+  const id = targetOf(session, kind, name);
+  await command(session, id, 'delete', {});
+  say(`${id} deleted`);
+}
+
+export interface WaitOptions {
+  readonly until?: string;
+  readonly timeoutMs: number;
+}
+
+export async function wait(session: Session, id: string, options: WaitOptions): Promise<void> {
+  const until = options.until === undefined ? {} : { until: new RegExp(`^(?:${options.until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
+  const state = await settle(session.client, id, { timeoutMs: options.timeoutMs, onWait: progressLine(), ...until });
+  say(`${id} ${stateWord(state)}`);
+}
+
+/** One line that is overwritten on a terminal, and nothing elsewhere. */
+export function progressLine(): (text: string) => void {
+  return (text) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}\r`);
+  };
+}

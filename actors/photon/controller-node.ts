@@ -1,0 +1,86 @@
+/** A controller node: the sharded actors, the control API, the inspector. Runs without privileges. */
+import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import type { Log } from '@photoncloud/runtime/contract/log';
+import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
+import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
+import { createRegistry } from '../registry.ts';
+import { joinAsMember, type MemberNode } from './member-node.ts';
+import { noDataplane } from './no-dataplane.ts';
+import type { NodeFolder } from './node-config.ts';
+import type { RunningRole } from './node-process.ts';
+
+/** The control API on a unix socket of the node's folder: for the CLI and the inspector on the same machine, root only. */
+export const apiSocketName = 'api.sock';
+
+const version = '0.1.0';
+
+const noAgent = { observe: () => Promise.reject(new Error('no agent here')), sweep: () => Promise.reject(new Error('no agent here')) };
+
+export async function startController(folder: NodeFolder, log: Log): Promise<RunningRole> {
+  const { config } = folder;
+  const member = await joinAsMember({
+    folder,
+    role: 'controller',
+    log,
+    registry: () => createRegistry(noDataplane, noAgent),
+    onNode: (event, host) => {
+      if (event.role !== 'worker' || event.what === 'joined') return;
+      const type = event.what === 'silent' ? 'host.silent' : 'host.back';
+      void host.tell(actorId(hostId(event.name)), { type });
+    },
+  });
+  await member.host.tell(actorId(clusterId), { type: 'cluster.open', name: config.cluster });
+  const api = openApi(folder, member, log);
+  const servers = await listenApi(folder, api);
+  return {
+    ended: new Promise(() => {}),
+    async stop() {
+      await api.close();
+      for (const server of servers) server.close();
+      await member.stop();
+    },
+  };
+}
+
+function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
+  return createControlApi({
+    registry: member.registry,
+    reader: member.reader,
+    ask: (command) => member.host.ask(command),
+    principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
+    clock: systemClock,
+    random: member.random,
+    log,
+    node: folder.config.node,
+    version,
+    routes: createInspectorRoutes({ registry: member.registry, cacheFolder: join(folder.path, 'pages'), log }),
+  });
+}
+
+const listening = (server: Server | PlainServer, ...where: [string] | [number, string]): Promise<void> =>
+  new Promise((resolve, fail) => {
+    server.once('error', fail);
+    if (where.length === 1) server.listen(where[0], resolve);
+    else server.listen(where[0], where[1], resolve);
+  });
+
+async function listenApi(folder: NodeFolder, api: ControlApi): Promise<(Server | PlainServer)[]> {
+  const { config, tls } = folder;
+  const open = createServer({ ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' });
+  api.attach(open);
+  await listening(open, config.apiListenPort, config.address);
+  const local = createPlainServer();
+  api.attach(local);
+  const socketPath = join(folder.path, apiSocketName);
+  // The folder is locked, so a socket that is there belongs to nobody any more.
+  if (existsSync(socketPath)) rmSync(socketPath);
+  await listening(local, socketPath);
+  return [open, local];
+}

@@ -1,0 +1,112 @@
+/**
+ * What controllers and workers have in common: the store, the journal, links to peers, membership, and a host for actors.
+ * The parts need each other in a circle (the host asks the directory, membership grants to the host); it is closed here.
+ */
+import { createServer, type Server } from 'node:https';
+import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/membership';
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { Directory } from '@photoncloud/runtime/contract/link';
+import type { Log } from '@photoncloud/runtime/contract/log';
+import type { Random } from '@photoncloud/runtime/contract/random';
+import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
+import { createJournal, type RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
+import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
+import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
+import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
+import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
+import { storeUrlOf, type NodeFolder } from './node-config.ts';
+
+export interface MemberOptions {
+  readonly folder: NodeFolder;
+  readonly role: 'controller' | 'worker';
+  readonly log: Log;
+  /** Called once the links exist: effects may need them. */
+  readonly registry: (parts: { readonly links: PeerLinks; readonly reader: RedisReader }) => ActorRegistry;
+  readonly routes?: Readonly<Record<string, PeerRoute>>;
+  readonly onNode?: (event: NodeEvent, host: Host) => void;
+}
+
+export interface MemberNode {
+  readonly host: Host;
+  readonly reader: RedisReader;
+  readonly registry: ActorRegistry;
+  readonly random: Random;
+  /** One life of this process. */
+  readonly boot: string;
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  readonly store: Store;
+  readonly journal: RedisJournal;
+  readonly reader: RedisReader;
+  readonly links: PeerLinks;
+}
+
+const listen = (server: Server, address: string, listenPort: number): Promise<void> =>
+  new Promise((resolve, fail) => {
+    server.once('error', fail);
+    server.listen(listenPort, address, () => {
+      server.off('error', fail);
+      resolve();
+    });
+  });
+
+export async function joinAsMember(options: MemberOptions): Promise<MemberNode> {
+  const { folder, role, log } = options;
+  const { config, tls } = folder;
+  const random = createSystemRandom();
+  const boot = random.ulid(systemClock.wallMs());
+  let membership: Membership | undefined;
+  const directory: Directory = {
+    ownerOf: (id) => membership?.directory.ownerOf(id),
+    refresh: async () => membership?.directory.refresh(),
+  };
+  const parts = await openParts(folder, log, (node) => membership?.nodes().find((each) => each.name === node)?.peerUrl);
+  const { store, journal, reader, links } = parts;
+  const registry = options.registry({ links, reader });
+  const host = createHost({ registry, journal, directory, outlet: links, nodeName: config.node, clock: systemClock, random, log });
+  const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+  const peers = createPeerServer({ server, inlet: host, clock: systemClock, log, ...(options.routes ? { routes: options.routes } : {}) });
+  await listen(server, config.address, config.peerListenPort);
+  const peerUrl = `https://${config.address}:${config.peerListenPort}`;
+  membership = await joinCluster({
+    store,
+    node: { name: config.node, role, peerUrl, boot },
+    clock: systemClock,
+    log,
+    onGrant: async (grant) => {
+      journal.adopt(grant);
+      await host.grant(grant);
+    },
+    onLost: (shard) => {
+      journal.drop(shard);
+      host.revoke(shard);
+    },
+    onNode: (event) => options.onNode?.(event, host),
+  });
+  return { host, reader, registry, random, boot, stop: () => leave(host, membership, peers, server, parts) };
+}
+
+async function openParts(folder: NodeFolder, log: Log, addressOf: (node: string) => string | undefined): Promise<Parts> {
+  const url = storeUrlOf(folder, process.env['REDIS_URL']);
+  const clock = systemClock;
+  const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
+  const journal = createJournal({ store, clock, log });
+  const reader = createReader({ store, clock, log });
+  const links = createPeerLinks({ tls: folder.tls, nodeName: folder.config.node, addressOf, clock, log });
+  return { store, journal, reader, links };
+}
+
+async function leave(host: Host, membership: Membership | undefined, peers: PeerServer, server: Server, parts: Parts): Promise<void> {
+  await host.drain();
+  await membership?.leave();
+  await peers.close();
+  server.close();
+  parts.links.close();
+  await parts.journal.close();
+  await parts.reader.close();
+  parts.store.close();
+}

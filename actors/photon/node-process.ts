@@ -1,0 +1,53 @@
+/**
+ * One node as one process: its folder is locked, its role runs until a signal or a failure ends it.
+ * Crash-only: nothing here is needed for correctness; a drain only makes a planned end quicker for others.
+ */
+import { createLog } from '@photoncloud/runtime/telemetry/log';
+import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import type { Log } from '@photoncloud/runtime/contract/log';
+import { startController } from './controller-node.ts';
+import { lockFolder } from './folder-lock.ts';
+import { openNodeFolder, type NodeConfig, type NodeFolder } from './node-config.ts';
+import { superviseStore } from './store-process.ts';
+import { startWorker } from './worker-node.ts';
+
+/** A running role. `ended` settles only when it ends by itself, which is a failure. */
+export interface RunningRole {
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+const roles: Readonly<Record<NodeConfig['role'], (folder: NodeFolder, log: Log) => RunningRole | Promise<RunningRole>>> = {
+  store: superviseStore,
+  controller: startController,
+  worker: startWorker,
+};
+
+const signalled = (): Promise<string> =>
+  new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+
+/** Returns when the node has been asked to end and has; ends the process with status 1 when it failed. */
+export async function runNode(path: string, role: NodeConfig['role']): Promise<void> {
+  const folder = openNodeFolder(path);
+  const { config } = folder;
+  if (config.role !== role) {
+    throw new PhotonError('rejection', 'wrong_role', `${path} is the folder of a ${config.role}, not of a ${role}`);
+  }
+  const lock = await lockFolder(path);
+  const log = createLog({}).child({ node: config.node });
+  process.on('uncaughtException', (error) => {
+    log.error({ why: describeCause(error), stack: error.stack }, 'a bug ends this process; its supervisor starts it again');
+    process.exit(70);
+  });
+  const asked = signalled();
+  log.info({ role, address: config.address, pid: process.pid }, 'starting');
+  const running = await roles[role](folder, log);
+  log.info({ role }, 'ready');
+  const why = await Promise.race([asked, running.ended]);
+  log.info({ why }, 'stopping');
+  await running.stop();
+  await lock.release();
+  process.exit(0);
+}

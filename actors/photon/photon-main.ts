@@ -1,0 +1,86 @@
+/** The `photon` program: node roles, set-up of a cluster, and the CLI. */
+import { Command, InvalidArgumentError } from 'commander';
+import { createCli } from './cli/cli-program.ts';
+import { explain } from './cli/cli-session.ts';
+import { initCluster, type NodeWish } from './cluster-init.ts';
+import type { NodeConfig } from './node-config.ts';
+
+/** `w1=10.0.0.11`, repeatable. */
+const wish =
+  (role: NodeConfig['role']) =>
+  (text: string, before: readonly NodeWish[] = []): NodeWish[] => {
+    const [node = '', address = '', ...rest] = text.split('=');
+    if (node === '' || address === '' || rest.length > 0) throw new InvalidArgumentError('must be NAME=ADDRESS');
+    return [...before, { node, role, address }];
+  };
+const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
+
+interface InitOptions {
+  readonly dir: string;
+  readonly cluster: string;
+  readonly store?: NodeWish[];
+  readonly controller?: NodeWish[];
+  readonly worker?: NodeWish[];
+  readonly allowRoot?: string[];
+  readonly tenant?: string[];
+  readonly storePort: number;
+  readonly peerPort: number;
+  readonly apiPort: number;
+}
+
+function addInit(program: Command): void {
+  program
+    .command('init')
+    .description('make the folders of a new cluster: authority, certificates, tokens, one folder per node')
+    .requiredOption('--dir <folder>', 'where; must not hold a cluster')
+    .requiredOption('--cluster <name>', 'its name')
+    .option('--store <name=address>', 'node that runs the store', wish('store'))
+    .option('--controller <name=address>', 'controller node, repeatable', wish('controller'))
+    .option('--worker <name=address>', 'worker node, repeatable', wish('worker'))
+    .option('--allow-root <folder>', 'folder workers may import images from, repeatable', collect)
+    .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
+    .option('--store-port <number>', 'TCP port of the store', Number, 6379)
+    .option('--peer-port <number>', 'TCP port for links between nodes', Number, 7443)
+    .option('--api-port <number>', 'TCP port of the control API', Number, 7444)
+    .action(async (options: InitOptions & { token?: string[] }) => {
+      const { store = [], controller = [], worker = [] } = options;
+      await initCluster({
+        folder: options.dir,
+        cluster: options.cluster,
+        nodes: [...store, ...controller, ...worker],
+        allowedRoots: options.allowRoot ?? [],
+        tenants: options.token ?? [],
+        listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
+      });
+      process.stdout.write(`made ${options.dir}: nodes/<name> go to their machines, clients/operator.json is yours\n`);
+    });
+}
+
+function addRoles(program: Command): void {
+  const roles = {
+    store: 'run the store of the cluster',
+    controller: 'run a controller node',
+    worker: 'run a worker node',
+  } as const;
+  for (const [role, description] of Object.entries(roles)) {
+    program
+      .command(role)
+      .description(description)
+      .requiredOption('--dir <folder>', "the node's own folder, made by photon init")
+      .action(async ({ dir }: { dir: string }) => {
+        const { runNode } = await import('./node-process.ts');
+        await runNode(dir, role as NodeConfig['role']);
+      });
+  }
+}
+
+const program = createCli();
+addInit(program);
+addRoles(program);
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { text, exitCode } = explain(error);
+  process.stderr.write(`${text}\n`);
+  process.exitCode = exitCode;
+}

@@ -1,0 +1,39 @@
+/** The list of actor kinds; nothing else. Pinned kinds get the dataplane of their host, controllers get `noDataplane`. */
+import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import { agentDefinition, type AgentDoings } from './agent/agent-actor.ts';
+import { bindingDefinition } from './binding/binding-actor.ts';
+import { clusterDefinition } from './cluster/cluster-actor.ts';
+import type { Dataplane } from './dataplane/contract/dataplane-contract.ts';
+import { hostDefinition } from './host/host-actor.ts';
+import { imageCopyDefinition } from './image-copy/image-copy-actor.ts';
+import { imageDefinition } from './image/image-actor.ts';
+import { incarnationDefinition } from './incarnation/incarnation-actor.ts';
+import { networkDefinition } from './network/network-actor.ts';
+import { portDefinition } from './port/port-actor.ts';
+import { replicaDefinition } from './replica/replica-actor.ts';
+import { segmentDefinition } from './segment/segment-actor.ts';
+import { tenantDefinition } from './tenant/tenant-actor.ts';
+import { vmDefinition } from './vm/vm-actor.ts';
+import { volumeDefinition } from './volume/volume-actor.ts';
+import { vpcDefinition } from './vpc/vpc-actor.ts';
+
+export function createRegistry(dataplane: Dataplane, agent: AgentDoings): ActorRegistry {
+  const all: ActorDefinition[] = [
+    clusterDefinition,
+    hostDefinition,
+    tenantDefinition,
+    vpcDefinition,
+    networkDefinition,
+    portDefinition,
+    imageDefinition,
+    volumeDefinition,
+    vmDefinition,
+    agentDefinition(agent),
+    segmentDefinition(dataplane),
+    bindingDefinition(dataplane),
+    imageCopyDefinition(dataplane),
+    replicaDefinition(dataplane),
+    incarnationDefinition(dataplane),
+  ];
+  return { kinds: new Map(all.map((definition) => [definition.kind, definition])) };
+}
