@@ -43,7 +43,7 @@ export function chartMarkdown(chart: Chart): string {
   const list = (texts: readonly string[]): string => texts.map(escapeMarkdown).join('<br>');
   const lines = tableOf(chart).map((line) =>
     row([
-      `\`${line.state.replaceAll('`', "'")}\`${line.marks.length === 0 ? '' : `<br>${escapeMarkdown(line.marks.join(', '))}`}`,
+      `**${escapeMarkdown(line.state)}**${line.marks.length === 0 ? '' : `<br>${escapeMarkdown(line.marks.join(', '))}`}`,
       escapeMarkdown(line.description),
       list(line.asks),
       list(line.deadlines),

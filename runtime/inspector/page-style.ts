@@ -49,7 +49,7 @@ code,.mono{font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;
 .drawing{position:relative;min-height:0;display:grid}
 .zoom{position:absolute;right:22px;bottom:20px;display:flex;gap:4px}
 .zoom button{min-width:34px;box-shadow:0 1px 4px rgb(0 0 0/.18)}
-.canvas{overflow:auto;min-height:0;background:var(--surface);cursor:grab;touch-action:pan-x pan-y}
+.canvas{overflow:auto;min-height:0;padding-bottom:64px;background:var(--surface);cursor:grab;touch-action:pan-x pan-y}
 .canvas.dragging{cursor:grabbing;user-select:none}
 .canvas svg{display:block;margin:0 auto}
 .side{overflow:auto;min-height:0;background:var(--page)}

@@ -83,7 +83,7 @@ export const jobMachine = base.createMachine({
       },
     },
     starting: {
-      description: 'process runs; the child boots.',
+      description: 'The process runs; the child boots.',
       entry: ['process.start'],
       after: { bootDeadline: { target: 'failed', actions: ['rememberError'] } },
       on: {

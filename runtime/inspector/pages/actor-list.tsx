@@ -111,7 +111,7 @@ export function ActorList(props: { feed: InspectorFeed }) {
     k: () => select(indexNow() - 1),
     ArrowUp: () => select(indexNow() - 1),
     Enter: open,
-    Escape: () => document.activeElement === search.current || setFilters(noFilters),
+    Escape: () => setFilters(noFilters),
   });
   return (
     <div class="app">

@@ -1,4 +1,4 @@
-/** Keys of the pages: one listener, off while the reader types into a field. */
+/** Keys of the pages: one listener, off while the reader types into a field, which Escape leaves. */
 import { useEffect, useRef } from 'preact/hooks';
 
 export type KeyMap = Readonly<Record<string, () => void>>;
@@ -18,7 +18,7 @@ export function useKeys(keys: KeyMap): void {
       if (task === undefined || document.querySelector('dialog[open]') !== null) return;
       event.preventDefault();
       if (typing) target.blur();
-      task();
+      else task();
     };
     addEventListener('keydown', listen);
     return () => removeEventListener('keydown', listen);

@@ -1,0 +1,166 @@
+/** The pages in a real browser, on a scripted feed: what a person sees, by text and class, in light and dark. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { startSampleServer } from './sample-server.ts';
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+interface Place {
+  folder: string;
+  url: string;
+  close: () => Promise<void>;
+  browser: Browser;
+  page: Page;
+  problems: string[];
+}
+
+const test = suite<Place>('inspector page');
+
+test.before(async (place) => {
+  place.folder = await mkdtemp(join(tmpdir(), 'photon-pages-'));
+  Object.assign(place, await startSampleServer(join(place.folder, 'cache')));
+  place.browser = await chromium.launch({ executablePath: executablePath as string, args });
+});
+
+test.after(async (place) => {
+  await place.browser?.close();
+  await place.close();
+  await rm(place.folder, { recursive: true, force: true });
+});
+
+test.before.each(async (place) => {
+  place.problems = [];
+  place.page = await place.browser.newPage({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
+  place.page.setDefaultTimeout(10_000);
+  place.page.on('console', (message) => {
+    if (message.type() !== 'debug') place.problems.push(message.text());
+  });
+  place.page.on('pageerror', (error) => place.problems.push(error.message));
+  place.page.on('request', (sent) => {
+    if (!sent.url().startsWith(place.url)) place.problems.push(`asked another host: ${sent.url()}`);
+  });
+});
+
+test.after.each(async (place) => {
+  await place.page.close();
+  assert.equal(place.problems, [], 'neither the policy nor the script complained');
+});
+
+const advance = (page: Page): Promise<unknown> => page.evaluate('advance()');
+
+test('the list is searched, filtered and walked by keys', async ({ page, url }) => {
+  await page.goto(url);
+  await page.getByText('313 of 313 actors').waitFor();
+  assert.ok((await page.locator('.line').count()) < 80, 'only what is looked at is drawn');
+  await page.getByLabel('kind').selectOption('binding');
+  await page.getByLabel('state').selectOption('failed');
+  await page.getByLabel('waits for').selectOption('timer');
+  await page.getByText(/of 313 actors/).waitFor();
+  assert.match(page.url(), /kind=binding&state=failed&waiting=timer$/);
+  await page.locator('body').press('Escape');
+  await page.locator('body').press('/');
+  await page.keyboard.type('globex job-1');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.locator('.line[aria-selected=true]', { hasText: 'job-15' }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.waitForURL(`${url}/a/job/globex/job-15`);
+  await page.goBack();
+  await page.getByText(/of 313 actors/).waitFor();
+});
+
+test('the chart follows the actor: state, ancestors, last transition, title', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('[data-state="running.healthy"].lit').waitFor();
+  assert.is(await page.locator('.lit').count(), 1);
+  assert.equal(await page.locator('.within').evaluateAll((all) => all.map((one) => (one as HTMLElement).dataset.state)), ['', 'running']);
+  assert.match(await page.title(), /^running\.healthy · job\/acme\/web-1 · /);
+  for (let step = 0; step < 3; step += 1) await advance(page);
+  await page.locator('[data-state="running.migrating.copying"].lit[aria-current=true]').waitFor();
+  await page.locator('.label.edge.last', { hasText: 'job.migrate' }).waitFor();
+  assert.match(await page.title(), /^running\.migrating\.copying/);
+  assert.ok(await visible(page, '.lit>.frame'), 'the current state was scrolled into view');
+  await page.getByText('process.watch').first().waitFor();
+  await page.getByText(/in 1 min 2\d s/).waitFor();
+});
+
+test('a version has an address, a picture of its own and a diff', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
+  await page.locator('[data-state="preparing.plugging"].lit').waitFor();
+  await page.getByText('was preparing.plugging at version 3').waitFor();
+  await page.locator('.detail .came', { hasText: 'ab12' }).waitFor();
+  await page.keyboard.press('k');
+  await page.keyboard.press('k');
+  await page.waitForURL(`${url}/a/job/acme/web-1/5`);
+  await page.locator('[data-state="starting"].lit').waitFor();
+  assert.is(await page.locator('.label.edge.last').count(), 2, 'the transition and the eventless one behind it');
+  await page.keyboard.press('l');
+  await page.locator('[data-state="running.migrating.copying"].lit').waitFor();
+});
+
+test('the table and the raw record say what the picture says; the keys are listed', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.lit').waitFor();
+  await page.keyboard.press('t');
+  await page.locator('tr[aria-current=true]', { hasText: 'running.healthy' }).waitFor();
+  await page.keyboard.press('r');
+  await page.getByText('"uid": "01JDQ5Z6V8K3M2N4P7R9S0T1AB"').waitFor();
+  await page.keyboard.press('?');
+  await page.getByText('older and newer step').waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('c');
+  await page.locator('.lit').waitFor();
+});
+
+test('hostile names are shown as they are', async ({ page, url }) => {
+  await page.goto(`${url}/a/hostile/acme/x`);
+  await page.locator('svg text.title', { hasText: 'b"><script>alert(1)</script>' }).waitFor();
+  assert.is(await page.locator('svg script').count(), 0);
+});
+
+test('text keeps its contrast in light and dark', async ({ page, url }) => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.goto(`${url}/a/job/acme/web-1?steps=9`);
+    await page.locator('.lit').waitFor();
+    for (const [text, ground] of [['.lit .title', '.lit>.frame'], ['.lit .row text:last-child tspan', '.lit>.frame'], ['.tone-timer', '.leaf>.frame'], ['.tone-guard', '.plate']] as const) {
+      const ratio = await contrast(page, text, ground);
+      assert.ok(ratio >= 4.5, `${colorScheme}: ${text} on ${ground} has ${ratio.toFixed(1)}`);
+    }
+  }
+});
+
+const visible = (page: Page, selector: string): Promise<boolean> =>
+  page.locator(selector).evaluate((element) => {
+    const box = element.getBoundingClientRect();
+    const view = (element.closest('.canvas') as Element).getBoundingClientRect();
+    return box.left >= view.left && box.right <= view.right && box.top >= view.top && box.bottom <= view.bottom;
+  });
+
+async function contrast(page: Page, text: string, ground: string): Promise<number> {
+  const fill = (selector: string): Promise<string> => page.locator(selector).first().evaluate((element) => getComputedStyle(element).fill);
+  const luminance = (colour: string): number => {
+    const [red = 0, green = 0, blue = 0] = (colour.match(/[\d.]+/g) ?? []).map((part) => {
+      const level = Number(part) / 255;
+      return level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const [a, b] = [luminance(await fill(text)), luminance(await fill(ground))];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}
+
+if (executablePath === undefined) {
+  const skipped = suite('inspector page');
+  skipped.skip('no chromium is installed here; install the Debian package chromium to run these', () => {});
+  skipped.run();
+} else {
+  test.run();
+}
