@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { and, assign, enqueueActions, raise, sendParent, setup } from 'xstate';
+import { and, assign, raise, sendParent, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { chartProblems, rootOf } from './chart-check.ts';
 import { registerKind } from './registration.ts';
@@ -15,7 +15,6 @@ const parts = setup({
     note: assign({}),
     plain: () => {},
     loud: sendParent({ type: 'x' }),
-    queued: enqueueActions(() => {}),
     later: raise({ type: 'late' }, { id: 'late', delay: 'patience' }),
   },
   guards: { ready: () => true },
@@ -60,7 +59,6 @@ const wrong: Record<string, { states: Record<string, object>; type?: 'parallel';
   },
   'an unknown action': { states: { a: { description: 'd', entry: 'plain' } }, says: /unknown action plain/ },
   sendParent: { states: { a: { description: 'd', entry: 'loud' } }, says: /loud is xstate.sendTo/ },
-  enqueueActions: { states: { a: { description: 'd', entry: 'queued' } }, says: /queued is xstate.enqueueActions/ },
   'an effect on exit': {
     states: { a: { description: 'd', exit: 'disk.make' } },
     effects: ['disk.make'],

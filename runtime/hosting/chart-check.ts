@@ -39,7 +39,8 @@ interface Builtin {
 
 export const vocabulary: ReadonlySet<string> = new Set(['send', 'reply', 'reject', 'defer', 'row.put', 'row.remove']);
 
-const allowedBuiltins: ReadonlySet<string> = new Set(['xstate.assign', 'xstate.raise', 'xstate.cancel']);
+/** `enqueueActions` may record several requests of the vocabulary; an effect recorded by it is refused when it happens. */
+const allowedBuiltins: ReadonlySet<string> = new Set(['xstate.assign', 'xstate.raise', 'xstate.cancel', 'xstate.enqueueActions']);
 
 const stateId = (node: ChartNode): string => node.path.join('.');
 const shown = (node: ChartNode): string => (node.path.length === 0 ? 'the root' : `state ${stateId(node)}`);
