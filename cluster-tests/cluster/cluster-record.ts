@@ -4,7 +4,7 @@
  * It is no lock and no truth about what runs: readers check pids with their start times.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ProcessIdentity } from './process-identity.ts';
 
@@ -28,6 +28,8 @@ export interface ClusterRecord {
   readonly prefix: string;
   readonly launcher: ProcessIdentity;
   readonly createdAt: string;
+  /** Goes on without its launcher. */
+  readonly kept: boolean;
   readonly underlay: ProcessIdentity;
   readonly nodes: readonly NodeRecord[];
   readonly relays: readonly (ProcessIdentity & { readonly url: string })[];
@@ -72,6 +74,12 @@ export function readRecord(prefix: string): ClusterRecord | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** A folder whose record is still to come: somebody may be starting it right now. */
+export function isFresh(prefix: string): boolean {
+  const made = statSync(clusterFolder(prefix), { throwIfNoEntry: false });
+  return made !== undefined && Date.now() - made.birthtimeMs < 60_000;
 }
 
 /** Every prefix with a record or a folder, sorted. */

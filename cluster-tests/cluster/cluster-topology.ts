@@ -93,7 +93,8 @@ export class Topology {
       const mtu = options.underlayMtu ?? 1600;
       const underlay = await startInit(prefix, 'underlay', 'set -e', []);
       const record: ClusterRecord = {
-        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(), nodes: [], relays: [], notes: {},
+        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(), kept: options.keep ?? false,
+        nodes: [], relays: [], notes: {},
       };
       const topology = new Topology(record);
       topology.#write({});

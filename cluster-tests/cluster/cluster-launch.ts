@@ -1,0 +1,135 @@
+/**
+ * A running photoncloud on this machine: topology, `photon init`, one program per node, readiness. The demo, the launcher's
+ * `start`, crash scenarios and the bench's product leg all start theirs here; it knows no tenant and no VM.
+ */
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { clusterFolder } from './cluster-record.ts';
+import { startRelay } from './cluster-relay.ts';
+import { Topology } from './cluster-topology.ts';
+import { isRunning, logPath, startProgram } from './node-program.ts';
+import { apiSocketName, checkout, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
+import { until } from './process-identity.ts';
+
+const run = promisify(execFile);
+
+export interface LaunchOptions {
+  readonly stem: string;
+  readonly keep?: boolean;
+  readonly nodes?: readonly PlannedNode[];
+  readonly tenants?: readonly string[];
+  readonly say?: (line: string) => void;
+}
+
+export interface PhotonCluster {
+  readonly topology: Topology;
+  readonly nodes: readonly PlannedNode[];
+  /** Operator's client file, for `photon --as`. */
+  readonly clientFile: string;
+  /** Client file of one tenant. */
+  readonly tenantFile: (tenant: string) => string;
+  /** `127.0.0.1:<TCP port>`, relayed to the controller. */
+  readonly relay: string;
+}
+
+export const usualNodes: readonly PlannedNode[] = [
+  { name: 's1', role: 'store' },
+  { name: 'c1', role: 'controller' },
+  { name: 'w1', role: 'worker' },
+  { name: 'w2', role: 'worker' },
+];
+
+/** Runs the CLI on this machine. @throws the error of execFile with stdout and stderr when it ends with another status than 0. */
+export async function photonCli(clientFile: string, argv: readonly string[], timeoutMs = 120_000): Promise<string> {
+  const [program = '', ...rest] = cliCommand(clientFile, argv);
+  return (await run(program, rest, { timeout: timeoutMs, maxBuffer: 16 << 20 })).stdout;
+}
+
+export const clientsFolder = (prefix: string): string => join(clusterFolder(prefix), 'init/clients');
+
+/** The same client, told to use the controller's socket instead of an address on the underlay. */
+function useSocket(file: string, socketPath: string): void {
+  const client = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  writeFileSync(file, `${JSON.stringify({ ...client, socketPath }, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** Starts (again) the program of a node, as its role says. */
+export async function startNode(topology: Topology, node: PlannedNode): Promise<void> {
+  await startProgram(topology, node.name, node.role, roleCommand(node.role));
+}
+
+/** Fails at once when a program has ended, with the end of its log. */
+function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void {
+  for (const node of nodes) {
+    if (isRunning(topology, node.name, node.role)) continue;
+    const log = readFileSync(logPath(topology, node.name, node.role), 'utf8').trimEnd().split('\n').slice(-15).join('\n');
+    throw new Error(`${node.role} ${node.name} ended; the end of its log:\n${log}`);
+  }
+}
+
+/**
+ * @returns when the control API answers and every worker is known and ready.
+ * @throws Error naming the program that ended or what did not come; then nothing is left of the cluster.
+ */
+export async function launchCluster(options: LaunchOptions): Promise<PhotonCluster> {
+  const say = options.say ?? (() => undefined);
+  const nodes = options.nodes ?? usualNodes;
+  const tenants = options.tenants ?? [];
+  const topology = await Topology.create({
+    stem: options.stem, nodes: nodes.map((node) => node.name), ...(options.keep === undefined ? {} : { keep: options.keep }),
+  });
+  try {
+    const { prefix } = topology;
+    say(`cluster ${prefix}: ${nodes.map((node) => `${node.name} ${topology.node(node.name).address}`).join(', ')}`);
+    const folder = join(clusterFolder(prefix), 'init');
+    const allowedRoots = [join(checkout, '.cache/guest')];
+    mkdirSync(allowedRoots[0] ?? '', { recursive: true });
+    const placed = nodes.map((node) => ({ ...node, address: topology.node(node.name).address }));
+    const [program = '', ...argv] = initCommand({ folder, cluster: prefix, nodes: placed, allowedRoots, tenants });
+    await run(program, argv, { timeout: 60_000 });
+    for (const node of nodes) cpSync(join(folder, 'nodes', node.name), topology.node(node.name).folder, { recursive: true });
+    for (const node of nodes) await startNode(topology, node);
+    const controller = nodes.find((node) => node.role === 'controller');
+    if (controller === undefined) throw new Error('a cluster needs a controller');
+    const socketPath = join(topology.node(controller.name).folder, apiSocketName);
+    const tenantFile = (tenant: string): string => join(folder, 'clients', `${tenant}.json`);
+    for (const name of ['operator', ...tenants]) useSocket(tenantFile(name), socketPath);
+    await waitReady(topology, nodes, tenantFile('operator'));
+    const relay = await startRelay(topology, socketPath);
+    return { topology, nodes, clientFile: tenantFile('operator'), tenantFile, relay };
+  } catch (error) {
+    await topology.stop(0);
+    throw error;
+  }
+}
+
+interface ListedActor {
+  readonly id: string;
+  readonly stateName: string;
+}
+
+/** Actors of a kind with their states, as the operator sees them. */
+export async function listActors(clientFile: string, kind: string): Promise<ListedActor[]> {
+  return JSON.parse(await photonCli(clientFile, ['list', kind, '-o', 'json'], 15_000)) as ListedActor[];
+}
+
+async function waitReady(topology: Topology, nodes: readonly PlannedNode[], clientFile: string): Promise<void> {
+  const workers = nodes.filter((node) => node.role === 'worker').map((node) => `host/system/${node.name}`);
+  let last = 'the control API has not answered';
+  const ready = async (): Promise<boolean> => {
+    checkPrograms(topology, nodes);
+    try {
+      const hosts = await listActors(clientFile, 'host');
+      last = hosts.map((host) => `${host.id} ${host.stateName}`).join(', ') || 'no host is known';
+      return workers.every((id) => hosts.some((host) => host.id === id && /^(ready|.*\.ready)$/.test(host.stateName)));
+    } catch (error) {
+      last = error instanceof Error ? error.message.split('\n').slice(-2).join(' ') : String(error);
+      return false; // not up yet; the deadline below says what was last seen
+    }
+  };
+  await until('workers are ready', ready, 60_000).catch((error: unknown) => {
+    throw error instanceof Error && error.message.startsWith('not within') ? new Error(`${error.message} (${last})`) : error;
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * `npm run cluster -- start|status|logs NODE|ssh NODE|stop|clean`: the launcher for people. Clusters are found by their
+ * records; with one cluster running its prefix may be left out (`--cluster PREFIX` otherwise).
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { launchCluster } from './cluster-launch.ts';
+import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './cluster-record.ts';
+import { Topology } from './cluster-topology.ts';
+import { isAlive } from './process-identity.ts';
+
+const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
+  start           start a cluster of one store, one controller and two workers, and leave it running
+  status          every cluster on this machine: nodes, programs, addresses
+  logs NODE       follow the logs of a node
+  ssh NODE [CMD]  a shell, or one command, inside a node
+  stop            end a cluster, its programs first
+  clean           remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any case`;
+
+const print = (line: string): void => void writeSync(1, `${line}\n`);
+
+function thePrefix(given: string | undefined): string {
+  if (given !== undefined) return given;
+  const prefixes = listPrefixes().filter((prefix) => readRecord(prefix) !== undefined);
+  const [only] = prefixes;
+  if (only !== undefined && prefixes.length === 1) return only;
+  throw new Error(prefixes.length === 0 ? 'no cluster is running here' : `name one with --cluster: ${prefixes.join(', ')}`);
+}
+
+function describe(record: ClusterRecord): void {
+  const launcher = isAlive(record.launcher) ? `launched by pid ${record.launcher.pid}` : 'its launcher is gone';
+  print(`${record.prefix}  since ${record.createdAt}  ${launcher}`);
+  for (const node of record.nodes) {
+    const programs = node.programs.map((one) => `${one.name} ${isAlive(one) ? `running, pid ${one.pid}` : 'ended'}`).join('; ');
+    print(`  ${node.name.padEnd(6)} ${isAlive(node.init) ? 'up  ' : 'DOWN'} ${node.address.padEnd(12)} ${programs}`);
+  }
+  for (const relay of record.relays) print(`  relay  ${isAlive(relay) ? 'up  ' : 'DOWN'} ${relay.url}`);
+  for (const [name, text] of Object.entries(record.notes)) print(`  ${name}: ${text}`);
+}
+
+function status(): void {
+  const prefixes = listPrefixes();
+  if (prefixes.length === 0) print('no cluster is running here');
+  for (const prefix of prefixes) {
+    const record = readRecord(prefix);
+    if (record === undefined) print(`${prefix}  a folder without a record: \`npm run cluster -- clean\` removes it`);
+    else describe(record);
+  }
+}
+
+async function foreground(argv: readonly string[]): Promise<number> {
+  const [program = '', ...rest] = argv;
+  // Ctrl-C is for the program in front; we end when it does.
+  process.on('SIGINT', () => undefined);
+  const child = spawn(program, rest, { stdio: 'inherit' });
+  return await new Promise((resolve, reject) => child.once('error', reject).once('close', (code) => resolve(code ?? 1)));
+}
+
+async function logs(topology: Topology, node: string): Promise<number> {
+  const folder = join(topology.node(node).folder, 'log');
+  const files = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+  if (files.length === 0) throw new Error(`${node} has no logs yet`);
+  return await foreground(['tail', '-n', '50', '-F', ...files]);
+}
+
+/** Nobody will end it any more: its launcher was killed, or none of its nodes is up. */
+function isLeftOver(prefix: string): boolean {
+  const record = readRecord(prefix);
+  if (record === undefined) return !isFresh(prefix);
+  if (isAlive(record.launcher)) return false;
+  return !record.kept || !record.nodes.some((node) => isAlive(node.init));
+}
+
+async function clean(given: string | undefined): Promise<void> {
+  const prefixes = given === undefined ? listPrefixes().filter(isLeftOver) : [given];
+  for (const prefix of prefixes) {
+    await Topology.clean(prefix);
+    print(`${prefix} removed`);
+  }
+  if (prefixes.length === 0) print('nothing to clean');
+}
+
+async function start(): Promise<void> {
+  const cluster = await launchCluster({ stem: 'cluster', keep: true, say: print });
+  const show = `npm run photon -- --as ${cluster.clientFile} list`;
+  cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show } });
+  describe(cluster.topology.record);
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({ options: { cluster: { type: 'string' } }, allowPositionals: true });
+  const [command, node, ...argv] = positionals;
+  const find = (): Topology => Topology.find(thePrefix(values.cluster));
+  const theNode = (): string => {
+    if (node !== undefined) return node;
+    throw new Error(`${command} needs a node: ${find().record.nodes.map((one) => one.name).join(', ')}`);
+  };
+  if (command === 'start') await start();
+  else if (command === 'status') status();
+  else if (command === 'logs') return await logs(find(), theNode());
+  else if (command === 'ssh') return await foreground(find().enter(theNode(), argv.length > 0 ? argv : ['sh', '-i']));
+  else if (command === 'stop') await find().stop();
+  else if (command === 'clean') await clean(values.cluster);
+  else {
+    print(usage);
+    return command === undefined ? 0 : 2;
+  }
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`cluster: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,42 @@
+/**
+ * Every command line of the `photon` program that the cluster tests use, in one place: how a cluster is made, how its nodes
+ * are started, how the CLI is called. Data only; cluster-launch.ts runs them.
+ */
+import { join, resolve } from 'node:path';
+import { insideFolder } from './cluster-record.ts';
+
+export type NodeRole = 'store' | 'controller' | 'worker';
+
+export interface PlannedNode {
+  readonly name: string;
+  readonly role: NodeRole;
+}
+
+export const checkout = resolve(import.meta.dirname, '../..');
+const photonMain = join(checkout, 'actors/photon/photon-main.ts');
+const photon = (...argv: readonly string[]): string[] => [process.execPath, photonMain, ...argv];
+
+/** Where a controller offers its API to this machine, below its own folder. */
+export const apiSocketName = 'api.sock';
+
+export interface InitPlan {
+  readonly folder: string;
+  readonly cluster: string;
+  readonly nodes: readonly (PlannedNode & { readonly address: string })[];
+  readonly allowedRoots: readonly string[];
+  readonly tenants: readonly string[];
+}
+
+export const initCommand = (plan: InitPlan): string[] =>
+  photon(
+    'init', '--dir', plan.folder, '--cluster', plan.cluster,
+    ...plan.nodes.flatMap((node) => [`--${node.role}`, `${node.name}=${node.address}`]),
+    ...plan.allowedRoots.flatMap((root) => ['--allow-root', root]),
+    ...plan.tenants.flatMap((tenant) => ['--token', tenant]),
+  );
+
+/** Run inside the node. */
+export const roleCommand = (role: NodeRole): string[] => photon(role, '--dir', insideFolder);
+
+/** Run on this machine; `clientFile` is one that init made. */
+export const cliCommand = (clientFile: string, argv: readonly string[]): string[] => photon('--as', clientFile, ...argv);
