@@ -50,14 +50,23 @@ export const putRow = (collection: string, key: string, value: unknown): Asked =
 });
 export const removeRow = (collection: string, key: string): Asked => ({ type: 'row.remove', params: { collection, key } });
 
-/** A row the definition's `needs` asked for; undefined when there is none. */
+/**
+ * A row the definition's `needs` asked for; undefined when there is none.
+ * @throws TypeError when it was not asked for: "not loaded" taken for "not there" would give an address away twice.
+ */
 export function row<T>(event: Heard, collection: string, key: string): T | undefined {
-  return (event.meta.rows?.[`${collection}/${key}`] ?? undefined) as T | undefined;
+  return (loaded(event, `${collection}/${key}`) ?? undefined) as T | undefined;
 }
 
-/** A whole collection the definition's `needs` asked for with `*`. */
+/** A whole collection the definition's `needs` asked for with `*`. @throws TypeError when it was not asked for */
 export function rows<T>(event: Heard, collection: string): Readonly<Record<string, T>> {
-  return (event.meta.rows?.[`${collection}/*`] ?? {}) as Readonly<Record<string, T>>;
+  return (loaded(event, `${collection}/*`) ?? {}) as Readonly<Record<string, T>>;
+}
+
+function loaded(event: Heard, name: string): unknown {
+  const value = event.meta.rows?.[name];
+  if (value === undefined) throw new TypeError(`row ${name} was not loaded for ${event.type}; name it in the definition's needs`);
+  return value;
 }
 
 /** A rejection that says the same as a failure another actor reported. */

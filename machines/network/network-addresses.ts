@@ -1,0 +1,209 @@
+/**
+ * Who holds which address of a network (IPAM), as arithmetic on rows: nothing here remembers anything.
+ *
+ * A subnet of a million addresses is kept as blocks of 256: row `block/<a.b.c>` has a bit per held address and, per address
+ * given back, until when it rests and whose it was. The context keeps a few numbers per subnet and the blocks that are full.
+ * So one allocation reads one block and writes one block and two small rows, whatever the size of the network.
+ * Rejected: a list of free addresses (grows with the subnet), a counter (never reuses), rows per free address.
+ */
+import * as addresses from '../values/addresses.ts';
+import type { Failure } from '../values/failures.ts';
+import type { SubnetSpec } from '../values/wiring.ts';
+
+/** An address given back is nobody's for so long, except its last holder's: peers may still have it in their tables. */
+export const restMs = 600_000;
+
+/** A subnet's part of the context. */
+export interface SubnetUse extends SubnetSpec {
+  /** Where the next search starts: after the last address given. */
+  readonly cursor: string;
+  /** Addresses nobody holds, resting ones included. */
+  readonly free: number;
+  /** Blocks with no address to give; the value says when the first of them has rested, null when none rests. */
+  readonly full: Readonly<Record<string, number | null>>;
+}
+
+/** Row `block/<a.b.c>`. */
+export interface Block {
+  readonly used: string;
+  readonly rest: Readonly<Record<string, { readonly until: number; readonly port: string }>>;
+}
+
+/** Row `owner/<address>`. */
+export interface Owner {
+  readonly port: string;
+  readonly mac: string;
+}
+
+/** Row `port/<port id>`. */
+export interface Held {
+  readonly address: string;
+  readonly mac: string;
+}
+
+const emptyBlock: Block = { used: addresses.emptyBits, rest: {} };
+
+const isKept = (subnet: SubnetUse, at: number): boolean =>
+  addresses.isReserved(addresses.cidrOf(subnet.cidr), at) || at === addresses.addressOf(subnet.gateway);
+
+export function freshUse(subnet: SubnetSpec): SubnetUse {
+  const cidr = addresses.cidrOf(subnet.cidr);
+  const gateway = addresses.addressOf(subnet.gateway);
+  const extra = addresses.isReserved(cidr, gateway) ? 0 : 1;
+  const first = addresses.formatAddress(cidr.base + addresses.reservedHead);
+  return { ...subnet, cursor: first, free: addresses.sizeOf(cidr) - addresses.reservedHead - 1 - extra, full: {} };
+}
+
+export const subnetWith = <S extends SubnetSpec>(subnets: readonly S[], address: number): S | undefined =>
+  subnets.find((subnet) => addresses.contains(addresses.cidrOf(subnet.cidr), address));
+
+/** First block from the cursor on, round the subnet, that is not full; or else the one where an address rests shortest. */
+function blockToSearch(subnet: SubnetUse): string | undefined {
+  const cidr = addresses.cidrOf(subnet.cidr);
+  const first = Math.floor(cidr.base / 256);
+  const count = Math.floor(addresses.lastOf(cidr) / 256) - first + 1;
+  const start = Math.floor(addresses.addressOf(subnet.cursor) / 256) - first;
+  for (let step = 0; step < count; step += 1) {
+    const block = addresses.blockOf((first + ((start + step) % count)) * 256);
+    if (!(block in subnet.full)) return block;
+  }
+  return undefined;
+}
+
+function restingShortest(subnet: SubnetUse): string | undefined {
+  const resting = Object.entries(subnet.full).filter((entry): entry is [string, number] => entry[1] !== null);
+  return resting.sort(([, a], [, b]) => a - b)[0]?.[0];
+}
+
+/** Which block the next address would come from; the definition loads its row before the step. */
+export function nextBlock(subnets: readonly SubnetUse[]): { readonly subnet: SubnetUse; readonly block: string } | undefined {
+  for (const search of [blockToSearch, restingShortest]) {
+    for (const subnet of subnets) {
+      const block = search(subnet);
+      if (block !== undefined) return { subnet, block };
+    }
+  }
+  return undefined;
+}
+
+const offsetOf = (at: number): number => at & 255;
+
+/** May this address be given to this port now? A rest counts for everybody else. */
+function isFree(subnet: SubnetUse, block: Block, at: number, port: string, now: number): boolean {
+  if (!addresses.contains(addresses.cidrOf(subnet.cidr), at) || isKept(subnet, at)) return false;
+  if (addresses.hasBit(block.used, offsetOf(at))) return false;
+  const rest = block.rest[String(offsetOf(at))];
+  return rest === undefined || rest.until <= now || rest.port === port;
+}
+
+function search(subnet: SubnetUse, block: string, stored: Block, port: string, now: number): number | undefined {
+  const base = addresses.blockBase(block);
+  const cursor = addresses.addressOf(subnet.cursor);
+  const start = addresses.blockOf(cursor) === block ? offsetOf(cursor) : 0;
+  for (let step = 0; step < 256; step += 1) {
+    const at = base + ((start + step) % 256);
+    if (isFree(subnet, stored, at, port, now)) return at;
+  }
+  return undefined;
+}
+
+/** When the first resting address of a block may be given, or null when none rests. */
+function firstRested(subnet: SubnetUse, block: string, stored: Block): number | null {
+  const base = addresses.blockBase(block);
+  const cidr = addresses.cidrOf(subnet.cidr);
+  const untils = Object.entries(stored.rest)
+    .filter(([offset]) => addresses.contains(cidr, base + Number(offset)))
+    .map(([, rest]) => rest.until);
+  return untils.length === 0 ? null : Math.min(...untils);
+}
+
+function withFullness(subnet: SubnetUse, block: string, stored: Block, now: number): SubnetUse {
+  const rest: Record<string, number | null> = { ...subnet.full };
+  delete rest[block];
+  const isFull = search(subnet, block, stored, '', now) === undefined;
+  return { ...subnet, full: isFull ? { ...rest, [block]: firstRested(subnet, block, stored) } : rest };
+}
+
+/** The block without rests that are over. */
+function rested(block: Block, now: number): Block {
+  return { used: block.used, rest: Object.fromEntries(Object.entries(block.rest).filter(([, rest]) => rest.until > now)) };
+}
+
+export interface Taken {
+  readonly address: string;
+  readonly subnet: SubnetUse;
+  readonly block: { readonly key: string; readonly value: Block };
+}
+
+function take(subnet: SubnetUse, key: string, stored: Block, at: number, now: number): Taken {
+  const clean = rested(stored, now);
+  const rest = Object.fromEntries(Object.entries(clean.rest).filter(([offset]) => Number(offset) !== offsetOf(at)));
+  const value: Block = { used: addresses.withBit(clean.used, offsetOf(at), true), rest };
+  const cidr = addresses.cidrOf(subnet.cidr);
+  const next = at + 1 < addresses.lastOf(cidr) ? at + 1 : cidr.base + addresses.reservedHead;
+  const moved = { ...subnet, cursor: addresses.formatAddress(next), free: subnet.free - 1 };
+  return { address: addresses.formatAddress(at), subnet: withFullness(moved, key, value, now), block: { key, value } };
+}
+
+const failure = (code: string, message: string, retryable = false): { error: Failure } => ({ error: { code, message, retryable } });
+
+export type Loaded = (block: string) => Block | undefined;
+
+/** The next free address of the network, next-fit, so that an address just given back is the last to be given again. */
+export function takeNext(
+  subnets: readonly SubnetUse[],
+  port: string,
+  now: number,
+  loaded: Loaded,
+): Taken | { readonly error: Failure; readonly full?: SubnetUse } {
+  const found = nextBlock(subnets);
+  if (found === undefined) return failure('addresses_exhausted', 'every address of the network is held; delete a port or add a subnet');
+  const { subnet, block } = found;
+  const stored = loaded(block) ?? emptyBlock;
+  const at = search(subnet, block, stored, port, now);
+  if (at !== undefined) return take(subnet, block, stored, at, now);
+  const full = withFullness(subnet, block, stored, now);
+  const until = full.full[block] ?? null;
+  const again = until === null ? 'ask again' : `the first of them can be given in ${Math.ceil((until - now) / 1_000)} s`;
+  return { ...failure('addresses_resting', `the free addresses of the network still rest; ${again}`, true), full };
+}
+
+/** This very address, or why not. */
+export function takeThis(
+  subnets: readonly SubnetUse[],
+  address: string,
+  port: string,
+  now: number,
+  loaded: Loaded,
+  owner: Owner | undefined,
+): Taken | { readonly error: Failure } {
+  const at = addresses.parseAddress(address);
+  const subnet = at === undefined ? undefined : subnetWith(subnets, at);
+  if (at === undefined || subnet === undefined) {
+    const cidrs = subnets.map(({ cidr }) => cidr).join(', ');
+    return failure('address_outside_subnet', `${address} is in no subnet of the network; choose one in ${cidrs}`);
+  }
+  if (isKept(subnet, at)) {
+    const why = at === addresses.addressOf(subnet.gateway) ? 'is the gateway' : 'is reserved';
+    return failure('address_reserved', `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are kept`);
+  }
+  if (owner !== undefined) return failure('address_taken', `${address} is held by ${owner.port}; choose another, or none`);
+  const key = addresses.blockOf(at);
+  const stored = loaded(key) ?? emptyBlock;
+  if (isFree(subnet, stored, at, port, now)) return take(subnet, key, stored, at, now);
+  const rest = stored.rest[String(offsetOf(at))];
+  const seconds = Math.ceil(((rest?.until ?? now) - now) / 1_000);
+  return failure('address_taken', `${address} was ${rest?.port ?? 'held'}'s and rests for another ${seconds} s; choose another, or none`);
+}
+
+/** Gives the address back; it rests. */
+export function giveBack(subnet: SubnetUse, address: string, port: string, now: number, loaded: Loaded): Taken {
+  const at = addresses.addressOf(address);
+  const key = addresses.blockOf(at);
+  const stored = rested(loaded(key) ?? emptyBlock, now);
+  const rest = { ...stored.rest, [String(offsetOf(at))]: { until: now + restMs, port } };
+  const value: Block = { used: addresses.withBit(stored.used, offsetOf(at), false), rest };
+  return { address, subnet: withFullness({ ...subnet, free: subnet.free + 1 }, key, value, now), block: { key, value } };
+}
+
+export const prefixOf = (subnet: SubnetSpec): number => addresses.cidrOf(subnet.cidr).prefix;

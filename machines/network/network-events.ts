@@ -1,0 +1,35 @@
+/** Events of the network chart; see docs/protocol.md. */
+import type { Failure } from '../values/failures.ts';
+import type { Meta } from '../values/requests.ts';
+
+export interface SubnetWish {
+  readonly name?: string;
+  readonly cidr: string;
+  readonly gateway?: string | null;
+}
+
+export interface DhcpWish {
+  readonly leaseSeconds?: number;
+  readonly dns?: readonly string[];
+  readonly domain?: string | null;
+  readonly ntp?: readonly string[];
+}
+
+export interface NetworkWish {
+  /** Name of the VPC. */
+  readonly vpc?: string;
+  readonly subnets: readonly SubnetWish[];
+  readonly mtu?: number;
+  readonly dhcp?: DhcpWish;
+}
+
+export type NetworkEvent =
+  | ({ type: 'network.create'; meta: Meta } & NetworkWish)
+  | { type: 'network.delete'; meta: Meta }
+  | { type: 'quota.granted'; meta: Meta }
+  | { type: 'quota.refused'; error: Failure; meta: Meta }
+  | { type: 'cidr.claimed'; vpc: string; meta: Meta }
+  | { type: 'cidr.refused'; error: Failure; path: string; meta: Meta }
+  | { type: 'network.withdrawn'; vpc: string; meta: Meta }
+  | { type: 'address.allocate'; port: string; address: string | null; mac: string | null; meta: Meta }
+  | { type: 'address.release'; port: string; address: string | null; meta: Meta };
