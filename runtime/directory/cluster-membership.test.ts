@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Clock } from '../contract/clock.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { commitOf } from '../journal/commit-for-tests.ts';
@@ -24,6 +25,9 @@ interface TestNode {
   readonly log: ReturnType<typeof recordedLog>;
   /** As a process that dies: nothing is given back. */
   die(): void;
+  /** As a process whose timers stand still; its connections stay. */
+  freeze(): void;
+  thaw(): void;
 }
 
 const test = suite<Stage>('cluster membership');
@@ -40,6 +44,19 @@ test.after.each(async ({ redis, nodes }) => {
   await redis.remove();
 });
 
+function haltingClock(): { clock: Clock; freeze: () => void; thaw: () => void } {
+  let frozen = false;
+  const held: (() => void)[] = [];
+  return {
+    clock: { ...clock, after: (delayMs, task) => clock.after(delayMs, () => (frozen ? void held.push(task) : task())) },
+    freeze: () => void (frozen = true),
+    thaw: () => {
+      frozen = false;
+      for (const task of held.splice(0)) task();
+    },
+  };
+}
+
 async function startNode(stage: Stage, name: string, role: NodeRecord['role'] = 'controller', boot = `${name}-1`): Promise<TestNode> {
   const log = recordedLog();
   const store = await connectStore({ url: stage.redis.url, clock, log });
@@ -47,10 +64,11 @@ async function startNode(stage: Stage, name: string, role: NodeRecord['role'] = 
   const granted: ShardGrant[] = [];
   const lost: string[] = [];
   const events: string[] = [];
+  const timers = haltingClock();
   const membership = await joinCluster({
     store,
     node: { name, role, peerUrl: `wss://${name}`, boot },
-    clock,
+    clock: timers.clock,
     log,
     onGrant: (grant) => {
       granted.push(grant);
@@ -69,7 +87,7 @@ async function startNode(stage: Stage, name: string, role: NodeRecord['role'] = 
     journal.close();
     store.close();
   };
-  const started = { store, journal, membership, granted, lost, events, log, die };
+  const started = { store, journal, membership, granted, lost, events, log, die, freeze: timers.freeze, thaw: timers.thaw };
   stage.nodes.push(started);
   return started;
 }
@@ -97,27 +115,82 @@ test('a silent controller is replaced with a higher epoch, and fenced when it co
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => c1.granted.length === shardCount);
   const c2 = await startNode(stage, 'c2');
-  const commit = (node: TestNode, version: number) => node.journal.commit(commitOf(id, version, { grant: grantIn(node) }));
-  assert.is((await commit(c1, 1)).result, 'committed');
-  // c1 stops beating and goes on committing, as a process whose membership is stuck.
-  const grant = grantIn(c1);
-  c1.store.shared.redis.disconnect();
-  const [beat] = [await stage.redis.ask('HGET', 'ph:beats', 'c1')];
-  c1.membership.leave = async () => {};
-  await stopBeats(c1);
-  assert.ok(beat);
+  await until('c2 sees c1', () => c2.events.includes('joined c1'));
+  const old = grantIn(c1);
+  assert.is((await c1.journal.commit(commitOf(id, 1, { grant: old }))).result, 'committed');
+  c1.freeze();
   await until('c2 has taken all', () => c2.granted.length === shardCount);
-  assert.ok(c2.events.includes('silent c1'));
+  assert.equal(c2.events, ['joined c1', 'silent c1']);
   assert.is(grantIn(c2).ownerEpoch, 2);
-  assert.equal(await c1.journal.commit(commitOf(id, 2, { grant })), { result: 'fenced' });
-  assert.is((await commit(c2, 2)).result, 'committed');
+  assert.equal(await c1.journal.commit(commitOf(id, 2, { grant: old })), { result: 'fenced' });
+  await until('the fenced node lets go', () => c1.lost.includes(shard));
+  assert.is((await c2.journal.commit(commitOf(id, 2, { grant: grantIn(c2) }))).result, 'committed');
+  c1.thaw();
+  await until('c1 has let go of all', () => c1.lost.length === shardCount);
+  await until('c1 is back', () => c2.events.includes('back c1'));
+  assert.is(c1.membership.directory.ownerOf(id), 'c2');
+  assert.is(c1.granted.length, shardCount, 'nothing is taken back from a living node');
 });
 
-/** Closes only the connection of the membership, by its name. */
-async function stopBeats(node: TestNode): Promise<void> {
-  const link = (node.membership as unknown as { stopForTests?: () => void }).stopForTests;
-  assert.ok(link, 'no way to stop the beats');
-  link();
-}
+test('a node takes its own old shards back at once', async (stage) => {
+  const first = await startNode(stage, 'c1');
+  await until('the first owns all', () => first.granted.length === shardCount);
+  first.die();
+  const startedMs = performance.now();
+  const second = await startNode(stage, 'c1', 'controller', 'c1-2');
+  await until('the second owns all', () => second.granted.length === shardCount);
+  assert.ok(performance.now() - startedMs < silenceMs, 'it did not wait for silence');
+  assert.ok(second.granted.every((grant) => grant.ownerEpoch === 2));
+});
+
+test('a second process of the same name ends the first', async (stage) => {
+  const first = await startNode(stage, 'c1');
+  await until('the first owns all', () => first.granted.length === shardCount);
+  const second = await startNode(stage, 'c1', 'controller', 'c1-2');
+  await until('the first has let go', () => first.lost.length === shardCount);
+  await until('the second owns all', () => second.granted.length === shardCount);
+  assert.ok(first.log.lines.some((line) => line.includes('under this name')));
+});
+
+test('two controllers started together share the shards, and one that leaves hands its part over at once', async (stage) => {
+  const [c1, c2] = await Promise.all([startNode(stage, 'c1'), startNode(stage, 'c2')]);
+  const all = () => c1.membership.grants().length + c2.membership.grants().length;
+  await until('every shard has an owner', () => all() === shardCount);
+  const shared = new Set([...c1.membership.grants(), ...c2.membership.grants()].map((grant) => grant.shard));
+  assert.is(shared.size, shardCount);
+  const startedMs = performance.now();
+  await c1.membership.leave();
+  await until('c2 owns all', () => c2.membership.grants().length === shardCount);
+  assert.ok(performance.now() - startedMs < silenceMs, 'it did not wait for silence');
+  await until('c1 is off the list', () => c2.events.includes('left c1'));
+});
+
+test('a restart of the store costs nobody a shard', async (stage) => {
+  const [c1, c2] = [await startNode(stage, 'c1'), await startNode(stage, 'c2')];
+  await until('c1 owns all', () => c1.granted.length === shardCount);
+  await stage.redis.kill();
+  await new Promise((resolve) => setTimeout(resolve, silenceMs * 2));
+  await stage.redis.launch();
+  const beat = Number(await stage.redis.ask('HGET', 'ph:beats', 'c2'));
+  await until('beats go on', async () => Number(await stage.redis.ask('HGET', 'ph:beats', 'c2')) > beat + 3);
+  assert.is(c2.granted.length, 0);
+  assert.is(c1.lost.length, 0);
+});
+
+test('a store of another kind is refused', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  const refusals = [['shards', '64', 'store_mismatch'], ['hashId', 'md5', 'store_mismatch'], ['formatVersion', '9', 'store_mismatch'],
+    ['scriptVersion', '99', 'store_scripts_newer'], ['scriptDigest', 'other', 'store_mismatch']] as const;
+  for (const [field, value, code] of refusals) {
+    const before = String(await stage.redis.ask('HGET', 'ph:cluster', field));
+    await stage.redis.ask('HSET', 'ph:cluster', field, value);
+    await joinCluster({ store: c1.store, node: { name: 'c9', role: 'controller', peerUrl: '', boot: 'b' }, clock, log: c1.log,
+      onGrant: () => {}, onLost: () => {}, onNode: () => {} }).then(
+      () => assert.unreachable(`joined in spite of ${field}`),
+      (error: { record: { code: string } }) => assert.is(error.record.code, code),
+    );
+    await stage.redis.ask('HSET', 'ph:cluster', field, before);
+  }
+});
 
 test.run();
