@@ -1,0 +1,109 @@
+/**
+ * One actor in memory: what the store said plus every step decided since, committed or in flight.
+ * It holds values and decides nothing; step.ts moves it on, and its fields run ahead of the store until the gate opens.
+ * A fenced or conflicting commit drops the whole activation (G1): nothing of it can have left, so nothing is undone.
+ */
+import type { EffectRequest } from '../contract/effect.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { PendingTimer, ShardGrant, StoredActor } from '../contract/journal.ts';
+import { restore } from './decide.ts';
+import type { ChartSnapshot } from './decide.ts';
+import type { Flight } from './draft.ts';
+import { Mailbox } from './mailbox.ts';
+import type { OpenCommand } from './mailbox.ts';
+import type { RegisteredKind } from './registration.ts';
+
+export type ActivationPhase = 'loading' | 'ready' | 'quarantined' | 'dropped';
+
+export class Activation {
+  readonly id: ActorId;
+  readonly kind: RegisteredKind | undefined;
+  readonly grant: ShardGrant;
+  readonly mailbox = new Mailbox();
+  readonly commands = new Map<string, OpenCommand>();
+  /** Uncommitted rows by `<collection>/<key>`; undefined: removed. They win over what is read from the store. */
+  readonly rowsAhead = new Map<string, { readonly value: unknown; readonly flight: number }>();
+  readonly marks = new Map<string, number>();
+  /** Commits on their way, oldest first. */
+  readonly flights: Flight[] = [];
+  phase: ActivationPhase = 'loading';
+  quarantineReason = '';
+  /** Undefined while there is no such actor: never born, or removed. */
+  snapshot: ChartSnapshot | undefined;
+  uid = '';
+  version = 0;
+  effects: readonly EffectRequest[] = [];
+  timers: readonly PendingTimer[] = [];
+  deferred: Readonly<Record<string, string>> = {};
+  lastSeq = 0;
+  contextText = 'null';
+  /** The context that `contextText` spells. */
+  contextSpelt: unknown = null;
+  /** True while every receipt of this actor is in `commands`: then no command needs a read. */
+  receiptsKnown = false;
+  /** Rows for the first input, once read; undefined while nobody asked. */
+  rowsRead: Readonly<Record<string, unknown>> | undefined;
+  rowsReading = false;
+  scheduled = false;
+  usedMs = 0;
+
+  constructor(id: ActorId, kind: RegisteredKind | undefined, grant: ShardGrant) {
+    this.id = id;
+    this.kind = kind;
+    this.grant = grant;
+  }
+
+  /** Takes over what the store holds. @throws PhotonError defeat `snapshot_refused` when the snapshot cannot be read (G9). */
+  load(stored: StoredActor | undefined): void {
+    if (stored === undefined) {
+      this.receiptsKnown = true;
+      return;
+    }
+    this.version = stored.version;
+    this.lastSeq = stored.lastSeq;
+    for (const [sender, seq] of Object.entries(stored.marks)) this.marks.set(sender, seq);
+    if (stored.status === 'removed') return;
+    this.uid = stored.uid;
+    this.effects = stored.effects;
+    this.timers = stored.timers;
+    this.deferred = stored.deferred;
+    if (this.kind === undefined) throw refused(stored, 'its kind is not registered on this node');
+    const { state, context } = upgraded(this.kind, stored);
+    try {
+      this.snapshot = restore(this.kind.machine, state, context);
+    } catch (cause) {
+      throw refused(stored, 'the chart has no such state', cause);
+    }
+  }
+
+  /** There is no such actor any more; version, marks and sequence go on in a later life. */
+  forget(): void {
+    this.snapshot = undefined;
+    this.uid = '';
+    this.effects = [];
+    this.timers = [];
+    this.deferred = {};
+  }
+}
+
+function refused(stored: StoredActor, why: string, cause?: unknown): PhotonError {
+  const text = `${stored.id}: snapshot of chart version ${stored.chartVersion} refused: ${why}. `;
+  return new PhotonError('defeat', 'snapshot_refused', `${text}Install a program that knows this version.`, { cause, actor: stored.id });
+}
+
+function upgraded(kind: RegisteredKind, stored: StoredActor): { state: unknown; context: unknown } {
+  const { chartVersion, upgrades } = kind.definition;
+  if (stored.chartVersion > chartVersion) throw refused(stored, `this node's chart is of version ${chartVersion}`);
+  let at: { state: unknown; context: unknown } = { state: stored.state, context: stored.context };
+  for (let version = stored.chartVersion; version < chartVersion; version += 1) {
+    const upgrade = upgrades?.[version];
+    if (upgrade === undefined) throw refused(stored, `there is no upgrade from version ${version}`);
+    try {
+      at = upgrade(at);
+    } catch (cause) {
+      throw refused(stored, `the upgrade from version ${version} failed`, cause);
+    }
+  }
+  return at;
+}

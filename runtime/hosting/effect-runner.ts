@@ -1,0 +1,162 @@
+/**
+ * Performs effects whose commit is durable, and brings their outcomes back as inputs.
+ * It never decides whether an effect is due: gate, loading and recovery say so. An effect that ends after its state was left
+ * is still reported when it has changed the world, so that the history can say it was dropped (G7).
+ * Effects with a deadline share a bounded number of places; watches (no deadline) are not counted.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import type { EffectOutcome } from '../contract/outcome.ts';
+import type { Activation } from './activation.ts';
+import type { OutcomeInput } from './mailbox.ts';
+
+interface Run {
+  readonly actor: Activation;
+  readonly request: EffectRequest;
+  readonly binding: EffectBinding;
+  readonly abort: AbortController;
+  readonly recovered: boolean;
+  /** Holds one of the bounded places. */
+  placed: boolean;
+  ended: boolean;
+}
+
+/** Fence versions come from the id, so that an effect performed again after recovery carries the version that asked for it. */
+function versionOf(effectId: string): number {
+  const tail = effectId.slice(effectId.lastIndexOf('#') + 1);
+  return Number(tail.slice(0, tail.indexOf('.')));
+}
+
+function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation): EffectOutcome {
+  if (failure instanceof PhotonError) {
+    const { record } = failure;
+    return record.group === 'unknown' ? { result: 'unknown', error: record } : { result: 'failed', error: record };
+  }
+  const text = `${request.type} of ${actor.id} failed: ${describeCause(failure)}`;
+  return { result: 'failed', error: new PhotonError('fault', 'effect_failed', text, { cause: failure, actor: actor.id }).record };
+}
+
+export class EffectRunner {
+  private readonly runs = new Map<string, Run>();
+  private readonly queue: Run[] = [];
+  private readonly clock: Clock;
+  private readonly places: number;
+  private readonly report: (actor: Activation, input: OutcomeInput) => void;
+  private placesTaken = 0;
+
+  constructor(clock: Clock, places: number, report: (actor: Activation, input: OutcomeInput) => void) {
+    this.clock = clock;
+    this.places = places;
+    this.report = report;
+  }
+
+  get size(): number {
+    return this.runs.size;
+  }
+
+  start(actor: Activation, request: EffectRequest, recovered: boolean): void {
+    if (this.runs.has(request.effectId)) return;
+    const binding = actor.kind?.definition.effects[request.type];
+    if (binding === undefined) {
+      const text = `nothing on this node performs ${request.type}, which ${actor.id} has asked for. Install its program.`;
+      const { record } = new PhotonError('defeat', 'effect_unbound', text, { actor: actor.id });
+      this.report(actor, { kind: 'effect', effectId: request.effectId, type: request.type, outcome: { result: 'failed', error: record } });
+      return;
+    }
+    const abort = new AbortController();
+    const run: Run = { actor, request, binding, abort, recovered, placed: false, ended: false };
+    this.runs.set(request.effectId, run);
+    if (binding.timeoutMs === null) void this.perform(run);
+    else {
+      this.queue.push(run);
+      this.fill();
+    }
+  }
+
+  /** The asking state was left, or the result was taken. */
+  cancel(effectId: string): void {
+    const run = this.runs.get(effectId);
+    if (run === undefined) return;
+    this.runs.delete(effectId);
+    run.abort.abort();
+  }
+
+  /** The activation is gone: nothing of its effects is heard any more. */
+  cancelAll(actor: Activation): void {
+    for (const { effectId } of actor.effects) this.drop(effectId, actor);
+    for (const flight of actor.flights) for (const { effectId } of flight.effectsBefore) this.drop(effectId, actor);
+  }
+
+  private drop(effectId: string, actor: Activation): void {
+    const run = this.runs.get(effectId);
+    if (run === undefined || run.actor !== actor) return;
+    run.ended = true;
+    this.cancel(effectId);
+    this.leave(run);
+  }
+
+  private fill(): void {
+    while (this.placesTaken < this.places) {
+      const run = this.queue.shift();
+      if (run === undefined) return;
+      if (run.abort.signal.aborted) continue;
+      run.placed = true;
+      this.placesTaken += 1;
+      void this.perform(run);
+    }
+  }
+
+  private leave(run: Run): void {
+    if (!run.placed) return;
+    run.placed = false;
+    this.placesTaken -= 1;
+    this.fill();
+  }
+
+  private async perform(run: Run): Promise<void> {
+    const { binding, request, actor } = run;
+    const cancelDeadline = binding.timeoutMs === null ? () => {} : this.clock.after(binding.timeoutMs, () => this.expire(run));
+    try {
+      this.end(run, await binding.perform(request.params as never, contextOf(run)));
+    } catch (failure) {
+      this.end(run, outcomeOf(failure, request, actor));
+    } finally {
+      cancelDeadline();
+    }
+  }
+
+  private expire(run: Run): void {
+    const { request, actor, binding } = run;
+    const text = `${request.type} of ${actor.id} gave no answer in ${binding.timeoutMs} ms; whether it happened is not known.`;
+    const { record } = new PhotonError('unknown', 'effect_timeout', text, { actor: actor.id });
+    this.end(run, { result: 'unknown', error: record });
+    run.abort.abort();
+  }
+
+  private end(run: Run, outcome: EffectOutcome): void {
+    if (run.ended) return;
+    run.ended = true;
+    const { effectId, type } = run.request;
+    const cancelled = this.runs.get(effectId) !== run;
+    if (!cancelled) this.runs.delete(effectId);
+    this.leave(run);
+    // Cancelled and without a result: it was told to stop, and did.
+    if (cancelled && outcome.result !== 'done') return;
+    this.report(run.actor, { kind: 'effect', effectId, type, outcome });
+  }
+}
+
+function contextOf(run: Run): EffectContext {
+  const { actor, request, abort, recovered } = run;
+  const { era, ownerEpoch } = actor.grant;
+  return {
+    effectId: request.effectId,
+    actor: actor.id,
+    uid: actor.uid,
+    fence: { era, ownerEpoch, version: versionOf(request.effectId) },
+    signal: abort.signal,
+    attempt: 1,
+    recovered,
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * The output gate (G4): what a commit caused leaves when the store has said that it is durable, in the order of the commits.
+ *
+ *   acknowledge messages, answer commands -> send messages -> arm timers -> cancel and perform effects
+ *
+ * A commit that was refused opens nothing: the activation is dropped with all that is queued behind it. Called by step.ts.
+ */
+import type { CommitOutcome } from '../contract/journal.ts';
+import type { Activation } from './activation.ts';
+import type { Draft } from './draft.ts';
+import { settleCommand } from './input-check.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export function openGate(host: Surroundings, draft: Draft, outcome: CommitOutcome): void {
+  const { actor } = draft;
+  if (actor.phase === 'dropped') return;
+  draft.outcome = outcome;
+  for (let first = actor.flights[0]; first?.outcome !== undefined; first = actor.flights[0]) {
+    if (first.outcome.result !== 'committed') {
+      host.lost(first, first.outcome);
+      return;
+    }
+    actor.flights.shift();
+    release(host, actor, first);
+  }
+  host.schedule(actor);
+}
+
+function release(host: Surroundings, actor: Activation, draft: Draft): void {
+  for (const input of draft.inputs) if (input.kind === 'message') input.settle({ result: 'applied' });
+  if (draft.receipts.length > 0) answer(host, actor, draft);
+  for (const { open, reply } of draft.refusals) settleCommand(actor, open, reply);
+  for (const name of draft.rows.keys()) {
+    if (actor.rowsAhead.get(name)?.flight === draft.number) actor.rowsAhead.delete(name);
+  }
+  if (draft.messages.length > 0) host.outbox.send(actor.grant, draft.messages);
+  for (const timerId of draft.timersCancelled) host.timers.cancel(actor.id, timerId);
+  for (const timer of draft.timersSet) host.timers.set(actor.grant.shard, actor.id, timer);
+  for (const effect of draft.effectsEnded) host.effects.cancel(effect.effectId);
+  for (const effect of draft.effectsStarted) {
+    // A later step may have left the state already: then nobody needs it any more.
+    if (actor.phase === 'ready' && actor.effects.includes(effect)) host.effects.start(actor, effect, false);
+  }
+}
+
+function answer(host: Surroundings, actor: Activation, draft: Draft): void {
+  const { commands } = actor;
+  for (const { commandId, reply } of draft.receipts) {
+    const open = commands.get(commandId);
+    if (open === undefined) continue;
+    open.durable = true;
+    for (const waiter of open.waiters.splice(0)) waiter(reply);
+  }
+  if (commands.size <= host.limits.receiptsRemembered) return;
+  for (const [commandId, open] of commands) {
+    if (commands.size <= host.limits.receiptsRemembered) break;
+    if (!open.durable) continue;
+    commands.delete(commandId);
+    actor.receiptsKnown = false;
+  }
+}

@@ -1,0 +1,340 @@
+/**
+ * A host of durable actors: the ports of runtime/contract on one side, the Inlet for peers and doors on the other.
+ * It wires the organs together and holds the shards this node was granted; what happens inside an actor is step.ts.
+ * Called by composition roots. Ownership is decided elsewhere (directory): `grant` and `revoke` are told, never guessed.
+ */
+import type { ActorRegistry } from '../contract/actor-definition.ts';
+import type { Clock } from '../contract/clock.ts';
+import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { Journal, ShardGrant } from '../contract/journal.ts';
+import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
+import type { Log } from '../contract/log.ts';
+import type { Random } from '../contract/random.ts';
+import type { Activation } from './activation.ts';
+import type { Draft } from './draft.ts';
+import { EffectRunner } from './effect-runner.ts';
+import { defaultLimits } from './host-limits.ts';
+import type { HostLimits } from './host-limits.ts';
+import { conflict, readReceipt, systemPrincipal } from './input-check.ts';
+import type { CommandAnswer, OpenCommand } from './mailbox.ts';
+import { Outbox } from './outbox.ts';
+import { registerKinds } from './registration.ts';
+import { fateOf, Residents } from './residents.ts';
+import type { Surroundings } from './surroundings.ts';
+import { TimerQueue } from './timer-queue.ts';
+
+export interface HostOptions {
+  readonly registry: ActorRegistry;
+  readonly journal: Journal;
+  readonly directory: Directory;
+  readonly outlet: Outlet;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: Partial<HostLimits>;
+  /** The store has refused our epoch: the shard is dropped already, the owner of the grants should look again. */
+  readonly onFenced?: (grant: ShardGrant) => void;
+}
+
+/** Counts of this moment, for metrics and status pages. */
+export interface HostFigures {
+  readonly shards: number;
+  readonly residents: number;
+  /** Inputs waiting in all mailboxes. */
+  readonly mailboxDepth: number;
+  readonly commitsInFlight: number;
+  readonly outboxDepth: number;
+  readonly timers: number;
+  readonly effects: number;
+  /** Quarantined actors and why. */
+  readonly quarantined: readonly { readonly actor: ActorId; readonly reason: string }[];
+}
+
+export interface Host extends Inlet {
+  /** Takes a shard up: its timers, unacknowledged messages and pending effects go on. Resolves when they do. */
+  grant(grant: ShardGrant): Promise<void>;
+  /** Drops everything of a shard at once; nothing of it leaves any more. */
+  revoke(shard: ShardId): void;
+  /** Says something to an actor as the system. Resolves when it is durable, also when the chart leaves it alone. */
+  tell(to: ActorId, event: ActorEvent): Promise<void>;
+  /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
+  ask(command: Command): Promise<Reply>;
+  /** Takes a quarantined actor up again from the store; false when it is not quarantined here. */
+  resume(id: ActorId): boolean;
+  /** Stops admission, waits for what is in flight, drops all shards (G12). */
+  drain(): Promise<void>;
+  figures(): HostFigures;
+}
+
+const busyRetryMs = 50;
+const overloadRetryMs = 200;
+const firstAskBackoffMs = 25;
+const longestAskBackoffMs = 1000;
+const backlogRetryMs = 200;
+
+class ActorHost implements Host, Surroundings {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: HostLimits;
+  readonly outbox: Outbox;
+  readonly timers: TimerQueue;
+  readonly effects: EffectRunner;
+  private readonly options: HostOptions;
+  private readonly residents: Residents;
+  private readonly grants = new Map<ShardId, ShardGrant>();
+  private readonly commitPrefix: string;
+  private draining = false;
+  private refreshing = false;
+  private commits = 0;
+  private drafts = 0;
+
+  constructor(options: HostOptions) {
+    const { journal, clock, random, log, nodeName } = options;
+    this.options = options;
+    this.journal = journal;
+    this.clock = clock;
+    this.random = random;
+    this.log = log.child({ node: nodeName });
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
+    this.residents = new Residents(this, registerKinds(options.registry));
+    this.timers = new TimerQueue(clock, (shard, input) => {
+      const grant = this.grants.get(shard);
+      if (grant !== undefined) this.residents.offer(this.residents.activate(input.actor, grant, true), input);
+    });
+    this.effects = new EffectRunner(clock, this.limits.effects, (actor, input) => {
+      if (actor.phase !== 'dropped') this.residents.offer(actor, input);
+    });
+    this.outbox = new Outbox({
+      clock,
+      log: this.log,
+      deliver: (message) => this.route(message),
+      refresh: () => this.refresh(),
+      forget: (grant, rows) => journal.forgetMessages(grant, rows),
+      fraction: () => random.fraction(),
+    });
+  }
+
+  // The Inlet.
+
+  deliver(message: Message): Promise<Delivery> {
+    const grant = this.grants.get(this.journal.shardOf(message.to));
+    if (grant === undefined) return Promise.resolve({ result: 'moved' });
+    if (this.draining) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
+    const actor = this.residents.activate(message.to, grant);
+    if (actor.mailbox.offered >= this.limits.mailboxDepth) return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
+    return new Promise((settle) => this.residents.offer(actor, { kind: 'message', message, settle }));
+  }
+
+  command(command: Command): Promise<CommandAnswer> {
+    const grant = this.grants.get(this.journal.shardOf(command.to));
+    if (grant === undefined) return Promise.resolve({ moved: true });
+    const actor = this.residents.activate(command.to, grant);
+    const known = actor.commands.get(command.commandId);
+    if (known !== undefined) return this.join(actor, known, command);
+    if (this.draining || this.crowded(actor)) return Promise.resolve(overloaded(actor));
+    return new Promise((settle) => {
+      const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, durable: false, waiters: [settle] };
+      actor.commands.set(command.commandId, open);
+      // Read at once, beside the load: the actor is not held up when its turn comes.
+      if (!actor.receiptsKnown) readReceipt(this, actor, open);
+      this.residents.offer(actor, { kind: 'command', open });
+    });
+  }
+
+  private join(actor: Activation, open: OpenCommand, command: Command): Promise<CommandAnswer> {
+    if (open.command.digest !== command.digest) {
+      return Promise.resolve(conflict(actor, command.commandId));
+    }
+    if (open.durable && open.reply !== undefined) return Promise.resolve(open.reply);
+    return new Promise((settle) => open.waiters.push(settle));
+  }
+
+  private crowded(actor: Activation): boolean {
+    return actor.mailbox.offered >= this.limits.mailboxDepth || this.outbox.depthOf(actor.id) >= this.limits.outboxDepth;
+  }
+
+  // Shards.
+
+  async grant(grant: ShardGrant): Promise<void> {
+    const held = this.grants.get(grant.shard);
+    if (held !== undefined && held.era === grant.era && held.ownerEpoch === grant.ownerEpoch) return;
+    if (held !== undefined) this.revoke(grant.shard);
+    this.grants.set(grant.shard, grant);
+    for (;;) {
+      try {
+        const backlog = await this.journal.backlog(grant);
+        if (this.grants.get(grant.shard) !== grant) return;
+        for (const timer of backlog.timers) {
+          // An actor that is here already has told the queue what it knows, which is newer.
+          if (this.residents.find(timer.actor) === undefined) this.timers.set(grant.shard, timer.actor, timer);
+        }
+        this.outbox.recover(grant, backlog.outbox);
+        for (const id of backlog.busy) this.residents.activate(id, grant, true);
+        return;
+      } catch (failure) {
+        this.log.warn({ shard: grant.shard, failure }, 'the backlog of a shard could not be read; trying again');
+        await new Promise<void>((resolve) => this.clock.after(backlogRetryMs, resolve));
+        if (this.grants.get(grant.shard) !== grant) return;
+      }
+    }
+  }
+
+  revoke(shard: ShardId): void {
+    this.grants.delete(shard);
+    this.residents.dropShard(shard);
+    this.timers.dropShard(shard);
+    this.outbox.dropShard(shard);
+  }
+
+  // What steps find around them.
+
+  nextNumber(): number {
+    this.drafts += 1;
+    return this.drafts;
+  }
+
+  nextCommitId(): string {
+    this.commits += 1;
+    return this.commitPrefix + this.commits.toString(36);
+  }
+
+  schedule(actor: Activation): void {
+    this.residents.schedule(actor);
+  }
+
+  quarantine(actor: Activation, reason: string): void {
+    this.residents.quarantine(actor, reason);
+  }
+
+  lost(draft: Draft, failure: unknown): void {
+    const { actor } = draft;
+    if (actor.phase === 'dropped') return;
+    this.log.warn({ actor: actor.id, fate: fateOf(draft, failure) }, 'a commit was not taken; the activation is dropped');
+    if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
+    else this.residents.reload(actor);
+  }
+
+  fenced(grant: ShardGrant): void {
+    if (this.grants.get(grant.shard) !== grant) return;
+    this.revoke(grant.shard);
+    this.options.onFenced?.(grant);
+  }
+
+  // Out to other actors.
+
+  private route(message: Message): Promise<Delivery> {
+    const owner = this.options.directory.ownerOf(message.to);
+    if (owner === undefined) return Promise.resolve({ result: 'moved' });
+    return owner === this.options.nodeName ? this.deliver(message) : this.options.outlet.deliver(owner, message);
+  }
+
+  private refresh(): void {
+    if (this.refreshing) return;
+    this.refreshing = true;
+    this.options.directory
+      .refresh()
+      .catch((failure: unknown) => this.log.warn({ failure }, 'the map of owners could not be read again'))
+      .finally(() => {
+        this.refreshing = false;
+      });
+  }
+
+  async ask(command: Command): Promise<Reply> {
+    const startedMs = this.clock.monotonicMs();
+    let backoffMs = firstAskBackoffMs;
+    for (;;) {
+      const answer = await this.askOnce(command);
+      if (answer !== undefined && !('moved' in answer)) return answer;
+      if (this.clock.monotonicMs() - startedMs > this.limits.askMs) {
+        const text = `no owner of ${command.to} has answered; whether the command was taken is not known. Ask again with the same id.`;
+        return { ok: false, version: 0, error: new PhotonError('unknown', 'no_answer', text, { public: true }).record };
+      }
+      this.refresh();
+      await new Promise<void>((resolve) => this.clock.after(backoffMs, resolve));
+      backoffMs = Math.min(backoffMs * 2, longestAskBackoffMs);
+    }
+  }
+
+  private async askOnce(command: Command): Promise<CommandAnswer | undefined> {
+    const owner = this.options.directory.ownerOf(command.to);
+    if (owner === undefined) return undefined;
+    if (owner === this.options.nodeName) return this.command(command);
+    try {
+      return await this.options.outlet.command(owner, command);
+    } catch (failure) {
+      this.log.debug({ to: command.to, failure }, 'a command may not have arrived; it is asked again');
+      return undefined;
+    }
+  }
+
+  async tell(to: ActorId, event: ActorEvent): Promise<void> {
+    const commandId = `${systemPrincipal}-${this.random.ulid(this.clock.wallMs())}`;
+    const command: Command = { to, commandId, digest: event.type, principal: systemPrincipal, event };
+    for (;;) {
+      const reply = await this.ask(command);
+      if (reply.ok || reply.error.code === 'not_accepted') return;
+      if (reply.error.code !== 'overloaded') {
+        throw new PhotonError(reply.error.group, reply.error.code, reply.error.message, { actor: to });
+      }
+      await new Promise<void>((resolve) => this.clock.after(reply.error.retryAfterMs ?? overloadRetryMs, resolve));
+    }
+  }
+
+  resume(id: ActorId): boolean {
+    return this.residents.resume(id);
+  }
+
+  async drain(): Promise<void> {
+    this.draining = true;
+    const startedMs = this.clock.monotonicMs();
+    while (this.busy() && this.clock.monotonicMs() - startedMs < this.limits.drainMs) {
+      await new Promise<void>((resolve) => this.clock.after(5, resolve));
+    }
+    await this.outbox.forgetNow();
+    for (const shard of [...this.grants.keys()]) this.revoke(shard);
+    this.residents.stop();
+  }
+
+  private busy(): boolean {
+    for (const actor of this.residents.all()) if (actor.mailbox.length > 0 || actor.flights.length > 0) return true;
+    return false;
+  }
+
+  figures(): HostFigures {
+    let mailboxDepth = 0;
+    let commitsInFlight = 0;
+    const quarantined: { actor: ActorId; reason: string }[] = [];
+    for (const actor of this.residents.all()) {
+      mailboxDepth += actor.mailbox.length;
+      commitsInFlight += actor.flights.length;
+      if (actor.phase === 'quarantined') quarantined.push({ actor: actor.id, reason: actor.quarantineReason });
+    }
+    return {
+      shards: this.grants.size,
+      residents: this.residents.size,
+      mailboxDepth,
+      commitsInFlight,
+      outboxDepth: this.outbox.size,
+      timers: this.timers.size,
+      effects: this.effects.size,
+      quarantined,
+    };
+  }
+}
+
+function overloaded(actor: Activation): Reply {
+  const text = `${actor.id} has too much to do. Try again a little later.`;
+  const options = { retryable: true, retryAfterMs: overloadRetryMs };
+  return { ok: false, version: actor.version, error: new PhotonError('rejection', 'overloaded', text, options).record };
+}
+
+/** @throws PhotonError bug `chart_refused` when a kind of the registry cannot be hosted. */
+export function createHost(options: HostOptions): Host {
+  return new ActorHost(options);
+}

@@ -1,0 +1,201 @@
+/**
+ * May this input reach the chart? Answers duplicates, gaps, strangers and stale results; asks for rows and receipts.
+ * It never consults the chart. Called by step.ts for the first input of a mailbox; `wait` leaves it there until what was asked
+ * for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
+ */
+import type { RowKey } from '../contract/actor-definition.ts';
+import type { ActorEvent, Reply } from '../contract/envelope.ts';
+import type { ErrorRecord } from '../contract/errors.ts';
+import type { Activation } from './activation.ts';
+import { keepInput, keepNote, markOf } from './draft.ts';
+import type { Draft } from './draft.ts';
+import type { CommandInput, Input, MessageInput, OpenCommand } from './mailbox.ts';
+import { rejection } from './split.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export type Verdict = 'wait' | 'settled' | 'decide';
+
+/** Named by nobody else: what the host says to an actor in its own name. */
+export const systemPrincipal = 'system';
+
+/** @throws whatever the definition's `needs` throws; the caller parks the input. */
+export function checkInput(host: Surroundings, draft: Draft, input: Input): Verdict {
+  switch (input.kind) {
+    case 'message':
+      return checkMessage(host, draft, input);
+    case 'command':
+      return checkCommand(host, draft, input);
+    case 'timer': {
+      const armed = draft.actor.timers.some((timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs);
+      return armed ? checkRows(host, draft.actor, input) : 'settled';
+    }
+    case 'effect': {
+      if (draft.actor.effects.some((effect) => effect.effectId === input.effectId)) return checkRows(host, draft.actor, input);
+      // The world has changed for a state that is no longer; a failure has changed nothing.
+      if (draft.actor.snapshot !== undefined && input.outcome.result === 'done') {
+        keepInput(draft, input);
+        keepNote(draft, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
+      }
+      return 'settled';
+    }
+  }
+}
+
+/** The event as the chart sees it, without `meta`. */
+export function eventOf(input: Input): ActorEvent {
+  switch (input.kind) {
+    case 'message':
+      return input.message.event;
+    case 'command':
+      return input.open.command.event;
+    case 'timer':
+      return { type: input.eventType };
+    case 'effect': {
+      const { outcome } = input;
+      const type = `${input.type}.${outcome.result}`;
+      return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
+    }
+  }
+}
+
+/** The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it. */
+function carrierOf(draft: Draft): Draft | undefined {
+  return draft.due ? draft : draft.actor.flights.at(-1);
+}
+
+function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Verdict {
+  const { actor } = draft;
+  const { message } = input;
+  const mark = actor.marks.get(markOf(message)) ?? 0;
+  if (message.seq <= mark) {
+    const carrier = carrierOf(draft);
+    if (carrier === undefined) input.settle({ result: 'applied' });
+    else carrier.inputs.push(input);
+    return 'settled';
+  }
+  if (message.after > mark) {
+    input.settle({ result: 'gap' });
+    return 'settled';
+  }
+  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(message.event.type) !== true) {
+    keepInput(draft, input);
+    draft.deadLetters.push({ message, reason: actor.kind === undefined ? 'unknown_kind' : 'no_such_actor' });
+    keepNote(draft, input, { kind: 'dropped', event: message.event, at: host.clock.wallMs() });
+    return 'settled';
+  }
+  return checkRows(host, actor, input);
+}
+
+function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Verdict {
+  const { actor } = draft;
+  const { open } = input;
+  const { command } = open;
+  const deferredDigest = actor.deferred[command.commandId];
+  if (deferredDigest !== undefined) {
+    // The receipt is still to come; whoever asks again waits with the others.
+    if (deferredDigest !== command.digest) refuseCommand(draft, open, conflicting(command.commandId));
+    return 'settled';
+  }
+  if (!actor.receiptsKnown && typeof open.receipt === 'string' && open.receipt !== 'absent') {
+    if (open.receipt === 'unknown') readReceipt(host, actor, open);
+    return 'wait';
+  }
+  if (typeof open.receipt !== 'string') {
+    const { digest, reply } = open.receipt;
+    const known = digest === command.digest ? reply : conflict(actor, command.commandId);
+    settleCommand(actor, open, known);
+    return 'settled';
+  }
+  if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
+    const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
+    refuseCommand(draft, open, rejection('version_conflict', text));
+    return 'settled';
+  }
+  if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
+    refuseCommand(draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
+    return 'settled';
+  }
+  return checkRows(host, actor, input);
+}
+
+function mayStart(actor: Activation, type: string, principal: string): boolean {
+  const { kind } = actor;
+  if (kind === undefined) return false;
+  return kind.startedByCommand.has(type) || (principal === systemPrincipal && kind.startedByMessage.has(type));
+}
+
+const conflicting = (commandId: string): ErrorRecord =>
+  rejection('idempotency_conflict', `command id ${commandId} was used before with other parameters. Use a new one.`);
+
+export const conflict = (actor: Activation, commandId: string): Reply => ({
+  ok: false,
+  version: actor.version,
+  error: conflicting(commandId),
+});
+
+/** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
+function refuseCommand(draft: Draft, open: OpenCommand, error: ErrorRecord): void {
+  const { actor } = draft;
+  const reply = { ok: false, version: actor.version, error } as const;
+  const carrier = carrierOf(draft);
+  if (carrier === undefined) settleCommand(actor, open, reply);
+  else carrier.refusals.push({ open, reply });
+}
+
+/** Answers a command of which no receipt is kept by this step. */
+export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
+  actor.commands.delete(open.command.commandId);
+  for (const waiter of open.waiters.splice(0)) waiter(reply);
+}
+
+/** Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. */
+export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {
+  open.receipt = 'reading';
+  host.journal.receipt(actor.id, open.command.commandId).then(
+    (receipt) => {
+      open.receipt = receipt ?? 'absent';
+      host.schedule(actor);
+    },
+    (failure: unknown) => {
+      host.log.warn({ actor: actor.id, failure }, 'a receipt could not be read; trying again');
+      open.receipt = 'unknown';
+      host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));
+    },
+  );
+}
+
+function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict {
+  const needs = actor.kind?.definition.needs;
+  if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
+  if (actor.rowsReading) return 'wait';
+  const context = actor.snapshot?.context as never;
+  const rows: Record<string, unknown> = {};
+  const missing: RowKey[] = [];
+  for (const key of needs(eventOf(input), context)) {
+    const name = `${key.collection}/${key.key}`;
+    const ahead = actor.rowsAhead.get(name);
+    if (ahead === undefined) missing.push(key);
+    rows[name] = ahead?.value ?? null;
+  }
+  if (missing.length === 0) {
+    actor.rowsRead = rows;
+    return 'decide';
+  }
+  actor.rowsReading = true;
+  host.journal.loadRows(actor.id, missing).then(
+    (read) => {
+      for (const { collection, key } of missing) rows[`${collection}/${key}`] = read[`${collection}/${key}`] ?? null;
+      actor.rowsReading = false;
+      actor.rowsRead = rows;
+      host.schedule(actor);
+    },
+    (failure: unknown) => {
+      host.log.warn({ actor: actor.id, failure }, 'rows could not be read; trying again');
+      host.clock.after(host.limits.readAgainMs, () => {
+        actor.rowsReading = false;
+        host.schedule(actor);
+      });
+    },
+  );
+  return 'wait';
+}

@@ -1,0 +1,97 @@
+/**
+ * What waits for one actor: messages, commands, outcomes of effects, due timers, in the order they arrived.
+ * It decides nothing and is not durable: whoever sent an input still has it (outbox row, client, pending effect, timer row)
+ * until the commit that took it. Bounded for senders (G11); outcomes and timers are bounded by what the chart asked for.
+ */
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Command, Message, Reply } from '../contract/envelope.ts';
+import type { Receipt } from '../contract/journal.ts';
+import type { Delivery } from '../contract/link.ts';
+import type { EffectOutcome } from '../contract/outcome.ts';
+
+export type CommandAnswer = Reply | { readonly moved: true };
+
+/** A command on its way through the actor, and everybody who asked with the same id and digest. */
+export interface OpenCommand {
+  readonly command: Command;
+  /** Where its receipt stands: unknown until looked up, absent when there is none. */
+  receipt: 'unknown' | 'reading' | 'absent' | Receipt;
+  /** `reply` is set once decided; waiters hear it when it is durable. */
+  reply: Reply | undefined;
+  durable: boolean;
+  waiters: ((answer: CommandAnswer) => void)[];
+}
+
+export interface MessageInput {
+  readonly kind: 'message';
+  readonly message: Message;
+  readonly settle: (delivery: Delivery) => void;
+}
+
+export interface CommandInput {
+  readonly kind: 'command';
+  readonly open: OpenCommand;
+}
+
+export interface OutcomeInput {
+  readonly kind: 'effect';
+  readonly effectId: string;
+  readonly type: string;
+  readonly outcome: EffectOutcome;
+}
+
+export interface TimerInput {
+  readonly kind: 'timer';
+  readonly actor: ActorId;
+  readonly timerId: string;
+  readonly dueMs: number;
+  readonly eventType: string;
+}
+
+export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput;
+
+/** First in, first out; taking is cheap also from a long queue. */
+export class Mailbox {
+  private inputs: Input[] = [];
+  private head = 0;
+  /** Inputs that count against the bound. */
+  offered = 0;
+
+  get length(): number {
+    return this.inputs.length - this.head;
+  }
+
+  push(input: Input): void {
+    if (input.kind === 'message' || input.kind === 'command') this.offered += 1;
+    this.inputs.push(input);
+  }
+
+  peek(): Input | undefined {
+    return this.inputs[this.head];
+  }
+
+  shift(): Input | undefined {
+    const input = this.inputs[this.head];
+    if (input === undefined) return undefined;
+    this.head += 1;
+    if (input.kind === 'message' || input.kind === 'command') this.offered -= 1;
+    if (this.head === this.inputs.length) {
+      this.inputs = [];
+      this.head = 0;
+    }
+    return input;
+  }
+
+  some(test: (input: Input) => boolean): boolean {
+    return this.inputs.some((input, index) => index >= this.head && test(input));
+  }
+
+  /** Everything that waits, in order; the mailbox is empty afterwards. */
+  takeAll(): Input[] {
+    const rest = this.inputs.slice(this.head);
+    this.inputs = [];
+    this.head = 0;
+    this.offered = 0;
+    return rest;
+  }
+}

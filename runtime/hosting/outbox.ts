@@ -1,0 +1,257 @@
+/**
+ * Committed messages on their way, until their receivers have them: sent at once, resent with growing pauses, in order.
+ *
+ * One queue per sender and receiver. All of a queue is sent without waiting; each message names the one before it that is not
+ * acknowledged yet (`after`), so the receiver can tell a gap from a beginning. Any answer but `applied` stops the queue for
+ * a while and starts it again from its head: the receiver answers what it already has with `applied` (G5).
+ * The rows are in the store; acknowledged ones leave it with the sender's next commit, or in bulk when it has none soon.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { Message } from '../contract/envelope.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { ShardGrant } from '../contract/journal.ts';
+import type { Delivery } from '../contract/link.ts';
+import type { Log } from '../contract/log.ts';
+
+export interface OutboxPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** To the owner of the receiver, wherever it is. Rejects when nothing is known. */
+  readonly deliver: (message: Message) => Promise<Delivery>;
+  /** The owner is not where it was thought to be. */
+  readonly refresh: () => void;
+  readonly forget: (grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]) => Promise<void>;
+  /** In [0, 1), so that senders do not come back in step. */
+  readonly fraction: () => number;
+}
+
+interface Queue {
+  readonly box: Box;
+  readonly to: ActorId;
+  items: Message[];
+  /** Index of the first one not sent since the last start. */
+  next: number;
+  inFlight: number;
+  backoffMs: number;
+  /** Set while it pauses. */
+  cancelPause: (() => void) | undefined;
+}
+
+interface Box {
+  readonly from: ActorId;
+  grant: ShardGrant;
+  readonly queues: Map<ActorId, Queue>;
+  depth: number;
+  acknowledged: number[];
+  dropped: boolean;
+}
+
+const firstBackoffMs = 50;
+const longestBackoffMs = 2000;
+const window = 64;
+/** How long an acknowledgement waits for a commit to ride in. */
+const forgetAfterMs = 250;
+
+export class Outbox {
+  private readonly boxes = new Map<ActorId, Box>();
+  private readonly ports: OutboxPorts;
+  private cancelForget: (() => void) | undefined;
+
+  constructor(ports: OutboxPorts) {
+    this.ports = ports;
+  }
+
+  /** Messages not acknowledged, of all senders. */
+  get size(): number {
+    let size = 0;
+    for (const box of this.boxes.values()) size += box.depth;
+    return size;
+  }
+
+  depthOf(sender: ActorId): number {
+    return this.boxes.get(sender)?.depth ?? 0;
+  }
+
+  /** Durable messages of one sender, in the order of their sequence numbers. */
+  send(grant: ShardGrant, messages: readonly Message[]): void {
+    const first = messages[0];
+    if (first === undefined) return;
+    const box = this.boxOf(first.from, grant);
+    for (const message of messages) {
+      let queue = box.queues.get(message.to);
+      if (queue === undefined) {
+        queue = { box, to: message.to, items: [], next: 0, inFlight: 0, backoffMs: firstBackoffMs, cancelPause: undefined };
+        box.queues.set(message.to, queue);
+      }
+      queue.items.push(message);
+      box.depth += 1;
+      this.pump(queue);
+    }
+  }
+
+  /** What an earlier owner had not got acknowledged. */
+  recover(grant: ShardGrant, messages: readonly Message[]): void {
+    const bySender = new Map<ActorId, Message[]>();
+    for (const message of messages) {
+      const known = bySender.get(message.from);
+      if (known === undefined) bySender.set(message.from, [message]);
+      else known.push(message);
+    }
+    for (const own of bySender.values()) this.send(grant, own.sort((one, other) => one.seq - other.seq));
+  }
+
+  /** Acknowledged rows for the sender's commit to remove. */
+  takeAcknowledged(sender: ActorId): readonly number[] {
+    const box = this.boxes.get(sender);
+    if (box === undefined || box.acknowledged.length === 0) return [];
+    const seqs = box.acknowledged;
+    box.acknowledged = [];
+    this.tidy(box);
+    return seqs;
+  }
+
+  /** The commit that was to remove them did not come to pass. */
+  returnAcknowledged(sender: ActorId, grant: ShardGrant, seqs: readonly number[]): void {
+    if (seqs.length === 0) return;
+    this.boxOf(sender, grant).acknowledged.push(...seqs);
+    this.forgetSoon();
+  }
+
+  dropShard(shard: ShardId): void {
+    for (const [sender, box] of this.boxes) {
+      if (box.grant.shard !== shard) continue;
+      box.dropped = true;
+      for (const queue of box.queues.values()) queue.cancelPause?.();
+      this.boxes.delete(sender);
+    }
+    if (this.boxes.size === 0) this.cancelForget?.();
+    if (this.boxes.size === 0) this.cancelForget = undefined;
+  }
+
+  /** Removes acknowledged rows from the store now. Resolves when done or given up; what is left is answered as a duplicate later. */
+  async forgetNow(): Promise<void> {
+    this.cancelForget?.();
+    this.cancelForget = undefined;
+    const byGrant = new Map<ShardGrant, { from: ActorId; seq: number }[]>();
+    const taken: { box: Box; seqs: number[] }[] = [];
+    for (const box of this.boxes.values()) {
+      if (box.acknowledged.length === 0) continue;
+      const rows = byGrant.get(box.grant) ?? [];
+      for (const seq of box.acknowledged) rows.push({ from: box.from, seq });
+      byGrant.set(box.grant, rows);
+      taken.push({ box, seqs: box.acknowledged });
+      box.acknowledged = [];
+    }
+    const failed = new Set<ShardGrant>();
+    for (const [grant, rows] of byGrant) {
+      try {
+        await this.ports.forget(grant, rows);
+      } catch (failure) {
+        failed.add(grant);
+        this.ports.log.warn({ shard: grant.shard, failure }, 'acknowledged messages stay in the store for now');
+      }
+    }
+    for (const { box, seqs } of taken) {
+      if (failed.has(box.grant)) this.returnAcknowledged(box.from, box.grant, seqs);
+      else this.tidy(box);
+    }
+  }
+
+  private boxOf(sender: ActorId, grant: ShardGrant): Box {
+    let box = this.boxes.get(sender);
+    if (box === undefined) {
+      box = { from: sender, grant, queues: new Map(), depth: 0, acknowledged: [], dropped: false };
+      this.boxes.set(sender, box);
+    }
+    box.grant = grant;
+    return box;
+  }
+
+  private tidy(box: Box): void {
+    if (box.depth === 0 && box.acknowledged.length === 0 && this.boxes.get(box.from) === box) this.boxes.delete(box.from);
+  }
+
+  private pump(queue: Queue): void {
+    while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < window) {
+      const message = queue.items[queue.next] as Message;
+      const after = before(queue.items, queue.next);
+      queue.next += 1;
+      queue.inFlight += 1;
+      this.ports.deliver(after === message.after ? message : { ...message, after }).then(
+        (delivery) => this.settled(queue, message, delivery),
+        (failure: unknown) => {
+          this.ports.log.debug({ to: queue.to, seq: message.seq, failure }, 'a message may not have arrived; it is sent again');
+          this.ports.refresh();
+          this.settled(queue, message, { result: 'gap' });
+        },
+      );
+    }
+  }
+
+  private settled(queue: Queue, message: Message, delivery: Delivery): void {
+    queue.inFlight -= 1;
+    if (queue.box.dropped) return;
+    if (queue.items.length === 0 && queue.inFlight === 0) queue.box.queues.delete(queue.to);
+    if (delivery.result === 'applied') {
+      queue.backoffMs = firstBackoffMs;
+      this.acknowledge(queue, message);
+      this.pump(queue);
+      return;
+    }
+    if (delivery.result === 'moved') this.ports.refresh();
+    if (!queue.items.includes(message)) return this.pump(queue);
+    this.pause(queue, delivery.result === 'busy' ? delivery.retryAfterMs : 0);
+  }
+
+  /** The receiver has this one, and so every earlier one of the same life. */
+  private acknowledge(queue: Queue, message: Message): void {
+    const { box, items } = queue;
+    const kept: Message[] = [];
+    let sentGone = 0;
+    for (const [index, item] of items.entries()) {
+      if (item.seq > message.seq || item.life !== message.life) kept.push(item);
+      else {
+        box.acknowledged.push(item.seq);
+        box.depth -= 1;
+        if (index < queue.next) sentGone += 1;
+      }
+    }
+    if (kept.length === items.length) return;
+    queue.items = kept;
+    queue.next -= sentGone;
+    if (kept.length === 0) {
+      queue.cancelPause?.();
+      queue.cancelPause = undefined;
+      if (queue.inFlight === 0) box.queues.delete(queue.to);
+    }
+    this.forgetSoon();
+  }
+
+  private pause(queue: Queue, atLeastMs: number): void {
+    if (queue.cancelPause !== undefined) return;
+    const pauseMs = Math.max(atLeastMs, queue.backoffMs * (0.75 + this.ports.fraction() / 2));
+    queue.backoffMs = Math.min(queue.backoffMs * 2, longestBackoffMs);
+    queue.cancelPause = this.ports.clock.after(pauseMs, () => {
+      queue.cancelPause = undefined;
+      queue.next = 0;
+      this.pump(queue);
+    });
+  }
+
+  private forgetSoon(): void {
+    this.cancelForget ??= this.ports.clock.after(forgetAfterMs, () => {
+      this.cancelForget = undefined;
+      void this.forgetNow();
+    });
+  }
+}
+
+/** The sequence number of the previous message of the same life in the queue; 0 when there is none. */
+function before(items: readonly Message[], index: number): number {
+  const life = items[index]?.life;
+  for (let at = index - 1; at >= 0; at -= 1) {
+    const item = items[at];
+    if (item?.life === life) return item?.seq ?? 0;
+  }
+  return 0;
+}

@@ -1,0 +1,255 @@
+/**
+ * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on.
+ * It decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
+ * commit has landed, and by recovery. Upholds G1 (a refused commit drops the activation), G8 and G11.
+ */
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { ShardGrant, StoredActor } from '../contract/journal.ts';
+import { partsOf } from '../contract/identifiers.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import { Activation } from './activation.ts';
+import type { Draft } from './draft.ts';
+import type { CommandAnswer, Input } from './mailbox.ts';
+import type { RegisteredKind } from './registration.ts';
+import { step } from './step.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const quarantineRetryMs = 5000;
+const sweepEveryMs = 5000;
+
+export class Residents {
+  private readonly actors = new Map<ActorId, Activation>();
+  private readonly host: Surroundings;
+  private readonly kinds: ReadonlyMap<string, RegisteredKind>;
+  private ready: Activation[] = [];
+  private turnPlanned = false;
+  private cancelSweep: (() => void) | undefined;
+  private readonly waitingLoads: Activation[] = [];
+  private loads = 0;
+
+  constructor(host: Surroundings, kinds: ReadonlyMap<string, RegisteredKind>) {
+    this.host = host;
+    this.kinds = kinds;
+  }
+
+  get size(): number {
+    return this.actors.size;
+  }
+
+  all(): IterableIterator<Activation> {
+    return this.actors.values();
+  }
+
+  find(id: ActorId): Activation | undefined {
+    return this.actors.get(id);
+  }
+
+  /** The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a recovery. */
+  activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
+    const known = this.actors.get(id);
+    if (known !== undefined) return known;
+    const actor = new Activation(id, this.kinds.get(partsOf(id).kind), grant);
+    actor.usedMs = this.host.clock.monotonicMs();
+    this.actors.set(id, actor);
+    this.planSweep();
+    if (patient && this.loads >= this.host.limits.loads) this.waitingLoads.push(actor);
+    else this.load(actor);
+    return actor;
+  }
+
+  offer(actor: Activation, input: Input): void {
+    actor.usedMs = this.host.clock.monotonicMs();
+    actor.mailbox.push(input);
+    this.schedule(actor);
+  }
+
+  schedule(actor: Activation): void {
+    if (actor.scheduled || actor.mailbox.length === 0) return;
+    if (actor.phase !== 'ready' && actor.phase !== 'quarantined') return;
+    if (actor.flights.length >= this.host.limits.commitsInFlight) return;
+    actor.scheduled = true;
+    this.ready.push(actor);
+    if (this.turnPlanned) return;
+    this.turnPlanned = true;
+    // After everything that arrived in the same turn of the loop, so that it becomes one commit.
+    queueMicrotask(() => this.turn());
+  }
+
+  private turn(): void {
+    this.turnPlanned = false;
+    const { ready } = this;
+    this.ready = [];
+    for (const actor of ready) {
+      actor.scheduled = false;
+      if (actor.phase === 'ready') {
+        step(this.host, actor);
+        this.schedule(actor);
+      } else if (actor.phase === 'quarantined') this.refuseAll(actor);
+    }
+  }
+
+  private load(actor: Activation): void {
+    this.loads += 1;
+    this.host.journal.load(actor.id).then(
+      (stored) => {
+        this.loads -= 1;
+        this.loaded(actor, stored);
+        this.loadNext();
+      },
+      (failure: unknown) => {
+        this.loads -= 1;
+        this.host.log.warn({ actor: actor.id, failure }, 'an actor could not be loaded; trying again');
+        this.host.clock.after(this.host.limits.readAgainMs, () => {
+          if (actor.phase === 'loading') this.load(actor);
+        });
+        this.loadNext();
+      },
+    );
+  }
+
+  private loadNext(): void {
+    if (this.loads >= this.host.limits.loads) return;
+    const next = this.waitingLoads.shift();
+    if (next !== undefined && next.phase === 'loading') this.load(next);
+  }
+
+  private loaded(actor: Activation, stored: StoredActor | undefined): void {
+    if (actor.phase !== 'loading') return;
+    try {
+      actor.load(stored);
+    } catch (failure) {
+      const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
+      this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded; it is quarantined');
+      this.quarantine(actor, reason);
+      return;
+    }
+    actor.phase = 'ready';
+    this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
+    this.resumeEffects(actor);
+    this.schedule(actor);
+  }
+
+  /** Pending effects are performed again, but for those whose outcome is already waiting in the mailbox. */
+  private resumeEffects(actor: Activation): void {
+    for (const effect of actor.effects) {
+      if (!actor.mailbox.some((input) => input.kind === 'effect' && input.effectId === effect.effectId)) {
+        this.host.effects.start(actor, effect, true);
+      }
+    }
+  }
+
+  quarantine(actor: Activation, reason: string): void {
+    actor.phase = 'quarantined';
+    actor.quarantineReason = reason;
+    this.host.effects.cancelAll(actor);
+    // Not in the middle of a step: what the step has kept is committed first.
+    this.schedule(actor);
+  }
+
+  private refuseAll(actor: Activation): void {
+    for (const input of actor.mailbox.takeAll()) {
+      if (input.kind === 'message') input.settle({ result: 'busy', retryAfterMs: quarantineRetryMs });
+      if (input.kind !== 'command') continue;
+      const { open } = input;
+      actor.commands.delete(open.command.commandId);
+      const text = `${actor.id} is quarantined: ${actor.quarantineReason} An operator must look at it and resume it.`;
+      const { record: error } = new PhotonError('defeat', 'quarantined', text, { actor: actor.id, public: true });
+      for (const waiter of open.waiters.splice(0)) waiter({ ok: false, version: actor.version, error });
+    }
+  }
+
+  /** Takes a quarantined actor up again from the store. @returns false when it is not quarantined. */
+  resume(id: ActorId): boolean {
+    const actor = this.actors.get(id);
+    if (actor === undefined || actor.phase !== 'quarantined') return false;
+    this.reload(actor);
+    return true;
+  }
+
+  /**
+   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor decided since
+   * is thrown away and decided again on what the store holds. Inputs that were applied after all are found there.
+   */
+  reload(actor: Activation): void {
+    const inputs = [...actor.flights.flatMap((flight) => flight.inputs), ...actor.mailbox.takeAll()];
+    for (const flight of actor.flights) this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
+    this.discard(actor);
+    const fresh = this.activate(actor.id, actor.grant);
+    const requeued = new Set<string>();
+    for (const input of inputs) {
+      if (input.kind === 'command') requeued.add(input.open.command.commandId);
+      else fresh.mailbox.push(input);
+    }
+    for (const [commandId, open] of actor.commands) {
+      if (open.durable || (open.waiters.length === 0 && !requeued.has(commandId))) continue;
+      open.receipt = 'unknown';
+      open.reply = undefined;
+      fresh.commands.set(commandId, open);
+      fresh.mailbox.push({ kind: 'command', open });
+    }
+  }
+
+  /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
+  dropShard(shard: ShardId): void {
+    for (const actor of [...this.actors.values()]) if (actor.grant.shard === shard) this.drop(actor);
+  }
+
+  private drop(actor: Activation): void {
+    const moved: CommandAnswer = { moved: true };
+    for (const flight of actor.flights) for (const input of flight.inputs) if (input.kind === 'message') input.settle({ result: 'moved' });
+    for (const input of actor.mailbox.takeAll()) if (input.kind === 'message') input.settle({ result: 'moved' });
+    for (const open of actor.commands.values()) for (const waiter of open.waiters.splice(0)) waiter(moved);
+    this.discard(actor);
+  }
+
+  private discard(actor: Activation): void {
+    this.host.effects.cancelAll(actor);
+    actor.phase = 'dropped';
+    actor.flights.length = 0;
+    if (this.actors.get(actor.id) === actor) this.actors.delete(actor.id);
+  }
+
+  private planSweep(): void {
+    const crowded = this.actors.size > this.host.limits.residents;
+    if (this.cancelSweep !== undefined && !crowded) return;
+    if (crowded && this.actors.size % 256 === 0) this.sweep();
+    this.cancelSweep ??= this.host.clock.after(Math.min(sweepEveryMs, this.host.limits.idleMs), () => {
+      this.cancelSweep = undefined;
+      this.sweep();
+      if (this.actors.size > 0) this.planSweep();
+    });
+  }
+
+  /** Passivation: whoever has nothing going on and was idle long enough, or is in the way, leaves memory. */
+  sweep(): void {
+    const nowMs = this.host.clock.monotonicMs();
+    const idle: Activation[] = [];
+    for (const actor of this.actors.values()) if (this.atRest(actor)) idle.push(actor);
+    idle.sort((one, other) => one.usedMs - other.usedMs);
+    let excess = this.actors.size - this.host.limits.residents;
+    for (const actor of idle) {
+      if (excess <= 0 && nowMs - actor.usedMs < this.host.limits.idleMs) break;
+      this.discard(actor);
+      excess -= 1;
+    }
+  }
+
+  private atRest(actor: Activation): boolean {
+    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0 || actor.effects.length > 0) return false;
+    if (this.host.outbox.depthOf(actor.id) > 0) return false;
+    for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
+    return true;
+  }
+
+  stop(): void {
+    this.cancelSweep?.();
+    this.cancelSweep = undefined;
+  }
+}
+
+/** For the log: why a commit was not taken. */
+export function fateOf(draft: Draft, failure: unknown): string {
+  const { outcome } = draft;
+  if (outcome === undefined) return describeCause(failure);
+  return outcome.result === 'conflict' ? `conflict at version ${outcome.storedVersion}` : outcome.result;
+}

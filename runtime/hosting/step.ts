@@ -1,0 +1,164 @@
+/**
+ * The heart: everything that waits for one actor becomes one commit.
+ *
+ *   load -> check -> decide -> split -> keep -> commit once -> open the gate (acknowledge, send, perform)
+ *
+ * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step may run
+ * while a commit is in flight; what it produces waits behind it. Loading is activations.ts, checking is input-check.ts, the
+ * gate is gate.ts. A chart that throws is tried three times, then its input is parked and the actor quarantined (G8).
+ */
+import { describeCause, PhotonError } from '../contract/errors.ts';
+import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
+import type { Activation } from './activation.ts';
+import { decide, decideInitial } from './decide.ts';
+import { causeOf, commitOf, Draft, keepInput, keepNote, keepReply, keepStep, refusal } from './draft.ts';
+import type { DecidedStep } from './draft.ts';
+import { openGate } from './gate.ts';
+import { checkInput, eventOf, settleCommand } from './input-check.ts';
+import type { Verdict } from './input-check.ts';
+import type { Input } from './mailbox.ts';
+import { rejection, split } from './split.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const triesBeforeParking = 3;
+
+/** Takes what waits for the actor and commits it. Never throws. */
+export function step(host: Surroundings, actor: Activation): void {
+  const draft = new Draft(actor, host.nextNumber());
+  for (let taken = 0; taken < host.limits.eventsPerCommit && !draft.closed; taken += 1) {
+    const input = actor.mailbox.peek();
+    if (input === undefined) break;
+    const verdict = check(host, draft, input);
+    if (verdict === 'wait') break;
+    actor.mailbox.shift();
+    if (verdict === 'decide') take(host, draft, input);
+    actor.rowsRead = undefined;
+  }
+  if (draft.due) commit(host, draft);
+}
+
+function check(host: Surroundings, draft: Draft, input: Input): Verdict {
+  try {
+    return checkInput(host, draft, input);
+  } catch (failure) {
+    park(host, draft, input, failure);
+    return 'settled';
+  }
+}
+
+function take(host: Surroundings, draft: Draft, input: Input): void {
+  const { actor } = draft;
+  let failure: unknown;
+  for (let tries = 0; tries < triesBeforeParking; tries += 1) {
+    try {
+      const decided = consider(host, actor, input);
+      if (decided === undefined) keepUnhandled(host, draft, input);
+      else if (decided.born && refusal(decided)) answerUnborn(draft, decided);
+      else keepStep(draft, decided);
+      return;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  park(host, draft, input, failure);
+}
+
+/** What the chart makes of an input, without touching the actor. @returns undefined when no transition handles it. */
+function consider(host: Surroundings, actor: Activation, input: Input): DecidedStep | undefined {
+  const { kind } = actor;
+  if (kind === undefined) throw new PhotonError('bug', 'kind_unknown', `no kind is registered for ${actor.id}`);
+  const at = host.clock.wallMs();
+  const event = eventOf(input);
+  const meta = metaOf(host, actor, input, at);
+  const seen: ActorEvent = { ...event, meta };
+  if (actor.snapshot !== undefined) {
+    const decision = decide(kind.machine, actor.snapshot, seen);
+    if (!decision.handled) return undefined;
+    return { input, event, meta, decision, split: split(kind, decision.actions), born: false };
+  }
+  const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
+  const first = decide(kind.machine, birth.snapshot, seen);
+  if (!first.handled) return undefined;
+  const decision = { ...first, actions: [...birth.actions, ...first.actions], timers: [...birth.timers, ...first.timers] };
+  return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
+}
+
+function metaOf(host: Surroundings, actor: Activation, input: Input, at: number): EventMeta {
+  const ulid = host.random.ulid(at);
+  const known = actor.rowsRead === undefined ? { at, ulid } : { at, ulid, rows: actor.rowsRead };
+  if (input.kind === 'message') return { ...known, from: input.message.from };
+  if (input.kind === 'effect') return { ...known, effectId: input.effectId };
+  if (input.kind === 'timer') return known;
+  const { commandId, principal } = input.open.command;
+  return { ...known, commandId, principal };
+}
+
+/** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
+function answerUnborn(draft: Draft, decided: DecidedStep): void {
+  const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
+  if (decided.input.kind !== 'command' || error === undefined) return;
+  const { actor } = draft;
+  settleCommand(actor, decided.input.open, { ok: false, version: actor.version, error });
+}
+
+function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
+  const { actor } = draft;
+  const at = host.clock.wallMs();
+  const event = eventOf(input);
+  const quiet = actor.kind?.ignored.has(event.type) === true;
+  if (input.kind === 'command') {
+    const { commandId, digest } = input.open.command;
+    const where = actor.snapshot === undefined ? 'absent' : JSON.stringify(actor.snapshot.value);
+    const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
+    const reply = { ok: false, version: actor.version, error } as const;
+    if (actor.snapshot === undefined) return settleCommand(actor, input.open, reply);
+    keepInput(draft, input);
+    keepReply(draft, commandId, digest, reply);
+    return keepNote(draft, input, { kind: 'rejected', event, at });
+  }
+  keepInput(draft, input);
+  if (input.kind === 'message' && actor.snapshot === undefined) {
+    draft.deadLetters.push({ message: input.message, reason: 'not_accepted' });
+    return keepNote(draft, input, { kind: 'dropped', event, at });
+  }
+  consume(actor, input);
+  if (!quiet) keepNote(draft, input, { kind: 'ignored', event, at });
+}
+
+/** A timer fires once and an effect has one result, whether or not the chart cares. */
+function consume(actor: Activation, input: Input): void {
+  if (input.kind === 'timer') actor.timers = actor.timers.filter((timer) => timer.timerId !== input.timerId);
+  if (input.kind === 'effect') actor.effects = actor.effects.filter((effect) => effect.effectId !== input.effectId);
+}
+
+function park(host: Surroundings, draft: Draft, input: Input, failure: unknown): void {
+  const { actor } = draft;
+  const reason = `chart_failed: ${describeCause(failure)}`;
+  const at = host.clock.wallMs();
+  const event = eventOf(input);
+  host.log.error({ actor: actor.id, event: event.type, cause: causeOf(input), failure }, 'the chart failed; its input is parked');
+  if (input.kind === 'command') {
+    const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
+    const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
+    const reply = { ok: false, version: actor.version, error: record } as const;
+    if (actor.snapshot === undefined) return settleCommand(actor, input.open, reply);
+    keepReply(draft, input.open.command.commandId, input.open.command.digest, reply);
+  }
+  keepInput(draft, input);
+  consume(actor, input);
+  if (input.kind === 'message') draft.deadLetters.push({ message: input.message, reason });
+  keepNote(draft, input, { kind: 'dropped', event, at, asked: [reason] });
+  draft.closed = true;
+  if (actor.snapshot !== undefined) host.quarantine(actor, reason);
+}
+
+function commit(host: Surroundings, draft: Draft): void {
+  const { actor } = draft;
+  const form = commitOf(draft, host.nextCommitId(), host.outbox.takeAcknowledged(actor.id));
+  draft.takeOff(form);
+  actor.flights.push(draft);
+  host.journal.commit(form).then(
+    (outcome) => openGate(host, draft, outcome),
+    (failure: unknown) => host.lost(draft, failure),
+  );
+}

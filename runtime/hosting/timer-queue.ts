@@ -1,0 +1,172 @@
+/**
+ * Durable timers of the shards this node owns, in memory: a heap of due times and one alarm.
+ * The rows in the store are the truth; an entry here is only a reminder to ask the actor, whose step fires it or finds it
+ * cancelled. Never early (G6): the alarm looks at wall time again when it wakes, and at least once a second, because the wall
+ * clock may step. Called by the gate, by recovery and by loading.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { PendingTimer } from '../contract/journal.ts';
+import type { TimerInput } from './mailbox.ts';
+
+interface Entry {
+  readonly shard: ShardId;
+  readonly actor: ActorId;
+  readonly timer: PendingTimer;
+  /** No longer in the heap, or to be passed over when it comes up. */
+  gone: boolean;
+}
+
+const longestSleepMs = 1000;
+/** Due timers handed out in one go, so that a storm after a restart leaves room for other work. */
+const burst = 256;
+const sweepFrom = 4096;
+
+export class TimerQueue {
+  private heap: Entry[] = [];
+  private readonly byActor = new Map<ActorId, Entry[]>();
+  private readonly clock: Clock;
+  private readonly fire: (shard: ShardId, input: TimerInput) => void;
+  private goneCount = 0;
+  private alarm: { readonly atMs: number; readonly cancel: () => void } | undefined;
+
+  constructor(clock: Clock, fire: (shard: ShardId, input: TimerInput) => void) {
+    this.clock = clock;
+    this.fire = fire;
+  }
+
+  get size(): number {
+    return this.heap.length - this.goneCount;
+  }
+
+  set(shard: ShardId, actor: ActorId, timer: PendingTimer): void {
+    this.cancel(actor, timer.timerId);
+    const entry: Entry = { shard, actor, timer, gone: false };
+    const known = this.byActor.get(actor);
+    if (known === undefined) this.byActor.set(actor, [entry]);
+    else known.push(entry);
+    this.push(entry);
+    this.sleep();
+  }
+
+  cancel(actor: ActorId, timerId: string): void {
+    const known = this.byActor.get(actor);
+    const index = known === undefined ? -1 : known.findIndex((entry) => entry.timer.timerId === timerId);
+    if (known === undefined || index < 0) return;
+    this.bury(known[index] as Entry);
+    if (known.length === 1) this.byActor.delete(actor);
+    else known.splice(index, 1);
+    this.sweep();
+  }
+
+  /** Makes the reminders of one actor equal to what the store says. */
+  replace(shard: ShardId, actor: ActorId, timers: readonly PendingTimer[]): void {
+    for (const entry of this.byActor.get(actor) ?? []) this.bury(entry);
+    this.byActor.delete(actor);
+    for (const timer of timers) this.set(shard, actor, timer);
+    this.sweep();
+  }
+
+  dropShard(shard: ShardId): void {
+    for (const [actor, entries] of this.byActor) {
+      if (entries[0]?.shard !== shard) continue;
+      for (const entry of entries) this.bury(entry);
+      this.byActor.delete(actor);
+    }
+    this.sweep();
+    if (this.size === 0) this.wake();
+  }
+
+  private wake(): void {
+    this.alarm?.cancel();
+    this.alarm = undefined;
+  }
+
+  private sleep(): void {
+    while (this.heap[0]?.gone === true) {
+      this.pop();
+      this.goneCount -= 1;
+    }
+    const first = this.heap[0];
+    if (first === undefined) return this.wake();
+    const nowMs = this.clock.wallMs();
+    const wakeMs = Math.min(Math.max(first.timer.dueMs, nowMs), nowMs + longestSleepMs);
+    if (this.alarm !== undefined && this.alarm.atMs <= wakeMs && this.alarm.atMs >= nowMs) return;
+    this.alarm?.cancel();
+    const cancel = this.clock.after(wakeMs - nowMs, () => {
+      this.alarm = undefined;
+      this.ring();
+    });
+    this.alarm = { atMs: wakeMs, cancel };
+  }
+
+  private ring(): void {
+    const nowMs = this.clock.wallMs();
+    for (let fired = 0; fired < burst; ) {
+      const first = this.heap[0];
+      if (first === undefined || (!first.gone && first.timer.dueMs > nowMs)) break;
+      this.pop();
+      if (first.gone) {
+        this.goneCount -= 1;
+        continue;
+      }
+      this.unlist(first);
+      fired += 1;
+      const { timerId, dueMs, eventType } = first.timer;
+      this.fire(first.shard, { kind: 'timer', actor: first.actor, timerId, dueMs, eventType });
+    }
+    this.sleep();
+  }
+
+  private unlist(entry: Entry): void {
+    const known = this.byActor.get(entry.actor);
+    if (known === undefined) return;
+    if (known.length === 1) this.byActor.delete(entry.actor);
+    else known.splice(known.indexOf(entry), 1);
+  }
+
+  private bury(entry: Entry): void {
+    entry.gone = true;
+    this.goneCount += 1;
+  }
+
+  /** Cancelled entries leave in bulk, when they are the larger half. */
+  private sweep(): void {
+    if (this.goneCount < sweepFrom || this.goneCount * 2 < this.heap.length) return;
+    const kept = this.heap.filter((entry) => !entry.gone).sort((one, other) => one.timer.dueMs - other.timer.dueMs);
+    this.heap = kept;
+    this.goneCount = 0;
+  }
+
+  private push(entry: Entry): void {
+    const { heap } = this;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent] as Entry;
+      if (above.timer.dueMs <= entry.timer.dueMs) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = entry;
+  }
+
+  private pop(): void {
+    const { heap } = this;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      const right = heap[child + 1];
+      if (right !== undefined && right.timer.dueMs < (heap[child] as Entry).timer.dueMs) child += 1;
+      const below = heap[child] as Entry;
+      if (below.timer.dueMs >= last.timer.dueMs) break;
+      heap[at] = below;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
