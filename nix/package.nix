@@ -1,0 +1,62 @@
+# photoncloud as it runs on a host: sources and third-party packages below $out/share/photoncloud (Node runs the .ts files
+# as they are, which it does not under node_modules), and $out/bin/photon with the programs it starts on its PATH.
+# Cluster tests are not in it.
+{ lib, stdenvNoCC, fetchurl, makeWrapper, nodejs_24, redis, dnsmasq, nftables, iproute2, qemu, openssl, e2fsprogs
+, conntrack-tools, procps, kmod }:
+let
+  manifest = builtins.fromJSON (builtins.readFile ../package.json);
+  rooms = [ "actors" "machines" "runtime" ];
+  npmPackages = import ./npm-packages.nix { inherit lib fetchurl; lockFile = ../package-lock.json; };
+  programs = [ redis dnsmasq nftables iproute2 qemu openssl e2fsprogs conntrack-tools procps kmod ];
+  unpack = entry: ''
+    mkdir -p "$share/${entry.path}"
+    tar -xzf ${entry.tarball} -C "$share/${entry.path}" --strip-components=1
+  '';
+  link = room: ''
+    ln -s ../../${room} "$share/node_modules/@photoncloud/${room}"
+  '';
+in
+stdenvNoCC.mkDerivation {
+  pname = manifest.name;
+  version = manifest.version;
+
+  src = lib.cleanSourceWith {
+    src = ../.;
+    filter = path: type:
+      let relative = lib.removePrefix (toString ../. + "/") (toString path);
+      in builtins.elem (lib.head (lib.splitString "/" relative)) (rooms ++ [ "package.json" "LICENSE" ])
+        && baseNameOf path != "node_modules"
+        && !(lib.hasSuffix ".test.ts" path);
+  };
+
+  nativeBuildInputs = [ makeWrapper ];
+  dontConfigure = true;
+  dontBuild = true;
+
+  installPhase = ''
+    runHook preInstall
+    share=$out/share/photoncloud
+    mkdir -p "$share/node_modules/@photoncloud"
+    cp -r ${lib.concatStringsSep " " rooms} package.json LICENSE "$share/"
+    ${lib.concatMapStrings unpack npmPackages}
+    ${lib.concatMapStrings link rooms}
+    makeWrapper ${nodejs_24}/bin/node "$out/bin/photon" \
+      --add-flags "$share/actors/photon/photon-main.ts" \
+      --prefix PATH : ${lib.makeBinPath programs}
+    runHook postInstall
+  '';
+
+  # The rooms name each other through links, and every one must lead somewhere.
+  doInstallCheck = true;
+  installCheckPhase = ''
+    test -z "$(find "$out" -xtype l)"
+    "$out/bin/photon" --help >/dev/null
+  '';
+
+  meta = {
+    inherit (manifest) description;
+    license = lib.licenses.asl20;
+    platforms = [ "x86_64-linux" ];
+    mainProgram = "photon";
+  };
+}
