@@ -1,0 +1,217 @@
+/**
+ * A binding: a port on one host. It has the tap made for QEMU to take, has it wired when the run asks, watches that it stays
+ * wired, and takes it away. It decides nothing about which port belongs where; an earlier run's word changes nothing.
+ * Upholds: `binding.ready` is said only with a proof read back from the kernel.
+ */
+import { assign, setup } from 'xstate';
+import { backoffMs, failureOf } from '../values/failures.ts';
+import { partsOfId } from '../values/identifiers.ts';
+import { request, requests } from '../values/requests.ts';
+import { tell } from '../values/telling.ts';
+import type { TapSpec } from '../values/wiring.ts';
+import type { BindingEvent } from './binding-events.ts';
+import * as messages from './binding-messages.ts';
+import type { BindingContext } from './binding-messages.ts';
+
+export const bindingMachine = setup({
+  types: { context: {} as BindingContext, events: {} as BindingEvent, input: {} as { id: string }, tags: {} as 'steady' },
+  actions: {
+    ...requests,
+    'tap.create': request<{ spec: TapSpec }>(),
+    'tap.wire': request<{ spec: TapSpec }>(),
+    'tap.watch': request<{ spec: TapSpec }>(),
+    'tap.remove': request<{ spec: TapSpec }>(),
+    takeSpec: assign(messages.takeSpec),
+    noteRequester: assign(messages.noteRequester),
+    noteTap: assign(({ event }) => (event.type === 'tap.create.done' ? { tap: event.tap, tries: 0, failure: null } : {})),
+    noteProof: assign(({ event }) => (event.type === 'tap.wire.done' ? { proof: event.proof, tries: 0, failure: null } : {})),
+    noteFailure: assign(({ context, event }) =>
+      'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
+    ),
+    noteBroken: assign(({ event }) =>
+      event.type === 'tap.watch.done'
+        ? { proof: null, failure: { code: event.reason, message: event.detail, retryable: true } }
+        : {},
+    ),
+    tellTapped: tell(messages.tellTapped),
+    tellReady: tell(messages.tellReady),
+    tellRequester: tell(messages.tellRequester),
+    tellTrouble: tell(messages.tellTrouble),
+    tellRemoved: tell(messages.tellRemoved),
+    refuseWire: tell(messages.refuseWire),
+  },
+  guards: {
+    isStale: messages.isStale,
+    isRepeated: messages.isRepeated,
+    isAnswered: messages.isAnswered,
+    isDirect: ({ context }) => context.direct,
+    isWanted: ({ context }) => context.direct || context.requester !== null,
+    mayPass: ({ event }) => 'error' in event && event.error.retryable,
+  },
+  delays: {
+    createDeadline: 60_000,
+    wireDeadline: 60_000,
+    removeDeadline: 60_000,
+    backoff: ({ context }) => backoffMs(context.tries),
+  },
+}).createMachine({
+  id: 'binding',
+  context: ({ input }) => ({
+    id: input.id,
+    uid: '',
+    host: partsOfId(input.id).host ?? '',
+    spec: null,
+    port: '',
+    direct: false,
+    requester: null,
+    tap: null,
+    proof: null,
+    tries: 0,
+    failure: null,
+  }),
+  initial: 'born',
+  states: {
+    born: {
+      description: 'Exists only within the step that creates it.',
+      tags: 'steady',
+      on: {
+        'binding.ensure': { target: 'tapping', actions: 'takeSpec' },
+        'binding.remove': { target: 'gone' },
+        'binding.wire': { target: 'gone', actions: 'refuseWire' },
+      },
+    },
+    tapping: {
+      description: 'A tap is being made, down, where QEMU can take it.',
+      initial: 'making',
+      on: {
+        'binding.wire': { actions: 'noteRequester' },
+        'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
+      },
+      states: {
+        making: {
+          description: 'The kernel is asked for the tap.',
+          entry: { type: 'tap.create', params: messages.tapAsk },
+          on: {
+            'binding.ensure': [
+              { guard: 'isStale' },
+              { guard: 'isRepeated' },
+              { target: 'making', reenter: true, actions: 'takeSpec' },
+            ],
+            'tap.create.done': [
+              { guard: 'isWanted', target: '#binding.wiring', actions: ['noteTap', 'tellTapped'] },
+              { target: '#binding.tapped', actions: ['noteTap', 'tellTapped'] },
+            ],
+            'tap.create.failed': [
+              { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellTrouble'] },
+              { target: '#binding.failed', actions: ['noteFailure', 'tellTrouble'] },
+            ],
+            'tap.create.unknown': { target: 'waiting', actions: 'noteFailure' },
+          },
+          after: { createDeadline: { target: 'making', reenter: true } },
+        },
+        waiting: {
+          description: 'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          on: {
+            'binding.ensure': [{ guard: 'isStale' }, { guard: 'isRepeated' }, { target: 'making', actions: 'takeSpec' }],
+          },
+          after: { backoff: { target: 'making' } },
+        },
+      },
+    },
+    tapped: {
+      description: 'The tap waits for its QEMU; the run asks for the wiring once it has taken it.',
+      tags: 'steady',
+      on: {
+        'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
+        'binding.wire': { target: 'wiring', actions: 'noteRequester' },
+        'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
+      },
+    },
+    wiring: {
+      description: 'The tap is moved into the VPC and wired: rules, neighbour, bridge, DHCP host, route.',
+      initial: 'making',
+      on: {
+        'binding.wire': { actions: 'noteRequester' },
+        'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
+        'binding.ensure': [{ guard: 'isStale' }, { guard: 'isAnswered' }, { target: 'tapping', actions: 'takeSpec' }],
+      },
+      states: {
+        making: {
+          description: 'The kernel is asked for the wiring; what it has is read back.',
+          entry: { type: 'tap.wire', params: messages.tapAsk },
+          on: {
+            'tap.wire.done': { target: '#binding.ready', actions: 'noteProof' },
+            'tap.wire.failed': [
+              { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellTrouble'] },
+              { target: '#binding.failed', actions: ['noteFailure', 'tellTrouble'] },
+            ],
+            'tap.wire.unknown': { target: 'waiting', actions: 'noteFailure' },
+          },
+          after: { wireDeadline: { target: 'making', reenter: true } },
+        },
+        waiting: {
+          description: 'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          after: {
+            // Without a VM the tap itself may be what is missing.
+            backoff: [{ guard: 'isDirect', target: '#binding.tapping' }, { target: 'making' }],
+          },
+        },
+      },
+    },
+    ready: {
+      description: 'The port is wired on this host, as proved, and is watched.',
+      tags: 'steady',
+      entry: ['tellReady', { type: 'tap.watch', params: messages.tapAsk }],
+      on: {
+        'binding.ensure': [
+          { guard: 'isStale' },
+          { guard: 'isAnswered', actions: 'tellReady' },
+          { target: 'tapping', actions: 'takeSpec' },
+        ],
+        'binding.wire': { actions: ['noteRequester', 'tellRequester'] },
+        'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
+        'tap.watch.done': [
+          { guard: 'isDirect', target: 'tapping', actions: ['tellTrouble', 'noteBroken'] },
+          { target: 'wiring', actions: ['tellTrouble', 'noteBroken'] },
+        ],
+        'tap.watch.failed': { target: 'wiring.waiting', actions: 'noteFailure' },
+        'tap.watch.unknown': { target: 'wiring.waiting', actions: 'noteFailure' },
+      },
+    },
+    failed: {
+      description: 'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
+      tags: 'steady',
+      on: {
+        'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
+        'binding.wire': { actions: 'refuseWire' },
+        'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
+      },
+    },
+    removing: {
+      description: 'Route, rules, tap and DHCP host of the port are being taken off this host.',
+      initial: 'taking',
+      on: { 'binding.wire': { actions: 'refuseWire' } },
+      states: {
+        taking: {
+          description: 'The kernel is asked to let go, and whether it has.',
+          entry: { type: 'tap.remove', params: messages.tapAsk },
+          on: {
+            'tap.remove.done': { target: '#binding.gone' },
+            'tap.remove.failed': { target: 'waiting', actions: 'noteFailure' },
+            'tap.remove.unknown': { target: 'waiting', actions: 'noteFailure' },
+          },
+          after: { removeDeadline: { target: 'taking', reenter: true } },
+        },
+        waiting: {
+          description: 'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
+          after: { backoff: { target: 'taking' } },
+        },
+      },
+    },
+    gone: {
+      description: 'Nothing of the port is left on this host.',
+      type: 'final',
+      entry: 'tellRemoved',
+    },
+  },
+});

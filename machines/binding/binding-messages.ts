@@ -1,0 +1,123 @@
+/** What a binding remembers, changes and tells: pure functions of its context and the event. */
+import { assertEvent } from 'xstate';
+import { failureOf, sameJson, type Failure } from '../values/failures.ts';
+import { send, type Asked, type Seen } from '../values/telling.ts';
+import type { TapProof, TapSpec } from '../values/wiring.ts';
+import type { BindingEvent } from './binding-events.ts';
+
+export interface BindingContext {
+  readonly id: string;
+  readonly uid: string;
+  readonly host: string;
+  /** Its owner is this actor in this life. Null only before the first request. */
+  readonly spec: TapSpec | null;
+  /** Actor id of the port that asks. */
+  readonly port: string;
+  /** Wired as soon as it is made: no VM takes the tap. */
+  readonly direct: boolean;
+  /** Incarnation that waits for the wiring, or null. */
+  readonly requester: string | null;
+  readonly tap: string | null;
+  /** Read back from the kernel; null while it is not known to be wired. */
+  readonly proof: TapProof | null;
+  readonly tries: number;
+  readonly failure: Failure | null;
+}
+
+export type At = Seen<BindingContext, BindingEvent>;
+
+/** Params of every effect. @throws TypeError before the first request: no state asks so early */
+export function tapAsk({ context }: At): { spec: TapSpec } {
+  if (context.spec === null) throw new TypeError(`${context.id} has no spec`);
+  return { spec: context.spec };
+}
+
+const ownSpec = (context: BindingContext, spec: TapSpec, uid: string): TapSpec => ({
+  ...spec,
+  owner: { actor: context.id, uid, runEpoch: spec.owner.runEpoch },
+});
+
+/** A request makes the tap anew, for a run that has not asked for its wiring yet. */
+export function takeSpec({ context, event }: At): Partial<BindingContext> {
+  assertEvent(event, 'binding.ensure');
+  const uid = context.uid === '' ? event.meta.ulid : context.uid;
+  return {
+    uid,
+    spec: ownSpec(context, event.spec, uid),
+    port: event.port,
+    direct: event.direct,
+    requester: null,
+    tap: null,
+    proof: null,
+    tries: 0,
+    failure: null,
+  };
+}
+
+export function noteRequester({ event }: At): Partial<BindingContext> {
+  assertEvent(event, 'binding.wire');
+  return { requester: event.requester };
+}
+
+export const isStale = ({ context, event }: At): boolean => {
+  if (event.type === 'binding.remove') return event.runEpoch < (context.spec?.owner.runEpoch ?? 0);
+  return event.type === 'binding.ensure' && event.spec.owner.runEpoch < (context.spec?.owner.runEpoch ?? 0);
+};
+
+/** The same request once more, for what needs no VM: there is nothing to be made anew. */
+export const isAnswered = ({ context, event }: At): boolean =>
+  event.type === 'binding.ensure' && event.direct && isRepeated({ context, event });
+
+export function isRepeated({ context, event }: At): boolean {
+  if (event.type !== 'binding.ensure' || context.spec === null) return false;
+  return sameJson(ownSpec(context, event.spec, context.uid), context.spec) && event.direct === context.direct;
+}
+
+const runEpochOf = (context: BindingContext): number => context.spec?.owner.runEpoch ?? 0;
+
+const toPort = (context: BindingContext, event: { type: string; [field: string]: unknown }): Asked =>
+  send(context.port, { ...event, host: context.host, runEpoch: runEpochOf(context) });
+
+export const tellTapped = ({ context }: At): readonly Asked[] => [
+  toPort(context, { type: 'binding.tapped', uid: context.uid, tap: context.tap }),
+];
+
+const readyFor = (context: BindingContext, requester: string): Asked =>
+  send(requester, { type: 'binding.ready', binding: context.id, host: context.host, proof: context.proof });
+
+export const tellReady = ({ context }: At): readonly Asked[] => {
+  const { requester, proof } = context;
+  return [
+    toPort(context, { type: 'binding.ready', proof }),
+    ...(requester === null ? [] : [readyFor(context, requester)]),
+  ];
+};
+
+export function tellRequester({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'binding.wire');
+  return [readyFor(context, event.requester)];
+}
+
+/** There is nothing to wire: no tap has been asked for in this life, or its making has failed for good. */
+export function refuseWire({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'binding.wire');
+  const message = `${context.id} has no tap to wire; bind the port first`;
+  const error = context.failure ?? { code: 'binding_missing', message, retryable: false };
+  return [send(event.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];
+}
+
+/** What may pass is told to the port only: whoever waits for the wiring goes on waiting. */
+export const tellTrouble = ({ context, event }: At): readonly Asked[] => {
+  const broken = event.type === 'tap.watch.done';
+  if (!broken && !('error' in event)) return [];
+  const error = broken ? { code: event.reason, message: event.detail, retryable: true } : failureOf(event.error);
+  const asks = [toPort(context, { type: 'binding.failed', error })];
+  if (error.retryable || context.requester === null) return asks;
+  return [...asks, send(context.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];
+};
+
+export const tellRemoved = ({ context, event }: At): readonly Asked[] => {
+  const to = context.port === '' ? (event.meta.from ?? '') : context.port;
+  // A wire request is the only thing that ends here without somebody who waits for the end.
+  return event.type === 'binding.wire' ? [] : [send(to, { type: 'binding.removed', host: context.host })];
+};
