@@ -90,7 +90,7 @@ export function parseGuard(guard: unknown): string {
   if (typeof guard === 'string') return guard;
   const built = asBuiltIn(guard);
   const parts = (built?.guards ?? []).map((part) => parseGuard(part));
-  switch (built?.check?.name) {
+  switch (built?.check?.name ?? '') {
     case 'checkAnd':
       return parts.map(bracket).join(' and ');
     case 'checkOr':
@@ -137,7 +137,12 @@ function delayLabel(delay: unknown, machine: AnyStateMachine): string {
 
 /** `250 ms`, `30 s`, `5 min`, `2 h`, `3 d`. */
 export function formatMs(ms: number): string {
-  const units: readonly (readonly [number, string])[] = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's']];
+  const units: readonly (readonly [number, string])[] = [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'min'],
+    [1000, 's'],
+  ];
   for (const [size, name] of units) {
     if (ms >= size) return `${Math.round((ms / size) * 10) / 10} ${name}`;
   }

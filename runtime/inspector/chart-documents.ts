@@ -19,7 +19,10 @@ async function documentsOf(registry: ActorRegistry): Promise<ReadonlyMap<string,
     documents.set(`${definition.kind}.svg`, chartSvg(await layoutChart(chart), { standalone: true }));
     documents.set(`${definition.kind}.md`, chartMarkdown(chart));
   }
-  const list = kinds.map(({ kind, machine }) => `- [${kind}](${kind}.md)${machine.root.description === undefined ? '' : `: ${machine.root.description}`}`);
+  const list = kinds.map(
+    ({ kind, machine }) =>
+      `- [${kind}](${kind}.md)${machine.root.description === undefined ? '' : `: ${machine.root.description}`}`,
+  );
   documents.set('index.md', ['# Charts', '', 'Generated from the machines; do not edit.', '', ...list, ''].join('\n'));
   return documents;
 }
@@ -36,10 +39,13 @@ export async function writeCharts(registry: ActorRegistry, folder: string): Prom
 /** @returns what is wrong, one line per file; empty when the folder is up to date. */
 export async function checkCharts(registry: ActorRegistry, folder: string): Promise<readonly string[]> {
   const documents = await documentsOf(registry);
-  const problems = (await strayFiles(documents, folder)).map((name) => `${name} belongs to no kind; write the charts again`);
+  const problems = (await strayFiles(documents, folder)).map(
+    (name) => `${name} belongs to no kind; write the charts again`,
+  );
   for (const [name, content] of documents) {
     const stored = await readStored(join(folder, name));
-    if (stored !== content) problems.push(`${name} ${stored === undefined ? 'is missing' : 'is stale'}; write the charts again`);
+    if (stored !== content)
+      problems.push(`${name} ${stored === undefined ? 'is missing' : 'is stale'}; write the charts again`);
   }
   return problems;
 }
@@ -51,7 +57,9 @@ async function strayFiles(documents: ReadonlyMap<string, string>, folder: string
 
 const readStored = (file: string): Promise<string | undefined> => readFile(file, 'utf8').catch(absent(undefined));
 
-const absent = <Value>(value: Value) => (error: NodeJS.ErrnoException): Value => {
-  if (error.code === 'ENOENT') return value;
-  throw error;
-};
+const absent =
+  <Value>(value: Value) =>
+  (error: NodeJS.ErrnoException): Value => {
+    if (error.code === 'ENOENT') return value;
+    throw error;
+  };

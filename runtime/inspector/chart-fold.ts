@@ -3,7 +3,7 @@
  *
  * The rules that keep a chart of thirty transitions readable live here and nowhere else:
  *   - transitions of the root are chips on its frame, since they would leave every box;
- *   - failures, deadlines, or one event, that lead from four or more states to one target are rows in their source boxes;
+ *   - failures, deadlines, or one event, that lead from four or more states to one target are rows in the source boxes;
  *   - a transition that stays, or stays in its own family (to an ancestor or a descendant), is a row;
  *   - transitions of one tone between the same two states share one edge.
  * Nothing is dropped: every transition id ends in exactly one row, chip or edge per target. Pure; called by the layout.
@@ -11,7 +11,8 @@
 import type { Chart, ChartAction, ChartState, ChartTransition } from './chart-ir.ts';
 
 export type Tone = 'event' | 'timer' | 'always' | 'done' | 'failure';
-export type SpanTone = Tone | 'guard' | 'action' | 'effect' | 'message' | 'answer' | 'row' | 'update' | 'target' | 'tag';
+export type SpanTone =
+  Tone | 'guard' | 'action' | 'effect' | 'message' | 'answer' | 'row' | 'update' | 'target' | 'tag';
 
 export interface Span {
   readonly text: string;
@@ -112,16 +113,25 @@ export function foldChart(chart: Chart): Drawing {
 function addRow(rows: DrawnRow[], row: DrawnRow): void {
   const tail = (line: Line): string => JSON.stringify(line.slice(1));
   const [first] = row.line;
-  const index = rows.findIndex((other) =>
-    other.transitions.length > 0 && other.glyph === row.glyph && other.line[0]?.tone === first?.tone && tail(other.line) === tail(row.line) &&
-    (other.line[0]?.text.length ?? 0) + (first?.text.length ?? 0) < mergedEventsLength);
+  const index = rows.findIndex(
+    (other) =>
+      other.transitions.length > 0 &&
+      other.glyph === row.glyph &&
+      other.line[0]?.tone === first?.tone &&
+      tail(other.line) === tail(row.line) &&
+      (other.line[0]?.text.length ?? 0) + (first?.text.length ?? 0) < mergedEventsLength,
+  );
   const other = rows[index];
   if (other === undefined || first === undefined || row.line.length < 2) {
     rows.push(row);
     return;
   }
   const events: Span = { text: `${other.line[0]?.text}, ${first.text}`, tone: first.tone };
-  rows[index] = { ...other, line: [events, ...row.line.slice(1)], transitions: [...other.transitions, ...row.transitions] };
+  rows[index] = {
+    ...other,
+    line: [events, ...row.line.slice(1)],
+    transitions: [...other.transitions, ...row.transitions],
+  };
 }
 
 export function toneOf(transition: ChartTransition): Tone {
@@ -187,11 +197,12 @@ export function countedNames(actions: readonly ChartAction[]): string[] {
 
 function transitionRow(transition: ChartTransition, tone: Tone, elsewhere: readonly string[] = []): DrawnRow {
   const rest = transition.targets.filter((target) => !elsewhere.includes(target));
-  const stays = rest.length === 0 || rest.every((target) => target === transition.source);
+  const stays = rest.every((target) => target === transition.source);
   const again = stays && transition.reenter && transition.targets.length > 0;
   const goal = stays ? 'again' : rest.map(shortName).join(', ');
   const goes: Span[] = stays && !again ? [] : [{ text: ` → ${goal}`, tone: 'target' }];
-  const glyph = tone === 'failure' ? glyphs.failure : tone === 'timer' ? glyphs.timer : stays ? glyphs.stays : glyphs.event;
+  const glyph =
+    tone === 'failure' ? glyphs.failure : tone === 'timer' ? glyphs.timer : stays ? glyphs.stays : glyphs.event;
   return {
     glyph,
     line: [{ text: transition.label, tone }, ...guardSpans(transition), ...goes, ...actionSpans(transition)],

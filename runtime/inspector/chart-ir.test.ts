@@ -2,7 +2,7 @@ import { createMachine, raise, setup } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { chartOf, type Chart, type ChartTransition } from './chart-ir.ts';
-import { jobMachine, meshMachine } from './sample-machines.ts';
+import { jobMachine, meshMachine } from './sample-machines-for-tests.ts';
 
 const chart = chartOf(jobMachine);
 const state = (id: string) => chart.states.find((candidate) => candidate.id === id);
@@ -38,10 +38,13 @@ test('a timer has its name, its delay and its guard, and is no failure although 
 });
 
 test('done, failures, unknown results and transitions that stay are told apart', () => {
-  assert.equal(transitions('preparing', 'done').map(({ kind, guard, targets }) => ({ kind, guard, targets })), [
-    { kind: 'done', guard: 'wantsRunning', targets: ['starting'] },
-    { kind: 'done', guard: null, targets: ['stopped'] },
-  ]);
+  assert.equal(
+    transitions('preparing', 'done').map(({ kind, guard, targets }) => ({ kind, guard, targets })),
+    [
+      { kind: 'done', guard: 'wantsRunning', targets: ['starting'] },
+      { kind: 'done', guard: null, targets: ['stopped'] },
+    ],
+  );
   assert.is(transitions('starting', 'process.start.failed')[0]?.failure, true);
   assert.is(transitions('preparing.plugging', 'slot.make.unknown')[0]?.reenter, true);
   assert.equal(transitions('running.migrating.copying', 'migration.copy.progress')[0]?.targets, []);
@@ -85,11 +88,17 @@ test('a delayed raise, named or not, makes its event a timer', () => {
     },
   });
   const raised = chartOf(machine);
-  assert.equal(raised.transitions.map(({ kind, label, delayMs }) => ({ kind, label, delayMs })), [
-    { kind: 'timer', label: 'due', delayMs: 90_000 },
-    { kind: 'timer', label: 'late', delayMs: 500 },
+  assert.equal(
+    raised.transitions.map(({ kind, label, delayMs }) => ({ kind, label, delayMs })),
+    [
+      { kind: 'timer', label: 'due', delayMs: 90_000 },
+      { kind: 'timer', label: 'late', delayMs: 500 },
+    ],
+  );
+  assert.equal(raised.states[1]?.entry, [
+    { name: 'arm', role: 'timer' },
+    { name: 'late in 500 ms', role: 'timer' },
   ]);
-  assert.equal(raised.states[1]?.entry, [{ name: 'arm', role: 'timer' }, { name: 'late in 500 ms', role: 'timer' }]);
 });
 
 test('the chart is plain JSON', () => {

@@ -60,7 +60,7 @@ export interface Chart {
 export interface ChartOptions {
   /** Shown as the root's title; the machine's id otherwise. */
   readonly kind?: string;
-  /** Effect types of the actor's definition; without it every dotted action name outside the shared vocabulary is one. */
+  /** Effect types of the definition; without it every dotted action name outside the shared vocabulary is one. */
   readonly effects?: ReadonlySet<string>;
 }
 

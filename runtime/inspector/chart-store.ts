@@ -1,15 +1,16 @@
 /**
- * Placed charts by kind, laid out once per definition: kept in memory and in a cache folder under the hash of the chart
- * and of the drawing code. Called by the routes and by the documentation writer. A damaged or missing cache file costs a
- * new layout, nothing else.
+ * Placed charts by kind, laid out once per definition: kept in memory, and in a cache folder under the hash of the
+ * chart and of the drawing code. Called by the routes. A damaged or missing cache file costs a new layout, nothing
+ * else.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
+import { hashFolder, writeWhole } from './cache-files.ts';
 import { chartOf, type Chart } from './chart-ir.ts';
 import type { PlacedChart } from './chart-layout.ts';
 
@@ -82,13 +83,13 @@ async function readCached(file: string, log: Log): Promise<PlacedChart | undefin
 
 /** A read-only or full cache folder makes the next start slower; the page works. */
 async function writeCached(file: string, placed: PlacedChart, log: Log): Promise<void> {
-  const partial = `${file}.${randomUUID()}`;
   try {
-    await mkdir(join(file, '..'), { recursive: true });
-    await writeFile(partial, JSON.stringify(placed));
-    await rename(partial, file);
+    await writeWhole(file, JSON.stringify(placed));
   } catch (error) {
-    log.warn({ file, cause: describeCause(error) }, 'The laid out chart cannot be cached; the next start lays it out again');
+    log.warn(
+      { file, cause: describeCause(error) },
+      'The laid out chart cannot be cached; the next start lays it out again',
+    );
   }
 }
 
@@ -96,15 +97,11 @@ let drawingCode: Promise<string> | undefined;
 
 async function layoutHash(chart: Chart): Promise<string> {
   drawingCode ??= hashFolder(import.meta.dirname, ['.ts']);
-  return createHash('sha256').update(await drawingCode).update(JSON.stringify(chart)).digest('hex').slice(0, 20);
-}
-
-/** Hash of the sources of one folder (not below it), tests left out: changed code never meets an old cache. */
-export async function hashFolder(folder: string, endings: readonly string[]): Promise<string> {
-  const names = (await readdir(folder)).filter((name) => endings.some((ending) => name.endsWith(ending)) && !name.includes('.test.'));
-  const hash = createHash('sha256');
-  for (const name of names.sort()) hash.update(name).update(await readFile(join(folder, name)));
-  return hash.digest('hex');
+  return createHash('sha256')
+    .update(await drawingCode)
+    .update(JSON.stringify(chart))
+    .digest('hex')
+    .slice(0, 20);
 }
 
 export function layoutOnThread(chart: Chart): Promise<PlacedChart> {

@@ -5,7 +5,7 @@ import { chartOf } from './chart-ir.ts';
 import { layoutChart } from './chart-layout.ts';
 import { chartSvg, escapeXml } from './chart-svg.ts';
 import { chartMarkdown, tableOf } from './chart-table.ts';
-import { hostileMachine, jobMachine } from './sample-machines.ts';
+import { hostileMachine, jobMachine } from './sample-machines-for-tests.ts';
 
 const svgOf = async (machine: AnyStateMachine, standalone = false): Promise<string> =>
   chartSvg(await layoutChart(chartOf(machine)), { standalone });

@@ -1,12 +1,13 @@
 /**
  * A placed chart as an SVG string. The same text serves the live page (no style inside: the policy of the pages forbids
- * it) and the documentation (style inside). Pure; every text that comes from a machine is escaped.
+ * it) and the documentation (style inside). Pure; every text of a machine is escaped, by `tag` and `textOf`.
  *
- * Handles for a page: `data-state` on every state (once), `data-edge` and `data-transitions` (space separated ids) on
- * edges, rows and chips. Upholds: everything drawn can be reached by keyboard and read by a screen reader.
+ * For the page: `data-state` on every state (once), `data-edge` and `data-transitions` (space separated ids) on edges,
+ * rows and chips. Upholds: everything drawn can be reached by keyboard and read by a screen reader.
  */
-import type { Line } from './chart-fold.ts';
-import { metrics, tagText, type PlacedBox, type PlacedChart, type PlacedEdge, type PlacedStart, type Point } from './chart-layout.ts';
+import type { DrawnRow, Line } from './chart-fold.ts';
+import { metrics, tagText, type Area, type PlacedChip, type Point } from './chart-graph.ts';
+import type { PlacedBox, PlacedChart, PlacedEdge, PlacedStart } from './chart-layout.ts';
 import { chartCss } from './chart-style.ts';
 import { textWidth } from './text-measure.ts';
 import { themeCss } from './theme-tokens.ts';
@@ -19,40 +20,79 @@ export interface SvgOptions {
 export const standaloneCss = `${themeCss('.chart')}\n${chartCss}`;
 
 export function chartSvg(chart: PlacedChart, options: SvgOptions): string {
+  const title = `State chart of ${chart.kind}`;
+  const attributes = {
+    xmlns: 'http://www.w3.org/2000/svg',
+    class: 'chart',
+    viewBox: `0 0 ${chart.width} ${chart.height}`,
+    width: chart.width,
+    height: chart.height,
+    role: 'tree',
+    'aria-label': title,
+  };
   const style = options.standalone ? `<style>${standaloneCss}</style>` : '';
-  const title = escapeXml(`State chart of ${chart.kind}`);
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 ${chart.width} ${chart.height}"`,
-    ` width="${chart.width}" height="${chart.height}" role="tree" aria-label="${title}">`,
-    `<title>${title}</title>${style}`,
-    tree(chart, ''),
-    chart.starts.map(startMark).join(''),
-    chart.edges.map(edgeLine).join(''),
-    chart.edges.map(edgeLabel).join(''),
-    '</svg>\n',
-  ].join('');
+  const inner = [
+    `<title>${escapeXml(title)}</title>${style}`,
+    tree(chart, '', 0),
+    ...chart.starts.map(startMark),
+    ...chart.edges.map(edgeLine),
+    ...chart.edges.map(edgeLabel),
+  ];
+  return `${tag('svg', attributes, inner.join(''))}\n`;
 }
 
-/** XML 1.0 text and attribute values; control characters, which XML cannot hold, are replaced. */
+const special = /[&<>"']/g;
+
+/** For XML 1.0 text and attribute values; control characters, which XML cannot hold, are replaced. */
 export function escapeXml(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd').replace(/[&<>"']/g, (character) => {
-    return `&#${character.charCodeAt(0)};`;
+  const allowed = Array.from(text, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    const forbidden = (code < 0x20 && ![0x09, 0x0a, 0x0d].includes(code)) || code === 0xfffe || code === 0xffff;
+    return forbidden ? '\ufffd' : character;
   });
+  return allowed.join('').replace(special, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+type Attributes = Readonly<Record<string, string | number>>;
+
+/** Numbers are px, rounded to a tenth; `inner` is markup already. */
+function tag(name: string, attributes: Attributes, inner = ''): string {
+  const written = Object.entries(attributes).map(([key, value]) => {
+    const text = typeof value === 'number' ? String(Math.round(value * 10) / 10) : escapeXml(value);
+    return ` ${key}="${text}"`;
+  });
+  return inner === '' ? `<${name}${written.join('')}/>` : `<${name}${written.join('')}>${inner}</${name}>`;
 }
 
 const px = (value: number): string => String(Math.round(value * 10) / 10);
 
-function tree(chart: PlacedChart, id: string, depth = 0): string {
+const rectangle = (className: string, { x, y, width, height }: Area, rx: number): string =>
+  tag('rect', { class: className, x, y, width, height, rx });
+
+function textOf(line: Line, x: number, y: number): string {
+  const spans = line.map((span) => tag('tspan', { class: `tone-${span.tone}` }, escapeXml(span.text)));
+  return tag('text', { x, y }, spans.join(''));
+}
+
+const glyphMark = (row: DrawnRow, x: number, y: number): string =>
+  tag('text', { class: `glyph tone-${row.line[0]?.tone ?? 'update'}`, x, y, 'aria-hidden': 'true' }, row.glyph);
+
+function tree(chart: PlacedChart, id: string, depth: number): string {
   const box = chart.boxes.find((candidate) => candidate.state.id === id);
   if (box === undefined) return '';
-  const inner = box.state.children.map((child) => tree(chart, child, depth + 1)).join('');
-  const chips = id === '' ? chart.chips.map((chip) => {
-    const row = textOf(chip.row.line, chip.x + metrics.glyphWidth + 4, chip.y + 15);
-    return `<g class="chip" data-transitions="${chip.row.transitions.join(' ')}">${plate(chip)}` +
-      `<text class="glyph" x="${px(chip.x + 8)}" y="${px(chip.y + 15)}" aria-hidden="true">${escapeXml(chip.row.glyph)}</text>${row}</g>`;
-  }).join('') : '';
-  return boxMark(chart, box, depth, chips + inner);
+  const children = box.state.children.map((child) => tree(chart, child, depth + 1));
+  const inner = [...(id === '' ? chart.chips.map(chipMark) : []), ...children].join('');
+  return boxMark(chart, box, depth, inner);
+}
+
+function chipMark(chip: PlacedChip): string {
+  const baseline = chip.y + 15;
+  const inner = [
+    rectangle('plate', chip, 4),
+    glyphMark(chip.row, chip.x + 8, baseline),
+    textOf(chip.row.line, chip.x + metrics.glyphWidth + 4, baseline),
+  ];
+  return tag('g', { class: 'chip', 'data-transitions': chip.row.transitions.join(' ') }, inner.join(''));
 }
 
 function boxMark(chart: PlacedChart, box: PlacedBox, depth: number, inner: string): string {
@@ -62,21 +102,23 @@ function boxMark(chart: PlacedChart, box: PlacedBox, depth: number, inner: strin
   if (state.kind === 'final') classes.push('final');
   if (parent?.state.kind === 'parallel') classes.push('region');
   const name = state.id === '' ? chart.kind : state.id;
-  const rounded = state.children.length > 0 ? 8 : 6;
-  const frame = `<rect class="frame" x="${px(box.x)}" y="${px(box.y)}" width="${px(box.width)}" height="${px(box.height)}" rx="${rounded}"/>`;
-  const double = state.kind === 'final'
-    ? `<rect class="inner" x="${px(box.x + 3)}" y="${px(box.y + 3)}" width="${px(box.width - 6)}" height="${px(box.height - 6)}" rx="4"/>`
-    : '';
-  return [
-    `<g class="${classes.join(' ')}" data-state="${escapeXml(state.id)}" role="treeitem" tabindex="-1"`,
-    ` aria-level="${depth + 1}" aria-label="${escapeXml(spokenName(name, box))}">`,
+  const attributes = {
+    class: classes.join(' '),
+    'data-state': state.id,
+    role: 'treeitem',
+    tabindex: '-1',
+    'aria-level': String(depth + 1),
+    'aria-label': spokenName(name, box),
+  };
+  const second = { x: box.x + 3, y: box.y + 3, width: box.width - 6, height: box.height - 6 };
+  const content = [
     `<title>${escapeXml(state.description === null ? name : `${name}: ${state.description}`)}</title>`,
-    frame,
-    double,
+    rectangle('frame', box, state.children.length > 0 ? 8 : 6),
+    state.kind === 'final' ? rectangle('inner', second, 4) : '',
     boxTexts(box),
-    inner === '' ? '' : `<g role="group">${inner}</g>`,
-    '</g>',
-  ].join('');
+    inner === '' ? '' : tag('g', { role: 'group' }, inner),
+  ];
+  return tag('g', attributes, content.join(''));
 }
 
 function spokenName(name: string, box: PlacedBox): string {
@@ -87,53 +129,51 @@ function spokenName(name: string, box: PlacedBox): string {
 function boxTexts(box: PlacedBox): string {
   const left = box.head.x + metrics.boxPadding;
   const top = box.head.y + 20;
-  const tag = tagText(box.state);
+  const tags = tagText(box.state);
   const tagX = left + textWidth(box.state.label, metrics.titlePx, 'bold') + metrics.tagGap;
-  const markWidth = (box.state.children.length === 0 ? box.width : box.head.width) - metrics.boxPadding * 2 + 12;
+  const width = (box.state.children.length === 0 ? box.width : box.head.width) - metrics.boxPadding * 2 + 12;
   const rows = box.rows.map((row, index) => {
     const y = box.head.y + metrics.titleHeight + 4 + index * metrics.rowHeight;
-    const mark = row.transitions.length === 0 ? '' :
-      `<rect class="mark" x="${px(left - 6)}" y="${px(y)}" width="${px(markWidth)}" height="${metrics.rowHeight}" rx="4"/>`;
-    return `<g class="row" data-transitions="${row.transitions.join(' ')}">${mark}` +
-      `<text class="glyph tone-${row.line[0]?.tone ?? 'update'}" x="${px(left)}" y="${px(y + 13)}" aria-hidden="true">` +
-      `${escapeXml(row.glyph)}</text>${textOf(row.line, left + metrics.glyphWidth, y + 13)}</g>`;
+    const inner = [
+      row.transitions.length === 0 ? '' : rectangle('mark', { x: left - 6, y, width, height: metrics.rowHeight }, 4),
+      glyphMark(row, left, y + 13),
+      textOf(row.line, left + metrics.glyphWidth, y + 13),
+    ];
+    return tag('g', { class: 'row', 'data-transitions': row.transitions.join(' ') }, inner.join(''));
   });
   return [
-    `<text class="title" x="${px(left)}" y="${px(top)}">${escapeXml(box.state.label)}</text>`,
-    tag === '' ? '' : `<text class="tag" x="${px(tagX)}" y="${px(top)}">${escapeXml(tag)}</text>`,
+    tag('text', { class: 'title', x: left, y: top }, escapeXml(box.state.label)),
+    tags === '' ? '' : tag('text', { class: 'tag', x: tagX, y: top }, escapeXml(tags)),
     ...rows,
   ].join('');
 }
 
-const textOf = (line: Line, x: number, y: number): string => {
-  const spans = line.map((span) => `<tspan class="tone-${span.tone}">${escapeXml(span.text)}</tspan>`).join('');
-  return `<text x="${px(x)}" y="${px(y)}">${spans}</text>`;
-};
-
-const plate = (area: { x: number; y: number; width: number; height: number }): string =>
-  `<rect class="plate" x="${px(area.x)}" y="${px(area.y)}" width="${px(area.width)}" height="${px(area.height)}" rx="4"/>`;
-
 function startMark(start: PlacedStart): string {
   const half = start.width / 2;
-  return `<g class="edge initial" aria-hidden="true"><circle class="start" cx="${px(start.x + half)}" cy="${px(start.y + half)}" r="${half - 1}"/>` +
-    `<path d="${roundedPath(start.points)}"/>${arrowHead(start.points)}</g>`;
+  const circle = tag('circle', { class: 'start', cx: start.x + half, cy: start.y + half, r: half - 1 });
+  return tag('g', { class: 'edge initial', 'aria-hidden': 'true' }, circle + routeMark(start.points));
 }
 
-const edgeAttributes = (edge: PlacedEdge): string =>
-  `class="edge ${edge.tone}" data-edge="${edge.id}" data-transitions="${edge.transitions.join(' ')}"`;
+const edgeAttributes = (edge: PlacedEdge, className: string): Attributes => ({
+  class: `${className} ${edge.tone}`,
+  'data-edge': edge.id,
+  'data-transitions': edge.transitions.join(' '),
+});
 
-function edgeLine(edge: PlacedEdge): string {
-  return `<g ${edgeAttributes(edge)} aria-hidden="true"><path d="${roundedPath(edge.points)}"/>${arrowHead(edge.points)}</g>`;
-}
+const edgeLine = (edge: PlacedEdge): string =>
+  tag('g', { ...edgeAttributes(edge, 'edge'), 'aria-hidden': 'true' }, routeMark(edge.points));
 
 /** Labels are drawn after all lines, so that no line runs through a text. */
 function edgeLabel(edge: PlacedEdge): string {
-  if (edge.label === null || edge.lines.length === 0) return '';
   const area = edge.label;
+  if (area === null || edge.lines.length === 0) return '';
   const lines = edge.lines.map((line, index) =>
-    textOf(line, area.x + metrics.labelPadding, area.y + 13 + index * metrics.labelLineHeight));
-  return `<g ${edgeAttributes(edge).replace('class="edge', 'class="label edge')}>${plate(area)}${lines.join('')}</g>`;
+    textOf(line, area.x + metrics.labelPadding, area.y + 13 + index * metrics.labelLineHeight),
+  );
+  return tag('g', edgeAttributes(edge, 'label edge'), rectangle('plate', area, 4) + lines.join(''));
 }
+
+const routeMark = (points: readonly Point[]): string => tag('path', { d: roundedPath(points) }) + arrowHead(points);
 
 const cornerRadius = 6;
 
@@ -169,5 +209,5 @@ function arrowHead(points: readonly Point[]): string {
   const angle = Math.atan2(tip.y - before.y, tip.x - before.x);
   const corner = (turn: number): string =>
     `${px(tip.x - 9 * Math.cos(angle + turn))} ${px(tip.y - 9 * Math.sin(angle + turn))}`;
-  return `<path class="head" d="M${px(tip.x)} ${px(tip.y)}L${corner(0.4)}L${corner(-0.4)}Z"/>`;
+  return tag('path', { class: 'head', d: `M${px(tip.x)} ${px(tip.y)}L${corner(0.4)}L${corner(-0.4)}Z` });
 }

@@ -32,7 +32,8 @@ export function tableOf(chart: Chart): readonly TableRow[] {
 export function exitText(transition: ChartTransition): string {
   const guard = transition.guard === null ? '' : ` [${transition.guard}]`;
   const stays = transition.reenter ? ' (again)' : ' (stays)';
-  const goes = transition.targets.length === 0 ? stays : ` → ${transition.targets.map((id) => id || '(start)').join(', ')}`;
+  const goes =
+    transition.targets.length === 0 ? stays : ` → ${transition.targets.map((id) => id || '(start)').join(', ')}`;
   const actions = transition.actions.length === 0 ? '' : ` / ${countedNames(transition.actions).join(', ')}`;
   return `${transition.label}${guard}${goes}${actions}`;
 }
@@ -43,7 +44,7 @@ export function chartMarkdown(chart: Chart): string {
   const list = (texts: readonly string[]): string => texts.map(escapeMarkdown).join('<br>');
   const lines = tableOf(chart).map((line) =>
     row([
-      `**${escapeMarkdown(line.state)}**${line.marks.length === 0 ? '' : `<br>${escapeMarkdown(line.marks.join(', '))}`}`,
+      `**${escapeMarkdown(line.state)}**` + line.marks.map((mark) => `<br>${escapeMarkdown(mark)}`).join(''),
       escapeMarkdown(line.description),
       list(line.asks),
       list(line.deadlines),

@@ -2,15 +2,21 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { chartOf } from './chart-ir.ts';
 import { activeStates, stateText, takenTransitions } from './chart-trace.ts';
-import { jobMachine, meshMachine } from './sample-machines.ts';
+import { jobMachine, meshMachine } from './sample-machines-for-tests.ts';
 
 const job = chartOf(jobMachine);
 const mesh = chartOf(meshMachine);
 const labels = (chart: typeof job, ids: readonly string[]): string[] =>
-  ids.map((id) => chart.transitions.find((transition) => transition.id === id)).map((found) => `${found?.source}: ${found?.label}`);
+  ids
+    .map((id) => chart.transitions.find((transition) => transition.id === id))
+    .map((found) => `${found?.source}: ${found?.label}`);
 
 test('state values and dotted paths light the same states', () => {
-  for (const value of ['running.migrating.copying', { running: { migrating: 'copying' } }, { running: 'migrating.copying' }]) {
+  for (const value of [
+    'running.migrating.copying',
+    { running: { migrating: 'copying' } },
+    { running: 'migrating.copying' },
+  ]) {
     const { lit, within } = activeStates(value);
     assert.equal([...lit], ['running.migrating.copying']);
     assert.equal([...within].sort(), ['', 'running', 'running.migrating']);
@@ -34,7 +40,11 @@ test('the transition a step took is found, the deepest first', () => {
   assert.equal(labels(job, takenTransitions(job, step)), ['running.migrating: job.cancel']);
   const root = { eventType: 'job.delete', from: 'stopped', to: 'deleting' };
   assert.equal(labels(job, takenTransitions(job, root)), [': job.delete']);
-  const stays = { eventType: 'migration.copy.progress', from: { running: { migrating: 'copying' } }, to: { running: { migrating: 'copying' } } };
+  const stays = {
+    eventType: 'migration.copy.progress',
+    from: { running: { migrating: 'copying' } },
+    to: { running: { migrating: 'copying' } },
+  };
   assert.equal(labels(job, takenTransitions(job, stays)), ['running.migrating.copying: migration.copy.progress']);
   const timer = { eventType: 'xstate.after.backoff.job.failed', from: 'failed', to: 'starting' };
   assert.equal(labels(job, takenTransitions(job, timer)), ['failed: after backoff (2 s)']);
@@ -43,8 +53,15 @@ test('the transition a step took is found, the deepest first', () => {
 test('the eventless rest of a step is found too', () => {
   const step = { eventType: 'slot.make.done', from: { preparing: 'plugging' }, to: 'starting' };
   assert.equal(labels(job, takenTransitions(job, step)), ['preparing.plugging: slot.make.done', 'preparing: done']);
-  const always = { eventType: 'segment.ensure.done', from: { plane: 'making', members: 'none' }, to: { plane: 'settled', members: 'none' } };
-  assert.equal(labels(mesh, takenTransitions(mesh, always)), ['plane.making: segment.ensure.done', 'plane.there: always']);
+  const always = {
+    eventType: 'segment.ensure.done',
+    from: { plane: 'making', members: 'none' },
+    to: { plane: 'settled', members: 'none' },
+  };
+  assert.equal(labels(mesh, takenTransitions(mesh, always)), [
+    'plane.making: segment.ensure.done',
+    'plane.there: always',
+  ]);
 });
 
 test('an event that the chart does not know took nothing', () => {

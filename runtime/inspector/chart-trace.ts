@@ -1,8 +1,8 @@
 /**
  * Which states of a chart are active for a state value, and which transitions a recorded step took.
  *
- * The journal records the event and the states before and after, not the transition; this file finds it again. Where two
- * transitions fit (guards are not evaluated here) the first in document order is taken. Runs in the browser; pure.
+ * The journal records the event and the states before and after, not the transition; this file finds it again. Where
+ * two transitions fit (guards are not evaluated here) the first in document order is taken. Runs in the browser; pure.
  */
 import type { Chart, ChartTransition } from './chart-ir.ts';
 
@@ -51,10 +51,15 @@ export interface Step {
 export function takenTransitions(chart: Chart, step: Step): readonly string[] {
   const before = everyActive(step.from);
   const after = everyActive(step.to);
-  const matching = chart.transitions.filter((transition) =>
-    transition.kind !== 'always' && before.has(transition.source) && matches(transition.event, step.eventType));
-  const deepestFirst = [...matching].sort((a, b) => depth(b.source) - depth(a.source) || specificity(b) - specificity(a));
-  const taken = deepestFirst.find((transition) => arrives(transition, before, after)) ??
+  const matching = chart.transitions.filter(
+    (transition) =>
+      transition.kind !== 'always' && before.has(transition.source) && matches(transition.event, step.eventType),
+  );
+  const deepestFirst = [...matching].sort(
+    (a, b) => depth(b.source) - depth(a.source) || specificity(b) - specificity(a),
+  );
+  const taken =
+    deepestFirst.find((transition) => arrives(transition, before, after)) ??
     (deepestFirst.length === 1 ? deepestFirst[0] : deepestFirst.find((transition) => transition.targets.length > 0));
   if (taken === undefined) return [];
   return [taken.id, ...followers(chart, taken, after)];
@@ -83,9 +88,17 @@ function followers(chart: Chart, first: ChartTransition, after: ReadonlySet<stri
   const found: string[] = [];
   let at = first.targets;
   while (at.length > 0 && !at.every((id) => after.has(id)) && found.length < chart.transitions.length) {
-    const next = chart.transitions.find((transition) =>
-      (transition.kind === 'always' || transition.kind === 'done') && !found.includes(transition.id) &&
-      at.some((id) => id === transition.source || id.startsWith(`${transition.source}.`) || transition.source.startsWith(`${id}.`)));
+    const next = chart.transitions.find(
+      (transition) =>
+        (transition.kind === 'always' || transition.kind === 'done') &&
+        !found.includes(transition.id) &&
+        at.some(
+          (id) =>
+            id === transition.source ||
+            id.startsWith(`${transition.source}.`) ||
+            transition.source.startsWith(`${id}.`),
+        ),
+    );
     if (next === undefined) break;
     found.push(next.id);
     at = next.targets;

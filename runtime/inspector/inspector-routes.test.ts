@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { checkCharts, writeCharts } from './chart-documents.ts';
 import { createChartStore } from './chart-store.ts';
 import { contentPolicy } from './inspector-routes.ts';
-import { quietLog, sampleRegistry, startSampleServer } from './sample-server.ts';
+import { quietLog, sampleRegistry, startSampleServer } from './sample-server-for-tests.ts';
 
 interface Place {
   folder: string;
@@ -85,9 +85,26 @@ test('charts come as a picture and as JSON; an unknown kind is said to be unknow
 test('nothing else is answered, whatever the path', async (place) => {
   await writeFile(join(place.folder, 'secret.svg'), 'secret');
   const hostile = [
-    '/charts/../secret.svg', '/charts/..%2fsecret.svg', '/charts/%2e%2e/secret.svg', '/charts/....//secret.svg', '/charts//etc/passwd',
-    '/assets/../page-bundle.ts', '/assets/..\\..\\secret.svg', '/a/../../etc/passwd', '/a/job/acme', '/a/job/acme/x/y', '/a/job/acme/x/1/2',
-    '/charts/job.svg/', '/charts/JOB.svg', '/charts/__proto__.json', '/assets/inspector-zz.js', '//', '/api', '/healthz', '/open/x', '/a/a%00/b/c',
+    '/charts/../secret.svg',
+    '/charts/..%2fsecret.svg',
+    '/charts/%2e%2e/secret.svg',
+    '/charts/....//secret.svg',
+    '/charts//etc/passwd',
+    '/assets/../page-bundle.ts',
+    '/assets/..\\..\\secret.svg',
+    '/a/../../etc/passwd',
+    '/a/job/acme',
+    '/a/job/acme/x/y',
+    '/a/job/acme/x/1/2',
+    '/charts/job.svg/',
+    '/charts/JOB.svg',
+    '/charts/__proto__.json',
+    '/assets/inspector-zz.js',
+    '//',
+    '/api',
+    '/healthz',
+    '/open/x',
+    '/a/a%00/b/c',
   ];
   for (const path of hostile) {
     const reply = await ask(place, path);
@@ -106,7 +123,10 @@ test('only reading is allowed', async (place) => {
 test('layouts and bundles are cached, and a damaged cache file is replaced', async (place) => {
   const cacheFolder = join(place.folder, 'cache');
   const files = await readdir(join(cacheFolder, 'charts'));
-  assert.ok(files.some((name) => name.startsWith('job-')), files.join());
+  assert.ok(
+    files.some((name) => name.startsWith('job-')),
+    files.join(),
+  );
   assert.is((await readdir(join(cacheFolder, 'pages'))).length, 1);
   for (const name of files) await writeFile(join(cacheFolder, 'charts', name), '{ torn');
   const store = createChartStore({ registry: sampleRegistry, cacheFolder, log: quietLog });

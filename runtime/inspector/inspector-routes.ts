@@ -57,12 +57,19 @@ interface Answer {
   readonly policy?: string;
 }
 
-const text = (status: number, body: string): Answer => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n`, cache: 'no-store' });
+const text = (status: number, body: string): Answer => ({
+  status,
+  type: 'text/plain; charset=utf-8',
+  body: `${body}\n`,
+  cache: 'no-store',
+});
 
 const icon: Answer = {
   status: 200,
   type: 'image/svg+xml; charset=utf-8',
-  body: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect x="2" y="4" width="13" height="9" rx="2" fill="#0b62c4"/>' +
+  body:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">' +
+    '<rect x="2" y="4" width="13" height="9" rx="2" fill="#0b62c4"/>' +
     '<rect x="17" y="19" width="13" height="9" rx="2" fill="none" stroke="#0b62c4" stroke-width="2.4"/>' +
     '<path d="M8.5 13v10.5H17" fill="none" stroke="#0b62c4" stroke-width="2.4"/></svg>',
   cache: 'public, max-age=86400',
@@ -72,7 +79,10 @@ export function createInspectorRoutes(options: InspectorOptions): RequestListene
   const store = createChartStore(options);
   let bundle: Promise<PageBundle> | undefined;
   const bundled = async (): Promise<PageBundle> => {
-    bundle ??= bundlePage({ cacheFolder: options.cacheFolder, ...(options.entry === undefined ? {} : { entry: options.entry }) });
+    bundle ??= bundlePage({
+      cacheFolder: options.cacheFolder,
+      ...(options.entry === undefined ? {} : { entry: options.entry }),
+    });
     try {
       return await bundle;
     } catch (error) {
@@ -93,7 +103,8 @@ export function createInspectorRoutes(options: InspectorOptions): RequestListene
       (ready) => send(response, ready, method),
       (error: unknown) => {
         options.log.error({ path, cause: describeCause(error) }, 'A page of the inspector could not be made');
-        const message = error instanceof PhotonError ? error.record.message : 'The page could not be made; the log says why.';
+        const message =
+          error instanceof PhotonError ? error.record.message : 'The page could not be made; the log says why.';
         send(response, text(500, message), method);
       },
     );
@@ -129,7 +140,8 @@ function page(bundle: PageBundle, options: InspectorOptions): Answer {
   const title = escapeXml(options.title ?? 'inspector');
   const body = [
     '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">',
+    '<meta name="viewport" content="width=device-width,initial-scale=1">',
+    '<meta name="color-scheme" content="light dark">',
     `<title>${title}</title><link rel="icon" type="image/svg+xml" href="/assets/icon.svg">`,
     `<link rel="stylesheet" href="/assets/${bundle.style.name}">`,
     `<script type="module" src="/assets/${bundle.script.name}"></script></head>`,
@@ -155,7 +167,12 @@ async function chartAnswer(kind: string, asPicture: boolean, store: ChartStore):
     return { status: 200, type: 'image/svg+xml; charset=utf-8', body, cache: 'no-cache', policy: picturePolicy };
   }
   const drawn = await drawnOrReason(kind, store);
-  return { status: 200, type: 'application/json; charset=utf-8', body: JSON.stringify({ chart, ...drawn }), cache: 'no-cache' };
+  return {
+    status: 200,
+    type: 'application/json; charset=utf-8',
+    body: JSON.stringify({ chart, ...drawn }),
+    cache: 'no-cache',
+  };
 }
 
 /** Without a picture the page still has the table: it is told why. */

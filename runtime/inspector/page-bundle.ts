@@ -3,13 +3,12 @@
  * in the cache folder under the hash of the sources; named by the hash of their content, so that browsers may keep them
  * for ever. Called by the routes; a packaged program may ship a filled cache folder.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeCause, PhotonError } from '../contract/errors.ts';
-import { hashFolder } from './chart-store.ts';
+import { hashFolder, writeWhole } from './cache-files.ts';
 import { chartCss } from './chart-style.ts';
-import { pageCss } from './page-style.ts';
 import { themeCss } from './theme-tokens.ts';
 
 export interface PageAsset {
@@ -34,6 +33,7 @@ export interface BundleOptions {
 export async function bundlePage(options: BundleOptions): Promise<PageBundle> {
   const entry = options.entry ?? join(import.meta.dirname, 'pages', 'inspector-page.tsx');
   const script = await cachedScript(entry, options.cacheFolder);
+  const pageCss = await readFile(join(import.meta.dirname, 'pages', 'inspector-page.css'), 'utf8');
   const style = [themeCss(':root'), chartCss, pageCss].join('\n');
   return {
     script: { name: `inspector-${digest(script)}.js`, body: script, contentType: 'text/javascript; charset=utf-8' },
@@ -51,11 +51,8 @@ async function cachedScript(entry: string, cacheFolder: string): Promise<string>
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw bundleFailed(`${file} cannot be read`, error);
   }
   const script = await bundle(entry);
-  const partial = `${file}.${randomUUID()}`;
   try {
-    await mkdir(join(file, '..'), { recursive: true });
-    await writeFile(partial, script);
-    await rename(partial, file);
+    await writeWhole(file, script);
   } catch (error) {
     throw bundleFailed(`${file} cannot be written; make the cache folder writable`, error);
   }
@@ -94,4 +91,9 @@ async function bundle(entry: string): Promise<string> {
 }
 
 const bundleFailed = (what: string, cause: unknown): PhotonError =>
-  new PhotonError('defeat', 'page_bundle_failed', `The inspector's pages cannot be built: ${what} (${describeCause(cause)})`, { cause });
+  new PhotonError(
+    'defeat',
+    'page_bundle_failed',
+    `The inspector's pages cannot be built: ${what} (${describeCause(cause)})`,
+    { cause },
+  );

@@ -26,7 +26,9 @@ const tokens: Readonly<Record<string, readonly [light: string, dark: string]>> =
 };
 
 const declarations = (side: 0 | 1): string =>
-  Object.entries(tokens).map(([name, pair]) => `--${name}:${pair[side]}`).join(';');
+  Object.entries(tokens)
+    .map(([name, pair]) => `--${name}:${pair[side]}`)
+    .join(';');
 
 /**
  * @param selector who carries the variables, `:root` or `.chart`.

@@ -19,7 +19,17 @@ function scripted() {
     },
     async history(_id, after): Promise<HistoryRow[]> {
       const steps = Array.from({ length: version }, (_, index) => index + 1).filter((step) => step > after);
-      return steps.map((step) => ({ version: step, at: 0, event: { type: `e${step}` }, cause: '', from: 'a', to: 'a', kind: 'transition', asked: [], changed: {} }));
+      return steps.map((step) => ({
+        version: step,
+        at: 0,
+        event: { type: `e${step}` },
+        cause: '',
+        from: 'a',
+        to: 'a',
+        kind: 'transition',
+        asked: [],
+        changed: {},
+      }));
     },
     watch(_filter, listener) {
       listeners.add(listener);
@@ -46,12 +56,21 @@ test('history grows without gaps or repeats, and a burst costs two reads', async
   const seen: LiveActor[] = [];
   const end = followActor(source.feed, id, (live) => seen.push(live));
   await settled();
-  assert.equal(seen.at(-1)?.history.map(({ version }) => version), [1]);
+  assert.equal(
+    seen.at(-1)?.history.map(({ version }) => version),
+    [1],
+  );
   const before = source.reads();
   for (let step = 0; step < 50; step += 1) source.advance();
   await settled();
   assert.is(seen.at(-1)?.detail?.version, 51);
-  assert.equal(seen.at(-1)?.history.map(({ event }) => event.type).slice(-2), ['e50', 'e51']);
+  assert.equal(
+    seen
+      .at(-1)
+      ?.history.map(({ event }) => event.type)
+      .slice(-2),
+    ['e50', 'e51'],
+  );
   assert.is(new Set(seen.at(-1)?.history.map(({ version }) => version)).size, 51);
   assert.is(source.reads() - before, 2);
   end();

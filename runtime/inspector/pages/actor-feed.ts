@@ -34,7 +34,9 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
   const read = async (): Promise<void> => {
     const [detail, rows] = await Promise.all([feed.get(id), feed.history(id, live.history.at(-1)?.version ?? 0)]);
     const known = new Set(live.history.map((row) => row.version));
-    const history = [...live.history, ...rows.filter((row) => !known.has(row.version))].sort((a, b) => a.version - b.version);
+    const history = [...live.history, ...rows.filter((row) => !known.has(row.version))].sort(
+      (a, b) => a.version - b.version,
+    );
     update({ detail, history, gone: detail.gone, failure: null });
   };
   const refresh = (): void => {
@@ -57,18 +59,21 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
       });
   };
   refresh();
-  const end = feed.watch({ ids: [id] }, {
-    row: (row) => {
-      if (row.gone) update({ gone: true });
-      if (row.version !== live.detail?.version) refresh();
+  const end = feed.watch(
+    { ids: [id] },
+    {
+      row: (row) => {
+        if (row.gone) update({ gone: true });
+        if (row.version !== live.detail?.version) refresh();
+      },
+      removed: () => {
+        update({ gone: true });
+        refresh();
+      },
+      synced: () => {},
+      reset: () => {},
     },
-    removed: () => {
-      update({ gone: true });
-      refresh();
-    },
-    synced: () => {},
-    reset: () => {},
-  });
+  );
   return () => {
     ended = true;
     end();

@@ -1,6 +1,6 @@
 /**
- * The list of actors: live through one watch, searched and filtered here, drawn only where the reader looks (ten thousand
- * rows are a few dozen elements). Filters stand in the address, so that a list can be sent to somebody.
+ * The list of actors: live through one watch, searched and filtered here, drawn only where the reader looks (ten
+ * thousand rows are a few dozen elements). Filters stand in the address, so that a list can be sent to somebody.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ActorRow, InspectorFeed } from './inspector-feed.ts';
@@ -41,25 +41,28 @@ function useRows(feed: InspectorFeed): Live {
         setLive({ rows: sortedRows(rows.values()), synced });
       }, redrawMs);
     };
-    const end = feed.watch({}, {
-      row(row) {
-        if ((rows.get(row.id)?.version ?? -1) > row.version && !row.gone) return;
-        if (row.gone) rows.delete(row.id);
-        else rows.set(row.id, row);
-        redraw();
+    const end = feed.watch(
+      {},
+      {
+        row(row) {
+          if ((rows.get(row.id)?.version ?? -1) > row.version && !row.gone) return;
+          if (row.gone) rows.delete(row.id);
+          else rows.set(row.id, row);
+          redraw();
+        },
+        removed(id) {
+          rows.delete(id);
+          redraw();
+        },
+        synced() {
+          synced = true;
+          redraw();
+        },
+        reset() {
+          rows.clear();
+        },
       },
-      removed(id) {
-        rows.delete(id);
-        redraw();
-      },
-      synced() {
-        synced = true;
-        redraw();
-      },
-      reset() {
-        rows.clear();
-      },
-    });
+    );
     return () => {
       end();
       clearTimeout(timer);
@@ -121,7 +124,11 @@ export function ActorList(props: { feed: InspectorFeed }) {
       <main class="list">
         <FilterBar filters={filters} rows={rows} onChange={setFilters} onOpen={open} search={search} />
         <div class="columns head" aria-hidden="true">
-          <span>actor</span><span>state</span><span>host</span><span>waits for</span><span class="number">version</span>
+          <span>actor</span>
+          <span>state</span>
+          <span>host</span>
+          <span>waits for</span>
+          <span class="number">version</span>
           <span class="number">changed</span>
         </div>
         <Rows rows={shown} selected={selected} scroller={scroller} synced={synced} />
@@ -134,7 +141,8 @@ function keepVisible(element: HTMLElement | null, index: number): void {
   if (element === null) return;
   const top = index * rowHeightPx;
   if (top < element.scrollTop) element.scrollTop = top;
-  else if (top + rowHeightPx > element.scrollTop + element.clientHeight) element.scrollTop = top + rowHeightPx - element.clientHeight;
+  else if (top + rowHeightPx > element.scrollTop + element.clientHeight)
+    element.scrollTop = top + rowHeightPx - element.clientHeight;
 }
 
 function FilterBar(props: {
@@ -145,22 +153,41 @@ function FilterBar(props: {
   search: { current: HTMLInputElement | null };
 }) {
   const { filters } = props;
-  const set = (key: keyof Filters) => (event: Event): void =>
-    props.onChange({ ...filters, [key]: (event.target as HTMLInputElement).value });
+  const set =
+    (key: keyof Filters) =>
+    (event: Event): void =>
+      props.onChange({ ...filters, [key]: (event.target as HTMLInputElement).value });
   const options = useMemo(() => optionsOf(props.rows), [props.rows]);
   const choice = (key: 'kind' | 'scope' | 'state' | 'host' | 'waiting', label: string) => (
     <label>
       {label}
       <select value={filters[key]} onChange={set(key)}>
         <option value="">any</option>
-        {options[key].map((value) => <option key={value} value={value}>{value}</option>)}
+        {options[key].map((value) => (
+          <option key={value} value={value}>
+            {value}
+          </option>
+        ))}
       </select>
     </label>
   );
   return (
-    <form class="filters" role="search" onSubmit={(event) => { event.preventDefault(); props.onOpen(); }}>
-      <input type="search" ref={props.search} value={filters.search} onInput={set('search')} aria-label="Search actors"
-        placeholder="Search by id or state" />
+    <form
+      class="filters"
+      role="search"
+      onSubmit={(event) => {
+        event.preventDefault();
+        props.onOpen();
+      }}
+    >
+      <input
+        type="search"
+        ref={props.search}
+        value={filters.search}
+        onInput={set('search')}
+        aria-label="Search actors"
+        placeholder="Search by id or state"
+      />
       {choice('kind', 'kind')}
       {choice('scope', scopeWord())}
       {choice('state', 'state')}
@@ -194,7 +221,14 @@ function Rows(props: {
       {props.synced && props.rows.length === 0 && <p class="notice">No actor fits. Esc clears the filters.</p>}
       <div style={{ height: `${props.rows.length * rowHeightPx}px` }}>
         {props.rows.slice(first, last).map((row, offset) => (
-          <Row key={row.id} row={row} index={first + offset} total={props.rows.length} selected={row.id === props.selected} now={now} />
+          <Row
+            key={row.id}
+            row={row}
+            index={first + offset}
+            total={props.rows.length}
+            selected={row.id === props.selected}
+            now={now}
+          />
         ))}
       </div>
     </div>
@@ -221,8 +255,16 @@ function Row(props: { row: ActorRow; index: number; total: number; selected: boo
         goTo(actorPath(row.id));
       }}
     >
-      <span><span class="kind">{kind} / {scope} / </span>{name.split('@')[0]}</span>
-      <span class={row.stateName.includes('fail') ? 'failure' : ''}>{row.stateName.includes('fail') ? '✕ ' : ''}{row.stateName}</span>
+      <span>
+        <span class="kind">
+          {kind} / {scope} /{' '}
+        </span>
+        {name.split('@')[0]}
+      </span>
+      <span class={row.stateName.includes('fail') ? 'failure' : ''}>
+        {row.stateName.includes('fail') ? '✕ ' : ''}
+        {row.stateName}
+      </span>
       <span class="muted">{hostOf(row.id)}</span>
       <span class="muted">{row.waitingOn.map((what) => `${waitingGlyphs[what]} ${what}`).join('  ')}</span>
       <span class="number">{row.version}</span>
@@ -230,4 +272,3 @@ function Row(props: { row: ActorRow; index: number; total: number; selected: boo
     </a>
   );
 }
-

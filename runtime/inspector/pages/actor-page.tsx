@@ -41,7 +41,8 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const last = useMemo(() => lastTransitions(chart, shown.row), [chart, shown.row]);
   const stateName = stateText(shown.state);
   useEffect(() => {
-    document.title = `${live.gone ? 'removed' : stateName} · ${id}${version === null ? '' : ` @${version}`} · ${pageTitle()}`;
+    const what = version === null ? id : `${id} @${version}`;
+    document.title = `${live.gone ? 'removed' : stateName} · ${what} · ${pageTitle()}`;
   }, [stateName, id, version, live.gone]);
   const choose = (next: number | null): void => goTo(actorPath(id, next), true);
   const toggle = (which: number): void => setOpen(toggled(open, which));
@@ -71,7 +72,9 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   return (
     <div class="app">
       <PageBar health={health} keys={keys}>
-        <h1 class="path" style={{ font: 'inherit', fontWeight: 600, margin: 0 }}>{id}</h1>
+        <h1 class="path" style={{ font: 'inherit', fontWeight: 600, margin: 0 }}>
+          {id}
+        </h1>
         <StateBadge live={live} stateName={stateName} version={version} />
       </PageBar>
       <main class="actor">
@@ -80,10 +83,22 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
           <Stage tab={tab} live={live} chart={chart} state={shown.state} last={last} onPick={setPicked} />
         </section>
         <aside class="side" aria-label="State and history">
-          {live.failure !== null && <p class="panel failure" role="alert">✕ {live.failure}</p>}
+          {live.failure !== null && (
+            <p class="panel failure" role="alert">
+              ✕ {live.failure}
+            </p>
+          )}
           {chart.state === 'ready' && <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} />}
           {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
-          <HistoryView id={id} history={live.history} selected={version} open={open} now={now} onSelect={choose} onToggle={toggle} />
+          <HistoryView
+            id={id}
+            history={live.history}
+            selected={version}
+            open={open}
+            now={now}
+            onSelect={choose}
+            onToggle={toggle}
+          />
         </aside>
       </main>
     </div>
@@ -115,7 +130,12 @@ function lastTransitions(chart: Loaded<DrawnChart>, row: HistoryRow | undefined)
 
 function StateBadge(props: { live: LiveActor; stateName: string; version: number | null }) {
   if (props.live.detail === null) return null;
-  if (props.version !== null) return <span class="badge past">was {props.stateName} at version {props.version}</span>;
+  if (props.version !== null)
+    return (
+      <span class="badge past">
+        was {props.stateName} at version {props.version}
+      </span>
+    );
   if (props.live.gone) return <span class="badge gone">removed, last in {props.stateName}</span>;
   return <span class="badge">{props.stateName}</span>;
 }
@@ -127,16 +147,24 @@ function Tabs(props: {
   version: number | null;
   choose: (version: number | null) => void;
 }) {
-  const tabs = [['chart', 'Chart'], ['table', 'Table'], ['raw', 'Raw record']] as const;
+  const tabs = [
+    ['chart', 'Chart'],
+    ['table', 'Table'],
+    ['raw', 'Raw record'],
+  ] as const;
   return (
     <nav class="tabs" aria-label="Views">
       {tabs.map(([tab, label]) => (
-        <button key={tab} aria-pressed={props.tab === tab} onClick={() => props.setTab(tab)}>{label}</button>
+        <button key={tab} aria-pressed={props.tab === tab} onClick={() => props.setTab(tab)}>
+          {label}
+        </button>
       ))}
       <span class="space" />
       {props.version !== null && <button onClick={() => props.choose(null)}>Back to now (l)</button>}
       {props.live.detail !== null && (
-        <span class="muted">version {props.version ?? props.live.detail.version} · uid <code>{props.live.detail.uid}</code></span>
+        <span class="muted">
+          version {props.version ?? props.live.detail.version} · uid <code>{props.live.detail.uid}</code>
+        </span>
       )}
     </nav>
   );
@@ -150,11 +178,26 @@ function Stage(props: {
   last: readonly string[];
   onPick: (id: string) => void;
 }) {
-  if (props.tab === 'raw') return <div class="raw"><pre>{JSON.stringify(props.live.detail?.raw ?? null, null, 2)}</pre></div>;
+  if (props.tab === 'raw')
+    return (
+      <div class="raw">
+        <pre>{JSON.stringify(props.live.detail?.raw ?? null, null, 2)}</pre>
+      </div>
+    );
   if (props.chart.state === 'loading') return <p class="notice">Loading the chart.</p>;
-  if (props.chart.state === 'failed') return <p class="notice failure" role="alert">✕ {props.chart.reason}</p>;
+  if (props.chart.state === 'failed')
+    return (
+      <p class="notice failure" role="alert">
+        ✕ {props.chart.reason}
+      </p>
+    );
   const { chart, svg, reason } = props.chart.value;
   if (props.tab === 'table') return <ChartGrid chart={chart} state={props.state} />;
-  if (svg === null) return <p class="notice failure" role="alert">✕ {reason} The table (t) shows the same.</p>;
+  if (svg === null)
+    return (
+      <p class="notice failure" role="alert">
+        ✕ {reason} The table (t) shows the same.
+      </p>
+    );
   return <ChartView chart={chart} svg={svg} state={props.state} lastTransitions={props.last} onPick={props.onPick} />;
 }

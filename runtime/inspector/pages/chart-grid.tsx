@@ -5,17 +5,40 @@ import { activeStates } from '../chart-trace.ts';
 
 export function ChartGrid(props: { chart: Chart; state: unknown }) {
   const { lit } = activeStates(props.state);
-  const list = (texts: readonly string[]) => <ul>{texts.map((text, index) => <li key={index}>{text}</li>)}</ul>;
+  const list = (texts: readonly string[]) => (
+    <ul>
+      {texts.map((text, index) => (
+        <li key={index}>{text}</li>
+      ))}
+    </ul>
+  );
   return (
     <div class="raw">
       <table class="grid">
         <thead>
-          <tr><th>state</th><th>what it is</th><th>asks for</th><th>deadline</th><th>ways out</th></tr>
+          <tr>
+            <th>state</th>
+            <th>what it is</th>
+            <th>asks for</th>
+            <th>deadline</th>
+            <th>ways out</th>
+          </tr>
         </thead>
         <tbody>
           {tableOf(props.chart).map((row) => (
-            <tr key={row.state} class={lit.has(row.state) ? 'lit' : ''} aria-current={lit.has(row.state) ? 'true' : undefined}>
-              <td><strong>{lit.has(row.state) ? '▸ ' : ''}{row.state}</strong><br /><span class="muted">{row.marks.join(', ')}</span></td>
+            <tr
+              key={row.state}
+              class={lit.has(row.state) ? 'lit' : ''}
+              aria-current={lit.has(row.state) ? 'true' : undefined}
+            >
+              <td>
+                <strong>
+                  {lit.has(row.state) ? '▸ ' : ''}
+                  {row.state}
+                </strong>
+                <br />
+                <span class="muted">{row.marks.join(', ')}</span>
+              </td>
               <td>{row.description}</td>
               <td>{list(row.asks)}</td>
               <td class="timer">{list(row.deadlines)}</td>

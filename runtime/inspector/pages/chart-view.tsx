@@ -54,8 +54,12 @@ export function ChartView(props: {
         onMouseOver={(event) => hover(canvas.current, event)}
       />
       <div class="zoom" role="group" aria-label="Zoom">
-        <button onClick={smaller} aria-label="Smaller">−</button>
-        <button onClick={larger} aria-label="Larger">+</button>
+        <button onClick={smaller} aria-label="Smaller">
+          −
+        </button>
+        <button onClick={larger} aria-label="Larger">
+          +
+        </button>
         <button onClick={readable}>Fit</button>
         <button onClick={whole}>Whole</button>
       </div>
@@ -84,7 +88,10 @@ function applyZoom(canvas: HTMLElement | null, zoom: number | null): void {
 function wholeZoom(canvas: HTMLElement | null): number {
   const drawn = drawing(canvas);
   if (canvas === null || drawn === undefined) return 1;
-  return Math.max(smallest, Math.min(1, (canvas.clientWidth - 20) / drawn.width, (canvas.clientHeight - 20) / drawn.height));
+  return Math.max(
+    smallest,
+    Math.min(1, (canvas.clientWidth - 20) / drawn.width, (canvas.clientHeight - 20) / drawn.height),
+  );
 }
 
 function currentZoom(canvas: HTMLElement | null): number {
@@ -105,7 +112,10 @@ function mark(canvas: HTMLElement | null, state: unknown, last: readonly string[
   }
   for (const element of canvas.querySelectorAll<SVGGElement>('[data-transitions]')) {
     const ids = (element.dataset.transitions ?? '').split(' ');
-    element.classList.toggle('last', last.some((id) => ids.includes(id)));
+    element.classList.toggle(
+      'last',
+      last.some((id) => ids.includes(id)),
+    );
   }
 }
 
@@ -115,8 +125,11 @@ function scrollToLit(canvas: HTMLElement | null): void {
   const box = frame.getBoundingClientRect();
   const view = canvas.getBoundingClientRect();
   const margin = 40;
-  const inside = box.left >= view.left + margin && box.right <= view.right - margin &&
-    box.top >= view.top + margin && box.bottom <= view.bottom - margin;
+  const inside =
+    box.left >= view.left + margin &&
+    box.right <= view.right - margin &&
+    box.top >= view.top + margin &&
+    box.bottom <= view.bottom - margin;
   if (inside) return;
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   canvas.scrollBy({
@@ -133,7 +146,12 @@ function pick(event: MouseEvent, onPick: (stateId: string) => void): void {
 
 /** Arrow keys go through the states in document order, as in any tree. */
 function walkTree(event: KeyboardEvent, onPick: (stateId: string) => void): void {
-  const step = event.key === 'ArrowDown' || event.key === 'ArrowRight' ? 1 : event.key === 'ArrowUp' || event.key === 'ArrowLeft' ? -1 : 0;
+  const step =
+    event.key === 'ArrowDown' || event.key === 'ArrowRight'
+      ? 1
+      : event.key === 'ArrowUp' || event.key === 'ArrowLeft'
+        ? -1
+        : 0;
   const from = (event.target as Element).closest<SVGGElement>('[data-state]');
   if (step === 0 || from === null) return;
   event.preventDefault();

@@ -1,6 +1,6 @@
 /**
- * Before and after of one step. The journal keeps, per step, the context keys that changed and their new values; the value
- * before is the newest one an earlier step left behind. Older than the kept history, it is not known, and said so. Pure.
+ * Before and after of one step. The journal keeps, per step, the context keys that changed and their new values; the
+ * value before is the newest one an earlier step left. Older than the kept history, it is not known, and said so. Pure.
  */
 import type { HistoryRow } from './inspector-feed.ts';
 

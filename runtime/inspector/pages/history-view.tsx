@@ -1,4 +1,4 @@
-/** The recorded steps of one actor, newest first; one of them may be chosen (the picture goes back to it) and opened. */
+/** The recorded steps of one actor, newest first; one may be chosen (the picture goes back to it) and opened. */
 import { useEffect, useRef } from 'preact/hooks';
 import { stateText } from '../chart-trace.ts';
 import { changesOf } from './context-diff.ts';
@@ -29,7 +29,9 @@ export function HistoryView(props: HistoryViewProps) {
   const newestFirst = [...props.history].reverse();
   return (
     <ol class="history" aria-label="History, newest first">
-      {newestFirst.map((row) => <Entry key={row.version} row={row} {...props} />)}
+      {newestFirst.map((row) => (
+        <Entry key={row.version} row={row} {...props} />
+      ))}
       {newestFirst.length === 0 && <li class="panel muted">No step is kept.</li>}
     </ol>
   );
@@ -47,16 +49,30 @@ function Entry(props: HistoryViewProps & { row: HistoryRow }) {
   const to = stateText(row.to);
   return (
     <li ref={element} class={`entry ${row.kind}`} aria-current={current}>
-      <div class="row" onClick={() => { props.onSelect(row.version); if (current || !opened) props.onToggle(row.version); }}>
+      <div
+        class="row"
+        onClick={() => {
+          props.onSelect(row.version);
+          if (current || !opened) props.onToggle(row.version);
+        }}
+      >
         <span class="muted number">{row.version}</span>
         <span class="event">{row.event.type}</span>
-        <span class="muted" title={clockText(row.at)}>{ageText(props.now - row.at)} ago</span>
+        <span class="muted" title={clockText(row.at)}>
+          {ageText(props.now - row.at)} ago
+        </span>
         <span class="way">
           {kindNotes[row.kind] !== '' && <strong>{kindNotes[row.kind]} </strong>}
           {from === to ? `stays in ${to}` : `${from} → ${to}`}
         </span>
         {row.asked.length > 0 && (
-          <span class="asked">{row.asked.map((asked, index) => <span key={index} class="tag">{asked}</span>)}</span>
+          <span class="asked">
+            {row.asked.map((asked, index) => (
+              <span key={index} class="tag">
+                {asked}
+              </span>
+            ))}
+          </span>
         )}
       </div>
       {opened && <Detail {...props} />}
@@ -68,15 +84,29 @@ function Detail(props: HistoryViewProps & { row: HistoryRow }) {
   const { row } = props;
   const changes = changesOf(props.history, row.version);
   const text = (value: string | null | undefined) =>
-    value === undefined ? <span class="muted">older than what is kept</span> : value === null ? <span class="muted">none</span> : <pre>{value}</pre>;
+    value === undefined ? (
+      <span class="muted">older than what is kept</span>
+    ) : value === null ? (
+      <span class="muted">none</span>
+    ) : (
+      <pre>{value}</pre>
+    );
   return (
     <div class="detail">
       <h3>Caused by</h3>
       <Cause cause={row.cause} />
       <h3>Context</h3>
-      {changes.length === 0 ? <span class="muted">unchanged</span> : (
+      {changes.length === 0 ? (
+        <span class="muted">unchanged</span>
+      ) : (
         <table class="diff">
-          <thead><tr><th>key</th><th>− before</th><th>+ after</th></tr></thead>
+          <thead>
+            <tr>
+              <th>key</th>
+              <th>− before</th>
+              <th>+ after</th>
+            </tr>
+          </thead>
           <tbody>
             {changes.map((change) => (
               <tr key={change.key}>
@@ -102,6 +132,8 @@ function Cause(props: { cause: string }) {
   const match = /^message:([^:]+\/[^:]+\/[^:]+):(.*)$/.exec(props.cause);
   if (match === null) return <code>{props.cause}</code>;
   return (
-    <code>message from <PageLink path={actorPath(match[1] ?? '')}>{match[1]}</PageLink> ({match[2]})</code>
+    <code>
+      message from <PageLink path={actorPath(match[1] ?? '')}>{match[1]}</PageLink> ({match[2]})
+    </code>
   );
 }

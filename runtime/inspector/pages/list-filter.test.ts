@@ -6,8 +6,14 @@ import { filterRows, noFilters, optionsOf, sortedRows } from './list-filter.ts';
 import { actorPath, routeOf } from './page-route.ts';
 import { ageText, dueText, durationText } from './time-text.ts';
 
-const row = (id: string, stateName: string, waitingOn: ActorRow['waitingOn'] = ['event']): ActorRow =>
-  ({ id, stateName, waitingOn, version: 1, gone: false, at: 0 });
+const row = (id: string, stateName: string, waitingOn: ActorRow['waitingOn'] = ['event']): ActorRow => ({
+  id,
+  stateName,
+  waitingOn,
+  version: 1,
+  gone: false,
+  at: 0,
+});
 const rows = [
   row('job/acme/web-10', 'running.healthy'),
   row('job/acme/web-2', 'failed', ['timer']),
@@ -21,10 +27,16 @@ test('every word of a search counts, in the id or the state', () => {
 });
 
 test('filters by kind, scope, host, outermost state and what is waited for', () => {
-  assert.equal(ids(filterRows(rows, { ...noFilters, kind: 'job', scope: 'acme' })), ['job/acme/web-10', 'job/acme/web-2']);
+  assert.equal(ids(filterRows(rows, { ...noFilters, kind: 'job', scope: 'acme' })), [
+    'job/acme/web-10',
+    'job/acme/web-2',
+  ]);
   assert.equal(ids(filterRows(rows, { ...noFilters, host: 'w1' })), ['binding/globex/web-2@w1']);
   assert.equal(ids(filterRows(rows, { ...noFilters, state: 'wiring' })), ['binding/globex/web-2@w1']);
-  assert.equal(ids(filterRows(rows, { ...noFilters, waiting: 'timer' })), ['job/acme/web-2', 'binding/globex/web-2@w1']);
+  assert.equal(ids(filterRows(rows, { ...noFilters, waiting: 'timer' })), [
+    'job/acme/web-2',
+    'binding/globex/web-2@w1',
+  ]);
   assert.equal(optionsOf(rows).state, ['failed', 'running', 'wiring']);
   assert.equal(optionsOf(rows).host, ['w1']);
 });
@@ -36,15 +48,31 @@ test('numbers sort as numbers', () => {
 test('addresses lead to pages and back', () => {
   assert.equal(routeOf('/'), { page: 'list' });
   assert.equal(routeOf('/open'), { page: 'list' });
-  assert.equal(routeOf(actorPath('binding/acme/web-1.eth0@w1', 7)), { page: 'actor', id: 'binding/acme/web-1.eth0@w1', version: 7 });
+  assert.equal(routeOf(actorPath('binding/acme/web-1.eth0@w1', 7)), {
+    page: 'actor',
+    id: 'binding/acme/web-1.eth0@w1',
+    version: 7,
+  });
   assert.equal(routeOf(actorPath('job/acme/7')), { page: 'actor', id: 'job/acme/7', version: null });
 });
 
 test('the value before a step is what the newest earlier step left', () => {
-  const step = (version: number, changed: HistoryRow['changed']): HistoryRow =>
-    ({ version, changed, at: 0, event: { type: 'x' }, cause: '', from: 'a', to: 'a', kind: 'transition', asked: [] });
+  const step = (version: number, changed: HistoryRow['changed']): HistoryRow => ({
+    version,
+    changed,
+    at: 0,
+    event: { type: 'x' },
+    cause: '',
+    from: 'a',
+    to: 'a',
+    kind: 'transition',
+    asked: [],
+  });
   const history = [step(4, { a: 1, c: 1 }), step(5, { a: 2, b: [1] }), step(6, { a: undefined, c: 2 })];
-  assert.equal(changesOf(history, 6), [{ key: 'a', before: '2', after: null }, { key: 'c', before: '1', after: '2' }]);
+  assert.equal(changesOf(history, 6), [
+    { key: 'a', before: '2', after: null },
+    { key: 'c', before: '1', after: '2' },
+  ]);
   assert.is(changesOf(history, 4)[0]?.before, undefined, 'older than what is kept is not known');
   assert.is(changesOf([step(1, { a: 1 })], 1)[0]?.before, null, 'before the first step there was nothing');
   assert.equal(changesOf(history, 9), []);

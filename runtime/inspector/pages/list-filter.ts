@@ -26,22 +26,28 @@ export const sortedRows = (rows: Iterable<ActorRow>): readonly ActorRow[] =>
 
 /** Every word of the search must occur in the id or the state. */
 export function filterRows(rows: readonly ActorRow[], filters: Filters): readonly ActorRow[] {
-  const words = filters.search.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const words = filters.search
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
   return rows.filter((row) => {
     const text = `${row.id} ${row.stateName}`.toLowerCase();
-    return words.every((word) => text.includes(word)) &&
+    return (
+      words.every((word) => text.includes(word)) &&
       (filters.kind === '' || kindOf(row.id) === filters.kind) &&
       (filters.scope === '' || scopeOf(row.id) === filters.scope) &&
       (filters.state === '' || stateOf(row) === filters.state) &&
       (filters.host === '' || hostOf(row.id) === filters.host) &&
-      (filters.waiting === '' || row.waitingOn.some((what) => what === filters.waiting));
+      (filters.waiting === '' || row.waitingOn.some((what) => what === filters.waiting))
+    );
   });
 }
 
 export type FilterOptions = Readonly<Record<'kind' | 'scope' | 'state' | 'host' | 'waiting', readonly string[]>>;
 
 export function optionsOf(rows: readonly ActorRow[]): FilterOptions {
-  const distinct = (of: (row: ActorRow) => string): string[] => [...new Set(rows.map(of))].filter((text) => text !== '').sort();
+  const distinct = (of: (row: ActorRow) => string): string[] =>
+    [...new Set(rows.map(of))].filter((text) => text !== '').sort();
   return {
     kind: distinct((row) => kindOf(row.id)),
     scope: distinct((row) => scopeOf(row.id)),

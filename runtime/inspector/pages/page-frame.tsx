@@ -48,25 +48,46 @@ function ThemeSwitch() {
   );
 }
 
-export function PageBar(props: { health: FeedHealth; children?: ComponentChildren; keys: readonly (readonly [string, string])[] }) {
+export function PageBar(props: {
+  health: FeedHealth;
+  children?: ComponentChildren;
+  keys: readonly (readonly [string, string])[];
+}) {
   const dialog = useRef<HTMLDialogElement>(null);
   const showKeys = (): void => dialog.current?.showModal();
   useKeys({ '?': showKeys });
   const tone = props.health.state === 'live' ? 'good' : props.health.state === 'refused' ? 'bad' : '';
   return (
     <header class="bar">
-      <PageLink path="/" class="brand">{pageTitle()}</PageLink>
+      <PageLink path="/" class="brand">
+        {pageTitle()}
+      </PageLink>
       {props.children}
       <span class="space" />
-      <span class={`link ${tone}`} role="status">{healthText(props.health)}</span>
+      <span class={`link ${tone}`} role="status">
+        {healthText(props.health)}
+      </span>
       <ThemeSwitch />
-      <button onClick={showKeys} aria-label="Keys">?</button>
+      <button onClick={showKeys} aria-label="Keys">
+        ?
+      </button>
       <dialog ref={dialog} aria-label="Keys">
         <strong>Keys</strong>
         <div class="keys">
-          {props.keys.map(([key, meaning]) => [<span>{key.split(' ').map((part) => <><kbd>{part}</kbd> </>)}</span>, <span>{meaning}</span>])}
+          {props.keys.map(([key, meaning]) => [
+            <span>
+              {key.split(' ').map((part) => (
+                <>
+                  <kbd>{part}</kbd>{' '}
+                </>
+              ))}
+            </span>,
+            <span>{meaning}</span>,
+          ])}
         </div>
-        <form method="dialog"><button autofocus>Close</button></form>
+        <form method="dialog">
+          <button autofocus>Close</button>
+        </form>
       </dialog>
     </header>
   );

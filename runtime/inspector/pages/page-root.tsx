@@ -14,7 +14,8 @@ function PageRoot(props: { feed: InspectorFeed }) {
     return () => removeEventListener('popstate', moved);
   }, []);
   const route = routeOf(path);
-  if (route.page === 'actor') return <ActorPage key={route.id} feed={props.feed} id={route.id} version={route.version} />;
+  if (route.page === 'actor')
+    return <ActorPage key={route.id} feed={props.feed} id={route.id} version={route.version} />;
   return <ActorList feed={props.feed} />;
 }
 
@@ -26,5 +27,11 @@ export function showPages(feed: InspectorFeed): void {
 /** A plain sentence instead of the pages: no session, or the program cannot start. */
 export function showNotice(text: string): void {
   const root = document.getElementById('inspector');
-  if (root !== null) render(<p class="notice" role="alert">{text}</p>, root);
+  if (root !== null)
+    render(
+      <p class="notice" role="alert">
+        {text}
+      </p>,
+      root,
+    );
 }

@@ -1,7 +1,6 @@
 /** Addresses of the pages: `/` and `/a/<kind>/<scope>/<name>[/<version>]`. Pure, but for `goTo`. */
 export type PageRoute =
-  | { readonly page: 'list' }
-  | { readonly page: 'actor'; readonly id: string; readonly version: number | null };
+  { readonly page: 'list' } | { readonly page: 'actor'; readonly id: string; readonly version: number | null };
 
 export function routeOf(path: string): PageRoute {
   const match = /^\/a\/([^/]+\/[^/]+\/[^/]+)(?:\/(\d+))?\/?$/.exec(path);

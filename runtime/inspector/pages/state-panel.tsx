@@ -10,18 +10,33 @@ import { clockText, dueText } from './time-text.ts';
 export function StatePanel(props: { chart: Chart; state: unknown; picked: string | null }) {
   const lit = [...activeStates(props.state).lit];
   const shown = props.chart.states.filter((state) => lit.includes(state.id));
-  const picked = props.picked === null || lit.includes(props.picked) ? undefined : props.chart.states.find((state) => state.id === props.picked);
+  const picked =
+    props.picked === null || lit.includes(props.picked)
+      ? undefined
+      : props.chart.states.find((state) => state.id === props.picked);
   return (
     <section class="panel" aria-label="State">
-      {shown.map((state) => <p key={state.id}><strong>{state.id}</strong> {state.description}</p>)}
+      {shown.map((state) => (
+        <p key={state.id}>
+          <strong>{state.id}</strong> {state.description}
+        </p>
+      ))}
       {picked !== undefined && (
         <details open>
-          <summary><strong>{picked.id === '' ? props.chart.kind : picked.id}</strong> <span class="muted">(picked in the chart)</span></summary>
+          <summary>
+            <strong>{picked.id === '' ? props.chart.kind : picked.id}</strong>{' '}
+            <span class="muted">(picked in the chart)</span>
+          </summary>
           <p>{picked.description}</p>
           <ul class="waits">
-            {props.chart.transitions.filter((transition) => transition.source === picked.id).map((transition) => (
-              <li key={transition.id}><span aria-hidden="true">▸</span><span>{exitText(transition)}</span></li>
-            ))}
+            {props.chart.transitions
+              .filter((transition) => transition.source === picked.id)
+              .map((transition) => (
+                <li key={transition.id}>
+                  <span aria-hidden="true">▸</span>
+                  <span>{exitText(transition)}</span>
+                </li>
+              ))}
           </ul>
         </details>
       )}
@@ -40,18 +55,28 @@ export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolea
         {detail.effects.map((effect) => (
           <li key={effect.effectId} title={effect.effectId}>
             <span aria-hidden="true">{waitingGlyphs.effect}</span>
-            <span>effect <strong>{effect.type}</strong> <span class="muted">asked by {effect.stateId || 'the root'}</span></span>
+            <span>
+              effect <strong>{effect.type}</strong> <span class="muted">asked by {effect.stateId || 'the root'}</span>
+            </span>
             <span class="muted">pending</span>
           </li>
         ))}
         {detail.timers.map((timer) => (
           <li key={timer.timerId} title={clockText(timer.dueMs)}>
             <span aria-hidden="true">{waitingGlyphs.timer}</span>
-            <span>timer <strong>{timerName(timer.eventType)}</strong></span>
+            <span>
+              timer <strong>{timerName(timer.eventType)}</strong>
+            </span>
             <span class="timer">{dueText(timer.dueMs - now)}</span>
           </li>
         ))}
-        {nothing && <li><span aria-hidden="true">{waitingGlyphs.event}</span><span>the next event; nothing is pending</span><span /></li>}
+        {nothing && (
+          <li>
+            <span aria-hidden="true">{waitingGlyphs.event}</span>
+            <span>the next event; nothing is pending</span>
+            <span />
+          </li>
+        )}
       </ul>
     </section>
   );

@@ -3,34 +3,65 @@
  * Some three hundred actors; `job/acme/web-1` moves on by one step whenever `window.advance()` is called.
  */
 import { showPages } from './pages/page-root.tsx';
-import type { ActorDetail, ActorRow, HistoryRow, InspectorFeed, ListListener, Waiting } from './pages/inspector-feed.ts';
+import type {
+  ActorDetail,
+  ActorRow,
+  HistoryRow,
+  InspectorFeed,
+  ListListener,
+  Waiting,
+} from './pages/inspector-feed.ts';
 
 const born = Date.now() - 95_000;
 const live = 'job/acme/web-1';
 
 type Change = Readonly<Record<string, unknown>>;
 const script: readonly (readonly [string, unknown, readonly string[], Change])[] = [
-  ['job.create', 'placing', ['send host/system/main', 'timer placeDeadline'], { spec: { cpus: 2, memoryMib: 512 }, tries: 0 }],
+  [
+    'job.create',
+    'placing',
+    ['send host/system/main', 'timer placeDeadline'],
+    { spec: { cpus: 2, memoryMib: 512 }, tries: 0 },
+  ],
   ['host.placed', { preparing: 'fetching' }, ['image.fetch', 'timer bootDeadline'], { host: 'w1', runEpoch: 1 }],
-  ['image.fetch.done', { preparing: 'plugging' }, ['slot.make', 'send slot/acme/web-1.a'], { image: { sha256: 'ab12'.repeat(16) } }],
+  [
+    'image.fetch.done',
+    { preparing: 'plugging' },
+    ['slot.make', 'send slot/acme/web-1.a'],
+    { image: { sha256: 'ab12'.repeat(16) } },
+  ],
   ['job.update', { preparing: 'plugging' }, ['reply'], { spec: { cpus: 4, memoryMib: 512 } }],
   ['slot.make.done', 'starting', ['process.start', 'timer bootDeadline'], { slots: ['tap-5f2c'] }],
   ['process.start.done', { running: 'healthy' }, ['process.watch', 'row.put members/web-1', 'reply'], { pid: 4711 }],
   ['child.silent', { running: 'unresponsive' }, ['timer quietPeriod'], {}],
   ['child.heartbeat', { running: 'healthy' }, [], {}],
   ['job.migrate', { running: { migrating: 'copying' } }, ['migration.copy'], { target: 'w2' }],
-  ['migration.copy.failed', { running: 'healthy' }, [], { target: undefined, error: { code: 'target_full', message: 'w2 has no room' } }],
+  [
+    'migration.copy.failed',
+    { running: 'healthy' },
+    [],
+    { target: undefined, error: { code: 'target_full', message: 'w2 has no room' } },
+  ],
 ];
 
 const stateNameOf = (value: unknown): string =>
-  typeof value === 'string' ? value : Object.entries(value as object).map(([key, inner]) => `${key}.${stateNameOf(inner)}`).join(' + ');
+  typeof value === 'string'
+    ? value
+    : Object.entries(value as object)
+        .map(([key, inner]) => `${key}.${stateNameOf(inner)}`)
+        .join(' + ');
 
 function historyUpTo(steps: number): HistoryRow[] {
   return script.slice(0, steps).map(([type, to, asked, changed], index) => ({
     version: index + 1,
     at: born + index * 9_500,
     event: { type, meta: { at: born + index * 9_500, ulid: '01JDQ0000000000000000000' } },
-    cause: index === 1 ? 'message:host/system/main:41' : type.includes('.done') ? `effect:${live}#${index}.0` : `command:key-${index}`,
+    cause:
+      index === 1
+        ? 'message:host/system/main:41'
+        : type.includes('.done')
+          ? `effect:${live}#${index}.0`
+          : `command:key-${index}`,
     from: index === 0 ? 'placing' : script[index - 1]?.[1],
     to,
     kind: type === 'job.update' ? 'ignored' : 'transition',
@@ -44,7 +75,14 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
   const listeners = new Set<ListListener>();
   const row = (): ActorRow => {
     const last = historyUpTo(steps).at(-1) as HistoryRow;
-    return { id: live, version: last.version, stateName: stateNameOf(last.to), gone: false, waitingOn: ['effect', 'timer'], at: last.at };
+    return {
+      id: live,
+      version: last.version,
+      stateName: stateNameOf(last.to),
+      gone: false,
+      waitingOn: ['effect', 'timer'],
+      at: last.at,
+    };
   };
   const advance = (): number => {
     steps = Math.min(script.length, steps + 1);
@@ -53,9 +91,18 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
   };
   const detail = (id: string): ActorDetail => {
     const last = historyUpTo(steps).at(-1) as HistoryRow;
-    const base = { ...row(), id, uid: '01JDQ5Z6V8K3M2N4P7R9S0T1AB', state: last.to, spec: { cpus: 4 }, status: { host: 'w1' } };
+    const base = {
+      ...row(),
+      id,
+      uid: '01JDQ5Z6V8K3M2N4P7R9S0T1AB',
+      state: last.to,
+      spec: { cpus: 4 },
+      status: { host: 'w1' },
+    };
     const effects = [{ type: 'process.watch', effectId: `${live}#6.0`, stateId: 'running' }];
-    const timers = [{ timerId: 'a', eventType: 'xstate.after.quietPeriod.job.running.unresponsive', dueMs: Date.now() + 83_000 }];
+    const timers = [
+      { timerId: 'a', eventType: 'xstate.after.quietPeriod.job.running.unresponsive', dueMs: Date.now() + 83_000 },
+    ];
     return { ...base, effects, timers, raw: { ...base, effects, timers } };
   };
   const feed: InspectorFeed = {
@@ -77,15 +124,30 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
 }
 
 function crowd(): ActorRow[] {
-  const kinds = [['job', ['running.healthy', 'stopped', 'failed', 'preparing.plugging']], ['mesh', ['plane.there + members.some']], ['binding', ['wired', 'wiring', 'failed']]] as const;
+  const kinds = [
+    ['job', ['running.healthy', 'stopped', 'failed', 'preparing.plugging']],
+    ['mesh', ['plane.there + members.some']],
+    ['binding', ['wired', 'wiring', 'failed']],
+  ] as const;
   const rows: ActorRow[] = [];
   for (const scope of ['acme', 'globex', 'initech']) {
     for (let index = 0; index < 104; index += 1) {
       const [kind, states] = kinds[index % kinds.length] as (typeof kinds)[number];
       const host = kind === 'binding' ? `@w${(index % 4) + 1}` : '';
       const stateName = states[index % states.length] as string;
-      const waitingOn: Waiting[] = stateName.includes('ing.') ? ['effect', 'timer'] : stateName === 'failed' ? ['timer'] : ['event'];
-      rows.push({ id: `${kind}/${scope}/${kind}-${index}${host}`, version: 3 + (index % 17), stateName, gone: false, waitingOn, at: Date.now() - index * 7_777 });
+      const waitingOn: Waiting[] = stateName.includes('ing.')
+        ? ['effect', 'timer']
+        : stateName === 'failed'
+          ? ['timer']
+          : ['event'];
+      rows.push({
+        id: `${kind}/${scope}/${kind}-${index}${host}`,
+        version: 3 + (index % 17),
+        stateName,
+        gone: false,
+        waitingOn,
+        at: Date.now() - index * 7_777,
+      });
     }
   }
   return rows;

@@ -1,4 +1,4 @@
-/** A small server of the inspector's routes over sample machines, for the tests of this folder and for looking at the pages. */
+/** A small server of the inspector's routes over sample machines, for tests and for looking at the pages. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,11 +7,20 @@ import { z } from 'zod';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import type { Log } from '../contract/log.ts';
 import { createInspectorRoutes } from './inspector-routes.ts';
-import { hostileMachine, jobMachine, meshMachine } from './sample-machines.ts';
+import { hostileMachine, jobMachine, meshMachine } from './sample-machines-for-tests.ts';
 
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quietLog };
 
-const effectTypes = ['slot.make', 'image.fetch', 'process.start', 'process.stop', 'process.watch', 'migration.copy', 'migration.switch', 'segment.ensure'];
+const effectTypes = [
+  'slot.make',
+  'image.fetch',
+  'process.start',
+  'process.stop',
+  'process.watch',
+  'migration.copy',
+  'migration.switch',
+  'segment.ensure',
+];
 
 export function sampleDefinition(kind: string, machine: AnyStateMachine): ActorDefinition {
   const perform = async (): Promise<never> => {
@@ -39,8 +48,14 @@ export const sampleRegistry: ActorRegistry = {
 };
 
 export async function startSampleServer(cacheFolder: string): Promise<{ url: string; close: () => Promise<void> }> {
-  const entry = join(import.meta.dirname, 'sample-page.tsx');
-  const routes = createInspectorRoutes({ registry: sampleRegistry, cacheFolder, log: quietLog, title: 'sample <cloud>', entry });
+  const entry = join(import.meta.dirname, 'sample-page-for-tests.ts');
+  const routes = createInspectorRoutes({
+    registry: sampleRegistry,
+    cacheFolder,
+    log: quietLog,
+    title: 'sample <cloud>',
+    entry,
+  });
   const server: Server = createServer((request, response) => {
     if (routes(request, response)) return;
     response.writeHead(404).end();

@@ -15,7 +15,14 @@ const base = setup({
     targetReady: () => true,
     isLastTry: () => false,
   },
-  delays: { backoff: 2000, bootDeadline: 120_000, stopGrace: 90_000, placeDeadline: 30_000, bindDeadline: 45_000, quietPeriod: () => 5000 },
+  delays: {
+    backoff: 2000,
+    bootDeadline: 120_000,
+    stopGrace: 90_000,
+    placeDeadline: 30_000,
+    bindDeadline: 45_000,
+    quietPeriod: () => 5000,
+  },
   actions: {
     send: record,
     reply: record,
@@ -206,7 +213,12 @@ export const hostileMachine = setup({
   description: `root ${nasty}`,
   initial: 'a',
   states: {
-    a: { description: nasty, tags: [nasty], entry: [`a${nasty}`], on: { [`e${nasty}`]: { guard: `g${nasty}`, target: `b${nasty}` } } },
+    a: {
+      description: nasty,
+      tags: [nasty],
+      entry: [`a${nasty}`],
+      on: { [`e${nasty}`]: { guard: `g${nasty}`, target: `b${nasty}` } },
+    },
     [`b${nasty}`]: { type: 'final' },
   },
 });
