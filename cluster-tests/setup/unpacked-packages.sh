@@ -3,11 +3,12 @@
 # Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at
 # all.
 
+apt_folder=${apt_folder:-/etc/apt}
 qemu_floor=10 # Below it a live migration under software emulation corrupts guests.
 
 # Prints "<uri> <keyring or ->" of the first enabled source of the suite $1, from deb822 and one-line files.
 host_source() {
-  for file in /etc/apt/sources.list.d/*.sources; do
+  for file in "$apt_folder"/sources.list.d/*.sources; do
     [ -r "$file" ] || continue
     awk -v wanted="$1" '
       function flush(  list, count, i) {
@@ -30,7 +31,7 @@ host_source() {
 }
 
 one_line_source() {
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+  for file in "$apt_folder"/sources.list "$apt_folder"/sources.list.d/*.list; do
     [ -r "$file" ] || continue
     awk -v wanted="$1" '
       $1 != "deb" { next }
