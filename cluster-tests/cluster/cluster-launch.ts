@@ -3,14 +3,14 @@
  * `start`, crash scenarios and the bench's product leg all start theirs here; it knows no tenant and no VM.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { clusterFolder } from './cluster-record.ts';
 import { startRelay } from './cluster-relay.ts';
-import { Topology } from './cluster-topology.ts';
+import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';
-import { apiSocketName, checkout, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
+import { apiSocketName, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
 import { until } from './process-identity.ts';
 
 const run = promisify(execFile);
@@ -20,6 +20,8 @@ export interface LaunchOptions {
   readonly keep?: boolean;
   readonly nodes?: readonly PlannedNode[];
   readonly tenants?: readonly string[];
+  /** Folders whose images workers may import, by their path inside the nodes, below /run. */
+  readonly images?: Readonly<Record<string, string>>;
   readonly say?: (line: string) => void;
 }
 
@@ -49,10 +51,10 @@ export async function photonCli(clientFile: string, argv: readonly string[], tim
 
 export const clientsFolder = (prefix: string): string => join(clusterFolder(prefix), 'init/clients');
 
-/** The same client, told to use the controller's socket instead of an address on the underlay. */
+/** The same client, told to use the controller's socket (plain, root only) instead of an address on the underlay. */
 function useSocket(file: string, socketPath: string): void {
-  const client = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-  writeFileSync(file, `${JSON.stringify({ ...client, socketPath }, null, 2)}\n`, { mode: 0o600 });
+  const { caFile: _caFile, ...client } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  writeFileSync(file, `${JSON.stringify({ ...client, url: 'ws://localhost/api', socketPath }, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Starts (again) the program of a node, as its role says. */
@@ -78,14 +80,13 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
   const nodes = options.nodes ?? usualNodes;
   const tenants = options.tenants ?? [];
   const topology = await Topology.create({
-    stem: options.stem, nodes: nodes.map((node) => node.name), ...(options.keep === undefined ? {} : { keep: options.keep }),
+    stem: options.stem, nodes: nodes.map((node) => node.name), keep: options.keep ?? false, shows: options.images ?? {},
   });
   try {
     const { prefix } = topology;
     say(`cluster ${prefix}: ${nodes.map((node) => `${node.name} ${topology.node(node.name).address}`).join(', ')}`);
     const folder = join(clusterFolder(prefix), 'init');
-    const allowedRoots = [join(checkout, '.cache/guest')];
-    mkdirSync(allowedRoots[0] ?? '', { recursive: true });
+    const allowedRoots = Object.keys(options.images ?? {});
     const placed = nodes.map((node) => ({ ...node, address: topology.node(node.name).address }));
     const [program = '', ...argv] = initCommand({ folder, cluster: prefix, nodes: placed, allowedRoots, tenants });
     await run(program, argv, { timeout: 60_000 });
@@ -93,7 +94,7 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     for (const node of nodes) await startNode(topology, node);
     const controller = nodes.find((node) => node.role === 'controller');
     if (controller === undefined) throw new Error('a cluster needs a controller');
-    const socketPath = join(topology.node(controller.name).folder, apiSocketName);
+    const socketPath = socketIn(topology, controller.name, apiSocketName);
     const tenantFile = (tenant: string): string => join(folder, 'clients', `${tenant}.json`);
     for (const name of ['operator', ...tenants]) useSocket(tenantFile(name), socketPath);
     await waitReady(topology, nodes, tenantFile('operator'));

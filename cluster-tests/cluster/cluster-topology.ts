@@ -28,18 +28,23 @@ export interface TopologyOptions {
   readonly underlayMtu?: number;
   /** True keeps the cluster when this process ends; otherwise it ends with it, except after SIGKILL (then `clean`). */
   readonly keep?: boolean;
+  /** Folders of this machine that every node sees read-only, by their path inside, below /run. */
+  readonly shows?: Readonly<Record<string, string>>;
 }
 
 const marker = (prefix: string, node: string): string => `photon-cluster:${prefix}:${node}`;
 
-// $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident.
+// $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident;
+// then pairs of a folder to show and its path inside.
 const nodeScript = `set -e
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir ${insideFolder}
 mount --bind "$1" ${insideFolder}
 mount -t tmpfs -o mode=755,ro tmpfs "$2"
-cd ${insideFolder}`;
+cd ${insideFolder}
+shift 2
+while [ $# -gt 1 ]; do mkdir -p "$2"; mount -o bind,ro "$1" "$2"; shift 2; done`;
 
 // Reaps orphans: a daemon's first parent ends, and its zombie would stay.
 const waitScript = `echo ready
@@ -100,7 +105,7 @@ export class Topology {
       topology.#write({});
       await quietSettings(underlay.pid);
       await batch(underlay.pid, ['link set lo up', 'link add name ubr type bridge forward_delay 0', 'link set ubr up']);
-      for (const name of options.nodes) await topology.#addNode(name, mtu);
+      for (const name of options.nodes) await topology.#addNode(name, mtu, options.shows ?? {});
       return topology;
     } catch (error) {
       await Topology.clean(prefix);
@@ -163,11 +168,12 @@ export class Topology {
     writeRecord(this.#record);
   }
 
-  async #addNode(name: string, mtu: number): Promise<void> {
+  async #addNode(name: string, mtu: number, shows: Readonly<Record<string, string>>): Promise<void> {
     const index = this.#record.nodes.length + 1;
     const folder = join(clusterFolder(this.prefix), name);
     mkdirSync(folder);
-    const init = await startInit(this.prefix, name, nodeScript, [folder, clusterFolder(this.prefix)]);
+    const shown = Object.entries(shows).flatMap(([inside, here]) => [here, inside]);
+    const init = await startInit(this.prefix, name, nodeScript, [folder, clusterFolder(this.prefix), ...shown]);
     const address = `192.0.2.${index}`;
     this.#write({ nodes: [...this.#record.nodes, { name, address, init, folder, programs: [] }] });
     await quietSettings(init.pid);
@@ -189,6 +195,13 @@ export class Topology {
     }
     await Topology.clean(this.prefix);
   }
+}
+
+/** Path on this machine of a socket in the node's folder, within the 107 bytes a socket's address can hold. */
+export function socketIn(topology: Topology, node: string, name: string): string {
+  const { folder, init } = topology.node(node);
+  const path = join(folder, name);
+  return Buffer.byteLength(path) <= 107 ? path : `/proc/${init.pid}/cwd/${name}`;
 }
 
 /** On a normal or signalled end of this process its nodes are killed; synchronous, so it also works while exiting. */

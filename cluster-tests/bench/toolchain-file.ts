@@ -1,0 +1,21 @@
+/**
+ * `.cache/toolchain.json` as the set-up wrote it: where QEMU is. Read by the bench and by tests that boot a guest.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+export interface Toolchain {
+  readonly qemu: { readonly binary: string; readonly libDir?: string; readonly libraryPath?: string };
+}
+
+/** @throws Error that says what to run when the set-up has not been through. */
+export function readToolchain(): Toolchain {
+  const path = resolve(import.meta.dirname, '../../.cache/toolchain.json');
+  try {
+    const toolchain = JSON.parse(readFileSync(path, 'utf8')) as { qemu?: Toolchain['qemu'] | null };
+    if (toolchain.qemu != null) return { qemu: toolchain.qemu };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  throw new Error(`${path} names no QEMU: run npm test or npm run demo once, their set-up fetches one`);
+}

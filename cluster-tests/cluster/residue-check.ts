@@ -1,0 +1,44 @@
+/**
+ * What a node still has of tenants, seen from outside the product: namespaces, links, processes, firewall rules, files.
+ * Reads only; the demo and the crash tests call it after everything was deleted, and an empty list is the proof.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Topology } from './cluster-topology.ts';
+
+const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean);
+
+/** Folders below the worker's `host/` that hold something only while a tenant has something here. */
+const tenantFolders = ['machines', 'volumes', 'images', 'dhcp'];
+
+async function kernelResidue(topology: Topology, node: string): Promise<string[]> {
+  const exec = async (...argv: string[]): Promise<string[]> => lines(await topology.exec(node, argv));
+  const namespaces = await exec('ip', 'netns', 'list');
+  const links = (await exec('ip', '-o', 'link', 'show')).map((line) => line.split(/:\s+/)[1]?.split('@')[0] ?? line);
+  const programs = await exec('ps', '-e', '-o', 'comm=');
+  const rules = await exec('nft', 'list', 'ruleset');
+  return [
+    ...namespaces.map((name) => `namespace ${name}`),
+    ...links.filter((name) => name !== 'lo' && name !== 'und0').map((name) => `link ${name}`),
+    ...programs.filter((name) => /^(qemu|dnsmasq)/.test(name)).map((name) => `process ${name}`),
+    ...rules.slice(0, 3).map((line) => `firewall ${line}`),
+  ];
+}
+
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** @returns one line per thing that is left, `w1: namespace ...`; empty when nothing is. */
+export async function residueOf(topology: Topology, nodes: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const node of nodes) {
+    const host = join(topology.node(node).folder, 'host');
+    const files = tenantFolders.flatMap((name) => filesBelow(join(host, name))).map((path) => `file ${path.slice(host.length + 1)}`);
+    found.push(...[...(await kernelResidue(topology, node)), ...files].map((line) => `${node}: ${line}`));
+  }
+  return found;
+}
