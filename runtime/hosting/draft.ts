@@ -9,7 +9,7 @@ import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorEvent, EventMeta, Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
-import { isActive, stateNameOf } from './decide.ts';
+import { isActive } from './decide.ts';
 import type { Decision } from './decide.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
@@ -27,8 +27,6 @@ export interface DecidedStep {
   /** The actor came to be in this step. */
   readonly born: boolean;
 }
-
-const defaultHistoryTail = 32;
 
 export class Draft {
   readonly actor: Activation;
@@ -310,49 +308,4 @@ function changes(
   for (const key of Object.keys(after)) if (before?.[key] !== after[key]) changed[key] = after[key];
   for (const key of Object.keys(before ?? {})) if (!(key in after)) changed[key] = undefined;
   return changed;
-}
-
-/** The commit, in the form of the journal. JSON is written here, once, and only for a context that has changed. */
-export function commitOf(draft: Draft, commitId: string, ackedSeqs: readonly number[]): Commit {
-  const { actor } = draft;
-  const { snapshot, kind } = actor;
-  const live = snapshot !== undefined && snapshot.status !== 'done';
-  if (snapshot !== undefined && actor.contextSpelt !== snapshot.context) {
-    actor.contextSpelt = snapshot.context;
-    actor.contextText = JSON.stringify(snapshot.context);
-  }
-  const value = snapshot === undefined ? null : (snapshot.value as unknown);
-  const rows = [...draft.rows.values()];
-  return {
-    grant: actor.grant,
-    actor: actor.id,
-    commitId,
-    expectedVersion: draft.expectedVersion,
-    version: actor.version,
-    uid: actor.uid,
-    status: live ? 'live' : 'removed',
-    chartVersion: kind?.definition.chartVersion ?? 0,
-    stateName: value === null ? 'absent' : stateNameOf(value),
-    state: JSON.stringify(value),
-    context: snapshot === undefined ? 'null' : actor.contextText,
-    effects: actor.effects,
-    timersSet: actor.timers.filter((timer) => !draft.timersBefore.includes(timer)),
-    timersCancelled: draft.timersBefore
-      .filter((timer) => !actor.timers.some((kept) => kept.timerId === timer.timerId))
-      .map((timer) => timer.timerId),
-    timers: actor.timers,
-    deferred: actor.deferred,
-    lastSeq: actor.lastSeq,
-    marks: [...draft.marks.values()],
-    receipts: draft.receipts,
-    history: draft.history,
-    messages: draft.messages,
-    ackedSeqs,
-    rowsPut: rows
-      .filter((row) => row.value !== undefined)
-      .map(({ collection, key, value: row }) => ({ collection, key, value: JSON.stringify(row) })),
-    rowsRemoved: rows.filter((row) => row.value === undefined).map(({ collection, key }) => ({ collection, key })),
-    deadLetters: draft.deadLetters,
-    historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
-  };
 }

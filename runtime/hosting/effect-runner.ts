@@ -37,9 +37,16 @@ function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation):
   return { result: 'failed', error: new PhotonError('fault', 'effect_failed', text, { cause: failure, actor: actor.id }).record };
 }
 
+function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): EffectOutcome {
+  const result = outcome?.result;
+  if (outcome !== undefined && (result === 'done' || result === 'failed' || result === 'unknown')) return outcome;
+  throw new PhotonError('bug', 'outcome_malformed', `the performer of ${type} returned no outcome. Correct the performer.`);
+}
+
 export class EffectRunner {
   private readonly runs = new Map<string, Run>();
   private readonly queue: Run[] = [];
+  private readonly deadlines = new Map<Run, () => void>();
   private readonly clock: Clock;
   private readonly places: number;
   private readonly report: (actor: Activation, input: OutcomeInput) => void;
@@ -88,10 +95,23 @@ export class EffectRunner {
     for (const flight of actor.flights) for (const { effectId } of flight.effectsBefore) this.drop(effectId, actor);
   }
 
+  /** The host ends: not even those that do not listen to their signal are waited for. */
+  stop(): void {
+    for (const run of this.runs.values()) run.abort.abort();
+    this.runs.clear();
+    for (const [run, cancelDeadline] of this.deadlines) {
+      run.ended = true;
+      cancelDeadline();
+    }
+    this.deadlines.clear();
+  }
+
   private drop(effectId: string, actor: Activation): void {
     const run = this.runs.get(effectId);
     if (run === undefined || run.actor !== actor) return;
     run.ended = true;
+    this.deadlines.get(run)?.();
+    this.deadlines.delete(run);
     this.cancel(effectId);
     this.leave(run);
   }
@@ -116,13 +136,11 @@ export class EffectRunner {
 
   private async perform(run: Run): Promise<void> {
     const { binding, request, actor } = run;
-    const cancelDeadline = binding.timeoutMs === null ? () => {} : this.clock.after(binding.timeoutMs, () => this.expire(run));
+    if (binding.timeoutMs !== null) this.deadlines.set(run, this.clock.after(binding.timeoutMs, () => this.expire(run)));
     try {
-      this.end(run, await binding.perform(request.params as never, contextOf(run)));
+      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request));
     } catch (failure) {
       this.end(run, outcomeOf(failure, request, actor));
-    } finally {
-      cancelDeadline();
     }
   }
 
@@ -137,6 +155,8 @@ export class EffectRunner {
   private end(run: Run, outcome: EffectOutcome): void {
     if (run.ended) return;
     run.ended = true;
+    this.deadlines.get(run)?.();
+    this.deadlines.delete(run);
     const { effectId, type } = run.request;
     const cancelled = this.runs.get(effectId) !== run;
     if (!cancelled) this.runs.delete(effectId);

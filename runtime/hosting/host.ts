@@ -17,11 +17,12 @@ import type { Draft } from './draft.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { defaultLimits } from './host-limits.ts';
 import type { HostLimits } from './host-limits.ts';
-import { conflict, readReceipt, systemPrincipal } from './input-check.ts';
+import { conflict, readReceipt } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds } from './registration.ts';
 import { fateOf, Residents } from './residents.ts';
+import { Router } from './router.ts';
 import type { Surroundings } from './surroundings.ts';
 import { TimerQueue } from './timer-queue.ts';
 
@@ -71,8 +72,6 @@ export interface Host extends Inlet {
 
 const busyRetryMs = 50;
 const overloadRetryMs = 200;
-const firstAskBackoffMs = 25;
-const longestAskBackoffMs = 1000;
 const backlogRetryMs = 200;
 
 class ActorHost implements Host, Surroundings {
@@ -86,10 +85,10 @@ class ActorHost implements Host, Surroundings {
   readonly effects: EffectRunner;
   private readonly options: HostOptions;
   private readonly residents: Residents;
+  private readonly router: Router;
   private readonly grants = new Map<ShardId, ShardGrant>();
   private readonly commitPrefix: string;
   private draining = false;
-  private refreshing = false;
   private commits = 0;
   private drafts = 0;
 
@@ -103,6 +102,7 @@ class ActorHost implements Host, Surroundings {
     this.limits = { ...defaultLimits, ...options.limits };
     this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
     this.residents = new Residents(this, registerKinds(options.registry));
+    this.router = new Router({ ...options, log: this.log, local: this, askMs: this.limits.askMs });
     this.timers = new TimerQueue(clock, (shard, input) => {
       const grant = this.grants.get(shard);
       if (grant !== undefined) this.residents.offer(this.residents.activate(input.actor, grant, true), input);
@@ -113,8 +113,8 @@ class ActorHost implements Host, Surroundings {
     this.outbox = new Outbox({
       clock,
       log: this.log,
-      deliver: (message) => this.route(message),
-      refresh: () => this.refresh(),
+      deliver: (message) => this.router.deliver(message),
+      refresh: () => this.router.refresh(),
       forget: (grant, rows) => journal.forgetMessages(grant, rows),
       fraction: () => random.fraction(),
     });
@@ -226,64 +226,12 @@ class ActorHost implements Host, Surroundings {
     this.options.onFenced?.(grant);
   }
 
-  // Out to other actors.
-
-  private route(message: Message): Promise<Delivery> {
-    const owner = this.options.directory.ownerOf(message.to);
-    if (owner === undefined) return Promise.resolve({ result: 'moved' });
-    return owner === this.options.nodeName ? this.deliver(message) : this.options.outlet.deliver(owner, message);
+  ask(command: Command): Promise<Reply> {
+    return this.router.ask(command);
   }
 
-  private refresh(): void {
-    if (this.refreshing) return;
-    this.refreshing = true;
-    this.options.directory
-      .refresh()
-      .catch((failure: unknown) => this.log.warn({ failure }, 'the map of owners could not be read again'))
-      .finally(() => {
-        this.refreshing = false;
-      });
-  }
-
-  async ask(command: Command): Promise<Reply> {
-    const startedMs = this.clock.monotonicMs();
-    let backoffMs = firstAskBackoffMs;
-    for (;;) {
-      const answer = await this.askOnce(command);
-      if (answer !== undefined && !('moved' in answer)) return answer;
-      if (this.clock.monotonicMs() - startedMs > this.limits.askMs) {
-        const text = `no owner of ${command.to} has answered; whether the command was taken is not known. Ask again with the same id.`;
-        return { ok: false, version: 0, error: new PhotonError('unknown', 'no_answer', text, { public: true }).record };
-      }
-      this.refresh();
-      await new Promise<void>((resolve) => this.clock.after(backoffMs, resolve));
-      backoffMs = Math.min(backoffMs * 2, longestAskBackoffMs);
-    }
-  }
-
-  private async askOnce(command: Command): Promise<CommandAnswer | undefined> {
-    const owner = this.options.directory.ownerOf(command.to);
-    if (owner === undefined) return undefined;
-    if (owner === this.options.nodeName) return this.command(command);
-    try {
-      return await this.options.outlet.command(owner, command);
-    } catch (failure) {
-      this.log.debug({ to: command.to, failure }, 'a command may not have arrived; it is asked again');
-      return undefined;
-    }
-  }
-
-  async tell(to: ActorId, event: ActorEvent): Promise<void> {
-    const commandId = `${systemPrincipal}-${this.random.ulid(this.clock.wallMs())}`;
-    const command: Command = { to, commandId, digest: event.type, principal: systemPrincipal, event };
-    for (;;) {
-      const reply = await this.ask(command);
-      if (reply.ok || reply.error.code === 'not_accepted') return;
-      if (reply.error.code !== 'overloaded') {
-        throw new PhotonError(reply.error.group, reply.error.code, reply.error.message, { actor: to });
-      }
-      await new Promise<void>((resolve) => this.clock.after(reply.error.retryAfterMs ?? overloadRetryMs, resolve));
-    }
+  tell(to: ActorId, event: ActorEvent): Promise<void> {
+    return this.router.tell(to, event);
   }
 
   resume(id: ActorId): boolean {
@@ -298,6 +246,7 @@ class ActorHost implements Host, Surroundings {
     }
     await this.outbox.forgetNow();
     for (const shard of [...this.grants.keys()]) this.revoke(shard);
+    this.effects.stop();
     this.residents.stop();
   }
 

@@ -82,8 +82,7 @@ export class Residents {
     for (const actor of ready) {
       actor.scheduled = false;
       if (actor.phase === 'ready') {
-        step(this.host, actor);
-        this.schedule(actor);
+        if (step(this.host, actor)) this.schedule(actor);
       } else if (actor.phase === 'quarantined') this.refuseAll(actor);
     }
   }

@@ -11,7 +11,8 @@ import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
 import { decide, decideInitial } from './decide.ts';
-import { causeOf, commitOf, Draft, keepInput, keepNote, keepReply, keepStep, refusal } from './draft.ts';
+import { commitOf } from './commit-form.ts';
+import { causeOf, Draft, keepInput, keepNote, keepReply, keepStep, refusal } from './draft.ts';
 import type { DecidedStep } from './draft.ts';
 import { openGate } from './gate.ts';
 import { checkInput, eventOf, settleCommand } from './input-check.ts';
@@ -22,19 +23,22 @@ import type { Surroundings } from './surroundings.ts';
 
 const triesBeforeParking = 3;
 
-/** Takes what waits for the actor and commits it. Never throws. */
-export function step(host: Surroundings, actor: Activation): void {
+/** Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read. */
+export function step(host: Surroundings, actor: Activation): boolean {
   const draft = new Draft(actor, host.nextNumber());
+  let waits = false;
   for (let taken = 0; taken < host.limits.eventsPerCommit && !draft.closed; taken += 1) {
     const input = actor.mailbox.peek();
     if (input === undefined) break;
     const verdict = check(host, draft, input);
-    if (verdict === 'wait') break;
+    waits = verdict === 'wait';
+    if (waits) break;
     actor.mailbox.shift();
     if (verdict === 'decide') take(host, draft, input);
     actor.rowsRead = undefined;
   }
   if (draft.due) commit(host, draft);
+  return !waits;
 }
 
 function check(host: Surroundings, draft: Draft, input: Input): Verdict {

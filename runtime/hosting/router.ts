@@ -1,0 +1,116 @@
+/**
+ * Finds the owner of an actor and brings messages and commands there: into the own inlet, or through the outlet to a peer.
+ * It trusts the directory only as a hint; whoever is asked wrongly says `moved`, and the map is read again.
+ * Called by the outbox (messages) and through the host by doors and composition roots (`ask`, `tell`).
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
+import type { Log } from '../contract/log.ts';
+import type { Random } from '../contract/random.ts';
+import { systemPrincipal } from './input-check.ts';
+import type { CommandAnswer } from './mailbox.ts';
+
+export interface RouterPorts {
+  readonly directory: Directory;
+  readonly outlet: Outlet;
+  readonly local: Inlet;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** How long `ask` goes on without any answer. */
+  readonly askMs: number;
+}
+
+const firstBackoffMs = 25;
+const longestBackoffMs = 1000;
+const overloadRetryMs = 200;
+
+export class Router {
+  private readonly ports: RouterPorts;
+  private refreshing = false;
+
+  constructor(ports: RouterPorts) {
+    this.ports = ports;
+  }
+
+  deliver(message: Message): Promise<Delivery> {
+    const { directory, local, outlet, nodeName } = this.ports;
+    const owner = directory.ownerOf(message.to);
+    if (owner === undefined) return Promise.resolve({ result: 'moved' });
+    return owner === nodeName ? local.deliver(message) : outlet.deliver(owner, message);
+  }
+
+  /** Reads the map of owners again; calls while it is being read add nothing. */
+  refresh(): void {
+    if (this.refreshing) return;
+    this.refreshing = true;
+    this.ports.directory
+      .refresh()
+      .catch((failure: unknown) => this.ports.log.warn({ failure }, 'the map of owners could not be read again'))
+      .finally(() => {
+        this.refreshing = false;
+      });
+  }
+
+  /** Asks until an owner answers; a lost answer is asked for again under the same id. */
+  async ask(command: Command): Promise<Reply> {
+    const { clock, askMs } = this.ports;
+    let silentSinceMs = clock.monotonicMs();
+    let backoffMs = firstBackoffMs;
+    for (;;) {
+      const askedMs = clock.monotonicMs();
+      const answer = await this.askOnce(command);
+      if (answer !== undefined && !('moved' in answer)) return answer;
+      // An owner that held the command for long was there all the while: only the search counts.
+      if (clock.monotonicMs() - askedMs > longestBackoffMs) {
+        silentSinceMs = clock.monotonicMs();
+        backoffMs = firstBackoffMs;
+      }
+      if (clock.monotonicMs() - silentSinceMs > askMs) return unanswered(command);
+      this.refresh();
+      await this.pause(backoffMs);
+      backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
+    }
+  }
+
+  /** @throws PhotonError with the actor's own refusal, but for `not_accepted`: the system only mentions it. */
+  async tell(to: ActorId, event: ActorEvent): Promise<void> {
+    const { clock, random } = this.ports;
+    const commandId = `${systemPrincipal}-${random.ulid(clock.wallMs())}`;
+    const command: Command = { to, commandId, digest: event.type, principal: systemPrincipal, event };
+    for (;;) {
+      const reply = await this.ask(command);
+      if (reply.ok || reply.error.code === 'not_accepted') return;
+      if (reply.error.code !== 'overloaded') {
+        throw new PhotonError(reply.error.group, reply.error.code, reply.error.message, { actor: to });
+      }
+      await this.pause(reply.error.retryAfterMs ?? overloadRetryMs);
+    }
+  }
+
+  private async askOnce(command: Command): Promise<CommandAnswer | undefined> {
+    const { directory, local, outlet, nodeName, log } = this.ports;
+    const owner = directory.ownerOf(command.to);
+    if (owner === undefined) return undefined;
+    if (owner === nodeName) return local.command(command);
+    try {
+      return await outlet.command(owner, command);
+    } catch (failure) {
+      log.debug({ to: command.to, failure }, 'a command may not have arrived; it is asked again');
+      return undefined;
+    }
+  }
+
+  private pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.ports.clock.after(delayMs, resolve));
+  }
+}
+
+function unanswered(command: Command): Reply {
+  const text = `no owner of ${command.to} has answered; whether the command was taken is not known. Ask again with the same id.`;
+  return { ok: false, version: 0, error: new PhotonError('unknown', 'no_answer', text, { public: true }).record };
+}
