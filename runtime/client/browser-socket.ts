@@ -1,0 +1,9 @@
+/** WebSocket for the client in a browser. A page cannot see why a connection failed; the reason is then empty. */
+import type { SocketFactory } from './client-socket.ts';
+
+export const browserSocketFactory: SocketFactory = (url, protocol, listener) => {
+  const socket = new WebSocket(url, protocol);
+  socket.addEventListener('message', ({ data: text }) => listener.onText(String(text)));
+  socket.addEventListener('close', ({ code, reason }) => listener.onClosed(code, reason));
+  return { send: (text) => socket.send(text), close: (code, reason) => socket.close(code, reason) };
+};

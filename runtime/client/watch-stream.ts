@@ -1,0 +1,159 @@
+/**
+ * A watch as a sequence of frames that outlives its connection: after a drop it is opened again from the last cursor, so
+ * that the reader neither lists again nor misses a change (it may see one twice). It acknowledges what has been read, so
+ * a slow reader slows the server, not the memory of this process. client.ts feeds it; readers iterate it.
+ */
+import type { PhotonError } from '../contract/errors.ts';
+import type { ApiParams, WatchFrame } from '../control-api/api-schema.ts';
+import { errorOf } from './wire-error.ts';
+
+export interface WatchLine {
+  /** @returns the server's name for the watch, and how many frames may be unacknowledged. */
+  open(params: ApiParams<'watch.open'>): Promise<{ readonly watch: string; readonly window: number }>;
+  ack(watch: string, upTo: number): void;
+  close(watch: string): void;
+}
+
+export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined> {
+  readonly #line: WatchLine;
+  readonly #params: ApiParams<'watch.open'>;
+  readonly #onEnded: () => void;
+  readonly #frames: WatchFrame[] = [];
+  #reader: { resolve: (next: IteratorResult<WatchFrame, undefined>) => void; reject: (error: PhotonError) => void } | undefined;
+  #watch: string | undefined;
+  #window = 256;
+  #expected = 1;
+  #acked = 0;
+  #cursor: string | undefined;
+  /** A drop during a snapshot: the next one must replace what was read of it. */
+  #partial = false;
+  #ended = false;
+  #failure: PhotonError | undefined;
+
+  constructor(line: WatchLine, params: ApiParams<'watch.open'>, onEnded: () => void) {
+    this.#line = line;
+    this.#params = params;
+    this.#cursor = params.since;
+    this.#onEnded = onEnded;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** From which a later `watch({since})` misses nothing of what follows the frames read so far; undefined before `synced`. */
+  get cursor(): string | undefined {
+    return this.#cursor;
+  }
+
+  /** Opens it on a fresh connection. A connection that is lost meanwhile opens it once more. */
+  async connect(): Promise<void> {
+    this.#watch = undefined;
+    this.#expected = 1;
+    this.#acked = 0;
+    const { since: _, ...rest } = this.#params;
+    try {
+      const { watch, window } = await this.#line.open(this.#cursor === undefined ? rest : { ...rest, since: this.#cursor });
+      if (this.#ended) return this.#line.close(watch);
+      this.#watch = watch;
+      this.#window = window;
+    } catch (error) {
+      const { code } = (error as PhotonError).record ?? { code: '' };
+      if (code !== 'connection_lost') this.fail(error as PhotonError);
+    }
+    return undefined;
+  }
+
+  isFor(frame: WatchFrame): boolean {
+    return this.#watch === frame.watch;
+  }
+
+  /** @returns false when a frame is missing: the caller opens the watch again. */
+  take(frame: WatchFrame): boolean {
+    if (this.#ended) return true;
+    if (frame.n !== this.#expected) return false;
+    this.#expected += 1;
+    if (frame.type === 'closed') {
+      this.fail(errorOf(frame.error));
+      return true;
+    }
+    if (frame.type === 'items') {
+      if (this.#partial) this.#push({ type: 'reset', watch: frame.watch, n: frame.n, reason: 'connection_lost' });
+      this.#partial = false;
+    }
+    this.#push(frame);
+    return true;
+  }
+
+  /** The connection is gone; `connect` follows. */
+  dropped(): void {
+    this.#partial ||= this.#cursor === undefined && this.#expected > 1;
+    this.#watch = undefined;
+  }
+
+  fail(error: PhotonError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnded();
+    if (this.#reader === undefined) this.#failure = error;
+    else this.#reader.reject(error);
+    this.#reader = undefined;
+  }
+
+  /** Ends the sequence for its reader and the watch at the server. */
+  close(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#frames.length = 0;
+    if (this.#watch !== undefined) this.#line.close(this.#watch);
+    this.#onEnded();
+    this.#reader?.resolve({ done: true, value: undefined });
+    this.#reader = undefined;
+  }
+
+  next(): Promise<IteratorResult<WatchFrame, undefined>> {
+    const frame = this.#frames.shift();
+    if (frame !== undefined) {
+      this.#read(frame);
+      return Promise.resolve({ done: false, value: frame });
+    }
+    if (this.#failure !== undefined) {
+      const error = this.#failure;
+      this.#failure = undefined;
+      return Promise.reject(error);
+    }
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  return(): Promise<IteratorResult<WatchFrame, undefined>> {
+    this.close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  #push(frame: WatchFrame): void {
+    if (frame.type === 'reset') this.#cursor = undefined;
+    else if ('cursor' in frame) this.#cursor = frame.cursor;
+    const reader = this.#reader;
+    if (reader === undefined) {
+      this.#frames.push(frame);
+      return;
+    }
+    this.#reader = undefined;
+    this.#read(frame);
+    reader.resolve({ done: false, value: frame });
+  }
+
+  /** A quarter of the window at a time: few acknowledgements, and the server never runs dry. */
+  #read(frame: WatchFrame): void {
+    if (this.#watch !== frame.watch || frame.n - this.#acked < this.#window / 4) return;
+    this.#acked = frame.n;
+    this.#line.ack(this.#watch, frame.n);
+  }
+}

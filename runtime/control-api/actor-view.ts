@@ -1,0 +1,97 @@
+/**
+ * How committed actors look on the wire: from the store's forms to the schema's. Pure, apart from asking the kind's own
+ * `view`, which decides what is shown and holds no secret; contexts and effect params never leave through this file.
+ */
+import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import { PhotonError } from '../contract/errors.ts';
+import { partsOf } from '../contract/identifiers.ts';
+import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
+import type { ActorSummary, Reader } from '../contract/reader.ts';
+import type { ActorObject, ActorSummaryWire, HistoryItem, ListedActor } from './api-schema.ts';
+
+/** `running`, `preparing.tap`; parallel regions joined by commas. */
+export function stateNameOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'object' || value === null) return '';
+  return Object.entries(value)
+    .flatMap(([key, child]) => {
+      const inner = stateNameOf(child);
+      return inner === '' ? [key] : inner.split(',').map((name) => `${key}.${name}`);
+    })
+    .join(',');
+}
+
+export function waitingOnOf(stored: StoredActor): ActorSummary['waitingOn'] {
+  if (stored.status === 'removed') return [];
+  const waits: ('timer' | 'effect')[] = [];
+  if (stored.effects.length > 0) waits.push('effect');
+  if (stored.timers.length > 0) waits.push('timer');
+  return waits.length > 0 ? waits : ['event'];
+}
+
+/** The context in today's form; the stored one is left as it is. */
+function currentContext(stored: StoredActor, definition: ActorDefinition): unknown {
+  let form: { state: unknown; context: unknown } = { state: stored.state, context: stored.context };
+  for (let from = stored.chartVersion; from < definition.chartVersion; from += 1) {
+    const upgrade = definition.upgrades?.[from];
+    if (upgrade === undefined) throw unreadable(stored, definition);
+    form = upgrade(form);
+  }
+  if (stored.chartVersion > definition.chartVersion) throw unreadable(stored, definition);
+  return form.context;
+}
+
+function unreadable(stored: StoredActor, definition: ActorDefinition): PhotonError {
+  const text =
+    `${stored.id} is stored by chart version ${stored.chartVersion}, which this node (version ` +
+    `${definition.chartVersion}) cannot read; ask a node of that version.`;
+  return new PhotonError('defeat', 'snapshot_version', text, { public: true, actor: stored.id });
+}
+
+export function viewOf(stored: StoredActor, registry: ActorRegistry): { spec: unknown; status: unknown } {
+  const definition = registry.kinds.get(partsOf(stored.id).kind);
+  if (definition === undefined) return { spec: null, status: null };
+  const { spec, status } = definition.view(currentContext(stored, definition) as never);
+  return { spec, status };
+}
+
+export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObject {
+  return {
+    id: stored.id,
+    uid: stored.uid,
+    version: stored.version,
+    chartVersion: stored.chartVersion,
+    state: stored.state,
+    stateName: stateNameOf(stored.state),
+    life: stored.status,
+    waitingOn: [...waitingOnOf(stored)],
+    ...viewOf(stored, registry),
+    effects: stored.effects.map(({ effectId, type, stateId }) => ({ id: effectId, type, state: stateId })),
+    timers: stored.timers.map(({ timerId, dueMs, eventType }) => ({ id: timerId, dueMs, eventType })),
+  };
+}
+
+export function summaryOf(summary: ActorSummary): ActorSummaryWire {
+  const { id, uid, version, stateName, status, waitingOn, at } = summary;
+  return { id, uid, version, stateName, life: status, waitingOn: [...waitingOn], at };
+}
+
+/** A list line with spec and status. @returns undefined when the actor has gone since the list was read. */
+export async function detailedOf(
+  summary: ActorSummary,
+  reader: Reader,
+  registry: ActorRegistry,
+): Promise<ListedActor | undefined> {
+  const stored = await reader.get(summary.id);
+  if (stored === undefined || stored.status === 'removed') return undefined;
+  const stateName = stateNameOf(stored.state);
+  const { uid, version } = stored;
+  const line = { ...summaryOf(summary), uid, version, stateName, waitingOn: [...waitingOnOf(stored)] };
+  return { ...line, ...viewOf(stored, registry) };
+}
+
+export function historyItemOf(entry: HistoryEntry): HistoryItem {
+  const { version, at, event, cause, from, to, kind, asked, changed, trace } = entry;
+  const item = { version, at, event, cause, from, to, kind, asked: [...asked], changed: { ...changed } };
+  return trace === undefined ? item : { ...item, trace };
+}

@@ -1,0 +1,72 @@
+/**
+ * Bounds of the control API (promise G11), one value per row of the table of limits in docs/promises.md.
+ * Every excess has an answer: a rejection with retryAfterMs, or a close code that says why.
+ */
+export interface ApiLimits {
+  /** Longest frame a client may send; longer closes 1009. */
+  readonly maxFrameBytes: number;
+  readonly maxDepth: number;
+  /** Keys and array elements in one frame, all levels together. */
+  readonly maxKeys: number;
+  /** From the accepted socket to a successful `auth`. */
+  readonly authTimeoutMs: number;
+  readonly handshakesPerS: number;
+  readonly maxPending: number;
+  readonly maxSessions: number;
+  readonly maxSessionsPerTenant: number;
+  readonly commandsPerS: number;
+  readonly commandBurst: number;
+  readonly tenantCommandsPerS: number;
+  readonly tenantCommandBurst: number;
+  readonly readsPerS: number;
+  readonly readBurst: number;
+  readonly maxInFlight: number;
+  readonly maxWatches: number;
+  readonly maxWatchIds: number;
+  /** Frames of one watch that the client has not acknowledged; beyond it changes coalesce per actor. */
+  readonly watchWindow: number;
+  readonly bookmarkMs: number;
+  /** Unsent bytes at which a session is no longer read and its watches rest. */
+  readonly pauseBytes: number;
+  readonly closeBytes: number;
+  /** A session may rest this long before it is closed as too slow. */
+  readonly slowMs: number;
+  readonly heartbeatMs: number;
+  /** A command that has no answer by then is answered `unknown`. */
+  readonly commandWaitMs: number;
+  readonly maxCommandWaitMs: number;
+  readonly ticketTtlMs: number;
+  readonly secretTtlMs: number;
+  readonly sessionTtlMs: number;
+}
+
+export const defaultApiLimits: ApiLimits = {
+  maxFrameBytes: 64 * 1024,
+  maxDepth: 16,
+  maxKeys: 256,
+  authTimeoutMs: 5_000,
+  handshakesPerS: 20,
+  maxPending: 200,
+  maxSessions: 5_000,
+  maxSessionsPerTenant: 100,
+  commandsPerS: 50,
+  commandBurst: 200,
+  tenantCommandsPerS: 500,
+  tenantCommandBurst: 1_000,
+  readsPerS: 200,
+  readBurst: 400,
+  maxInFlight: 64,
+  maxWatches: 32,
+  maxWatchIds: 64,
+  watchWindow: 256,
+  bookmarkMs: 15_000,
+  pauseBytes: 4 * 1024 * 1024,
+  closeBytes: 16 * 1024 * 1024,
+  slowMs: 30_000,
+  heartbeatMs: 20_000,
+  commandWaitMs: 30_000,
+  maxCommandWaitMs: 120_000,
+  ticketTtlMs: 30_000,
+  secretTtlMs: 60_000,
+  sessionTtlMs: 12 * 3_600_000,
+};

@@ -1,0 +1,93 @@
+/**
+ * Errors on the wire: what a rejected schema or an ErrorRecord looks like to a client. What is not public is masked here
+ * and found again in the log by its trace id. Every error that leaves the control API goes through this file.
+ */
+import type { z } from 'zod';
+import { PhotonError, reject, type ErrorRecord, type Issue } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import type { Problem } from './api-schema.ts';
+
+export interface RpcError {
+  readonly code: number;
+  readonly message: string;
+  readonly data: Problem;
+}
+
+const rpcCodes: Readonly<Record<string, number>> = {
+  frame_malformed: -32600,
+  method_not_found: -32601,
+  params_invalid: -32602,
+  internal: -32603,
+};
+
+const titleOf = (code: string): string => `${code.charAt(0).toUpperCase()}${code.slice(1)}`.replaceAll('_', ' ');
+
+export function problemOf(record: ErrorRecord, traceId: string): Problem {
+  return {
+    type: `urn:photon:error:${record.code}`,
+    title: titleOf(record.code),
+    detail: record.message,
+    group: record.group,
+    retryable: record.retryable,
+    ...(record.retryAfterMs === undefined ? {} : { retryAfterMs: record.retryAfterMs }),
+    ...(record.issues === undefined ? {} : { issues: [...record.issues] }),
+    ...(record.actor === undefined ? {} : { actor: record.actor }),
+    traceId,
+  };
+}
+
+/** What a client may see of a record; the rest is logged under the trace id. */
+export function publicRecord(record: ErrorRecord, traceId: string, log: Log): ErrorRecord {
+  if (record.public) return record;
+  log.error({ record, traceId }, 'a request failed for a reason that is not public');
+  const unknown = record.group === 'unknown';
+  return {
+    group: record.group,
+    code: unknown ? 'unknown' : 'internal',
+    message: unknown
+      ? 'It is not known whether this was done; ask again with the same idempotencyKey.'
+      : `The request failed inside the control plane; look for trace ${traceId} in the log.`,
+    retryable: record.retryable,
+    public: true,
+    ...(record.retryAfterMs === undefined ? {} : { retryAfterMs: record.retryAfterMs }),
+  };
+}
+
+export function rpcErrorOf(error: unknown, traceId: string, log: Log): RpcError {
+  const bug = new PhotonError('bug', 'internal', 'The control API failed.', { cause: error });
+  const record = publicRecord(error instanceof PhotonError ? error.record : bug.record, traceId, log);
+  const data = problemOf(record, traceId);
+  return { code: rpcCodes[record.code] ?? -32000, message: data.title, data };
+}
+
+const maxIssues = 32;
+
+/** Zod's issues as dotted paths; a union reports the branch that came closest. */
+export function issuesOf(error: { readonly issues: readonly z.core.$ZodIssue[] }, prefix: readonly PropertyKey[] = []): Issue[] {
+  const found: Issue[] = [];
+  for (const issue of error.issues) {
+    const path = [...prefix, ...issue.path];
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) found.push({ path: [...path, key].join('.'), message: 'unknown field' });
+    } else if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+      const closest = issue.errors.reduce((best, branch) => (branch.length < best.length ? branch : best));
+      found.push(...issuesOf({ issues: closest }, path));
+    } else {
+      found.push({ path: path.map(String).join('.'), message: issue.message });
+    }
+  }
+  return found.slice(0, maxIssues);
+}
+
+/** @throws PhotonError `params_invalid` with every wrong field. */
+export function checked<T>(schema: z.ZodType<T>, value: unknown, method: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw paramsInvalid(method, issuesOf(parsed.error));
+}
+
+export function paramsInvalid(method: string, issues: readonly Issue[]): PhotonError {
+  const first = issues[0];
+  const where = first === undefined ? '' : `: ${first.path === '' ? 'params' : first.path}: ${first.message}`;
+  return reject('params_invalid', `The params of ${method} are not valid${where}`, issues);
+}

@@ -1,0 +1,258 @@
+/**
+ * The wire of the control API, version photon.v1: the one source of what is validated, of api.schema.json and
+ * asyncapi.json, and of the client's types. JSON text frames, JSON-RPC 2.0 envelopes, no batch.
+ * Within a version this only grows: the server refuses unknown params with their path, clients ignore unknown fields.
+ * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
+ */
+import { z } from 'zod';
+
+export const apiProtocol = 'photon.v1';
+export const apiPath = '/api';
+
+const count = z.number().int().nonnegative();
+const word = z.string().regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1 to 40 of a-z, 0-9 and inner hyphens');
+const idText = z.string().min(1).max(200);
+const cursor = z.string().min(1).max(16_384);
+
+const issue = z.object({
+  path: z.string().meta({ description: 'Dotted, from the root of the command: `spec.disks.0.volume`' }),
+  message: z.string(),
+});
+
+const problem = z.object({
+  type: z.string().meta({ description: '`urn:photon:error:<code>`; programs switch on this, never on text' }),
+  title: z.string(),
+  detail: z.string().meta({ description: 'What happened, to what, and what to do next' }),
+  group: z.enum(['rejection', 'fault', 'defeat', 'unknown', 'ownership_lost', 'bug']),
+  retryable: z.boolean(),
+  retryAfterMs: count.optional(),
+  issues: z.array(issue).optional(),
+  actor: z.string().optional(),
+  traceId: z.string(),
+});
+
+const rpcId = z.union([z.string().min(1).max(64), z.number().int().nonnegative()]);
+
+export const requestFrame = z.strictObject({
+  jsonrpc: z.literal('2.0'),
+  id: rpcId,
+  method: z.string().min(1).max(100),
+  params: z.record(z.string(), z.unknown()).optional(),
+  traceparent: z
+    .string()
+    .regex(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
+    .optional(),
+});
+
+const responseFrame = z.union([
+  z.object({ jsonrpc: z.literal('2.0'), id: rpcId, result: z.unknown() }),
+  z.object({
+    jsonrpc: z.literal('2.0'),
+    id: rpcId.nullable(),
+    error: z.object({ code: z.number().int(), message: z.string(), data: problem }),
+  }),
+]);
+
+const hello = z.object({
+  protocol: z.literal(apiProtocol),
+  serverVersion: z.string(),
+  node: z.string(),
+  features: z.array(z.string()),
+  schemaHash: z.string(),
+  maxFrameBytes: count,
+  heartbeatMs: count,
+  authTimeoutMs: count,
+  authenticated: z.boolean().meta({ description: 'True when the handshake carried a token; `auth` is then not needed' }),
+});
+
+const life = z.enum(['live', 'removed']);
+const waitingOn = z.array(z.enum(['timer', 'effect', 'event']));
+
+const actorSummary = z.object({
+  id: z.string(),
+  uid: z.string(),
+  version: count,
+  stateName: z.string(),
+  life,
+  waitingOn,
+  at: z.number().meta({ description: 'Wall time of the last commit, ms since the epoch' }),
+});
+
+const actorObject = z.object({
+  id: z.string(),
+  uid: z.string(),
+  version: count,
+  chartVersion: count,
+  state: z.unknown().meta({ description: 'State value of the chart: a name, or nested names' }),
+  stateName: z.string(),
+  life,
+  waitingOn,
+  spec: z.unknown(),
+  status: z.unknown(),
+  effects: z.array(z.object({ id: z.string(), type: z.string(), state: z.string() })),
+  timers: z.array(z.object({ id: z.string(), dueMs: z.number(), eventType: z.string() })),
+});
+
+const listedActor = actorSummary.extend({
+  spec: z.unknown().optional(),
+  status: z.unknown().optional(),
+});
+
+const historyEntry = z.object({
+  version: count,
+  at: z.number(),
+  event: z.unknown(),
+  cause: z.string(),
+  from: z.unknown(),
+  to: z.unknown(),
+  kind: z.enum(['transition', 'ignored', 'rejected', 'dropped']),
+  asked: z.array(z.string()),
+  changed: z.record(z.string(), z.unknown()),
+  trace: z.string().optional(),
+});
+
+const numbered = { watch: z.string(), n: count };
+const change = { ...numbered, actor: listedActor, cursor };
+
+export const watchFrame = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('items'), ...numbered, actors: z.array(listedActor) }),
+  z.object({ type: z.literal('synced'), ...numbered, cursor }),
+  z.object({ type: z.literal('added'), ...change }),
+  z.object({ type: z.literal('changed'), ...change }),
+  z.object({ type: z.literal('removed'), ...change }),
+  z.object({ type: z.literal('bookmark'), ...numbered, cursor }),
+  z.object({ type: z.literal('coalesced'), ...numbered, dropped: count }),
+  z.object({ type: z.literal('reset'), ...numbered, reason: z.string() }),
+  z.object({ type: z.literal('closed'), ...numbered, error: problem }),
+]);
+
+/** Params of every `<kind>.<command>`; `params` is replaced by the command's own schema. */
+export const commandEnvelope = z.strictObject({
+  tenant: word,
+  name: z.string().min(1).max(130),
+  idempotencyKey: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces')
+    .meta({ description: 'Chosen by the caller; the same key with the same params gets the same answer for 24 h' }),
+  ifVersion: count.optional(),
+  dryRun: z.boolean().optional(),
+  waitMs: z.number().int().min(1).optional().meta({ description: 'Answered `unknown` after this; default 30 s' }),
+  params: z.unknown(),
+});
+
+export const commandResult = z.object({ id: z.string(), version: count, result: z.unknown() });
+
+const filter = {
+  kind: word.optional(),
+  tenant: word.optional(),
+  host: word.optional(),
+  search: z.string().max(100).optional(),
+};
+const detail = z.boolean().optional().meta({ description: 'With spec and status; costs a read per actor' });
+
+/** Every method that is not a command of a kind. */
+export const apiMethods = {
+  auth: {
+    description: 'Proves who calls, by a token or by a one-use ticket; again later to renew the token in place.',
+    params: z.strictObject({ token: z.string().min(1).max(512).optional(), ticket: z.string().max(128).optional() }),
+    result: z.object({ principal: z.string(), tenants: z.union([z.array(z.string()), z.literal('*')]), admin: z.boolean() }),
+  },
+  'auth.secret': {
+    description: 'Makes a one-use secret that a browser trades for a session: `/open#<secret>`.',
+    params: z.strictObject({ ttlMs: z.number().int().min(1_000).max(3_600_000).optional() }),
+    result: z.object({ secret: z.string(), expiresInMs: count }),
+  },
+  ping: { description: 'Answers at once.', params: z.strictObject({}), result: z.object({ at: z.number() }) },
+  'rpc.discover': {
+    description: 'The JSON Schemas of every method and frame, commands of kinds included.',
+    params: z.strictObject({}),
+    result: z.record(z.string(), z.unknown()),
+  },
+  'kinds.list': {
+    description: 'Actor kinds with their commands.',
+    params: z.strictObject({}),
+    result: z.object({
+      kinds: z.array(
+        z.object({
+          kind: z.string(),
+          chartVersion: count,
+          placement: z.enum(['sharded', 'pinned']),
+          commands: z.array(
+            z.object({
+              name: z.string(),
+              method: z.string(),
+              creates: z.boolean(),
+              permission: z.enum(['scope', 'admin']),
+              description: z.string(),
+              params: z.unknown().meta({ description: 'JSON Schema' }),
+            }),
+          ),
+        }),
+      ),
+    }),
+  },
+  'actor.get': {
+    description: 'One actor as committed.',
+    params: z.strictObject({ id: idText }),
+    result: actorObject,
+  },
+  'actor.list': {
+    description: 'Live actors ordered by id; the cursor precedes the read, so a watch from it misses nothing.',
+    params: z.strictObject({
+      ...filter,
+      state: z.string().max(200).optional(),
+      limit: z.number().int().min(1).max(500).default(100),
+      after: idText.optional(),
+      detail,
+    }),
+    result: z.object({ actors: z.array(listedActor), cursor, next: z.string().nullable() }),
+  },
+  'actor.history': {
+    description: 'Transitions and recorded non-transitions, newest last, with version above `after`.',
+    params: z.strictObject({ id: idText, after: count.default(0), limit: z.number().int().min(1).max(500).default(100) }),
+    result: z.object({ entries: z.array(historyEntry) }),
+  },
+  'watch.open': {
+    description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',
+    params: z.strictObject({
+      ...filter,
+      ids: z.array(idText).min(1).max(1_000).optional(),
+      since: cursor.optional(),
+      strict: z.boolean().optional().meta({ description: 'Close instead of a fresh snapshot when `since` has expired' }),
+      detail,
+    }),
+    result: z.object({ watch: z.string(), window: count }),
+  },
+  'watch.ack': {
+    description: 'Everything up to frame `upTo` has been taken; room for as many more.',
+    params: z.strictObject({ watch: z.string().max(32), upTo: count }),
+    result: z.object({}),
+  },
+  'watch.close': {
+    description: 'Ends a watch.',
+    params: z.strictObject({ watch: z.string().max(32) }),
+    result: z.object({}),
+  },
+} as const;
+
+/** What the server says unasked, by method name. */
+export const apiNotifications = { hello, 'watch.event': watchFrame } as const;
+
+export const wireShapes = { requestFrame, responseFrame, problem, actorObject, actorSummary } as const;
+
+export type ApiMethod = keyof typeof apiMethods;
+export type ApiParams<M extends ApiMethod> = z.input<(typeof apiMethods)[M]['params']>;
+export type ApiResult<M extends ApiMethod> = z.output<(typeof apiMethods)[M]['result']>;
+export type CommandParams = z.input<typeof commandEnvelope>;
+export type CommandResult = z.output<typeof commandResult>;
+export type RequestFrame = z.output<typeof requestFrame>;
+export type RpcId = z.output<typeof rpcId>;
+export type Problem = z.output<typeof problem>;
+export type Hello = z.output<typeof hello>;
+export type ActorSummaryWire = z.output<typeof actorSummary>;
+export type ListedActor = z.output<typeof listedActor>;
+export type ActorObject = z.output<typeof actorObject>;
+export type HistoryItem = z.output<typeof historyEntry>;
+export type WatchFrame = z.output<typeof watchFrame>;
+/** A frame before it is numbered. */
+export type WatchBody = WatchFrame extends infer F ? (F extends unknown ? Omit<F, 'watch' | 'n'> : never) : never;

@@ -1,0 +1,140 @@
+/**
+ * The few HTTP requests a browser needs before it can open a session, and the health of the node:
+ *   POST /api/session {"secret"} or {"token"}  -> 204 and a cookie that only /api sees
+ *   POST /api/ticket                           -> {"ticket"} for `auth`, once, within 30 s
+ *   DELETE /api/session, GET /healthz, GET /readyz
+ * A cookie alone opens nothing from another site: Origin is checked and the cookie is SameSite=Strict.
+ */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { z } from 'zod';
+import type { Clock } from '../contract/clock.ts';
+import type { Log } from '../contract/log.ts';
+import type { ApiLimits } from './api-limits.ts';
+import type { BrowserPasses } from './browser-passes.ts';
+import type { Principals } from './principals.ts';
+
+const sessionBody = z.union([z.strictObject({ token: z.string().max(512) }), z.strictObject({ secret: z.string().max(128) })]);
+const maxBodyBytes = 4_096;
+
+export interface BrowserEntryOptions {
+  readonly principals: Principals;
+  readonly passes: BrowserPasses;
+  readonly limits: ApiLimits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly node: string;
+  /** 0, or after how many ms this address may try again. */
+  readonly rateOf: (request: IncomingMessage) => number;
+  /** Whether the node can serve: the store answers. */
+  readonly isReady: () => Promise<boolean>;
+}
+
+/** @returns whether the request was one of ours. */
+export function createBrowserEntry(options: BrowserEntryOptions): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const { log } = options;
+  return (request, response) => {
+    const path = (request.url ?? '/').split('?', 1)[0] as string;
+    const answer = answerFor(options, request, path);
+    if (answer === undefined) return false;
+    answer.then(
+      (given) => send(response, given),
+      (error: unknown) => {
+        log.info({ err: error, path }, 'a request to the control API could not be read');
+        if (!response.headersSent) send(response, { status: 400 });
+      },
+    );
+    return true;
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+function send(response: ServerResponse, { status, body, headers }: Answer): void {
+  response.writeHead(status, {
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...headers,
+  });
+  response.end(body === undefined ? undefined : `${JSON.stringify(body)}\n`);
+}
+
+function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path: string): Promise<Answer> | undefined {
+  const { method } = request;
+  if (path === '/healthz' || path === '/readyz') {
+    if (method !== 'GET' && method !== 'HEAD') return Promise.resolve({ status: 405 });
+    return path === '/healthz' ? Promise.resolve({ status: 200, body: { node: options.node } }) : readiness(options);
+  }
+  if (path !== '/api/session' && path !== '/api/ticket') return undefined;
+  if (method !== 'POST' && !(method === 'DELETE' && path === '/api/session')) return Promise.resolve({ status: 405 });
+  // A browser always sends Origin with these; a page of another site, or an opaque one, has no business here.
+  if (!isSameOrigin(request)) return Promise.resolve({ status: 403, body: { error: 'foreign origin' } });
+  if (method === 'DELETE') return Promise.resolve({ status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } });
+  const waitMs = options.rateOf(request);
+  if (waitMs > 0) return Promise.resolve({ status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
+  return path === '/api/session' ? openSession(options, request) : mintTicket(options, request);
+}
+
+async function openSession({ principals, passes, limits }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
+  const parsed = sessionBody.safeParse(JSON.parse(await bodyOf(request)));
+  if (!parsed.success) return { status: 400, body: { error: 'send {"secret"} or {"token"}' } };
+  const pass = parsed.data;
+  const principal = 'token' in pass ? principals.byToken(pass.token) : passes.spendSecret(pass.secret);
+  if (principal === undefined) return { status: 401, body: { error: 'not valid, or used already; ask for a new link' } };
+  return { status: 204, headers: { 'set-cookie': cookieLine(request, passes.sign(principal), limits.sessionTtlMs) } };
+}
+
+async function mintTicket({ passes, limits }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
+  await bodyOf(request);
+  const principal = passes.read(cookieOf(request));
+  if (principal === undefined) return { status: 401, body: { error: 'no session; open the inspector by `photon open`' } };
+  return { status: 200, body: { ticket: passes.mintTicket(principal), expiresInMs: limits.ticketTtlMs } };
+}
+
+async function readiness({ isReady, node, clock }: BrowserEntryOptions): Promise<Answer> {
+  let cancel = (): void => {};
+  const late = new Promise<boolean>((resolve) => (cancel = clock.after(1_000, () => resolve(false))));
+  const ready = await Promise.race([isReady(), late]);
+  cancel();
+  return ready ? { status: 200, body: { node } } : { status: 503, body: { node, error: 'the store does not answer' } };
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) throw new Error(`the body is longer than ${maxBodyBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** No Origin: not a browser. Otherwise it must name the very host that was asked. */
+export function isSameOrigin(request: IncomingMessage): boolean {
+  const { origin, host } = request.headers;
+  if (origin === undefined) return true;
+  if (host === undefined || !URL.canParse(origin)) return false;
+  return new URL(origin).host === host.toLowerCase();
+}
+
+/** Cookies do not know ports: the name does, so that two clusters on one host keep their sessions apart. */
+const cookieName = (request: IncomingMessage): string =>
+  `photon_${createHash('sha256').update(request.headers.host ?? '').digest('hex').slice(0, 12)}`;
+
+function cookieOf(request: IncomingMessage): string {
+  const wanted = `${cookieName(request)}=`;
+  const found = (request.headers.cookie ?? '').split('; ').find((part) => part.startsWith(wanted));
+  return found?.slice(wanted.length) ?? '';
+}
+
+function cookieLine(request: IncomingMessage, value: string, ttlMs: number): string {
+  const secure = 'encrypted' in request.socket ? '; Secure' : '';
+  const rest = `Path=/api; HttpOnly; SameSite=Strict; Max-Age=${Math.floor(ttlMs / 1_000)}${secure}`;
+  return `${cookieName(request)}=${value}; ${rest}`;
+}

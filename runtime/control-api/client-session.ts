@@ -1,0 +1,246 @@
+/**
+ * One client's WebSocket: hello, auth within its time, then requests to methods and answers back, each within limits.
+ * It knows sockets, limits and credentials; what a method means is the method table's business. Close codes say why:
+ * 4400 bad frame, 4401 auth, 4403 forbidden, 4408 too slow, 1009 too large, 1012 restarting.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError, reject } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import type { Principal } from './access-rule.ts';
+import type { ApiLimits } from './api-limits.ts';
+import { checked, rpcErrorOf } from './api-problem.ts';
+import { apiMethods, type Hello, type RequestFrame, type RpcId, type WatchFrame } from './api-schema.ts';
+import type { BrowserPasses } from './browser-passes.ts';
+import { readFrame } from './frame-reader.ts';
+import { FrameSender } from './frame-sender.ts';
+import type { Caller, Method, MethodTable } from './method-table.ts';
+import type { Principals } from './principals.ts';
+import { RateLimit, type RateLimits } from './rate-limit.ts';
+import type { WatchSubscription } from './watch-subscription.ts';
+
+export interface SessionPorts {
+  readonly methods: MethodTable;
+  readonly principals: Principals;
+  readonly passes: BrowserPasses;
+  readonly limits: ApiLimits;
+  readonly tenantRates: RateLimits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly hello: Omit<Hello, 'authenticated'>;
+  /** Counts the principal in. @throws PhotonError `too_many_sessions` */
+  readonly admit: (principal: Principal) => void;
+}
+
+export class ClientSession {
+  readonly #ports: SessionPorts;
+  readonly #socket: WebSocket;
+  readonly #sender: FrameSender;
+  readonly #inFlight = new Set<RpcId>();
+  readonly #watches = new Map<string, WatchSubscription>();
+  readonly #commandRate: RateLimit;
+  readonly #readRate: RateLimit;
+  readonly #cancelAuth: () => void;
+  #principal: Principal | undefined;
+  #watchCount = 0;
+  #idle = (): void => {};
+
+  constructor(ports: SessionPorts, socket: WebSocket, stream: Duplex, known: Principal | undefined) {
+    this.#ports = ports;
+    this.#socket = socket;
+    const { clock, limits } = ports;
+    this.#commandRate = new RateLimit(limits.commandsPerS, limits.commandBurst, clock.monotonicMs());
+    this.#readRate = new RateLimit(limits.readsPerS, limits.readBurst, clock.monotonicMs());
+    this.#sender = new FrameSender({
+      socket,
+      stream,
+      clock,
+      limits,
+      onRest: () => socket.pause(),
+      onDrained: () => this.#onDrained(),
+      onTooSlow: (why) => this.#cutSlow(why),
+    });
+    this.#cancelAuth = clock.after(limits.authTimeoutMs, () => this.#close(4401, 'no auth in time'));
+    socket.on('message', (bytes, isBinary) => this.#onFrame(bytes as Buffer, isBinary));
+    socket.on('error', (error) => ports.log.debug({ why: error.message }, 'a session broke'));
+    socket.once('close', () => this.#onClosed());
+    this.#sender.send({
+      jsonrpc: '2.0',
+      method: 'hello',
+      params: { ...ports.hello, authenticated: known !== undefined },
+    });
+    if (known === undefined) return;
+    try {
+      this.#become(known);
+    } catch (error) {
+      // Already being closed with the code that says so; there is no request to answer.
+      ports.log.info({ err: error, principal: known.name }, 'a session was not admitted');
+    }
+  }
+
+  get principal(): Principal | undefined {
+    return this.#principal;
+  }
+
+  /** Ends the session when its credential has been revoked or altered since. */
+  review(): void {
+    const principal = this.#principal;
+    if (principal !== undefined && this.#ports.principals.byId(principal.id) === undefined) {
+      this.#close(4401, 'the token is no longer valid');
+    }
+  }
+
+  /** Resolves when nothing is in flight, then tells the client to come again. */
+  async restart(): Promise<void> {
+    if (this.#inFlight.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    this.#close(1012, 'restarting');
+  }
+
+  #onFrame(bytes: Buffer, isBinary: boolean): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (isBinary) return this.#close(4400, 'frames are text');
+    const reading = readFrame(bytes.toString(), this.#ports.limits);
+    if (reading.result === 'malformed') return this.#close(4400, reading.why);
+    if (reading.result === 'refused') {
+      const text = `The frame is not accepted: ${reading.why}.`;
+      return this.#fail(reading.id, reject('frame_malformed', text), mintTrace());
+    }
+    const { request } = reading;
+    if (this.#inFlight.has(request.id)) return this.#close(4400, 'that id is in flight already');
+    void this.#answer(request);
+    return undefined;
+  }
+
+  async #answer(request: RequestFrame): Promise<void> {
+    const { id } = request;
+    const trace = request.traceparent ?? mintTrace();
+    this.#inFlight.add(id);
+    try {
+      const result = await this.#perform(request, trace);
+      this.#sender.send({ jsonrpc: '2.0', id, result });
+    } catch (error) {
+      this.#fail(id, error, trace);
+    } finally {
+      this.#inFlight.delete(id);
+      if (this.#inFlight.size === 0) this.#idle();
+    }
+  }
+
+  async #perform({ method: name, params = {} }: RequestFrame, trace: string): Promise<unknown> {
+    const { limits, methods } = this.#ports;
+    if (this.#inFlight.size > limits.maxInFlight) throw overloaded('Too many requests are in flight', 50);
+    if (name === 'auth') return this.#authenticate(params);
+    const principal = this.#principal;
+    if (principal === undefined) {
+      this.#closeSoon(4401, 'auth comes first');
+      throw reject('unauthenticated', 'Send auth with a token or a ticket first.');
+    }
+    this.review();
+    const method = methods.get(name);
+    if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
+    this.#limitRate(name, method, principal, params);
+    const caller: Caller = {
+      principal,
+      trace,
+      watches: this.#watches,
+      nextWatchId: () => `w${(this.#watchCount += 1)}`,
+      sendWatchFrame: (frame: WatchFrame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
+      maySend: () => !this.#sender.resting,
+    };
+    return method.perform(checked(method.params, params, name) as never, caller);
+  }
+
+  #limitRate(name: string, method: Method, principal: Principal, params: Record<string, unknown>): void {
+    const nowMs = this.#ports.clock.monotonicMs();
+    // An acknowledgement makes room; refusing it would stall the watch it belongs to.
+    if (name === 'watch.ack') return;
+    const waitMs = (method.command ? this.#commandRate : this.#readRate).take(nowMs);
+    if (waitMs > 0) throw overloaded('This session asks too fast', waitMs);
+    if (!method.command) return;
+    // Charged to the tenant asked for, but a foreign one is nobody's to use up.
+    const tenant = String(params['tenant']);
+    const own = principal.tenants === '*' || principal.tenants.includes(tenant);
+    const tenantWaitMs = own ? this.#ports.tenantRates.take(tenant, nowMs) : 0;
+    if (tenantWaitMs > 0) throw overloaded(`Tenant ${tenant.slice(0, 40)} is asked too fast`, tenantWaitMs);
+  }
+
+  #authenticate(params: unknown): unknown {
+    const { token, ticket } = checked(apiMethods.auth.params, params, 'auth');
+    const { principals, passes } = this.#ports;
+    const found =
+      token !== undefined ? principals.byToken(token) : ticket === undefined ? undefined : passes.spendTicket(ticket);
+    if (found === undefined) {
+      this.#closeSoon(4401, 'the credential is not valid');
+      throw reject('unauthenticated', 'The token or ticket is not valid; get another one.');
+    }
+    const before = this.#principal;
+    if (before !== undefined && before.name !== found.name) {
+      this.#closeSoon(4403, 'a session keeps its principal');
+      throw reject('forbidden', 'A session keeps its principal; open another one.');
+    }
+    this.#become(found);
+    return { principal: found.name, tenants: found.tenants, admin: found.admin };
+  }
+
+  #become(principal: Principal): void {
+    if (this.#principal === undefined) {
+      try {
+        this.#ports.admit(principal);
+      } catch (error) {
+        this.#closeSoon(4403, 'too many sessions');
+        throw error;
+      }
+    } else if (JSON.stringify(this.#principal.tenants) !== JSON.stringify(principal.tenants)) {
+      // What the old rights let in must not go on flowing.
+      for (const watch of [...this.#watches.values()]) watch.close();
+    }
+    this.#principal = principal;
+    this.#cancelAuth();
+  }
+
+  #fail(id: RpcId, error: unknown, trace: string): void {
+    const traceId = trace.slice(3, 35);
+    this.#sender.send({ jsonrpc: '2.0', id, error: rpcErrorOf(error, traceId, this.#ports.log) });
+  }
+
+  #onDrained(): void {
+    this.#socket.resume();
+    for (const watch of this.#watches.values()) watch.pump();
+  }
+
+  #cutSlow(why: string): void {
+    this.#ports.log.warn({ principal: this.#principal?.name, why }, 'closed a session that reads too slowly');
+    this.#close(4408, 'too slow');
+  }
+
+  #close(code: number, reason: string): void {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) return;
+    // A paused socket would never see the answering close frame.
+    socket.resume();
+    socket.close(code, reason);
+    const cancel = this.#ports.clock.after(1_000, () => socket.terminate());
+    socket.once('close', cancel);
+  }
+
+  /** After the answer that is being thrown has been sent. */
+  #closeSoon(code: number, reason: string): void {
+    setImmediate(() => this.#close(code, reason));
+  }
+
+  #onClosed(): void {
+    this.#cancelAuth();
+    for (const watch of [...this.#watches.values()]) watch.close();
+    this.#idle();
+  }
+}
+
+const overloaded = (what: string, retryAfterMs: number): PhotonError =>
+  new PhotonError('rejection', 'overloaded', `${what}; wait ${retryAfterMs} ms.`, { retryable: true, retryAfterMs });
+
+function mintTrace(): string {
+  const hex = randomBytes(24).toString('hex');
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
+}

@@ -1,0 +1,152 @@
+/**
+ * `<kind>.<command>` methods, made from the registry: validate, resolve the tenant, check what is referred to, ask the
+ * actor. The actor's chart decides; this file only keeps out what no chart should see.
+ * Promises: a key is answered once (the receipt stands behind `ask`); no answer in time is `unknown`, never a failure.
+ */
+import { createHash } from 'node:crypto';
+import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
+import type { Command, Reply } from '../contract/envelope.ts';
+import { PhotonError, reject, type Issue } from '../contract/errors.ts';
+import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
+import type { Reader } from '../contract/reader.ts';
+import { mayTouch, notFound } from './access-rule.ts';
+import { issuesOf, paramsInvalid } from './api-problem.ts';
+import { commandEnvelope, type CommandResult } from './api-schema.ts';
+import type { ApiPorts, Caller, Method } from './method-table.ts';
+
+type Envelope = { [K in keyof ReturnType<typeof commandEnvelope.parse>]: ReturnType<typeof commandEnvelope.parse>[K] };
+
+/** Event fields that belong to the host. */
+const reserved = ['type', 'meta'];
+
+export function commandMethods(ports: ApiPorts): Map<string, Method> {
+  const methods = new Map<string, Method>();
+  for (const definition of ports.registry.kinds.values()) {
+    for (const [name, command] of Object.entries(definition.commands)) {
+      refuseReservedFields(definition, name, command);
+      const method = `${definition.kind}.${name}`;
+      methods.set(method, {
+        params: commandEnvelope,
+        command: true,
+        perform: (envelope: Envelope, caller) => performCommand(ports, definition, command, method, envelope, caller),
+      });
+    }
+  }
+  return methods;
+}
+
+export const isCommand = (registry: ActorRegistry, method: string): boolean => {
+  const [kind = '', name = ''] = method.split('.');
+  const commands = registry.kinds.get(kind)?.commands;
+  return commands !== undefined && Object.hasOwn(commands, name);
+};
+
+function refuseReservedFields(definition: ActorDefinition, name: string, command: CommandDefinition): void {
+  const shape: unknown = (command.params as { shape?: unknown }).shape;
+  for (const field of reserved) {
+    if (typeof shape === 'object' && shape !== null && Object.hasOwn(shape, field)) {
+      throw new PhotonError('bug', 'reserved_field', `${definition.kind}.${name} has a param ${field}; name it otherwise.`);
+    }
+  }
+}
+
+async function performCommand(
+  ports: ApiPorts,
+  definition: ActorDefinition,
+  command: CommandDefinition,
+  method: string,
+  envelope: Envelope,
+  caller: Caller,
+): Promise<CommandResult> {
+  const { principal } = caller;
+  const { tenant, idempotencyKey, ifVersion } = envelope;
+  const text = `${definition.kind}/${tenant}/${envelope.name}`;
+  if (!mayTouch(principal, tenant, 'command')) throw notFound(text);
+  const parts = namedActor(definition, method, text);
+  if (command.permission === 'admin' && !mayTouch(principal, tenant, 'administer', parts)) {
+    throw reject('forbidden', `${method} is for operators; ask one of them.`);
+  }
+  if (envelope.dryRun === true) throw reject('not_supported', `${method} has no dry run yet; send it without dryRun.`);
+  const parsed = command.params.safeParse(envelope.params ?? {});
+  if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error, ['params']));
+  const id = text as ActorId;
+  await checkReferences(ports.reader, caller, tenant, command.references?.(parsed.data as never, id) ?? []);
+  const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
+  const reply = await answerWithin(ports, waitMs, {
+    to: id,
+    // Principals choose their keys independently, and receipts are kept per actor.
+    commandId: `${principal.name}:${idempotencyKey}`,
+    digest: digestOf(method, envelope.params, ifVersion),
+    principal: principal.name,
+    event: { ...(parsed.data as Record<string, unknown>), type: method },
+    trace: caller.trace,
+    ...(ifVersion === undefined ? {} : { ifVersion }),
+  });
+  if (reply.ok) return { id, version: reply.version, result: reply.result ?? null };
+  const { error } = reply;
+  // The same words as for a foreign actor, whatever the host says.
+  if (error.code === 'no_such_actor' || error.code === 'not_found') throw notFound(text);
+  throw new PhotonError(error.group, error.code, error.message, { ...error, actor: id });
+}
+
+function namedActor(definition: ActorDefinition, method: string, text: string): ActorIdParts {
+  const parts = parseActorId(text);
+  const wanted = definition.placement === 'pinned' ? 'a name and its host, such as web-1@w1' : 'a name such as web-1';
+  if (parts === undefined || (parts.host !== undefined) !== (definition.placement === 'pinned')) {
+    throw paramsInvalid(method, [{ path: 'name', message: `must be ${wanted}: a-z, 0-9 and inner hyphens` }]);
+  }
+  return parts;
+}
+
+/** @throws PhotonError `reference_not_found`; a foreign actor and one that is not there look the same. */
+async function checkReferences(
+  reader: Reader,
+  caller: Caller,
+  tenant: string,
+  references: readonly Reference[],
+): Promise<void> {
+  const issues: Issue[] = [];
+  await Promise.all(
+    references.map(async ({ path, to }) => {
+      const parts = parseActorId(to);
+      const allowed = parts !== undefined && mayTouch(caller.principal, tenant, 'refer', parts);
+      const stored = allowed ? await reader.get(to) : undefined;
+      if (stored?.status !== 'live') issues.push({ path, message: `there is no ${to} in ${tenant}` });
+    }),
+  );
+  const [first] = issues;
+  if (first === undefined) return;
+  const ordered = references.flatMap(({ path }) => issues.filter((issue) => issue.path === path)).slice(0, 32);
+  throw reject('reference_not_found', `${first.path}: ${first.message}; create it first or correct the name.`, ordered);
+}
+
+function answerWithin(ports: ApiPorts, waitMs: number, command: Command): Promise<Reply> {
+  return new Promise((resolve, reject_) => {
+    const cancel = ports.clock.after(waitMs, () => {
+      const text = `${command.to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
+      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: command.to }));
+    });
+    ports.ask(command).then(
+      (reply) => {
+        cancel();
+        resolve(reply);
+      },
+      (error: unknown) => {
+        cancel();
+        reject_(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  });
+}
+
+/** The same method and params give the same digest, whatever the order of keys. */
+function digestOf(method: string, params: unknown, ifVersion: number | undefined): string {
+  return createHash('sha256').update(canonical([method, params ?? null, ifVersion ?? null])).digest('base64url');
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${fields.map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`).join(',')}}`;
+}

@@ -1,0 +1,56 @@
+/** Token buckets: how many requests per second, and how many at once. Time is passed in; nothing here waits. */
+
+export class RateLimit {
+  readonly #perS: number;
+  readonly #burst: number;
+  #tokens: number;
+  #atMs: number;
+
+  constructor(perS: number, burst: number, nowMs: number) {
+    this.#perS = perS;
+    this.#burst = burst;
+    this.#tokens = burst;
+    this.#atMs = nowMs;
+  }
+
+  /** @returns 0 when taken, else after how many ms to ask again. */
+  take(nowMs: number): number {
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1_000) * this.#perS);
+    this.#atMs = nowMs;
+    if (this.#tokens >= 1) {
+      this.#tokens -= 1;
+      return 0;
+    }
+    return Math.ceil(((1 - this.#tokens) / this.#perS) * 1_000);
+  }
+
+  isFull(nowMs: number): boolean {
+    return this.#tokens + ((nowMs - this.#atMs) / 1_000) * this.#perS >= this.#burst;
+  }
+}
+
+/** Buckets by name; those at rest are forgotten, so that names cannot fill the memory. */
+export class RateLimits {
+  readonly #perS: number;
+  readonly #burst: number;
+  readonly #byName = new Map<string, RateLimit>();
+
+  constructor(perS: number, burst: number) {
+    this.#perS = perS;
+    this.#burst = burst;
+  }
+
+  take(name: string, nowMs: number): number {
+    let bucket = this.#byName.get(name);
+    if (bucket === undefined) {
+      if (this.#byName.size >= 1_000) this.#forget(nowMs);
+      bucket = new RateLimit(this.#perS, this.#burst, nowMs);
+      this.#byName.set(name, bucket);
+    }
+    return bucket.take(nowMs);
+  }
+
+  #forget(nowMs: number): void {
+    for (const [name, bucket] of this.#byName) if (bucket.isFull(nowMs)) this.#byName.delete(name);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Reading methods: kinds, actors, lists, history, the schemas themselves. They see what is committed, through the Reader
+ * port, and only what the access rule lets the principal see. Watches are in watch-methods.ts.
+ */
+import type { ActorDefinition } from '../contract/actor-definition.ts';
+import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
+import { partsOf } from '../contract/identifiers.ts';
+import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
+import { detailedOf, historyItemOf, objectOf, summaryOf } from './actor-view.ts';
+import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
+import { method, type ApiPorts, type Method } from './method-table.ts';
+import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
+
+/** Reads of one request that run at the same time. */
+const readsAtOnce = 16;
+
+export function readMethods(ports: ApiPorts): Map<string, Method> {
+  const { reader, registry, clock, limits, passes } = ports;
+  const shape = apiMethods;
+  return new Map<string, Method>([
+    ['ping', method(shape.ping.params, () => ({ at: clock.wallMs() }))],
+    ['rpc.discover', method(shape['rpc.discover'].params, () => schemaBundle(registry))],
+    ['kinds.list', method(shape['kinds.list'].params, () => ({ kinds: [...registry.kinds.values()].map(kindOf) }))],
+    [
+      'auth.secret',
+      method(shape['auth.secret'].params, ({ ttlMs = limits.secretTtlMs }, { principal }) => ({
+        secret: passes.mintSecret(principal, ttlMs),
+        expiresInMs: ttlMs,
+      })),
+    ],
+    [
+      'actor.get',
+      method(shape['actor.get'].params, async ({ id: text }, { principal }) => {
+        const { id, parts } = readableId(principal, text);
+        const stored = registry.kinds.has(parts.kind) ? await reader.get(id) : undefined;
+        if (stored === undefined) throw notFound(text);
+        return objectOf(stored, registry);
+      }),
+    ],
+    [
+      'actor.list',
+      method(shape['actor.list'].params, async (params, { principal }): Promise<ApiResult<'actor.list'>> => {
+        const { limit, after = '', detail = false } = params;
+        const { items, cursor } = await reader.list(filterOf(principal, params));
+        const mine = items.filter((item) => item.id > after && isReadable(principal, item));
+        const page = mine.slice(0, limit);
+        const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
+        return { actors: lines, cursor, next: mine.length > limit ? (page.at(-1)?.id ?? null) : null };
+      }),
+    ],
+    [
+      'actor.history',
+      method(shape['actor.history'].params, async ({ id: text, after, limit }, { principal }) => {
+        const { id } = readableId(principal, text);
+        const entries = await reader.history(id, after, limit);
+        if (entries.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
+        return { entries: entries.map(historyItemOf) };
+      }),
+    ],
+  ]);
+}
+
+export const isReadable = (principal: Principal, { id }: Pick<ActorSummary, 'id'>): boolean => {
+  const parts = partsOf(id);
+  return mayTouch(principal, parts.scope, 'read', parts);
+};
+
+interface Selection {
+  readonly kind?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly state?: string | undefined;
+  readonly host?: string | undefined;
+  readonly search?: string | undefined;
+}
+
+/** @throws PhotonError `not_found` for a tenant the principal may not read. */
+export function filterOf(principal: Principal, { kind, tenant, state, host, search }: Selection): ActorFilter {
+  if (tenant !== undefined && !mayTouch(principal, tenant, 'read')) throw notFound(`tenant ${tenant}`);
+  const only = principal.tenants !== '*' && principal.tenants.length === 1 ? principal.tenants[0] : undefined;
+  const scope = tenant ?? only;
+  return {
+    ...(kind === undefined ? {} : { kind }),
+    ...(scope === undefined ? {} : { scope }),
+    ...(state === undefined ? {} : { state }),
+    ...(host === undefined ? {} : { host }),
+    ...(search === undefined ? {} : { search }),
+  };
+}
+
+async function detailed(ports: ApiPorts, page: readonly ActorSummary[]): Promise<ListedActor[]> {
+  const lines: ListedActor[] = [];
+  for (let at = 0; at < page.length; at += readsAtOnce) {
+    const some = page.slice(at, at + readsAtOnce);
+    const read = await Promise.all(some.map((item) => detailedOf(item, ports.reader, ports.registry)));
+    lines.push(...read.filter((line) => line !== undefined));
+  }
+  return lines;
+}
+
+function kindOf(definition: ActorDefinition): ApiResult<'kinds.list'>['kinds'][number] {
+  const { kind, chartVersion, placement } = definition;
+  const commands = Object.entries(definition.commands).map(([name, command]) => ({
+    name,
+    method: `${kind}.${name}`,
+    creates: command.creates === true,
+    permission: command.permission,
+    description: command.description,
+    params: jsonSchemaOf(command.params),
+  }));
+  return { kind, chartVersion, placement, commands };
+}

@@ -1,0 +1,107 @@
+/**
+ * Documents generated from the zod schemas: the JSON Schema bundle (also the answer of `rpc.discover`) and AsyncAPI.
+ * Written by schema-main.ts, compared by its test, never edited. It adds nothing of its own to what the schemas say.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { ActorRegistry } from '../contract/actor-definition.ts';
+import {
+  apiMethods,
+  apiNotifications,
+  apiPath,
+  apiProtocol,
+  commandEnvelope,
+  commandResult,
+  wireShapes,
+} from './api-schema.ts';
+
+type Json = Record<string, unknown>;
+
+/** Draft 2020-12. Fields with defaults are optional for params and present in results. */
+export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'input'): Json => {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', cycles: 'ref' }) as Json;
+  return rest;
+};
+
+/** Without a registry: what is the same in every installation. */
+export function schemaBundle(registry?: ActorRegistry): Json {
+  const methods: Json = {};
+  for (const [name, { description, params, result }] of Object.entries(apiMethods)) {
+    methods[name] = { description, params: jsonSchemaOf(params), result: jsonSchemaOf(result, 'output') };
+  }
+  for (const definition of registry?.kinds.values() ?? []) {
+    for (const [name, command] of Object.entries(definition.commands)) {
+      methods[`${definition.kind}.${name}`] = {
+        description: command.description,
+        params: jsonSchemaOf(commandEnvelope.extend({ params: command.params })),
+        result: jsonSchemaOf(commandResult, 'output'),
+      };
+    }
+  }
+  const shapes: Json = {};
+  for (const [name, schema] of Object.entries(wireShapes)) shapes[name] = jsonSchemaOf(schema, 'output');
+  const notifications: Json = {};
+  for (const [name, schema] of Object.entries(apiNotifications)) notifications[name] = jsonSchemaOf(schema, 'output');
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: `Control API ${apiProtocol}`,
+    methods,
+    command: {
+      description: 'Every `<kind>.<command>`; `params` is the command\'s own schema, see kinds.list.',
+      params: jsonSchemaOf(commandEnvelope),
+      result: jsonSchemaOf(commandResult, 'output'),
+    },
+    notifications,
+    shapes,
+  };
+}
+
+export const schemaHash = (bundle: Json): string =>
+  createHash('sha256').update(JSON.stringify(bundle)).digest('hex').slice(0, 16);
+
+export function asyncApiDocument(): Json {
+  const notifications = Object.entries(apiNotifications).map(([name, schema]) => [
+    name,
+    {
+      name,
+      summary: `Server notification ${name}`,
+      payload: envelopeOf({ method: { const: name }, params: jsonSchemaOf(schema, 'output') }, ['method', 'params']),
+    },
+  ]);
+  const requests = Object.entries(apiMethods).map(([name, { description, params }]) => [
+    name,
+    {
+      name,
+      summary: description,
+      payload: envelopeOf(
+        { id: { type: ['string', 'integer'] }, method: { const: name }, params: jsonSchemaOf(params) },
+        ['id', 'method'],
+      ),
+    },
+  ]);
+  const response = { name: 'response', payload: jsonSchemaOf(wireShapes.responseFrame, 'output') };
+  const messages = Object.fromEntries([...notifications, ...requests, ['response', response]]) as Json;
+  const refs = (names: readonly unknown[]): Json[] =>
+    names.map((name) => ({ $ref: `#/channels/api/messages/${String(name)}` }));
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'Control API',
+      version: apiProtocol,
+      description: 'JSON-RPC 2.0 without batch in WebSocket text frames. The subprotocol is the major version.',
+    },
+    channels: { api: { address: apiPath, messages } },
+    operations: {
+      call: { action: 'receive', channel: { $ref: '#/channels/api' }, messages: refs(requests.map(([name]) => name)) },
+      answer: {
+        action: 'send',
+        channel: { $ref: '#/channels/api' },
+        messages: refs(['response', ...notifications.map(([name]) => name)]),
+      },
+    },
+  };
+}
+
+function envelopeOf(properties: Json, required: readonly string[]): Json {
+  return { type: 'object', required: ['jsonrpc', ...required], properties: { jsonrpc: { const: '2.0' }, ...properties } };
+}

@@ -1,0 +1,87 @@
+/**
+ * Principals from a JSON file of token digests:
+ *   [{"name": "ann", "sha256": "<64 hex>", "tenant": "acme", "admin": false}]
+ * `tenant` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It is read
+ * again when it changes; an entry that disappears ends its sessions. A file that became unreadable or wrong keeps the
+ * last good content and says so in the log.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { z } from 'zod';
+import { PhotonError } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import type { Principal } from './access-rule.ts';
+import type { Principals } from './principals.ts';
+
+const word = z.string().regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/);
+const tokens = z
+  .array(
+    z.strictObject({
+      name: word,
+      sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the token in lower case hex'),
+      tenant: z.union([z.literal('*'), word, z.array(word).min(1).max(1_000)]),
+      admin: z.boolean().default(false),
+    }),
+  )
+  .max(10_000);
+
+interface Entry {
+  readonly digest: Buffer;
+  readonly principal: Principal;
+}
+
+export interface TokenFile extends Principals {
+  close(): void;
+}
+
+const digestOf = (token: string): Buffer => createHash('sha256').update(token).digest();
+
+/** @throws PhotonError defeat `token_file_wrong` with the place that is wrong */
+export function parseTokens(text: string, path: string): readonly Entry[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw wrong(path, 'is not JSON', error);
+  }
+  const parsed = tokens.safeParse(value);
+  if (!parsed.success) throw wrong(path, `is wrong: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
+  return parsed.data.map(({ name, sha256, tenant, admin }) => {
+    const tenants = typeof tenant === 'string' && tenant !== '*' ? [tenant] : tenant;
+    // The id changes with anything of the entry, so that a session never outlives the rights it was opened with.
+    const id = createHash('sha256').update(JSON.stringify([sha256, name, tenants, admin])).digest('base64url').slice(0, 22);
+    return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, tenants: tenants as '*' | string[], admin } };
+  });
+}
+
+const wrong = (path: string, why: string, cause?: unknown): PhotonError =>
+  new PhotonError('defeat', 'token_file_wrong', `The token file ${path} ${why}; correct it.`, { cause });
+
+/** @throws PhotonError when the file cannot be read or is wrong at the start. */
+export function openTokenFile(options: { readonly path: string; readonly log: Log; readonly pollMs?: number }): TokenFile {
+  const { path, log, pollMs = 1_000 } = options;
+  let entries = parseTokens(readFileSync(path, 'utf8'), path);
+
+  const readAgain = (): void => {
+    try {
+      entries = parseTokens(readFileSync(path, 'utf8'), path);
+      log.info({ path, tokens: entries.length }, 'read the tokens again');
+    } catch (error) {
+      log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
+    }
+  };
+  // Polled: a watch on a file is lost when it is replaced by rename, which is how it should be replaced.
+  watchFile(path, { interval: pollMs, persistent: false }, readAgain);
+
+  return {
+    byToken(token) {
+      const digest = digestOf(token);
+      let found: Principal | undefined;
+      // Every entry is compared, whether or not one has matched.
+      for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found ??= entry.principal;
+      return found;
+    },
+    byId: (id) => entries.find(({ principal }) => principal.id === id)?.principal,
+    close: () => unwatchFile(path, readAgain),
+  };
+}

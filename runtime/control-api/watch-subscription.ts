@@ -1,0 +1,273 @@
+/**
+ * One watch of one session: snapshot, `synced`, then changes, numbered from 1.
+ *
+ * Backpressure. At most `window` frames are unacknowledged. What happens meanwhile is kept as one pending change per
+ * actor, the latest, so memory is bounded by the number of actors and a slow reader still ends with the truth; how many
+ * changes were merged is said in a `coalesced` frame. Rejected: a queue of changes (unbounded) and cutting the watch
+ * (every client would have to learn to list again).
+ * Cursors. A frame's cursor is one from which nothing unsent would be missed: while other actors are pending it stays at
+ * the last position below all of them. A resumed watch may therefore repeat a change, and never misses one.
+ */
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { ActorSummary, Cursor, FeedEntry } from '../contract/reader.ts';
+import type { ListedActor, Problem, WatchBody, WatchFrame } from './api-schema.ts';
+import { summaryOf } from './actor-view.ts';
+import type { WatchHub } from './watch-hub.ts';
+
+export interface WatchOptions {
+  readonly watch: string;
+  readonly hub: WatchHub;
+  readonly clock: Clock;
+  readonly window: number;
+  readonly bookmarkMs: number;
+  /** Whether the feed's entry belongs to this watch and its principal. */
+  readonly matches: (entry: ActorSummary) => boolean;
+  /** Live actors of this watch, and a cursor that precedes the read. */
+  readonly list: () => Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  /** With spec and status; undefined when the actor has gone. Without it lines are summaries. */
+  readonly detail?: (entry: ActorSummary) => Promise<ListedActor | undefined>;
+  readonly strict: boolean;
+  readonly send: (frame: WatchFrame) => void;
+  readonly maySend: () => boolean;
+  readonly problemOf: (error: unknown) => Problem;
+  readonly onClosed: () => void;
+}
+
+interface Pending {
+  readonly type: 'added' | 'changed' | 'removed';
+  readonly entry: FeedEntry;
+}
+
+const itemsPerFrame = 50;
+
+export class WatchSubscription {
+  readonly #options: WatchOptions;
+  readonly #known = new Map<ActorId, number>();
+  readonly #pending = new Map<ActorId, Pending>();
+  #snapshot: ActorSummary[] = [];
+  #phase: 'opening' | 'snapshot' | 'live' | 'closed' = 'opening';
+  #resumed = false;
+  #sent = 0;
+  #acked = 0;
+  #merged = 0;
+  #newest: Cursor | undefined;
+  #safe: Cursor | undefined;
+  #pumping = false;
+  #leave = (): void => {};
+  #cancelBookmark = (): void => {};
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /** Frames follow by themselves. */
+  start(since: Cursor | undefined): void {
+    this.#scheduleBookmark();
+    if (since === undefined) {
+      void this.#openSnapshot();
+      return;
+    }
+    this.#resumed = true;
+    this.#newest = since;
+    this.#safe = since;
+    this.#phase = 'live';
+    this.#leave = this.#options.hub.resume(since, this.#listener());
+  }
+
+  /** @throws PhotonError when the client acknowledges what it was never sent. */
+  ack(upTo: number): void {
+    if (upTo > this.#sent) {
+      throw new PhotonError('rejection', 'ack_ahead', `Frame ${upTo} of ${this.#options.watch} has not been sent yet.`);
+    }
+    this.#acked = Math.max(this.#acked, upTo);
+    this.pump();
+  }
+
+  close(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    this.#leave();
+    this.#cancelBookmark();
+    this.#pending.clear();
+    this.#known.clear();
+    this.#snapshot = [];
+    this.#options.onClosed();
+  }
+
+  /** Sends what credits and the socket allow. */
+  pump(): void {
+    if (!this.#pumping) void this.#pump();
+  }
+
+  #listener(): { onEntry: (entry: FeedEntry) => void; onLost: (error: PhotonError) => void } {
+    return { onEntry: (entry) => this.#onEntry(entry), onLost: (error) => this.#onLost(error) };
+  }
+
+  async #openSnapshot(): Promise<void> {
+    const { hub, list } = this.#options;
+    this.#phase = 'opening';
+    this.#known.clear();
+    this.#pending.clear();
+    try {
+      const leave = await hub.join(this.#listener());
+      this.#leave = leave;
+      // Closed while we waited: leaves what has just been joined.
+      if (this.#ended()) return leave();
+      const { items, cursor } = await list();
+      if (this.#ended()) return undefined;
+      this.#takeSnapshot(items, cursor);
+    } catch (error) {
+      this.#fail(error);
+    }
+    return undefined;
+  }
+
+  #ended(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  #takeSnapshot(items: readonly ActorSummary[], cursor: Cursor): void {
+    this.#snapshot = items.filter((item) => item.status === 'live');
+    for (const item of this.#snapshot) this.#known.set(item.id, item.version);
+    // What the feed said while we listed, seen again with the snapshot's versions known.
+    const early = [...this.#pending.values()].map(({ entry }) => entry);
+    this.#pending.clear();
+    this.#merged = 0;
+    this.#safe = cursor;
+    this.#resumed = false;
+    this.#phase = 'snapshot';
+    for (const entry of early) this.#onEntry(entry);
+    this.pump();
+  }
+
+  #onEntry(entry: FeedEntry): void {
+    if (this.#ended()) return;
+    this.#newest = entry.cursor;
+    const version = this.#known.get(entry.id);
+    if (!this.#options.matches(entry) || (version !== undefined && entry.version <= version)) {
+      this.#advance();
+      return;
+    }
+    const removed = entry.status === 'removed';
+    if (this.#phase === 'opening') {
+      this.#pending.set(entry.id, { type: removed ? 'removed' : 'added', entry });
+      return;
+    }
+    if (removed) this.#known.delete(entry.id);
+    else this.#known.set(entry.id, entry.version);
+    const fresh = version === undefined && !(this.#resumed && entry.version > 1);
+    // Gone before this client ever heard of it.
+    if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) return;
+    this.#merge({ type: removed ? 'removed' : fresh ? 'added' : 'changed', entry });
+    this.pump();
+  }
+
+  #merge(next: Pending): void {
+    const { id } = next.entry;
+    const before = this.#pending.get(id);
+    if (before === undefined) {
+      this.#pending.set(id, next);
+      return;
+    }
+    this.#merged += 1;
+    if (before.type === 'added' && next.type === 'removed') this.#pending.delete(id);
+    else if (before.type === 'added') this.#pending.set(id, { type: 'added', entry: next.entry });
+    else if (next.type === 'added') this.#pending.set(id, { type: 'changed', entry: next.entry });
+    else this.#pending.set(id, next);
+  }
+
+  /** With nothing unsent the newest position is safe. */
+  #advance(): void {
+    if (this.#phase !== 'live' || this.#pending.size > 0 || this.#pumping) return;
+    this.#safe = this.#newest ?? this.#safe;
+  }
+
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      while (!this.#ended() && this.#room() && (await this.#sendNext()));
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#pumping = false;
+    }
+    this.#advance();
+  }
+
+  #room(): boolean {
+    return this.#sent - this.#acked < this.#options.window && this.#options.maySend();
+  }
+
+  /** @returns false when there is nothing to send. */
+  async #sendNext(): Promise<boolean> {
+    if (this.#phase === 'opening') return false;
+    if (this.#phase === 'snapshot') return this.#sendSnapshot();
+    if (this.#merged > 0) {
+      this.#send({ type: 'coalesced', dropped: this.#merged });
+      this.#merged = 0;
+      return true;
+    }
+    const [next] = this.#pending.values();
+    if (next === undefined) return false;
+    this.#pending.delete(next.entry.id);
+    const { entry } = next;
+    const { detail } = this.#options;
+    const actor = detail === undefined || next.type === 'removed' ? summaryOf(entry) : await detail(entry);
+    if (this.#ended()) return false;
+    if (this.#pending.size === 0) this.#safe = this.#newest ?? this.#safe;
+    const cursor = (this.#safe ?? entry.cursor) as string;
+    // Gone since: its removal is in the feed already, behind this entry.
+    if (actor === undefined) return true;
+    this.#send({ type: next.type, actor, cursor });
+    return true;
+  }
+
+  async #sendSnapshot(): Promise<boolean> {
+    const batch = this.#snapshot.splice(0, itemsPerFrame);
+    if (batch.length === 0) {
+      this.#phase = 'live';
+      this.#send({ type: 'synced', cursor: this.#safe as string });
+      return true;
+    }
+    const { detail } = this.#options;
+    const read = detail === undefined ? batch.map(summaryOf) : await Promise.all(batch.map((item) => detail(item)));
+    if (!this.#ended()) this.#send({ type: 'items', actors: read.filter((line) => line !== undefined) });
+    return true;
+  }
+
+  #onLost(error: PhotonError): void {
+    if (this.#ended()) return;
+    this.#leave();
+    this.#leave = (): void => {};
+    if (error.record.code !== 'cursor_expired' || (this.#options.strict && this.#resumed)) {
+      this.#fail(error);
+      return;
+    }
+    this.#snapshot = [];
+    this.#send({ type: 'reset', reason: error.record.code });
+    void this.#openSnapshot();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended()) return;
+    this.#send({ type: 'closed', error: this.#options.problemOf(error) });
+    this.close();
+  }
+
+  #send(body: WatchBody): void {
+    this.#sent += 1;
+    this.#options.send({ ...body, watch: this.#options.watch, n: this.#sent } as WatchFrame);
+  }
+
+  /** Says how far the watch has come when nothing of its own happens, so that a resume stays short. */
+  #scheduleBookmark(): void {
+    this.#cancelBookmark = this.#options.clock.after(this.#options.bookmarkMs, () => {
+      if (this.#phase === 'live' && this.#pending.size === 0 && !this.#pumping && this.#room() && this.#safe !== undefined) {
+        this.#send({ type: 'bookmark', cursor: this.#safe });
+      }
+      if (!this.#ended()) this.#scheduleBookmark();
+    });
+  }
+}
