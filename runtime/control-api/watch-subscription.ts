@@ -98,7 +98,7 @@ export class WatchSubscription {
 
   /** Sends what credits and the socket allow. */
   pump(): void {
-    if (!this.#pumping) void this.#pump();
+    if (!this.#pumping) this.#pump();
   }
 
   #listener(): { onEntry: (entry: FeedEntry) => void; onLost: (error: PhotonError) => void } {
@@ -184,15 +184,21 @@ export class WatchSubscription {
     this.#safe = this.#newest ?? this.#safe;
   }
 
-  async #pump(): Promise<void> {
+  /** Without detail it runs to its end at once, so that changes merge only when the reader is behind. */
+  #pump(): void {
     this.#pumping = true;
-    try {
-      while (!this.#ended() && this.#room() && (await this.#sendNext()));
-    } catch (error) {
-      this.#fail(error);
-    } finally {
-      this.#pumping = false;
+    while (!this.#ended() && this.#room()) {
+      const more = this.#sendNext();
+      if (typeof more !== 'boolean') {
+        more.then(
+          () => this.#pump(),
+          (error: unknown) => this.#fail(error),
+        );
+        return;
+      }
+      if (!more) break;
     }
+    this.#pumping = false;
     this.#advance();
   }
 
@@ -200,8 +206,8 @@ export class WatchSubscription {
     return this.#sent - this.#acked < this.#options.window && this.#options.maySend();
   }
 
-  /** @returns false when there is nothing to send. */
-  async #sendNext(): Promise<boolean> {
+  /** @returns false when there is nothing to send, a promise when something must be read first. */
+  #sendNext(): boolean | Promise<void> {
     if (this.#phase === 'opening') return false;
     if (this.#phase === 'snapshot') return this.#sendSnapshot();
     if (this.#merged > 0) {
@@ -212,19 +218,22 @@ export class WatchSubscription {
     const [next] = this.#pending.values();
     if (next === undefined) return false;
     this.#pending.delete(next.entry.id);
-    const { entry } = next;
     const { detail } = this.#options;
-    const actor = detail === undefined || next.type === 'removed' ? summaryOf(entry) : await detail(entry);
-    if (this.#ended()) return false;
-    if (this.#pending.size === 0) this.#safe = this.#newest ?? this.#safe;
-    const cursor = (this.#safe ?? entry.cursor) as string;
-    // Gone since: its removal is in the feed already, behind this entry.
-    if (actor === undefined) return true;
-    this.#send({ type: next.type, actor, cursor });
-    return true;
+    if (detail === undefined || next.type === 'removed') {
+      this.#sendChange(next, summaryOf(next.entry));
+      return true;
+    }
+    return detail(next.entry).then((actor) => this.#sendChange(next, actor));
   }
 
-  async #sendSnapshot(): Promise<boolean> {
+  #sendChange({ type, entry }: Pending, actor: ListedActor | undefined): void {
+    if (this.#ended()) return;
+    if (this.#pending.size === 0) this.#safe = this.#newest ?? this.#safe;
+    // Undefined when it has gone since: its removal is in the feed already, behind this entry.
+    if (actor !== undefined) this.#send({ type, actor, cursor: this.#safe ?? entry.cursor });
+  }
+
+  #sendSnapshot(): boolean | Promise<void> {
     const batch = this.#snapshot.splice(0, itemsPerFrame);
     if (batch.length === 0) {
       this.#phase = 'live';
@@ -232,9 +241,13 @@ export class WatchSubscription {
       return true;
     }
     const { detail } = this.#options;
-    const read = detail === undefined ? batch.map(summaryOf) : await Promise.all(batch.map((item) => detail(item)));
-    if (!this.#ended()) this.#send({ type: 'items', actors: read.filter((line) => line !== undefined) });
-    return true;
+    if (detail === undefined) {
+      this.#send({ type: 'items', actors: batch.map(summaryOf) });
+      return true;
+    }
+    return Promise.all(batch.map((item) => detail(item))).then((read) => {
+      if (!this.#ended()) this.#send({ type: 'items', actors: read.filter((line) => line !== undefined) });
+    });
   }
 
   #onLost(error: PhotonError): void {
