@@ -1,8 +1,8 @@
 #!/bin/bash
-# What kernel, dnsmasq and QEMU cost with no control plane in the way: the steps a worker takes for a network, a port and a VM,
-# each timed, as lines "sample NAME MS" on stdout. It measures nothing of ours.
-# Started by bare-leg.ts as the first process of network, mount and process namespaces of its own with a private /run:
-# everything it makes ends with it. Bash, because only a shell that spawns as the baseline does can agree with it.
+# What kernel, dnsmasq and QEMU cost with no control plane in the way: the steps a worker takes for a network, a port
+# and a VM, each timed, as lines "sample NAME MS" on stdout. It measures nothing of ours. Started by bare-leg.ts as
+# the first process of network, mount and process namespaces of its own with a private /run: everything it makes ends
+# with it. Bash, because only a shell that spawns as the baseline does can agree with it.
 #   bare-leg.sh network RUNS | ports COUNT | boot RUNS
 #   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder)
 set -u -o pipefail
@@ -116,28 +116,28 @@ network_teardown() { ip -n vpc link del vx0 && ip netns del vpc; }
 
 dnsmasq_start() {
   local log=/run/dnsmasq.log k
-  rm -f "$log"
-  within_exec vpc dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=0 --interface=br1 --bind-interfaces \
-    --except-interface=lo --dhcp-range=10.77.1.0,static,255.255.255.0,1h --dhcp-host=$VM_MAC,$VM_IP,1h --dhcp-authoritative --no-ping \
-    --leasefile-ro --dhcp-option=3,10.77.1.1 --pid-file= --user=root --log-facility="$log" &
+  within_exec vpc dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=0 --interface=br1 \
+    --bind-interfaces --except-interface=lo --dhcp-range=10.77.1.0,static,255.255.255.0,1h \
+    --dhcp-host=$VM_MAC,$VM_IP,1h --dhcp-authoritative --no-ping --leasefile-ro --dhcp-option=3,10.77.1.1 \
+    --pid-file= --user=root --log-facility="$log" &
   DNSMASQ=$!
   for ((k = 0; k < 1000; k++)); do grep -q 'sockets bound' "$log" 2>/dev/null && return; sleep 0.002; done
   die 'dnsmasq did not come up'
 }
 # For background jobs: the job is the program itself, so that its pid can be killed.
 within_exec() { local n=$1; shift; exec nsenter --net=/run/netns/"$n" "$@"; }
-dnsmasq_stop() { kill -9 $DNSMASQ; wait $DNSMASQ 2>/dev/null; return 0; }
+dnsmasq_stop() { kill -9 $DNSMASQ; wait $DNSMASQ 2>/dev/null; rm -f /run/dnsmasq.log; }
 
 leg_network() {
   local r
   for ((r = 0; r < $1; r++)); do
     tick; network_realize; tock network_realize
-    tick; dnsmasq_start; tock dnsmasq_ready
     tick; ip -n w1 tuntap add dev tp0 mode tap; tock tap_create
     tick; ip -n w1 link set tp0 netns vpc; tock tap_move
     tick; port_wire tp0 $VM_IP $VM_MAC; ip -n vpc route replace $VM_IP/32 dev br1; tock port_realize
-    dnsmasq_stop
     tick; ip -n vpc link del tp0; tock tap_delete
+    tick; dnsmasq_start; tock dnsmasq_ready
+    dnsmasq_stop
     tick; network_teardown; tock network_teardown
   done
 }
@@ -160,30 +160,37 @@ leg_ports() {
 }
 
 qmp() { echo "$1" >&"${QEMU_JOB[1]}"; qmp_wait '"return"'; }
-qmp_wait() { local line; while read -r -t 20 -u "${QEMU_JOB[0]}" line; do [[ $line =~ $1 ]] && return; done; die "QEMU said nothing like $1: $(<"$SCRATCH/qemu.err")"; }
+qmp_wait() {
+  local line
+  while read -r -t 20 -u "${QEMU_JOB[0]}" line; do [[ $line =~ $1 ]] && return; done
+  die "QEMU said nothing like $1: $(<"$SCRATCH/qemu.err")"
+}
 
 qemu_start() {
   local -a dir=()
   [[ ${QEMU_DIR:-} ]] && dir=(-L "$QEMU_DIR")
-  coproc QEMU_JOB { exec nsenter --net=/run/netns/w1 "$QEMU" "${dir[@]}" -name bare -M q35 -accel tcg -cpu "$CPU" -m 128 -smp 1 -nodefaults \
-    -no-user-config -display none -serial "file:$SCRATCH/console" -kernel "$GUEST/vmlinuz" -initrd "$GUEST/initrd.img" \
+  coproc QEMU_JOB { exec nsenter --net=/run/netns/w1 "$QEMU" "${dir[@]}" -name bare -M q35 -accel tcg -cpu "$CPU" \
+    -m 128 -smp 1 -nodefaults -no-user-config -display none -serial "file:$SCRATCH/console" \
+    -kernel "$GUEST/vmlinuz" -initrd "$GUEST/initrd.img" \
     -append "$(<"$GUEST/commandline")" -netdev tap,id=n0,ifname=tp0,script=no,downscript=no \
     -device virtio-net-pci,netdev=n0,mac=$VM_MAC,romfile= \
-    -blockdev "driver=file,filename=$SCRATCH/volume.raw,node-name=f0,cache.direct=on" -blockdev driver=raw,file=f0,node-name=d0 \
-    -device virtio-blk-pci,drive=d0,serial=barelegvolume0000001 -qmp stdio -S 2>"$SCRATCH/qemu.err"; }
+    -blockdev "driver=file,filename=$SCRATCH/volume.raw,node-name=f0,cache.direct=on" \
+    -blockdev driver=raw,file=f0,node-name=d0 -device virtio-blk-pci,drive=d0,serial=barelegvolume0000001 \
+    -qmp stdio -S 2>"$SCRATCH/qemu.err"; }
   QEMU_PID=$QEMU_JOB_PID
   qmp_wait '"QMP"'
   qmp '{"execute":"qmp_capabilities"}'
 }
 
-# Declared to the first 200: tap, QEMU paused, move, wiring, route, cont, web page. The first boot makes the file system, so
-# it is a sample of its own.
+# Declared to the first 200: tap, QEMU paused, move, wiring, route, cont, web page. A run is two boots: the first, on a
+# blank volume, makes the file system; the second finds it.
 leg_boot() {
   local r k start name
   network_realize
   dnsmasq_start
-  truncate -s 64M "$SCRATCH/volume.raw"
-  for ((r = 0; r < $1; r++)); do
+  for ((r = 0; r < 2 * $1; r++)); do
+    name=boot_to_http
+    ((r % 2 == 0)) && { name=first_boot_to_http; rm -f "$SCRATCH/volume.raw"; truncate -s 64M "$SCRATCH/volume.raw"; }
     now; start=$REPLY
     ip -n w1 tuntap add dev tp0 mode tap
     tick; qemu_start; tock qemu_to_qmp
@@ -193,7 +200,6 @@ leg_boot() {
     qmp '{"execute":"cont"}'
     for ((k = 0; k < 1500; k++)); do within vpc curl -s -m 0.5 -o /dev/null "http://$VM_IP/" && break; sleep 0.02; done
     ((k < 1500)) || die "no page from the guest: $(tail -c 300 "$SCRATCH/console")"
-    name=boot_to_http; ((r == 0)) && name=first_boot_to_http
     T0=$start; tock $name
     exec {QEMU_JOB[1]}>&-
     kill -9 $QEMU_PID; wait $QEMU_PID 2>/dev/null
@@ -202,7 +208,7 @@ leg_boot() {
   dnsmasq_stop
 }
 
-[[ $# = 2 && $1 =~ ^(network|ports|boot)$ && $2 =~ ^[0-9]+$ ]] || die 'usage: bare-leg.sh network RUNS | ports COUNT | boot RUNS'
+[[ $# = 2 && $1 =~ ^(network|ports|boot)$ && $2 =~ ^[0-9]+$ ]] || die 'usage: network RUNS | ports COUNT | boot RUNS'
 CPU=${CPU:-qemu64,+rdrand,+rdseed}
 underlay
 "leg_$1" "$2"

@@ -1,6 +1,6 @@
 /**
- * Runs bare-leg.sh in namespaces of its own and collects its samples: the bench's yardstick. Nothing of it survives, whatever
- * kills it: it is the first process of its process namespace and dies with its parent.
+ * Runs bare-leg.sh in namespaces of its own and collects its samples: the bench's yardstick. Nothing of it survives,
+ * whatever kills it: it is the first process of its process namespace and dies with its parent.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -12,24 +12,35 @@ import { readToolchain } from './toolchain-file.ts';
 /** Milliseconds, in the order in which they were taken. */
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
-export type BareSteps = { readonly leg: 'network' | 'boot'; readonly runs: number } | { readonly leg: 'ports'; readonly count: number };
+export type BareSteps =
+  | { readonly leg: 'network' | 'boot'; readonly runs: number }
+  | { readonly leg: 'ports'; readonly count: number };
 
 const enter = `mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && exec bash "$0" "$@"`;
 
-async function collect(argv: readonly string[], environment: Readonly<Record<string, string>>, timeoutMs: number): Promise<Samples> {
+type Environment = Readonly<Record<string, string>>;
+
+async function collect(argv: readonly string[], environment: Environment, timeoutMs: number): Promise<Samples> {
   const script = join(import.meta.dirname, 'bare-leg.sh');
   const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
   const child = spawn('unshare', [...flags, 'bash', '-c', enter, script, ...argv], {
-    stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment }, timeout: timeoutMs, killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
   });
   let output = '';
   let complaint = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  if (code !== 0) throw new Error(`the bare leg ${argv.join(' ')} failed (${code ?? `not within ${timeoutMs} ms`}): ${complaint.trim()}`);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('close', resolve);
+  });
+  const why = code ?? `not within ${timeoutMs} ms`;
+  if (code !== 0) throw new Error(`the bare leg ${argv.join(' ')} failed (${why}): ${complaint.trim()}`);
   const samples: Record<string, number[]> = {};
-  for (const [, name = '', ms = ''] of output.matchAll(/^sample (\S+) (\S+)$/gm)) (samples[name] ??= []).push(Number(ms));
+  const lines = output.matchAll(/^sample (\S+) (\S+)$/gm);
+  for (const [, name = '', ms = ''] of lines) (samples[name] ??= []).push(Number(ms));
   return samples;
 }
 

@@ -13,7 +13,7 @@ export function readToolchain(): Toolchain {
   const path = resolve(import.meta.dirname, '../../.cache/toolchain.json');
   try {
     const toolchain = JSON.parse(readFileSync(path, 'utf8')) as { qemu?: Toolchain['qemu'] | null };
-    if (toolchain.qemu != null) return { qemu: toolchain.qemu };
+    if (toolchain.qemu !== undefined && toolchain.qemu !== null) return { qemu: toolchain.qemu };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }

@@ -1,4 +1,7 @@
-/** A connection of the typed client to a cluster of this machine, over its relay. Called by the demo, tests and the bench. */
+/**
+ * A connection of the typed client to a cluster of this machine, over its relay. It adds nothing to the client.
+ * Called by the demo, tests and the bench.
+ */
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 

@@ -1,6 +1,7 @@
 /**
- * A running photoncloud on this machine: topology, `photon init`, one program per node, readiness. The demo, the launcher's
- * `start`, crash scenarios and the bench's product leg all start theirs here; it knows no tenant and no VM.
+ * A running photoncloud on this machine: topology, `photon init`, one program per node, readiness. The demo, the
+ * launcher's `start`, crash scenarios and the bench's product leg all start theirs here; it knows no tenant and no
+ * VM.
  */
 import { execFile } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -43,7 +44,7 @@ export const usualNodes: readonly PlannedNode[] = [
   { name: 'w2', role: 'worker' },
 ];
 
-/** Runs the CLI on this machine. @throws the error of execFile with stdout and stderr when it ends with another status than 0. */
+/** Runs the CLI on this machine. @throws execFile's error, with stdout and stderr, on another status than 0. */
 export async function photonCli(clientFile: string, argv: readonly string[], timeoutMs = 120_000): Promise<string> {
   const [program = '', ...rest] = cliCommand(clientFile, argv);
   return (await run(program, rest, { timeout: timeoutMs, maxBuffer: 16 << 20 })).stdout;
@@ -53,8 +54,9 @@ export const clientsFolder = (prefix: string): string => join(clusterFolder(pref
 
 /** The same client, told to use the controller's socket (plain, root only) instead of an address on the underlay. */
 function useSocket(file: string, socketPath: string): void {
-  const { caFile: _caFile, ...client } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-  writeFileSync(file, `${JSON.stringify({ ...client, url: 'ws://localhost/api', socketPath }, null, 2)}\n`, { mode: 0o600 });
+  const { token } = JSON.parse(readFileSync(file, 'utf8')) as { token: string };
+  const client = { url: 'ws://localhost/api', token, socketPath };
+  writeFileSync(file, `${JSON.stringify(client, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Starts (again) the program of a node, as its role says. */
@@ -66,8 +68,8 @@ export async function startNode(topology: Topology, node: PlannedNode): Promise<
 function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void {
   for (const node of nodes) {
     if (isRunning(topology, node.name, node.role)) continue;
-    const log = readFileSync(logPath(topology, node.name, node.role), 'utf8').trimEnd().split('\n').slice(-15).join('\n');
-    throw new Error(`${node.role} ${node.name} ended; the end of its log:\n${log}`);
+    const log = readFileSync(logPath(topology, node.name, node.role), 'utf8').trimEnd().split('\n').slice(-15);
+    throw new Error(`${node.role} ${node.name} ended; the end of its log:\n${log.join('\n')}`);
   }
 }
 
@@ -90,7 +92,7 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     const placed = nodes.map((node) => ({ ...node, address: topology.node(node.name).address }));
     const [program = '', ...argv] = initCommand({ folder, cluster: prefix, nodes: placed, allowedRoots, tenants });
     await run(program, argv, { timeout: 60_000 });
-    for (const node of nodes) cpSync(join(folder, 'nodes', node.name), topology.node(node.name).folder, { recursive: true });
+    for (const { name } of nodes) cpSync(join(folder, 'nodes', name), topology.node(name).folder, { recursive: true });
     for (const node of nodes) await startNode(topology, node);
     const controller = nodes.find((node) => node.role === 'controller');
     if (controller === undefined) throw new Error('a cluster needs a controller');
@@ -131,6 +133,7 @@ async function waitReady(topology: Topology, nodes: readonly PlannedNode[], clie
     }
   };
   await until('workers are ready', ready, 60_000).catch((error: unknown) => {
-    throw error instanceof Error && error.message.startsWith('not within') ? new Error(`${error.message} (${last})`) : error;
+    const late = error instanceof Error && error.message.startsWith('not within');
+    throw late ? new Error(`${error.message} (${last})`) : error;
   });
 }

@@ -26,15 +26,17 @@ function thePrefix(given: string | undefined): string {
   const prefixes = listPrefixes().filter((prefix) => readRecord(prefix) !== undefined);
   const [only] = prefixes;
   if (only !== undefined && prefixes.length === 1) return only;
-  throw new Error(prefixes.length === 0 ? 'no cluster is running here' : `name one with --cluster: ${prefixes.join(', ')}`);
+  const choice = `name one with --cluster: ${prefixes.join(', ')}`;
+  throw new Error(prefixes.length === 0 ? 'no cluster is running here' : choice);
 }
 
 function describe(record: ClusterRecord): void {
   const launcher = isAlive(record.launcher) ? `launched by pid ${record.launcher.pid}` : 'its launcher is gone';
   print(`${record.prefix}  since ${record.createdAt}  ${launcher}`);
   for (const node of record.nodes) {
-    const programs = node.programs.map((one) => `${one.name} ${isAlive(one) ? `running, pid ${one.pid}` : 'ended'}`).join('; ');
-    print(`  ${node.name.padEnd(6)} ${isAlive(node.init) ? 'up  ' : 'DOWN'} ${node.address.padEnd(12)} ${programs}`);
+    const programs = node.programs.map((one) => `${one.name} ${isAlive(one) ? `running, pid ${one.pid}` : 'ended'}`);
+    const up = isAlive(node.init) ? 'up  ' : 'DOWN';
+    print(`  ${node.name.padEnd(6)} ${up} ${node.address.padEnd(12)} ${programs.join('; ')}`);
   }
   for (const relay of record.relays) print(`  relay  ${isAlive(relay) ? 'up  ' : 'DOWN'} ${relay.url}`);
   for (const [name, text] of Object.entries(record.notes)) print(`  ${name}: ${text}`);
@@ -55,7 +57,9 @@ async function foreground(argv: readonly string[]): Promise<number> {
   // Ctrl-C is for the program in front; we end when it does.
   process.on('SIGINT', () => undefined);
   const child = spawn(program, rest, { stdio: 'inherit' });
-  return await new Promise((resolve, reject) => child.once('error', reject).once('close', (code) => resolve(code ?? 1)));
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject).once('close', (code) => resolve(code ?? 1));
+  });
 }
 
 async function logs(topology: Topology, node: string): Promise<number> {

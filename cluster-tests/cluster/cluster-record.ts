@@ -1,7 +1,7 @@
 /**
- * What is known of a cluster of namespaces on this machine: `<checkout>/.cache/cluster/<prefix>.json`, written after every
- * change so that another process can find, show, stop and clean it, also when its launcher was killed.
- * It is no lock and no truth about what runs: readers check pids with their start times.
+ * What is known of a cluster of namespaces on this machine: `<checkout>/.cache/cluster/<prefix>.json`, written after
+ * every change so that another process can find, show, stop and clean it, also when its launcher was killed. It is no
+ * lock and no truth about what runs: readers check pids with their start times.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -91,7 +91,8 @@ export function listPrefixes(): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  return [...new Set(names.map((name) => name.replace(/\.json$/, '')))].filter((name) => prefixPattern.test(name)).sort();
+  const prefixes = new Set(names.map((name) => name.replace(/\.json$/, '')));
+  return [...prefixes].filter((name) => prefixPattern.test(name)).sort();
 }
 
 export function forgetRecord(prefix: string): void {

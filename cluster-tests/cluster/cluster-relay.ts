@@ -1,7 +1,7 @@
 /**
- * Brings a unix socket of a node to the machine's loopback: 127.0.0.1 and a TCP port of the kernel's choice. Bytes only;
- * what is spoken over it, TLS included, is between the two ends. `relay-main.ts` runs it as a process of its own so that it
- * outlives its starter like the nodes do.
+ * Brings a unix socket of a node to the machine's loopback: 127.0.0.1 and a TCP port of the kernel's choice. Bytes
+ * only; what is spoken over it, TLS included, is between the two ends. `relay-main.ts` runs it as a process of its
+ * own so that it outlives its starter like the nodes do.
  */
 import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
@@ -28,7 +28,8 @@ export async function serveRelay(socketPath: string, listenPort: number): Promis
 export async function startRelay(topology: Topology, socketPath: string): Promise<string> {
   const marker = `photon-cluster:${topology.prefix}:relay`;
   const main = join(import.meta.dirname, 'relay-main.ts');
-  const child = spawn(process.execPath, [main, socketPath, marker], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const argv = [main, socketPath, marker];
+  const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
   const listenPort = await new Promise<string>((resolve, reject) => {
     child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
     child.once('error', reject).once('exit', () => reject(new Error(`the relay to ${socketPath} did not start`)));

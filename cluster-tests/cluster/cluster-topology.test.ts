@@ -1,6 +1,6 @@
 /**
- * The namespaces really are apart, joined only by the underlay, and nothing of them is left: after stop, after the launcher
- * was killed with SIGKILL, and after its record was lost. Needs root.
+ * The namespaces really are apart, joined only by the underlay, and nothing of them is left: after stop, after the
+ * launcher was killed with SIGKILL, and after its record was lost. Needs root.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -77,8 +77,11 @@ async function foreignLauncher(): Promise<{ prefix: string; kill: (name: NodeJS.
   const code = `import { Topology } from ${JSON.stringify(join(import.meta.dirname, 'cluster-topology.ts'))};
     const t = await Topology.create({ stem: 'topo', nodes: ['a'] });
     process.stdout.write(t.prefix); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const prefix = await new Promise<string>((resolve) => child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())));
+  const argv = ['--input-type=module-typescript', '-e', code];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const prefix = await new Promise<string>((resolve) => {
+    child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString()));
+  });
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return { prefix, kill: (name) => (child.kill(name), closed) };
 }

@@ -1,12 +1,12 @@
 /**
- * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run; a bridge
- * in one more network namespace joins them (the underlay, MTU 1600, reachable from no other place). It knows nothing of what
- * runs in the nodes. Called by the launcher, the demo, the bench and real-kernel tests.
+ * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run; a
+ * bridge in one more network namespace joins them (the underlay, MTU 1600, reachable from no other place). It knows
+ * nothing of what runs in the nodes. Called by the launcher, the demo, the bench and real-kernel tests.
  *
- * Each node's first process is the root of a process namespace: when it ends the kernel ends every process of the node,
- * and with them go mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of what the
- * node made. Considered and rejected: finding a node's processes by their namespaces (a program that enters another network
- * namespace with `ip netns exec` leaves the mount namespace too, and escapes).
+ * Each node's first process is the root of a process namespace: when it ends the kernel ends every process of the
+ * node, and with them go mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of
+ * what the node made. Considered and rejected: finding a node's processes by their namespaces (a program that enters
+ * another network namespace with `ip netns exec` leaves the mount namespace too, and escapes).
  */
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -51,7 +51,9 @@ const waitScript = `echo ready
 exec </dev/null >/dev/null 2>&1
 while :; do sleep 86400 || exit; done`;
 
-async function startInit(prefix: string, node: string, script: string, argv: readonly string[]): Promise<ProcessIdentity> {
+type Init = Promise<ProcessIdentity>;
+
+async function startInit(prefix: string, node: string, script: string, argv: readonly string[]): Init {
   const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc'];
   const child = spawn('unshare', [...flags, 'sh', '-c', `${script}\n${waitScript}`, marker(prefix, node), ...argv], {
     detached: true,
@@ -83,6 +85,11 @@ async function quietSettings(pid: number): Promise<void> {
   await run('nsenter', ['-t', String(pid), '--net', 'sysctl', '-q', '-e', '-w', ...settings], { timeout: 10_000 });
 }
 
+/** The processes whose end is the end of the cluster. */
+function rootsOf(record: ClusterRecord | undefined): ProcessIdentity[] {
+  return record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
+}
+
 export class Topology {
   #record: ClusterRecord;
 
@@ -98,8 +105,8 @@ export class Topology {
       const mtu = options.underlayMtu ?? 1600;
       const underlay = await startInit(prefix, 'underlay', 'set -e', []);
       const record: ClusterRecord = {
-        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(), kept: options.keep ?? false,
-        nodes: [], relays: [], notes: {},
+        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(),
+        kept: options.keep ?? false, nodes: [], relays: [], notes: {},
       };
       const topology = new Topology(record);
       topology.#write({});
@@ -123,9 +130,8 @@ export class Topology {
   /** Ends everything of the prefix, by its record and by its mark in command lines, and forgets it. Repeatable. */
   static async clean(prefix: string): Promise<void> {
     const record = readRecord(prefix);
-    const marked = processesWithArgument((argument) => argument.startsWith(`photon-cluster:${prefix}:`));
-    const recorded = record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
-    await endProcesses([...recorded, ...marked], 0);
+    const marked = processesWithArgument((argument) => argument.startsWith(marker(prefix, '')));
+    await endProcesses([...rootsOf(record), ...marked], 0);
     forgetRecord(prefix);
   }
 
@@ -140,17 +146,19 @@ export class Topology {
   node(name: string): NodeRecord {
     const found = this.#record.nodes.find((node) => node.name === name);
     if (found !== undefined) return found;
-    throw new Error(`no node ${name} in ${this.prefix}; there are: ${this.#record.nodes.map((node) => node.name).join(', ')}`);
+    const names = this.#record.nodes.map((node) => node.name);
+    throw new Error(`no node ${name} in ${this.prefix}; there are: ${names.join(', ')}`);
   }
 
   /** Program and arguments that run `argv` in the node, from this machine's side. */
   enter(name: string, argv: readonly string[]): string[] {
     const { init } = this.node(name);
-    if (!isAlive(init)) throw new Error(`node ${name} of ${this.prefix} is down: \`npm run cluster -- clean ${this.prefix}\``);
-    return ['nsenter', '-t', String(init.pid), '--net', '--mount', '--pid', `--wd=/proc/${init.pid}/cwd`, '--', ...argv];
+    if (!isAlive(init)) throw new Error(`node ${name} is down: npm run cluster -- clean --cluster ${this.prefix}`);
+    const pid = String(init.pid);
+    return ['nsenter', '-t', pid, '--net', '--mount', '--pid', `--wd=/proc/${pid}/cwd`, '--', ...argv];
   }
 
-  /** Runs a program in the node to its end. @throws the error of execFile, with stdout and stderr, on another exit than 0. */
+  /** Runs a program in the node to its end. @throws execFile's error, with its stderr, on another status than 0. */
   async exec(name: string, argv: readonly string[], timeoutMs = 30_000): Promise<string> {
     const [program = '', ...rest] = this.enter(name, argv);
     return (await run(program, rest, { timeout: timeoutMs, maxBuffer: 16 << 20 })).stdout;
@@ -159,7 +167,7 @@ export class Topology {
   /** Keeps a change of the record; `nodes` are replaced by name. */
   update(change: Partial<Pick<ClusterRecord, 'relays' | 'notes'>> & { readonly node?: NodeRecord }): void {
     const { node, ...rest } = change;
-    const nodes = node === undefined ? this.#record.nodes : this.#record.nodes.map((one) => (one.name === node.name ? node : one));
+    const nodes = this.#record.nodes.map((one) => (one.name === node?.name ? node : one));
     this.#write({ ...rest, nodes });
   }
 
@@ -191,7 +199,8 @@ export class Topology {
     const programs = this.#record.nodes.flatMap((node) => node.programs);
     if (graceMs > 0) {
       for (const program of programs) signal(program, 'SIGTERM');
-      await until('programs end', () => !programs.some(isAlive), graceMs).catch(() => undefined); // killed with their nodes
+      // Those that do not end in time are killed with their nodes.
+      await until('programs end', () => !programs.some(isAlive), graceMs).catch(() => undefined);
     }
     await Topology.clean(this.prefix);
   }
@@ -208,10 +217,8 @@ export function socketIn(topology: Topology, node: string, name: string): string
 function endWithThisProcess(prefix: string): void {
   process.once('exit', () => {
     const record = readRecord(prefix);
-    const inits = record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
-    for (const one of [...inits, ...processesWithArgument((text) => text.startsWith(`photon-cluster:${prefix}:`))]) {
-      signal(one, 'SIGKILL');
-    }
+    const marked = processesWithArgument((text) => text.startsWith(marker(prefix, '')));
+    for (const one of [...rootsOf(record), ...marked]) signal(one, 'SIGKILL');
     forgetRecord(prefix);
   });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

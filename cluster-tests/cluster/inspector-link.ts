@@ -1,6 +1,6 @@
 /**
- * The address of the inspector for a person on this machine: the relay's, with a secret that a browser trades once for a
- * session. Made through the control API like everything else.
+ * The address of the inspector for a person on this machine: the relay's, with a secret that a browser trades once
+ * for a session. Made through the control API like everything else.
  */
 import { readFileSync } from 'node:fs';
 import type { PhotonCluster } from './cluster-launch.ts';

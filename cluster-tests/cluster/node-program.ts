@@ -1,6 +1,7 @@
 /**
- * Long-running programs inside the nodes of a topology: start with output to a log file, find again, signal by pid and start
- * time. Called by the launcher, the demo and tests that kill programs. Pids are those of this machine, outside the node.
+ * Long-running programs inside the nodes of a topology: start with output to a log file, find again, signal by pid
+ * and start time. Called by the launcher, the demo and tests that kill programs. Pids are those of this machine,
+ * outside the node.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
@@ -29,7 +30,8 @@ export async function startProgram(
   mkdirSync(join(path, '..'), { recursive: true });
   const log = openSync(path, 'a');
   const [program = '', ...rest] = topology.enter(node, argv);
-  const child = spawn(program, rest, { detached: true, stdio: ['ignore', log, log], env: { ...process.env, ...environment } });
+  const env = { ...process.env, ...environment };
+  const child = spawn(program, rest, { detached: true, stdio: ['ignore', log, log], env });
   closeSync(log);
   child.unref();
   await new Promise<void>((resolve, reject) => child.once('spawn', () => resolve()).once('error', reject));
@@ -37,7 +39,7 @@ export async function startProgram(
   const parent = child.pid ?? 0;
   await until(`${name} starts in ${node}`, () => childrenOf(parent).length > 0 || child.exitCode !== null);
   const [pid] = childrenOf(parent);
-  if (pid === undefined) throw new Error(`${name} in ${node} ended at once (status ${child.exitCode}); its log: ${path}`);
+  if (pid === undefined) throw new Error(`${name} in ${node} ended at once (${child.exitCode}); its log: ${path}`);
   const record: ProgramRecord = { ...identify(pid), name, argv };
   const before = topology.node(node);
   topology.update({ node: { ...before, programs: [...before.programs.filter((one) => one.name !== name), record] } });
@@ -51,4 +53,5 @@ export function findProgram(topology: Topology, node: string, name: string): Pro
   return found;
 }
 
-export const isRunning = (topology: Topology, node: string, name: string): boolean => isAlive(findProgram(topology, node, name));
+export const isRunning = (topology: Topology, node: string, name: string): boolean =>
+  isAlive(findProgram(topology, node, name));

@@ -1,6 +1,6 @@
 /**
- * Every command line of the `photon` program that the cluster tests use, in one place: how a cluster is made, how its nodes
- * are started, how the CLI is called. Data only; cluster-launch.ts runs them.
+ * Every command line of the `photon` program that the cluster tests use, in one place: how a cluster is made, how its
+ * nodes are started, how the CLI is called. Data only; cluster-launch.ts runs them.
  */
 import { join, resolve } from 'node:path';
 import { insideFolder } from './cluster-record.ts';
@@ -39,4 +39,5 @@ export const initCommand = (plan: InitPlan): string[] =>
 export const roleCommand = (role: NodeRole): string[] => photon(role, '--dir', insideFolder);
 
 /** Run on this machine; `clientFile` is one that init made. */
-export const cliCommand = (clientFile: string, argv: readonly string[]): string[] => photon('--as', clientFile, ...argv);
+export const cliCommand = (clientFile: string, argv: readonly string[]): string[] =>
+  photon('--as', clientFile, ...argv);

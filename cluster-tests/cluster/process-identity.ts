@@ -1,6 +1,6 @@
 /**
- * One process for ever: pid plus start time, because pids are used again. Reading /proc and sending signals, nothing else.
- * Called by everything in this folder that must kill or find a process it started, maybe in an earlier life.
+ * One process for ever: pid plus start time, because pids are used again. Reading /proc and sending signals, nothing
+ * else. Called by everything in this folder that must kill or find a process it started, maybe in an earlier life.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 

@@ -1,6 +1,6 @@
 /**
- * `relay-main.ts SOCKET MARK`: a relay as a process (cluster-relay.ts). Prints its TCP port and stays until it is killed;
- * the mark is there only to be found in the process list by `clean`.
+ * `relay-main.ts SOCKET MARK`: a relay as a process (cluster-relay.ts). Prints its TCP port and stays until it is
+ * killed; the mark is there only to be found in the process list by `clean`.
  */
 import { serveRelay } from './cluster-relay.ts';
 

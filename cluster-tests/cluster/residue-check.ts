@@ -37,7 +37,8 @@ export async function residueOf(topology: Topology, nodes: readonly string[]): P
   const found: string[] = [];
   for (const node of nodes) {
     const host = join(topology.node(node).folder, 'host');
-    const files = tenantFolders.flatMap((name) => filesBelow(join(host, name))).map((path) => `file ${path.slice(host.length + 1)}`);
+    const paths = tenantFolders.flatMap((name) => filesBelow(join(host, name)));
+    const files = paths.map((path) => `file ${path.slice(host.length + 1)}`);
     found.push(...[...(await kernelResidue(topology, node)), ...files].map((line) => `${node}: ${line}`));
   }
   return found;

@@ -1,7 +1,7 @@
 /**
- * `npm run demo [-- --once]`: a private cloud on this machine, from nothing to a web page inside a VM, a restart, and the
- * page again: same address, same disk, one visit more. Stays until Ctrl-C; with `--once` it deletes the tenant, proves that
- * nothing of it is left, and ends. Two demos beside each other do not meet.
+ * `npm run demo [-- --once]`: a private cloud on this machine, from nothing to a web page inside a VM, a restart, and
+ * the page again: same address, same disk, one visit more. Stays until Ctrl-C; with `--once` it deletes the tenant,
+ * proves that nothing of it is left, and ends. Two demos beside each other do not meet.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,14 +38,15 @@ async function step<Result>(name: string, work: () => Promise<Result>): Promise<
 async function cliLines(cluster: PhotonCluster, argv: readonly string[]): Promise<void> {
   const [program = '', ...rest] = cliCommand(cluster.clientFile, argv);
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => say(`  ${line}`));
+  for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', (line) => say(`  ${line}`));
   const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new Error(`photon ${argv.join(' ')} ended with status ${code}`);
 }
 
 function show(facts: GuestFacts): void {
   const { hostname, addresses, boot_id: boot, volume_serial: serial, count } = facts;
-  say(`  ${hostname}  ${addresses.join(' ')}  boot ${boot.slice(0, 8)}  volume ${serial ?? 'none'}  visits ${count ?? 'none'}`);
+  const where = `${hostname}  ${addresses.join(' ')}  boot ${boot.slice(0, 8)}`;
+  say(`  ${where}  volume ${serial ?? 'none'}  visits ${count ?? 'none'}`);
 }
 
 /** @param formerBoot the boot that must be over: a page of the old one does not count as the new one's. */
@@ -71,7 +72,9 @@ function compare(before: GuestFacts, after: GuestFacts): void {
 }
 
 async function tearDown(cluster: PhotonCluster): Promise<void> {
-  const things = [['vm', vm], ['volume', 'visits'], ['image', 'guest-initrd'], ['image', 'guest-kernel'], ['network', 'front']];
+  const things = [
+    ['vm', vm], ['volume', 'visits'], ['image', 'guest-initrd'], ['image', 'guest-kernel'], ['network', 'front'],
+  ];
   for (const [kind = '', name = ''] of things) await cliLines(cluster, ['-t', tenant, 'delete', kind, name]);
   const workers = cluster.nodes.filter((node) => node.role === 'worker').map((node) => node.name);
   let left: string[] = [];
@@ -87,7 +90,9 @@ async function tearDown(cluster: PhotonCluster): Promise<void> {
 async function demo(onceOnly: boolean): Promise<void> {
   const guest = await step('guest image', () => buildGuestImage());
   const cluster = await step('cluster: store, controller, two workers, each in namespaces of its own', () =>
-    launchCluster({ stem: 'demo', tenants: [tenant], images: { '/run/guest': guest.folder }, say: (line) => say(`  ${line}`) }),
+    launchCluster({
+      stem: 'demo', tenants: [tenant], images: { '/run/guest': guest.folder }, say: (line) => say(`  ${line}`),
+    }),
   );
   try {
     say(`inspector  ${await inspectorUrl(cluster)}`);

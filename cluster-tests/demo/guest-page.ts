@@ -1,6 +1,6 @@
 /**
- * What the guest says of itself, asked as a tenant's neighbour would: from the VPC's namespace on the worker, through bridge
- * and tap. Used by the demo, crash scenarios and the bench; it starts nothing.
+ * What the guest says of itself, asked as a tenant's neighbour would: from the VPC's namespace on the worker, through
+ * bridge and tap. Used by the demo, crash scenarios and the bench; it starts nothing.
  */
 import type { Topology } from '../cluster/cluster-topology.ts';
 import { until } from '../cluster/process-identity.ts';
@@ -38,7 +38,8 @@ export async function fetchPage(place: GuestPlace, path: '/' | '/state', timeout
     try {
       page = await fetchOnce(place, path);
     } catch (error) {
-      last = (error as { stderr?: string }).stderr?.trim() ?? String(error); // booting, or broken: the deadline says which
+      // Booting, or broken: the deadline decides which.
+      last = (error as { stderr?: string }).stderr?.trim() ?? String(error);
     }
     return page !== undefined;
   };

@@ -1,6 +1,6 @@
 /**
- * The guest image on a bare QEMU, for its own tests and for a look by hand: one node of a topology with a bridge, dnsmasq and
- * a tap. It shows what the image does; nothing of the product takes part.
+ * The guest image on a bare QEMU, for its own tests and for a look by hand: one node of a topology with a bridge,
+ * dnsmasq and a tap. It shows what the image does; nothing of the product takes part.
  */
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -40,8 +40,8 @@ export class GuestBoot {
     writeFileSync(boot.path('links'), `${links.join('\n')}\n`);
     await topology.exec(node, ['ip', '-batch', 'links']);
     await startProgram(topology, node, 'dnsmasq', [
-      'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv', '--no-hosts', '--interface=b0',
-      '--bind-interfaces', '--except-interface=lo', '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
+      'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv', '--no-hosts',
+      '--interface=b0', '--bind-interfaces', '--except-interface=lo', '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
       `--dhcp-host=${guestMac},${guestAddress},web-1,1h`, '--dhcp-option=3,10.9.0.1', '--dhcp-option=26,1400',
       '--dhcp-authoritative', '--no-ping', '--leasefile-ro', '--pid-file=', '--user=root', '--log-facility=-',
     ]);
@@ -65,7 +65,8 @@ export class GuestBoot {
       qemu.binary, ...(qemu.libDir === undefined ? [] : ['-L', qemu.libDir]), '-M', 'q35', '-accel', 'tcg',
       '-cpu', 'qemu64,+rdrand,+rdseed', '-m', '128', '-smp', '1', '-nodefaults', '-no-user-config', '-display', 'none',
       '-serial', 'file:console', '-kernel', kernel, '-initrd', initrd, '-append', commandLine,
-      '-netdev', 'tap,id=n0,ifname=t0,script=no,downscript=no', '-device', `virtio-net-pci,netdev=n0,mac=${guestMac},romfile=`,
+      '-netdev', 'tap,id=n0,ifname=t0,script=no,downscript=no',
+      '-device', `virtio-net-pci,netdev=n0,mac=${guestMac},romfile=`,
       '-blockdev', 'driver=file,filename=volume.raw,node-name=f0', '-blockdev', 'driver=raw,file=f0,node-name=d0',
       '-device', `virtio-blk-pci,drive=d0,serial=${volumeSerial}`, '-qmp', 'unix:qmp,server=on,wait=off',
     ];
@@ -75,7 +76,8 @@ export class GuestBoot {
 
   /** One request from the bridge's side; the status and the body. */
   async ask(method: string, path: string, timeoutSeconds = 5): Promise<{ status: number; body: string }> {
-    const curl = ['curl', '-s', '-m', String(timeoutSeconds), '-X', method, '-w', '\n%{http_code}', `http://${guestAddress}${path}`];
+    const address = `http://${guestAddress}${path}`;
+    const curl = ['curl', '-s', '-m', String(timeoutSeconds), '-X', method, '-w', '\n%{http_code}', address];
     const text = await this.topology.exec(node, ['sh', '-c', '"$@" || true', 'curl', ...curl]);
     const at = text.lastIndexOf('\n');
     return { status: Number(text.slice(at + 1)), body: text.slice(0, at) };
@@ -84,7 +86,8 @@ export class GuestBoot {
   /** Waits until the page answers. @returns /state. */
   async ready(timeoutMs = 60_000): Promise<Record<string, unknown>> {
     let answer = { status: 0, body: '' };
-    await until('the guest answers', async () => (answer = await this.ask('GET', '/state', 2)).status === 200, timeoutMs);
+    const answers = async (): Promise<boolean> => (answer = await this.ask('GET', '/state', 2)).status === 200;
+    await until('the guest answers', answers, timeoutMs);
     return JSON.parse(answer.body) as Record<string, unknown>;
   }
 

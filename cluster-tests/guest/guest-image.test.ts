@@ -1,6 +1,7 @@
 /**
- * The guest image under software emulation: the same inputs give the same bytes; it takes its lease, counts on its volume,
- * keeps what it acknowledged through SIGKILL, powers off by the button, and leaves a foreign disk alone. Needs root and QEMU.
+ * The guest image under software emulation: the same inputs give the same bytes; it takes its lease, counts on its
+ * volume, keeps what it acknowledged through SIGKILL, powers off by the button, and leaves a foreign disk alone.
+ * Needs root and QEMU.
  */
 // time limit: 240 s
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

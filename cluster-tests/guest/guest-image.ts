@@ -1,7 +1,7 @@
 /**
- * Builds the guest: a Debian cloud kernel and an initramfs of ours from Debian's busybox, sqlite3 and e2fsprogs, with a web
- * app that counts visits on the attached volume. No network, no root needed. Called by the demo, the bench and the tests;
- * the result is kept under `.cache/guest/<digest of the inputs>`, so that the same inputs are built once.
+ * Builds the guest: a Debian cloud kernel and an initramfs of ours from Debian's busybox, sqlite3 and e2fsprogs, with
+ * a web app that counts visits on the attached volume. No network, no root needed. Called by the demo, the bench and
+ * the tests; the result is kept under `.cache/guest/<digest of the inputs>`, so that the same inputs are built once.
  *
  * The archive is left uncompressed: under software emulation unpacking costs more than loading.
  */
@@ -44,7 +44,7 @@ const applets = [
   'ping', 'dmesg', 'free', 'df', 'top', 'id', 'stat', 'md5sum', 'sha256sum', 'usleep', 'nc', 'arping', 'od', 'wc',
 ];
 
-/** `quiet` and one UART keep the emulated console out of the way; the rest skips work a throw-away guest has no use for. */
+/** `quiet` and one UART keep the console out of the way; the rest skips work a throw-away guest has no use for. */
 export const guestCommandLine =
   'console=ttyS0 quiet panic=1 no_timer_check mitigations=off random.trust_cpu=on ' +
   '8250.nr_uarts=1 i8042.noaux i8042.nokbd raid=noautodetect audit=0 nokaslr ' +
@@ -76,17 +76,19 @@ async function kernelFiles(folder: string): Promise<KernelFiles> {
   const boot = join(folder, 'boot');
   const names = existsSync(boot) ? (await readdir(boot)).filter((name) => name.startsWith('vmlinuz-')).sort() : [];
   const name = names.at(-1);
-  if (name === undefined) throw new Error(`no guest kernel in ${boot}: run the set-up (npm test does), it downloads one`);
+  if (name === undefined) throw new Error(`no guest kernel in ${boot}: run npm test once, its set-up downloads one`);
   const release = name.slice('vmlinuz-'.length);
   const root = [join(folder, 'lib/modules', release), join(folder, 'usr/lib/modules', release)].find(existsSync);
-  if (root === undefined) throw new Error(`${folder} has the kernel ${release} but not its modules: remove it and set up again`);
-  const builtin = new Set((await readFile(join(root, 'modules.builtin'), 'utf8')).split('\n').map((line) => basename(line, '.ko')));
-  const files = new Map((await readdir(root, { recursive: true })).map((path) => [basename(path, '.ko'), join(root, path)]));
+  if (root === undefined) throw new Error(`${folder} has no modules for ${release}: remove it, set up again`);
+  const listed = (await readFile(join(root, 'modules.builtin'), 'utf8')).split('\n');
+  const builtin = new Set(listed.map((line) => basename(line, '.ko')));
+  const paths = await readdir(root, { recursive: true });
+  const files = new Map(paths.map((path) => [basename(path, '.ko'), join(root, path)]));
   const modules = moduleOrder
     .filter((module) => !builtin.has(module))
     .map((module): [string, string] => {
       const path = files.get(module);
-      if (path === undefined) throw new Error(`the kernel ${release} has no module ${module}: the guest cannot use virtio`);
+      if (path === undefined) throw new Error(`the kernel ${release} has no module ${module}, which the guest needs`);
       return [module, path];
     });
   return { kernel: join(boot, name), modules };
@@ -99,7 +101,8 @@ async function rootfsEntries(): Promise<CpioEntry[]> {
     paths.map(async (entry): Promise<CpioEntry> => {
       const path = join(entry.parentPath, entry.name);
       const program = entry.name === 'init' || entry.parentPath.endsWith('/bin');
-      return { kind: 'file', path: path.slice(root.length + 1), mode: program ? 0o755 : 0o644, bytes: await readFile(path) };
+      const mode = program ? 0o755 : 0o644;
+      return { kind: 'file', path: path.slice(root.length + 1), mode, bytes: await readFile(path) };
     }),
   );
 }
@@ -114,6 +117,8 @@ function withFolders(entries: readonly CpioEntry[]): CpioEntry[] {
 async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
   const file = async (path: string, from: string, mode: number): Promise<CpioEntry> =>
     ({ kind: 'file', path, mode, bytes: await readFile(from) });
+  const text = (path: string, content: string): CpioEntry =>
+    ({ kind: 'file', path, mode: 0o644, bytes: Buffer.from(content) });
   const sqlite = await findProgram('sqlite3');
   const mke2fs = await findProgram('mke2fs');
   const libraries = new Map([...(await librariesOf(sqlite)), ...(await librariesOf(mke2fs))]);
@@ -125,8 +130,8 @@ async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
     ...applets.map((applet): CpioEntry => ({ kind: 'link', path: `bin/${applet}`, target: 'busybox' })),
     ...(await Promise.all([...libraries].map(([path, from]) => file(path, from, 0o755)))),
     ...(await Promise.all(kernel.modules.map(([name, from]) => file(`modules/${name}.ko`, from, 0o644)))),
-    { kind: 'file', path: 'etc/modules-order', mode: 0o644, bytes: Buffer.from(kernel.modules.map(([name]) => `${name}\n`).join('')) },
-    { kind: 'file', path: 'etc/hostname', mode: 0o644, bytes: Buffer.from('guest\n') },
+    text('etc/modules-order', kernel.modules.map(([name]) => `${name}\n`).join('')),
+    text('etc/hostname', 'guest\n'),
     { kind: 'link', path: 'etc/resolv.conf', target: '/run/resolv.conf' },
     { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
   ]);

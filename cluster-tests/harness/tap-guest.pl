@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# A guest without a virtual machine: opens an existing tap and speaks ARP, ICMP echo and DHCP on it, sends frames given in
-# hex and shows what it receives. Commands come as one flat JSON object a line on stdin, answers and events leave as one a
-# line on stdout. It is a test instrument: it does what it is told, also what a decent guest would not. perl-base only.
+# A guest without a virtual machine: opens an existing tap and speaks ARP, ICMP echo and DHCP on it, sends frames given
+# in hex and shows what it receives. Commands come as one flat JSON object a line on stdin, answers and events leave as
+# one a line on stdout. It is a test instrument: it does what it is told, also what a decent guest would not. perl-base
+# only.
 # Started by tap-guest.ts, in the tap's network namespace:  tap-guest.pl TAP MAC
 use strict;
 use warnings;
@@ -32,7 +33,7 @@ sub ip { pack 'C4', split /\./, $_[0] }
 sub text { join '.', unpack 'C4', $_[0] }
 sub mac_of { join ':', unpack '(H2)6', $_[0] }
 
-# Numbers and nested lists pass as they are, everything else is a string; a reference to a string stays one of digits only.
+# Numbers and lists pass as they are, everything else is a string; a reference to a string stays one of digits only.
 sub json {
   my ($value) = @_;
   return 'null' unless defined $value;
@@ -69,7 +70,11 @@ sub packet {
   substr $head, 10, 2, pack 'n', sum($head);
   return $head . $body;
 }
-sub ask_arp { my ($for) = @_; frame($broadcast, 0x806, pack('nnCCn', 1, 0x800, 6, 4, 1) . $mac . ($self{address} // "\0" x 4) . "\0" x 6 . $for); }
+sub ask_arp {
+  my ($for) = @_;
+  my $own = $self{address} // "\0" x 4;
+  frame($broadcast, 0x806, pack('nnCCn', 1, 0x800, 6, 4, 1) . $mac . $own . "\0" x 6 . $for);
+}
 
 sub hop {
   my ($to) = @_;
@@ -108,9 +113,9 @@ sub ping_end {
 sub option { my ($code, $value) = @_; return pack 'CC/a', $code, $value; }
 sub dhcp_send {
   my ($task, $type, @more) = @_;
-  my $body = pack 'CCCCNnn a4 a4 a4 a4 a16 x64 x128 N', 1, 1, 6, 0, $task->{number}, 0, 0x8000, "\0" x 4, "\0" x 4, "\0" x 4, "\0" x 4,
-    $mac . "\0" x 10, 0x63825363;
-  $body .= option(53, chr $type) . option(61, "\1$mac") . option(55, pack 'C*', 1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 121);
+  my $body = pack 'CCCCNnn x16 a16 x64 x128 N', 1, 1, 6, 0, $task->{number}, 0, 0x8000, $mac . "\0" x 10, 0x63825363;
+  my @wanted = (1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 121);
+  $body .= option(53, chr $type) . option(61, "\1$mac") . option(55, pack 'C*', @wanted);
   $body .= option(12, $task->{hostname}) if length $task->{hostname};
   $body .= join('', @more) . "\xff";
   my $datagram = pack('nnnn', 68, 67, 8 + length $body, 0) . $body;
@@ -147,14 +152,20 @@ sub dhcp_end {
   finish($task);
   my $addresses = sub { my $bytes = shift // ''; [map { text($_) } unpack '(a4)*', $bytes] };
   my $mask = unpack 'N', $got->{1} // "\xff\xff\xff\0";
-  @self{qw(address prefix gateway)} = ($got->{yours}, unpack('%32b*', pack 'N', $mask), $got->{3} ? substr($got->{3}, 0, 4) : undef) if $task->{adopt};
+  my $router = defined $got->{3} ? substr $got->{3}, 0, 4 : undef;
+  @self{qw(address prefix gateway)} = ($got->{yours}, unpack('%32b*', pack 'N', $mask), $router) if $task->{adopt};
   answer($task, address => text($got->{yours}), mask => text(pack 'N', $mask), router => $addresses->($got->{3})->[0],
-    mtu => defined $got->{26} ? unpack('n', $got->{26}) : undef, leaseSeconds => defined $got->{51} ? unpack('N', $got->{51}) : undef,
+    mtu => defined $got->{26} ? unpack('n', $got->{26}) : undef,
+    leaseSeconds => defined $got->{51} ? unpack('N', $got->{51}) : undef,
     server => defined $got->{54} ? text($got->{54}) : undef, dns => $addresses->($got->{6}), hostname => $got->{12},
     domain => $got->{15}, ntp => $addresses->($got->{42}));
 }
 
-my %steps = (ping => \&ping_step, dhcp => \&dhcp_step, arp => sub { my ($task) = @_; ask_arp($task->{to}); $task->{next} = now() + 200; });
+my %steps = (
+  ping => \&ping_step,
+  dhcp => \&dhcp_step,
+  arp => sub { my ($task) = @_; ask_arp($task->{to}); $task->{next} = now() + 200; },
+);
 my %ends = (
   ping => \&ping_end,
   dhcp => sub { refuse($_[0]{id}, $_[0]{offer} ? 'offered, but no ack in time' : 'no offer in time') },
@@ -181,7 +192,8 @@ sub command {
   $number = ($number + 1) & 0xffff;
   my $task = { id => $id, kind => $do, number => $number, next => 0, until => now() + ($ask->{timeoutMs} // 5000) };
   $task->{to} = ip($ask->{to}) if defined $ask->{to};
-  @$task{qw(count interval sent trips at)} = ($ask->{count} // 1, $ask->{intervalMs} // 100, 0, [], {}) if $do eq 'ping';
+  my @pings = ($ask->{count} // 1, $ask->{intervalMs} // 100, 0, [], {});
+  @$task{qw(count interval sent trips at)} = @pings if $do eq 'ping';
   @$task{qw(hostname adopt)} = ($ask->{hostname} // '', $ask->{adopt} // 1) if $do eq 'dhcp';
   push @tasks, $task;
 }
@@ -196,7 +208,10 @@ sub arp_input {
   }
   if ($operation == 2) {
     $_->{next} = 0 for grep { $_->{kind} eq 'ping' && $_->{sent} == 0 } @tasks;
-    for my $task (grep { $_->{kind} eq 'arp' && $_->{to} eq $from } @tasks) { finish($task); answer($task, mac => mac_of($from_mac)); }
+    for my $task (grep { $_->{kind} eq 'arp' && $_->{to} eq $from } @tasks) {
+      finish($task);
+      answer($task, mac => mac_of($from_mac));
+    }
   }
 }
 sub ip_input {

@@ -14,7 +14,8 @@ const test = suite('tap-guest');
 const space = `tg${process.pid}`;
 const namespace = `/run/netns/${space}`;
 const mac = '02:00:00:00:10:05';
-const run = (program: string, ...argv: string[]): string => execFileSync(program, argv, { encoding: 'utf8', stdio: 'pipe' });
+const run = (program: string, ...argv: string[]): string =>
+  execFileSync(program, argv, { encoding: 'utf8', stdio: 'pipe' });
 let folder = '';
 let dnsmasq: ChildProcess | undefined;
 
@@ -37,8 +38,9 @@ test.before(async () => {
   run('ip', '-n', space, '-batch', join(folder, 'batch'));
   const log = join(folder, 'log');
   dnsmasq = spawn('nsenter', [
-    `--net=${namespace}`, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv', '--no-hosts',
-    '--interface=b0', '--bind-interfaces', '--except-interface=lo', '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
+    `--net=${namespace}`, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv',
+    '--no-hosts', '--interface=b0', '--bind-interfaces', '--except-interface=lo',
+    '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
     `--dhcp-host=${mac},10.9.0.5,web-1,1h`, '--dhcp-option=3,10.9.0.1', '--dhcp-option=26,1450', '--dhcp-authoritative',
     '--no-ping', '--leasefile-ro', '--pid-file=', '--user=root', `--log-facility=${log}`,
   ], { stdio: 'ignore' });
@@ -117,7 +119,8 @@ test('sends any frame and shows what arrives', async () => {
 
 test('an absent tap is named', async () => {
   let said = '';
-  await TapGuest.open({ tap: 't1', mac: 'x', namespace: '/run/netns/absent' }).catch((error: Error) => (said = error.message));
+  const nowhere = { tap: 't1', mac, namespace: '/run/netns/absent' };
+  await TapGuest.open(nowhere).catch((error: Error) => (said = error.message));
   assert.match(said, /tap guest on t1 ended: .*absent/);
 });
 

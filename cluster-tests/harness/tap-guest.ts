@@ -25,6 +25,12 @@ export interface TapAddress {
   readonly answer?: boolean;
 }
 
+export interface PingOptions {
+  readonly count?: number;
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+}
+
 export interface PingReport {
   readonly sent: number;
   readonly received: number;
@@ -126,12 +132,11 @@ export class TapGuest {
 
   /** DISCOVER to ACK. `adopt` (default) takes the address over. @throws Error `nak`, `no offer in time`, ... */
   async dhcp(options: { hostname?: string; timeoutMs?: number; adopt?: boolean } = {}): Promise<LeaseReport> {
-    const { id: _id, ok: _ok, ...lease } = await this.#ask({ do: 'dhcp', ...options });
-    return lease as unknown as LeaseReport;
+    return (await this.#ask({ do: 'dhcp', ...options })) as unknown as LeaseReport;
   }
 
   /** Ends when every echo was answered or the time is up; loss is a number, not an error. */
-  async ping(to: string, options: { count?: number; intervalMs?: number; timeoutMs?: number } = {}): Promise<PingReport> {
+  async ping(to: string, options: PingOptions = {}): Promise<PingReport> {
     const report = await this.#ask({ do: 'ping', to, ...options });
     return { ...(report as unknown as PingReport), resolved: report['resolved'] === 1 };
   }
