@@ -47,8 +47,8 @@ async function swap(
   const commands = after.map(([shard, grant]) => {
     return ['evalsha', claimScript.sha, '1', keys.inShard(shard, 'o'), before.get(shard) ?? '', grant, boot];
   });
-  const replies = (await link.run((redis) => readAll(redis, commands))) as [number, string, string][];
-  const won = new Map(after.filter((_, index) => replies[index]?.[0] === 1));
+  const replies = (await link.run((redis) => readAll(redis, commands))) as number[];
+  const won = new Map(after.filter((_, index) => replies[index] === 1));
   await writeMap(link, keys, won);
   return new Set(won.keys());
 }

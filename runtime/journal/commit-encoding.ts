@@ -7,7 +7,8 @@
 import { PhotonError } from '../contract/errors.ts';
 import type { Commit, CommitOutcome } from '../contract/journal.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
-import type { RecordHead } from './record-decoding.ts';
+import type { ActorSummary } from '../contract/reader.ts';
+import { waitingOf, type RecordHead } from './record-decoding.ts';
 import { grantText, type StoreKeys } from './store-keys.ts';
 import { shardOf } from './shard-placement.ts';
 
@@ -58,7 +59,7 @@ function sendersOf(commits: readonly Commit[]): readonly string[] {
 }
 
 function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
-  const { actor, history } = commit;
+  const { history } = commit;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
   args.push(
@@ -70,15 +71,15 @@ function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
     commit.state,
     commit.context,
     encodeHead(commit, atMs),
-    commit.effects.length > 0 ? '1' : '0',
-    encodeSummary(commit, atMs),
-    commit.status === 'live' ? '1' : '0',
+    modeOf(commit),
+    encodeFeedLine(commit, atMs),
     String(commit.marks.length),
   );
   for (const mark of commit.marks) args.push(`m:${mark.sender}`, String(mark.seq), String(mark.after));
-  for (const entry of history) {
-    const id = `${entry.version}-*`;
-    args.push('XADD', `h:${actor}`, '6', 'MAXLEN', '~', String(commit.historyTail), id, 'e', JSON.stringify(entry));
+  if (history.length > 0) {
+    // The store numbers entries of one version by itself: `<version>-*`.
+    args.push('history', String(commit.historyTail), String(history.length * 2));
+    for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
   }
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
   encodeMessages(commit, args);
@@ -108,15 +109,14 @@ function hasKeys(record: Readonly<Record<string, unknown>>): boolean {
   return false;
 }
 
-function encodeSummary(commit: Commit, at: number): string {
-  const { uid, version, stateName, status } = commit;
-  const waitingOn: string[] = [];
-  if (status === 'live') {
-    if (commit.timers.length > 0) waitingOn.push('timer');
-    if (commit.effects.length > 0) waitingOn.push('effect');
-    if (waitingOn.length === 0) waitingOn.push('event');
-  }
-  return JSON.stringify({ uid, version, stateName, status, waitingOn, at });
+function modeOf(commit: Commit): 'idle' | 'busy' | 'removed' {
+  if (commit.status === 'removed') return 'removed';
+  return commit.effects.length > 0 ? 'busy' : 'idle';
+}
+
+function encodeFeedLine(commit: Commit, at: number): string {
+  const { actor, uid, version, stateName, status } = commit;
+  return JSON.stringify({ id: actor, uid, version, stateName, status, waitingOn: waitingOf(commit), at } satisfies ActorSummary);
 }
 
 function encodeReceipts(commit: Commit, args: string[], wallMs: number): void {

@@ -5,10 +5,11 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
-import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { ShardId } from '../contract/identifiers.ts';
 import type { FeedEntry } from '../contract/reader.ts';
 import { encodeCursor, type FeedPlace } from './feed-cursor.ts';
-import { decodeSummary } from './record-decoding.ts';
+import { lastOrdinalCommand, lastOrdinalOf, ordinalOf } from './feed-ordinal.ts';
+import { decodeFeedLine } from './record-decoding.ts';
 import { sharedShards } from './shard-placement.ts';
 import { readAll, type Store, type StoreLink } from './store-connection.ts';
 
@@ -34,9 +35,9 @@ export async function knownShards(store: Store): Promise<readonly ShardId[]> {
 /** The last ordinals just now, and the era. */
 export async function presentPlace(store: Store): Promise<FeedPlace> {
   const shards = await knownShards(store);
-  const commands = [['hget', store.keys.cluster, 'era'], ...shards.map((shard) => ['hget', store.keys.inShard(shard, 'o'), 'ord'])];
-  const [era, ...ordinals] = (await store.shared.run((redis) => readAll(redis, commands))) as (string | null)[];
-  const positions = new Map(shards.map((shard, index) => [shard, Number(ordinals[index] ?? '0')]));
+  const commands = shards.map((shard) => lastOrdinalCommand(store.keys, shard));
+  const [era, ...replies] = await store.shared.run((redis) => readAll(redis, [['hget', store.keys.cluster, 'era'], ...commands]));
+  const positions = new Map(shards.map((shard, index) => [shard, lastOrdinalOf(replies[index])]));
   return { era: Number(era ?? '1'), positions };
 }
 
@@ -71,18 +72,17 @@ async function followWith(link: StoreLink, { store, clock, from, each, signal }:
     const lookAgainMs = clock.monotonicMs() + blockMs;
     do {
       const keys = [...shardOfKey.keys()];
-      const places = keys.map((key) => `${positions.get(shardOfKey.get(key) as ShardId) ?? 0}-0`);
+      const places = keys.map((key) => `0-${positions.get(shardOfKey.get(key) as ShardId) ?? 0}`);
       const words = ['count', String(readEntries), 'block', String(blockMs), 'streams', ...keys, ...places];
       const reply = (await link.run((redis) => redis.call('xread', words))) as StreamReply | null;
       for (const [key, entries] of reply ?? []) {
         const shard = shardOfKey.get(key) as ShardId;
         for (const [id, fields] of entries) {
           if (signal.aborted) return;
-          const ordinal = Number(id.slice(0, id.indexOf('-')));
+          const ordinal = ordinalOf(id);
           if (ordinal !== (positions.get(shard) ?? 0) + 1) throw expired(`shard ${shard} keeps its newest entries only`);
           positions.set(shard, ordinal);
-          const [, actor = '', , summary = ''] = fields;
-          each({ ...decodeSummary(actor as ActorId, summary), cursor: encodeCursor({ era, positions }) });
+          each({ ...decodeFeedLine(fields), cursor: encodeCursor({ era, positions }) });
         }
       }
     } while (!signal.aborted && clock.monotonicMs() < lookAgainMs);

@@ -57,9 +57,25 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
   };
 }
 
-export function decodeSummary(id: ActorId, text: string): ActorSummary {
-  const summary = parseStored(text, `the index line of ${id}`) as Omit<ActorSummary, 'id'>;
-  return { id, ...summary };
+type Waits = Pick<RecordHead, 'status' | 'effects' | 'timers'>;
+
+/** An actor with neither timers nor effects waits for somebody to say something. */
+export function waitingOf({ status, effects = [], timers = [] }: Waits): ActorSummary['waitingOn'] {
+  if (status === 'removed') return [];
+  if (effects.length === 0 && timers.length === 0) return ['event'];
+  return [...(timers.length > 0 ? ['timer' as const] : []), ...(effects.length > 0 ? ['effect' as const] : [])];
+}
+
+/** One line of a list from two fields of the record. */
+export function decodeSummary(id: ActorId, version: string, headText: string): ActorSummary {
+  const head = parseStored(headText, `the record of ${id}`) as RecordHead;
+  const { uid, stateName, status, at } = head;
+  return { id, uid, version: Number(version), stateName, status, waitingOn: waitingOf(head), at };
+}
+
+/** @param fields stream fields: `e`, JSON */
+export function decodeFeedLine(fields: readonly string[]): ActorSummary {
+  return parseStored(fields[1] ?? '', 'an entry of a feed') as ActorSummary;
 }
 
 /** @param entry stream fields: `e`, JSON */

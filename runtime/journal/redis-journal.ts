@@ -13,6 +13,7 @@ import type { RowKey } from '../contract/actor-definition.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-encoding.ts';
 import { CommitBatcher } from './commit-batcher.ts';
+import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
 import { decodeActor, decodeBacklog, parseStored } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
@@ -116,10 +117,12 @@ class StoreJournal implements RedisJournal {
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
-    const [ord, outbox, timers, busy] = await this.#store.shared.run((redis) =>
-      Promise.all([redis.hget(key('o'), 'ord'), redis.hvals(key('q')), redis.hgetall(key('t')), redis.smembers(key('b'))]),
+    const commands = [['hvals', key('q')], ['hgetall', key('t')], ['smembers', key('b')]];
+    const replies = await this.#store.shared.run((redis) =>
+      readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
-    this.#raise(grant.shard, Number(ord ?? '0'));
+    const [last, outbox, timers, busy] = replies as [unknown, string[], Record<string, string>, string[]];
+    this.#raise(grant.shard, lastOrdinalOf(last));
     return decodeBacklog(outbox, timers, busy);
   }
 
@@ -182,11 +185,10 @@ class StoreJournal implements RedisJournal {
   async #compareOrdinals(): Promise<void> {
     const shards = [...this.#ordinals.keys()];
     if (shards.length === 0) return;
-    const commands = shards.map((shard) => ['hget', this.#store.keys.inShard(shard, 'o'), 'ord']);
-    const stored = (await readAll(this.#link.redis, commands)) as (string | null)[];
+    const stored = await readAll(this.#link.redis, shards.map((shard) => lastOrdinalCommand(this.#store.keys, shard)));
     for (const [index, shard] of shards.entries()) {
       const known = this.#ordinals.get(shard) ?? 0;
-      const found = Number(stored[index] ?? '0');
+      const found = lastOrdinalOf(stored[index]);
       if (found < known) throw this.#fail(rolledBack(shard, known, found));
     }
   }

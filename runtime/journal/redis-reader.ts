@@ -36,6 +36,13 @@ function idPasses(id: string, filter: ActorFilter): boolean {
   return filter.host === undefined || parts.host === filter.host;
 }
 
+/** `preparing` finds `preparing.tap` too. */
+function inState(stateName: string, wanted: string | undefined): boolean {
+  return wanted === undefined || stateName === wanted || stateName.startsWith(`${wanted}.`);
+}
+
+const recordsPerRead = 1_000;
+
 class StoreReader implements RedisReader {
   readonly #store: Store;
   readonly #clock: Clock;
@@ -47,23 +54,23 @@ class StoreReader implements RedisReader {
   }
 
   async get(id: ActorId): Promise<StoredActor | undefined> {
-    const key = this.#store.keys.inShard(shardOf(id), `a:${id}`);
-    return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(key)));
+    return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(this.#recordKey(id))));
   }
 
-  /** `state` matches the whole state name or its first words: `preparing` finds `preparing.tap`. */
   async list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
     const place = await presentPlace(this.#store);
     const shards: readonly ShardId[] = filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
-    const commands = shards.map((shard) => ['hgetall', this.#store.keys.inShard(shard, 'i')]);
-    const indexes = (await this.#store.shared.run((redis) => readAll(redis, commands))) as Record<string, string>[];
+    const indexes = await this.#ask(shards.map((shard) => ['smembers', this.#store.keys.inShard(shard, 'i')]));
+    const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter));
     const items: ActorSummary[] = [];
-    for (const index of indexes) {
-      for (const [id, text] of Object.entries(index)) {
-        if (!idPasses(id, filter)) continue;
-        const summary = decodeSummary(id as ActorId, text);
-        const { stateName } = summary;
-        if (filter.state === undefined || stateName === filter.state || stateName.startsWith(`${filter.state}.`)) items.push(summary);
+    for (let from = 0; from < ids.length; from += recordsPerRead) {
+      const part = ids.slice(from, from + recordsPerRead);
+      const records = await this.#ask(part.map((id) => ['hmget', this.#recordKey(id), 'version', 'head']));
+      for (const [index, id] of part.entries()) {
+        const [version, head] = records[index] as [string | null, string | null];
+        if (version === null || head === null) continue;
+        const summary = decodeSummary(id, version, head);
+        if (summary.status === 'live' && inState(summary.stateName, filter.state)) items.push(summary);
       }
     }
     items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
@@ -84,6 +91,14 @@ class StoreReader implements RedisReader {
 
   async now(): Promise<Cursor> {
     return encodeCursor(await presentPlace(this.#store));
+  }
+
+  #recordKey(id: ActorId): string {
+    return this.#store.keys.inShard(shardOf(id), `a:${id}`);
+  }
+
+  #ask(commands: readonly (readonly string[])[]): Promise<unknown[]> {
+    return this.#store.shared.run((redis) => readAll(redis, commands));
   }
 
   close(): void {

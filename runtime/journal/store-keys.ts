@@ -2,11 +2,12 @@
  * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the commit script
  * derives them from the ownership key alone, by the same letters.
  *
- *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim), ord (ordinal of the last commit)
- *   a:<actor>  record hash: version, commitId, busy, state, context, head (JSON), `m:<sender>` marks, `c:<collection>` flags
+ *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim)
+ *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON), `m:<sender>` marks,
+ *      `c:<collection>` flags
  *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
- *   i  index hash: actor -> summary JSON                f  feed stream, ids `<ordinal>-0`
+ *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
  *   q  outbox hash: `<from>|<seq>` -> message JSON      t  timers hash: `<actor>|<timer id>` -> `<due ms> <event type>`
  *   b  set of actors with pending effects               x  dead letters stream
  */

@@ -1,10 +1,10 @@
 -- Takes a shard, or gives it back, by compare-and-set. Called by directory/shard-claims.ts.
 -- KEYS: ownership key. ARGV: grant as it was read ('' for none), new grant, nonce of this claim.
 -- A repeat after a lost reply finds its own grant and nonce and succeeds again; another process of the same node name does not.
--- Reply: {1 or 0, stored grant, ordinal}.
-local record = redis.call('HMGET', KEYS[1], 'grant', 'claim', 'ord')
-local grant, ord = record[1] or '', record[3] or '0'
-if grant == ARGV[2] and record[2] == ARGV[3] then return { 1, grant, ord } end
-if grant ~= ARGV[1] then return { 0, grant, ord } end
+-- Reply: 1 or 0.
+local record = redis.call('HMGET', KEYS[1], 'grant', 'claim')
+local grant = record[1] or ''
+if grant == ARGV[2] and record[2] == ARGV[3] then return 1 end
+if grant ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'grant', ARGV[2], 'claim', ARGV[3])
-return { 1, ARGV[2], ord }
+return 1

@@ -3,10 +3,11 @@
 -- KEYS: the ownership key of every shard in the batch. All other keys are derived from it and share its slot.
 -- ARGV: number of groups, then per group (all commits of one actor):
 --   shard (index in KEYS), actor, commits, senders, <commit ids...>, <mark fields...>, then per commit:
---   length (ARGVs from here to the next commit), grant, expected version, version, commit id, state, context, head, busy (0|1),
---   summary, live (0|1), marks, <mark field, seq, after>..., then writes until the end of the commit:
---     HSET|HDEL|XADD  key suffix  n  <n arguments>
+--   length (ARGVs from here to the next commit), grant, expected version, version, commit id, state, context, head,
+--   mode (idle|busy|removed), feed line, marks, <mark field, seq, after>..., then writes until the end of the commit:
+--     history  tail  n  <stream id, JSON>...
 --     receipt  now  keep since  n  <command id, JSON>...
+--     HSET|HDEL|XADD  key suffix  n  <n arguments>
 -- Reply, flat: per commit its ordinal (> 0), or -1 fenced, or -2 version (conflict), or -3 sender (duplicate), or -4 sender (gap).
 --
 -- Nothing of a commit is written before all of it is validated: Redis does not roll a script back.
@@ -19,10 +20,16 @@ local function shardAt(index)
   local shard = shards[index]
   if shard then return shard end
   local own = KEYS[index]
-  local record = call('HMGET', own, 'grant', 'ord')
-  shard = { own = own, prefix = string.sub(own, 1, -2), grant = record[1], ord = tonumber(record[2] or '0') }
+  local prefix = string.sub(own, 1, -2)
+  shard = { prefix = prefix, feed = prefix .. 'f', grant = call('HGET', own, 'grant') }
   shards[index] = shard
   return shard
+end
+
+-- Ordinals are the sequence numbers of the feed, so the feed itself counts them: ids are 0-1, 0-2, ...
+local function lastOrdinal(shard)
+  local last = call('XREVRANGE', shard.feed, '+', '-', 'COUNT', '1')[1]
+  return last and tonumber(string.sub(last[1], 3)) or 0
 end
 
 -- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. A few are dropped per commit, never a heap.
@@ -68,48 +75,53 @@ local function checkMarks(marks, at)
   for field, seq in pairs(fresh) do marks[field] = seq end
 end
 
-local function write(shard, actor, at, stop)
-  local prefix = shard.prefix
+local function write(prefix, actor, at, stop)
   while at < stop do
-    local verb = ARGV[at]
-    if verb == 'receipt' then
-      local last = at + 3 + tonumber(ARGV[at + 3])
+    local verb, last = ARGV[at], nil
+    if verb == 'history' then
+      last = at + 2 + tonumber(ARGV[at + 2])
+      for entry = at + 3, last, 2 do
+        call('XADD', prefix .. 'h:' .. actor, 'MAXLEN', '~', ARGV[at + 1], ARGV[entry], 'e', ARGV[entry + 1])
+      end
+    elseif verb == 'receipt' then
+      last = at + 3 + tonumber(ARGV[at + 3])
       addReceipts(prefix, actor, ARGV[at + 1], tonumber(ARGV[at + 2]), at + 4, last)
-      at = last + 1
     else
-      local last = at + 2 + tonumber(ARGV[at + 2])
+      last = at + 2 + tonumber(ARGV[at + 2])
       call(verb, prefix .. ARGV[at + 1], unpack(ARGV, at + 3, last))
-      at = last + 1
     end
+    at = last + 1
   end
 end
 
--- The record and the index line once per actor and batch, from its last commit that passed (at `at`).
-local function writeRecord(shard, actor, key, at, marks, wasBusy)
-  local record = { 'version', ARGV[at + 3], 'commitId', ARGV[at + 4], 'state', ARGV[at + 5], 'context', ARGV[at + 6],
-    'head', ARGV[at + 7], 'busy', ARGV[at + 8] }
-  local n = 12
-  for field, seq in pairs(marks) do
-    record[n + 1], record[n + 2] = field, seq
-    n = n + 2
-    if n > 4000 then
-      call('HSET', key, unpack(record, 1, n))
-      record, n = {}, 0
+-- The record once per actor and batch, from its last commit that passed (at `at`); the sets only when the mode has changed.
+local function writeRecord(prefix, actor, key, at, marks, oldMode)
+  local mode, n = ARGV[at + 8], 0
+  if next(marks) then
+    local fields = {}
+    for field, seq in pairs(marks) do
+      fields[n + 1], fields[n + 2] = field, seq
+      n = n + 2
+      if n > 4000 then
+        call('HSET', key, unpack(fields, 1, n))
+        n = 0
+      end
     end
-  end
-  if n > 0 then call('HSET', key, unpack(record, 1, n)) end
-  if ARGV[at + 8] ~= wasBusy then call(ARGV[at + 8] == '1' and 'SADD' or 'SREM', shard.prefix .. 'b', actor) end
-  if ARGV[at + 10] == '1' then
-    call('HSET', shard.prefix .. 'i', actor, ARGV[at + 9])
+    call('HSET', key, 'version', ARGV[at + 3], 'commitId', ARGV[at + 4], 'state', ARGV[at + 5], 'context', ARGV[at + 6],
+      'head', ARGV[at + 7], 'mode', mode, unpack(fields, 1, n))
   else
-    call('HDEL', shard.prefix .. 'i', actor)
+    call('HSET', key, 'version', ARGV[at + 3], 'commitId', ARGV[at + 4], 'state', ARGV[at + 5], 'context', ARGV[at + 6],
+      'head', ARGV[at + 7], 'mode', mode)
   end
+  if mode == oldMode then return end
+  call(mode == 'busy' and 'SADD' or 'SREM', prefix .. 'b', actor)
+  call(mode == 'removed' and 'SREM' or 'SADD', prefix .. 'i', actor)
 end
 
 local function storedRecord(key, at, senders)
-  if senders == 0 then return call('HMGET', key, 'version', 'commitId', 'busy') end
-  if senders <= 4000 then return call('HMGET', key, 'version', 'commitId', 'busy', unpack(ARGV, at, at + senders - 1)) end
-  local record = call('HMGET', key, 'version', 'commitId', 'busy')
+  if senders == 0 then return call('HMGET', key, 'version', 'commitId', 'mode') end
+  if senders <= 4000 then return call('HMGET', key, 'version', 'commitId', 'mode', unpack(ARGV, at, at + senders - 1)) end
+  local record = call('HMGET', key, 'version', 'commitId', 'mode')
   for s = 0, senders - 1 do record[4 + s] = call('HGET', key, ARGV[at + s]) end
   return record
 end
@@ -131,35 +143,31 @@ local function applyGroup(at)
   for c = 1, commits do
     local stop = at + tonumber(ARGV[at])
     if c <= again then
-      results[#results + 1] = shard.ord
+      results[#results + 1] = lastOrdinal(shard)
     elseif ARGV[at + 1] ~= shard.grant then
       results[#results + 1], failed = -1, true
     elseif failed or ARGV[at + 2] ~= version then
       results[#results + 1] = -2
       results[#results + 1], failed = version, true
     else
-      local code, sender = checkMarks(marks, at + 11)
+      local code, sender = checkMarks(marks, at + 10)
       if code then
         results[#results + 1] = code
         results[#results + 1], failed = sender, true
       else
         version, last = ARGV[at + 3], at
-        shard.ord, shard.moved = shard.ord + 1, true
-        results[#results + 1] = shard.ord
-        call('XADD', shard.prefix .. 'f', 'MAXLEN', '~', '10000', string.format('%.0f-0', shard.ord), 'a', actor, 's', ARGV[at + 9])
-        write(shard, actor, at + 12 + 3 * tonumber(ARGV[at + 11]), stop)
-        if ARGV[at + 10] == '0' then removeCollections(shard.prefix, actor) end
+        local id = call('XADD', shard.feed, 'MAXLEN', '~', '10000', '0-*', 'e', ARGV[at + 9])
+        results[#results + 1] = tonumber(string.sub(id, 3))
+        write(shard.prefix, actor, at + 11 + 3 * tonumber(ARGV[at + 10]), stop)
+        if ARGV[at + 8] == 'removed' then removeCollections(shard.prefix, actor) end
       end
     end
     at = stop
   end
-  if last then writeRecord(shard, actor, key, last, marks, stored[3] or '0') end
+  if last then writeRecord(shard.prefix, actor, key, last, marks, stored[3]) end
   return at
 end
 
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do at = applyGroup(at) end
-for _, shard in pairs(shards) do
-  if shard.moved then call('HSET', shard.own, 'ord', string.format('%.0f', shard.ord)) end
-end
 return results
