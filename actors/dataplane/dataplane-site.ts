@@ -2,9 +2,11 @@
  * What every operation of one dataplane shares: names, folders, links into namespaces, fences, locks, the log.
  * Made once by linux-dataplane.ts and passed down; holds no knowledge of its own about taps or machines.
  */
+import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { DataplaneOptions } from './contract/dataplane-contract.ts';
 import type { FenceFloor } from './fence-floor.ts';
+import { errnoOf, fileError } from './kernel-errors.ts';
 import type { KernelNames } from './kernel-names.ts';
 import type { NamespaceLinks } from './namespace-link.ts';
 import type { ObjectLocks } from './object-locks.ts';
@@ -22,7 +24,8 @@ export interface SiteFolders {
   readonly images: string;
   readonly volumes: string;
   readonly machines: string;
-  /** Below /run, not below the host's folder: dnsmasq reads it unprivileged and may not be able to pass the latter. */
+  /** Below /run: what a reboot may take. Sockets need short paths, and dnsmasq reads its folder unprivileged. */
+  readonly run: string;
   readonly dhcp: string;
 }
 
@@ -31,6 +34,18 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
     images: path.join(options.folder, 'images'),
     volumes: path.join(options.folder, 'volumes'),
     machines: path.join(options.folder, 'machines'),
-    dhcp: `/run/photon-${options.prefix}`,
+    run: `/run/photon-${options.prefix}`,
+    dhcp: `/run/photon-${options.prefix}/dhcp`,
   };
+}
+
+/** Folders of a kind go with their last object, so that nothing of ours is left when nothing of ours is there. */
+export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
+  for (const folder of [site.folders.dhcp, path.join(site.folders.run, 'machines'), site.folders.machines, site.folders.run]) {
+    try {
+      await rmdir(folder);
+    } catch (error) {
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(errnoOf(error))) throw fileError(`removing ${folder}`, error);
+    }
+  }
 }

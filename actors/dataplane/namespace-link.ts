@@ -117,6 +117,11 @@ export class NamespaceLink {
     return (found ?? []).map((one) => routeSchema.parse(one));
   }
 
+  async routesTo(destination: string): Promise<KernelRoute[]> {
+    const [found] = await this.#read([['route', 'show', destination]], this.#ip);
+    return (found ?? []).map((one) => routeSchema.parse(one));
+  }
+
   async neighboursOf(device: string): Promise<KernelNeighbour[]> {
     const [found] = await this.#read([['neigh', 'show', 'dev', device]], this.#ip);
     return (found ?? []).map((one) => neighbourSchema.parse(one));

@@ -6,6 +6,7 @@
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './contract/call-contract.ts';
 import type { NetworkDataplane } from './contract/network-contract.ts';
+import { dropEmptyRunFolders } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import type { FencedKind } from './fence-floor.ts';
 import { makeSegment } from './segment/segment-making.ts';
@@ -31,18 +32,24 @@ export function fencedChange(site: DataplaneSite) {
 
 export function networkOperations(site: DataplaneSite): NetworkDataplane {
   const change = fencedChange(site);
+  // the sweep knows only kernel names, so the locks go by them
+  const segmentLock = (vpc: string): string => `segment ${site.names.namespaceOf(vpc)}`;
+  const tapLock = (owner: OwnerToken): string => `tap ${site.names.tapOf(owner)}`;
   return {
     ensureSegment: (spec, call) =>
-      change('segment', `segment ${spec.vpc}`, spec.owner, call, () => makeSegment(site, spec, call.signal)),
+      change('segment', segmentLock(spec.vpc), spec.owner, call, () => makeSegment(site, spec, call.signal)),
     setRoutes: (routes, call) =>
-      change('routes', `segment ${routes.segment.vpc}`, routes.segment.owner, call, () => changeRoutes(site, routes)),
+      change('routes', segmentLock(routes.segment.vpc), routes.segment.owner, call, () => changeRoutes(site, routes)),
     readSegment: (spec) => readSegmentParts(site, spec),
     watchSegment: (spec, call) => watchForLoss(site, spec, call.signal),
-    removeSegment: (segment, call) =>
-      change('segment', `segment ${segment.vpc}`, segment.owner, call, () => dropSegment(site, segment)),
-    createTap: (spec, call) => change('tap', `tap ${spec.owner.actor}`, spec.owner, call, () => makeTap(site, spec)),
-    wireTap: (spec, call) => change('tap', `tap ${spec.owner.actor}`, spec.owner, call, () => joinTap(site, spec, call.signal)),
+    removeSegment: (segment, call) => change('segment', segmentLock(segment.vpc), segment.owner, call, async () => {
+      const result = await dropSegment(site, segment);
+      await dropEmptyRunFolders(site);
+      return result;
+    }),
+    createTap: (spec, call) => change('tap', tapLock(spec.owner), spec.owner, call, () => makeTap(site, spec)),
+    wireTap: (spec, call) => change('tap', tapLock(spec.owner), spec.owner, call, () => joinTap(site, spec, call.signal)),
     readTap: (spec) => readWiring(site, spec),
-    removeTap: (tap, call) => change('tap', `tap ${tap.owner.actor}`, tap.owner, call, () => dropTap(site, tap)),
+    removeTap: (tap, call) => change('tap', tapLock(tap.owner), tap.owner, call, () => dropTap(site, tap)),
   };
 }

@@ -6,11 +6,11 @@
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { TapRef } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { deleteDhcpHost, hostsFolder, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { deleteDhcpHost, hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
 import { refreshDhcpServer } from '../dhcp/dhcp-server.ts';
 import { dismissPort } from '../firewall/firewall-ports.ts';
 import type { PortIdentity } from '../firewall/firewall-rules.ts';
-import type { NamespaceLink, Words } from '../namespace-link.ts';
+import type { KernelLink, NamespaceLink, Words } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias, refuseOlder } from '../owner-alias.ts';
 import { runProgram } from '../program.ts';
@@ -64,4 +64,21 @@ async function forgetAddress(link: NamespaceLink, namespace: string, address: st
       what: `forgetting the flows of ${address}`, acceptedCodes: [1],
     });
   }
+}
+
+/** A tap whose binding is unknown, for the sweep: what it claims is read from its own DHCP host file and its bridge. */
+export async function dropStrayTap(site: DataplaneSite, namespace: string, device: KernelLink): Promise<void> {
+  const link = site.links.of(namespace);
+  const tap = device.ifname;
+  const hosts = hostsFolder(site.folders.dhcp, namespace);
+  for (const address of await listDhcpHosts(hosts)) {
+    const host = await readDhcpHost(hosts, address);
+    if (host?.tap !== tap) continue;
+    const [mac = ''] = host.line.split(',');
+    if (device.master !== undefined) await unbind(link, { tap, mac, address }, device.master, false);
+    await forgetAddress(link, namespace, address);
+    await deleteDhcpHost(hosts, address);
+    await refreshDhcpServer(site.folders.dhcp, namespace);
+  }
+  await deleteTap({ place: 'segment', link, device });
 }

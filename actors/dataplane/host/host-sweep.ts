@@ -1,0 +1,153 @@
+/**
+ * Removes what no actor of this host owns any more: left by crashes, by a lost journal, by a host that was away.
+ * Machines first (they hold taps and disks), then taps, segments, image copies, half-written files.
+ * Volumes are never swept: a list of owners that is wrong for once must not cost data; residue shows them.
+ * Called by host-operations.ts. Promise: only what was there before the owners were asked is swept (a thing is made only
+ * once its owner is committed), and each is looked at again under its own lock before it goes.
+ */
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
+import { dropEmptyRunFolders } from '../dataplane-site.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { listPlaces, removePlace } from '../hypervisor/machine-folder.ts';
+import { findMachine } from '../hypervisor/machine-session.ts';
+import type { MachineSessions } from '../hypervisor/machine-session.ts';
+import { quitMachine } from '../hypervisor/machine-watch.ts';
+import { dropOwners } from '../image/copy-owners.ts';
+import { imageFormats } from '../image/copy-paths.ts';
+import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
+import { ownerOfAlias } from '../owner-alias.ts';
+import { awaitGone, signalProcess } from '../process-sight.ts';
+import { dropNamespace } from '../segment/segment-removal.ts';
+import { isBeingWritten, listFolder } from '../storage-files.ts';
+import { dropStrayTap } from '../tap/tap-removal.ts';
+import { listResidue, ownersOfImage } from './host-residue.ts';
+
+class Sweep {
+  readonly site: DataplaneSite;
+  readonly #known: ReadonlySet<string>;
+  readonly removed: ResidueItem[] = [];
+  readonly failed: { item: ResidueItem; reason: string }[] = [];
+  kept = 0;
+
+  readonly #candidates: ReadonlySet<string>;
+
+  constructor(site: DataplaneSite, candidates: readonly ResidueItem[], owners: readonly string[]) {
+    this.site = site;
+    this.#candidates = new Set(candidates.map((item) => item.name));
+    this.#known = new Set(owners);
+  }
+
+  knows(owner: OwnerToken): boolean {
+    return this.#known.has(owner.actor);
+  }
+
+  /** One item: kept when its owner is known, else removed by `work`; a failure is noted and does not end the sweep. */
+  async take(item: ResidueItem, work: () => Promise<unknown>): Promise<void> {
+    if (!this.#candidates.has(item.name) || (item.owner !== null && this.knows(item.owner))) {
+      this.kept += 1;
+      return;
+    }
+    try {
+      await work();
+      this.removed.push(item);
+    } catch (error) {
+      if (!(error instanceof PhotonError)) throw error;
+      this.failed.push({ item, reason: error.message });
+    }
+  }
+}
+
+export async function sweepHost(
+  site: DataplaneSite, sessions: MachineSessions, owners: () => Promise<readonly string[]>, signal: AbortSignal,
+): Promise<SweepResult> {
+  const candidates = await listResidue(site);
+  const sweep = new Sweep(site, candidates, await owners());
+  const steps = [() => sweepMachines(sweep, sessions), () => sweepHostTaps(sweep), () => sweepNamespaces(sweep), () => sweepFiles(sweep)];
+  for (const step of steps) {
+    signal.throwIfAborted();
+    await step();
+  }
+  await dropEmptyRunFolders(site);
+  return { removed: sweep.removed, kept: sweep.kept, failed: sweep.failed };
+}
+
+async function sweepMachines(sweep: Sweep, sessions: MachineSessions): Promise<void> {
+  for (const { place, owner } of await listPlaces(sweep.site)) {
+    await sweep.site.locks.hold(`machine ${place.id}`, async () => sweep.take({ what: 'folder', name: place.runFolder, owner }, async () => {
+      const sight = await findMachine(place, true);
+      if (sight !== null && !(await quitMachine(sessions, place, sight))) {
+        await signalProcess(sight, 'SIGKILL');
+        if (!(await awaitGone(sight, 5000))) throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);
+      }
+      await removePlace(place);
+    }));
+  }
+}
+
+async function sweepHostTaps(sweep: Sweep): Promise<void> {
+  const { links, names, options, locks } = sweep.site;
+  for (const { ifname } of (await links.host.links()).filter((one) => names.isTap(one.ifname))) {
+    await locks.hold(`tap ${ifname}`, async () => {
+      const device = await links.host.link(ifname);
+      if (device === null) return;
+      const owner = ownerOfAlias(options.cluster, device.ifalias);
+      await sweep.take({ what: 'interface', name: ifname, owner }, () => links.host.ip(`sweeping ${ifname}`, [['link', 'delete', ifname]]));
+    });
+  }
+}
+
+async function sweepNamespaces(sweep: Sweep): Promise<void> {
+  const { site } = sweep;
+  for (const namespace of (await listFolder('/run/netns')).filter((one) => site.names.isNamespace(one))) {
+    await site.locks.hold(`segment ${namespace}`, async () => {
+      const present = (await readNamespace(namespace)) === 'present';
+      if (present) await sweepTapsIn(sweep, namespace);
+      const owner = present ? await readNamespaceOwner(site.links.of(namespace), site.options.cluster) : null;
+      await sweep.take({ what: 'namespace', name: namespace, owner }, () => dropNamespace(site, namespace, namespace, null));
+    });
+  }
+  // folders of namespaces that are gone, with a dnsmasq that may still run in one
+  for (const namespace of (await listFolder(site.folders.dhcp)).filter((one) => site.names.isNamespace(one))) {
+    await site.locks.hold(`segment ${namespace}`, async () => {
+      if ((await readNamespace(namespace)) === 'present') return;
+      await sweep.take({ what: 'folder', name: path.join(site.folders.dhcp, namespace), owner: null }, () => dropNamespace(site, namespace, namespace, null));
+    });
+  }
+}
+
+async function sweepTapsIn(sweep: Sweep, namespace: string): Promise<void> {
+  const { links, names, options, locks } = sweep.site;
+  const link = links.of(namespace);
+  for (const { ifname } of (await link.links()).filter((one) => names.isTap(one.ifname))) {
+    await locks.hold(`tap ${ifname}`, async () => {
+      const device = await link.link(ifname);
+      if (device === null) return;
+      const owner = ownerOfAlias(options.cluster, device.ifalias);
+      await sweep.take({ what: 'interface', name: `${namespace}/${ifname}`, owner }, () => dropStrayTap(sweep.site, namespace, device));
+    });
+  }
+}
+
+async function sweepFiles(sweep: Sweep): Promise<void> {
+  const { site } = sweep;
+  for (const name of (await listFolder(site.folders.images)).filter((one) => !one.startsWith('.') && !one.endsWith('.owners'))) {
+    const [sha256 = '', ending] = name.split('.');
+    const format = imageFormats.find((one) => one === ending);
+    const owners = await ownersOfImage(site, name);
+    const owner = owners.find((one) => sweep.knows(one)) ?? owners[0] ?? null;
+    if (format === undefined) continue;
+    await sweep.take({ what: 'file', name: path.join('images', name), owner }, () => dropOwners(site, sha256, format, (one) => !sweep.knows(one)));
+  }
+  for (const folder of [site.folders.images, site.folders.volumes]) {
+    for (const name of (await listFolder(folder)).filter((one) => one.startsWith('.'))) {
+      const file = path.join(folder, name);
+      if (isBeingWritten(file)) continue;
+      await sweep.take({ what: 'file', name: path.relative(site.options.folder, file), owner: null }, () => rm(file, { force: true }));
+    }
+  }
+  sweep.kept += (await listFolder(site.folders.volumes)).filter((name) => !name.startsWith('.') && !name.endsWith('.owner')).length;
+}

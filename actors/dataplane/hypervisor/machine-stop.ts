@@ -1,0 +1,64 @@
+/**
+ * Ends a run: the power button, then `quit`, then SIGKILL to the very process that was found. Called by
+ * machine-operations.ts. Promise: when it resolves the process is gone; a QEMU that does not answer is killed, not waited for.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { MachineStop } from '../contract/machine-contract.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { awaitGone, isSame, signalProcess } from '../process-sight.ts';
+import type { ProcessSight } from '../process-sight.ts';
+import { checkCount, checkOwner } from '../wiring-checks.ts';
+import { placeOf } from './machine-folder.ts';
+import type { MachinePlace } from './machine-folder.ts';
+import { findMachine } from './machine-session.ts';
+import type { MachineSessions } from './machine-session.ts';
+import { quitMachine, writeEnd } from './machine-watch.ts';
+
+const killGraceMs = 5000;
+const lookEveryMs = 100;
+
+export async function stopQemu(
+  site: DataplaneSite, sessions: MachineSessions, stop: MachineStop, signal: AbortSignal,
+): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
+  checkOwner(stop.machine.owner);
+  checkCount('graceMs', stop.graceMs, 0, 3_600_000);
+  const place = placeOf(site, stop.machine.owner);
+  const sight = await findMachine(place, true);
+  if (sight === null) return { how: 'absent' };
+  const powered = await pressPowerButton(sessions, place, sight, stop.graceMs, signal);
+  if (powered) await writeEnd(place, { reason: 'guest_shutdown', detail: 'The guest powered off when asked to.' });
+  signal.throwIfAborted();
+  if (await quitMachine(sessions, place, sight)) {
+    await writeEnd(place, { reason: 'host_quit', detail: 'QEMU was told to quit.' });
+    return { how: powered ? 'guest' : 'quit' };
+  }
+  await signalProcess(sight, 'SIGKILL');
+  if (!(await awaitGone(sight, killGraceMs))) {
+    throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} of ${stop.machine.owner.actor} does not die (a disk may hang); try again.`);
+  }
+  await writeEnd(place, { reason: 'killed', detail: 'QEMU did not answer and was killed.' });
+  return { how: 'killed' };
+}
+
+/** @returns whether the guest has powered off (or QEMU went) within its time */
+async function pressPowerButton(
+  sessions: MachineSessions, place: MachinePlace, sight: ProcessSight, graceMs: number, signal: AbortSignal,
+): Promise<boolean> {
+  const until = performance.now() + graceMs;
+  try {
+    const status = await sessions.status(place);
+    if (status === 'shutdown') return true;
+    if (graceMs === 0 || status !== 'running') return false;
+    await (await sessions.client(place)).execute('system_powerdown');
+    while (performance.now() < until) {
+      await pause(lookEveryMs, undefined, { signal });
+      if (!(await isSame(sight)) || (await sessions.status(place)) === 'shutdown') return true;
+    }
+    return false;
+  } catch (error) {
+    // no answer means no guest to wait for: quit, and then the kill, decide
+    if (error instanceof PhotonError) return !(await isSame(sight));
+    throw error;
+  }
+}

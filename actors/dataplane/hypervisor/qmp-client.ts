@@ -1,0 +1,150 @@
+/**
+ * QEMU's machine protocol on one unix socket: greeting, commands in order, events. One client per socket is all QEMU serves.
+ * Called by machine-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each has a
+ * time-out and that is `unknown`; what it says is checked before it is believed, and its lines are bounded (T24).
+ */
+import net from 'node:net';
+import { z } from 'zod';
+import { errnoOf, fileError } from '../kernel-errors.ts';
+import { qmpClosed, qmpRefused, qmpTimeout } from './machine-errors.ts';
+
+const greetingSchema = z.object({
+  QMP: z.object({ version: z.object({ qemu: z.object({ major: z.number(), minor: z.number(), micro: z.number() }) }) }),
+});
+const eventSchema = z.object({ event: z.string(), data: z.record(z.string(), z.unknown()).default({}) });
+const errorSchema = z.object({ error: z.object({ class: z.string(), desc: z.string() }) });
+const returnSchema = z.object({ return: z.unknown() });
+
+export type QmpEvent = z.infer<typeof eventSchema>;
+
+const lineLimit = 4 << 20;
+
+interface Waiting {
+  readonly what: string;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class QmpClient {
+  readonly #socket: net.Socket;
+  readonly #waiting: Waiting[] = [];
+  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  readonly #closing: (() => void)[] = [];
+  #text = '';
+  #greeted: ((version: string) => void) | undefined;
+  closed = false;
+  /** `10.0.2` */
+  version = '';
+
+  private constructor(socket: net.Socket) {
+    this.#socket = socket;
+    socket.setEncoding('utf8');
+    socket.on('data', (text: string) => this.#take(text));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#end());
+  }
+
+  /** @throws unknown `qmp_timeout`; fault by errno: ECONNREFUSED or ENOENT say that there is no QEMU */
+  static async connect(path: string, withinMs: number): Promise<QmpClient> {
+    const what = `connecting to ${path}`;
+    const socket = net.connect(path);
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => { socket.destroy(); reject(qmpTimeout(what, withinMs)); }, withinMs);
+      socket.once('connect', () => { clearTimeout(timer); resolve(); });
+      socket.once('error', (error) => { clearTimeout(timer); reject(fileError(`${what} (${errnoOf(error)})`, error)); });
+    });
+    const client = new QmpClient(socket);
+    try {
+      client.version = await client.#awaitGreeting(what, withinMs);
+      await client.execute('qmp_capabilities', {}, withinMs);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** @throws fault `qmp_refused`; unknown `qmp_timeout` (the client is then closed: a late answer must not meet a later question) */
+  execute(command: string, args: Readonly<Record<string, unknown>> = {}, withinMs = 2000): Promise<unknown> {
+    if (this.closed) throw qmpClosed(command);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(qmpTimeout(command, withinMs));
+        this.close();
+      }, withinMs);
+      this.#waiting.push({ what: command, resolve, reject, timer });
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
+    });
+  }
+
+  /** @returns stops listening */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  onClose(listener: () => void): void {
+    if (this.closed) listener();
+    else this.#closing.push(listener);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  #awaitGreeting(what: string, withinMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(qmpTimeout(what, withinMs)), withinMs);
+      this.onClose(() => { clearTimeout(timer); reject(qmpClosed(what)); });
+      this.#greeted = (version) => { clearTimeout(timer); resolve(version); };
+    });
+  }
+
+  #take(text: string): void {
+    this.#text += text;
+    if (this.#text.length > lineLimit) return this.close();
+    for (let end = this.#text.indexOf('\n'); end >= 0; end = this.#text.indexOf('\n')) {
+      const line = this.#text.slice(0, end);
+      this.#text = this.#text.slice(end + 1);
+      if (line.trim() !== '') this.#answer(line);
+    }
+  }
+
+  #answer(line: string): void {
+    let said: unknown;
+    try {
+      said = JSON.parse(line);
+    } catch {
+      // not JSON is not QMP: whoever speaks here is not asked again, and what was asked is unknown
+      return this.close();
+    }
+    const greeting = greetingSchema.safeParse(said);
+    if (greeting.success) {
+      const { major, minor, micro } = greeting.data.QMP.version.qemu;
+      return this.#greeted?.(`${major}.${minor}.${micro}`);
+    }
+    const event = eventSchema.safeParse(said);
+    if (event.success) {
+      for (const listener of this.#listeners) listener(event.data);
+      return;
+    }
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) return;
+    clearTimeout(waiting.timer);
+    const error = errorSchema.safeParse(said);
+    if (error.success) waiting.reject(qmpRefused(waiting.what, error.data.error.desc));
+    else waiting.resolve(returnSchema.parse(said).return);
+  }
+
+  #end(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const waiting of this.#waiting.splice(0)) {
+      clearTimeout(waiting.timer);
+      waiting.reject(qmpClosed(waiting.what));
+    }
+    for (const listener of this.#closing.splice(0)) listener();
+  }
+}

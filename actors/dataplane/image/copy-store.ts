@@ -1,0 +1,159 @@
+/**
+ * Image copies of this host: imported from an allowed path or fetched from another host, named by their digest, shared
+ * by owners. Called by storage-operations.ts. Promise (T6, T7, T11): what is stored has the digest of its name and was
+ * inspected in the very bytes that are stored, not in a file that could be changed meanwhile.
+ */
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { errnoOf, fileError } from '../kernel-errors.ts';
+import { copySparse, createFile, requireSpace, writeSparse } from '../storage-files.ts';
+import { checkDigest, checkOwner } from '../wiring-checks.ts';
+import { addOwner } from './copy-owners.ts';
+import { blobPath, imageFormats } from './copy-paths.ts';
+import { blobMissing, refuseImage } from './image-errors.ts';
+import { inspectHeader } from './image-header.ts';
+import { openBeneath } from './image-open.ts';
+
+async function using<Result>(handle: FileHandle, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } finally {
+    await handle.close();
+  }
+}
+
+function checkFormat(format: ImageFormat): void {
+  if (!imageFormats.includes(format)) throw new PhotonError('defeat', 'spec_invalid', `There is no image format ${JSON.stringify(format)}.`);
+}
+
+export async function inspectFile(site: DataplaneSite, file: string, format: ImageFormat, signal: AbortSignal): Promise<CopyProof> {
+  checkFormat(format);
+  const source = await openBeneath(site.options.allowedRoots, file);
+  return using(source, async () => {
+    const virtualSizeBytes = await inspectHeader(source, format, file);
+    const digest = createHash('sha256');
+    const sizeBytes = await readAll(source, signal, (chunk) => digest.update(chunk));
+    return { sha256: digest.digest('hex'), sizeBytes, virtualSizeBytes };
+  });
+}
+
+async function readAll(source: FileHandle, signal: AbortSignal, see: (chunk: Buffer) => void): Promise<number> {
+  const buffer = Buffer.alloc(1 << 20);
+  for (let position = 0; ;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return position;
+    see(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+}
+
+export async function takeFile(site: DataplaneSite, spec: CopyImportSpec, signal: AbortSignal): Promise<CopyProof> {
+  checkOwner(spec.owner);
+  checkFormat(spec.format);
+  if (spec.sha256 !== null) checkDigest('sha256', spec.sha256);
+  const source = await openBeneath(site.options.allowedRoots, spec.path);
+  return using(source, async () => {
+    await inspectHeader(source, spec.format, spec.path);
+    await requireSpace(site.folders.images, (await source.stat()).blocks * 512);
+    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, see) => copySparse(source, target, signal, see));
+  });
+}
+
+export async function takeFromHost(site: DataplaneSite, spec: CopyFetchSpec, signal: AbortSignal): Promise<CopyProof> {
+  checkOwner(spec.owner);
+  checkFormat(spec.format);
+  checkDigest('sha256', spec.sha256);
+  // owner first: then another owner's leaving cannot take the file away between the look and the claim
+  if ((await readCopy(site, spec.sha256, spec.format)) !== null) await addOwner(site, spec.sha256, spec.format, spec.owner);
+  const present = await readCopy(site, spec.sha256, spec.format);
+  if (present !== null) return present;
+  await requireSpace(site.folders.images, spec.sizeBytes);
+  const shown = `the copy of ${spec.sha256.slice(0, 12)} from ${spec.from}`;
+  let stream: Readable;
+  try {
+    stream = await site.options.fetchBlob(spec.from, spec.sha256, signal);
+  } catch (error) {
+    throw fetchFailed(shown, error);
+  }
+  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, see) => receive(stream, target, spec.sizeBytes, shown, see));
+}
+
+async function receive(stream: Readable, target: FileHandle, limitBytes: number, shown: string, see: (chunk: Buffer) => void): Promise<number> {
+  let position = 0;
+  try {
+    for await (const piece of stream) {
+      const chunk = Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece));
+      if (position + chunk.length > limitBytes) throw new Error(`more than the declared ${limitBytes} bytes came`);
+      see(chunk);
+      await writeSparse(target, chunk, position);
+      position += chunk.length;
+    }
+  } catch (error) {
+    throw fetchFailed(shown, error);
+  } finally {
+    stream.destroy();
+  }
+  await target.truncate(position);
+  return position;
+}
+
+const fetchFailed = (shown: string, error: unknown): PhotonError =>
+  new PhotonError('fault', 'fetch_failed', `Fetching ${shown} failed: ${describeCause(error)}. Try again, or from another host.`, { cause: error });
+
+/** Fills a new file, checks its digest and its header, and only then names it. */
+async function store(
+  site: DataplaneSite, owner: OwnerToken, format: ImageFormat, shown: string, expected: string | null,
+  fill: (target: FileHandle, see: (chunk: Buffer) => void) => Promise<number>,
+): Promise<CopyProof> {
+  const digest = createHash('sha256');
+  let proof: CopyProof | undefined;
+  await createFile(blobPath(site.folders.images, expected ?? 'import', format), async (fresh, target) => {
+    const sizeBytes = await fill(target, (chunk) => digest.update(chunk));
+    const sha256 = digest.digest('hex');
+    if (expected !== null && sha256 !== expected) {
+      throw refuseImage('digest_mismatch', `${shown} has sha256 ${sha256}, declared was ${expected}`);
+    }
+    const written = await open(fresh, 'r');
+    const virtualSizeBytes = await using(written, () => inspectHeader(written, format, shown));
+    proof = { sha256, sizeBytes, virtualSizeBytes };
+    // the owner first: a blob without one is garbage to the sweep
+    await addOwner(site, sha256, format, owner);
+    return blobPath(site.folders.images, sha256, format);
+  });
+  if (proof === undefined) throw new PhotonError('bug', 'copy_without_proof', `${shown} was stored without a proof.`);
+  return proof;
+}
+
+/** Null when there is no such copy. Its digest was checked when it got its name; the header is read anew. */
+export async function readCopy(site: DataplaneSite, sha256: string, format: ImageFormat): Promise<CopyProof | null> {
+  let file: FileHandle;
+  try {
+    file = await open(blobPath(site.folders.images, sha256, format), 'r');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw fileError(`opening the copy ${sha256}`, error);
+  }
+  return using(file, async () => ({
+    sha256, sizeBytes: (await file.stat()).size, virtualSizeBytes: await inspectHeader(file, format, sha256.slice(0, 12)),
+  }));
+}
+
+export async function openCopy(site: DataplaneSite, sha256: string): Promise<{ stream: Readable; sizeBytes: number }> {
+  checkDigest('sha256', sha256);
+  for (const format of imageFormats) {
+    try {
+      const file = await open(blobPath(site.folders.images, sha256, format), 'r');
+      const { size } = await file.stat();
+      return { stream: file.createReadStream({ autoClose: true }), sizeBytes: size };
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw fileError(`opening the copy ${sha256}`, error);
+    }
+  }
+  throw blobMissing(sha256);
+}

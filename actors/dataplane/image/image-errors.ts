@@ -1,0 +1,29 @@
+/** Every reason for which a file is no image we take, with what to do; the code is what clients see. */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { ImageRefusal } from '../contract/storage-contract.ts';
+
+const advice: Readonly<Record<ImageRefusal, string>> = {
+  path_not_absolute: 'Give an absolute path without empty, "." or ".." parts.',
+  path_outside_roots: 'Put it below one of the folders this host allows for images.',
+  path_missing: 'There is no such file on this host.',
+  path_is_link: 'A part of the path is a symbolic link; give the real path.',
+  path_not_regular: 'It is not a regular file.',
+  path_unreadable: 'The worker may not read it.',
+  image_empty: 'The file is empty.',
+  format_lies: 'Declare the format it really has, or convert it.',
+  qcow2_malformed: 'Its header makes no sense; create it anew with qemu-img.',
+  qcow2_version: 'Only qcow2 versions 2 and 3 are taken.',
+  qcow2_backing_file: 'It refers to another file; flatten it with qemu-img convert.',
+  qcow2_data_file: 'Its content lies in another file; flatten it with qemu-img convert.',
+  qcow2_encrypted: 'Encrypted images are not taken.',
+  qcow2_incompatible: 'It uses features that are not taken, or was not closed cleanly; run qemu-img check, then convert it.',
+  qcow2_size: 'Its declared size is zero or beyond 16 TiB.',
+  digest_mismatch: 'The content is not what was declared; check the file and the sha256.',
+};
+
+export function refuseImage(code: ImageRefusal, what: string): PhotonError {
+  return new PhotonError('defeat', code, `${what}. ${advice[code]}`, { public: true });
+}
+
+export const blobMissing = (sha256: string): PhotonError =>
+  new PhotonError('defeat', 'image_missing', `There is no copy of ${sha256.slice(0, 12)} on this host; import or fetch it first.`);

@@ -1,0 +1,42 @@
+/**
+ * The dataplane on Linux: puts the halves of the port together over one site. The worker's composition root calls it; nothing
+ * else imports past contract/. Promise: opening it changes nothing on the host but the folders it was given.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
+import { foldersOf } from './dataplane-site.ts';
+import type { DataplaneSite } from './dataplane-site.ts';
+import { FenceFloor } from './fence-floor.ts';
+import { hostOperations } from './host/host-operations.ts';
+import { machineOperations } from './hypervisor/machine-operations.ts';
+import { MachineSessions } from './hypervisor/machine-session.ts';
+import { fileError } from './kernel-errors.ts';
+import { KernelNames } from './kernel-names.ts';
+import { NamespaceLinks } from './namespace-link.ts';
+import { networkOperations } from './network-operations.ts';
+import { ObjectLocks } from './object-locks.ts';
+import { storageOperations } from './storage-operations.ts';
+
+export type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
+
+/** @throws TypeError for a prefix that is no prefix; fault when the folder cannot be made */
+export async function createDataplane(options: DataplaneOptions): Promise<Dataplane> {
+  const names = new KernelNames(options.prefix);
+  try {
+    await mkdir(options.folder, { recursive: true });
+  } catch (error) {
+    throw fileError(`making ${options.folder}`, error);
+  }
+  const site: DataplaneSite = {
+    options, names, links: new NamespaceLinks(), fences: await FenceFloor.open(options.folder), locks: new ObjectLocks(),
+    folders: foldersOf(options),
+  };
+  const sessions = new MachineSessions();
+  return {
+    ...networkOperations(site), ...machineOperations(site, sessions), ...storageOperations(site), ...hostOperations(site, sessions),
+    close: async () => {
+      await Promise.all([site.links.close(), sessions.close()]);
+      await site.fences.close();
+    },
+  };
+}

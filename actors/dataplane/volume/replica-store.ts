@@ -1,0 +1,149 @@
+/**
+ * A volume's file on this host: made empty or from an image copy, kept by the volume's uid, removed. Its format is what
+ * the spec says for ever; the guest's bytes are never looked at again (T8). qemu-img runs bounded in memory, time and
+ * file size, with both formats given (T9). Called by storage-operations.ts and the sweep.
+ * Promise: a file with its proper name is complete; what is there already is never overwritten.
+ */
+import { open, rm, stat, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { DiskFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
+import type { ReplicaProof, ReplicaRef } from '../contract/storage-contract.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { textOf } from '../hypervisor/machine-folder.ts';
+import { blobPath } from '../image/copy-paths.ts';
+import { readCopy } from '../image/copy-store.ts';
+import { blobMissing } from '../image/image-errors.ts';
+import { inspectHeader } from '../image/image-header.ts';
+import { errnoOf, fileError } from '../kernel-errors.ts';
+import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { runProgram } from '../program.ts';
+import { copySparse, createFile, requireSpace } from '../storage-files.ts';
+import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.ts';
+import { imageLarger, replicaDiffers, replicaErrors } from './replica-errors.ts';
+import { diskFormats, replicaOwnerPath, replicaPath } from './replica-paths.ts';
+
+const convertTimeoutMs = 600_000;
+const mib = 1 << 20;
+
+export async function makeReplica(site: DataplaneSite, spec: ReplicaSpec, signal: AbortSignal): Promise<ReplicaProof> {
+  checkReplica(spec);
+  const owner = await readReplicaOwner(site, spec.volumeUid);
+  refuseOlder(`volume ${spec.volumeUid}`, spec.owner, owner);
+  const present = await findReplica(site, spec.volumeUid);
+  if (present !== null) {
+    if (present.format !== spec.format) throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
+    if (present.virtualBytes !== spec.sizeMib * mib) throw replicaDiffers(spec.volumeUid, `it holds ${present.virtualBytes} bytes, not ${spec.sizeMib} MiB`);
+  }
+  if (owner === null || !sameOwner(owner, spec.owner)) await writeOwner(site, spec);
+  if (present === null) await fillReplica(site, spec, signal);
+  const made = await findReplica(site, spec.volumeUid);
+  if (made === null) throw new PhotonError('fault', 'storage_failed', `Volume ${spec.volumeUid} is not there after it was made; try again.`);
+  return { sizeBytes: made.virtualBytes, allocatedBytes: made.allocatedBytes, created: present === null };
+}
+
+function checkReplica(spec: ReplicaSpec): void {
+  checkOwner(spec.owner);
+  checkUid('volumeUid', spec.volumeUid);
+  checkCount('sizeMib', spec.sizeMib, 1, 16 << 20);
+  const formats = spec.image === null ? [spec.format] : [spec.format, spec.image.format];
+  if (!formats.every((format) => diskFormats.includes(format))) throw new PhotonError('defeat', 'spec_invalid', `A disk is raw or qcow2, not ${formats.join(', ')}.`);
+  if (spec.image !== null) checkDigest('image.sha256', spec.image.sha256);
+}
+
+interface FoundReplica {
+  readonly format: DiskFormat;
+  readonly file: string;
+  readonly virtualBytes: number;
+  readonly allocatedBytes: number;
+}
+
+export async function findReplica(site: DataplaneSite, volumeUid: string): Promise<FoundReplica | null> {
+  for (const format of diskFormats) {
+    const file = replicaPath(site.folders.volumes, volumeUid, format);
+    try {
+      const { size, blocks } = await stat(file);
+      return { format, file, virtualBytes: format === 'raw' ? size : await qcow2Size(file), allocatedBytes: blocks * 512 };
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw fileError(`reading volume ${volumeUid}`, error);
+    }
+  }
+  return null;
+}
+
+/** Only the size of a header that qemu itself may be writing just now; its format was settled when it was made. */
+async function qcow2Size(file: string): Promise<number> {
+  return withFile(file, 'r', async (handle) => {
+    const { buffer } = await handle.read(Buffer.alloc(8), 0, 8, 24);
+    return Number(buffer.readBigUInt64BE(0));
+  });
+}
+
+async function withFile<Result>(file: string, flags: string, work: (handle: FileHandle) => Promise<Result>): Promise<Result> {
+  const handle = await open(file, flags);
+  try {
+    return await work(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+export async function readReplicaOwner(site: DataplaneSite, volumeUid: string): Promise<OwnerToken | null> {
+  return ownerOfAlias(site.options.cluster, await textOf(replicaOwnerPath(site.folders.volumes, volumeUid)));
+}
+
+async function writeOwner(site: DataplaneSite, spec: ReplicaSpec): Promise<void> {
+  const file = replicaOwnerPath(site.folders.volumes, spec.volumeUid);
+  await createFile(file, async (_, handle) => {
+    await writeFile(handle, aliasOf(site.options.cluster, spec.owner));
+  });
+}
+
+async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: AbortSignal): Promise<void> {
+  const { image, format } = spec;
+  const sizeBytes = spec.sizeMib * mib;
+  const copy = image === null ? null : await readCopy(site, image.sha256, image.format);
+  if (image !== null && copy === null) throw blobMissing(image.sha256);
+  if (copy !== null && copy.virtualSizeBytes > sizeBytes) throw imageLarger(copy.virtualSizeBytes, sizeBytes);
+  await requireSpace(site.folders.volumes, copy?.sizeBytes ?? mib);
+  const source = image === null ? null : blobPath(site.folders.images, image.sha256, image.format);
+  await createFile(replicaPath(site.folders.volumes, spec.volumeUid, format), async (fresh, handle) => {
+    if (source !== null && image?.format === 'raw' && format === 'raw') {
+      await withFile(source, 'r', (from) => copySparse(from, handle, signal));
+    } else if (source !== null && image !== null) {
+      await qemuImage(spec, ['convert', '-f', image.format, '-O', format, source, fresh], signal);
+    } else if (format === 'qcow2') {
+      await qemuImage(spec, ['create', '-q', '-f', 'qcow2', fresh, String(sizeBytes)], signal);
+    }
+    if (format === 'raw') await handle.truncate(sizeBytes);
+    else if (source !== null) await qemuImage(spec, ['resize', '-q', '-f', 'qcow2', fresh, String(sizeBytes)], signal);
+    if (format === 'qcow2') await withFile(fresh, 'r', (made) => inspectHeader(made, 'qcow2', spec.volumeUid));
+  });
+}
+
+async function qemuImage(spec: ReplicaSpec, args: readonly string[], signal: AbortSignal): Promise<void> {
+  const limits = ['--as=2147483648', '--cpu=600', `--fsize=${(spec.sizeMib + 1024) * mib}`, '--core=0'];
+  await runProgram({
+    program: 'prlimit', args: [...limits, 'qemu-img', ...args], what: `making volume ${spec.volumeUid}`, timeoutMs: convertTimeoutMs,
+    rules: replicaErrors, signal,
+  });
+}
+
+export async function dropReplica(site: DataplaneSite, ref: ReplicaRef): Promise<{ removed: boolean }> {
+  checkOwner(ref.owner);
+  checkUid('volumeUid', ref.volumeUid);
+  refuseOlder(`volume ${ref.volumeUid}`, ref.owner, await readReplicaOwner(site, ref.volumeUid));
+  return eraseReplica(site, ref.volumeUid);
+}
+
+/** The owner's mark goes last: until then the sweep knows whose the file is. */
+export async function eraseReplica(site: DataplaneSite, volumeUid: string): Promise<{ removed: boolean }> {
+  const found = await findReplica(site, volumeUid);
+  try {
+    if (found !== null) await rm(found.file, { force: true });
+    await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
+  } catch (error) {
+    throw fileError(`removing volume ${volumeUid}`, error);
+  }
+  return { removed: found !== null };
+}
