@@ -30,17 +30,16 @@ export async function startController(folder: NodeFolder, log: Log): Promise<Run
     role: 'controller',
     log,
     registry: () => createRegistry(noDataplane, noAgent),
-    onNode: (event, host) => {
-      if (event.role !== 'worker' || event.what === 'joined') return;
-      const type = event.what === 'silent' ? 'host.silent' : 'host.back';
-      void host.tell(actorId(hostId(event.name)), { type });
+    onNode: ({ event, node }, host) => {
+      if (node.role !== 'worker' || event === 'joined') return;
+      void host.tell(actorId(hostId(node.name)), { type: event === 'back' ? 'host.back' : 'host.silent' });
     },
   });
   await member.host.tell(actorId(clusterId), { type: 'cluster.open', name: config.cluster });
   const api = openApi(folder, member, log);
   const servers = await listenApi(folder, api);
   return {
-    ended: new Promise(() => {}),
+    ended: member.failed,
     async stop() {
       await api.close();
       for (const server of servers) server.close();

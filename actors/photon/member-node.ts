@@ -3,9 +3,10 @@
  * The parts need each other in a circle (the host asks the directory, membership grants to the host); it is closed here.
  */
 import { createServer, type Server } from 'node:https';
-import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/membership';
+import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { Directory } from '@photoncloud/runtime/contract/link';
+import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Random } from '@photoncloud/runtime/contract/random';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
@@ -35,6 +36,8 @@ export interface MemberNode {
   readonly random: Random;
   /** One life of this process. */
   readonly boot: string;
+  /** Rejects when nothing can be written any more: the process must end. */
+  readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
 
@@ -67,7 +70,10 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const parts = await openParts(folder, log, (node) => membership?.nodes().find((each) => each.name === node)?.peerUrl);
   const { store, journal, reader, links } = parts;
   const registry = options.registry({ links, reader });
-  const host = createHost({ registry, journal, directory, outlet: links, nodeName: config.node, clock: systemClock, random, log });
+  const onFenced = ({ shard }: ShardGrant): void => void membership?.verify(shard);
+  const common = { clock: systemClock, random, log };
+  const host = createHost({ registry, journal, directory, outlet: links, nodeName: config.node, onFenced, ...common });
+  const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
   const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
   const peers = createPeerServer({ server, inlet: host, clock: systemClock, log, ...(options.routes ? { routes: options.routes } : {}) });
   await listen(server, config.address, config.peerListenPort);
@@ -77,9 +83,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     node: { name: config.node, role, peerUrl, boot },
     clock: systemClock,
     log,
-    onGrant: async (grant) => {
+    onGrant: (grant) => {
       journal.adopt(grant);
-      await host.grant(grant);
+      void host.grant(grant);
     },
     onLost: (shard) => {
       journal.drop(shard);
@@ -87,7 +93,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     onNode: (event) => options.onNode?.(event, host),
   });
-  return { host, reader, registry, random, boot, stop: () => leave(host, membership, peers, server, parts) };
+  return { host, reader, registry, random, boot, failed, stop: () => leave(host, membership, peers, server, parts) };
 }
 
 async function openParts(folder: NodeFolder, log: Log, addressOf: (node: string) => string | undefined): Promise<Parts> {
@@ -106,7 +112,7 @@ async function leave(host: Host, membership: Membership | undefined, peers: Peer
   await peers.close();
   server.close();
   parts.links.close();
-  await parts.journal.close();
-  await parts.reader.close();
+  parts.journal.close();
+  parts.reader.close();
   parts.store.close();
 }

@@ -22,7 +22,7 @@ const blobPath = '/blobs/';
 export async function startWorker(folder: NodeFolder, log: Log): Promise<RunningRole> {
   const { config } = folder;
   let links: PeerLinks | undefined;
-  const dataplane = createDataplane({
+  const dataplane = await createDataplane({
     prefix: config.kernelPrefix,
     cluster: config.cluster,
     host: config.node,
@@ -48,7 +48,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
   });
   await member.host.tell(actorId(agentId(config.node)), { type: 'agent.boot', boot: member.boot, host: config.node });
   return {
-    ended: new Promise(() => {}),
+    ended: member.failed,
     async stop() {
       await member.stop();
       await dataplane.close();
