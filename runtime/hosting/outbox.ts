@@ -3,7 +3,8 @@
  *
  * One queue per sender and receiver. All of a queue is sent without waiting; each message names the one before it that is not
  * acknowledged yet (`after`), so the receiver can tell a gap from a beginning. Any answer but `applied` stops the queue for
- * a while and starts it again from its head: the receiver answers what it already has with `applied` (G5).
+ * a while; then its head goes alone, and the rest follows when it has arrived. What the receiver already has it answers
+ * with `applied` (G5).
  * The rows are in the store; acknowledged ones leave it with the sender's next commit, or in bulk when it has none soon.
  */
 import type { Clock } from '../contract/clock.ts';
@@ -32,6 +33,8 @@ interface Queue {
   /** Index of the first one not sent since the last start. */
   next: number;
   inFlight: number;
+  /** How many may be in flight: one after a pause, doubling with every acknowledgement. */
+  window: number;
   backoffMs: number;
   /** Set while it pauses. */
   cancelPause: (() => void) | undefined;
@@ -48,7 +51,7 @@ interface Box {
 
 const firstBackoffMs = 50;
 const longestBackoffMs = 2000;
-const window = 64;
+const widestWindow = 64;
 /** How long an acknowledgement waits for a commit to ride in. */
 const forgetAfterMs = 250;
 
@@ -80,7 +83,7 @@ export class Outbox {
     for (const message of messages) {
       let queue = box.queues.get(message.to);
       if (queue === undefined) {
-        queue = { box, to: message.to, items: [], next: 0, inFlight: 0, backoffMs: firstBackoffMs, cancelPause: undefined };
+        queue = newQueue(box, message.to);
         box.queues.set(message.to, queue);
       }
       queue.items.push(message);
@@ -172,7 +175,7 @@ export class Outbox {
   }
 
   private pump(queue: Queue): void {
-    while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < window) {
+    while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < queue.window) {
       const message = queue.items[queue.next] as Message;
       const after = before(queue.items, queue.next);
       queue.next += 1;
@@ -194,6 +197,7 @@ export class Outbox {
     if (queue.items.length === 0 && queue.inFlight === 0) queue.box.queues.delete(queue.to);
     if (delivery.result === 'applied') {
       queue.backoffMs = firstBackoffMs;
+      queue.window = Math.min(queue.window * 2, widestWindow);
       this.acknowledge(queue, message);
       this.pump(queue);
       return;
@@ -234,6 +238,7 @@ export class Outbox {
     queue.cancelPause = this.ports.clock.after(pauseMs, () => {
       queue.cancelPause = undefined;
       queue.next = 0;
+      queue.window = queue.inFlight + 1;
       this.pump(queue);
     });
   }
@@ -244,6 +249,10 @@ export class Outbox {
       void this.forgetNow();
     });
   }
+}
+
+function newQueue(box: Box, to: ActorId): Queue {
+  return { box, to, items: [], next: 0, inFlight: 0, window: widestWindow, backoffMs: firstBackoffMs, cancelPause: undefined };
 }
 
 /** The sequence number of the previous message of the same life in the queue; 0 when there is none. */

@@ -1,0 +1,191 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import { done } from '../contract/outcome.ts';
+import type { EffectOutcome } from '../contract/outcome.ts';
+import type { EffectContext } from '../contract/effect.ts';
+import { MemoryJournal } from './memory-journal.ts';
+import { counter, oven, plainRegistry, registryOf } from './kinds-for-tests.ts';
+import type { Bake } from './kinds-for-tests.ts';
+import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
+
+const o = 'oven/t/o' as ActorId;
+const bakeOf = (options: { patienceMs?: number } = {}) => commandOf(o, { type: 'oven.bake', loaf: 'rye', ...options });
+
+/** Every call waits until the test lets it end. */
+class Bakery {
+  readonly calls: { context: EffectContext; end: (outcome: EffectOutcome) => void; fail: (error: Error) => void }[] = [];
+  readonly bake: Bake = (_, context) => new Promise((end, fail) => this.calls.push({ context, end, fail }));
+  get last() {
+    return this.calls.at(-1) as Bakery['calls'][number];
+  }
+}
+
+test('an effect starts only when its commit is durable, fenced and named', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake)) });
+  journal.hold();
+  const reply = host.ask(bakeOf());
+  await until('the commit', () => journal.heldCommits === 1);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.is(bakery.calls.length, 0);
+  journal.free();
+  await until('the effect', () => bakery.calls.length === 1);
+  const { effectId, fence, uid, recovered, attempt } = bakery.last.context;
+  assert.equal([effectId, fence, recovered, attempt], [`${o}#1.0`, { era: 1, ownerEpoch: 1, version: 1 }, false, 1]);
+  assert.is(uid, journal.actors.get(o)?.actor.uid);
+  assert.equal(journal.actors.get(o)?.actor.effects.map(({ stateId }) => stateId), ['baking']);
+  bakery.last.end(done({ loaf: 'fresh' }));
+  assert.is(said(await reply), 'fresh');
+  await host.drain();
+});
+
+test('a failure, an unknown and anything thrown come back as events, and re-entry asks anew', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake)) });
+  const reply = host.ask(bakeOf());
+  const why = async (tries: number): Promise<unknown> => {
+    await until(`try ${tries}`, () => stored(journal, o)?.['tries'] === tries && bakery.calls.length === tries + 1);
+    return stored(journal, o)?.['why'];
+  };
+  await until('the effect', () => bakery.calls.length === 1);
+  bakery.last.fail(new PhotonError('defeat', 'oven_broken', 'broken'));
+  assert.is(await why(1), 'oven_broken');
+  bakery.last.fail(new PhotonError('unknown', 'oven_silent', 'silent'));
+  assert.is(await why(2), 'oven_silent');
+  bakery.last.fail(new TypeError('a slip'));
+  assert.is(await why(3), 'effect_failed');
+  bakery.last.end(undefined as never);
+  assert.is(await why(4), 'outcome_malformed');
+  bakery.last.end(done());
+  assert.ok((await reply).ok);
+  const events = journal.history.get(o)?.map(({ event }) => (event as { type: string }).type);
+  assert.ok(events?.includes('loaf.bake.unknown') && events.includes('loaf.bake.failed'));
+  assert.is(new Set(bakery.calls.map(({ context }) => context.effectId)).size, 5);
+  await host.drain();
+});
+
+test('after its time an effect is unknown, not failed, and its signal aborts', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake, 20)) });
+  void host.command(bakeOf());
+  await until('a second try', () => bakery.calls.length === 2);
+  assert.ok(bakery.calls[0]?.context.signal.aborted);
+  assert.is(stored(journal, o)?.['why'], 'effect_timeout');
+  assert.ok(journal.history.get(o)?.some(({ event }) => (event as { type: string }).type === 'loaf.bake.unknown'));
+  await host.drain();
+});
+
+test('a result that comes after its state was left is dropped and recorded', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake)) });
+  void host.command(bakeOf());
+  await until('the effect', () => bakery.calls.length === 1);
+  assert.ok((await ask(host, o, { type: 'oven.stop' })).ok);
+  assert.ok(bakery.last.context.signal.aborted);
+  assert.equal(journal.actors.get(o)?.actor.effects, []);
+  bakery.last.end(done({ loaf: 'late' }));
+  await until('the record', () => journal.history.get(o)?.at(-1)?.kind === 'dropped');
+  assert.is(journal.history.get(o)?.at(-1)?.cause, `effect:${o}#1.0`);
+  assert.is(journal.actors.get(o)?.actor.version, 2);
+  await host.drain();
+});
+
+test('an aborted effect that fails leaves no record', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake)) });
+  void host.command(bakeOf());
+  await until('the effect', () => bakery.calls.length === 1);
+  await ask(host, o, { type: 'oven.stop' });
+  bakery.last.fail(new Error('stopped as told'));
+  await ask(host, o, { type: 'oven.bake' }).constructor;
+  assert.not(journal.history.get(o)?.some(({ kind }) => kind === 'dropped'));
+  await host.drain();
+});
+
+test('pending effects are performed again by the next owner, with a higher fence', async () => {
+  const journal = new MemoryJournal();
+  const before = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(before.bake)) });
+  void host.command(bakeOf());
+  await until('the effect', () => before.calls.length === 1);
+  const after = new Bakery();
+  const next = await ownerOn(journal, { registry: registryOf(oven(after.bake)) });
+  await until('the effect again', () => after.calls.length === 1);
+  assert.equal(after.last.context.fence, { era: 1, ownerEpoch: 2, version: 1 });
+  assert.ok(after.last.context.recovered);
+  before.last.end(done({ loaf: 'of the old owner' }));
+  await until('the old owner is fenced', () => host.figures().shards < 4);
+  after.last.end(done({ loaf: 'of the new owner' }));
+  await until('cold', () => journal.actors.get(o)?.actor.state === 'cold');
+  assert.is(journal.actors.get(o)?.actor.version, 2);
+  assert.not(JSON.stringify(journal.history.get(o)).includes('old owner'));
+  await host.drain();
+  await next.drain();
+});
+
+test('effects with a deadline share the places; watches take none', async () => {
+  const journal = new MemoryJournal();
+  let running = 0;
+  let most = 0;
+  const bake: Bake = async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    running -= 1;
+    return done();
+  };
+  const host = await ownerOn(journal, { registry: registryOf(oven(bake)), limits: { effects: 3 } });
+  await Promise.all(Array.from({ length: 12 }, (_, index) => ask(host, `oven/t/o${index}`, { type: 'oven.bake' })));
+  assert.is(most, 3);
+  await host.drain();
+  most = 0;
+  const watching = await ownerOn(new MemoryJournal(), { registry: registryOf(oven(bake, null)), limits: { effects: 3 } });
+  await Promise.all(Array.from({ length: 12 }, (_, index) => ask(watching, `oven/t/o${index}`, { type: 'oven.bake' })));
+  assert.ok(most > 3);
+  await watching.drain();
+});
+
+test('an effect this program cannot perform fails as a defeat', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const host = await ownerOn(journal, { registry: registryOf(oven(bakery.bake)) });
+  void host.command(bakeOf());
+  await until('the effect', () => bakery.calls.length === 1);
+  await host.drain();
+  const known = journal.actors.get(o);
+  if (known !== undefined) {
+    const effects = known.actor.effects.map((effect) => ({ ...effect, type: 'loaf.fry' }));
+    journal.actors.set(o, { ...known, actor: { ...known.actor, effects } });
+  }
+  const next = await ownerOn(journal, { registry: plainRegistry() });
+  await until('the record', () => journal.history.get(o)?.at(-1)?.kind === 'ignored');
+  assert.is((journal.history.get(o)?.at(-1)?.event as { error: { code: string } }).error.code, 'effect_unbound');
+  await next.drain();
+});
+
+test('a fenced owner emits nothing: no answer, no message, no effect', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const registry = registryOf(counter, oven(bakery.bake));
+  const host = await ownerOn(journal, { registry });
+  await ask(host, 'counter/t/a', { type: 'counter.create' });
+  journal.own('n2');
+  const answers = await Promise.all([
+    host.command(commandOf('counter/t/a', { type: 'counter.burst' })),
+    host.command(commandOf(o, { type: 'oven.bake' })),
+  ]);
+  assert.equal(answers, [{ moved: true }, { moved: true }]);
+  assert.is(bakery.calls.length, 0);
+  assert.is(host.figures().outboxDepth, 0);
+  assert.is(journal.commits.length, 1);
+  await host.drain();
+});
+
+test.run();
