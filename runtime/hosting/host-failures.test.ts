@@ -1,0 +1,172 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Message } from '../contract/envelope.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import { done } from '../contract/outcome.ts';
+import { MemoryJournal } from './memory-journal.ts';
+import { counter, oven, plainRegistry, registryOf } from './kinds-for-tests.ts';
+import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
+
+const registry = plainRegistry();
+const a = 'counter/t/a' as ActorId;
+const sink = 'sink/t/s' as ActorId;
+
+function put(seq: number, item: unknown, to = sink): Message {
+  const event = { type: 'sink.put', item };
+  return { to, from: 'relay/t/x' as ActorId, life: 'L', era: 1, seq, after: seq - 1, event, cause: 'test' };
+}
+
+test('a poison message is parked, its actor quarantined, and others go on', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await host.deliver(put(1, 'good'));
+  const [poison, behind] = await Promise.all([host.deliver(put(2, 'poison')), host.deliver(put(3, 'behind'))]);
+  assert.equal(poison, { result: 'applied' }, 'parked is durable, the sender is rid of it');
+  assert.is(behind.result, 'busy', 'the sender keeps what comes behind');
+  assert.match(journal.deadLetters[0]?.reason ?? '', /^chart_failed: Error: poison/);
+  assert.equal(host.figures().quarantined.map(({ actor }) => actor), [sink]);
+  const other = 'sink/t/other' as ActorId;
+  assert.equal(await host.deliver(put(4, 'x', other)), { result: 'gap' });
+  assert.equal(await host.deliver({ ...put(4, 'x', other), after: 0 }), { result: 'applied' });
+  assert.ok(host.resume(sink));
+  assert.equal(await host.deliver(put(3, 'behind')), { result: 'applied' });
+  assert.equal(stored(journal, sink)?.['items'], ['good', 'behind']);
+  assert.not(host.resume(sink), 'it is not quarantined any more');
+  await host.drain();
+});
+
+test('a command that makes the chart throw is answered for good, and the next ones name the quarantine', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  const crash = commandOf(a, { type: 'counter.crash' });
+  const [crashed, behind] = await Promise.all([host.ask(crash), ask(host, a, { type: 'counter.add' })]);
+  assert.equal([said(crashed), said(behind)], ['chart_failed', 'quarantined']);
+  assert.ok(!crashed.ok && !crashed.error.public, 'what went wrong inside is not for clients');
+  host.resume(a);
+  assert.is(said(await host.ask(crash)), 'chart_failed', 'from the receipt');
+  assert.ok((await ask(host, a, { type: 'counter.add' })).ok);
+  await host.drain();
+});
+
+test('a conflicting commit is decided again on what the store holds', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  journal.refuseNext({ result: 'conflict', storedVersion: 1 });
+  const replies = await Promise.all([ask(host, a, { type: 'counter.add' }), ask(host, a, { type: 'counter.burst' })]);
+  assert.equal(replies.map(({ ok }) => ok), [true, true]);
+  assert.is(stored(journal, a)?.['total'], 3);
+  await host.deliver(put(1, 'first'));
+  journal.refuseNext({ result: 'duplicate', sender: 'x' });
+  assert.equal(await host.deliver(put(2, 'second')), { result: 'applied' });
+  assert.equal((stored(journal, sink)?.['items'] as unknown[]).length, 2);
+  await host.drain();
+});
+
+test('a commit of unknown fate is not done twice', async () => {
+  const journal = new MemoryJournal();
+  let bakes = 0;
+  const counted = registryOf(counter, oven(async () => ((bakes += 1), done({ loaf: 'rye' }))));
+  const host = await ownerOn(journal, { registry: counted });
+  await ask(host, a, { type: 'counter.create' });
+  journal.loseNext();
+  assert.equal(await ask(host, a, { type: 'counter.add' }), { ok: true, version: 2, result: null });
+  assert.is(stored(journal, a)?.['total'], 2);
+  journal.loseNext();
+  assert.is(said(await ask(host, 'oven/t/o', { type: 'oven.bake' })), 'rye');
+  assert.is(bakes, 1);
+  await host.drain();
+});
+
+test('run-ahead steps behind a refused commit are dropped with it', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  journal.hold();
+  journal.refuseNext({ result: 'conflict', storedVersion: 1 });
+  const first = ask(host, a, { type: 'counter.add' });
+  await until('one commit', () => journal.heldCommits === 1);
+  const second = ask(host, a, { type: 'counter.add' });
+  const stale = ask(host, a, { type: 'counter.add' }, { ifVersion: 3 });
+  await until('two commits', () => journal.heldCommits === 2);
+  journal.free();
+  const replies = await Promise.all([first, second, stale]);
+  assert.equal(replies.map(({ version }) => version).toSorted(), [2, 3, 4]);
+  assert.is(stored(journal, a)?.['total'], 4);
+  await host.drain();
+});
+
+test('a snapshot of a newer chart is refused, an older one goes through the upgrades', async () => {
+  const journal = new MemoryJournal();
+  const old = await ownerOn(journal, { registry });
+  await ask(old, a, { type: 'counter.create', by: 2 });
+  await old.drain();
+  const broken = await ownerOn(journal, { registry: registryOf({ ...counter, chartVersion: 2 }) });
+  assert.is(said(await ask(broken, a, { type: 'counter.add' })), 'quarantined');
+  assert.match(broken.figures().quarantined[0]?.reason ?? '', /no upgrade from version 1/);
+  await broken.drain();
+  const upgrades = {
+    1: ({ state, context }: { state: unknown; context: unknown }) => ({ state, context: { ...(context as object), total: 100 } }),
+    2: (snapshot: { state: unknown; context: unknown }) => ({ ...snapshot, state: snapshot.state }),
+  };
+  const next = await ownerOn(journal, { registry: registryOf({ ...counter, chartVersion: 3, upgrades }) });
+  await ask(next, a, { type: 'counter.add' });
+  assert.is(stored(journal, a)?.['total'], 101);
+  assert.is(journal.actors.get(a)?.actor.chartVersion, 3);
+  await next.drain();
+  const back = await ownerOn(journal, { registry });
+  assert.is(said(await ask(back, a, { type: 'counter.add' })), 'quarantined');
+  assert.match(back.figures().quarantined[0]?.reason ?? '', /chart is of version 1/);
+  await back.drain();
+});
+
+test('a snapshot in a state the chart does not have is refused, not guessed', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  await host.drain();
+  const known = journal.actors.get(a);
+  if (known !== undefined) journal.actors.set(a, { ...known, actor: { ...known.actor, state: 'dreaming' } });
+  const next = await ownerOn(journal, { registry });
+  assert.is(said(await ask(next, a, { type: 'counter.add' })), 'quarantined');
+  assert.match(next.figures().quarantined[0]?.reason ?? '', /no such state/);
+  await next.drain();
+});
+
+test('idle actors leave memory and come back as they were; busy ones stay', async () => {
+  const journal = new MemoryJournal();
+  const stuck = registryOf(counter, oven(() => new Promise(() => {})));
+  const host = await ownerOn(journal, { registry: stuck, limits: { idleMs: 20 } });
+  await ask(host, a, { type: 'counter.create', by: 7 });
+  void host.command(commandOf('oven/t/o', { type: 'oven.bake' }));
+  await until('the idle one is gone', () => host.figures().residents === 1);
+  assert.is(host.figures().effects, 1);
+  assert.is((said(await ask(host, a, { type: 'counter.read' })) as { total: number }).total, 7);
+  await host.drain();
+});
+
+test('above the limit of residents the longest idle leave at once', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry, limits: { residents: 10 } });
+  for (let count = 0; count < 300; count += 1) await ask(host, `counter/t/c${count}`, { type: 'counter.create' });
+  assert.ok(host.figures().residents < 60, `${host.figures().residents} residents`);
+  await host.drain();
+});
+
+test('draining answers what was taken and takes no more', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  const taken = host.command(commandOf(a, { type: 'counter.add' }));
+  const drained = host.drain();
+  const late = await host.command(commandOf(a, { type: 'counter.add' }));
+  assert.is(said(late as never), 'overloaded');
+  assert.ok(((await taken) as { ok: boolean }).ok);
+  await drained;
+  assert.is(stored(journal, a)?.['total'], 2);
+  assert.equal(await host.command(commandOf(a, { type: 'counter.add' })), { moved: true });
+  assert.is(host.figures().residents, 0);
+});
+
+test.run();
