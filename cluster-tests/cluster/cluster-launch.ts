@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { clusterFolder } from './cluster-record.ts';
+import { clusterFolder } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { launchCluster } from './cluster-launch.ts';
-import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './cluster-record.ts';
+import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
 import { Topology } from './cluster-topology.ts';
 import { isAlive } from './process-identity.ts';
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clusterFolder, forgetRecord, listPrefixes } from './cluster-record.ts';
+import { clusterFolder, forgetRecord, listPrefixes } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology } from './cluster-topology.ts';
 import { findProgram, isRunning, logPath, startProgram } from './node-program.ts';

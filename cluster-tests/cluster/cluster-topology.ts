@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
   claimPrefix, clusterFolder, forgetRecord, insideFolder, readRecord, writeRecord, type ClusterRecord, type NodeRecord,
-} from './cluster-record.ts';
+} from './topology-record.ts';
 import {
   childrenOf, endProcesses, identify, isAlive, processesWithArgument, signal, until, type ProcessIdentity,
 } from './process-identity.ts';

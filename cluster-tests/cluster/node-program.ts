@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ProgramRecord } from './cluster-record.ts';
+import type { ProgramRecord } from './topology-record.ts';
 import type { Topology } from './cluster-topology.ts';
 import { childrenOf, identify, isAlive, until } from './process-identity.ts';
 

@@ -3,7 +3,7 @@
  * nodes are started, how the CLI is called. Data only; cluster-launch.ts runs them.
  */
 import { join, resolve } from 'node:path';
-import { insideFolder } from './cluster-record.ts';
+import { insideFolder } from './topology-record.ts';
 
 export type NodeRole = 'store' | 'controller' | 'worker';
 

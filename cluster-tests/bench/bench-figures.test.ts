@@ -1,0 +1,27 @@
+/** Figures and targets by hand-made samples: medians, growth, limits, and that a step without samples is an error. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { figureTable, growth, holds, summarize, targetTable, type Target } from './bench-figures.ts';
+
+test('a summary is of the samples, whatever their order', () => {
+  assert.equal(summarize([9, 1, 5, 7]), { median: 5, min: 1, max: 9, count: 4 });
+  assert.throws(() => summarize([]), /not measured/);
+});
+
+test('growth compares the last tenth with the first', () => {
+  const samples = Array.from({ length: 200 }, (_, k) => (k < 100 ? 10 : 15));
+  assert.is(growth(samples), 1.5);
+  assert.is(growth([3]), 1);
+});
+
+test('a target holds up to its limit and says when it does not', () => {
+  const target: Target = { name: 'x', unit: 'ms', product: 10, bare: 5, limit: 10, rule: '2 x bare' };
+  assert.ok(holds(target));
+  assert.not.ok(holds({ ...target, product: 10.01 }));
+  const table = targetTable([target, { ...target, product: 11, bare: null }]);
+  assert.match(table, /2\.00x\s+10\.0 \(2 x bare\)\s+holds/);
+  assert.match(table, 'MISSED');
+  assert.match(figureTable({ step: [1, 2, 3] }), /step\s+2\.00 ms\s+\[1\.00 - 3\.00\]\s+n=3/);
+});
+
+test.run();
