@@ -62,8 +62,8 @@ local function removeCollections(prefix, actor)
   end
 end
 
--- @return nil when all marks are next in their sequence (`marks` is then up to date), else the code and the sender's field
-local function checkMarks(marks, at)
+-- @return nil when all marks are next in their sequence (`marks` and `moved` then have them), else the code and the sender's field
+local function checkMarks(marks, moved, at)
   local fresh = {}
   for m = 0, tonumber(ARGV[at]) - 1 do
     local field, seq, after = ARGV[at + 1 + 3 * m], tonumber(ARGV[at + 2 + 3 * m]), tonumber(ARGV[at + 3 + 3 * m])
@@ -72,7 +72,7 @@ local function checkMarks(marks, at)
     if after > mark then return -4, field end
     fresh[field] = seq
   end
-  for field, seq in pairs(fresh) do marks[field] = seq end
+  for field, seq in pairs(fresh) do marks[field], moved[field] = seq, seq end
 end
 
 local function write(prefix, actor, at, stop)
@@ -95,11 +95,11 @@ local function write(prefix, actor, at, stop)
 end
 
 -- The record once per actor and batch, from its last commit that passed (at `at`); the sets only when the mode has changed.
-local function writeRecord(prefix, actor, key, at, marks, oldMode)
+local function writeRecord(prefix, actor, key, at, moved, oldMode)
   local mode, n = ARGV[at + 8], 0
-  if next(marks) then
+  if next(moved) then
     local fields = {}
-    for field, seq in pairs(marks) do
+    for field, seq in pairs(moved) do
       fields[n + 1], fields[n + 2] = field, seq
       n = n + 2
       if n > 4000 then
@@ -134,7 +134,7 @@ local function applyGroup(at)
   local fields = ids + commits
   local key = shard.prefix .. 'a:' .. actor
   local stored = storedRecord(key, fields, senders)
-  local version, marks, again, failed, last = stored[1] or '0', {}, 0, false, nil
+  local version, marks, moved, again, failed, last = stored[1] or '0', {}, {}, 0, false, nil
   for s = 0, senders - 1 do marks[ARGV[fields + s]] = tonumber(stored[4 + s] or '0') end
   for c = 1, commits do
     if ARGV[ids + c - 1] == stored[2] then again = c end
@@ -150,7 +150,7 @@ local function applyGroup(at)
       results[#results + 1] = -2
       results[#results + 1], failed = version, true
     else
-      local code, sender = checkMarks(marks, at + 10)
+      local code, sender = checkMarks(marks, moved, at + 10)
       if code then
         results[#results + 1] = code
         results[#results + 1], failed = sender, true
@@ -164,7 +164,7 @@ local function applyGroup(at)
     end
     at = stop
   end
-  if last then writeRecord(shard.prefix, actor, key, last, marks, stored[3]) end
+  if last then writeRecord(shard.prefix, actor, key, last, moved, stored[3]) end
   return at
 end
 
