@@ -40,7 +40,8 @@ export function machineArguments(spec: MachineSpec, parts: MachineParts): string
     '-daemonize', '-pidfile', files.pidFile,
     '-qmp', `unix:${files.agentSocket},server=on,wait=off`, '-qmp', `unix:${files.toolingSocket},server=on,wait=off`,
     '-chardev', `file,id=console,path=${files.console},append=on`, '-serial', 'chardev:console',
-    ...(parts.sandbox ? ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'] : []),
+    // spawn and elevateprivileges cannot be denied: QEMU puts the filter on before -daemonize forks and calls setsid
+    ...(parts.sandbox ? ['-sandbox', 'on,obsolete=deny,resourcecontrol=deny'] : []),
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
     ...(parts.boot === null ? [] : ['-kernel', parts.boot.kernel, '-initrd', parts.boot.initrd, '-append', parts.boot.commandLine]),

@@ -4,7 +4,7 @@
  * started, and a process is looked for by its pidfile and, failing that, among all processes.
  * A QEMU is never pointed at a tap name that is not ours and waiting: it would silently make one of its own.
  */
-import { access, open } from 'node:fs/promises';
+import { access, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { MachineDisk, MachineNic, MachineSpec } from '@photoncloud/machines/values/wiring';
@@ -128,9 +128,13 @@ async function launch(site: DataplaneSite, place: MachinePlace, spec: MachineSpe
   }
 }
 
-/** Opening it is the test: the device exists on hosts whose processor offers nothing. */
+/**
+ * The device alone proves nothing: with software-only KVM (kvm_pvm) it opens and QEMU 10 aborts or its guests hang. So the
+ * processor must say that it can.
+ */
 export async function canUseKvm(): Promise<boolean> {
   try {
+    if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(await readFile('/proc/cpuinfo', 'utf8'))) return false;
     await (await open('/dev/kvm', 'r+')).close();
     return true;
   } catch (error) {
