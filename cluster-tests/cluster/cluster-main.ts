@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { launchCluster } from './cluster-launch.ts';
 import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
-import { Topology } from './cluster-topology.ts';
+import { Topology, runningPrefixes } from './cluster-topology.ts';
 import { isAlive } from './process-identity.ts';
 
 const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
@@ -78,7 +78,8 @@ function isLeftOver(prefix: string): boolean {
 }
 
 async function clean(given: string | undefined): Promise<void> {
-  const prefixes = given === undefined ? listPrefixes().filter(isLeftOver) : [given];
+  const known = [...new Set([...listPrefixes(), ...runningPrefixes()])];
+  const prefixes = given === undefined ? known.filter(isLeftOver) : [given];
   for (const prefix of prefixes) {
     await Topology.clean(prefix);
     print(`${prefix} removed`);

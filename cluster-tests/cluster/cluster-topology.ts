@@ -13,7 +13,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
-  claimPrefix, clusterFolder, forgetRecord, insideFolder, readRecord, writeRecord, type ClusterRecord, type NodeRecord,
+  claimPrefix, clusterFolder, forgetRecord, insideFolder, prefixPattern, readRecord, writeRecord, type ClusterRecord, type NodeRecord,
 } from './topology-record.ts';
 import {
   childrenOf, endProcesses, identify, isAlive, processesWithArgument, signal, until, type ProcessIdentity,
@@ -33,6 +33,12 @@ export interface TopologyOptions {
 }
 
 const marker = (prefix: string, node: string): string => `photon-cluster:${prefix}:${node}`;
+
+/** Prefixes of clusters that still have a process, by their marks alone. */
+export function runningPrefixes(): string[] {
+  const marks = processesWithArgument((argument) => argument.startsWith('photon-cluster:')).flatMap((one) => one.found);
+  return [...new Set(marks.map((mark) => mark.split(':')[1] ?? ''))].filter((prefix) => prefixPattern.test(prefix)).sort();
+}
 
 // $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident;
 // then pairs of a folder to show and its path inside.

@@ -57,9 +57,11 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
-/** Every process whose command line holds the text as one whole argument. */
-export function processesWithArgument(matches: (argument: string) => boolean): ProcessIdentity[] {
-  const found: ProcessIdentity[] = [];
+/** Every process with a command line argument that matches; the arguments that did come with it. */
+export function processesWithArgument(
+  matches: (argument: string) => boolean,
+): (ProcessIdentity & { readonly found: readonly string[] })[] {
+  const processes: (ProcessIdentity & { readonly found: readonly string[] })[] = [];
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     let argv: string[];
@@ -68,10 +70,11 @@ export function processesWithArgument(matches: (argument: string) => boolean): P
     } catch {
       continue; // ended while we looked
     }
-    const stat = argv.some(matches) ? statOf(Number(name)) : undefined;
-    if (stat !== undefined) found.push({ pid: Number(name), startTime: stat.startTime });
+    const found = argv.filter(matches);
+    const stat = found.length > 0 ? statOf(Number(name)) : undefined;
+    if (stat !== undefined) processes.push({ pid: Number(name), startTime: stat.startTime, found });
   }
-  return found;
+  return processes;
 }
 
 /** Polls until the condition holds. @throws Error naming what did not come. */
