@@ -8,12 +8,16 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readTestFile, type TestFile } from './test-files.ts';
+import { endAll } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
 import { fileStep, programStep, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
 const place: StepPlace = { top, scratch: mkdtempSync(join(tmpdir(), 'photon-harness-')), limit: null };
-test.after(() => { rmSync(place.scratch, { recursive: true, force: true }); });
+test.after(async () => {
+  await endAll(500);
+  rmSync(place.scratch, { recursive: true, force: true });
+});
 
 const fixture = (name: string): TestFile => readTestFile(top, `cluster-tests/harness/fixtures/${name}.test.ts`);
 const run = (name: string): Promise<StepResult> => fileStep(place, fixture(name)).run();
@@ -75,6 +79,12 @@ test('a file that spins is ended by its limit, together with its children', asyn
   assert.equal(counts(result), [0, 1, 0]);
   assert.match(result.output, /time limit of 1 s/);
   await assertEnded(childOf(result));
+});
+
+test('a file that is ended by its limit still cleans up', async () => {
+  const result = await run('ended-early');
+  assert.equal(counts(result), [0, 1, 0]);
+  assert.match(result.output, /cleaned up/);
 });
 
 test('an open socket is a warning and does not hang the run', async () => {

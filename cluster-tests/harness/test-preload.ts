@@ -2,7 +2,8 @@
  * Loaded before a test file (`node --import`) by test-process.ts: sends the import of 'uvu' to timed-uvu.ts, runs the
  * tests when the file has been read, writes what came out to the file named by PHOTON_TEST_OUTCOME, and ends the
  * process. Inert in processes that tests start themselves: the variable is taken out of the environment at once.
- * Upholds: a test file that leaves a socket open is reported, and does not hang the run.
+ * Upholds: a test file that leaves a socket open is reported, and does not hang the run; one that is ended from outside
+ * still runs its test.after().
  */
 import { writeFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
@@ -53,6 +54,13 @@ async function prepare(path: string): Promise<void> {
       process.exit();
     }, closingGraceMs).unref();
   };
+  // Ended from outside (time limit, Ctrl-C): what test.after() removes must go all the same.
+  process.once('SIGTERM', () => {
+    void Promise.allSettled(tally.cleanUps.map(async (cleanUp) => cleanUp())).then((outcomes) => {
+      for (const one of outcomes) if (one.status === 'rejected') console.error('test.after() failed:', one.reason);
+      process.exit(143);
+    });
+  });
   setUpTiming(testLimitMs, () => setTimeout(() => void runAll(), 0));
 }
 

@@ -75,9 +75,10 @@ function signalGroup(group: number | undefined, signal: NodeJS.Signals): boolean
 }
 
 /** For Ctrl-C: asks every running group to end, then makes it. */
-export async function endAll(): Promise<void> {
+export async function endAll(graceMs = killGraceMs): Promise<void> {
+  if (running.size === 0) return;
   for (const group of running) signalGroup(group, 'SIGTERM');
-  const deadlineMs = performance.now() + killGraceMs;
+  const deadlineMs = performance.now() + graceMs;
   while (running.size > 0 && performance.now() < deadlineMs) await new Promise((wake) => setTimeout(wake, 50));
   for (const group of running) signalGroup(group, 'SIGKILL');
 }

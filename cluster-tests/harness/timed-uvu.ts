@@ -23,9 +23,11 @@ interface Tally {
   brokenHooks: string[];
   skipped: string[];
   runs: number;
+  /** Clean-up of the file, for when it is ended from outside. */
+  cleanUps: (() => Promise<void>)[];
 }
 
-export const tally: Tally = { declared: 0, passed: 0, brokenHooks: [], skipped: [], runs: 0 };
+export const tally: Tally = { declared: 0, passed: 0, brokenHooks: [], skipped: [], runs: 0, cleanUps: [] };
 let testLimitMs = 20_000;
 let atFirstRun: () => void = () => undefined;
 
@@ -71,7 +73,11 @@ function timed(inner: Test<Record<string, unknown>>): Test<Record<string, unknow
     inner(name, timedTest(name, body));
   };
   const hook = (kind: 'before' | 'after') =>
-    Object.assign((body: Handler): void => { inner[kind](timedHook(kind, body)); }, {
+    Object.assign((body: Handler): void => {
+      const hooked = timedHook(kind, body);
+      inner[kind](hooked);
+      if (kind === 'after') tally.cleanUps.push(async () => hooked({ __suite__: '', __test__: '' }));
+    }, {
       each: (body: Handler): void => { inner[kind].each(timedHook(`${kind}.each`, body)); },
     });
   return Object.assign(declare, {

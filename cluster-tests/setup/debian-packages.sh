@@ -47,18 +47,17 @@ refresh_host_lists() {
   done
 }
 
-# RUNLEVEL=1 keeps sysv from starting it; systemd is told with a mask that goes again, and it is not started at boot
-# either.
+# RUNLEVEL=1 keeps sysv from starting it at once; systemd is told with a mask that goes again. Nor does it start at boot.
 keep_redis_from_starting() {
-  redis_masked=
-  case "$missing " in *" redis-server "*) ;; *) return 0 ;; esac
+  redis_is_new='' redis_masked=''
+  case "$missing " in *" redis-server "*) redis_is_new=1 ;; *) return 0 ;; esac
   [ -d /run/systemd/system ] || return 0
   systemctl mask -q redis-server.service && redis_masked=1
 }
 
 let_redis_be_started() {
-  [ -n "$redis_masked" ] || return 0
-  systemctl unmask -q redis-server.service
-  systemctl disable -q redis-server.service 2>/dev/null \
-    || say "redis-server.service could not be disabled; it may start at the next boot"
+  [ -z "$redis_masked" ] || systemctl unmask -q redis-server.service
+  [ -n "$redis_is_new" ] && [ "$installed_well" = 0 ] || return 0
+  update-rc.d redis-server disable >/dev/null 2>&1 \
+    || say "redis-server could not be kept from starting at boot; if you mind: update-rc.d redis-server disable"
 }
