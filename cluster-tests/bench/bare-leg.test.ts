@@ -1,6 +1,6 @@
 /**
- * The bare leg measures every step it is asked for, and its namespaces never show on the machine. How long the steps take
- * is the bench's business. Needs root.
+ * The bare leg measures every step it is asked for, and its namespaces never show on the machine. How long the steps
+ * take is the bench's business. Needs root.
  */
 import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';

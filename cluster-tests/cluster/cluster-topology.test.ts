@@ -9,14 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clusterFolder, forgetRecord, listPrefixes } from './topology-record.ts';
+import { clusterFolder, forgetRecord, listPrefixes, prefixOfMark } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology } from './cluster-topology.ts';
 import { findProgram, isRunning, logPath, startProgram } from './node-program.ts';
 import { isAlive, processesWithArgument, signal, until } from './process-identity.ts';
 
 const test = suite('cluster-topology');
-const ofPrefix = (prefix: string) => processesWithArgument((text) => text.startsWith(`photon-cluster:${prefix}:`));
+const ofPrefix = (prefix: string) => processesWithArgument((argument) => prefixOfMark(argument) === prefix);
 
 test('nodes see each other over the underlay and nothing else of each other', async () => {
   const topology = await Topology.create({ stem: 'topo', nodes: ['a', 'b'] });

@@ -13,7 +13,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
-  claimPrefix, clusterFolder, forgetRecord, insideFolder, prefixPattern, readRecord, writeRecord, type ClusterRecord, type NodeRecord,
+  claimPrefix, clusterFolder, forgetRecord, insideFolder, markOf, prefixOfMark, readRecord, writeRecord,
+  type ClusterRecord, type NodeRecord,
 } from './topology-record.ts';
 import {
   childrenOf, endProcesses, identify, isAlive, processesWithArgument, signal, until, type ProcessIdentity,
@@ -32,12 +33,10 @@ export interface TopologyOptions {
   readonly shows?: Readonly<Record<string, string>>;
 }
 
-const marker = (prefix: string, node: string): string => `photon-cluster:${prefix}:${node}`;
-
-/** Prefixes of clusters that still have a process, by their marks alone. */
+/** Prefixes of this checkout's clusters that still have a process, by their marks alone. */
 export function runningPrefixes(): string[] {
-  const marks = processesWithArgument((argument) => argument.startsWith('photon-cluster:')).flatMap((one) => one.found);
-  return [...new Set(marks.map((mark) => mark.split(':')[1] ?? ''))].filter((prefix) => prefixPattern.test(prefix)).sort();
+  const marked = processesWithArgument((argument) => prefixOfMark(argument) !== undefined);
+  return [...new Set(marked.flatMap((one) => one.found.map((mark) => prefixOfMark(mark) ?? '')))].sort();
 }
 
 // $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident;
@@ -61,7 +60,7 @@ type Init = Promise<ProcessIdentity>;
 
 async function startInit(prefix: string, node: string, script: string, argv: readonly string[]): Init {
   const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc'];
-  const child = spawn('unshare', [...flags, 'sh', '-c', `${script}\n${waitScript}`, marker(prefix, node), ...argv], {
+  const child = spawn('unshare', [...flags, 'sh', '-c', `${script}\n${waitScript}`, markOf(prefix, node), ...argv], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -136,7 +135,7 @@ export class Topology {
   /** Ends everything of the prefix, by its record and by its mark in command lines, and forgets it. Repeatable. */
   static async clean(prefix: string): Promise<void> {
     const record = readRecord(prefix);
-    const marked = processesWithArgument((argument) => argument.startsWith(marker(prefix, '')));
+    const marked = processesWithArgument((argument) => prefixOfMark(argument) === prefix);
     await endProcesses([...rootsOf(record), ...marked], 0);
     forgetRecord(prefix);
   }
@@ -223,7 +222,7 @@ export function socketIn(topology: Topology, node: string, name: string): string
 function endWithThisProcess(prefix: string): void {
   process.once('exit', () => {
     const record = readRecord(prefix);
-    const marked = processesWithArgument((text) => text.startsWith(marker(prefix, '')));
+    const marked = processesWithArgument((argument) => prefixOfMark(argument) === prefix);
     for (const one of [...rootsOf(record), ...marked]) signal(one, 'SIGKILL');
     forgetRecord(prefix);
   });

@@ -3,7 +3,7 @@
  * every change so that another process can find, show, stop and clean it, also when its launcher was killed. It is no
  * lock and no truth about what runs: readers check pids with their start times.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -42,6 +42,16 @@ export const insideFolder = '/run/photon';
 
 const root = resolve(import.meta.dirname, '../../.cache/cluster');
 export const prefixPattern = /^[a-z][a-z0-9-]{0,23}$/;
+
+/** Stands in the command line of every process that roots a cluster; another checkout's clusters have another stem. */
+const markStem = `photon-cluster-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
+export const markOf = (prefix: string, part: string): string => `${markStem}:${prefix}:${part}`;
+
+/** The prefix in a mark of this checkout; undefined for any other text. */
+export function prefixOfMark(argument: string): string | undefined {
+  const [stem, prefix = ''] = argument.split(':');
+  return stem === markStem && prefixPattern.test(prefix) ? prefix : undefined;
+}
 
 export const clusterFolder = (prefix: string): string => join(root, prefix);
 const recordPath = (prefix: string): string => join(root, `${prefix}.json`);
