@@ -1,25 +1,12 @@
 /** The pages in a real browser, on a scripted feed: what a person sees, by text and class, in light and dark. */
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { browserPath, launchBrowser } from './browser-launch.ts';
 import { startSampleServer } from '@photoncloud/runtime/inspector/sample-server-for-tests';
-
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
-);
-const args = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 interface Place {
   folder: string;
@@ -32,13 +19,13 @@ interface Place {
 
 const test = suite<Place>('inspector page');
 /** Without a browser every test is counted as skipped, not as passed. */
-const check: typeof test = executablePath === undefined ? (test.skip as typeof test) : test;
+const check: typeof test = browserPath === undefined ? (test.skip as typeof test) : test;
 
 test.before(async (place) => {
-  if (executablePath === undefined) return;
+  if (browserPath === undefined) return;
   place.folder = await mkdtemp(join(tmpdir(), 'photon-pages-'));
   Object.assign(place, await startSampleServer(join(place.folder, 'cache')));
-  place.browser = await chromium.launch({ executablePath, args });
+  place.browser = await launchBrowser();
 });
 
 test.after(async (place) => {

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import { hashFolder, writeWhole } from './cache-files.ts';
 import { chartCss } from './chart-style.ts';
@@ -31,7 +32,7 @@ export interface BundleOptions {
 
 /** @throws PhotonError defeat `page_bundle_failed` */
 export async function bundlePage(options: BundleOptions): Promise<PageBundle> {
-  const entry = options.entry ?? join(import.meta.dirname, 'pages', 'inspector-page.tsx');
+  const entry = options.entry ?? fileURLToPath(new URL('./pages/inspector-page.tsx', import.meta.url));
   const script = await cachedScript(entry, options.cacheFolder);
   const pageCss = await readFile(join(import.meta.dirname, 'pages', 'inspector-page.css'), 'utf8');
   const style = [themeCss(':root'), chartCss, pageCss].join('\n');

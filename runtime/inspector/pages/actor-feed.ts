@@ -32,11 +32,11 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     if (!ended) publish(live);
   };
   const read = async (): Promise<void> => {
-    const [detail, rows] = await Promise.all([feed.get(id), feed.history(id, live.history.at(-1)?.version ?? 0)]);
-    const known = new Set(live.history.map((row) => row.version));
-    const history = [...live.history, ...rows.filter((row) => !known.has(row.version))].sort(
-      (a, b) => a.version - b.version,
-    );
+    const newest = live.history.at(-1)?.version ?? 0;
+    const [detail, rows] = await Promise.all([feed.get(id), feed.history(id, newest)]);
+    // The same name in a new life: nothing of the old one belongs to it.
+    const reborn = live.detail !== null && live.detail.uid !== detail.uid;
+    const history = reborn ? await feed.history(id, 0) : merged(live.history, rows);
     update({ detail, history, gone: detail.gone, failure: null });
   };
   const refresh = (): void => {
@@ -78,4 +78,10 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     ended = true;
     end();
   };
+}
+
+function merged(known: readonly HistoryRow[], more: readonly HistoryRow[]): readonly HistoryRow[] {
+  const versions = new Set(known.map((row) => row.version));
+  const fresh = more.filter((row) => !versions.has(row.version));
+  return fresh.length === 0 ? known : [...known, ...fresh].sort((a, b) => a.version - b.version);
 }

@@ -29,7 +29,7 @@ export interface PendingTimer {
   readonly dueMs: number;
 }
 
-export interface ActorDetail extends ActorRow {
+export interface ActorDetail extends Omit<ActorRow, 'at'> {
   readonly uid: string;
   /** XState's state value. */
   readonly state: unknown;

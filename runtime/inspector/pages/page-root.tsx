@@ -1,10 +1,21 @@
 /** Picks the page for the address and keeps it so when the reader goes back and forth. */
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ActorList } from './actor-list.tsx';
 import { ActorPage } from './actor-page.tsx';
 import type { InspectorFeed } from './inspector-feed.ts';
+import { pageTitle } from './page-frame.tsx';
+import { useHealth } from './page-hooks.ts';
 import { routeOf } from './page-route.ts';
+
+function Notice(props: { text: string }) {
+  return (
+    <div class="notice" role="alert">
+      <strong>{pageTitle()}</strong>
+      <p>{props.text}</p>
+    </div>
+  );
+}
 
 function PageRoot(props: { feed: InspectorFeed }) {
   const [path, setPath] = useState(location.pathname);
@@ -13,6 +24,11 @@ function PageRoot(props: { feed: InspectorFeed }) {
     addEventListener('popstate', moved);
     return () => removeEventListener('popstate', moved);
   }, []);
+  const health = useHealth(props.feed);
+  const seen = useRef(false);
+  if (health.state === 'live') seen.current = true;
+  // Once something was shown it stays readable; the bar says that it no longer moves.
+  if (health.state === 'refused' && !seen.current) return <Notice text={health.reason} />;
   const route = routeOf(path);
   if (route.page === 'actor')
     return <ActorPage key={route.id} feed={props.feed} id={route.id} version={route.version} />;
@@ -27,11 +43,5 @@ export function showPages(feed: InspectorFeed): void {
 /** A plain sentence instead of the pages: no session, or the program cannot start. */
 export function showNotice(text: string): void {
   const root = document.getElementById('inspector');
-  if (root !== null)
-    render(
-      <p class="notice" role="alert">
-        {text}
-      </p>,
-      root,
-    );
+  if (root !== null) render(<Notice text={text} />, root);
 }

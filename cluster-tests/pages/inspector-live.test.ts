@@ -1,0 +1,123 @@
+/** The inspector as it is served: real control API, real client, real browser; only the store is in memory. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MemoryStore, startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
+import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
+import { quietLog, sampleRegistry } from '@photoncloud/runtime/inspector/sample-server-for-tests';
+import type { Browser, Page } from 'playwright-core';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { browserPath, launchBrowser } from './browser-launch.ts';
+
+interface Place {
+  folder: string;
+  store: MemoryStore;
+  served: TestApi;
+  browser: Browser;
+}
+
+const test = suite<Place>('inspector live');
+/** Without a browser every test is counted as skipped, not as passed. */
+const check: typeof test = browserPath === undefined ? (test.skip as typeof test) : test;
+
+const actor = 'job/acme/web-1';
+const cookieKey = Buffer.alloc(32, 7);
+
+function serve(place: Place, listenPort?: number): Promise<TestApi> {
+  const routes = createInspectorRoutes({
+    registry: sampleRegistry,
+    cacheFolder: join(place.folder, 'cache'),
+    log: quietLog,
+    title: 'sample cloud',
+    scopeWord: 'tenant',
+  });
+  const more = { registry: sampleRegistry, routes, cookieKey };
+  return startTestApi({ store: place.store, more, ...(listenPort === undefined ? {} : { listenPort }) });
+}
+
+test.before(async (place) => {
+  if (browserPath === undefined) return;
+  place.folder = await mkdtemp(join(tmpdir(), 'photon-live-'));
+  place.store = new MemoryStore();
+  place.served = await serve(place);
+  place.browser = await launchBrowser();
+  for (let index = 0; index < 40; index += 1) place.store.put(`mesh/acme/m-${index}`, 'plane');
+  place.store.put('job/bits/foreign', 'stopped');
+  place.store.put(actor, 'placing');
+});
+
+test.after(async (place) => {
+  if (browserPath === undefined) return;
+  await place.browser?.close();
+  await place.served?.stop();
+  await rm(place.folder, { recursive: true, force: true });
+});
+
+async function openedPage(place: Place, name = 'ann'): Promise<{ page: Page; link: string; problems: string[] }> {
+  const context = await place.browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (message) => {
+    if (/Content Security Policy/i.test(message.text())) problems.push(message.text());
+  });
+  const principal = place.served.principals.people.get(name);
+  const secret = place.served.api.mintSecret(principal as NonNullable<typeof principal>, 60_000);
+  const link = `${place.served.httpUrl}/open#${secret}`;
+  await page.goto(link);
+  return { page, link, problems };
+}
+
+check('a link opens a session once, and shows the tenant its own actors only', async (place) => {
+  const { page, link, problems } = await openedPage(place);
+  await page.getByText('41 of 41 actors').waitFor();
+  assert.is(new URL(page.url()).hash, '', 'the secret has left the address');
+  await page.getByLabel('tenant').selectOption('acme');
+  assert.equal(await page.getByLabel('tenant').locator('option').allTextContents(), ['any', 'acme']);
+  await page.reload();
+  await page.getByText('41 of 41 actors').waitFor();
+  const stranger = await (await place.browser.newContext()).newPage();
+  await stranger.goto(link);
+  await stranger.getByText('ask for a new link').waitFor();
+  await stranger.goto(place.served.httpUrl);
+  await stranger.getByText('no session').waitFor();
+  await stranger.context().close();
+  assert.equal(problems, []);
+  await page.context().close();
+});
+
+check('the chart follows the actor, over a restart of the node', async (place) => {
+  const { page, problems } = await openedPage(place);
+  await page.goto(`${place.served.httpUrl}/a/${actor}`);
+  await page.locator('[data-state="placing"].lit').waitFor();
+  place.store.put(actor, 'starting');
+  await page.locator('[data-state="starting"].lit').waitFor();
+  await page.getByText('placing → starting').waitFor();
+  assert.match(await page.title(), /^starting · job\/acme\/web-1/);
+  const { listenPort } = place.served;
+  await place.served.stop();
+  await page.getByText(/connecting/).waitFor();
+  place.store.put(actor, 'stopped');
+  place.served = await serve(place, listenPort);
+  await page.locator('[data-state="stopped"].lit').waitFor();
+  await page.getByText('● live').waitFor();
+  place.store.remove(actor);
+  await page.getByText(/^removed, last in/).waitFor();
+  assert.equal(problems, []);
+  await page.context().close();
+});
+
+check('another tenant finds nothing at the address', async (place) => {
+  const { page } = await openedPage(place, 'bob');
+  await page.getByText('1 of 1 actors').waitFor();
+  await page.goto(`${place.served.httpUrl}/a/mesh/acme/m-1`);
+  await page
+    .getByRole('alert')
+    .getByText(/There is no mesh\/acme\/m-1 here/)
+    .waitFor();
+  await page.context().close();
+});
+
+test.run();

@@ -1,0 +1,107 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { nodeSocketFactory } from '../../client/node-socket.ts';
+import { startTestApi, until } from '../../control-api/api-for-tests.ts';
+import { followActor, type LiveActor } from './actor-feed.ts';
+import { createClientFeed } from './client-feed.ts';
+import type { FeedHealth, ListListener } from './inspector-feed.ts';
+
+const openSocket = nodeSocketFactory();
+const id = 'box/acme/one';
+
+function recorder(): { seen: string[]; listener: ListListener } {
+  const seen: string[] = [];
+  return {
+    seen,
+    listener: {
+      row: (row) => seen.push(`${row.id} ${row.version} ${row.stateName}`),
+      removed: (gone) => seen.push(`removed ${gone}`),
+      synced: () => seen.push('synced'),
+      reset: () => seen.push('reset'),
+    },
+  };
+}
+
+test('list, change and removal come through the real API', async () => {
+  const api = await startTestApi();
+  api.store.put(id, 'open');
+  const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token' });
+  const { seen, listener } = recorder();
+  const end = feed.watch({}, listener);
+  await until(() => seen.includes('synced'), 'the snapshot');
+  api.store.put(id, 'shut');
+  api.store.put('box/bits/foreign', 'open');
+  await until(() => seen.length >= 3, 'the change');
+  api.store.remove(id);
+  await until(() => seen.length >= 4, 'the removal');
+  assert.equal(seen, [`${id} 1 open`, 'synced', `${id} 2 shut`, `removed ${id}`]);
+  end();
+  feed.close();
+  await api.stop();
+});
+
+test('one actor is read with its history, and a new life starts afresh', async () => {
+  const api = await startTestApi();
+  api.store.put(id, 'open');
+  api.store.put(id, 'shut');
+  const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token' });
+  let live: LiveActor | undefined;
+  const end = followActor(feed, id, (next) => (live = next));
+  await until(() => live?.detail?.version === 2 && live.history.length === 2, 'two steps');
+  assert.is(live?.detail?.stateName, 'shut');
+  assert.equal(live?.history[1]?.event, { type: 'box.poke' });
+  api.store.remove(id);
+  await until(() => live?.gone === true && live.detail?.version === 3, 'the removal');
+  api.store.past.set(id as never, []);
+  api.store.put(id, 'open');
+  await until(() => live?.gone === false && live.history.length === 1, 'the new life');
+  end();
+  feed.close();
+  await api.stop();
+});
+
+test('a lost node is told and found again; a refusal is final', async () => {
+  const first = await startTestApi();
+  first.store.put(id, 'open');
+  const feed = createClientFeed({ url: first.url, openSocket, token: 'ann-token' });
+  const states: string[] = [];
+  feed.onHealth((health: FeedHealth) => states.push(health.state));
+  const { seen, listener } = recorder();
+  const end = feed.watch({ kind: 'box' }, listener);
+  await until(() => seen.includes('synced'), 'the snapshot');
+  await first.stop();
+  await until(() => states.at(-1) === 'connecting', 'the loss');
+  const second = await startTestApi({ store: first.store, listenPort: first.listenPort });
+  second.store.put(id, 'shut');
+  await until(() => seen.includes(`${id} 2 shut`), 'the change after the restart', 10_000);
+  assert.is(states.at(-1), 'live');
+  assert.equal(seen.slice(0, 2), [`${id} 1 open`, 'synced']);
+  end();
+  feed.close();
+
+  const stranger = createClientFeed({ url: second.url, openSocket, token: 'nobody' });
+  let refused: FeedHealth | undefined;
+  stranger.onHealth((health) => (refused = health));
+  await until(() => refused?.state === 'refused', 'the refusal');
+  let said = '';
+  await stranger.get(id).catch((error: Error) => (said = error.message));
+  assert.match(said, /not valid/);
+  stranger.close();
+  await second.stop();
+});
+
+test('a node that is not there yet is waited for', async () => {
+  const place = await startTestApi();
+  const { listenPort } = place;
+  await place.stop();
+  const feed = createClientFeed({ url: `ws://127.0.0.1:${listenPort}/api`, openSocket, token: 'ann-token' });
+  let health: FeedHealth | undefined;
+  feed.onHealth((next) => (health = next));
+  await until(() => health?.state === 'connecting' && 'reason' in health, 'the first failure');
+  const api = await startTestApi({ listenPort });
+  await until(() => health?.state === 'live', 'the connection', 10_000);
+  feed.close();
+  await api.stop();
+});
+
+test.run();

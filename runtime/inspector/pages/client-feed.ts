@@ -1,0 +1,193 @@
+/**
+ * The feed of the pages over the typed client of the control API. It connects for as long as it takes, says how it
+ * goes, and keeps watches open: what the client cannot resume is opened again from a fresh snapshot. Runs in the
+ * browser and, in tests, in Node.
+ */
+import { connectPhoton, type ConnectOptions, type PhotonClient } from '../../client/client.ts';
+import { PhotonError } from '../../contract/errors.ts';
+import type { ActorDetail, ActorRow, FeedHealth, HistoryRow } from './inspector-feed.ts';
+import type { InspectorFeed, ListFilter, ListListener } from './inspector-feed.ts';
+
+export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' | 'token'>;
+
+type WatchFrame = NonNullable<Awaited<ReturnType<ReturnType<PhotonClient['watch']>['next']>>['value']>;
+type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
+
+const retryMs = 2_000;
+const historyLimit = 500;
+
+export function createClientFeed(options: FeedOptions): InspectorFeed & { readonly close: () => void } {
+  const link = new ClientLink(options);
+  return {
+    async get(id) {
+      const client = await link.client;
+      return detailOf(await client.call('actor.get', { id }));
+    },
+    async history(id, after) {
+      const client = await link.client;
+      const { entries } = await client.call('actor.history', { id, after, limit: historyLimit });
+      return entries.map(historyRowOf);
+    },
+    watch(filter, listener) {
+      const ending = new AbortController();
+      void keepWatching(link, filter, listener, ending.signal);
+      return () => ending.abort();
+    },
+    onHealth: (listener) => link.onHealth(listener),
+    close: () => link.close(),
+  };
+}
+
+class ClientLink {
+  /** Settles when the first connection stands; rejects when the server refuses us for good. */
+  readonly client: Promise<PhotonClient>;
+  readonly #listeners = new Set<(health: FeedHealth) => void>();
+  #health: FeedHealth = { state: 'connecting' };
+  #closed = false;
+
+  constructor(options: FeedOptions) {
+    this.client = this.#connect(options);
+    // Whoever asks hears of it; the health has said it already.
+    this.client.catch(() => undefined);
+  }
+
+  onHealth(listener: (health: FeedHealth) => void): () => void {
+    this.#listeners.add(listener);
+    listener(this.#health);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.client.then(
+      (client) => client.close(),
+      () => undefined,
+    );
+  }
+
+  async #connect(options: FeedOptions): Promise<PhotonClient> {
+    for (;;) {
+      try {
+        const client = await connectPhoton({
+          ...options,
+          onDrop: (why) => this.#say({ state: 'connecting', reason: why }),
+          onBack: () => this.#say({ state: 'live' }),
+          onRefused: (error) => this.#say({ state: 'refused', reason: error.record.message }),
+        });
+        if (this.#closed) client.close();
+        else this.#say({ state: 'live' });
+        return client;
+      } catch (error) {
+        const { group, message } = recordOf(error);
+        if (this.#closed || group === 'rejection') {
+          this.#say({ state: 'refused', reason: message });
+          throw error;
+        }
+        this.#say({ state: 'connecting', reason: message });
+        await pause(retryMs);
+      }
+    }
+  }
+
+  #say(health: FeedHealth): void {
+    this.#health = health;
+    for (const listener of this.#listeners) listener(health);
+  }
+}
+
+const recordOf = (error: unknown): { readonly group: string; readonly message: string } =>
+  error instanceof PhotonError ? error.record : { group: 'bug', message: String(error) };
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function keepWatching(
+  link: ClientLink,
+  filter: ListFilter,
+  listener: ListListener,
+  ended: AbortSignal,
+): Promise<void> {
+  while (!ended.aborted) {
+    try {
+      const client = await link.client;
+      for await (const frame of client.watch(watchParams(filter), ended)) deliver(frame, listener);
+      return;
+    } catch (error) {
+      // A refusal stands in the page's bar; there is nothing to try again.
+      if (recordOf(error).group === 'rejection') return;
+      await pause(retryMs);
+      listener.reset();
+    }
+  }
+}
+
+const watchParams = ({ kind, scope, ids }: ListFilter): { kind?: string; tenant?: string; ids?: string[] } => ({
+  ...(kind === undefined ? {} : { kind }),
+  ...(scope === undefined ? {} : { tenant: scope }),
+  ...(ids === undefined ? {} : { ids: [...ids] }),
+});
+
+function deliver(frame: WatchFrame, listener: ListListener): void {
+  switch (frame.type) {
+    case 'items':
+      for (const actor of frame.actors) listener.row(rowOf(actor));
+      return;
+    case 'added':
+    case 'changed':
+      listener.row(rowOf(frame.actor));
+      return;
+    case 'removed':
+      listener.removed(frame.actor.id);
+      return;
+    case 'synced':
+      listener.synced();
+      return;
+    case 'reset':
+      listener.reset();
+      return;
+    case 'bookmark':
+    case 'coalesced':
+    case 'closed':
+      // Bookmarks and coalescing are the client's business: the newest version of a row is what counts here.
+      return;
+  }
+}
+
+const rowOf = ({ id, version, stateName, life, waitingOn, at }: ListedActor): ActorRow => ({
+  id,
+  version,
+  stateName,
+  gone: life === 'removed',
+  waitingOn,
+  at,
+});
+
+/** What the pages use of `actor.get`. */
+interface AnsweredActor extends Omit<ListedActor, 'at' | 'spec' | 'status'> {
+  readonly state?: unknown;
+  readonly spec?: unknown;
+  readonly status?: unknown;
+  readonly effects: readonly { readonly id: string; readonly type: string; readonly state: string }[];
+  readonly timers: readonly { readonly id: string; readonly dueMs: number; readonly eventType: string }[];
+}
+
+const detailOf = (actor: AnsweredActor): ActorDetail => ({
+  id: actor.id,
+  uid: actor.uid,
+  version: actor.version,
+  stateName: actor.stateName,
+  gone: actor.life === 'removed',
+  waitingOn: actor.waitingOn,
+  state: actor.state,
+  spec: actor.spec,
+  status: actor.status,
+  effects: actor.effects.map(({ id, type, state }) => ({ effectId: id, type, stateId: state })),
+  timers: actor.timers.map(({ id, dueMs, eventType }) => ({ timerId: id, dueMs, eventType })),
+  raw: actor,
+});
+
+/** An event is an object with a type, unless somebody sent something else. */
+function historyRowOf(item: Omit<HistoryRow, 'event'> & { readonly event?: unknown }): HistoryRow {
+  const { event, ...rest } = item;
+  const typed = typeof event === 'object' && event !== null && 'type' in event;
+  return { ...rest, event: typed ? (event as HistoryRow['event']) : { type: String(event) } };
+}
