@@ -22,6 +22,12 @@ export interface LineOptions {
   readonly onEnded: (code: number, why: string) => void;
 }
 
+interface RequestOptions {
+  readonly traceparent?: string | undefined;
+  /** Runs with the answer, before the next frame is looked at. */
+  readonly onResult?: (result: unknown) => void;
+}
+
 interface Greeting {
   readonly hello: Hello;
   readonly principal: ApiResult<'auth'>;
@@ -77,12 +83,17 @@ export class ClientLine {
     });
   }
 
-  request(method: string, params: unknown, traceparent?: string): Promise<unknown> {
+  request(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
     if (this.#ended) return Promise.reject(connectionLost('it has ended'));
     this.#number += 1;
     const id = this.#number;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      const { traceparent, onResult } = options;
+      const settle = (result: unknown): void => {
+        onResult?.(result);
+        resolve(result);
+      };
+      this.#waiting.set(id, { resolve: settle, reject });
       const frame = { jsonrpc: '2.0', id, method, params, ...(traceparent === undefined ? {} : { traceparent }) };
       this.#socket.send(JSON.stringify(frame));
     });
@@ -110,6 +121,7 @@ export class ClientLine {
         return;
       }
       this.#heard = false;
+      // Any frame counts as its answer; a lost one is noticed by the silence.
       this.request('ping', {}).catch(() => undefined);
       this.#watchPulse(intervalMs);
     });

@@ -14,7 +14,9 @@ import { clientClock } from './client-clock.ts';
 import { ClientLine, type Credential } from './client-line.ts';
 import type { SocketFactory } from './client-socket.ts';
 import { connectionLost } from './wire-error.ts';
-import { WatchStream } from './watch-stream.ts';
+import { WatchStream, type OpenedWatch } from './watch-stream.ts';
+
+export type { ActorObject, HistoryItem, ListedActor, WatchFrame } from '../control-api/api-schema.ts';
 
 export interface ConnectOptions {
   /** `wss://host:listenPort/api` */
@@ -32,6 +34,8 @@ export interface ConnectOptions {
   readonly onBack?: () => void;
   /** The server refuses us for good (4401, 4403, another protocol): nothing is dialled any more. */
   readonly onRefused?: (error: PhotonError) => void;
+  /** What failed without anybody waiting for it: an acknowledgement, the end of a watch. For logs. */
+  readonly onIgnored?: (error: PhotonError) => void;
   readonly clock?: Clock;
 }
 
@@ -142,7 +146,7 @@ class Connection implements PhotonClient {
 
   watch(params: WatchParams, signal?: AbortSignal): WatchStream {
     const line = {
-      open: (given: WatchParams) => this.#ask('watch.open', given),
+      open: (given: WatchParams, onOpen: (opened: OpenedWatch) => void) => this.#openWatch(given, onOpen),
       ack: (watch: string, upTo: number) => this.#tell('watch.ack', { watch, upTo }),
       close: (watch: string) => this.#tell('watch.close', { watch }),
     };
@@ -175,8 +179,8 @@ class Connection implements PhotonClient {
     this.#cancelRedial();
     this.#line?.close('the client has been closed');
     this.#line = undefined;
-    for (const call of [...this.#calls]) call.reject(connectionLost('the client has been closed'));
-    for (const watch of [...this.#watches]) watch.close();
+    for (const call of this.#calls) call.reject(connectionLost('the client has been closed'));
+    for (const watch of this.#watches) watch.close();
   }
 
   async #dial(): Promise<void> {
@@ -209,22 +213,22 @@ class Connection implements PhotonClient {
   }
 
   #send(line: ClientLine, call: Call): void {
-    line.request(call.method, call.params, call.traceparent).then(call.resolve, (error: PhotonError) => {
+    line.request(call.method, call.params, call).then(call.resolve, (error: PhotonError) => {
       // Lost with its line: it stays among the calls and goes out on the next one.
       if (error.record.code !== 'connection_lost') call.reject(error);
     });
   }
 
   /** A request of this line only: what resumes by itself is not sent again. */
-  #ask(method: 'watch.open', params: WatchParams): Promise<ApiResult<'watch.open'>> {
+  async #openWatch(params: WatchParams, onOpen: (opened: OpenedWatch) => void): Promise<void> {
     const line = this.#line;
-    if (line === undefined) return Promise.reject(connectionLost('no connection'));
-    return line.request(method, params) as Promise<ApiResult<'watch.open'>>;
+    if (line === undefined) throw connectionLost('no connection');
+    await line.request('watch.open', params, { onResult: (result) => onOpen(result as OpenedWatch) });
   }
 
   /** Whose answer does not matter: the watch may have ended meanwhile, which its own frames say. */
   #tell(method: string, params: unknown): void {
-    this.#line?.request(method, params).catch(() => undefined);
+    this.#line?.request(method, params).catch((error: PhotonError) => this.#options.onIgnored?.(error));
   }
 
   #onWatchFrame(frame: WatchFrame): void {
@@ -265,8 +269,8 @@ class Connection implements PhotonClient {
 
   #giveUp(error: PhotonError): void {
     this.#closed = true;
-    for (const call of [...this.#calls]) call.reject(error);
-    for (const watch of [...this.#watches]) watch.fail(error);
+    for (const call of this.#calls) call.reject(error);
+    for (const watch of this.#watches) watch.fail(error);
     this.#options.onRefused?.(error);
   }
 }

@@ -7,9 +7,15 @@ import type { PhotonError } from '../contract/errors.ts';
 import type { ApiParams, WatchFrame } from '../control-api/api-schema.ts';
 import { errorOf } from './wire-error.ts';
 
+/** The server's name for the watch, and how many frames may be unacknowledged. */
+export interface OpenedWatch {
+  readonly watch: string;
+  readonly window: number;
+}
+
 export interface WatchLine {
-  /** @returns the server's name for the watch, and how many frames may be unacknowledged. */
-  open(params: ApiParams<'watch.open'>): Promise<{ readonly watch: string; readonly window: number }>;
+  /** `onOpen` runs with the answer and before any later frame: frames of the watch may follow in the same tick. */
+  open(params: ApiParams<'watch.open'>, onOpen: (opened: OpenedWatch) => void): Promise<void>;
   ack(watch: string, upTo: number): void;
   close(watch: string): void;
 }
@@ -55,17 +61,22 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     this.#watch = undefined;
     this.#expected = 1;
     this.#acked = 0;
-    const { since: _, ...rest } = this.#params;
     try {
-      const { watch, window } = await this.#line.open(this.#cursor === undefined ? rest : { ...rest, since: this.#cursor });
-      if (this.#ended) return this.#line.close(watch);
-      this.#watch = watch;
-      this.#window = window;
+      await this.#line.open(this.#paramsFrom(this.#cursor), ({ watch, window }) => {
+        this.#watch = watch;
+        this.#window = window;
+        if (this.#ended) this.#line.close(watch);
+      });
     } catch (error) {
       const { code } = (error as PhotonError).record ?? { code: '' };
       if (code !== 'connection_lost') this.fail(error as PhotonError);
     }
-    return undefined;
+  }
+
+  #paramsFrom(since: string | undefined): ApiParams<'watch.open'> {
+    const params = { ...this.#params };
+    delete params.since;
+    return since === undefined ? params : { ...params, since };
   }
 
   isFor(frame: WatchFrame): boolean {

@@ -120,7 +120,8 @@ export class MemoryStore implements Reader {
   }
 
   wake(): void {
-    for (const wake of [...this.#waiting]) wake();
+    const waiting = Array.from(this.#waiting);
+    for (const wake of waiting) wake();
   }
 
   async get(id: ActorId): Promise<StoredActor | undefined> {

@@ -194,7 +194,7 @@ export class ClientSession {
       }
     } else if (JSON.stringify(this.#principal.tenants) !== JSON.stringify(principal.tenants)) {
       // What the old rights let in must not go on flowing.
-      for (const watch of [...this.#watches.values()]) watch.close();
+      for (const watch of this.#watches.values()) watch.close();
     }
     this.#principal = principal;
     this.#cancelAuth();
@@ -232,7 +232,7 @@ export class ClientSession {
 
   #onClosed(): void {
     this.#cancelAuth();
-    for (const watch of [...this.#watches.values()]) watch.close();
+    for (const watch of this.#watches.values()) watch.close();
     this.#idle();
   }
 }

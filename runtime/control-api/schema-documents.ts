@@ -19,8 +19,10 @@ type Json = Record<string, unknown>;
 
 /** Draft 2020-12. Fields with defaults are optional for params and present in results. */
 export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'input'): Json => {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', cycles: 'ref' }) as Json;
-  return rest;
+  const whole = z.toJSONSchema(schema, { io, unrepresentable: 'any', cycles: 'ref' }) as Json;
+  // Said once, by the bundle.
+  delete whole['$schema'];
+  return whole;
 };
 
 /** Without a registry: what is the same in every installation. */

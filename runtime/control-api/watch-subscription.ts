@@ -159,7 +159,10 @@ export class WatchSubscription {
     else this.#known.set(entry.id, entry.version);
     const fresh = version === undefined && !(this.#resumed && entry.version > 1);
     // Gone before this client ever heard of it.
-    if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) return;
+    if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) {
+      this.#advance();
+      return;
+    }
     this.#merge({ type: removed ? 'removed' : fresh ? 'added' : 'changed', entry });
     this.pump();
   }
@@ -223,7 +226,11 @@ export class WatchSubscription {
       this.#sendChange(next, summaryOf(next.entry));
       return true;
     }
-    return detail(next.entry).then((actor) => this.#sendChange(next, actor));
+    return this.#readAndSend(next, detail);
+  }
+
+  async #readAndSend(next: Pending, detail: NonNullable<WatchOptions['detail']>): Promise<void> {
+    this.#sendChange(next, await detail(next.entry));
   }
 
   #sendChange({ type, entry }: Pending, actor: ListedActor | undefined): void {
