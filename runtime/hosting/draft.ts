@@ -119,6 +119,8 @@ export function keepNote(
   const { actor } = draft;
   const value = actor.snapshot === undefined ? null : (actor.snapshot.value as unknown);
   const trace = traceOf(input);
+  // A record needs a version: an id that never lived starts its history with what was refused.
+  if (actor.version === 0) actor.version = 1;
   draft.due = true;
   draft.history.push({
     version: actor.version,

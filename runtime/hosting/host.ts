@@ -217,7 +217,10 @@ class ActorHost implements Host, Surroundings {
     if (actor.phase === 'dropped') return;
     this.log.warn({ actor: actor.id, fate: fateOf(draft, failure) }, 'a commit was not taken; the activation is dropped');
     if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
-    else this.residents.reload(actor);
+    else if (draft.outcome !== undefined) this.residents.reload(actor);
+    else if (failure instanceof PhotonError && failure.record.code === 'commit_malformed') {
+      this.residents.condemn(actor, failure.record.message);
+    } else this.residents.reload(actor, this.limits.readAgainMs);
   }
 
   fenced(grant: ShardGrant): void {

@@ -4,6 +4,7 @@
  * the hosts it is given to, so a test "restarts" a node by making a new host on the same journal. Faults on demand: `hold`
  * keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and then fails.
  */
+import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import type { Commit, CommitOutcome, HistoryEntry, Journal, Receipt, ShardBacklog, ShardGrant, StoredActor } from '../contract/journal.ts';
@@ -80,6 +81,7 @@ export class MemoryJournal implements Journal {
   }
 
   commit(commit: Commit): Promise<CommitOutcome> {
+    if (commit.version < 1) return Promise.reject(new PhotonError('bug', 'commit_malformed', `${commit.actor} has no version`));
     const outcome = this.refusal ?? this.apply(commit);
     this.refusal = undefined;
     if (this.losing) {

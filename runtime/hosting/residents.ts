@@ -48,12 +48,17 @@ export class Residents {
   activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
     const known = this.actors.get(id);
     if (known !== undefined) return known;
+    const actor = this.enter(id, grant);
+    if (patient && this.loads >= this.host.limits.loads) this.waitingLoads.push(actor);
+    else this.load(actor);
+    return actor;
+  }
+
+  private enter(id: ActorId, grant: ShardGrant): Activation {
     const actor = new Activation(id, this.kinds.get(partsOf(id).kind), grant);
     actor.usedMs = this.host.clock.monotonicMs();
     this.actors.set(id, actor);
     this.planSweep();
-    if (patient && this.loads >= this.host.limits.loads) this.waitingLoads.push(actor);
-    else this.load(actor);
     return actor;
   }
 
@@ -98,12 +103,16 @@ export class Residents {
       (failure: unknown) => {
         this.loads -= 1;
         this.host.log.warn({ actor: actor.id, failure }, 'an actor could not be loaded; trying again');
-        this.host.clock.after(this.host.limits.readAgainMs, () => {
-          if (actor.phase === 'loading') this.load(actor);
-        });
+        this.loadLater(actor, this.host.limits.readAgainMs);
         this.loadNext();
       },
     );
+  }
+
+  private loadLater(actor: Activation, pauseMs: number): void {
+    this.host.clock.after(pauseMs, () => {
+      if (actor.phase === 'loading') this.load(actor);
+    });
   }
 
   private loadNext(): void {
@@ -157,6 +166,12 @@ export class Residents {
     }
   }
 
+  /** A commit that the journal will never take: nothing of it can be said to anybody, and trying again is no use. */
+  condemn(actor: Activation, reason: string): void {
+    for (const flight of actor.flights.splice(0)) for (const input of flight.inputs) actor.mailbox.push(input);
+    this.quarantine(actor, reason);
+  }
+
   /** Takes a quarantined actor up again from the store. @returns false when it is not quarantined. */
   resume(id: ActorId): boolean {
     const actor = this.actors.get(id);
@@ -168,12 +183,16 @@ export class Residents {
   /**
    * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor decided since
    * is thrown away and decided again on what the store holds. Inputs that were applied after all are found there.
+   *
+   * @param pauseMs before the store is asked, when it is the store that has trouble
    */
-  reload(actor: Activation): void {
+  reload(actor: Activation, pauseMs = 0): void {
     const inputs = [...actor.flights.flatMap((flight) => flight.inputs), ...actor.mailbox.takeAll()];
     for (const flight of actor.flights) this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
     this.discard(actor);
-    const fresh = this.activate(actor.id, actor.grant);
+    const fresh = this.enter(actor.id, actor.grant);
+    if (pauseMs === 0) this.load(fresh);
+    else this.loadLater(fresh, pauseMs);
     const requeued = new Set<string>();
     for (const input of inputs) {
       if (input.kind === 'command') requeued.add(input.open.command.commandId);
