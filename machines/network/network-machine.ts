@@ -28,6 +28,7 @@ export const networkMachine = setup({
     ),
     noteReady: assign({ failure: null, tries: 0 }),
     keepOpen: tell(messages.keepOpen),
+    answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectAll: tell(messages.rejectAll),
     rejectInvalid: tell(messages.rejectInvalid),
@@ -126,7 +127,7 @@ export const networkMachine = setup({
       description: 'Ports get their addresses here.',
       tags: 'steady',
       on: {
-        'network.create': [{ guard: 'isSame' }, { actions: 'rejectDifferent' }],
+        'network.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
         'network.delete': [
           { guard: 'hasPorts', actions: 'rejectInUse' },
           { target: 'withdrawing', actions: ['noteWaiter', 'keepOpen'] },

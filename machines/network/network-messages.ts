@@ -67,6 +67,10 @@ export function rejectInUse({ context, event }: At): readonly Asked[] {
 }
 
 export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+/** Answered like the first time. An action stands here because a transition without one counts as not handled. */
+export const answerSame = ({ context, event }: At): readonly Asked[] =>
+  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid })];
+
 export const answerAll = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) => reply(commandId, { uid: context.uid }));
 

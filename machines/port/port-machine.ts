@@ -12,7 +12,7 @@ import type { PortContext } from './port-context.ts';
 import type { PortEvent } from './port-events.ts';
 import * as messages from './port-messages.ts';
 
-const created = { guard: 'isSame', actions: 'tellReady' } as const;
+const created = { guard: 'isSame', actions: ['answerSame', 'tellReady'] } as const;
 const different = { actions: 'refuseDifferent' } as const;
 const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 const inUse = { guard: 'isHeldCommand', actions: 'rejectInUse' } as const;
@@ -51,6 +51,7 @@ export const portMachine = setup({
     noteTry: assign(changes.noteTry),
     noteOff: assign(changes.noteOff),
     keepOpen: tell(messages.keepOpen),
+    answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectDeleted: tell(messages.rejectDeleted),
     rejectInUse: tell(messages.rejectInUse),

@@ -29,6 +29,9 @@ export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.command
 
 const result = ({ uid, grant }: PortContext) => ({ uid, address: grant?.address ?? null, mac: grant?.mac ?? null });
 
+export const answerSame = ({ context, event }: At): readonly Asked[] =>
+  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, result(context))];
+
 export const answerAll = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) => reply(commandId, result(context)));
 

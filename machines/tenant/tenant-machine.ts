@@ -19,6 +19,7 @@ export const tenantMachine = setup({
     ),
     forgetWaiters: assign({ waiters: [] }),
     keepOpen: tell(messages.keepOpen),
+    answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectDifferent: tell(messages.differs),
     rejectBusy: tell(messages.busy),
@@ -64,7 +65,7 @@ export const tenantMachine = setup({
       description: 'The tenant can be used within its quota.',
       tags: 'steady',
       on: {
-        'tenant.create': [{ guard: 'isSame' }, { actions: 'rejectDifferent' }],
+        'tenant.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
         'tenant.delete': [
           { guard: 'isHeld', actions: 'rejectInUse' },
           { target: 'deleting', actions: ['noteWaiter', 'keepOpen'] },

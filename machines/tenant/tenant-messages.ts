@@ -48,6 +48,10 @@ export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.command
 export const openVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), { type: 'vpc.create' })];
 export const closeVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), { type: 'vpc.delete' })];
 
+/** Answered like the first time. An action stands here because a transition without one counts as not handled. */
+export const answerSame = ({ context, event }: At): readonly Asked[] =>
+  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid })];
+
 export const answerAll = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) => reply(commandId, { uid: context.uid }));
 

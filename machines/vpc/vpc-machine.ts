@@ -20,6 +20,7 @@ export const vpcMachine = setup({
     ),
     forgetWaiters: assign({ waiters: [] }),
     keepOpen: tell(messages.keepOpen),
+    answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectAll: tell(messages.rejectAll),
     rejectBusy: tell(messages.busy),
@@ -103,7 +104,7 @@ export const vpcMachine = setup({
       description: 'Networks can be declared in it; each host with a port of the VPC has a segment.',
       tags: 'steady',
       on: {
-        'vpc.create': { actions: 'tellTenant' },
+        'vpc.create': { actions: ['answerSame', 'tellTenant'] },
         'vpc.delete': [
           { guard: 'hasNetworks', actions: 'rejectInUse' },
           { target: 'removing', actions: ['noteWaiter', 'keepOpen'] },

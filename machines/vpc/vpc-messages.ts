@@ -29,6 +29,9 @@ export const releaseVni = ({ context }: At): readonly Asked[] => [send(clusterId
 export const tellTenant = ({ context }: At): readonly Asked[] => [send(tenant(context), { type: 'vpc.opened', vpc: context.id })];
 
 export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+export const answerSame = ({ context, event }: At): readonly Asked[] =>
+  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid, vni: context.vni })];
+
 export const answerAll = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) => reply(commandId, { uid: context.uid, vni: context.vni }));
 

@@ -1,0 +1,22 @@
+/** The kind `agent`: a worker's eyes on its own host. Started by the worker process at each of its boots. */
+import { agentMachine, type AgentContext } from '@photoncloud/machines/agent/agent-machine';
+import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
+import { agentEffects, type AgentDoings } from './agent-effects.ts';
+
+export function agentDefinition(doings: AgentDoings): ActorDefinition {
+  return {
+    kind: 'agent',
+    chartVersion: 1,
+    machine: agentMachine,
+    placement: 'pinned',
+    input: (id) => ({ id }),
+    commands: {},
+    createdBy: ['agent.boot'],
+    effects: agentEffects(doings),
+    view: ({ host, boot, report, index, sweep, failure }: AgentContext) => ({
+      spec: { host },
+      status: { boot, index, report, sweep, failure },
+    }),
+    ignored: ['host.admitted'],
+  };
+}

@@ -1,0 +1,20 @@
+/** The kind `host`: a worker host as the control plane sees it; announced by its agent, watched by membership. */
+import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
+import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
+import { hostCommands } from './host-commands.ts';
+
+export const hostDefinition: ActorDefinition = {
+  kind: 'host',
+  chartVersion: 1,
+  machine: hostMachine,
+  placement: 'sharded',
+  input: (id) => ({ id }),
+  commands: hostCommands,
+  createdBy: ['host.announce'],
+  effects: {},
+  view: ({ name, cordoned, boot, report, index, silent, announcedAt, failure }: HostContext) => ({
+    spec: { name, cordoned },
+    status: { index, silent, boot, announcedAt, report, failure },
+  }),
+  ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back'],
+};

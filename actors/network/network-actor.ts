@@ -1,0 +1,44 @@
+/** The kind `network`: subnets and their addresses. Loads per allocation one block of 256, never the whole table. */
+import { blockOf, parseAddress } from '@photoncloud/machines/values/addresses';
+import { nextBlock } from '@photoncloud/machines/network/network-addresses';
+import { networkMachine } from '@photoncloud/machines/network/network-machine';
+import type { NetworkContext } from '@photoncloud/machines/network/network-messages';
+import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
+import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
+import { networkCommands } from './network-commands.ts';
+
+const row = (collection: string, key: string): RowKey => ({ collection, key });
+
+/** The block an address is in and who has it. */
+function ofAddress(text: unknown): RowKey[] {
+  const at = typeof text === 'string' ? parseAddress(text) : undefined;
+  return at === undefined ? [] : [row('block', blockOf(at)), row('owner', String(text))];
+}
+
+function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
+  const { type, port, address, mac } = event;
+  if (type === 'network.delete') return [row('port', '*')];
+  if (type === 'network.withdrawn') return [row('block', '*')];
+  if (type === 'address.release') return [row('port', String(port)), ...ofAddress(address)];
+  if (type !== 'address.allocate') return [];
+  const next = typeof address === 'string' ? undefined : nextBlock(subnets);
+  return [
+    row('port', String(port)),
+    ...(next === undefined ? ofAddress(address) : [row('block', next.block)]),
+    ...(typeof mac === 'string' ? [row('mac', mac)] : []),
+  ];
+}
+
+export const networkDefinition: ActorDefinition = {
+  kind: 'network',
+  chartVersion: 1,
+  machine: networkMachine,
+  placement: 'sharded',
+  input: (id) => ({ id }),
+  commands: networkCommands,
+  createdBy: [],
+  effects: {},
+  needs,
+  view: ({ spec, uid, subnets, ports, failure }: NetworkContext) => ({ spec, status: { uid, subnets, ports, failure } }),
+  ignored: ['cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
+};
