@@ -1,6 +1,7 @@
 /** The list of actor kinds; nothing else. Pinned kinds get the dataplane of their host, controllers get `noDataplane`. */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
-import { agentDefinition, type AgentDoings } from './agent/agent-actor.ts';
+import { agentDefinition } from './agent/agent-actor.ts';
+import type { AgentDoings } from './agent/agent-effects.ts';
 import { bindingDefinition } from './binding/binding-actor.ts';
 import { clusterDefinition } from './cluster/cluster-actor.ts';
 import type { Dataplane } from './dataplane/contract/dataplane-contract.ts';

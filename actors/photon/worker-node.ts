@@ -8,7 +8,7 @@ import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
-import type { AgentDoings } from '../agent/agent-actor.ts';
+import type { AgentDoings } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
