@@ -1,7 +1,7 @@
 /**
- * Who has fallen silent, judged by beat counters as this node has seen them on its own monotonic clock. Pure: it is told what was
- * read and when. A node that did not look itself for a while (its event loop was blocked, or the store was away) does not accuse
- * others: what happened in that time is not counted.
+ * Who has fallen silent, judged by beat counters as this node has seen them on its own monotonic clock. Pure: it is
+ * told what was read and when. A node that did not look itself for a while (its event loop was blocked, or the store
+ * was away) does not accuse others: what happened in that time is not counted.
  *
  * This only permits a takeover. Safety comes from the epoch in every commit.
  */

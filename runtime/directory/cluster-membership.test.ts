@@ -48,7 +48,10 @@ function haltingClock(): { clock: Clock; freeze: () => void; thaw: () => void } 
   let frozen = false;
   const held: (() => void)[] = [];
   return {
-    clock: { ...clock, after: (delayMs, task) => clock.after(delayMs, () => (frozen ? void held.push(task) : task())) },
+    clock: {
+      ...clock,
+      after: (delayMs, task) => clock.after(delayMs, () => (frozen ? void held.push(task) : task())),
+    },
     freeze: () => void (frozen = true),
     thaw: () => {
       frozen = false;
@@ -57,7 +60,12 @@ function haltingClock(): { clock: Clock; freeze: () => void; thaw: () => void } 
   };
 }
 
-async function startNode(stage: Stage, name: string, role: NodeRecord['role'] = 'controller', boot = `${name}-1`): Promise<TestNode> {
+async function startNode(
+  stage: Stage,
+  name: string,
+  role: NodeRecord['role'] = 'controller',
+  boot = `${name}-1`,
+): Promise<TestNode> {
   const log = recordedLog();
   const store = await connectStore({ url: stage.redis.url, clock, log });
   const journal = createJournal({ store, clock, log });
@@ -87,14 +95,26 @@ async function startNode(stage: Stage, name: string, role: NodeRecord['role'] = 
     journal.close();
     store.close();
   };
-  const started = { store, journal, membership, granted, lost, events, log, die, freeze: timers.freeze, thaw: timers.thaw };
+  const started = {
+    store,
+    journal,
+    membership,
+    granted,
+    lost,
+    events,
+    log,
+    die,
+    freeze: timers.freeze,
+    thaw: timers.thaw,
+  };
   stage.nodes.push(started);
   return started;
 }
 
 const id = actorId('vm/acme/moving');
 const shard = shardOf(id);
-const grantIn = (node: TestNode): ShardGrant => node.membership.grants().find((grant) => grant.shard === shard) as ShardGrant;
+const grantIn = (node: TestNode): ShardGrant =>
+  node.membership.grants().find((grant) => grant.shard === shard) as ShardGrant;
 
 test('the first controller takes all shards, and a worker its own', async (stage) => {
   const c1 = await startNode(stage, 'c1');
@@ -152,7 +172,7 @@ test('a second process of the same name ends the first', async (stage) => {
   assert.ok(first.log.lines.some((line) => line.includes('under this name')));
 });
 
-test('two controllers started together share the shards, and one that leaves hands its part over at once', async (stage) => {
+test('two controllers share the shards, and one that leaves hands its part over at once', async (stage) => {
   const [c1, c2] = await Promise.all([startNode(stage, 'c1'), startNode(stage, 'c2')]);
   const all = () => c1.membership.grants().length + c2.membership.grants().length;
   await until('every shard has an owner', () => all() === shardCount);
@@ -179,13 +199,25 @@ test('a restart of the store costs nobody a shard', async (stage) => {
 
 test('a store of another kind is refused', async (stage) => {
   const c1 = await startNode(stage, 'c1');
-  const refusals = [['shards', '64', 'store_mismatch'], ['hashId', 'md5', 'store_mismatch'], ['formatVersion', '9', 'store_mismatch'],
-    ['scriptVersion', '99', 'store_scripts_newer'], ['scriptDigest', 'other', 'store_mismatch']] as const;
+  const refusals = [
+    ['shards', '64', 'store_mismatch'],
+    ['hashId', 'md5', 'store_mismatch'],
+    ['formatVersion', '9', 'store_mismatch'],
+    ['scriptVersion', '99', 'store_scripts_newer'],
+    ['scriptDigest', 'other', 'store_mismatch'],
+  ] as const;
   for (const [field, value, code] of refusals) {
     const before = String(await stage.redis.ask('HGET', 'ph:cluster', field));
     await stage.redis.ask('HSET', 'ph:cluster', field, value);
-    await joinCluster({ store: c1.store, node: { name: 'c9', role: 'controller', peerUrl: '', boot: 'b' }, clock, log: c1.log,
-      onGrant: () => {}, onLost: () => {}, onNode: () => {} }).then(
+    await joinCluster({
+      store: c1.store,
+      node: { name: 'c9', role: 'controller', peerUrl: '', boot: 'b' },
+      clock,
+      log: c1.log,
+      onGrant: () => {},
+      onLost: () => {},
+      onNode: () => {},
+    }).then(
       () => assert.unreachable(`joined in spite of ${field}`),
       (error: { record: { code: string } }) => assert.is(error.record.code, code),
     );

@@ -1,10 +1,10 @@
 /**
- * This node's life in the cluster: it beats, watches the beats of the others, claims the shards it may own, and learns when it
- * has lost one. Composition roots call `joinCluster` and wire grants to the journal and to hosting.
+ * This node's life in the cluster: it beats, watches the beats of the others, claims the shards it may own, and
+ * learns when it has lost one. Composition roots call `joinCluster` and wire grants to the journal and to hosting.
  *
- * A shard changes hands only by compare-and-set in the store (shard-claims.ts). Silence of a node only permits that; a node that
- * was taken for dead is fenced at its next commit and needs no agreement. Rejected: leases with a TTL in the store (a clock step
- * there frees a lock), and votes among nodes (the store is the one arbiter anyway).
+ * A shard changes hands only by compare-and-set in the store (shard-claims.ts). Silence of a node only permits that;
+ * a node that was taken for dead is fenced at its next commit and needs no agreement. Rejected: leases with a TTL in
+ * the store (a clock step there frees a lock), and votes among nodes (the store is the one arbiter anyway).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
@@ -15,8 +15,8 @@ import type { Log } from '../contract/log.ts';
 import { hostShard, sharedShards } from '../journal/shard-placement.ts';
 import { readAll, type Store, type StoreLink } from '../journal/store-connection.ts';
 import { grantText, parseGrant } from '../journal/store-keys.ts';
-import { BeatObserver } from './beat-observer.ts';
 import { settleClusterRecord } from './cluster-record.ts';
+import { NodeRoster, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnershipMap } from './ownership-map.ts';
 import { claimShards, readGrants, releaseShards, writeMap, type Claimant } from './shard-claims.ts';
 
@@ -24,20 +24,7 @@ const defaultBeatMs = 500;
 const defaultSilenceMs = 2_000;
 const leaveTimeoutMs = 2_000;
 
-export interface NodeRecord {
-  readonly name: string;
-  readonly role: 'controller' | 'worker';
-  /** Where peers reach it; empty when it takes no links. */
-  readonly peerUrl: string;
-  /** Unique per process start. */
-  readonly boot: string;
-}
-
-export interface NodeEvent {
-  /** `joined` also for a node that was there before us, and again when it has restarted. */
-  readonly event: 'joined' | 'silent' | 'back' | 'left';
-  readonly node: NodeRecord;
-}
+export type { NodeEvent, NodeRecord };
 
 export interface MembershipOptions {
   readonly store: Store;
@@ -61,7 +48,10 @@ export interface Membership {
   grants(): readonly ShardGrant[];
   /** Looks at once whether the shard is still ours; wire it to the journal's `onFenced`. */
   verify(shard: ShardId): Promise<void>;
-  /** Gives all shards back and takes the node off the list. Stop hosting first. Never throws; what it cannot do, others take over. */
+  /**
+   * Gives all shards back and takes the node off the list. Stop hosting first. Never throws; what it cannot do,
+   * others take over.
+   */
   leave(): Promise<void>;
 }
 
@@ -70,9 +60,8 @@ class StoreMembership implements Membership {
   readonly #options: MembershipOptions;
   readonly #link: StoreLink;
   readonly #claimant: Claimant;
-  readonly #observer: BeatObserver;
+  readonly #roster: NodeRoster;
   readonly #owned = new Map<ShardId, ShardGrant>();
-  #records = new Map<string, NodeRecord>();
   #looked = false;
   #stopped = false;
   #cancelBeat: () => void = () => {};
@@ -84,12 +73,17 @@ class StoreMembership implements Membership {
     this.#options = options;
     this.#link = link;
     this.#claimant = { link, keys: store.keys, node: node.name, boot: node.boot, era };
-    this.#observer = new BeatObserver(options.silenceMs ?? defaultSilenceMs, beatMs * 2);
+    this.#roster = new NodeRoster({
+      self: node.name,
+      silenceMs: options.silenceMs ?? defaultSilenceMs,
+      longestGapMs: beatMs * 3,
+      onNode: options.onNode,
+    });
     this.directory = new OwnershipMap(link, store.keys);
   }
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
-    return [...this.#records.values()].map((node) => ({ ...node, alive: this.#isAlive(node.name) }));
+    return this.#roster.nodes();
   }
 
   grants(): readonly ShardGrant[] {
@@ -114,7 +108,10 @@ class StoreMembership implements Membership {
   #survive(error: unknown): void {
     if (this.#stopped) return;
     const { log, beatMs = defaultBeatMs } = this.#options;
-    log.error({ cause: describeCause(error) }, 'a beat failed; this node will be taken for dead if that goes on; look at the cause');
+    log.error(
+      { cause: describeCause(error) },
+      'a beat failed; this node will be taken for dead if that goes on; look at the cause',
+    );
     this.#plan(beatMs);
   }
 
@@ -122,13 +119,23 @@ class StoreMembership implements Membership {
     const { store, node, clock } = this.#options;
     const { keys } = store;
     const replies = await this.#link.run((redis) =>
-      readAll(redis, [['hincrby', keys.beats, node.name, '1'], ['hgetall', keys.beats], ['hgetall', keys.nodes], ['hgetall', keys.map]]),
+      readAll(redis, [
+        ['hincrby', keys.beats, node.name, '1'],
+        ['hgetall', keys.beats],
+        ['hgetall', keys.nodes],
+        ['hgetall', keys.map],
+      ]),
     );
     if (this.#stopped) return;
-    const [, counters, records, map] = replies as [number, Record<string, string>, Record<string, string>, Record<string, string>];
+    const [, counters, records, map] = replies as [
+      number,
+      Record<string, string>,
+      Record<string, string>,
+      Record<string, string>,
+    ];
     this.directory.replace(map);
     if (this.#isReplaced(records[node.name])) return;
-    this.#tellNodes(records, this.#observer.look(clock.monotonicMs(), counters));
+    this.#roster.look(clock.monotonicMs(), records, counters);
     await this.#verifyOwned();
     await this.#claim();
   }
@@ -137,30 +144,13 @@ class StoreMembership implements Membership {
   #isReplaced(record: string | undefined): boolean {
     const { node, log } = this.#options;
     if (record === undefined || (JSON.parse(record) as NodeRecord).boot === node.boot) return false;
-    log.error({ node: node.name }, 'another process has joined the cluster under this name; this one stops; see which should run');
+    log.error(
+      { node: node.name },
+      'another process has joined the cluster under this name; this one stops; see which should run',
+    );
     this.#stopped = true;
     for (const shard of [...this.#owned.keys()]) this.#lose(shard);
     return true;
-  }
-
-  #tellNodes(stored: Readonly<Record<string, string>>, changes: { silent: readonly string[]; back: readonly string[] }): void {
-    const { node: self, onNode } = this.#options;
-    const before = this.#records;
-    this.#records = new Map(Object.entries(stored).map(([name, text]) => [name, JSON.parse(text) as NodeRecord]));
-    for (const [name, node] of before) if (!this.#records.has(name)) onNode({ event: 'left', node });
-    for (const [name, node] of this.#records) {
-      if (name !== self.name && before.get(name)?.boot !== node.boot) onNode({ event: 'joined', node });
-    }
-    for (const event of ['silent', 'back'] as const) {
-      for (const name of changes[event]) {
-        const node = this.#records.get(name);
-        if (node !== undefined && name !== self.name) onNode({ event, node });
-      }
-    }
-  }
-
-  #isAlive(name: string): boolean {
-    return name === this.#options.node.name || (this.#records.has(name) && this.#observer.isAlive(name));
   }
 
   async verify(shard: ShardId): Promise<void> {
@@ -169,7 +159,9 @@ class StoreMembership implements Membership {
 
   /** The map is cheap to read; where it disagrees, the ownership hash is asked. */
   async #verifyOwned(): Promise<void> {
-    const doubtful = [...this.#owned.values()].filter((grant) => this.directory.grantOf(grant.shard) !== grantText(grant));
+    const doubtful = [...this.#owned.values()].filter(
+      (grant) => this.directory.grantOf(grant.shard) !== grantText(grant),
+    );
     if (doubtful.length > 0) await this.#verifyShards(doubtful.map((grant) => grant.shard));
   }
 
@@ -189,7 +181,9 @@ class StoreMembership implements Membership {
   }
 
   async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
-    const wrong = new Map([...stored].filter(([shard, text]) => text !== '' && this.directory.grantOf(shard) !== text));
+    const wrong = new Map(
+      [...stored].filter(([shard, text]) => text !== '' && this.directory.grantOf(shard) !== text),
+    );
     for (const [shard, text] of wrong) this.directory.set(shard, text);
     await writeMap(this.#link, this.#claimant.keys, wrong);
   }
@@ -198,7 +192,9 @@ class StoreMembership implements Membership {
     const { node } = this.#options;
     const mine = node.role === 'controller' ? sharedShards : [hostShard(node.name)];
     // The first time every ownership hash is asked; later only where the map knows of nobody alive.
-    const candidates = mine.filter((shard) => !this.#owned.has(shard) && (!this.#looked || this.#isFree(this.directory.grantOf(shard) ?? '')));
+    const candidates = mine.filter(
+      (shard) => !this.#owned.has(shard) && (!this.#looked || this.#isFree(this.directory.grantOf(shard) ?? '')),
+    );
     if (candidates.length === 0) return;
     const stored = await readGrants(this.#claimant, candidates);
     const free = [...stored].filter(([, text]) => this.#isFree(text));
@@ -220,13 +216,13 @@ class StoreMembership implements Membership {
   /** Nobody's, ours from an earlier life, or of a node that is silent or gone. */
   #isFree(text: string): boolean {
     const { node } = parseGrant(text);
-    return node === '' || node === this.#options.node.name || !this.#isAlive(node);
+    return node === '' || node === this.#options.node.name || !this.#roster.isAlive(node);
   }
 
   /** An even part, so that controllers that start together do not leave everything to the first. */
   #share(shards: number): number {
     if (this.#options.node.role === 'worker') return shards;
-    const peers = [...this.#records.values()].filter((node) => node.role === 'controller' && this.#isAlive(node.name));
+    const peers = this.#roster.nodes().filter((node) => node.role === 'controller' && node.alive);
     return Math.ceil(shards / Math.max(1, peers.length));
   }
 
@@ -239,10 +235,16 @@ class StoreMembership implements Membership {
     const timeUp = new Promise<'late'>((resolve) => (cancel = clock.after(leaveTimeoutMs, () => resolve('late'))));
     try {
       if ((await Promise.race([this.#giveBack(), timeUp])) === 'late') {
-        log.warn({}, `the store did not answer within ${leaveTimeoutMs} ms; this node's shards are taken over once it is silent`);
+        log.warn(
+          {},
+          `the store did not answer within ${leaveTimeoutMs} ms; this node's shards are taken over once it is silent`,
+        );
       }
     } catch (error) {
-      log.warn({ cause: describeCause(error) }, "this node's shards could not be given back; they are taken over once it is silent");
+      log.warn(
+        { cause: describeCause(error) },
+        "this node's shards could not be given back; they are taken over once it is silent",
+      );
     } finally {
       cancel();
       this.#link.close();
@@ -254,7 +256,12 @@ class StoreMembership implements Membership {
     await releaseShards(this.#claimant, [...this.#owned.values()]);
     this.#owned.clear();
     const { keys, node } = this.#claimant;
-    await this.#link.run((redis) => readAll(redis, [['hdel', keys.nodes, node], ['hdel', keys.beats, node]]));
+    await this.#link.run((redis) =>
+      readAll(redis, [
+        ['hdel', keys.nodes, node],
+        ['hdel', keys.beats, node],
+      ]),
+    );
     return 'done';
   }
 }
@@ -265,7 +272,8 @@ class StoreMembership implements Membership {
  */
 export async function joinCluster(options: MembershipOptions): Promise<Membership> {
   const { store, node } = options;
-  if (node.boot === '') throw new PhotonError('bug', 'boot_missing', `node ${node.name} joins without a boot id; give it one per start`);
+  if (node.boot === '')
+    throw new PhotonError('bug', 'boot_missing', `node ${node.name} joins without a boot id; give it one per start`);
   const link = store.open('membership');
   try {
     const { era } = await settleClusterRecord(link, store.keys);

@@ -1,7 +1,7 @@
 /**
- * The one record of the whole cluster: era, number of shards, hash, formats. Whoever comes first writes it; everybody later
- * compares and refuses to start on another one, because actors would be looked for in the wrong shard or written in a form that
- * others cannot read. Called by cluster-membership.ts before anything else is written.
+ * The one record of the whole cluster: era, number of shards, hash, formats. Whoever comes first writes it; everybody
+ * later compares and refuses to start on another one, because actors would be looked for in the wrong shard or
+ * written in a form that others cannot read. Called by cluster-membership.ts before anything else is written.
  */
 import { PhotonError } from '../contract/errors.ts';
 import { hashId, shardCount } from '../journal/shard-placement.ts';
@@ -17,7 +17,8 @@ const mismatch = (what: string, stored: string, ours: string): PhotonError =>
   new PhotonError(
     'defeat',
     'store_mismatch',
-    `the store was made with ${what} ${stored}, this program has ${ours}; start the version that fits, or use an empty store`,
+    `the store was made with ${what} ${stored}, this program has ${ours}; ` +
+      'start the version that fits, or use an empty store',
   );
 
 /**
@@ -44,7 +45,8 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Pro
     throw new PhotonError(
       'defeat',
       'store_scripts_newer',
-      `the store was used by scripts of version ${storedVersion}, this program has ${scriptVersion}; start the newer version`,
+      `the store was used by scripts of version ${storedVersion}, this program has ${scriptVersion}; ` +
+        'start the newer version',
     );
   }
   if (storedVersion < scriptVersion) {

@@ -1,6 +1,6 @@
 /**
- * The cached map of shard to node, for routing. A hint: a wrong line costs one `moved` and a refresh; the ownership hash of the
- * shard decides. Filled by every beat of cluster-membership.ts.
+ * The cached map of shard to node, for routing. A hint: a wrong line costs one `moved` and a refresh; the ownership
+ * hash of the shard decides. Filled by every beat of cluster-membership.ts.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Directory } from '../contract/link.ts';

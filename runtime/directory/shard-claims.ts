@@ -1,6 +1,7 @@
 /**
- * Taking shards and giving them back: compare-and-set on the ownership hash, epoch + 1 at every take, then the map's hint.
- * cluster-membership.ts decides when; the store decides who wins. Upholds G1: two winners never have the same epoch.
+ * Taking shards and giving them back: compare-and-set on the ownership hash, epoch + 1 at every take, then the map's
+ * hint. cluster-membership.ts decides when; the store decides who wins. Upholds G1: two winners never have the same
+ * epoch.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
@@ -18,25 +19,39 @@ export interface Claimant {
 }
 
 /** @returns shard -> grant text as the ownership hashes have it, `''` when the shard never had an owner */
-export async function readGrants({ link, keys }: Claimant, shards: readonly ShardId[]): Promise<ReadonlyMap<ShardId, string>> {
+export async function readGrants(
+  { link, keys }: Claimant,
+  shards: readonly ShardId[],
+): Promise<ReadonlyMap<ShardId, string>> {
   const commands = shards.map((shard) => ['hget', keys.inShard(shard, 'o'), 'grant']);
   const replies = (await link.run((redis) => readAll(redis, commands))) as (string | null)[];
   return new Map(shards.map((shard, index) => [shard, replies[index] ?? '']));
 }
 
 /** @param wanted shard -> grant text as it was read @returns what was won */
-export async function claimShards(claimant: Claimant, wanted: ReadonlyMap<ShardId, string>): Promise<readonly ShardGrant[]> {
+export async function claimShards(
+  claimant: Claimant,
+  wanted: ReadonlyMap<ShardId, string>,
+): Promise<readonly ShardGrant[]> {
   const grants = [...wanted].map(([shard, before]): ShardGrant => {
     return { shard, node: claimant.node, era: claimant.era, ownerEpoch: parseGrant(before).ownerEpoch + 1 };
   });
-  const won = await swap(claimant, wanted, grants.map((grant) => [grant.shard, grantText(grant)]));
+  const won = await swap(
+    claimant,
+    wanted,
+    grants.map((grant) => [grant.shard, grantText(grant)]),
+  );
   return grants.filter((grant) => won.has(grant.shard));
 }
 
 /** Leaves the epoch, so that the next owner's is higher, and names nobody. */
 export async function releaseShards(claimant: Claimant, grants: readonly ShardGrant[]): Promise<void> {
   const held = new Map(grants.map((grant) => [grant.shard, grantText(grant)]));
-  await swap(claimant, held, grants.map((grant) => [grant.shard, grantText({ ...grant, node: '' })]));
+  await swap(
+    claimant,
+    held,
+    grants.map((grant) => [grant.shard, grantText({ ...grant, node: '' })]),
+  );
 }
 
 async function swap(

@@ -1,11 +1,13 @@
 /**
  * Sends commits in batches and gets each its outcome, through lost connections and refusals of the store. Called by
- * redis-journal.ts; scripts/commit.lua is the other end. Upholds G1, G2, G4: an outcome is given only after the store has answered.
+ * redis-journal.ts; scripts/commit.lua is the other end. Upholds G1, G2, G4: an outcome is given only after the store
+ * has answered.
  *
- * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of a batch
- * exact: nothing else can have moved the actor in between, so the script can tell by the last commit id in the record how far it
- * had come. Rejected: a counter per actor in the record (one more field in every commit, and hosting would have to carry it);
- * one commit per actor and batch (an actor that runs ahead would wait a round trip per commit).
+ * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of
+ * a batch exact: nothing else can have moved the actor in between, so the script can tell by the last commit id in
+ * the record how far it had come. Rejected: a counter per actor in the record (one more field in every commit, and
+ * hosting would have to carry it); one commit per actor and batch (an actor that runs ahead would wait a round trip
+ * per commit).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -96,7 +98,8 @@ export class CommitBatcher {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length) void this.#send(this.#nextBatch());
+      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length)
+        void this.#send(this.#nextBatch());
     });
   }
 
@@ -127,7 +130,10 @@ export class CommitBatcher {
   async #send(groups: readonly Group[]): Promise<void> {
     this.#inFlight += 1;
     try {
-      const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
+      const commits = groups.map((group) => ({
+        actor: group.actor,
+        commits: group.waiting.map((one) => one.commit),
+      }));
       const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs());
       const count = groups.reduce((sum, group) => sum + group.waiting.length, 0);
       const outcomes = decodeOutcomes(await this.#untilAnswered(batch), count);
@@ -207,4 +213,9 @@ function fitting(lane: Lane, room: number): number {
 }
 
 const brokenBatch = (error: unknown): PhotonError =>
-  new PhotonError('bug', 'commit_batch_failed', 'a batch of commits could not be sent or read; this is a defect, report it', { cause: error });
+  new PhotonError(
+    'bug',
+    'commit_batch_failed',
+    'a batch of commits could not be sent or read; this is a defect, report it',
+    { cause: error },
+  );

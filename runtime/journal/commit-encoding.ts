@@ -1,6 +1,6 @@
 /**
- * One batch of commits as the flat text arguments of scripts/commit.lua, and its reply as outcomes. The layout is described at
- * the head of the script; the two files change together. Pure: no connection, no clock.
+ * One batch of commits as the flat text arguments of scripts/commit.lua, and its reply as outcomes. The layout is
+ * described at the head of the script; the two files change together. Pure: no connection, no clock.
  *
  * Refuses (as a bug) what the script could only fail on half way, because Redis does not roll a script back.
  */
@@ -116,7 +116,15 @@ function modeOf(commit: Commit): 'idle' | 'busy' | 'removed' {
 
 function encodeFeedLine(commit: Commit, at: number): string {
   const { actor, uid, version, stateName, status } = commit;
-  return JSON.stringify({ id: actor, uid, version, stateName, status, waitingOn: waitingOf(commit), at } satisfies ActorSummary);
+  return JSON.stringify({
+    id: actor,
+    uid,
+    version,
+    stateName,
+    status,
+    waitingOn: waitingOf(commit),
+    at,
+  } satisfies ActorSummary);
 }
 
 function encodeReceipts(commit: Commit, args: string[], wallMs: number): void {
@@ -130,9 +138,20 @@ function encodeReceipts(commit: Commit, args: string[], wallMs: number): void {
 function encodeMessages(commit: Commit, args: string[]): void {
   const { actor, messages, ackedSeqs } = commit;
   if (messages.length > 0) {
-    pushWrite(args, 'HSET', 'q', messages.flatMap((message) => [`${actor}|${message.seq}`, JSON.stringify(message)]));
+    pushWrite(
+      args,
+      'HSET',
+      'q',
+      messages.flatMap((message) => [`${actor}|${message.seq}`, JSON.stringify(message)]),
+    );
   }
-  if (ackedSeqs.length > 0) pushWrite(args, 'HDEL', 'q', ackedSeqs.map((seq) => `${actor}|${seq}`));
+  if (ackedSeqs.length > 0)
+    pushWrite(
+      args,
+      'HDEL',
+      'q',
+      ackedSeqs.map((seq) => `${actor}|${seq}`),
+    );
   for (const dead of commit.deadLetters) {
     args.push('XADD', 'x', '6', 'MAXLEN', '~', deadLetterTail, '*', 'd', JSON.stringify({ actor, ...dead }));
   }
@@ -141,9 +160,20 @@ function encodeMessages(commit: Commit, args: string[]): void {
 function encodeTimers(commit: Commit, args: string[]): void {
   const { actor, timersSet, timersCancelled } = commit;
   // Cancelled first: a step may leave a state and enter it again, which sets a timer of the same id.
-  if (timersCancelled.length > 0) pushWrite(args, 'HDEL', 't', timersCancelled.map((timerId) => `${actor}|${timerId}`));
+  if (timersCancelled.length > 0)
+    pushWrite(
+      args,
+      'HDEL',
+      't',
+      timersCancelled.map((timerId) => `${actor}|${timerId}`),
+    );
   if (timersSet.length > 0) {
-    pushWrite(args, 'HSET', 't', timersSet.flatMap((timer) => [`${actor}|${timer.timerId}`, `${timer.dueMs} ${timer.eventType}`]));
+    pushWrite(
+      args,
+      'HSET',
+      't',
+      timersSet.flatMap((timer) => [`${actor}|${timer.timerId}`, `${timer.dueMs} ${timer.eventType}`]),
+    );
   }
 }
 
@@ -177,21 +207,30 @@ function pushWrite(args: string[], verb: 'HSET' | 'HDEL', key: string, items: re
 export function checkCommit(commit: Commit): void {
   const { actor, grant, expectedVersion, version } = commit;
   const wrong = (what: string): PhotonError =>
-    new PhotonError('bug', 'commit_malformed', `a commit of ${actor} ${what}; nothing was written; this is a defect, report it`, { actor });
-  if (shardOf(actor) !== grant.shard) throw wrong(`bears a grant of shard ${grant.shard} but belongs to ${shardOf(actor)}`);
-  if (!Number.isSafeInteger(expectedVersion) || !Number.isSafeInteger(version) || expectedVersion < 0) throw wrong('has no whole version');
+    new PhotonError(
+      'bug',
+      'commit_malformed',
+      `a commit of ${actor} ${what}; nothing was written; this is a defect, report it`,
+      { actor },
+    );
+  if (shardOf(actor) !== grant.shard)
+    throw wrong(`bears a grant of shard ${grant.shard} but belongs to ${shardOf(actor)}`);
+  if (!Number.isSafeInteger(expectedVersion) || !Number.isSafeInteger(version) || expectedVersion < 0)
+    throw wrong('has no whole version');
   if (version < expectedVersion || version < 1) throw wrong(`goes from version ${expectedVersion} to ${version}`);
   if (commit.commitId === '') throw wrong('has no commit id');
   let last = expectedVersion;
   for (const entry of commit.history) {
-    if (!(entry.version >= last && entry.version <= version)) throw wrong(`has history of version ${entry.version} out of order`);
+    if (!(entry.version >= last && entry.version <= version))
+      throw wrong(`has history of version ${entry.version} out of order`);
     last = entry.version;
   }
   for (const timer of commit.timersSet) {
     if (!Number.isFinite(timer.dueMs)) throw wrong(`sets timer ${timer.timerId} to no time`);
   }
   for (const mark of commit.marks) {
-    if (!Number.isSafeInteger(mark.seq) || !Number.isSafeInteger(mark.after)) throw wrong(`has a mark of ${mark.sender} that is no number`);
+    if (!Number.isSafeInteger(mark.seq) || !Number.isSafeInteger(mark.after))
+      throw wrong(`has a mark of ${mark.sender} that is no number`);
   }
 }
 
@@ -211,7 +250,11 @@ export function decodeOutcomes(reply: unknown, count: number): readonly CommitOu
     }
   }
   if (outcomes.length !== count) {
-    throw new PhotonError('bug', 'commit_reply_malformed', `the store answered ${outcomes.length} of ${count} commits; this is a defect, report it`);
+    throw new PhotonError(
+      'bug',
+      'commit_reply_malformed',
+      `the store answered ${outcomes.length} of ${count} commits; this is a defect, report it`,
+    );
   }
   return outcomes;
 }

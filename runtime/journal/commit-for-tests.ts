@@ -1,4 +1,7 @@
-/** Commits as hosting would build them, with everything a test does not care about filled in. Never used outside of tests. */
+/**
+ * Commits as hosting would build them, with everything a test does not care about filled in. Never used outside of
+ * tests.
+ */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Message } from '../contract/envelope.ts';
 import type { Commit, HistoryEntry, Receipt, ShardGrant } from '../contract/journal.ts';
@@ -11,7 +14,17 @@ export function grantFor(actor: ActorId, node = 'n1', ownerEpoch = 1): ShardGran
 }
 
 export function historyOf(version: number, kind: HistoryEntry['kind'] = 'transition'): HistoryEntry {
-  return { version, at: 1_000 + version, event: { type: 'x' }, cause: `command:c${version}`, from: 'a', to: 'b', kind, asked: [], changed: {} };
+  return {
+    version,
+    at: 1_000 + version,
+    event: { type: 'x' },
+    cause: `command:c${version}`,
+    from: 'a',
+    to: 'b',
+    kind,
+    asked: [],
+    changed: {},
+  };
 }
 
 /** From `version - 1` to `version`, one transition. */

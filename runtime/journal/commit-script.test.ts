@@ -47,7 +47,13 @@ const wishes: fc.Arbitrary<Wish> = fc.record({
   advances: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
   wrongVersion: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
   stale: fc.integer({ min: 0, max: 14 }).map((n) => n === 0),
-  mark: fc.option(fc.record({ sender: fc.constantFrom('a/b/c~1', 'a/b/d~1'), seq: fc.integer({ min: 1, max: 8 }), after: fc.nat(4) })),
+  mark: fc.option(
+    fc.record({
+      sender: fc.constantFrom('a/b/c~1', 'a/b/d~1'),
+      seq: fc.integer({ min: 1, max: 8 }),
+      after: fc.nat(4),
+    }),
+  ),
   timer: fc.option(fc.record({ set: fc.boolean(), id: fc.nat(2) })),
   row: fc.option(fc.record({ put: fc.boolean(), key: fc.nat(3) })),
   busy: fc.boolean(),
@@ -91,7 +97,15 @@ function commitFor(id: ActorId, wish: Wish, expected: number, serial: number): C
 }
 
 const newActor = (): ModelActor => ({
-  version: 0, entries: 0, busy: false, removed: true, sent: [], marks: {}, timers: new Set(), rows: new Set(), receipts: [],
+  version: 0,
+  entries: 0,
+  busy: false,
+  removed: true,
+  sent: [],
+  marks: {},
+  timers: new Set(),
+  rows: new Set(),
+  receipts: [],
 });
 
 function refusalOf(model: ModelActor, commit: Commit): CommitOutcome | undefined {
@@ -148,13 +162,25 @@ async function compare(store: Store, id: ActorId, model: ModelActor): Promise<vo
     assert.equal(stored?.marks ?? {}, model.marks);
     const { outbox, timers, busy } = await journal.backlog(grantFor(id));
     const mine = outbox.filter((message) => message.from === id);
-    assert.equal(mine.map((message) => message.seq), model.sent);
-    assert.equal(timers.filter((timer) => timer.actor === id).map((timer) => timer.timerId).sort(), [...model.timers].sort());
+    assert.equal(
+      mine.map((message) => message.seq),
+      model.sent,
+    );
+    assert.equal(
+      timers
+        .filter((timer) => timer.actor === id)
+        .map((timer) => timer.timerId)
+        .sort(),
+      [...model.timers].sort(),
+    );
     assert.is(busy.includes(id), model.busy);
     const key = (what: string): string => store.keys.inShard(grantFor(id).shard, what);
     const { redis } = store.shared;
     assert.equal((await redis.hkeys(key(`c:${id}:rows`))).sort(), [...model.rows].sort());
-    assert.equal(await redis.lrange(key(`rz:${id}`), 0, -1), model.receipts.map((commandId) => `1000|${commandId}`));
+    assert.equal(
+      await redis.lrange(key(`rz:${id}`), 0, -1),
+      model.receipts.map((commandId) => `1000|${commandId}`),
+    );
     assert.is(await redis.hlen(key(`r:${id}`)), model.receipts.length);
     assert.is(await redis.xlen(key(`h:${id}`)), model.entries);
     assert.is(await redis.sismember(key('i'), id), model.removed ? 0 : 1);
@@ -167,7 +193,11 @@ async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): 
   round += 1;
   const ids = [0, 1, 2].map((index) => actorId(`vm/acme/r${round}-${index}`));
   for (const id of ids) {
-    await store.shared.redis.hset(store.keys.inShard(grantFor(id).shard, 'o'), 'grant', grantText(grantFor(id, 'n1', 2)));
+    await store.shared.redis.hset(
+      store.keys.inShard(grantFor(id).shard, 'o'),
+      'grant',
+      grantText(grantFor(id, 'n1', 2)),
+    );
   }
   const models = ids.map(newActor);
   let serial = 0;
@@ -175,12 +205,14 @@ async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): 
     const groups = ids.map((id, index): CommitGroup => {
       // Versions as hosting runs ahead with them: each commit expects what the one before it would have left.
       let expected = (models[index] as ModelActor).version;
-      const commits = batch.filter((wish) => wish.actor === index).map((wish) => {
-        serial += 1;
-        const commit = commitFor(id, wish, expected, serial);
-        expected = commit.version;
-        return commit;
-      });
+      const commits = batch
+        .filter((wish) => wish.actor === index)
+        .map((wish) => {
+          serial += 1;
+          const commit = commitFor(id, wish, expected, serial);
+          expected = commit.version;
+          return commit;
+        });
       return { actor: id, commits };
     });
     const present = groups.filter((group) => group.commits.length > 0);
@@ -206,7 +238,11 @@ test('old receipts go a few at a time, and 1,024 stay whatever their age', async
   const day = 24 * 3_600_000;
   const write = async (version: number, from: number, count: number, wallMs: number): Promise<void> => {
     const receipts = Array.from({ length: count }, (_, index) => receiptOf(`c${from + index}`, version));
-    const { keys, args } = encodeBatch([{ actor: id, commits: [commitOf(id, version, { receipts })] }], store.keys, wallMs);
+    const { keys, args } = encodeBatch(
+      [{ actor: id, commits: [commitOf(id, version, { receipts })] }],
+      store.keys,
+      wallMs,
+    );
     await runScript(store.shared.redis, commitScript, keys, args);
   };
   const held = () => store.shared.redis.hlen(store.keys.inShard(grantFor(id).shard, `r:${id}`));

@@ -1,8 +1,9 @@
 /**
- * A watch's place in all shard feeds as one opaque text: era, then the position (last ordinal seen) of every shard. Only the
- * reader makes and reads cursors; clients keep and return them unchanged.
+ * A watch's place in all shard feeds as one opaque text: era, then the position (last ordinal seen) of every shard.
+ * Only the reader makes and reads cursors; clients keep and return them unchanged.
  *
- * Bytes before base64url: format 1, era, 128 positions as varints, then for each host shard its name's length, name, position.
+ * Bytes before base64url: format 1, era, 128 positions as varints, then for each host shard its name's length, name,
+ * position.
  */
 import { reject } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -74,4 +75,5 @@ export function decodeCursor(cursor: string): FeedPlace {
   return { era, positions };
 }
 
-const invalid = () => reject('cursor_invalid', 'this cursor is not one of ours; list again and watch from the cursor of that answer');
+const invalid = () =>
+  reject('cursor_invalid', 'this cursor is not one of ours; list again and watch from the cursor of that answer');

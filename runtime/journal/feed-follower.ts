@@ -1,7 +1,7 @@
 /**
- * Reads the feeds of all shards as one stream of summaries, from a cursor on, with one blocking read on a connection of its own.
- * Serves `follow` of redis-reader.ts. Every commit has one entry and ordinals have no holes, so a hole means that the feed was
- * trimmed under a slow reader: it is told, never skipped.
+ * Reads the feeds of all shards as one stream of summaries, from a cursor on, with one blocking read on a connection
+ * of its own. Serves `follow` of redis-reader.ts. Every commit has one entry and ordinals have no holes, so a hole
+ * means that the feed was trimmed under a slow reader: it is told, never skipped.
  */
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
@@ -16,7 +16,10 @@ import { readAll, type Store, type StoreLink } from './store-connection.ts';
 const blockMs = 1_000;
 const readEntries = 256;
 
-type StreamReply = readonly (readonly [key: string, entries: readonly (readonly [id: string, fields: readonly string[]])[]])[];
+type StreamReply = readonly (readonly [
+  key: string,
+  entries: readonly (readonly [id: string, fields: readonly string[]])[],
+])[];
 
 export interface FollowOptions {
   readonly store: Store;
@@ -36,7 +39,9 @@ export async function knownShards(store: Store): Promise<readonly ShardId[]> {
 export async function presentPlace(store: Store): Promise<FeedPlace> {
   const shards = await knownShards(store);
   const commands = shards.map((shard) => lastOrdinalCommand(store.keys, shard));
-  const [era, ...replies] = await store.shared.run((redis) => readAll(redis, [['hget', store.keys.cluster, 'era'], ...commands]));
+  const [era, ...replies] = await store.shared.run((redis) =>
+    readAll(redis, [['hget', store.keys.cluster, 'era'], ...commands]),
+  );
   const positions = new Map(shards.map((shard, index) => [shard, lastOrdinalOf(replies[index])]));
   return { era: Number(era ?? '1'), positions };
 }
@@ -80,7 +85,8 @@ async function followWith(link: StoreLink, { store, clock, from, each, signal }:
         for (const [id, fields] of entries) {
           if (signal.aborted) return;
           const ordinal = ordinalOf(id);
-          if (ordinal !== (positions.get(shard) ?? 0) + 1) throw expired(`shard ${shard} keeps its newest entries only`);
+          if (ordinal !== (positions.get(shard) ?? 0) + 1)
+            throw expired(`shard ${shard} keeps its newest entries only`);
           positions.set(shard, ordinal);
           each({ ...decodeFeedLine(fields), cursor: encodeCursor({ era, positions }) });
         }
@@ -89,4 +95,5 @@ async function followWith(link: StoreLink, { store, clock, from, each, signal }:
   }
 }
 
-const expired = (why: string) => reject('cursor_expired', `this cursor is too old: ${why}; list again and watch from the cursor of that answer`);
+const expired = (why: string) =>
+  reject('cursor_expired', `this cursor is too old: ${why}; list again and watch from the cursor of that answer`);

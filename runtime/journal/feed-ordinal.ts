@@ -1,6 +1,6 @@
 /**
- * The ordinal of a shard counts its commits. It is the sequence number of the feed's entries (`0-1`, `0-2`, ...), counted by the
- * store itself, so no commit has to write it anywhere else.
+ * The ordinal of a shard counts its commits. It is the sequence number of the feed's entries (`0-1`, `0-2`, ...),
+ * counted by the store itself, so no commit has to write it anywhere else.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 import type { StoreKeys } from './store-keys.ts';
@@ -8,7 +8,12 @@ import type { StoreKeys } from './store-keys.ts';
 export const ordinalOf = (streamId: string): number => Number(streamId.slice('0-'.length));
 
 export const lastOrdinalCommand = (keys: StoreKeys, shard: ShardId): readonly string[] => [
-  'xrevrange', keys.inShard(shard, 'f'), '+', '-', 'count', '1',
+  'xrevrange',
+  keys.inShard(shard, 'f'),
+  '+',
+  '-',
+  'count',
+  '1',
 ];
 
 /** @param reply of `lastOrdinalCommand` @returns 0 for a shard without commits */

@@ -26,13 +26,21 @@ export function parseStored(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new PhotonError('bug', 'record_unreadable', `${what} is not readable in the store; restore it from a backup or its history`, {
-      cause: error,
-    });
+    throw new PhotonError(
+      'bug',
+      'record_unreadable',
+      `${what} is not readable in the store; restore it from a backup or its history`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
-/** @param fields the record hash, flat: field, value, field, value... @returns undefined when there never was such an actor */
+/**
+ * @param fields the record hash, flat: field, value, field, value... @returns undefined when there never was such
+ * an actor
+ */
 export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>>): StoredActor | undefined {
   const { version, head: headText } = fields;
   if (version === undefined || headText === undefined) return undefined;
@@ -83,7 +91,11 @@ export function decodeHistory(id: ActorId, entry: readonly string[]): HistoryEnt
   return parseStored(entry[1] ?? '', `an entry of the history of ${id}`) as HistoryEntry;
 }
 
-export function decodeBacklog(outbox: readonly string[], timers: Readonly<Record<string, string>>, busy: readonly string[]): ShardBacklog {
+export function decodeBacklog(
+  outbox: readonly string[],
+  timers: Readonly<Record<string, string>>,
+  busy: readonly string[],
+): ShardBacklog {
   const messages = outbox.map((text) => parseStored(text, 'an outbox row') as Message);
   messages.sort((a, b) => (a.from === b.from ? a.seq - b.seq : a.from < b.from ? -1 : 1));
   return { outbox: messages, timers: Object.entries(timers).map(decodeTimer), busy: busy as readonly ActorId[] };

@@ -1,6 +1,6 @@
 /**
- * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. Also the clock and
- * the log that tests of the store hand in. Never used outside of tests.
+ * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. Also the
+ * clock and the log that tests of the store hand in. Never used outside of tests.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,11 +33,22 @@ export function recordedLog(lines: string[] = []): RecordedLog {
   const note = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => {
     lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
   };
-  return { lines, debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error'), child: () => recordedLog(lines) };
+  return {
+    lines,
+    debug: note('debug'),
+    info: note('info'),
+    warn: note('warn'),
+    error: note('error'),
+    child: () => recordedLog(lines),
+  };
 }
 
 /** @throws Error naming what was awaited */
-export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000,
+): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!(await check())) {
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);

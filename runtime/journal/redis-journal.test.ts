@@ -41,7 +41,14 @@ test('a commit is stored whole and loaded back', async (stage) => {
   const effects = [{ effectId: `${id}#1.0`, type: 'tap.create', params: { a: 1 }, stateId: 'preparing' }];
   const timers = [{ timerId: 'xstate.after.slow', dueMs: 5_000, eventType: 'timed out' }];
   const outcome = await stage.journal.commit(
-    commitOf(id, 1, { effects, timersSet: timers, timers, deferred: { c9: 'd9' }, lastSeq: 3, marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }] }),
+    commitOf(id, 1, {
+      effects,
+      timersSet: timers,
+      timers,
+      deferred: { c9: 'd9' },
+      lastSeq: 3,
+      marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }],
+    }),
   );
   assert.equal(outcome, { result: 'committed', ordinal: 1 });
   assert.equal(await stage.journal.load(id), {
@@ -90,7 +97,10 @@ test('marks: a repeat is a duplicate, a missing one a gap, and both write nothin
   await own(stage, grantFor(id));
   const mark = (seq: number, after: number) => ({ marks: [{ sender: 'net/acme/x~u1', seq, after }] });
   assert.is((await stage.journal.commit(commitOf(id, 1, mark(4, 0)))).result, 'committed');
-  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(4, 0))), { result: 'duplicate', sender: 'net/acme/x~u1' });
+  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(4, 0))), {
+    result: 'duplicate',
+    sender: 'net/acme/x~u1',
+  });
   assert.equal(await stage.journal.commit(commitOf(id, 2, mark(9, 6))), { result: 'gap', sender: 'net/acme/x~u1' });
   const drained = [...mark(5, 4).marks, ...mark(8, 5).marks, { sender: 'net/acme/y~u1', seq: 1, after: 0 }];
   assert.is((await stage.journal.commit(commitOf(id, 2, { marks: drained }))).result, 'committed');
@@ -100,7 +110,9 @@ test('marks: a repeat is a duplicate, a missing one a gap, and both write nothin
 test('commits of one actor keep their order, and one that is refused takes the later ones with it', async (stage) => {
   const id = actorId('vm/acme/ahead');
   await own(stage, grantFor(id));
-  const good = await Promise.all(Array.from({ length: 100 }, (_, index) => stage.journal.commit(commitOf(id, index + 1))));
+  const good = await Promise.all(
+    Array.from({ length: 100 }, (_, index) => stage.journal.commit(commitOf(id, index + 1))),
+  );
   assert.ok(good.every((outcome) => outcome.result === 'committed'));
   const still = { expectedVersion: 100, history: [historyOf(100, 'ignored')] };
   const results = await Promise.all([
@@ -119,7 +131,9 @@ test('commits of one actor keep their order, and one that is refused takes the l
 test('history that shares a version keeps its order, and a tail bounds it', async (stage) => {
   const id = actorId('vm/acme/past');
   await own(stage, grantFor(id));
-  await stage.journal.commit(commitOf(id, 1, { history: [historyOf(0, 'dropped'), historyOf(0, 'rejected'), historyOf(1)] }));
+  await stage.journal.commit(
+    commitOf(id, 1, { history: [historyOf(0, 'dropped'), historyOf(0, 'rejected'), historyOf(1)] }),
+  );
   await stage.journal.commit(commitOf(id, 1, { expectedVersion: 1, history: [historyOf(1, 'ignored')] }));
   const key = stage.store.keys.inShard(grantFor(id).shard, `h:${id}`);
   const entries = await stage.store.shared.redis.xrange(key, '-', '+');
@@ -144,9 +158,18 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
   );
   assert.equal(await stage.journal.receipt(id, 'cmd-1'), receiptOf('cmd-1', 1));
   assert.is(await stage.journal.receipt(id, 'cmd-2'), undefined);
-  const asked = [{ collection: 'ports', key: 'p1' }, { collection: 'ports', key: 'p2' }, { collection: 'free', key: 'x' }];
-  assert.equal(await stage.journal.loadRows(id, asked), { 'ports/p1': { mac: 'm' }, 'ports/p2': null, 'free/x': null });
-  const seqs = async () => (await stage.journal.backlog(grant)).outbox.filter((row) => row.from === id).map((row) => row.seq);
+  const asked = [
+    { collection: 'ports', key: 'p1' },
+    { collection: 'ports', key: 'p2' },
+    { collection: 'free', key: 'x' },
+  ];
+  assert.equal(await stage.journal.loadRows(id, asked), {
+    'ports/p1': { mac: 'm' },
+    'ports/p2': null,
+    'free/x': null,
+  });
+  const seqs = async () =>
+    (await stage.journal.backlog(grant)).outbox.filter((row) => row.from === id).map((row) => row.seq);
   assert.equal(await seqs(), [1, 2, 10]);
   await stage.journal.commit(commitOf(id, 2, { ackedSeqs: [1], rowsRemoved: [{ collection: 'ports', key: 'p1' }] }));
   assert.equal(await seqs(), [2, 10]);

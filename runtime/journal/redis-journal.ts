@@ -1,14 +1,23 @@
 /**
- * The journal port bound to Redis. Commits go through the batcher on a connection of their own; loads share one. Hosting is the
- * only caller; it never sees Redis. Who owns a shard is decided by runtime/directory, which tells it here (`adopt`, `drop`).
+ * The journal port bound to Redis. Commits go through the batcher on a connection of their own; loads share one.
+ * Hosting is the only caller; it never sees Redis. Who owns a shard is decided by runtime/directory, which tells it
+ * here (`adopt`, `drop`).
  *
- * Upholds G1 (fence in every commit) and the rule of eras: when a shard's ordinal is lower than one the store has acknowledged
- * to us, the store was rolled back, and nothing more is written.
+ * Upholds G1 (fence in every commit) and the rule of eras: when a shard's ordinal is lower than one the store has
+ * acknowledged to us, the store was rolled back, and nothing more is written.
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
-import type { Commit, CommitOutcome, Journal, Receipt, ShardBacklog, ShardGrant, StoredActor } from '../contract/journal.ts';
+import type {
+  Commit,
+  CommitOutcome,
+  Journal,
+  Receipt,
+  ShardBacklog,
+  ShardGrant,
+  StoredActor,
+} from '../contract/journal.ts';
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-encoding.ts';
@@ -97,13 +106,18 @@ class StoreJournal implements RedisJournal {
     const { keys, shared } = this.#store;
     const wanted = new Map<string, string[]>();
     for (const row of rows) wanted.set(row.collection, [...(wanted.get(row.collection) ?? []), row.key]);
-    const commands = [...wanted].map(([name, names]) => ['hmget', keys.inShard(shardOf(id), `c:${id}:${name}`), ...names]);
+    const commands = [...wanted].map(([name, names]) => [
+      'hmget',
+      keys.inShard(shardOf(id), `c:${id}:${name}`),
+      ...names,
+    ]);
     const replies = (await shared.run((redis) => readAll(redis, commands))) as (string | null)[][];
     const found: Record<string, unknown> = {};
     for (const [index, [collection, names]] of [...wanted].entries()) {
       for (const [at, name] of names.entries()) {
         const text = replies[index]?.[at] ?? null;
-        found[`${collection}/${name}`] = text === null ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
+        found[`${collection}/${name}`] =
+          text === null ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
       }
     }
     return found;
@@ -117,7 +131,11 @@ class StoreJournal implements RedisJournal {
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
-    const commands = [['hvals', key('q')], ['hgetall', key('t')], ['smembers', key('b')]];
+    const commands = [
+      ['hvals', key('q')],
+      ['hgetall', key('t')],
+      ['smembers', key('b')],
+    ];
     const replies = await this.#store.shared.run((redis) =>
       readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
@@ -126,14 +144,23 @@ class StoreJournal implements RedisJournal {
     return decodeBacklog(outbox, timers, busy);
   }
 
-  async forgetMessages(grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]): Promise<void> {
+  async forgetMessages(
+    grant: ShardGrant,
+    rows: readonly { readonly from: ActorId; readonly seq: number }[],
+  ): Promise<void> {
     const key = this.#store.keys.inShard(grant.shard, 'o');
     for (let from = 0; from < rows.length; from += forgetRows) {
       const fields = rows.slice(from, from + forgetRows).map((row) => `${row.from}|${row.seq}`);
-      const removed = await this.#link.run((redis) => runScript(redis, forgetScript, [key], [grantText(grant), ...fields]));
+      const removed = await this.#link.run((redis) =>
+        runScript(redis, forgetScript, [key], [grantText(grant), ...fields]),
+      );
       if (removed === -1) {
         this.#tellFenced(grant);
-        throw new PhotonError('ownership_lost', 'shard_fenced', `shard ${grant.shard} has another owner; drop its actors`);
+        throw new PhotonError(
+          'ownership_lost',
+          'shard_fenced',
+          `shard ${grant.shard} has another owner; drop its actors`,
+        );
       }
     }
   }
@@ -161,7 +188,9 @@ class StoreJournal implements RedisJournal {
   }
 
   close(): void {
-    this.#batcher.stop(new PhotonError('unknown', 'journal_closed', 'this node is stopping; ask again with the same command id'));
+    this.#batcher.stop(
+      new PhotonError('unknown', 'journal_closed', 'this node is stopping; ask again with the same command id'),
+    );
     this.#link.close();
   }
 
@@ -185,7 +214,10 @@ class StoreJournal implements RedisJournal {
   async #compareOrdinals(): Promise<void> {
     const shards = [...this.#ordinals.keys()];
     if (shards.length === 0) return;
-    const stored = await readAll(this.#link.redis, shards.map((shard) => lastOrdinalCommand(this.#store.keys, shard)));
+    const stored = await readAll(
+      this.#link.redis,
+      shards.map((shard) => lastOrdinalCommand(this.#store.keys, shard)),
+    );
     for (const [index, shard] of shards.entries()) {
       const known = this.#ordinals.get(shard) ?? 0;
       const found = lastOrdinalOf(stored[index]);
@@ -215,7 +247,10 @@ class StoreJournal implements RedisJournal {
     const owned = this.#owned.get(grant.shard);
     if (owned === undefined || owned.fenceTold || owned.grant.ownerEpoch !== grant.ownerEpoch) return;
     owned.fenceTold = true;
-    this.#log.warn({ shard: grant.shard, ownerEpoch: grant.ownerEpoch }, 'the store says that this shard has another owner');
+    this.#log.warn(
+      { shard: grant.shard, ownerEpoch: grant.ownerEpoch },
+      'the store says that this shard has another owner',
+    );
     for (const listener of this.#fencedListeners) listener(grant.shard);
   }
 }

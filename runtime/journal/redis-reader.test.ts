@@ -36,7 +36,12 @@ test.after.each(async ({ redis, store, journal, reader }) => {
   await redis.remove();
 });
 
-async function commit({ store, journal }: Stage, id: ActorId, version: number, changes: Partial<Commit> = {}): Promise<void> {
+async function commit(
+  { store, journal }: Stage,
+  id: ActorId,
+  version: number,
+  changes: Partial<Commit> = {},
+): Promise<void> {
   const grant = grantFor(id);
   await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
   await store.shared.redis.hset(store.keys.map, grant.shard, grantText(grant));
@@ -45,7 +50,10 @@ async function commit({ store, journal }: Stage, id: ActorId, version: number, c
 }
 
 /** Follows in the background; `stop` resolves when the follower has ended. */
-function follow(reader: RedisReader, cursor: Cursor): { entries: FeedEntry[]; stop: () => Promise<void>; ended: Promise<void> } {
+function follow(
+  reader: RedisReader,
+  cursor: Cursor,
+): { entries: FeedEntry[]; stop: () => Promise<void>; ended: Promise<void> } {
   const entries: FeedEntry[] = [];
   const control = new AbortController();
   const ended = reader.follow(cursor, (entry) => entries.push(entry), control.signal);
@@ -70,7 +78,8 @@ test('a list is ordered by id and passes its filter', async (stage) => {
   await commit(stage, actorId('vm/acme/b'), 2, { stateName: 'preparing.tap', timers });
   await commit(stage, actorId('net/acme/gone'), 1);
   await commit(stage, actorId('net/acme/gone'), 2, { status: 'removed' });
-  const list = async (filter: Parameters<RedisReader['list']>[0]) => (await stage.reader.list(filter)).items.map((item) => item.id);
+  const list = async (filter: Parameters<RedisReader['list']>[0]) =>
+    (await stage.reader.list(filter)).items.map((item) => item.id);
   assert.equal(await list({}), [...ids].sort());
   assert.equal(await list({ kind: 'vm', scope: 'acme' }), ['vm/acme/a', 'vm/acme/b'] as ActorId[]);
   assert.equal(await list({ state: 'preparing' }), ['vm/acme/b'] as ActorId[]);
@@ -78,7 +87,13 @@ test('a list is ordered by id and passes its filter', async (stage) => {
   assert.equal(await list({ search: 'umb' }), ['vm/umbrella/a'] as ActorId[]);
   const [one] = (await stage.reader.list({ state: 'preparing.tap' })).items;
   assert.equal(one, {
-    id: 'vm/acme/b', uid: 'u1', version: 2, stateName: 'preparing.tap', status: 'live', waitingOn: ['timer'], at: 1_002,
+    id: 'vm/acme/b',
+    uid: 'u1',
+    version: 2,
+    stateName: 'preparing.tap',
+    status: 'live',
+    waitingOn: ['timer'],
+    at: 1_002,
   });
 });
 
@@ -86,7 +101,8 @@ test('history is newest last, after a version, at most so many', async (stage) =
   const id = actorId('vm/acme/past');
   for (let version = 1; version <= 5; version += 1) await commit(stage, id, version);
   await commit(stage, id, 5, { expectedVersion: 5, history: [historyOf(5, 'ignored')] });
-  const versions = async (after: number, limit: number) => (await stage.reader.history(id, after, limit)).map((entry) => entry.version);
+  const versions = async (after: number, limit: number) =>
+    (await stage.reader.history(id, after, limit)).map((entry) => entry.version);
   assert.equal(await versions(0, 100), [1, 2, 3, 4, 5, 5]);
   assert.equal(await versions(3, 100), [4, 5, 5]);
   assert.equal(await versions(0, 2), [5, 5]);
@@ -112,7 +128,10 @@ test('a feed resumes from any of its cursors, over a restart of the store', asyn
   await until('the rest is fed again', () => second.entries.length === 2);
   await second.stop();
   assert.equal(shown(second.entries).sort(), shown(first.entries.slice(1)).sort());
-  assert.is(await codeOf(stage.reader.follow('$$$' as Cursor, () => {}, AbortSignal.timeout(1_000))), 'cursor_invalid');
+  assert.is(
+    await codeOf(stage.reader.follow('$$$' as Cursor, () => {}, AbortSignal.timeout(1_000))),
+    'cursor_invalid',
+  );
 });
 
 test('a host that joins later is followed from its first commit', async (stage) => {
@@ -135,7 +154,11 @@ test('a cursor that was trimmed, or belongs to another era, has expired', async 
 });
 
 test('a cursor keeps large positions and names of hosts', () => {
-  const positions = new Map([['s0', 2 ** 45], ['s127', 300], [hostShard('w-1'), 7]] as [never, number][]);
+  const positions = new Map([
+    ['s0', 2 ** 45],
+    ['s127', 300],
+    [hostShard('w-1'), 7],
+  ] as [never, number][]);
   const place = decodeCursor(encodeCursor({ era: 3, positions }));
   assert.is(place.era, 3);
   for (const [shard, position] of positions) assert.is(place.positions.get(shard), position);

@@ -1,6 +1,7 @@
 /**
- * The reader port bound to Redis: records, the index of every shard, histories and feeds, from any node. Never writes. The
- * control API and the inspector stand on it. What it shows is committed; how durable that is, is the store's setting.
+ * The reader port bound to Redis: records, the index of every shard, histories and feeds, from any node. Never
+ * writes. The control API and the inspector stand on it. What it shows is committed; how durable that is, is the
+ * store's setting.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -59,7 +60,8 @@ class StoreReader implements RedisReader {
 
   async list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
     const place = await presentPlace(this.#store);
-    const shards: readonly ShardId[] = filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
+    const shards: readonly ShardId[] =
+      filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
     const indexes = await this.#ask(shards.map((shard) => ['smembers', this.#store.keys.inShard(shard, 'i')]));
     const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter));
     const items: ActorSummary[] = [];
@@ -80,7 +82,9 @@ class StoreReader implements RedisReader {
   /** When there are more than `limit`, the newest of them: a gap in versions shows that some were left out. */
   async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
     const key = this.#store.keys.inShard(shardOf(id), `h:${id}`);
-    const entries = await this.#store.shared.run((redis) => redis.xrevrange(key, '+', `${after + 1}-0`, 'COUNT', limit));
+    const entries = await this.#store.shared.run((redis) =>
+      redis.xrevrange(key, '+', `${after + 1}-0`, 'COUNT', limit),
+    );
     return entries.map(([, fields]) => decodeHistory(id, fields)).reverse();
   }
 

@@ -1,6 +1,7 @@
 /**
- * The store's scripts: read from scripts/*.lua once, sent by digest. Nodes compare `scriptVersion` and `libraryDigest` with the
- * cluster record before they write, so that two generations of the commit script never serve one store.
+ * The store's scripts: read from scripts/*.lua once, sent by digest. Nodes compare `scriptVersion` and
+ * `libraryDigest` with the cluster record before they write, so that two generations of the commit script never serve
+ * one store.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

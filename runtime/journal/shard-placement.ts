@@ -1,9 +1,9 @@
 /**
  * Which shard an actor belongs to. Pure arithmetic; who owns a shard is the directory's business.
  *
- * The shard's name is the Redis hash tag of all its keys. `s0` to `s127` fall on 128 distinct slots (checked when this file is
- * loaded), so a cluster can spread them one by one. Changing anything here moves actors: it needs another `hashId`, and nodes
- * refuse to start on a store that was made with another one.
+ * The shard's name is the Redis hash tag of all its keys. `s0` to `s127` fall on 128 distinct slots (checked when
+ * this file is loaded), so a cluster can spread them one by one. Changing anything here moves actors: it needs
+ * another `hashId`, and nodes refuse to start on a store that was made with another one.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 
@@ -19,7 +19,8 @@ export function slotOfTag(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag)) {
     crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 0x8000) === 0 ? (crc << 1) & 0xffff : ((crc << 1) ^ 0x1021) & 0xffff;
+    for (let bit = 0; bit < 8; bit += 1)
+      crc = (crc & 0x8000) === 0 ? (crc << 1) & 0xffff : ((crc << 1) ^ 0x1021) & 0xffff;
   }
   return crc % slotCount;
 }
@@ -27,7 +28,8 @@ export function slotOfTag(tag: string): number {
 function makeShards(): readonly ShardId[] {
   const shards = Array.from({ length: shardCount }, (_, index) => `s${index}` as ShardId);
   const slots = new Set(shards.map(slotOfTag));
-  if (slots.size !== shardCount) throw new Error(`the shard tags share slots: ${slots.size} slots for ${shardCount} shards`);
+  if (slots.size !== shardCount)
+    throw new Error(`the shard tags share slots: ${slots.size} slots for ${shardCount} shards`);
   return shards;
 }
 

@@ -19,13 +19,22 @@ const refused = (promise: Promise<unknown>): Promise<Refusal> =>
 test('a wrong password is told with what to do, and given up', async () => {
   const redis = await TestRedis.start(['--requirepass', 'secret']);
   try {
-    for (const [login, advice] of [['', 'wants a password'], [':wrong@', 'password of the store URL is wrong']] as const) {
+    for (const [login, advice] of [
+      ['', 'wants a password'],
+      [':wrong@', 'password of the store URL is wrong'],
+    ] as const) {
       const log = recordedLog();
       const url = redis.url.replace('//', `//${login}`);
       const { record } = await refused(connectStore({ url, clock, log, connectTimeoutMs: 700 }));
       assert.is(record.code, 'store_unreachable');
-      assert.ok(log.lines.some((line) => line.includes(advice)), `${advice} in ${log.lines.join('\n')}`);
-      assert.not.ok(log.lines.some((line) => line.includes('wrong@')), 'the password is not logged');
+      assert.ok(
+        log.lines.some((line) => line.includes(advice)),
+        `${advice} in ${log.lines.join('\n')}`,
+      );
+      assert.not.ok(
+        log.lines.some((line) => line.includes('wrong@')),
+        'the password is not logged',
+      );
     }
     const store = await connectStore({ url: redis.url.replace('//', '//:secret@'), clock, log: recordedLog() });
     store.close();
@@ -40,7 +49,10 @@ test('a replica is refused', async () => {
   try {
     const log = recordedLog();
     await refused(connectStore({ url: replica.url, clock, log, connectTimeoutMs: 700 }));
-    assert.ok(log.lines.some((line) => line.includes('is a replica')), log.lines.join('\n'));
+    assert.ok(
+      log.lines.some((line) => line.includes('is a replica')),
+      log.lines.join('\n'),
+    );
   } finally {
     await replica.remove();
     await primary.remove();
@@ -61,8 +73,14 @@ test('errors of the store are told apart', () => {
   assert.is(kind("Stream isn't writeable and enableOfflineQueue options is false"), 'lost');
   assert.is(kind('NOSCRIPT No matching script. Please use EVAL.'), 'no_script');
   assert.is(kind("OOM command not allowed when used memory > 'maxmemory'."), 'refused');
-  assert.is(kind("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."), 'refused');
-  assert.is(kind("READONLY You can't write against a read only replica. script: 4b8a, on @user_script:1."), 'refused');
+  assert.is(
+    kind("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."),
+    'refused',
+  );
+  assert.is(
+    kind("READONLY You can't write against a read only replica. script: 4b8a, on @user_script:1."),
+    'refused',
+  );
   assert.is(kind('WRONGTYPE Operation against a key holding the wrong kind of value'), 'bug');
   assert.is(kind('ERR user_script:3: attempt to index a nil value script: 4b8a'), 'bug');
 });

@@ -1,9 +1,10 @@
 /**
- * Connections to the store. Strict client settings: nothing is queued while the store is away and nothing is sent twice behind
- * our back (with the client's defaults 51 commands ran twice in one kill of the server); whoever sends decides about a repeat.
+ * Connections to the store. Strict client settings: nothing is queued while the store is away and nothing is sent
+ * twice behind our back (with the client's defaults 51 commands ran twice in one kill of the server); whoever sends
+ * decides about a repeat.
  *
- * A link is one connection that comes back by itself. It is `ready` only after the server has said that it is a primary and has
- * our scripts. Not a pool, no cluster client yet. Used by the journal, the reader and the directory.
+ * A link is one connection that comes back by itself. It is `ready` only after the server has said that it is a
+ * primary and has our scripts. Not a pool, no cluster client yet. Used by the journal, the reader and the directory.
  */
 import { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
@@ -112,7 +113,12 @@ export class StoreLink {
   async recover(error: unknown): Promise<void> {
     const trouble = troubleOf(error);
     if (trouble.kind === 'bug') {
-      throw new PhotonError('bug', 'store_command_refused', 'the store refused a command of ours; this is a defect, report it', { cause: error });
+      throw new PhotonError(
+        'bug',
+        'store_command_refused',
+        'the store refused a command of ours; this is a defect, report it',
+        { cause: error },
+      );
     }
     if (trouble.kind === 'no_script') {
       await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
@@ -187,7 +193,12 @@ const closedError = (): PhotonError =>
   new PhotonError('fault', 'store_closed', 'the connection to the store was closed by this node; it is stopping');
 
 /** One EVALSHA. Keys first, then arguments; all text. */
-export function runScript(redis: Redis, script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+export function runScript(
+  redis: Redis,
+  script: Script,
+  keys: readonly string[],
+  args: readonly string[],
+): Promise<unknown> {
   return redis.call('evalsha', [script.sha, keys.length, ...keys, ...args]);
 }
 
@@ -234,7 +245,8 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
     throw new PhotonError(
       'fault',
       'store_unreachable',
-      `the store could not be used within ${timeoutMs} ms (${shared.complaint || 'no answer'}); see that it runs and that the URL is right`,
+      `the store could not be used within ${timeoutMs} ms (${shared.complaint || 'no answer'}); ` +
+        'see that it runs and that the URL is right',
       { cause: error },
     );
   } finally {

@@ -1,4 +1,7 @@
-/** Redis is killed in the middle of commits: nothing is lost, nothing is done twice; a store that went back is refused. */
+/**
+ * Redis is killed in the middle of commits: nothing is lost, nothing is done twice; a store that went back is
+ * refused.
+ */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -77,7 +80,11 @@ async function checkAll({ store }: Stage): Promise<void> {
     const key = (what: string): string => store.keys.inShard(grantFor(id).shard, `${what}:${id}`);
     const entries = await store.shared.redis.xrange(key('h'), '-', '+');
     const causes = entries.map(([, fields]) => (JSON.parse(fields[1] as string) as { cause: string }).cause);
-    assert.equal(causes, Array.from({ length: turns }, (_, turn) => `turn:${turn}`), 'every turn once and in order');
+    assert.equal(
+      causes,
+      Array.from({ length: turns }, (_, turn) => `turn:${turn}`),
+      'every turn once and in order',
+    );
     assert.is(await store.shared.redis.hget(key('a'), 'version'), String(turns / 2));
     assert.is(await store.shared.redis.hlen(key('r')), turns);
   }
@@ -86,7 +93,9 @@ async function checkAll({ store }: Stage): Promise<void> {
 test('kill -9 twice in 2,000 commits', async (stage) => {
   for (const id of actors) await own(stage, id);
   let acknowledged = 0;
-  const all = Promise.all(actors.map((id, index) => run(stage.journal, id, index % 2 === 0 ? 1 : 4, () => (acknowledged += 1))));
+  const all = Promise.all(
+    actors.map((id, index) => run(stage.journal, id, index % 2 === 0 ? 1 : 4, () => (acknowledged += 1))),
+  );
   for (const killAt of [500, 1_300]) {
     await until(`${killAt} commits are acknowledged`, () => acknowledged >= killAt);
     await stage.redis.kill();
@@ -121,7 +130,8 @@ test('a store that lost acknowledged commits is not written to', async (stage) =
   await stage.redis.launch();
   await stage.journal.commit(commitOf(id, 2)).then(
     () => assert.unreachable(),
-    (error: { record: { code: string; group: string } }) => assert.equal([error.record.group, error.record.code], ['bug', 'store_rolled_back']),
+    (error: { record: { code: string; group: string } }) =>
+      assert.equal([error.record.group, error.record.code], ['bug', 'store_rolled_back']),
   );
   assert.equal(failures, ['store_rolled_back']);
   assert.is(await stage.redis.ask('DBSIZE'), 0);

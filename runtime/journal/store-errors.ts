@@ -1,7 +1,7 @@
 /**
- * What an error of the store means for the caller: wait and ask again, load the scripts, have an operator look, or stop.
- * The one place that knows the texts of Redis and of its client. Upholds "unknown stays unknown": a lost reply is `lost`, never
- * a failure.
+ * What an error of the store means for the caller: wait and ask again, load the scripts, have an operator look, or
+ * stop. The one place that knows the texts of Redis and of its client. Upholds "unknown stays unknown": a lost reply
+ * is `lost`, never a failure.
  */
 export type StoreTrouble =
   /** No answer; the command may have run. Ask again when connected. */
@@ -17,7 +17,10 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
   MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
   LOADING: { advice: 'the store is reading its files; wait', reconnect: false },
-  MASTERDOWN: { advice: 'this store is a replica that lost its primary; point the nodes at the primary', reconnect: true },
+  MASTERDOWN: {
+    advice: 'this store is a replica that lost its primary; point the nodes at the primary',
+    reconnect: true,
+  },
   NOREPLICAS: { advice: 'too few replicas answer; start them, or lower min-replicas-to-write', reconnect: false },
   BUSY: { advice: 'a script is stuck in the store; look at it, then SCRIPT KILL', reconnect: false },
   CLUSTERDOWN: { advice: 'the Redis cluster has no owner for some slots; repair it', reconnect: false },
@@ -27,8 +30,25 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   NOPERM: { advice: "the store's user may not run this command; grant it in the store's ACL", reconnect: true },
 };
 
-const lostCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'EAI_AGAIN', 'ENOTFOUND']);
-const lostTexts = ['Connection is closed', "Stream isn't writeable", 'Command timed out', 'connect ETIMEDOUT', 'Socket closed', 'Blocking command timed out'];
+const lostCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+]);
+const lostTexts = [
+  'Connection is closed',
+  "Stream isn't writeable",
+  'Command timed out',
+  'connect ETIMEDOUT',
+  'Socket closed',
+  'Blocking command timed out',
+];
 
 export function troubleOf(error: unknown): StoreTrouble {
   if (!(error instanceof Error)) return { kind: 'bug' };

@@ -1,10 +1,10 @@
 /**
- * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the commit script
- * derives them from the ownership key alone, by the same letters.
+ * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the
+ * commit script derives them from the ownership key alone, by the same letters.
  *
  *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim)
- *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON), `m:<sender>` marks,
- *      `c:<collection>` flags
+ *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON),
+ *      `m:<sender>` marks, `c:<collection>` flags
  *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
@@ -38,8 +38,11 @@ export function storeKeys(prefix: string): StoreKeys {
 }
 
 /** How a grant is stored and compared: as one text, so that the fence is one comparison in the script. */
-export const grantText = (grant: { readonly era: number; readonly ownerEpoch: number; readonly node: string }): string =>
-  `${grant.era}|${grant.ownerEpoch}|${grant.node}`;
+export const grantText = (grant: {
+  readonly era: number;
+  readonly ownerEpoch: number;
+  readonly node: string;
+}): string => `${grant.era}|${grant.ownerEpoch}|${grant.node}`;
 
 /** The opposite of `grantText`; the node is empty when the shard was given back. */
 export function parseGrant(text: string): { era: number; ownerEpoch: number; node: string } {

@@ -1,6 +1,7 @@
 -- Takes a shard, or gives it back, by compare-and-set. Called by directory/shard-claims.ts.
 -- KEYS: ownership key. ARGV: grant as it was read ('' for none), new grant, nonce of this claim.
--- A repeat after a lost reply finds its own grant and nonce and succeeds again; another process of the same node name does not.
+-- A repeat after a lost reply finds its own grant and nonce and succeeds again; another process of the same node
+-- name does not.
 -- Reply: 1 or 0.
 local record = redis.call('HMGET', KEYS[1], 'grant', 'claim')
 local grant = record[1] or ''

@@ -8,11 +8,12 @@
 --     history  tail  n  <stream id, JSON>...
 --     receipt  now  keep since  n  <command id, JSON>...
 --     HSET|HDEL|XADD  key suffix  n  <n arguments>
--- Reply, flat: per commit its ordinal (> 0), or -1 fenced, or -2 version (conflict), or -3 sender (duplicate), or -4 sender (gap).
+-- Reply, flat: per commit its ordinal (> 0), or -1 (fenced), or -2 version (conflict), or -3 sender (duplicate),
+--   or -4 sender (gap).
 --
 -- Nothing of a commit is written before all of it is validated: Redis does not roll a script back.
--- A resent batch finds the id of its last applied commit in the record: since a batch is applied as a whole and an actor is never
--- in two batches at once, all of the group up to that id was committed then, and is answered so again.
+-- A resent batch finds the id of its last applied commit in the record: since a batch is applied as a whole and an
+-- actor is never in two batches at once, all of the group up to that id was committed then, and is answered so again.
 local call = redis.call
 local shards, results = {}, {}
 
@@ -32,7 +33,7 @@ local function lastOrdinal(shard)
   return last and tonumber(string.sub(last[1], 3)) or 0
 end
 
--- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. A few are dropped per commit, never a heap.
+-- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. A few are dropped per commit.
 local function addReceipts(prefix, actor, now, since, first, last)
   local receipts, order = prefix .. 'r:' .. actor, prefix .. 'rz:' .. actor
   for at = first, last, 2 do
@@ -62,7 +63,7 @@ local function removeCollections(prefix, actor)
   end
 end
 
--- @return nil when all marks are next in their sequence (`marks` and `moved` then have them), else the code and the sender's field
+-- @return nil when all marks are next in their sequence (`marks` and `moved` then have them), else code and field
 local function checkMarks(marks, moved, at)
   local fresh = {}
   for m = 0, tonumber(ARGV[at]) - 1 do
@@ -94,7 +95,7 @@ local function write(prefix, actor, at, stop)
   end
 end
 
--- The record once per actor and batch, from its last commit that passed (at `at`); the sets only when the mode has changed.
+-- The record once per actor and batch, from its last commit that passed (at `at`); the sets when the mode has changed.
 local function writeRecord(prefix, actor, key, at, moved, oldMode)
   local mode, n = ARGV[at + 8], 0
   if next(moved) then
@@ -120,7 +121,9 @@ end
 
 local function storedRecord(key, at, senders)
   if senders == 0 then return call('HMGET', key, 'version', 'commitId', 'mode') end
-  if senders <= 4000 then return call('HMGET', key, 'version', 'commitId', 'mode', unpack(ARGV, at, at + senders - 1)) end
+  if senders <= 4000 then
+    return call('HMGET', key, 'version', 'commitId', 'mode', unpack(ARGV, at, at + senders - 1))
+  end
   local record = call('HMGET', key, 'version', 'commitId', 'mode')
   for s = 0, senders - 1 do record[4 + s] = call('HGET', key, ARGV[at + s]) end
   return record

@@ -1,0 +1,65 @@
+/**
+ * The nodes of the cluster as this one knows them: their records, and which are alive. Fed with what every beat of
+ * cluster-membership.ts has read; tells changes. It decides nothing about shards.
+ */
+import { BeatObserver } from './beat-observer.ts';
+
+export interface NodeRecord {
+  readonly name: string;
+  readonly role: 'controller' | 'worker';
+  /** Where peers reach it; empty when it takes no links. */
+  readonly peerUrl: string;
+  /** Unique per process start. */
+  readonly boot: string;
+}
+
+export interface NodeEvent {
+  /** `joined` also for a node that was there before us, and again when it has restarted. */
+  readonly event: 'joined' | 'silent' | 'back' | 'left';
+  readonly node: NodeRecord;
+}
+
+export interface RosterOptions {
+  /** This node's name: it is alive, and no events are told about it. */
+  readonly self: string;
+  readonly silenceMs: number;
+  readonly longestGapMs: number;
+  readonly onNode: (event: NodeEvent) => void;
+}
+
+export class NodeRoster {
+  readonly #options: RosterOptions;
+  readonly #observer: BeatObserver;
+  #records = new Map<string, NodeRecord>();
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+    this.#observer = new BeatObserver(options.silenceMs, options.longestGapMs);
+  }
+
+  /** @param stored node -> record JSON @param counters node -> beat counter */
+  look(nowMs: number, stored: Readonly<Record<string, string>>, counters: Readonly<Record<string, string>>): void {
+    const { self, onNode } = this.#options;
+    const before = this.#records;
+    const changes = this.#observer.look(nowMs, counters);
+    this.#records = new Map(Object.entries(stored).map(([name, text]) => [name, JSON.parse(text) as NodeRecord]));
+    for (const [name, node] of before) if (!this.#records.has(name)) onNode({ event: 'left', node });
+    for (const [name, node] of this.#records) {
+      if (name !== self && before.get(name)?.boot !== node.boot) onNode({ event: 'joined', node });
+    }
+    for (const event of ['silent', 'back'] as const) {
+      for (const name of changes[event]) {
+        const node = this.#records.get(name);
+        if (node !== undefined && name !== self) onNode({ event, node });
+      }
+    }
+  }
+
+  isAlive(name: string): boolean {
+    return name === this.#options.self || (this.#records.has(name) && this.#observer.isAlive(name));
+  }
+
+  nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
+    return [...this.#records.values()].map((node) => ({ ...node, alive: this.isAlive(node.name) }));
+  }
+}

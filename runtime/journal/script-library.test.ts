@@ -1,0 +1,33 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { actorId, type ShardId } from '../contract/identifiers.ts';
+import { libraryDigest, scriptVersion } from './script-library.ts';
+import { shardCount, shardOf, sharedShards, slotOfTag } from './shard-placement.ts';
+
+/** A changed script needs a new version: add a line here, and raise `scriptVersion`. Never change an old line. */
+const digests: Readonly<Record<number, string>> = {
+  1: '07b743b77ec63ea6',
+};
+
+test('the version of the scripts tells what they are', () => {
+  assert.is(libraryDigest, digests[scriptVersion]);
+});
+
+test('slots are those of Redis', () => {
+  assert.is(slotOfTag('123456789'), 0x31c3);
+  assert.is(new Set(sharedShards.map(slotOfTag)).size, shardCount);
+});
+
+test('actors stay where they are, spread, and follow their host', () => {
+  assert.is(shardOf(actorId('vm/acme/web-1')), 's12');
+  assert.is(shardOf(actorId('binding/acme/web-1.eth0@w1')), 'host:w1');
+  const counts = new Map<ShardId, number>();
+  for (let index = 0; index < 12_800; index += 1) {
+    const shard = shardOf(actorId(`port/acme/web-${index}.eth0`));
+    counts.set(shard, (counts.get(shard) ?? 0) + 1);
+  }
+  assert.is(counts.size, shardCount);
+  assert.ok(Math.max(...counts.values()) < 150, `100 on average, ${Math.max(...counts.values())} at most`);
+});
+
+test.run();
