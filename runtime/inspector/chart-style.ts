@@ -34,7 +34,7 @@ export const chartCss = `
 .chart .tone-action,.chart .tone-effect,.chart .tone-message,.chart .tone-answer,.chart .tone-row{fill:var(--action)}
 .chart .tone-update,.chart .tone-target,.chart .tone-always{fill:var(--muted)}
 .chart .state:focus{outline:none}
-.chart .state:focus-visible>.frame{stroke:var(--accent);stroke-width:3;stroke-dasharray:none}
+.chart .state:focus-visible>.frame{stroke:var(--accent);stroke-width:3;stroke-dasharray:6 3}
 .chart .within>.frame{stroke:var(--lit-line);stroke-width:2}
 .chart .lit>.frame{fill:var(--lit-fill);stroke:var(--lit-line);stroke-width:3}
 .chart .edge.last path{stroke:var(--last);stroke-width:3}

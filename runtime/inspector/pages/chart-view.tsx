@@ -84,14 +84,16 @@ function applyZoom(canvas: HTMLElement | null, zoom: number | null): void {
   scrollToLit(canvas);
 }
 
+/** Room for the zoom buttons, px; the same in inspector-page.css. */
+const bottomPadding = 64;
+
 /** All of it at once, for the overview; too small to read in a large chart. */
 function wholeZoom(canvas: HTMLElement | null): number {
   const drawn = drawing(canvas);
   if (canvas === null || drawn === undefined) return 1;
-  return Math.max(
-    smallest,
-    Math.min(1, (canvas.clientWidth - 20) / drawn.width, (canvas.clientHeight - 20) / drawn.height),
-  );
+  const across = (canvas.clientWidth - 20) / drawn.width;
+  const down = (canvas.clientHeight - bottomPadding) / drawn.height;
+  return Math.max(smallest / 2, Math.min(1, across, down));
 }
 
 function currentZoom(canvas: HTMLElement | null): number {

@@ -65,7 +65,7 @@ export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolea
           <li key={timer.timerId} title={clockText(timer.dueMs)}>
             <span aria-hidden="true">{waitingGlyphs.timer}</span>
             <span>
-              timer <strong>{timerName(timer.eventType)}</strong>
+              timer <TimerName eventType={timer.eventType} kind={detail.id.split('/')[0] ?? ''} />
             </span>
             <span class="timer">{dueText(timer.dueMs - now)}</span>
           </li>
@@ -82,8 +82,15 @@ export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolea
   );
 }
 
-/** `xstate.after.bootDeadline.job.starting` reads `bootDeadline of job.starting`. */
-function timerName(eventType: string): string {
-  const match = /^xstate\.after\.([^.]+)\.(.+)$/.exec(eventType);
-  return match === null ? eventType : `${match[1]} of ${match[2]}`;
+/** `xstate.after.bootDeadline.job.starting` is the timer bootDeadline of the state starting, for the kind `job`. */
+function TimerName(props: { eventType: string; kind: string }) {
+  const match = /^xstate\.after\.([^.]+)\.(.+)$/.exec(props.eventType);
+  if (match === null) return <strong>{props.eventType}</strong>;
+  const [, name = '', node = ''] = match;
+  const owner = node.startsWith(`${props.kind}.`) ? node.slice(props.kind.length + 1) : node;
+  return (
+    <>
+      <strong>{name}</strong> <span class="muted">of {owner}</span>
+    </>
+  );
 }
