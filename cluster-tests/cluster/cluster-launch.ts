@@ -18,6 +18,7 @@ const run = promisify(execFile);
 
 export interface LaunchOptions {
   readonly stem: string;
+  /** True leaves it running when this process ends, once it is up. */
   readonly keep?: boolean;
   readonly nodes?: readonly PlannedNode[];
   readonly tenants?: readonly string[];
@@ -82,7 +83,7 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
   const nodes = options.nodes ?? usualNodes;
   const tenants = options.tenants ?? [];
   const topology = await Topology.create({
-    stem: options.stem, nodes: nodes.map((node) => node.name), keep: options.keep ?? false, shows: options.images ?? {},
+    stem: options.stem, nodes: nodes.map((node) => node.name), shows: options.images ?? {},
   });
   try {
     const { prefix } = topology;
@@ -101,6 +102,7 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     for (const name of ['operator', ...tenants]) useSocket(tenantFile(name), socketPath);
     await waitReady(topology, nodes, tenantFile('operator'));
     const relay = await startRelay(topology, socketPath);
+    if (options.keep === true) topology.keep();
     return { topology, nodes, clientFile: tenantFile('operator'), tenantFile, relay };
   } catch (error) {
     await topology.stop(0);

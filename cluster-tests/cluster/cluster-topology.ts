@@ -27,8 +27,6 @@ export interface TopologyOptions {
   readonly stem: string;
   readonly nodes: readonly string[];
   readonly underlayMtu?: number;
-  /** True keeps the cluster when this process ends; otherwise it ends with it, except after SIGKILL (then `clean`). */
-  readonly keep?: boolean;
   /** Folders of this machine that every node sees read-only, by their path inside, below /run. */
   readonly shows?: Readonly<Record<string, string>>;
 }
@@ -102,16 +100,19 @@ export class Topology {
     this.#record = record;
   }
 
-  /** Makes underlay and nodes. On failure nothing is left. @throws Error with the program's own words. */
+  /**
+   * Makes underlay and nodes, which end with this process (after SIGKILL: by `clean`) unless `keep` is called.
+   * On failure nothing is left. @throws Error with the program's own words.
+   */
   static async create(options: TopologyOptions): Promise<Topology> {
     const prefix = claimPrefix(options.stem);
-    if (options.keep !== true) endWithThisProcess(prefix);
+    endWithThisProcess(prefix);
     try {
       const mtu = options.underlayMtu ?? 1600;
       const underlay = await startInit(prefix, 'underlay', 'set -e', []);
       const record: ClusterRecord = {
         prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(),
-        kept: options.keep ?? false, nodes: [], relays: [], notes: {},
+        kept: false, nodes: [], relays: [], notes: {},
       };
       const topology = new Topology(record);
       topology.#write({});
@@ -176,6 +177,11 @@ export class Topology {
     this.#write({ ...rest, nodes });
   }
 
+  /** From now on the cluster goes on without this process, until `stop`. */
+  keep(): void {
+    this.#write({ kept: true });
+  }
+
   #write(change: Partial<ClusterRecord>): void {
     this.#record = { ...this.#record, ...change };
     writeRecord(this.#record);
@@ -222,6 +228,7 @@ export function socketIn(topology: Topology, node: string, name: string): string
 function endWithThisProcess(prefix: string): void {
   process.once('exit', () => {
     const record = readRecord(prefix);
+    if (record?.kept === true) return;
     const marked = processesWithArgument((argument) => prefixOfMark(argument) === prefix);
     for (const one of [...rootsOf(record), ...marked]) signal(one, 'SIGKILL');
     forgetRecord(prefix);
