@@ -54,6 +54,19 @@ interface OwnedShard {
   fenceTold: boolean;
 }
 
+/** A reply of HMGET, in the order asked, or of HGETALL. */
+type StoredRows = readonly (string | null)[] | Readonly<Record<string, string>>;
+
+function rowsOf(collection: string, names: readonly string[], stored: StoredRows, id: ActorId): Record<string, unknown> {
+  const parse = (name: string, text: string | null | undefined): unknown =>
+    text === null || text === undefined ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
+  if (Array.isArray(stored)) {
+    return Object.fromEntries(names.map((name, at) => [`${collection}/${name}`, parse(name, (stored as (string | null)[])[at])]));
+  }
+  const all = Object.fromEntries(Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]));
+  return Object.fromEntries(names.map((name) => [`${collection}/${name}`, name === '*' ? all : (all[name] ?? null)]));
+}
+
 class StoreJournal implements RedisJournal {
   readonly #store: Store;
   readonly #log: Log;
@@ -106,19 +119,14 @@ class StoreJournal implements RedisJournal {
     const { keys, shared } = this.#store;
     const wanted = new Map<string, string[]>();
     for (const row of rows) wanted.set(row.collection, [...(wanted.get(row.collection) ?? []), row.key]);
-    const commands = [...wanted].map(([name, names]) => [
-      'hmget',
-      keys.inShard(shardOf(id), `c:${id}:${name}`),
-      ...names,
-    ]);
-    const replies = (await shared.run((redis) => readAll(redis, commands))) as (string | null)[][];
+    const commands = [...wanted].map(([collection, names]) => {
+      const key = keys.inShard(shardOf(id), `c:${id}:${collection}`);
+      return names.includes('*') ? ['hgetall', key] : ['hmget', key, ...names];
+    });
+    const replies = (await shared.run((redis) => readAll(redis, commands))) as StoredRows[];
     const found: Record<string, unknown> = {};
     for (const [index, [collection, names]] of [...wanted].entries()) {
-      for (const [at, name] of names.entries()) {
-        const text = replies[index]?.[at] ?? null;
-        found[`${collection}/${name}`] =
-          text === null ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
-      }
+      Object.assign(found, rowsOf(collection, names, replies[index] ?? [], id));
     }
     return found;
   }
