@@ -23,4 +23,5 @@ export const clusterDefinition: ActorDefinition = {
   effects: {},
   needs,
   view: ({ name, hosts, nextVni }: ClusterContext) => ({ spec: { name }, status: { hosts, nextVni } }),
+  ignored: ['cluster.open'],
 };

@@ -1,5 +1,5 @@
 /** Commands of a network, validated at the door; what only arithmetic can tell (ranges, gateways, overlaps) the chart says. */
-import { idOf, nameSchema, partsOfId } from '@photoncloud/machines/values/identifiers';
+import { idOf, nameSchema, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { CommandDefinition, Reference } from '@photoncloud/runtime/contract/actor-definition';
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import { z } from 'zod';
@@ -9,7 +9,7 @@ const domain = z.string().max(253).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(
 
 const subnet = z.strictObject({
   name: nameSchema.optional(),
-  cidr: z.cidrv4().describe('Prefix 8 to 28, no host bits.'),
+  cidr: z.string().max(40).describe('IPv4 such as 10.0.0.0/24: prefix 8 to 28, no host bits.'),
   gateway: address.nullable().default(null).describe('First usable address unless given.'),
 });
 
@@ -31,6 +31,7 @@ export const networkCreateParams = z
   .meta({ id: 'NetworkSpec' });
 
 const references = (params: z.infer<typeof networkCreateParams>, id: ActorId): Reference[] => [
+  { path: 'tenant', to: actorId(tenantId(partsOfId(id).tenant)) },
   { path: 'spec.vpc', to: actorId(idOf('vpc', partsOfId(id).tenant, params.vpc)) },
 ];
 

@@ -11,7 +11,8 @@ export const portDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: portCommands,
-  createdBy: ['port.create'],
+  // `port.release`: a VM that ends asks also for a port that was refused, and is told that it is gone.
+  createdBy: ['port.create', 'port.release'],
   effects: {},
   view: ({ spec, uid, grant, host, runEpoch, proof, failure, tries }: PortContext) => ({
     spec,

@@ -7,11 +7,10 @@ import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts
 import { segmentEffects } from './segment-effects.ts';
 
 /** A change of routes needs the rows it names; everything else may lead to the whole segment being realised anew. */
-function needs(event: ActorEvent, context: SegmentContext): RowKey[] {
+function needs(event: ActorEvent): RowKey[] {
   if (event.type !== 'segment.route') return [{ collection: 'route', key: '*' }];
   const removed = (event['removed'] ?? []) as readonly { readonly address: string }[];
-  const single = removed.map(({ address }) => ({ collection: 'route', key: address }));
-  return context.queued.added.length > 0 ? [...single, { collection: 'route', key: '*' }] : single;
+  return removed.map(({ address }) => ({ collection: 'route', key: address }));
 }
 
 export function segmentDefinition(network: NetworkDataplane): ActorDefinition {

@@ -9,7 +9,7 @@ export const tenantCreateParams = z
   .strictObject({
     quota: z
       .strictObject({
-        vpc: limit.default(defaultQuota.vpc),
+        vpc: limit.min(1).default(defaultQuota.vpc),
         network: limit.default(defaultQuota.network),
         vm: limit.default(defaultQuota.vm),
         volume: limit.default(defaultQuota.volume),

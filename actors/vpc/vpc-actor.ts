@@ -1,18 +1,27 @@
 /** The kind `vpc`: a routing domain; knows which hosts have which of its networks, and where each address is. */
-import type { VpcContext } from '@photoncloud/machines/vpc/vpc-context';
+import { provides, type VpcContext } from '@photoncloud/machines/vpc/vpc-context';
+import type { VpcEvent } from '@photoncloud/machines/vpc/vpc-events';
 import { vpcMachine } from '@photoncloud/machines/vpc/vpc-machine';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
-import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { vpcCommands } from './vpc-commands.ts';
 
-/** Whatever may lead to a segment's spec needs every location; a single move needs its own. */
-const wholeTable: ReadonlySet<string> = new Set([
-  'segment.need', 'segment.ready', 'segment.failed', 'segment.removed', 'cidr.claim', 'cidr.release', 'vpc.delete',
-]);
+const allLocations: RowKey[] = [{ collection: 'location', key: '*' }];
 
-function needs(event: ActorEvent): RowKey[] {
-  if (event.type === 'port.located' || event.type === 'port.left') return [{ collection: 'location', key: String(event['address']) }];
-  return wholeTable.has(event.type) ? [{ collection: 'location', key: '*' }] : [];
+/** Every location is read only when a segment's spec has to be written anew; the usual request is answered without. */
+function needs(event: VpcEvent, { segments }: VpcContext): RowKey[] {
+  switch (event.type) {
+    case 'segment.need':
+      return provides(segments[event.host.name], event.host, event.network) ? [] : allLocations;
+    case 'cidr.release':
+    case 'segment.removed':
+    case 'vpc.delete':
+      return allLocations;
+    case 'port.located':
+    case 'port.left':
+      return [{ collection: 'location', key: event.address }];
+    default:
+      return [];
+  }
 }
 
 function statusOf({ uid, vni, networks, segments, withdrawing }: VpcContext) {
@@ -33,9 +42,10 @@ export const vpcDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: vpcCommands,
-  createdBy: ['vpc.create'],
+  // `vpc.delete`: a tenant that ends asks also for a VPC that is not there, and is answered.
+  createdBy: ['vpc.create', 'vpc.delete'],
   effects: {},
-  needs,
+  needs: (event, context) => needs(event as unknown as VpcEvent, context),
   view: (context: VpcContext) => ({ spec: {}, status: statusOf(context) }),
   ignored: ['segment.ready', 'segment.failed', 'segment.removed', 'port.left', 'vni.allocated', 'quota.granted', 'cidr.release'],
 };
