@@ -151,7 +151,8 @@ export class ClientLine {
       return;
     }
     const { data: problem } = error;
-    const refusal = problem === undefined ? new PhotonError('unknown', 'unknown', 'The server gave no reason.') : errorOf(problem);
+    const refusal =
+      problem === undefined ? new PhotonError('unknown', 'unknown', 'The server gave no reason.') : errorOf(problem);
     if (refusal.record.code === 'unauthenticated') this.#refusal = refusal;
     waiting.reject(refusal);
   }

@@ -1,4 +1,7 @@
-/** The one thing the client needs of a WebSocket, so that Node (node-socket.ts) and browsers (browser-socket.ts) differ in one file. */
+/**
+ * The one thing the client needs of a WebSocket, so that Node (node-socket.ts) and browsers (browser-socket.ts)
+ * differ in one file.
+ */
 
 export interface ClientSocket {
   send(text: string): void;

@@ -1,16 +1,12 @@
 /** The client against a real control API on loopback: calls, errors, watches that outlive drops and restarts. */
-import { rmSync, mkdtempSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import { createServer as createTcpServer, connect, type AddressInfo, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Reply } from '../contract/envelope.ts';
 import { PhotonError, type ErrorRecord } from '../contract/errors.ts';
-import { MemoryStore, startTestApi, until, type TestApi } from '../control-api/api-for-tests.ts';
-import { createTestAuthority } from '../transport/certificates-for-tests.ts';
+import { startTestApi, type TestApi } from '../control-api/api-for-tests.ts';
+import { until } from '../control-api/raw-client-for-tests.ts';
+import { MemoryStore } from '../control-api/store-for-tests.ts';
 import { connectPhoton, type ConnectOptions, type PhotonClient, type WatchFrame } from './client.ts';
 import { nodeSocketFactory } from './node-socket.ts';
 
@@ -285,38 +281,6 @@ test('a revoked token ends the client for good and says so', async () => {
   } finally {
     client.close();
     await api.stop();
-  }
-});
-
-test('over TLS with a private authority, and over a unix socket', async () => {
-  const api = await startTestApi();
-  const authority = createTestAuthority();
-  const own = authority.issue('c1');
-  const folder = mkdtempSync(join(tmpdir(), 'photon-client-'));
-  const tls = createTlsServer({ cert: own.cert, key: own.key, minVersion: 'TLSv1.3' });
-  const local = createServer();
-  const socketPath = join(folder, 'api.sock');
-  try {
-    api.api.attach(tls);
-    api.api.attach(local);
-    await new Promise<void>((resolve) => tls.listen(0, '127.0.0.1', resolve));
-    await new Promise<void>((resolve) => local.listen(socketPath, resolve));
-    const url = `wss://127.0.0.1:${(tls.address() as AddressInfo).port}/api`;
-    const trusted = await dial(url, { openSocket: nodeSocketFactory({ ca: authority.ca }) });
-    assert.ok((await trusted.call('ping', {})).at > 0);
-    trusted.close();
-    const doubtful = await refused(dial(url, { openSocket: nodeSocketFactory({ ca: createTestAuthority().ca }) }));
-    assert.is(doubtful.code, 'unreachable');
-    const near = await dial('wss://ignored/api', { openSocket: nodeSocketFactory({ socketPath }) });
-    assert.ok((await near.call('ping', {})).at > 0);
-    near.close();
-  } finally {
-    await api.stop();
-    tls.closeAllConnections();
-    local.closeAllConnections();
-    await new Promise((resolve) => tls.close(resolve));
-    await new Promise((resolve) => local.close(resolve));
-    rmSync(folder, { recursive: true, force: true });
   }
 });
 

@@ -9,7 +9,15 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
-import type { ApiMethod, ApiParams, ApiResult, CommandParams, CommandResult, Hello, WatchFrame } from '../control-api/api-schema.ts';
+import type {
+  ApiMethod,
+  ApiParams,
+  ApiResult,
+  CommandParams,
+  CommandResult,
+  Hello,
+  WatchFrame,
+} from '../control-api/api-schema.ts';
 import { clientClock } from './client-clock.ts';
 import { ClientLine, type Credential } from './client-line.ts';
 import type { SocketFactory } from './client-socket.ts';
@@ -131,7 +139,8 @@ class Connection implements PhotonClient {
           reject(error);
         },
       };
-      const onAbort = (): void => call.reject(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
+      const onAbort = (): void =>
+        call.reject(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
       const cancel = this.#clock.after(timeoutMs, () => {
         const text = `${method} has no answer after ${timeoutMs} ms; ask again with the same idempotencyKey.`;
         call.reject(new PhotonError('unknown', 'call_timeout', text));
@@ -209,7 +218,11 @@ class Connection implements PhotonClient {
     const { token, ticket } = this.#options;
     if (token !== undefined) return { token };
     if (ticket !== undefined) return { ticket: await ticket() };
-    throw new PhotonError('rejection', 'credential_needed', 'Give connectPhoton a token, or a function that gets a ticket.');
+    throw new PhotonError(
+      'rejection',
+      'credential_needed',
+      'Give connectPhoton a token, or a function that gets a ticket.',
+    );
   }
 
   #send(line: ClientLine, call: Call): void {
@@ -248,7 +261,8 @@ class Connection implements PhotonClient {
     this.#line = undefined;
     for (const watch of this.#watches) watch.dropped();
     this.#options.onDrop?.(why);
-    if (finalCodes.includes(code)) this.#giveUp(new PhotonError('rejection', 'refused', `The server closed the session: ${why}.`));
+    if (finalCodes.includes(code))
+      this.#giveUp(new PhotonError('rejection', 'refused', `The server closed the session: ${why}.`));
     else this.#redial();
   }
 

@@ -1,4 +1,7 @@
-/** WebSocket for the client in Node: TLS with a private authority, or a unix socket of the same machine. Not for browsers. */
+/**
+ * WebSocket for the client in Node: TLS with a private authority, or a unix socket of the same machine. Not for
+ * browsers.
+ */
 import { WebSocket } from 'ws';
 import type { SocketFactory } from './client-socket.ts';
 

@@ -1,6 +1,8 @@
 /**
- * A watch as a sequence of frames that outlives its connection: after a drop it is opened again from the last cursor, so
- * that the reader neither lists again nor misses a change (it may see one twice). It acknowledges what has been read, so
+ * A watch as a sequence of frames that outlives its connection: after a drop it is opened again from the last
+ * cursor, so
+ * that the reader neither lists again nor misses a change (it may see one twice). It acknowledges what has been
+ * read, so
  * a slow reader slows the server, not the memory of this process. client.ts feeds it; readers iterate it.
  */
 import type { PhotonError } from '../contract/errors.ts';
@@ -25,7 +27,9 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
   readonly #params: ApiParams<'watch.open'>;
   readonly #onEnded: () => void;
   readonly #frames: WatchFrame[] = [];
-  #reader: { resolve: (next: IteratorResult<WatchFrame, undefined>) => void; reject: (error: PhotonError) => void } | undefined;
+  #reader:
+    | { resolve: (next: IteratorResult<WatchFrame, undefined>) => void; reject: (error: PhotonError) => void }
+    | undefined;
   #watch: string | undefined;
   #window = 256;
   #expected = 1;
@@ -51,7 +55,10 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     return this.#ended;
   }
 
-  /** From which a later `watch({since})` misses nothing of what follows the frames read so far; undefined before `synced`. */
+  /**
+   * From which a later `watch({since})` misses nothing of what follows the frames read so far; undefined before
+   * `synced`.
+   */
   get cursor(): string | undefined {
     return this.#cursor;
   }

@@ -18,9 +18,16 @@ export function errorOf(problem: Problem): PhotonError {
 }
 
 export const connectionLost = (why: string): PhotonError =>
-  new PhotonError('unknown', 'connection_lost', `The connection was lost (${why}); ask again with the same idempotencyKey.`, {
-    public: true,
-  });
+  new PhotonError(
+    'unknown',
+    'connection_lost',
+    `The connection was lost (${why}); ask again with the same idempotencyKey.`,
+    {
+      public: true,
+    },
+  );
 
 export const unreachable = (url: string, why: string): PhotonError =>
-  new PhotonError('fault', 'unreachable', `${url} cannot be reached: ${why === '' ? 'no reason given' : why}.`, { public: true });
+  new PhotonError('fault', 'unreachable', `${url} cannot be reached: ${why === '' ? 'no reason given' : why}.`, {
+    public: true,
+  });

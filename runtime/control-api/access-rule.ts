@@ -1,5 +1,6 @@
 /**
- * Who may touch what: one function, asked by every read, command, reference and watch. A foreign actor and one that does
+ * Who may touch what: one function, asked by every read, command, reference and watch. A foreign actor and one
+ * that does
  * not exist give the same answer in the same words, built only from what the caller sent.
  */
 import { reject, type PhotonError } from '../contract/errors.ts';
@@ -14,7 +15,10 @@ export interface Principal {
   readonly admin: boolean;
 }
 
-/** `administer`: a command of permission `admin`. `refer`: the tenant is the scope of the command that names the actor. */
+/**
+ * `administer`: a command of permission `admin`. `refer`: the tenant is the scope of the command that names the
+ * actor.
+ */
 export type Verb = 'read' | 'command' | 'administer' | 'refer';
 
 /**
@@ -31,7 +35,10 @@ export function mayTouch(principal: Principal, tenant: string, verb: Verb, id?: 
 export const notFound = (what: string): PhotonError =>
   reject('not_found', `There is no ${what} here, or it is not yours; look with actor.list.`);
 
-/** @throws PhotonError `not_found` when it is malformed, foreign or of an unknown kind: indistinguishable on purpose. */
+/**
+ * @throws PhotonError `not_found` when it is malformed, foreign or of an unknown kind: indistinguishable on
+ * purpose.
+ */
 export function readableId(principal: Principal, text: string): { readonly id: ActorId; readonly parts: ActorIdParts } {
   const parts = parseActorId(text);
   if (parts === undefined || !mayTouch(principal, parts.scope, 'read', parts)) throw notFound(text);

@@ -1,5 +1,6 @@
 /**
- * How committed actors look on the wire: from the store's forms to the schema's. Pure, apart from asking the kind's own
+ * How committed actors look on the wire: from the store's forms to the schema's. Pure, apart from asking the
+ * kind's own
  * `view`, which decides what is shown and holds no secret; contexts and effect params never leave through this file.
  */
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';

@@ -1,5 +1,6 @@
 /**
- * Errors on the wire: what a rejected schema or an ErrorRecord looks like to a client. What is not public is masked here
+ * Errors on the wire: what a rejected schema or an ErrorRecord looks like to a client. What is not public is
+ * masked here
  * and found again in the log by its trace id. Every error that leaves the control API goes through this file.
  */
 import type { z } from 'zod';
@@ -63,7 +64,10 @@ export function rpcErrorOf(error: unknown, traceId: string, log: Log): RpcError 
 const maxIssues = 32;
 
 /** Zod's issues as dotted paths; a union reports the branch that came closest. */
-export function issuesOf(error: { readonly issues: readonly z.core.$ZodIssue[] }, prefix: readonly PropertyKey[] = []): Issue[] {
+export function issuesOf(
+  error: { readonly issues: readonly z.core.$ZodIssue[] },
+  prefix: readonly PropertyKey[] = [],
+): Issue[] {
   const found: Issue[] = [];
   for (const issue of error.issues) {
     const path = [...prefix, ...issue.path];

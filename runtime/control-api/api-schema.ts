@@ -62,7 +62,9 @@ const hello = z.object({
   maxFrameBytes: count,
   heartbeatMs: count,
   authTimeoutMs: count,
-  authenticated: z.boolean().meta({ description: 'True when the handshake carried a token; `auth` is then not needed' }),
+  authenticated: z
+    .boolean()
+    .meta({ description: 'True when the handshake carried a token; `auth` is then not needed' }),
 });
 
 const life = z.enum(['live', 'removed']);
@@ -155,7 +157,11 @@ export const apiMethods = {
   auth: {
     description: 'Proves who calls, by a token or by a one-use ticket; again later to renew the token in place.',
     params: z.strictObject({ token: z.string().min(1).max(512).optional(), ticket: z.string().max(128).optional() }),
-    result: z.object({ principal: z.string(), tenants: z.union([z.array(z.string()), z.literal('*')]), admin: z.boolean() }),
+    result: z.object({
+      principal: z.string(),
+      tenants: z.union([z.array(z.string()), z.literal('*')]),
+      admin: z.boolean(),
+    }),
   },
   'auth.secret': {
     description: 'Makes a one-use secret that a browser trades for a session: `/open#<secret>`.',
@@ -209,7 +215,11 @@ export const apiMethods = {
   },
   'actor.history': {
     description: 'Transitions and recorded non-transitions, newest last, with version above `after`.',
-    params: z.strictObject({ id: idText, after: count.default(0), limit: z.number().int().min(1).max(500).default(100) }),
+    params: z.strictObject({
+      id: idText,
+      after: count.default(0),
+      limit: z.number().int().min(1).max(500).default(100),
+    }),
     result: z.object({ entries: z.array(historyEntry) }),
   },
   'watch.open': {
@@ -218,7 +228,10 @@ export const apiMethods = {
       ...filter,
       ids: z.array(idText).min(1).max(1_000).optional(),
       since: cursor.optional(),
-      strict: z.boolean().optional().meta({ description: 'Close instead of a fresh snapshot when `since` has expired' }),
+      strict: z
+        .boolean()
+        .optional()
+        .meta({ description: 'Close instead of a fresh snapshot when `since` has expired' }),
       detail,
     }),
     result: z.object({ watch: z.string(), window: count }),

@@ -14,7 +14,10 @@ import type { ApiLimits } from './api-limits.ts';
 import type { BrowserPasses } from './browser-passes.ts';
 import type { Principals } from './principals.ts';
 
-const sessionBody = z.union([z.strictObject({ token: z.string().max(512) }), z.strictObject({ secret: z.string().max(128) })]);
+const sessionBody = z.union([
+  z.strictObject({ token: z.string().max(512) }),
+  z.strictObject({ secret: z.string().max(128) }),
+]);
 const maxBodyBytes = 4_096;
 
 export interface BrowserEntryOptions {
@@ -31,7 +34,9 @@ export interface BrowserEntryOptions {
 }
 
 /** @returns whether the request was one of ours. */
-export function createBrowserEntry(options: BrowserEntryOptions): (request: IncomingMessage, response: ServerResponse) => boolean {
+export function createBrowserEntry(
+  options: BrowserEntryOptions,
+): (request: IncomingMessage, response: ServerResponse) => boolean {
   const { log } = options;
   return (request, response) => {
     const path = (request.url ?? '/').split('?', 1)[0] as string;
@@ -74,25 +79,32 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
   if (method !== 'POST' && !(method === 'DELETE' && path === '/api/session')) return Promise.resolve({ status: 405 });
   // A browser always sends Origin with these; a page of another site, or an opaque one, has no business here.
   if (!isSameOrigin(request)) return Promise.resolve({ status: 403, body: { error: 'foreign origin' } });
-  if (method === 'DELETE') return Promise.resolve({ status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } });
+  if (method === 'DELETE')
+    return Promise.resolve({ status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } });
   const waitMs = options.rateOf(request);
-  if (waitMs > 0) return Promise.resolve({ status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
+  if (waitMs > 0)
+    return Promise.resolve({ status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
   return path === '/api/session' ? openSession(options, request) : mintTicket(options, request);
 }
 
-async function openSession({ principals, passes, limits }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
+async function openSession(
+  { principals, passes, limits }: BrowserEntryOptions,
+  request: IncomingMessage,
+): Promise<Answer> {
   const parsed = sessionBody.safeParse(JSON.parse(await bodyOf(request)));
   if (!parsed.success) return { status: 400, body: { error: 'send {"secret"} or {"token"}' } };
   const pass = parsed.data;
   const principal = 'token' in pass ? principals.byToken(pass.token) : passes.spendSecret(pass.secret);
-  if (principal === undefined) return { status: 401, body: { error: 'not valid, or used already; ask for a new link' } };
+  if (principal === undefined)
+    return { status: 401, body: { error: 'not valid, or used already; ask for a new link' } };
   return { status: 204, headers: { 'set-cookie': cookieLine(request, passes.sign(principal), limits.sessionTtlMs) } };
 }
 
 async function mintTicket({ passes, limits }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
   await bodyOf(request);
   const principal = passes.read(cookieOf(request));
-  if (principal === undefined) return { status: 401, body: { error: 'no session; open the inspector by `photon open`' } };
+  if (principal === undefined)
+    return { status: 401, body: { error: 'no session; open the inspector by `photon open`' } };
   return { status: 200, body: { ticket: passes.mintTicket(principal), expiresInMs: limits.ticketTtlMs } };
 }
 
@@ -125,7 +137,10 @@ export function isSameOrigin(request: IncomingMessage): boolean {
 
 /** Cookies do not know ports: the name does, so that two clusters on one host keep their sessions apart. */
 const cookieName = (request: IncomingMessage): string =>
-  `photon_${createHash('sha256').update(request.headers.host ?? '').digest('hex').slice(0, 12)}`;
+  `photon_${createHash('sha256')
+    .update(request.headers.host ?? '')
+    .digest('hex')
+    .slice(0, 12)}`;
 
 function cookieOf(request: IncomingMessage): string {
   const wanted = `${cookieName(request)}=`;

@@ -1,6 +1,8 @@
 /**
- * What a browser holds instead of a token: a one-use secret (from `/open#...`), a signed session cookie, a one-use ticket.
- * Secrets and tickets live in this process and are lost with it; the cookie is signed, so that a page survives a restart
+ * What a browser holds instead of a token: a one-use secret (from `/open#...`), a signed session cookie, a one-
+ * use ticket.
+ * Secrets and tickets live in this process and are lost with it; the cookie is signed, so that a page survives a
+ * restart
  * when the key does. Unguessable values come from node:crypto and not from the Random port, which a seed can replay.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';

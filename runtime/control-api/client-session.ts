@@ -146,7 +146,8 @@ export class ClientSession {
       trace,
       watches: this.#watches,
       nextWatchId: () => `w${(this.#watchCount += 1)}`,
-      sendWatchFrame: (frame: WatchFrame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
+      sendWatchFrame: (frame: WatchFrame) =>
+        this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
       maySend: () => !this.#sender.resting,
     };
     return method.perform(checked(method.params, params, name) as never, caller);

@@ -45,7 +45,11 @@ function refuseReservedFields(definition: ActorDefinition, name: string, command
   const shape: unknown = (command.params as { shape?: unknown }).shape;
   for (const field of reserved) {
     if (typeof shape === 'object' && shape !== null && Object.hasOwn(shape, field)) {
-      throw new PhotonError('bug', 'reserved_field', `${definition.kind}.${name} has a param ${field}; name it otherwise.`);
+      throw new PhotonError(
+        'bug',
+        'reserved_field',
+        `${definition.kind}.${name} has a param ${field}; name it otherwise.`,
+      );
     }
   }
 }
@@ -122,17 +126,24 @@ async function checkReferences(
 
 function answerWithin(ports: ApiPorts, waitMs: number, command: Command): Promise<Reply> {
   return new Promise((resolve, reject_) => {
-    const cancel = ports.clock.after(waitMs, () => {
+    const settle = (): void => {
+      cancel();
+      ports.waits.delete(giveUp);
+    };
+    const giveUp = (): void => {
+      settle();
       const text = `${command.to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
       reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: command.to }));
-    });
+    };
+    const cancel = ports.clock.after(waitMs, giveUp);
+    ports.waits.add(giveUp);
     ports.ask(command).then(
       (reply) => {
-        cancel();
+        settle();
         resolve(reply);
       },
       (error: unknown) => {
-        cancel();
+        settle();
         reject_(error instanceof Error ? error : new Error(String(error)));
       },
     );
@@ -141,7 +152,9 @@ function answerWithin(ports: ApiPorts, waitMs: number, command: Command): Promis
 
 /** The same method and params give the same digest, whatever the order of keys. */
 function digestOf(method: string, params: unknown, ifVersion: number | undefined): string {
-  return createHash('sha256').update(canonical([method, params ?? null, ifVersion ?? null])).digest('base64url');
+  return createHash('sha256')
+    .update(canonical([method, params ?? null, ifVersion ?? null]))
+    .digest('base64url');
 }
 
 function canonical(value: unknown): string {

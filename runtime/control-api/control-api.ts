@@ -1,6 +1,8 @@
 /**
- * The control API of a node: takes WebSocket upgrades on /api, and the HTTP requests of browser-entry.ts, on servers that
- * the composition root owns. Plain servers are served on loopback and unix sockets only. It holds no actor and no key of
+ * The control API of a node: takes WebSocket upgrades on /api, and the HTTP requests of browser-entry.ts, on
+ * servers that
+ * the composition root owns. Plain servers are served on loopback and unix sockets only. It holds no actor and no
+ * key of
  * the store: it reads through the Reader port and commands through `ask`.
  */
 import { randomBytes } from 'node:crypto';
@@ -64,7 +66,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const log = options.log.child({ part: 'control-api' });
   const hub = createWatchHub({ reader, clock, random: options.random, log });
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
-  const ports: ApiPorts = { registry, reader, ask, clock, log, limits, hub, passes };
+  const ports: ApiPorts = { registry, reader, ask, clock, log, limits, hub, passes, waits: new Set() };
   const methods = new Map([...readMethods(ports), ...watchMethods(ports), ...commandMethods(ports)]);
   const sessions = new Map<WebSocket, ClientSession>();
   const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
@@ -143,6 +145,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
         server.off('request', onRequest);
       }
       await closeAll([...sessions], clock);
+      for (const giveUp of ports.waits) giveUp();
       hub.close();
     },
     sessions: () => sessions.size,
@@ -154,7 +157,8 @@ function admit(principal: Principal, sessions: readonly ClientSession[], limits:
   const same = sessions.filter((session) => session.principal?.name === principal.name);
   const tenant = principal.tenants === '*' ? undefined : principal.tenants[0];
   const neighbours = sessions.filter(
-    ({ principal: other }) => tenant !== undefined && other !== undefined && other.tenants !== '*' && other.tenants.includes(tenant),
+    ({ principal: other }) =>
+      tenant !== undefined && other !== undefined && other.tenants !== '*' && other.tenants.includes(tenant),
   );
   if (Math.max(same.length, neighbours.length) >= limits.maxSessionsPerTenant) {
     throw reject('too_many_sessions', `${limits.maxSessionsPerTenant} sessions are open already; close some of them.`);

@@ -23,7 +23,8 @@ export function readFrame(text: string, limits: Pick<ApiLimits, 'maxDepth' | 'ma
   if (Array.isArray(value)) return { result: 'malformed', why: 'batches are not accepted' };
   if (typeof value !== 'object' || value === null) return { result: 'malformed', why: 'not a JSON-RPC request' };
   const id: unknown = Object.hasOwn(value, 'id') ? (value as { id: unknown }).id : undefined;
-  const usable = (typeof id === 'string' && id.length > 0 && id.length <= 64) || (Number.isSafeInteger(id) && Number(id) >= 0);
+  const usable =
+    (typeof id === 'string' && id.length > 0 && id.length <= 64) || (Number.isSafeInteger(id) && Number(id) >= 0);
   if (!usable) return { result: 'malformed', why: 'no usable id' };
   const shape = shapeFault(value, limits);
   if (shape !== undefined) return { result: 'refused', id: id as RpcId, why: shape };

@@ -1,6 +1,7 @@
 /**
  * The sending half of a session: one frame per answer, but one system call per tick (the raw stream is corked), and
- * bounds on what is unsent, because `ws` has none. Slow is told from dead: a session may rest for a while, not for ever.
+ * bounds on what is unsent, because `ws` has none. Slow is told from dead: a session may rest for a while, not
+ * for ever.
  */
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -50,7 +51,9 @@ export class FrameSender {
       this.#options.onTooSlow(`${unsent} bytes are unsent`);
     } else if (!this.#resting && unsent > limits.pauseBytes) {
       this.#resting = true;
-      this.#cancelSlow = clock.after(limits.slowMs, () => this.#options.onTooSlow(`nothing was read for ${limits.slowMs} ms`));
+      this.#cancelSlow = clock.after(limits.slowMs, () =>
+        this.#options.onTooSlow(`nothing was read for ${limits.slowMs} ms`),
+      );
       this.#options.onRest();
     }
   }

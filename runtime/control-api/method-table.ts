@@ -26,6 +26,8 @@ export interface ApiPorts {
   readonly limits: ApiLimits;
   readonly hub: WatchHub;
   readonly passes: BrowserPasses;
+  /** Ends each wait for a reply as unknown; called when the node stops. */
+  readonly waits: Set<() => void>;
 }
 
 /** One request's view of its session. */

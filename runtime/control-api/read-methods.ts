@@ -1,5 +1,6 @@
 /**
- * Reading methods: kinds, actors, lists, history, the schemas themselves. They see what is committed, through the Reader
+ * Reading methods: kinds, actors, lists, history, the schemas themselves. They see what is committed, through the
+ * Reader
  * port, and only what the access rule lets the principal see. Watches are in watch-methods.ts.
  */
 import type { ActorDefinition } from '../contract/actor-definition.ts';

@@ -49,7 +49,7 @@ export function schemaBundle(registry?: ActorRegistry): Json {
     title: `Control API ${apiProtocol}`,
     methods,
     command: {
-      description: 'Every `<kind>.<command>`; `params` is the command\'s own schema, see kinds.list.',
+      description: "Every `<kind>.<command>`; `params` is the command's own schema, see kinds.list.",
       params: jsonSchemaOf(commandEnvelope),
       result: jsonSchemaOf(commandResult, 'output'),
     },
@@ -105,5 +105,9 @@ export function asyncApiDocument(): Json {
 }
 
 function envelopeOf(properties: Json, required: readonly string[]): Json {
-  return { type: 'object', required: ['jsonrpc', ...required], properties: { jsonrpc: { const: '2.0' }, ...properties } };
+  return {
+    type: 'object',
+    required: ['jsonrpc', ...required],
+    properties: { jsonrpc: { const: '2.0' }, ...properties },
+  };
 }

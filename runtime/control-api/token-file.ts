@@ -1,7 +1,8 @@
 /**
  * Principals from a JSON file of token digests:
  *   [{"name": "ann", "sha256": "<64 hex>", "tenant": "acme", "admin": false}]
- * `tenant` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It is read
+ * `tenant` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It
+ * is read
  * again when it changes; an entry that disappears ends its sessions. A file that became unreadable or wrong keeps the
  * last good content and says so in the log.
  */
@@ -49,7 +50,10 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
   return parsed.data.map(({ name, sha256, tenant, admin }) => {
     const tenants = typeof tenant === 'string' && tenant !== '*' ? [tenant] : tenant;
     // The id changes with anything of the entry, so that a session never outlives the rights it was opened with.
-    const id = createHash('sha256').update(JSON.stringify([sha256, name, tenants, admin])).digest('base64url').slice(0, 22);
+    const id = createHash('sha256')
+      .update(JSON.stringify([sha256, name, tenants, admin]))
+      .digest('base64url')
+      .slice(0, 22);
     return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, tenants: tenants as '*' | string[], admin } };
   });
 }
@@ -58,7 +62,11 @@ const wrong = (path: string, why: string, cause?: unknown): PhotonError =>
   new PhotonError('defeat', 'token_file_wrong', `The token file ${path} ${why}; correct it.`, { cause });
 
 /** @throws PhotonError when the file cannot be read or is wrong at the start. */
-export function openTokenFile(options: { readonly path: string; readonly log: Log; readonly pollMs?: number }): TokenFile {
+export function openTokenFile(options: {
+  readonly path: string;
+  readonly log: Log;
+  readonly pollMs?: number;
+}): TokenFile {
   const { path, log, pollMs = 1_000 } = options;
   let entries = parseTokens(readFileSync(path, 'utf8'), path);
 

@@ -1,5 +1,6 @@
 /**
- * One feed for all watches of a node that began with a snapshot, and private feeds for those that resume from a cursor.
+ * One feed for all watches of a node that began with a snapshot, and private feeds for those that resume from a
+ * cursor.
  * A feed that breaks is taken up again where it was; only an expired cursor is told to the watch.
  */
 import type { Clock } from '../contract/clock.ts';
@@ -118,7 +119,10 @@ async function followOn(
       );
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof PhotonError && (error.record.group === 'rejection' || error.record.code === 'cursor_expired')) {
+      if (
+        error instanceof PhotonError &&
+        (error.record.group === 'rejection' || error.record.code === 'cursor_expired')
+      ) {
         listener.onLost(error);
         return;
       }

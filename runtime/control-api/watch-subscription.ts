@@ -2,10 +2,12 @@
  * One watch of one session: snapshot, `synced`, then changes, numbered from 1.
  *
  * Backpressure. At most `window` frames are unacknowledged. What happens meanwhile is kept as one pending change per
- * actor, the latest, so memory is bounded by the number of actors and a slow reader still ends with the truth; how many
+ * actor, the latest, so memory is bounded by the number of actors and a slow reader still ends with the truth;
+ * how many
  * changes were merged is said in a `coalesced` frame. Rejected: a queue of changes (unbounded) and cutting the watch
  * (every client would have to learn to list again).
- * Cursors. A frame's cursor is one from which nothing unsent would be missed: while other actors are pending it stays at
+ * Cursors. A frame's cursor is one from which nothing unsent would be missed: while other actors are pending it
+ * stays at
  * the last position below all of them. A resumed watch may therefore repeat a change, and never misses one.
  */
 import type { Clock } from '../contract/clock.ts';
@@ -284,7 +286,13 @@ export class WatchSubscription {
   /** Says how far the watch has come when nothing of its own happens, so that a resume stays short. */
   #scheduleBookmark(): void {
     this.#cancelBookmark = this.#options.clock.after(this.#options.bookmarkMs, () => {
-      if (this.#phase === 'live' && this.#pending.size === 0 && !this.#pumping && this.#room() && this.#safe !== undefined) {
+      if (
+        this.#phase === 'live' &&
+        this.#pending.size === 0 &&
+        !this.#pumping &&
+        this.#room() &&
+        this.#safe !== undefined
+      ) {
         this.#send({ type: 'bookmark', cursor: this.#safe });
       }
       if (!this.#ended()) this.#scheduleBookmark();

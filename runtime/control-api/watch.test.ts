@@ -1,9 +1,22 @@
-/** Watches over real sockets: snapshot, changes, resume, coalescing under a slow reader, expiry, a store that breaks. */
+/**
+ * Watches over real sockets: snapshot, changes, resume, coalescing under a slow reader, expiry, a store that
+ * breaks.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { MemoryStore, RawClient, startTestApi, until, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { startTestApi, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { RawClient, until } from './raw-client-for-tests.ts';
+import { MemoryStore } from './store-for-tests.ts';
 
-type Frame = { type: string; n: number; cursor?: string; dropped?: number; actor?: Line; actors?: Line[]; error?: { type: string } };
+type Frame = {
+  type: string;
+  n: number;
+  cursor?: string;
+  dropped?: number;
+  actor?: Line;
+  actors?: Line[];
+  error?: { type: string };
+};
 type Line = { id: string; version: number; stateName: string; life: string; spec?: { size: number } };
 
 async function within(
@@ -25,7 +38,10 @@ async function within(
 }
 
 const framesOf = (client: RawClient): Frame[] => client.watched() as unknown as Frame[];
-const types = (client: RawClient): string => framesOf(client).map(({ type }) => type).join(' ');
+const types = (client: RawClient): string =>
+  framesOf(client)
+    .map(({ type }) => type)
+    .join(' ');
 const seen = (client: RawClient, wanted: string): Promise<void> =>
   until(() => types(client) === wanted, wanted).catch(() => assert.is(types(client), wanted));
 
@@ -38,13 +54,19 @@ test('snapshot, synced, then added, changed, removed, numbered without gaps', as
     const ann = await open('ann-token');
     await ann.call('watch.open', { kind: 'box' });
     await seen(ann, 'items synced');
-    assert.equal(framesOf(ann)[0]?.actors?.map(({ id }) => id), ['box/acme/a']);
+    assert.equal(
+      framesOf(ann)[0]?.actors?.map(({ id }) => id),
+      ['box/acme/a'],
+    );
     store.put('box/acme/b', 'open');
     store.put('lid/acme/b', 'open');
     store.put('box/acme/a', 'shut');
     store.remove('box/acme/b');
     await seen(ann, 'items synced added changed removed');
-    assert.equal(framesOf(ann).map(({ n }) => n), [1, 2, 3, 4, 5]);
+    assert.equal(
+      framesOf(ann).map(({ n }) => n),
+      [1, 2, 3, 4, 5],
+    );
     assert.is(framesOf(ann)[3]?.actor?.stateName, 'shut');
     assert.is(framesOf(ann)[4]?.actor?.life, 'removed');
   });
@@ -149,6 +171,7 @@ test('unacknowledged frames are bounded; changes merge per actor, and the reader
       const newest = frames.at(-1)?.n ?? 0;
       if (newest > upTo) {
         upTo = newest;
+        // The session may be closed by then; the frames decide.
         ann.call('watch.ack', { watch, upTo }).catch(() => undefined);
       }
       const last = new Map(frames.flatMap(({ actor }) => (actor === undefined ? [] : [[actor.id, actor.stateName]])));
@@ -157,7 +180,10 @@ test('unacknowledged frames are bounded; changes merge per actor, and the reader
     const dropped = framesOf(ann).reduce((sum, frame) => sum + (frame.dropped ?? 0), 0);
     const changes = framesOf(ann).filter(({ actor }) => actor !== undefined).length;
     assert.is(dropped + changes, 100);
-    assert.equal(framesOf(ann).map(({ n }) => n), framesOf(ann).map((_, at) => at + 1));
+    assert.equal(
+      framesOf(ann).map(({ n }) => n),
+      framesOf(ann).map((_, at) => at + 1),
+    );
     assert.is(framesOf(ann).at(-1)?.cursor, await store.now());
     assert.match((await ann.refusal('watch.ack', { watch, upTo: 10_000 })).type, 'ack_ahead');
   });
@@ -222,7 +248,10 @@ test('bookmarks move the cursor past what is not ours', async () => {
     await seen(ann, 'synced');
     for (let round = 0; round < 5; round += 1) store.put('box/bits/a', `s${round}`);
     const now = await store.now();
-    await until(() => framesOf(ann).some(({ type, cursor }) => type === 'bookmark' && cursor === now), 'a bookmark at the end');
+    await until(
+      () => framesOf(ann).some(({ type, cursor }) => type === 'bookmark' && cursor === now),
+      'a bookmark at the end',
+    );
   });
 });
 
@@ -250,7 +279,10 @@ test('a large snapshot comes in frames of many', async () => {
     const ann = await open('ann-token');
     await ann.call('watch.open', {});
     await seen(ann, 'items items items synced');
-    assert.equal(framesOf(ann).map(({ actors }) => actors?.length ?? 0), [50, 50, 20, 0]);
+    assert.equal(
+      framesOf(ann).map(({ actors }) => actors?.length ?? 0),
+      [50, 50, 20, 0],
+    );
   });
 });
 

@@ -1,5 +1,6 @@
 /**
- * Test support: a throw-away CA and node certificates, made by the openssl program in a temporary folder that is removed
+ * Test support: a throw-away CA and node certificates, made by the openssl program in a temporary folder that is
+ * removed
  * at once. Not used outside tests; `photon init` makes the real ones.
  */
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,7 @@
 /**
  * The sending half of a link: entries of one tick leave as one WebSocket frame, and unsent bytes are counted, because
- * `ws` itself bounds nothing on the way out. It knows no meaning of entries. Called by peer-link.ts and peer-server.ts.
+ * `ws` itself bounds nothing on the way out. It knows no meaning of entries. Called by peer-link.ts and peer-
+ * server.ts.
  */
 import type { WebSocket } from 'ws';
 

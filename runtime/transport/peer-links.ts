@@ -1,6 +1,7 @@
 /**
  * All outgoing links of a node: binds the contract's Outlet to WebSocket. One multiplexed link per peer, dialled when
- * first needed, dialled again after a growing pause. It routes to the node it is told; who owns a shard is decided elsewhere.
+ * first needed, dialled again after a growing pause. It routes to the node it is told; who owns a shard is
+ * decided elsewhere.
  * Each node dials for its own requests, so that two nodes that talk both ways hold two sockets: no tie to break when
  * both dial at once, and a link's direction says who asks.
  */

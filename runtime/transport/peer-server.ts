@@ -1,7 +1,9 @@
 /**
  * The accepting end of links between nodes: takes WebSocket upgrades on /peer and mounted GET routes (image copies) on
- * one HTTPS server, both only from a certificate of the cluster. It hands requests to the Inlet in the order of arrival and
- * answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the Inlet's decision.
+ * one HTTPS server, both only from a certificate of the cluster. It hands requests to the Inlet in the order of
+ * arrival and
+ * answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the Inlet's
+ * decision.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
@@ -30,7 +32,10 @@ export interface PeerServerOptions {
 }
 
 export interface PeerServer {
-  /** Tells the peers to come again later and waits until their sockets are gone; the HTTPS server is left to its owner. */
+  /**
+   * Tells the peers to come again later and waits until their sockets are gone; the HTTPS server is left to its
+   * owner.
+   */
   close(): Promise<void>;
   peers(): readonly string[];
 }

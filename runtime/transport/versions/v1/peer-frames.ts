@@ -44,10 +44,7 @@ const command = z.object({
 });
 
 const number = z.number().int().positive();
-const requestEntry = z.union([
-  z.tuple([z.literal('m'), number, message]),
-  z.tuple([z.literal('c'), number, command]),
-]);
+const requestEntry = z.union([z.tuple([z.literal('m'), number, message]), z.tuple([z.literal('c'), number, command])]);
 const requestFrame = z.array(requestEntry).max(100_000);
 
 const errorRecord = z.looseObject({
@@ -76,8 +73,7 @@ const acceptance = z.object({ hello: z.object({ version: z.number().int() }) });
 
 export type RequestEntry = readonly ['m', number, Message] | readonly ['c', number, Command];
 export type ResponseEntry =
-  | readonly ['r', number, unknown]
-  | readonly ['e', number, { readonly code: string; readonly message: string }];
+  readonly ['r', number, unknown] | readonly ['e', number, { readonly code: string; readonly message: string }];
 export type CommandAnswer = Reply | { readonly moved: true };
 
 /** @returns undefined when the text is not JSON or not of the shape; the caller closes the link. */

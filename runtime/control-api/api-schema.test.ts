@@ -1,0 +1,66 @@
+/** The committed documents say what the schemas say, and the schemas refuse and ignore as promised. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { z } from 'zod';
+import { testRegistry } from './store-for-tests.ts';
+import { issuesOf } from './api-problem.ts';
+import { apiMethods, requestFrame } from './api-schema.ts';
+import { schemaBundle, schemaHash } from './schema-documents.ts';
+import { schemaDrift, schemaTexts } from './schema-files.ts';
+
+test('api.schema.json, asyncapi.json and api-methods.md are up to date', () => {
+  assert.equal(schemaDrift(), [], 'run: node runtime/control-api/schema-main.ts');
+});
+
+test('documents resolve their own references', () => {
+  for (const [name, text] of schemaTexts()) {
+    if (!name.endsWith('.json')) continue;
+    const document = JSON.parse(text) as Record<string, unknown>;
+    for (const [, path] of text.matchAll(/"\$ref": "#\/([^"]*)"/g)) {
+      const found = (path as string)
+        .split('/')
+        .reduce<unknown>((at, key) => (at as Record<string, unknown>)?.[key], document);
+      assert.ok(found !== undefined, `${name}: ${path}`);
+    }
+  }
+});
+
+test('params of every method refuse unknown fields', () => {
+  for (const [name, { params }] of Object.entries(apiMethods)) {
+    const parsed = (params as z.ZodType).safeParse({ surely: 'not a field' });
+    assert.not.ok(parsed.success, name);
+    assert.ok(
+      issuesOf(parsed.error as z.ZodError).some(({ path }) => path === 'surely'),
+      name,
+    );
+  }
+});
+
+test('with a registry the bundle holds its commands, and its hash tells registries apart', () => {
+  const bundle = schemaBundle(testRegistry) as { methods: Record<string, { params: unknown }> };
+  assert.match(JSON.stringify(bundle.methods['box.create']?.params), '"size"');
+  assert.is.not(schemaHash(bundle), schemaHash(schemaBundle()));
+  assert.is(schemaHash(bundle), schemaHash(schemaBundle(testRegistry)));
+});
+
+test('issues have dotted paths; a union reports the branch that came closest', () => {
+  const schema = z.strictObject({
+    disks: z.array(
+      z.union([z.strictObject({ volume: z.string() }), z.strictObject({ image: z.string(), sizeMib: z.number() })]),
+    ),
+  });
+  const paths = (value: unknown): string[] =>
+    issuesOf(schema.safeParse(value).error as z.ZodError).map(({ path }) => path);
+  assert.equal(paths({ disks: [{ volume: 1 }] }), ['disks.0.volume']);
+  assert.equal(paths({ disks: [{ image: 'a', sizeMib: 1, colour: 'red' }] }), ['disks.0.colour']);
+  assert.equal(paths({ disks: [], colour: 'red' }), ['colour']);
+});
+
+test('the envelope takes numbers and strings as ids and nothing else', () => {
+  const frame = { jsonrpc: '2.0', method: 'ping' };
+  for (const id of [0, 7, 'a']) assert.ok(requestFrame.safeParse({ ...frame, id }).success);
+  for (const id of [null, -1, 1.5, '', {}, 'x'.repeat(65)])
+    assert.not.ok(requestFrame.safeParse({ ...frame, id }).success);
+});
+
+test.run();

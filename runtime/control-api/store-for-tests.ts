@@ -1,0 +1,176 @@
+/**
+ * Test support: a store in memory that honours the Reader port, and two kinds to fill it with. It commits only what
+ * tests put into it; hosting and the journal have tests of their own.
+ */
+import { createMachine } from 'xstate';
+import { z } from 'zod';
+import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import { PhotonError } from '../contract/errors.ts';
+import { actorId, partsOf, type ActorId } from '../contract/identifiers.ts';
+import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
+import type { ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+
+const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
+  kind: name,
+  chartVersion: 1,
+  machine: createMachine({ id: name }),
+  placement: pinned ? 'pinned' : 'sharded',
+  input: () => ({}),
+  commands,
+  createdBy: [],
+  effects: {},
+  view: (context: never) => ({ spec: (context as { spec: unknown }).spec, status: {} }),
+});
+
+const createBox = z.strictObject({
+  size: z.number().int().min(1),
+  lid: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+});
+
+export const testRegistry: ActorRegistry = {
+  kinds: new Map([
+    [
+      'box',
+      kind('box', {
+        create: {
+          params: createBox,
+          permission: 'scope',
+          creates: true,
+          description: 'Makes a box.',
+          references: ({ lid }: { lid?: string }, id: ActorId) =>
+            lid === undefined ? [] : [{ path: 'spec.lid', to: `lid/${partsOf(id).scope}/${lid}` as ActorId }],
+        },
+        poke: { params: z.strictObject({ why: z.string().optional() }), permission: 'scope', description: 'Pokes it.' },
+        seal: { params: z.strictObject({}), permission: 'admin', description: 'Seals it.' },
+      }),
+    ],
+    [
+      'lid',
+      kind('lid', {
+        steal: {
+          params: z.strictObject({ from: z.string() }),
+          permission: 'scope',
+          description: 'Names an actor by its whole id.',
+          references: ({ from }: { from: string }) => [{ path: 'spec.from', to: from as ActorId }],
+        },
+      }),
+    ],
+    [
+      'twin',
+      kind('twin', { poke: { params: z.strictObject({}), permission: 'scope', description: 'Pokes it.' } }, true),
+    ],
+  ]),
+};
+
+export class MemoryStore implements Reader {
+  readonly actors = new Map<ActorId, StoredActor>();
+  readonly past = new Map<ActorId, HistoryEntry[]>();
+  readonly #feed: FeedEntry[] = [];
+  #trimmed = 0;
+  readonly #waiting = new Set<() => void>();
+  follows = 0;
+  /** Makes every running and coming follow fail, as a lost store does. */
+  broken = false;
+
+  put(text: string, stateName: string, size = 1, status: 'live' | 'removed' = 'live'): void {
+    const id = actorId(text);
+    const before = this.actors.get(id);
+    const version = (before?.version ?? 0) + 1;
+    const uid = before?.status === 'live' ? before.uid : `uid-${version}`;
+    const context = { spec: { size }, secret: 'in the context only' };
+    const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, marks: {} };
+    const stored: StoredActor = { id, uid, status, version, chartVersion: 1, state: stateName, context, ...rest };
+    this.actors.set(id, stored);
+    const entry: HistoryEntry = {
+      version,
+      at: 1_000 + version,
+      event: { type: `${partsOf(id).kind}.poke` },
+      cause: 'command:ann:1',
+      from: before?.state ?? null,
+      to: stateName,
+      kind: 'transition',
+      asked: [],
+      changed: {},
+    };
+    this.past.set(id, [...(this.past.get(id) ?? []), entry]);
+    const cursor = `c${this.#trimmed + this.#feed.length + 1}` as Cursor;
+    this.#feed.push({ ...summary(stored), cursor });
+    this.wake();
+  }
+
+  remove(text: string): void {
+    this.put(text, 'gone', 1, 'removed');
+  }
+
+  trim(): void {
+    this.#trimmed += this.#feed.length;
+    this.#feed.length = 0;
+  }
+
+  wake(): void {
+    const waiting = Array.from(this.#waiting);
+    for (const wake of waiting) wake();
+  }
+
+  async get(id: ActorId): Promise<StoredActor | undefined> {
+    return this.actors.get(id);
+  }
+
+  async list(filter: { kind?: string; scope?: string; search?: string; state?: string }) {
+    const cursor = await this.now();
+    const items = [...this.actors.values()].filter((stored) => {
+      const parts = partsOf(stored.id);
+      if (stored.status === 'removed') return false;
+      if (filter.kind !== undefined && filter.kind !== parts.kind) return false;
+      if (filter.scope !== undefined && filter.scope !== parts.scope) return false;
+      return filter.search === undefined || stored.id.includes(filter.search);
+    });
+    return { items: items.map(summary).sort((a, b) => (a.id < b.id ? -1 : 1)), cursor };
+  }
+
+  async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
+    return (this.past.get(id) ?? []).filter((entry) => entry.version > after).slice(0, limit);
+  }
+
+  async now(): Promise<Cursor> {
+    if (this.broken) throw new PhotonError('fault', 'store_lost', 'The store is gone.');
+    return `c${this.#trimmed + this.#feed.length}` as Cursor;
+  }
+
+  async follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
+    let at = Number(cursor.slice(1));
+    if (!Number.isInteger(at) || at < this.#trimmed) {
+      throw new PhotonError('rejection', 'cursor_expired', 'The cursor has expired.');
+    }
+    this.follows += 1;
+    const stop = (): void => this.wake();
+    signal.addEventListener('abort', stop);
+    try {
+      while (!signal.aborted) {
+        if (this.broken) throw new PhotonError('fault', 'store_lost', 'The store is gone.');
+        const next = this.#feed[at - this.#trimmed];
+        if (next === undefined) {
+          await new Promise<void>((resolve) => {
+            const wake = (): void => {
+              this.#waiting.delete(wake);
+              resolve();
+            };
+            this.#waiting.add(wake);
+          });
+        } else {
+          at += 1;
+          each(next);
+        }
+      }
+    } finally {
+      this.follows -= 1;
+      signal.removeEventListener('abort', stop);
+    }
+  }
+}
+
+function summary(stored: StoredActor): ActorSummary {
+  const { id, uid, version, status, state } = stored;
+  return { id, uid, version, status, stateName: String(state), waitingOn: ['event'], at: 1_000 + version };
+}

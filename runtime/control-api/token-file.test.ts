@@ -1,0 +1,78 @@
+/** The token file: what it accepts, that it is read again, and that a wrong one does not lock everybody out. */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import { until } from './raw-client-for-tests.ts';
+import { openTokenFile, parseTokens } from './token-file.ts';
+
+const entry = (token: string, name: string, tenant: unknown, admin = false): object => ({
+  name,
+  sha256: createHash('sha256').update(token).digest('hex'),
+  tenant,
+  admin,
+});
+
+test('tokens are found by their digests, read again when replaced, kept when the file breaks', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'photon-tokens-'));
+  const path = join(folder, 'tokens.json');
+  const errors: string[] = [];
+  const log: Log = { debug() {}, info() {}, warn() {}, error: (_, text) => errors.push(text), child: () => log };
+  const write = (value: unknown): void => {
+    writeFileSync(`${path}.new`, typeof value === 'string' ? value : JSON.stringify(value));
+    renameSync(`${path}.new`, path);
+  };
+  write([entry('t1', 'ann', 'acme'), entry('t2', 'root', '*', true), entry('t3', 'cat', ['acme', 'bits'])]);
+  const file = openTokenFile({ path, log, pollMs: 20 });
+  try {
+    const ann = file.byToken('t1');
+    assert.equal([ann?.name, ann?.tenants, ann?.admin], ['ann', ['acme'], false]);
+    assert.equal([file.byToken('t2')?.tenants, file.byToken('t2')?.admin], ['*', true]);
+    assert.equal(file.byToken('t3')?.tenants, ['acme', 'bits']);
+    assert.is(file.byToken('t4'), undefined);
+    assert.is(file.byToken(''), undefined);
+    assert.is(file.byId(ann?.id ?? ''), ann);
+    write([entry('t1', 'ann', 'acme', true), entry('t4', 'bob', 'bits')]);
+    await until(() => file.byToken('t4') !== undefined, 'the new token');
+    assert.is(file.byToken('t2'), undefined);
+    // Other rights are another credential: its sessions end.
+    assert.is(file.byId(ann?.id ?? ''), undefined);
+    assert.is(file.byToken('t1')?.admin, true);
+    write('[{"name": "ann"');
+    await until(() => errors.length > 0, 'the complaint');
+    assert.is(file.byToken('t4')?.name, 'bob');
+    rmSync(path);
+    await until(() => errors.length > 1, 'the second complaint');
+    assert.is(file.byToken('t4')?.name, 'bob');
+  } finally {
+    file.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a wrong file names what is wrong', () => {
+  const wrong: readonly (readonly [unknown, RegExp])[] = [
+    ['{', /is not JSON/],
+    [{}, /is wrong/],
+    [[{ ...entry('t', 'ann', 'acme'), sha256: 'abc' }], /SHA-256 of the token/],
+    [[{ ...entry('t', 'ann', 'acme'), extra: 1 }], /extra/],
+    [[entry('t', 'Ann', 'acme')], /name/],
+    [[entry('t', 'ann', [])], /tenant/],
+  ];
+  for (const [value, pattern] of wrong) {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    try {
+      parseTokens(text, 'tokens.json');
+      assert.unreachable(text);
+    } catch (error) {
+      assert.instance(error, PhotonError);
+      assert.match((error as Error).message, pattern);
+    }
+  }
+});
+
+test.run();
