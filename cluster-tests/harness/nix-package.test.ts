@@ -1,6 +1,6 @@
 /**
- * The Nix rooms, as far as they can be proved without nixpkgs: the files parse (where nix-instantiate is installed), and the
- * layout that nix/package.nix makes runs, laid out here from the same lock by the same rule.
+ * The Nix rooms, as far as they can be proved without nixpkgs: the files parse (where nix-instantiate is installed),
+ * and the layout that nix/package.nix makes runs, laid out here from the same lock by the same rule.
  * Does not prove that the package builds in nixpkgs or that the module boots a host.
  */
 // time limit: 120 s
@@ -50,7 +50,8 @@ if (isInstalled('nix-instantiate')) {
 }
 
 test('what is laid out below share/photoncloud runs with production packages alone', () => {
-  const lock = JSON.parse(readFileSync(join(top, 'package-lock.json'), 'utf8')) as { packages: Record<string, LockEntry> };
+  const lockText = readFileSync(join(top, 'package-lock.json'), 'utf8');
+  const lock = JSON.parse(lockText) as { packages: Record<string, LockEntry> };
   for (const room of ['actors', 'machines', 'runtime']) {
     const filter = (path: string): boolean => !/node_modules|\.test\.tsx?$/.test(path.slice(top.length));
     cpSync(join(top, room), join(share, room), { recursive: true, filter });
@@ -59,7 +60,8 @@ test('what is laid out below share/photoncloud runs with production packages alo
   }
   cpSync(join(top, 'package.json'), join(share, 'package.json'));
   for (const [path, entry] of Object.entries(lock.packages)) {
-    if (path.startsWith('node_modules/') && fits(entry)) cpSync(join(top, path), join(share, path), { recursive: true });
+    if (!path.startsWith('node_modules/') || !fits(entry)) continue;
+    cpSync(join(top, path), join(share, path), { recursive: true });
   }
   const photon = join(share, 'actors/photon/photon-main.ts');
   const said = execFileSync(process.execPath, [photon, '--help'], { encoding: 'utf8', stdio: 'pipe' });

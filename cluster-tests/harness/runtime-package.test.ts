@@ -1,6 +1,6 @@
 /**
- * runtime/ as somebody else gets it: packed, installed into an empty folder, run by plain Node and read by a strict compiler.
- * Proves that the package names what it needs; not that the control plane works (the other tests do).
+ * runtime/ as somebody else gets it: packed, installed into an empty folder, run by plain Node and read by a strict
+ * compiler. Proves that the package names what it needs; not that the control plane works (the other tests do).
  */
 // time limit: 180 s
 // test limit: 120 s
@@ -30,7 +30,7 @@ test('packs, installs, runs and type-checks elsewhere', () => {
   mkdirSync(consumer);
   const tarball = packRuntime(folder);
   writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', type: 'module', private: true }));
-  run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error', tarball]);
+  run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--loglevel=error', tarball]);
   writeFileSync(join(consumer, 'consumer.ts'), `
     import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
     import type { Clock } from '@photoncloud/runtime/contract/clock';

@@ -1,6 +1,6 @@
 /**
- * Makes of runtime/ what a program elsewhere can install: Node strips no types under node_modules, so the package carries
- * .js and .d.ts beside the sources (which the inspector's bundler reads), and exports those.
+ * Makes of runtime/ what a program elsewhere can install: Node strips no types under node_modules, so the package
+ * carries .js and .d.ts in place of the sources, and exports those.
  * Not part of running this checkout, which uses the sources. Called by runtime-package.test.ts.
  */
 import { execFileSync } from 'node:child_process';
@@ -15,12 +15,13 @@ export function packRuntime(folder: string): string {
   mkdirSync(staged, { recursive: true });
   cpSync(join(top, 'runtime'), staged, {
     recursive: true,
-    filter: (path) => !/\.test\.tsx?$|-for-tests\.ts$|node_modules|\/fixtures(\/|$)/.test(path),
+    filter: (path) => !/\.test\.tsx?$|-(for-tests|fixture)\.ts$|node_modules|\/fixtures(\/|$)|\/sample-/.test(path),
   });
   cpSync(join(top, 'LICENSE'), join(staged, 'LICENSE'));
   emit(staged, folder);
   rewriteManifest(staged);
-  const name = execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: staged, encoding: 'utf8' });
+  const options = ['--silent', '--pack-destination', folder];
+  const name = execFileSync('npm', ['pack', ...options], { cwd: staged, encoding: 'utf8' });
   return join(folder, name.trim());
 }
 
@@ -39,8 +40,7 @@ function emit(staged: string, folder: string): void {
       typeRoots: [join(top, 'node_modules/@types')],
     },
     include: [staged],
-    // Pages are bundled from their sources. (Without this list the output folder is left out, which is all there is.)
-    exclude: ['package/node_modules', 'package/inspector/pages', 'package/inspector/sample-*'],
+    exclude: ['package/node_modules'], // without a list the output folder is left out, which is all there is
   }));
   const modules = join(staged, 'node_modules');
   symlinkSync(join(top, 'node_modules'), modules);
@@ -48,8 +48,10 @@ function emit(staged: string, folder: string): void {
   rmSync(modules);
   // The compiler rewrites the imports of .js, but not those of declarations, nor the addresses of worker threads.
   for (const path of readdirSync(staged, { recursive: true, encoding: 'utf8' })) {
-    if (path.endsWith('.d.ts')) replaceIn(join(staged, path), /((?:from |import\()['"]\.[^'"]*)\.tsx?(?=['"])/g);
-    if (path.endsWith('.js')) replaceIn(join(staged, path), /(new URL\(['"]\.[^'"]*)\.ts(?=['"], import\.meta\.url)/g);
+    const file = join(staged, path);
+    if (path.endsWith('.d.ts')) replaceIn(file, /((?:from |import\()['"]\.[^'"]*)\.tsx?(?=['"])/g);
+    else if (path.endsWith('.js')) replaceIn(file, /(new URL\(['"]\.[^'"]*)\.tsx?(?=['"], import\.meta\.url)/g);
+    else if (/\.tsx?$/.test(path)) rmSync(file); // a compiler would read it in place of its declarations
   }
 }
 
@@ -57,7 +59,8 @@ function compile(project: string): void {
   try {
     execFileSync(join(top, 'node_modules/.bin/tsc'), ['-p', project], { encoding: 'utf8', stdio: 'pipe' });
   } catch (error) {
-    throw new Error(`runtime/ does not compile by itself:\n${(error as { stdout?: string }).stdout ?? ''}`, { cause: error });
+    const said = (error as { stdout?: string }).stdout ?? '';
+    throw new Error(`runtime/ does not compile by itself:\n${said}`, { cause: error });
   }
 }
 

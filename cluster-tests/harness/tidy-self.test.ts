@@ -40,7 +40,7 @@ test('imports of charts and actors', () => {
   holds('imports', machine, errors, "import { y } from '../values/wiring.ts';");
   holds('imports', machine, "import { readFileSync } from 'node:fs';", "import { setup } from 'xstate';");
   const actor = 'actors/vm/vm-actor.ts';
-  holds('imports', actor, "import { x } from '../volume/volume-twin.ts';", "import { x } from '../dataplane/tap/tap.ts';");
+  holds('imports', actor, "import { x } from '../volume/disk.ts';", "import { x } from '../dataplane/tap/tap.ts';");
   const packaged = "import { x } from '@photoncloud/machines/vm/vm-machine';";
   holds('imports', actor, "import { x } from '../../machines/vm/vm-machine.ts';", packaged);
   holds('imports', actor, "import { x } from '../photon/photon-main.ts';", "import { x } from './vm-commands.ts';");

@@ -44,7 +44,7 @@ export function readSource(top: string, path: string): SourceFile {
 }
 
 export function parseSource(path: string, text: string): SourceFile {
-  const isTest = /\.test\.tsx?$|-for-tests\.ts$/.test(path);
+  const isTest = /\.test\.tsx?$|-(for-tests|fixture)\.ts$/.test(path);
   const source = { path, text, lines: text.split('\n'), isTest };
   if (!/\.tsx?$/.test(path)) return { ...source, comments: [] };
   const parsed = parseSync(path, text, { range: false });

@@ -47,7 +47,8 @@ refresh_host_lists() {
   done
 }
 
-# RUNLEVEL=1 keeps sysv from starting it at once; systemd is told with a mask that goes again. Nor does it start at boot.
+# RUNLEVEL=1 keeps sysv from starting it at once; systemd is told with a mask that goes again. Nor does it start at
+# boot.
 keep_redis_from_starting() {
   redis_is_new='' redis_masked=''
   case "$missing " in *" redis-server "*) redis_is_new=1 ;; *) return 0 ;; esac

@@ -1,6 +1,7 @@
 /**
- * The parts of set-up that can go wrong without anybody seeing: where Debian's mirror is read from, which Node is new enough,
- * and what the next run does with a download that was cut off. The whole of set-up is proved by npm test itself.
+ * The parts of set-up that can go wrong without anybody seeing: where Debian's mirror is read from, which Node is new
+ * enough, and what the next run does with a download that was cut off. The whole of set-up is proved by npm test
+ * itself.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -47,7 +48,8 @@ test('the mirror is found in one-line files, with and without options', () => {
 
 test('Node is new enough from 24.11 on', () => {
   const fake = join(folder, 'node');
-  for (const [version, answer] of [['20.20.2', 'no'], ['24.9.0', 'no'], ['24.11.0', 'yes'], ['26.0.1', 'yes'], ['', 'no']]) {
+  const answers = { '20.20.2': 'no', '24.9.0': 'no', '24.11.0': 'yes', '26.0.1': 'yes', '': 'no' };
+  for (const [version, answer] of Object.entries(answers)) {
     writeFileSync(fake, `#!/bin/sh\necho ${version}\n`);
     chmodSync(fake, 0o755);
     assert.is(shell('node-runtime.sh', `is_new_enough ${fake} 2>/dev/null && echo yes || echo no`), answer, version);
@@ -62,7 +64,8 @@ test('a download that was cut off is removed, and a missing entry is named', () 
   execFileSync('cp', ['-r', here, join(checkout, 'cluster-tests/setup')]);
   writeFileSync(join(checkout, 'package-lock.json'), '{}');
   writeFileSync(join(checkout, 'node_modules/.lock-digest'), execFileSync('cksum', { input: '{}' }));
-  const run = spawnSync('sh', ['cluster-tests/setup/run.sh', 'node', 'no-such-entry.ts'], { cwd: checkout, encoding: 'utf8' });
+  const start = ['cluster-tests/setup/run.sh', 'node', 'no-such-entry.ts'];
+  const run = spawnSync('sh', start, { cwd: checkout, encoding: 'utf8' });
   assert.not.ok(existsSync(join(checkout, '.cache/qemu.partial')));
   assert.match(run.stderr, /no-such-entry\.ts/);
   assert.is.not(run.status, 0);
