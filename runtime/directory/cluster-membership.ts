@@ -149,7 +149,7 @@ class StoreMembership implements Membership {
       'another process has joined the cluster under this name; this one stops; see which should run',
     );
     this.#stopped = true;
-    for (const shard of [...this.#owned.keys()]) this.#lose(shard);
+    for (const shard of this.#owned.keys()) this.#lose(shard);
     return true;
   }
 

@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -71,13 +72,20 @@ export class TestRedis {
   readonly folder: string;
   #child: ChildProcess | undefined;
   #extra: readonly string[];
-  #onExit = (): void => void this.#child?.kill('SIGKILL');
+  /** A test that fails or is stopped leaves neither the process nor the folder. */
+  #onExit = (): void => {
+    this.#child?.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  };
+  #onSignal = (): void => process.exit(1);
 
   private constructor(listenPort: number, folder: string, extra: readonly string[]) {
     this.listenPort = listenPort;
     this.folder = folder;
     this.#extra = extra;
     process.on('exit', this.#onExit);
+    process.on('SIGTERM', this.#onSignal);
+    process.on('SIGINT', this.#onSignal);
   }
 
   static async start(extra: readonly string[] = []): Promise<TestRedis> {
@@ -144,6 +152,8 @@ export class TestRedis {
   async remove(): Promise<void> {
     await this.kill();
     process.off('exit', this.#onExit);
+    process.off('SIGTERM', this.#onSignal);
+    process.off('SIGINT', this.#onSignal);
     await rm(this.folder, { recursive: true, force: true });
   }
 }
