@@ -54,7 +54,10 @@ export class Activation {
     this.grant = grant;
   }
 
-  /** Takes over what the store holds. @throws PhotonError defeat `snapshot_refused` when the snapshot cannot be read (G9). */
+  /**
+   * Takes over what the store holds. @throws PhotonError defeat `snapshot_refused` when the snapshot cannot be read
+   * (G9).
+   */
   load(stored: StoredActor | undefined): void {
     if (stored === undefined) {
       this.receiptsKnown = true;
@@ -89,7 +92,10 @@ export class Activation {
 
 function refused(stored: StoredActor, why: string, cause?: unknown): PhotonError {
   const text = `${stored.id}: snapshot of chart version ${stored.chartVersion} refused: ${why}. `;
-  return new PhotonError('defeat', 'snapshot_refused', `${text}Install a program that knows this version.`, { cause, actor: stored.id });
+  return new PhotonError('defeat', 'snapshot_refused', `${text}Install a program that knows this version.`, {
+    cause,
+    actor: stored.id,
+  });
 }
 
 function upgraded(kind: RegisteredKind, stored: StoredActor): { state: unknown; context: unknown } {

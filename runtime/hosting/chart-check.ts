@@ -1,13 +1,13 @@
 /**
- * What a chart may not contain, found before the first actor of its kind lives (house.md, "Charts").
- * It is not a style check: each refusal names something the host could not persist, cancel or explain later. XState would
- * run an invoked promise again after a restart, cannot restore history states, and draws an inline guard as nothing.
- * Called by registration.ts at start, and by chart tests through `chartProblems`.
+ * What a chart may not contain, found before the first actor of its kind lives (house.md, "Charts"). It is not a
+ * style check: each refusal names something the host could not persist, cancel or explain later. XState would run an
+ * invoked promise again after a restart, cannot restore history states, and draws an inline guard as nothing. Called
+ * by registration.ts at start, and by chart tests through `chartProblems`.
  */
 import type { AnyStateMachine } from 'xstate';
 
-/** The part of XState's StateNode that is read here. */
-export interface ChartNode {
+/** The part of a state, as XState keeps it, that is read here. */
+export interface ChartState {
   readonly id: string;
   readonly path: readonly string[];
   readonly type: 'atomic' | 'compound' | 'parallel' | 'final' | 'history';
@@ -17,9 +17,13 @@ export interface ChartNode {
   readonly transitions: ReadonlyMap<string, readonly ChartTransition[]>;
   readonly always: readonly ChartTransition[] | undefined;
   readonly initial: { readonly actions: readonly unknown[] };
-  readonly states: Readonly<Record<string, ChartNode>>;
-  readonly parent: ChartNode | undefined;
-  readonly config: { readonly invoke?: unknown; readonly after?: Readonly<Record<string, unknown>>; readonly route?: unknown };
+  readonly states: Readonly<Record<string, ChartState>>;
+  readonly parent: ChartState | undefined;
+  readonly config: {
+    readonly invoke?: unknown;
+    readonly after?: Readonly<Record<string, unknown>>;
+    readonly route?: unknown;
+  };
 }
 
 interface ChartTransition {
@@ -39,19 +43,27 @@ interface Builtin {
 
 export const vocabulary: ReadonlySet<string> = new Set(['send', 'reply', 'reject', 'defer', 'row.put', 'row.remove']);
 
-/** `enqueueActions` may record several requests of the vocabulary; an effect recorded by it is refused when it happens. */
-const allowedBuiltins: ReadonlySet<string> = new Set(['xstate.assign', 'xstate.raise', 'xstate.cancel', 'xstate.enqueueActions']);
+/**
+ * `enqueueActions` may record several requests of the vocabulary; an effect recorded by it is refused when it
+ * happens.
+ */
+const allowedBuiltins: ReadonlySet<string> = new Set([
+  'xstate.assign',
+  'xstate.raise',
+  'xstate.cancel',
+  'xstate.enqueueActions',
+]);
 
-const stateId = (node: ChartNode): string => node.path.join('.');
-const shown = (node: ChartNode): string => (node.path.length === 0 ? 'the root' : `state ${stateId(node)}`);
+const pathOf = (state: ChartState): string => state.path.join('.');
+const shown = (state: ChartState): string => (state.path.length === 0 ? 'the root' : `state ${pathOf(state)}`);
 
-export function rootOf(machine: AnyStateMachine): ChartNode {
-  return machine.root as unknown as ChartNode;
+export function rootOf(machine: AnyStateMachine): ChartState {
+  return machine.root as unknown as ChartState;
 }
 
-export function* nodesOf(node: ChartNode): Generator<ChartNode> {
-  yield node;
-  for (const child of Object.values(node.states)) yield* nodesOf(child);
+export function* statesOf(state: ChartState): Generator<ChartState> {
+  yield state;
+  for (const child of Object.values(state.states)) yield* statesOf(child);
 }
 
 export function nameOf(action: unknown): string | undefined {
@@ -77,17 +89,17 @@ class ChartCheck {
   }
 
   run(): readonly string[] {
-    const owners = new Map<string, ChartNode[]>();
-    for (const node of nodesOf(rootOf(this.machine))) {
-      this.node(node);
-      for (const action of node.entry) {
+    const owners = new Map<string, ChartState[]>();
+    for (const state of statesOf(rootOf(this.machine))) {
+      this.state(state);
+      for (const action of state.entry) {
         const name = nameOf(action);
-        if (name !== undefined && this.effects.has(name)) owners.set(name, [...(owners.get(name) ?? []), node]);
+        if (name !== undefined && this.effects.has(name)) owners.set(name, [...(owners.get(name) ?? []), state]);
       }
     }
-    for (const [effect, nodes] of owners) {
-      this.owners(effect, nodes);
-      for (const node of nodes) this.outcomes(effect, node);
+    for (const [effect, asking] of owners) {
+      this.owners(effect, asking);
+      for (const state of asking) this.outcomes(effect, state);
     }
     for (const effect of this.effects) {
       if (!owners.has(effect)) this.problems.push(`effect ${effect} is bound, but no state asks for it on entry`);
@@ -95,22 +107,23 @@ class ChartCheck {
     return this.problems;
   }
 
-  private node(node: ChartNode): void {
-    const where = shown(node);
-    if (node.type === 'history') this.problems.push(`${where} is a history state: what it remembers is not stored`);
-    else if (node.path.length > 0 && !node.description) this.problems.push(`${where} has no description`);
-    if (node.config.invoke !== undefined) this.problems.push(`${where} uses invoke: ask for an effect on entry instead`);
-    if (node.config.route !== undefined) this.problems.push(`${where} uses route: declare a transition instead`);
-    for (const name of Object.keys(node.config.after ?? {})) this.delay(name, `${where}, after`);
-    for (const action of node.entry) this.action(action, `${where}, entry`, true);
-    for (const action of node.exit) this.action(action, `${where}, exit`, false);
-    if (node.type === 'compound') {
-      for (const action of node.initial.actions) this.action(action, `${where}, initial`, false);
+  private state(state: ChartState): void {
+    const where = shown(state);
+    if (state.type === 'history') this.problems.push(`${where} is a history state: what it remembers is not stored`);
+    else if (state.path.length > 0 && !state.description) this.problems.push(`${where} has no description`);
+    if (state.config.invoke !== undefined)
+      this.problems.push(`${where} uses invoke: ask for an effect on entry instead`);
+    if (state.config.route !== undefined) this.problems.push(`${where} uses route: declare a transition instead`);
+    for (const name of Object.keys(state.config.after ?? {})) this.delay(name, `${where}, after`);
+    for (const action of state.entry) this.action(action, `${where}, entry`, true);
+    for (const action of state.exit) this.action(action, `${where}, exit`, false);
+    if (state.type === 'compound') {
+      for (const action of state.initial.actions) this.action(action, `${where}, initial`, false);
     }
-    for (const [event, transitions] of node.transitions) {
+    for (const [event, transitions] of state.transitions) {
       for (const transition of transitions) this.transition(transition, `${where}, on ${event}`);
     }
-    for (const transition of node.always ?? []) this.transition(transition, `${where}, always`);
+    for (const transition of state.always ?? []) this.transition(transition, `${where}, always`);
   }
 
   private transition(transition: ChartTransition, where: string): void {
@@ -130,13 +143,15 @@ class ChartCheck {
     const reserved = vocabulary.has(name) || this.effects.has(name);
     const builtin = builtinOf(this.machine.implementations.actions[name]);
     if (builtin !== undefined) {
-      if (reserved) this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
+      if (reserved)
+        this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
       else if (!allowedBuiltins.has(builtin.type)) {
         this.problems.push(`${where}: action ${name} is ${builtin.type}; only assign, raise and cancel may be used`);
       } else if (builtin.type === 'xstate.raise') this.raise(builtin, `${where}, action ${name}`);
       return;
     }
-    if (!reserved) this.problems.push(`${where}: unknown action ${name}: not assign, raise, cancel, a request or an effect`);
+    if (!reserved)
+      this.problems.push(`${where}: unknown action ${name}: not assign, raise, cancel, a request or an effect`);
     if (this.effects.has(name) && !entry) this.problems.push(`${where}: effect ${name} must be an entry action`);
   }
 
@@ -174,18 +189,20 @@ class ChartCheck {
   }
 
   /** Results name only the effect, so no two states that can be active together may ask for the same one. */
-  private owners(effect: string, nodes: readonly ChartNode[]): void {
-    for (const [index, one] of nodes.entries()) {
-      for (const other of nodes.slice(index + 1)) {
+  private owners(effect: string, asking: readonly ChartState[]): void {
+    for (const [index, one] of asking.entries()) {
+      for (const other of asking.slice(index + 1)) {
         if (one === other) this.problems.push(`${shown(one)} asks for effect ${effect} twice`);
         else if (together(one, other)) {
-          this.problems.push(`effect ${effect} stands on ${shown(one)} and ${shown(other)}, which can be active together`);
+          this.problems.push(
+            `effect ${effect} stands on ${shown(one)} and ${shown(other)}, which can be active together`,
+          );
         }
       }
     }
   }
 
-  private outcomes(effect: string, owner: ChartNode): void {
+  private outcomes(effect: string, owner: ChartState): void {
     for (const result of ['done', 'failed', 'unknown']) {
       const event = `${effect}.${result}`;
       if (!this.ignored.has(event) && !heard(owner, event)) {
@@ -195,17 +212,17 @@ class ChartCheck {
   }
 }
 
-function together(one: ChartNode, other: ChartNode): boolean {
+function together(one: ChartState, other: ChartState): boolean {
   let depth = 0;
   while (depth < one.path.length && depth < other.path.length && one.path[depth] === other.path[depth]) depth += 1;
   if (depth === one.path.length || depth === other.path.length) return true;
-  let fork: ChartNode | undefined = one;
+  let fork: ChartState | undefined = one;
   while (fork !== undefined && fork.path.length > depth) fork = fork.parent;
   return fork?.type === 'parallel';
 }
 
-export function listens(node: ChartNode, event: string): boolean {
-  for (const descriptor of node.transitions.keys()) {
+export function listens(state: ChartState, event: string): boolean {
+  for (const descriptor of state.transitions.keys()) {
     if (descriptor === event || descriptor === '*') return true;
     if (descriptor.endsWith('.*') && event.startsWith(descriptor.slice(0, -1))) return true;
   }
@@ -213,9 +230,9 @@ export function listens(node: ChartNode, event: string): boolean {
 }
 
 /** By the asking state, one around it, or one inside it. */
-function heard(owner: ChartNode, event: string): boolean {
-  for (let node = owner.parent; node !== undefined; node = node.parent) if (listens(node, event)) return true;
-  for (const node of nodesOf(owner)) if (listens(node, event)) return true;
+function heard(owner: ChartState, event: string): boolean {
+  for (let state = owner.parent; state !== undefined; state = state.parent) if (listens(state, event)) return true;
+  for (const state of statesOf(owner)) if (listens(state, event)) return true;
   return false;
 }
 

@@ -9,7 +9,8 @@ import type { Draft } from './draft.ts';
 
 const defaultHistoryTail = 32;
 
-export function commitOf(draft: Draft, commitId: string, ackedSeqs: readonly number[]): Commit {
+/** @throws TypeError when a context or a row is not JSON. */
+export function commitOf(draft: Draft, commitId: string): Commit {
   const { actor } = draft;
   const { snapshot, kind } = actor;
   const live = snapshot !== undefined && snapshot.status !== 'done';
@@ -43,7 +44,7 @@ export function commitOf(draft: Draft, commitId: string, ackedSeqs: readonly num
     receipts: draft.receipts,
     history: draft.history,
     messages: draft.messages,
-    ackedSeqs,
+    ackedSeqs: draft.ackedSeqs,
     rowsPut: rows
       .filter((row) => row.value !== undefined)
       .map(({ collection, key, value: row }) => ({ collection, key, value: JSON.stringify(row) })),

@@ -28,20 +28,34 @@ const machine = setup({
   entry: { type: 'send', params: ({ context }) => ({ to: 'a/b/c', event: { type: 'born', n: context.n } }) },
   on: { 'reset.*': '.idle', add: { actions: ['add', 'see'] }, loop: { actions: 'poke' } },
   states: {
-    idle: { after: { patience: 'work' }, on: { go: { target: 'work', actions: 'add' }, poked: { actions: 'see' } }, exit: 'see' },
+    idle: {
+      after: { patience: 'work' },
+      on: { go: { target: 'work', actions: 'add' }, poked: { actions: 'see' } },
+      exit: 'see',
+    },
     work: {
       initial: 'plan',
       entry: { type: 'disk.make', params: ({ context }) => ({ n: context.n }) },
       exit: 'forget it',
       onDone: 'idle',
       states: {
-        plan: { entry: 'remind later', always: { guard: and(['odd', 'many']), target: 'done' }, on: { go: 'both', reminded: 'done' } },
+        plan: {
+          entry: 'remind later',
+          always: { guard: and(['odd', 'many']), target: 'done' },
+          on: { go: 'both', reminded: 'done' },
+        },
         both: {
           type: 'parallel',
           on: { again: { target: 'both', reenter: true } },
           states: {
-            left: { initial: 'a', states: { a: { on: { go: 'b' }, after: { rest: 'b' } }, b: { on: { poked: 'a' } } } },
-            right: { initial: 'c', states: { c: { on: { go: [{ guard: 'odd', target: 'd' }] } }, d: { entry: 'poke' } } },
+            left: {
+              initial: 'a',
+              states: { a: { on: { go: 'b' }, after: { rest: 'b' } }, b: { on: { poked: 'a' } } },
+            },
+            right: {
+              initial: 'c',
+              states: { c: { on: { go: [{ guard: 'odd', target: 'd' }] } }, d: { entry: 'poke' } },
+            },
           },
         },
         done: { type: 'final' },
@@ -55,7 +69,9 @@ type Executed = { type: string; params: unknown };
 
 /** What XState's own pure function says, in our words. */
 function reference([snapshot, executed]: [AnyMachineSnapshot, Executed[]]): object {
-  const actions = executed.filter(({ type }) => !type.startsWith('xstate.')).map(({ type, params }) => ({ type, params }));
+  const actions = executed
+    .filter(({ type }) => !type.startsWith('xstate.'))
+    .map(({ type, params }) => ({ type, params }));
   const timers = executed.flatMap(({ type, params }): object[] => {
     const given = params as { delay?: number; id?: string; event: Event; sendId: string };
     if (type === 'xstate.cancel') return [{ timerId: given.sendId, delayMs: undefined, eventType: '' }];
@@ -73,7 +89,17 @@ const ours = ({ snapshot, actions, timers, done }: Decision): object => ({
   done,
 });
 
-const types = ['go', 'add', 'loop', 'again', 'poked', 'reminded', 'reset.all', 'nobody', 'xstate.after.rest.(machine).work.both.left.a'];
+const types = [
+  'go',
+  'add',
+  'loop',
+  'again',
+  'poked',
+  'reminded',
+  'reset.all',
+  'nobody',
+  'xstate.after.rest.(machine).work.both.left.a',
+];
 const event = fc.record({ type: fc.constantFrom(...types), n: fc.integer({ min: 0, max: 6 }) });
 
 test('every decision equals that of transition(), also on a restored snapshot', () => {
@@ -89,7 +115,10 @@ test('every decision equals that of transition(), also on a restored snapshot', 
         const expected = transition(machine, theirs, each) as unknown as [AnyMachineSnapshot, Executed[]];
         assert.equal(ours(decision), reference(expected));
         theirs = expected[0];
-        const { value, context } = JSON.parse(JSON.stringify(decision.snapshot)) as { value: unknown; context: unknown };
+        const { value, context } = JSON.parse(JSON.stringify(decision.snapshot)) as {
+          value: unknown;
+          context: unknown;
+        };
         mine = restore(machine, value, context);
       }
     }),
@@ -105,7 +134,8 @@ test('an event without a transition is told from one that changes nothing', () =
 
 test('a decision keeps nothing of the run but type and params', () => {
   const { snapshot } = decideInitial(machine, undefined);
-  for (const action of decide(machine, snapshot, { type: 'go' }).actions) assert.equal(Object.keys(action), ['type', 'params']);
+  for (const action of decide(machine, snapshot, { type: 'go' }).actions)
+    assert.equal(Object.keys(action), ['type', 'params']);
 });
 
 test('a chart that throws throws out of the decision and leaves the next one clean', () => {
@@ -116,7 +146,9 @@ test('a chart that throws throws out of the decision and leaves the next one cle
         throw new Error('on purpose');
       }),
     },
-  }).createMachine({ on: { bad: { actions: ['first', 'fail'] }, good: { actions: 'first' } } }) as unknown as AnyStateMachine;
+  }).createMachine({
+    on: { bad: { actions: ['first', 'fail'] }, good: { actions: 'first' } },
+  }) as unknown as AnyStateMachine;
   const { snapshot } = decideInitial(faulty, undefined);
   assert.throws(() => decide(faulty, snapshot, { type: 'bad' }), /on purpose/);
   assert.equal(decide(faulty, snapshot, { type: 'good' }).actions, [{ type: 'first', params: undefined }]);

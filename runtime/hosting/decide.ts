@@ -1,11 +1,11 @@
 /**
  * The one file that knows how XState decides. A decision is a value: next snapshot, recorded requests, timers.
  *
- * XState's public `transition()` builds an inert actor on every call, which doubles its price. `machine.transition` takes the
- * scope as an argument instead, so one scope is reused for all actors of the process; its executor only writes down what the
- * chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState keeps to itself: the version is
- * pinned, and decide.test.ts holds every decision equal to `transition()`.
- * Not here: what the requests mean (draft.ts) and which charts are admitted (registration.ts). Called by the step.
+ * XState's public `transition()` builds an inert actor on every call, which doubles its price. `machine.transition`
+ * takes the scope as an argument instead, so one scope is reused for all actors of the process; its executor only
+ * writes down what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState
+ * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. Not here:
+ * what the requests mean (draft.ts) and which charts are admitted (registration.ts). Called by the step.
  */
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';
@@ -65,7 +65,11 @@ function record(action: Executable): void {
 }
 
 function refuse(): never {
-  throw new PhotonError('bug', 'chart_not_inert', 'a chart tried to act by itself; ask for an effect or a message instead');
+  throw new PhotonError(
+    'bug',
+    'chart_not_inert',
+    'a chart tried to act by itself; ask for an effect or a message instead',
+  );
 }
 
 const self = { id: 'chart', sessionId: 'chart', send: refuse, getSnapshot: refuse };
@@ -101,7 +105,9 @@ function begin(): void {
 function finish(snapshot: ChartSnapshot): Decision {
   if (snapshot.status === 'error') {
     const { error } = snapshot;
-    throw error instanceof Error ? error : new PhotonError('bug', 'chart_failed', `the chart failed: ${String(error)}`);
+    throw error instanceof Error
+      ? error
+      : new PhotonError('bug', 'chart_failed', `the chart failed: ${String(error)}`);
   }
   return {
     snapshot,
@@ -135,7 +141,14 @@ export function stateNameOf(value: unknown): string {
   const names: string[] = [];
   for (const [key, child] of Object.entries(value as Record<string, unknown>)) {
     const inner = stateNameOf(child);
-    names.push(inner === '' ? key : inner.split(',').map((name) => `${key}.${name}`).join(','));
+    names.push(
+      inner === ''
+        ? key
+        : inner
+            .split(',')
+            .map((name) => `${key}.${name}`)
+            .join(','),
+    );
   }
   return names.join(',');
 }

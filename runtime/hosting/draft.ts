@@ -1,32 +1,20 @@
 /**
- * One commit while it is being written: every input taken from the mailbox adds its outcome, then the whole leaves at once.
- * It decides nothing and sends nothing. `keep*` functions cannot fail: whatever can throw has thrown before (split.ts), so an
- * actor's fields and the draft always agree. Called by step.ts only.
+ * One commit while it is being written: every input taken from the mailbox adds its outcome, then the whole leaves at
+ * once. It decides nothing and sends nothing. `keep*` functions cannot fail: whatever can throw has thrown before
+ * (split.ts), so an actor's fields and the draft always agree. Called by step.ts only.
  *
- * A transition raises the version by one; an ignored, rejected or dropped input is recorded under the version it found.
+ * A transition raises the version by one; an ignored, rejected or dropped input is recorded under the version it
+ * found.
  */
 import type { EffectRequest } from '../contract/effect.ts';
-import type { ActorEvent, EventMeta, Message, Reply } from '../contract/envelope.ts';
+import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
-import { isActive } from './decide.ts';
-import type { Decision } from './decide.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
-import { rejection } from './split.ts';
-import type { RowChange, Split } from './split.ts';
+import type { RowChange } from './split.ts';
 
 /** A draft on its way to the store, and its fate. */
 export type Flight = Draft;
-
-export interface DecidedStep {
-  readonly input: Input;
-  readonly event: ActorEvent;
-  readonly meta: EventMeta;
-  readonly decision: Decision;
-  readonly split: Split;
-  /** The actor came to be in this step. */
-  readonly born: boolean;
-}
 
 export class Draft {
   readonly actor: Activation;
@@ -69,7 +57,6 @@ export class Draft {
     this.effectsEnded = this.effectsBefore.filter((effect) => !effects.includes(effect));
     this.timersSet = commit.timersSet;
     this.timersCancelled = commit.timersCancelled;
-    this.ackedSeqs = commit.ackedSeqs;
     if (commit.status === 'removed') this.actor.forget();
   }
 }
@@ -136,178 +123,7 @@ export function keepNote(
   });
 }
 
-function traceOf(input: Input): string | undefined {
+export function traceOf(input: Input): string | undefined {
   if (input.kind === 'message') return input.message.trace;
   return input.kind === 'command' ? input.open.command.trace : undefined;
-}
-
-/** A step the chart has taken. The actor's fields move on; they are ahead of the store from here on. */
-export function keepStep(draft: Draft, step: DecidedStep): void {
-  const { actor } = draft;
-  const { input, decision, meta } = step;
-  const before = step.born ? undefined : actor.snapshot;
-  const rejected = refusal(step);
-  const idle = rejected && decision.snapshot === before && step.split.messages.length + step.split.rows.length === 0;
-  if (!idle) actor.version += 1;
-  if (step.born) actor.uid = meta.ulid;
-  actor.snapshot = decision.snapshot;
-  keepInput(draft, input);
-  const asked: string[] = [];
-  keepEffects(step, actor, before === undefined || before.value !== decision.snapshot.value, asked);
-  keepTimers(step, actor, asked);
-  keepMessages(draft, step, asked);
-  keepRows(draft, step, asked);
-  keepAnswers(draft, step, asked);
-  const trace = traceOf(input);
-  draft.history.push({
-    version: actor.version,
-    at: meta.at,
-    event: step.event,
-    cause: causeOf(input),
-    from: before === undefined ? null : (before.value as unknown),
-    to: decision.snapshot.value as unknown,
-    kind: rejected ? 'rejected' : 'transition',
-    asked,
-    changed: changes(before?.context as Readonly<Record<string, unknown>> | undefined, decision.snapshot.context),
-    ...(trace === undefined ? {} : { trace }),
-  });
-  if (decision.done) keepRemoval(draft);
-}
-
-/** Whether the chart has refused the very command it was given. */
-export function refusal(step: Pick<DecidedStep, 'input' | 'split'>): boolean {
-  const { input, split } = step;
-  if (input.kind !== 'command' || split.answers.length === 0) return false;
-  const { commandId } = input.open.command;
-  return split.answers.some((answer) => answer.error !== undefined && (answer.commandId ?? commandId) === commandId);
-}
-
-/**
- * Which effects are pending now. An entry action is recorded exactly when its state is entered, so an effect asked for again
- * replaces the earlier one; and of several in one step only the last can belong to a state that is still active.
- */
-function keepEffects(step: DecidedStep, actor: Activation, moved: boolean, asked: string[]): void {
-  const { split, decision, input } = step;
-  const consumed = input.kind === 'effect' ? input.effectId : undefined;
-  if (decision.done) {
-    actor.effects = [];
-    return;
-  }
-  const value = decision.snapshot.value as unknown;
-  const states = actor.kind?.effectStates;
-  if (actor.effects.length > 0 && (moved || consumed !== undefined || split.effects.length > 0)) {
-    const kept = actor.effects.filter(
-      (effect) =>
-        effect.effectId !== consumed &&
-        !split.effects.some((again) => again.type === effect.type) &&
-        (effect.stateId === '' || isActive(value, effect.stateId.split('.'))),
-    );
-    if (kept.length !== actor.effects.length) actor.effects = kept;
-  }
-  if (split.effects.length === 0) return;
-  const started: EffectRequest[] = [];
-  for (const [index, { type, params }] of split.effects.entries()) {
-    if (split.effects.some((later, at) => at > index && later.type === type)) continue;
-    const path = states?.get(type)?.find((candidate) => isActive(value, candidate));
-    if (path === undefined) continue;
-    const effectId = `${actor.id}#${actor.version}.${index}`;
-    started.push({ effectId, type, params, stateId: path.join('.') });
-    asked.push(`effect:${type}:${effectId}`);
-  }
-  actor.effects = [...actor.effects, ...started];
-}
-
-function keepTimers(step: DecidedStep, actor: Activation, asked: string[]): void {
-  const { decision, input, meta } = step;
-  if (input.kind === 'timer') actor.timers = actor.timers.filter((timer) => timer.timerId !== input.timerId);
-  for (const { timerId, delayMs, eventType } of decision.timers) {
-    if (actor.timers.some((timer) => timer.timerId === timerId)) {
-      actor.timers = actor.timers.filter((timer) => timer.timerId !== timerId);
-    }
-    if (delayMs === undefined) continue;
-    actor.timers = [...actor.timers, { timerId, dueMs: meta.at + delayMs, eventType }];
-    asked.push(`timer:${timerId}`);
-  }
-}
-
-function keepMessages(draft: Draft, step: DecidedStep, asked: string[]): void {
-  const { actor } = draft;
-  const trace = traceOf(step.input);
-  for (const { to, event } of step.split.messages) {
-    actor.lastSeq += 1;
-    draft.messages.push({
-      to,
-      from: actor.id,
-      life: actor.uid,
-      era: actor.grant.era,
-      seq: actor.lastSeq,
-      // Only the outbox knows, when it sends.
-      after: 0,
-      event,
-      cause: `${actor.id}@${actor.version}`,
-      ...(trace === undefined ? {} : { trace }),
-    });
-    asked.push(`send:${event.type}:${to}`);
-  }
-}
-
-function keepRows(draft: Draft, step: DecidedStep, asked: string[]): void {
-  for (const row of step.split.rows) {
-    const name = `${row.collection}/${row.key}`;
-    draft.rows.set(name, row);
-    draft.actor.rowsAhead.set(name, { value: row.value, flight: draft.number });
-    asked.push(`row:${name}`);
-  }
-}
-
-function keepAnswers(draft: Draft, step: DecidedStep, asked: string[]): void {
-  const { actor } = draft;
-  const { split, input } = step;
-  const handling = input.kind === 'command' ? input.open.command : undefined;
-  let answered = false;
-  for (const answer of split.answers) {
-    const commandId = answer.commandId ?? handling?.commandId;
-    if (commandId === undefined) continue;
-    const own = commandId === handling?.commandId && !answered;
-    const digest = own ? handling.digest : actor.deferred[commandId];
-    // Answered before, or never asked here: said in the history, for nobody waits.
-    asked.push(`reply:${commandId}${digest === undefined ? ':unclaimed' : ''}`);
-    if (digest === undefined) continue;
-    if (own) answered = true;
-    if (commandId in actor.deferred) actor.deferred = without(actor.deferred, commandId);
-    const { version } = actor;
-    const { error } = answer;
-    keepReply(draft, commandId, digest, error === undefined ? { ok: true, version, result: answer.result } : { ok: false, version, error });
-  }
-  if (handling === undefined || answered) return;
-  if (split.defer) actor.deferred = { ...actor.deferred, [handling.commandId]: handling.digest };
-  else keepReply(draft, handling.commandId, handling.digest, { ok: true, version: actor.version, result: null });
-}
-
-function keepRemoval(draft: Draft): void {
-  const { actor } = draft;
-  actor.effects = [];
-  actor.timers = [];
-  for (const [commandId, digest] of Object.entries(actor.deferred)) {
-    const error = rejection('removed', `${actor.id} was removed before it answered. Ask again if it is created anew.`);
-    keepReply(draft, commandId, digest, { ok: false, version: actor.version, error });
-  }
-  actor.deferred = {};
-  draft.closed = true;
-}
-
-function without(deferred: Readonly<Record<string, string>>, commandId: string): Readonly<Record<string, string>> {
-  const { [commandId]: _, ...rest } = deferred;
-  return rest;
-}
-
-function changes(
-  before: Readonly<Record<string, unknown>> | undefined,
-  after: Readonly<Record<string, unknown>>,
-): Readonly<Record<string, unknown>> {
-  if (before === after) return {};
-  const changed: Record<string, unknown> = {};
-  for (const key of Object.keys(after)) if (before?.[key] !== after[key]) changed[key] = after[key];
-  for (const key of Object.keys(before ?? {})) if (!(key in after)) changed[key] = undefined;
-  return changed;
 }

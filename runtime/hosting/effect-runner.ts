@@ -1,8 +1,8 @@
 /**
- * Performs effects whose commit is durable, and brings their outcomes back as inputs.
- * It never decides whether an effect is due: gate, loading and recovery say so. An effect that ends after its state was left
- * is still reported when it has changed the world, so that the history can say it was dropped (G7).
- * Effects with a deadline share a bounded number of places; watches (no deadline) are not counted.
+ * Performs effects whose commit is durable, and brings their outcomes back as inputs. It never decides whether an
+ * effect is due: gate, loading and recovery say so. An effect that ends after its state was left is still reported
+ * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
+ * bounded number of places; watches (no deadline) are not counted.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
@@ -22,7 +22,10 @@ interface Run {
   ended: boolean;
 }
 
-/** Fence versions come from the id, so that an effect performed again after recovery carries the version that asked for it. */
+/**
+ * Fence versions come from the id, so that an effect performed again after recovery carries the version that asked
+ * for it.
+ */
 function versionOf(effectId: string): number {
   const tail = effectId.slice(effectId.lastIndexOf('#') + 1);
   return Number(tail.slice(0, tail.indexOf('.')));
@@ -34,13 +37,20 @@ function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation):
     return record.group === 'unknown' ? { result: 'unknown', error: record } : { result: 'failed', error: record };
   }
   const text = `${request.type} of ${actor.id} failed: ${describeCause(failure)}`;
-  return { result: 'failed', error: new PhotonError('fault', 'effect_failed', text, { cause: failure, actor: actor.id }).record };
+  return {
+    result: 'failed',
+    error: new PhotonError('fault', 'effect_failed', text, { cause: failure, actor: actor.id }).record,
+  };
 }
 
 function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): EffectOutcome {
   const result = outcome?.result;
   if (outcome !== undefined && (result === 'done' || result === 'failed' || result === 'unknown')) return outcome;
-  throw new PhotonError('bug', 'outcome_malformed', `the performer of ${type} returned no outcome. Correct the performer.`);
+  throw new PhotonError(
+    'bug',
+    'outcome_malformed',
+    `the performer of ${type} returned no outcome. Correct the performer.`,
+  );
 }
 
 export class EffectRunner {
@@ -66,9 +76,14 @@ export class EffectRunner {
     if (this.runs.has(request.effectId)) return;
     const binding = actor.kind?.definition.effects[request.type];
     if (binding === undefined) {
-      const text = `nothing on this node performs ${request.type}, which ${actor.id} has asked for. Install its program.`;
+      const text = `nothing on this node performs ${request.type}, asked for by ${actor.id}. Install its program.`;
       const { record } = new PhotonError('defeat', 'effect_unbound', text, { actor: actor.id });
-      this.report(actor, { kind: 'effect', effectId: request.effectId, type: request.type, outcome: { result: 'failed', error: record } });
+      this.report(actor, {
+        kind: 'effect',
+        effectId: request.effectId,
+        type: request.type,
+        outcome: { result: 'failed', error: record },
+      });
       return;
     }
     const abort = new AbortController();
@@ -136,7 +151,11 @@ export class EffectRunner {
 
   private async perform(run: Run): Promise<void> {
     const { binding, request, actor } = run;
-    if (binding.timeoutMs !== null) this.deadlines.set(run, this.clock.after(binding.timeoutMs, () => this.expire(run)));
+    if (binding.timeoutMs !== null)
+      this.deadlines.set(
+        run,
+        this.clock.after(binding.timeoutMs, () => this.expire(run)),
+      );
     try {
       this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request));
     } catch (failure) {
@@ -146,7 +165,7 @@ export class EffectRunner {
 
   private expire(run: Run): void {
     const { request, actor, binding } = run;
-    const text = `${request.type} of ${actor.id} gave no answer in ${binding.timeoutMs} ms; whether it happened is not known.`;
+    const text = `${request.type} of ${actor.id} gave no answer in ${binding.timeoutMs} ms; it may have happened.`;
     const { record } = new PhotonError('unknown', 'effect_timeout', text, { actor: actor.id });
     this.end(run, { result: 'unknown', error: record });
     run.abort.abort();

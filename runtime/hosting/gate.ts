@@ -1,9 +1,11 @@
 /**
- * The output gate (G4): what a commit caused leaves when the store has said that it is durable, in the order of the commits.
+ * The output gate (G4): what a commit caused leaves when the store has said that it is durable, in the order of the
+ * commits.
  *
  *   acknowledge messages, answer commands -> send messages -> arm timers -> cancel and perform effects
  *
- * A commit that was refused opens nothing: the activation is dropped with all that is queued behind it. Called by step.ts.
+ * A commit that was refused opens nothing: the activation is dropped with all that is queued behind it. Called by
+ * step.ts.
  */
 import type { CommitOutcome } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';

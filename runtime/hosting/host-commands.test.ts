@@ -9,7 +9,9 @@ import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.t
 const a = 'counter/t/a';
 const registry = plainRegistry();
 const history = (journal: MemoryJournal, id: string): string[] =>
-  (journal.history.get(id as ActorId) ?? []).map(({ version, kind, cause }) => `${version} ${kind} ${cause.split(':')[0]}`);
+  (journal.history.get(id as ActorId) ?? []).map(
+    ({ version, kind, cause }) => `${version} ${kind} ${cause.split(':')[0]}`,
+  );
 
 test('the same command id is answered from its receipt: at once, while in flight, and after a restart', async () => {
   const journal = new MemoryJournal();
@@ -57,7 +59,12 @@ test('refusals: unknown actor, unaccepted event, stale version, the chart itself
   assert.is(said(await ask(host, a, { type: 'counter.add', by: -1 })), 'too_small');
   assert.is(said(await ask(host, a, { type: 'counter.add' }, { ifVersion: 7 })), 'version_conflict');
   assert.ok((await ask(host, a, { type: 'counter.add' }, { ifVersion: 1 })).ok);
-  assert.equal(history(journal, a), ['1 transition command', '1 rejected command', '1 rejected command', '2 transition command']);
+  assert.equal(history(journal, a), [
+    '1 transition command',
+    '1 rejected command',
+    '1 rejected command',
+    '2 transition command',
+  ]);
   await host.drain();
 });
 
@@ -88,7 +95,10 @@ test('removal and a new birth in one burst do not mix two lives in a commit', as
     ask(host, a, { type: 'counter.read' }),
   ]);
   assert.is((said(replies[2] as never) as { total: number }).total, 2);
-  assert.equal(journal.commits.map(({ status }) => status), ['live', 'removed', 'live']);
+  assert.equal(
+    journal.commits.map(({ status }) => status),
+    ['live', 'removed', 'live'],
+  );
   await host.drain();
 });
 
@@ -134,7 +144,9 @@ test('a full mailbox is told so', async () => {
   journal.free();
   const refused = (await Promise.all([first, ...replies])).filter((reply) => !reply.ok);
   assert.is(refused.length, 3);
-  assert.ok(refused.every((reply) => !reply.ok && reply.error.code === 'overloaded' && (reply.error.retryAfterMs ?? 0) > 0));
+  assert.ok(
+    refused.every((reply) => !reply.ok && reply.error.code === 'overloaded' && (reply.error.retryAfterMs ?? 0) > 0),
+  );
   await host.drain();
 });
 
@@ -145,7 +157,10 @@ test('a deferred reply survives a restart: a retry waits again, or finds the rec
   const host = await ownerOn(journal, { registry: stuck });
   const order = commandOf('oven/t/o', { type: 'oven.bake', loaf: 'spelt' });
   const lost = host.command(order);
-  await until('the order is stored', () => Object.keys(journal.actors.get('oven/t/o' as ActorId)?.actor.deferred ?? {}).length === 1);
+  await until(
+    'the order is stored',
+    () => Object.keys(journal.actors.get('oven/t/o' as ActorId)?.actor.deferred ?? {}).length === 1,
+  );
   let release = (): void => {};
   const working = plainRegistry(
     (params, context) =>
@@ -190,6 +205,12 @@ test('rows are loaded before the step, and uncommitted ones win', async () => {
     ask(host, shelf, { type: 'shelf.show', key: 'k2' }),
   ]);
   assert.equal([two.ok, said(busy), said(shown)], [true, 'name_busy', 2]);
+  const [, all] = await Promise.all([
+    ask(host, shelf, { type: 'shelf.put', key: 'k3', value: 3 }),
+    ask(host, shelf, { type: 'shelf.all' }),
+  ]);
+  assert.equal(said(all), { k: { title: 'x' }, k2: 2, k3: 3 }, 'a whole collection, with what is in flight');
+  await ask(host, shelf, { type: 'shelf.take', key: 'k3' });
   await ask(host, shelf, { type: 'shelf.take', key: 'k2' });
   assert.is(said(await ask(host, shelf, { type: 'shelf.show', key: 'k2' })), null);
   assert.equal([...journal.rows.keys()], ['shelf/t/s books/k']);

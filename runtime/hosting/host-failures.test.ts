@@ -24,7 +24,10 @@ test('a poison message is parked, its actor quarantined, and others go on', asyn
   assert.equal(poison, { result: 'applied' }, 'parked is durable, the sender is rid of it');
   assert.is(behind.result, 'busy', 'the sender keeps what comes behind');
   assert.match(journal.deadLetters[0]?.reason ?? '', /^chart_failed: Error: poison/);
-  assert.equal(host.figures().quarantined.map(({ actor }) => actor), [sink]);
+  assert.equal(
+    host.figures().quarantined.map(({ actor }) => actor),
+    [sink],
+  );
   const other = 'sink/t/other' as ActorId;
   assert.equal(await host.deliver(put(4, 'x', other)), { result: 'gap' });
   assert.equal(await host.deliver({ ...put(4, 'x', other), after: 0 }), { result: 'applied' });
@@ -55,19 +58,25 @@ test('a conflicting commit is decided again on what the store holds', async () =
   await ask(host, a, { type: 'counter.create' });
   journal.refuseNext({ result: 'conflict', storedVersion: 1 });
   const replies = await Promise.all([ask(host, a, { type: 'counter.add' }), ask(host, a, { type: 'counter.burst' })]);
-  assert.equal(replies.map(({ ok }) => ok), [true, true]);
+  assert.equal(
+    replies.map(({ ok }) => ok),
+    [true, true],
+  );
   assert.is(stored(journal, a)?.['total'], 3);
   await host.deliver(put(1, 'first'));
   journal.refuseNext({ result: 'duplicate', sender: 'x' });
   assert.equal(await host.deliver(put(2, 'second')), { result: 'applied' });
-  assert.equal((stored(journal, sink)?.['items'] as unknown[]).length, 2);
+  assert.equal((stored(journal, sink)?.['items'] as unknown[] | undefined)?.length, 2);
   await host.drain();
 });
 
 test('a commit of unknown fate is not done twice', async () => {
   const journal = new MemoryJournal();
   let bakes = 0;
-  const counted = registryOf(counter, oven(async () => ((bakes += 1), done({ loaf: 'rye' }))));
+  const counted = registryOf(
+    counter,
+    oven(async () => ((bakes += 1), done({ loaf: 'rye' }))),
+  );
   const host = await ownerOn(journal, { registry: counted });
   await ask(host, a, { type: 'counter.create' });
   journal.loseNext();
@@ -107,7 +116,10 @@ test('a snapshot of a newer chart is refused, an older one goes through the upgr
   assert.match(broken.figures().quarantined[0]?.reason ?? '', /no upgrade from version 1/);
   await broken.drain();
   const upgrades = {
-    1: ({ state, context }: { state: unknown; context: unknown }) => ({ state, context: { ...(context as object), total: 100 } }),
+    1: ({ state, context }: { state: unknown; context: unknown }) => ({
+      state,
+      context: { ...(context as object), total: 100 },
+    }),
     2: (snapshot: { state: unknown; context: unknown }) => ({ ...snapshot, state: snapshot.state }),
   };
   const next = await ownerOn(journal, { registry: registryOf({ ...counter, chartVersion: 3, upgrades }) });
@@ -134,9 +146,25 @@ test('a snapshot in a state the chart does not have is refused, not guessed', as
   await next.drain();
 });
 
+test('a context that is not JSON quarantines its actor and nothing else', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  const born = await ask(host, 'counter/t/b', { type: 'counter.create', by: Number.NaN });
+  assert.ok(born.ok, 'not a number is null in JSON, but JSON');
+  const put1n = { ...put(1, 1n), to: sink };
+  assert.is((await host.deliver(put1n)).result, 'busy');
+  assert.match(host.figures().quarantined.at(-1)?.reason ?? '', /cannot be written/);
+  assert.ok((await ask(host, 'counter/t/c', { type: 'counter.create' })).ok);
+  await host.drain();
+});
+
 test('idle actors leave memory and come back as they were; busy ones stay', async () => {
   const journal = new MemoryJournal();
-  const stuck = registryOf(counter, oven(() => new Promise(() => {})));
+  const stuck = registryOf(
+    counter,
+    oven(() => new Promise(() => {})),
+  );
   const host = await ownerOn(journal, { registry: stuck, limits: { idleMs: 20 } });
   await ask(host, a, { type: 'counter.create', by: 7 });
   void host.command(commandOf('oven/t/o', { type: 'oven.bake' }));

@@ -1,4 +1,7 @@
-/** Test support: hosts on a journal, wired to each other in one process, and words to talk to them. Never used in production. */
+/**
+ * Test support: hosts on a journal, wired to each other in one process, and words to talk to them. Never used in
+ * production.
+ */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { ActorEvent, Command, Reply } from '../contract/envelope.ts';
 import { actorId } from '../contract/identifiers.ts';
@@ -77,7 +80,14 @@ let commands = 0;
 
 export function commandOf(to: string, event: ActorEvent, options: Partial<Command> = {}): Command {
   commands += 1;
-  return { to: actorId(to), commandId: `c${commands}`, digest: JSON.stringify(event), principal: 'tester', event, ...options };
+  return {
+    to: actorId(to),
+    commandId: `c${commands}`,
+    digest: JSON.stringify(event),
+    principal: 'tester',
+    event,
+    ...options,
+  };
 }
 
 export const ask = (host: Host, to: string, event: ActorEvent, options: Partial<Command> = {}): Promise<Reply> =>

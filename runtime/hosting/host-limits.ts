@@ -1,4 +1,7 @@
-/** The bounds of a host (G11), with the reasons for their size in docs/limits; every overflow is an answer, never growth. */
+/**
+ * The bounds of a host (G11), with the reasons for their size in docs/limits; every overflow is an answer, never
+ * growth.
+ */
 export interface HostLimits {
   /** Messages and commands waiting for one actor; beyond it messages are told `busy`, commands `overloaded`. */
   readonly mailboxDepth: number;

@@ -1,8 +1,8 @@
 /**
- * Test support: a host in a process of its own on the real journal, to be killed. Never used in production.
- * Argument: JSON {url, node, epoch, folder}. It owns every shard at that epoch. The parent sends commands over IPC and gets
- * `{commandId, answer}`; a loaf is baked when the parent has put a file of its name into the folder, and every bake is a line
- * of `bakes` there.
+ * Test support: a host in a process of its own on the real journal, to be killed. Never used in production. Argument:
+ * JSON {url, node, epoch, folder}. It owns every shard at that epoch. The parent sends commands over IPC and gets
+ * `{commandId, answer}`; a loaf is baked when the parent has put a file of its name into the folder, and every bake
+ * is a line of `bakes` there.
  */
 import { access, appendFile } from 'node:fs/promises';
 import { join } from 'node:path';

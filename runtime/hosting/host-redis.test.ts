@@ -47,7 +47,13 @@ test.after.each(async ({ redis, folder, children }) => {
 
 async function start(stage: Stage): Promise<Victim> {
   stage.epoch += 1;
-  const orders = { url: stage.redis.url, node: `n${stage.epoch}`, epoch: stage.epoch, folder: stage.folder, shards: [...new Set(ids.map(shardOf))] };
+  const orders = {
+    url: stage.redis.url,
+    node: `n${stage.epoch}`,
+    epoch: stage.epoch,
+    folder: stage.folder,
+    shards: [...new Set(ids.map(shardOf))],
+  };
   const child = fork(program, [JSON.stringify(orders)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   stage.children.push(child);
   const answers = new Map<string, Reply>();
@@ -90,7 +96,9 @@ const answered = async (node: Victim, command: Command): Promise<Reply> => {
 
 test('killed three times under load: every command once, every message once and in order', async (stage) => {
   const total = 300;
-  const commands = Array.from({ length: total }, () => commandOf('relay/t/r', { type: 'relay.send', to: 'sink/t/s' }));
+  const commands = Array.from({ length: total }, () =>
+    commandOf('relay/t/r', { type: 'relay.send', to: 'sink/t/s' }),
+  );
   const replies = new Map<string, Reply>();
   for (const killAt of [40, 120, 200, total]) {
     const node = await start(stage);
@@ -99,13 +107,18 @@ test('killed three times under load: every command once, every message once and 
     await until(`${killAt} answers`, () => node.answers.size >= Math.min(killAt, total));
     if (killAt < total) await node.kill();
     for (const [commandId, reply] of node.answers) {
-      if (replies.has(commandId)) assert.equal(reply, replies.get(commandId), `${commandId} was answered otherwise before`);
+      if (replies.has(commandId))
+        assert.equal(reply, replies.get(commandId), `${commandId} was answered otherwise before`);
       replies.set(commandId, reply);
     }
   }
   const expected = Array.from({ length: total }, (_, index) => index + 1);
-  assert.equal([...replies.values()].map(({ version }) => version).toSorted((a, b) => a - b), expected);
-  const items = async (): Promise<unknown[]> => ((await field(stage, 'sink/t/s', 'context')) as { items: unknown[] } | undefined)?.items ?? [];
+  assert.equal(
+    [...replies.values()].map(({ version }) => version).toSorted((a, b) => a - b),
+    expected,
+  );
+  const items = async (): Promise<unknown[]> =>
+    ((await field(stage, 'sink/t/s', 'context')) as { items: unknown[] } | undefined)?.items ?? [];
   await until(`${total} items`, async () => (await items()).length >= total);
   assert.equal(await items(), expected);
   const outbox = `ph:{${shardOf(actorId('relay/t/r'))}}:q`;

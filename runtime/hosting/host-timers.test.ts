@@ -100,7 +100,9 @@ test('the queue fires exactly what a plain list would, when it is due', () => {
       let model: { name: string; dueMs: number }[] = [];
       const elapse = (ms: number): void => {
         clock.pass(ms);
-        expected.push(...model.filter(({ dueMs }) => dueMs <= clock.nowMs).map(({ name, dueMs }) => `${dueMs} ${name}`));
+        expected.push(
+          ...model.filter(({ dueMs }) => dueMs <= clock.nowMs).map(({ name, dueMs }) => `${dueMs} ${name}`),
+        );
         model = model.filter(({ dueMs }) => dueMs > clock.nowMs);
         assert.is(queue.size, model.length);
       };

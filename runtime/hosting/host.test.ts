@@ -7,8 +7,16 @@ import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.t
 test('a command creates an actor, is answered, and survives in the journal', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry: plainRegistry() });
-  assert.equal(await ask(host, 'counter/t/a', { type: 'counter.create', by: 3 }), { ok: true, version: 1, result: null });
-  assert.equal(await ask(host, 'counter/t/a', { type: 'counter.add', by: 4 }), { ok: true, version: 2, result: null });
+  assert.equal(await ask(host, 'counter/t/a', { type: 'counter.create', by: 3 }), {
+    ok: true,
+    version: 1,
+    result: null,
+  });
+  assert.equal(await ask(host, 'counter/t/a', { type: 'counter.add', by: 4 }), {
+    ok: true,
+    version: 2,
+    result: null,
+  });
   const reply = await ask(host, 'counter/t/a', { type: 'counter.read' });
   assert.is(reply.version, 3);
   assert.is((reply as { result: { total: number } }).result.total, 7);
@@ -23,7 +31,10 @@ test('messages arrive once, in order, and leave the outbox', async () => {
   const sent = Array.from({ length: 20 }, () => ask(host, 'relay/t/r', { type: 'relay.send', to: 'sink/t/s' }));
   for (const reply of await Promise.all(sent)) assert.ok(reply.ok);
   const expected = Array.from({ length: 20 }, (_, index) => index + 1);
-  await until('20 items in the sink', () => (stored(journal, 'sink/t/s')?.['items'] as unknown[] | undefined)?.length === 20);
+  await until(
+    '20 items in the sink',
+    () => (stored(journal, 'sink/t/s')?.['items'] as unknown[] | undefined)?.length === 20,
+  );
   assert.equal(stored(journal, 'sink/t/s')?.['items'], expected);
   await until('the outbox is empty', () => journal.outbox.size === 0);
   await host.drain();
@@ -42,7 +53,10 @@ test('a timer fires, and the effect of the left state is cancelled', async () =>
   const journal = new MemoryJournal();
   let aborted = false;
   const registry = plainRegistry(
-    (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => ((aborted = true), reject(new Error('stopped'))))),
+    (_, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => ((aborted = true), reject(new Error('stopped')))),
+      ),
   );
   const host = await ownerOn(journal, { registry });
   void host.command(commandOf('oven/t/o', { type: 'oven.bake', patienceMs: 30 }));

@@ -1,12 +1,13 @@
 /**
- * A host of durable actors: the ports of runtime/contract on one side, the Inlet for peers and doors on the other.
- * It wires the organs together and holds the shards this node was granted; what happens inside an actor is step.ts.
- * Called by composition roots. Ownership is decided elsewhere (directory): `grant` and `revoke` are told, never guessed.
+ * A host of durable actors: the ports of runtime/contract on one side, the Inlet for peers and doors on the other. It
+ * wires the organs together and holds the shards this node was granted; what happens inside an actor is step.ts.
+ * Called by composition roots. Ownership is decided elsewhere (directory): `grant` and `revoke` are told, never
+ * guessed.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
-import { PhotonError } from '../contract/errors.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
@@ -127,7 +128,8 @@ class ActorHost implements Host, Surroundings {
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
     if (this.draining) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.residents.activate(message.to, grant);
-    if (actor.mailbox.offered >= this.limits.mailboxDepth) return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
+    if (actor.mailbox.offered >= this.limits.mailboxDepth)
+      return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
     return new Promise((settle) => this.residents.offer(actor, { kind: 'message', message, settle }));
   }
 
@@ -156,7 +158,9 @@ class ActorHost implements Host, Surroundings {
   }
 
   private crowded(actor: Activation): boolean {
-    return actor.mailbox.offered >= this.limits.mailboxDepth || this.outbox.depthOf(actor.id) >= this.limits.outboxDepth;
+    return (
+      actor.mailbox.offered >= this.limits.mailboxDepth || this.outbox.depthOf(actor.id) >= this.limits.outboxDepth
+    );
   }
 
   // Shards.
@@ -215,11 +219,14 @@ class ActorHost implements Host, Surroundings {
   lost(draft: Draft, failure: unknown): void {
     const { actor } = draft;
     if (actor.phase === 'dropped') return;
-    this.log.warn({ actor: actor.id, fate: fateOf(draft, failure) }, 'a commit was not taken; the activation is dropped');
+    this.log.warn(
+      { actor: actor.id, fate: fateOf(draft, failure) },
+      'a commit was not taken; the activation is dropped',
+    );
     if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
     else if (draft.outcome !== undefined) this.residents.reload(actor);
     else if (failure instanceof PhotonError && failure.record.code === 'commit_malformed') {
-      this.residents.condemn(actor, failure.record.message);
+      this.residents.condemn(actor, describeCause(failure));
     } else this.residents.reload(actor, this.limits.readAgainMs);
   }
 
@@ -248,7 +255,7 @@ class ActorHost implements Host, Surroundings {
       await new Promise<void>((resolve) => this.clock.after(5, resolve));
     }
     await this.outbox.forgetNow();
-    for (const shard of [...this.grants.keys()]) this.revoke(shard);
+    for (const shard of this.grants.keys()) this.revoke(shard);
     this.effects.stop();
     this.residents.stop();
   }
@@ -283,7 +290,11 @@ class ActorHost implements Host, Surroundings {
 function overloaded(actor: Activation): Reply {
   const text = `${actor.id} has too much to do. Try again a little later.`;
   const options = { retryable: true, retryAfterMs: overloadRetryMs };
-  return { ok: false, version: actor.version, error: new PhotonError('rejection', 'overloaded', text, options).record };
+  return {
+    ok: false,
+    version: actor.version,
+    error: new PhotonError('rejection', 'overloaded', text, options).record,
+  };
 }
 
 /** @throws PhotonError bug `chart_refused` when a kind of the registry cannot be hosted. */

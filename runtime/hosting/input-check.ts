@@ -1,15 +1,17 @@
 /**
  * May this input reach the chart? Answers duplicates, gaps, strangers and stale results; asks for rows and receipts.
- * It never consults the chart. Called by step.ts for the first input of a mailbox; `wait` leaves it there until what was asked
- * for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
+ * It never consults the chart. Called by step.ts for the first input of a mailbox; `wait` leaves it there until what
+ * was asked for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent, Reply } from '../contract/envelope.ts';
 import type { ErrorRecord } from '../contract/errors.ts';
 import type { Activation } from './activation.ts';
+import { decideInitial } from './decide.ts';
 import { keepInput, keepNote, markOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import type { CommandInput, Input, MessageInput, OpenCommand } from './mailbox.ts';
+import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -26,11 +28,14 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
     case 'command':
       return checkCommand(host, draft, input);
     case 'timer': {
-      const armed = draft.actor.timers.some((timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs);
+      const armed = draft.actor.timers.some(
+        (timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs,
+      );
       return armed ? checkRows(host, draft.actor, input) : 'settled';
     }
     case 'effect': {
-      if (draft.actor.effects.some((effect) => effect.effectId === input.effectId)) return checkRows(host, draft.actor, input);
+      if (draft.actor.effects.some((effect) => effect.effectId === input.effectId))
+        return checkRows(host, draft.actor, input);
       // The world has changed for a state that is no longer; a failure has changed nothing.
       if (draft.actor.snapshot !== undefined && input.outcome.result === 'done') {
         keepInput(draft, input);
@@ -58,7 +63,9 @@ export function eventOf(input: Input): ActorEvent {
   }
 }
 
-/** The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it. */
+/**
+ * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
+ */
 function carrierOf(draft: Draft): Draft | undefined {
   return draft.due ? draft : draft.actor.flights.at(-1);
 }
@@ -164,18 +171,36 @@ export function readReceipt(host: Surroundings, actor: Activation, open: OpenCom
   );
 }
 
+/** An actor that does not exist yet is asked with the context it would be born with. */
+const contextOf = (actor: Activation, { machine, definition }: RegisteredKind): never =>
+  (actor.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
+
+/** What commits in flight have changed of a collection, newer than the store; undefined for a row they removed. */
+function collectionAhead(actor: Activation, collection: string): Record<string, unknown> {
+  const start = `${collection}/`;
+  const changed: Record<string, unknown> = {};
+  for (const [name, { value }] of actor.rowsAhead) {
+    if (name.startsWith(start)) changed[name.slice(start.length)] = value;
+  }
+  return changed;
+}
+
+function merged(stored: unknown, changed: unknown): Record<string, unknown> {
+  const all = { ...(stored as Record<string, unknown> | null), ...(changed as Record<string, unknown>) };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
 function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict {
   const needs = actor.kind?.definition.needs;
   if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
   if (actor.rowsReading) return 'wait';
-  const context = actor.snapshot?.context as never;
   const rows: Record<string, unknown> = {};
   const missing: RowKey[] = [];
-  for (const key of needs(eventOf(input), context)) {
+  for (const key of needs(eventOf(input), contextOf(actor, actor.kind as RegisteredKind))) {
     const name = `${key.collection}/${key.key}`;
     const ahead = actor.rowsAhead.get(name);
     if (ahead === undefined) missing.push(key);
-    rows[name] = ahead?.value ?? null;
+    rows[name] = key.key === '*' ? collectionAhead(actor, key.collection) : (ahead?.value ?? null);
   }
   if (missing.length === 0) {
     actor.rowsRead = rows;
@@ -184,7 +209,10 @@ function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict
   actor.rowsReading = true;
   host.journal.loadRows(actor.id, missing).then(
     (read) => {
-      for (const { collection, key } of missing) rows[`${collection}/${key}`] = read[`${collection}/${key}`] ?? null;
+      for (const { collection, key } of missing) {
+        const name = `${collection}/${key}`;
+        rows[name] = key === '*' ? merged(read[name], rows[name]) : (read[name] ?? null);
+      }
       actor.rowsReading = false;
       actor.rowsRead = rows;
       host.schedule(actor);

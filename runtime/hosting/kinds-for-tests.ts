@@ -1,6 +1,7 @@
 /**
  * Test support: small kinds of actors that together use every request a chart can make. Never used in production.
- * counter (commands, versions, removal), relay and sink (messages), oven (effects, timers, deferred replies), shelf (rows).
+ * counter (commands, versions, removal), relay and sink (messages), oven (effects, timers, deferred replies), shelf
+ * (rows).
  */
 import { assign, setup } from 'xstate';
 import { z } from 'zod';
@@ -17,7 +18,9 @@ interface Meta {
   readonly rows?: Readonly<Record<string, unknown>>;
 }
 type Sent = { type: string; [field: string]: unknown };
-const request = <Params>() => (_: unknown, _params: Params): void => {};
+const request =
+  <Params>() =>
+  (_: unknown, _params: Params): void => {};
 const requests = {
   send: request<{ to: string; event: Sent }>(),
   reply: request<{ commandId?: string | undefined; result?: unknown }>(),
@@ -28,7 +31,13 @@ const requests = {
 };
 const command = (creates = false) =>
   ({ params: z.any(), permission: 'scope', creates, description: 'a command of a test' }) as const;
-const base = { chartVersion: 1, placement: 'sharded', createdBy: [], effects: {}, view: () => ({ spec: {}, status: {} }) } as const;
+const base = {
+  chartVersion: 1,
+  placement: 'sharded',
+  createdBy: [],
+  effects: {},
+  view: () => ({ spec: {}, status: {} }),
+} as const;
 
 type CounterEvent = { type: string; by?: number; meta: Meta };
 
@@ -38,9 +47,20 @@ export const counter: ActorDefinition = {
   createdBy: ['counter.wake'],
   input: (id: ActorId) => ({ id }),
   ignored: ['counter.noise'],
-  commands: { create: command(true), add: command(), read: command(), burst: command(), delete: command(), crash: command() },
+  commands: {
+    create: command(true),
+    add: command(),
+    read: command(),
+    burst: command(),
+    delete: command(),
+    crash: command(),
+  },
   machine: setup({
-    types: { context: {} as { id: string; total: number; uid: string }, events: {} as CounterEvent, input: {} as { id: string } },
+    types: {
+      context: {} as { id: string; total: number; uid: string },
+      events: {} as CounterEvent,
+      input: {} as { id: string },
+    },
     actions: {
       ...requests,
       born: assign({ uid: ({ event }) => event.meta.ulid }),
@@ -58,7 +78,10 @@ export const counter: ActorDefinition = {
         description: 'Not created yet.',
         on: {
           'counter.create': [
-            { guard: 'negative', actions: { type: 'reject', params: { code: 'too_small', message: 'A counter starts at 0.' } } },
+            {
+              guard: 'negative',
+              actions: { type: 'reject', params: { code: 'too_small', message: 'A counter starts at 0.' } },
+            },
             { target: 'counting', actions: ['born', 'count'] },
           ],
           'counter.wake': { target: 'counting', actions: 'born' },
@@ -69,11 +92,21 @@ export const counter: ActorDefinition = {
         tags: 'steady',
         on: {
           'counter.add': [
-            { guard: 'negative', actions: { type: 'reject', params: { code: 'too_small', message: 'Only upwards.' } } },
+            {
+              guard: 'negative',
+              actions: { type: 'reject', params: { code: 'too_small', message: 'Only upwards.' } },
+            },
             { actions: 'count' },
           ],
-          'counter.read': { actions: { type: 'reply', params: ({ context }) => ({ result: { total: context.total, uid: context.uid } }) } },
-          'counter.burst': { actions: ['count', { type: 'send', params: { to: 'sink/t/a', event: { type: 'sink.put', item: 'x' } } }] },
+          'counter.read': {
+            actions: {
+              type: 'reply',
+              params: ({ context }) => ({ result: { total: context.total, uid: context.uid } }),
+            },
+          },
+          'counter.burst': {
+            actions: ['count', { type: 'send', params: { to: 'sink/t/a', event: { type: 'sink.put', item: 'x' } } }],
+          },
           'counter.crash': { actions: 'crash' },
           'counter.delete': 'gone',
         },
@@ -107,7 +140,10 @@ export const relay: ActorDefinition = {
           'relay.send': {
             actions: [
               'next',
-              { type: 'send', params: ({ context, event }) => ({ to: event.to, event: { type: 'sink.put', item: context.sent } }) },
+              {
+                type: 'send',
+                params: ({ context, event }) => ({ to: event.to, event: { type: 'sink.put', item: context.sent } }),
+              },
             ],
           },
         },
@@ -165,7 +201,10 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
           patienceMs: ({ event }) => event.patienceMs ?? 60_000,
           loaf: ({ event }) => event.loaf ?? 'rye',
         }),
-        again: assign({ tries: ({ context }) => context.tries + 1, why: ({ event }) => event.error?.code ?? event.type }),
+        again: assign({
+          tries: ({ context }) => context.tries + 1,
+          why: ({ event }) => event.error?.code ?? event.type,
+        }),
       },
       delays: { patience: ({ context }) => context.patienceMs, rest: 20 },
     }).createMachine({
@@ -184,7 +223,10 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
           on: {
             'loaf.bake.done': {
               target: 'cold',
-              actions: { type: 'reply', params: ({ context, event }) => ({ commandId: context.waits, result: event.loaf }) },
+              actions: {
+                type: 'reply',
+                params: ({ context, event }) => ({ commandId: context.waits, result: event.loaf }),
+              },
             },
             'loaf.bake.failed': { target: 'resting', actions: 'again' },
             'loaf.bake.unknown': { target: 'resting', actions: 'again' },
@@ -204,8 +246,8 @@ export const shelf: ActorDefinition = {
   ...base,
   kind: 'shelf',
   input: () => undefined,
-  commands: { put: command(true), take: command(), show: command() },
-  needs: (event) => (typeof event.key === 'string' ? [{ collection: 'books', key: event.key }] : []),
+  commands: { put: command(true), take: command(), show: command(), all: command() },
+  needs: (event) => [{ collection: 'books', key: typeof event.key === 'string' ? event.key : '*' }],
   machine: setup({
     types: { context: {} as Record<string, never>, events: {} as ShelfEvent },
     actions: requests,
@@ -218,11 +260,26 @@ export const shelf: ActorDefinition = {
         description: 'Holds books.',
         on: {
           'shelf.put': [
-            { guard: 'taken', actions: { type: 'reject', params: { code: 'name_busy', message: 'The place is taken.' } } },
-            { actions: { type: 'row.put', params: ({ event }) => ({ collection: 'books', key: event.key, value: event.value }) } },
+            {
+              guard: 'taken',
+              actions: { type: 'reject', params: { code: 'name_busy', message: 'The place is taken.' } },
+            },
+            {
+              actions: {
+                type: 'row.put',
+                params: ({ event }) => ({ collection: 'books', key: event.key, value: event.value }),
+              },
+            },
           ],
-          'shelf.take': { actions: { type: 'row.remove', params: ({ event }) => ({ collection: 'books', key: event.key }) } },
-          'shelf.show': { actions: { type: 'reply', params: ({ event }) => ({ result: event.meta.rows?.[`books/${event.key}`] }) } },
+          'shelf.take': {
+            actions: { type: 'row.remove', params: ({ event }) => ({ collection: 'books', key: event.key }) },
+          },
+          'shelf.all': {
+            actions: { type: 'reply', params: ({ event }) => ({ result: event.meta.rows?.['books/*'] }) },
+          },
+          'shelf.show': {
+            actions: { type: 'reply', params: ({ event }) => ({ result: event.meta.rows?.[`books/${event.key}`] }) },
+          },
         },
       },
     },

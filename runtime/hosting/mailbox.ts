@@ -1,7 +1,8 @@
 /**
- * What waits for one actor: messages, commands, outcomes of effects, due timers, in the order they arrived.
- * It decides nothing and is not durable: whoever sent an input still has it (outbox row, client, pending effect, timer row)
- * until the commit that took it. Bounded for senders (G11); outcomes and timers are bounded by what the chart asked for.
+ * What waits for one actor: messages, commands, outcomes of effects, due timers, in the order they arrived. It
+ * decides nothing and is not durable: whoever sent an input still has it (outbox row, client, pending effect, timer
+ * row) until the commit that took it. Bounded for senders (G11); outcomes and timers are bounded by what the chart
+ * asked for.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Command, Message, Reply } from '../contract/envelope.ts';

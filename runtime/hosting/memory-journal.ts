@@ -1,13 +1,23 @@
 /**
  * Test support: the journal contract in memory, for tests of hosting that need no store. Never used in production.
- * Honours ownership, versions, marks, commit ids and receipts; everything passes through JSON, as in a real store. It outlives
- * the hosts it is given to, so a test "restarts" a node by making a new host on the same journal. Faults on demand: `hold`
- * keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and then fails.
+ * Honours ownership, versions, marks, commit ids and receipts; everything passes through JSON, as in a real store. It
+ * outlives the hosts it is given to, so a test "restarts" a node by making a new host on the same journal. Faults on
+ * demand: `hold` keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and
+ * then fails.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { partsOf } from '../contract/identifiers.ts';
-import type { Commit, CommitOutcome, HistoryEntry, Journal, Receipt, ShardBacklog, ShardGrant, StoredActor } from '../contract/journal.ts';
+import type {
+  Commit,
+  CommitOutcome,
+  HistoryEntry,
+  Journal,
+  Receipt,
+  ShardBacklog,
+  ShardGrant,
+  StoredActor,
+} from '../contract/journal.ts';
 import type { Message } from '../contract/envelope.ts';
 
 interface Stored {
@@ -81,7 +91,8 @@ export class MemoryJournal implements Journal {
   }
 
   commit(commit: Commit): Promise<CommitOutcome> {
-    if (commit.version < 1) return Promise.reject(new PhotonError('bug', 'commit_malformed', `${commit.actor} has no version`));
+    if (commit.version < 1)
+      return Promise.reject(new PhotonError('bug', 'commit_malformed', `${commit.actor} has no version`));
     const outcome = this.refusal ?? this.apply(commit);
     this.refusal = undefined;
     if (this.losing) {
@@ -118,7 +129,20 @@ export class MemoryJournal implements Journal {
     const { actor: id, uid, status, version, chartVersion, effects, timers, deferred, lastSeq } = commit;
     const state: unknown = JSON.parse(commit.state);
     const context: unknown = JSON.parse(commit.context);
-    const actor = { id, uid, status, version, chartVersion, state, context, effects, timers, deferred, lastSeq, marks };
+    const actor = {
+      id,
+      uid,
+      status,
+      version,
+      chartVersion,
+      state,
+      context,
+      effects,
+      timers,
+      deferred,
+      lastSeq,
+      marks,
+    };
     this.actors.set(id, { actor: copy(actor), commitId: commit.commitId });
     for (const receipt of commit.receipts) this.receipts.set(`${id} ${receipt.commandId}`, copy(receipt));
     const history = this.history.get(id) ?? [];
@@ -128,7 +152,8 @@ export class MemoryJournal implements Journal {
     for (const seq of commit.ackedSeqs) this.outbox.delete(`${id} ${seq}`);
     for (const row of commit.rowsPut) this.rows.set(`${id} ${row.collection}/${row.key}`, JSON.parse(row.value));
     for (const row of commit.rowsRemoved) this.rows.delete(`${id} ${row.collection}/${row.key}`);
-    if (status === 'removed') for (const name of this.rows.keys()) if (name.startsWith(`${id} `)) this.rows.delete(name);
+    if (status === 'removed')
+      for (const name of this.rows.keys()) if (name.startsWith(`${id} `)) this.rows.delete(name);
     this.deadLetters.push(...copy(commit.deadLetters));
   }
 
@@ -139,11 +164,22 @@ export class MemoryJournal implements Journal {
     return known === undefined ? undefined : copy(known.actor);
   }
 
-  async loadRows(id: ActorId, keys: readonly { collection: string; key: string }[]): Promise<Readonly<Record<string, unknown>>> {
+  async loadRows(
+    id: ActorId,
+    keys: readonly { collection: string; key: string }[],
+  ): Promise<Readonly<Record<string, unknown>>> {
     await turn();
     const read: Record<string, unknown> = {};
-    for (const { collection, key } of keys) read[`${collection}/${key}`] = this.rows.get(`${id} ${collection}/${key}`) ?? null;
+    for (const { collection, key } of keys) {
+      const name = `${collection}/${key}`;
+      read[name] = key === '*' ? this.collection(`${id} ${collection}/`) : (this.rows.get(`${id} ${name}`) ?? null);
+    }
     return copy(read);
+  }
+
+  private collection(start: string): Readonly<Record<string, unknown>> {
+    const rows = [...this.rows].filter(([name]) => name.startsWith(start));
+    return Object.fromEntries(rows.map(([name, value]) => [name.slice(start.length), value]));
   }
 
   async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
@@ -154,7 +190,9 @@ export class MemoryJournal implements Journal {
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
     await turn();
-    const here = [...this.actors.values()].map(({ actor }) => actor).filter((actor) => this.shardOf(actor.id) === grant.shard);
+    const here = [...this.actors.values()]
+      .map(({ actor }) => actor)
+      .filter((actor) => this.shardOf(actor.id) === grant.shard);
     return copy({
       outbox: [...this.outbox.values()].filter((message) => this.shardOf(message.from) === grant.shard).reverse(),
       timers: here.flatMap((actor) => actor.timers.map((timer) => ({ ...timer, actor: actor.id }))),

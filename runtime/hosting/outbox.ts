@@ -1,11 +1,12 @@
 /**
- * Committed messages on their way, until their receivers have them: sent at once, resent with growing pauses, in order.
+ * Committed messages on their way, until their receivers have them: sent at once, resent with growing pauses, in
+ * order.
  *
- * One queue per sender and receiver. All of a queue is sent without waiting; each message names the one before it that is not
- * acknowledged yet (`after`), so the receiver can tell a gap from a beginning. Any answer but `applied` stops the queue for
- * a while; then its head goes alone, and the rest follows when it has arrived. What the receiver already has it answers
- * with `applied` (G5).
- * The rows are in the store; acknowledged ones leave it with the sender's next commit, or in bulk when it has none soon.
+ * One queue per sender and receiver. All of a queue is sent without waiting; each message names the one before it
+ * that is not acknowledged yet (`after`), so the receiver can tell a gap from a beginning. Any answer but `applied`
+ * stops the queue for a while; then its head goes alone, and the rest follows when it has arrived. What the receiver
+ * already has it answers with `applied` (G5). The rows are in the store; acknowledged ones leave it with the sender's
+ * next commit, or in bulk when it has none soon.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { Message } from '../contract/envelope.ts';
@@ -21,7 +22,10 @@ export interface OutboxPorts {
   readonly deliver: (message: Message) => Promise<Delivery>;
   /** The owner is not where it was thought to be. */
   readonly refresh: () => void;
-  readonly forget: (grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]) => Promise<void>;
+  readonly forget: (
+    grant: ShardGrant,
+    rows: readonly { readonly from: ActorId; readonly seq: number }[],
+  ) => Promise<void>;
   /** In [0, 1), so that senders do not come back in step. */
   readonly fraction: () => number;
 }
@@ -100,7 +104,11 @@ export class Outbox {
       if (known === undefined) bySender.set(message.from, [message]);
       else known.push(message);
     }
-    for (const own of bySender.values()) this.send(grant, own.sort((one, other) => one.seq - other.seq));
+    for (const own of bySender.values())
+      this.send(
+        grant,
+        own.sort((one, other) => one.seq - other.seq),
+      );
   }
 
   /** Acknowledged rows for the sender's commit to remove. */
@@ -131,7 +139,10 @@ export class Outbox {
     if (this.boxes.size === 0) this.cancelForget = undefined;
   }
 
-  /** Removes acknowledged rows from the store now. Resolves when done or given up; what is left is answered as a duplicate later. */
+  /**
+   * Removes acknowledged rows from the store now. Resolves when done or given up; what is left is answered as a
+   * duplicate later.
+   */
   async forgetNow(): Promise<void> {
     this.cancelForget?.();
     this.cancelForget = undefined;
@@ -171,7 +182,8 @@ export class Outbox {
   }
 
   private tidy(box: Box): void {
-    if (box.depth === 0 && box.acknowledged.length === 0 && this.boxes.get(box.from) === box) this.boxes.delete(box.from);
+    if (box.depth === 0 && box.acknowledged.length === 0 && this.boxes.get(box.from) === box)
+      this.boxes.delete(box.from);
   }
 
   private pump(queue: Queue): void {
@@ -183,7 +195,10 @@ export class Outbox {
       this.ports.deliver(after === message.after ? message : { ...message, after }).then(
         (delivery) => this.settled(queue, message, delivery),
         (failure: unknown) => {
-          this.ports.log.debug({ to: queue.to, seq: message.seq, failure }, 'a message may not have arrived; it is sent again');
+          this.ports.log.debug(
+            { to: queue.to, seq: message.seq, failure },
+            'a message may not have arrived; it is sent again',
+          );
           this.ports.refresh();
           this.settled(queue, message, { result: 'gap' });
         },
@@ -252,7 +267,16 @@ export class Outbox {
 }
 
 function newQueue(box: Box, to: ActorId): Queue {
-  return { box, to, items: [], next: 0, inFlight: 0, window: widestWindow, backoffMs: firstBackoffMs, cancelPause: undefined };
+  return {
+    box,
+    to,
+    items: [],
+    next: 0,
+    inFlight: 0,
+    window: widestWindow,
+    backoffMs: firstBackoffMs,
+    cancelPause: undefined,
+  };
 }
 
 /** The sequence number of the previous message of the same life in the queue; 0 when there is none. */

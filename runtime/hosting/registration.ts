@@ -6,7 +6,7 @@
 import type { AnyStateMachine } from 'xstate';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
-import { chartProblems, listens, nameOf, nodesOf, rootOf, vocabulary } from './chart-check.ts';
+import { chartProblems, listens, nameOf, statesOf, rootOf, vocabulary } from './chart-check.ts';
 
 /** A definition that has been checked, with its lookups. */
 export interface RegisteredKind {
@@ -25,6 +25,38 @@ const maxIterations = 1000;
 
 const kindName = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 
+type Enqueue = ((action: unknown) => void) & Readonly<Record<string, (...args: readonly never[]) => void>>;
+type Collect = (scope: Readonly<Record<string, unknown>> & { readonly enqueue: Enqueue }, params: unknown) => void;
+
+const guarded = new WeakSet<object>();
+
+/**
+ * `enqueueActions` computes its requests when it runs, so only then can be seen what it asks for: requests of the
+ * vocabulary, assigns and raises pass; an effect (which must be an entry action) and anything else throws, and the
+ * input that led there is parked.
+ */
+function guardEnqueued(machine: AnyStateMachine, kind: string): void {
+  for (const [name, action] of Object.entries(machine.implementations.actions)) {
+    const queued = action as unknown as { type?: string; collect: Collect };
+    if (typeof action !== 'function' || queued.type !== 'xstate.enqueueActions' || guarded.has(action)) continue;
+    guarded.add(action);
+    const { collect } = queued;
+    const refuse = (what: string): never => {
+      const text = `action ${name} of ${kind} enqueued ${what}, which is no request, assign or raise. Correct it.`;
+      throw new PhotonError('bug', 'request_malformed', text);
+    };
+    queued.collect = (scope, params) => {
+      const plain = (asked: unknown): void => {
+        const request = nameOf(asked);
+        if (request === undefined || !vocabulary.has(request)) refuse(request ?? 'an unnamed action');
+        scope.enqueue(asked);
+      };
+      const { assign, raise } = scope.enqueue;
+      collect({ ...scope, enqueue: Object.assign(plain, { assign, raise }) as unknown as Enqueue }, params);
+    };
+  }
+}
+
 /** All reasons why this definition cannot be hosted; empty when it can. */
 export function definitionProblems(definition: ActorDefinition): readonly string[] {
   const { machine, kind } = definition;
@@ -36,8 +68,8 @@ export function definitionProblems(definition: ActorDefinition): readonly string
   for (const name of Object.keys(definition.effects)) {
     if (vocabulary.has(name) || name.startsWith('xstate.')) problems.push(`effect name ${name} is taken by the host`);
   }
-  const nodes = [...nodesOf(rootOf(machine))];
-  const heard = (event: string): boolean => nodes.some((node) => listens(node, event));
+  const states = [...statesOf(rootOf(machine))];
+  const heard = (event: string): boolean => states.some((state) => listens(state, event));
   for (const name of Object.keys(definition.commands)) {
     if (!heard(`${kind}.${name}`)) problems.push(`command ${name}: no state listens to ${kind}.${name}`);
   }
@@ -56,12 +88,13 @@ export function registerKind(definition: ActorDefinition): RegisteredKind {
   }
   const { machine, kind } = definition;
   if (machine.options.maxIterations === Infinity) machine.options.maxIterations = maxIterations;
+  guardEnqueued(machine, kind);
   const effectStates = new Map<string, (readonly string[])[]>();
-  for (const node of nodesOf(rootOf(machine))) {
-    for (const action of node.entry) {
+  for (const state of statesOf(rootOf(machine))) {
+    for (const action of state.entry) {
       const name = nameOf(action);
       if (name === undefined || !(name in definition.effects)) continue;
-      effectStates.set(name, [...(effectStates.get(name) ?? []), node.path]);
+      effectStates.set(name, [...(effectStates.get(name) ?? []), state.path]);
     }
   }
   const creating = Object.entries(definition.commands).filter(([, command]) => command.creates === true);

@@ -1,6 +1,6 @@
 /**
- * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on.
- * It decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
+ * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on. It
+ * decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
  * commit has landed, and by recovery. Upholds G1 (a refused commit drops the activation), G8 and G11.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -44,7 +44,10 @@ export class Residents {
     return this.actors.get(id);
   }
 
-  /** The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a recovery. */
+  /**
+   * The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a
+   * recovery.
+   */
   activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
     const known = this.actors.get(id);
     if (known !== undefined) return known;
@@ -168,7 +171,10 @@ export class Residents {
 
   /** A commit that the journal will never take: nothing of it can be said to anybody, and trying again is no use. */
   condemn(actor: Activation, reason: string): void {
-    for (const flight of actor.flights.splice(0)) for (const input of flight.inputs) actor.mailbox.push(input);
+    for (const flight of actor.flights.splice(0)) {
+      this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
+      for (const input of flight.inputs) actor.mailbox.push(input);
+    }
     this.quarantine(actor, reason);
   }
 
@@ -181,8 +187,9 @@ export class Residents {
   }
 
   /**
-   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor decided since
-   * is thrown away and decided again on what the store holds. Inputs that were applied after all are found there.
+   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor
+   * decided since is thrown away and decided again on what the store holds. Inputs that were applied after all are
+   * found there.
    *
    * @param pauseMs before the store is asked, when it is the store that has trouble
    */
@@ -209,12 +216,13 @@ export class Residents {
 
   /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
   dropShard(shard: ShardId): void {
-    for (const actor of [...this.actors.values()]) if (actor.grant.shard === shard) this.drop(actor);
+    for (const actor of this.actors.values()) if (actor.grant.shard === shard) this.drop(actor);
   }
 
   private drop(actor: Activation): void {
     const moved: CommandAnswer = { moved: true };
-    for (const flight of actor.flights) for (const input of flight.inputs) if (input.kind === 'message') input.settle({ result: 'moved' });
+    for (const flight of actor.flights)
+      for (const input of flight.inputs) if (input.kind === 'message') input.settle({ result: 'moved' });
     for (const input of actor.mailbox.takeAll()) if (input.kind === 'message') input.settle({ result: 'moved' });
     for (const open of actor.commands.values()) for (const waiter of open.waiters.splice(0)) waiter(moved);
     this.discard(actor);
@@ -253,7 +261,8 @@ export class Residents {
   }
 
   private atRest(actor: Activation): boolean {
-    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0 || actor.effects.length > 0) return false;
+    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0 || actor.effects.length > 0)
+      return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

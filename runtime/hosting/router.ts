@@ -1,6 +1,6 @@
 /**
- * Finds the owner of an actor and brings messages and commands there: into the own inlet, or through the outlet to a peer.
- * It trusts the directory only as a hint; whoever is asked wrongly says `moved`, and the map is read again.
+ * Finds the owner of an actor and brings messages and commands there: into the own inlet, or through the outlet to a
+ * peer. It trusts the directory only as a hint; whoever is asked wrongly says `moved`, and the map is read again.
  * Called by the outbox (messages) and through the host by doors and composition roots (`ask`, `tell`).
  */
 import type { Clock } from '../contract/clock.ts';
@@ -111,6 +111,6 @@ export class Router {
 }
 
 function unanswered(command: Command): Reply {
-  const text = `no owner of ${command.to} has answered; whether the command was taken is not known. Ask again with the same id.`;
+  const text = `no owner of ${command.to} has answered; it may be done. Ask again with the same id.`;
   return { ok: false, version: 0, error: new PhotonError('unknown', 'no_answer', text, { public: true }).record };
 }

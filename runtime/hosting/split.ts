@@ -67,7 +67,8 @@ function textOf(kind: RegisteredKind, type: string, name: string, value: unknown
 
 function messageOf(kind: RegisteredKind, params: Params): { to: ActorId; event: ActorEvent } {
   const to = textOf(kind, 'send', 'to', params.to);
-  if (parseActorId(to) === undefined) throw malformed(kind, 'send', `to ${JSON.stringify(to.slice(0, 120))}, which is no actor id`);
+  if (parseActorId(to) === undefined)
+    throw malformed(kind, 'send', `to ${JSON.stringify(to.slice(0, 120))}, which is no actor id`);
   const { event } = params;
   if (typeof event !== 'object' || event === null || !('type' in event) || typeof event.type !== 'string') {
     throw malformed(kind, 'send', `to ${to} without an event`);
@@ -76,11 +77,16 @@ function messageOf(kind: RegisteredKind, params: Params): { to: ActorId; event: 
 }
 
 function answerOf(kind: RegisteredKind, type: string, params: Params): Answer {
-  const commandId = params.commandId === undefined ? undefined : textOf(kind, type, 'a command id of text', params.commandId);
+  const commandId =
+    params.commandId === undefined ? undefined : textOf(kind, type, 'a command id of text', params.commandId);
   if (type === 'reply') return { commandId, result: params.result ?? null, error: undefined };
   const code = textOf(kind, type, 'code', params.code);
   const message = textOf(kind, type, 'message', params.message);
-  return { commandId, result: undefined, error: rejection(code, message, params.issues as readonly Issue[] | undefined) };
+  return {
+    commandId,
+    result: undefined,
+    error: rejection(code, message, params.issues as readonly Issue[] | undefined),
+  };
 }
 
 /** The record of a rejection, without the stack trace an Error would collect: rejections are ordinary answers. */
@@ -105,7 +111,8 @@ export function split(kind: RegisteredKind, actions: readonly RecordedAction[]):
     else if (type === 'row.put' || type === 'row.remove') {
       const collection = textOf(kind, type, 'collection', given.collection);
       const key = textOf(kind, type, 'key', given.key);
-      if (type === 'row.put' && given.value === undefined) throw malformed(kind, type, `${collection}/${key} without value`);
+      if (type === 'row.put' && given.value === undefined)
+        throw malformed(kind, type, `${collection}/${key} without value`);
       rows.push({ collection, key, value: type === 'row.put' ? given.value : undefined });
     } else if (kind.effectStates.has(type)) effects.push({ type, params: given as EffectAsked['params'] });
     else throw malformed(kind, type, 'which is neither a request nor an effect');

@@ -3,17 +3,20 @@
  *
  *   load -> check -> decide -> split -> keep -> commit once -> open the gate (acknowledge, send, perform)
  *
- * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step may run
- * while a commit is in flight; what it produces waits behind it. Loading is activations.ts, checking is input-check.ts, the
- * gate is gate.ts. A chart that throws is tried three times, then its input is parked and the actor quarantined (G8).
+ * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step
+ * may run while a commit is in flight; what it produces waits behind it. Loading is residents.ts, checking is
+ * input-check.ts, the gate is gate.ts. A chart that throws is tried three times, then its input is parked and the
+ * actor quarantined (G8).
  */
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
+import type { Commit } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import { decide, decideInitial } from './decide.ts';
 import { commitOf } from './commit-form.ts';
-import { causeOf, Draft, keepInput, keepNote, keepReply, keepStep, refusal } from './draft.ts';
-import type { DecidedStep } from './draft.ts';
+import { causeOf, Draft, keepInput, keepNote, keepReply } from './draft.ts';
+import { keepStep, refusal } from './draft-keeping.ts';
+import type { DecidedStep } from './draft-keeping.ts';
 import { openGate } from './gate.ts';
 import { checkInput, eventOf, settleCommand } from './input-check.ts';
 import type { Verdict } from './input-check.ts';
@@ -23,7 +26,9 @@ import type { Surroundings } from './surroundings.ts';
 
 const triesBeforeParking = 3;
 
-/** Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read. */
+/**
+ * Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read.
+ */
 export function step(host: Surroundings, actor: Activation): boolean {
   const draft = new Draft(actor, host.nextNumber());
   let waits = false;
@@ -83,7 +88,11 @@ function consider(host: Surroundings, actor: Activation, input: Input): DecidedS
   const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
   const first = decide(kind.machine, birth.snapshot, seen);
   if (!first.handled) return undefined;
-  const decision = { ...first, actions: [...birth.actions, ...first.actions], timers: [...birth.timers, ...first.timers] };
+  const decision = {
+    ...first,
+    actions: [...birth.actions, ...first.actions],
+    timers: [...birth.timers, ...first.timers],
+  };
   return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
 }
 
@@ -140,7 +149,10 @@ function park(host: Surroundings, draft: Draft, input: Input, failure: unknown):
   const reason = `chart_failed: ${describeCause(failure)}`;
   const at = host.clock.wallMs();
   const event = eventOf(input);
-  host.log.error({ actor: actor.id, event: event.type, cause: causeOf(input), failure }, 'the chart failed; its input is parked');
+  host.log.error(
+    { actor: actor.id, event: event.type, cause: causeOf(input), failure },
+    'the chart failed; its input is parked',
+  );
   if (input.kind === 'command') {
     const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
     const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
@@ -158,9 +170,16 @@ function park(host: Surroundings, draft: Draft, input: Input, failure: unknown):
 
 function commit(host: Surroundings, draft: Draft): void {
   const { actor } = draft;
-  const form = commitOf(draft, host.nextCommitId(), host.outbox.takeAcknowledged(actor.id));
-  draft.takeOff(form);
+  draft.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
   actor.flights.push(draft);
+  let form: Commit;
+  try {
+    form = commitOf(draft, host.nextCommitId());
+  } catch (failure) {
+    host.lost(draft, new PhotonError('bug', 'commit_malformed', `${actor.id} cannot be written`, { cause: failure }));
+    return;
+  }
+  draft.takeOff(form);
   host.journal.commit(form).then(
     (outcome) => openGate(host, draft, outcome),
     (failure: unknown) => host.lost(draft, failure),

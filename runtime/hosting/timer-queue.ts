@@ -1,8 +1,8 @@
 /**
- * Durable timers of the shards this node owns, in memory: a heap of due times and one alarm.
- * The rows in the store are the truth; an entry here is only a reminder to ask the actor, whose step fires it or finds it
- * cancelled. Never early (G6): the alarm looks at wall time again when it wakes, and at least once a second, because the wall
- * clock may step. Called by the gate, by recovery and by loading.
+ * Durable timers of the shards this node owns, in memory: a heap of due times and one alarm. The rows in the store
+ * are the truth; an entry here is only a reminder to ask the actor, whose step fires it or finds it cancelled. Never
+ * early (G6): the alarm looks at wall time again when it wakes, and at least once a second, because the wall clock
+ * may step. Called by the gate, by recovery and by loading.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -102,7 +102,7 @@ export class TimerQueue {
 
   private ring(): void {
     const nowMs = this.clock.wallMs();
-    for (let fired = 0; fired < burst; ) {
+    for (let fired = 0; fired < burst;) {
       const first = this.heap[0];
       if (first === undefined || (!first.gone && first.timer.dueMs > nowMs)) break;
       this.pop();

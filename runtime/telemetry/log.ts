@@ -22,7 +22,12 @@ export interface LogOptions {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-const colours: Readonly<Record<string, string>> = { debug: '\x1b[90m', info: '\x1b[36m', warn: '\x1b[33m', error: '\x1b[31m' };
+const colours: Readonly<Record<string, string>> = {
+  debug: '\x1b[90m',
+  info: '\x1b[36m',
+  warn: '\x1b[33m',
+  error: '\x1b[31m',
+};
 const plain = '\x1b[0m';
 const faint = '\x1b[90m';
 
@@ -41,7 +46,9 @@ export function prettyLine(line: string, coloured: boolean): string {
   }
   const { time, level, msg, ...fields } = entry;
   const label = String(level);
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${readable(value)}`).join(' ');
+  const rest = Object.entries(fields)
+    .map(([name, value]) => `${name}=${readable(value)}`)
+    .join(' ');
   const clockTime = String(time).slice(11, 23);
   const paint = (colour: string, text: string): string => (coloured ? `${colour}${text}${plain}` : text);
   const head = `${paint(faint, clockTime)} ${paint(colours[label] ?? '', label.toUpperCase().padEnd(5))}`;
@@ -70,7 +77,7 @@ function writable(fields: Readonly<Record<string, unknown>>): Record<string, unk
   return written;
 }
 
-function port(logger: Logger): Log {
+function bound(logger: Logger): Log {
   return {
     debug: (fields, message) => {
       if (logger.isLevelEnabled('debug')) logger.debug(writable(fields), message);
@@ -78,7 +85,7 @@ function port(logger: Logger): Log {
     info: (fields, message) => logger.info(writable(fields), message),
     warn: (fields, message) => logger.warn(writable(fields), message),
     error: (fields, message) => logger.error(writable(fields), message),
-    child: (fields) => port(logger.child(writable(fields))),
+    child: (fields) => bound(logger.child(writable(fields))),
   };
 }
 
@@ -95,7 +102,7 @@ export function createLog(options: LogOptions = {}): Log {
     },
     pretty ? prettyStream(target, terminal) : (target as unknown as DestinationStream),
   );
-  return port(logger);
+  return bound(logger);
 }
 
 /** For tests and for programs whose output is the product. */
