@@ -40,8 +40,8 @@ const writeSecret = (path: string, text: string): void => writeFileSync(path, `$
 /** Up to 4 characters that tell this node's kernel objects from those of every other node on the same machine. */
 function kernelPrefix(cluster: string, node: string): string {
   const digest = createHash('sha256').update(`${cluster}/${node}`).digest();
-  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
-  return [...digest.subarray(0, 4)].map((byte) => alphabet[byte & 31]).join('');
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz';
+  return [...digest.subarray(0, 4)].map((byte) => alphabet[byte % 26]).join('');
 }
 
 /** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */

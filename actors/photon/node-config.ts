@@ -22,7 +22,7 @@ export const nodeConfigSchema = z.strictObject({
   apiListenPort: listenPort,
   store: z.strictObject({ address: z.ipv4(), listenPort }),
   /** Starts the names of everything this node makes in its kernel. */
-  kernelPrefix: z.string().regex(/^[a-z0-9]{1,4}$/),
+  kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */
   allowedRoots: z.array(z.string().startsWith('/')).default([]),
 });

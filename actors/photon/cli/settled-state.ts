@@ -11,6 +11,7 @@ interface Seen {
 }
 
 const rest: Readonly<Record<string, RegExp>> = {
+  tenant: /^active$/,
   vm: /^(running|stopped)$/,
   port: /^(unbound|active)$/,
   volume: /^(available|held\.attached)$/,
