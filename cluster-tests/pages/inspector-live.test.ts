@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MemoryStore, startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
+import { startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
+import { MemoryStore } from '@photoncloud/runtime/control-api/store-for-tests';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { quietLog, sampleRegistry } from '@photoncloud/runtime/inspector/sample-server-for-tests';
 import type { Browser, Page } from 'playwright-core';

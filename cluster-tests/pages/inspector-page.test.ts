@@ -61,11 +61,11 @@ check('the list is searched, filtered and walked by keys', async ({ page, url })
   await page.getByLabel('kind').selectOption('binding');
   await page.getByLabel('state').selectOption('failed');
   await page.getByLabel('waits for').selectOption('timer');
-  await page.getByText(/of 313 actors/).waitFor();
-  assert.match(page.url(), /kind=binding&state=failed&waiting=timer$/);
+  await page.waitForURL(/kind=binding&state=failed&waiting=timer$/);
   await page.locator('body').press('Escape');
   await page.locator('body').press('/');
   await page.keyboard.type('globex job-1');
+  await page.getByText('4 of 313 actors').waitFor();
   await page.keyboard.press('Escape');
   await page.keyboard.press('j');
   await page.keyboard.press('j');
@@ -120,6 +120,27 @@ check('the table and the raw record say what the picture says; the keys are list
   await page.keyboard.press('Escape');
   await page.keyboard.press('c');
   await page.locator('.lit').waitFor();
+});
+
+check('every text fits the box it was measured for', async ({ page, url }) => {
+  for (const kind of ['job', 'mesh', 'hostile']) {
+    await page.goto(`${url}/a/${kind}/acme/x`);
+    await page.locator('svg .leaf').first().waitFor();
+    const wide = await page.locator('svg').evaluate((svg) => {
+      const ends = (element: Element): number => {
+        const box = (element as SVGGraphicsElement).getBBox();
+        return box.x + box.width;
+      };
+      const spills: string[] = [];
+      for (const text of svg.querySelectorAll('text')) {
+        const plate = text.closest('.label, .chip')?.querySelector('.plate');
+        const frame = plate ?? text.closest('.state')?.querySelector('.frame');
+        if (frame !== null && frame !== undefined && ends(text) > ends(frame) - 2) spills.push(text.textContent ?? '');
+      }
+      return spills;
+    });
+    assert.equal(wide, [], kind);
+  }
 });
 
 check('hostile names are shown as they are', async ({ page, url }) => {

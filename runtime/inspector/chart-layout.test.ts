@@ -6,7 +6,7 @@ import { foldChart } from './chart-fold.ts';
 import type { Area } from './chart-graph.ts';
 import { layoutChart, type PlacedChart } from './chart-layout.ts';
 import { layoutOnThread } from './chart-store.ts';
-import { hostileMachine, jobMachine, meshMachine } from './sample-machines-for-tests.ts';
+import { crossedMachine, hostileMachine, jobMachine, meshMachine } from './sample-machines-for-tests.ts';
 import { clipText, textWidth } from './text-measure.ts';
 
 const overlap = (a: Area, b: Area): boolean =>
@@ -39,12 +39,12 @@ function sane(placed: PlacedChart): void {
   for (const edge of placed.edges) assert.ok(edge.points.length >= 2, `${edge.id} has a route`);
 }
 
-for (const machine of [jobMachine, meshMachine, hostileMachine] as AnyStateMachine[]) {
+for (const machine of [jobMachine, meshMachine, crossedMachine, hostileMachine] as AnyStateMachine[]) {
   test(`the picture of ${machine.id} can be read`, async () => sane(await layoutChart(chartOf(machine))));
 }
 
 test('every transition is drawn: as a row, a chip or an edge', () => {
-  for (const machine of [jobMachine, meshMachine, hostileMachine] as AnyStateMachine[]) {
+  for (const machine of [jobMachine, meshMachine, crossedMachine, hostileMachine] as AnyStateMachine[]) {
     const chart = chartOf(machine);
     const drawing = foldChart(chart);
     const drawn = new Set([
@@ -72,7 +72,7 @@ test('failures and deadlines that all lead to one state are rows in their boxes'
 });
 
 test('no edge runs through the title of a compound', async () => {
-  const placed = await layoutChart(chartOf(jobMachine));
+  const placed = await layoutChart(chartOf(crossedMachine));
   for (const { state, head } of placed.boxes) {
     if (state.children.length === 0 || state.id === '') continue;
     for (const edge of placed.edges) {

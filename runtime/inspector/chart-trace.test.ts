@@ -1,3 +1,4 @@
+import { createMachine } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { chartOf } from './chart-ir.ts';
@@ -48,6 +49,17 @@ test('the transition a step took is found, the deepest first', () => {
   assert.equal(labels(job, takenTransitions(job, stays)), ['running.migrating.copying: migration.copy.progress']);
   const timer = { eventType: 'xstate.after.backoff.job.failed', from: 'failed', to: 'starting' };
   assert.equal(labels(job, takenTransitions(job, timer)), ['failed: after backoff (2 s)']);
+});
+
+test('where both a state and its parent would fit, the state took the event', () => {
+  const machine = createMachine({
+    id: 'both',
+    initial: 'a',
+    states: { a: { initial: 'b', on: { go: 'c' }, states: { b: { on: { go: '#both.c' } } } }, c: {} },
+  });
+  const both = chartOf(machine);
+  const step = { eventType: 'go', from: { a: 'b' }, to: 'c' };
+  assert.equal(labels(both, takenTransitions(both, step)), ['a.b: go']);
 });
 
 test('the eventless rest of a step is found too', () => {

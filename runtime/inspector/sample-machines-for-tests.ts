@@ -202,6 +202,32 @@ export const meshMachine = setup({
   },
 });
 
+/** Edges from outside lead to inner states below a title with many rows: the title has to make way. */
+export const crossedMachine = setup({ types: {} as { events: { type: string } } }).createMachine({
+  id: 'crossed',
+  initial: 'free',
+  states: {
+    free: {
+      on: { 'take.fast': 'held.ready', 'take.slow': 'held.waiting', 'take.odd': 'held.odd', 'drop.all': 'gone' },
+    },
+    held: {
+      initial: 'ready',
+      on: {
+        'first.question.of.many': {},
+        'second.question.of.many': {},
+        'third.question.of.many': {},
+        'let.go': 'free',
+      },
+      states: {
+        waiting: { on: { 'came.true': 'ready', 'came.odd': 'odd' } },
+        ready: { on: { 'went.odd': 'odd' } },
+        odd: {},
+      },
+    },
+    gone: { type: 'final' },
+  },
+});
+
 const nasty = '"><script>alert(1)</script>&\'';
 
 export const hostileMachine = setup({

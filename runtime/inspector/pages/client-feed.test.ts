@@ -1,7 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { nodeSocketFactory } from '../../client/node-socket.ts';
-import { startTestApi, until } from '../../control-api/api-for-tests.ts';
+import { startTestApi } from '../../control-api/api-for-tests.ts';
+import { until } from '../../control-api/raw-client-for-tests.ts';
 import { followActor, type LiveActor } from './actor-feed.ts';
 import { createClientFeed } from './client-feed.ts';
 import type { FeedHealth, ListListener } from './inspector-feed.ts';
