@@ -108,7 +108,10 @@ export function layoutOnThread(chart: Chart): Promise<PlacedChart> {
   return new Promise((resolve, reject) => {
     const failed = (message: string, cause?: unknown): void =>
       reject(new PhotonError('defeat', 'chart_layout_failed', message, cause === undefined ? {} : { cause }));
-    const worker = new Worker(new URL('./layout-worker.ts', import.meta.url), { workerData: chart });
+    const program = new URL('./layout-worker.ts', import.meta.url);
+    // A packed runtime runs as JavaScript beside its sources.
+    if (!import.meta.url.endsWith('.ts')) program.pathname = program.pathname.replace(/\.ts$/, '.js');
+    const worker = new Worker(program, { workerData: chart });
     worker.once('message', (answer: { placed?: PlacedChart; failure?: string }) => {
       if (answer.placed === undefined) failed(answer.failure ?? 'The layout gave no answer');
       else resolve(answer.placed);
