@@ -2,9 +2,10 @@
  * A long-lived `ip -batch -`, `bridge -batch -` or `nft -i`: 8 to 67 us a change where a spawned program costs 1.4 to 3 ms.
  * Not a shell: requests are lists of words or statements that were validated before. Called by namespace-link.ts only.
  *
- * How an answer is told apart: the tools print nothing on success, and stdout and stderr share one pipe. So each request is
- * followed by a word the tool cannot know (`zz17`); its complaint marks the end. `ip` and `bridge` also number the
+ * How an answer is told apart: the tools print nothing on success, and stdout and stderr share one pipe. So each request
+ * is followed by a word the tool cannot know (`zz17`); its complaint marks the end. `ip` and `bridge` also number the
  * lines that failed, so an error always belongs to its own command; one nft request is one line, one transaction.
+ * `ip` and `bridge` remember the index behind a device's name for as long as they live: see `renew`.
  * Promise: an answer that does not come is `unknown`; the process is then replaced, never reused.
  */
 import { spawn } from 'node:child_process';
@@ -36,16 +37,15 @@ interface Pending {
 
 const pendingLimit = 4096;
 const idleMs = 30_000;
+const closeGraceMs = 2000;
 const caretLine = /^\s*[\^~]+\s*$/;
 
 export class Coprocess {
   readonly #what: string;
   readonly #argv: readonly string[];
   readonly #dialect: Dialect;
-  #child: ChildProcessWithoutNullStreams | undefined;
-  #pending: Pending[] = [];
-  #linesSent = 0;
-  #requests = 0;
+  readonly #ending = new Set<Promise<void>>();
+  #session: Session | undefined;
   #idle: NodeJS.Timeout | undefined;
 
   constructor(what: string, argv: readonly string[], dialect: Dialect) {
@@ -55,84 +55,133 @@ export class Coprocess {
   }
 
   /** @param commands one line each, without line breaks. @throws unknown `coprocess_timeout`, `coprocess_died` */
-  run(commands: readonly string[], timeoutMs = 10_000): Promise<CoprocessAnswer> {
-    if (commands.some((command) => /[\n\r\0]/.test(command))) throw new TypeError(`line break in a command for ${this.#what}`);
-    if (this.#pending.length >= pendingLimit) {
-      throw new PhotonError('fault', 'kernel_exhausted', `${this.#what} has ${pendingLimit} requests waiting; try again later.`);
+  async run(commands: readonly string[], timeoutMs = 10_000): Promise<CoprocessAnswer> {
+    if (commands.some((command) => /[\n\r\0]/.test(command))) {
+      throw new TypeError(`line break in a command for ${this.#what}`);
     }
-    const child = this.#child ?? this.#start();
+    if (this.#session === undefined || this.#session.ended)
+      this.#session = new Session(this.#what, this.#argv, this.#dialect);
+    const session = this.#session;
     clearTimeout(this.#idle);
-    this.#requests += 1;
-    const marker = `zz${this.#requests}`;
-    const answer = new Promise<CoprocessAnswer>((resolve, reject) => {
-      const timer = setTimeout(() => this.#fail('coprocess_timeout', `gave no answer within ${timeoutMs} ms`), timeoutMs);
-      this.#pending.push({
-        marker, firstLine: this.#linesSent + 1, resolve, reject, timer, printed: [], failures: [], complaint: [], marked: false,
-      });
-    });
-    this.#linesSent += commands.length + 1;
-    const closing = this.#dialect === 'nft' ? `@${marker}` : marker;
-    child.stdin.write([...commands, closing, ''].join('\n'));
-    return answer;
+    this.#idle = setTimeout(() => this.renew(), idleMs + timeoutMs);
+    this.#idle.unref();
+    return session.ask(commands, timeoutMs);
+  }
+
+  /** The next request gets a new process; what the old one was given it still answers, then it ends. */
+  renew(): void {
+    clearTimeout(this.#idle);
+    if (this.#session === undefined) return;
+    const ending = this.#session.finish();
+    this.#session = undefined;
+    this.#ending.add(ending);
+    void ending.then(() => this.#ending.delete(ending));
   }
 
   /** Ends the process after what it was given; resolves when it is gone. */
   async close(): Promise<void> {
-    clearTimeout(this.#idle);
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.stdin.end();
-    const hard = setTimeout(() => child.kill('SIGKILL'), 2000);
-    await gone;
+    this.renew();
+    await Promise.all(this.#ending);
+  }
+}
+
+/** One life of the tool. */
+class Session {
+  readonly #what: string;
+  readonly #dialect: Dialect;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #gone: Promise<void>;
+  #pending: Pending[] = [];
+  #linesSent = 0;
+  #requests = 0;
+  ended = false;
+
+  constructor(what: string, argv: readonly string[], dialect: Dialect) {
+    this.#what = what;
+    this.#dialect = dialect;
+    // one pipe for both streams keeps their order; stdbuf makes answers come line by line
+    const child = spawn('sh', ['-c', 'exec "$@" 2>&1', 'sh', 'stdbuf', '-oL', ...argv], {
+      env: programEnv,
+      stdio: 'pipe',
+    });
+    this.#child = child;
+    createInterface({ input: child.stdout }).on('line', (line) => this.#take(line));
+    child.stderr.resume();
+    child.stdin.on('error', (error) => this.#fail('coprocess_died', error.message));
+    this.#gone = new Promise((resolve) => {
+      child.on('error', (error) => {
+        this.#fail('coprocess_died', error.message);
+        resolve();
+      });
+      child.on('close', (code, signal) => {
+        this.#fail('coprocess_died', `ended with ${signal ?? code}`);
+        resolve();
+      });
+    });
+  }
+
+  ask(commands: readonly string[], timeoutMs: number): Promise<CoprocessAnswer> {
+    if (this.#pending.length >= pendingLimit) {
+      const why = `${this.#what} has ${pendingLimit} requests waiting; try again later.`;
+      throw new PhotonError('fault', 'kernel_exhausted', why);
+    }
+    this.#requests += 1;
+    const marker = `zz${this.#requests}`;
+    const firstLine = this.#linesSent + 1;
+    this.#linesSent += commands.length + 1;
+    const answer = new Promise<CoprocessAnswer>((resolve, reject) => {
+      const silent = (): void => this.#fail('coprocess_timeout', `gave no answer within ${timeoutMs} ms`);
+      const timer = setTimeout(silent, timeoutMs);
+      const pending = {
+        marker,
+        firstLine,
+        resolve,
+        reject,
+        timer,
+        printed: [],
+        failures: [],
+        complaint: [],
+        marked: false,
+      };
+      this.#pending.push(pending);
+    });
+    this.#child.stdin.write([...commands, this.#dialect === 'nft' ? `@${marker}` : marker, ''].join('\n'));
+    return answer;
+  }
+
+  async finish(): Promise<void> {
+    this.#child.stdin.end();
+    const hard = setTimeout(() => this.#child.kill('SIGKILL'), closeGraceMs);
+    await this.#gone;
     clearTimeout(hard);
   }
 
-  #start(): ChildProcessWithoutNullStreams {
-    // one pipe for both streams keeps their order; stdbuf makes answers come line by line
-    const child = spawn('sh', ['-c', 'exec "$@" 2>&1', 'sh', 'stdbuf', '-oL', ...this.#argv], { env: programEnv, stdio: 'pipe' });
-    this.#child = child;
-    this.#linesSent = 0;
-    createInterface({ input: child.stdout }).on('line', (line) => { if (this.#child === child) this.#take(line); });
-    child.stderr.resume();
-    child.stdin.on('error', (error) => { if (this.#child === child) this.#fail('coprocess_died', error.message); });
-    child.on('error', (error) => { if (this.#child === child) this.#fail('coprocess_died', error.message); });
-    child.on('exit', (code, signal) => {
-      if (this.#child !== child) return;
-      this.#child = undefined;
-      if (this.#pending.length > 0) this.#fail('coprocess_died', `ended with ${signal ?? code}: ${this.#pending[0]?.complaint.join(' ')}`);
-    });
-    return child;
-  }
-
   #take(line: string): void {
-    const head = this.#pending[0];
+    const [head] = this.#pending;
     if (head === undefined) return;
-    const ended = this.#dialect === 'nft' ? takeNftLine(head, line) : takeBatchLine(head, line);
-    if (!ended) return;
+    const whole = this.#dialect === 'nft' ? takeNftLine(head, line) : takeBatchLine(head, line);
+    if (!whole) return;
     this.#pending.shift();
     clearTimeout(head.timer);
     head.resolve({ printed: head.printed, failures: head.failures });
-    if (this.#pending.length === 0) {
-      this.#idle = setTimeout(() => { if (this.#pending.length === 0) this.#child?.stdin.end(); }, idleMs);
-      this.#idle.unref();
-    }
   }
 
+  /** Everything that waits gets the same word; the process is not used again. */
   #fail(code: string, why: string): void {
-    const child = this.#child;
-    this.#child = undefined;
-    child?.kill('SIGKILL');
+    this.ended = true;
+    this.#child.kill('SIGKILL');
     const lost = this.#pending;
     this.#pending = [];
+    const said = lost[0]?.complaint.join(' ') ?? '';
     for (const pending of lost) {
       clearTimeout(pending.timer);
-      pending.reject(new PhotonError('unknown', code, `${this.#what} ${why}; what it was asked may or may not have happened.`));
+      const message = `${this.#what} ${why}${said === '' ? '' : ` (${said})`}; what it was asked may have happened or not.`;
+      pending.reject(new PhotonError('unknown', code, message));
     }
   }
 }
 
-/** `ip` and `bridge`: JSON lines are answers, everything else is a complaint that a `Command failed -:<line>` closes. */
+/** `ip` and `bridge`: JSON lines are answers, the rest is a complaint that a `Command failed -:<line>` closes. */
 function takeBatchLine(head: Pending, line: string): boolean {
   const failed = /^Command failed -:(\d+)$/.exec(line);
   if (failed === null) {

@@ -41,11 +41,17 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
 
 /** Folders of a kind go with their last object, so that nothing of ours is left when nothing of ours is there. */
 export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
-  for (const folder of [site.folders.dhcp, path.join(site.folders.run, 'machines'), site.folders.machines, site.folders.run]) {
+  for (const folder of [
+    site.folders.dhcp,
+    path.join(site.folders.run, 'machines'),
+    site.folders.machines,
+    site.folders.run,
+  ]) {
     try {
       await rmdir(folder);
     } catch (error) {
-      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(errnoOf(error))) throw fileError(`removing ${folder}`, error);
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(errnoOf(error)))
+        throw fileError(`removing ${folder}`, error);
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The highest fence and run epoch seen, per actor and kind of object; lower ones are refused (G7).
- * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened); the version
- * only in memory: a lower version under the same owner can only come from this very process.
+ * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened); the
+ * version only in memory: a lower version under the same owner can only come from this very process.
  * Called by linux-dataplane.ts before every ensure, start, stop and remove.
  */
 import { open, readFile, rename } from 'node:fs/promises';
@@ -45,11 +45,20 @@ export class FenceFloor {
   /** Raises the floor durably. @throws ownership_lost `fence_older`, `run_epoch_older` */
   async raise(kind: FencedKind, owner: OwnerToken, fence: Fence): Promise<void> {
     const key = `${kind} ${owner.actor} ${owner.uid}`;
-    const next: Floor = { era: fence.era, ownerEpoch: fence.ownerEpoch, version: fence.version, runEpoch: owner.runEpoch };
+    const next: Floor = {
+      era: fence.era,
+      ownerEpoch: fence.ownerEpoch,
+      version: fence.version,
+      runEpoch: owner.runEpoch,
+    };
     const floor = this.#floors.get(key);
     if (floor !== undefined) refuseBelow(key, floor, next);
     this.#floors.set(key, next);
-    const rises = floor === undefined || floor.era !== next.era || floor.ownerEpoch !== next.ownerEpoch || floor.runEpoch !== next.runEpoch;
+    const rises =
+      floor === undefined ||
+      floor.era !== next.era ||
+      floor.ownerEpoch !== next.ownerEpoch ||
+      floor.runEpoch !== next.runEpoch;
     if (!rises) return this.#flushing;
     this.#queue.push(lineOf(key, next));
     try {
@@ -78,10 +87,12 @@ export class FenceFloor {
     const earlier = this.#flushing ?? Promise.resolve();
     const write = async (): Promise<void> => {
       if (this.#queue.length === 0) return;
+      if (this.#file === undefined)
+        throw new PhotonError('fault', 'dataplane_closed', 'The fences of this host are closed.');
       const lines = this.#queue.join('');
       this.#queue = [];
-      await this.#file?.appendFile(lines);
-      await this.#file?.datasync();
+      await this.#file.appendFile(lines);
+      await this.#file.datasync();
     };
     // after a failed write the next caller tries anew; the failure itself went to its own callers
     const flushing = earlier.then(write, write);
@@ -103,12 +114,19 @@ const lineOf = (key: string, floor: Floor): string => `${key} ${floor.era} ${flo
 function refuseBelow(key: string, floor: Floor, next: Floor): void {
   const order = next.era - floor.era || next.ownerEpoch - floor.ownerEpoch || next.version - floor.version;
   if (order < 0) {
-    throw new PhotonError('ownership_lost', 'fence_older', `${key}: fence ${next.era}.${next.ownerEpoch}.${next.version} is `
-      + `below ${floor.era}.${floor.ownerEpoch}.${floor.version}, which has been seen; nothing was touched.`);
+    throw new PhotonError(
+      'ownership_lost',
+      'fence_older',
+      `${key}: fence ${next.era}.${next.ownerEpoch}.${next.version} is ` +
+        `below ${floor.era}.${floor.ownerEpoch}.${floor.version}, which has been seen; nothing was touched.`,
+    );
   }
   if (next.runEpoch < floor.runEpoch) {
-    throw new PhotonError('ownership_lost', 'run_epoch_older',
-      `${key}: run ${next.runEpoch} is below ${floor.runEpoch}, which has been seen; nothing was touched.`);
+    throw new PhotonError(
+      'ownership_lost',
+      'run_epoch_older',
+      `${key}: run ${next.runEpoch} is below ${floor.runEpoch}, which has been seen; nothing was touched.`,
+    );
   }
 }
 

@@ -17,30 +17,65 @@ export interface ErrorRule {
 }
 
 const sharedRules: readonly ErrorRule[] = [
-  { says: /VNI already exists|specified VNI/i, group: 'fault', code: 'vni_busy',
-    advice: 'An older segment with this VNI is still being removed; try again shortly.' },
-  { says: /EBUSY|resource busy|RTNETLINK answers: File exists|already exists|EEXIST/i, group: 'fault',
-    code: 'kernel_busy', advice: 'Something else holds it; observe and try again.' },
-  { says: /ENOSPC|No space left/i, group: 'fault', code: 'storage_full', advice: 'Free space on the host, then try again.' },
-  { says: /ENOMEM|EMFILE|ENFILE|ENOBUFS|EAGAIN|Cannot allocate memory|Too many open files|No buffer space|temporarily/i,
-    group: 'fault', code: 'kernel_exhausted', advice: 'The host is short of memory or descriptors; try again later.' },
-  { says: /EPERM|EACCES|Operation not permitted|Permission denied/i, group: 'defeat', code: 'not_permitted',
-    advice: 'The worker lacks a capability it needs; run it as root or with CAP_NET_ADMIN.' },
-  { says: /ENODEV|Cannot find device|No such device|does not exist|Cannot open network namespace|ENXIO/i, group: 'fault',
-    code: 'device_missing', advice: 'It vanished; ensure it again.' },
-  { says: /EINVAL|Invalid argument|Numerical result out of range|not supported|Unknown device type|EOPNOTSUPP/i,
-    group: 'defeat', code: 'kernel_refused', advice: 'This kernel does not take it; the host needs an operator.' },
+  {
+    says: /VNI already exists|specified VNI/i,
+    group: 'fault',
+    code: 'vni_busy',
+    advice: 'An older segment with this VNI is still being removed; try again shortly.',
+  },
+  {
+    says: /EBUSY|resource busy|RTNETLINK answers: File exists|already exists|EEXIST/i,
+    group: 'fault',
+    code: 'kernel_busy',
+    advice: 'Something else holds it; observe and try again.',
+  },
+  {
+    says: /ENOSPC|No space left/i,
+    group: 'fault',
+    code: 'storage_full',
+    advice: 'Free space on the host, then try again.',
+  },
+  {
+    says: /ENOMEM|EMFILE|ENFILE|ENOBUFS|EAGAIN|Cannot allocate memory|Too many open files|No buffer space|temporarily/i,
+    group: 'fault',
+    code: 'kernel_exhausted',
+    advice: 'The host is short of memory or descriptors; try again later.',
+  },
+  {
+    says: /EPERM|EACCES|Operation not permitted|Permission denied/i,
+    group: 'defeat',
+    code: 'not_permitted',
+    advice: 'The worker lacks a capability it needs; run it as root or with CAP_NET_ADMIN.',
+  },
+  {
+    says: /ENODEV|Cannot find device|No such device|does not exist|Cannot open network namespace|ENXIO/i,
+    group: 'fault',
+    code: 'device_missing',
+    advice: 'It vanished; ensure it again.',
+  },
+  {
+    says: /EINVAL|Invalid argument|Numerical result out of range|not supported|Unknown device type|EOPNOTSUPP/i,
+    group: 'defeat',
+    code: 'kernel_refused',
+    advice: 'This kernel does not take it; the host needs an operator.',
+  },
 ];
 
 /**
  * @param what what was tried, to what: `creating tap pa1pxyz for binding/acme/web@w1`
  * @param text stderr or `error.code + message`
  */
-export function kernelError(what: string, text: string, rules: readonly ErrorRule[] = [], cause?: unknown): PhotonError {
+export function kernelError(
+  what: string,
+  text: string,
+  rules: readonly ErrorRule[] = [],
+  cause?: unknown,
+): PhotonError {
   const said = text.trim().replaceAll(/\s+/g, ' ').slice(0, 400);
   const rule = [...rules, ...sharedRules].find((candidate) => candidate.says.test(said));
   const options = cause === undefined ? {} : { cause };
-  if (rule === undefined) return new PhotonError('fault', 'kernel_failed', `${what} failed: ${said || 'no reason given'}`, options);
+  if (rule === undefined)
+    return new PhotonError('fault', 'kernel_failed', `${what} failed: ${said || 'no reason given'}`, options);
   return new PhotonError(rule.group, rule.code, `${what} failed: ${said}. ${rule.advice}`, options);
 }
 

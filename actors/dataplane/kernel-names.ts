@@ -31,7 +31,8 @@ export class KernelNames {
   readonly prefix: string;
 
   constructor(prefix: string) {
-    if (!/^[a-z][a-z0-9]{0,3}$/.test(prefix)) throw new TypeError(`not a prefix of 1 to 4 characters: ${JSON.stringify(prefix)}`);
+    if (!/^[a-z][a-z0-9]{0,3}$/.test(prefix))
+      throw new TypeError(`not a prefix of 1 to 4 characters: ${JSON.stringify(prefix)}`);
     this.prefix = prefix;
   }
 

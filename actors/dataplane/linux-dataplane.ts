@@ -1,6 +1,6 @@
 /**
- * The dataplane on Linux: puts the halves of the port together over one site. The worker's composition root calls it; nothing
- * else imports past contract/. Promise: opening it changes nothing on the host but the folders it was given.
+ * The dataplane on Linux: puts the halves of the port together over one site. The worker's composition root calls it;
+ * nothing else imports past contract/. Promise: opening it changes nothing on the host but the folders it was given.
  */
 import { mkdir } from 'node:fs/promises';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
@@ -28,12 +28,19 @@ export async function createDataplane(options: DataplaneOptions): Promise<Datapl
     throw fileError(`making ${options.folder}`, error);
   }
   const site: DataplaneSite = {
-    options, names, links: new NamespaceLinks(), fences: await FenceFloor.open(options.folder), locks: new ObjectLocks(),
+    options,
+    names,
+    links: new NamespaceLinks(),
+    fences: await FenceFloor.open(options.folder),
+    locks: new ObjectLocks(),
     folders: foldersOf(options),
   };
   const sessions = new MachineSessions();
   return {
-    ...networkOperations(site), ...machineOperations(site, sessions), ...storageOperations(site), ...hostOperations(site, sessions),
+    ...networkOperations(site),
+    ...machineOperations(site, sessions),
+    ...storageOperations(site),
+    ...hostOperations(site, sessions),
     close: async () => {
       await Promise.all([site.links.close(), sessions.close()]);
       await site.fences.close();

@@ -1,6 +1,6 @@
 /**
  * One network namespace as the dataplane speaks to it: changes and reads through long-lived `ip`, `bridge` and `nft`.
- * Words are checked here, so that no text can become a second command (T4). Called by the noun folders through
+ * Called by the noun folders through
  * NamespaceLinks; the link of the host's own namespace has the name null.
  * Promise: the first failure of a request is thrown with the command it belongs to.
  */
@@ -8,37 +8,55 @@ import { z } from 'zod';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { Coprocess } from './coprocess.ts';
 import type { CoprocessAnswer } from './coprocess.ts';
+import { command } from './kernel-command.ts';
+import type { Command } from './kernel-command.ts';
 import { kernelError } from './kernel-errors.ts';
 import type { ErrorRule } from './kernel-errors.ts';
 
 const linkSchema = z.object({
-  ifindex: z.number(), ifname: z.string(), flags: z.array(z.string()), mtu: z.number(), address: z.string().optional(),
-  master: z.string().optional(), ifalias: z.string().optional(),
-  linkinfo: z.object({
-    info_kind: z.string().optional(), info_slave_kind: z.string().optional(),
-    info_data: z.record(z.string(), z.unknown()).optional(), info_slave_data: z.record(z.string(), z.unknown()).optional(),
-  }).optional(),
+  ifindex: z.number(),
+  ifname: z.string(),
+  flags: z.array(z.string()),
+  mtu: z.number(),
+  address: z.string().optional(),
+  master: z.string().optional(),
+  ifalias: z.string().optional(),
+  linkinfo: z
+    .object({
+      info_kind: z.string().optional(),
+      info_slave_kind: z.string().optional(),
+      info_data: z.record(z.string(), z.unknown()).optional(),
+      info_slave_data: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
 });
 const routeSchema = z.object({
-  dst: z.string(), dev: z.string().optional(), gateway: z.string().optional(), protocol: z.string().optional(), prefsrc: z.string().optional(),
+  dst: z.string(),
+  dev: z.string().optional(),
+  gateway: z.string().optional(),
+  protocol: z.string().optional(),
+  prefsrc: z.string().optional(),
 });
-const neighbourSchema = z.object({ dst: z.string(), dev: z.string().optional(), lladdr: z.string().optional(), state: z.array(z.string()).optional() });
-const fdbSchema = z.object({ mac: z.string(), dst: z.string().optional(), ifname: z.string().optional(), state: z.string().optional(), flags: z.array(z.string()).optional() });
+const neighbourSchema = z.object({
+  dst: z.string(),
+  dev: z.string().optional(),
+  lladdr: z.string().optional(),
+  state: z.array(z.string()).optional(),
+});
+const fdbSchema = z.object({
+  mac: z.string(),
+  dst: z.string().optional(),
+  ifname: z.string().optional(),
+  state: z.string().optional(),
+  flags: z.array(z.string()).optional(),
+});
 
 export type KernelLink = z.infer<typeof linkSchema>;
 export type KernelRoute = z.infer<typeof routeSchema>;
 export type KernelNeighbour = z.infer<typeof neighbourSchema>;
 export type KernelFdbEntry = z.infer<typeof fdbSchema>;
 
-/** One command as words: `['link', 'set', 'vx0', 'up']`. */
-export type Words = readonly (string | number)[];
-
-const plainWord = /^[A-Za-z0-9@:,./_*-]+$/;
-
-function lineOfWords(words: Words): string {
-  for (const word of words) if (!plainWord.test(String(word))) throw new TypeError(`not a plain word: ${JSON.stringify(word)}`);
-  return words.join(' ');
-}
+const deviceName = /^[a-z][a-z0-9]{2,14}$/;
 
 export class NamespaceLink {
   /** Null for the host's own namespace. */
@@ -46,6 +64,8 @@ export class NamespaceLink {
   readonly #ip: Coprocess;
   readonly #bridge: Coprocess;
   readonly #nft: Coprocess;
+  /** Names these tools have been asked about, and so may remember. */
+  readonly #met = new Set<string>();
 
   constructor(name: string | null) {
     this.name = name;
@@ -57,13 +77,29 @@ export class NamespaceLink {
     this.#nft = new Coprocess(`nft in ${where}`, [...enter, 'nft', '-i'], 'nft');
   }
 
-  /** Changes. All commands are tried; the first that failed is thrown. @param what for the error */
-  async ip(what: string, commands: readonly Words[], rules: readonly ErrorRule[] = []): Promise<void> {
-    if (commands.length > 0) throwFirst(what, commands, await this.#ip.run(commands.map(lineOfWords)), rules);
+  #linesOf(commands: readonly Command[]): readonly Command[] {
+    for (const word of commands.join(' ').split(' ')) if (deviceName.test(word)) this.#met.add(word);
+    return commands;
   }
 
-  async bridge(what: string, commands: readonly Words[], rules: readonly ErrorRule[] = []): Promise<void> {
-    if (commands.length > 0) throwFirst(what, commands, await this.#bridge.run(commands.map(lineOfWords)), rules);
+  /**
+   * To be called when a device has just appeared: if its name was met before, the tools still know the index of the old
+   * one and would act on it, or find nothing.
+   */
+  appeared(device: string): void {
+    if (!this.#met.has(device)) return;
+    this.#met.clear();
+    this.#ip.renew();
+    this.#bridge.renew();
+  }
+
+  /** Changes. All commands are tried; the first that failed is thrown. @param what for the error */
+  async ip(what: string, commands: readonly Command[], rules: readonly ErrorRule[] = []): Promise<void> {
+    if (commands.length > 0) throwFirst(what, commands, await this.#ip.run(this.#linesOf(commands)), rules);
+  }
+
+  async bridge(what: string, commands: readonly Command[], rules: readonly ErrorRule[] = []): Promise<void> {
+    if (commands.length > 0) throwFirst(what, commands, await this.#bridge.run(this.#linesOf(commands)), rules);
   }
 
   /** Statements of one transaction: all or none. They are built from validated values only. */
@@ -83,57 +119,69 @@ export class NamespaceLink {
   }
 
   /** Several reads in one round trip; null for each whose subject does not exist. */
-  async #read(commands: readonly Words[], tool: Coprocess): Promise<(unknown[] | null)[]> {
-    const answer = await tool.run(commands.map(lineOfWords));
+  async #read(commands: readonly Command[], tool: Coprocess): Promise<(unknown[] | null)[]> {
+    const answer = await tool.run(this.#linesOf(commands));
     const failed = new Map(answer.failures.map(({ index, text }) => [index, text]));
     const printed = [...answer.printed];
-    return commands.map((command, index) => {
+    return commands.map((line, index) => {
       const text = failed.get(index);
       if (text === undefined) return z.array(z.unknown()).parse(JSON.parse(printed.shift() ?? '[]'));
       if (/does not exist|Cannot find device|No such device/i.test(text)) return null;
-      throw kernelError(`ip ${command.join(' ')} in ${this.name ?? 'the host'}`, text);
+      throw kernelError(`ip ${line} in ${this.name ?? 'the host'}`, text);
     });
   }
 
   async link(name: string): Promise<KernelLink | null> {
-    const [found] = await this.#read([['link', 'show', 'dev', name]], this.#ip);
+    const [found] = await this.#read([command`link show dev ${name}`], this.#ip);
     return found?.[0] === undefined ? null : linkSchema.parse(found[0]);
   }
 
   async links(): Promise<KernelLink[]> {
-    const [found] = await this.#read([['link', 'show']], this.#ip);
+    const [found] = await this.#read([command`link show`], this.#ip);
     // an interface that vanishes during the dump leaves an empty object
     return (found ?? []).filter((one) => linkSchema.safeParse(one).success).map((one) => linkSchema.parse(one));
   }
 
-  /** Own addresses with their subnets' lengths, seen as connected routes: `addr show` after `link show` is empty in one batch. */
+  /**
+   * Own addresses with their subnets' lengths, seen as connected routes: `addr show` after `link show` is empty in
+   * one batch.
+   */
   async addresses(device: string): Promise<readonly string[]> {
-    const connected = (await this.routesOf(device)).filter((one) => one.protocol === 'kernel' && one.prefsrc !== undefined);
+    const connected = (await this.routesOf(device)).filter(
+      (one) => one.protocol === 'kernel' && one.prefsrc !== undefined,
+    );
     return connected.map((one) => `${one.prefsrc}/${one.dst.split('/')[1] ?? '32'}`);
   }
 
   async routesOf(device: string): Promise<KernelRoute[]> {
-    const [found] = await this.#read([['route', 'show', 'dev', device]], this.#ip);
+    const [found] = await this.#read([command`route show dev ${device}`], this.#ip);
     return (found ?? []).map((one) => routeSchema.parse(one));
   }
 
   async routesTo(destination: string): Promise<KernelRoute[]> {
-    const [found] = await this.#read([['route', 'show', destination]], this.#ip);
+    const [found] = await this.#read([command`route show ${destination}`], this.#ip);
     return (found ?? []).map((one) => routeSchema.parse(one));
   }
 
   async neighboursOf(device: string): Promise<KernelNeighbour[]> {
-    const [found] = await this.#read([['neigh', 'show', 'dev', device]], this.#ip);
+    const [found] = await this.#read([command`neigh show dev ${device}`], this.#ip);
     return (found ?? []).map((one) => neighbourSchema.parse(one));
   }
 
   /** Link, /32 route and neighbour of one port in one round trip. */
-  async portFacts(tap: string, bridge: string, address: string): Promise<{
-    link: KernelLink | null; route: KernelRoute | null; neighbour: KernelNeighbour | null;
+  async portFacts(
+    tap: string,
+    bridge: string,
+    address: string,
+  ): Promise<{
+    link: KernelLink | null;
+    route: KernelRoute | null;
+    neighbour: KernelNeighbour | null;
   }> {
-    const [links, routes, neighbours] = await this.#read([
-      ['link', 'show', 'dev', tap], ['route', 'show', `${address}/32`], ['neigh', 'show', address, 'dev', bridge],
-    ], this.#ip);
+    const [links, routes, neighbours] = await this.#read(
+      [command`link show dev ${tap}`, command`route show ${address}/32`, command`neigh show ${address} dev ${bridge}`],
+      this.#ip,
+    );
     return {
       link: links?.[0] === undefined ? null : linkSchema.parse(links[0]),
       route: routes?.[0] === undefined ? null : routeSchema.parse(routes[0]),
@@ -142,7 +190,7 @@ export class NamespaceLink {
   }
 
   async fdbOf(device: string): Promise<KernelFdbEntry[]> {
-    const [found] = await this.#read([['fdb', 'show', 'dev', device]], this.#bridge);
+    const [found] = await this.#read([command`fdb show dev ${device}`], this.#bridge);
     return (found ?? []).map((one) => fdbSchema.parse(one));
   }
 
@@ -151,10 +199,15 @@ export class NamespaceLink {
   }
 }
 
-function throwFirst(what: string, commands: readonly Words[], answer: CoprocessAnswer, rules: readonly ErrorRule[]): void {
+function throwFirst(
+  what: string,
+  commands: readonly Command[],
+  answer: CoprocessAnswer,
+  rules: readonly ErrorRule[],
+): void {
   const [failure] = answer.failures;
   if (failure === undefined) return;
-  throw kernelError(what, `${(commands[failure.index] ?? []).join(' ')}: ${failure.text}`, rules);
+  throw kernelError(what, `${commands[failure.index]}: ${failure.text}`, rules);
 }
 
 /** The links of this host's namespaces; closed before their namespace goes, since an open one keeps it alive. */
@@ -164,7 +217,8 @@ export class NamespaceLinks {
   #closed = false;
 
   of(name: string): NamespaceLink {
-    if (this.#closed) throw new PhotonError('fault', 'dataplane_closed', 'This dataplane was closed; the next process takes over.');
+    if (this.#closed)
+      throw new PhotonError('fault', 'dataplane_closed', 'This dataplane was closed; the next process takes over.');
     const known = this.#links.get(name);
     if (known !== undefined) return known;
     const link = new NamespaceLink(name);

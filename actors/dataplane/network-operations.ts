@@ -20,7 +20,13 @@ import { joinTap, readWiring } from './tap/tap-wiring.ts';
 
 /** Runs a change: not if the effect has ended, not below the floor, not beside another change of the same object. */
 export function fencedChange(site: DataplaneSite) {
-  return async <Result>(kind: FencedKind, lock: string, owner: OwnerToken, call: Call, work: () => Promise<Result>): Promise<Result> => {
+  return async <Result>(
+    kind: FencedKind,
+    lock: string,
+    owner: OwnerToken,
+    call: Call,
+    work: () => Promise<Result>,
+  ): Promise<Result> => {
     call.signal.throwIfAborted();
     return site.locks.hold(lock, async () => {
       call.signal.throwIfAborted();
@@ -42,13 +48,15 @@ export function networkOperations(site: DataplaneSite): NetworkDataplane {
       change('routes', segmentLock(routes.segment.vpc), routes.segment.owner, call, () => changeRoutes(site, routes)),
     readSegment: (spec) => readSegmentParts(site, spec),
     watchSegment: (spec, call) => watchForLoss(site, spec, call.signal),
-    removeSegment: (segment, call) => change('segment', segmentLock(segment.vpc), segment.owner, call, async () => {
-      const result = await dropSegment(site, segment);
-      await dropEmptyRunFolders(site);
-      return result;
-    }),
+    removeSegment: (segment, call) =>
+      change('segment', segmentLock(segment.vpc), segment.owner, call, async () => {
+        const result = await dropSegment(site, segment);
+        await dropEmptyRunFolders(site);
+        return result;
+      }),
     createTap: (spec, call) => change('tap', tapLock(spec.owner), spec.owner, call, () => makeTap(site, spec)),
-    wireTap: (spec, call) => change('tap', tapLock(spec.owner), spec.owner, call, () => joinTap(site, spec, call.signal)),
+    wireTap: (spec, call) =>
+      change('tap', tapLock(spec.owner), spec.owner, call, () => joinTap(site, spec, call.signal)),
     readTap: (spec) => readWiring(site, spec),
     removeTap: (tap, call) => change('tap', tapLock(tap.owner), tap.owner, call, () => dropTap(site, tap)),
   };

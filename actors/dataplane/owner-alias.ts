@@ -23,7 +23,8 @@ export function aliasOf(cluster: string, owner: OwnerToken): string {
 /** The owner, or null when there is no mark or it is another cluster's. */
 export function ownerOfAlias(cluster: string, alias: string | undefined): OwnerToken | null {
   const [head, where, actor, uid, epoch] = (alias ?? '').split(',');
-  if (head !== mark || where !== cluster || actor === undefined || uid === undefined || epoch === undefined) return null;
+  if (head !== mark || where !== cluster || actor === undefined || uid === undefined || epoch === undefined)
+    return null;
   const runEpoch = Number(epoch);
   return Number.isSafeInteger(runEpoch) ? { actor, uid, runEpoch } : null;
 }
@@ -34,6 +35,9 @@ export const sameOwner = (a: OwnerToken, b: OwnerToken): boolean =>
 /** @throws ownership_lost `run_epoch_older` when the object belongs to a later run of the same actor. */
 export function refuseOlder(what: string, asking: OwnerToken, actual: OwnerToken | null): void {
   if (actual === null || actual.actor !== asking.actor || actual.runEpoch <= asking.runEpoch) return;
-  throw new PhotonError('ownership_lost', 'run_epoch_older',
-    `${what} belongs to run ${actual.runEpoch} of ${actual.actor}; run ${asking.runEpoch} no longer has a say.`);
+  throw new PhotonError(
+    'ownership_lost',
+    'run_epoch_older',
+    `${what} belongs to run ${actual.runEpoch} of ${actual.actor}; run ${asking.runEpoch} no longer has a say.`,
+  );
 }

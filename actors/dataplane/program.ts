@@ -50,23 +50,50 @@ async function admitted<Result>(work: () => Promise<Result>): Promise<Result> {
   }
 }
 
-/** @throws PhotonError by the request's rules; defeat `program_missing`; unknown `program_timeout`, `program_aborted` */
+/**
+ * @throws PhotonError by the request's rules; defeat `program_missing`; unknown `program_timeout`, `program_aborted`
+ */
 export async function runProgram(request: ProgramRequest): Promise<ProgramResult> {
   const { program, args, what, timeoutMs = 10_000 } = request;
-  const result = await admitted(() => execa(program, args, {
-    reject: false, timeout: timeoutMs, forceKillAfterDelay: 1000, maxBuffer: outputCapBytes, extendEnv: false,
-    stripFinalNewline: false, env: { ...programEnv, ...request.env },
-    ...(request.input === undefined ? { stdin: 'ignore' as const } : { input: request.input }),
-    ...(request.signal === undefined ? {} : { cancelSignal: request.signal }),
-  }));
+  const result = await admitted(() =>
+    execa(program, args, {
+      reject: false,
+      timeout: timeoutMs,
+      forceKillAfterDelay: 1000,
+      maxBuffer: outputCapBytes,
+      extendEnv: false,
+      stripFinalNewline: false,
+      env: { ...programEnv, ...request.env },
+      ...(request.input === undefined ? { stdin: 'ignore' as const } : { input: request.input }),
+      ...(request.signal === undefined ? {} : { cancelSignal: request.signal }),
+    }),
+  );
   const { exitCode, stdout, stderr } = result;
-  if (result.timedOut) throw new PhotonError('unknown', 'program_timeout', `${what}: ${program} gave no answer within ${timeoutMs} ms; observe first.`);
-  if (result.isCanceled) throw new PhotonError('unknown', 'program_aborted', `${what}: ${program} was cut off because the effect ended; observe first.`);
+  if (result.timedOut)
+    throw new PhotonError(
+      'unknown',
+      'program_timeout',
+      `${what}: ${program} gave no answer within ${timeoutMs} ms; observe first.`,
+    );
+  if (result.isCanceled)
+    throw new PhotonError(
+      'unknown',
+      'program_aborted',
+      `${what}: ${program} was cut off because the effect ended; observe first.`,
+    );
   if (exitCode === undefined) {
     if (result.code === 'ENOENT') {
-      throw new PhotonError('defeat', 'program_missing', `${what}: there is no program ${program} on this host; install it.`);
+      throw new PhotonError(
+        'defeat',
+        'program_missing',
+        `${what}: there is no program ${program} on this host; install it.`,
+      );
     }
-    throw new PhotonError('unknown', 'program_killed', `${what}: ${program} ended by ${result.signal ?? 'an unknown cause'}; observe first.`);
+    throw new PhotonError(
+      'unknown',
+      'program_killed',
+      `${what}: ${program} ended by ${result.signal ?? 'an unknown cause'}; observe first.`,
+    );
   }
   if (exitCode !== 0 && !(request.acceptedCodes ?? []).includes(exitCode)) {
     throw kernelError(what, stderr || `${program} exited with ${exitCode}`, request.rules);

@@ -1,6 +1,6 @@
 /**
- * Files as the storage folders write them: complete or not there. A new file gets a dotted name, is synced, then renamed.
- * Called by image/ and volume/. Promise: a crash leaves at most a dotted file, which the sweep takes away.
+ * Files as the storage folders write them: complete or not there. A new file gets a dotted name, is synced, then
+ * renamed. Called by image/ and volume/. Promise: a crash leaves at most a dotted file, which the sweep takes away.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
@@ -18,7 +18,10 @@ const beingWritten = new Set<string>();
 export const isBeingWritten = (file: string): boolean => beingWritten.has(file);
 
 /** Runs `fill` on a new file in the folder and gives it its name when that was fine. */
-export async function createFile(file: string, fill: (fresh: string, handle: FileHandle) => Promise<string | void>): Promise<void> {
+export async function createFile(
+  file: string,
+  fill: (fresh: string, handle: FileHandle) => Promise<string | void>,
+): Promise<void> {
   const folder = path.dirname(file);
   const fresh = path.join(folder, `.${path.basename(file)}.${randomBytes(4).toString('hex')}`);
   beingWritten.add(fresh);
@@ -54,11 +57,17 @@ async function syncFolder(folder: string): Promise<void> {
 /** Takes one chunk at its place; holes stay holes. */
 export async function writeSparse(target: FileHandle, chunk: Buffer, position: number): Promise<void> {
   if (chunk.length <= chunkBytes && chunk.equals(zeros.subarray(0, chunk.length))) return;
-  for (let done = 0; done < chunk.length;) done += (await target.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
+  for (let done = 0; done < chunk.length;)
+    done += (await target.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
 }
 
 /** Copies from an open file; `see` gets every chunk, zeros too. @returns bytes copied */
-export async function copySparse(source: FileHandle, target: FileHandle, signal: AbortSignal, see: (chunk: Buffer) => void = () => {}): Promise<number> {
+export async function copySparse(
+  source: FileHandle,
+  target: FileHandle,
+  signal: AbortSignal,
+  see: (chunk: Buffer) => void = () => {},
+): Promise<number> {
   const buffer = Buffer.alloc(chunkBytes);
   let position = 0;
   for (;;) {
@@ -80,8 +89,11 @@ export async function requireSpace(folder: string, wantedBytes: number): Promise
   const { bavail, bsize } = await statfs(folder);
   const freeBytes = bavail * bsize - reserveBytes;
   if (wantedBytes <= freeBytes) return;
-  throw new PhotonError('fault', 'storage_full',
-    `${wantedBytes} bytes are needed in ${path.basename(folder)} and ${Math.max(0, freeBytes)} are free; free space on the host.`);
+  throw new PhotonError(
+    'fault',
+    'storage_full',
+    `${wantedBytes} bytes are needed in ${path.basename(folder)} and ${Math.max(0, freeBytes)} are free; free some.`,
+  );
 }
 
 export async function listFolder(folder: string): Promise<string[]> {

@@ -14,21 +14,28 @@ export function storageOperations(site: DataplaneSite): StorageDataplane {
   const change = fencedChange(site);
   return {
     inspectImage: (image, call) => inspectFile(site, image.path, image.format, call.signal),
-    importCopy: (spec, call) => change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFile(site, spec, call.signal)),
-    fetchCopy: (spec, call) => change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFromHost(site, spec, call.signal)),
+    importCopy: (spec, call) =>
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFile(site, spec, call.signal)),
+    fetchCopy: (spec, call) =>
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFromHost(site, spec, call.signal)),
     openBlob: (sha256) => openCopy(site, sha256),
-    removeCopy: (copy, call) => change('copy', `copy ${copy.owner.actor}`, copy.owner, call, async () => {
-      checkOwner(copy.owner);
-      checkDigest('sha256', copy.sha256);
-      const { actor, uid } = copy.owner;
-      return { removed: await dropOwners(site, copy.sha256, copy.format, (one) => one.actor === actor && one.uid === uid) };
-    }),
+    removeCopy: (copy, call) =>
+      change('copy', `copy ${copy.owner.actor}`, copy.owner, call, async () => {
+        checkOwner(copy.owner);
+        checkDigest('sha256', copy.sha256);
+        const { actor, uid } = copy.owner;
+        return {
+          removed: await dropOwners(site, copy.sha256, copy.format, (one) => one.actor === actor && one.uid === uid),
+        };
+      }),
     ensureReplica: (spec, call) =>
       change('replica', `volume ${spec.volumeUid}`, spec.owner, call, () => makeReplica(site, spec, call.signal)),
     readReplica: async (replica) => {
       checkUid('volumeUid', replica.volumeUid);
       const found = await findReplica(site, replica.volumeUid);
-      return found === null ? null : { sizeBytes: found.virtualBytes, allocatedBytes: found.allocatedBytes, created: false };
+      return found === null
+        ? null
+        : { sizeBytes: found.virtualBytes, allocatedBytes: found.allocatedBytes, created: false };
     },
     removeReplica: (replica, call) =>
       change('replica', `volume ${replica.volumeUid}`, replica.owner, call, () => dropReplica(site, replica)),

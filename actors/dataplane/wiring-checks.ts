@@ -17,16 +17,24 @@ const uidPattern = /^[A-Za-z0-9-]{1,64}$/;
 
 function must(holds: boolean, path: string, value: unknown): void {
   if (holds) return;
-  throw new PhotonError('defeat', 'spec_invalid', `${path} of the spec cannot be used: ${JSON.stringify(value)?.slice(0, 80)}; nothing was made.`);
+  throw new PhotonError(
+    'defeat',
+    'spec_invalid',
+    `${path} of the spec cannot be used: ${JSON.stringify(value)?.slice(0, 80)}; nothing was made.`,
+  );
 }
 
-const isCount = (value: number, low: number, high: number): boolean => Number.isInteger(value) && value >= low && value <= high;
+const isCount = (value: number, low: number, high: number): boolean =>
+  Number.isInteger(value) && value >= low && value <= high;
 
 /** Dotted quad in its one canonical form. */
-export const isAddress = (text: string): boolean => net.isIPv4(text) && text.split('.').every((part) => String(Number(part)) === part);
+export const isAddress = (text: string): boolean =>
+  net.isIPv4(text) && text.split('.').every((part) => String(Number(part)) === part);
 
-export const addressNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-export const addressText = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+export const addressNumber = (address: string): number =>
+  address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+export const addressText = (value: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
 
 /** `{network, prefixLength, mask}` of a canonical CIDR. */
 export function cidrParts(cidr: string): { network: string; prefixLength: number; mask: string } {
@@ -70,7 +78,11 @@ function checkNetwork(path: string, network: NetworkSpec): void {
   must(isCount(network.dhcp.leaseSeconds, 120, 31_536_000), `${path}.dhcp.leaseSeconds`, network.dhcp.leaseSeconds);
   must(network.dhcp.dns.every(isAddress), `${path}.dhcp.dns`, network.dhcp.dns);
   must(network.dhcp.ntp.every(isAddress), `${path}.dhcp.ntp`, network.dhcp.ntp);
-  must(network.dhcp.domain === null || domainPattern.test(network.dhcp.domain), `${path}.dhcp.domain`, network.dhcp.domain);
+  must(
+    network.dhcp.domain === null || domainPattern.test(network.dhcp.domain),
+    `${path}.dhcp.domain`,
+    network.dhcp.domain,
+  );
   network.subnets.forEach((subnet, index) => {
     must(isCidr(subnet.cidr), `${path}.subnets.${index}.cidr`, subnet.cidr);
     must(isAddress(subnet.gateway), `${path}.subnets.${index}.gateway`, subnet.gateway);

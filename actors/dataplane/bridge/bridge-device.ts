@@ -6,7 +6,8 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { NetworkSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { gatewayMac } from '../kernel-names.ts';
-import type { KernelLink, NamespaceLink, Words } from '../namespace-link.ts';
+import { command } from '../kernel-command.ts';
+import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { setBridgeSysctls } from '../overlay/overlay-namespace.ts';
 import { aliasOf } from '../owner-alias.ts';
 import { cidrParts } from '../wiring-checks.ts';
@@ -22,34 +23,66 @@ const gatewayAddresses = (network: NetworkSpec): string[] =>
 
 /** @param actual all links of the namespace. @returns names of the bridges made now. */
 export async function ensureBridges(
-  link: NamespaceLink, cluster: string, owner: OwnerToken, wanted: readonly WantedBridge[], actual: readonly KernelLink[],
+  link: NamespaceLink,
+  cluster: string,
+  owner: OwnerToken,
+  wanted: readonly WantedBridge[],
+  actual: readonly KernelLink[],
 ): Promise<string[]> {
   const present = new Map(actual.map((one) => [one.ifname, one]));
   const missing = wanted.filter(({ bridge }) => !present.has(bridge));
-  await link.ip('making bridges', missing.map(({ bridge }): Words =>
-    ['link', 'add', bridge, 'address', gatewayMac, 'type', 'bridge', 'stp_state', 0, 'forward_delay', 0, 'mcast_snooping', 0]), bridgeErrors);
+  await link.ip(
+    'making bridges',
+    missing.map(
+      ({ bridge }) =>
+        command`link add ${bridge} address ${gatewayMac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    ),
+    bridgeErrors,
+  );
+  for (const { bridge } of missing) link.appeared(bridge);
   const down = wanted.filter(({ bridge }) => !(present.get(bridge)?.flags.includes('UP') ?? false));
-  if (down.length > 0) await setBridgeSysctls(String(link.name), down.map(({ bridge }) => bridge));
-  for (const { bridge, network } of wanted) await settle(link, bridge, network, aliasOf(cluster, owner), present.get(bridge));
+  if (down.length > 0)
+    await setBridgeSysctls(
+      String(link.name),
+      down.map(({ bridge }) => bridge),
+    );
+  for (const { bridge, network } of wanted)
+    await settle(link, bridge, network, aliasOf(cluster, owner), present.get(bridge));
   return missing.map(({ bridge }) => bridge);
 }
 
-async function settle(link: NamespaceLink, bridge: string, network: NetworkSpec, alias: string, actual: KernelLink | undefined): Promise<void> {
+async function settle(
+  link: NamespaceLink,
+  bridge: string,
+  network: NetworkSpec,
+  alias: string,
+  actual: KernelLink | undefined,
+): Promise<void> {
   const addresses = gatewayAddresses(network);
   const had = actual === undefined ? [] : await link.addresses(bridge);
   const attributes = actual?.mtu === network.mtu && actual.ifalias === alias && actual.flags.includes('UP');
-  await link.ip(`setting up ${bridge} of ${network.network}`, [
-    ...(attributes ? [] : [['link', 'set', bridge, 'mtu', network.mtu, 'alias', alias] as Words, ['link', 'set', bridge, 'up'] as Words]),
-    ...addresses.filter((one) => !had.includes(one)).map((one): Words => ['addr', 'replace', one, 'dev', bridge]),
-    ...had.filter((one) => !addresses.includes(one)).map((one): Words => ['addr', 'delete', one, 'dev', bridge]),
-  ], bridgeErrors);
+  await link.ip(
+    `setting up ${bridge} of ${network.network}`,
+    [
+      ...(attributes
+        ? []
+        : [command`link set ${bridge} mtu ${network.mtu} alias ${alias}`, command`link set ${bridge} up`]),
+      ...addresses.filter((one) => !had.includes(one)).map((one) => command`addr replace ${one} dev ${bridge}`),
+      ...had.filter((one) => !addresses.includes(one)).map((one) => command`addr delete ${one} dev ${bridge}`),
+    ],
+    bridgeErrors,
+  );
 }
 
 /** @throws fault `network_in_use` while a tap is still its slave */
 export async function removeBridge(link: NamespaceLink, bridge: string, actual: readonly KernelLink[]): Promise<void> {
   const slave = actual.find((one) => one.master === bridge);
   if (slave !== undefined) {
-    throw new PhotonError('fault', 'network_in_use', `Bridge ${bridge} still has port ${slave.ifname}; remove the port first.`);
+    throw new PhotonError(
+      'fault',
+      'network_in_use',
+      `Bridge ${bridge} still has port ${slave.ifname}; remove the port first.`,
+    );
   }
-  await link.ip(`removing ${bridge}`, [['link', 'delete', bridge]], bridgeErrors);
+  await link.ip(`removing ${bridge}`, [command`link delete ${bridge}`], bridgeErrors);
 }

@@ -2,5 +2,10 @@
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const bridgeErrors: readonly ErrorRule[] = [
-  { says: /Cannot find device|does not exist/i, group: 'fault', code: 'network_missing', advice: 'Its bridge is gone; ensure the segment.' },
+  {
+    says: /Cannot find device|does not exist/i,
+    group: 'fault',
+    code: 'network_missing',
+    advice: 'Its bridge is gone; ensure the segment.',
+  },
 ];

@@ -37,8 +37,8 @@ export interface HostDataplane {
   observeHost(call: Call): Promise<HostObservation>;
   /**
    * Removes what bears our mark and an owner that `owners` does not name (actor ids of every twin this host still has).
-   * `owners` is asked after the objects were listed: an object is made only once its owner is committed, so an object that
-   * was seen and whose owner is not named has none.
+   * `owners` is asked after the objects were listed: an object is made only once its owner is committed, so an object
+   * that was seen and whose owner is not named has none.
    */
   sweep(known: { readonly owners: () => Promise<readonly string[]> }, call: Call): Promise<SweepResult>;
   /** Everything of ours that is on the host now. Only reads. */

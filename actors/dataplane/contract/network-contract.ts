@@ -3,7 +3,14 @@
  * Every method is (params, call), idempotent, and returns what was read back from the kernel, never an echo.
  * Effects of `segment` and `binding` call it; a simulation implements the same interface.
  */
-import type { OwnerToken, RouteSpec, SegmentProof, SegmentSpec, TapProof, TapSpec } from '@photoncloud/machines/values/wiring';
+import type {
+  OwnerToken,
+  RouteSpec,
+  SegmentProof,
+  SegmentSpec,
+  TapProof,
+  TapSpec,
+} from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
 /** Enough to find a segment again; a SegmentSpec is one as it stands. */
@@ -20,7 +27,10 @@ export interface RouteChange {
   readonly removed: readonly RouteSpec[];
 }
 
-/** What the kernel says now; null where there is nothing. `drift` names what differs from the spec, empty when it fits. */
+/**
+ * What the kernel says now; null where there is nothing. `drift` names what differs from the spec, empty when it
+ * fits.
+ */
 export interface SegmentReading {
   readonly proof: SegmentProof | null;
   readonly drift: readonly string[];
@@ -73,7 +83,10 @@ export interface NetworkDataplane {
   /** Gone already is fine; resolves once the VNI is free again. @throws fault `segment_in_use` while taps are in it */
   removeSegment(segment: SegmentRef, call: Call): Promise<{ readonly removed: boolean }>;
 
-  /** A persistent tap, down, in the host's namespace, for QEMU to take. @throws fault `kernel_busy`; defeat `name_taken` */
+  /**
+   * A persistent tap, down, in the host's namespace, for QEMU to take. @throws fault `kernel_busy`; defeat
+   * `name_taken`
+   */
   createTap(spec: TapSpec, call: Call): Promise<TapCreated>;
   /**
    * Moves it into the VPC and wires it: rules, neighbour, FDB, DHCP host, up, route. Order T14: rules before up.

@@ -5,7 +5,12 @@
  */
 import type { Readable } from 'node:stream';
 import type {
-  CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken, ReplicaSpec,
+  CopyFetchSpec,
+  CopyImportSpec,
+  CopyProof,
+  ImageFormat,
+  OwnerToken,
+  ReplicaSpec,
 } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
@@ -30,14 +35,29 @@ export interface ReplicaProof {
 
 /** Why a file is no image we take; the codes of the defeats of importCopy and inspectImage. */
 export type ImageRefusal =
-  | 'path_not_absolute' | 'path_outside_roots' | 'path_missing' | 'path_is_link' | 'path_not_regular' | 'path_unreadable'
-  | 'image_empty' | 'format_lies' | 'qcow2_malformed' | 'qcow2_version' | 'qcow2_backing_file' | 'qcow2_data_file'
-  | 'qcow2_encrypted' | 'qcow2_incompatible' | 'qcow2_size' | 'digest_mismatch';
+  | 'path_not_absolute'
+  | 'path_outside_roots'
+  | 'path_missing'
+  | 'path_is_link'
+  | 'path_not_regular'
+  | 'path_unreadable'
+  | 'image_empty'
+  | 'format_lies'
+  | 'qcow2_malformed'
+  | 'qcow2_version'
+  | 'qcow2_backing_file'
+  | 'qcow2_data_file'
+  | 'qcow2_encrypted'
+  | 'qcow2_incompatible'
+  | 'qcow2_size'
+  | 'digest_mismatch';
 
 export interface StorageDataplane {
   /** Reads headers only. @throws defeat with an ImageRefusal as its code */
   inspectImage(image: { readonly path: string; readonly format: ImageFormat }, call: Call): Promise<CopyProof>;
-  /** Copies the file in, digest in the same pass. @throws defeat ImageRefusal; fault `storage_full`, `storage_failed` */
+  /**
+   * Copies the file in, digest in the same pass. @throws defeat ImageRefusal; fault `storage_full`, `storage_failed`
+   */
   importCopy(spec: CopyImportSpec, call: Call): Promise<CopyProof>;
   /** Fetches it from another host. @throws fault `fetch_failed`, `storage_full`; defeat `digest_mismatch` */
   fetchCopy(spec: CopyFetchSpec, call: Call): Promise<CopyProof>;

@@ -13,8 +13,19 @@ export interface DhcpNetwork {
 /** Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, T2). */
 export function configText(networks: readonly DhcpNetwork[], hostsFolder: string, user: string): string {
   const lines = [
-    'port=0', 'no-resolv', 'no-hosts', 'bind-interfaces', 'except-interface=lo', 'dhcp-authoritative', 'no-ping', 'leasefile-ro',
-    'quiet-dhcp', 'dhcp-lease-max=65536', `user=${user}`, 'log-facility=/dev/null', `dhcp-hostsdir=${hostsFolder}`,
+    'port=0',
+    'no-resolv',
+    'no-hosts',
+    'bind-interfaces',
+    'except-interface=lo',
+    'dhcp-authoritative',
+    'no-ping',
+    'leasefile-ro',
+    'quiet-dhcp',
+    'dhcp-lease-max=65536',
+    `user=${user}`,
+    'log-facility=/dev/null',
+    `dhcp-hostsdir=${hostsFolder}`,
     ...networks.flatMap(networkLines),
   ];
   return `${lines.join('\n')}\n`;
@@ -22,17 +33,23 @@ export function configText(networks: readonly DhcpNetwork[], hostsFolder: string
 
 function networkLines({ bridge, network }: DhcpNetwork): string[] {
   const { dhcp } = network;
-  return [`interface=${bridge}`, ...network.subnets.flatMap((subnet, index) => {
-    const { network: base, mask } = cidrParts(subnet.cidr);
-    const tag = `${bridge}x${index}`;
-    const option = (number: number, values: readonly (string | number)[]): string[] =>
-      values.length === 0 ? [] : [`dhcp-option=tag:${tag},${number},${values.join(',')}`];
-    return [
-      `dhcp-range=set:${tag},${base},static,${mask},${dhcp.leaseSeconds}`,
-      ...option(3, [subnet.gateway]), ...option(26, [network.mtu]), ...option(6, dhcp.dns),
-      ...option(15, dhcp.domain === null ? [] : [dhcp.domain]), ...option(42, dhcp.ntp),
-    ];
-  })];
+  return [
+    `interface=${bridge}`,
+    ...network.subnets.flatMap((subnet, index) => {
+      const { network: base, mask } = cidrParts(subnet.cidr);
+      const tag = `${bridge}x${index}`;
+      const option = (number: number, values: readonly (string | number)[]): string[] =>
+        values.length === 0 ? [] : [`dhcp-option=tag:${tag},${number},${values.join(',')}`];
+      return [
+        `dhcp-range=set:${tag},${base},static,${mask},${dhcp.leaseSeconds}`,
+        ...option(3, [subnet.gateway]),
+        ...option(26, [network.mtu]),
+        ...option(6, dhcp.dns),
+        ...option(15, dhcp.domain === null ? [] : [dhcp.domain]),
+        ...option(42, dhcp.ntp),
+      ];
+    }),
+  ];
 }
 
 export interface DhcpHost {

@@ -2,8 +2,16 @@
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const dhcpErrors: readonly ErrorRule[] = [
-  { says: /bad option|bad dhcp-|illegal|unrecognised|unknown user|inconsistent/i, group: 'defeat', code: 'dnsmasq_refused',
-    advice: 'dnsmasq does not take our configuration; this version needs an operator.' },
-  { says: /dnsmasq|Address already in use|unknown interface/i, group: 'fault', code: 'dnsmasq_failed',
-    advice: 'Try again; if it stays, look for another DHCP server in the namespace.' },
+  {
+    says: /bad option|bad dhcp-|illegal|unrecognised|unknown user|inconsistent/i,
+    group: 'defeat',
+    code: 'dnsmasq_refused',
+    advice: 'dnsmasq does not take our configuration; this version needs an operator.',
+  },
+  {
+    says: /dnsmasq|Address already in use|unknown interface/i,
+    group: 'fault',
+    code: 'dnsmasq_failed',
+    advice: 'Try again; if it stays, look for another DHCP server in the namespace.',
+  },
 ];

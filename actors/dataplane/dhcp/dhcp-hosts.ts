@@ -18,7 +18,8 @@ export async function ensureHostsFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true });
     // readable for dnsmasq whatever our umask is
-    for (const one of [folder, ...[1, 2, 3].map((up) => path.resolve(folder, ...Array<string>(up).fill('..')))]) await chmod(one, 0o755);
+    for (const one of [folder, ...[1, 2, 3].map((up) => path.resolve(folder, ...Array<string>(up).fill('..')))])
+      await chmod(one, 0o755);
   } catch (error) {
     throw fileError(`making ${folder}`, error);
   }

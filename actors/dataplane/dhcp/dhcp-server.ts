@@ -1,8 +1,8 @@
 /**
- * One dnsmasq per VPC namespace: detached, unprivileged, found again by its pidfile and command line after our own death.
- * It is restarted only when its configuration changes; hosts come and go through dhcp-hosts.ts without a restart.
- * Called by segment-making.ts and tap operations. Promise: at most one per namespace; ports never wait for leases,
- * there is no lease file.
+ * One dnsmasq per VPC namespace: detached, unprivileged, found again by its pidfile and command line after our own
+ * death. It is restarted only when its configuration changes; hosts come and go through dhcp-hosts.ts without a
+ * restart. Called by segment-making.ts and tap operations. Promise: at most one per namespace; ports never wait for
+ * leases, there is no lease file.
  */
 import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -28,7 +28,10 @@ async function dnsmasqAccount(): Promise<string> {
 }
 
 /** The one that serves this namespace, and the configuration file it was started with. */
-export async function readDhcpServer(dhcpFolder: string, namespace: string): Promise<(ProcessSight & { config: string }) | null> {
+export async function readDhcpServer(
+  dhcpFolder: string,
+  namespace: string,
+): Promise<(ProcessSight & { config: string }) | null> {
   const pid = await readPidFile(pidFileOf(dhcpFolder, namespace));
   if (pid === null) return null;
   const [sight, words] = await Promise.all([seeProcess(pid), commandLineOf(pid)]);
@@ -38,7 +41,11 @@ export async function readDhcpServer(dhcpFolder: string, namespace: string): Pro
 }
 
 /** @returns the pid; 0 when no network wants DHCP. @throws fault `dnsmasq_failed`; defeat `dnsmasq_refused` */
-export async function ensureDhcpServer(dhcpFolder: string, namespace: string, networks: readonly DhcpNetwork[]): Promise<number> {
+export async function ensureDhcpServer(
+  dhcpFolder: string,
+  namespace: string,
+  networks: readonly DhcpNetwork[],
+): Promise<number> {
   const folder = path.join(dhcpFolder, namespace);
   const hosts = hostsFolder(dhcpFolder, namespace);
   await ensureHostsFolder(hosts);
@@ -59,11 +66,19 @@ export async function ensureDhcpServer(dhcpFolder: string, namespace: string, ne
     throw fileError(`writing ${config}`, error);
   }
   await runProgram({
-    program: 'nsenter', what: `starting dnsmasq in ${namespace}`, rules: dhcpErrors,
-    args: [`--net=/run/netns/${namespace}`, 'dnsmasq', `--conf-file=${config}`, `--pid-file=${pidFileOf(dhcpFolder, namespace)}`],
+    program: 'nsenter',
+    what: `starting dnsmasq in ${namespace}`,
+    rules: dhcpErrors,
+    args: [
+      `--net=/run/netns/${namespace}`,
+      'dnsmasq',
+      `--conf-file=${config}`,
+      `--pid-file=${pidFileOf(dhcpFolder, namespace)}`,
+    ],
   });
   const started = await readDhcpServer(dhcpFolder, namespace);
-  if (started === null) throw new PhotonError('fault', 'dnsmasq_failed', `dnsmasq in ${namespace} ended right after its start; try again.`);
+  if (started === null)
+    throw new PhotonError('fault', 'dnsmasq_failed', `dnsmasq in ${namespace} ended right after its start; try again.`);
   return started.pid;
 }
 
@@ -91,4 +106,3 @@ export async function removeDhcpServer(dhcpFolder: string, namespace: string): P
     throw fileError(`removing the DHCP folder of ${namespace}`, error);
   }
 }
-

@@ -1,6 +1,6 @@
 /**
- * The security group every port has until tenants declare their own: egress anywhere, ingress from the port's own network,
- * plus what lets an operator see that a guest answers: tcp/80 and ping from the overlay of the same VPC.
+ * The security group every port has until tenants declare their own: egress anywhere, ingress from the port's own
+ * network, plus what lets an operator see that a guest answers: tcp/80 and ping from the overlay of the same VPC.
  * Data only; firewall-rules.ts turns it into statements. The VPC's own namespace is not forwarded and so not asked.
  */
 

@@ -8,7 +8,13 @@ import type { NamespaceLink } from '../namespace-link.ts';
 import { runProgram } from '../program.ts';
 import { firewallErrors } from './firewall-errors.ts';
 import {
-  ingressChain, ingressElement, ingressKey, ingressStatements, macElement, skeleton, spoofElement,
+  ingressChain,
+  ingressElement,
+  ingressKey,
+  ingressStatements,
+  macElement,
+  skeleton,
+  spoofElement,
 } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
 
@@ -19,7 +25,11 @@ async function commit(link: NamespaceLink, what: string, statements: readonly st
   const last = generations.get(link) ?? (await readGeneration(link)) ?? 0;
   const next = Math.max(last, generations.get(link) ?? 0) + 1;
   generations.set(link, next);
-  await link.nft(what, [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`], firewallErrors);
+  await link.nft(
+    what,
+    [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`],
+    firewallErrors,
+  );
   return next;
 }
 
@@ -34,14 +44,21 @@ export async function readGeneration(link: NamespaceLink): Promise<number | null
 export async function ensureSkeleton(link: NamespaceLink, namespace: string): Promise<boolean> {
   if ((await readGeneration(link)) !== null) return false;
   await runProgram({
-    program: 'nsenter', args: [`--net=/run/netns/${namespace}`, 'nft', '-f', '-'], input: skeleton,
-    what: `loading the firewall of ${namespace}`, rules: firewallErrors,
+    program: 'nsenter',
+    args: [`--net=/run/netns/${namespace}`, 'nft', '-f', '-'],
+    input: skeleton,
+    what: `loading the firewall of ${namespace}`,
+    rules: firewallErrors,
   });
   generations.set(link, 1);
   return true;
 }
 
-export async function setNetworkRules(link: NamespaceLink, bridge: string, subnets: readonly SubnetSpec[]): Promise<void> {
+export async function setNetworkRules(
+  link: NamespaceLink,
+  bridge: string,
+  subnets: readonly SubnetSpec[],
+): Promise<void> {
   await commit(link, `setting the ingress rules of ${bridge}`, ingressStatements(bridge, subnets));
 }
 
@@ -75,11 +92,18 @@ export async function dismissPort(link: NamespaceLink, port: PortIdentity, keeps
 }
 
 /** Whether all three elements of the port are in the kernel, and the generation they were read at. */
-export async function readPort(link: NamespaceLink, port: PortIdentity, bridge: string): Promise<{ admitted: boolean; generation: number }> {
+export async function readPort(
+  link: NamespaceLink,
+  port: PortIdentity,
+  bridge: string,
+): Promise<{ admitted: boolean; generation: number }> {
   const [mac, spoof, ingress, generation] = await Promise.all([
-    link.nftRead(`get element ${macElement(port)}`), link.nftRead(`get element ${spoofElement(port)}`),
-    link.nftRead(`get element ${ingressKey(port.address)}`), readGeneration(link),
+    link.nftRead(`get element ${macElement(port)}`),
+    link.nftRead(`get element ${spoofElement(port)}`),
+    link.nftRead(`get element ${ingressKey(port.address)}`),
+    readGeneration(link),
   ]);
-  const admitted = mac !== null && spoof !== null && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
+  const admitted =
+    mac !== null && spoof !== null && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
   return { admitted, generation: generation ?? 0 };
 }

@@ -1,11 +1,11 @@
 /**
  * The nft ruleset of one VPC namespace as text: a fixed skeleton, a chain per network, elements per port.
  *
- * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port pre`
- * is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up (T14).
- * Ports are elements of sets, never chains of their own: adding the 200th costs what the first did.
- * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own age.
- * Called by firewall-ports.ts and segment-making.ts.
+ * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port
+ * pre` is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up
+ * (T14). Ports are elements of sets, never chains of their own: adding the 200th costs what the first did.
+ * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own
+ * age. Called by firewall-ports.ts and segment-making.ts.
  */
 import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
 import { defaultIngress } from './default-rules.ts';
@@ -67,9 +67,12 @@ function ingressRule(rule: IngressRule, own: readonly string[]): string[] {
   if (rule.from === 'network' && own.length === 0) return [];
   const from = rule.from === 'network' ? `ip saddr { ${own.join(', ')} }` : 'ip saddr 169.254.64.0/24';
   switch (rule.protocol) {
-    case 'any': return [`${from} accept`];
-    case 'ping': return [`${from} icmp type echo-request accept`];
-    case 'tcp': return [`${from} tcp dport ${rule.listenPort} accept`];
+    case 'any':
+      return [`${from} accept`];
+    case 'ping':
+      return [`${from} icmp type echo-request accept`];
+    case 'tcp':
+      return [`${from} tcp dport ${rule.listenPort} accept`];
   }
 }
 
@@ -80,6 +83,8 @@ export interface PortIdentity {
 }
 
 export const macElement = (port: PortIdentity): string => `bridge port macs { "${port.tap}" . ${port.mac} }`;
-export const spoofElement = (port: PortIdentity): string => `bridge port spoof { "${port.tap}" . ${port.mac} . ${port.address} }`;
+export const spoofElement = (port: PortIdentity): string =>
+  `bridge port spoof { "${port.tap}" . ${port.mac} . ${port.address} }`;
 export const ingressKey = (address: string): string => `inet sg inmap { ${address} }`;
-export const ingressElement = (address: string, bridge: string): string => `inet sg inmap { ${address} : goto ${ingressChain(bridge)} }`;
+export const ingressElement = (address: string, bridge: string): string =>
+  `inet sg inmap { ${address} : goto ${ingressChain(bridge)} }`;

@@ -12,8 +12,14 @@ import { runProgram } from '../program.ts';
 export async function observe(site: DataplaneSite): Promise<HostObservation> {
   const [underlay, qemuVersion, kvm] = await Promise.all([observeUnderlay(site), observeQemu(site), canUseKvm()]);
   return {
-    name: site.options.host, underlay: underlay.address, underlayMtu: underlay.mtu, cpus: os.availableParallelism(),
-    memoryMib: Math.floor(os.totalmem() / 2 ** 20), qemuVersion, kvm, allowedRoots: site.options.allowedRoots,
+    name: site.options.host,
+    underlay: underlay.address,
+    underlayMtu: underlay.mtu,
+    cpus: os.availableParallelism(),
+    memoryMib: Math.floor(os.totalmem() / 2 ** 20),
+    qemuVersion,
+    kvm,
+    allowedRoots: site.options.allowedRoots,
   };
 }
 
@@ -27,9 +33,13 @@ async function observeUnderlay(site: DataplaneSite): Promise<{ address: string; 
     const link = address === undefined ? null : await site.links.host.link(name);
     if (address !== undefined && link !== null) return { address, mtu: link.mtu };
   }
-  throw new PhotonError('defeat', 'underlay_missing', wanted === null
-    ? 'This host has no default route to take its underlay address from; name the address in the worker\'s configuration.'
-    : `No interface of this host has the underlay address ${wanted}; correct the worker's configuration.`);
+  throw new PhotonError(
+    'defeat',
+    'underlay_missing',
+    wanted === null
+      ? "This host has no default route to take its underlay address from; name it in the worker's configuration."
+      : `No interface of this host has the underlay address ${wanted}; correct the worker's configuration.`,
+  );
 }
 
 /** Null when it is not there or does not say a version. */
@@ -37,7 +47,9 @@ async function observeQemu(site: DataplaneSite): Promise<string | null> {
   const { binary, libraryPath } = site.options.qemu;
   try {
     const { stdout } = await runProgram({
-      program: binary, args: ['--version'], what: 'asking QEMU for its version',
+      program: binary,
+      args: ['--version'],
+      what: 'asking QEMU for its version',
       ...(libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: libraryPath } }),
     });
     return /version (\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? null;

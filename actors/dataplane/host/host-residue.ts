@@ -18,7 +18,14 @@ import { listFolder } from '../storage-files.ts';
 import { readReplicaOwner } from '../volume/replica-store.ts';
 
 export async function listResidue(site: DataplaneSite): Promise<ResidueItem[]> {
-  const parts = await Promise.all([namespaces(site), hostInterfaces(site), processes(site), runFolders(site), images(site), volumes(site)]);
+  const parts = await Promise.all([
+    namespaces(site),
+    hostInterfaces(site),
+    processes(site),
+    runFolders(site),
+    images(site),
+    volumes(site),
+  ]);
   return parts.flat();
 }
 
@@ -40,32 +47,54 @@ async function namespaces(site: DataplaneSite): Promise<ResidueItem[]> {
 }
 
 async function hostInterfaces(site: DataplaneSite): Promise<ResidueItem[]> {
-  return (await site.links.host.links()).filter((one) => site.names.isTap(one.ifname) || site.names.isBridge(one.ifname))
-    .map(({ ifname, ifalias }) => ({ what: 'interface', name: ifname, owner: ownerOfAlias(site.options.cluster, ifalias) }));
+  return (await site.links.host.links())
+    .filter((one) => site.names.isTap(one.ifname) || site.names.isBridge(one.ifname))
+    .map(({ ifname, ifalias }) => ({
+      what: 'interface',
+      name: ifname,
+      owner: ownerOfAlias(site.options.cluster, ifalias),
+    }));
 }
 
 async function processes(site: DataplaneSite): Promise<ResidueItem[]> {
-  const below = (folder: string) => (word: string): boolean => word.replace('--conf-file=', '').startsWith(`${folder}/`);
+  const below =
+    (folder: string) =>
+    (word: string): boolean =>
+      word.replace('--conf-file=', '').startsWith(`${folder}/`);
   const machines = new Map((await listPlaces(site)).map(({ place, owner }) => [place.pidFile, owner]));
   const found = await findProcesses((words) => words.some(below(site.folders.run)) && !words.includes('nsenter'));
-  return Promise.all(found.map(async ({ pid }): Promise<ResidueItem> => {
-    const words = await commandLineOf(pid);
-    const owner = words.map((word) => machines.get(word)).find((one) => one !== undefined);
-    return { what: 'process', name: String(pid), owner: owner ?? null };
-  }));
+  return Promise.all(
+    found.map(async ({ pid }): Promise<ResidueItem> => {
+      const words = await commandLineOf(pid);
+      const owner = words.map((word) => machines.get(word)).find((one) => one !== undefined);
+      return { what: 'process', name: String(pid), owner: owner ?? null };
+    }),
+  );
 }
 
 async function runFolders(site: DataplaneSite): Promise<ResidueItem[]> {
-  const dhcp = (await listFolder(site.folders.dhcp)).map((name): ResidueItem => ({ what: 'folder', name: path.join(site.folders.dhcp, name), owner: null }));
-  const machines = (await listPlaces(site)).map(({ place, owner }): ResidueItem => ({ what: 'folder', name: place.runFolder, owner }));
+  const dhcp = (await listFolder(site.folders.dhcp)).map((name): ResidueItem => ({
+    what: 'folder',
+    name: path.join(site.folders.dhcp, name),
+    owner: null,
+  }));
+  const machines = (await listPlaces(site)).map(({ place, owner }): ResidueItem => ({
+    what: 'folder',
+    name: place.runFolder,
+    owner,
+  }));
   return [...dhcp, ...machines];
 }
 
 async function images(site: DataplaneSite): Promise<ResidueItem[]> {
   const names = (await listFolder(site.folders.images)).filter((name) => !name.endsWith('.owners'));
-  return Promise.all(names.map(async (name): Promise<ResidueItem> => ({
-    what: 'file', name: path.join('images', name), owner: (await ownersOfImage(site, name))[0] ?? null,
-  })));
+  return Promise.all(
+    names.map(async (name): Promise<ResidueItem> => ({
+      what: 'file',
+      name: path.join('images', name),
+      owner: (await ownersOfImage(site, name))[0] ?? null,
+    })),
+  );
 }
 
 export async function ownersOfImage(site: DataplaneSite, name: string): Promise<OwnerToken[]> {
@@ -75,7 +104,11 @@ export async function ownersOfImage(site: DataplaneSite, name: string): Promise<
 }
 
 async function volumes(site: DataplaneSite): Promise<ResidueItem[]> {
-  return Promise.all((await listFolder(site.folders.volumes)).map(async (name): Promise<ResidueItem> => ({
-    what: 'file', name: path.join('volumes', name), owner: await readReplicaOwner(site, name.split('.')[0] ?? ''),
-  })));
+  return Promise.all(
+    (await listFolder(site.folders.volumes)).map(async (name): Promise<ResidueItem> => ({
+      what: 'file',
+      name: path.join('volumes', name),
+      owner: await readReplicaOwner(site, name.split('.')[0] ?? ''),
+    })),
+  );
 }

@@ -2,14 +2,15 @@
  * Removes what no actor of this host owns any more: left by crashes, by a lost journal, by a host that was away.
  * Machines first (they hold taps and disks), then taps, segments, image copies, half-written files.
  * Volumes are never swept: a list of owners that is wrong for once must not cost data; residue shows them.
- * Called by host-operations.ts. Promise: only what was there before the owners were asked is swept (a thing is made only
- * once its owner is committed), and each is looked at again under its own lock before it goes.
+ * Called by host-operations.ts. Promise: only what was there before the owners were asked is swept (a thing is made
+ * only once its owner is committed), and each is looked at again under its own lock before it goes.
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
+import { command } from '../kernel-command.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { listPlaces, removePlace } from '../hypervisor/machine-folder.ts';
@@ -62,11 +63,19 @@ class Sweep {
 }
 
 export async function sweepHost(
-  site: DataplaneSite, sessions: MachineSessions, owners: () => Promise<readonly string[]>, signal: AbortSignal,
+  site: DataplaneSite,
+  sessions: MachineSessions,
+  owners: () => Promise<readonly string[]>,
+  signal: AbortSignal,
 ): Promise<SweepResult> {
   const candidates = await listResidue(site);
   const sweep = new Sweep(site, candidates, await owners());
-  const steps = [() => sweepMachines(sweep, sessions), () => sweepHostTaps(sweep), () => sweepNamespaces(sweep), () => sweepFiles(sweep)];
+  const steps = [
+    () => sweepMachines(sweep, sessions),
+    () => sweepHostTaps(sweep),
+    () => sweepNamespaces(sweep),
+    () => sweepFiles(sweep),
+  ];
   for (const step of steps) {
     signal.throwIfAborted();
     await step();
@@ -77,14 +86,17 @@ export async function sweepHost(
 
 async function sweepMachines(sweep: Sweep, sessions: MachineSessions): Promise<void> {
   for (const { place, owner } of await listPlaces(sweep.site)) {
-    await sweep.site.locks.hold(`machine ${place.id}`, async () => sweep.take({ what: 'folder', name: place.runFolder, owner }, async () => {
-      const sight = await findMachine(place, true);
-      if (sight !== null && !(await quitMachine(sessions, place, sight))) {
-        await signalProcess(sight, 'SIGKILL');
-        if (!(await awaitGone(sight, 5000))) throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);
-      }
-      await removePlace(place);
-    }));
+    await sweep.site.locks.hold(`machine ${place.id}`, async () =>
+      sweep.take({ what: 'folder', name: place.runFolder, owner }, async () => {
+        const sight = await findMachine(place, true);
+        if (sight !== null && !(await quitMachine(sessions, place, sight))) {
+          await signalProcess(sight, 'SIGKILL');
+          if (!(await awaitGone(sight, 5000)))
+            throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);
+        }
+        await removePlace(place);
+      }),
+    );
   }
 }
 
@@ -95,7 +107,9 @@ async function sweepHostTaps(sweep: Sweep): Promise<void> {
       const device = await links.host.link(ifname);
       if (device === null) return;
       const owner = ownerOfAlias(options.cluster, device.ifalias);
-      await sweep.take({ what: 'interface', name: ifname, owner }, () => links.host.ip(`sweeping ${ifname}`, [['link', 'delete', ifname]]));
+      await sweep.take({ what: 'interface', name: ifname, owner }, () =>
+        links.host.ip(`sweeping ${ifname}`, [command`link delete ${ifname}`]),
+      );
     });
   }
 }
@@ -107,14 +121,18 @@ async function sweepNamespaces(sweep: Sweep): Promise<void> {
       const present = (await readNamespace(namespace)) === 'present';
       if (present) await sweepTapsIn(sweep, namespace);
       const owner = present ? await readNamespaceOwner(site.links.of(namespace), site.options.cluster) : null;
-      await sweep.take({ what: 'namespace', name: namespace, owner }, () => dropNamespace(site, namespace, namespace, null));
+      await sweep.take({ what: 'namespace', name: namespace, owner }, () =>
+        dropNamespace(site, namespace, namespace, null),
+      );
     });
   }
   // folders of namespaces that are gone, with a dnsmasq that may still run in one
   for (const namespace of (await listFolder(site.folders.dhcp)).filter((one) => site.names.isNamespace(one))) {
     await site.locks.hold(`segment ${namespace}`, async () => {
       if ((await readNamespace(namespace)) === 'present') return;
-      await sweep.take({ what: 'folder', name: path.join(site.folders.dhcp, namespace), owner: null }, () => dropNamespace(site, namespace, namespace, null));
+      await sweep.take({ what: 'folder', name: path.join(site.folders.dhcp, namespace), owner: null }, () =>
+        dropNamespace(site, namespace, namespace, null),
+      );
     });
   }
 }
@@ -127,27 +145,37 @@ async function sweepTapsIn(sweep: Sweep, namespace: string): Promise<void> {
       const device = await link.link(ifname);
       if (device === null) return;
       const owner = ownerOfAlias(options.cluster, device.ifalias);
-      await sweep.take({ what: 'interface', name: `${namespace}/${ifname}`, owner }, () => dropStrayTap(sweep.site, namespace, device));
+      await sweep.take({ what: 'interface', name: `${namespace}/${ifname}`, owner }, () =>
+        dropStrayTap(sweep.site, namespace, device),
+      );
     });
   }
 }
 
 async function sweepFiles(sweep: Sweep): Promise<void> {
   const { site } = sweep;
-  for (const name of (await listFolder(site.folders.images)).filter((one) => !one.startsWith('.') && !one.endsWith('.owners'))) {
+  for (const name of (await listFolder(site.folders.images)).filter(
+    (one) => !one.startsWith('.') && !one.endsWith('.owners'),
+  )) {
     const [sha256 = '', ending] = name.split('.');
     const format = imageFormats.find((one) => one === ending);
     const owners = await ownersOfImage(site, name);
     const owner = owners.find((one) => sweep.knows(one)) ?? owners[0] ?? null;
     if (format === undefined) continue;
-    await sweep.take({ what: 'file', name: path.join('images', name), owner }, () => dropOwners(site, sha256, format, (one) => !sweep.knows(one)));
+    await sweep.take({ what: 'file', name: path.join('images', name), owner }, () =>
+      dropOwners(site, sha256, format, (one) => !sweep.knows(one)),
+    );
   }
   for (const folder of [site.folders.images, site.folders.volumes]) {
     for (const name of (await listFolder(folder)).filter((one) => one.startsWith('.'))) {
       const file = path.join(folder, name);
       if (isBeingWritten(file)) continue;
-      await sweep.take({ what: 'file', name: path.relative(site.options.folder, file), owner: null }, () => rm(file, { force: true }));
+      await sweep.take({ what: 'file', name: path.relative(site.options.folder, file), owner: null }, () =>
+        rm(file, { force: true }),
+      );
     }
   }
-  sweep.kept += (await listFolder(site.folders.volumes)).filter((name) => !name.startsWith('.') && !name.endsWith('.owner')).length;
+  sweep.kept += (await listFolder(site.folders.volumes)).filter(
+    (name) => !name.startsWith('.') && !name.endsWith('.owner'),
+  ).length;
 }

@@ -1,6 +1,6 @@
 /**
- * QEMU's command line for a MachineSpec. Pure. Everything that comes from a spec stands in JSON or in an argument of its
- * own, never in a comma list (T3); every disk's format is explicit (T8); nothing is probed and nothing is implied.
+ * QEMU's command line for a MachineSpec. Pure. Everything that comes from a spec stands in JSON or in an argument of
+ * its own, never in a comma list (T3); every disk's format is explicit (T8); nothing is probed and nothing is implied.
  * Called by machine-process.ts and its test.
  */
 import type { MachineDisk, MachineNic, MachineSpec } from '@photoncloud/machines/values/wiring';
@@ -32,35 +32,74 @@ export function machineArguments(spec: MachineSpec, parts: MachineParts): string
   const { files } = parts;
   return [
     ...(parts.libDir === undefined ? [] : ['-L', parts.libDir]),
-    '-name', `guest=${parts.name}`, '-nodefaults', '-no-user-config', '-display', 'none',
-    '-machine', spec.machineType ?? defaultMachineType, '-accel', parts.kvm ? 'kvm' : 'tcg', ...(parts.kvm ? ['-cpu', 'host'] : []),
-    '-smp', String(spec.cpus), '-m', String(spec.memoryMib),
+    '-name',
+    `guest=${parts.name}`,
+    '-nodefaults',
+    '-no-user-config',
+    '-display',
+    'none',
+    '-machine',
+    spec.machineType ?? defaultMachineType,
+    '-accel',
+    parts.kvm ? 'kvm' : 'tcg',
+    ...(parts.kvm ? ['-cpu', 'host'] : []),
+    '-smp',
+    String(spec.cpus),
+    '-m',
+    String(spec.memoryMib),
     // paused until everything it needs is wired; a guest that powers off stays readable until we quit it
-    '-S', '-action', 'shutdown=pause',
-    '-daemonize', '-pidfile', files.pidFile,
-    '-qmp', `unix:${files.agentSocket},server=on,wait=off`, '-qmp', `unix:${files.toolingSocket},server=on,wait=off`,
-    '-chardev', `file,id=console,path=${files.console},append=on`, '-serial', 'chardev:console',
+    '-S',
+    '-action',
+    'shutdown=pause',
+    '-daemonize',
+    '-pidfile',
+    files.pidFile,
+    '-qmp',
+    `unix:${files.agentSocket},server=on,wait=off`,
+    '-qmp',
+    `unix:${files.toolingSocket},server=on,wait=off`,
+    '-chardev',
+    `file,id=console,path=${files.console},append=on`,
+    '-serial',
+    'chardev:console',
     // spawn and elevateprivileges cannot be denied: QEMU puts the filter on before -daemonize forks and calls setsid
     ...(parts.sandbox ? ['-sandbox', 'on,obsolete=deny,resourcecontrol=deny'] : []),
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
-    ...(parts.boot === null ? [] : ['-kernel', parts.boot.kernel, '-initrd', parts.boot.initrd, '-append', parts.boot.commandLine]),
+    ...(parts.boot === null
+      ? []
+      : ['-kernel', parts.boot.kernel, '-initrd', parts.boot.initrd, '-append', parts.boot.commandLine]),
   ];
 }
 
 function nicArguments(nic: MachineNic, index: number, parts: MachineParts): string[] {
   return [
-    '-netdev', JSON.stringify({ type: 'tap', id: `n${index}`, ifname: parts.tapOf(nic), script: 'no', downscript: 'no' }),
-    '-device', JSON.stringify({ driver: 'virtio-net-pci', id: `nic${index}`, netdev: `n${index}`, mac: nic.mac, host_mtu: nic.mtu, romfile: '' }),
+    '-netdev',
+    JSON.stringify({ type: 'tap', id: `n${index}`, ifname: parts.tapOf(nic), script: 'no', downscript: 'no' }),
+    '-device',
+    JSON.stringify({
+      driver: 'virtio-net-pci',
+      id: `nic${index}`,
+      netdev: `n${index}`,
+      mac: nic.mac,
+      host_mtu: nic.mtu,
+      romfile: '',
+    }),
   ];
 }
 
 function diskArguments(disk: MachineDisk, index: number, parts: MachineParts): string[] {
   return [
-    '-blockdev', JSON.stringify({ driver: 'file', 'node-name': `f${index}`, filename: parts.fileOf(disk), discard: 'unmap' }),
-    '-blockdev', JSON.stringify({ driver: disk.format, 'node-name': `d${index}`, file: `f${index}`, discard: 'unmap' }),
-    '-device', JSON.stringify({
-      driver: 'virtio-blk-pci', id: `disk${index}`, drive: `d${index}`, serial: disk.serial,
+    '-blockdev',
+    JSON.stringify({ driver: 'file', 'node-name': `f${index}`, filename: parts.fileOf(disk), discard: 'unmap' }),
+    '-blockdev',
+    JSON.stringify({ driver: disk.format, 'node-name': `d${index}`, file: `f${index}`, discard: 'unmap' }),
+    '-device',
+    JSON.stringify({
+      driver: 'virtio-blk-pci',
+      id: `disk${index}`,
+      drive: `d${index}`,
+      serial: disk.serial,
       ...(parts.boot === null ? { bootindex: index } : {}),
     }),
   ];

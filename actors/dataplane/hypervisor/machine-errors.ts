@@ -3,25 +3,63 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const machineErrors: readonly ErrorRule[] = [
-  { says: /Failed to get .*lock|Is another process using the image/i, group: 'fault', code: 'disk_locked',
-    advice: 'Another process writes this disk; stop that machine first.' },
-  { says: /could not configure \/dev\/net\/tun|could not open \/dev\/net\/tun|TUNSETIFF/i, group: 'fault', code: 'tap_busy',
-    advice: 'The tap is held by another process or gone; create the tap again.' },
-  { says: /Could not open '.*': No such file/i, group: 'defeat', code: 'disk_missing', advice: 'Ensure the replica on this host first.' },
-  { says: /Image is not in qcow2 format|not a valid .* image/i, group: 'defeat', code: 'disk_damaged',
-    advice: 'The volume file is not what its format says; restore it.' },
-  { says: /unsupported machine type|Property .* not found|is not a valid|invalid option|Parameter .* expects|Invalid parameter/i,
-    group: 'defeat', code: 'qemu_refused', advice: 'This QEMU does not take the machine as declared; use one that does or change the machine type.' },
-  { says: /cannot allocate memory|cannot set up guest memory/i, group: 'fault', code: 'kernel_exhausted',
-    advice: 'The host has not enough memory for this machine.' },
-  { says: /qemu|exited with/i, group: 'fault', code: 'qemu_failed', advice: 'Try again; the reason is in the message.' },
+  {
+    says: /Failed to get .*lock|Is another process using the image/i,
+    group: 'fault',
+    code: 'disk_locked',
+    advice: 'Another process writes this disk; stop that machine first.',
+  },
+  {
+    says: /could not configure \/dev\/net\/tun|could not open \/dev\/net\/tun|TUNSETIFF/i,
+    group: 'fault',
+    code: 'tap_busy',
+    advice: 'The tap is held by another process or gone; create the tap again.',
+  },
+  {
+    says: /Could not open '.*': No such file/i,
+    group: 'defeat',
+    code: 'disk_missing',
+    advice: 'Ensure the replica on this host first.',
+  },
+  {
+    says: /Image is not in qcow2 format|not a valid .* image/i,
+    group: 'defeat',
+    code: 'disk_damaged',
+    advice: 'The volume file is not what its format says; restore it.',
+  },
+  {
+    says: /unsupported machine type|Property .* not found|is not a valid|invalid (option|parameter)|Parameter .* expects/i,
+    group: 'defeat',
+    code: 'qemu_refused',
+    advice: 'This QEMU does not take the machine as declared; use one that does or change the machine type.',
+  },
+  {
+    says: /cannot allocate memory|cannot set up guest memory/i,
+    group: 'fault',
+    code: 'kernel_exhausted',
+    advice: 'The host has not enough memory for this machine.',
+  },
+  {
+    says: /qemu|exited with/i,
+    group: 'fault',
+    code: 'qemu_failed',
+    advice: 'Try again; the reason is in the message.',
+  },
 ];
 
 export const qmpTimeout = (what: string, withinMs: number): PhotonError =>
-  new PhotonError('unknown', 'qmp_timeout', `${what}: QEMU gave no answer within ${withinMs} ms; it may be stopped. Observe first.`);
+  new PhotonError(
+    'unknown',
+    'qmp_timeout',
+    `${what}: QEMU gave no answer within ${withinMs} ms; it may be stopped. Observe first.`,
+  );
 
 export const qmpClosed = (what: string): PhotonError =>
-  new PhotonError('unknown', 'qmp_closed', `${what}: QEMU's control socket closed; it has probably ended. Observe first.`);
+  new PhotonError(
+    'unknown',
+    'qmp_closed',
+    `${what}: QEMU's control socket closed; it has probably ended. Observe first.`,
+  );
 
 export const qmpRefused = (what: string, text: string): PhotonError =>
   new PhotonError('fault', 'qmp_refused', `${what}: QEMU refused: ${text}.`);

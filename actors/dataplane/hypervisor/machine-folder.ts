@@ -1,6 +1,6 @@
 /**
- * Where a run of a machine keeps its things, and who it belongs to: sockets and pidfile below /run (a unix socket's path
- * holds 107 bytes, a host's folder may be deeper), the console below the host's folder.
+ * Where a run of a machine keeps its things, and who it belongs to: sockets and pidfile below /run (a unix socket's
+ * path holds 107 bytes, a host's folder may be deeper), the console below the host's folder.
  * Called by the hypervisor folder and host/. Promise: one folder per (actor, uid, run epoch), its owner in it before
  * QEMU is started, so that a sweep can tell whose a process is.
  */
@@ -34,8 +34,14 @@ export function placeOfId(site: DataplaneSite, id: string): MachinePlace {
   const runFolder = path.join(runRoot(site), id);
   const keptFolder = path.join(site.folders.machines, id);
   return {
-    id, runFolder, keptFolder, ownerFile: path.join(runFolder, 'owner'), endFile: path.join(runFolder, 'end'),
-    pidFile: path.join(runFolder, 'pid'), agentSocket: path.join(runFolder, 'agent'), toolingSocket: path.join(runFolder, 'tooling'),
+    id,
+    runFolder,
+    keptFolder,
+    ownerFile: path.join(runFolder, 'owner'),
+    endFile: path.join(runFolder, 'end'),
+    pidFile: path.join(runFolder, 'pid'),
+    agentSocket: path.join(runFolder, 'agent'),
+    toolingSocket: path.join(runFolder, 'tooling'),
     console: path.join(keptFolder, 'console'),
   };
 }
@@ -46,7 +52,8 @@ export async function makePlace(site: DataplaneSite, place: MachinePlace, owner:
       await mkdir(folder, { recursive: true });
       await chmod(folder, 0o700);
     }
-    for (const left of [place.pidFile, place.agentSocket, place.toolingSocket, place.endFile]) await rm(left, { force: true });
+    for (const left of [place.pidFile, place.agentSocket, place.toolingSocket, place.endFile])
+      await rm(left, { force: true });
     await writeFile(place.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
   } catch (error) {
     throw fileError(`making the folder of ${owner.actor}`, error);
@@ -56,7 +63,9 @@ export async function makePlace(site: DataplaneSite, place: MachinePlace, owner:
 /** @returns false when there was none */
 export async function removePlace(place: MachinePlace): Promise<boolean> {
   try {
-    const there = (await entries(path.dirname(place.runFolder))).includes(place.id) || (await entries(path.dirname(place.keptFolder))).includes(place.id);
+    const there =
+      (await entries(path.dirname(place.runFolder))).includes(place.id) ||
+      (await entries(path.dirname(place.keptFolder))).includes(place.id);
     await rm(place.runFolder, { recursive: true, force: true });
     await rm(place.keptFolder, { recursive: true, force: true });
     return there;
@@ -68,10 +77,12 @@ export async function removePlace(place: MachinePlace): Promise<boolean> {
 /** Every run that has a folder on this host. */
 export async function listPlaces(site: DataplaneSite): Promise<{ place: MachinePlace; owner: OwnerToken | null }[]> {
   const ids = new Set([...(await entries(runRoot(site))), ...(await entries(site.folders.machines))]);
-  return Promise.all([...ids].map(async (id) => {
-    const place = placeOfId(site, id);
-    return { place, owner: ownerOfAlias(site.options.cluster, await textOf(place.ownerFile)) };
-  }));
+  return Promise.all(
+    [...ids].map(async (id) => {
+      const place = placeOfId(site, id);
+      return { place, owner: ownerOfAlias(site.options.cluster, await textOf(place.ownerFile)) };
+    }),
+  );
 }
 
 export async function textOf(file: string): Promise<string | undefined> {

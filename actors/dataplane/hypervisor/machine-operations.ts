@@ -1,6 +1,6 @@
 /**
- * The hypervisor half of the port: start, resume, watch, stop, read, clean; each behind its fence and the machine's lock.
- * Called by linux-dataplane.ts only.
+ * The hypervisor half of the port: start, resume, watch, stop, read, clean; each behind its fence and the machine's
+ * lock. Called by linux-dataplane.ts only.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
@@ -24,29 +24,34 @@ export function machineOperations(site: DataplaneSite, sessions: MachineSessions
   const change = fencedChange(site);
   const lockOf = (machine: MachineRef): string => `machine ${machineId(machine.owner)}`;
   return {
-    startMachine: (spec, call) => change('machine', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec)),
-    resumeMachine: (machine, call) => change('machine', lockOf(machine), machine.owner, call, async () => {
-      const place = placeOf(site, machine.owner);
-      if ((await findMachine(place)) === null) throw machineMissing(machine.owner.actor);
-      await (await sessions.client(place)).execute('cont');
-      return { runStatus: await sessions.status(place) };
-    }),
+    startMachine: (spec, call) =>
+      change('machine', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec)),
+    resumeMachine: (machine, call) =>
+      change('machine', lockOf(machine), machine.owner, call, async () => {
+        const place = placeOf(site, machine.owner);
+        if ((await findMachine(place)) === null) throw machineMissing(machine.owner.actor);
+        await (await sessions.client(place)).execute('cont');
+        return { runStatus: await sessions.status(place) };
+      }),
     watchMachine: (machine, call) => {
       checkOwner(machine.owner);
       return awaitEnd(sessions, placeOf(site, machine.owner), call.signal);
     },
     stopMachine: (stop, call) =>
-      change('machine', lockOf(stop.machine), stop.machine.owner, call, () => stopQemu(site, sessions, stop, call.signal)),
+      change('machine', lockOf(stop.machine), stop.machine.owner, call, () =>
+        stopQemu(site, sessions, stop, call.signal),
+      ),
     readMachine: (machine) => readQemu(site, sessions, machine),
-    cleanMachine: (machine, call) => change('machine', lockOf(machine), machine.owner, call, async () => {
-      checkOwner(machine.owner);
-      const place = placeOf(site, machine.owner);
-      const alive = await findMachine(place, true);
-      if (alive !== null) throw machineAlive(machine.owner.actor, alive.pid);
-      const removed = await removePlace(place);
-      await dropEmptyRunFolders(site);
-      return { removed };
-    }),
+    cleanMachine: (machine, call) =>
+      change('machine', lockOf(machine), machine.owner, call, async () => {
+        checkOwner(machine.owner);
+        const place = placeOf(site, machine.owner);
+        const alive = await findMachine(place, true);
+        if (alive !== null) throw machineAlive(machine.owner.actor, alive.pid);
+        const removed = await removePlace(place);
+        await dropEmptyRunFolders(site);
+        return { removed };
+      }),
   };
 }
 
@@ -58,7 +63,8 @@ async function readQemu(site: DataplaneSite, sessions: MachineSessions, machine:
   try {
     const client = await sessions.client(place);
     const [runStatus, filters, type] = await Promise.all([
-      sessions.status(place), client.execute('query-rx-filter', {}, qmpAnswerMs),
+      sessions.status(place),
+      client.execute('query-rx-filter', {}, qmpAnswerMs),
       client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs),
     ]);
     const machineType = typeof type === 'string' ? type.replace(/-machine$/, '') : defaultMachineType;

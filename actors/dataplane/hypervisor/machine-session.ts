@@ -1,6 +1,6 @@
 /**
- * The process of a run and our one connection to it. QEMU is found by its pidfile and by the path of that pidfile in its own
- * command line; no pid is believed without it. Called by the other files of this folder.
+ * The process of a run and our one connection to it. QEMU is found by its pidfile and by the path of that pidfile in
+ * its own command line; no pid is believed without it. Called by the other files of this folder.
  * Promise: one connection per machine whatever asks (QEMU serves one client per socket), made anew when it broke.
  */
 import { z } from 'zod';

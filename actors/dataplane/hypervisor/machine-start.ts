@@ -1,5 +1,6 @@
 /**
- * Starts QEMU for a run, paused, or takes up the one that is there. Called by machine-operations.ts under the machine's lock.
+ * Starts QEMU for a run, paused, or takes up the one that is there. Called by machine-operations.ts under the
+ * machine's lock.
  * Promise: never two processes for one run, whatever crashed before: the owner stands in the folder before QEMU is
  * started, and a process is looked for by its pidfile and, failing that, among all processes.
  * A QEMU is never pointed at a tap name that is not ours and waiting: it would silently make one of its own.
@@ -28,7 +29,11 @@ import type { MachineSessions } from './machine-session.ts';
 const startTimeoutMs = 20_000;
 let sandboxMissing = false;
 
-export async function startQemu(site: DataplaneSite, sessions: MachineSessions, spec: MachineSpec): Promise<MachineStarted> {
+export async function startQemu(
+  site: DataplaneSite,
+  sessions: MachineSessions,
+  spec: MachineSpec,
+): Promise<MachineStarted> {
   checkMachine(spec);
   const place = placeOf(site, spec.owner);
   const running = await findMachine(place, true);
@@ -38,7 +43,12 @@ export async function startQemu(site: DataplaneSite, sessions: MachineSessions, 
   await makePlace(site, place, spec.owner);
   await launch(site, place, spec);
   const started = await findMachine(place);
-  if (started === null) throw new PhotonError('fault', 'qemu_failed', `QEMU of ${spec.owner.actor} ended right after its start; try again.`);
+  if (started === null)
+    throw new PhotonError(
+      'fault',
+      'qemu_failed',
+      `QEMU of ${spec.owner.actor} ended right after its start; try again.`,
+    );
   return describe(sessions, place, spec, started, true);
 }
 
@@ -48,7 +58,12 @@ function checkMachine(spec: MachineSpec): void {
   checkCount('cpus', spec.cpus, 1, 512);
   checkCount('memoryMib', spec.memoryMib, 16, 16 << 20);
   const valid = spec.machineType === null || /^pc-q35-\d{1,2}\.\d{1,2}$/.test(spec.machineType);
-  if (!valid) throw new PhotonError('defeat', 'spec_invalid', `machineType must be a versioned q35 such as ${defaultMachineType}; got ${spec.machineType}.`);
+  if (!valid)
+    throw new PhotonError(
+      'defeat',
+      'spec_invalid',
+      `machineType must be a versioned q35 such as ${defaultMachineType}; got ${spec.machineType}.`,
+    );
   spec.nics.forEach((nic, index) => {
     checkActor(`nics.${index}.binding`, nic.binding);
     checkUid(`nics.${index}.bindingUid`, nic.bindingUid);
@@ -57,7 +72,8 @@ function checkMachine(spec: MachineSpec): void {
   });
   spec.disks.forEach((disk, index) => {
     checkUid(`disks.${index}.volumeUid`, disk.volumeUid);
-    if (!/^[a-zA-Z0-9]{1,20}$/.test(disk.serial)) throw new PhotonError('defeat', 'spec_invalid', `disks.${index}.serial must be 1 to 20 letters and digits.`);
+    if (!/^[a-zA-Z0-9]{1,20}$/.test(disk.serial))
+      throw new PhotonError('defeat', 'spec_invalid', `disks.${index}.serial must be 1 to 20 letters and digits.`);
   });
   if (spec.boot === null) return;
   checkDigest('boot.kernelSha256', spec.boot.kernelSha256);
@@ -75,8 +91,10 @@ async function refuseOlderRuns(site: DataplaneSite, spec: MachineSpec): Promise<
   }
 }
 
-const tapOf = (site: DataplaneSite, nic: MachineNic): string => site.names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
-const diskFile = (site: DataplaneSite, disk: MachineDisk): string => replicaPath(site.folders.volumes, disk.volumeUid, disk.format);
+const tapOf = (site: DataplaneSite, nic: MachineNic): string =>
+  site.names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
+const diskFile = (site: DataplaneSite, disk: MachineDisk): string =>
+  replicaPath(site.folders.volumes, disk.volumeUid, disk.format);
 
 async function requireParts(site: DataplaneSite, spec: MachineSpec): Promise<void> {
   for (const nic of spec.nics) {
@@ -88,8 +106,12 @@ async function requireParts(site: DataplaneSite, spec: MachineSpec): Promise<voi
     if (!(await exists(diskFile(site, disk)))) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
   }
   if (spec.boot === null) return;
-  for (const [sha256, format] of [[spec.boot.kernelSha256, 'kernel'], [spec.boot.initrdSha256, 'initrd']] as const) {
-    if (!(await exists(blobPath(site.folders.images, sha256, format)))) throw fileMissing('image_missing', `The ${format} ${sha256.slice(0, 12)}`);
+  for (const [sha256, format] of [
+    [spec.boot.kernelSha256, 'kernel'],
+    [spec.boot.initrdSha256, 'initrd'],
+  ] as const) {
+    if (!(await exists(blobPath(site.folders.images, sha256, format))))
+      throw fileMissing('image_missing', `The ${format} ${sha256.slice(0, 12)}`);
   }
 }
 
@@ -106,18 +128,31 @@ async function exists(file: string): Promise<boolean> {
 async function launch(site: DataplaneSite, place: MachinePlace, spec: MachineSpec): Promise<void> {
   const { qemu } = site.options;
   const kvm = await canUseKvm();
-  const attempt = (sandbox: boolean): Promise<unknown> => runProgram({
-    program: qemu.binary, what: `starting QEMU for ${spec.vm}`, timeoutMs: startTimeoutMs, rules: machineErrors,
-    ...(qemu.libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: qemu.libraryPath } }),
-    args: machineArguments(spec, {
-      name: place.id, files: place, libDir: qemu.libDir, kvm, sandbox,
-      tapOf: (nic) => tapOf(site, nic), fileOf: (disk) => diskFile(site, disk),
-      boot: spec.boot === null ? null : {
-        kernel: blobPath(site.folders.images, spec.boot.kernelSha256, 'kernel'),
-        initrd: blobPath(site.folders.images, spec.boot.initrdSha256, 'initrd'), commandLine: spec.boot.commandLine,
-      },
-    }),
-  });
+  const attempt = (sandbox: boolean): Promise<unknown> =>
+    runProgram({
+      program: qemu.binary,
+      what: `starting QEMU for ${spec.vm}`,
+      timeoutMs: startTimeoutMs,
+      rules: machineErrors,
+      ...(qemu.libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: qemu.libraryPath } }),
+      args: machineArguments(spec, {
+        name: place.id,
+        files: place,
+        libDir: qemu.libDir,
+        kvm,
+        sandbox,
+        tapOf: (nic) => tapOf(site, nic),
+        fileOf: (disk) => diskFile(site, disk),
+        boot:
+          spec.boot === null
+            ? null
+            : {
+                kernel: blobPath(site.folders.images, spec.boot.kernelSha256, 'kernel'),
+                initrd: blobPath(site.folders.images, spec.boot.initrdSha256, 'initrd'),
+                commandLine: spec.boot.commandLine,
+              },
+      }),
+    });
   try {
     await attempt(!sandboxMissing);
   } catch (error) {
@@ -129,8 +164,8 @@ async function launch(site: DataplaneSite, place: MachinePlace, spec: MachineSpe
 }
 
 /**
- * The device alone proves nothing: with software-only KVM (kvm_pvm) it opens and QEMU 10 aborts or its guests hang. So the
- * processor must say that it can.
+ * The device alone proves nothing: with software-only KVM (kvm_pvm) it opens and QEMU 10 aborts or its guests hang.
+ * So the processor must say that it can.
  */
 export async function canUseKvm(): Promise<boolean> {
   try {
@@ -144,11 +179,24 @@ export async function canUseKvm(): Promise<boolean> {
 }
 
 async function describe(
-  sessions: MachineSessions, place: MachinePlace, spec: MachineSpec, sight: ProcessSight, started: boolean,
+  sessions: MachineSessions,
+  place: MachinePlace,
+  spec: MachineSpec,
+  sight: ProcessSight,
+  started: boolean,
 ): Promise<MachineStarted> {
   const client = await sessions.client(place);
-  const [runStatus, type] = await Promise.all([sessions.status(place), readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs))]);
-  return { ...sight, qemuVersion: client.version, machineType: type ?? spec.machineType ?? defaultMachineType, started, runStatus };
+  const [runStatus, type] = await Promise.all([
+    sessions.status(place),
+    readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs)),
+  ]);
+  return {
+    ...sight,
+    qemuVersion: client.version,
+    machineType: type ?? spec.machineType ?? defaultMachineType,
+    started,
+    runStatus,
+  };
 }
 
 /** `pc-q35-7.2-machine` as QEMU names the running machine's class. */

@@ -1,6 +1,7 @@
 /**
  * Ends a run: the power button, then `quit`, then SIGKILL to the very process that was found. Called by
- * machine-operations.ts. Promise: when it resolves the process is gone; a QEMU that does not answer is killed, not waited for.
+ * machine-operations.ts. Promise: when it resolves the process is gone; a QEMU that does not answer is killed, not
+ * waited for.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -19,7 +20,10 @@ const killGraceMs = 5000;
 const lookEveryMs = 100;
 
 export async function stopQemu(
-  site: DataplaneSite, sessions: MachineSessions, stop: MachineStop, signal: AbortSignal,
+  site: DataplaneSite,
+  sessions: MachineSessions,
+  stop: MachineStop,
+  signal: AbortSignal,
 ): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
   checkOwner(stop.machine.owner);
   checkCount('graceMs', stop.graceMs, 0, 3_600_000);
@@ -35,7 +39,11 @@ export async function stopQemu(
   }
   await signalProcess(sight, 'SIGKILL');
   if (!(await awaitGone(sight, killGraceMs))) {
-    throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} of ${stop.machine.owner.actor} does not die (a disk may hang); try again.`);
+    throw new PhotonError(
+      'fault',
+      'qemu_stuck',
+      `QEMU ${sight.pid} of ${stop.machine.owner.actor} does not die (a disk may hang); try again.`,
+    );
   }
   await writeEnd(place, { reason: 'killed', detail: 'QEMU did not answer and was killed.' });
   return { how: 'killed' };
@@ -43,7 +51,11 @@ export async function stopQemu(
 
 /** @returns whether the guest has powered off (or QEMU went) within its time */
 async function pressPowerButton(
-  sessions: MachineSessions, place: MachinePlace, sight: ProcessSight, graceMs: number, signal: AbortSignal,
+  sessions: MachineSessions,
+  place: MachinePlace,
+  sight: ProcessSight,
+  graceMs: number,
+  signal: AbortSignal,
 ): Promise<boolean> {
   const until = performance.now() + graceMs;
   try {

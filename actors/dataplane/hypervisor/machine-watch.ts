@@ -1,8 +1,9 @@
 /**
  * Waits for the end of a run and says how it came, and cuts the console down when it outgrows its bound.
- * A guest that powers off leaves QEMU paused (`-action shutdown=pause`), so the reason can be read even when nobody listened
- * at that moment; the watch then writes it down and tells QEMU to quit. Called by machine-operations.ts.
- * Promise: the same end is told to every watch of the run, also to one that starts after it, until the folder is cleaned.
+ * A guest that powers off leaves QEMU paused (`-action shutdown=pause`), so the reason can be read even when nobody
+ * listened at that moment; the watch then writes it down and tells QEMU to quit. Called by machine-operations.ts.
+ * Promise: the same end is told to every watch of the run, also to one that starts after it, until the folder is
+ * cleaned.
  */
 import { copyFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,7 +22,10 @@ import type { QmpClient, QmpEvent } from './qmp-client.ts';
 const lookEveryMs = 500;
 const consoleLimitBytes = 1 << 20;
 const quitGraceMs = 3000;
-const endSchema = z.object({ reason: z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']), detail: z.string() });
+const endSchema = z.object({
+  reason: z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']),
+  detail: z.string(),
+});
 
 export async function readEnd(place: MachinePlace): Promise<MachineEnd | null> {
   const text = await textOf(place.endFile);
@@ -41,7 +45,11 @@ export async function writeEnd(place: MachinePlace, end: MachineEnd): Promise<Ma
   }
 }
 
-export async function awaitEnd(sessions: MachineSessions, place: MachinePlace, signal: AbortSignal): Promise<MachineEnd> {
+export async function awaitEnd(
+  sessions: MachineSessions,
+  place: MachinePlace,
+  signal: AbortSignal,
+): Promise<MachineEnd> {
   let said: MachineEnd | null = null;
   let listening: QmpClient | undefined;
   let wake: () => void = () => {};
@@ -53,7 +61,14 @@ export async function awaitEnd(sessions: MachineSessions, place: MachinePlace, s
     signal.throwIfAborted();
     const known = await readEnd(place);
     const sight = await findMachine(place);
-    if (sight === null) return known ?? writeEnd(place, said ?? { reason: 'gone', detail: 'The QEMU process is gone without a word; it was killed or it crashed.' });
+    if (sight === null)
+      return (
+        known ??
+        writeEnd(
+          place,
+          said ?? { reason: 'gone', detail: 'The QEMU process is gone without a word; it was killed or it crashed.' },
+        )
+      );
     if (listening === undefined || listening.closed) {
       listening = await listen(sessions, place, hear);
       listening?.onClose(() => wake());
@@ -65,18 +80,27 @@ export async function awaitEnd(sessions: MachineSessions, place: MachinePlace, s
       return end;
     }
     await boundConsole(place);
-    const soon = new Promise<void>((resolve) => { wake = resolve; });
+    const soon = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
     await sleepOr(soon, signal);
   }
 }
 
 async function sleepOr(soon: Promise<void>, signal: AbortSignal): Promise<void> {
   const until = new AbortController();
-  await Promise.race([soon, pause(lookEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) })]).finally(() => until.abort());
+  await Promise.race([
+    soon,
+    pause(lookEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) }),
+  ]).finally(() => until.abort());
 }
 
 /** Undefined when it does not answer: a stopped QEMU is alive, so the watch goes on by its process alone. */
-async function listen(sessions: MachineSessions, place: MachinePlace, hear: (event: QmpEvent) => void): Promise<QmpClient | undefined> {
+async function listen(
+  sessions: MachineSessions,
+  place: MachinePlace,
+  hear: (event: QmpEvent) => void,
+): Promise<QmpClient | undefined> {
   try {
     const client = await sessions.client(place);
     client.onEvent(hear);
@@ -113,7 +137,11 @@ async function endOfStatus(sessions: MachineSessions, place: MachinePlace): Prom
 }
 
 /** @returns whether the process is gone */
-export async function quitMachine(sessions: MachineSessions, place: MachinePlace, sight: ProcessSight): Promise<boolean> {
+export async function quitMachine(
+  sessions: MachineSessions,
+  place: MachinePlace,
+  sight: ProcessSight,
+): Promise<boolean> {
   try {
     await (await sessions.client(place)).execute('quit');
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * QEMU's machine protocol on one unix socket: greeting, commands in order, events. One client per socket is all QEMU serves.
- * Called by machine-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each has a
- * time-out and that is `unknown`; what it says is checked before it is believed, and its lines are bounded (T24).
+ * QEMU's machine protocol on one unix socket: greeting, commands in order, events. One client per socket is all QEMU
+ * serves. Called by machine-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each
+ * has a time-out and that is `unknown`; what it says is checked before it is believed, and its lines are bounded (T24).
  */
 import net from 'node:net';
 import { z } from 'zod';
@@ -50,9 +50,18 @@ export class QmpClient {
     const what = `connecting to ${path}`;
     const socket = net.connect(path);
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => { socket.destroy(); reject(qmpTimeout(what, withinMs)); }, withinMs);
-      socket.once('connect', () => { clearTimeout(timer); resolve(); });
-      socket.once('error', (error) => { clearTimeout(timer); reject(fileError(`${what} (${errnoOf(error)})`, error)); });
+      const timer = setTimeout(() => {
+        socket.destroy();
+        reject(qmpTimeout(what, withinMs));
+      }, withinMs);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      socket.once('error', (error) => {
+        clearTimeout(timer);
+        reject(fileError(`${what} (${errnoOf(error)})`, error));
+      });
     });
     const client = new QmpClient(socket);
     try {
@@ -65,7 +74,10 @@ export class QmpClient {
     }
   }
 
-  /** @throws fault `qmp_refused`; unknown `qmp_timeout` (the client is then closed: a late answer must not meet a later question) */
+  /**
+   * @throws fault `qmp_refused`; unknown `qmp_timeout` (the client is then closed: a late answer must not meet a
+   * later question)
+   */
   execute(command: string, args: Readonly<Record<string, unknown>> = {}, withinMs = 2000): Promise<unknown> {
     if (this.closed) throw qmpClosed(command);
     return new Promise((resolve, reject) => {
@@ -97,8 +109,14 @@ export class QmpClient {
   #awaitGreeting(what: string, withinMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(qmpTimeout(what, withinMs)), withinMs);
-      this.onClose(() => { clearTimeout(timer); reject(qmpClosed(what)); });
-      this.#greeted = (version) => { clearTimeout(timer); resolve(version); };
+      this.onClose(() => {
+        clearTimeout(timer);
+        reject(qmpClosed(what));
+      });
+      this.#greeted = (version) => {
+        clearTimeout(timer);
+        resolve(version);
+      };
     });
   }
 

@@ -19,9 +19,16 @@ export async function readOwners(site: DataplaneSite, sha256: string, format: Im
   }
 }
 
-async function writeOwners(site: DataplaneSite, sha256: string, format: ImageFormat, owners: readonly OwnerToken[]): Promise<void> {
+async function writeOwners(
+  site: DataplaneSite,
+  sha256: string,
+  format: ImageFormat,
+  owners: readonly OwnerToken[],
+): Promise<void> {
   const file = ownersPath(site.folders.images, sha256, format);
-  await writeFile(`${file}.new`, owners.map((owner) => `${aliasOf(site.options.cluster, owner)}\n`).join(''), { mode: 0o600 });
+  await writeFile(`${file}.new`, owners.map((owner) => `${aliasOf(site.options.cluster, owner)}\n`).join(''), {
+    mode: 0o600,
+  });
   await rename(`${file}.new`, file);
 }
 
@@ -37,7 +44,10 @@ export function addOwner(site: DataplaneSite, sha256: string, format: ImageForma
 
 /** @returns whether the copy itself went */
 export function dropOwners(
-  site: DataplaneSite, sha256: string, format: ImageFormat, leaves: (owner: OwnerToken) => boolean,
+  site: DataplaneSite,
+  sha256: string,
+  format: ImageFormat,
+  leaves: (owner: OwnerToken) => boolean,
 ): Promise<boolean> {
   return site.locks.hold(lockOf(sha256, format), async () => {
     const left = (await readOwners(site, sha256, format)).filter((one) => !leaves(one));

@@ -4,6 +4,8 @@ import type { ImageFormat } from '@photoncloud/machines/values/wiring';
 
 export const imageFormats: readonly ImageFormat[] = ['raw', 'qcow2', 'kernel', 'initrd'];
 
-export const blobPath = (folder: string, sha256: string, format: ImageFormat): string => path.join(folder, `${sha256}.${format}`);
+export const blobPath = (folder: string, sha256: string, format: ImageFormat): string =>
+  path.join(folder, `${sha256}.${format}`);
 /** One owner alias per line. */
-export const ownersPath = (folder: string, sha256: string, format: ImageFormat): string => `${blobPath(folder, sha256, format)}.owners`;
+export const ownersPath = (folder: string, sha256: string, format: ImageFormat): string =>
+  `${blobPath(folder, sha256, format)}.owners`;

@@ -8,7 +8,13 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
-import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type {
+  CopyFetchSpec,
+  CopyImportSpec,
+  CopyProof,
+  ImageFormat,
+  OwnerToken,
+} from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { copySparse, createFile, requireSpace, writeSparse } from '../storage-files.ts';
@@ -28,10 +34,16 @@ async function using<Result>(handle: FileHandle, work: () => Promise<Result>): P
 }
 
 function checkFormat(format: ImageFormat): void {
-  if (!imageFormats.includes(format)) throw new PhotonError('defeat', 'spec_invalid', `There is no image format ${JSON.stringify(format)}.`);
+  if (!imageFormats.includes(format))
+    throw new PhotonError('defeat', 'spec_invalid', `There is no image format ${JSON.stringify(format)}.`);
 }
 
-export async function inspectFile(site: DataplaneSite, file: string, format: ImageFormat, signal: AbortSignal): Promise<CopyProof> {
+export async function inspectFile(
+  site: DataplaneSite,
+  file: string,
+  format: ImageFormat,
+  signal: AbortSignal,
+): Promise<CopyProof> {
   checkFormat(format);
   const source = await openBeneath(site.options.allowedRoots, file);
   return using(source, async () => {
@@ -61,7 +73,9 @@ export async function takeFile(site: DataplaneSite, spec: CopyImportSpec, signal
   return using(source, async () => {
     await inspectHeader(source, spec.format, spec.path);
     await requireSpace(site.folders.images, (await source.stat()).blocks * 512);
-    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, see) => copySparse(source, target, signal, see));
+    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, see) =>
+      copySparse(source, target, signal, see),
+    );
   });
 }
 
@@ -70,7 +84,8 @@ export async function takeFromHost(site: DataplaneSite, spec: CopyFetchSpec, sig
   checkFormat(spec.format);
   checkDigest('sha256', spec.sha256);
   // owner first: then another owner's leaving cannot take the file away between the look and the claim
-  if ((await readCopy(site, spec.sha256, spec.format)) !== null) await addOwner(site, spec.sha256, spec.format, spec.owner);
+  if ((await readCopy(site, spec.sha256, spec.format)) !== null)
+    await addOwner(site, spec.sha256, spec.format, spec.owner);
   const present = await readCopy(site, spec.sha256, spec.format);
   if (present !== null) return present;
   await requireSpace(site.folders.images, spec.sizeBytes);
@@ -81,10 +96,18 @@ export async function takeFromHost(site: DataplaneSite, spec: CopyFetchSpec, sig
   } catch (error) {
     throw fetchFailed(shown, error);
   }
-  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, see) => receive(stream, target, spec.sizeBytes, shown, see));
+  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, see) =>
+    receive(stream, target, spec.sizeBytes, shown, see),
+  );
 }
 
-async function receive(stream: Readable, target: FileHandle, limitBytes: number, shown: string, see: (chunk: Buffer) => void): Promise<number> {
+async function receive(
+  stream: Readable,
+  target: FileHandle,
+  limitBytes: number,
+  shown: string,
+  see: (chunk: Buffer) => void,
+): Promise<number> {
   let position = 0;
   try {
     for await (const piece of stream) {
@@ -104,11 +127,20 @@ async function receive(stream: Readable, target: FileHandle, limitBytes: number,
 }
 
 const fetchFailed = (shown: string, error: unknown): PhotonError =>
-  new PhotonError('fault', 'fetch_failed', `Fetching ${shown} failed: ${describeCause(error)}. Try again, or from another host.`, { cause: error });
+  new PhotonError(
+    'fault',
+    'fetch_failed',
+    `Fetching ${shown} failed: ${describeCause(error)}. Try again, or from another host.`,
+    { cause: error },
+  );
 
 /** Fills a new file, checks its digest and its header, and only then names it. */
 async function store(
-  site: DataplaneSite, owner: OwnerToken, format: ImageFormat, shown: string, expected: string | null,
+  site: DataplaneSite,
+  owner: OwnerToken,
+  format: ImageFormat,
+  shown: string,
+  expected: string | null,
   fill: (target: FileHandle, see: (chunk: Buffer) => void) => Promise<number>,
 ): Promise<CopyProof> {
   const digest = createHash('sha256');
@@ -140,7 +172,9 @@ export async function readCopy(site: DataplaneSite, sha256: string, format: Imag
     throw fileError(`opening the copy ${sha256}`, error);
   }
   return using(file, async () => ({
-    sha256, sizeBytes: (await file.stat()).size, virtualSizeBytes: await inspectHeader(file, format, sha256.slice(0, 12)),
+    sha256,
+    sizeBytes: (await file.stat()).size,
+    virtualSizeBytes: await inspectHeader(file, format, sha256.slice(0, 12)),
   }));
 }
 

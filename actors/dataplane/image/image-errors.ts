@@ -16,7 +16,8 @@ const advice: Readonly<Record<ImageRefusal, string>> = {
   qcow2_backing_file: 'It refers to another file; flatten it with qemu-img convert.',
   qcow2_data_file: 'Its content lies in another file; flatten it with qemu-img convert.',
   qcow2_encrypted: 'Encrypted images are not taken.',
-  qcow2_incompatible: 'It uses features that are not taken, or was not closed cleanly; run qemu-img check, then convert it.',
+  qcow2_incompatible:
+    'It uses features that are not taken, or was not closed cleanly; run qemu-img check, then convert it.',
   qcow2_size: 'Its declared size is zero or beyond 16 TiB.',
   digest_mismatch: 'The content is not what was declared; check the file and the sha256.',
 };
@@ -26,4 +27,8 @@ export function refuseImage(code: ImageRefusal, what: string): PhotonError {
 }
 
 export const blobMissing = (sha256: string): PhotonError =>
-  new PhotonError('defeat', 'image_missing', `There is no copy of ${sha256.slice(0, 12)} on this host; import or fetch it first.`);
+  new PhotonError(
+    'defeat',
+    'image_missing',
+    `There is no copy of ${sha256.slice(0, 12)} on this host; import or fetch it first.`,
+  );

@@ -1,7 +1,8 @@
 /**
  * Opens a file below an allowed root without following any link (T5, T6). Called by copy-store.ts.
  * Node has no openat2: each part is opened with O_NOFOLLOW below the descriptor of the part before it, through
- * /proc/self/fd, so that a rename or a link made in between changes nothing. Whoever reads, reads the opened descriptor.
+ * /proc/self/fd, so that a rename or a link made in between changes nothing. Whoever reads, reads the opened
+ * descriptor.
  */
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
@@ -15,11 +16,19 @@ const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** @throws defeat `path_*` */
 export async function openBeneath(allowedRoots: readonly string[], file: string): Promise<FileHandle> {
   const shown = JSON.stringify(file.slice(0, 300));
-  const plain = path.isAbsolute(file) && file.slice(1).split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+  const plain =
+    path.isAbsolute(file) &&
+    file
+      .slice(1)
+      .split('/')
+      .every((part) => part !== '' && part !== '.' && part !== '..');
   if (!plain || file.includes('\0')) throw refuseImage('path_not_absolute', `${shown} is not a plain absolute path`);
   const root = allowedRoots.find((one) => file.startsWith(one.endsWith('/') ? one : `${one}/`));
   if (root === undefined) throw refuseImage('path_outside_roots', `${shown} is outside the allowed folders`);
-  const parts = file.slice(root.length).split('/').filter((part) => part !== '');
+  const parts = file
+    .slice(root.length)
+    .split('/')
+    .filter((part) => part !== '');
   // the root itself is the operator's word and may be a link
   let at = await openPart(root, O_DIRECTORY, shown);
   for (const [index, part] of parts.entries()) {
@@ -48,7 +57,8 @@ async function openPart(at: string, flags: number, shown: string): Promise<FileH
       throw refuseImage(link ? 'path_is_link' : 'path_missing', `${shown} cannot be reached`);
     }
     if (errno === 'ENOENT') throw refuseImage('path_missing', `${shown} does not exist`);
-    if (errno === 'ENXIO' || errno === 'ENODEV') throw refuseImage('path_not_regular', `${shown} is not a regular file`);
+    if (errno === 'ENXIO' || errno === 'ENODEV')
+      throw refuseImage('path_not_regular', `${shown} is not a regular file`);
     if (errno === 'EACCES' || errno === 'EPERM') throw refuseImage('path_unreadable', `${shown} may not be read`);
     throw fileError(`opening ${shown}`, error);
   }

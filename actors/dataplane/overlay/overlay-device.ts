@@ -4,7 +4,9 @@
  * Promise: nothing is learned from the wire; a local port's route is never displaced by a list of remote ones.
  */
 import type { HostFacts, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
-import type { KernelLink, NamespaceLink, Words } from '../namespace-link.ts';
+import { command } from '../kernel-command.ts';
+import type { Command } from '../kernel-command.ts';
+import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { overlayAddress, overlayIndex, overlayMac, vxlanName } from '../kernel-names.ts';
 import { aliasOf } from '../owner-alias.ts';
 import { overlayErrors } from './overlay-errors.ts';
@@ -19,12 +21,22 @@ export function overlayMtu(hosts: readonly HostFacts[]): number {
 
 function fits(link: KernelLink, spec: SegmentSpec): boolean {
   const settings = link.linkinfo?.info_data;
-  return link.linkinfo?.info_kind === 'vxlan' && settings?.['id'] === spec.vni && settings['local'] === spec.self.underlay
-    && settings['port'] === vxlanListenPort && link.address === overlayMac(spec.self.index);
+  return (
+    link.linkinfo?.info_kind === 'vxlan' &&
+    settings?.['id'] === spec.vni &&
+    settings['local'] === spec.self.underlay &&
+    settings['port'] === vxlanListenPort &&
+    link.address === overlayMac(spec.self.index)
+  );
 }
 
 /** @param host link of the host's own namespace, where the UDP socket stays. @returns true when it was made now. */
-export async function ensureOverlay(host: NamespaceLink, link: NamespaceLink, cluster: string, spec: SegmentSpec): Promise<boolean> {
+export async function ensureOverlay(
+  host: NamespaceLink,
+  link: NamespaceLink,
+  cluster: string,
+  spec: SegmentSpec,
+): Promise<boolean> {
   const what = `making the overlay of ${spec.vpc}`;
   const mtu = overlayMtu([spec.self, ...spec.peers]);
   const actual = await link.link(vxlanName);
@@ -32,16 +44,27 @@ export async function ensureOverlay(host: NamespaceLink, link: NamespaceLink, cl
   if (actual !== null && !keeps) await deleteOverlay(link);
   if (!keeps) {
     // made from the host's namespace straight into the other one: making it here and moving it costs 20 ms more
-    await host.ip(what, [['link', 'add', vxlanName, 'netns', String(link.name), 'address', overlayMac(spec.self.index), 'type', 'vxlan',
-      'id', spec.vni, 'dstport', vxlanListenPort, 'local', spec.self.underlay, 'nolearning', 'ttl', 16]], overlayErrors);
+    await host.ip(
+      what,
+      [
+        command`link add ${vxlanName} netns ${String(link.name)} address ${overlayMac(spec.self.index)} type vxlan id ${spec.vni} dstport ${vxlanListenPort} local ${spec.self.underlay} nolearning ttl 16`,
+      ],
+      overlayErrors,
+    );
+    link.appeared(vxlanName);
   }
   const alias = aliasOf(cluster, spec.owner);
   const settled = keeps && actual.mtu === mtu && actual.ifalias === alias && actual.flags.includes('UP');
   if (!settled) {
-    await link.ip(what, [
-      ['link', 'set', vxlanName, 'mtu', mtu, 'alias', alias], ['link', 'set', vxlanName, 'up'],
-      ['addr', 'replace', `${overlayAddress(spec.self.index)}/24`, 'dev', vxlanName],
-    ], overlayErrors);
+    await link.ip(
+      what,
+      [
+        command`link set ${vxlanName} mtu ${mtu} alias ${alias}`,
+        command`link set ${vxlanName} up`,
+        command`addr replace ${overlayAddress(spec.self.index)}/24 dev ${vxlanName}`,
+      ],
+      overlayErrors,
+    );
   }
   await ensurePeers(link, spec);
   return !keeps;
@@ -50,7 +73,7 @@ export async function ensureOverlay(host: NamespaceLink, link: NamespaceLink, cl
 /** Before its namespace: a namespace is reaped later, and until then its VXLAN keeps the VNI taken. */
 export async function deleteOverlay(link: NamespaceLink): Promise<void> {
   if ((await link.link(vxlanName)) === null) return;
-  await link.ip(`removing the overlay in ${link.name}`, [['link', 'delete', vxlanName]], overlayErrors);
+  await link.ip(`removing the overlay in ${link.name}`, [command`link delete ${vxlanName}`], overlayErrors);
 }
 
 async function ensurePeers(link: NamespaceLink, spec: SegmentSpec): Promise<void> {
@@ -58,24 +81,36 @@ async function ensurePeers(link: NamespaceLink, spec: SegmentSpec): Promise<void
   const wanted = new Map(spec.peers.map((peer) => [overlayMac(peer.index), peer]));
   const neighbourMacs = new Map(neighbours.map((one) => [one.dst, one.lladdr]));
   const entryTargets = new Map(entries.map((one) => [one.mac, one.dst]));
-  const stale = neighbours.filter((one) => overlayIndex(one.dst) !== undefined && one.lladdr !== undefined && !wanted.has(one.lladdr));
-  const neighbourChanges: Words[] = [
-    ...spec.peers.filter((peer) => neighbourMacs.get(overlayAddress(peer.index)) !== overlayMac(peer.index)).map((peer): Words =>
-      ['neigh', 'replace', overlayAddress(peer.index), 'lladdr', overlayMac(peer.index), 'dev', vxlanName, 'nud', 'permanent']),
-    ...stale.map((one): Words => ['neigh', 'delete', one.dst, 'dev', vxlanName]),
+  const stale = neighbours.filter(
+    (one) => overlayIndex(one.dst) !== undefined && one.lladdr !== undefined && !wanted.has(one.lladdr),
+  );
+  const neighbourChanges: Command[] = [
+    ...spec.peers
+      .filter((peer) => neighbourMacs.get(overlayAddress(peer.index)) !== overlayMac(peer.index))
+      .map(
+        (peer) =>
+          command`neigh replace ${overlayAddress(peer.index)} lladdr ${overlayMac(peer.index)} dev ${vxlanName} nud permanent`,
+      ),
+    ...stale.map((one) => command`neigh delete ${one.dst} dev ${vxlanName}`),
   ];
-  const entryChanges: Words[] = [
-    ...spec.peers.filter((peer) => entryTargets.get(overlayMac(peer.index)) !== peer.underlay).map((peer): Words =>
-      ['fdb', 'replace', overlayMac(peer.index), 'dev', vxlanName, 'dst', peer.underlay, 'self', 'permanent']),
-    ...entries.filter((one) => one.dst !== undefined && !wanted.has(one.mac)).map((one): Words =>
-      ['fdb', 'delete', one.mac, 'dev', vxlanName, 'dst', String(one.dst), 'self']),
+  const entryChanges: Command[] = [
+    ...spec.peers
+      .filter((peer) => entryTargets.get(overlayMac(peer.index)) !== peer.underlay)
+      .map(
+        (peer) => command`fdb replace ${overlayMac(peer.index)} dev ${vxlanName} dst ${peer.underlay} self permanent`,
+      ),
+    ...entries
+      .filter((one) => one.dst !== undefined && !wanted.has(one.mac))
+      .map((one) => command`fdb delete ${one.mac} dev ${vxlanName} dst ${String(one.dst)} self`),
   ];
   await link.ip(`setting the peers of ${spec.vpc}`, neighbourChanges, overlayErrors);
   await link.bridge(`setting the peers of ${spec.vpc}`, entryChanges, overlayErrors);
 }
 
-export const remoteRoute = (route: RouteSpec): Words =>
-  [`${route.address}/32`, 'via', overlayAddress(route.host), 'dev', vxlanName, 'onlink'];
+export const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
+  command`route replace ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
+export const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
+  command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
 
 /** Remote routes as the kernel has them: address -> host index. */
 export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string, number>> {
@@ -88,13 +123,20 @@ export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string,
 }
 
 /** @param local addresses of ports that are wired here: their own wiring is newer than any list of remote ports. */
-export async function ensureRoutes(link: NamespaceLink, wanted: readonly RouteSpec[], local: ReadonlySet<string>): Promise<void> {
+export async function ensureRoutes(
+  link: NamespaceLink,
+  wanted: readonly RouteSpec[],
+  local: ReadonlySet<string>,
+): Promise<void> {
   const actual = await readRemoteRoutes(link);
   const wantedHosts = new Map(wanted.map((route) => [route.address, route.host]));
   const missing = wanted.filter((route) => actual.get(route.address) !== route.host && !local.has(route.address));
-  const extra = [...actual].filter(([address]) => !wantedHosts.has(address)).map(([address, host]) => ({ address, host }));
-  await link.ip('setting routes to other hosts', [
-    ...missing.map((route): Words => ['route', 'replace', ...remoteRoute(route)]),
-    ...extra.map((route): Words => ['route', 'delete', ...remoteRoute(route)]),
-  ], overlayErrors);
+  const extra = [...actual]
+    .filter(([address]) => !wantedHosts.has(address))
+    .map(([address, host]) => ({ address, host }));
+  await link.ip(
+    'setting routes to other hosts',
+    [...missing.map(addRemoteRoute), ...extra.map(deleteRemoteRoute)],
+    overlayErrors,
+  );
 }

@@ -2,8 +2,16 @@
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const overlayErrors: readonly ErrorRule[] = [
-  { says: /VNI already exists|vxlan.*File exists|File exists.*vxlan/i, group: 'fault', code: 'vni_busy',
-    advice: 'An older segment with this VNI is still there or being removed; try again shortly.' },
-  { says: /Peer netns reference is invalid|Cannot open network namespace/i, group: 'fault', code: 'namespace_missing',
-    advice: 'The namespace is gone; ensure the segment.' },
+  {
+    says: /VNI already exists|vxlan.*File exists|File exists.*vxlan/i,
+    group: 'fault',
+    code: 'vni_busy',
+    advice: 'An older segment with this VNI is still there or being removed; try again shortly.',
+  },
+  {
+    says: /Peer netns reference is invalid|Cannot open network namespace/i,
+    group: 'fault',
+    code: 'namespace_missing',
+    advice: 'The namespace is gone; ensure the segment.',
+  },
 ];

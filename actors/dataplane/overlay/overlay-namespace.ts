@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import { errnoOf, fileError } from '../kernel-errors.ts';
+import { command } from '../kernel-command.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
 import { runProgram } from '../program.ts';
@@ -30,12 +31,22 @@ export async function ensureNamespace(namespace: string): Promise<boolean> {
   const found = await readNamespace(namespace);
   if (found === 'present') return false;
   if (found === 'stale') await deleteNamespace(namespace);
-  await runProgram({ program: 'ip', args: ['netns', 'add', namespace], what: `making namespace ${namespace}`, rules: overlayErrors });
+  await runProgram({
+    program: 'ip',
+    args: ['netns', 'add', namespace],
+    what: `making namespace ${namespace}`,
+    rules: overlayErrors,
+  });
   return true;
 }
 
 export async function deleteNamespace(namespace: string): Promise<void> {
-  await runProgram({ program: 'ip', args: ['netns', 'delete', namespace], what: `removing namespace ${namespace}`, rules: overlayErrors });
+  await runProgram({
+    program: 'ip',
+    args: ['netns', 'delete', namespace],
+    what: `removing namespace ${namespace}`,
+    rules: overlayErrors,
+  });
 }
 
 export async function readNamespaceOwner(link: NamespaceLink, cluster: string): Promise<OwnerToken | null> {
@@ -47,12 +58,16 @@ export async function markNamespace(link: NamespaceLink, cluster: string, owner:
   const actual = await readNamespaceOwner(link, cluster);
   refuseOlder(`namespace ${link.name}`, owner, actual);
   if (actual !== null && sameOwner(actual, owner)) return;
-  await link.ip(`marking namespace ${link.name}`, [['link', 'set', 'lo', 'alias', aliasOf(cluster, owner)], ['link', 'set', 'lo', 'up']]);
+  await link.ip(`marking namespace ${link.name}`, [
+    command`link set lo alias ${aliasOf(cluster, owner)}`,
+    command`link set lo up`,
+  ]);
 }
 
 async function setSysctls(namespace: string, settings: readonly string[]): Promise<void> {
   await runProgram({
-    program: 'nsenter', args: [`--net=${namespacePath(namespace)}`, 'sysctl', '-q', '-w', ...settings],
+    program: 'nsenter',
+    args: [`--net=${namespacePath(namespace)}`, 'sysctl', '-q', '-w', ...settings],
     what: `setting sysctls of ${namespace}`,
   });
 }
@@ -62,8 +77,11 @@ export async function setNamespaceSysctls(namespace: string): Promise<void> {
   const bridgeFilter = existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables');
   const ipv6 = existsSync('/proc/sys/net/ipv6');
   await setSysctls(namespace, [
-    'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.send_redirects=0', 'net.ipv4.conf.default.send_redirects=0',
-    'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0',
+    'net.ipv4.ip_forward=1',
+    'net.ipv4.conf.all.send_redirects=0',
+    'net.ipv4.conf.default.send_redirects=0',
+    'net.ipv4.conf.all.rp_filter=0',
+    'net.ipv4.conf.default.rp_filter=0',
     // with the default of 1 a flow whose rule was revoked comes back to life with its next packet
     'net.netfilter.nf_conntrack_tcp_loose=0',
     ...(ipv6 ? ['net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1'] : []),
@@ -73,8 +91,14 @@ export async function setNamespaceSysctls(namespace: string): Promise<void> {
 
 /** Before the bridge is up: without proxy_delay 0 the kernel answers ARP after a random wait. */
 export async function setBridgeSysctls(namespace: string, bridges: readonly string[]): Promise<void> {
-  await setSysctls(namespace, bridges.flatMap((bridge) => [
-    `net.ipv4.conf.${bridge}.send_redirects=0`, `net.ipv4.conf.${bridge}.rp_filter=0`, `net.ipv4.conf.${bridge}.proxy_arp=1`,
-    `net.ipv4.conf.${bridge}.proxy_arp_pvlan=1`, `net.ipv4.neigh.${bridge}.proxy_delay=0`,
-  ]));
+  await setSysctls(
+    namespace,
+    bridges.flatMap((bridge) => [
+      `net.ipv4.conf.${bridge}.send_redirects=0`,
+      `net.ipv4.conf.${bridge}.rp_filter=0`,
+      `net.ipv4.conf.${bridge}.proxy_arp=1`,
+      `net.ipv4.conf.${bridge}.proxy_arp_pvlan=1`,
+      `net.ipv4.neigh.${bridge}.proxy_delay=0`,
+    ]),
+  );
 }

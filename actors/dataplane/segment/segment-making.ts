@@ -34,7 +34,10 @@ export async function makeSegment(site: DataplaneSite, spec: SegmentSpec, signal
   }
   const { cluster } = site.options;
   const namespace = site.names.namespaceOf(spec.vpc);
-  const wanted = spec.networks.map((network): WantedBridge => ({ bridge: site.names.bridgeOf(network.network), network }));
+  const wanted = spec.networks.map((network): WantedBridge => ({
+    bridge: site.names.bridgeOf(network.network),
+    network,
+  }));
   if (await ensureNamespace(namespace)) await site.links.forget(namespace);
   const link = site.links.of(namespace);
   await markNamespace(link, cluster, spec.owner);
@@ -59,7 +62,11 @@ export async function makeSegment(site: DataplaneSite, spec: SegmentSpec, signal
 }
 
 async function makeNetworks(
-  link: NamespaceLink, cluster: string, spec: SegmentSpec, wanted: readonly WantedBridge[], settled: Settled,
+  link: NamespaceLink,
+  cluster: string,
+  spec: SegmentSpec,
+  wanted: readonly WantedBridge[],
+  settled: Settled,
 ): Promise<void> {
   await ensureBridges(link, cluster, spec.owner, wanted, await link.links());
   for (const { bridge, network } of wanted) {
@@ -71,7 +78,12 @@ async function makeNetworks(
 }
 
 /** After dnsmasq has let go of them: bridges of networks that the spec no longer has. */
-async function removeOthers(site: DataplaneSite, link: NamespaceLink, wanted: readonly WantedBridge[], settled: Settled): Promise<void> {
+async function removeOthers(
+  site: DataplaneSite,
+  link: NamespaceLink,
+  wanted: readonly WantedBridge[],
+  settled: Settled,
+): Promise<void> {
   const keep = new Set(wanted.map(({ bridge }) => bridge));
   const actual = await link.links();
   for (const { ifname } of actual.filter((one) => site.names.isBridge(one.ifname) && !keep.has(one.ifname))) {

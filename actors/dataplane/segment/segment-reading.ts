@@ -19,7 +19,9 @@ export async function readSegmentParts(site: DataplaneSite, spec: SegmentSpec): 
   if ((await readNamespace(namespace)) !== 'present') return { proof: null, drift: ['no namespace'] };
   const link = site.links.of(namespace);
   const [links, generation, server] = await Promise.all([
-    link.links(), readGeneration(link), readDhcpServer(site.folders.dhcp, namespace),
+    link.links(),
+    readGeneration(link),
+    readDhcpServer(site.folders.dhcp, namespace),
   ]);
   const overlay = links.find((one) => one.ifname === vxlanName);
   const drift = [
@@ -33,12 +35,18 @@ export async function readSegmentParts(site: DataplaneSite, spec: SegmentSpec): 
     const bridge = links.find((one) => one.ifname === site.names.bridgeOf(network.network));
     if (bridge === undefined) drift.push(`no bridge of ${network.network}`);
     else bridges[network.network] = { ifindex: bridge.ifindex, mtu: bridge.mtu };
-    if (bridge !== undefined && bridge.mtu !== network.mtu) drift.push(`bridge of ${network.network} has mtu ${bridge.mtu}`);
+    if (bridge !== undefined && bridge.mtu !== network.mtu)
+      drift.push(`bridge of ${network.network} has mtu ${bridge.mtu}`);
     if (bridge !== undefined && !bridge.flags.includes('UP')) drift.push(`bridge of ${network.network} is down`);
   }
   if (overlay === undefined || generation === null) return { proof: null, drift };
   const proof: SegmentProof = {
-    namespace, vxlanIfindex: overlay.ifindex, bridges, dnsmasqPid: server?.pid ?? 0, nftGeneration: generation, generation: spec.generation,
+    namespace,
+    vxlanIfindex: overlay.ifindex,
+    bridges,
+    dnsmasqPid: server?.pid ?? 0,
+    nftGeneration: generation,
+    generation: spec.generation,
   };
   return { proof, drift };
 }
@@ -55,15 +63,25 @@ function overlayDrift(spec: SegmentSpec, overlay: KernelLink | undefined): strin
   ];
 }
 
-async function routeDrift(site: DataplaneSite, link: NamespaceLink, namespace: string, spec: SegmentSpec): Promise<string[]> {
+async function routeDrift(
+  site: DataplaneSite,
+  link: NamespaceLink,
+  namespace: string,
+  spec: SegmentSpec,
+): Promise<string[]> {
   const [routes, neighbours, local] = await Promise.all([
-    readRemoteRoutes(link), link.neighboursOf(vxlanName), listDhcpHosts(hostsFolder(site.folders.dhcp, namespace)),
+    readRemoteRoutes(link),
+    link.neighboursOf(vxlanName),
+    listDhcpHosts(hostsFolder(site.folders.dhcp, namespace)),
   ]);
   const known = new Set(neighbours.map((one) => one.dst));
   const here = new Set(local);
   return [
-    ...spec.routes.filter((route) => !here.has(route.address) && routes.get(route.address) !== route.host)
+    ...spec.routes
+      .filter((route) => !here.has(route.address) && routes.get(route.address) !== route.host)
       .map((route) => `no route to ${route.address}`),
-    ...spec.peers.filter((peer) => !known.has(overlayAddress(peer.index))).map((peer) => `no neighbour for host ${peer.name}`),
+    ...spec.peers
+      .filter((peer) => !known.has(overlayAddress(peer.index)))
+      .map((peer) => `no neighbour for host ${peer.name}`),
   ];
 }

@@ -20,11 +20,17 @@ export async function dropSegment(site: DataplaneSite, segment: SegmentRef): Pro
 }
 
 /** @param owner null sweeps it whoever made it */
-export async function dropNamespace(site: DataplaneSite, namespace: string, vpc: string, owner: OwnerToken | null): Promise<{ removed: boolean }> {
+export async function dropNamespace(
+  site: DataplaneSite,
+  namespace: string,
+  vpc: string,
+  owner: OwnerToken | null,
+): Promise<{ removed: boolean }> {
   const found = await readNamespace(namespace);
   if (found === 'present') {
     const link = site.links.of(namespace);
-    if (owner !== null) refuseOlder(`namespace ${namespace}`, owner, await readNamespaceOwner(link, site.options.cluster));
+    if (owner !== null)
+      refuseOlder(`namespace ${namespace}`, owner, await readNamespaceOwner(link, site.options.cluster));
     const port = (await link.links()).find((one) => site.names.isTap(one.ifname));
     if (port !== undefined) throw segmentInUse(vpc, port.ifname);
     await removeDhcpServer(site.folders.dhcp, namespace);

@@ -5,8 +5,7 @@
  */
 import type { RouteChange } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import type { Words } from '../namespace-link.ts';
-import { readRemoteRoutes, remoteRoute } from '../overlay/overlay-device.ts';
+import { addRemoteRoute, deleteRemoteRoute, readRemoteRoutes } from '../overlay/overlay-device.ts';
 import { overlayErrors } from '../overlay/overlay-errors.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { checkActor, checkOwner, checkRoutes } from '../wiring-checks.ts';
@@ -22,8 +21,8 @@ export async function changeRoutes(site: DataplaneSite, change: RouteChange): Pr
   const link = site.links.of(namespace);
   const actual = change.removed.length === 0 ? new Map<string, number>() : await readRemoteRoutes(link);
   const commands = [
-    ...change.removed.filter((route) => actual.get(route.address) === route.host).map((route): Words => ['route', 'delete', ...remoteRoute(route)]),
-    ...change.added.map((route): Words => ['route', 'replace', ...remoteRoute(route)]),
+    ...change.removed.filter((route) => actual.get(route.address) === route.host).map(deleteRemoteRoute),
+    ...change.added.map(addRemoteRoute),
   ];
   await link.ip(`changing routes of ${change.segment.vpc}`, commands, overlayErrors);
   return { applied: commands.length };

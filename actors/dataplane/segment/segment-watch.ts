@@ -15,12 +15,17 @@ import type { ProcessSight } from '../process-sight.ts';
 
 const lookEveryMs = 500;
 
-export async function watchForLoss(site: DataplaneSite, spec: SegmentSpec, signal: AbortSignal): Promise<SegmentBroken> {
+export async function watchForLoss(
+  site: DataplaneSite,
+  spec: SegmentSpec,
+  signal: AbortSignal,
+): Promise<SegmentBroken> {
   const namespace = site.names.namespaceOf(spec.vpc);
   let server: ProcessSight | null = null;
   for (;;) {
     signal.throwIfAborted();
-    if ((await readNamespace(namespace)) !== 'present') return { reason: 'namespace_gone', detail: `Namespace ${namespace} of ${spec.vpc} is gone.` };
+    if ((await readNamespace(namespace)) !== 'present')
+      return { reason: 'namespace_gone', detail: `Namespace ${namespace} of ${spec.vpc} is gone.` };
     if (server === null || !(await isSame(server))) server = await readDhcpServer(site.folders.dhcp, namespace);
     const broken = server === null ? withoutServer(spec, namespace) : await missingInterface(site, spec, server);
     if (broken !== null) return broken;
@@ -33,7 +38,11 @@ function withoutServer(spec: SegmentSpec, namespace: string): SegmentBroken | nu
   return { reason: 'dnsmasq_gone', detail: `dnsmasq of ${spec.vpc} in ${namespace} is gone.` };
 }
 
-async function missingInterface(site: DataplaneSite, spec: SegmentSpec, server: ProcessSight): Promise<SegmentBroken | null> {
+async function missingInterface(
+  site: DataplaneSite,
+  spec: SegmentSpec,
+  server: ProcessSight,
+): Promise<SegmentBroken | null> {
   const interfaces = await interfacesOf(server.pid);
   // an empty answer means the process ended between two looks: the next one says so
   if (interfaces.size === 0) return null;

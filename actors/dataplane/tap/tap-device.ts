@@ -1,11 +1,12 @@
 /**
  * A port's tap: made persistent and down in the host's namespace for QEMU to take, found again in either namespace.
- * Called by linux-dataplane.ts; tap-wiring.ts moves and wires it. Promise: a tap a live process holds is never replaced;
- * a dead one is made anew (cheaper than moving it back, and free of what it was); a later run's is refused.
+ * Called by linux-dataplane.ts; tap-wiring.ts moves and wires it. Promise: a tap a live process holds is never
+ * replaced; a dead one is made anew (cheaper than moving it back, and free of what it was); a later run's is refused.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';
 import type { TapCreated } from '../contract/network-contract.ts';
+import { command } from '../kernel-command.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
@@ -66,21 +67,22 @@ export async function makeTap(site: DataplaneSite, spec: TapSpec): Promise<TapCr
     if (owner === null && (found.place === 'segment' || (await isHeld(found)))) throw nameTaken(tap);
     refuseOlder(`tap ${tap}`, spec.owner, owner);
     const ours = owner !== null && sameOwner(owner, spec.owner);
-    if (ours && found.place === 'host' && found.device.mtu === spec.mtu) return { tap, ifindex: found.device.ifindex, place: 'host' };
+    if (ours && found.place === 'host' && found.device.mtu === spec.mtu)
+      return { tap, ifindex: found.device.ifindex, place: 'host' };
     const held = await isHeld(found);
     if (ours && held) return { tap, ifindex: found.device.ifindex, place: found.place };
     if (held) throw tapBusy(tap);
     await deleteTap(found);
   }
-  await site.links.host.ip(what, [
-    ['tuntap', 'add', 'dev', tap, 'mode', 'tap'],
-    ['link', 'set', tap, 'mtu', spec.mtu, 'alias', aliasOf(cluster, spec.owner)],
-  ], tapErrors);
-  const device = await site.links.host.link(tap);
+  const { host } = site.links;
+  await host.ip(what, [command`tuntap add dev ${tap} mode tap`], tapErrors);
+  host.appeared(tap);
+  await host.ip(what, [command`link set ${tap} mtu ${spec.mtu} alias ${aliasOf(cluster, spec.owner)}`], tapErrors);
+  const device = await host.link(tap);
   if (device === null) throw tapBusy(tap);
   return { tap, ifindex: device.ifindex, place: 'host' };
 }
 
 export async function deleteTap(found: FoundTap): Promise<void> {
-  await found.link.ip(`removing tap ${found.device.ifname}`, [['link', 'delete', found.device.ifname]], tapErrors);
+  await found.link.ip(`removing tap ${found.device.ifname}`, [command`link delete ${found.device.ifname}`], tapErrors);
 }

@@ -4,13 +4,15 @@
  * last, says so. Called by linux-dataplane.ts and the sweep. Promise: nothing of a port that has moved on is touched.
  */
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import { command } from '../kernel-command.ts';
+import type { Command } from '../kernel-command.ts';
 import type { TapRef } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { deleteDhcpHost, hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
 import { refreshDhcpServer } from '../dhcp/dhcp-server.ts';
 import { dismissPort } from '../firewall/firewall-ports.ts';
 import type { PortIdentity } from '../firewall/firewall-rules.ts';
-import type { KernelLink, NamespaceLink, Words } from '../namespace-link.ts';
+import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias, refuseOlder } from '../owner-alias.ts';
 import { runProgram } from '../program.ts';
@@ -48,9 +50,9 @@ export async function dropTap(site: DataplaneSite, ref: TapRef): Promise<{ remov
 async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, movedOn: boolean): Promise<void> {
   const facts = await link.portFacts(port.tap, bridge, port.address);
   const mine = !movedOn && facts.neighbour?.lladdr === port.mac;
-  const commands: Words[] = [
-    ...(mine && facts.route?.dev === bridge ? [['route', 'delete', `${port.address}/32`, 'dev', bridge] as Words] : []),
-    ...(mine ? [['neigh', 'delete', port.address, 'dev', bridge] as Words] : []),
+  const commands: Command[] = [
+    ...(mine && facts.route?.dev === bridge ? [command`route delete ${port.address}/32 dev ${bridge}`] : []),
+    ...(mine ? [command`neigh delete ${port.address} dev ${bridge}`] : []),
   ];
   await link.ip(`unbinding ${port.address} from ${port.tap}`, commands, tapErrors);
   await dismissPort(link, port, movedOn);
@@ -60,8 +62,10 @@ async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, m
 async function forgetAddress(link: NamespaceLink, namespace: string, address: string): Promise<void> {
   for (const direction of ['-s', '-d']) {
     await runProgram({
-      program: 'nsenter', args: [`--net=/run/netns/${link.name ?? namespace}`, 'conntrack', '-D', direction, address],
-      what: `forgetting the flows of ${address}`, acceptedCodes: [1],
+      program: 'nsenter',
+      args: [`--net=/run/netns/${link.name ?? namespace}`, 'conntrack', '-D', direction, address],
+      what: `forgetting the flows of ${address}`,
+      acceptedCodes: [1],
     });
   }
 }

@@ -1,10 +1,12 @@
 /**
  * Joins a tap to its network: moved into the VPC, isolated bridge slave, rules, static FDB, permanent neighbour, DHCP
  * host, up, /32 route, in this order (T14: the rules are there before it is up). The /32 route is the binding.
- * Called by linux-dataplane.ts. Promise: the proof is read back from the kernel, and a tap that reads back wrong is a fault.
+ * Called by linux-dataplane.ts. Promise: the proof is read back from the kernel, and a tap that reads back wrong is a
+ * fault.
  */
 import type { TapProof, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { TapReading } from '../contract/network-contract.ts';
+import { command } from '../kernel-command.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { hostLine } from '../dhcp/dhcp-config.ts';
 import { hostsFolder, readDhcpHost, writeDhcpHost } from '../dhcp/dhcp-hosts.ts';
@@ -34,7 +36,12 @@ export async function joinTap(site: DataplaneSite, spec: TapSpec, signal: AbortS
   refuseOlder(`tap ${tap}`, spec.owner, owner);
   if ((await link.link(bridge)) === null) throw networkMissing(spec.network);
   if (found.place === 'host') {
-    await site.links.host.ip(`moving tap ${tap} into ${namespace}`, [['link', 'set', tap, 'netns', namespace]], tapErrors);
+    await site.links.host.ip(
+      `moving tap ${tap} into ${namespace}`,
+      [command`link set ${tap} netns ${namespace}`],
+      tapErrors,
+    );
+    link.appeared(tap);
   }
   signal.throwIfAborted();
   await attach(site, link, spec, tap, bridge, namespace);
@@ -43,18 +50,33 @@ export async function joinTap(site: DataplaneSite, spec: TapSpec, signal: AbortS
   return reading.proof;
 }
 
-async function attach(site: DataplaneSite, link: NamespaceLink, spec: TapSpec, tap: string, bridge: string, namespace: string): Promise<void> {
+async function attach(
+  site: DataplaneSite,
+  link: NamespaceLink,
+  spec: TapSpec,
+  tap: string,
+  bridge: string,
+  namespace: string,
+): Promise<void> {
   const what = `wiring tap ${tap} of ${spec.port}`;
   const port = { tap, mac: spec.mac, address: spec.address };
-  await link.ip(what, [
-    ['link', 'set', tap, 'mtu', spec.mtu, 'alias', aliasOf(site.options.cluster, spec.owner), 'master', bridge],
-    ['link', 'set', tap, 'type', 'bridge_slave', 'isolated', 'on', 'learning', 'off', 'flood', 'off', 'mcast_flood', 'off'],
-    ['neigh', 'replace', spec.address, 'lladdr', spec.mac, 'dev', bridge, 'nud', 'permanent'],
-  ], tapErrors);
+  await link.ip(
+    what,
+    [
+      command`link set ${tap} mtu ${spec.mtu} alias ${aliasOf(site.options.cluster, spec.owner)} master ${bridge}`,
+      command`link set ${tap} type bridge_slave isolated on learning off flood off mcast_flood off`,
+      command`neigh replace ${spec.address} lladdr ${spec.mac} dev ${bridge} nud permanent`,
+    ],
+    tapErrors,
+  );
   await writeDhcpHost(hostsFolder(site.folders.dhcp, namespace), { ...port, hostname: spec.hostname });
   await admitPort(link, port, bridge);
-  await link.bridge(what, [['fdb', 'replace', spec.mac, 'dev', tap, 'master', 'static']], tapErrors);
-  await link.ip(what, [['link', 'set', tap, 'up'], ['route', 'replace', `${spec.address}/32`, 'dev', bridge]], tapErrors);
+  await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`], tapErrors);
+  await link.ip(
+    what,
+    [command`link set ${tap} up`, command`route replace ${spec.address}/32 dev ${bridge}`],
+    tapErrors,
+  );
 }
 
 export async function readWiring(site: DataplaneSite, spec: TapSpec): Promise<TapReading> {
@@ -64,20 +86,33 @@ export async function readWiring(site: DataplaneSite, spec: TapSpec): Promise<Ta
   if (found === null) return { place: 'none', owner: null, carrier: false, proof: null, drift: ['no tap'] };
   const owner = ownerOfAlias(site.options.cluster, found.device.ifalias);
   const carrier = await isHeld(found);
-  if (found.place === 'host') return { place: 'host', owner, carrier, proof: null, drift: ['tap is not moved into the segment'] };
+  if (found.place === 'host')
+    return { place: 'host', owner, carrier, proof: null, drift: ['tap is not moved into the segment'] };
   const { proof, drift } = await readProof(site, spec, found);
   const marked = owner !== null && sameOwner(owner, spec.owner);
-  return { place: 'segment', owner, carrier, proof, drift: marked ? drift : [...drift, 'tap is marked for another run'] };
+  return {
+    place: 'segment',
+    owner,
+    carrier,
+    proof,
+    drift: marked ? drift : [...drift, 'tap is marked for another run'],
+  };
 }
 
-async function readProof(site: DataplaneSite, spec: TapSpec, found: FoundTap): Promise<{ proof: TapProof | null; drift: string[] }> {
+async function readProof(
+  site: DataplaneSite,
+  spec: TapSpec,
+  found: FoundTap,
+): Promise<{ proof: TapProof | null; drift: string[] }> {
   const { link } = found;
   const tap = found.device.ifname;
   const bridge = site.names.bridgeOf(spec.network);
   const port = { tap, mac: spec.mac, address: spec.address };
   const [facts, rules, host, fdb] = await Promise.all([
-    link.portFacts(tap, bridge, spec.address), readPort(link, port, bridge),
-    readDhcpHost(hostsFolder(site.folders.dhcp, site.names.namespaceOf(spec.vpc)), spec.address), link.fdbOf(tap),
+    link.portFacts(tap, bridge, spec.address),
+    readPort(link, port, bridge),
+    readDhcpHost(hostsFolder(site.folders.dhcp, site.names.namespaceOf(spec.vpc)), spec.address),
+    link.fdbOf(tap),
   ]);
   const slave = facts.link?.linkinfo?.info_slave_data;
   const dhcpHost = host === null ? '' : host.line;
@@ -85,18 +120,27 @@ async function readProof(site: DataplaneSite, spec: TapSpec, found: FoundTap): P
     ...(facts.link?.master === bridge ? [] : ['not a slave of its bridge']),
     ...(facts.link?.mtu === spec.mtu ? [] : [`mtu is ${facts.link?.mtu}`]),
     ...(facts.link?.flags.includes('UP') ? [] : ['down']),
-    ...(slave?.['isolated'] === true && slave['learning'] === false && slave['flood'] === false ? [] : ['not isolated']),
+    ...(slave?.['isolated'] === true && slave['learning'] === false && slave['flood'] === false
+      ? []
+      : ['not isolated']),
     ...(rules.admitted ? [] : ['not admitted by the firewall']),
     ...(facts.neighbour?.lladdr === spec.mac ? [] : ['no neighbour entry']),
     ...(fdb.some((one) => one.mac === spec.mac) ? [] : ['no FDB entry']),
     ...(dhcpHost === hostLine({ ...port, hostname: spec.hostname }) && host?.tap === tap ? [] : ['no DHCP host']),
-    ...(facts.route?.dev === bridge ? [] : [facts.route?.dev === vxlanName ? 'its route points to another host' : 'no route']),
+    ...(facts.route?.dev === bridge
+      ? []
+      : [facts.route?.dev === vxlanName ? 'its route points to another host' : 'no route']),
   ];
   if (facts.link === null || facts.route === null) return { proof: null, drift };
   return {
     proof: {
-      tap, ifindex: facts.link.ifindex, bridge: facts.link.master ?? '', mtu: facts.link.mtu,
-      route: `${facts.route.dst} dev ${facts.route.dev}`, dhcpHost, nftGeneration: rules.generation,
+      tap,
+      ifindex: facts.link.ifindex,
+      bridge: facts.link.master ?? '',
+      mtu: facts.link.mtu,
+      route: `${facts.route.dst} dev ${facts.route.dev}`,
+      dhcpHost,
+      nftGeneration: rules.generation,
     },
     drift,
   };

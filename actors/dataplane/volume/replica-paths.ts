@@ -3,5 +3,6 @@ import path from 'node:path';
 import type { DiskFormat } from '@photoncloud/machines/values/wiring';
 
 export const diskFormats: readonly DiskFormat[] = ['raw', 'qcow2'];
-export const replicaPath = (folder: string, volumeUid: string, format: DiskFormat): string => path.join(folder, `${volumeUid}.${format}`);
+export const replicaPath = (folder: string, volumeUid: string, format: DiskFormat): string =>
+  path.join(folder, `${volumeUid}.${format}`);
 export const replicaOwnerPath = (folder: string, volumeUid: string): string => path.join(folder, `${volumeUid}.owner`);

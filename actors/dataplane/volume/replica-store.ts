@@ -32,13 +32,20 @@ export async function makeReplica(site: DataplaneSite, spec: ReplicaSpec, signal
   refuseOlder(`volume ${spec.volumeUid}`, spec.owner, owner);
   const present = await findReplica(site, spec.volumeUid);
   if (present !== null) {
-    if (present.format !== spec.format) throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
-    if (present.virtualBytes !== spec.sizeMib * mib) throw replicaDiffers(spec.volumeUid, `it holds ${present.virtualBytes} bytes, not ${spec.sizeMib} MiB`);
+    if (present.format !== spec.format)
+      throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
+    if (present.virtualBytes !== spec.sizeMib * mib)
+      throw replicaDiffers(spec.volumeUid, `it holds ${present.virtualBytes} bytes, not ${spec.sizeMib} MiB`);
   }
   if (owner === null || !sameOwner(owner, spec.owner)) await writeOwner(site, spec);
   if (present === null) await fillReplica(site, spec, signal);
   const made = await findReplica(site, spec.volumeUid);
-  if (made === null) throw new PhotonError('fault', 'storage_failed', `Volume ${spec.volumeUid} is not there after it was made; try again.`);
+  if (made === null)
+    throw new PhotonError(
+      'fault',
+      'storage_failed',
+      `Volume ${spec.volumeUid} is not there after it was made; try again.`,
+    );
   return { sizeBytes: made.virtualBytes, allocatedBytes: made.allocatedBytes, created: present === null };
 }
 
@@ -47,7 +54,8 @@ function checkReplica(spec: ReplicaSpec): void {
   checkUid('volumeUid', spec.volumeUid);
   checkCount('sizeMib', spec.sizeMib, 1, 16 << 20);
   const formats = spec.image === null ? [spec.format] : [spec.format, spec.image.format];
-  if (!formats.every((format) => diskFormats.includes(format))) throw new PhotonError('defeat', 'spec_invalid', `A disk is raw or qcow2, not ${formats.join(', ')}.`);
+  if (!formats.every((format) => diskFormats.includes(format)))
+    throw new PhotonError('defeat', 'spec_invalid', `A disk is raw or qcow2, not ${formats.join(', ')}.`);
   if (spec.image !== null) checkDigest('image.sha256', spec.image.sha256);
 }
 
@@ -63,7 +71,12 @@ export async function findReplica(site: DataplaneSite, volumeUid: string): Promi
     const file = replicaPath(site.folders.volumes, volumeUid, format);
     try {
       const { size, blocks } = await stat(file);
-      return { format, file, virtualBytes: format === 'raw' ? size : await qcow2Size(file), allocatedBytes: blocks * 512 };
+      return {
+        format,
+        file,
+        virtualBytes: format === 'raw' ? size : await qcow2Size(file),
+        allocatedBytes: blocks * 512,
+      };
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw fileError(`reading volume ${volumeUid}`, error);
     }
@@ -79,7 +92,11 @@ async function qcow2Size(file: string): Promise<number> {
   });
 }
 
-async function withFile<Result>(file: string, flags: string, work: (handle: FileHandle) => Promise<Result>): Promise<Result> {
+async function withFile<Result>(
+  file: string,
+  flags: string,
+  work: (handle: FileHandle) => Promise<Result>,
+): Promise<Result> {
   const handle = await open(file, flags);
   try {
     return await work(handle);
@@ -124,8 +141,12 @@ async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: Abort
 async function qemuImage(spec: ReplicaSpec, args: readonly string[], signal: AbortSignal): Promise<void> {
   const limits = ['--as=2147483648', '--cpu=600', `--fsize=${(spec.sizeMib + 1024) * mib}`, '--core=0'];
   await runProgram({
-    program: 'prlimit', args: [...limits, 'qemu-img', ...args], what: `making volume ${spec.volumeUid}`, timeoutMs: convertTimeoutMs,
-    rules: replicaErrors, signal,
+    program: 'prlimit',
+    args: [...limits, 'qemu-img', ...args],
+    what: `making volume ${spec.volumeUid}`,
+    timeoutMs: convertTimeoutMs,
+    rules: replicaErrors,
+    signal,
   });
 }
 

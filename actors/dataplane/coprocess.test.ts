@@ -1,0 +1,84 @@
+/**
+ * Coprocesses against the real `ip` and `nft`: answers belong to their commands, silence is unknown, death is repaired.
+ */
+// needs: kernel
+// test limit: 60 s
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Coprocess } from './coprocess.ts';
+import { codeOf, inOwnNamespaces } from './dataplane-for-tests.ts';
+import { command } from './kernel-command.ts';
+
+const ip = (): Coprocess => new Coprocess('ip', ['ip', '-j', '-force', '-batch', '-'], 'batch');
+const nft = (): Coprocess => new Coprocess('nft', ['nft', '-i'], 'nft');
+
+inOwnNamespaces(import.meta.filename, () => {
+  test('an error belongs to its command, also among requests sent together', async () => {
+    const tool = ip();
+    const answers = await Promise.all([
+      tool.run(['link add d0 type bridge', 'route replace 10.0.0.1/32 dev nowhere', 'link set d0 up']),
+      tool.run(['route replace 10.0.0.2/32 dev d0', 'link show dev d0']),
+      tool.run(['link set nothing up', 'link set nothing2 up']),
+    ]);
+    assert.equal(
+      answers[0].failures.map((one) => one.index),
+      [1],
+    );
+    assert.match(answers[0].failures[0]?.text ?? '', /nowhere/);
+    assert.equal(answers[1].failures, []);
+    assert.match(answers[1].printed[0] ?? '', /"ifname":"d0"/);
+    assert.equal(
+      answers[2].failures.map((one) => one.index),
+      [0, 1],
+    );
+    await tool.close();
+  });
+
+  test('nft: a request is one transaction, and its error does not spill into the next', async () => {
+    const tool = nft();
+    await tool.run(['add table inet t; add set inet t s { type ipv4_addr; }']);
+    const [bad, good] = await Promise.all([
+      tool.run(['add element inet t s { 10.0.0.1 }; add element inet t none { 10.0.0.2 }']),
+      tool.run(['list set inet t s']),
+    ]);
+    assert.is(bad.failures.length, 1);
+    assert.equal(good.failures, []);
+    assert.not.match(good.printed.join('\n'), /10\.0\.0\.1/);
+    const syntax = await tool.run(['add nonsense now']);
+    assert.match(syntax.failures[0]?.text ?? '', /syntax error/);
+    assert.equal((await tool.run(['add element inet t s { 10.0.0.3 }'])).failures, []);
+    await tool.close();
+  });
+
+  test('a long request and many at once come back whole', async () => {
+    const tool = nft();
+    const elements = Array.from({ length: 2000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`).join(', ');
+    assert.equal((await tool.run([`add element inet t s { ${elements} }`])).failures, []);
+    const listed = await tool.run(['list set inet t s']);
+    assert.match(listed.printed.join(' '), /10\.1\.7\.207/);
+    await Promise.all(
+      Array.from({ length: 300 }, (_, index) => tool.run([`add element inet t s { 10.9.0.${index % 250} }`])),
+    );
+    await tool.close();
+  });
+
+  test('silence is unknown, and the next request gets a new process', async () => {
+    const deaf = new Coprocess('deaf', ['sleep', '60'], 'batch');
+    assert.is(await codeOf(deaf.run(['link show'], 200)), 'coprocess_timeout');
+    const dying = new Coprocess('dying', ['sh', '-c', 'read line; exit 3'], 'batch');
+    assert.is(await codeOf(dying.run(['link show'])), 'coprocess_died');
+    const tool = ip();
+    await tool.run(['link show']);
+    await tool.close();
+    assert.equal((await tool.run(['link show dev lo'])).failures, []);
+    await tool.close();
+  });
+
+  test('a line break never becomes a second command', async () => {
+    const tool = ip();
+    assert.match(String(await tool.run(['link show\nlink delete d0']).catch((error: unknown) => error)), /line break/);
+    for (const word of ['d0 up', 'd0;', 'd0\n', '$(x)', '', '-x\0'])
+      assert.throws(() => command`link set ${word} up`, /plain word/);
+    await tool.close();
+  });
+});

@@ -1,0 +1,187 @@
+/**
+ * What the dataplane's own tests share: a fresh network and mount namespace around the whole test process (so that
+ * every kernel object goes with it, also after a crash), a dataplane in it, and specs. Not part of the product.
+ */
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Fence } from '@photoncloud/runtime/contract/effect';
+import type { Log } from '@photoncloud/runtime/contract/log';
+import type { OwnerToken, SegmentSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+import type { Call } from './contract/call-contract.ts';
+import type { DataplaneOptions } from './contract/dataplane-contract.ts';
+
+const insideMark = 'PHOTON_TEST_INSIDE';
+const top = path.resolve(import.meta.dirname, '../..');
+
+/**
+ * Declares the file's tests, inside network, mount and process namespaces of its own: outside, one test runs the file
+ * again in there. Whatever it leaves (processes too) ends with the namespaces. Without root it is skipped, with the reason.
+ */
+export function inOwnNamespaces(file: string, declare: () => void): void {
+  const name = path.basename(file);
+  if (process.env[insideMark] === 'yes') declare();
+  else if (process.getuid?.() !== 0) test.skip(`${name} needs root for network namespaces`);
+  else test(`${name} in namespaces of its own`, () => runInside(file));
+  test.run();
+}
+
+async function runInside(file: string): Promise<void> {
+  const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
+  const unshare = ['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script, 'sh'];
+  const child = spawn('unshare', [...unshare, process.execPath, file], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, [insideMark]: 'yes' },
+  });
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  assert.is(code, 0, `the tests inside failed, see above`);
+}
+
+/** QEMU as set-up has found it, or null. */
+export function testQemu(): DataplaneOptions['qemu'] | null {
+  const toolchain = path.join(top, '.cache/toolchain.json');
+  return existsSync(toolchain) ? JSON.parse(readFileSync(toolchain, 'utf8')).qemu : null;
+}
+
+/** Runs a program; rejects with its stderr. */
+export async function run(program: string, ...args: string[]): Promise<string> {
+  return (await promisify(execFile)(program, args, { encoding: 'utf8' })).stdout;
+}
+
+/** Looks again every 20 ms until it holds. @throws Error with `what` */
+export async function until(what: string, holds: () => Promise<boolean> | boolean, withinMs = 5000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);
+    await pause(20);
+  }
+}
+
+/** The error's code; fails when there is none. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  const outcome = await work.then(
+    (value) => assert.unreachable(`no error but ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  );
+  if (outcome instanceof PhotonError) return outcome.record.code;
+  throw outcome;
+}
+
+/** A guest without a machine: drives cluster-tests/harness/tap-guest.pl, which says what it can do. */
+export class FrameGuest {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #answers = new Map<number, (answer: Record<string, unknown>) => void>();
+  #lastId = 0;
+
+  constructor(namespace: string, tap: string, mac: string) {
+    const script = path.join(top, 'cluster-tests/harness/tap-guest.pl');
+    this.#child = spawn('nsenter', [`--net=/run/netns/${namespace}`, 'perl', script, tap, mac]);
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      const answer = JSON.parse(line) as Record<string, unknown>;
+      this.#answers.get(Number(answer['id']))?.(answer);
+    });
+    this.#child.stderr.on('data', (text: Buffer) => console.error(`tap guest: ${text.toString()}`));
+  }
+
+  ask(command: Record<string, string | number | boolean>): Promise<Record<string, unknown>> {
+    const id = ++this.#lastId;
+    const answer = new Promise<Record<string, unknown>>((resolve) => this.#answers.set(id, resolve));
+    this.#child.stdin.write(`${JSON.stringify({ id, ...command })}\n`);
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.stdin.end();
+    await gone;
+  }
+}
+
+export function makeTestFolder(): { folder: string; remove: () => void } {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'photon-dataplane-'));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+export const quietLog: Log = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: (fields, message) => console.error(message, fields),
+  child: () => quietLog,
+};
+
+export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}): DataplaneOptions {
+  return {
+    prefix: 'tst',
+    cluster: 'test',
+    host: 'w1',
+    folder,
+    allowedRoots: [],
+    underlay: '127.0.0.1',
+    qemu: { binary: 'qemu-system-x86_64' },
+    fetchBlob: async () => {
+      throw new Error('no other host in this test');
+    },
+    log: quietLog,
+    ...more,
+  };
+}
+
+let version = 0;
+/** A call with the next version; `fence` to pretend an older one. */
+export function nextCall(fence: Partial<Fence> = {}, signal: AbortSignal = new AbortController().signal): Call {
+  version += 1;
+  return { fence: { era: 1, ownerEpoch: 1, version, ...fence }, signal };
+}
+
+export const ownerOf = (actor: string, runEpoch = 1, uid = '01TESTUID0000000000000000A'): OwnerToken => ({
+  actor,
+  uid,
+  runEpoch,
+});
+
+export function segmentSpec(more: Partial<SegmentSpec> = {}): SegmentSpec {
+  return {
+    owner: ownerOf('segment/acme/main@w1'),
+    vpc: 'vpc/acme/main',
+    vni: 7701,
+    self: { name: 'w1', index: 1, underlay: '127.0.0.1', underlayMtu: 1500 },
+    peers: [],
+    routes: [],
+    generation: 1,
+    networks: [
+      {
+        network: 'network/acme/front',
+        uid: '01TESTNET',
+        mtu: 1400,
+        subnets: [{ name: 'a', cidr: '10.77.1.0/24', gateway: '10.77.1.1' }],
+        dhcp: { leaseSeconds: 3600, dns: ['9.9.9.9'], domain: 'acme.internal', ntp: [] },
+      },
+    ],
+    ...more,
+  };
+}
+
+export function tapSpec(index = 11, more: Partial<TapSpec> = {}): TapSpec {
+  return {
+    owner: ownerOf(`binding/acme/web-${index}.eth0@w1`),
+    vpc: 'vpc/acme/main',
+    network: 'network/acme/front',
+    port: `port/acme/web-${index}.eth0`,
+    mac: `02:00:00:00:77:${index.toString(16).padStart(2, '0')}`,
+    address: `10.77.1.${index}`,
+    prefixLength: 24,
+    gateway: '10.77.1.1',
+    mtu: 1400,
+    hostname: `web-${index}`,
+    ...more,
+  };
+}

@@ -1,0 +1,220 @@
+/** The dataplane's pure parts: names, owner marks, the door, fences, configuration and command lines. No root needed. */
+import { appendFileSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { codeOf, makeTestFolder, ownerOf, segmentSpec, tapSpec } from './dataplane-for-tests.ts';
+import { configText, hostText } from './dhcp/dhcp-config.ts';
+import { FenceFloor } from './fence-floor.ts';
+import { machineArguments } from './hypervisor/machine-arguments.ts';
+import { kernelError } from './kernel-errors.ts';
+import { KernelNames, hashName } from './kernel-names.ts';
+import { aliasOf, ownerOfAlias, refuseOlder } from './owner-alias.ts';
+import { checkSegment, checkTap, cidrParts } from './wiring-checks.ts';
+
+const codeThrown = (work: () => void): string => {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof PhotonError) return error.record.code;
+    throw error;
+  }
+  return 'nothing thrown';
+};
+
+test('kernel names are short, derived and told apart by prefix, kind and uid', () => {
+  const names = new KernelNames('pa1');
+  const tap = names.tapOf(ownerOf('binding/acme/web.eth0@w1'));
+  assert.match(tap, /^pa1p[a-z2-7]{11}$/);
+  assert.is(tap, new KernelNames('pa1').tapOf(ownerOf('binding/acme/web.eth0@w1', 7)));
+  assert.is.not(tap, names.tapOf(ownerOf('binding/acme/web.eth0@w1', 1, '01OTHERLIFE')));
+  assert.ok(names.isTap(tap));
+  assert.not.ok(names.isNamespace(tap));
+  assert.not.ok(new KernelNames('pa2').isTap(tap));
+  assert.is(hashName('x', 5), hashName('x', 20).slice(0, 5));
+  for (const prefix of ['', 'toolong', '1a', 'A', 'a-b', 'a b']) assert.throws(() => new KernelNames(prefix));
+});
+
+test('an owner survives its alias, and another cluster or a foreign text is nobody', () => {
+  const owner = ownerOf('binding/acme/web.eth0@w1', 3);
+  const alias = aliasOf('main', owner);
+  assert.not.match(alias, /\s/);
+  assert.equal(ownerOfAlias('main', alias), owner);
+  for (const foreign of [
+    undefined,
+    '',
+    'eth0 of bob',
+    alias.replace('main', 'other'),
+    `${alias}x`.replace(/\d+x$/, 'x'),
+  ]) {
+    assert.is(ownerOfAlias('main', foreign), null, String(foreign));
+  }
+  assert.throws(() => aliasOf('main', ownerOf('binding/acme/web eth0@w1')));
+  assert.is(
+    codeThrown(() => refuseOlder('tap', ownerOf(owner.actor, 2), owner)),
+    'run_epoch_older',
+  );
+  refuseOlder('tap', ownerOf(owner.actor, 3), owner);
+  refuseOlder('tap', ownerOf('binding/acme/other@w1', 1), owner);
+});
+
+test('one bad field of a spec stops it at the door', () => {
+  const [network] = segmentSpec().networks;
+  assert.ok(network);
+  checkSegment(segmentSpec());
+  const withDhcp = (dhcp: object) => segmentSpec({ networks: [{ ...network, dhcp: { ...network.dhcp, ...dhcp } }] });
+  const bad = [
+    withDhcp({ domain: 'a.b\ndhcp-script=/bin/sh' }),
+    withDhcp({ dns: ['9.9.9.9,8.8.8.8'] }),
+    withDhcp({ ntp: ['::1'] }),
+    withDhcp({ leaseSeconds: 1 }),
+    segmentSpec({ vni: 2 ** 24 }),
+    segmentSpec({ vpc: 'vpc/acme/main; reboot' }),
+    segmentSpec({ routes: [{ address: '10.0.0.01', host: 2 }] }),
+    segmentSpec({ networks: [{ ...network, subnets: [{ name: 'a', cidr: '10.77.1.1/24', gateway: '10.77.1.1' }] }] }),
+    segmentSpec({ self: { name: 'w1', index: 0, underlay: '127.0.0.1', underlayMtu: 1500 } }),
+  ];
+  for (const spec of bad)
+    assert.is(
+      codeThrown(() => checkSegment(spec)),
+      'spec_invalid',
+      JSON.stringify(spec).slice(0, 400),
+    );
+  checkTap(tapSpec());
+  for (const more of [
+    { mac: '03:00:00:00:00:01' },
+    { mac: '02-00' },
+    { hostname: 'a,b' },
+    { hostname: '-a' },
+    { address: '1.2.3' },
+    { mtu: 10 },
+  ]) {
+    assert.is(
+      codeThrown(() => checkTap(tapSpec(11, more))),
+      'spec_invalid',
+      JSON.stringify(more),
+    );
+  }
+  assert.equal(cidrParts('10.64.0.0/10'), { network: '10.64.0.0', prefixLength: 10, mask: '255.192.0.0' });
+});
+
+test('fences are kept across a restart, and a line cut by a crash counts for nothing', async () => {
+  const { folder, remove } = makeTestFolder();
+  const owner = ownerOf('binding/acme/web@w1', 5);
+  try {
+    const first = await FenceFloor.open(folder);
+    await first.raise('tap', owner, { era: 1, ownerEpoch: 4, version: 10 });
+    assert.is(await codeOf(first.raise('tap', owner, { era: 1, ownerEpoch: 4, version: 9 })), 'fence_older');
+    await first.raise('segment', owner, { era: 1, ownerEpoch: 1, version: 1 });
+    await first.close();
+    appendFileSync(path.join(folder, 'fences.log'), 'tap binding/acme/web@w1 01TESTUID0000000000000000A 9 9 9');
+    const second = await FenceFloor.open(folder);
+    assert.is(await codeOf(second.raise('tap', owner, { era: 1, ownerEpoch: 3, version: 99 })), 'fence_older');
+    assert.is(
+      await codeOf(second.raise('tap', { ...owner, runEpoch: 4 }, { era: 1, ownerEpoch: 5, version: 1 })),
+      'run_epoch_older',
+    );
+    await second.raise('tap', owner, { era: 1, ownerEpoch: 4, version: 1 });
+    await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        second.raise('tap', ownerOf(`binding/acme/p-${index}@w1`), { era: 1, ownerEpoch: 1, version: 1 }),
+      ),
+    );
+    await second.close();
+    assert.is(readFileSync(path.join(folder, 'fences.log'), 'utf8').trim().split('\n').length, 52);
+  } finally {
+    remove();
+  }
+});
+
+test('a fence that could not be written was not seen', async () => {
+  const { folder, remove } = makeTestFolder();
+  try {
+    const floor = await FenceFloor.open(folder);
+    await floor.close();
+    const owner = ownerOf('binding/acme/a@w1');
+    for (let again = 0; again < 2; again += 1) {
+      assert.is(await codeOf(floor.raise('tap', owner, { era: 1, ownerEpoch: 1, version: 1 })), 'dataplane_closed');
+    }
+  } finally {
+    remove();
+  }
+});
+
+test('dnsmasq gets typed options of known values and nothing else', () => {
+  const [network] = segmentSpec().networks;
+  assert.ok(network);
+  const text = configText([{ bridge: 'tstbabc', network }], '/run/x/hosts', 'nobody');
+  for (const line of [
+    'port=0',
+    'leasefile-ro',
+    'user=nobody',
+    'interface=tstbabc',
+    'dhcp-range=set:tstbabcx0,10.77.1.0,static,255.255.255.0,3600',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line);
+  }
+  assert.match(text, /^dhcp-option=tag:tstbabcx0,26,1400$/m);
+  assert.match(text, /^dhcp-option=tag:tstbabcx0,6,9\.9\.9\.9$/m);
+  assert.not.match(text, /,42,/);
+  assert.is(
+    hostText({ tap: 't', mac: '02:00:00:00:00:01', address: '10.0.0.5', hostname: 'web' }),
+    '# t\n02:00:00:00:00:01,10.0.0.5,web\n',
+  );
+});
+
+test('what comes from a spec stands in JSON or alone on the command line', () => {
+  const spec = {
+    owner: ownerOf('incarnation/acme/web@w1'),
+    vm: 'vm/acme/web',
+    cpus: 2,
+    memoryMib: 256,
+    machineType: null,
+    nics: [
+      {
+        port: 'port/acme/web.eth0',
+        binding: 'binding/acme/web.eth0@w1',
+        bindingUid: 'U',
+        mac: '02:00:00:00:00:01',
+        mtu: 1450,
+      },
+    ],
+    disks: [{ volume: 'volume/acme/v', volumeUid: 'V', serial: 'S', format: 'qcow2' as const }],
+    boot: null,
+  };
+  const files = { pidFile: '/r/pid', agentSocket: '/r/a', toolingSocket: '/r/t', console: '/k/console' };
+  const boot = { kernel: '/k', initrd: '/i', commandLine: 'a=1,b=2 -S' };
+  const words = machineArguments(spec, {
+    name: 'm',
+    files,
+    libDir: undefined,
+    kvm: false,
+    sandbox: true,
+    tapOf: () => 'tap0',
+    fileOf: () => '/v,x/V.qcow2',
+    boot,
+  });
+  assert.ok(words.includes('a=1,b=2 -S'));
+  const after = (flag: string): string[] => words.filter((_, index) => words[index - 1] === flag);
+  assert.equal(after('-machine'), ['pc-q35-7.2']);
+  for (const word of [...after('-blockdev'), ...after('-device'), ...after('-netdev')])
+    assert.type(JSON.parse(word), 'object');
+  assert.is(JSON.parse(after('-blockdev')[0] ?? '').filename, '/v,x/V.qcow2');
+  assert.is(JSON.parse(after('-blockdev')[1] ?? '').driver, 'qcow2');
+  assert.is(JSON.parse(after('-device')[0] ?? '').host_mtu, 1450);
+  assert.ok(words.includes('-S') && words.includes('-daemonize') && words.includes('-nodefaults'));
+});
+
+test('texts of the kernel become the kind of error that says what to do', () => {
+  const groupOf = (text: string): string =>
+    kernelError('trying', text).record.group + ' ' + kernelError('trying', text).record.code;
+  assert.is(groupOf('RTNETLINK answers: Device or resource busy'), 'fault kernel_busy');
+  assert.is(groupOf('RTNETLINK answers: Invalid argument'), 'defeat kernel_refused');
+  assert.is(groupOf('Cannot find device "vx0"'), 'fault device_missing');
+  assert.is(groupOf('A VXLAN device with the specified VNI already exists.'), 'fault vni_busy');
+  assert.is(groupOf('ENOSPC: no space left on device, write'), 'fault storage_full');
+  assert.is(groupOf('never heard of'), 'fault kernel_failed');
+});
+
+test.run();

@@ -1,0 +1,209 @@
+/**
+ * Segments and taps on the real kernel: proofs, frames of a guest, faults, repetition, removal without residue.
+ */
+// needs: kernel
+// test limit: 100 s
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  FrameGuest,
+  codeOf,
+  inOwnNamespaces,
+  makeTestFolder,
+  nextCall,
+  ownerOf,
+  run,
+  segmentSpec,
+  tapSpec,
+  testOptions,
+  until,
+} from './dataplane-for-tests.ts';
+import { createDataplane } from './linux-dataplane.ts';
+
+inOwnNamespaces(import.meta.filename, () => {
+  const { folder, remove } = makeTestFolder();
+  const opened = createDataplane(testOptions(folder));
+  const spec = segmentSpec();
+  const inside = (namespace: string, ...words: string[]): Promise<string> =>
+    run('nsenter', `--net=/run/netns/${namespace}`, ...words);
+
+  test.after(async () => {
+    await (await opened).close();
+    remove();
+  });
+
+  test('a segment is proved by the kernel, and ensuring it again changes nothing', async () => {
+    const dp = await opened;
+    const proof = await dp.ensureSegment(spec, nextCall());
+    assert.is(proof.bridges['network/acme/front']?.mtu, 1400);
+    assert.ok(proof.vxlanIfindex > 0 && proof.dnsmasqPid > 1);
+    assert.is((await inside(proof.namespace, 'cat', '/proc/sys/net/netfilter/nf_conntrack_tcp_loose')).trim(), '0');
+    const user = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${proof.dnsmasqPid}/status`, 'utf8'))?.[1];
+    assert.is.not(user, '0', 'dnsmasq runs as root');
+    assert.equal(await dp.ensureSegment(spec, nextCall()), proof);
+    assert.equal((await dp.readSegment(spec, nextCall())).drift, []);
+  });
+
+  test('peers and routes follow the spec, and a removal takes only its own route', async () => {
+    const dp = await opened;
+    const peer = { name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 };
+    const { namespace } = await dp.ensureSegment(
+      { ...spec, peers: [peer], routes: [{ address: '10.77.1.90', host: 2 }] },
+      nextCall(),
+    );
+    assert.match(
+      await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'),
+      /10\.77\.1\.90 via 169\.254\.64\.2 onlink/,
+    );
+    assert.match(
+      await inside(namespace, 'bridge', 'fdb', 'show', 'dev', 'vx0'),
+      /02:00:5f:00:00:02 dst 127\.0\.0\.2 .*permanent/,
+    );
+    await dp.setRoutes(
+      { segment: spec, added: [{ address: '10.77.1.91', host: 2 }], removed: [{ address: '10.77.1.90', host: 3 }] },
+      nextCall(),
+    );
+    assert.match(await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'), /1\.90 via[^]*1\.91 via/);
+    await dp.ensureSegment(spec, nextCall());
+    assert.not.match(await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'), /via/);
+    assert.not.match(await inside(namespace, 'ip', 'neigh', 'show', 'dev', 'vx0'), /169/);
+  });
+
+  test('a tap is wired with proof; its guest gets its lease, reaches the gateway and cannot pose as another', async () => {
+    const dp = await opened;
+    const tap = tapSpec();
+    assert.is((await dp.createTap(tap, nextCall())).place, 'host');
+    const proof = await dp.wireTap(tap, nextCall());
+    assert.is(proof.dhcpHost, '02:00:00:00:77:0b,10.77.1.11,web-11');
+    assert.is(proof.mtu, 1400);
+    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    const guest = new FrameGuest(namespace, proof.tap, tap.mac);
+    try {
+      const lease = await guest.ask({ do: 'dhcp' });
+      assert.is(lease['address'], '10.77.1.11', JSON.stringify(lease));
+      assert.is(lease['mtu'], 1400);
+      assert.is(lease['router'], '10.77.1.1');
+      assert.ok((await dp.readTap(tap, nextCall())).carrier);
+      assert.is((await dp.createTap(tap, nextCall())).place, 'segment', 'a held tap is left alone');
+      const ping = await guest.ask({ do: 'ping', to: '10.77.1.1', count: 1, timeoutMs: 2000 });
+      assert.is(ping['received'], 1, JSON.stringify(ping));
+      await guest.ask({ do: 'configure', address: '10.77.1.12', prefix: 24, gateway: '10.77.1.1' });
+      const spoofed = await guest.ask({ do: 'ping', to: '10.77.1.1', count: 1, timeoutMs: 500 });
+      assert.is.not(spoofed['received'], 1, 'a spoofed address got an answer');
+      assert.equal((await dp.readTap(tap, nextCall())).drift, []);
+    } finally {
+      await guest.close();
+    }
+  });
+
+  test('a port comes back after its server was killed, and the watch says what died', async () => {
+    const dp = await opened;
+    const { dnsmasqPid, namespace } = await dp.ensureSegment(spec, nextCall());
+    const watch = dp.watchSegment(spec, nextCall());
+    process.kill(dnsmasqPid, 'SIGKILL');
+    assert.is((await watch).reason, 'dnsmasq_gone');
+    assert.is.not((await dp.ensureSegment(spec, nextCall())).dnsmasqPid, dnsmasqPid);
+    const guest = new FrameGuest(namespace, (await dp.readTap(tapSpec(), nextCall())).proof?.tap ?? '', tapSpec().mac);
+    try {
+      assert.is((await guest.ask({ do: 'dhcp' }))['address'], '10.77.1.11');
+    } finally {
+      await guest.close();
+    }
+  });
+
+  test('what an operator breaks is drift, and wiring again mends it', async () => {
+    const dp = await opened;
+    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    const { tap, bridge } = await dp.wireTap(tapSpec(), nextCall());
+    await inside(namespace, 'ip', 'route', 'del', '10.77.1.11/32', 'dev', bridge);
+    await inside(namespace, 'ip', 'link', 'set', tap, 'nomaster');
+    await inside(namespace, 'nft', 'flush', 'set', 'bridge', 'port', 'spoof');
+    const { drift } = await dp.readTap(tapSpec(), nextCall());
+    for (const what of ['no route', 'not a slave of its bridge', 'not admitted by the firewall'])
+      assert.ok(drift.includes(what), `${what}: ${drift}`);
+    await dp.wireTap(tapSpec(), nextCall());
+    assert.equal((await dp.readTap(tapSpec(), nextCall())).drift, []);
+  });
+
+  test('older runs and older fences have no say', async () => {
+    const dp = await opened;
+    const newer = tapSpec(11, { owner: ownerOf('binding/acme/web-11.eth0@w1', 2) });
+    await dp.createTap(newer, nextCall());
+    await dp.wireTap(newer, nextCall());
+    assert.is(await codeOf(dp.removeTap(tapSpec(), nextCall())), 'run_epoch_older');
+    assert.is(await codeOf(dp.removeTap(newer, nextCall({ version: 1 }))), 'fence_older');
+    assert.is(await codeOf(dp.wireTap(newer, nextCall({ ownerEpoch: 0 }))), 'fence_older');
+    assert.equal((await dp.readTap(newer, nextCall())).drift, []);
+  });
+
+  test('an address that another port holds by now survives the removal of the first', async () => {
+    const dp = await opened;
+    const first = tapSpec(31);
+    const second = tapSpec(31, { owner: ownerOf('binding/acme/web-31.eth0@w1', 1, '01SECONDLIFE') });
+    for (const one of [first, second]) {
+      await dp.createTap(one, nextCall());
+      await dp.wireTap(one, nextCall());
+    }
+    assert.ok((await dp.removeTap(first, nextCall())).removed);
+    assert.equal((await dp.readTap(second, nextCall())).drift, []);
+    assert.ok((await dp.removeTap(second, nextCall())).removed);
+    assert.not.ok((await dp.removeTap(second, nextCall())).removed);
+    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    assert.not.match(await inside(namespace, 'nft', 'list', 'ruleset'), /10\.77\.1\.31/);
+    assert.not.match(await inside(namespace, 'ip', 'route'), /10\.77\.1\.31/);
+  });
+
+  test('what cannot be is refused by name, and a refused port does not harm the next', async () => {
+    const dp = await opened;
+    assert.is(await codeOf(dp.wireTap(tapSpec(40), nextCall())), 'tap_missing');
+    assert.is(await codeOf(dp.createTap(tapSpec(40, { hostname: 'a\nb' }), nextCall())), 'spec_invalid');
+    assert.is(await codeOf(dp.wireTap(tapSpec(40, { vpc: 'vpc/acme/none' }), nextCall())), 'segment_missing');
+    await dp.createTap(tapSpec(40), nextCall());
+    assert.is(await codeOf(dp.wireTap(tapSpec(40, { network: 'network/acme/none' }), nextCall())), 'network_missing');
+    const [network] = spec.networks;
+    assert.ok(network);
+    assert.is(
+      await codeOf(dp.ensureSegment({ ...spec, networks: [{ ...network, mtu: 1500 }] }, nextCall())),
+      'mtu_too_large',
+    );
+    assert.is(await codeOf(dp.removeSegment(spec, nextCall())), 'segment_in_use');
+    const aborted = new AbortController();
+    aborted.abort(new Error('left'));
+    await dp.wireTap(tapSpec(40), nextCall({}, aborted.signal)).then(
+      () => assert.unreachable(),
+      (error: Error) => assert.is(error.message, 'left'),
+    );
+    await dp.wireTap(tapSpec(40), nextCall());
+    await dp.removeTap(tapSpec(40), nextCall());
+  });
+
+  test('a second dataplane takes everything over as it is; a removed network and segment leave nothing', async () => {
+    const first = await opened;
+    const tap = tapSpec(11, { owner: ownerOf('binding/acme/web-11.eth0@w1', 2) });
+    const before = await first.ensureSegment(spec, nextCall());
+    const elsewhere = mkdtempSync(`${folder}/`);
+    const next = await createDataplane(testOptions(elsewhere));
+    try {
+      const after = await next.ensureSegment(spec, nextCall());
+      assert.is(after.dnsmasqPid, before.dnsmasqPid);
+      assert.equal((await next.readTap(tap, nextCall())).drift, []);
+      await next.removeTap(tap, nextCall());
+      const bare = await next.ensureSegment({ ...spec, networks: [], generation: 2 }, nextCall());
+      assert.is(bare.dnsmasqPid, 0);
+      assert.equal(bare.bridges, {});
+      assert.ok((await next.removeSegment(spec, nextCall())).removed);
+      assert.not.ok((await next.removeSegment(spec, nextCall())).removed);
+      assert.equal(await next.residue(), []);
+      // the VNI is free at once
+      await next.ensureSegment({ ...spec, owner: ownerOf('segment/acme/other@w1'), vpc: 'vpc/acme/other' }, nextCall());
+      assert.is(await codeOf(next.ensureSegment({ ...spec, vpc: 'vpc/acme/third' }, nextCall())), 'vni_busy');
+    } finally {
+      const swept = await next.sweep({ owners: async () => [] }, nextCall());
+      assert.equal(swept.failed, []);
+      await until('no residue', async () => (await next.residue()).length === 0);
+      await next.close();
+      rmSync(elsewhere, { recursive: true });
+    }
+  });
+});
