@@ -15,7 +15,7 @@ const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
   start           start a cluster of one store, one controller and two workers, and leave it running
   status          every cluster on this machine: nodes, programs, addresses
   logs NODE       follow the logs of a node
-  ssh NODE [CMD]  a shell, or one command, inside a node
+  ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh
   stop            end a cluster, its programs first
   clean           remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any case`;
 
@@ -95,8 +95,13 @@ async function start(): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({ options: { cluster: { type: 'string' } }, allowPositionals: true });
-  const [command, node, ...argv] = positionals;
+  // What comes after `ssh NODE` is that command's own, options included.
+  const given = process.argv.slice(2);
+  const own = given.indexOf('ssh') < 0 ? given.length : given.indexOf('ssh') + 2;
+  const options = { cluster: { type: 'string' } } as const;
+  const { values, positionals } = parseArgs({ args: given.slice(0, own), options, allowPositionals: true });
+  const [command, node] = positionals;
+  const argv = given.slice(own);
   const find = (): Topology => Topology.find(thePrefix(values.cluster));
   const theNode = (): string => {
     if (node !== undefined) return node;
