@@ -24,10 +24,12 @@ const person = (name: string, tenants: readonly string[] | '*', admin: boolean):
 /** Token `<name>-token` is the principal's. */
 export class TestPrincipals implements Principals {
   readonly people = new Map(
-    [person('ann', ['acme'], false), person('bob', ['bits'], false), person('root', '*', true)].map((each) => [
-      each.name,
-      each,
-    ]),
+    [
+      person('ann', ['acme'], false),
+      person('bob', ['bits'], false),
+      person('cat', ['acme', 'bits'], false),
+      person('root', '*', true),
+    ].map((each) => [each.name, each]),
   );
   byToken(token: string): Principal | undefined {
     return token.endsWith('-token') ? this.people.get(token.slice(0, -6)) : undefined;

@@ -84,12 +84,13 @@ export class ClientSession {
     return this.#principal;
   }
 
-  /** Ends the session when its credential has been revoked or altered since. */
-  review(): void {
+  /** Ends the session when its credential has been revoked or altered since. @returns whether it may go on. */
+  review(): boolean {
     const principal = this.#principal;
-    if (principal !== undefined && this.#ports.principals.byId(principal.id) === undefined) {
-      this.#close(4401, 'the token is no longer valid');
-    }
+    if (principal === undefined || this.#ports.principals.byId(principal.id) !== undefined) return true;
+    for (const watch of this.#watches.values()) watch.close();
+    this.#closeSoon(4401, 'the token is no longer valid');
+    return false;
   }
 
   /** Resolves when nothing is in flight, then tells the client to come again. */
@@ -137,7 +138,7 @@ export class ClientSession {
       this.#closeSoon(4401, 'auth comes first');
       throw reject('unauthenticated', 'Send auth with a token or a ticket first.');
     }
-    this.review();
+    if (!this.review()) throw reject('unauthenticated', 'The token is no longer valid; get another one.');
     const method = methods.get(name);
     if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
     this.#limitRate(name, method, principal, params);

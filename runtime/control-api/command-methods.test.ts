@@ -186,7 +186,7 @@ test('operators only: forbidden for others, and rejections of charts pass throug
 test('no answer in time is unknown and retryable; a failure inside is masked and traceable', async () => {
   let fail = false;
   const answer = (): Promise<Reply> =>
-    fail ? Promise.reject(new Error('password=hunter2')) : new Promise<Reply>(() => {});
+    fail ? Promise.reject(new PhotonError('fault', 'store_lost', 'password=hunter2')) : new Promise<Reply>(() => {});
   await within({ answer, limits: { commandWaitMs: 60 } }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     const params = { tenant: 'acme', name: 'b', ...key, params: {} };

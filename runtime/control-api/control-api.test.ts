@@ -184,7 +184,7 @@ test('rates and in-flight limits answer overloaded with when to come again', asy
 });
 
 test('a revoked token ends its session, a renewed one keeps it, another principal does not', async () => {
-  await within({}, async ({ url, principals }) => {
+  await within({}, async ({ url, principals, asked }) => {
     const ann = await new RawClient(url).open('ann-token');
     assert.is((await ann.call('auth', { token: 'ann-token' }))['principal'], 'ann');
     await ann.call('ping');
@@ -192,7 +192,9 @@ test('a revoked token ends its session, a renewed one keeps it, another principa
     assert.is((await other.refusal('auth', { token: 'bob-token' })).type, code('forbidden'));
     assert.is((await other.closed).code, 4403);
     principals.people.delete('ann');
-    ann.send(JSON.stringify({ jsonrpc: '2.0', id: 'late', method: 'ping' }));
+    const late = await ann.refusal('box.poke', { tenant: 'acme', name: 'b', ...key, params: {} });
+    assert.is(late.type, code('unauthenticated'));
+    assert.is(asked.length, 0);
     assert.is((await ann.closed).code, 4401);
   });
 });

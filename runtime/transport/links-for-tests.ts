@@ -55,8 +55,9 @@ export async function listen(
   tls: PeerTls = w1,
   more: Partial<PeerServerOptions> = {},
   at = 0,
+  rejectUnauthorized = true,
 ): Promise<Side> {
-  const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+  const server = createServer({ ...tls, requestCert: true, rejectUnauthorized, minVersion: 'TLSv1.3' });
   const peers = createPeerServer({ server, inlet, clock: clientClock, log: quiet, ...more });
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket));

@@ -68,6 +68,24 @@ test('a client without a certificate, or with one of another authority, gets not
   }
 });
 
+test("a server that was made too lenient still admits nobody without the cluster's certificate", async () => {
+  const side = await listen(
+    inletOf(),
+    w1,
+    { routes: { '/blobs/': (_, response) => response.end('secret') } },
+    0,
+    false,
+  );
+  const foreign = linksTo(side.url, { ...stranger, ca: authority.ca });
+  try {
+    assert.match((await refusal(foreign.deliver('w1', message(1)))).message, '403');
+    assert.is((await refusal(foreign.get('w1', '/blobs/a'))).code, 'peer_refused');
+  } finally {
+    foreign.close();
+    await side.stop();
+  }
+});
+
 test('a certificate of the cluster that is no node is refused when the composition says so', async () => {
   const side = await listen(inletOf(), w1, { admits: (peer) => peer !== 'c1' });
   const links = linksTo(side.url);
