@@ -1,7 +1,8 @@
 /** A controller node: the sharded actors, the control API, the inspector. Runs without privileges. */
 import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { existsSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -12,7 +13,7 @@ import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
 import { joinAsMember, type MemberNode } from './member-node.ts';
-import { noDataplane } from './no-dataplane.ts';
+import { noAgent, noDataplane } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 
@@ -20,8 +21,6 @@ import type { RunningRole } from './node-process.ts';
 export const apiSocketName = 'api.sock';
 
 const version = '0.1.0';
-
-const noAgent = { observe: () => Promise.reject(new Error('no agent here')), sweep: () => Promise.reject(new Error('no agent here')) };
 
 export async function startController(folder: NodeFolder, log: Log): Promise<RunningRole> {
   const { config } = folder;
@@ -59,8 +58,22 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     log,
     node: folder.config.node,
     version,
-    routes: createInspectorRoutes({ registry: member.registry, cacheFolder: join(folder.path, 'pages'), log }),
+    cookieKey: keptKey(folder),
+    routes: createInspectorRoutes({
+      registry: member.registry,
+      cacheFolder: join(folder.path, 'pages'),
+      log,
+      title: `photoncloud ${folder.config.cluster}`,
+      scopeWord: 'tenant',
+    }),
   });
+}
+
+/** Kept, so that open pages outlive a restart of this process. */
+function keptKey(folder: NodeFolder): Buffer {
+  const path = join(folder.path, 'cookie.key');
+  if (!existsSync(path)) writeFileSync(path, randomBytes(32), { mode: 0o600 });
+  return readFileSync(path);
 }
 
 const listening = (server: Server | PlainServer, ...where: [string] | [number, string]): Promise<void> =>

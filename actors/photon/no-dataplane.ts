@@ -3,10 +3,15 @@
  * their shards, so no effect of theirs is ever performed here. Being called at all is a bug and says so.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { AgentDoings } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 
-export const noDataplane = new Proxy({} as Dataplane, {
-  get: (_, method) => () => {
-    throw new PhotonError('bug', 'no_dataplane', `${String(method)} was called on a node without a dataplane`);
-  },
-});
+const refusing = <Port extends object>(): Port =>
+  new Proxy({} as Port, {
+    get: (_, method) => () => {
+      throw new PhotonError('bug', 'no_dataplane', `${String(method)} was called on a node without a dataplane`);
+    },
+  });
+
+export const noDataplane = refusing<Dataplane>();
+export const noAgent = refusing<AgentDoings>();
