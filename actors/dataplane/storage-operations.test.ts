@@ -1,0 +1,253 @@
+/** Image copies and replicas: what is refused and why, what is stored, who still owns it. No root needed. */
+import { createHash } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ImageFormat } from '@photoncloud/machines/values/wiring';
+import { codeOf, makeTestFolder, nextCall, ownerOf, testOptions } from './dataplane-for-tests.ts';
+import { createDataplane } from './linux-dataplane.ts';
+
+const { folder, remove } = makeTestFolder();
+const root = path.join(folder, 'allowed');
+mkdirSync(path.join(root, 'deep'), { recursive: true });
+mkdirSync(path.join(folder, 'secret'));
+const blobs = new Map<string, Buffer>();
+const node = path.join(folder, 'node');
+const opened = createDataplane(
+  testOptions(node, {
+    allowedRoots: [root],
+    fetchBlob: async (host, sha256) => {
+      const blob = blobs.get(`${host}/${sha256}`);
+      if (blob === undefined) throw new Error('the host does not answer');
+      return Readable.from([blob.subarray(0, 1000), blob.subarray(1000)]);
+    },
+  }),
+);
+const file = (name: string, content: Buffer | string): string => {
+  const at = path.join(root, name);
+  writeFileSync(at, content);
+  return at;
+};
+const sha = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
+const owner = ownerOf('image-copy/acme/debian@w1');
+const take = async (at: string, format: ImageFormat, sha256: string | null = null, as = owner) =>
+  (await opened).importCopy({ owner: as, path: at, format, sha256 }, nextCall());
+const qemuImg = (...args: string[]): void => void execFileSync('qemu-img', args, { stdio: 'pipe' });
+const qcow2 = (name: string, ...more: string[]): string => {
+  const at = path.join(root, name);
+  qemuImg('create', '-q', '-f', 'qcow2', ...more, at, '8M');
+  return at;
+};
+const patched = (name: string, offset: number, bytes: number[]): string => {
+  const content = readFileSync(qcow2(name));
+  Buffer.from(bytes).copy(content, offset);
+  return file(name, content);
+};
+
+test.after(async () => {
+  await (await opened).close();
+  remove();
+});
+
+test('a path is taken only as it stands, below an allowed folder, and never through a link', async () => {
+  const real = file('disk.raw', Buffer.alloc(4096, 7));
+  writeFileSync(path.join(folder, 'secret/key'), 'top secret');
+  symlinkSync(path.join(folder, 'secret/key'), path.join(root, 'link'));
+  symlinkSync(path.join(folder, 'secret'), path.join(root, 'folder-link'));
+  execFileSync('mkfifo', [path.join(root, 'pipe')]);
+  const refusals: [string, string][] = [
+    [path.join(folder, 'secret/key'), 'path_outside_roots'],
+    [`${root}-beside/x`, 'path_outside_roots'],
+    ['/etc/shadow', 'path_outside_roots'],
+    [`${root}/../secret/key`, 'path_not_absolute'],
+    ['allowed/disk.raw', 'path_not_absolute'],
+    [`${root}//disk.raw`, 'path_not_absolute'],
+    [`${root}/link`, 'path_is_link'],
+    [`${root}/folder-link/key`, 'path_is_link'],
+    [`${root}/none`, 'path_missing'],
+    [`${root}/disk.raw/x`, 'path_missing'],
+    [`${root}/deep`, 'path_not_regular'],
+    [`${root}/pipe`, 'path_not_regular'],
+  ];
+  for (const [at, code] of refusals) assert.is(await codeOf(take(at, 'raw')), code, at);
+  const proof = await (await opened).inspectImage({ path: real, format: 'raw' }, nextCall());
+  assert.equal(proof, { sha256: sha(readFileSync(real)), sizeBytes: 4096, virtualSizeBytes: 4096 });
+  assert.equal(
+    existsSync(path.join(node, 'images')) ? readdirSync(path.join(node, 'images')) : [],
+    [],
+    'something was made',
+  );
+});
+
+test('a lying, referring or damaged image is refused by name', async () => {
+  const base = qcow2('base.qcow2');
+  const withBase = path.join(root, 'child.qcow2');
+  qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', withBase);
+  const external = path.join(root, 'external.qcow2');
+  qemuImg(
+    'create',
+    '-q',
+    '-f',
+    'qcow2',
+    '-o',
+    `data_file=${path.join(root, 'external.data')},data_file_raw=on`,
+    external,
+    '8M',
+  );
+  const vmdk = path.join(root, 'disk.vmdk');
+  qemuImg('create', '-q', '-f', 'vmdk', vmdk, '8M');
+  const vhd = path.join(root, 'disk.vpc');
+  qemuImg('create', '-q', '-f', 'vpc', '-o', 'subformat=fixed', vhd, '8M');
+  const refusals: [string, ImageFormat, string][] = [
+    [withBase, 'qcow2', 'qcow2_backing_file'],
+    [external, 'qcow2', 'qcow2_data_file'],
+    [base, 'raw', 'format_lies'],
+    [vmdk, 'raw', 'format_lies'],
+    [vhd, 'raw', 'format_lies'],
+    [vmdk, 'qcow2', 'format_lies'],
+    [file('text', 'hello'), 'qcow2', 'format_lies'],
+    [file('text2', 'hello'), 'kernel', 'format_lies'],
+    [file('text3', 'hello'), 'initrd', 'format_lies'],
+    [file('empty', ''), 'raw', 'image_empty'],
+    [file('short', 'QFI\xfb'), 'qcow2', 'format_lies'],
+    [patched('v4', 4, [0, 0, 0, 4]), 'qcow2', 'qcow2_version'],
+    [patched('dirty', 79, [1]), 'qcow2', 'qcow2_incompatible'],
+    [patched('unknown-bit', 72, [0x80]), 'qcow2', 'qcow2_incompatible'],
+    [patched('datafile-bit', 79, [4]), 'qcow2', 'qcow2_data_file'],
+    [patched('crypt', 32, [0, 0, 0, 1]), 'qcow2', 'qcow2_encrypted'],
+    [patched('huge', 24, [0x7f]), 'qcow2', 'qcow2_size'],
+    [patched('cluster', 20, [0, 0, 0, 40]), 'qcow2', 'qcow2_malformed'],
+    [patched('l1', 40, [0x7f]), 'qcow2', 'qcow2_malformed'],
+    [patched('header', 100, [0, 0, 0, 9]), 'qcow2', 'qcow2_malformed'],
+  ];
+  for (const [at, format, code] of refusals)
+    assert.is(await codeOf(take(at, format)), code, `${path.basename(at)} as ${format}`);
+  assert.is(await codeOf(take(base, 'qcow2', 'f'.repeat(64))), 'digest_mismatch');
+  assert.is(await codeOf(take(base, 'qcow2', 'short')), 'spec_invalid');
+  const images = path.join(node, 'images');
+  assert.equal(existsSync(images) ? readdirSync(images) : [], [], 'something was left');
+});
+
+test('a copy is stored by digest, shared by its owners, and goes with the last', async () => {
+  const dp = await opened;
+  const at = qcow2('good.qcow2');
+  linkSync(at, path.join(root, 'hard-link.qcow2'));
+  const digest = sha(readFileSync(at));
+  const proof = await take(at, 'qcow2', digest);
+  assert.is(proof.sha256, digest);
+  assert.is(proof.virtualSizeBytes, 8 << 20);
+  const other = ownerOf('image-copy/other/debian@w1');
+  assert.equal(await take(path.join(root, 'hard-link.qcow2'), 'qcow2', null, other), proof);
+  const { stream, sizeBytes } = await dp.openBlob(digest);
+  const served = Buffer.concat(await stream.toArray());
+  assert.is(sizeBytes, served.length);
+  assert.is(sha(served), digest);
+  assert.not.ok((await dp.removeCopy({ owner, sha256: digest, format: 'qcow2' }, nextCall())).removed);
+  assert.ok((await dp.removeCopy({ owner: other, sha256: digest, format: 'qcow2' }, nextCall())).removed);
+  assert.is(await codeOf(dp.openBlob(digest)), 'image_missing');
+  assert.equal(readdirSync(path.join(node, 'images')), []);
+});
+
+test('a fetched copy is what was asked for, or a fault that may be repeated', async () => {
+  const dp = await opened;
+  const content = readFileSync(qcow2('far.qcow2'));
+  const digest = sha(content);
+  const fetch = (sha256: string, sizeBytes = content.length, format: ImageFormat = 'qcow2') =>
+    dp.fetchCopy({ owner, format, sha256, sizeBytes, from: 'w2' }, nextCall());
+  assert.is(await codeOf(fetch(digest)), 'fetch_failed');
+  blobs.set(`w2/${digest}`, content);
+  blobs.set(`w2/${'a'.repeat(64)}`, content);
+  assert.is(await codeOf(fetch('a'.repeat(64))), 'digest_mismatch');
+  assert.is(await codeOf(fetch(digest, 2000)), 'fetch_failed');
+  assert.is(await codeOf(fetch(digest, content.length, 'raw')), 'format_lies');
+  assert.is((await fetch(digest)).sizeBytes, content.length);
+  blobs.clear();
+  assert.is((await fetch(digest)).sha256, digest, 'what is here is not fetched again');
+  assert.equal(readdirSync(path.join(node, 'images')).sort(), [`${digest}.qcow2`, `${digest}.qcow2.owners`]);
+});
+
+test('replicas are made from nothing or from a copy, in either format, once', async () => {
+  const dp = await opened;
+  const raw = await take(file('four.raw', Buffer.alloc(4 << 20, 9)), 'raw');
+  const cow = await take(qcow2('eight.qcow2'), 'qcow2');
+  const of = ownerOf('replica/acme/data@w1');
+  const make = (
+    volumeUid: string,
+    format: 'raw' | 'qcow2',
+    image: { sha256: string; format: 'raw' | 'qcow2' } | null,
+    sizeMib = 16,
+  ) => dp.ensureReplica({ owner: of, volumeUid, serial: 'S', sizeMib, format, image }, nextCall());
+  const images = [
+    null,
+    { sha256: raw.sha256, format: 'raw' as const },
+    { sha256: cow.sha256, format: 'qcow2' as const },
+  ];
+  for (const [index, image] of images.entries()) {
+    for (const format of ['raw', 'qcow2'] as const) {
+      const uid = `V${index}${format}`;
+      const proof = await make(uid, format, image);
+      assert.is(proof.sizeBytes, 16 << 20, uid);
+      assert.ok(proof.created);
+      assert.not.ok((await make(uid, format, image)).created);
+      const text = execFileSync(
+        'qemu-img',
+        ['info', '-f', format, '--output=json', path.join(node, 'volumes', `${uid}.${format}`)],
+        { encoding: 'utf8' },
+      );
+      assert.is(JSON.parse(text)['virtual-size'], 16 << 20);
+      assert.not.match(text, /backing/);
+    }
+  }
+  assert.is(readFileSync(path.join(node, 'volumes/V1raw.raw'))[4095], 9);
+  assert.ok(
+    ((await dp.readReplica({ owner: of, volumeUid: 'V0raw' }, nextCall()))?.allocatedBytes ?? Infinity) < 1 << 20,
+    'an empty disk takes no space',
+  );
+  assert.is(await codeOf(make('V1raw', 'qcow2', null)), 'replica_differs');
+  assert.is(await codeOf(make('V1raw', 'raw', null, 32)), 'replica_differs');
+  assert.is(await codeOf(make('W1', 'raw', { sha256: raw.sha256, format: 'raw' }, 2)), 'image_larger');
+  assert.is(await codeOf(make('W1', 'raw', { sha256: 'b'.repeat(64), format: 'raw' })), 'image_missing');
+  assert.is(await codeOf(make('../W1', 'raw', null)), 'spec_invalid');
+  const newer = {
+    owner: { ...of, runEpoch: 2 },
+    volumeUid: 'V1raw',
+    serial: 'S',
+    sizeMib: 16,
+    format: 'raw' as const,
+    image: null,
+  };
+  assert.not.ok((await dp.ensureReplica(newer, nextCall())).created);
+  assert.is(await codeOf(dp.removeReplica({ owner: of, volumeUid: 'V1raw' }, nextCall())), 'run_epoch_older');
+  assert.ok((await dp.removeReplica({ owner: newer.owner, volumeUid: 'V1raw' }, nextCall())).removed);
+  assert.is(await dp.readReplica({ owner: of, volumeUid: 'V1raw' }, nextCall()), null);
+  assert.is(await codeOf(dp.ensureReplica({ ...newer, owner: of }, nextCall())), 'run_epoch_older');
+});
+
+test('a volume whose guest wrote a qcow2 header stays raw for ever', async () => {
+  const dp = await opened;
+  const of = ownerOf('replica/acme/trap@w1');
+  const spec = { owner: of, volumeUid: 'TRAP', serial: 'S', sizeMib: 1, format: 'raw' as const, image: null };
+  await dp.ensureReplica(spec, nextCall());
+  const at = path.join(node, 'volumes/TRAP.raw');
+  const header = readFileSync(path.join(root, 'child.qcow2'));
+  writeFileSync(at, header);
+  truncateSync(at, 1 << 20);
+  assert.equal((await dp.ensureReplica(spec, nextCall())).sizeBytes, 1 << 20);
+  renameSync(at, `${at}.gone`);
+  assert.ok((await dp.ensureReplica(spec, nextCall())).created);
+});
+
+test.run();
