@@ -11,7 +11,7 @@ import { launchCluster, type PhotonCluster } from '../cluster/cluster-launch.ts'
 import { findProgram } from '../cluster/node-program.ts';
 import type { PlannedNode } from '../cluster/photon-commands.ts';
 import { fetchPage } from '../demo/guest-page.ts';
-import { placeOf } from '../demo/tenant-view.ts';
+import { placeOf, type ActorJson } from '../demo/tenant-view.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import type { Samples } from './bare-leg.ts';
 
@@ -51,6 +51,10 @@ class Bench {
     await this.client.call(`${kind}.${verb}`, { tenant, name, idempotencyKey: randomUUID(), params });
   }
 
+  async get(id: string): Promise<ActorJson> {
+    return (await this.client.call('actor.get', { id })) as ActorJson;
+  }
+
   /** Resolves when the actor is in one of the states; a watch tells, so nothing is polled. */
   async reach(id: string, states: RegExp): Promise<void> {
     const signal = AbortSignal.timeout(watchMs);
@@ -85,6 +89,7 @@ async function networkAndPort(bench: Bench, runs: number): Promise<number[]> {
     samples.push(performance.now() - at);
     await bench.command('port', port, 'delete', {});
     await bench.command('network', network, 'delete', {});
+    await bench.command('vpc', vpc, 'delete', {});
   }
   return samples;
 }
@@ -119,7 +124,8 @@ async function virtualMachines(bench: Bench, runs: number, commandLine: string):
       boot: { kernel: 'kernel', initrd: 'initrd', commandLine },
     });
     await bench.reach(`vm/${tenant}/${vm}`, /^running/i);
-    await fetchPage(await placeOf(bench.cluster, tenant, vm, 'vms'), '/', 60_000);
+    const place = await placeOf(bench.cluster.topology, (id) => bench.get(id), `vm/${tenant}/${vm}`, 'vms');
+    await fetchPage(place, '/', 60_000);
     samples.push(performance.now() - at);
     await bench.command('vm', vm, 'delete', {});
     await bench.command('volume', volume, 'delete', {});
@@ -143,9 +149,23 @@ async function controllerIdle(bench: Bench, seconds: number): Promise<number> {
   return ((cpuMs(pid) - before) / (seconds * 1_000)) * 100;
 }
 
+async function measure(bench: Bench, options: ProductOptions, commandLine: string): Promise<ProductFigures> {
+  const { runs, say } = options;
+  const quota = { vpc: 100, network: 1_000 };
+  await bench.client.call('tenant.create', { tenant, name: tenant, idempotencyKey: randomUUID(), params: { quota } });
+  say('product: controller idle');
+  const controllerIdlePercent = await controllerIdle(bench, options.idleSeconds);
+  say('product: network and port');
+  const network = await networkAndPort(bench, runs);
+  say('product: VM');
+  const vm = await virtualMachines(bench, Math.min(runs, 3), commandLine);
+  say(`product: ${options.ports} ports`);
+  const ports = await manyPorts(bench, options.ports);
+  return { samples: { network_and_port: network, vm_to_http: vm, port: ports }, controllerIdlePercent };
+}
+
 /** @throws Error naming the object that did not come; the cluster is gone then, too. */
 export async function runProductLeg(options: ProductOptions): Promise<ProductFigures> {
-  const { runs, say } = options;
   const guest = await buildGuestImage();
   const cluster = await launchCluster({
     stem: 'bench', nodes, tenants: [tenant], images: { '/run/guest': guest.folder },
@@ -153,18 +173,11 @@ export async function runProductLeg(options: ProductOptions): Promise<ProductFig
   try {
     const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
     const client = await openApi(cluster.relay, token);
-    const bench = new Bench(cluster, client);
-    await client.call('tenant.create', { tenant, name: tenant, idempotencyKey: randomUUID(), params: {} });
-    say('product: controller idle');
-    const controllerIdlePercent = await controllerIdle(bench, options.idleSeconds);
-    say('product: network and port');
-    const network = await networkAndPort(bench, runs);
-    say('product: VM');
-    const vm = await virtualMachines(bench, Math.min(runs, 3), guest.commandLine);
-    say(`product: ${options.ports} ports`);
-    const ports = await manyPorts(bench, options.ports);
-    client.close();
-    return { samples: { network_and_port: network, vm_to_http: vm, port: ports }, controllerIdlePercent };
+    try {
+      return await measure(new Bench(cluster, client), options, guest.commandLine);
+    } finally {
+      client.close();
+    }
   } finally {
     await cluster.topology.stop(0);
   }

@@ -15,7 +15,7 @@ import { until } from '../cluster/process-identity.ts';
 import { residueOf } from '../cluster/residue-check.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import { fetchPage, readGuest, type GuestFacts } from './guest-page.ts';
-import { placeOf } from './tenant-view.ts';
+import { cliReader, placeOf } from './tenant-view.ts';
 
 const tenant = 'acme';
 const vm = 'web-1';
@@ -51,7 +51,7 @@ function show(facts: GuestFacts): void {
 
 /** @param formerBoot the boot that must be over: a page of the old one does not count as the new one's. */
 async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFacts> {
-  const place = await placeOf(cluster, tenant, vm);
+  const place = await placeOf(cluster.topology, cliReader(cluster), `vm/${tenant}/${vm}`);
   await until('the guest has booted', async () => (await readGuest(place, 60_000)).boot_id !== formerBoot, 60_000);
   await fetchPage(place, '/', 60_000);
   const facts = await readGuest(place);

@@ -1,8 +1,9 @@
 /**
- * What the demo and the tests want to know of a tenant's objects, read through the CLI like everybody else: where a
- * VM is, which address it has, which namespace its VPC has there.
+ * What the demo, the bench and the tests want to know of a tenant's objects: where a VM is, which address it has, which
+ * namespace its VPC has there. Reads through the control API or the CLI like everybody else.
  */
 import { photonCli, type PhotonCluster } from '../cluster/cluster-launch.ts';
+import type { Topology } from '../cluster/cluster-topology.ts';
 import type { GuestPlace } from './guest-page.ts';
 
 export interface ActorJson {
@@ -12,22 +13,26 @@ export interface ActorJson {
   readonly status: Readonly<Record<string, unknown>>;
 }
 
-/** `get` of one object, by its whole id, as the operator. */
-export async function getActor(cluster: PhotonCluster, id: string): Promise<ActorJson> {
-  return JSON.parse(await photonCli(cluster.clientFile, ['get', id, '-o', 'json'], 15_000)) as ActorJson;
-}
+/** Reads one object by its whole id. */
+export type GetActor = (id: string) => Promise<ActorJson>;
+
+/** Through `photon get`, as the operator. */
+export const cliReader =
+  (cluster: PhotonCluster): GetActor =>
+  async (id) =>
+    JSON.parse(await photonCli(cluster.clientFile, ['get', id, '-o', 'json'], 15_000)) as ActorJson;
 
 /** @throws Error when the VM is not placed, or has no address, or its VPC no proof there. */
-export async function placeOf(cluster: PhotonCluster, tenant: string, vm: string, vpc = 'main'): Promise<GuestPlace> {
-  const { id, status, stateName } = await getActor(cluster, `vm/${tenant}/${vm}`);
+export async function placeOf(topology: Topology, get: GetActor, vmId: string, vpc = 'main'): Promise<GuestPlace> {
+  const { status, stateName } = await get(vmId);
   const node = status['host'];
   const ports = Object.values((status['ports'] ?? {}) as Record<string, { address?: string }>);
   const address = ports[0]?.address;
   if (typeof node !== 'string' || address === undefined) {
-    throw new Error(`${id} is ${stateName}: no host or no address yet`);
+    throw new Error(`${vmId} is ${stateName}: no host or no address yet`);
   }
-  const segment = await getActor(cluster, `segment/${tenant}/${vpc}@${node}`);
+  const segment = await get(`segment/${vmId.split('/')[1]}/${vpc}@${node}`);
   const proof = segment.status['proof'] as { namespace?: string } | null | undefined;
   if (proof?.namespace === undefined) throw new Error(`${segment.id} is ${segment.stateName}: no namespace proven yet`);
-  return { topology: cluster.topology, node, namespace: proof.namespace, address };
+  return { topology, node, namespace: proof.namespace, address };
 }
