@@ -1,0 +1,165 @@
+/** Decisions of a network, and its addresses: no two holders ever, rests kept, however ports come and go. */
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { addressOf, blockOf } from '../values/addresses.ts';
+import { decided, disagreements, type Row } from '../values/chart-table.ts';
+import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses.ts';
+import { networkMachine } from './network-machine.ts';
+import type { NetworkContext } from './network-messages.ts';
+import { declarationOf } from './network-spec.ts';
+
+const id = 'network/t/n';
+const wish = { subnets: [{ cidr: '10.0.0.0/28' }] };
+const spec = declarationOf(wish);
+const held: NetworkContext = {
+  id, uid: 'U1', spec, subnets: spec.subnets.map(freshUse), ports: 0, waiters: [], tries: 0, failure: null,
+};
+const create = { type: 'network.create', ...wish };
+const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };
+const lasting = { code: 'cidr_overlap', message: 'y', retryable: false };
+const waiting = { waiters: ['c'] };
+const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
+const free = { 'port/port/t/p': null, 'block/10.0.0': null };
+
+const rows: readonly Row[] = [
+  { in: 'born', on: create, command: 'c', to: 'claiming.quota', asks: ['defer', 'quota.claim > tenant'] },
+  { in: 'born', on: { type: 'network.create', subnets: [{ cidr: '10.0.0.1/24' }] }, command: 'c', to: 'gone', asks: ['reject cidr_invalid'] },
+  { in: 'born', on: { type: 'network.create', subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.0.0/25' }] }, command: 'c', to: 'gone', asks: ['reject cidr_overlap'] },
+  { in: 'claiming.quota', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'claiming.quota', with: waiting, on: { type: 'quota.refused', error: lasting }, to: 'gone', asks: ['reject cidr_overlap'] },
+  { in: 'claiming.quota', on: 'quotaDeadline', to: 'claiming.quota', asks: ['quota.claim > tenant'] },
+  { in: 'claiming.quota', on: create, command: 'd', to: 'claiming.quota', asks: ['defer'] },
+  { in: 'claiming.quota', on: { type: 'network.create', subnets: [{ cidr: '10.9.0.0/24' }] }, command: 'd', to: 'claiming.quota', asks: ['reject exists_differently'] },
+  { in: 'claiming.cidr', with: waiting, on: { type: 'cidr.claimed', vpc: 'v' }, to: 'ready', asks: ['reply'] },
+  { in: 'claiming.cidr', on: { type: 'cidr.refused', error: passing, path: 'spec.vpc' }, to: 'claiming.waiting', asks: [] },
+  { in: 'claiming.cidr', with: waiting, on: { type: 'cidr.refused', error: lasting, path: 'spec.subnets.0.cidr' }, to: 'gone', asks: ['reject cidr_overlap', 'quota.release > tenant'] },
+  { in: 'claiming.cidr', on: 'cidrDeadline', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'claiming.cidr', with: { ...waiting, tries: 12 }, on: 'cidrDeadline', to: 'gone', asks: ['reject vpc_not_found', 'cidr.release > vpc', 'quota.release > tenant'] },
+  { in: 'claiming.cidr', with: waiting, on: { type: 'network.delete' }, command: 'd', to: 'gone', asks: ['reject deleted', 'cidr.release > vpc', 'quota.release > tenant'] },
+  { in: 'claiming.cidr', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: [] },
+  { in: 'claiming.cidr', on: allocate, to: 'claiming.cidr', asks: ['address.refused > port'] },
+  { in: 'claiming.waiting', on: 'backoff', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'ready', on: create, command: 'd', to: 'ready', asks: ['reply'] },
+  { in: 'ready', on: allocate, rows: free, to: 'ready', asks: ['put block', 'put owner', 'put port', 'address.allocated > port'] },
+  { in: 'ready', on: allocate, rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } }, to: 'ready', asks: ['address.allocated > port'] },
+  { in: 'ready', on: { type: 'address.release', port: 'port/t/p', address: '10.0.0.5' }, rows: free, to: 'ready', asks: [] },
+  { in: 'ready', on: { type: 'address.release', port: 'port/t/p', address: null }, rows: { 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } }, to: 'ready', asks: ['address.release > network'] },
+  { in: 'ready', with: { ports: 1 }, on: { type: 'network.delete' }, rows: { 'port/*': { 'port/t/p': {} } }, command: 'd', to: 'ready', asks: ['reject in_use'] },
+  { in: 'ready', on: { type: 'network.delete' }, rows: { 'port/*': {} }, command: 'd', to: 'withdrawing', asks: ['defer', 'cidr.release > vpc'] },
+  { in: 'withdrawing', on: 'withdrawDeadline', to: 'withdrawing', asks: ['cidr.release > vpc'] },
+  { in: 'withdrawing', on: create, command: 'd', to: 'withdrawing', asks: ['reject name_busy'] },
+  { in: 'withdrawing', on: allocate, to: 'withdrawing', asks: ['address.refused > port'] },
+  { in: 'withdrawing', with: waiting, on: { type: 'network.withdrawn' }, rows: { 'block/*': { '10.0.0': {} } }, to: 'gone', asks: ['remove block', 'quota.release > tenant', 'reply'] },
+];
+
+test('decisions', () => {
+  assert.equal(disagreements(networkMachine, held, rows), []);
+});
+
+test('equal declarations are equal, whatever was left to its default', () => {
+  assert.equal(declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] }), declarationOf({ ...wish, vpc: 'main', mtu: 1450, dhcp: {} }));
+});
+
+test('a row that was not loaded is a bug, not a free address', () => {
+  assert.throws(() => decided(networkMachine, held, { in: 'ready', on: allocate, rows: {}, to: '' }), /was not loaded/);
+});
+
+/** A network as its host keeps it: context and rows, one step at a time. */
+class Ledger {
+  context: object = { ...held };
+  readonly rows = new Map<string, unknown>();
+  now = 0;
+
+  private get subnets(): readonly SubnetUse[] {
+    return (this.context as NetworkContext).subnets;
+  }
+
+  private heard(event: { type: string; port: string; address: string | null; mac?: string | null }) {
+    const block = event.address === null ? nextBlock(this.subnets)?.block : blockOf(addressOf(event.address));
+    const names = [`port/${event.port}`, `block/${block}`, `owner/${event.address}`, `mac/${event.mac}`];
+    const rows = Object.fromEntries(names.map((name) => [name, this.rows.get(name) ?? null]));
+    const move = decided(networkMachine, this.context, { in: 'ready', on: event, rows, at: this.now, to: '' });
+    this.context = move.context;
+    for (const { type, params } of move.asked) {
+      const { collection, key, value } = params as { collection: string; key: string; value: unknown };
+      if (type === 'row.put') this.rows.set(`${collection}/${key}`, JSON.parse(JSON.stringify(value)));
+      if (type === 'row.remove') this.rows.delete(`${collection}/${key}`);
+    }
+    const sent = move.asked.find(({ type }) => type === 'send')?.params as { event: Record<string, unknown> } | undefined;
+    return sent?.event;
+  }
+
+  allocate(port: string, address: string | null): string | undefined {
+    const answer = this.heard({ type: 'address.allocate', port, address, mac: null });
+    return answer?.['type'] === 'address.allocated' ? String(answer['address']) : undefined;
+  }
+
+  release(port: string, address: string): void {
+    this.heard({ type: 'address.release', port, address });
+  }
+}
+
+const ports = ['port/t/a', 'port/t/b', 'port/t/c', 'port/t/d'];
+const anAddress = fc.integer({ min: 0, max: 15 }).map((last) => `10.0.0.${last}`);
+const aStep = fc.oneof(
+  fc.record({ kind: fc.constant('take' as const), port: fc.constantFrom(...ports), address: fc.option(anAddress) }),
+  fc.record({ kind: fc.constant('give' as const), port: fc.constantFrom(...ports) }),
+  fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: restMs }) }),
+);
+
+test('an address has one holder, rests after it, and is never one that is kept', () => {
+  fc.assert(
+    fc.property(fc.array(aStep, { maxLength: 60 }), (steps) => {
+      const ledger = new Ledger();
+      const holding = new Map<string, string>();
+      const resting = new Map<string, { until: number; port: string }>();
+      for (const step of steps) {
+        if (step.kind === 'pass') ledger.now += step.ms;
+        else if (step.kind === 'give') {
+          const address = holding.get(step.port);
+          if (address === undefined) continue;
+          ledger.release(step.port, address);
+          holding.delete(step.port);
+          resting.set(address, { until: ledger.now + restMs, port: step.port });
+        } else {
+          const address = ledger.allocate(step.port, step.address);
+          const had = holding.get(step.port);
+          if (had !== undefined) assert.is(address, had, 'asked again, the same');
+          else if (address !== undefined) {
+            assert.not([...holding.values()].includes(address), `${address} twice`);
+            const rest = resting.get(address);
+            assert.ok(rest === undefined || rest.until <= ledger.now || rest.port === step.port, `${address} rests`);
+            assert.ok(addressOf(address) >= addressOf('10.0.0.5') && addressOf(address) < addressOf('10.0.0.15'), address);
+            holding.set(step.port, address);
+          }
+        }
+        const { subnets, ports: count } = ledger.context as NetworkContext;
+        assert.equal([subnets[0]?.free, count], [10 - holding.size, holding.size]);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('a full subnet says so, and gives again what has rested', () => {
+  const ledger = new Ledger();
+  const given = Array.from({ length: 10 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
+  assert.equal(new Set(given).size, 10);
+  assert.is(ledger.allocate('port/t/late', null), undefined);
+  ledger.release('port/t/x3', String(given[3]));
+  assert.is(ledger.allocate('port/t/late', null), undefined, 'it still rests');
+  ledger.now += restMs;
+  assert.is(ledger.allocate('port/t/late', null), given[3]);
+});
+
+test('a thousand ports in a /16: one block and two rows each', () => {
+  const ledger = new Ledger();
+  const wide = declarationOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map(freshUse) };
+  const given = Array.from({ length: 1_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
+  assert.is(new Set(given).size, 1_000);
+  assert.ok(JSON.stringify(ledger.context).length < 2_000, 'the context does not grow with the ports');
+});
+
+test.run();
