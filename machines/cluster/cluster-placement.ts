@@ -67,6 +67,9 @@ export function placeVm(hosts: ClusterContext['hosts'], wish: PlaceWish, held: R
 
 /** The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file itself. */
 export function placeImport(hosts: ClusterContext['hosts'], wish: ImportWish): Placing {
+  if (wish.host !== null && hosts[wish.host] === undefined) {
+    return refusal('host_not_found', `the cluster has no host ${wish.host}; see the list of hosts`, false, []);
+  }
   const judged = Object.values(hosts)
     .map((record) => ({ record, reason: whyNoImport(record, wish) }))
     .sort((a, b) => (a.record.facts.name < b.record.facts.name ? -1 : 1));
