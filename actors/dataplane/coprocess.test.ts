@@ -82,3 +82,5 @@ inOwnNamespaces(import.meta.filename, () => {
     await tool.close();
   });
 });
+
+test.run();

@@ -1,11 +1,12 @@
 /**
- * A long-lived `ip -batch -`, `bridge -batch -` or `nft -i`: 8 to 67 us a change where a spawned program costs 1.4 to 3 ms.
- * Not a shell: requests are lists of words or statements that were validated before. Called by namespace-link.ts only.
+ * A long-lived `ip -batch -`, `bridge -batch -` or `nft -i`: 8 to 67 us a change where a spawned program costs 1.4 to
+ * 3 ms. Not a shell: requests are lists of words or statements that were validated before. Called by
+ * namespace-link.ts only.
  *
- * How an answer is told apart: the tools print nothing on success, and stdout and stderr share one pipe. So each request
- * is followed by a word the tool cannot know (`zz17`); its complaint marks the end. `ip` and `bridge` also number the
- * lines that failed, so an error always belongs to its own command; one nft request is one line, one transaction.
- * `ip` and `bridge` remember the index behind a device's name for as long as they live: see `renew`.
+ * How an answer is told apart: the tools print nothing on success, and stdout and stderr share one pipe. So each
+ * request is followed by a word the tool cannot know (`zz17`); its complaint marks the end. `ip` and `bridge` also
+ * number the lines that failed, so an error always belongs to its own command; one nft request is one line, one
+ * transaction. `ip` and `bridge` remember the index behind a device's name for as long as they live: see `renew`.
  * Promise: an answer that does not come is `unknown`; the process is then replaced, never reused.
  */
 import { spawn } from 'node:child_process';
@@ -175,7 +176,7 @@ class Session {
     const said = lost[0]?.complaint.join(' ') ?? '';
     for (const pending of lost) {
       clearTimeout(pending.timer);
-      const message = `${this.#what} ${why}${said === '' ? '' : ` (${said})`}; what it was asked may have happened or not.`;
+      const message = `${this.#what} ${why}${said === '' ? '' : ` (${said})`}; what it was asked may have happened.`;
       pending.reject(new PhotonError('unknown', code, message));
     }
   }

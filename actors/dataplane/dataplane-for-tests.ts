@@ -24,14 +24,14 @@ const top = path.resolve(import.meta.dirname, '../..');
 
 /**
  * Declares the file's tests, inside network, mount and process namespaces of its own: outside, one test runs the file
- * again in there. Whatever it leaves (processes too) ends with the namespaces. Without root it is skipped, with the reason.
+ * again in there. Whatever it leaves (processes too) ends with the namespaces. Without root it is skipped, with the
+ * reason.
  */
 export function inOwnNamespaces(file: string, declare: () => void): void {
   const name = path.basename(file);
   if (process.env[insideMark] === 'yes') declare();
   else if (process.getuid?.() !== 0) test.skip(`${name} needs root for network namespaces`);
   else test(`${name} in namespaces of its own`, () => runInside(file));
-  test.run();
 }
 
 async function runInside(file: string): Promise<void> {

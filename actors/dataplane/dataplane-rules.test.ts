@@ -1,4 +1,6 @@
-/** The dataplane's pure parts: names, owner marks, the door, fences, configuration and command lines. No root needed. */
+/**
+ * The dataplane's pure parts: names, owner marks, the door, fences, configuration and command lines. No root needed.
+ */
 import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';

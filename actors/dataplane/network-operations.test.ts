@@ -70,7 +70,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.not.match(await inside(namespace, 'ip', 'neigh', 'show', 'dev', 'vx0'), /169/);
   });
 
-  test('a tap is wired with proof; its guest gets its lease, reaches the gateway and cannot pose as another', async () => {
+  test('a tap is wired with proof; its guest gets its lease, reaches the gateway, poses as nobody', async () => {
     const dp = await opened;
     const tap = tapSpec();
     assert.is((await dp.createTap(tap, nextCall())).place, 'host');
@@ -207,3 +207,5 @@ inOwnNamespaces(import.meta.filename, () => {
     }
   });
 });
+
+test.run();

@@ -28,7 +28,7 @@ export const machineErrors: readonly ErrorRule[] = [
     advice: 'The volume file is not what its format says; restore it.',
   },
   {
-    says: /unsupported machine type|Property .* not found|is not a valid|invalid (option|parameter)|Parameter .* expects/i,
+    says: /unsupported machine type|Property .* not found|is not a valid|invalid option|Parameter .* expects/i,
     group: 'defeat',
     code: 'qemu_refused',
     advice: 'This QEMU does not take the machine as declared; use one that does or change the machine type.',

@@ -194,3 +194,5 @@ function declare(): void {
 }
 
 inOwnNamespaces(import.meta.filename, declare);
+
+test.run();

@@ -4,7 +4,7 @@
  * Promise: nothing is learned from the wire; a local port's route is never displaced by a list of remote ones.
  */
 import type { HostFacts, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
-import { command } from '../kernel-command.ts';
+import { command, joined } from '../kernel-command.ts';
 import type { Command } from '../kernel-command.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { overlayAddress, overlayIndex, overlayMac, vxlanName } from '../kernel-names.ts';
@@ -30,6 +30,12 @@ function fits(link: KernelLink, spec: SegmentSpec): boolean {
   );
 }
 
+function vxlanCommand(namespace: string, { vni, self }: SegmentSpec): Command {
+  const make = command`link add vx0 netns ${namespace} address ${overlayMac(self.index)} type vxlan`;
+  const settings = command`id ${vni} dstport ${vxlanListenPort} local ${self.underlay} nolearning ttl 16`;
+  return joined(make, settings);
+}
+
 /** @param host link of the host's own namespace, where the UDP socket stays. @returns true when it was made now. */
 export async function ensureOverlay(
   host: NamespaceLink,
@@ -44,13 +50,7 @@ export async function ensureOverlay(
   if (actual !== null && !keeps) await deleteOverlay(link);
   if (!keeps) {
     // made from the host's namespace straight into the other one: making it here and moving it costs 20 ms more
-    await host.ip(
-      what,
-      [
-        command`link add ${vxlanName} netns ${String(link.name)} address ${overlayMac(spec.self.index)} type vxlan id ${spec.vni} dstport ${vxlanListenPort} local ${spec.self.underlay} nolearning ttl 16`,
-      ],
-      overlayErrors,
-    );
+    await host.ip(what, [vxlanCommand(String(link.name), spec)], overlayErrors);
     link.appeared(vxlanName);
   }
   const alias = aliasOf(cluster, spec.owner);
@@ -88,8 +88,8 @@ async function ensurePeers(link: NamespaceLink, spec: SegmentSpec): Promise<void
     ...spec.peers
       .filter((peer) => neighbourMacs.get(overlayAddress(peer.index)) !== overlayMac(peer.index))
       .map(
-        (peer) =>
-          command`neigh replace ${overlayAddress(peer.index)} lladdr ${overlayMac(peer.index)} dev ${vxlanName} nud permanent`,
+        ({ index }) =>
+          command`neigh replace ${overlayAddress(index)} lladdr ${overlayMac(index)} dev ${vxlanName} nud permanent`,
       ),
     ...stale.map((one) => command`neigh delete ${one.dst} dev ${vxlanName}`),
   ];

@@ -60,14 +60,14 @@ async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, m
 
 /** Both directions; exit code 1 says there was none. */
 async function forgetAddress(link: NamespaceLink, namespace: string, address: string): Promise<void> {
-  for (const direction of ['-s', '-d']) {
-    await runProgram({
+  const forget = (direction: string) =>
+    runProgram({
       program: 'nsenter',
       args: [`--net=/run/netns/${link.name ?? namespace}`, 'conntrack', '-D', direction, address],
       what: `forgetting the flows of ${address}`,
       acceptedCodes: [1],
     });
-  }
+  await Promise.all([forget('-s'), forget('-d')]);
 }
 
 /** A tap whose binding is unknown, for the sweep: what it claims is read from its own DHCP host file and its bridge. */
