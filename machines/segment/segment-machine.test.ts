@@ -91,6 +91,12 @@ test('a spec brings its routes, a repair takes them from the rows', () => {
   assert.equal(askedRoutes({ in: 'realizing.waiting', on: 'backoff', rows: stored, to: '' }), [far]);
 });
 
+test('what is realised from the rows is not applied once more', () => {
+  const again = decided(segmentMachine, { ...held, ...queue }, { in: 'realizing.waiting', on: 'backoff', rows: stored, to: '' });
+  const done = decided(segmentMachine, again.context, { in: 'realizing.making', on: proof(3), rows: stored, to: '' });
+  assert.is(done.state, 'serving.ready');
+});
+
 test('the later word on an address wins', () => {
   const there = { address: '10.0.0.9', host: 3 };
   const before = { added: [far], removed: [] };

@@ -98,6 +98,16 @@ test('CIDRs are free only when every host that had the network has proved its ab
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });
 
+test('a proof of an older generation proves no absence', () => {
+  const both = { 'network/t/a': network('a'), 'network/t/b': network('b') };
+  const start = { ...held, networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] }, segments: { w1: view(1, { networks: both }) } };
+  const asked = decided(vpcMachine, start, { in: 'ready', on: { type: 'cidr.release', network: 'network/t/a' }, rows: none, to: '' });
+  const ready = (generation: number): Row => ({ in: 'ready', on: { type: 'segment.ready', host: 'w1', generation }, to: '' });
+  const late = decided(vpcMachine, asked.context, ready(2));
+  assert.equal(late.asks, []);
+  assert.equal(decided(vpcMachine, late.context, ready(3)).asks, ['network.withdrawn > network']);
+});
+
 test('a segment is told all networks, peers, and the way to everything that is elsewhere', () => {
   const locations = { 'location/*': { '10.0.0.5': { port: 'p', host: 1 }, '10.0.0.6': { port: 'q', host: 2 } } };
   const { asked } = decided(vpcMachine, { ...held, segments: { w2: view(2) } }, { in: 'ready', on: need(1), rows: locations, to: '' });
