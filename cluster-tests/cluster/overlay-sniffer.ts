@@ -1,0 +1,61 @@
+/**
+ * Typed driver of overlay-sniffer.pl: every frame with a mark, on every interface of one namespace of a node. A frame
+ * that the bridge's rules drop is seen once, coming in at its tap, and nowhere else: that is how "nothing comes out" is
+ * shown. Called by the tests of overlay and isolation; each instance is one process that ends with `close()`, with its
+ * stdin, or with this process.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { until } from './process-identity.ts';
+
+export interface SeenFrame {
+  /** Interface, as the namespace calls it. */
+  readonly link: string;
+  readonly way: 'in' | 'out';
+  readonly frame: Buffer;
+}
+
+export class FrameSniffer {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #seen: SeenFrame[] = [];
+  #isOpen = false;
+  #complaint = '';
+
+  private constructor(namespace: string, mark: Buffer) {
+    const script = join(import.meta.dirname, 'overlay-sniffer.pl');
+    this.#child = spawn('nsenter', [`--net=${namespace}`, 'perl', script, mark.toString('hex')]);
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.#complaint += chunk.toString()));
+    this.#child.on('error', (error) => (this.#complaint += error.message));
+    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(line));
+  }
+
+  /** @param namespace path of a network namespace. @throws Error with the sniffer's own words */
+  static async open(namespace: string, mark: Buffer): Promise<FrameSniffer> {
+    const sniffer = new FrameSniffer(namespace, mark);
+    await until(`a sniffer listens in ${namespace}`, () => {
+      if (sniffer.#child.exitCode !== null) throw new Error(`the sniffer in ${namespace} ended: ${sniffer.#complaint}`);
+      return sniffer.#isOpen;
+    });
+    return sniffer;
+  }
+
+  #take(line: string): void {
+    const said = JSON.parse(line) as { event?: string; link: string; way: 'in' | 'out'; frame: string };
+    if (said.event === 'open') this.#isOpen = true;
+    else this.#seen.push({ link: said.link, way: said.way, frame: Buffer.from(said.frame, 'hex') });
+  }
+
+  /** Frames seen so far that match; they are kept. */
+  seen(matches: (seen: SeenFrame) => boolean = () => true): SeenFrame[] {
+    return this.#seen.filter(matches);
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const closed = once(this.#child, 'close');
+    this.#child.stdin.end();
+    await closed;
+  }
+}
