@@ -12,7 +12,7 @@ import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
-import { joinAsMember, type MemberNode } from './member-node.ts';
+import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
@@ -22,13 +22,18 @@ export const apiSocketName = 'api.sock';
 
 const version = '0.1.0';
 
-export async function startController(folder: NodeFolder, log: Log): Promise<RunningRole> {
+export interface ControllerOptions {
+  readonly journal?: JournalDecorator;
+}
+
+export async function startController(folder: NodeFolder, log: Log, options: ControllerOptions = {}): Promise<RunningRole> {
   const { config } = folder;
   const member = await joinAsMember({
     folder,
     role: 'controller',
     log,
     registry: () => createRegistry(noDataplane, noAgent),
+    ...options,
     onNode: ({ event, node }, host) => {
       if (node.role !== 'worker' || event === 'joined') return;
       void host.tell(actorId(hostId(node.name)), { type: event === 'back' ? 'host.back' : 'host.silent' });

@@ -6,7 +6,7 @@ import { createServer, type Server } from 'node:https';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { Directory } from '@photoncloud/runtime/contract/link';
-import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
+import type { Journal, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Random } from '@photoncloud/runtime/contract/random';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
@@ -19,6 +19,9 @@ import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/
 import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 
+/** Puts itself between the host and its journal; fault tests end the process between two commits. Production has none. */
+export type JournalDecorator = (journal: Journal) => Journal;
+
 export interface MemberOptions {
   readonly folder: NodeFolder;
   readonly role: 'controller' | 'worker';
@@ -27,6 +30,7 @@ export interface MemberOptions {
   readonly registry: (parts: { readonly links: PeerLinks; readonly reader: RedisReader }) => ActorRegistry;
   readonly routes?: Readonly<Record<string, PeerRoute>>;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
+  readonly journal?: JournalDecorator;
 }
 
 export interface MemberNode {
@@ -72,7 +76,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const registry = options.registry({ links, reader });
   const onFenced = ({ shard }: ShardGrant): void => void membership?.verify(shard);
   const common = { clock: systemClock, random, log };
-  const host = createHost({ registry, journal, directory, outlet: links, nodeName: config.node, onFenced, ...common });
+  const hosted = options.journal?.(journal) ?? journal;
+  const host = createHost({ registry, journal: hosted, directory, outlet: links, nodeName: config.node, onFenced, ...common });
   const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
   const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
   const peers = createPeerServer({ server, inlet: host, clock: systemClock, log, ...(options.routes ? { routes: options.routes } : {}) });

@@ -5,7 +5,7 @@
 import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
 import type { Log } from '@photoncloud/runtime/contract/log';
-import { startController } from './controller-node.ts';
+import { startController, type ControllerOptions } from './controller-node.ts';
 import { lockFolder } from './folder-lock.ts';
 import { openNodeFolder, type NodeConfig, type NodeFolder } from './node-config.ts';
 import { superviseStore } from './store-process.ts';
@@ -17,7 +17,9 @@ export interface RunningRole {
   stop(): Promise<void>;
 }
 
-const roles: Readonly<Record<NodeConfig['role'], (folder: NodeFolder, log: Log) => RunningRole | Promise<RunningRole>>> = {
+type StartRole = (folder: NodeFolder, log: Log, options: ControllerOptions) => RunningRole | Promise<RunningRole>;
+
+const roles: Readonly<Record<NodeConfig['role'], StartRole>> = {
   store: superviseStore,
   controller: startController,
   worker: startWorker,
@@ -29,7 +31,7 @@ const signalled = (): Promise<string> =>
   });
 
 /** Returns when the node has been asked to end and has; ends the process with status 1 when it failed. */
-export async function runNode(path: string, role: NodeConfig['role']): Promise<void> {
+export async function runNode(path: string, role: NodeConfig['role'], options: ControllerOptions = {}): Promise<void> {
   const folder = openNodeFolder(path);
   const { config } = folder;
   if (config.role !== role) {
@@ -43,7 +45,7 @@ export async function runNode(path: string, role: NodeConfig['role']): Promise<v
   });
   const asked = signalled();
   log.info({ role, address: config.address, pid: process.pid }, 'starting');
-  const running = await roles[role](folder, log);
+  const running = await roles[role](folder, log, options);
   log.info({ role }, 'ready');
   const why = await Promise.race([asked, running.ended]);
   log.info({ why }, 'stopping');

@@ -1,0 +1,298 @@
+// needs: kernel
+// time limit: 300 s
+// test limit: 120 s
+/**
+ * What kill -9 of one program of a cluster leaves behind: worker, store, dnsmasq, QEMU, one after the other on one
+ * cluster with one VM whose page counts visits; then everything is deleted, and nothing of it is left. The controller
+ * has a file of its own, crash-controller.test.ts.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fetchPage, readGuest, visitGuest, type GuestFacts, type GuestPlace } from '../demo/guest-page.ts';
+import { buildGuestImage } from '../guest/guest-image.ts';
+import { TapGuest } from '../harness/tap-guest.ts';
+import { launchCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
+import { killInside, redisOf, sightOf, wordsFor, type SeenProcess, type Sight } from './crash-sight.ts';
+import { CrashTenant, tenant } from './crash-tenant.ts';
+import { findProgram, isRunning } from './node-program.ts';
+import type { PlannedNode } from './photon-commands.ts';
+import { isAlive, processesWithArgument, signal, until } from './process-identity.ts';
+import { residueOf } from './residue-check.ts';
+import { listPrefixes, prefixOfMark } from './topology-record.ts';
+
+const test = suite('crash-programs');
+const nodes: readonly PlannedNode[] = [
+  { name: 's1', role: 'store' },
+  { name: 'c1', role: 'controller' },
+  { name: 'w1', role: 'worker' },
+];
+const vm = `vm/${tenant}/web-1`;
+const agent = 'agent/system/w1@w1';
+const bootMs = 60_000;
+
+let cluster: PhotonCluster;
+let acme: CrashTenant;
+
+test.before(async () => {
+  const guest = await buildGuestImage();
+  cluster = await launchCluster({ stem: 'crash', nodes, images: { '/run/guest': guest.folder } });
+  acme = await CrashTenant.open(cluster);
+  await acme.declareGround(guest.commandLine);
+  await acme.ask('vm.create', 'web-1', acme.vmParams());
+  await acme.reachState(vm, /^running$/);
+});
+
+test.after(async () => {
+  acme?.close();
+  await cluster?.topology.stop(0);
+});
+
+const look = (): Promise<Sight> => sightOf(cluster.topology, 'w1');
+
+/** One VM's worth of things, no more. */
+function assertOnce(sight: Sight, ports = 1): void {
+  const counts = [sight.machines, sight.dhcpServers, sight.taps, sight.dhcpHosts].map((list) => list.length);
+  assert.equal(counts, [1, 1, ports, ports], `wanted one QEMU, one dnsmasq, ${ports} tap and entry: ${wordsFor(sight)}`);
+}
+
+async function killProgram(node: string, name: string): Promise<void> {
+  const program = findProgram(cluster.topology, node, name);
+  assert.ok(signal(program, 'SIGKILL'), `${name} in ${node} did not run`);
+  await until(`${name} in ${node} is gone`, () => !isAlive(program));
+}
+
+/** The guest's own words once it has booted anew, and where it is. */
+async function guestAfter(formerBoot = ''): Promise<{ place: GuestPlace; facts: GuestFacts }> {
+  const place = await acme.placeOf('web-1');
+  let facts = await readGuest(place, bootMs);
+  await until('the guest has booted anew', async () => {
+    facts = await readGuest(place, bootMs);
+    return facts.boot_id !== formerBoot;
+  }, bootMs);
+  return { place, facts };
+}
+
+function assertSameMachine(before: GuestFacts, after: GuestFacts): void {
+  assert.is.not(after.boot_id, before.boot_id, 'the boot id is the same: it did not restart');
+  assert.equal(after.addresses, before.addresses);
+  assert.is(after.mac, before.mac);
+  assert.is(after.volume_serial, before.volume_serial);
+  assert.is(after.count, before.count, 'visits that were answered are on the volume');
+}
+
+const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+
+test('kill -9 the worker: the VM answers on, and the new process takes it up as it is', async () => {
+  const { place } = await guestAfter();
+  const visited = await visitGuest(place);
+  const before = await look();
+  assertOnce(before);
+  const { boot } = (await acme.reachState(agent, /./)).status as { boot: string };
+  await killProgram('w1', 'worker');
+  await fetchPage(place, '/state', 5_000);
+  const during = await visitGuest(place);
+  assert.is(during.boot_id, visited.boot_id);
+  assert.is(during.count, (visited.count ?? 0) + 1);
+  const at = performance.now();
+  await startNode(cluster.topology, { name: 'w1', role: 'worker' });
+  // After its sweep: what it would take for nobody's is gone by then.
+  await acme.reach(agent, 'resting in a new boot', (actor) =>
+    actor?.stateName === 'serving.resting' && (actor.status as { boot: string }).boot !== boot);
+  await acme.reachState('host/system/w1', /^present\.ready$/);
+  console.log(`the worker serves again after ${seconds(at)}`);
+  assert.equal(await look(), before, 'the same processes, taps and entries as before');
+  const { status } = await acme.reachState(vm, /^running$/);
+  const proof = (status as { proof: SeenProcess }).proof;
+  assert.is(proof.pid, before.machines[0]?.pid);
+  assert.is((status as { runs: number }).runs, 1);
+  assert.is((await readGuest(place)).boot_id, visited.boot_id);
+
+  await acme.ask('vm.restart', 'web-1');
+  const { facts } = await guestAfter(visited.boot_id);
+  assertSameMachine(during, facts);
+  await acme.reach(vm, 'in its second run', (actor) =>
+    actor?.stateName === 'running' && (actor.status as { runs: number }).runs === 2);
+  const after = await look();
+  assertOnce(after);
+  assert.is.not(after.machines[0]?.pid, before.machines[0]?.pid);
+});
+
+/** Every actor's version: what a store that lost nothing still has, or more. */
+async function versions(): Promise<Map<string, number>> {
+  const found = await acme.client.call('actor.list', { limit: 200 });
+  return new Map(found.actors.map((actor) => [actor.id, actor.version]));
+}
+
+interface Declared {
+  readonly name: string;
+  readonly key: string;
+  /** Undefined when no answer came: unknown. */
+  answer?: unknown;
+}
+
+/** Asks for an unbound port; no answer is no answer, anything else is a failure. */
+async function declare(one: Declared, waitMs: number): Promise<void> {
+  try {
+    one.answer = await acme.ask('port.create', one.name, { network: 'front' }, one.key, waitMs);
+  } catch (error) {
+    if (!(error instanceof PhotonError) || error.record.group !== 'unknown') throw error;
+  }
+}
+
+test('kill -9 the store: commits stall, nothing is lost, work goes on by itself', async () => {
+  const { topology } = cluster;
+  const { place, facts } = await guestAfter();
+  const supervisor = findProgram(topology, 's1', 'store');
+  const redis = await redisOf(topology, 's1');
+  const wanted = Array.from({ length: 12 }, (_, at): Declared => ({ name: `p${at}`, key: randomUUID() }));
+  const [early, late] = [wanted.slice(0, 6), wanted.slice(6)];
+  const known = await versions();
+  // In the middle of work: some of these are answered, some are in the store without an answer, some nowhere.
+  const working = Promise.all(early.map((one) => declare(one, 3_000)));
+  await until('one of the ports is answered', () => early.some((one) => one.answer !== undefined));
+  signal(supervisor, 'SIGSTOP');
+  try {
+    await killInside(topology, 's1', redis);
+    const answered = early.filter((one) => one.answer !== undefined);
+    await Promise.all([working, ...late.map((one) => declare(one, 3_000))]);
+    assert.equal(late.filter((one) => one.answer !== undefined), [], 'nothing is answered without a store');
+    assert.ok(early.filter((one) => one.answer !== undefined).length <= answered.length + 1);
+    assert.is((await visitGuest(place)).count, (facts.count ?? 0) + 1, 'the VM does not need the store');
+  } finally {
+    signal(supervisor, 'SIGCONT');
+  }
+  const at = performance.now();
+  const first = new Map(wanted.map((one) => [one.name, one.answer]));
+  for (const one of wanted) {
+    one.answer = await acme.ask('port.create', one.name, { network: 'front' }, one.key);
+    const before = first.get(one.name);
+    if (before !== undefined) assert.equal(one.answer, before, 'the same key has the same answer');
+  }
+  console.log(`all ${wanted.length} ports answered ${seconds(at)} after the store may start again`);
+  assert.is.not((await redisOf(topology, 's1')).pid, redis.pid);
+  for (const [node, role] of [['c1', 'controller'], ['w1', 'worker']] as const) {
+    assert.ok(isRunning(topology, node, role), `${role} ended: it should wait for the store`);
+  }
+  for (const [id, version] of await versions()) {
+    assert.ok(version >= (known.get(id) ?? 0), `${id} went back from version ${known.get(id)} to ${version}`);
+    known.delete(id);
+  }
+  assert.equal([...known.keys()], [], 'actors that are gone');
+  await assertOneAddressEach(wanted);
+  await acme.reachState(vm, /^running$/);
+  for (const one of wanted) await acme.ask('port.delete', one.name);
+});
+
+/** Each port exists once, with an address nobody else has, and the network counts neither more nor fewer. */
+async function assertOneAddressEach(wanted: readonly Declared[]): Promise<void> {
+  const addresses = new Set<unknown>();
+  for (const one of wanted) {
+    const port = await acme.reachState(`port/${tenant}/${one.name}`, /^unbound$/);
+    addresses.add((port.status as { address: string }).address);
+  }
+  assert.is(addresses.size, wanted.length, `addresses given twice: ${[...addresses].join(' ')}`);
+  const network = await acme.reachState(`network/${tenant}/front`, /^ready$/);
+  assert.is((network.status as { ports: number }).ports, wanted.length + 1);
+}
+
+/** A DHCP exchange as a guest on the direct port would have it. */
+async function exchange(port: string): Promise<{ address: string; wanted: string }> {
+  const { status } = await acme.reachState(`port/${tenant}/${port}`, /^active$/);
+  const { address, mac, proof } = status as { address: string; mac: string; proof: { tap: string } };
+  const { namespace } = await acme.placeOf('web-1');
+  // The namespace has its name only inside the node.
+  const inside = `/proc/${cluster.topology.node('w1').init.pid}/root/run/netns/${namespace}`;
+  const guest = await TapGuest.open({ tap: proof.tap, mac, namespace: inside });
+  try {
+    const lease = await guest.dhcp({ timeoutMs: 5_000 });
+    return { address: lease.address, wanted: address };
+  } finally {
+    await guest.close();
+  }
+}
+
+test('kill dnsmasq: another is there within seconds and gives the same address', async () => {
+  await acme.directPort('direct', 'w1');
+  const before = await look();
+  assertOnce(before, 2);
+  const first = await exchange('direct');
+  assert.is(first.address, first.wanted);
+  const at = performance.now();
+  await killInside(cluster.topology, 'w1', before.dhcpServers[0] as SeenProcess);
+  let after = before;
+  await until('another dnsmasq serves', async () => {
+    after = await look();
+    return after.dhcpServers.length === 1 && after.dhcpServers[0]?.pid !== before.dhcpServers[0]?.pid;
+  }, 10_000);
+  console.log(`dnsmasq is back after ${seconds(at)}`);
+  assert.equal({ ...after, dhcpServers: [] }, { ...before, dhcpServers: [] }, 'nothing else has changed');
+  assert.equal(await exchange('direct'), first);
+  await acme.ask('port.delete', 'direct');
+});
+
+test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept', async () => {
+  const { place, facts } = await guestAfter();
+  const visited = await visitGuest(place);
+  assert.is(visited.count, (facts.count ?? 0) + 1);
+  const before = await look();
+  assertOnce(before);
+  const { runs } = (await acme.reachState(vm, /^running$/)).status as { runs: number };
+  const at = performance.now();
+  await killInside(cluster.topology, 'w1', before.machines[0] as SeenProcess);
+  await acme.reach(vm, 'running once more', (actor) =>
+    actor?.stateName === 'running' && (actor.status as { runs: number }).runs === runs + 1);
+  console.log(`the VM runs again after ${seconds(at)}`);
+  assertSameMachine(visited, (await guestAfter(visited.boot_id)).facts);
+  const after = await look();
+  assertOnce(after);
+  assert.equal(after.dhcpHosts, before.dhcpHosts);
+});
+
+/** Names of the namespaces the cluster lives in, as the kernel calls them: `net:[4026532301]`. */
+const namespacesOf = (pid: number | string): string[] =>
+  ['net', 'mnt', 'pid'].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
+
+/** Namespaces that some process of this machine is in. */
+function namespacesInUse(): Set<string> {
+  const found = new Set<string>();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      for (const name of namespacesOf(pid)) found.add(name);
+    } catch {
+      continue; // ended while we looked
+    }
+  }
+  return found;
+}
+
+test('what is deleted is gone, and a stopped cluster leaves nothing', async () => {
+  const { topology } = cluster;
+  const things = [
+    ['vm', 'web-1'], ['volume', 'visits'], ['image', 'guest-initrd'], ['image', 'guest-kernel'], ['network', 'front'],
+  ] as const;
+  assert.ok((await residueOf(topology, ['w1'])).length > 0, 'the check sees what there is before');
+  for (const [kind, name] of things) await acme.ask(`${kind}.delete`, name);
+  let left: string[] = [];
+  await until('the worker has nothing of the tenant', async () => {
+    left = await residueOf(topology, ['w1']);
+    return left.length === 0;
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}; left: ${left.join(', ')}`);
+  });
+  const { prefix, record } = topology;
+  const roots = [record.underlay, ...record.nodes.map((node) => node.init)];
+  const spaces = roots.flatMap((root) => namespacesOf(root.pid));
+  assert.ok(spaces.every((name) => namespacesInUse().has(name)));
+  acme.close();
+  await topology.stop();
+  const inUse = namespacesInUse();
+  assert.equal(spaces.filter((name) => inUse.has(name)), [], 'namespaces with a process in them');
+  assert.equal(processesWithArgument((argument) => prefixOfMark(argument) === prefix), []);
+  assert.not.ok(listPrefixes().includes(prefix), 'its folder or its record is left');
+  assert.not.match(readFileSync('/proc/self/mountinfo', 'utf8'), prefix);
+});
+
+test.run();

@@ -1,0 +1,123 @@
+/**
+ * What is really there of tenants on a worker, read from its kernel and never from the product: QEMU and dnsmasq
+ * processes, taps, DHCP host entries. Crash tests compare two sights, or count. Reads only.
+ */
+import type { Topology } from './cluster-topology.ts';
+
+/** A process inside the node; pid and start time name one for ever. */
+export interface SeenProcess {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+export interface SeenTap {
+  readonly name: string;
+  readonly ifindex: number;
+  /** Namespace of the VPC; empty for the node's own. */
+  readonly namespace: string;
+  /** Actor in its ifalias. */
+  readonly owner: string;
+}
+
+export interface SeenDhcpHost {
+  readonly address: string;
+  /** `<mac>,<address>,<hostname>` */
+  readonly line: string;
+}
+
+export interface Sight {
+  readonly machines: readonly SeenProcess[];
+  readonly dhcpServers: readonly SeenProcess[];
+  readonly taps: readonly SeenTap[];
+  readonly dhcpHosts: readonly SeenDhcpHost[];
+}
+
+// One line per thing, fields apart by a blank: kind first.
+const script = `
+for p in /proc/[0-9]*; do
+  read -r name 2>/dev/null <$p/comm || continue
+  case $name in
+    qemu-system*) kind=machine ;;
+    dnsmasq) kind=dhcp ;;
+    redis-server) kind=redis ;;
+    *) continue ;;
+  esac
+  read -r stat 2>/dev/null <$p/stat || continue
+  set -- \${stat##*) }
+  case $1 in Z|X) continue ;; esac
+  shift 19
+  echo $kind \${p#/proc/} $1
+done
+ip -o link show type tun | sed 's/^/tap . /'
+for n in $(ip netns list | cut -d' ' -f1); do ip -n $n -o link show type tun | sed "s/^/tap $n /"; done
+grep -H , /run/photon-*/dhcp/*/hosts/* 2>/dev/null | sed 's/^/host /'
+true`;
+
+function tapOf(line: string): SeenTap {
+  const [, namespace = '', index = '', name = ''] = line.split(/:?\s+/);
+  const alias = /alias (\S+)/.exec(line)?.[1]?.split(',') ?? [];
+  return { name, ifindex: Number(index), namespace: namespace === '.' ? '' : namespace, owner: alias[2] ?? '' };
+}
+
+function dhcpHostOf(line: string): SeenDhcpHost {
+  const [path = '', ...rest] = line.slice('host '.length).split(':');
+  return { address: path.slice(path.lastIndexOf('/') + 1), line: rest.join(':') };
+}
+
+/** What there is on one worker at this moment; every list is sorted, so that sights can be compared. */
+export async function sightOf(topology: Topology, node: string): Promise<Sight> {
+  const lines = (await topology.exec(node, ['sh', '-c', script])).split('\n').map((line) => line.trim());
+  const processes = (kind: string): SeenProcess[] =>
+    lines
+      .filter((line) => line.startsWith(`${kind} `))
+      .map((line) => line.split(' '))
+      .map(([, pid = '', startTime = '']) => ({ pid: Number(pid), startTime }))
+      .toSorted((a, b) => a.pid - b.pid);
+  return {
+    machines: processes('machine'),
+    dhcpServers: processes('dhcp'),
+    taps: lines
+      .filter((line) => line.startsWith('tap '))
+      .map(tapOf)
+      .toSorted((a, b) => a.name.localeCompare(b.name)),
+    dhcpHosts: lines
+      .filter((line) => line.startsWith('host '))
+      .map(dhcpHostOf)
+      .toSorted((a, b) => a.address.localeCompare(b.address)),
+  };
+}
+
+/** Sights of several workers as one: what must be there once in a cluster is counted over all of them. */
+export async function sightOfAll(topology: Topology, nodes: readonly string[]): Promise<Sight> {
+  const sights = await Promise.all(nodes.map((node) => sightOf(topology, node)));
+  return {
+    machines: sights.flatMap((sight) => sight.machines),
+    dhcpServers: sights.flatMap((sight) => sight.dhcpServers),
+    taps: sights.flatMap((sight) => sight.taps),
+    dhcpHosts: sights.flatMap((sight) => sight.dhcpHosts),
+  };
+}
+
+/** Counts in words, for messages. */
+export function wordsFor(sight: Sight): string {
+  const taps = sight.taps.map((tap) => `${tap.namespace || 'the node'}/${tap.name} of ${tap.owner}`);
+  return [
+    `QEMU ${sight.machines.map((one) => one.pid).join(' ') || 'none'}`,
+    `dnsmasq ${sight.dhcpServers.map((one) => one.pid).join(' ') || 'none'}`,
+    `taps ${taps.join(' ') || 'none'}`,
+    `DHCP hosts ${sight.dhcpHosts.map((one) => one.line).join(' ') || 'none'}`,
+  ].join('; ');
+}
+
+/** The one redis-server of a store node. @throws Error when there is none, or more than one. */
+export async function redisOf(topology: Topology, node: string): Promise<SeenProcess> {
+  const lines = (await topology.exec(node, ['sh', '-c', script])).split('\n').filter((line) => line.startsWith('redis '));
+  const [, pid = '', startTime = ''] = lines[0]?.split(' ') ?? [];
+  if (lines.length !== 1) throw new Error(`${node} runs ${lines.length} redis-server, wanted one`);
+  return { pid: Number(pid), startTime };
+}
+
+/** SIGKILL to a process by its pid inside the node. */
+export async function killInside(topology: Topology, node: string, target: SeenProcess): Promise<void> {
+  await topology.exec(node, ['kill', '-9', String(target.pid)]);
+}

@@ -1,0 +1,127 @@
+/**
+ * A tenant of a cluster under fault: commands with keys, waits that say what they wanted and what they got, and the
+ * declarations the crash tests start from. It speaks the control API like any client and knows no fault. Called by
+ * crash tests only.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { ActorObject, PhotonClient } from '@photoncloud/runtime/client/client';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { GuestPlace } from '../demo/guest-page.ts';
+import { placeOf, type ActorJson, type GetActor } from '../demo/tenant-view.ts';
+import { openApi } from './api-session.ts';
+import type { PhotonCluster } from './cluster-launch.ts';
+import type { Topology } from './cluster-topology.ts';
+import { until } from './process-identity.ts';
+
+export const tenant = 'acme';
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** How often a wait looks; a look is one read. */
+const lookEveryMs = 40;
+
+export class CrashTenant {
+  readonly client: PhotonClient;
+  readonly #topology: Topology;
+
+  private constructor(client: PhotonClient, topology: Topology) {
+    this.#topology = topology;
+    this.client = client;
+  }
+
+  static async open(cluster: PhotonCluster): Promise<CrashTenant> {
+    const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+    return new CrashTenant(await openApi(cluster.relay, token), cluster.topology);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  /**
+   * One command and its answer; the same key gives the same answer.
+   * @throws PhotonError as the server said it; unknown when no answer came in time
+   */
+  async ask(method: string, name: string, params: Params = {}, key: string = randomUUID(), waitMs?: number) {
+    const envelope = { tenant, name, idempotencyKey: key, params };
+    return await this.client.call(method, waitMs === undefined ? envelope : { ...envelope, waitMs });
+  }
+
+  /** The actor as it is now; undefined when there is none, or none any more. */
+  async find(id: string): Promise<ActorObject | undefined> {
+    try {
+      const found = await this.client.call('actor.get', { id });
+      return found.life === 'live' ? found : undefined;
+    } catch (error) {
+      if (error instanceof PhotonError && error.record.code === 'not_found') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Looks until the actor is as wanted. @throws Error naming the actor, what was wanted and what it was last.
+   */
+  async reach(
+    id: string,
+    wanted: string,
+    holds: (actor: ActorObject | undefined) => boolean,
+    timeoutMs = 30_000,
+  ): Promise<ActorObject> {
+    let last: ActorObject | undefined;
+    const looked = async (): Promise<boolean> => {
+      last = await this.find(id);
+      if (holds(last)) return true;
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+      return false;
+    };
+    await until(`${id} is ${wanted}`, looked, timeoutMs).catch((error: unknown) => {
+      const words = last === undefined ? 'it is not there' : `it is ${last.stateName}: ${JSON.stringify(last.status)}`;
+      throw new Error(`${error instanceof Error ? error.message : String(error)}; ${words}`);
+    });
+    return last as ActorObject;
+  }
+
+  async reachState(id: string, state: RegExp, timeoutMs = 30_000): Promise<ActorObject> {
+    const holds = (actor: ActorObject | undefined): boolean => actor !== undefined && state.test(actor.stateName);
+    return await this.reach(id, state.source, holds, timeoutMs);
+  }
+
+  async reachAbsence(id: string, timeoutMs = 30_000): Promise<void> {
+    await this.reach(id, 'gone', (actor) => actor === undefined, timeoutMs);
+  }
+
+  /** Where the VM's page is to be had. */
+  async placeOf(vm: string): Promise<GuestPlace> {
+    const get: GetActor = async (id) => (await this.client.call('actor.get', { id })) as ActorJson;
+    return await placeOf(this.#topology, get, `vm/${tenant}/${vm}`);
+  }
+
+  /** Tenant, network, images and one volume: what a VM needs before it is declared. */
+  async declareGround(commandLine: string): Promise<void> {
+    await this.ask('tenant.create', tenant);
+    await this.reachState(`vpc/${tenant}/main`, /^ready$/);
+    await this.ask('network.create', 'front', { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] });
+    const images = [['guest-kernel', 'vmlinuz', 'kernel'], ['guest-initrd', 'initrd.img', 'initrd']] as const;
+    for (const [name, file, format] of images) {
+      await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format });
+      await this.reachState(`image/${tenant}/${name}`, /^ready$/);
+    }
+    await this.ask('volume.create', 'visits', { sizeMib: 64 });
+    this.#commandLine = commandLine;
+  }
+
+  #commandLine = '';
+
+  /** A small VM on the ground declared before. */
+  vmParams(): Params {
+    const boot = { kernel: 'guest-kernel', initrd: 'guest-initrd', commandLine: this.#commandLine };
+    return { memoryMib: 128, nics: [{ network: 'front' }], disks: [{ volume: 'visits' }], boot };
+  }
+
+  /** A port bound on the host at once, without a VM: a tap that anybody may open. */
+  async directPort(name: string, host: string): Promise<ActorObject> {
+    await this.ask('port.create', name, { network: 'front', host });
+    return await this.reachState(`port/${tenant}/${name}`, /^active$/);
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * `crashing-controller-main.ts FOLDER NAME N`: a controller that is killed with SIGKILL, by itself, right after its
+ * N-th commit in which NAME (`acme/web-1`) occurs: the commit is in the store, and nothing that follows from it has
+ * been done. Every such commit is written to FOLDER/commits-<name> first, one line each, so that a test can say after
+ * which one it was. N = 0 only counts. Started by crash tests in place of `photon controller`; never in production.
+ */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runNode } from '@photoncloud/actors/photon/node-process';
+import type { Commit, CommitOutcome, Journal } from '@photoncloud/runtime/contract/journal';
+
+const [folder = '', name = '', last = ''] = process.argv.slice(2);
+const notes = join(folder, `commits-${name.replaceAll('/', '-')}`);
+let counted = 0;
+
+function note(commit: Commit): void {
+  const why = commit.history.map((entry) => (entry.event as { type?: string }).type ?? '?').join(' ');
+  appendFileSync(notes, `${counted} ${commit.actor} v${commit.version} ${commit.stateName} <- ${why}\n`);
+}
+
+/** Whether the text of the commit names it, or something of its own: `web-1`, `web-1.eth0`, `web-1@w1`. */
+function mentions(commit: Commit): boolean {
+  return new RegExp(`/${name}(?![a-z0-9-])`).test(JSON.stringify(commit));
+}
+
+function crashing(journal: Journal): Journal {
+  return {
+    async commit(commit: Commit): Promise<CommitOutcome> {
+      const outcome = await journal.commit(commit);
+      if (outcome.result !== 'committed' || !mentions(commit)) return outcome;
+      counted += 1;
+      note(commit);
+      if (counted === Number(last)) process.kill(process.pid, 'SIGKILL');
+      return outcome;
+    },
+    load: (id) => journal.load(id),
+    loadRows: (id, keys) => journal.loadRows(id, keys),
+    receipt: (id, commandId) => journal.receipt(id, commandId),
+    backlog: (grant) => journal.backlog(grant),
+    forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
+    shardOf: (id) => journal.shardOf(id),
+  };
+}
+
+await runNode(folder, 'controller', { journal: crashing });
