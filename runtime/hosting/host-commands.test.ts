@@ -214,6 +214,13 @@ test('rows are loaded before the step, and uncommitted ones win', async () => {
   await ask(host, shelf, { type: 'shelf.take', key: 'k2' });
   assert.is(said(await ask(host, shelf, { type: 'shelf.show', key: 'k2' })), null);
   assert.equal([...journal.rows.keys()], ['shelf/t/s books/k']);
+  journal.hold();
+  const first = ask(host, shelf, { type: 'shelf.put', key: 'k4', value: 4 });
+  await until('a commit on its way', () => journal.heldCommits === 1);
+  const second = ask(host, shelf, { type: 'shelf.put', key: 'k4', value: 5 });
+  await until('the next one behind it', () => journal.heldCommits === 2);
+  journal.free();
+  assert.equal([(await first).ok, said(await second)], [true, 'name_busy']);
   await host.drain();
 });
 

@@ -172,6 +172,12 @@ test('idle actors leave memory and come back as they were; busy ones stay', asyn
   assert.is(host.figures().effects, 1);
   assert.is((said(await ask(host, a, { type: 'counter.read' })) as { total: number }).total, 7);
   await host.drain();
+  const next = await ownerOn(journal, { registry: stuck, limits: { idleMs: 20 } });
+  await until('the effect goes on, and nobody asks', () => next.figures().effects === 1);
+  await ask(next, a, { type: 'counter.read' });
+  await until('the idle one is gone', () => next.figures().residents === 1);
+  assert.is(next.figures().effects, 1);
+  await next.drain();
 });
 
 test('above the limit of residents the longest idle leave at once', async () => {

@@ -67,7 +67,7 @@ export class MemoryJournal implements Journal {
     return this.owners.get(this.shardOf(id))?.node;
   }
 
-  /** Commits are applied but not answered until `free`. */
+  /** Commits are neither applied nor answered until `free`. */
   hold(): void {
     this.held ??= [];
   }
@@ -93,16 +93,18 @@ export class MemoryJournal implements Journal {
   commit(commit: Commit): Promise<CommitOutcome> {
     if (commit.version < 1)
       return Promise.reject(new PhotonError('bug', 'commit_malformed', `${commit.actor} has no version`));
-    const outcome = this.refusal ?? this.apply(commit);
+    const { refusal } = this;
     this.refusal = undefined;
+    if (this.held !== undefined) {
+      const { held } = this;
+      return new Promise((resolve) => held.push(() => resolve(refusal ?? this.apply(commit))));
+    }
+    const outcome = refusal ?? this.apply(commit);
     if (this.losing) {
       this.losing = false;
       return Promise.reject(new Error('the reply was lost'));
     }
-    return new Promise((resolve) => {
-      if (this.held !== undefined) this.held.push(() => resolve(outcome));
-      else setImmediate(() => resolve(outcome));
-    });
+    return new Promise((resolve) => setImmediate(() => resolve(outcome)));
   }
 
   private apply(commit: Commit): CommitOutcome {
