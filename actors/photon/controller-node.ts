@@ -66,7 +66,8 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     cookieKey: keptKey(folder),
     routes: createInspectorRoutes({
       registry: member.registry,
-      cacheFolder: join(folder.path, 'pages'),
+      // Shared by clusters of one checkout, so that only the first ever bundles pages and lays out charts.
+      cacheFolder: process.env['PHOTON_CACHE'] ?? join(folder.path, 'pages'),
       log,
       title: `photoncloud ${folder.config.cluster}`,
       scopeWord: 'tenant',

@@ -11,7 +11,7 @@ import { clusterFolder } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';
-import { apiSocketName, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
+import { checkout, apiSocketName, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
 import { until } from './process-identity.ts';
 
 const run = promisify(execFile);
@@ -62,7 +62,8 @@ function useSocket(file: string, socketPath: string): void {
 
 /** Starts (again) the program of a node, as its role says. */
 export async function startNode(topology: Topology, node: PlannedNode): Promise<void> {
-  await startProgram(topology, node.name, node.role, roleCommand(node.role));
+  const environment = { PHOTON_CACHE: join(checkout, '.cache/pages') };
+  await startProgram(topology, node.name, node.role, roleCommand(node.role), environment);
 }
 
 /** Fails at once when a program has ended, with the end of its log. */
