@@ -1,80 +1,32 @@
 /**
- * Rules every chart keeps (docs/protocol.md, house.md "Charts"), checked on all folders of machines at once: what cannot be
- * explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
+ * Rules every chart keeps (docs/protocol.md, house.md "Charts"), checked on all folders of machines at once: what
+ * cannot be explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
  * What a chart decides is tested beside each chart; this file only looks at how it is built.
  */
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { AnyStateMachine } from 'xstate';
+import { allCharts, nodesOf, type Chart, type ChartNode } from './values/chart-folders.ts';
 import { bornOf, moved, type Move } from './values/chart-driver.ts';
 import { requests } from './values/requests.ts';
 
-interface Transition {
-  readonly actions: readonly unknown[];
-  readonly guard: unknown;
-}
-
-interface Node {
-  readonly path: readonly string[];
-  readonly type: string;
-  readonly description: string | undefined;
-  readonly tags: readonly string[];
-  readonly entry: readonly unknown[];
-  readonly exit: readonly unknown[];
-  readonly transitions: ReadonlyMap<string, readonly Transition[]>;
-  readonly always: readonly Transition[] | undefined;
-  readonly states: Readonly<Record<string, Node>>;
-  readonly parent: Node | undefined;
-  readonly config: { readonly invoke?: unknown; readonly after?: Readonly<Record<string, unknown>> };
-}
-
-interface Chart {
-  readonly kind: string;
-  readonly machine: AnyStateMachine;
-  readonly nodes: readonly Node[];
-  /** Literals of `<kind>-events.ts`. */
-  readonly events: readonly string[];
-  /** From each literal to the next: what its fields are declared to be. */
-  readonly declarations: ReadonlyMap<string, string>;
-}
-
-const nodesOf = (node: Node): readonly Node[] => [node, ...Object.values(node.states).flatMap(nodesOf)];
-const pathOf = (node: Node): string => node.path.join('.') || 'the root';
+const pathOf = (node: ChartNode): string => node.path.join('.') || 'the root';
 const nameOf = (action: unknown): string | undefined =>
   typeof action === 'string' ? action : (action as { readonly type?: string }).type;
-const isLeaf = (node: Node): boolean => node.type === 'atomic';
+const isLeaf = (node: ChartNode): boolean => node.type === 'atomic';
 /** Left in the very step that enters it. */
-const isPassed = (node: Node): boolean => (node.always ?? []).some(({ guard }) => guard === undefined);
-const ancestry = (node: Node): readonly Node[] => (node.parent === undefined ? [node] : [node, ...ancestry(node.parent)]);
+const isPassed = (node: ChartNode): boolean => (node.always ?? []).some(({ guard }) => guard === undefined);
+const ancestry = (node: ChartNode): readonly ChartNode[] =>
+  node.parent === undefined ? [node] : [node, ...ancestry(node.parent)];
 
-function declarationsIn(file: string): ReadonlyMap<string, string> {
-  const chunks = readFileSync(file, 'utf8').split(/\btype: '/).slice(1);
-  return new Map(chunks.map((chunk) => [chunk.slice(0, chunk.indexOf("'")), chunk]));
-}
+const charts = await allCharts();
 
-async function chartOf(kind: string): Promise<Chart> {
-  const folder = join(import.meta.dirname, kind);
-  const exported = (await import(join(folder, `${kind}-machine.ts`))) as Record<string, AnyStateMachine>;
-  const machine = Object.entries(exported).find(([name]) => name.endsWith('Machine'))?.[1];
-  if (machine === undefined) throw new Error(`${kind}-machine.ts exports no chart`);
-  const declarations = declarationsIn(join(folder, `${kind}-events.ts`));
-  return { kind, machine, nodes: nodesOf(machine.root as unknown as Node), events: [...declarations.keys()], declarations };
-}
-
-const kinds = readdirSync(import.meta.dirname, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'values' && entry.name !== 'node_modules')
-  .map((entry) => entry.name);
-const charts = await Promise.all(kinds.map(chartOf));
-
-const actionsOf = (node: Node): readonly unknown[] => [
+const actionsOf = (node: ChartNode): readonly unknown[] => [
   ...node.entry,
   ...node.exit,
   ...[...node.transitions.values(), node.always ?? []].flat().flatMap(({ actions }) => actions),
 ];
-const guardsOf = (node: Node): readonly unknown[] =>
+const guardsOf = (node: ChartNode): readonly unknown[] =>
   [...node.transitions.values(), node.always ?? []].flat().flatMap(({ guard }) => (guard === undefined ? [] : [guard]));
 
 /** XState writes `after` as a raise and a cancel of its own. */
@@ -87,13 +39,16 @@ function effectsOf({ machine }: Chart): readonly string[] {
     .map(([name]) => name);
 }
 
-function listens(node: Node, event: string): boolean {
+function listens(node: ChartNode, event: string): boolean {
   return node.transitions.has(event);
 }
 
 test('there are charts', () => {
   for (const kind of ['cluster', 'host', 'agent', 'tenant', 'vpc', 'network', 'segment', 'port', 'binding']) {
-    assert.ok(kinds.includes(kind), kind);
+    assert.ok(
+      charts.some((chart) => chart.kind === kind),
+      kind,
+    );
   }
 });
 
@@ -105,13 +60,20 @@ function rule(title: string, problemsOf: (chart: Chart) => readonly string[]): v
 }
 
 rule('every state says what an operator should read', ({ nodes }) =>
-  nodes.slice(1).filter((node) => (node.description ?? '').length < 10).map((node) => `${pathOf(node)} has no description`),
+  nodes
+    .slice(1)
+    .filter((node) => (node.description ?? '').length < 10)
+    .map((node) => `${pathOf(node)} has no description`),
 );
 
 rule('actions, guards and delays are named', ({ nodes, machine }) =>
   nodes.flatMap((node) => [
     ...actionsOf(node)
-      .filter((action) => !isTimer(action) && (typeof action === 'function' || !((nameOf(action) ?? '') in machine.implementations.actions)))
+      .filter(
+        (action) =>
+          !isTimer(action) &&
+          (typeof action === 'function' || !((nameOf(action) ?? '') in machine.implementations.actions)),
+      )
       .map((action) => `${pathOf(node)} has the action ${nameOf(action)}, which setup() does not name`),
     ...guardsOf(node)
       .filter((guard) => typeof guard === 'function' && !('check' in guard))
@@ -124,9 +86,15 @@ rule('actions, guards and delays are named', ({ nodes, machine }) =>
 
 rule('nothing is started inside a chart', ({ nodes, machine }) => [
   ...nodes.filter((node) => node.config.invoke !== undefined).map((node) => `${pathOf(node)} invokes`),
-  ...nodes.filter((node) => node.type === 'history' || node.type === 'parallel').map((node) => `${pathOf(node)} is ${node.type}`),
+  ...nodes
+    .filter((node) => node.type === 'history' || node.type === 'parallel')
+    .map((node) => `${pathOf(node)} is ${node.type}`),
   ...Object.entries(machine.implementations.actions)
-    .filter(([, made]) => ['xstate.spawnChild', 'xstate.sendTo', 'xstate.emit', 'xstate.log'].includes((made as { type?: string }).type ?? ''))
+    .filter(([, made]) =>
+      ['xstate.spawnChild', 'xstate.sendTo', 'xstate.emit', 'xstate.log'].includes(
+        (made as { type?: string }).type ?? '',
+      ),
+    )
     .map(([name]) => `${name} starts or tells something by itself`),
 ]);
 
@@ -146,7 +114,9 @@ rule('every state can be left, and every chart can be entered', ({ nodes }) =>
 rule('effects are entry actions', (chart) =>
   chart.nodes.flatMap((node) => {
     const elsewhere = actionsOf(node).slice(node.entry.length).map(nameOf);
-    return effectsOf(chart).filter((effect) => elsewhere.includes(effect)).map((effect) => `${pathOf(node)} asks for ${effect} outside entry`);
+    return effectsOf(chart)
+      .filter((effect) => elsewhere.includes(effect))
+      .map((effect) => `${pathOf(node)} asks for ${effect} outside entry`);
   }),
 );
 
@@ -167,9 +137,13 @@ rule('every result of an effect is heard where it is asked for', (chart) =>
 const leftAlone: Readonly<Record<string, readonly string[]>> = { vm: ['port.active'] };
 
 rule('events declared are heard, and events heard are declared', ({ kind, nodes, events }) => {
-  const heard = new Set(nodes.flatMap((node) => [...node.transitions.keys()]).filter((event) => !event.startsWith('xstate.')));
+  const heard = new Set(
+    nodes.flatMap((node) => [...node.transitions.keys()]).filter((event) => !event.startsWith('xstate.')),
+  );
   return [
-    ...events.filter((event) => !heard.has(event) && leftAlone[kind]?.includes(event) !== true).map((event) => `${event} is declared and nobody listens`),
+    ...events
+      .filter((event) => !heard.has(event) && leftAlone[kind]?.includes(event) !== true)
+      .map((event) => `${event} is declared and nobody listens`),
     ...[...heard].filter((event) => !events.includes(event)).map((event) => `${event} is heard and not declared`),
   ];
 });
@@ -181,15 +155,74 @@ const rowless = new Proxy({}, { get: () => null });
 
 /** Fields of all events at once; where kinds disagree about a field, the event's declaration says which it is. */
 const fields = {
-  name: 'n', port: 'port/t/p', holder: 'vm/t/v', vpc: 'vpc/t/main', vm: 'vm/t/v', image: 'i', path: '/srv/x', kind: 'vm',
-  claimant: 'vm/t/v', requester: 'incarnation/t/v@w1', boot: 'b', runEpoch: 1, generation: 1, address: null, mac: null, index: 1,
-  vni: 5000, subnets: [{ cidr: '10.0.0.0/24' }], added: [], removed: [], direct: false, uid: 'u', tap: 't', reason: 'r', detail: 'd',
-  nics: [], disks: [], running: true, restart: 'never', schedulable: true, silent: false, cpus: 1, memoryMib: 64, volumeHosts: [], graceMs: 0, prefixLength: 24, gateway: '10.0.0.1',
+  name: 'n',
+  port: 'port/t/p',
+  holder: 'vm/t/v',
+  vpc: 'vpc/t/main',
+  vm: 'vm/t/v',
+  image: 'i',
+  path: '/srv/x',
+  kind: 'vm',
+  claimant: 'vm/t/v',
+  requester: 'incarnation/t/v@w1',
+  boot: 'b',
+  runEpoch: 1,
+  generation: 1,
+  address: null,
+  mac: null,
+  index: 1,
+  vni: 5000,
+  subnets: [{ cidr: '10.0.0.0/24' }],
+  added: [],
+  removed: [],
+  direct: false,
+  uid: 'u',
+  tap: 't',
+  reason: 'r',
+  detail: 'd',
+  nics: [],
+  disks: [],
+  running: true,
+  restart: 'never',
+  schedulable: true,
+  silent: false,
+  cpus: 1,
+  memoryMib: 64,
+  volumeHosts: [],
+  graceMs: 0,
+  prefixLength: 24,
+  gateway: '10.0.0.1',
   proof: { generation: 1, sizeBytes: 1, sha256: 'a', virtualSizeBytes: 1 },
-  facts: { ...hostFacts, cpus: 2, memoryMib: 4096, qemuVersion: '10', kvm: false, allowedRoots: ['/srv'], peerUrl: 'https://w1' },
-  spec: { owner, vpc: 'vpc/t/main', vni: 5000, self: hostFacts, peers: [], networks: [], routes: [], generation: 1, runEpoch: 1, nics: [], disks: [] },
+  facts: {
+    ...hostFacts,
+    cpus: 2,
+    memoryMib: 4096,
+    qemuVersion: '10',
+    kvm: false,
+    allowedRoots: ['/srv'],
+    peerUrl: 'https://w1',
+  },
+  spec: {
+    owner,
+    vpc: 'vpc/t/main',
+    vni: 5000,
+    self: hostFacts,
+    peers: [],
+    networks: [],
+    routes: [],
+    generation: 1,
+    runEpoch: 1,
+    nics: [],
+    disks: [],
+  },
 };
-const networkSpec = { network: 'network/t/n', uid: 'u', subnets: [], mtu: 1450, dhcp: { leaseSeconds: 1, dns: [], domain: null, ntp: [] } };
+const networkSpec = {
+  network: 'network/t/n',
+  uid: 'u',
+  subnets: [],
+  mtu: 1450,
+  dhcp: { leaseSeconds: 1, dns: [], domain: null, ntp: [] },
+};
 
 function eventOf({ declarations }: Chart, type: string, isFinal: boolean, at: number) {
   const declared = declarations.get(type) ?? '';
@@ -203,14 +236,18 @@ test('what a chart remembers survives being stored, wherever a random walk leads
   const seed = Number(fc.sample(fc.integer({ min: 1, max: 2 ** 31 - 1 }), 1)[0]);
   for (const chart of charts) {
     const { kind, machine, events, nodes } = chart;
-    const timers = nodes.flatMap((node) => [...node.transitions.keys()]).filter((event) => event.startsWith('xstate.after'));
+    const timers = nodes
+      .flatMap((node) => [...node.transitions.keys()])
+      .filter((event) => event.startsWith('xstate.after'));
     const step = fc.tuple(fc.constantFrom(...events, ...timers), fc.boolean());
     const seen = new Set<string>();
     const walk = fc.property(fc.array(step, { minLength: 8, maxLength: 40 }), (steps) => {
       let snapshot = bornOf(machine, `${kind}/t/n@w1`);
       for (const [at, [type, isFinal]] of steps.entries()) {
         const event = eventOf(chart, type, isFinal, at);
-        const stored = JSON.parse(JSON.stringify({ value: snapshot.value, context: snapshot.context })) as typeof snapshot;
+        const stored = JSON.parse(
+          JSON.stringify({ value: snapshot.value, context: snapshot.context }),
+        ) as typeof snapshot;
         const next = triedTo(() => moved(machine, snapshot, event));
         // a chart that cannot read these fields throws; the host would park such a message
         if (next === undefined) continue;

@@ -1,4 +1,7 @@
-/** The kind `binding`: a port on a host. Its port makes and removes it, the incarnation that takes its tap has it wired. */
+/**
+ * The kind `binding`: a port on a host. Its port makes and removes it, the incarnation that takes its tap has it
+ * wired.
+ */
 import type { BindingContext } from '@photoncloud/machines/binding/binding-messages';
 import { bindingMachine } from '@photoncloud/machines/binding/binding-machine';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';

@@ -5,7 +5,8 @@ import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/acto
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 
 function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
-  if (event.type === 'place' || event.type === 'place.release') return [{ collection: 'reservation', key: String(event['vm']) }];
+  if (event.type === 'place' || event.type === 'place.release')
+    return [{ collection: 'reservation', key: String(event['vm']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
   if (event.type !== 'vni.allocate') return [];

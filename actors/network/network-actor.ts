@@ -39,6 +39,9 @@ export const networkDefinition: ActorDefinition = {
   createdBy: [],
   effects: {},
   needs,
-  view: ({ spec, uid, subnets, ports, failure }: NetworkContext) => ({ spec, status: { uid, subnets, ports, failure } }),
+  view: ({ spec, uid, subnets, ports, failure }: NetworkContext) => ({
+    spec,
+    status: { uid, subnets, ports, failure },
+  }),
   ignored: ['cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
 };

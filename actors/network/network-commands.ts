@@ -1,11 +1,17 @@
-/** Commands of a network, validated at the door; what only arithmetic can tell (ranges, gateways, overlaps) the chart says. */
+/**
+ * Commands of a network, validated at the door; what only arithmetic can tell (ranges, gateways, overlaps) the chart
+ * says.
+ */
 import { idOf, nameSchema, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { CommandDefinition, Reference } from '@photoncloud/runtime/contract/actor-definition';
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import { z } from 'zod';
 
 const address = z.ipv4();
-const domain = z.string().max(253).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a domain name');
+const domain = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a domain name');
 
 const subnet = z.strictObject({
   name: nameSchema.optional(),
@@ -41,7 +47,8 @@ export const networkCommands: Record<string, CommandDefinition> = {
     permission: 'scope',
     creates: true,
     references,
-    description: 'Declares a network. Answered once its CIDRs are claimed in the VPC; hosts get it when a port needs it.',
+    description:
+      'Declares a network. Answered once its CIDRs are claimed in the VPC; hosts get it when a port needs it.',
   },
   delete: {
     params: z.strictObject({}),

@@ -1,7 +1,7 @@
 /**
- * Actors of several kinds playing together in memory, for tests of what they say to each other: every message is delivered
- * in order, rows are kept, `needs` is honoured to the letter, effects are performed, and time passes only when told to.
- * It is no runtime: nothing is durable, nothing is lost, and one step is one event. Only tests use it.
+ * Actors of several kinds playing together in memory, for tests of what they say to each other: every message is
+ * delivered in order, rows are kept, `needs` is honoured to the letter, effects are performed, and time passes only
+ * when told to. It is no runtime: nothing is durable, nothing is lost, and one step is one event. Only tests use it.
  */
 import { bornOf, moved, stateOf, type Move } from '@photoncloud/machines/values/chart-driver';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
@@ -63,7 +63,8 @@ export class ActorTroupe {
     const kind = to.split('/')[0] ?? '';
     const command = this.kinds.get(kind)?.commands[name];
     const parsed = command?.params.safeParse(params);
-    if (parsed === undefined || !parsed.success) throw new Error(`${kind}.${name} refuses ${JSON.stringify(params)}: ${parsed?.error}`);
+    if (parsed === undefined || !parsed.success)
+      throw new Error(`${kind}.${name} refuses ${JSON.stringify(params)}: ${parsed?.error}`);
     const fields = parsed.data as Record<string, unknown>;
     this.queue.push(() => this.hear(to, { type: `${kind}.${name}`, ...fields }, { commandId }));
     return commandId;
@@ -71,7 +72,7 @@ export class ActorTroupe {
 
   /** Lets everything happen that happens without time passing. */
   async settle(): Promise<void> {
-    for (let idle = 0, steps = 0; idle < 3; ) {
+    for (let idle = 0, steps = 0; idle < 3;) {
       const task = this.queue.shift();
       if (task === undefined) idle += 1;
       else {
@@ -88,7 +89,9 @@ export class ActorTroupe {
     const end = this.nowMs + ms;
     for (;;) {
       await this.settle();
-      const due = [...this.players].flatMap(([id, player]) => [...player.timers].map(([type, at]) => ({ id, type, at })));
+      const due = [...this.players].flatMap(([id, player]) =>
+        [...player.timers].map(([type, at]) => ({ id, type, at })),
+      );
       const next = due.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (next === undefined) break;
       this.nowMs = Math.max(this.nowMs, next.at);
@@ -126,7 +129,9 @@ export class ActorTroupe {
     for (const { collection, key } of player.definition.needs?.(event, player.snapshot.context as never) ?? []) {
       if (key === '*') {
         const all = [...player.rows].filter(([name]) => name.startsWith(`${collection}/`));
-        rows[`${collection}/*`] = Object.fromEntries(all.map(([name, value]) => [name.slice(collection.length + 1), value]));
+        rows[`${collection}/*`] = Object.fromEntries(
+          all.map(([name, value]) => [name.slice(collection.length + 1), value]),
+        );
       } else rows[`${collection}/${key}`] = player.rows.get(`${collection}/${key}`) ?? null;
     }
     return JSON.parse(JSON.stringify(rows)) as Record<string, unknown>;
@@ -134,7 +139,8 @@ export class ActorTroupe {
 
   private step(id: string, player: Player, event: Event, commandId: string | undefined): void {
     const move = moved(player.definition.machine, player.snapshot, JSON.parse(JSON.stringify(event)));
-    if (move.snapshot === player.snapshot && move.asked.length === 0) this.unheard.push(`${id} in ${move.state}: ${event.type}`);
+    if (move.snapshot === player.snapshot && move.asked.length === 0)
+      this.unheard.push(`${id} in ${move.state}: ${event.type}`);
     if (move.snapshot.status === 'error') throw move.snapshot.error;
     player.snapshot = move.snapshot;
     for (const type of move.disarmed) player.timers.delete(type);
@@ -142,7 +148,11 @@ export class ActorTroupe {
     this.cancelLeft(player, move.state);
     let isOpen = commandId !== undefined;
     for (const { type, params } of move.asked) {
-      if (['reply', 'reject', 'defer'].includes(type) && (params as { commandId?: string } | undefined)?.commandId === undefined) isOpen = false;
+      if (
+        ['reply', 'reject', 'defer'].includes(type) &&
+        (params as { commandId?: string } | undefined)?.commandId === undefined
+      )
+        isOpen = false;
       if ((params as { commandId?: string } | undefined)?.commandId === commandId) isOpen = false;
       this.ask1(id, player, type, params as Record<string, unknown>, commandId);
     }
@@ -150,7 +160,13 @@ export class ActorTroupe {
     if (move.snapshot.status === 'done') this.end(id, player);
   }
 
-  private ask1(id: string, player: Player, type: string, params: Record<string, unknown>, commandId: string | undefined): void {
+  private ask1(
+    id: string,
+    player: Player,
+    type: string,
+    params: Record<string, unknown>,
+    commandId: string | undefined,
+  ): void {
     if (type === 'send') {
       const { to, event } = JSON.parse(JSON.stringify(params)) as Sent;
       this.queue.push(() => this.hear(to, event, { from: id }));
@@ -178,11 +194,13 @@ export class ActorTroupe {
         this.hear(id, { type: `${type}.${outcome.result}`, ...fields }, {});
       });
     };
-    binding.perform(JSON.parse(JSON.stringify(params ?? {})) as never, context as never).then(settled, (error: unknown) => {
-      if (abort.signal.aborted) return;
-      if (!(error instanceof PhotonError)) throw error;
-      settled({ result: error.record.group === 'unknown' ? 'unknown' : 'failed', error: error.record });
-    });
+    binding
+      .perform(JSON.parse(JSON.stringify(params ?? {})) as never, context as never)
+      .then(settled, (error: unknown) => {
+        if (abort.signal.aborted) return;
+        if (!(error instanceof PhotonError)) throw error;
+        settled({ result: error.record.group === 'unknown' ? 'unknown' : 'failed', error: error.record });
+      });
   }
 
   /** Effects of states that are no longer active. */
@@ -209,6 +227,8 @@ interface Node {
 }
 
 function statesAsking(node: Node, effect: string): string[] {
-  const here = node.entry.some((action) => (action as unknown) === effect || action.type === effect) ? [node.path.join('.')] : [];
+  const here = node.entry.some((action) => (action as unknown) === effect || action.type === effect)
+    ? [node.path.join('.')]
+    : [];
   return [...here, ...Object.values(node.states).flatMap((child) => statesAsking(child, effect))];
 }

@@ -55,7 +55,9 @@ export class MemoryNetwork implements NetworkDataplane {
   watchSegment(spec: SegmentSpec, { signal }: { signal: AbortSignal }) {
     return new Promise<{ reason: 'namespace_gone'; detail: string }>((resolve, reject) => {
       this.breaks.set(`${spec.vpc}@${spec.self.name}`, () => resolve({ reason: 'namespace_gone', detail: 'gone' }));
-      signal.addEventListener('abort', () => reject(new PhotonError('unknown', 'aborted', 'the watch was ended')), { once: true });
+      signal.addEventListener('abort', () => reject(new PhotonError('unknown', 'aborted', 'the watch was ended')), {
+        once: true,
+      });
     });
   }
 
@@ -74,9 +76,18 @@ export class MemoryNetwork implements NetworkDataplane {
     await this.met('wireTap', spec.owner.actor);
     const found = this.taps.get(spec.owner.actor);
     if (found === undefined) throw new PhotonError('fault', 'tap_missing', 'no such tap');
-    if (!this.segments.has(`${spec.vpc}@${hostOf(spec.owner.actor)}`)) throw new PhotonError('fault', 'segment_missing', 'no such segment');
+    if (!this.segments.has(`${spec.vpc}@${hostOf(spec.owner.actor)}`))
+      throw new PhotonError('fault', 'segment_missing', 'no such segment');
     this.taps.set(spec.owner.actor, { spec, place: 'segment' });
-    return { tap: 't0', ifindex: 9, bridge: 'b', mtu: spec.mtu, route: spec.address, dhcpHost: spec.mac, nftGeneration: 1 };
+    return {
+      tap: 't0',
+      ifindex: 9,
+      bridge: 'b',
+      mtu: spec.mtu,
+      route: spec.address,
+      dhcpHost: spec.mac,
+      nftGeneration: 1,
+    };
   }
 
   /** As a tap that never breaks by itself. */

@@ -29,7 +29,14 @@ export const portCommands: Record<string, CommandDefinition> = {
     references,
     description: 'Declares a port. Answered once it has its address and MAC.',
   },
-  unbind: { params: z.strictObject({}), permission: 'scope', description: 'Takes a port without a VM off its host; it keeps its address.' },
-  delete: { params: z.strictObject({}), permission: 'scope', description: 'Unbinds it and frees its address. Rejected in_use while a VM has it.' },
+  unbind: {
+    params: z.strictObject({}),
+    permission: 'scope',
+    description: 'Takes a port without a VM off its host; it keeps its address.',
+  },
+  delete: {
+    params: z.strictObject({}),
+    permission: 'scope',
+    description: 'Unbinds it and frees its address. Rejected in_use while a VM has it.',
+  },
 };
-

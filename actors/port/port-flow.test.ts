@@ -13,7 +13,14 @@ import { ActorTroupe } from './actor-troupe.ts';
 import { MemoryNetwork } from './memory-network.ts';
 import { portDefinition } from './port-actor.ts';
 
-const facts = { underlayMtu: 1600, cpus: 2, memoryMib: 4096, qemuVersion: '10.0.2', kvm: false, allowedRoots: ['/srv'] };
+const facts = {
+  underlayMtu: 1600,
+  cpus: 2,
+  memoryMib: 4096,
+  qemuVersion: '10.0.2',
+  kvm: false,
+  allowedRoots: ['/srv'],
+};
 
 function cloud() {
   const network = new MemoryNetwork();
@@ -23,8 +30,15 @@ function cloud() {
     sweep: () => Promise.reject(new Error('not used')),
   });
   const troupe = new ActorTroupe([
-    clusterDefinition, hostDefinition, tenantDefinition, vpcDefinition, networkDefinition, portDefinition, agents,
-    segmentDefinition(network), bindingDefinition(network),
+    clusterDefinition,
+    hostDefinition,
+    tenantDefinition,
+    vpcDefinition,
+    networkDefinition,
+    portDefinition,
+    agents,
+    segmentDefinition(network),
+    bindingDefinition(network),
   ]);
   return { network, troupe };
 }
@@ -65,18 +79,28 @@ test('two ports on two hosts are active, know the way to each other, and leave n
   await troupe.settle();
   assert.is(troupe.state('port/acme/one'), 'active');
   assert.is(troupe.state('port/acme/two'), 'active');
-  assert.equal(troupe.answers.get(one)?.result, { uid: troupe.context('port/acme/one')['uid'], address: '10.0.0.5', mac: '02:50:0a:00:00:05' });
+  assert.equal(troupe.answers.get(one)?.result, {
+    uid: troupe.context('port/acme/one')['uid'],
+    address: '10.0.0.5',
+    mac: '02:50:0a:00:00:05',
+  });
   assert.ok(troupe.answers.get(two)?.ok);
   assert.equal([...(network.segments.get('vpc/acme/main@w1')?.routes ?? [])], [['10.0.0.77', 2]]);
   assert.equal([...(network.segments.get('vpc/acme/main@w2')?.routes ?? [])], [['10.0.0.5', 1]]);
-  assert.equal(network.segments.get('vpc/acme/main@w1')?.spec.peers.map(({ name }) => name), ['w2']);
+  assert.equal(
+    network.segments.get('vpc/acme/main@w1')?.spec.peers.map(({ name }) => name),
+    ['w2'],
+  );
   const held = troupe.ask('network/acme/front', 'delete');
   await troupe.settle();
   assert.is(troupe.answers.get(held)?.code, 'in_use');
   assert.match(troupe.answers.get(held)?.message ?? '', 'port/acme/one, port/acme/two');
   const gone = [troupe.ask('port/acme/one', 'delete'), troupe.ask('port/acme/two', 'delete')];
   await troupe.settle();
-  assert.equal(gone.map((id) => troupe.answers.get(id)?.ok), [true, true]);
+  assert.equal(
+    gone.map((id) => troupe.answers.get(id)?.ok),
+    [true, true],
+  );
   assert.is(network.taps.size, 0);
   assert.equal([...(network.segments.get('vpc/acme/main@w1')?.routes ?? [])], []);
   const end = [troupe.ask('network/acme/front', 'delete')];
@@ -84,7 +108,10 @@ test('two ports on two hosts are active, know the way to each other, and leave n
   assert.is(network.segments.size, 0);
   end.push(troupe.ask('tenant/acme/acme', 'delete'));
   await troupe.settle();
-  assert.equal(end.map((id) => troupe.answers.get(id)?.ok), [true, true]);
+  assert.equal(
+    end.map((id) => troupe.answers.get(id)?.ok),
+    [true, true],
+  );
   assert.equal([...troupe.players.keys()].sort(), ['cluster/system/main', 'host/system/w1', 'host/system/w2']);
   assert.equal([...troupe.rowsOf('cluster/system/main').keys()], []);
   const strangers = troupe.deadLetters.filter(({ to }) => !to.startsWith('agent/'));
@@ -94,8 +121,17 @@ test('two ports on two hosts are active, know the way to each other, and leave n
 test('a VM holds its port: tapped, wired by its run, bound anew on a restart, moved to another host', async () => {
   const { troupe, network } = await withNetwork();
   const vm = 'vm/acme/web';
-  const heard = (): string[] => troupe.deadLetters.splice(0).filter(({ to }) => to === vm || to.startsWith('incarnation/')).map(({ event }) => event.type);
-  const host = (name: string) => ({ name, index: Number(name.slice(1)), underlay: `192.0.2.${name.slice(1)}`, underlayMtu: 1600 });
+  const heard = (): string[] =>
+    troupe.deadLetters
+      .splice(0)
+      .filter(({ to }) => to === vm || to.startsWith('incarnation/'))
+      .map(({ event }) => event.type);
+  const host = (name: string) => ({
+    name,
+    index: Number(name.slice(1)),
+    underlay: `192.0.2.${name.slice(1)}`,
+    underlayMtu: 1600,
+  });
   const port = 'port/acme/web.eth0';
   troupe.tell(port, { type: 'port.create', network: 'front', address: null, mac: null, host: null, holder: vm }, vm);
   await troupe.settle();
@@ -189,8 +225,20 @@ test('what is wrong is rejected before anything is made', async () => {
   const { troupe, network } = await withNetwork();
   const wrong: [string, string, Record<string, unknown>, string, string][] = [
     ['network/acme/b', 'create', { subnets: [{ cidr: '10.0.0.128/25' }] }, 'cidr_overlap', 'spec.subnets.0.cidr'],
-    ['network/acme/b', 'create', { subnets: [{ cidr: '10.1.0.0/24' }, { cidr: '10.0.0.5/24' }] }, 'cidr_invalid', 'spec.subnets.1.cidr'],
-    ['network/acme/b', 'create', { subnets: [{ cidr: '10.1.0.0/24', gateway: '10.2.0.1' }] }, 'gateway_outside_subnet', 'spec.subnets.0.gateway'],
+    [
+      'network/acme/b',
+      'create',
+      { subnets: [{ cidr: '10.1.0.0/24' }, { cidr: '10.0.0.5/24' }] },
+      'cidr_invalid',
+      'spec.subnets.1.cidr',
+    ],
+    [
+      'network/acme/b',
+      'create',
+      { subnets: [{ cidr: '10.1.0.0/24', gateway: '10.2.0.1' }] },
+      'gateway_outside_subnet',
+      'spec.subnets.0.gateway',
+    ],
     ['network/acme/front', 'create', { subnets: [{ cidr: '10.9.0.0/24' }] }, 'exists_differently', 'spec.subnets'],
     ['port/acme/x', 'create', { network: 'front', address: '10.9.0.9' }, 'address_outside_subnet', 'spec.address'],
     ['port/acme/x', 'create', { network: 'front', address: '10.0.0.1' }, 'address_reserved', 'spec.address'],
@@ -209,7 +257,10 @@ test('what is wrong is rejected before anything is made', async () => {
   const taken = troupe.ask('port/acme/b', 'create', { network: 'front', address: '10.0.0.9' });
   const same = troupe.ask('port/acme/c', 'create', { network: 'front', mac: '02:11:00:00:00:01' });
   await troupe.settle();
-  assert.equal([taken, same].map((id) => troupe.answers.get(id)?.code), ['address_taken', 'mac_taken']);
+  assert.equal(
+    [taken, same].map((id) => troupe.answers.get(id)?.code),
+    ['address_taken', 'mac_taken'],
+  );
   assert.equal([network.taps.size, network.segments.size], [0, 0]);
 });
 

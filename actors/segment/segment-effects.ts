@@ -8,7 +8,8 @@ export function segmentEffects(network: NetworkDataplane): Record<string, Effect
   return {
     'segment.ensure': {
       timeoutMs: 30_000,
-      perform: async ({ spec }: EnsureAsk, call: EffectContext) => done({ proof: await network.ensureSegment(spec, call) }),
+      perform: async ({ spec }: EnsureAsk, call: EffectContext) =>
+        done({ proof: await network.ensureSegment(spec, call) }),
     },
     'segment.route': {
       timeoutMs: 10_000,
@@ -16,11 +17,13 @@ export function segmentEffects(network: NetworkDataplane): Record<string, Effect
     },
     'segment.watch': {
       timeoutMs: null,
-      perform: async ({ spec }: EnsureAsk, call: EffectContext) => done({ ...(await network.watchSegment(spec, call)) }),
+      perform: async ({ spec }: EnsureAsk, call: EffectContext) =>
+        done({ ...(await network.watchSegment(spec, call)) }),
     },
     'segment.remove': {
       timeoutMs: 30_000,
-      perform: async ({ spec }: RemoveAsk, call: EffectContext) => done({ ...(await network.removeSegment(spec, call)) }),
+      perform: async ({ spec }: RemoveAsk, call: EffectContext) =>
+        done({ ...(await network.removeSegment(spec, call)) }),
     },
   };
 }

@@ -6,7 +6,8 @@ import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { tenantCommands } from './tenant-commands.ts';
 
 function needs(event: ActorEvent): RowKey[] {
-  if (event.type === 'quota.claim' || event.type === 'quota.release') return [{ collection: 'claim', key: String(event['claimant']) }];
+  if (event.type === 'quota.claim' || event.type === 'quota.release')
+    return [{ collection: 'claim', key: String(event['claimant']) }];
   return event.type === 'tenant.delete' ? [{ collection: 'claim', key: '*' }] : [];
 }
 

@@ -27,5 +27,9 @@ export const tenantCommands: Record<string, CommandDefinition> = {
     creates: true,
     description: 'Makes a tenant and its VPC main. Answered when the VPC has its number.',
   },
-  delete: { params: z.strictObject({}), permission: 'admin', description: 'Removes an empty tenant. Rejected in_use otherwise.' },
+  delete: {
+    params: z.strictObject({}),
+    permission: 'admin',
+    description: 'Removes an empty tenant. Rejected in_use otherwise.',
+  },
 };

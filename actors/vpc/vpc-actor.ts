@@ -47,5 +47,13 @@ export const vpcDefinition: ActorDefinition = {
   effects: {},
   needs: (event, context) => needs(event as unknown as VpcEvent, context),
   view: (context: VpcContext) => ({ spec: {}, status: statusOf(context) }),
-  ignored: ['segment.ready', 'segment.failed', 'segment.removed', 'port.left', 'vni.allocated', 'quota.granted', 'cidr.release'],
+  ignored: [
+    'segment.ready',
+    'segment.failed',
+    'segment.removed',
+    'port.left',
+    'vni.allocated',
+    'quota.granted',
+    'cidr.release',
+  ],
 };

@@ -6,7 +6,9 @@ import { z } from 'zod';
 
 const none = z.strictObject({}).meta({ id: 'VpcSpec' });
 
-const references = (_: never, id: ActorId): Reference[] => [{ path: 'tenant', to: actorId(tenantId(partsOfId(id).tenant)) }];
+const references = (_: never, id: ActorId): Reference[] => [
+  { path: 'tenant', to: actorId(tenantId(partsOfId(id).tenant)) },
+];
 
 export const vpcCommands: Record<string, CommandDefinition> = {
   create: {
@@ -14,7 +16,12 @@ export const vpcCommands: Record<string, CommandDefinition> = {
     permission: 'scope',
     creates: true,
     references,
-    description: 'Makes a routing domain of its own: its CIDRs may equal those of other VPCs. Answered when it has its number.',
+    description:
+      'Makes a routing domain of its own: its CIDRs may equal those of other VPCs. Answered when it has its number.',
   },
-  delete: { params: none, permission: 'scope', description: 'Removes an empty VPC. Rejected in_use while it has networks.' },
+  delete: {
+    params: none,
+    permission: 'scope',
+    description: 'Removes an empty VPC. Rejected in_use while it has networks.',
+  },
 };

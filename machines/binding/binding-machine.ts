@@ -1,7 +1,7 @@
 /**
- * A binding: a port on one host. It has the tap made for QEMU to take, has it wired when the run asks, watches that it stays
- * wired, and takes it away. It decides nothing about which port belongs where; an earlier run's word changes nothing.
- * Upholds: `binding.ready` is said only with a proof read back from the kernel.
+ * A binding: a port on one host. It has the tap made for QEMU to take, has it wired when the run asks, watches that
+ * it stays wired, and takes it away. It decides nothing about which port belongs where; an earlier run's word changes
+ * nothing. Upholds: `binding.ready` is said only with a proof read back from the kernel.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf } from '../values/failures.ts';
@@ -14,7 +14,12 @@ import * as messages from './binding-messages.ts';
 import type { BindingContext } from './binding-messages.ts';
 
 export const bindingMachine = setup({
-  types: { context: {} as BindingContext, events: {} as BindingEvent, input: {} as { id: string }, tags: {} as 'steady' },
+  types: {
+    context: {} as BindingContext,
+    events: {} as BindingEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
   actions: {
     ...requests,
     'tap.create': request<{ spec: TapSpec }>(),
@@ -23,8 +28,12 @@ export const bindingMachine = setup({
     'tap.remove': request<{ spec: TapSpec }>(),
     takeSpec: assign(messages.takeSpec),
     noteRequester: assign(messages.noteRequester),
-    noteTap: assign(({ event }) => (event.type === 'tap.create.done' ? { tap: event.tap, tries: 0, failure: null } : {})),
-    noteProof: assign(({ event }) => (event.type === 'tap.wire.done' ? { proof: event.proof, tries: 0, failure: null } : {})),
+    noteTap: assign(({ event }) =>
+      event.type === 'tap.create.done' ? { tap: event.tap, tries: 0, failure: null } : {},
+    ),
+    noteProof: assign(({ event }) =>
+      event.type === 'tap.wire.done' ? { proof: event.proof, tries: 0, failure: null } : {},
+    ),
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
@@ -110,9 +119,14 @@ export const bindingMachine = setup({
           after: { createDeadline: { target: 'making', reenter: true } },
         },
         waiting: {
-          description: 'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          description:
+            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
           on: {
-            'binding.ensure': [{ guard: 'isStale' }, { guard: 'isRepeated' }, { target: 'making', actions: 'takeSpec' }],
+            'binding.ensure': [
+              { guard: 'isStale' },
+              { guard: 'isRepeated' },
+              { target: 'making', actions: 'takeSpec' },
+            ],
           },
           after: { backoff: { target: 'making' } },
         },
@@ -150,7 +164,8 @@ export const bindingMachine = setup({
           after: { wireDeadline: { target: 'making', reenter: true } },
         },
         waiting: {
-          description: 'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          description:
+            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
           after: {
             // Without a VM the tap itself may be what is missing.
             backoff: [{ guard: 'isDirect', target: '#binding.tapping' }, { target: 'making' }],
@@ -179,7 +194,8 @@ export const bindingMachine = setup({
       },
     },
     failed: {
-      description: 'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
+      description:
+        'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
       tags: 'steady',
       on: {
         'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
@@ -203,7 +219,8 @@ export const bindingMachine = setup({
           after: { removeDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
-          description: 'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
+          description:
+            'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
           after: { backoff: { target: 'taking' } },
         },
       },

@@ -34,9 +34,15 @@ export const lastVni = 2 ** 24 - 2;
 /** So many numbers are looked at in one step; after a full round some may be held. */
 const vniWindow = 16;
 
-/** Numbers looked at for the next VPC, in order. A freed one comes up again only after the whole range, hours at least. */
+/**
+ * Numbers looked at for the next VPC, in order. A freed one comes up again only after the whole range, hours at
+ * least.
+ */
 export function vniCandidates(nextVni: number): readonly number[] {
-  return Array.from({ length: vniWindow }, (_, step) => firstVni + ((nextVni - firstVni + step) % (lastVni - firstVni + 1)));
+  return Array.from(
+    { length: vniWindow },
+    (_, step) => firstVni + ((nextVni - firstVni + step) % (lastVni - firstVni + 1)),
+  );
 }
 
 /** Lowest free host index, or undefined when all 254 are taken. */

@@ -6,7 +6,14 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { requests } from '../values/requests.ts';
 import { tell, type Seen } from '../values/telling.ts';
-import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord, type Reservation } from './cluster-context.ts';
+import {
+  firstVni,
+  lastVni,
+  vniCandidates,
+  type ClusterContext,
+  type HostRecord,
+  type Reservation,
+} from './cluster-context.ts';
 import type { ClusterEvent } from './cluster-events.ts';
 import * as messages from './cluster-messages.ts';
 
@@ -103,7 +110,8 @@ export const clusterMachine = setup({
       on: { 'cluster.open': { target: 'open', actions: 'noteName' } },
     },
     open: {
-      description: 'Hosts register here, VPCs get their VNI and VMs their host. It stays open for the life of the cluster.',
+      description:
+        'Hosts register here, VPCs get their VNI and VMs their host. It stays open for the life of the cluster.',
       tags: 'steady',
       on: {
         // Every controller says so at its start; the first name stays.

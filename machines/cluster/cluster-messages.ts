@@ -9,7 +9,8 @@ type At = Seen<ClusterContext, ClusterEvent>;
 
 const sender = (event: ClusterEvent): string => event.meta.from ?? '';
 
-export const heldBy = (event: ClusterEvent & { vm: string }): Reservation | undefined => row(event, 'reservation', event.vm);
+export const heldBy = (event: ClusterEvent & { vm: string }): Reservation | undefined =>
+  row(event, 'reservation', event.vm);
 
 export function placingFor({ context, event }: At): Placing {
   assertEvent(event, 'place');
@@ -36,13 +37,20 @@ export function dropReservation({ event }: At): readonly Asked[] {
 export function tellImport({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'import.place');
   const placing = placeImport(context.hosts, event);
-  return [send(sender(event), { type: 'error' in placing ? 'import.refused' : 'import.placed', image: event.image, ...placing })];
+  return [
+    send(sender(event), {
+      type: 'error' in placing ? 'import.refused' : 'import.placed',
+      image: event.image,
+      ...placing,
+    }),
+  ];
 }
 
 export function tellFound({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'host.find');
   const found = context.hosts[event.host];
-  const answer = found === undefined ? { type: 'host.missing', host: event.host } : { type: 'host.found', host: found.facts };
+  const answer =
+    found === undefined ? { type: 'host.missing', host: event.host } : { type: 'host.found', host: found.facts };
   return [send(sender(event), answer)];
 }
 
@@ -77,7 +85,8 @@ export function admission({ context, event }: At): { index: number } | { code: s
     (other) => other.facts.name !== event.host && !other.silent && other.facts.underlay === event.facts.underlay,
   );
   if (twin !== undefined) {
-    const message = `${event.host} has the underlay address ${event.facts.underlay}, which is ${twin.facts.name}'s; give each host its own`;
+    const { underlay } = event.facts;
+    const message = `${event.host} has the address ${underlay}, which is ${twin.facts.name}'s; give each host its own`;
     return { code: 'underlay_taken', message };
   }
   const index = context.hosts[event.host]?.facts.index ?? freeIndex(context.hosts);

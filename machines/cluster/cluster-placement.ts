@@ -1,6 +1,7 @@
 /**
  * Which host takes a VM or an import: pure, deterministic, and able to say for every host why not.
- * The emptiest host by memory wins, then by processors, then by name. Memory is never promised twice; processors may be.
+ * The emptiest host by memory wins, then by processors, then by name. Memory is never promised twice; processors may
+ * be.
  */
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
@@ -13,8 +14,7 @@ export interface HostReason {
 }
 
 export type Placing =
-  | { readonly host: HostFacts }
-  | { readonly error: Failure; readonly reasons: readonly HostReason[] };
+  { readonly host: HostFacts } | { readonly error: Failure; readonly reasons: readonly HostReason[] };
 
 /** Virtual processors promised per real one. */
 const cpuShares = 8;
@@ -65,7 +65,10 @@ export function placeVm(hosts: ClusterContext['hosts'], wish: PlaceWish, held: R
   return refusal('no_host', `no host can take ${wish.vm}: ${spoken(reasons)}`, true, reasons);
 }
 
-/** The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file itself. */
+/**
+ * The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file
+ * itself.
+ */
 export function placeImport(hosts: ClusterContext['hosts'], wish: ImportWish): Placing {
   if (wish.host !== null && hosts[wish.host] === undefined) {
     return refusal('host_not_found', `the cluster has no host ${wish.host}; see the list of hosts`, false, []);

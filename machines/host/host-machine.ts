@@ -1,6 +1,7 @@
 /**
- * A host as the control plane sees it: present, silent, cordoned. Its agent does the work; this actor can report its death.
- * It keeps the cluster told what may be placed on it. It never touches what runs there: a silent host's VMs may be well.
+ * A host as the control plane sees it: present, silent, cordoned. Its agent does the work; this actor can report its
+ * death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent host's VMs
+ * may be well.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { failureOf, type Failure } from '../values/failures.ts';
@@ -119,7 +120,8 @@ export const hostMachine = setup({
       },
     },
     silent: {
-      description: 'Its worker process has not been heard of. What runs on it may well run on; nothing new is placed there.',
+      description:
+        'Its worker process has not been heard of. What runs on it may well run on; nothing new is placed there.',
       tags: 'steady',
       entry: 'tellCluster',
       on: {

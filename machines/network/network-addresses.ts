@@ -1,10 +1,11 @@
 /**
  * Who holds which address of a network (IPAM), as arithmetic on rows: nothing here remembers anything.
  *
- * A subnet of a million addresses is kept as blocks of 256: row `block/<a.b.c>` has a bit per held address and, per address
- * given back, until when it rests and whose it was. The context keeps a few numbers per subnet and the blocks that are full.
- * So one allocation reads one block and writes one block and two small rows, whatever the size of the network.
- * Rejected: a list of free addresses (grows with the subnet), a counter (never reuses), rows per free address.
+ * A subnet of a million addresses is kept as blocks of 256: row `block/<a.b.c>` has a bit per held address and, per
+ * address given back, until when it rests and whose it was. The context keeps a few numbers per subnet and the blocks
+ * that are full. So one allocation reads one block and writes one block and two small rows, whatever the size of the
+ * network. Rejected: a list of free addresses (grows with the subnet), a counter (never reuses), rows per free
+ * address.
  */
 import * as addresses from '../values/addresses.ts';
 import type { Failure } from '../values/failures.ts';
@@ -57,7 +58,10 @@ export function freshUse(subnet: SubnetSpec): SubnetUse {
 export const subnetWith = <S extends SubnetSpec>(subnets: readonly S[], address: number): S | undefined =>
   subnets.find((subnet) => addresses.contains(addresses.cidrOf(subnet.cidr), address));
 
-/** First block from the cursor on, round the subnet, that is not full; or else the one where an address rests shortest. */
+/**
+ * First block from the cursor on, round the subnet, that is not full; or else the one where an address rests
+ * shortest.
+ */
 function blockToSearch(subnet: SubnetUse): string | undefined {
   const cidr = addresses.cidrOf(subnet.cidr);
   const first = Math.floor(cidr.base / 256);
@@ -76,7 +80,9 @@ function restingShortest(subnet: SubnetUse): string | undefined {
 }
 
 /** Which block the next address would come from; the definition loads its row before the step. */
-export function nextBlock(subnets: readonly SubnetUse[]): { readonly subnet: SubnetUse; readonly block: string } | undefined {
+export function nextBlock(
+  subnets: readonly SubnetUse[],
+): { readonly subnet: SubnetUse; readonly block: string } | undefined {
   for (const search of [blockToSearch, restingShortest]) {
     for (const subnet of subnets) {
       const block = search(subnet);
@@ -126,7 +132,10 @@ function withFullness(subnet: SubnetUse, block: string, stored: Block, now: numb
 
 /** The block without rests that are over. */
 function rested(block: Block, now: number): Block {
-  return { used: block.used, rest: Object.fromEntries(Object.entries(block.rest).filter(([, rest]) => rest.until > now)) };
+  return {
+    used: block.used,
+    rest: Object.fromEntries(Object.entries(block.rest).filter(([, rest]) => rest.until > now)),
+  };
 }
 
 export interface Taken {
@@ -145,7 +154,9 @@ function take(subnet: SubnetUse, key: string, stored: Block, at: number, now: nu
   return { address: addresses.formatAddress(at), subnet: withFullness(moved, key, value, now), block: { key, value } };
 }
 
-const failure = (code: string, message: string, retryable = false): { error: Failure } => ({ error: { code, message, retryable } });
+const failure = (code: string, message: string, retryable = false): { error: Failure } => ({
+  error: { code, message, retryable },
+});
 
 export type Loaded = (block: string) => Block | undefined;
 
@@ -157,14 +168,16 @@ export function takeNext(
   loaded: Loaded,
 ): Taken | { readonly error: Failure; readonly full?: SubnetUse } {
   const found = nextBlock(subnets);
-  if (found === undefined) return failure('addresses_exhausted', 'every address of the network is held; delete a port or add a subnet');
+  if (found === undefined)
+    return failure('addresses_exhausted', 'every address of the network is held; delete a port or add a subnet');
   const { subnet, block } = found;
   const stored = loaded(block) ?? emptyBlock;
   const at = search(subnet, block, stored, port, now);
   if (at !== undefined) return take(subnet, block, stored, at, now);
   const full = withFullness(subnet, block, stored, now);
   const until = full.full[block] ?? null;
-  const again = until === null ? 'ask again' : `the first of them can be given in ${Math.ceil((until - now) / 1_000)} s`;
+  const again =
+    until === null ? 'ask again' : `the first of them can be given in ${Math.ceil((until - now) / 1_000)} s`;
   return { ...failure('addresses_resting', `the free addresses of the network still rest; ${again}`, true), full };
 }
 
@@ -185,15 +198,22 @@ export function takeThis(
   }
   if (isKept(subnet, at)) {
     const why = at === addresses.addressOf(subnet.gateway) ? 'is the gateway' : 'is reserved';
-    return failure('address_reserved', `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are kept`);
+    return failure(
+      'address_reserved',
+      `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are kept`,
+    );
   }
-  if (owner !== undefined) return failure('address_taken', `${address} is held by ${owner.port}; choose another, or none`);
+  if (owner !== undefined)
+    return failure('address_taken', `${address} is held by ${owner.port}; choose another, or none`);
   const key = addresses.blockOf(at);
   const stored = loaded(key) ?? emptyBlock;
   if (isFree(subnet, stored, at, port, now)) return take(subnet, key, stored, at, now);
   const rest = stored.rest[String(offsetOf(at))];
   const seconds = Math.ceil(((rest?.until ?? now) - now) / 1_000);
-  return failure('address_taken', `${address} was ${rest?.port ?? 'held'}'s and rests for another ${seconds} s; choose another, or none`);
+  return failure(
+    'address_taken',
+    `${address} was ${rest?.port ?? 'held'}'s and rests for another ${seconds} s; choose another, or none`,
+  );
 }
 
 /** Gives the address back; it rests. */
@@ -203,7 +223,11 @@ export function giveBack(subnet: SubnetUse, address: string, port: string, now: 
   const stored = rested(loaded(key) ?? emptyBlock, now);
   const rest = { ...stored.rest, [String(offsetOf(at))]: { until: now + restMs, port } };
   const value: Block = { used: addresses.withBit(stored.used, offsetOf(at), false), rest };
-  return { address, subnet: withFullness({ ...subnet, free: subnet.free + 1 }, key, value, now), block: { key, value } };
+  return {
+    address,
+    subnet: withFullness({ ...subnet, free: subnet.free + 1 }, key, value, now),
+    block: { key, value },
+  };
 }
 
 export const prefixOf = (subnet: SubnetSpec): number => addresses.cidrOf(subnet.cidr).prefix;

@@ -14,7 +14,12 @@ import type { NetworkContext } from './network-messages.ts';
 const claimTries = 12;
 
 export const networkMachine = setup({
-  types: { context: {} as NetworkContext, events: {} as NetworkEvent, input: {} as { id: string }, tags: {} as 'steady' },
+  types: {
+    context: {} as NetworkContext,
+    events: {} as NetworkEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
   actions: {
     ...requests,
     takeSpec: assign(messages.takeSpec),
@@ -62,7 +67,16 @@ export const networkMachine = setup({
   },
 }).createMachine({
   id: 'network',
-  context: ({ input }) => ({ id: input.id, uid: '', spec: null, subnets: [], ports: 0, waiters: [], tries: 0, failure: null }),
+  context: ({ input }) => ({
+    id: input.id,
+    uid: '',
+    spec: null,
+    subnets: [],
+    ports: 0,
+    waiters: [],
+    tries: 0,
+    failure: null,
+  }),
   initial: 'born',
   states: {
     born: {
@@ -79,10 +93,7 @@ export const networkMachine = setup({
       description: 'Nothing is made yet: quota and address ranges are being claimed.',
       initial: 'quota',
       on: {
-        'network.create': [
-          { guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] },
-          { actions: 'rejectDifferent' },
-        ],
+        'network.create': [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, { actions: 'rejectDifferent' }],
         'network.delete': {
           target: 'gone',
           actions: ['rejectDeleted', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'],
@@ -112,7 +123,11 @@ export const networkMachine = setup({
           },
           after: {
             cidrDeadline: [
-              { guard: 'isLost', target: '#network.gone', actions: ['rejectLost', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'] },
+              {
+                guard: 'isLost',
+                target: '#network.gone',
+                actions: ['rejectLost', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'],
+              },
               { target: 'cidr', reenter: true, actions: 'noteTry' },
             ],
           },

@@ -42,7 +42,13 @@ export function rejectInvalid({ event }: At): readonly Asked[] {
   const problems = problemsOf(wishOf(event));
   const [first] = problems;
   if (first === undefined) return [];
-  return [reject({ code: first.code, message: first.message, issues: problems.map(({ path, message }) => ({ path, message })) })];
+  return [
+    reject({
+      code: first.code,
+      message: first.message,
+      issues: problems.map(({ path, message }) => ({ path, message })),
+    }),
+  ];
 }
 
 export function takeSpec({ event }: At): Partial<NetworkContext> {
@@ -51,7 +57,10 @@ export function takeSpec({ event }: At): Partial<NetworkContext> {
 }
 
 export function rejectDifferent({ context, event }: At): readonly Asked[] {
-  const issues = differences(context.spec ?? {}, wishOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` }));
+  const issues = differences(context.spec ?? {}, wishOf(event)).map((issue) => ({
+    ...issue,
+    path: `spec.${issue.path}`,
+  }));
   const message = `${context.id} exists with another spec; delete it first, or give the new one another name`;
   return [reject({ code: 'exists_differently', message, issues })];
 }
@@ -63,7 +72,12 @@ export const rejectBusy = ({ context }: At): readonly Asked[] => [
 export function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Held>(event, 'port'));
   const few = holders.slice(0, 5).join(', ') + (holders.length > 5 ? ` and ${holders.length - 5} more` : '');
-  return [reject({ code: 'in_use', message: `${context.id} still has ${few || `${context.ports} ports`}; delete those first` })];
+  return [
+    reject({
+      code: 'in_use',
+      message: `${context.id} still has ${few || `${context.ports} ports`}; delete those first`,
+    }),
+  ];
 }
 
 export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
@@ -89,11 +103,16 @@ export const rejectDeleted = ({ context }: At): readonly Asked[] =>
 /** The VPC has not answered for a minute: there is none, the claim may be in its dead letters. */
 export const rejectLost = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) =>
-    rejectFor(commandId, { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true }, 'spec.vpc'),
+    rejectFor(
+      commandId,
+      { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true },
+      'spec.vpc',
+    ),
   );
 
 const tenant = (context: NetworkContext): string => tenantId(partsOfId(context.id).tenant);
-const vpcOf = (context: NetworkContext): string => idOf('vpc', partsOfId(context.id).tenant, context.spec?.vpc ?? 'main');
+const vpcOf = (context: NetworkContext): string =>
+  idOf('vpc', partsOfId(context.id).tenant, context.spec?.vpc ?? 'main');
 
 export const claimQuota = ({ context }: At): readonly Asked[] => [
   send(tenant(context), { type: 'quota.claim', kind: 'network', claimant: context.id }),
@@ -132,7 +151,8 @@ function allocated(context: NetworkContext, port: string, held: Held): Asked {
   });
 }
 
-const refused = (port: string, error: Failure, path: string): Asked => send(port, { type: 'address.refused', error, path });
+const refused = (port: string, error: Failure, path: string): Asked =>
+  send(port, { type: 'address.refused', error, path });
 
 const replaced = (context: NetworkContext, subnet: SubnetUse): readonly SubnetUse[] =>
   context.subnets.map((each) => (each.name === subnet.name ? subnet : each));
@@ -144,7 +164,11 @@ function macTrouble({ event }: At): Failure | undefined {
   if (wrong !== undefined) return { code: 'mac_invalid', message: wrong, retryable: false };
   const holder = row<string>(event, 'mac', event.mac);
   if (holder === undefined) return undefined;
-  return { code: 'mac_taken', message: `${event.mac} is ${holder}'s in this network; choose another, or none`, retryable: false };
+  return {
+    code: 'mac_taken',
+    message: `${event.mac} is ${holder}'s in this network; choose another, or none`,
+    retryable: false,
+  };
 }
 
 /** Never rewrites more than one block and two small rows; a third only for a declared MAC. */
@@ -184,7 +208,8 @@ export function release({ context, event }: At): Done {
   const subnet = held === undefined ? undefined : ipam.subnetWith(context.subnets, addressOf(held.address));
   if (held === undefined || subnet === undefined) return { changes: {}, asks: [] };
   // A port that gave up before it heard its address cannot name it, and the address's block is known only from here on.
-  if (event.address === null) return { changes: {}, asks: [send(context.id, { type: 'address.release', port, address: held.address })] };
+  if (event.address === null)
+    return { changes: {}, asks: [send(context.id, { type: 'address.release', port, address: held.address })] };
   if (event.address !== held.address) return { changes: {}, asks: [] };
   const given = ipam.giveBack(subnet, held.address, port, meta.at, (key) => row<Block>(event, 'block', key));
   const isDeclared = held.mac !== macOf(addressOf(held.address));

@@ -1,4 +1,7 @@
-/** From what a tenant declares to what a network is: defaults, and every reason why it cannot be, with the field's path. */
+/**
+ * From what a tenant declares to what a network is: defaults, and every reason why it cannot be, with the field's
+ * path.
+ */
 import * as addresses from '../values/addresses.ts';
 import type { Issue } from '../values/telling.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
@@ -9,7 +12,12 @@ export interface NetworkDeclaration {
   readonly vpc: string;
   readonly subnets: readonly SubnetSpec[];
   readonly mtu: number;
-  readonly dhcp: { readonly leaseSeconds: number; readonly dns: readonly string[]; readonly domain: string | null; readonly ntp: readonly string[] };
+  readonly dhcp: {
+    readonly leaseSeconds: number;
+    readonly dns: readonly string[];
+    readonly domain: string | null;
+    readonly ntp: readonly string[];
+  };
 }
 
 /** 1500 on the underlay less VXLAN over IPv4. */
@@ -47,7 +55,8 @@ function gatewayProblem(subnet: SubnetSpec, path: string): readonly Problem[] {
 /** @returns every problem of the declaration by itself; overlaps with other networks are the VPC's to find. */
 export function problemsOf(spec: NetworkDeclaration): readonly Problem[] {
   const problems: Problem[] = [];
-  if (spec.subnets.length === 0) problems.push({ code: 'cidr_invalid', path: 'spec.subnets', message: 'a network needs a subnet' });
+  if (spec.subnets.length === 0)
+    problems.push({ code: 'cidr_invalid', path: 'spec.subnets', message: 'a network needs a subnet' });
   for (const [index, subnet] of spec.subnets.entries()) {
     const path = `spec.subnets.${index}`;
     const wrong = addresses.cidrProblem(subnet.cidr);
@@ -57,11 +66,22 @@ export function problemsOf(spec: NetworkDeclaration): readonly Problem[] {
     }
     problems.push(...gatewayProblem(subnet, path));
     for (const [before, other] of spec.subnets.slice(0, index).entries()) {
-      if (addresses.cidrProblem(other.cidr) === undefined && addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))) {
-        problems.push({ code: 'cidr_overlap', path: `${path}.cidr`, message: `${subnet.cidr} overlaps ${other.cidr} of subnet ${before}` });
+      if (
+        addresses.cidrProblem(other.cidr) === undefined &&
+        addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))
+      ) {
+        problems.push({
+          code: 'cidr_overlap',
+          path: `${path}.cidr`,
+          message: `${subnet.cidr} overlaps ${other.cidr} of subnet ${before}`,
+        });
       }
       if (other.name === subnet.name) {
-        problems.push({ code: 'subnet_name_taken', path: `${path}.name`, message: `subnet ${before} has the name ${subnet.name} too` });
+        problems.push({
+          code: 'subnet_name_taken',
+          path: `${path}.name`,
+          message: `subnet ${before} has the name ${subnet.name} too`,
+        });
       }
     }
   }

@@ -34,9 +34,7 @@ export function noteNext({ event }: At): Changed {
 }
 
 export const takeNext = ({ context }: At): Changed =>
-  context.next === null
-    ? {}
-    : { ...context.next, next: null, proof: null, bindingUid: null, tries: 0, failure: null };
+  context.next === null ? {} : { ...context.next, next: null, proof: null, bindingUid: null, tries: 0, failure: null };
 
 export function noteTapped({ event }: At): Changed {
   assertEvent(event, 'binding.tapped');
@@ -82,7 +80,8 @@ export const isHere = ({ context, event }: At): boolean =>
   event.type === 'port.bind' && event.host.name === context.host?.name;
 
 /** A bind of an earlier run. */
-export const isStale = ({ context, event }: At): boolean => event.type === 'port.bind' && event.runEpoch < context.runEpoch;
+export const isStale = ({ context, event }: At): boolean =>
+  event.type === 'port.bind' && event.runEpoch < context.runEpoch;
 export const isAsked = (seen: At): boolean =>
   isHere(seen) && seen.event.type === 'port.bind' && seen.event.runEpoch === seen.context.runEpoch;
 

@@ -44,7 +44,8 @@ export interface PortContext {
 }
 
 export const tenantOf = (context: PortContext): string => partsOfId(context.id).tenant;
-export const networkId = (context: PortContext): string => idOf('network', tenantOf(context), context.spec?.network ?? '');
+export const networkId = (context: PortContext): string =>
+  idOf('network', tenantOf(context), context.spec?.network ?? '');
 export const bindingId = (context: PortContext): string => twinOf(context.id, 'binding', context.host?.name ?? '');
 
 /** A port that no VM holds is wired as soon as it has a tap. */

@@ -1,7 +1,7 @@
 /**
- * A port: an address of a network, and where it is bound. It asks the network for the address, the VPC for a segment and
- * its twin on the host for a tap; the VM that holds it is told at every step. It makes nothing itself.
- * Upholds: one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
+ * A port: an address of a network, and where it is bound. It asks the network for the address, the VPC for a segment
+ * and its twin on the host for a tap; the VM that holds it is told at every step. It makes nothing itself. Upholds:
+ * one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs } from '../values/failures.ts';
@@ -157,7 +157,11 @@ export const portMachine = setup({
           entry: 'askAddress',
           on: {
             'address.allocated': [
-              { guard: 'hasHost', target: '#port.binding', actions: ['takeGrant', 'tellReady', 'answerAll', 'forgetWaiters'] },
+              {
+                guard: 'hasHost',
+                target: '#port.binding',
+                actions: ['takeGrant', 'tellReady', 'answerAll', 'forgetWaiters'],
+              },
               { target: '#port.unbound', actions: ['takeGrant', 'tellReady', 'answerAll', 'forgetWaiters'] },
             ],
             'address.refused': [
@@ -266,7 +270,8 @@ export const portMachine = setup({
       },
     },
     degraded: {
-      description: 'Its wiring was found broken and its host repairs it; traffic may not pass. The failure says what is wrong.',
+      description:
+        'Its wiring was found broken and its host repairs it; traffic may not pass. The failure says what is wrong.',
       tags: 'steady',
       on: {
         ...bound,
@@ -279,7 +284,8 @@ export const portMachine = setup({
       },
     },
     failed: {
-      description: 'It cannot be bound there and will not be by trying again; the failure says why. A new bind tries once more.',
+      description:
+        'It cannot be bound there and will not be by trying again; the failure says why. A new bind tries once more.',
       tags: 'steady',
       on: {
         ...bound,

@@ -63,15 +63,22 @@ export const tellLost = (seen: At): readonly Asked[] => {
 
 /** Who wanted it while it was still being made is told that it will not be. */
 export const rejectDeleted = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) => reject({ commandId, code: 'deleted', message: `${context.id} was deleted before it was ready` }));
+  context.waiters.map((commandId) =>
+    reject({ commandId, code: 'deleted', message: `${context.id} was deleted before it was ready` }),
+  );
 
 /** For an actor that exists with another spec; the asker is a client or a VM. */
 export const refuseDifferent = ({ context, event }: At): readonly Asked[] => {
-  const issues = differences(context.spec ?? {}, specOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` }));
+  const issues = differences(context.spec ?? {}, specOf(event)).map((issue) => ({
+    ...issue,
+    path: `spec.${issue.path}`,
+  }));
   const message = `${context.id} exists with another spec; delete it first, or give the new one another name`;
   if (event.meta.commandId !== undefined) return [reject({ code: 'exists_differently', message, issues })];
   const error = { code: 'exists_differently', message, retryable: false };
-  return [send(event.meta.from ?? '', { type: 'port.refused', port: context.id, error, path: issues[0]?.path ?? 'name' })];
+  return [
+    send(event.meta.from ?? '', { type: 'port.refused', port: context.id, error, path: issues[0]?.path ?? 'name' }),
+  ];
 };
 
 export const refuseBusy = ({ context, event }: At): readonly Asked[] => {
@@ -97,7 +104,11 @@ export const askAddress = ({ context }: At): readonly Asked[] => [
 ];
 
 export const releaseAddress = ({ context }: At): readonly Asked[] => [
-  send(contexts.networkId(context), { type: 'address.release', port: context.id, address: context.grant?.address ?? null }),
+  send(contexts.networkId(context), {
+    type: 'address.release',
+    port: context.id,
+    address: context.grant?.address ?? null,
+  }),
 ];
 
 export const askSegment = ({ context }: At): readonly Asked[] => [
@@ -150,7 +161,8 @@ export const tellTapped = (seen: At): readonly Asked[] => {
   });
 };
 
-export const tellActive = (seen: At): readonly Asked[] => toHolder(seen, { type: 'port.active', proof: seen.context.proof });
+export const tellActive = (seen: At): readonly Asked[] =>
+  toHolder(seen, { type: 'port.active', proof: seen.context.proof });
 
 export const tellFailed = (seen: At): readonly Asked[] => {
   const { event } = seen;
@@ -173,7 +185,13 @@ export const refuseForeign = ({ context, event }: At): readonly Asked[] => {
   const message = `${context.id} is held by ${holder}`;
   if (event.type === 'port.release') return [send(event.holder, { type: 'port.gone', port: context.id })];
   if (event.type === 'port.unbind') return [send(event.meta.from ?? '', { type: 'port.unbound', port: context.id })];
-  return [send(event.holder, { type: 'port.failed', port: context.id, error: { code: 'port_held', message, retryable: false } })];
+  return [
+    send(event.holder, {
+      type: 'port.failed',
+      port: context.id,
+      error: { code: 'port_held', message, retryable: false },
+    }),
+  ];
 };
 
 export const refuseLate = (seen: At): readonly Asked[] => {
@@ -182,5 +200,8 @@ export const refuseLate = (seen: At): readonly Asked[] => {
 };
 
 export const rejectInUse = ({ context }: At): readonly Asked[] => [
-  reject({ code: 'in_use', message: `${context.id} is held by ${context.spec?.holder}; stop or delete that VM instead` }),
+  reject({
+    code: 'in_use',
+    message: `${context.id} is held by ${context.spec?.holder}; stop or delete that VM instead`,
+  }),
 ];

@@ -1,4 +1,7 @@
-/** What a segment remembers. Its routes are rows `route/<address>` -> index of the host; the context holds no list of them. */
+/**
+ * What a segment remembers. Its routes are rows `route/<address>` -> index of the host; the context holds no list of
+ * them.
+ */
 import type { Failure } from '../values/failures.ts';
 import type { OwnerToken, RouteSpec, SegmentProof, SegmentSpec } from '../values/wiring.ts';
 
@@ -45,7 +48,10 @@ export const queueLimit = 512;
 
 export const queueLength = (changes: RouteChanges): number => changes.added.length + changes.removed.length;
 
-/** The later word on an address wins: what was to be added and is now removed is only removed, and the other way round. */
+/**
+ * The later word on an address wins: what was to be added and is now removed is only removed, and the other way
+ * round.
+ */
 export function joined(before: RouteChanges, next: RouteChanges): RouteChanges {
   const same = (a: RouteSpec) => (b: RouteSpec) => a.address === b.address && a.host === b.host;
   const superseded = (added: RouteSpec): boolean =>

@@ -14,7 +14,12 @@ import type { SegmentEvent } from './segment-events.ts';
 import * as messages from './segment-messages.ts';
 
 export const segmentMachine = setup({
-  types: { context: {} as SegmentContext, events: {} as SegmentEvent, input: {} as { id: string }, tags: {} as 'steady' },
+  types: {
+    context: {} as SegmentContext,
+    events: {} as SegmentEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
   actions: {
     ...requests,
     'segment.ensure': request<EnsureAsk>(),
@@ -45,7 +50,8 @@ export const segmentMachine = setup({
     tellRemoved: tell(messages.tellRemoved),
   },
   guards: {
-    isNewer: ({ context, event }) => event.type === 'segment.ensure' && event.spec.generation > (context.spec?.generation ?? 0),
+    isNewer: ({ context, event }) =>
+      event.type === 'segment.ensure' && event.spec.generation > (context.spec?.generation ?? 0),
     isOutdated: ({ context }) => (context.spec?.generation ?? 0) > context.realizing,
     isQueueLong: ({ context }) => queueLength(context.queued) > queueLimit,
     isQueued: ({ context }) => queueLength(context.queued) > 0,
@@ -83,7 +89,8 @@ export const segmentMachine = setup({
       },
     },
     realizing: {
-      description: 'The namespace, the overlay, the bridges and the DHCP server of the VPC are being brought about on this host.',
+      description:
+        'The namespace, the overlay, the bridges and the DHCP server of the VPC are being brought about on this host.',
       initial: 'making',
       on: {
         'segment.route': { actions: 'takeRoutes' },
@@ -111,7 +118,8 @@ export const segmentMachine = setup({
           after: { ensureDeadline: { target: 'making', reenter: true } },
         },
         waiting: {
-          description: 'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          description:
+            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
           on: { 'segment.ensure': { guard: 'isNewer', target: 'making', actions: 'takeSpec' } },
           after: { backoff: { target: 'making' } },
         },
@@ -153,7 +161,8 @@ export const segmentMachine = setup({
       },
     },
     failed: {
-      description: 'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
+      description:
+        'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
       tags: 'steady',
       on: {
         'segment.ensure': { target: 'realizing', actions: 'takeSpec' },
@@ -166,7 +175,8 @@ export const segmentMachine = setup({
       initial: 'taking',
       states: {
         taking: {
-          description: 'Servers, bridges, overlay and namespace are removed, and the kernel is asked whether they are gone.',
+          description:
+            'Servers, bridges, overlay and namespace are removed, and the kernel is asked whether they are gone.',
           entry: { type: 'segment.remove', params: messages.removeAsk },
           on: {
             'segment.remove.done': { target: '#segment.gone', actions: 'forgetRoutes' },
@@ -176,7 +186,8 @@ export const segmentMachine = setup({
           after: { removeDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
-          description: 'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
+          description:
+            'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
           after: { backoff: { target: 'taking' } },
         },
       },

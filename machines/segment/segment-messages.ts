@@ -50,7 +50,13 @@ export function takeSpec({ context, event }: At): Acted<SegmentContext> {
   const gone = Object.keys(stored).filter((address) => !wanted.has(address));
   const changed = [...wanted].filter(([address, host]) => stored[address] !== host);
   return {
-    changes: { spec, vpc: spec.vpc, queued: noRoutes, tries: 0, uid: context.uid === '' ? event.meta.ulid : context.uid },
+    changes: {
+      spec,
+      vpc: spec.vpc,
+      queued: noRoutes,
+      tries: 0,
+      uid: context.uid === '' ? event.meta.ulid : context.uid,
+    },
     asks: [
       ...gone.map((address) => removeRow('route', address)),
       ...changed.map(([address, host]) => putRow('route', address, host)),

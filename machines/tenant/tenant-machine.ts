@@ -1,6 +1,6 @@
 /**
- * A tenant: its quota, and the VPC `main` that comes with it. Who may act for it is the door's business, not the chart's.
- * Upholds: claims granted never exceed the quota, and each claimant counts once however often it asks.
+ * A tenant: its quota, and the VPC `main` that comes with it. Who may act for it is the door's business, not the
+ * chart's. Upholds: claims granted never exceed the quota, and each claimant counts once however often it asks.
  */
 import { assign, setup } from 'xstate';
 import { requests } from '../values/requests.ts';

@@ -31,10 +31,14 @@ export function quotaOf(event: TenantEvent): Quota {
   return { ...defaultQuota, ...event.quota };
 }
 
-export const isSame = ({ context, event }: At): boolean => canonicalJson(quotaOf(event)) === canonicalJson(context.quota);
+export const isSame = ({ context, event }: At): boolean =>
+  canonicalJson(quotaOf(event)) === canonicalJson(context.quota);
 
 export function differs({ context, event }: At): readonly Asked[] {
-  const issues = differences(context.quota, quotaOf(event)).map((issue) => ({ ...issue, path: `spec.quota.${issue.path}` }));
+  const issues = differences(context.quota, quotaOf(event)).map((issue) => ({
+    ...issue,
+    path: `spec.quota.${issue.path}`,
+  }));
   const message = `${context.id} exists with another quota; delete it first, or apply the quota it has`;
   return [reject({ code: 'exists_differently', message, issues })];
 }
@@ -72,7 +76,8 @@ export function grant({ event }: At): readonly Asked[] {
 export function refuse({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'quota.claim');
   const { used, quota } = context;
-  const message = `${context.id} has ${used[event.kind]} of ${quota[event.kind]} ${event.kind}s; delete one, or ask for a larger quota`;
+  const have = `${used[event.kind]} of ${quota[event.kind]} ${event.kind}s`;
+  const message = `${context.id} has ${have}; delete one, or ask for a larger quota`;
   const error = { code: 'quota_exceeded', message, retryable: false };
   return [send(event.claimant, { type: 'quota.refused', kind: event.kind, error })];
 }

@@ -112,14 +112,22 @@ const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
 
 /** The MAC of an address unless one is declared: unique in a network because the address is. */
 export function macOf(address: number): string {
-  return ['02', '50', hex(address >>> 24), hex((address >>> 16) & 255), hex((address >>> 8) & 255), hex(address & 255)].join(':');
+  return [
+    '02',
+    '50',
+    hex(address >>> 24),
+    hex((address >>> 16) & 255),
+    hex((address >>> 8) & 255),
+    hex(address & 255),
+  ].join(':');
 }
 
 const ownPrefixes = ['02:50:', '02:00:5e:', '02:00:5f:'] as const;
 
 /** @returns why a tenant may not declare this MAC, or undefined when it may. */
 export function macProblem(mac: string): string | undefined {
-  if (!macPattern.test(mac)) return `${JSON.stringify(mac.slice(0, 40))} is not a MAC in lower case such as 02:11:22:33:44:55`;
+  if (!macPattern.test(mac))
+    return `${JSON.stringify(mac.slice(0, 40))} is not a MAC in lower case such as 02:11:22:33:44:55`;
   const first = Number.parseInt(mac.slice(0, 2), 16);
   if ((first & 1) !== 0) return `${mac} is a multicast address`;
   if ((first & 2) === 0) return `${mac} is not locally administered: its second digit must be 2, 6, a or e`;

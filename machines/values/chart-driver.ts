@@ -25,7 +25,8 @@ export interface Move {
 }
 
 /** A new actor of this chart, before its first event. */
-export const bornOf = (machine: AnyStateMachine, id: string): AnyMachineSnapshot => initialTransition(machine, { id })[0];
+export const bornOf = (machine: AnyStateMachine, id: string): AnyMachineSnapshot =>
+  initialTransition(machine, { id })[0];
 
 export function stateOf(snapshot: AnyMachineSnapshot): string {
   const parts: string[] = [];

@@ -55,7 +55,10 @@ export function decided(machine: AnyStateMachine, context: object, row: Row) {
   const value = nested(row.in);
   const snapshot = machine.resolveState({ value, context: { ...context, ...row.with } } as never);
   const event = typeof row.on === 'string' ? { type: timerOf(machine, row.in, row.on) } : row.on;
-  const source = { ...(row.from === undefined ? {} : { from: row.from }), ...(row.command === undefined ? {} : { commandId: row.command }) };
+  const source = {
+    ...(row.from === undefined ? {} : { from: row.from }),
+    ...(row.command === undefined ? {} : { commandId: row.command }),
+  };
   const meta = { at: row.at ?? 1_000, ulid: 'U2', ...source, rows: row.rows ?? {} };
   const move = moved(machine, snapshot, { ...event, meta } as never);
   if (move.snapshot.status === 'error') throw move.snapshot.error;
@@ -69,6 +72,9 @@ export function disagreements(machine: AnyStateMachine, context: object, rows: r
     const event = typeof row.on === 'string' ? row.on : row.on.type;
     const wrongState = state === row.to ? [] : [`${row.in} on ${event}: goes to ${state}, not ${row.to}`];
     const isWrong = row.asks !== undefined && JSON.stringify(asks) !== JSON.stringify(row.asks);
-    return [...wrongState, ...(isWrong ? [`${row.in} on ${event}: asks ${JSON.stringify(asks)}, not ${JSON.stringify(row.asks)}`] : [])];
+    return [
+      ...wrongState,
+      ...(isWrong ? [`${row.in} on ${event}: asks ${JSON.stringify(asks)}, not ${JSON.stringify(row.asks)}`] : []),
+    ];
   });
 }

@@ -25,7 +25,10 @@ export type Asked =
   | { readonly type: 'reply'; readonly params: { readonly commandId?: string; readonly result?: unknown } }
   | { readonly type: 'reject'; readonly params: Rejection }
   | { readonly type: 'defer' }
-  | { readonly type: 'row.put'; readonly params: { readonly collection: string; readonly key: string; readonly value: unknown } }
+  | {
+      readonly type: 'row.put';
+      readonly params: { readonly collection: string; readonly key: string; readonly value: unknown };
+    }
   | { readonly type: 'row.remove'; readonly params: { readonly collection: string; readonly key: string } };
 
 /** What a pure function of a chart sees. */
@@ -48,7 +51,10 @@ export const putRow = (collection: string, key: string, value: unknown): Asked =
   type: 'row.put',
   params: { collection, key, value },
 });
-export const removeRow = (collection: string, key: string): Asked => ({ type: 'row.remove', params: { collection, key } });
+export const removeRow = (collection: string, key: string): Asked => ({
+  type: 'row.remove',
+  params: { collection, key },
+});
 
 /**
  * A row the definition's `needs` asked for; undefined when there is none.
@@ -65,7 +71,8 @@ export function rows<T>(event: Heard, collection: string): Readonly<Record<strin
 
 function loaded(event: Heard, name: string): unknown {
   const value = event.meta.rows?.[name];
-  if (value === undefined) throw new TypeError(`row ${name} was not loaded for ${event.type}; name it in the definition's needs`);
+  if (value === undefined)
+    throw new TypeError(`row ${name} was not loaded for ${event.type}; name it in the definition's needs`);
   return value;
 }
 
@@ -74,7 +81,9 @@ export const rejectFor = (commandId: string, error: Failure, path: string): Aske
   reject({ commandId, code: error.code, message: error.message, issues: [{ path, message: error.message }] });
 
 /** A named action that records the requests `compute` returns, in order. */
-export const tell = <C extends MachineContext, E extends EventObject>(compute: (seen: Seen<C, E>) => readonly Asked[]) =>
+export const tell = <C extends MachineContext, E extends EventObject>(
+  compute: (seen: Seen<C, E>) => readonly Asked[],
+) =>
   // The parameters XState infers for a chart's own actions and guards play no part: only the vocabulary is asked for.
   enqueueActions<C, E, undefined>(({ context, event, enqueue }) => {
     for (const asked of compute({ context, event })) enqueue(asked as never);

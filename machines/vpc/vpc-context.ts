@@ -47,7 +47,8 @@ export interface VpcContext {
 
 export const nameOf = (context: VpcContext): string => partsOfId(context.id).name;
 export const tenantOf = (context: VpcContext): string => partsOfId(context.id).tenant;
-export const segmentId = (context: VpcContext, host: string): string => idOf('segment', tenantOf(context), nameOf(context), host);
+export const segmentId = (context: VpcContext, host: string): string =>
+  idOf('segment', tenantOf(context), nameOf(context), host);
 
 /** Every location but those on the segment's own host. */
 export function routesFor(view: SegmentView, locations: Readonly<Record<string, Location>>): readonly RouteSpec[] {
@@ -61,7 +62,9 @@ export function specFor(
   view: SegmentView,
   locations: Readonly<Record<string, Location>>,
 ): SegmentSpec {
-  const others = Object.values(context.segments).filter((other) => !other.removing && other.facts.name !== view.facts.name);
+  const others = Object.values(context.segments).filter(
+    (other) => !other.removing && other.facts.name !== view.facts.name,
+  );
   return {
     // The segment puts its own uid here: this actor does not know which life of the twin will read it.
     owner: { actor: segmentId(context, view.facts.name), uid: '', runEpoch: 1 },
@@ -114,13 +117,23 @@ export function wanting(segments: VpcContext['segments'], host: HostFacts, netwo
     return { segments: { ...segments, [host.name]: grown }, changed: [host.name] };
   }
   const peers = withPeersRaised(segments, host.name);
-  const before: SegmentView = view ?? { facts: host, generation: 0, acknowledged: 0, networks: {}, removing: false, failure: null };
+  const before: SegmentView = view ?? {
+    facts: host,
+    generation: 0,
+    acknowledged: 0,
+    networks: {},
+    removing: false,
+    failure: null,
+  };
   const made = raised({ ...before, facts: host, networks: { ...before.networks, [network.network]: network } });
   return { segments: { ...peers.segments, [host.name]: made }, changed: [host.name, ...peers.changed] };
 }
 
 /** Takes a network from every segment; one that has no network left is told to go. */
-export function withdrawn(segments: VpcContext['segments'], network: string): Change & { readonly emptied: readonly string[] } {
+export function withdrawn(
+  segments: VpcContext['segments'],
+  network: string,
+): Change & { readonly emptied: readonly string[] } {
   const result: Record<string, SegmentView> = {};
   const changed: string[] = [];
   const emptied: string[] = [];

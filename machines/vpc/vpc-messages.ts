@@ -24,9 +24,15 @@ export const claimQuota = ({ context }: At): readonly Asked[] => [
 export const releaseQuota = ({ context }: At): readonly Asked[] => [
   send(tenant(context), { type: 'quota.release', kind: 'vpc', claimant: context.id }),
 ];
-export const askVni = ({ context }: At): readonly Asked[] => [send(clusterId, { type: 'vni.allocate', vpc: context.id })];
-export const releaseVni = ({ context }: At): readonly Asked[] => [send(clusterId, { type: 'vni.release', vpc: context.id })];
-export const tellTenant = ({ context }: At): readonly Asked[] => [send(tenant(context), { type: 'vpc.opened', vpc: context.id })];
+export const askVni = ({ context }: At): readonly Asked[] => [
+  send(clusterId, { type: 'vni.allocate', vpc: context.id }),
+];
+export const releaseVni = ({ context }: At): readonly Asked[] => [
+  send(clusterId, { type: 'vni.release', vpc: context.id }),
+];
+export const tellTenant = ({ context }: At): readonly Asked[] => [
+  send(tenant(context), { type: 'vpc.opened', vpc: context.id }),
+];
 
 export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
 export const answerSame = ({ context, event }: At): readonly Asked[] =>
@@ -57,7 +63,10 @@ const early = (context: VpcContext, why: string): Failure => ({
   retryable: true,
 });
 
-const reasonNow = (why: string) => (context: VpcContext) => ({ ...early(context, why), retryable: why !== 'being deleted' });
+const reasonNow = (why: string) => (context: VpcContext) => ({
+  ...early(context, why),
+  retryable: why !== 'being deleted',
+});
 
 /** Answers what cannot be served in a transitional state, so that nobody waits for a deadline. */
 export function refuseNeeds(why: string): (seen: At) => readonly Asked[] {
@@ -88,7 +97,10 @@ export function claimCidrs(seen: At): Done {
   if (found !== undefined) {
     const message = `${found.cidr} overlaps ${found.other} of ${found.network} in the same VPC; choose another range`;
     const error: Failure = { code: 'cidr_overlap', message, retryable: false };
-    return { changes: {}, asks: [send(event.network, { type: 'cidr.refused', error, path: `spec.subnets.${found.index}.cidr` })] };
+    return {
+      changes: {},
+      asks: [send(event.network, { type: 'cidr.refused', error, path: `spec.subnets.${found.index}.cidr` })],
+    };
   }
   const networks = { ...context.networks, [event.network]: event.subnets.map(({ cidr }) => cidr) };
   return { changes: { networks }, asks: [send(event.network, { type: 'cidr.claimed', vpc: context.id })] };
@@ -103,7 +115,10 @@ function settling(context: VpcContext, asks: readonly Asked[]): Done {
     withdrawing: contexts.omit(context.withdrawing, free),
     networks: contexts.omit(context.networks, free),
   };
-  return { changes, asks: [...asks, ...free.map((network) => send(network, { type: 'network.withdrawn', vpc: context.id }))] };
+  return {
+    changes,
+    asks: [...asks, ...free.map((network) => send(network, { type: 'network.withdrawn', vpc: context.id }))],
+  };
 }
 
 export function releaseCidrs({ context, event }: At): Done {
@@ -135,8 +150,16 @@ function ensures(context: VpcContext, hosts: readonly string[], event: VpcEvent)
   });
 }
 
-const provided = (context: VpcContext, waiting: { port: string; host: { name: string }; network: { network: string } }): Asked =>
-  send(waiting.port, { type: 'segment.provided', host: waiting.host.name, network: waiting.network.network, vpc: context.id });
+const provided = (
+  context: VpcContext,
+  waiting: { port: string; host: { name: string }; network: { network: string } },
+): Asked =>
+  send(waiting.port, {
+    type: 'segment.provided',
+    host: waiting.host.name,
+    network: waiting.network.network,
+    vpc: context.id,
+  });
 
 export function provideSegment({ context, event }: At): Done {
   assertEvent(event, 'segment.need');
@@ -146,7 +169,8 @@ export function provideSegment({ context, event }: At): Done {
     const error: Failure = { code: 'network_not_found', message, retryable: false };
     return { changes: {}, asks: [send(port, { type: 'segment.failed', host: host.name, error })] };
   }
-  if (contexts.provides(context.segments[host.name], host, network)) return { changes: {}, asks: [provided(context, event)] };
+  if (contexts.provides(context.segments[host.name], host, network))
+    return { changes: {}, asks: [provided(context, event)] };
   const { segments, changed } = contexts.wanting(context.segments, host, network);
   const generation = segments[host.name]?.generation ?? 0;
   const others = context.waiting.filter((each) => each.port !== port);
@@ -168,7 +192,10 @@ export function noteReady({ context, event }: At): Done {
   const waiting = context.waiting.filter((each) => !isServed(each));
   const withdrawing = contexts.proved(context.withdrawing, event.host, acknowledged);
   const after = { ...context, segments, waiting, withdrawing };
-  return settling(after, served.map((each) => provided(context, each)));
+  return settling(
+    after,
+    served.map((each) => provided(context, each)),
+  );
 }
 
 export function noteFailed({ context, event }: At): Done {
@@ -224,7 +251,9 @@ export function locate({ context, event }: At): readonly Asked[] {
       return { name: view.facts.name, added, removed };
     })
     .filter(({ added, removed }) => added.length + removed.length > 0)
-    .map(({ name, added, removed }) => send(contexts.segmentId(context, name), { type: 'segment.route', added, removed }));
+    .map(({ name, added, removed }) =>
+      send(contexts.segmentId(context, name), { type: 'segment.route', added, removed }),
+    );
   return [putRow('location', address, { port, host } satisfies Location), ...routes];
 }
 
@@ -237,7 +266,11 @@ export function unlocate({ context, event }: At): readonly Asked[] {
   const routes = Object.values(context.segments)
     .filter((view) => !view.removing && view.facts.index !== host)
     .map((view) =>
-      send(contexts.segmentId(context, view.facts.name), { type: 'segment.route', added: [], removed: [{ address, host }] }),
+      send(contexts.segmentId(context, view.facts.name), {
+        type: 'segment.route',
+        added: [],
+        removed: [{ address, host }],
+      }),
     );
   return [removeRow('location', address), ...routes];
 }
