@@ -187,6 +187,7 @@ inOwnNamespaces(import.meta.filename, () => {
     try {
       const after = await next.ensureSegment(spec, nextCall());
       assert.is(after.dnsmasqPid, before.dnsmasqPid);
+      assert.is(await codeOf(next.removeTap(tapSpec(), nextCall())), 'run_epoch_older', 'the mark alone must say so');
       assert.equal((await next.readTap(tap, nextCall())).drift, []);
       await next.removeTap(tap, nextCall());
       const bare = await next.ensureSegment({ ...spec, networks: [], generation: 2 }, nextCall());
