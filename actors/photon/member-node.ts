@@ -66,15 +66,19 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const { config, tls } = folder;
   const random = createSystemRandom();
   const boot = random.ulid(systemClock.wallMs());
-  let membership: Membership | undefined;
+  // Filled last: whoever asks before that is told that nobody is known yet.
+  const joined: { membership?: Membership } = {};
   const directory: Directory = {
-    ownerOf: (id) => membership?.directory.ownerOf(id),
-    refresh: async () => membership?.directory.refresh(),
+    ownerOf: (id) => joined.membership?.directory.ownerOf(id),
+    refresh: async () => joined.membership?.directory.refresh(),
   };
-  const parts = await openParts(folder, log, (node) => membership?.nodes().find((each) => each.name === node)?.peerUrl);
+  const addressOf = (node: string): string | undefined =>
+    joined.membership?.nodes().find((each) => each.name === node)?.peerUrl;
+  const parts = await openParts(folder, log, addressOf);
   const { store, journal, reader, links } = parts;
   const registry = options.registry({ links, reader });
-  const onFenced = ({ shard }: ShardGrant): void => void membership?.verify(shard);
+  const onFenced = ({ shard }: ShardGrant): void => void joined.membership?.verify(shard);
+  journal.onFenced((shard) => void joined.membership?.verify(shard));
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({ registry, journal: hosted, directory, outlet: links, nodeName: config.node, onFenced, ...common });
@@ -83,7 +87,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const peers = createPeerServer({ server, inlet: host, clock: systemClock, log, ...(options.routes ? { routes: options.routes } : {}) });
   await listen(server, config.address, config.peerListenPort);
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
-  membership = await joinCluster({
+  const membership = await joinCluster({
     store,
     node: { name: config.node, role, peerUrl, boot },
     clock: systemClock,
@@ -98,6 +102,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     onNode: (event) => options.onNode?.(event, host),
   });
+  joined.membership = membership;
   return { host, reader, registry, random, boot, failed, stop: () => leave(host, membership, peers, server, parts) };
 }
 
@@ -111,9 +116,9 @@ async function openParts(folder: NodeFolder, log: Log, addressOf: (node: string)
   return { store, journal, reader, links };
 }
 
-async function leave(host: Host, membership: Membership | undefined, peers: PeerServer, server: Server, parts: Parts): Promise<void> {
+async function leave(host: Host, membership: Membership, peers: PeerServer, server: Server, parts: Parts): Promise<void> {
   await host.drain();
-  await membership?.leave();
+  await membership.leave();
   await peers.close();
   server.close();
   parts.links.close();

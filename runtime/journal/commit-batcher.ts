@@ -156,14 +156,18 @@ export class CommitBatcher {
     const { link, mayWrite } = this.#options;
     for (;;) {
       await mayWrite();
-      if (this.#stopped !== undefined) throw this.#stopped;
+      this.#failIfStopped();
       try {
         return await runScript(link.redis, commitScript, batch.keys, batch.args);
       } catch (error) {
-        if (this.#stopped !== undefined) throw this.#stopped;
+        this.#failIfStopped();
         await link.recover(error);
       }
     }
+  }
+
+  #failIfStopped(): void {
+    if (this.#stopped !== undefined) throw this.#stopped;
   }
 
   #settle(groups: readonly Group[], outcomes: readonly CommitOutcome[]): void {
