@@ -69,7 +69,13 @@ function addRoles(program: Command): void {
       .requiredOption('--dir <folder>', "the node's own folder, made by photon init")
       .action(async ({ dir }: { dir: string }) => {
         const { runNode } = await import('./node-process.ts');
-        await runNode(dir, role as NodeConfig['role']);
+        try {
+          await runNode(dir, role as NodeConfig['role']);
+        } catch (error) {
+          process.stderr.write(`${explain(error).text}\n`);
+          // What has been opened by then would keep the process alive; its supervisor starts it again.
+          process.exit(1);
+        }
       });
   }
 }
