@@ -3,45 +3,48 @@
  * cannot be explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
  * What a chart decides is tested beside each chart; this file only looks at how it is built.
  */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { allCharts, nodesOf, type Chart, type ChartNode } from './values/chart-folders.ts';
+import type { AnyStateMachine } from 'xstate';
+import { actionsOf, ancestry, effectsOf, guardsOf, isLeaf, isPassed, isTimer, listens } from './values/chart-parts.ts';
+import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts.ts';
 import { bornOf, moved, type Move } from './values/chart-driver.ts';
-import { requests } from './values/requests.ts';
 
-const pathOf = (node: ChartNode): string => node.path.join('.') || 'the root';
-const nameOf = (action: unknown): string | undefined =>
-  typeof action === 'string' ? action : (action as { readonly type?: string }).type;
-const isLeaf = (node: ChartNode): boolean => node.type === 'atomic';
-/** Left in the very step that enters it. */
-const isPassed = (node: ChartNode): boolean => (node.always ?? []).some(({ guard }) => guard === undefined);
-const ancestry = (node: ChartNode): readonly ChartNode[] =>
-  node.parent === undefined ? [node] : [node, ...ancestry(node.parent)];
+function declarationsIn(file: string): ReadonlyMap<string, string> {
+  const chunks = readFileSync(file, 'utf8')
+    .split(/\btype: '/)
+    .slice(1);
+  return new Map(chunks.map((chunk) => [chunk.slice(0, chunk.indexOf("'")), chunk]));
+}
+
+const machines = import.meta.dirname;
+
+async function chartOf(kind: string): Promise<Chart> {
+  const folder = join(machines, kind);
+  const exported = (await import(join(folder, `${kind}-machine.ts`))) as Record<string, AnyStateMachine>;
+  const machine = Object.entries(exported).find(([name]) => name.endsWith('Machine'))?.[1];
+  if (machine === undefined) throw new Error(`${kind}-machine.ts exports no chart`);
+  const declarations = declarationsIn(join(folder, `${kind}-events.ts`));
+  return {
+    kind,
+    machine,
+    nodes: nodesOf(machine.root as unknown as ChartNode),
+    events: [...declarations.keys()],
+    declarations,
+  };
+}
+
+/** Every folder of machines but this one. */
+function allCharts(): Promise<readonly Chart[]> {
+  const folders = readdirSync(machines, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const kinds = folders.map(({ name }) => name).filter((name) => name !== 'values' && name !== 'node_modules');
+  return Promise.all(kinds.map(chartOf));
+}
 
 const charts = await allCharts();
-
-const actionsOf = (node: ChartNode): readonly unknown[] => [
-  ...node.entry,
-  ...node.exit,
-  ...[...node.transitions.values(), node.always ?? []].flat().flatMap(({ actions }) => actions),
-];
-const guardsOf = (node: ChartNode): readonly unknown[] =>
-  [...node.transitions.values(), node.always ?? []].flat().flatMap(({ guard }) => (guard === undefined ? [] : [guard]));
-
-/** XState writes `after` as a raise and a cancel of its own. */
-const isTimer = (action: unknown): boolean => ['xstate.raise', 'xstate.cancel'].includes(nameOf(action) ?? '');
-
-/** Requests that are not of the common vocabulary: they are for the world, and their results come back as events. */
-function effectsOf({ machine }: Chart): readonly string[] {
-  return Object.entries(machine.implementations.actions)
-    .filter(([name, made]) => !(name in requests) && !('resolve' in (made as object)))
-    .map(([name]) => name);
-}
-
-function listens(node: ChartNode, event: string): boolean {
-  return node.transitions.has(event);
-}
 
 test('there are charts', () => {
   for (const kind of ['cluster', 'host', 'agent', 'tenant', 'vpc', 'network', 'segment', 'port', 'binding']) {

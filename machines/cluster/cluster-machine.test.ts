@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/chart-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table.ts';
 import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord,
   type Reservation } from './cluster-context.ts';
 import { clusterMachine } from './cluster-machine.ts';
