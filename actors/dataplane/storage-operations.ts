@@ -13,7 +13,7 @@ import { checkDigest, checkOwner, checkUid } from './wiring-checks.ts';
 export function storageOperations(site: DataplaneSite): StorageDataplane {
   const change = fencedChange(site);
   return {
-    inspectImage: (image, call) => inspectFile(site, image.path, image.format, call.signal),
+    inspectImage: (image, call) => inspectFile(site, image, call.signal),
     importCopy: (spec, call) =>
       change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFile(site, spec, call.signal)),
     fetchCopy: (spec, call) =>

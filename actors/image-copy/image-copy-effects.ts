@@ -8,9 +8,9 @@ import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts
 export function imageCopyEffects(storage: StorageDataplane): Record<string, EffectBinding> {
   return {
     'image.inspect': {
-      timeoutMs: 15_000,
+      timeoutMs: 1_200_000,
       perform: async ({ spec }: { spec: CopyImportSpec }, call: EffectContext) =>
-        done({ proof: await storage.inspectImage({ path: spec.path, format: spec.format }, call) }),
+        done({ proof: await storage.inspectImage(spec, call) }),
     },
     'image.import': {
       timeoutMs: 1_200_000,

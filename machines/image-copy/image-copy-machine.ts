@@ -77,7 +77,7 @@ export const imageCopyMachine = setup({
     isImport: ({ context }) => context.importing !== null,
   },
   delays: {
-    inspectDeadline: 30_000,
+    inspectDeadline: 1_800_000,
     copyDeadline: 1_800_000,
     removeDeadline: 60_000,
     backoff: ({ context }) => backoffMs(context.tries),
@@ -104,7 +104,7 @@ export const imageCopyMachine = setup({
       },
     },
     inspecting: {
-      description: 'The file is opened below an allowed root and its own header is read: is it what it is said to be?',
+      description: 'The file is opened below an allowed root, its own header and digest are read: is it what it is said to be?',
       entry: { type: 'image.inspect', params: importSpec },
       on: {
         'image.inspect.done': { target: 'importing', actions: { type: 'send', params: tell('copy.inspected') } },

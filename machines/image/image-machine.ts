@@ -22,16 +22,22 @@ function specOf(event: ImageEvent): ImageSpec {
 const differs = ({ context, event }: Seen) => ({
   code: 'exists_differently',
   message: `${context.id} exists with another spec; delete it first, or give the new one another name`,
-  issues: differences(context.spec ?? {}, specOf(event)),
+  issues: differences(context.spec ?? {}, specOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` })),
 });
 const nameBusy = ({ context }: Seen) => ({ code: 'name_busy', message: `${context.id} is being made or deleted; try again shortly` });
 const inUse = ({ context }: Seen) => ({
   code: 'in_use',
   message: `${context.id} is held by ${context.holderCount} VM(s) or volume(s); delete those first`,
 });
+/** What a refusal is about when it is not the path. */
+const refusedFields: Readonly<Record<string, string>> = {
+  format_lies: 'spec.format',
+  digest_mismatch: 'spec.sha256',
+  host_not_found: 'spec.host',
+};
 const refused = ({ context, event }: Seen) => {
   const error: Failure = 'error' in event ? event.error : { code: 'bug', message: 'refused without a reason', retryable: false };
-  const path = event.type === 'quota.refused' ? 'name' : 'spec.source.path';
+  const path = event.type === 'quota.refused' ? 'name' : (refusedFields[error.code] ?? 'spec.source.path');
   return { commandId: context.createCommand ?? '', code: error.code, message: error.message, issues: [{ path, message: error.message }] };
 };
 const created = ({ context }: Seen) => ({ commandId: context.createCommand ?? '', result: { uid: context.uid, host: context.home } });

@@ -52,9 +52,16 @@ export type ImageRefusal =
   | 'qcow2_size'
   | 'digest_mismatch';
 
+export interface ImageFile {
+  readonly path: string;
+  readonly format: ImageFormat;
+  /** What its digest must be; any will do without it. */
+  readonly sha256?: string | null;
+}
+
 export interface StorageDataplane {
-  /** Reads headers only. @throws defeat with an ImageRefusal as its code */
-  inspectImage(image: { readonly path: string; readonly format: ImageFormat }, call: Call): Promise<CopyProof>;
+  /** Reads header and digest, keeps nothing. @throws defeat with an ImageRefusal as its code */
+  inspectImage(image: ImageFile, call: Call): Promise<CopyProof>;
   /**
    * Copies the file in, digest in the same pass. @throws defeat ImageRefusal; fault `storage_full`, `storage_failed`
    */

@@ -15,6 +15,7 @@ import type {
   ImageFormat,
   OwnerToken,
 } from '@photoncloud/machines/values/wiring';
+import type { ImageFile } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { copySparse, createFile, requireSpace, writeSparse } from '../storage-files.ts';
@@ -40,18 +41,24 @@ function checkFormat(format: ImageFormat): void {
 
 export async function inspectFile(
   site: DataplaneSite,
-  file: string,
-  format: ImageFormat,
+  { path, format, sha256: expected = null }: ImageFile,
   signal: AbortSignal,
 ): Promise<CopyProof> {
   checkFormat(format);
-  const source = await openBeneath(site.options.allowedRoots, file);
+  const source = await openBeneath(site.options.allowedRoots, path);
   return using(source, async () => {
-    const virtualSizeBytes = await inspectHeader(source, format, file);
+    const virtualSizeBytes = await inspectHeader(source, format, path);
     const digest = createHash('sha256');
     const sizeBytes = await readAll(source, signal, (chunk) => digest.update(chunk));
-    return { sha256: digest.digest('hex'), sizeBytes, virtualSizeBytes };
+    const sha256 = digest.digest('hex');
+    requireDigest(path, sha256, expected);
+    return { sha256, sizeBytes, virtualSizeBytes };
   });
+}
+
+function requireDigest(shown: string, sha256: string, expected: string | null): void {
+  if (expected === null || sha256 === expected) return;
+  throw refuseImage('digest_mismatch', `${shown} has sha256 ${sha256}, declared was ${expected}`);
 }
 
 async function readAll(source: FileHandle, signal: AbortSignal, see: (chunk: Buffer) => void): Promise<number> {
@@ -148,9 +155,7 @@ async function store(
   await createFile(blobPath(site.folders.images, expected ?? 'import', format), async (fresh, target) => {
     const sizeBytes = await fill(target, (chunk) => digest.update(chunk));
     const sha256 = digest.digest('hex');
-    if (expected !== null && sha256 !== expected) {
-      throw refuseImage('digest_mismatch', `${shown} has sha256 ${sha256}, declared was ${expected}`);
-    }
+    requireDigest(shown, sha256, expected);
     const written = await open(fresh, 'r');
     const virtualSizeBytes = await using(written, () => inspectHeader(written, format, shown));
     proof = { sha256, sizeBytes, virtualSizeBytes };
