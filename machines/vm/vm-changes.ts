@@ -46,7 +46,8 @@ export function notePort({ context, event }: Seen): Change {
 export function noteRefusal({ context, event }: Seen): Change {
   assertEvent(event, 'port.refused');
   const at = portIds(context).indexOf(event.port);
-  const path = `spec.nics.${Math.max(0, at)}.${event.path ?? 'network'}`;
+  // The port names its own field, `spec.address`; here it is one of the NIC.
+  const path = `spec.nics.${Math.max(0, at)}.${(event.path ?? 'network').replace(/^spec\./, '')}`;
   return { refusal: { error: failureOf(event.error), path }, awaited: without(context.awaited, event.port) };
 }
 

@@ -25,7 +25,7 @@ export const deleted = ({ context }: Seen) => ({ commandId: context.deleteComman
 export const differs = ({ context, event }: Seen) => ({
   code: 'exists_differently',
   message: `${context.id} exists with another spec; delete it first, or give the new one another name`,
-  issues: differences(context.spec ?? {}, specOf(event)),
+  issues: differences(context.spec ?? {}, specOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` })),
 });
 
 export const nameBusy = ({ context }: Seen) => ({

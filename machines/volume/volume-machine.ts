@@ -40,7 +40,7 @@ const tellLocation = ({ context, event }: Seen): letters.Letter => {
 const differs = ({ context, event }: Seen) => ({
   code: 'exists_differently',
   message: `${context.id} exists with another spec; delete it first, or give the new one another name`,
-  issues: differences(context.spec ?? {}, specOf(event)),
+  issues: differences(context.spec ?? {}, specOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` })),
 });
 const inUse = ({ context }: Seen) => ({
   code: 'in_use',
