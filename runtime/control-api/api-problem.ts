@@ -63,6 +63,36 @@ export function rpcErrorOf(error: unknown, traceId: string, log: Log): RpcError 
 
 const maxIssues = 32;
 
+const nouns: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  number: 'a number',
+  string: 'a text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
+const units: Readonly<Record<string, string>> = { string: ' characters', array: ' items' };
+const bound = (origin: string, most: string, limit: number | bigint): string =>
+  `must ${units[origin] === undefined ? 'be' : 'have'} ${most} ${limit}${units[origin] ?? ''}`;
+
+/** What is wrong with the field, as a rule it breaks. Zod's own words stay where a schema gave better ones. */
+function wordsOf(issue: z.core.$ZodIssue): string {
+  const { code, message } = issue;
+  const isPlain = /^(?:Invalid (?:input|option|discriminator)|Too (?:small|big))/.test(message);
+  if (!isPlain) return message;
+  if (code === 'too_small') return bound(issue.origin, 'at least', issue.minimum);
+  if (code === 'too_big') return bound(issue.origin, 'at most', issue.maximum);
+  if (code === 'invalid_value') return mustBeOneOf(issue.values);
+  if (code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options)) return mustBeOneOf(issue.options);
+  if (code !== 'invalid_type') return message;
+  const received = /received (\w+)/.exec(message)?.[1] ?? 'something else';
+  return received === 'undefined' ? 'is missing' : `must be ${nouns[issue.expected] ?? issue.expected}, not ${received}`;
+}
+
+const mustBeOneOf = (values: readonly unknown[]): string =>
+  `must be ${values.length > 1 ? 'one of ' : ''}${values.map(String).join(', ')}`;
+
 /** Zod's issues as dotted paths; a union reports the branch that came closest. */
 export function issuesOf(
   error: { readonly issues: readonly z.core.$ZodIssue[] },
@@ -77,7 +107,7 @@ export function issuesOf(
       const closest = issue.errors.reduce((best, branch) => (branch.length < best.length ? branch : best));
       found.push(...issuesOf({ issues: closest }, path));
     } else {
-      found.push({ path: path.map(String).join('.'), message: issue.message });
+      found.push({ path: path.map(String).join('.'), message: wordsOf(issue) });
     }
   }
   return found.slice(0, maxIssues);

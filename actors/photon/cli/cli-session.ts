@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause, reject, type ErrorRecord } from '@photoncloud/runtime/contract/errors';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { z } from 'zod';
 
@@ -34,12 +34,20 @@ export interface Session {
   close(): void;
 }
 
+function clientOf(path: string): z.infer<typeof clientFileSchema> {
+  try {
+    return clientFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw reject('file_unreadable', `${path} is no client file (${describeCause(error)}); photon init makes them`);
+  }
+}
+
 export async function openSession(options: SessionOptions): Promise<Session> {
   const path = options.as ?? process.env['PHOTON_CLIENT'];
   if (path === undefined) {
     throw new PhotonError('rejection', 'client_needed', 'name a client file: --as FILE, or PHOTON_CLIENT in the environment');
   }
-  const file = clientFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  const file = clientOf(path);
   const base = dirname(resolve(path));
   const client = await connectPhoton({
     url: file.url,
@@ -65,13 +73,18 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (!(error instanceof PhotonError)) {
     const cause = error instanceof Error ? error : new Error(String(error));
-    return { text: `photon: ${cause.message}`, exitCode: exitCodes.unreachable };
+    return { text: `photon: ${cause.message}`, exitCode: exitCodes.refused };
   }
   const { code, group, message, issues = [], retryAfterMs } = error.record;
   const lines = [`photon: ${message} (${code})`, ...issues.map((issue) => `  ${issue.path}: ${issue.message}`)];
   if (retryAfterMs !== undefined) lines.push(`  try again in ${Math.ceil(retryAfterMs / 1_000)} s`);
   if (group === 'unknown') lines.push('  it may have happened: run the same command again, it does nothing twice');
-  const exitCode =
-    code === 'not_found' ? exitCodes.notFound : group === 'unknown' ? exitCodes.unknown : code.endsWith('_needed') ? exitCodes.usage : exitCodes.refused;
-  return { text: lines.join('\n'), exitCode };
+  return { text: lines.join('\n'), exitCode: exitCodeOf(error.record) };
+}
+
+function exitCodeOf({ code, group }: ErrorRecord): number {
+  if (code === 'not_found') return exitCodes.notFound;
+  if (code === 'unreachable') return exitCodes.unreachable;
+  if (code === 'file_unreadable' || code.endsWith('_needed')) return exitCodes.usage;
+  return group === 'unknown' ? exitCodes.unknown : exitCodes.refused;
 }

@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { nameSchema, portNameSchema } from '@photoncloud/machines/values/identifiers';
-import { PhotonError, type Issue } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/runtime/contract/errors';
+import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { imageCreateParams } from '../../image/image-commands.ts';
@@ -51,18 +52,26 @@ export interface Declaration {
   readonly origin: string;
 }
 
+function textOf(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (error) {
+    throw reject('file_unreadable', `${path} cannot be read (${describeCause(error)}); name a file of documents with -f`);
+  }
+}
+
 /**
  * Reads and validates a whole file before anything is done with it.
- * @throws rejection `document_invalid` whose issues name document, path and reason
+ * @throws rejection `document_invalid` whose issues name document, path and reason; `file_unreadable`
  */
 export function readDocuments(path: string): Declaration[] {
-  const text = readFileSync(path === '-' ? 0 : path, 'utf8');
+  const text = textOf(path);
   const issues: Issue[] = [];
   const declarations: Declaration[] = [];
   parseAllDocuments(text, { uniqueKeys: true }).forEach((parsed, at) => {
     const origin = `${path}#${at + 1}`;
     if (parsed.errors.length > 0) {
-      issues.push(...parsed.errors.map((error) => ({ path: origin, message: error.message.split('\n')[0] ?? 'is no YAML' })));
+      issues.push(...parsed.errors.map(({ message }) => ({ path: origin, message: message.split(/:?\n/)[0] ?? 'is no YAML' })));
       return;
     }
     // maxAliasCount bounds what a small document can blow up to.
@@ -70,7 +79,7 @@ export function readDocuments(path: string): Declaration[] {
     if (value === null) return;
     const checked = documentSchema.safeParse(value);
     if (!checked.success) {
-      issues.push(...checked.error.issues.map((issue) => ({ path: `${origin} ${issue.path.join('.')}`, message: issue.message })));
+      issues.push(...issuesOf(checked.error).map(({ path: field, message }) => ({ path: `${origin} ${field}`.trimEnd(), message })));
       return;
     }
     const { kind, name, spec } = checked.data;
