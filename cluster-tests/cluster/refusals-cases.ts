@@ -1,0 +1,142 @@
+/**
+ * What a tenant may not declare, as a table: each with the code, the path and the reason that must come back. Data only;
+ * refusals.test.ts sends them and then shows that nothing was made. Images have a table of their own.
+ */
+
+export interface Refusal {
+  readonly what: string;
+  /** `<kind>/<tenant>/<name>` of what is to be created. */
+  readonly id: string;
+  readonly params: unknown;
+  readonly code: string;
+  /** Of the first issue. */
+  readonly path: string;
+  readonly says: RegExp;
+}
+
+type Want = Pick<Refusal, 'code' | 'path' | 'says'>;
+const want = (code: string, path: string, says: RegExp): Want => ({ code, path, says });
+
+const network = (what: string, params: object, wanted: Want): Refusal => ({
+  what: `network: ${what}`, id: 'network/acme/bad', params, ...wanted,
+});
+const cidr = (text: string, says: RegExp, code = 'cidr_invalid'): Refusal =>
+  network(text, { subnets: [{ cidr: text }] }, want(code, 'spec.subnets.0.cidr', says));
+const gateway = (text: string): Refusal =>
+  network(
+    `gateway ${text}`,
+    { subnets: [{ cidr: '10.30.0.0/24', gateway: text }] },
+    want('gateway_outside_subnet', 'spec.subnets.0.gateway', /not a usable address of 10\.30\.0\.0\/24/),
+  );
+const port = (what: string, params: object, wanted: Want): Refusal => ({
+  what: `port: ${what}`, id: 'port/acme/bad', params: { network: 'front', ...params }, ...wanted,
+});
+const address = (text: string, code: string, says: RegExp): Refusal =>
+  port(`address ${text}`, { address: text }, want(code, code === 'params_invalid' ? 'params.address' : 'spec.address', says));
+const reserved = (text: string): Refusal => address(text, 'address_reserved', /the first five addresses and the last/);
+const volume = (what: string, params: object, wanted: Want): Refusal => ({
+  what: `volume: ${what}`, id: 'volume/acme/bad', params: { sizeMib: 1, ...params }, ...wanted,
+});
+const machine = (what: string, params: object, wanted: Want): Refusal => ({
+  what: `vm: ${what}`,
+  id: 'vm/acme/bad',
+  params: { nics: [{ network: 'front' }], disks: [{ volume: 'disk' }], ...params },
+  ...wanted,
+});
+const unknownField = (path: string): Want => want('params_invalid', path, /unknown field/);
+const noName = /1 to 40 characters: lower case letters/;
+const missing = (path: string): Want => want('reference_not_found', path, /create it first or correct the name/);
+
+const fine = [{ cidr: '10.30.0.0/24' }];
+
+/** What stands: acme has network front 10.20.0.0/24, port p1 in it with 10.20.0.9 and the MAC below, volume disk. */
+export const takenMac = '06:11:22:33:44:55';
+export const takenAddress = '10.20.0.9';
+
+export const networkRefusals: readonly Refusal[] = [
+  cidr('10.20.0.0/24', /overlaps 10\.20\.0\.0\/24 of network\/acme\/front/, 'cidr_overlap'),
+  cidr('10.20.0.128/25', /overlaps/, 'cidr_overlap'),
+  cidr('10.0.0.0/8', /overlaps/, 'cidr_overlap'),
+  network(
+    'a second subnet over the first', { subnets: [...fine, { cidr: '10.30.0.128/25' }] },
+    want('cidr_overlap', 'spec.subnets.1.cidr', /overlaps 10\.30\.0\.0\/24 of subnet 0/),
+  ),
+  cidr('10.30.0.1/24', /host bits set; did you mean 10\.30\.0\.0\/24/),
+  cidr('10.30.0.0/29', /prefix of 29; it must be 8 to 28/),
+  cidr('10.0.0.0/7', /prefix of 7/),
+  cidr('010.30.0.0/24', /is not a CIDR/),
+  cidr('10.30.0.0', /is not a CIDR/),
+  cidr('fd00::/64', /is not a CIDR/),
+  cidr('127.0.0.0/24', /loopback/),
+  cidr('169.254.64.0/24', /link local/),
+  cidr('224.0.0.0/24', /multicast/),
+  cidr('10.30.0.0/24\nx', /is not a CIDR/),
+  gateway('10.31.0.1'),
+  gateway('10.30.0.0'),
+  gateway('10.30.0.255'),
+  network('no subnet', { subnets: [] }, want('params_invalid', 'params.subnets', /at least 1/)),
+  network('unknown field', { subnets: fine, color: 'red' }, unknownField('params.color')),
+  network('unknown field in a subnet', { subnets: [{ cidr: '10.30.0.0/24', dns: [] }] }, unknownField('params.subnets.0.dns')),
+  network('a DHCP option of its own', { subnets: fine, dhcp: { script: '/bin/sh' } }, unknownField('params.dhcp.script')),
+  network('a newline in the domain', { subnets: fine, dhcp: { domain: 'a\ndhcp-script=/x' } },
+    want('params_invalid', 'params.dhcp.domain', /must be a domain name/)),
+  network('a host name as DNS server', { subnets: fine, dhcp: { dns: ['dns.example'] } },
+    want('params_invalid', 'params.dhcp.dns.0', /IPv4/)),
+  network("another tenant's VPC by path", { subnets: fine, vpc: 'beta/main' }, want('params_invalid', 'params.vpc', noName)),
+  network("another tenant's VPC by name", { subnets: fine, vpc: 'side' }, missing('spec.vpc')),
+];
+
+export const portRefusals: readonly Refusal[] = [
+  address('10.99.0.9', 'address_outside_subnet', /choose one in 10\.20\.0\.0\/24/),
+  address(takenAddress, 'address_taken', /held by port\/acme\/p1; choose another, or none/),
+  ...['10.20.0.0', '10.20.0.1', '10.20.0.2', '10.20.0.3', '10.20.0.4', '10.20.0.255'].map(reserved),
+  address('010.20.0.10', 'params_invalid', /IPv4/),
+  address('10.20.0.10 ', 'params_invalid', /IPv4/),
+  address('fe80::1', 'params_invalid', /IPv4/),
+  port('a MAC that is taken', { mac: takenMac }, want('mac_taken', 'spec.mac', /port\/acme\/p1's in this network/)),
+  port('a multicast MAC', { mac: '07:11:22:33:44:55' }, want('mac_invalid', 'spec.mac', /multicast/)),
+  port("the cloud's own MACs", { mac: '02:00:5e:00:00:01' }, want('mac_invalid', 'spec.mac', /keeps for itself/)),
+  port('a MAC that is none', { mac: '06-11-22-33-44-66' }, want('params_invalid', 'params.mac', /hex pairs/)),
+  port('a host that is not there', { host: 'w9' }, want('host_not_found', 'spec.host', /no host w9/)),
+  port('a network that is not there', { network: 'nowhere' }, missing('spec.network')),
+  port("another tenant's network by name", { network: 'theirs' }, missing('spec.network')),
+  port("another tenant's network by path", { network: 'beta/theirs' }, want('params_invalid', 'params.network', noName)),
+  port("another tenant's network by id", { network: 'network/beta/theirs' }, want('params_invalid', 'params.network', noName)),
+  port('unknown field', { holder: 'vm/beta/m' }, unknownField('params.holder')),
+];
+
+export const machineRefusals: readonly Refusal[] = [
+  volume('no size', { sizeMib: 0 }, want('params_invalid', 'params.sizeMib', /at least 1/)),
+  volume('half a MiB', { sizeMib: 0.5 }, want('params_invalid', 'params.sizeMib', /whole number/)),
+  volume('a size as text', { sizeMib: '1' }, want('params_invalid', 'params.sizeMib', /number/)),
+  volume('too large', { sizeMib: 2 ** 21 }, want('params_invalid', 'params.sizeMib', /at most 1048576/)),
+  volume("another tenant's image", { image: 'picture' }, missing('spec.image')),
+  volume('unknown field', { path: '/etc/passwd' }, unknownField('params.path')),
+  machine('a newline in the kernel command line', { boot: { kernel: 'k', initrd: 'i', commandLine: 'quiet\nsplash' } },
+    want('params_invalid', 'params.boot.commandLine', /on one line/)),
+  machine('images that are not there', { boot: { kernel: 'k', initrd: 'i' } }, missing('spec.boot.kernel')),
+  machine("another tenant's volume", { disks: [{ volume: 'theirs' }] }, missing('spec.disks.0.volume')),
+  machine("another tenant's volume by path", { disks: [{ volume: 'beta/theirs' }] },
+    want('params_invalid', 'params.disks.0.volume', noName)),
+  machine("another tenant's network", { nics: [{ network: 'theirs' }] }, missing('spec.nics.0.network')),
+  machine('an address that is taken', { nics: [{ network: 'front', address: takenAddress }] },
+    want('address_taken', 'spec.nics.0.address', /held by port\/acme\/p1/)),
+  machine('an address outside, on the second NIC',
+    { nics: [{ network: 'front' }, { name: 'eth1', network: 'front', address: '10.99.0.1' }] },
+    want('address_outside_subnet', 'spec.nics.1.address', /10\.99\.0\.1 is in no subnet/)),
+  machine('two NICs of one name', { nics: [{ network: 'front' }, { network: 'front' }] },
+    want('params_invalid', 'params.nics', /names must differ/)),
+  machine('no NIC', { nics: [] }, want('params_invalid', 'params.nics', /at least 1/)),
+  machine('nothing to boot', { disks: [] }, want('params_invalid', 'params.boot', /boot images or a disk/)),
+  machine('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.qemuArgs')),
+  machine('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.nics.0.tap')),
+  machine('unknown field in a disk', { disks: [{ volume: 'disk', path: '/etc/passwd' }] }, unknownField('params.disks.0.path')),
+  machine('an unversioned machine type', { machineType: 'pc,accel=tcg' },
+    want('params_invalid', 'params.machineType', /versioned q35/)),
+];
+
+/** Names no object may have. */
+export const badNames: readonly string[] = [
+  '', ' ', 'a b', ' a', 'a ', 'a\nb', 'a\n', 'a\tb', 'a\u0000b', 'x'.repeat(41), 'x'.repeat(300), '-rf', '--help', '-', 'a-',
+  'Acme', 'ACME', '.', '..', '../x', 'a/b', '/etc', 'beta/x', 'a_b', 'a.b.c', 'a@w1', '1a', 'ä', 'а', 'a;b', 'a,b', '$(id)', '*',
+];
