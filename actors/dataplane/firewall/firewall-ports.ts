@@ -8,6 +8,7 @@ import type { NamespaceLink } from '../namespace-link.ts';
 import { runProgram } from '../program.ts';
 import { firewallErrors } from './firewall-errors.ts';
 import {
+  clientElement,
   ingressChain,
   ingressElement,
   ingressKey,
@@ -78,6 +79,7 @@ export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge:
   await commit(link, what, [
     `add element ${macElement(port)}`,
     `add element ${spoofElement(port)}`,
+    `add element ${clientElement(port)}`,
     ...(replaces ? [`delete element ${key}`] : []),
     `add element ${ingressElement(port.address, bridge)}`,
   ]);
@@ -85,25 +87,27 @@ export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge:
 
 /** @param keepsAddress another port has the address by now: only this tap's own elements go. */
 export async function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
-  const elements = [macElement(port), spoofElement(port), ...(keepsAddress ? [] : [ingressKey(port.address)])];
+  const own = [macElement(port), spoofElement(port), clientElement(port)];
+  const elements = [...own, ...(keepsAddress ? [] : [ingressKey(port.address)])];
   const present = await Promise.all(elements.map((element) => link.nftRead(`get element ${element}`)));
   const removals = elements.filter((_, index) => present[index] !== null).map((element) => `delete element ${element}`);
   if (removals.length > 0) await commit(link, `dismissing ${port.tap}`, removals);
 }
 
-/** Whether all three elements of the port are in the kernel, and the generation they were read at. */
+/** Whether all elements of the port are in the kernel, and the generation they were read at. */
 export async function readPort(
   link: NamespaceLink,
   port: PortIdentity,
   bridge: string,
 ): Promise<{ admitted: boolean; generation: number }> {
-  const [mac, spoof, ingress, generation] = await Promise.all([
+  const [mac, spoof, client, ingress, generation] = await Promise.all([
     link.nftRead(`get element ${macElement(port)}`),
     link.nftRead(`get element ${spoofElement(port)}`),
+    link.nftRead(`get element ${clientElement(port)}`),
     link.nftRead(`get element ${ingressKey(port.address)}`),
     readGeneration(link),
   ]);
-  const admitted =
-    mac !== null && spoof !== null && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
+  const speaks = mac !== null && spoof !== null && client !== null;
+  const admitted = speaks && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
   return { admitted, generation: generation ?? 0 };
 }

@@ -3,7 +3,9 @@
  *
  * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port
  * pre` is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up
- * (T14). Ports are elements of sets, never chains of their own: adding the 200th costs what the first did.
+ * (T14). `@th,288,48` is chaddr, the client a DHCP message speaks for: it must be the port's own, or a guest declines
+ * its neighbour's address and the server withholds it for ten minutes. Ports are elements of sets, never chains of their
+ * own: adding the 200th costs what the first did.
  * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own
  * age. Called by firewall-ports.ts and segment-making.ts.
  */
@@ -18,14 +20,20 @@ table inet photon {
 table bridge port {
   set macs { type ifname . ether_addr; }
   set spoof { type ifname . ether_addr . ipv4_addr; }
+  set clients { typeof iifname . @th,288,48; }
   chain pre {
     type filter hook prerouting priority -300; policy drop;
     iifname . ether saddr != @macs drop
     ether type arp arp operation { request, reply } iifname . arp saddr ether . arp saddr ip @spoof accept
     ether type arp arp operation request iifname . arp saddr ether @macs arp saddr ip 0.0.0.0 accept
-    ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
     ether type ip udp sport 67 drop
+    ether type ip udp dport 67 goto client
     ether type ip iifname . ether saddr . ip saddr @spoof accept
+  }
+  chain client {
+    iifname . @th,288,48 @clients ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 accept
+    iifname . @th,288,48 @clients iifname . ether saddr . ip saddr @spoof accept
+    drop
   }
 }
 table inet sg {
@@ -85,6 +93,8 @@ export interface PortIdentity {
 export const macElement = (port: PortIdentity): string => `bridge port macs { "${port.tap}" . ${port.mac} }`;
 export const spoofElement = (port: PortIdentity): string =>
   `bridge port spoof { "${port.tap}" . ${port.mac} . ${port.address} }`;
+export const clientElement = (port: PortIdentity): string =>
+  `bridge port clients { "${port.tap}" . 0x${port.mac.replaceAll(':', '')} }`;
 export const ingressKey = (address: string): string => `inet sg inmap { ${address} }`;
 export const ingressElement = (address: string, bridge: string): string =>
   `inet sg inmap { ${address} : goto ${ingressChain(bridge)} }`;
