@@ -37,7 +37,8 @@ export function inOwnNamespaces(file: string, declare: () => void): void {
 async function runInside(file: string): Promise<void> {
   const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
   const unshare = ['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script, 'sh'];
-  const child = spawn('unshare', [...unshare, process.execPath, file], {
+  // when this process is killed, unshare must go too, and with it everything inside: it ignores SIGTERM while it waits
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...unshare, process.execPath, file], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, [insideMark]: 'yes' },
   });

@@ -22,17 +22,26 @@ async function readProc(pid: number, file: string): Promise<string | null> {
   }
 }
 
-/** Null when there is no such process or it is a zombie. */
+/**
+ * Null when there is no such process, or only its entry waits to be reaped. A killed process whose first thread has
+ * ended while others still end is there: it holds its files, taps among them, until the last one is gone.
+ */
 export async function seeProcess(pid: number): Promise<ProcessSight | null> {
   const stat = await readProc(pid, 'stat');
   if (stat === null) return null;
   // the name in parentheses may hold anything, so fields are counted from its end: [0] is field 3
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' || fields[19] === undefined ? null : { pid, startTime: fields[19] };
+  const [letter, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
+  return startTime === undefined || (letter === 'Z' && threads <= 1) ? null : { pid, startTime };
 }
 
 export async function commandLineOf(pid: number): Promise<readonly string[]> {
   return ((await readProc(pid, 'cmdline')) ?? '').split('\0').filter((word) => word !== '');
+}
+
+/** The program's name, at most 15 characters; it stays until the process is gone. */
+export async function programOf(pid: number): Promise<string> {
+  return ((await readProc(pid, 'comm')) ?? '').trim();
 }
 
 /** Interfaces of the namespace the process lives in, from one small file. */

@@ -4,8 +4,8 @@
  * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port
  * pre` is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up
  * (T14). `@th,288,48` is chaddr, the client a DHCP message speaks for: it must be the port's own, or a guest declines
- * its neighbour's address and the server withholds it for ten minutes. Ports are elements of sets, never chains of their
- * own: adding the 200th costs what the first did.
+ * its neighbour's address and the server withholds it for ten minutes. Ports are elements of sets, never chains of
+ * their own: adding the 200th costs what the first did.
  * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own
  * age. Called by firewall-ports.ts and segment-making.ts.
  */

@@ -42,7 +42,9 @@ export function machineArguments(spec: MachineSpec, parts: MachineParts): string
     spec.machineType ?? defaultMachineType,
     '-accel',
     parts.kvm ? 'kvm' : 'tcg',
-    ...(parts.kvm ? ['-cpu', 'host'] : []),
+    // a guest without a source of chance waits for one at boot; the emulated model offers it only when asked
+    '-cpu',
+    parts.kvm ? 'host' : 'qemu64,+rdrand,+rdseed',
     '-smp',
     String(spec.cpus),
     '-m',

@@ -4,7 +4,7 @@
  * Promise: one connection per machine whatever asks (QEMU serves one client per socket), made anew when it broke.
  */
 import { z } from 'zod';
-import { commandLineOf, findProcesses, readPidFile, seeProcess } from '../process-sight.ts';
+import { commandLineOf, findProcesses, programOf, readPidFile, seeProcess } from '../process-sight.ts';
 import type { ProcessSight } from '../process-sight.ts';
 import type { MachinePlace } from './machine-folder.ts';
 import { QmpClient } from './qmp-client.ts';
@@ -14,10 +14,15 @@ export const qmpAnswerMs = 2000;
 
 const isOf = (place: MachinePlace, words: readonly string[]): boolean => words.includes(place.pidFile);
 
+/** A process that ends loses its command line first and its files (taps, disks) last. */
+async function isDying(pid: number): Promise<boolean> {
+  return (await commandLineOf(pid)).length === 0 && (await programOf(pid)).startsWith('qemu-system');
+}
+
 /** @param thorough also look through all processes: a QEMU that was just forked has no pidfile yet. */
 export async function findMachine(place: MachinePlace, thorough = false): Promise<ProcessSight | null> {
   const pid = await readPidFile(place.pidFile);
-  if (pid !== null && isOf(place, await commandLineOf(pid))) return seeProcess(pid);
+  if (pid !== null && (isOf(place, await commandLineOf(pid)) || (await isDying(pid)))) return seeProcess(pid);
   if (!thorough) return null;
   const [found] = await findProcesses((words) => isOf(place, words));
   return found ?? null;

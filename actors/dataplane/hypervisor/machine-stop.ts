@@ -37,6 +37,8 @@ export async function stopQemu(
     await writeEnd(place, { reason: 'host_quit', detail: 'QEMU was told to quit.' });
     return { how: powered ? 'guest' : 'quit' };
   }
+  // before the kill: a watch that sees the process gone would otherwise find no reason
+  await writeEnd(place, { reason: 'killed', detail: 'QEMU did not answer and was killed.' });
   await signalProcess(sight, 'SIGKILL');
   if (!(await awaitGone(sight, killGraceMs))) {
     throw new PhotonError(
@@ -45,7 +47,6 @@ export async function stopQemu(
       `QEMU ${sight.pid} of ${stop.machine.owner.actor} does not die (a disk may hang); try again.`,
     );
   }
-  await writeEnd(place, { reason: 'killed', detail: 'QEMU did not answer and was killed.' });
   return { how: 'killed' };
 }
 

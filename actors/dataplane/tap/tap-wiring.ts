@@ -51,9 +51,9 @@ export async function joinTap(site: DataplaneSite, spec: TapSpec, signal: AbortS
 }
 
 /**
- * Frames to 01:80:c2:00:00:0x never meet the bridge's rules: the kernel takes them as the tap's own, and a guest's forged
- * packet is answered. Unless they are to be forwarded: then they go the way of all others, to the rules. Every bit but
- * that of 802.3 pause frames, which the kernel drops.
+ * Frames to 01:80:c2:00:00:0x never meet the bridge's rules: the kernel takes them as the tap's own, and a guest's
+ * forged packet is answered. Unless they are to be forwarded: then they go the way of all others, to the rules. Every
+ * bit but that of 802.3 pause frames, which the kernel drops.
  */
 const groupForwarding = 0xfffd;
 
