@@ -20,12 +20,15 @@ function frame(to: Buffer, from: Buffer, type: string, body: Buffer): Buffer {
 }
 
 /** IPv4 with a right checksum; UDP when ports are given, else an ICMP echo. */
-function packet(from: string, to: string, ports?: readonly [number, number]): Buffer {
-  const body = Buffer.alloc(16);
+function packet(from: string, to: string, ports?: readonly [number, number], client: Buffer = Buffer.alloc(6)): Buffer {
+  // a DHCP message has its client's MAC 28 bytes behind the UDP header
+  const body = Buffer.concat([Buffer.alloc(36), client, Buffer.alloc(10)]);
   if (ports === undefined) body.writeUInt8(8, 0);
-  else [...ports, 16].forEach((value, index) => body.writeUInt16BE(value, index * 2));
+  else [...ports, body.length].forEach((value, index) => body.writeUInt16BE(value, index * 2));
   const head = Buffer.concat([
-    hex('4500 0024 0001 0000 40'),
+    hex('4500'),
+    Buffer.from([0, 20 + body.length]),
+    hex('0001 0000 40'),
     Buffer.from([ports === undefined ? 1 : 17, 0, 0]),
     ip4(from),
     ip4(to),
@@ -55,6 +58,8 @@ inOwnNamespaces(import.meta.filename, () => {
     const spec = tapSpec(11);
     await dp.createTap(spec, nextCall());
     const { tap } = await dp.wireTap(spec, nextCall());
+    const all = '255.255.255.255';
+    const bridges = hex('01:80:c2:00:00:03');
     const [mine, other] = [hex(spec.mac), hex('02:00:00:00:77:0c')];
     const inside = (...words: string[]): Promise<string> => run('nsenter', `--net=/run/netns/${namespace}`, ...words);
     await inside(
@@ -76,13 +81,16 @@ inOwnNamespaces(import.meta.filename, () => {
         ['a packet of its own', frame(gateway, mine, '0800', packet('10.77.1.11', '10.77.1.1'))],
         ['an ARP request of its own', frame(everybody, mine, '0806', arp(1, mine, '10.77.1.11', '10.77.1.1'))],
         ['an ARP probe', frame(everybody, mine, '0806', arp(1, mine, '0.0.0.0', '10.77.1.11'))],
-        ['a DHCP discover', frame(everybody, mine, '0800', packet('0.0.0.0', '255.255.255.255', [68, 67]))],
+        ['a DHCP discover', frame(everybody, mine, '0800', packet('0.0.0.0', all, [68, 67], mine))],
       ];
       const bad: [string, Buffer][] = [
         ['a foreign address', frame(gateway, mine, '0800', packet('10.77.1.12', '10.77.1.1'))],
         ["the gateway's address", frame(gateway, mine, '0800', packet('10.77.1.1', '10.77.1.11'))],
         ['a foreign MAC', frame(gateway, other, '0800', packet('10.77.1.11', '10.77.1.1'))],
-        ['a foreign MAC in DHCP', frame(everybody, other, '0800', packet('0.0.0.0', '255.255.255.255', [68, 67]))],
+        ['a foreign MAC in DHCP', frame(everybody, other, '0800', packet('0.0.0.0', all, [68, 67], other))],
+        ['DHCP for a neighbour', frame(everybody, mine, '0800', packet('0.0.0.0', all, [68, 67], other))],
+        ['a release for a neighbour', frame(gateway, mine, '0800', packet('10.77.1.11', '10.77.1.1', [68, 67], other))],
+        ['a packet to a group of bridges', frame(bridges, mine, '0800', packet('10.77.1.12', '10.77.1.1'))],
         ['an ARP reply for the gateway', frame(everybody, mine, '0806', arp(2, mine, '10.77.1.1', '10.77.1.12'))],
         ['an ARP reply for another MAC', frame(everybody, mine, '0806', arp(2, other, '10.77.1.11', '10.77.1.1'))],
         ['an ARP probe of another', frame(everybody, mine, '0806', arp(1, other, '0.0.0.0', '10.77.1.12'))],
