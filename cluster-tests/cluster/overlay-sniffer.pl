@@ -32,5 +32,6 @@ while (1) {
   my $from = recv $wire, my $frame, 65536, 0 or next;
   next if index($frame, $mark) < 0;
   my ($index, $way) = unpack 'x4 i x2 C', $from;
-  printf "{\"link\":\"%s\",\"way\":\"%s\",\"frame\":\"%s\"}\n", name_of($index), $way == 4 ? 'out' : 'in', unpack 'H*', $frame;
+  my $said = '{"link":"%s","way":"%s","frame":"%s"}';
+  printf "$said\n", name_of($index), $way == 4 ? 'out' : 'in', unpack 'H*', $frame;
 }

@@ -178,8 +178,9 @@ test('two tenants with the same addresses, names and MACs on the same hosts do n
     assert.is.not(theirs.namespace, ours.namespace);
   }
   const foreign = ['beta/a1', 'beta/a2', 'beta/a3'];
-  const sniffers = await Promise.all(['beta/a1', 'beta/a2'].map((name) => FrameSniffer.open(port(name).namespacePath, mark)));
-  const own = await FrameSniffer.open(port('acme/a2').namespacePath, mark);
+  const sniff = (name: string): Promise<FrameSniffer> => FrameSniffer.open(port(name).namespacePath, mark);
+  const sniffers = [await sniff('beta/a1'), await sniff('beta/a2')];
+  const own = await sniff('acme/a2');
   try {
     for (const name of foreign) await guest(name).sniff();
     await flood('acme/a1', 500);
@@ -226,7 +227,8 @@ test('after `port delete` the address rests, except for the same port', async ()
     () => 'granted',
     (error: Error) => error.message,
   );
-  assert.match(refused, new RegExp(`^${address.replaceAll('.', '\\.')} was port/acme/a3's and rests for another \\d+ s`));
+  const rests = `${address} was port/acme/a3's and rests for another`;
+  assert.ok(refused.startsWith(rests), refused);
   const next = (await guests.command(client, 'create', 'port/acme/a4', { network: 'front' })) as { address: string };
   assert.is.not(next.address, address);
   const again = (await guests.command(client, 'create', id, other)) as { address: string };
@@ -238,7 +240,8 @@ test('after `port delete` the address rests, except for the same port', async ()
 
 test('after everything was deleted nothing is left on the workers', async () => {
   for (const one of Object.values(taps)) await one.close();
-  for (const [name, { id }] of Object.entries(ports)) if (name !== 'acme/a3') await guests.command(client, 'delete', id);
+  const left = Object.values(ports).filter(({ id }) => id !== port('acme/a3').id);
+  for (const { id } of left) await guests.command(client, 'delete', id);
   for (const id of Object.keys(networks)) await guests.command(client, 'delete', id);
   await guests.untilNoResidue(cluster);
 });

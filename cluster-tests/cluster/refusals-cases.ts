@@ -1,6 +1,6 @@
 /**
- * What a tenant may not declare, as a table: each with the code, the path and the reason that must come back. Data only;
- * refusals.test.ts sends them and then shows that nothing was made. Images have a table of their own.
+ * What a tenant may not declare, as a table: each with the code, the path and the reason that must come back. Data
+ * only; refusals.test.ts sends them and then shows that nothing was made. Images have a table of their own.
  */
 
 export interface Refusal {
@@ -32,7 +32,8 @@ const port = (what: string, params: object, wanted: Want): Refusal => ({
   what: `port: ${what}`, id: 'port/acme/bad', params: { network: 'front', ...params }, ...wanted,
 });
 const address = (text: string, code: string, says: RegExp): Refusal =>
-  port(`address ${text}`, { address: text }, want(code, code === 'params_invalid' ? 'params.address' : 'spec.address', says));
+  port(`address ${text}`, { address: text },
+    want(code, code === 'params_invalid' ? 'params.address' : 'spec.address', says));
 const reserved = (text: string): Refusal => address(text, 'address_reserved', /the first five addresses and the last/);
 const volume = (what: string, params: object, wanted: Want): Refusal => ({
   what: `volume: ${what}`, id: 'volume/acme/bad', params: { sizeMib: 1, ...params }, ...wanted,
@@ -76,13 +77,16 @@ export const networkRefusals: readonly Refusal[] = [
   gateway('10.30.0.255'),
   network('no subnet', { subnets: [] }, want('params_invalid', 'params.subnets', /at least 1/)),
   network('unknown field', { subnets: fine, color: 'red' }, unknownField('params.color')),
-  network('unknown field in a subnet', { subnets: [{ cidr: '10.30.0.0/24', dns: [] }] }, unknownField('params.subnets.0.dns')),
-  network('a DHCP option of its own', { subnets: fine, dhcp: { script: '/bin/sh' } }, unknownField('params.dhcp.script')),
+  network('unknown field in a subnet', { subnets: [{ cidr: '10.30.0.0/24', dns: [] }] },
+    unknownField('params.subnets.0.dns')),
+  network('a DHCP option of its own', { subnets: fine, dhcp: { script: '/bin/sh' } },
+    unknownField('params.dhcp.script')),
   network('a newline in the domain', { subnets: fine, dhcp: { domain: 'a\ndhcp-script=/x' } },
     want('params_invalid', 'params.dhcp.domain', /must be a domain name/)),
   network('a host name as DNS server', { subnets: fine, dhcp: { dns: ['dns.example'] } },
     want('params_invalid', 'params.dhcp.dns.0', /IPv4/)),
-  network("another tenant's VPC by path", { subnets: fine, vpc: 'beta/main' }, want('params_invalid', 'params.vpc', noName)),
+  network("another tenant's VPC by path", { subnets: fine, vpc: 'beta/main' },
+    want('params_invalid', 'params.vpc', noName)),
   network("another tenant's VPC by name", { subnets: fine, vpc: 'side' }, missing('spec.vpc')),
 ];
 
@@ -100,8 +104,10 @@ export const portRefusals: readonly Refusal[] = [
   port('a host that is not there', { host: 'w9' }, want('host_not_found', 'spec.host', /no host w9/)),
   port('a network that is not there', { network: 'nowhere' }, missing('spec.network')),
   port("another tenant's network by name", { network: 'theirs' }, missing('spec.network')),
-  port("another tenant's network by path", { network: 'beta/theirs' }, want('params_invalid', 'params.network', noName)),
-  port("another tenant's network by id", { network: 'network/beta/theirs' }, want('params_invalid', 'params.network', noName)),
+  port("another tenant's network by path", { network: 'beta/theirs' },
+    want('params_invalid', 'params.network', noName)),
+  port("another tenant's network by id", { network: 'network/beta/theirs' },
+    want('params_invalid', 'params.network', noName)),
   port('unknown field', { holder: 'vm/beta/m' }, unknownField('params.holder')),
 ];
 
@@ -130,13 +136,15 @@ export const machineRefusals: readonly Refusal[] = [
   machine('nothing to boot', { disks: [] }, want('params_invalid', 'params.boot', /boot images or a disk/)),
   machine('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.qemuArgs')),
   machine('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.nics.0.tap')),
-  machine('unknown field in a disk', { disks: [{ volume: 'disk', path: '/etc/passwd' }] }, unknownField('params.disks.0.path')),
+  machine('unknown field in a disk', { disks: [{ volume: 'disk', path: '/etc/passwd' }] },
+    unknownField('params.disks.0.path')),
   machine('an unversioned machine type', { machineType: 'pc,accel=tcg' },
     want('params_invalid', 'params.machineType', /versioned q35/)),
 ];
 
 /** Names no object may have. */
 export const badNames: readonly string[] = [
-  '', ' ', 'a b', ' a', 'a ', 'a\nb', 'a\n', 'a\tb', 'a\u0000b', 'x'.repeat(41), 'x'.repeat(300), '-rf', '--help', '-', 'a-',
-  'Acme', 'ACME', '.', '..', '../x', 'a/b', '/etc', 'beta/x', 'a_b', 'a.b.c', 'a@w1', '1a', 'ä', 'а', 'a;b', 'a,b', '$(id)', '*',
+  '', ' ', 'a b', ' a', 'a ', 'a\nb', 'a\n', 'a\tb', 'a\u0000b', 'x'.repeat(41), 'x'.repeat(300), '-rf', '--help', '-',
+  'a-', 'Acme', 'ACME', '.', '..', '../x', 'a/b', '/etc', 'beta/x', 'a_b', 'a.b.c', 'a@w1', '1a', '\u00e4', '\u0430',
+  'a;b', 'a,b', '$(id)', '*',
 ];

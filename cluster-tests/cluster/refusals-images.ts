@@ -60,7 +60,9 @@ export const imageRefusals: readonly Refusal[] = [
   image("the node's own folder", 'file:///run/photon/node.json', outside),
   image('a dot as a part', inside('./good.raw'), unplain),
   image('an empty part', inside('inner//good.raw'), unplain),
-  image('no such file', inside('absent.raw'), { code: 'path_missing', path: source, says: /no such file on this host/ }),
+  image('no such file', inside('absent.raw'), {
+    code: 'path_missing', path: source, says: /no such file on this host/,
+  }),
   image('a link out', inside('link-out.raw'), link),
   image('a link within', inside('link-in.raw'), link),
   image('through a linked folder, out', inside('folder-out/passwd'), link),
@@ -75,7 +77,9 @@ export const imageRefusals: readonly Refusal[] = [
   image('external data file', inside('outside.qcow2'), {
     code: 'qcow2_data_file', path: source, says: /external data file/,
   }, { format: 'qcow2' }),
-  image('raw that is qcow2', inside('good.qcow2'), { code: 'format_lies', path: 'spec.format', says: /raw but is qcow2/ }),
+  image('raw that is qcow2', inside('good.qcow2'), {
+    code: 'format_lies', path: 'spec.format', says: /raw but is qcow2/,
+  }),
   image('raw that is vmdk', inside('disk.vmdk'), { code: 'format_lies', path: 'spec.format', says: /raw but is vmdk/ }),
   image('qcow2 that is raw', inside('good.raw'), {
     code: 'format_lies', path: 'spec.format', says: /qcow2 but is something else/,

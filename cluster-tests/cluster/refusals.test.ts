@@ -144,7 +144,9 @@ test('names that are none, of objects and of tenants', async () => {
 });
 
 test('what is another tenant\'s looks like what is not there', async () => {
-  const pairs = [['network', 'theirs'], ['volume', 'theirs'], ['image', 'picture'], ['vpc', 'main'], ['tenant', 'beta']];
+  const pairs = [
+    ['network', 'theirs'], ['volume', 'theirs'], ['image', 'picture'], ['vpc', 'main'], ['tenant', 'beta'],
+  ];
   for (const [kind = '', name = ''] of pairs) {
     const asks: ((id: string) => Promise<unknown>)[] = [
       (id) => acme.call('actor.get', { id }),
@@ -192,13 +194,15 @@ async function apply(name: string, text: string): Promise<Ended> {
   return await photon(cluster.tenantFile('acme'), 'apply', '-f', file);
 }
 
+const imageDocument = 'kind: image\ntenant: acme\nname: i\nspec:\n  format: raw';
 const frontDocument = 'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.20.0.0/24 }] }\n';
 
 test('a file with a wrong document is refused whole, with document, path and reason of each', async () => {
   const { code, out, err } = await apply('wrong.yaml', [
     'kind: network\ntenant: acme\nname: fresh\nspec: { subnets: [{ cidr: 10.40.0.0/24 }] }',
     'kind: volume\ntenant: acme\nname: Big Disk\nspec: { sizeMib: 0, colour: red }',
-    'kind: vm\ntenant: acme\nname: m\nspec:\n  nics: [{ network: front, tap: x }]\n  boot: { kernel: k, initrd: i, commandLine: "a\\nb" }',
+    'kind: vm\ntenant: acme\nname: m\nspec:\n  nics: [{ network: front, tap: x }]\n' +
+      '  boot: { kernel: k, initrd: i, commandLine: "a\\nb" }',
     'kind: router\ntenant: acme\nname: r',
     'kind: volume\nname: v\nspec: { sizeMib: 1 }',
     'kind: volume\ntenant: [acme',
@@ -229,10 +233,10 @@ test('what only the cluster can know is said the same way', async () => {
       /foreign\.yaml#1 spec\.network: there is no network\/acme\/theirs in acme/],
     ['taken.yaml', `kind: port\ntenant: acme\nname: q\nspec: { network: front, address: ${cases.takenAddress} }`,
       /taken\.yaml#1 spec\.address: 10\.20\.0\.9 is held by port\/acme\/p1/],
-    ['link.yaml', `kind: image\ntenant: acme\nname: i\nspec: { source: { path: ${imagesInside}/link-out.raw }, format: raw }`,
+    ['link.yaml', `${imageDocument}\n  source: { path: ${imagesInside}/link-out.raw }`,
       /link\.yaml#1 spec\.source\.path: .*symbolic link/],
-    ['digest.yaml', 'kind: image\ntenant: acme\nname: i\nspec:\n  source: { path: /run/images/good.raw }\n  format: raw\n' +
-      `  sha256: ${'b'.repeat(64)}`, /digest\.yaml#1 spec\.sha256: .*check the file and the sha256/],
+    ['digest.yaml', `${imageDocument}\n  source: { path: ${imagesInside}/good.raw }\n  sha256: ${'b'.repeat(64)}`,
+      /digest\.yaml#1 spec\.sha256: .*check the file and the sha256/],
   ];
   for (const [name, document, says] of table) {
     const { code, out, err } = await apply(name, document);
@@ -244,8 +248,9 @@ test('what only the cluster can know is said the same way', async () => {
 
 test('exit codes are those of --help: 1 refused, 2 usage, 3 not found, 5 unreachable', async () => {
   const mine = cluster.tenantFile('acme');
-  assert.is((await photon(mine, 'delete', 'network', 'front')).code, 1);
-  assert.match((await photon(mine, 'delete', 'network', 'front')).err, /still has port\/acme\/p1; delete those first \(in_use\)/);
+  const held = await photon(mine, 'delete', 'network', 'front');
+  assert.match(held.err, /still has port\/acme\/p1; delete those first \(in_use\)/);
+  assert.is(held.code, 1);
   assert.is((await photon(mine, 'frobnicate')).code, 2);
   assert.is((await photon(mine, 'apply')).code, 2);
   assert.is((await photon(cluster.clientFile, 'get', 'network', 'front')).code, 2, 'no tenant named');
@@ -255,7 +260,8 @@ test('exit codes are those of --help: 1 refused, 2 usage, 3 not found, 5 unreach
   }
   assert.is((await photon(mine, 'apply', '-f', join(folder, 'absent.yaml'))).code, 2);
   const nobody = join(folder, 'nobody.json');
-  writeFileSync(nobody, JSON.stringify({ url: 'ws://localhost/api', token: 'x', socketPath: join(folder, 'nobody.sock') }));
+  const client = { url: 'ws://localhost/api', token: 'x', socketPath: join(folder, 'nobody.sock') };
+  writeFileSync(nobody, JSON.stringify(client));
   const unreachable = await photon(nobody, 'list');
   assert.is(unreachable.code, 5, unreachable.err);
   await assertUnchanged('exit codes');
