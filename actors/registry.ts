@@ -1,4 +1,6 @@
-/** The list of actor kinds; nothing else. Pinned kinds get the dataplane of their host, controllers get `noDataplane`. */
+/**
+ * The list of actor kinds; nothing else. Pinned kinds get the dataplane of their host, controllers get `noDataplane`.
+ */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { agentDefinition } from './agent/agent-actor.ts';
 import type { AgentDoings } from './agent/agent-effects.ts';

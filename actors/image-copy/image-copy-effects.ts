@@ -14,11 +14,13 @@ export function imageCopyEffects(storage: StorageDataplane): Record<string, Effe
     },
     'image.import': {
       timeoutMs: 1_200_000,
-      perform: async ({ spec }: { spec: CopyImportSpec }, call: EffectContext) => done({ proof: await storage.importCopy(spec, call) }),
+      perform: async ({ spec }: { spec: CopyImportSpec }, call: EffectContext) =>
+        done({ proof: await storage.importCopy(spec, call) }),
     },
     'image.fetch': {
       timeoutMs: 1_200_000,
-      perform: async ({ spec }: { spec: CopyFetchSpec }, call: EffectContext) => done({ proof: await storage.fetchCopy(spec, call) }),
+      perform: async ({ spec }: { spec: CopyFetchSpec }, call: EffectContext) =>
+        done({ proof: await storage.fetchCopy(spec, call) }),
     },
     'image.remove': {
       timeoutMs: 30_000,

@@ -12,13 +12,18 @@ const path = z
 export const imageCreateParams = z
   .strictObject({
     source: z.strictObject({ path: path.describe('File on a host, below one of its allowed roots.') }),
-    format: z.enum(['raw', 'qcow2', 'kernel', 'initrd']).describe('Declared, checked against the header, never probed.'),
+    format: z
+      .enum(['raw', 'qcow2', 'kernel', 'initrd'])
+      .describe('Declared, checked against the header, never probed.'),
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 lower case hex digits')
       .nullable()
       .default(null),
-    host: nameSchema.nullable().default(null).describe('Host whose file it is; null takes the first host that allows the path.'),
+    host: nameSchema
+      .nullable()
+      .default(null)
+      .describe('Host whose file it is; null takes the first host that allows the path.'),
   })
   .meta({ id: 'ImageSpec' });
 

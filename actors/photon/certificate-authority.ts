@@ -14,26 +14,49 @@ async function openssl(folder: string, args: readonly string[]): Promise<void> {
   const run = await execa('openssl', args, { cwd: folder, reject: false, timeout: 30_000, stdin: 'ignore' });
   if (run.exitCode === 0) return;
   const why = run.stderr.split('\n').slice(-3).join(' ');
-  throw new PhotonError('defeat', 'certificate_failed', `openssl ${args[0]} failed: ${run.exitCode === undefined ? run.shortMessage : why}`);
+  throw new PhotonError(
+    'defeat',
+    'certificate_failed',
+    `openssl ${args[0]} failed: ${run.exitCode === undefined ? run.shortMessage : why}`,
+  );
 }
 
 /** Makes `ca.crt` and `ca.key` in the folder. */
 export async function makeAuthority(folder: string, cluster: string): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const extensions = ['-addext', 'basicConstraints=critical,CA:TRUE,pathlen:0', '-addext', 'keyUsage=critical,keyCertSign'];
+  const extensions = [
+    '-addext',
+    'basicConstraints=critical,CA:TRUE,pathlen:0',
+    '-addext',
+    'keyUsage=critical,keyCertSign',
+  ];
   const subject = ['-subj', `/CN=photon authority of ${cluster}`, '-days', validDays];
   await openssl(folder, ['req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', ...subject, ...extensions]);
   chmodSync(join(folder, 'ca.key'), 0o600);
 }
 
 /** Makes `node.crt` and `node.key` in `target` for the node; its name is the common name peers check. */
-export async function issueCertificate(authority: string, target: string, node: string, addresses: readonly string[]): Promise<void> {
+export async function issueCertificate(
+  authority: string,
+  target: string,
+  node: string,
+  addresses: readonly string[],
+): Promise<void> {
   const extensions = join(target, 'extensions');
   const names = [`DNS:${node}`, 'DNS:localhost', ...addresses.map((address) => `IP:${address}`)];
-  const usage = 'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\nbasicConstraints=critical,CA:FALSE\n';
+  const usage =
+    'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\nbasicConstraints=critical,CA:FALSE\n';
   writeFileSync(extensions, `subjectAltName=${names.join(',')}\n${usage}`);
   await openssl(target, ['req', ...newKey, '-keyout', 'node.key', '-out', 'request', '-subj', `/CN=${node}`]);
-  const signer = ['-CA', join(authority, 'ca.crt'), '-CAkey', join(authority, 'ca.key'), '-CAcreateserial', '-days', validDays];
+  const signer = [
+    '-CA',
+    join(authority, 'ca.crt'),
+    '-CAkey',
+    join(authority, 'ca.key'),
+    '-CAcreateserial',
+    '-days',
+    validDays,
+  ];
   await openssl(target, ['x509', '-req', '-in', 'request', '-out', 'node.crt', ...signer, '-extfile', 'extensions']);
   chmodSync(join(target, 'node.key'), 0o600);
   for (const file of ['request', 'extensions']) rmSync(join(target, file));

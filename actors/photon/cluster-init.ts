@@ -1,6 +1,7 @@
 /**
- * `photon init`: makes the folders of a new cluster, one per node, each complete: authority, certificate, store password,
- * `node.json`. A node's folder is copied to its machine and nothing else is shared. Refuses to touch a cluster that exists.
+ * `photon init`: makes the folders of a new cluster, one per node, each complete: authority, certificate, store
+ * password, `node.json`. A node's folder is copied to its machine and nothing else is shared. Refuses to touch a
+ * cluster that exists.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -46,7 +47,10 @@ function kernelPrefix(cluster: string, node: string): string {
 
 /** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */
 function makeTokens(wish: InitWish, clients: string, url: string): TokenLine[] {
-  const people = [{ name: 'operator', tenant: '*', admin: true }, ...wish.tenants.map((name) => ({ name, tenant: name, admin: false }))];
+  const people = [
+    { name: 'operator', tenant: '*', admin: true },
+    ...wish.tenants.map((name) => ({ name, tenant: name, admin: false })),
+  ];
   return people.map(({ name, tenant, admin }) => {
     const token = secret();
     writeSecret(join(clients, `${name}.json`), JSON.stringify({ url, token, caFile: 'ca.crt' }, null, 2));
@@ -60,13 +64,18 @@ export async function initCluster(wish: InitWish): Promise<void> {
   for (const name of [wish.cluster, ...wish.nodes.map((node) => node.node), ...wish.tenants]) {
     const parsed = nameSchema.safeParse(name);
     if (!parsed.success) {
-      throw new PhotonError('rejection', 'name_invalid', `${JSON.stringify(name)} ${parsed.error.issues[0]?.message ?? 'is no name'}`);
+      throw new PhotonError(
+        'rejection',
+        'name_invalid',
+        `${JSON.stringify(name)} ${parsed.error.issues[0]?.message ?? 'is no name'}`,
+      );
     }
   }
   const find = (role: NodeConfig['role']): NodeWish | undefined => wish.nodes.find((node) => node.role === role);
   const store = find('store');
   const controller = find('controller');
-  if (controller === undefined) throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
+  if (controller === undefined)
+    throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
   if (store === undefined) throw new PhotonError('rejection', 'no_store', 'name the store: --store NAME=ADDRESS');
   if (existsSync(join(folder, 'authority'))) {
     throw new PhotonError('rejection', 'cluster_exists', `${folder} already holds a cluster; give another folder`);

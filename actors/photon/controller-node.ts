@@ -17,7 +17,10 @@ import { noAgent, noDataplane } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 
-/** The control API on a unix socket of the node's folder: for the CLI and the inspector on the same machine, root only. */
+/**
+ * The control API on a unix socket of the node's folder: for the CLI and the inspector on the same machine, root
+ * only.
+ */
 export const apiSocketName = 'api.sock';
 
 const version = '0.1.0';
@@ -26,7 +29,11 @@ export interface ControllerOptions {
   readonly journal?: JournalDecorator;
 }
 
-export async function startController(folder: NodeFolder, log: Log, options: ControllerOptions = {}): Promise<RunningRole> {
+export async function startController(
+  folder: NodeFolder,
+  log: Log,
+  options: ControllerOptions = {},
+): Promise<RunningRole> {
   const { config } = folder;
   const member = await joinAsMember({
     folder,

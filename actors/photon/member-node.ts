@@ -1,6 +1,7 @@
 /**
- * What controllers and workers have in common: the store, the journal, links to peers, membership, and a host for actors.
- * The parts need each other in a circle (the host asks the directory, membership grants to the host); it is closed here.
+ * What controllers and workers have in common: the store, the journal, links to peers, membership, and a host for
+ * actors. The parts need each other in a circle (the host asks the directory, membership grants to the host); it is
+ * closed here.
  */
 import { createServer, type Server } from 'node:https';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
@@ -19,7 +20,9 @@ import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/
 import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 
-/** Puts itself between the host and its journal; fault tests end the process between two commits. Production has none. */
+/**
+ * Puts itself between the host and its journal; fault tests end the process between two commits. Production has none.
+ */
 export type JournalDecorator = (journal: Journal) => Journal;
 
 export interface MemberOptions {
@@ -81,10 +84,24 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   journal.onFenced((shard) => void joined.membership?.verify(shard));
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
-  const host = createHost({ registry, journal: hosted, directory, outlet: links, nodeName: config.node, onFenced, ...common });
+  const host = createHost({
+    registry,
+    journal: hosted,
+    directory,
+    outlet: links,
+    nodeName: config.node,
+    onFenced,
+    ...common,
+  });
   const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
   const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
-  const peers = createPeerServer({ server, inlet: host, clock: systemClock, log, ...(options.routes ? { routes: options.routes } : {}) });
+  const peers = createPeerServer({
+    server,
+    inlet: host,
+    clock: systemClock,
+    log,
+    ...(options.routes ? { routes: options.routes } : {}),
+  });
   await listen(server, config.address, config.peerListenPort);
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
@@ -106,7 +123,11 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   return { host, reader, registry, random, boot, failed, stop: () => leave(host, membership, peers, server, parts) };
 }
 
-async function openParts(folder: NodeFolder, log: Log, addressOf: (node: string) => string | undefined): Promise<Parts> {
+async function openParts(
+  folder: NodeFolder,
+  log: Log,
+  addressOf: (node: string) => string | undefined,
+): Promise<Parts> {
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
@@ -116,7 +137,13 @@ async function openParts(folder: NodeFolder, log: Log, addressOf: (node: string)
   return { store, journal, reader, links };
 }
 
-async function leave(host: Host, membership: Membership, peers: PeerServer, server: Server, parts: Parts): Promise<void> {
+async function leave(
+  host: Host,
+  membership: Membership,
+  peers: PeerServer,
+  server: Server,
+  parts: Parts,
+): Promise<void> {
   await host.drain();
   await membership.leave();
   await peers.close();

@@ -1,6 +1,6 @@
 /**
- * What a node is told about itself: `node.json` in the node's own folder, written by `photon init` and read at every start.
- * Addresses and paths only; secrets are files of their own beside it, readable by root alone.
+ * What a node is told about itself: `node.json` in the node's own folder, written by `photon init` and read at every
+ * start. Addresses and paths only; secrets are files of their own beside it, readable by root alone.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,12 @@ export function openNodeFolder(path: string): NodeFolder {
     try {
       return readFileSync(join(path, name), 'utf8');
     } catch (cause) {
-      throw new PhotonError('defeat', 'node_folder', `${join(path, name)} cannot be read; make the folder with photon init`, { cause });
+      throw new PhotonError(
+        'defeat',
+        'node_folder',
+        `${join(path, name)} cannot be read; make the folder with photon init`,
+        { cause },
+      );
     }
   };
   const parsed = nodeConfigSchema.safeParse(JSON.parse(read('node.json')));

@@ -40,7 +40,10 @@ export async function runNode(path: string, role: NodeConfig['role'], options: C
   const lock = await lockFolder(path);
   const log = createLog({}).child({ node: config.node });
   process.on('uncaughtException', (error) => {
-    log.error({ why: describeCause(error), stack: error.stack }, 'a bug ends this process; its supervisor starts it again');
+    log.error(
+      { why: describeCause(error), stack: error.stack },
+      'a bug ends this process; its supervisor starts it again',
+    );
     process.exit(70);
   });
   const asked = signalled();

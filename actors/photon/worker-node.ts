@@ -31,7 +31,8 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     underlay: config.address,
     qemu: findQemu(),
     fetchBlob: (host, sha256, signal) => {
-      if (links === undefined) return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
+      if (links === undefined)
+        return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
       return links.get(host, `${blobPath}${sha256}`, signal);
     },
     log,
@@ -44,7 +45,10 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
       ({ links } = parts);
       return createRegistry(dataplane, agentDoings(folder, dataplane, parts.reader));
     },
-    routes: { [blobPath]: (request, response) => void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log) },
+    routes: {
+      [blobPath]: (request, response) =>
+        void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
+    },
   });
   await member.host.tell(actorId(agentId(config.node)), { type: 'agent.boot', boot: member.boot, host: config.node });
   return {

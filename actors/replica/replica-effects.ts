@@ -8,7 +8,8 @@ export function replicaEffects(storage: StorageDataplane): Record<string, Effect
   return {
     'replica.make': {
       timeoutMs: 600_000,
-      perform: async ({ spec }: { spec: ReplicaSpec }, call: EffectContext) => done({ ...(await storage.ensureReplica(spec, call)) }),
+      perform: async ({ spec }: { spec: ReplicaSpec }, call: EffectContext) =>
+        done({ ...(await storage.ensureReplica(spec, call)) }),
     },
     'replica.remove': {
       timeoutMs: 60_000,

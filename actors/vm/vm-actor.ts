@@ -5,9 +5,39 @@ import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-defini
 import { vmCommands } from './vm-commands.ts';
 
 function statusOf(context: VmContext) {
-  const { uid, wanted, ports, host, runEpoch, machineType, life, proof, runningSince, runs, tries, failure, awaited, disks } = context;
+  const {
+    uid,
+    wanted,
+    ports,
+    host,
+    runEpoch,
+    machineType,
+    life,
+    proof,
+    runningSince,
+    runs,
+    tries,
+    failure,
+    awaited,
+    disks,
+  } = context;
   const volumes = Object.values(disks).map(({ volume, serial }) => ({ volume, serial }));
-  return { uid, wanted, host: host?.name ?? null, ports, volumes, runEpoch, machineType, life, proof, runningSince, runs, tries, awaited, failure };
+  return {
+    uid,
+    wanted,
+    host: host?.name ?? null,
+    ports,
+    volumes,
+    runEpoch,
+    machineType,
+    life,
+    proof,
+    runningSince,
+    runs,
+    tries,
+    awaited,
+    failure,
+  };
 }
 
 export const vmDefinition: ActorDefinition = {
@@ -21,7 +51,20 @@ export const vmDefinition: ActorDefinition = {
   effects: {},
   view: (context: VmContext) => ({ spec: context.spec, status: statusOf(context) }),
   ignored: [
-    'port.ready', 'port.active', 'port.tapped', 'port.unbound', 'port.failed', 'port.gone', 'volume.attached', 'volume.located',
-    'volume.refused', 'image.provided', 'image.refused', 'incarnation.running', 'incarnation.ended', 'placed', 'quota.granted',
+    'port.ready',
+    'port.active',
+    'port.tapped',
+    'port.unbound',
+    'port.failed',
+    'port.gone',
+    'volume.attached',
+    'volume.located',
+    'volume.refused',
+    'image.provided',
+    'image.refused',
+    'incarnation.running',
+    'incarnation.ended',
+    'placed',
+    'quota.granted',
   ],
 };

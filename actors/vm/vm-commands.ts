@@ -37,7 +37,11 @@ export const vmCreateParams = z
     restart: z.enum(['always', 'on-failure', 'never']).default('on-failure'),
     running: z.boolean().default(true),
     host: nameSchema.nullable().default(null),
-    nics: z.array(nic).min(1).max(8).refine((nics) => unique(nics.map((each) => each.name)), 'names must differ'),
+    nics: z
+      .array(nic)
+      .min(1)
+      .max(8)
+      .refine((nics) => unique(nics.map((each) => each.name)), 'names must differ'),
     disks: z
       .array(z.strictObject({ volume: nameSchema }))
       .max(8)
@@ -45,7 +49,10 @@ export const vmCreateParams = z
       .default([]),
     boot: boot.nullable().default(null).describe('Direct boot; null boots the first disk.'),
   })
-  .refine((spec) => spec.boot !== null || spec.disks.length > 0, { path: ['boot'], message: 'needs boot images or a disk to boot from' })
+  .refine((spec) => spec.boot !== null || spec.disks.length > 0, {
+    path: ['boot'],
+    message: 'needs boot images or a disk to boot from',
+  })
   .meta({ id: 'VmSpec' });
 
 function references(params: z.infer<typeof vmCreateParams>, id: ActorId): Reference[] {
@@ -65,7 +72,12 @@ function references(params: z.infer<typeof vmCreateParams>, id: ActorId): Refere
 
 const none = z.strictObject({});
 const grace = z.strictObject({
-  graceMs: z.int().min(0).max(120_000).default(10_000).describe('Time the guest gets to power off, ms; 0 pulls the plug.'),
+  graceMs: z
+    .int()
+    .min(0)
+    .max(120_000)
+    .default(10_000)
+    .describe('Time the guest gets to power off, ms; 0 pulls the plug.'),
 });
 
 export const vmCommands: Record<string, CommandDefinition> = {
@@ -77,7 +89,11 @@ export const vmCommands: Record<string, CommandDefinition> = {
     description: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
   },
   start: { params: none, permission: 'scope', description: 'Wants it running.' },
-  stop: { params: grace, permission: 'scope', description: 'Wants it stopped: power button, then, after the grace time, power off.' },
+  stop: {
+    params: grace,
+    permission: 'scope',
+    description: 'Wants it stopped: power button, then, after the grace time, power off.',
+  },
   restart: { params: grace, permission: 'scope', description: 'Stops the run and starts another on the same host.' },
   delete: {
     params: none,

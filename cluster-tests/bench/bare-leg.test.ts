@@ -13,12 +13,21 @@ const namespaces = (): string => execFileSync('ip', ['netns', 'list'], { encodin
 test('every step of a network has its samples, and nothing is left', async () => {
   const samples = await runBareLeg({ leg: 'network', runs: 2 });
   const steps = [
-    'network_realize', 'tap_create', 'tap_move', 'port_realize', 'tap_delete', 'dnsmasq_ready', 'network_teardown',
+    'network_realize',
+    'tap_create',
+    'tap_move',
+    'port_realize',
+    'tap_delete',
+    'dnsmasq_ready',
+    'network_teardown',
   ];
   assert.equal(Object.keys(samples).sort(), [...steps].sort());
   for (const [step, values] of Object.entries(samples)) {
     assert.is(values.length, 2, step);
-    assert.ok(values.every((ms) => ms > 0 && ms < 10_000), step);
+    assert.ok(
+      values.every((ms) => ms > 0 && ms < 10_000),
+      step,
+    );
   }
   assert.not.match(namespaces(), /^(?:vpc|w1|under)\b/m);
 });

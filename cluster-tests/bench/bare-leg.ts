@@ -13,8 +13,7 @@ import { readToolchain } from './toolchain-file.ts';
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
 export type BareSteps =
-  | { readonly leg: 'network' | 'boot'; readonly runs: number }
-  | { readonly leg: 'ports'; readonly count: number };
+  { readonly leg: 'network' | 'boot'; readonly runs: number } | { readonly leg: 'ports'; readonly count: number };
 
 const enter = `mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && exec bash "$0" "$@"`;
 
@@ -54,7 +53,9 @@ export async function runBareLeg(steps: BareSteps): Promise<Samples> {
   try {
     const { binary, libDir, libraryPath } = toolchain.qemu;
     const environment = {
-      QEMU: binary, GUEST: guest.folder, SCRATCH: scratch,
+      QEMU: binary,
+      GUEST: guest.folder,
+      SCRATCH: scratch,
       ...(libDir === undefined ? {} : { QEMU_DIR: libDir }),
       ...(libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath }),
     };

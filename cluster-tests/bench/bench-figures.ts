@@ -48,13 +48,23 @@ const number = (value: number | null): string => (value === null ? '-' : value.t
 /** Aligned columns, for people. */
 export function targetTable(targets: readonly Target[]): string {
   const rows = targets.map((target) => [
-    target.name, `${number(target.product)} ${target.unit}`, number(target.bare),
+    target.name,
+    `${number(target.product)} ${target.unit}`,
+    number(target.bare),
     target.bare === null ? '-' : `${(target.product / target.bare).toFixed(2)}x`,
-    `${number(target.limit)} (${target.rule})`, holds(target) ? 'holds' : 'MISSED',
+    `${number(target.limit)} (${target.rule})`,
+    holds(target) ? 'holds' : 'MISSED',
   ]);
   const all = [['', 'product', 'bare', 'ratio', 'at most', ''], ...rows];
   const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** Aligned figures of one leg. */

@@ -38,20 +38,36 @@ function targetsOf(bare: BareFigures, product: ProductFigures): Target[] {
   const bareGrowth = growth(bare.ports['port'] ?? []);
   return [
     {
-      name: 'network and port declared to READY', unit: 'ms', product: median(samples, 'network_and_port'),
-      bare: network, limit: 2 * network + 100, rule: '2 x bare + 100 ms',
+      name: 'network and port declared to READY',
+      unit: 'ms',
+      product: median(samples, 'network_and_port'),
+      bare: network,
+      limit: 2 * network + 100,
+      rule: '2 x bare + 100 ms',
     },
     {
-      name: 'VM declared to HTTP 200', unit: 'ms', product: median(samples, 'vm_to_http'), bare: boot,
-      limit: 1.15 * boot, rule: '1.15 x bare',
+      name: 'VM declared to HTTP 200',
+      unit: 'ms',
+      product: median(samples, 'vm_to_http'),
+      bare: boot,
+      limit: 1.15 * boot,
+      rule: '1.15 x bare',
     },
     {
-      name: 'growth per port, first to last tenth', unit: 'x', product: growth(samples['port'] ?? []), bare: bareGrowth,
-      limit: 1.2 * bareGrowth, rule: '1.2 x bare',
+      name: 'growth per port, first to last tenth',
+      unit: 'x',
+      product: growth(samples['port'] ?? []),
+      bare: bareGrowth,
+      limit: 1.2 * bareGrowth,
+      rule: '1.2 x bare',
     },
     {
-      name: 'controller when idle', unit: '%', product: product.controllerIdlePercent, bare: null,
-      limit: 1, rule: 'of one CPU',
+      name: 'controller when idle',
+      unit: '%',
+      product: product.controllerIdlePercent,
+      bare: null,
+      limit: 1,
+      rule: 'of one CPU',
     },
   ];
 }

@@ -110,7 +110,10 @@ async function manyPorts(bench: Bench, count: number): Promise<number[]> {
 async function virtualMachines(bench: Bench, runs: number, commandLine: string): Promise<number[]> {
   await bench.command('vpc', 'vms', 'create', {});
   await bench.command('network', 'vms', 'create', { vpc: 'vms', subnets: [{ name: 'a', cidr: '10.79.0.0/24' }] });
-  for (const [name, file, format] of [['kernel', 'vmlinuz', 'kernel'], ['initrd', 'initrd.img', 'initrd']] as const) {
+  for (const [name, file, format] of [
+    ['kernel', 'vmlinuz', 'kernel'],
+    ['initrd', 'initrd.img', 'initrd'],
+  ] as const) {
     await bench.command('image', name, 'create', { source: { path: `/run/guest/${file}` }, format, host });
     await bench.reach(`image/${tenant}/${name}`, ready);
   }
@@ -120,7 +123,10 @@ async function virtualMachines(bench: Bench, runs: number, commandLine: string):
     const at = performance.now();
     await bench.command('volume', volume, 'create', { sizeMib: 64 });
     await bench.command('vm', vm, 'create', {
-      memoryMib: 128, host, nics: [{ network: 'vms' }], disks: [{ volume }],
+      memoryMib: 128,
+      host,
+      nics: [{ network: 'vms' }],
+      disks: [{ volume }],
       boot: { kernel: 'kernel', initrd: 'initrd', commandLine },
     });
     await bench.reach(`vm/${tenant}/${vm}`, /^running/i);
@@ -168,7 +174,10 @@ async function measure(bench: Bench, options: ProductOptions, commandLine: strin
 export async function runProductLeg(options: ProductOptions): Promise<ProductFigures> {
   const guest = await buildGuestImage();
   const cluster = await launchCluster({
-    stem: 'bench', nodes, tenants: [tenant], images: { '/run/guest': guest.folder },
+    stem: 'bench',
+    nodes,
+    tenants: [tenant],
+    images: { '/run/guest': guest.folder },
   });
   try {
     const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };

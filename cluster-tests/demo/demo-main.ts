@@ -73,7 +73,11 @@ function compare(before: GuestFacts, after: GuestFacts): void {
 
 async function tearDown(cluster: PhotonCluster): Promise<void> {
   const things = [
-    ['vm', vm], ['volume', 'visits'], ['image', 'guest-initrd'], ['image', 'guest-kernel'], ['network', 'front'],
+    ['vm', vm],
+    ['volume', 'visits'],
+    ['image', 'guest-initrd'],
+    ['image', 'guest-kernel'],
+    ['network', 'front'],
   ];
   for (const [kind = '', name = ''] of things) await cliLines(cluster, ['-t', tenant, 'delete', kind, name]);
   const workers = cluster.nodes.filter((node) => node.role === 'worker').map((node) => node.name);
@@ -91,14 +95,17 @@ async function demo(onceOnly: boolean): Promise<void> {
   const guest = await step('guest image', () => buildGuestImage());
   const cluster = await step('cluster: store, controller, two workers, each in namespaces of its own', () =>
     launchCluster({
-      stem: 'demo', tenants: [tenant], images: { '/run/guest': guest.folder }, say: (line) => say(`  ${line}`),
+      stem: 'demo',
+      tenants: [tenant],
+      images: { '/run/guest': guest.folder },
+      say: (line) => say(`  ${line}`),
     }),
   );
   try {
     say(`inspector  ${await inspectorUrl(cluster)}`);
     const file = join(import.meta.dirname, 'tenant.yaml');
     await step(`photon apply -f ${file}`, () => cliLines(cluster, ['apply', '-f', file, '--wait']));
-    const before = await step("the page inside the VM, through its tap", () => visit(cluster));
+    const before = await step('the page inside the VM, through its tap', () => visit(cluster));
     await step(`photon vm restart ${vm}`, () => cliLines(cluster, ['-t', tenant, 'vm', 'restart', vm]));
     const after = await step('the page again', () => visit(cluster, before.boot_id));
     compare(before, after);

@@ -34,16 +34,34 @@ export class GuestBoot {
     writeFileSync(boot.path('volume.raw'), '');
     truncateSync(boot.path('volume.raw'), volumeMib << 20);
     const links = [
-      'link add name b0 type bridge forward_delay 0', 'addr add 10.9.0.1/24 dev b0', 'link set b0 up',
-      'tuntap add t0 mode tap', 'link set t0 master b0 up',
+      'link add name b0 type bridge forward_delay 0',
+      'addr add 10.9.0.1/24 dev b0',
+      'link set b0 up',
+      'tuntap add t0 mode tap',
+      'link set t0 master b0 up',
     ];
     writeFileSync(boot.path('links'), `${links.join('\n')}\n`);
     await topology.exec(node, ['ip', '-batch', 'links']);
     await startProgram(topology, node, 'dnsmasq', [
-      'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv', '--no-hosts',
-      '--interface=b0', '--bind-interfaces', '--except-interface=lo', '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
-      `--dhcp-host=${guestMac},${guestAddress},web-1,1h`, '--dhcp-option=3,10.9.0.1', '--dhcp-option=26,1400',
-      '--dhcp-authoritative', '--no-ping', '--leasefile-ro', '--pid-file=', '--user=root', '--log-facility=-',
+      'dnsmasq',
+      '--keep-in-foreground',
+      '--conf-file=/dev/null',
+      '--port=0',
+      '--no-resolv',
+      '--no-hosts',
+      '--interface=b0',
+      '--bind-interfaces',
+      '--except-interface=lo',
+      '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
+      `--dhcp-host=${guestMac},${guestAddress},web-1,1h`,
+      '--dhcp-option=3,10.9.0.1',
+      '--dhcp-option=26,1400',
+      '--dhcp-authoritative',
+      '--no-ping',
+      '--leasefile-ro',
+      '--pid-file=',
+      '--user=root',
+      '--log-facility=-',
     ]);
     return boot;
   }
@@ -62,13 +80,42 @@ export class GuestBoot {
     const { qemu } = readToolchain();
     const { kernel, initrd, commandLine } = this.#guest;
     const argv = [
-      qemu.binary, ...(qemu.libDir === undefined ? [] : ['-L', qemu.libDir]), '-M', 'q35', '-accel', 'tcg',
-      '-cpu', 'qemu64,+rdrand,+rdseed', '-m', '128', '-smp', '1', '-nodefaults', '-no-user-config', '-display', 'none',
-      '-serial', 'file:console', '-kernel', kernel, '-initrd', initrd, '-append', commandLine,
-      '-netdev', 'tap,id=n0,ifname=t0,script=no,downscript=no',
-      '-device', `virtio-net-pci,netdev=n0,mac=${guestMac},romfile=`,
-      '-blockdev', 'driver=file,filename=volume.raw,node-name=f0', '-blockdev', 'driver=raw,file=f0,node-name=d0',
-      '-device', `virtio-blk-pci,drive=d0,serial=${volumeSerial}`, '-qmp', 'unix:qmp,server=on,wait=off',
+      qemu.binary,
+      ...(qemu.libDir === undefined ? [] : ['-L', qemu.libDir]),
+      '-M',
+      'q35',
+      '-accel',
+      'tcg',
+      '-cpu',
+      'qemu64,+rdrand,+rdseed',
+      '-m',
+      '128',
+      '-smp',
+      '1',
+      '-nodefaults',
+      '-no-user-config',
+      '-display',
+      'none',
+      '-serial',
+      'file:console',
+      '-kernel',
+      kernel,
+      '-initrd',
+      initrd,
+      '-append',
+      commandLine,
+      '-netdev',
+      'tap,id=n0,ifname=t0,script=no,downscript=no',
+      '-device',
+      `virtio-net-pci,netdev=n0,mac=${guestMac},romfile=`,
+      '-blockdev',
+      'driver=file,filename=volume.raw,node-name=f0',
+      '-blockdev',
+      'driver=raw,file=f0,node-name=d0',
+      '-device',
+      `virtio-blk-pci,drive=d0,serial=${volumeSerial}`,
+      '-qmp',
+      'unix:qmp,server=on,wait=off',
     ];
     const environment = qemu.libraryPath === undefined ? {} : { LD_LIBRARY_PATH: qemu.libraryPath };
     return await startProgram(this.topology, node, 'qemu', argv, environment);

@@ -28,7 +28,9 @@ test('the same inputs give the same bytes', async () => {
 });
 
 test("the demo's document starts it with the command line it is meant for", () => {
-  const words = readFileSync(join(import.meta.dirname, '../demo/tenant.yaml'), 'utf8').split(/\s+/).join(' ');
+  const words = readFileSync(join(import.meta.dirname, '../demo/tenant.yaml'), 'utf8')
+    .split(/\s+/)
+    .join(' ');
   assert.ok(words.includes(guestCommandLine));
 });
 
@@ -40,15 +42,23 @@ test('lease, visits, SIGKILL, power button', async () => {
     assert.equal(
       { ...fresh, boot_id: '' },
       {
-        hostname: 'web-1', addresses: [`${guestAddress}/24`], mac: '02:00:00:00:77:0b', mtu: 1400, boot_id: '',
-        volume_serial: volumeSerial, count: 0,
+        hostname: 'web-1',
+        addresses: [`${guestAddress}/24`],
+        mac: '02:00:00:00:77:0b',
+        mtu: 1400,
+        boot_id: '',
+        volume_serial: volumeSerial,
+        count: 0,
       },
     );
     const page = await guest.ask('GET', '/');
     assert.is(page.status, 200);
     assert.match(page.body, 'Visit number <b>1</b>');
     const posts = await Promise.all(Array.from({ length: 4 }, () => guest.ask('POST', '/visit', 20)));
-    assert.equal(posts.map((post) => post.status), [200, 200, 200, 200]);
+    assert.equal(
+      posts.map((post) => post.status),
+      [200, 200, 200, 200],
+    );
     assert.is((await guest.ready())['count'], 5, 'asking for the state counts nothing');
     assert.is((await guest.ask('POST', '/state')).status, 405);
     assert.is((await guest.ask('GET', '/absent')).status, 404);

@@ -34,14 +34,63 @@ export interface GuestImageOptions {
 
 /** In the order in which they must be loaded; built-in ones are left out. */
 const moduleOrder = [
-  'virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio-rng',
-  'failover', 'net_failover', 'virtio_net', 'virtio_blk', 'evdev', 'button',
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_modern_dev',
+  'virtio_pci_legacy_dev',
+  'virtio_pci',
+  'virtio-rng',
+  'failover',
+  'net_failover',
+  'virtio_net',
+  'virtio_blk',
+  'evdev',
+  'button',
 ];
 
 const applets = [
-  'sh', 'cat', 'cp', 'dd', 'echo', 'expr', 'grep', 'head', 'hostname', 'insmod', 'ip', 'kill', 'killall', 'ls',
-  'mkdir', 'mount', 'poweroff', 'ps', 'reboot', 'rm', 'sleep', 'sync', 'tail', 'tr', 'udhcpc', 'umount', 'uname', 'vi',
-  'ping', 'dmesg', 'free', 'df', 'top', 'id', 'stat', 'md5sum', 'sha256sum', 'usleep', 'nc', 'arping', 'od', 'wc',
+  'sh',
+  'cat',
+  'cp',
+  'dd',
+  'echo',
+  'expr',
+  'grep',
+  'head',
+  'hostname',
+  'insmod',
+  'ip',
+  'kill',
+  'killall',
+  'ls',
+  'mkdir',
+  'mount',
+  'poweroff',
+  'ps',
+  'reboot',
+  'rm',
+  'sleep',
+  'sync',
+  'tail',
+  'tr',
+  'udhcpc',
+  'umount',
+  'uname',
+  'vi',
+  'ping',
+  'dmesg',
+  'free',
+  'df',
+  'top',
+  'id',
+  'stat',
+  'md5sum',
+  'sha256sum',
+  'usleep',
+  'nc',
+  'arping',
+  'od',
+  'wc',
 ];
 
 /** `quiet` and one UART keep the console out of the way; the rest skips work a throw-away guest has no use for. */
@@ -115,10 +164,18 @@ function withFolders(entries: readonly CpioEntry[]): CpioEntry[] {
 }
 
 async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
-  const file = async (path: string, from: string, mode: number): Promise<CpioEntry> =>
-    ({ kind: 'file', path, mode, bytes: await readFile(from) });
-  const text = (path: string, content: string): CpioEntry =>
-    ({ kind: 'file', path, mode: 0o644, bytes: Buffer.from(content) });
+  const file = async (path: string, from: string, mode: number): Promise<CpioEntry> => ({
+    kind: 'file',
+    path,
+    mode,
+    bytes: await readFile(from),
+  });
+  const text = (path: string, content: string): CpioEntry => ({
+    kind: 'file',
+    path,
+    mode: 0o644,
+    bytes: Buffer.from(content),
+  });
   const sqlite = await findProgram('sqlite3');
   const mke2fs = await findProgram('mke2fs');
   const libraries = new Map([...(await librariesOf(sqlite)), ...(await librariesOf(mke2fs))]);

@@ -10,7 +10,8 @@ test('the page is what the sources say', () => {
 
 test('codes of errors, of charts and of tables are found', () => {
   const codes = errorCatalogue().map(({ code }) => code);
-  for (const code of ['folder_locked', 'volume_in_use', 'tun_missing', 'not_accepted']) assert.ok(codes.includes(code), code);
+  for (const code of ['folder_locked', 'volume_in_use', 'tun_missing', 'not_accepted'])
+    assert.ok(codes.includes(code), code);
 });
 
 test.run();

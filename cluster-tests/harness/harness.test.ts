@@ -125,7 +125,10 @@ test('a program that ends with an error is one failure', async () => {
 
 test('the last line adds up', () => {
   const step = { stage: 'unit', name: 'x', warnings: [], elapsedMs: 1, output: '' };
-  const results = [{ ...step, passed: 3, failed: 1, skipped: ['a'] }, { ...step, passed: 4, failed: 0, skipped: [] }];
+  const results = [
+    { ...step, passed: 3, failed: 1, skipped: ['a'] },
+    { ...step, passed: 4, failed: 0, skipped: [] },
+  ];
   assert.is(formatTotals(results), '7 passed, 1 failed, 1 skipped');
 });
 

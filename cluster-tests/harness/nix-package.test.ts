@@ -16,7 +16,9 @@ import { listFiles } from './tidy-sources.ts';
 const top = join(import.meta.dirname, '../..');
 const share = mkdtempSync(join(tmpdir(), 'photon-share-'));
 const nixFiles = listFiles(top).filter((path) => path.endsWith('.nix'));
-test.after(() => { rmSync(share, { recursive: true, force: true }); });
+test.after(() => {
+  rmSync(share, { recursive: true, force: true });
+});
 
 interface LockEntry {
   readonly dev?: boolean;
@@ -29,9 +31,12 @@ interface LockEntry {
 
 /** The rule of nix/npm-packages.nix. */
 const fits = (entry: LockEntry): boolean =>
-  entry.dev !== true && entry.link !== true && entry.integrity !== undefined
-  && (entry.os ?? ['linux']).includes('linux') && (entry.cpu ?? ['x64']).includes('x64')
-  && (entry.libc ?? ['glibc']).includes('glibc');
+  entry.dev !== true &&
+  entry.link !== true &&
+  entry.integrity !== undefined &&
+  (entry.os ?? ['linux']).includes('linux') &&
+  (entry.cpu ?? ['x64']).includes('x64') &&
+  (entry.libc ?? ['glibc']).includes('glibc');
 
 const isInstalled = (program: string): boolean => {
   try {

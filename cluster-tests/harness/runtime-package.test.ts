@@ -15,7 +15,9 @@ import { packRuntime } from './runtime-package.ts';
 const top = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'photon-pack-'));
 const consumer = join(folder, 'consumer');
-test.after(() => { rmSync(folder, { recursive: true, force: true }); });
+test.after(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const run = (program: string, args: readonly string[]): string => {
   try {
@@ -31,7 +33,9 @@ test('packs, installs, runs and type-checks elsewhere', () => {
   const tarball = packRuntime(folder);
   writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', type: 'module', private: true }));
   run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--loglevel=error', tarball]);
-  writeFileSync(join(consumer, 'consumer.ts'), `
+  writeFileSync(
+    join(consumer, 'consumer.ts'),
+    `
     import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
     import type { Clock } from '@photoncloud/runtime/contract/clock';
     import { decide } from '@photoncloud/runtime/hosting/decide';
@@ -41,13 +45,23 @@ test('packs, installs, runs and type-checks elsewhere', () => {
     // @ts-expect-error: the declarations are read, and are not any
     const wrong: number = error.record.code;
     console.log(error.record.code, typeof wrong, typeof decide);
-  `);
+  `,
+  );
   assert.is(run(process.execPath, ['consumer.ts']).trim(), 'busy string function');
-  writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify({
-    compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2024', types: ['node'],
-      typeRoots: [join(top, 'node_modules/@types')] },
-    files: ['consumer.ts'],
-  }));
+  writeFileSync(
+    join(consumer, 'tsconfig.json'),
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        noEmit: true,
+        module: 'nodenext',
+        target: 'es2024',
+        types: ['node'],
+        typeRoots: [join(top, 'node_modules/@types')],
+      },
+      files: ['consumer.ts'],
+    }),
+  );
   run(join(top, 'node_modules/.bin/tsc'), ['-p', '.']);
 });
 

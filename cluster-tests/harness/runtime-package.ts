@@ -29,19 +29,22 @@ export function packRuntime(folder: string): string {
 function emit(staged: string, folder: string): void {
   const base = JSON.parse(readFileSync(join(top, 'tsconfig.json'), 'utf8')) as { compilerOptions: object };
   const project = join(folder, 'tsconfig.json');
-  writeFileSync(project, JSON.stringify({
-    compilerOptions: {
-      ...base.compilerOptions,
-      noEmit: false,
-      declaration: true,
-      rewriteRelativeImportExtensions: true,
-      rootDir: staged,
-      outDir: staged,
-      typeRoots: [join(top, 'node_modules/@types')],
-    },
-    include: [staged],
-    exclude: ['package/node_modules'], // without a list the output folder is left out, which is all there is
-  }));
+  writeFileSync(
+    project,
+    JSON.stringify({
+      compilerOptions: {
+        ...base.compilerOptions,
+        noEmit: false,
+        declaration: true,
+        rewriteRelativeImportExtensions: true,
+        rootDir: staged,
+        outDir: staged,
+        typeRoots: [join(top, 'node_modules/@types')],
+      },
+      include: [staged],
+      exclude: ['package/node_modules'], // without a list the output folder is left out, which is all there is
+    }),
+  );
   const modules = join(staged, 'node_modules');
   symlinkSync(join(top, 'node_modules'), modules);
   compile(project);

@@ -31,19 +31,44 @@ test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tap-guest-'));
   run('ip', 'netns', 'add', space);
   const batch = [
-    'link set lo up', 'link add name b0 type bridge forward_delay 0', 'addr add 10.9.0.1/24 dev b0', 'link set b0 up',
-    'tuntap add t1 mode tap', 'tuntap add t2 mode tap', 'link set t1 master b0 up', 'link set t2 master b0 up',
+    'link set lo up',
+    'link add name b0 type bridge forward_delay 0',
+    'addr add 10.9.0.1/24 dev b0',
+    'link set b0 up',
+    'tuntap add t1 mode tap',
+    'tuntap add t2 mode tap',
+    'link set t1 master b0 up',
+    'link set t2 master b0 up',
   ];
   writeFileSync(join(folder, 'batch'), `${batch.join('\n')}\n`);
   run('ip', '-n', space, '-batch', join(folder, 'batch'));
   const log = join(folder, 'log');
-  dnsmasq = spawn('nsenter', [
-    `--net=${namespace}`, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--no-resolv',
-    '--no-hosts', '--interface=b0', '--bind-interfaces', '--except-interface=lo',
-    '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
-    `--dhcp-host=${mac},10.9.0.5,web-1,1h`, '--dhcp-option=3,10.9.0.1', '--dhcp-option=26,1450', '--dhcp-authoritative',
-    '--no-ping', '--leasefile-ro', '--pid-file=', '--user=root', `--log-facility=${log}`,
-  ], { stdio: 'ignore' });
+  dnsmasq = spawn(
+    'nsenter',
+    [
+      `--net=${namespace}`,
+      'dnsmasq',
+      '--keep-in-foreground',
+      '--conf-file=/dev/null',
+      '--port=0',
+      '--no-resolv',
+      '--no-hosts',
+      '--interface=b0',
+      '--bind-interfaces',
+      '--except-interface=lo',
+      '--dhcp-range=10.9.0.0,static,255.255.255.0,1h',
+      `--dhcp-host=${mac},10.9.0.5,web-1,1h`,
+      '--dhcp-option=3,10.9.0.1',
+      '--dhcp-option=26,1450',
+      '--dhcp-authoritative',
+      '--no-ping',
+      '--leasefile-ro',
+      '--pid-file=',
+      '--user=root',
+      `--log-facility=${log}`,
+    ],
+    { stdio: 'ignore' },
+  );
   writeFileSync(log, '', { flag: 'a' });
   await until('dnsmasq listens', () => readFileSync(log, 'utf8').includes('sockets bound'));
 });

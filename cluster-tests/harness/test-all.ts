@@ -65,7 +65,7 @@ async function testAll(patterns: readonly string[]): Promise<number> {
     return 1;
   }
   rmSync(failures, { recursive: true, force: true });
-  const results = [...await runSteps(steps, 2, nameWidth), ...await runSteps(kernelSteps, 1, nameWidth)];
+  const results = [...(await runSteps(steps, 2, nameWidth)), ...(await runSteps(kernelSteps, 1, nameWidth))];
   const broken = results.filter((one) => one.failed > 0);
   if (broken.length > 0) {
     console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);

@@ -27,8 +27,10 @@ export const workspaces = ['runtime', 'machines', 'actors', 'cluster-tests'] as 
 export function findTestFiles(top: string): TestFile[] {
   return workspaces
     .flatMap((workspace) =>
-      readdirSync(join(top, workspace), { recursive: true, encoding: 'utf8' })
-        .map((path) => `${workspace}/${path.split(sep).join('/')}`))
+      readdirSync(join(top, workspace), { recursive: true, encoding: 'utf8' }).map(
+        (path) => `${workspace}/${path.split(sep).join('/')}`,
+      ),
+    )
     .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules/') && !path.includes('/fixtures/'))
     .toSorted()
     .map((path) => readTestFile(top, path));

@@ -21,18 +21,25 @@ const running = new Set<number>();
 
 /** Starts `program` in `cwd` and resolves when it has ended; never rejects. */
 export function runProcess(
-  program: string, args: readonly string[], options: { cwd: string; limitMs: number; env?: NodeJS.ProcessEnv },
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; limitMs: number; env?: NodeJS.ProcessEnv },
 ): Promise<ProcessOutcome> {
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const child = spawn(program, args, {
-      cwd: options.cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env },
+      cwd: options.cwd,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
     });
     const group = child.pid;
     if (group !== undefined) running.add(group);
     let output = '';
     let timedOut = false;
-    const keep = (chunk: string): void => { output = (output + chunk).slice(-keptBytes); };
+    const keep = (chunk: string): void => {
+      output = (output + chunk).slice(-keptBytes);
+    };
     child.stdout.setEncoding('utf8').on('data', keep);
     child.stderr.setEncoding('utf8').on('data', keep);
     const limit = setTimeout(() => {

@@ -23,7 +23,9 @@ export function formatStep(result: StepResult, nameWidth: number): string {
     result.failed > 0 ? `${result.failed} FAILED` : '',
     result.passed > 0 ? `${result.passed} passed` : '',
     result.skipped.length > 0 ? `${result.skipped.length} skipped` : '',
-  ].filter((part) => part !== '').join(', ');
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
   const seconds = (result.elapsedMs / 1000).toFixed(1).padStart(6);
   const lines = [`${result.stage.padEnd(9)} ${result.name.padEnd(nameWidth)} ${seconds} s  ${counts}`];
   for (const reason of result.skipped) lines.push(`          skipped: ${reason}`);

@@ -61,7 +61,10 @@ function judge(source: SourceFile, rule: ImportRule, one: Import): string | null
 }
 
 function judgePackage(source: SourceFile, rule: ImportRule, one: Import): string | null {
-  const name = one.specifier.split('/').slice(0, one.specifier.startsWith('@') ? 2 : 1).join('/');
+  const name = one.specifier
+    .split('/')
+    .slice(0, one.specifier.startsWith('@') ? 2 : 1)
+    .join('/');
   if (rule.packages.includes('*') || rule.packages.includes(name)) return null;
   if (typesOnly.some((entry) => source.path.startsWith(`${entry.from}/`) && entry.package === name)) {
     return one.typesOnly || source.isTest ? null : `${rule.from} may import types of ${name} only: import type`;

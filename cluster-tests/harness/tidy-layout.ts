@@ -38,7 +38,10 @@ function hasHead(source: SourceFile): boolean {
 
 /** Whole words of `someName`, `some-name`, `SOME_NAME`, in lower case. */
 const wordsOf = (name: string): string[] =>
-  name.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2').split(/[^A-Za-z0-9]+/).flatMap((part) => part.split(' '))
+  name
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .split(/[^A-Za-z0-9]+/)
+    .flatMap((part) => part.split(' '))
     .map((word) => word.toLowerCase());
 
 export function checkNames(source: SourceFile): Finding[] {

@@ -93,8 +93,20 @@ const bannedSingular = ['util', 'helper', 'common', 'misc', 'manager', 'data', '
 export const bannedWords: readonly string[] = bannedSingular.flatMap((word) => [word, `${word}s`]);
 
 export const topLevel: readonly string[] = [
-  'package.json', 'package-lock.json', 'tsconfig.json', 'flake.nix', 'flake.lock', 'README.md', 'LICENSE',
-  '.ci', 'actors', 'runtime', 'machines', 'nix', 'cluster-tests', 'docs',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'flake.nix',
+  'flake.lock',
+  'README.md',
+  'LICENSE',
+  '.ci',
+  'actors',
+  'runtime',
+  'machines',
+  'nix',
+  'cluster-tests',
+  'docs',
 ];
 
 export interface Exception {

@@ -96,20 +96,35 @@ test('lengths', () => {
 test('names and heads', () => {
   holds('banned word', hosting, 'export const sendInfo = 1;', 'export const information = 1;');
   holds('banned word', hosting, 'export function handleCommand() {}', 'export function acceptCommand() {}');
-  assert.equal(findingsOf('runtime/hosting/step-helper.ts', head).map((one) => one.rule), ['banned word']);
-  assert.equal(findingsOf(hosting, 'export const x = 1;').map((one) => one.rule), ['file head']);
+  assert.equal(
+    findingsOf('runtime/hosting/step-helper.ts', head).map((one) => one.rule),
+    ['banned word'],
+  );
+  assert.equal(
+    findingsOf(hosting, 'export const x = 1;').map((one) => one.rule),
+    ['file head'],
+  );
   holds('open end', hosting, '// TODO later', '// Later: not done, because nobody asks yet.');
   assert.is(checkUniqueNames(['a/x.ts', 'b/x.ts', 'runtime/contract/x.ts']).length, 1);
   const top = checkTopLevel(['README.md', '.npmrc', 'scratch.txt', 'notes/a.md', '.idea/b', 'runtime/a.ts']);
-  assert.equal(top.map((one) => one.file), ['scratch.txt', 'notes', '.idea']);
+  assert.equal(
+    top.map((one) => one.file),
+    ['scratch.txt', 'notes', '.idea'],
+  );
 });
 
 test('test files end with test.run()', () => {
   const path = 'runtime/hosting/step.test.ts';
   const file = "import { test } from 'uvu';\ntest('x', () => {});\n";
-  assert.equal(findingsOf(path, file).map((one) => one.rule), ['test.run']);
+  assert.equal(
+    findingsOf(path, file).map((one) => one.rule),
+    ['test.run'],
+  );
   assert.equal(findingsOf(path, `${file}test.run();\n`), []);
-  assert.equal(findingsOf(path, `${file}test.only('y', () => {});\ntest.run();\n`).map((one) => one.rule), ['only']);
+  assert.equal(
+    findingsOf(path, `${file}test.only('y', () => {});\ntest.run();\n`).map((one) => one.rule),
+    ['only'],
+  );
 });
 
 test.run();

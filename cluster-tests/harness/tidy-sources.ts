@@ -58,7 +58,8 @@ export function lineAt(source: SourceFile, at: number): number {
 
 /** Calls `visit` for `element` and everything inside it, outermost first, with its ancestors, nearest last. */
 export function walk(
-  element: SyntaxElement, visit: (element: SyntaxElement, ancestors: readonly SyntaxElement[]) => void,
+  element: SyntaxElement,
+  visit: (element: SyntaxElement, ancestors: readonly SyntaxElement[]) => void,
 ): void {
   const ancestors: SyntaxElement[] = [];
   const step = (at: SyntaxElement): void => {

@@ -37,8 +37,13 @@ function checkForm(element: SyntaxElement, report: Report): void {
 
 function checkCall(source: SourceFile, element: SyntaxElement, parent: SyntaxElement | undefined, report: Report) {
   if (element.type === 'Identifier' && isNameOnly(element, parent)) return;
-  const name = element.type === 'NewExpression' && dottedName(element.callee) === 'Date'
-    && Array.isArray(element.arguments) && element.arguments.length === 0 ? 'new Date()' : dottedName(element);
+  const name =
+    element.type === 'NewExpression' &&
+    dottedName(element.callee) === 'Date' &&
+    Array.isArray(element.arguments) &&
+    element.arguments.length === 0
+      ? 'new Date()'
+      : dottedName(element);
   if (name === '') return;
   const bare = name.replace(/^globalThis\./, '');
   const banned = bannedCalls.find((entry) => entry.call === bare);
@@ -86,8 +91,10 @@ function checkCatchCall(source: SourceFile, call: SyntaxElement, report: Report)
   const [first] = Array.isArray(call.arguments) ? (call.arguments as unknown[]) : [];
   if (!isElement(first) || !isFunction(first) || !isElement(first.body)) return;
   const body = first.body;
-  const empty = body.type === 'BlockStatement' ? (body.body as unknown[]).length === 0
-    : /^(undefined|null|void 0)$/.test(source.text.slice(body.start, body.end));
+  const empty =
+    body.type === 'BlockStatement'
+      ? (body.body as unknown[]).length === 0
+      : /^(undefined|null|void 0)$/.test(source.text.slice(body.start, body.end));
   const line = lineAt(source, first.start);
   const said = source.lines.slice(Math.max(0, line - 2), line).some((text) => /\/\/|\*\//.test(text));
   if (empty && !said) report(first, 'swallowed error', 'act on it, or say in a comment why it does not matter');

@@ -30,13 +30,21 @@ function assertNone(findings: readonly Finding[]): void {
   throw Object.assign(new Error(message), { stack: '' });
 }
 
-test('imports go one way', () => { assertNone(sources.flatMap(checkImports)); });
-test('no banned call, form or swallowed error', () => { assertNone(sources.flatMap(checkSyntax)); });
-test('files, lines and heads', () => { assertNone(sources.flatMap(checkText)); });
+test('imports go one way', () => {
+  assertNone(sources.flatMap(checkImports));
+});
+test('no banned call, form or swallowed error', () => {
+  assertNone(sources.flatMap(checkSyntax));
+});
+test('files, lines and heads', () => {
+  assertNone(sources.flatMap(checkText));
+});
 test('names', () => {
   assertNone([...sources.flatMap(checkNames), ...checkUniqueNames(sources.map((one) => one.path))]);
 });
-test('top level', () => { assertNone(checkTopLevel(paths)); });
+test('top level', () => {
+  assertNone(checkTopLevel(paths));
+});
 
 test('pages lead to files that exist', () => {
   assert.ok(paths.includes('docs/map.md'), 'docs/map.md is missing: it says which file answers which wish to change');

@@ -53,19 +53,23 @@ async function withDeadline<T>(what: string, work: () => T | Promise<T>): Promis
 
 type Handler = Callback<Record<string, unknown>>;
 
-const timedTest = (name: string, body: Handler): Handler => async (context) => {
-  await withDeadline(`test "${name}"`, () => body(context));
-  tally.passed += 1;
-};
+const timedTest =
+  (name: string, body: Handler): Handler =>
+  async (context) => {
+    await withDeadline(`test "${name}"`, () => body(context));
+    tally.passed += 1;
+  };
 
-const timedHook = (kind: string, body: Handler): Handler => async (context) => {
-  try {
-    await withDeadline(`hook ${kind}`, () => body(context));
-  } catch (error) {
-    tally.brokenHooks.push(`${kind}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    throw error;
-  }
-};
+const timedHook =
+  (kind: string, body: Handler): Handler =>
+  async (context) => {
+    try {
+      await withDeadline(`hook ${kind}`, () => body(context));
+    } catch (error) {
+      tally.brokenHooks.push(`${kind}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      throw error;
+    }
+  };
 
 function timed(inner: Test<Record<string, unknown>>): Test<Record<string, unknown>> {
   const declare = (name: string, body: Handler): void => {
@@ -73,13 +77,18 @@ function timed(inner: Test<Record<string, unknown>>): Test<Record<string, unknow
     inner(name, timedTest(name, body));
   };
   const hook = (kind: 'before' | 'after') =>
-    Object.assign((body: Handler): void => {
-      const hooked = timedHook(kind, body);
-      inner[kind](hooked);
-      if (kind === 'after') tally.cleanUps.push(async () => hooked({ __suite__: '', __test__: '' }));
-    }, {
-      each: (body: Handler): void => { inner[kind].each(timedHook(`${kind}.each`, body)); },
-    });
+    Object.assign(
+      (body: Handler): void => {
+        const hooked = timedHook(kind, body);
+        inner[kind](hooked);
+        if (kind === 'after') tally.cleanUps.push(async () => hooked({ __suite__: '', __test__: '' }));
+      },
+      {
+        each: (body: Handler): void => {
+          inner[kind].each(timedHook(`${kind}.each`, body));
+        },
+      },
+    );
   return Object.assign(declare, {
     only: (name: string, body: Handler): void => {
       tally.declared += 1;

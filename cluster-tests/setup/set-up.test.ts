@@ -12,12 +12,16 @@ import * as assert from 'uvu/assert';
 
 const here = import.meta.dirname;
 const folder = mkdtempSync(join(tmpdir(), 'photon-set-up-'));
-test.after(() => { rmSync(folder, { recursive: true, force: true }); });
+test.after(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
 
 /** Runs shell text with the functions of one set-up file at hand. */
-const shell = (file: string, text: string): string => execFileSync(
-  'sh', ['-c', `set -u; apt_folder=${folder}/apt; . ${join(here, file)}; ${text}`], { encoding: 'utf8', stdio: 'pipe' },
-).trim();
+const shell = (file: string, text: string): string =>
+  execFileSync('sh', ['-c', `set -u; apt_folder=${folder}/apt; . ${join(here, file)}; ${text}`], {
+    encoding: 'utf8',
+    stdio: 'pipe',
+  }).trim();
 
 const withSources = (files: Readonly<Record<string, string>>): void => {
   rmSync(join(folder, 'apt'), { recursive: true, force: true });
@@ -27,10 +31,12 @@ const withSources = (files: Readonly<Record<string, string>>): void => {
 
 test('the mirror is found in a deb822 file, with its key, past disabled and other sources', () => {
   withSources({
-    'sources.list.d/a.sources': 'Types: deb\nURIs: http://a.example/off\nSuites: bookworm\nEnabled: no\n\n'
-      + 'Types: deb-src\nURIs: http://a.example/src\nSuites: bookworm\nComponents: main\n',
-    'sources.list.d/b.sources': '# comment\nTypes: deb deb-src\n# comment inside\nURIs: http://b.example/debian\n'
-      + 'Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /usr/share/keyrings/b.gpg\n',
+    'sources.list.d/a.sources':
+      'Types: deb\nURIs: http://a.example/off\nSuites: bookworm\nEnabled: no\n\n' +
+      'Types: deb-src\nURIs: http://a.example/src\nSuites: bookworm\nComponents: main\n',
+    'sources.list.d/b.sources':
+      '# comment\nTypes: deb deb-src\n# comment inside\nURIs: http://b.example/debian\n' +
+      'Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /usr/share/keyrings/b.gpg\n',
   });
   assert.is(shell('unpacked-packages.sh', 'host_source bookworm'), 'http://b.example/debian /usr/share/keyrings/b.gpg');
   assert.is(shell('unpacked-packages.sh', 'host_source bookworm-security'), '');
@@ -38,8 +44,9 @@ test('the mirror is found in a deb822 file, with its key, past disabled and othe
 
 test('the mirror is found in one-line files, with and without options', () => {
   withSources({
-    'sources.list': '# deb http://no.example/debian bookworm main\ndeb-src http://no.example/debian bookworm main\n'
-      + 'deb [arch=amd64 signed-by=/k.gpg] http://c.example/debian bookworm main contrib\n',
+    'sources.list':
+      '# deb http://no.example/debian bookworm main\ndeb-src http://no.example/debian bookworm main\n' +
+      'deb [arch=amd64 signed-by=/k.gpg] http://c.example/debian bookworm main contrib\n',
     'sources.list.d/s.list': 'deb http://d.example/security bookworm-security main\n',
   });
   assert.is(shell('unpacked-packages.sh', 'one_line_source bookworm'), 'http://c.example/debian /k.gpg');

@@ -5,8 +5,15 @@ import { disagreements, type Row } from '../values/decision-table.ts';
 import { agentMachine, type AgentContext } from './agent-machine.ts';
 
 const held: AgentContext = {
-  id: 'agent/system/w1@w1', uid: 'U1', host: 'w1', boot: 'b1', report: null, index: 0, sweep: null, tries: 0,
-    failure: null,
+  id: 'agent/system/w1@w1',
+  uid: 'U1',
+  host: 'w1',
+  boot: 'b1',
+  report: null,
+  index: 0,
+  sweep: null,
+  tries: 0,
+  failure: null,
 };
 const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
 const error = { code: 'x', message: 'x', retryable: false };
@@ -14,15 +21,23 @@ const swept = { type: 'host.sweep.done', removed: [], removedCount: 0, failed: [
 
 const rows: readonly Row[] = [
   { in: 'born', on: boot, to: 'observing.looking', asks: ['host.observe'] },
-  { in: 'observing.looking', on: { type: 'host.observe.done', facts: {} },
-    to: 'announcing', asks: ['host.announce > host'] },
+  {
+    in: 'observing.looking',
+    on: { type: 'host.observe.done', facts: {} },
+    to: 'announcing',
+    asks: ['host.announce > host'],
+  },
   { in: 'observing.looking', on: { type: 'host.observe.failed', error }, to: 'observing.waiting', asks: [] },
   { in: 'observing.looking', on: { type: 'host.observe.unknown', error }, to: 'observing.waiting', asks: [] },
   { in: 'observing.looking', on: 'observeDeadline', to: 'observing.looking', asks: ['host.observe'] },
   { in: 'observing.looking', on: boot, to: 'observing.looking', asks: ['host.observe'] },
   { in: 'observing.waiting', on: 'backoff', to: 'observing.looking', asks: ['host.observe'] },
-  { in: 'announcing', on: { type: 'host.admitted', index: 1, boot: 'b1' },
-    to: 'serving.sweeping', asks: ['host.sweep'] },
+  {
+    in: 'announcing',
+    on: { type: 'host.admitted', index: 1, boot: 'b1' },
+    to: 'serving.sweeping',
+    asks: ['host.sweep'],
+  },
   { in: 'announcing', on: { type: 'host.admitted', index: 1, boot: 'b0' }, to: 'announcing', asks: [] },
   { in: 'announcing', on: 'announceDeadline', to: 'announcing', asks: ['host.announce > host'] },
   { in: 'announcing', on: boot, to: 'observing.looking', asks: ['host.observe'] },

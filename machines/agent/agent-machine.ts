@@ -108,7 +108,7 @@ export const agentMachine = setup({
       },
     },
     announcing: {
-      description: 'The host actor has been told what was seen; the cluster\'s admission is awaited.',
+      description: "The host actor has been told what was seen; the cluster's admission is awaited.",
       entry: 'tellHost',
       on: {
         'host.admitted': { guard: 'sameBoot', target: 'serving', actions: 'noteIndex' },

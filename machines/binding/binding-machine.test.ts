@@ -8,17 +8,37 @@ import type { BindingContext } from './binding-messages.ts';
 const id = 'binding/t/p@w1';
 const owner = { actor: id, uid: 'U1', runEpoch: 2 };
 const spec = {
-  owner, vpc: 'vpc/t/main', network: 'network/t/n', port: 'port/t/p', mac: '02:50:0a:00:00:05', address: '10.0.0.5',
-  prefixLength: 24, gateway: '10.0.0.1', mtu: 1450, hostname: 'p',
+  owner,
+  vpc: 'vpc/t/main',
+  network: 'network/t/n',
+  port: 'port/t/p',
+  mac: '02:50:0a:00:00:05',
+  address: '10.0.0.5',
+  prefixLength: 24,
+  gateway: '10.0.0.1',
+  mtu: 1450,
+  hostname: 'p',
 };
 const held: BindingContext = {
-  id, uid: 'U1', host: 'w1', spec, port: 'port/t/p', direct: false, requester: null, tap: 't0', proof: null, tries: 0,
-    failure: null,
+  id,
+  uid: 'U1',
+  host: 'w1',
+  spec,
+  port: 'port/t/p',
+  direct: false,
+  requester: null,
+  tap: 't0',
+  proof: null,
+  tries: 0,
+  failure: null,
 };
 const direct = { direct: true };
 const wanted = { requester: 'incarnation/t/v@w1' };
 const ensure = (runEpoch: number, isDirect = false) => ({
-  type: 'binding.ensure', spec: { ...spec, owner: { ...owner, uid: '', runEpoch } }, port: 'port/t/p', direct: isDirect,
+  type: 'binding.ensure',
+  spec: { ...spec, owner: { ...owner, uid: '', runEpoch } },
+  port: 'port/t/p',
+  direct: isDirect,
 });
 const wire = { type: 'binding.wire', requester: 'incarnation/t/v@w1' };
 const remove = (runEpoch: number) => ({ type: 'binding.remove', runEpoch });
@@ -30,20 +50,44 @@ const told = 'binding.failed > port';
 
 const rows: readonly Row[] = [
   { in: 'born', with: { uid: '', spec: null }, on: ensure(1), to: 'tapping.making', asks: ['tap.create'] },
-  { in: 'born', with: { uid: '', spec: null, port: '' }, from: 'port/t/p', on: remove(1),
-    to: 'gone', asks: ['binding.removed > port'] },
+  {
+    in: 'born',
+    with: { uid: '', spec: null, port: '' },
+    from: 'port/t/p',
+    on: remove(1),
+    to: 'gone',
+    asks: ['binding.removed > port'],
+  },
   { in: 'born', with: { uid: '', spec: null, port: '' }, on: wire, to: 'gone', asks: ['binding.failed > incarnation'] },
 
-  { in: 'tapping.making', on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
-    to: 'tapped', asks: ['binding.tapped > port'] },
-  { in: 'tapping.making', with: direct, on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
-    to: 'wiring.making', asks: ['binding.tapped > port', 'tap.wire'] },
-  { in: 'tapping.making', with: wanted, on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
-    to: 'wiring.making' },
+  {
+    in: 'tapping.making',
+    on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
+    to: 'tapped',
+    asks: ['binding.tapped > port'],
+  },
+  {
+    in: 'tapping.making',
+    with: direct,
+    on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
+    to: 'wiring.making',
+    asks: ['binding.tapped > port', 'tap.wire'],
+  },
+  {
+    in: 'tapping.making',
+    with: wanted,
+    on: { type: 'tap.create.done', tap: 't0', ifindex: 1, place: 'host' },
+    to: 'wiring.making',
+  },
   { in: 'tapping.making', on: failed('tap.create', passing), to: 'tapping.waiting', asks: [told] },
   { in: 'tapping.making', on: failed('tap.create', lasting), to: 'failed', asks: [told] },
-  { in: 'tapping.making', with: wanted, on: failed('tap.create', lasting),
-    to: 'failed', asks: [told, 'binding.failed > incarnation'] },
+  {
+    in: 'tapping.making',
+    with: wanted,
+    on: failed('tap.create', lasting),
+    to: 'failed',
+    asks: [told, 'binding.failed > incarnation'],
+  },
   { in: 'tapping.making', on: unknown('tap.create'), to: 'tapping.waiting', asks: [] },
   { in: 'tapping.making', on: 'createDeadline', to: 'tapping.making', asks: ['tap.create'] },
   { in: 'tapping.making', on: ensure(2), to: 'tapping.making', asks: [] },
@@ -63,13 +107,28 @@ const rows: readonly Row[] = [
   { in: 'tapped', on: remove(3), to: 'removing.taking' },
   { in: 'tapped', on: { type: 'tap.create.done', tap: 'late' }, to: 'tapped', asks: [] },
 
-  { in: 'wiring.making', with: wanted, on: { type: 'tap.wire.done', proof: {} },
-    to: 'ready', asks: ['binding.ready > port', 'binding.ready > incarnation', 'tap.watch'] },
-  { in: 'wiring.making', with: direct, on: { type: 'tap.wire.done', proof: {} },
-    to: 'ready', asks: ['binding.ready > port', 'tap.watch'] },
+  {
+    in: 'wiring.making',
+    with: wanted,
+    on: { type: 'tap.wire.done', proof: {} },
+    to: 'ready',
+    asks: ['binding.ready > port', 'binding.ready > incarnation', 'tap.watch'],
+  },
+  {
+    in: 'wiring.making',
+    with: direct,
+    on: { type: 'tap.wire.done', proof: {} },
+    to: 'ready',
+    asks: ['binding.ready > port', 'tap.watch'],
+  },
   { in: 'wiring.making', with: wanted, on: failed('tap.wire', passing), to: 'wiring.waiting', asks: [told] },
-  { in: 'wiring.making', with: wanted, on: failed('tap.wire', lasting),
-    to: 'failed', asks: [told, 'binding.failed > incarnation'] },
+  {
+    in: 'wiring.making',
+    with: wanted,
+    on: failed('tap.wire', lasting),
+    to: 'failed',
+    asks: [told, 'binding.failed > incarnation'],
+  },
   { in: 'wiring.making', on: unknown('tap.wire'), to: 'wiring.waiting', asks: [] },
   { in: 'wiring.making', on: 'wireDeadline', to: 'wiring.making', asks: ['tap.wire'] },
   { in: 'wiring.making', on: wire, to: 'wiring.making', asks: [] },
@@ -83,10 +142,19 @@ const rows: readonly Row[] = [
   { in: 'ready', with: direct, on: ensure(2, true), to: 'ready', asks: ['binding.ready > port'] },
   { in: 'ready', on: ensure(2), to: 'tapping.making', asks: ['tap.create'] },
   { in: 'ready', on: ensure(1), to: 'ready', asks: [] },
-  { in: 'ready', on: { type: 'tap.watch.done', reason: 'tap_gone', detail: 'gone' },
-    to: 'wiring.making', asks: [told, 'tap.wire'] },
-  { in: 'ready', with: direct, on: { type: 'tap.watch.done', reason: 'tap_gone', detail: 'gone' },
-    to: 'tapping.making', asks: [told, 'tap.create'] },
+  {
+    in: 'ready',
+    on: { type: 'tap.watch.done', reason: 'tap_gone', detail: 'gone' },
+    to: 'wiring.making',
+    asks: [told, 'tap.wire'],
+  },
+  {
+    in: 'ready',
+    with: direct,
+    on: { type: 'tap.watch.done', reason: 'tap_gone', detail: 'gone' },
+    to: 'tapping.making',
+    asks: [told, 'tap.create'],
+  },
   { in: 'ready', on: failed('tap.watch', passing), to: 'wiring.waiting' },
   { in: 'ready', on: unknown('tap.watch'), to: 'wiring.waiting' },
   { in: 'ready', on: remove(2), to: 'removing.taking', asks: ['tap.remove'] },
@@ -110,8 +178,11 @@ test('decisions', () => {
 });
 
 test('the owner is this actor in this life, whatever the port wrote', () => {
-  const { context, asked } = decided(bindingMachine, { ...held, uid: '', spec: null }, { in: 'born', on: ensure(4),
-    to: '' });
+  const { context, asked } = decided(
+    bindingMachine,
+    { ...held, uid: '', spec: null },
+    { in: 'born', on: ensure(4), to: '' },
+  );
   assert.equal((context['spec'] as typeof spec).owner, { actor: id, uid: 'U2', runEpoch: 4 });
   assert.equal((asked[0]?.params as { spec: typeof spec }).spec.owner.uid, 'U2');
 });

@@ -3,29 +3,57 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table.ts';
-import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord,
-  type Reservation } from './cluster-context.ts';
+import {
+  firstVni,
+  lastVni,
+  vniCandidates,
+  type ClusterContext,
+  type HostRecord,
+  type Reservation,
+} from './cluster-context.ts';
 import { clusterMachine } from './cluster-machine.ts';
 import { placeImport, placeVm } from './cluster-placement.ts';
 
 const report = (n: number) => ({
-  underlay: `192.0.2.${n}`, underlayMtu: 1600, cpus: 2, memoryMib: 4096, qemuVersion: '10', kvm: false,
-    allowedRoots: ['/srv/img'], peerUrl: 'x',
+  underlay: `192.0.2.${n}`,
+  underlayMtu: 1600,
+  cpus: 2,
+  memoryMib: 4096,
+  qemuVersion: '10',
+  kvm: false,
+  allowedRoots: ['/srv/img'],
+  peerUrl: 'x',
 });
 const record = (n: number, more: Partial<HostRecord> = {}): HostRecord => ({
-  facts: { name: `w${n}`, index: n, underlay: `192.0.2.${n}`, underlayMtu: 1600 }, report: report(n),
-    schedulable: true, silent: false,
-  reservedCpus: 0, reservedMib: 0, vms: 0, ...more,
+  facts: { name: `w${n}`, index: n, underlay: `192.0.2.${n}`, underlayMtu: 1600 },
+  report: report(n),
+  schedulable: true,
+  silent: false,
+  reservedCpus: 0,
+  reservedMib: 0,
+  vms: 0,
+  ...more,
 });
-const held: ClusterContext = { id: 'cluster/system/main', uid: 'U1', name: 'c', hosts: { w1: record(1),
-  w2: record(2) }, nextVni: firstVni };
-const register = (host: string, n: number) => ({ type: 'host.register', host, facts: report(n), schedulable: true,
-  silent: false });
+const held: ClusterContext = {
+  id: 'cluster/system/main',
+  uid: 'U1',
+  name: 'c',
+  hosts: { w1: record(1), w2: record(2) },
+  nextVni: firstVni,
+};
+const register = (host: string, n: number) => ({
+  type: 'host.register',
+  host,
+  facts: report(n),
+  schedulable: true,
+  silent: false,
+});
 const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumeHosts: [] };
 const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
 const owners = (taken: readonly number[] = []) =>
-  Object.fromEntries(vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, taken.includes(vni) ?
-    'vpc/t/other' : null]));
+  Object.fromEntries(
+    vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, taken.includes(vni) ? 'vpc/t/other' : null]),
+  );
 const from = 'vm/t/v';
 
 const rows: readonly Row[] = [
@@ -36,29 +64,88 @@ const rows: readonly Row[] = [
   { in: 'open', on: register('w3', 1), from: 'host/system/w3', to: 'open', asks: ['host.refused > host'] },
   { in: 'open', on: { type: 'host.find', host: 'w1' }, from: 'port/t/p', to: 'open', asks: ['host.found > port'] },
   { in: 'open', on: { type: 'host.find', host: 'w9' }, from: 'port/t/p', to: 'open', asks: ['host.missing > port'] },
-  { in: 'open', on: allocate, from: 'vpc/t/main', rows: { 'vni/vpc/t/main': null, ...owners() },
-    to: 'open', asks: ['put vni', 'put vni-owner', 'vni.allocated > vpc'] },
-  { in: 'open', on: allocate, from: 'vpc/t/main', rows: { 'vni/vpc/t/main': 4099, ...owners() },
-    to: 'open', asks: ['vni.allocated > vpc'] },
-  { in: 'open', on: allocate, from: 'vpc/t/main', rows: { 'vni/vpc/t/main': null, ...owners(vniCandidates(firstVni)) },
-    to: 'open', asks: [] },
-  { in: 'open', on: { type: 'vni.release', vpc: 'vpc/t/main' }, rows: { 'vni/vpc/t/main': 4099 },
-    to: 'open', asks: ['remove vni', 'remove vni-owner'] },
-  { in: 'open', on: { type: 'vni.release', vpc: 'vpc/t/main' }, rows: { 'vni/vpc/t/main': null },
-    to: 'open', asks: [] },
-  { in: 'open', on: place, from, rows: { 'reservation/vm/t/v': null },
-    to: 'open', asks: ['put reservation', 'placed > vm'] },
-  { in: 'open', on: { ...place, host: 'w9' }, from, rows: { 'reservation/vm/t/v': null },
-    to: 'open', asks: ['place.refused > vm'] },
-  { in: 'open', on: { type: 'place.release', vm: 'vm/t/v' }, rows: { 'reservation/vm/t/v': { host: 'w1', cpus: 1,
-    memoryMib: 512 } },
-    to: 'open', asks: ['remove reservation'] },
-  { in: 'open', on: { type: 'place.release', vm: 'vm/t/v' }, rows: { 'reservation/vm/t/v': null },
-    to: 'open', asks: [] },
-  { in: 'open', on: { type: 'import.place', image: 'image/t/i', path: '/srv/img/a', host: null }, from: 'image/t/i',
-    to: 'open', asks: ['import.placed > image'] },
-  { in: 'open', on: { type: 'import.place', image: 'image/t/i', path: '/etc/passwd', host: null }, from: 'image/t/i',
-    to: 'open', asks: ['import.refused > image'] },
+  {
+    in: 'open',
+    on: allocate,
+    from: 'vpc/t/main',
+    rows: { 'vni/vpc/t/main': null, ...owners() },
+    to: 'open',
+    asks: ['put vni', 'put vni-owner', 'vni.allocated > vpc'],
+  },
+  {
+    in: 'open',
+    on: allocate,
+    from: 'vpc/t/main',
+    rows: { 'vni/vpc/t/main': 4099, ...owners() },
+    to: 'open',
+    asks: ['vni.allocated > vpc'],
+  },
+  {
+    in: 'open',
+    on: allocate,
+    from: 'vpc/t/main',
+    rows: { 'vni/vpc/t/main': null, ...owners(vniCandidates(firstVni)) },
+    to: 'open',
+    asks: [],
+  },
+  {
+    in: 'open',
+    on: { type: 'vni.release', vpc: 'vpc/t/main' },
+    rows: { 'vni/vpc/t/main': 4099 },
+    to: 'open',
+    asks: ['remove vni', 'remove vni-owner'],
+  },
+  {
+    in: 'open',
+    on: { type: 'vni.release', vpc: 'vpc/t/main' },
+    rows: { 'vni/vpc/t/main': null },
+    to: 'open',
+    asks: [],
+  },
+  {
+    in: 'open',
+    on: place,
+    from,
+    rows: { 'reservation/vm/t/v': null },
+    to: 'open',
+    asks: ['put reservation', 'placed > vm'],
+  },
+  {
+    in: 'open',
+    on: { ...place, host: 'w9' },
+    from,
+    rows: { 'reservation/vm/t/v': null },
+    to: 'open',
+    asks: ['place.refused > vm'],
+  },
+  {
+    in: 'open',
+    on: { type: 'place.release', vm: 'vm/t/v' },
+    rows: { 'reservation/vm/t/v': { host: 'w1', cpus: 1, memoryMib: 512 } },
+    to: 'open',
+    asks: ['remove reservation'],
+  },
+  {
+    in: 'open',
+    on: { type: 'place.release', vm: 'vm/t/v' },
+    rows: { 'reservation/vm/t/v': null },
+    to: 'open',
+    asks: [],
+  },
+  {
+    in: 'open',
+    on: { type: 'import.place', image: 'image/t/i', path: '/srv/img/a', host: null },
+    from: 'image/t/i',
+    to: 'open',
+    asks: ['import.placed > image'],
+  },
+  {
+    in: 'open',
+    on: { type: 'import.place', image: 'image/t/i', path: '/etc/passwd', host: null },
+    from: 'image/t/i',
+    to: 'open',
+    asks: ['import.refused > image'],
+  },
 ];
 
 test('decisions', () => {
@@ -66,12 +153,20 @@ test('decisions', () => {
 });
 
 test('indexes and numbers are the lowest free, and go round', () => {
-  const { asked } = decided(clusterMachine, { ...held, hosts: { w2: record(2) } }, { in: 'open', on: register('w9',
-    9), from: 'h', to: '' });
+  const { asked } = decided(
+    clusterMachine,
+    { ...held, hosts: { w2: record(2) } },
+    { in: 'open', on: register('w9', 9), from: 'h', to: '' },
+  );
   assert.is((asked[0]?.params as { event: { facts: { index: number } } }).event.facts.index, 1);
   assert.equal(vniCandidates(lastVni).slice(0, 2), [lastVni, firstVni]);
-  const taken = decided(clusterMachine, held, { in: 'open', on: allocate, from: 'v', rows: { 'vni/vpc/t/main': null,
-    ...owners([4096]) }, to: '' });
+  const taken = decided(clusterMachine, held, {
+    in: 'open',
+    on: allocate,
+    from: 'v',
+    rows: { 'vni/vpc/t/main': null, ...owners([4096]) },
+    to: '',
+  });
   assert.is(taken.context['nextVni'], 4098);
 });
 
@@ -96,10 +191,10 @@ test('why not, host by host', () => {
 test('a VM keeps its host, also a cordoned one, and gets no second one while the first is silent', () => {
   const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [] };
   const reserved: Reservation = { host: 'w2', cpus: 1, memoryMib: 512 };
-  const on = (more: Partial<HostRecord>) => placeVm({ w1: record(1), w2: record(2, { reservedMib: 512,
-    reservedCpus: 1, ...more }) }, wish, reserved);
-  const named = (placing: ReturnType<typeof placeVm>): string => ('error' in placing ?
-    placing.error.code : placing.host.name);
+  const on = (more: Partial<HostRecord>) =>
+    placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, wish, reserved);
+  const named = (placing: ReturnType<typeof placeVm>): string =>
+    'error' in placing ? placing.error.code : placing.host.name;
   assert.is(named(on({})), 'w2');
   assert.is(named(on({ schedulable: false })), 'w2');
   assert.is(named(on({ silent: true, schedulable: false })), 'host_silent');
@@ -116,16 +211,24 @@ test('an import goes where its path is allowed', () => {
 });
 
 test('memory is never promised twice, however VMs come and go', () => {
-  const step = fc.record({ vm: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), memoryMib: fc.integer({ min: 64,
-    max: 3_000 }), goes: fc.boolean() });
+  const step = fc.record({
+    vm: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+    memoryMib: fc.integer({ min: 64, max: 3_000 }),
+    goes: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       let context: object = held;
       const kept = new Map<string, Reservation>();
       for (const { vm, memoryMib, goes } of steps) {
         const on = goes ? { type: 'place.release', vm } : { ...place, vm, memoryMib };
-        const move = decided(clusterMachine, context, { in: 'open', on, from: `vm/t/${vm}`,
-          rows: { [`reservation/${vm}`]: kept.get(vm) ?? null }, to: '' });
+        const move = decided(clusterMachine, context, {
+          in: 'open',
+          on,
+          from: `vm/t/${vm}`,
+          rows: { [`reservation/${vm}`]: kept.get(vm) ?? null },
+          to: '',
+        });
         context = move.context;
         if (move.asks[0] === 'put reservation') kept.set(vm, (move.asked[0]?.params as { value: Reservation }).value);
         if (goes) kept.delete(vm);

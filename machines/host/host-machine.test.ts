@@ -5,16 +5,33 @@ import { decided, disagreements, type Row } from '../values/decision-table.ts';
 import { hostMachine, type HostContext } from './host-machine.ts';
 
 const report = {
-  underlay: '192.0.2.1', underlayMtu: 1600, cpus: 2, memoryMib: 4096, qemuVersion: '10', kvm: false, allowedRoots: [],
-    peerUrl: 'https://w1',
+  underlay: '192.0.2.1',
+  underlayMtu: 1600,
+  cpus: 2,
+  memoryMib: 4096,
+  qemuVersion: '10',
+  kvm: false,
+  allowedRoots: [],
+  peerUrl: 'https://w1',
 };
 const held: HostContext = {
-  id: 'host/system/w1', uid: 'U1', name: 'w1', boot: 'b1', report, index: 1, cordoned: false, silent: false,
-    announcedAt: 0, failure: null,
+  id: 'host/system/w1',
+  uid: 'U1',
+  name: 'w1',
+  boot: 'b1',
+  report,
+  index: 1,
+  cordoned: false,
+  silent: false,
+  announcedAt: 0,
+  failure: null,
 };
 const announce = { type: 'host.announce', host: 'w1', boot: 'b2', facts: report };
-const registered = { type: 'host.registered', host: 'w1', facts: { name: 'w1', index: 1, underlay: 'x',
-  underlayMtu: 1600 } };
+const registered = {
+  type: 'host.registered',
+  host: 'w1',
+  facts: { name: 'w1', index: 1, underlay: 'x', underlayMtu: 1600 },
+};
 const refused = { type: 'host.refused', host: 'w1', error: { code: 'cluster_full', message: 'x', retryable: true } };
 const register = 'host.register > cluster';
 const admitted = 'host.admitted > agent';
@@ -46,8 +63,9 @@ test('decisions', () => {
 
 test('the cluster is told whether it takes work', () => {
   const told = (row: Row): unknown => {
-    const { event } = decided(hostMachine, held,
-      row).asked[0]?.params as { event: { schedulable: boolean; silent: boolean } };
+    const { event } = decided(hostMachine, held, row).asked[0]?.params as {
+      event: { schedulable: boolean; silent: boolean };
+    };
     return [event.schedulable, event.silent];
   };
   assert.equal(told({ in: 'present.ready', on: { type: 'host.cordon' }, to: '' }), [false, false]);

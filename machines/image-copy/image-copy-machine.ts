@@ -104,7 +104,8 @@ export const imageCopyMachine = setup({
       },
     },
     inspecting: {
-      description: 'The file is opened below an allowed root, its own header and digest are read: is it what it is said to be?',
+      description:
+        'The file is opened below an allowed root, its own header and digest are read: is it what it is said to be?',
       entry: { type: 'image.inspect', params: importSpec },
       on: {
         'image.inspect.done': { target: 'importing', actions: { type: 'send', params: tell('copy.inspected') } },
@@ -118,7 +119,7 @@ export const imageCopyMachine = setup({
       after: { inspectDeadline: { target: 'inspecting', reenter: true } },
     },
     importing: {
-      description: 'The bytes are copied into the host\'s store while their digest is taken.',
+      description: "The bytes are copied into the host's store while their digest is taken.",
       entry: { type: 'image.import', params: importSpec },
       on: {
         'image.import.done': { target: 'ready', actions: 'takeProof' },
@@ -151,7 +152,7 @@ export const imageCopyMachine = setup({
       after: { backoff: [{ guard: 'isImport', target: 'inspecting' }, { target: 'fetching' }] },
     },
     ready: {
-      description: 'The image is in the host\'s store under its digest.',
+      description: "The image is in the host's store under its digest.",
       tags: 'steady',
       entry: { type: 'send', params: tell('copy.ready') },
       on: {

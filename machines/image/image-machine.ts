@@ -24,7 +24,10 @@ const differs = ({ context, event }: Seen) => ({
   message: `${context.id} exists with another spec; delete it first, or give the new one another name`,
   issues: differences(context.spec ?? {}, specOf(event)).map((issue) => ({ ...issue, path: `spec.${issue.path}` })),
 });
-const nameBusy = ({ context }: Seen) => ({ code: 'name_busy', message: `${context.id} is being made or deleted; try again shortly` });
+const nameBusy = ({ context }: Seen) => ({
+  code: 'name_busy',
+  message: `${context.id} is being made or deleted; try again shortly`,
+});
 const inUse = ({ context }: Seen) => ({
   code: 'in_use',
   message: `${context.id} is held by ${context.holderCount} VM(s) or volume(s); delete those first`,
@@ -36,16 +39,29 @@ const refusedFields: Readonly<Record<string, string>> = {
   host_not_found: 'spec.host',
 };
 const refused = ({ context, event }: Seen) => {
-  const error: Failure = 'error' in event ? event.error : { code: 'bug', message: 'refused without a reason', retryable: false };
+  const error: Failure =
+    'error' in event ? event.error : { code: 'bug', message: 'refused without a reason', retryable: false };
   const path = event.type === 'quota.refused' ? 'name' : (refusedFields[error.code] ?? 'spec.source.path');
-  return { commandId: context.createCommand ?? '', code: error.code, message: error.message, issues: [{ path, message: error.message }] };
+  return {
+    commandId: context.createCommand ?? '',
+    code: error.code,
+    message: error.message,
+    issues: [{ path, message: error.message }],
+  };
 };
-const created = ({ context }: Seen) => ({ commandId: context.createCommand ?? '', result: { uid: context.uid, host: context.home } });
+const created = ({ context }: Seen) => ({
+  commandId: context.createCommand ?? '',
+  result: { uid: context.uid, host: context.home },
+});
 const deleted = ({ context }: Seen) => ({ commandId: context.deleteCommand ?? '', result: { uid: context.uid } });
 const refuseEarly = ({ context, event }: Seen): letters.Letter => {
   assertEvent(event, 'image.need');
   const message = `${context.id} is not ready${context.failure === null ? '' : `: ${context.failure.message}`}`;
-  return letters.refuse(context, event.holder, { code: 'image_not_ready', message, retryable: context.failure === null });
+  return letters.refuse(context, event.holder, {
+    code: 'image_not_ready',
+    message,
+    retryable: context.failure === null,
+  });
 };
 const holderRow = ({ event }: Seen) => {
   assertEvent(event, ['image.need', 'image.free']);
@@ -56,7 +72,11 @@ export const imageMachine = setup({
   types: { context: {} as ImageContext, events: {} as ImageEvent, input: {} as { id: string } },
   actions: {
     ...requests,
-    take: assign(({ event }) => ({ uid: event.meta.ulid, spec: specOf(event), createCommand: event.meta.commandId ?? null })),
+    take: assign(({ event }) => ({
+      uid: event.meta.ulid,
+      spec: specOf(event),
+      createCommand: event.meta.commandId ?? null,
+    })),
     takeHome: assign(({ event }) => {
       assertEvent(event, 'import.placed');
       return { home: event.host.name };
@@ -75,7 +95,9 @@ export const imageMachine = setup({
     dropHolder: assign(({ context, event }) => {
       assertEvent(event, 'image.free');
       const waiting = context.waiting.filter((wait) => wait.holder !== event.holder);
-      return event.meta.rows?.[`holder/${event.holder}`] ? { holderCount: context.holderCount - 1, waiting } : { waiting };
+      return event.meta.rows?.[`holder/${event.holder}`]
+        ? { holderCount: context.holderCount - 1, waiting }
+        : { waiting };
     }),
     fetchOrProvide: enqueueActions(({ context, event, enqueue }) => {
       assertEvent(event, 'image.need');
@@ -106,7 +128,8 @@ export const imageMachine = setup({
       enqueue.assign({ copies, waiting: context.waiting.filter((wait) => wait.host !== event.host) });
     }),
     dropCopies: enqueueActions(({ context, enqueue }) => {
-      for (const host of Object.keys(context.copies)) enqueue({ type: 'send', params: letters.dropCopy(context, host) });
+      for (const host of Object.keys(context.copies))
+        enqueue({ type: 'send', params: letters.dropCopy(context, host) });
     }),
     forgetCopy: assign(({ context, event }) => {
       assertEvent(event, ['copy.removed', 'copy.rejected']);
@@ -120,7 +143,13 @@ export const imageMachine = setup({
     held: ({ context }) => context.holderCount > 0,
     noCopies: ({ context }) => Object.keys(context.copies).length === 0,
   },
-  delays: { quotaDeadline: 10_000, placeDeadline: 10_000, inspectDeadline: 60_000, importDeadline: 1_800_000, removeDeadline: 60_000 },
+  delays: {
+    quotaDeadline: 10_000,
+    placeDeadline: 10_000,
+    inspectDeadline: 60_000,
+    importDeadline: 1_800_000,
+    removeDeadline: 60_000,
+  },
 }).createMachine({
   id: 'image',
   context: ({ input }) => ({
@@ -205,7 +234,8 @@ export const imageMachine = setup({
       },
     },
     rejected: {
-      description: 'The file is not what it was said to be; the failure says how. Nothing of it was kept. It can be deleted.',
+      description:
+        'The file is not what it was said to be; the failure says how. Nothing of it was kept. It can be deleted.',
       tags: 'steady',
       on: { 'image.delete': { target: 'removing', actions: ['noteDelete', 'defer'] } },
     },

@@ -47,7 +47,13 @@ const tellEnded = (seen: Seen) => ({
   event: { type: 'incarnation.ended', ...standing(seen), reason: seen.context.reason, error: seen.context.failure },
 });
 
-const failedEvents = ['qemu.start.failed', 'qemu.resume.failed', 'qemu.stop.failed', 'qemu.clean.failed', 'binding.failed'] as const;
+const failedEvents = [
+  'qemu.start.failed',
+  'qemu.resume.failed',
+  'qemu.stop.failed',
+  'qemu.clean.failed',
+  'binding.failed',
+] as const;
 
 export const incarnationMachine = setup({
   types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
@@ -121,7 +127,8 @@ export const incarnationMachine = setup({
       on: { 'incarnation.start': { target: 'spawning', actions: 'take' } },
     },
     spawning: {
-      description: 'QEMU is started paused; it takes the taps and the disks. One that already runs for this run is taken up again.',
+      description:
+        'QEMU is started paused and takes taps and disks. One that already runs for this run is taken up again.',
       entry: { type: 'qemu.start', params: specOf },
       on: {
         'qemu.start.done': { target: 'alive', actions: 'takeProof' },
@@ -186,7 +193,8 @@ export const incarnationMachine = setup({
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
     stopBackoff: {
-      description: 'Stopping failed; it is tried again shortly, for as long as it takes: an end is reported only when it is one.',
+      description:
+        'Stopping failed; it is tried again shortly, for as long as it takes: an end is reported only when it is one.',
       after: { retryDelay: { target: 'stopping' } },
     },
     cleaning: {

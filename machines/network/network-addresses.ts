@@ -83,9 +83,9 @@ function restingShortest(subnet: SubnetUse): string | undefined {
 export function nextBlock(
   subnets: readonly SubnetUse[],
 ): { readonly subnet: SubnetUse; readonly block: string } | undefined {
-  for (const search of [blockToSearch, restingShortest]) {
+  for (const choose of [blockToSearch, restingShortest]) {
     for (const subnet of subnets) {
-      const block = search(subnet);
+      const block = choose(subnet);
       if (block !== undefined) return { subnet, block };
     }
   }

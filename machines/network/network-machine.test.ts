@@ -13,7 +13,14 @@ const id = 'network/t/n';
 const wish = { subnets: [{ cidr: '10.0.0.0/28' }] };
 const spec = declarationOf(wish);
 const held: NetworkContext = {
-  id, uid: 'U1', spec, subnets: spec.subnets.map(freshUse), ports: 0, waiters: [], tries: 0, failure: null,
+  id,
+  uid: 'U1',
+  spec,
+  subnets: spec.subnets.map(freshUse),
+  ports: 0,
+  waiters: [],
+  tries: 0,
+  failure: null,
 };
 const create = { type: 'network.create', ...wish };
 const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };
@@ -24,51 +31,127 @@ const free = { 'port/port/t/p': null, 'block/10.0.0': null };
 
 const rows: readonly Row[] = [
   { in: 'born', on: create, command: 'c', to: 'claiming.quota', asks: ['defer', 'quota.claim > tenant'] },
-  { in: 'born', on: { type: 'network.create', subnets: [{ cidr: '10.0.0.1/24' }] }, command: 'c',
-    to: 'gone', asks: ['reject cidr_invalid'] },
-  { in: 'born', on: { type: 'network.create', subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.0.0/25' }] },
+  {
+    in: 'born',
+    on: { type: 'network.create', subnets: [{ cidr: '10.0.0.1/24' }] },
     command: 'c',
-    to: 'gone', asks: ['reject cidr_overlap'] },
+    to: 'gone',
+    asks: ['reject cidr_invalid'],
+  },
+  {
+    in: 'born',
+    on: { type: 'network.create', subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.0.0/25' }] },
+    command: 'c',
+    to: 'gone',
+    asks: ['reject cidr_overlap'],
+  },
   { in: 'claiming.quota', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
-  { in: 'claiming.quota', with: waiting, on: { type: 'quota.refused', error: lasting },
-    to: 'gone', asks: ['reject cidr_overlap'] },
+  {
+    in: 'claiming.quota',
+    with: waiting,
+    on: { type: 'quota.refused', error: lasting },
+    to: 'gone',
+    asks: ['reject cidr_overlap'],
+  },
   { in: 'claiming.quota', on: 'quotaDeadline', to: 'claiming.quota', asks: ['quota.claim > tenant'] },
   { in: 'claiming.quota', on: create, command: 'd', to: 'claiming.quota', asks: ['defer'] },
-  { in: 'claiming.quota', on: { type: 'network.create', subnets: [{ cidr: '10.9.0.0/24' }] }, command: 'd',
-    to: 'claiming.quota', asks: ['reject exists_differently'] },
+  {
+    in: 'claiming.quota',
+    on: { type: 'network.create', subnets: [{ cidr: '10.9.0.0/24' }] },
+    command: 'd',
+    to: 'claiming.quota',
+    asks: ['reject exists_differently'],
+  },
   { in: 'claiming.cidr', with: waiting, on: { type: 'cidr.claimed', vpc: 'v' }, to: 'ready', asks: ['reply'] },
-  { in: 'claiming.cidr', on: { type: 'cidr.refused', error: passing, path: 'spec.vpc' },
-    to: 'claiming.waiting', asks: [] },
-  { in: 'claiming.cidr', with: waiting, on: { type: 'cidr.refused', error: lasting, path: 'spec.subnets.0.cidr' },
-    to: 'gone', asks: ['reject cidr_overlap', 'quota.release > tenant'] },
+  {
+    in: 'claiming.cidr',
+    on: { type: 'cidr.refused', error: passing, path: 'spec.vpc' },
+    to: 'claiming.waiting',
+    asks: [],
+  },
+  {
+    in: 'claiming.cidr',
+    with: waiting,
+    on: { type: 'cidr.refused', error: lasting, path: 'spec.subnets.0.cidr' },
+    to: 'gone',
+    asks: ['reject cidr_overlap', 'quota.release > tenant'],
+  },
   { in: 'claiming.cidr', on: 'cidrDeadline', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
-  { in: 'claiming.cidr', with: { ...waiting, tries: 12 }, on: 'cidrDeadline',
-    to: 'gone', asks: ['reject vpc_not_found', 'cidr.release > vpc', 'quota.release > tenant'] },
-  { in: 'claiming.cidr', with: waiting, on: { type: 'network.delete' }, command: 'd',
-    to: 'gone', asks: ['reject deleted', 'cidr.release > vpc', 'quota.release > tenant'] },
+  {
+    in: 'claiming.cidr',
+    with: { ...waiting, tries: 12 },
+    on: 'cidrDeadline',
+    to: 'gone',
+    asks: ['reject vpc_not_found', 'cidr.release > vpc', 'quota.release > tenant'],
+  },
+  {
+    in: 'claiming.cidr',
+    with: waiting,
+    on: { type: 'network.delete' },
+    command: 'd',
+    to: 'gone',
+    asks: ['reject deleted', 'cidr.release > vpc', 'quota.release > tenant'],
+  },
   { in: 'claiming.cidr', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: [] },
   { in: 'claiming.cidr', on: allocate, to: 'claiming.cidr', asks: ['address.refused > port'] },
   { in: 'claiming.waiting', on: 'backoff', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
   { in: 'ready', on: create, command: 'd', to: 'ready', asks: ['reply'] },
-  { in: 'ready', on: allocate, rows: free,
-    to: 'ready', asks: ['put block', 'put owner', 'put port', 'address.allocated > port'] },
-  { in: 'ready', on: allocate, rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
-    to: 'ready', asks: ['address.allocated > port'] },
-  { in: 'ready', on: { type: 'address.release', port: 'port/t/p', address: '10.0.0.5' }, rows: free,
-    to: 'ready', asks: [] },
-  { in: 'ready', on: { type: 'address.release', port: 'port/t/p', address: null },
+  {
+    in: 'ready',
+    on: allocate,
+    rows: free,
+    to: 'ready',
+    asks: ['put block', 'put owner', 'put port', 'address.allocated > port'],
+  },
+  {
+    in: 'ready',
+    on: allocate,
+    rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
+    to: 'ready',
+    asks: ['address.allocated > port'],
+  },
+  {
+    in: 'ready',
+    on: { type: 'address.release', port: 'port/t/p', address: '10.0.0.5' },
+    rows: free,
+    to: 'ready',
+    asks: [],
+  },
+  {
+    in: 'ready',
+    on: { type: 'address.release', port: 'port/t/p', address: null },
     rows: { 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
-    to: 'ready', asks: ['address.release > network'] },
-  { in: 'ready', with: { ports: 1 }, on: { type: 'network.delete' }, rows: { 'port/*': { 'port/t/p': {} } },
+    to: 'ready',
+    asks: ['address.release > network'],
+  },
+  {
+    in: 'ready',
+    with: { ports: 1 },
+    on: { type: 'network.delete' },
+    rows: { 'port/*': { 'port/t/p': {} } },
     command: 'd',
-    to: 'ready', asks: ['reject in_use'] },
-  { in: 'ready', on: { type: 'network.delete' }, rows: { 'port/*': {} }, command: 'd',
-    to: 'withdrawing', asks: ['defer', 'cidr.release > vpc'] },
+    to: 'ready',
+    asks: ['reject in_use'],
+  },
+  {
+    in: 'ready',
+    on: { type: 'network.delete' },
+    rows: { 'port/*': {} },
+    command: 'd',
+    to: 'withdrawing',
+    asks: ['defer', 'cidr.release > vpc'],
+  },
   { in: 'withdrawing', on: 'withdrawDeadline', to: 'withdrawing', asks: ['cidr.release > vpc'] },
   { in: 'withdrawing', on: create, command: 'd', to: 'withdrawing', asks: ['reject name_busy'] },
   { in: 'withdrawing', on: allocate, to: 'withdrawing', asks: ['address.refused > port'] },
-  { in: 'withdrawing', with: waiting, on: { type: 'network.withdrawn' }, rows: { 'block/*': { '10.0.0': {} } },
-    to: 'gone', asks: ['remove block', 'quota.release > tenant', 'reply'] },
+  {
+    in: 'withdrawing',
+    with: waiting,
+    on: { type: 'network.withdrawn' },
+    rows: { 'block/*': { '10.0.0': {} } },
+    to: 'gone',
+    asks: ['remove block', 'quota.release > tenant', 'reply'],
+  },
 ];
 
 test('decisions', () => {
@@ -76,8 +159,10 @@ test('decisions', () => {
 });
 
 test('equal declarations are equal, whatever was left to its default', () => {
-  assert.equal(declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] }), declarationOf({ ...wish, vpc: 'main', mtu: 1450,
-    dhcp: {} }));
+  assert.equal(
+    declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] }),
+    declarationOf({ ...wish, vpc: 'main', mtu: 1450, dhcp: {} }),
+  );
 });
 
 test('a row that was not loaded is a bug, not a free address', () => {
@@ -97,16 +182,16 @@ class Ledger {
   private heard(event: { type: string; port: string; address: string | null; mac?: string | null }) {
     const block = event.address === null ? nextBlock(this.subnets)?.block : blockOf(addressOf(event.address));
     const names = [`port/${event.port}`, `block/${block}`, `owner/${event.address}`, `mac/${event.mac}`];
-    const rows = Object.fromEntries(names.map((name) => [name, this.rows.get(name) ?? null]));
-    const move = decided(networkMachine, this.context, { in: 'ready', on: event, rows, at: this.now, to: '' });
+    const loaded = Object.fromEntries(names.map((name) => [name, this.rows.get(name) ?? null]));
+    const move = decided(networkMachine, this.context, { in: 'ready', on: event, rows: loaded, at: this.now, to: '' });
     this.context = move.context;
     for (const { type, params } of move.asked) {
       const { collection, key, value } = params as { collection: string; key: string; value: unknown };
       if (type === 'row.put') this.rows.set(`${collection}/${key}`, JSON.parse(JSON.stringify(value)));
       if (type === 'row.remove') this.rows.delete(`${collection}/${key}`);
     }
-    const sent = move.asked.find(({ type }) => type === 'send')?.params as { event: Record<string,
-      unknown> } | undefined;
+    const sent = move.asked.find(({ type }) => type === 'send')?.params as
+      { event: Record<string, unknown> } | undefined;
     return sent?.event;
   }
 
@@ -150,8 +235,10 @@ test('an address has one holder, rests after it, and is never one that is kept',
             assert.not([...holding.values()].includes(address), `${address} twice`);
             const rest = resting.get(address);
             assert.ok(rest === undefined || rest.until <= ledger.now || rest.port === step.port, `${address} rests`);
-            assert.ok(addressOf(address) >= addressOf('10.0.0.5') && addressOf(address) < addressOf('10.0.0.15'),
-              address);
+            assert.ok(
+              addressOf(address) >= addressOf('10.0.0.5') && addressOf(address) < addressOf('10.0.0.15'),
+              address,
+            );
             holding.set(step.port, address);
           }
         }

@@ -1,6 +1,7 @@
 /**
  * A volume on a host: the file that holds its bytes.
- * The volume actor asks for it and is told when it is there; nothing here decides who may write (the volume's run epoch does).
+ * The volume actor asks for it and is told when it is there; nothing here decides who may write (the volume's run epoch
+ * does).
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
@@ -25,8 +26,14 @@ interface Seen {
 
 const hostOf = (context: ReplicaContext): string => partsOfId(context.id).host ?? '';
 const specOf = ({ context }: Seen): { spec: ReplicaSpec } => ({ spec: context.spec as ReplicaSpec });
-const tellReady = ({ context }: Seen) => ({ to: context.volume, event: { type: 'replica.ready', host: hostOf(context) } });
-const tellRemoved = ({ context }: Seen) => ({ to: context.volume, event: { type: 'replica.removed', host: hostOf(context) } });
+const tellReady = ({ context }: Seen) => ({
+  to: context.volume,
+  event: { type: 'replica.ready', host: hostOf(context) },
+});
+const tellRemoved = ({ context }: Seen) => ({
+  to: context.volume,
+  event: { type: 'replica.removed', host: hostOf(context) },
+});
 const tellFailed = ({ context }: Seen) => ({
   to: context.volume,
   event: { type: 'replica.failed', host: hostOf(context), error: context.failure },

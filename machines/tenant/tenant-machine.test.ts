@@ -6,8 +6,13 @@ import { defaultQuota } from './tenant-events.ts';
 import { tenantMachine } from './tenant-machine.ts';
 import { none, type TenantContext } from './tenant-messages.ts';
 
-const held: TenantContext = { id: 'tenant/t/t', uid: 'U1', quota: defaultQuota, used: { ...none, vpc: 1 },
-  waiters: [] };
+const held: TenantContext = {
+  id: 'tenant/t/t',
+  uid: 'U1',
+  quota: defaultQuota,
+  used: { ...none, vpc: 1 },
+  waiters: [],
+};
 const create = { type: 'tenant.create' };
 const claim = { type: 'quota.claim', kind: 'network', claimant: 'network/t/a' };
 const release = { type: 'quota.release', kind: 'network', claimant: 'network/t/a' };
@@ -23,12 +28,22 @@ const rows: readonly Row[] = [
   { in: 'opening', with: { waiters: ['c', 'd'] }, on: opened, to: 'active', asks: ['reply', 'reply'] },
   { in: 'opening', on: 'vpcDeadline', to: 'opening', asks: ['vpc.create > vpc'] },
   { in: 'opening', on: create, command: 'd', to: 'opening', asks: ['defer'] },
-  { in: 'opening', on: { ...create, quota: { vm: 1 } }, command: 'd',
-    to: 'opening', asks: ['reject exists_differently'] },
+  {
+    in: 'opening',
+    on: { ...create, quota: { vm: 1 } },
+    command: 'd',
+    to: 'opening',
+    asks: ['reject exists_differently'],
+  },
   { in: 'opening', on: claim, rows: fresh, to: 'opening', asks: ['put claim', 'quota.granted > network'] },
   { in: 'active', on: create, command: 'd', to: 'active', asks: ['reply'] },
-  { in: 'active', on: { ...create, quota: { vm: 1 } }, command: 'd',
-    to: 'active', asks: ['reject exists_differently'] },
+  {
+    in: 'active',
+    on: { ...create, quota: { vm: 1 } },
+    command: 'd',
+    to: 'active',
+    asks: ['reject exists_differently'],
+  },
   { in: 'active', on: claim, rows: fresh, to: 'active', asks: ['put claim', 'quota.granted > network'] },
   { in: 'active', on: claim, rows: claimed, to: 'active', asks: ['quota.granted > network'] },
   { in: 'active', with: full, on: claim, rows: fresh, to: 'active', asks: ['quota.refused > network'] },
@@ -36,16 +51,32 @@ const rows: readonly Row[] = [
   { in: 'active', on: release, rows: claimed, to: 'active', asks: ['remove claim'] },
   { in: 'active', on: release, rows: fresh, to: 'active', asks: [] },
   { in: 'active', on: { type: 'tenant.delete' }, command: 'd', rows: others, to: 'active', asks: ['reject in_use'] },
-  { in: 'active', on: { type: 'tenant.delete' }, command: 'd', rows: onlyMain,
-    to: 'deleting', asks: ['defer', 'vpc.delete > vpc'] },
-  { in: 'active', with: { used: none }, on: { type: 'tenant.delete' }, command: 'd', rows: { 'claim/*': {} },
-    to: 'gone' },
+  {
+    in: 'active',
+    on: { type: 'tenant.delete' },
+    command: 'd',
+    rows: onlyMain,
+    to: 'deleting',
+    asks: ['defer', 'vpc.delete > vpc'],
+  },
+  {
+    in: 'active',
+    with: { used: none },
+    on: { type: 'tenant.delete' },
+    command: 'd',
+    rows: { 'claim/*': {} },
+    to: 'gone',
+  },
   { in: 'deleting', on: 'vpcDeadline', to: 'deleting', asks: ['vpc.delete > vpc'] },
   { in: 'deleting', on: claim, to: 'deleting', asks: ['quota.refused > network'] },
   { in: 'deleting', on: create, command: 'd', to: 'deleting', asks: ['reject name_busy'] },
   {
-    in: 'deleting', with: { waiters: ['d'] }, on: { type: 'quota.release', kind: 'vpc', claimant: 'vpc/t/main' },
-    rows: { 'claim/vpc/t/main': { kind: 'vpc' } }, to: 'gone', asks: ['remove claim', 'reply'],
+    in: 'deleting',
+    with: { waiters: ['d'] },
+    on: { type: 'quota.release', kind: 'vpc', claimant: 'vpc/t/main' },
+    rows: { 'claim/vpc/t/main': { kind: 'vpc' } },
+    to: 'gone',
+    asks: ['remove claim', 'reply'],
   },
 ];
 
@@ -54,8 +85,8 @@ test('decisions', () => {
 });
 
 test('a claimant counts once, and is given back once', () => {
-  const used = (row: Row): unknown => (decided(tenantMachine, held,
-    row).context['used'] as { network: number }).network;
+  const used = (row: Row): unknown =>
+    (decided(tenantMachine, held, row).context['used'] as { network: number }).network;
   assert.is(used({ in: 'active', on: claim, rows: fresh, to: '' }), 1);
   assert.is(used({ in: 'active', on: claim, rows: claimed, to: '' }), 0);
   assert.is(used({ in: 'active', with: full, on: release, rows: claimed, to: '' }), 0);

@@ -11,8 +11,18 @@ test('an address survives writing and reading', () => {
 });
 
 test('no other text is an address', () => {
-  for (const text of ['', '1.2.3', '1.2.3.4.5', '01.2.3.4', '256.1.1.1', '1.2.3.4 ', '-1.2.3.4', '1e1.2.3.4',
-    '0x1.2.3.4', '1.2.3.\n']) {
+  for (const text of [
+    '',
+    '1.2.3',
+    '1.2.3.4.5',
+    '01.2.3.4',
+    '256.1.1.1',
+    '1.2.3.4 ',
+    '-1.2.3.4',
+    '1e1.2.3.4',
+    '0x1.2.3.4',
+    '1.2.3.\n',
+  ]) {
     assert.is(addresses.parseAddress(text), undefined, text);
   }
 });

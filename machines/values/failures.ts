@@ -5,8 +5,14 @@ export interface Failure {
   readonly retryable: boolean;
 }
 
-/** Anything with the three fields, cut down to them: records of effects carry causes that do not belong into messages. */
-export const failureOf = (error: Failure): Failure => ({ code: error.code, message: error.message, retryable: error.retryable });
+/**
+ * Anything with the three fields, cut down to them: records of effects carry causes that do not belong into messages.
+ */
+export const failureOf = (error: Failure): Failure => ({
+  code: error.code,
+  message: error.message,
+  retryable: error.retryable,
+});
 
 /** 1, 2, 4 ... 30 s after the first, second, third ... failure in a row. */
 export const backoffMs = (tries: number): number => Math.min(30_000, 1_000 * 2 ** Math.max(0, tries - 1));

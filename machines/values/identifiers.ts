@@ -7,12 +7,17 @@ import { z } from 'zod';
 export const namePattern = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 
 /** A tenant, object or host name: 1 to 40 characters. */
-export const nameSchema = z.string().regex(namePattern, 'must be 1 to 40 characters: lower case letters, digits and inner hyphens, first a letter');
+export const nameSchema = z
+  .string()
+  .regex(namePattern, 'must be 1 to 40 characters: lower case letters, digits and inner hyphens, first a letter');
 
 /** A port's name: a name, or `<vm>.<nic>` for a port derived from a VM. */
 export const portNameSchema = z
   .string()
-  .regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?(?:\.[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?)?$/, 'must be a name, or <vm>.<nic>');
+  .regex(
+    /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?(?:\.[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?)?$/,
+    'must be a name, or <vm>.<nic>',
+  );
 
 /** Reserved for hosts, external networks and operations. */
 export const systemTenant = 'system';

@@ -1,6 +1,6 @@
 /**
- * Named requests: chart actions that do nothing when the chart decides and mean something to whoever reads the decision.
- * `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
+ * Named requests: chart actions that do nothing when the chart decides and mean something to whoever reads the
+ * decision. `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
  */
 
 /** An action that is only recorded; its params must be JSON. */
@@ -17,7 +17,12 @@ export interface SentEvent {
 export const requests = {
   send: request<{ to: string; event: SentEvent }>(),
   reply: request<{ commandId?: string; result?: unknown }>(),
-  reject: request<{ commandId?: string; code: string; message: string; issues?: readonly { path: string; message: string }[] }>(),
+  reject: request<{
+    commandId?: string;
+    code: string;
+    message: string;
+    issues?: readonly { path: string; message: string }[];
+  }>(),
   defer: request<undefined>(),
   'row.put': request<{ collection: string; key: string; value: unknown }>(),
   'row.remove': request<{ collection: string; key: string }>(),

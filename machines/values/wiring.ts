@@ -35,7 +35,12 @@ export interface NetworkSpec {
   readonly uid: string;
   readonly subnets: readonly SubnetSpec[];
   readonly mtu: number;
-  readonly dhcp: { readonly leaseSeconds: number; readonly dns: readonly string[]; readonly domain: string | null; readonly ntp: readonly string[] };
+  readonly dhcp: {
+    readonly leaseSeconds: number;
+    readonly dns: readonly string[];
+    readonly domain: string | null;
+    readonly ntp: readonly string[];
+  };
 }
 
 /** An address of a port and the overlay address of the host that holds it. */

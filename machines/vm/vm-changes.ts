@@ -26,7 +26,9 @@ export function take({ event }: Seen): Change {
   };
 }
 
-export const awaitPorts = ({ context }: Seen): Change => ({ awaited: portIds(context).filter((id) => !(id in context.ports)) });
+export const awaitPorts = ({ context }: Seen): Change => ({
+  awaited: portIds(context).filter((id) => !(id in context.ports)),
+});
 export const awaitHeldPorts = ({ context }: Seen): Change => ({ awaited: Object.keys(context.ports) });
 export const awaitVolumes = ({ context }: Seen): Change => ({ awaited: volumeIds(context), volumeHosts: [] });
 export const awaitPreparations = ({ context }: Seen): Change => ({
@@ -91,7 +93,12 @@ export function noteGone({ context, event }: Seen): Change {
 export function notePlaced({ context, event }: Seen): Change {
   assertEvent(event, 'placed');
   const elsewhere = context.lastHost !== event.host.name;
-  return { host: event.host, lastHost: event.host.name, runEpoch: context.runEpoch + (elsewhere ? 1 : 0), failure: null };
+  return {
+    host: event.host,
+    lastHost: event.host.name,
+    runEpoch: context.runEpoch + (elsewhere ? 1 : 0),
+    failure: null,
+  };
 }
 
 export function noteFailure({ context, event }: Seen): Change {
@@ -116,7 +123,11 @@ export function noteEnd({ context, event }: Seen): Change {
   assertEvent(event, 'incarnation.ended');
   const healthy = context.runningSince !== null && event.meta.at - context.runningSince >= healthyMs;
   const clean = event.reason === 'guest_shutdown' || event.reason === 'stopped';
-  const failure = { code: `run_${event.reason}`, message: `the run on ${event.host} ended: ${event.reason}`, retryable: true };
+  const failure = {
+    code: `run_${event.reason}`,
+    message: `the run on ${event.host} ended: ${event.reason}`,
+    retryable: true,
+  };
   return {
     proof: null,
     runningSince: null,
@@ -143,4 +154,12 @@ export const wantDeleted = ({ event }: Seen): Change => ({
 });
 /** The guest powered itself off and the policy leaves it so. */
 export const settle = ({ context }: Seen): Change => (context.failure === null ? { wanted: 'stopped' } : {});
-export const letGo = (): Change => ({ host: null, life: null, nics: {}, disks: {}, images: {}, volumeHosts: [], restarting: false });
+export const letGo = (): Change => ({
+  host: null,
+  life: null,
+  nics: {},
+  disks: {},
+  images: {},
+  volumeHosts: [],
+  restarting: false,
+});

@@ -16,7 +16,10 @@ export interface VmContext {
   readonly graceMs: number;
   /** Whose answer the present state waits for: actor ids. Set on entry, emptied by answers. */
   readonly awaited: readonly string[];
-  /** Ports that hold an address for us: id -> address and MAC. Kept until deletion, so that both outlive every restart. */
+  /**
+   * Ports that hold an address for us: id -> address and MAC. Kept until deletion, so that both outlive every
+   * restart.
+   */
   readonly ports: Readonly<Record<string, { readonly address: string; readonly mac: string }>>;
   /** Where our volumes have their bytes; a VM runs where they are. */
   readonly volumeHosts: readonly string[];
@@ -67,10 +70,13 @@ export const volumeIds = (context: VmContext): string[] =>
 
 export function imageIds(context: VmContext): string[] {
   const { boot } = specIn(context);
-  return boot === null ? [] : [idOf('image', tenantOf(context), boot.kernel), idOf('image', tenantOf(context), boot.initrd)];
+  return boot === null
+    ? []
+    : [idOf('image', tenantOf(context), boot.kernel), idOf('image', tenantOf(context), boot.initrd)];
 }
 
-export const incarnationId = (context: VmContext): string => twinOf(context.id, 'incarnation', context.host?.name ?? '');
+export const incarnationId = (context: VmContext): string =>
+  twinOf(context.id, 'incarnation', context.host?.name ?? '');
 
 export const claimQuota = ({ context }: Seen): Letter => ({
   to: tenantId(tenantOf(context)),
@@ -83,7 +89,14 @@ export const releaseQuota = ({ context }: Seen): Letter => ({
 });
 
 export function askPort(context: VmContext, nic: VmNic): Letter {
-  const event = { type: 'port.create', network: nic.network, address: nic.address, mac: nic.mac, host: null, holder: context.id };
+  const event = {
+    type: 'port.create',
+    network: nic.network,
+    address: nic.address,
+    mac: nic.mac,
+    host: null,
+    holder: context.id,
+  };
   return { to: portId(context, nic), event };
 }
 
@@ -99,7 +112,10 @@ export const askPlace = ({ context }: Seen): Letter => ({
   },
 });
 
-export const releasePlace = ({ context }: Seen): Letter => ({ to: clusterId, event: { type: 'place.release', vm: context.id } });
+export const releasePlace = ({ context }: Seen): Letter => ({
+  to: clusterId,
+  event: { type: 'place.release', vm: context.id },
+});
 
 /** Everything a run needs on its host, asked for at once; whoever has answered already is not asked again. */
 export function preparations(context: VmContext): Letter[] {
@@ -132,7 +148,10 @@ function machineSpec(context: VmContext): MachineSpec {
     machineType: context.machineType,
     nics: portIds(context).map((id) => context.nics[id] as MachineNic),
     disks: volumeIds(context).map((id) => context.disks[id] as MachineDisk),
-    boot: spec.boot === null ? null : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
+    boot:
+      spec.boot === null
+        ? null
+        : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
   };
 }
 

@@ -48,7 +48,16 @@ export type VmEvent =
   | ({ type: 'quota.refused' } & Failed)
   | { type: 'port.ready'; port: string; address: string; mac: string; meta: Meta }
   | ({ type: 'port.refused'; port: string; path?: string } & Failed)
-  | { type: 'port.tapped'; port: string; binding: string; bindingUid: string; mac: string; mtu: number; address: string; meta: Meta }
+  | {
+      type: 'port.tapped';
+      port: string;
+      binding: string;
+      bindingUid: string;
+      mac: string;
+      mtu: number;
+      address: string;
+      meta: Meta;
+    }
   | { type: 'port.active'; port: string; meta: Meta }
   | ({ type: 'port.failed'; port: string } & Failed)
   | { type: 'port.unbound'; port: string; meta: Meta }

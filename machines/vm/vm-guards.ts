@@ -16,7 +16,8 @@ export const wantsRun = ({ context }: Seen): boolean => context.wanted === 'runn
 export const leaves = ({ context }: Seen): boolean => context.wanted !== 'running';
 export const restarts = ({ context }: Seen): boolean => context.restarting;
 export const releasedForDeletion = (seen: Seen): boolean => nothingAwaited(seen) && seen.context.wanted === 'deleted';
-export const releasedWithFailure = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;
+export const releasedWithFailure = (seen: Seen): boolean =>
+  nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;
 export const releasedForRun = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen);
 /** The word of an earlier run, which changes nothing. */
 export const thisLife = ({ context, event }: Seen): boolean => 'life' in event && event.life === context.life;

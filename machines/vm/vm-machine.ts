@@ -1,82 +1,14 @@
 /**
  * A VM: what a tenant declared, where it runs, and what is done when a run ends.
  *
- * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `life`. Addresses, MACs and
- * disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images) before QEMU is started, and
- * everything is let go before the VM says stopped or gone. Starting elsewhere raises the run epoch (I2, I9 of the invariants).
+ * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `life`. Addresses, MACs
+ * and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images) before QEMU is
+ * started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the run epoch (I2, I9
+ * of the invariants).
  */
-import { assign, enqueueActions, setup } from 'xstate';
-import { backoffMs } from '../values/failures.ts';
-import { requests } from '../values/requests.ts';
-import * as changes from './vm-changes.ts';
 import * as letters from './vm-context.ts';
-import type { VmContext } from './vm-context.ts';
-import type { VmEvent } from './vm-events.ts';
-import * as guards from './vm-guards.ts';
 import * as replies from './vm-replies.ts';
-
-const vmSetup = setup({
-  types: { context: {} as VmContext, events: {} as VmEvent, input: {} as { id: string } },
-  actions: {
-    ...requests,
-    take: assign(changes.take),
-    answered: assign({ createCommand: null }),
-    awaitPorts: assign(changes.awaitPorts),
-    awaitHeldPorts: assign(changes.awaitHeldPorts),
-    awaitVolumes: assign(changes.awaitVolumes),
-    awaitPreparations: assign(changes.awaitPreparations),
-    notePort: assign(changes.notePort),
-    noteRefusal: assign(changes.noteRefusal),
-    noteTapped: assign(changes.noteTapped),
-    noteAttached: assign(changes.noteAttached),
-    noteImage: assign(changes.noteImage),
-    noteLocated: assign(changes.noteLocated),
-    noteUnbound: assign(changes.noteUnbound),
-    noteGone: assign(changes.noteGone),
-    notePlaced: assign(changes.notePlaced),
-    noteFailure: assign(changes.noteFailure),
-    newLife: assign(changes.newLife),
-    noteRunning: assign(changes.noteRunning),
-    noteEnd: assign(changes.noteEnd),
-    wantRunning: assign(changes.wantRunning),
-    wantStopped: assign(changes.wantStopped),
-    wantRestart: assign(changes.wantRestart),
-    wantDeleted: assign(changes.wantDeleted),
-    settle: assign(changes.settle),
-    letGo: assign(changes.letGo),
-    askPorts: enqueueActions(({ context, enqueue }) => {
-      for (const nic of letters.specIn(context).nics) {
-        const letter = letters.askPort(context, nic);
-        if (context.awaited.includes(letter.to)) enqueue({ type: 'send', params: letter });
-      }
-    }),
-    askVolumes: enqueueActions(({ context, enqueue }) => {
-      for (const to of context.awaited) enqueue({ type: 'send', params: { to, event: { type: 'volume.locate', vm: context.id } } });
-    }),
-    askPreparations: enqueueActions(({ context, enqueue }) => {
-      for (const params of letters.preparations(context)) enqueue({ type: 'send', params });
-    }),
-    askReleases: enqueueActions(({ context, enqueue }) => {
-      for (const params of letters.releases(context)) enqueue({ type: 'send', params });
-    }),
-    releasePorts: enqueueActions(({ context, enqueue }) => {
-      for (const to of context.awaited) enqueue({ type: 'send', params: { to, event: { type: 'port.release', holder: context.id } } });
-    }),
-  },
-  guards,
-  delays: {
-    quotaDeadline: 10_000,
-    addressDeadline: 15_000,
-    locateDeadline: 15_000,
-    placeDeadline: 10_000,
-    placeRetry: 5_000,
-    prepareDeadline: 60_000,
-    startDeadline: 120_000,
-    stopDeadline: ({ context }) => context.graceMs + 60_000,
-    releaseDeadline: 30_000,
-    backoff: ({ context }) => backoffMs(context.tries),
-  },
-});
+import { vmSetup } from './vm-setup.ts';
 
 /** Commands while a run is being made ready: they take effect by letting everything go. */
 const beforeRun = {
@@ -93,9 +25,31 @@ const busy = { actions: { type: 'reject', params: replies.nameBusy } } as const;
 export const vmMachine = vmSetup.createMachine({
   id: 'vm',
   context: ({ input }) => ({
-    id: input.id, uid: '', spec: null, wanted: 'stopped', restarting: false, graceMs: 0, awaited: [], ports: {}, volumeHosts: [],
-    host: null, runEpoch: 0, lastHost: null, nics: {}, disks: {}, images: {}, machineType: null, life: null, proof: null,
-    runningSince: null, tries: 0, runs: 0, failure: null, refusal: null, createCommand: null, deleteCommand: null,
+    id: input.id,
+    uid: '',
+    spec: null,
+    wanted: 'stopped',
+    restarting: false,
+    graceMs: 0,
+    awaited: [],
+    ports: {},
+    volumeHosts: [],
+    host: null,
+    runEpoch: 0,
+    lastHost: null,
+    nics: {},
+    disks: {},
+    images: {},
+    machineType: null,
+    life: null,
+    proof: null,
+    runningSince: null,
+    tries: 0,
+    runs: 0,
+    failure: null,
+    refusal: null,
+    createCommand: null,
+    deleteCommand: null,
   }),
   initial: 'born',
   on: {
@@ -121,11 +75,16 @@ export const vmMachine = vmSetup.createMachine({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     addressing: {
-      description: 'A port is made for every NIC; each gets its address and MAC from its network, for the VM\'s whole life.',
+      description:
+        "A port is made for every NIC; each gets its address and MAC from its network, for the VM's whole life.",
       entry: ['awaitPorts', 'askPorts'],
       always: [
         { guard: 'allRefused', target: 'withdrawing' },
-        { guard: 'nothingAwaited', target: 'deciding', actions: [{ type: 'reply', params: replies.created }, 'answered'] },
+        {
+          guard: 'nothingAwaited',
+          target: 'deciding',
+          actions: [{ type: 'reply', params: replies.created }, 'answered'],
+        },
       ],
       on: {
         'port.ready': { actions: 'notePort' },
@@ -185,7 +144,10 @@ export const vmMachine = vmSetup.createMachine({
         'port.tapped': { actions: 'noteTapped' },
         'volume.attached': { actions: 'noteAttached' },
         'image.provided': { actions: 'noteImage' },
-        'port.failed': [{ guard: 'passes', target: 'backoff', actions: 'noteFailure' }, { target: 'releasing', actions: 'noteFailure' }],
+        'port.failed': [
+          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
+          { target: 'releasing', actions: 'noteFailure' },
+        ],
         'volume.refused': [
           { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
           { target: 'releasing', actions: 'noteFailure' },
@@ -247,7 +209,11 @@ export const vmMachine = vmSetup.createMachine({
     },
     backoff: {
       description: 'Started again on the same host after 1, 2, 4 ... 30 s; ten healthy minutes start the count anew.',
-      on: { 'vm.start': { target: 'preparing', actions: 'wantRunning' }, 'vm.restart': { target: 'preparing' }, ...beforeRun },
+      on: {
+        'vm.start': { target: 'preparing', actions: 'wantRunning' },
+        'vm.restart': { target: 'preparing' },
+        ...beforeRun,
+      },
       after: { backoff: { target: 'preparing' } },
     },
     releasing: {
@@ -277,7 +243,8 @@ export const vmMachine = vmSetup.createMachine({
       },
     },
     failed: {
-      description: 'It cannot run for a reason that will not pass by itself; the failure says what to do. Start tries again.',
+      description:
+        'It cannot run for a reason that will not pass by itself; the failure says what to do. Start tries again.',
       tags: 'steady',
       on: {
         'vm.start': { target: 'locating', actions: 'wantRunning' },

@@ -20,7 +20,10 @@ const standing = (context: VmContext) => ({ uid: context.uid, ports: context.por
 
 export const same = ({ context }: Seen) => ({ result: standing(context) });
 export const created = ({ context }: Seen) => ({ commandId: context.createCommand ?? '', result: standing(context) });
-export const deleted = ({ context }: Seen) => ({ commandId: context.deleteCommand ?? '', result: { uid: context.uid } });
+export const deleted = ({ context }: Seen) => ({
+  commandId: context.deleteCommand ?? '',
+  result: { uid: context.uid },
+});
 
 export const differs = ({ context, event }: Seen) => ({
   code: 'exists_differently',
@@ -35,9 +38,17 @@ export const nameBusy = ({ context }: Seen) => ({
 
 export const deleting = ({ context }: Seen) => ({ code: 'being_deleted', message: `${context.id} is being deleted` });
 
-export function refused({ context, event }: Seen): { commandId: string; code: string; message: string; issues?: { path: string; message: string }[] } {
+export function refused({ context, event }: Seen): {
+  commandId: string;
+  code: string;
+  message: string;
+  issues?: { path: string; message: string }[];
+} {
   const commandId = context.createCommand ?? '';
   if (event.type === 'quota.refused') return { commandId, code: event.error.code, message: event.error.message };
-  const { error, path } = context.refusal ?? { error: { code: 'refused', message: `${context.id} was refused` }, path: 'spec' };
+  const { error, path } = context.refusal ?? {
+    error: { code: 'refused', message: `${context.id} was refused` },
+    path: 'spec',
+  };
   return { commandId, code: error.code, message: error.message, issues: [{ path, message: error.message }] };
 }

@@ -75,7 +75,10 @@ export const askReplica = ({ context }: Seen): Letter => ({
   event: { type: 'replica.ensure', volume: context.id, spec: replicaSpec(context) },
 });
 
-export const dropReplica = ({ context }: Seen): Letter => ({ to: replicaOf(context), event: { type: 'replica.remove' } });
+export const dropReplica = ({ context }: Seen): Letter => ({
+  to: replicaOf(context),
+  event: { type: 'replica.remove' },
+});
 
 export const tellAttached = ({ context }: Seen): Letter => ({
   to: context.holder ?? '',

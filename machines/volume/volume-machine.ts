@@ -23,14 +23,21 @@ function specOf(event: VolumeEvent): VolumeSpec {
 const refuseHeld = ({ context, event }: Seen): letters.Letter => {
   assertEvent(event, 'volume.attach');
   const message = `${context.id} is attached to ${context.holder}; stop or delete that VM first`;
-  return { to: event.vm, event: { type: 'volume.refused', volume: context.id, error: { code: 'volume_in_use', message, retryable: true } } };
+  return {
+    to: event.vm,
+    event: { type: 'volume.refused', volume: context.id, error: { code: 'volume_in_use', message, retryable: true } },
+  };
 };
 const refuseElsewhere = ({ context, event }: Seen): letters.Letter => {
   assertEvent(event, 'volume.attach');
   const message = `${context.id} has its bytes on host ${context.host?.name}, the VM was placed on ${event.host.name}`;
   return {
     to: event.vm,
-    event: { type: 'volume.refused', volume: context.id, error: { code: 'volume_elsewhere', message, retryable: false } },
+    event: {
+      type: 'volume.refused',
+      volume: context.id,
+      error: { code: 'volume_elsewhere', message, retryable: false },
+    },
   };
 };
 const tellLocation = ({ context, event }: Seen): letters.Letter => {
@@ -46,8 +53,14 @@ const inUse = ({ context }: Seen) => ({
   code: 'in_use',
   message: `${context.id} is attached to ${context.holder}; delete or stop that VM first`,
 });
-const nameBusy = ({ context }: Seen) => ({ code: 'name_busy', message: `${context.id} is being made or deleted; try again shortly` });
-const created = ({ context }: Seen) => ({ commandId: context.createCommand ?? '', result: { uid: context.uid, serial: context.serial } });
+const nameBusy = ({ context }: Seen) => ({
+  code: 'name_busy',
+  message: `${context.id} is being made or deleted; try again shortly`,
+});
+const created = ({ context }: Seen) => ({
+  commandId: context.createCommand ?? '',
+  result: { uid: context.uid, serial: context.serial },
+});
 const refused = ({ context, event }: Seen) => {
   assertEvent(event, 'quota.refused');
   return { commandId: context.createCommand ?? '', code: event.error.code, message: event.error.message };
@@ -67,7 +80,12 @@ export const volumeMachine = setup({
     answered: assign({ createCommand: null }),
     hold: assign(({ context, event }) => {
       assertEvent(event, 'volume.attach');
-      return { holder: event.vm, host: event.host, runEpoch: Math.max(context.runEpoch, event.runEpoch), failure: null };
+      return {
+        holder: event.vm,
+        host: event.host,
+        runEpoch: Math.max(context.runEpoch, event.runEpoch),
+        failure: null,
+      };
     }),
     letGo: assign({ holder: null }),
     takeSource: assign(({ event }) => {
@@ -85,8 +103,10 @@ export const volumeMachine = setup({
   },
   guards: {
     sameSpec: ({ context, event }) => sameJson(context.spec, specOf(event)),
-    byAnother: ({ context, event }) => event.type === 'volume.attach' && context.holder !== null && context.holder !== event.vm,
-    elsewhere: ({ context, event }) => event.type === 'volume.attach' && context.host !== null && context.host.name !== event.host.name,
+    byAnother: ({ context, event }) =>
+      event.type === 'volume.attach' && context.holder !== null && context.holder !== event.vm,
+    elsewhere: ({ context, event }) =>
+      event.type === 'volume.attach' && context.host !== null && context.host.name !== event.host.name,
     needsImage: ({ context }) => context.spec?.image !== null && context.source === null,
     holderLeaves: ({ context, event }) => event.type === 'volume.detach' && context.holder === event.vm,
     placed: ({ context }) => context.host !== null,
@@ -111,7 +131,10 @@ export const volumeMachine = setup({
   initial: 'born',
   on: {
     'volume.create': [
-      { guard: 'sameSpec', actions: { type: 'reply', params: ({ context }) => ({ result: { uid: context.uid, serial: context.serial } }) } },
+      {
+        guard: 'sameSpec',
+        actions: { type: 'reply', params: ({ context }) => ({ result: { uid: context.uid, serial: context.serial } }) },
+      },
       { actions: { type: 'reject', params: differs } },
     ],
     'volume.locate': { actions: { type: 'send', params: tellLocation } },

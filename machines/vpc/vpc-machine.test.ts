@@ -8,23 +8,44 @@ import { vpcMachine } from './vpc-machine.ts';
 
 const host = (n: number) => ({ name: `w${n}`, index: n, underlay: `192.0.2.${n}`, underlayMtu: 1600 });
 const network = (name: string) => ({
-  network: `network/t/${name}`, uid: 'N', subnets: [], mtu: 1450, dhcp: { leaseSeconds: 60, dns: [], domain: null,
-    ntp: [] },
+  network: `network/t/${name}`,
+  uid: 'N',
+  subnets: [],
+  mtu: 1450,
+  dhcp: { leaseSeconds: 60, dns: [], domain: null, ntp: [] },
 });
 const view = (n: number, more: Partial<SegmentView> = {}): SegmentView => ({
-  facts: host(n), generation: 2, acknowledged: 2, networks: { 'network/t/a': network('a') }, removing: false,
-    failure: null, ...more,
+  facts: host(n),
+  generation: 2,
+  acknowledged: 2,
+  networks: { 'network/t/a': network('a') },
+  removing: false,
+  failure: null,
+  ...more,
 });
 const held: VpcContext = {
-  id: 'vpc/t/main', uid: 'U1', vni: 4096, networks: { 'network/t/a': ['10.0.0.0/24'] }, segments: {}, waiting: [],
-  withdrawing: {}, waiters: [],
+  id: 'vpc/t/main',
+  uid: 'U1',
+  vni: 4096,
+  networks: { 'network/t/a': ['10.0.0.0/24'] },
+  segments: {},
+  waiting: [],
+  withdrawing: {},
+  waiters: [],
 };
 const two = { segments: { w1: view(1), w2: view(2) } };
 const waits = (generation: number) => [{ port: 'port/t/p', host: host(1), network: network('a'), generation }];
-const claim = (name: string, cidr: string) => ({ type: 'cidr.claim', network: `network/t/${name}`,
-  subnets: [{ cidr }] });
-const need = (n: number, name = 'a') => ({ type: 'segment.need', port: 'port/t/p', host: host(n),
-  network: network(name) });
+const claim = (name: string, cidr: string) => ({
+  type: 'cidr.claim',
+  network: `network/t/${name}`,
+  subnets: [{ cidr }],
+});
+const need = (n: number, name = 'a') => ({
+  type: 'segment.need',
+  port: 'port/t/p',
+  host: host(n),
+  network: network(name),
+});
 const passing = { code: 'x', message: 'x', retryable: true };
 const lasting = { code: 'y', message: 'y', retryable: false };
 const none = { 'location/*': {} };
@@ -39,17 +60,33 @@ const rows: readonly Row[] = [
   { in: 'born', on: { type: 'vpc.create' }, command: 'c', to: 'claiming', asks: ['defer', 'quota.claim > tenant'] },
   { in: 'born', on: { type: 'vpc.delete' }, to: 'gone', asks: ['quota.release > tenant'] },
   { in: 'claiming', on: { type: 'quota.granted' }, to: 'numbering', asks: ['vni.allocate > cluster'] },
-  { in: 'claiming', with: { waiters: ['c'] }, on: { type: 'quota.refused', error: lasting },
-    to: 'gone', asks: ['reject y'] },
+  {
+    in: 'claiming',
+    with: { waiters: ['c'] },
+    on: { type: 'quota.refused', error: lasting },
+    to: 'gone',
+    asks: ['reject y'],
+  },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: ['quota.claim > tenant'] },
   { in: 'claiming', on: claim('a', '10.0.0.0/24'), to: 'claiming', asks: ['cidr.refused > network'] },
   { in: 'claiming', on: { type: 'vpc.delete' }, to: 'gone', asks: ['quota.release > tenant'] },
-  { in: 'numbering', with: { waiters: ['c'] }, on: { type: 'vni.allocated', vni: 5 },
-    to: 'ready', asks: ['vpc.opened > tenant', 'reply'] },
+  {
+    in: 'numbering',
+    with: { waiters: ['c'] },
+    on: { type: 'vni.allocated', vni: 5 },
+    to: 'ready',
+    asks: ['vpc.opened > tenant', 'reply'],
+  },
   { in: 'numbering', on: 'vniDeadline', to: 'numbering', asks: ['vni.allocate > cluster'] },
   { in: 'numbering', on: need(1), to: 'numbering', asks: ['segment.failed > port'] },
-  { in: 'numbering', with: { networks: {} }, on: { type: 'vpc.delete' }, rows: none,
-    to: 'gone', asks: ['vni.release > cluster', 'quota.release > tenant'] },
+  {
+    in: 'numbering',
+    with: { networks: {} },
+    on: { type: 'vpc.delete' },
+    rows: none,
+    to: 'gone',
+    asks: ['vni.release > cluster', 'quota.release > tenant'],
+  },
   { in: 'ready', on: { type: 'vpc.create' }, command: 'c', to: 'ready', asks: ['reply', 'vpc.opened > tenant'] },
   { in: 'ready', on: { type: 'vpc.delete' }, command: 'c', to: 'ready', asks: ['reject in_use'] },
   { in: 'ready', on: { type: 'vpc.delete' }, from: 'tenant/t/t', to: 'ready', asks: [] },
@@ -60,45 +97,125 @@ const rows: readonly Row[] = [
   { in: 'ready', with: two, on: need(1), to: 'ready', asks: ['segment.provided > port'] },
   { in: 'ready', with: { segments: { w2: view(2) } }, on: need(1), rows: none, to: 'ready', asks: [ensure, ensure] },
   { in: 'ready', with: two, on: need(1, 'b'), to: 'ready', asks: ['segment.failed > port'] },
-  { in: 'ready', with: { segments: { w1: view(1, { acknowledged: 1 }) } }, on: need(1), rows: none,
-    to: 'ready', asks: [ensure] },
-  { in: 'ready', with: { segments: { w1: view(1, { failure: passing }) } }, on: need(1), rows: none,
-    to: 'ready', asks: [ensure] },
-  { in: 'ready', with: { segments: { w1: view(1, { removing: true }) } }, on: need(1), rows: none,
-    to: 'ready', asks: [] },
-  { in: 'ready', with: { ...two, waiting: waits(2) }, on: { type: 'segment.ready', host: 'w1', generation: 2 },
-    to: 'ready', asks: ['segment.provided > port'] },
-  { in: 'ready', with: { segments: { w1: view(1, { generation: 3 }) }, waiting: waits(3) },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { acknowledged: 1 }) } },
+    on: need(1),
+    rows: none,
+    to: 'ready',
+    asks: [ensure],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { failure: passing }) } },
+    on: need(1),
+    rows: none,
+    to: 'ready',
+    asks: [ensure],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { removing: true }) } },
+    on: need(1),
+    rows: none,
+    to: 'ready',
+    asks: [],
+  },
+  {
+    in: 'ready',
+    with: { ...two, waiting: waits(2) },
     on: { type: 'segment.ready', host: 'w1', generation: 2 },
-    to: 'ready', asks: [] },
-  { in: 'ready', with: { ...two, waiting: waits(2) }, on: { type: 'segment.failed', host: 'w1', error: passing },
-    to: 'ready', asks: [] },
-  { in: 'ready', with: { ...two, waiting: waits(2) }, on: { type: 'segment.failed', host: 'w1', error: lasting },
-    to: 'ready', asks: ['segment.failed > port'] },
-  { in: 'ready', with: two, on: { type: 'cidr.release', network: 'network/t/a' }, rows: none,
-    to: 'ready', asks: ['segment.remove > segment', 'segment.remove > segment'] },
-  { in: 'ready', on: { type: 'cidr.release', network: 'network/t/a' }, rows: none,
-    to: 'ready', asks: ['network.withdrawn > network'] },
-  { in: 'ready', on: { type: 'cidr.release', network: 'network/t/z' }, rows: none,
-    to: 'ready', asks: ['network.withdrawn > network'] },
-  { in: 'ready', with: { segments: { w1: view(1, { removing: true }), w2: view(2) } }, on: { type: 'segment.removed',
-    host: 'w1' }, rows: none,
-    to: 'ready', asks: [ensure] },
-  { in: 'ready', with: { segments: { w1: view(1, { removing: true }) }, waiting: waits(9) },
-    on: { type: 'segment.removed', host: 'w1' }, rows: none,
-    to: 'ready', asks: [ensure] },
+    to: 'ready',
+    asks: ['segment.provided > port'],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { generation: 3 }) }, waiting: waits(3) },
+    on: { type: 'segment.ready', host: 'w1', generation: 2 },
+    to: 'ready',
+    asks: [],
+  },
+  {
+    in: 'ready',
+    with: { ...two, waiting: waits(2) },
+    on: { type: 'segment.failed', host: 'w1', error: passing },
+    to: 'ready',
+    asks: [],
+  },
+  {
+    in: 'ready',
+    with: { ...two, waiting: waits(2) },
+    on: { type: 'segment.failed', host: 'w1', error: lasting },
+    to: 'ready',
+    asks: ['segment.failed > port'],
+  },
+  {
+    in: 'ready',
+    with: two,
+    on: { type: 'cidr.release', network: 'network/t/a' },
+    rows: none,
+    to: 'ready',
+    asks: ['segment.remove > segment', 'segment.remove > segment'],
+  },
+  {
+    in: 'ready',
+    on: { type: 'cidr.release', network: 'network/t/a' },
+    rows: none,
+    to: 'ready',
+    asks: ['network.withdrawn > network'],
+  },
+  {
+    in: 'ready',
+    on: { type: 'cidr.release', network: 'network/t/z' },
+    rows: none,
+    to: 'ready',
+    asks: ['network.withdrawn > network'],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { removing: true }), w2: view(2) } },
+    on: { type: 'segment.removed', host: 'w1' },
+    rows: none,
+    to: 'ready',
+    asks: [ensure],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { removing: true }) }, waiting: waits(9) },
+    on: { type: 'segment.removed', host: 'w1' },
+    rows: none,
+    to: 'ready',
+    asks: [ensure],
+  },
   { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [] },
   { in: 'ready', with: two, on: located, rows: nowhere, to: 'ready', asks: ['put location', route] },
   { in: 'ready', with: two, on: located, rows: there, to: 'ready', asks: [] },
-  { in: 'ready', with: two, on: { ...located, host: 1 }, rows: there,
-    to: 'ready', asks: ['put location', route, route] },
+  {
+    in: 'ready',
+    with: two,
+    on: { ...located, host: 1 },
+    rows: there,
+    to: 'ready',
+    asks: ['put location', route, route],
+  },
   { in: 'ready', with: two, on: left, rows: there, to: 'ready', asks: ['remove location', route] },
   { in: 'ready', with: two, on: { ...left, host: 1 }, rows: there, to: 'ready', asks: [] },
   { in: 'ready', with: two, on: left, rows: nowhere, to: 'ready', asks: [] },
-  { in: 'removing', with: { segments: { w1: view(1) } }, on: { type: 'segment.removed', host: 'w1' }, rows: none,
-    to: 'gone', asks: ['vni.release > cluster', 'quota.release > tenant'] },
-  { in: 'removing', with: { segments: { w1: view(1) } }, on: 'removeDeadline',
-    to: 'removing', asks: ['segment.remove > segment'] },
+  {
+    in: 'removing',
+    with: { segments: { w1: view(1) } },
+    on: { type: 'segment.removed', host: 'w1' },
+    rows: none,
+    to: 'gone',
+    asks: ['vni.release > cluster', 'quota.release > tenant'],
+  },
+  {
+    in: 'removing',
+    with: { segments: { w1: view(1) } },
+    on: 'removeDeadline',
+    to: 'removing',
+    asks: ['segment.remove > segment'],
+  },
   { in: 'removing', with: two, on: need(1), to: 'removing', asks: ['segment.failed > port'] },
   { in: 'removing', with: two, on: claim('b', '10.0.1.0/24'), to: 'removing', asks: ['cidr.refused > network'] },
   { in: 'removing', with: two, on: { type: 'vpc.create' }, command: 'c', to: 'removing', asks: ['reject name_busy'] },
@@ -109,11 +226,17 @@ test('decisions', () => {
 });
 
 test('CIDRs are free only when every host that had the network has proved its absence', () => {
-  const segments = { w1: view(1, { networks: { 'network/t/a': network('a'), 'network/t/b': network('b') } }),
-    w2: view(2) };
+  const segments = {
+    w1: view(1, { networks: { 'network/t/a': network('a'), 'network/t/b': network('b') } }),
+    w2: view(2),
+  };
   const start = { ...held, networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] }, segments };
-  const first = decided(vpcMachine, start, { in: 'ready', on: { type: 'cidr.release', network: 'network/t/a' },
-    rows: none, to: '' });
+  const first = decided(vpcMachine, start, {
+    in: 'ready',
+    on: { type: 'cidr.release', network: 'network/t/a' },
+    rows: none,
+    to: '',
+  });
   assert.equal(first.asks, [ensure, 'segment.remove > segment']);
   const old = { type: 'segment.ready', host: 'w1', generation: 2 };
   const late = decided(vpcMachine, first.context, { in: 'ready', on: old, to: '' });
@@ -121,20 +244,34 @@ test('CIDRs are free only when every host that had the network has proved its ab
   const second = decided(vpcMachine, late.context, { in: 'ready', on: { ...old, generation: 3 }, to: '' });
   assert.equal(second.asks, []);
   assert.equal(Object.keys(second.context['networks'] as object), ['network/t/a', 'network/t/b']);
-  const third = decided(vpcMachine, second.context, { in: 'ready', on: { type: 'segment.removed', host: 'w2' },
-    rows: none, to: '' });
+  const third = decided(vpcMachine, second.context, {
+    in: 'ready',
+    on: { type: 'segment.removed', host: 'w2' },
+    rows: none,
+    to: '',
+  });
   assert.equal(third.asks, [ensure, 'network.withdrawn > network']);
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });
 
 test('a proof of an older generation proves no absence', () => {
   const both = { 'network/t/a': network('a'), 'network/t/b': network('b') };
-  const start = { ...held, networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] }, segments: { w1: view(1,
-    { networks: both }) } };
-  const asked = decided(vpcMachine, start, { in: 'ready', on: { type: 'cidr.release', network: 'network/t/a' },
-    rows: none, to: '' });
-  const ready = (generation: number): Row => ({ in: 'ready', on: { type: 'segment.ready', host: 'w1', generation },
-    to: '' });
+  const start = {
+    ...held,
+    networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] },
+    segments: { w1: view(1, { networks: both }) },
+  };
+  const asked = decided(vpcMachine, start, {
+    in: 'ready',
+    on: { type: 'cidr.release', network: 'network/t/a' },
+    rows: none,
+    to: '',
+  });
+  const ready = (generation: number): Row => ({
+    in: 'ready',
+    on: { type: 'segment.ready', host: 'w1', generation },
+    to: '',
+  });
   const late = decided(vpcMachine, asked.context, ready(2));
   assert.equal(late.asks, []);
   assert.equal(decided(vpcMachine, late.context, ready(3)).asks, ['network.withdrawn > network']);
@@ -142,13 +279,19 @@ test('a proof of an older generation proves no absence', () => {
 
 test('a segment is told all networks, peers, and the way to everything that is elsewhere', () => {
   const locations = { 'location/*': { '10.0.0.5': { port: 'p', host: 1 }, '10.0.0.6': { port: 'q', host: 2 } } };
-  const { asked } = decided(vpcMachine, { ...held, segments: { w2: view(2) } }, { in: 'ready', on: need(1),
-    rows: locations, to: '' });
+  const { asked } = decided(
+    vpcMachine,
+    { ...held, segments: { w2: view(2) } },
+    { in: 'ready', on: need(1), rows: locations, to: '' },
+  );
   const specs = asked.map(({ params }) => (params as { event: { spec: SegmentSpec } }).event.spec);
-  assert.equal(specs.map(({ self, peers, routes }) => [self.name, peers.map(({ name }) => name), routes]), [
-    ['w1', ['w2'], [{ address: '10.0.0.6', host: 2 }]],
-    ['w2', ['w1'], [{ address: '10.0.0.5', host: 1 }]],
-  ]);
+  assert.equal(
+    specs.map(({ self, peers, routes }) => [self.name, peers.map(({ name }) => name), routes]),
+    [
+      ['w1', ['w2'], [{ address: '10.0.0.6', host: 2 }]],
+      ['w2', ['w1'], [{ address: '10.0.0.5', host: 1 }]],
+    ],
+  );
 });
 
 test.run();

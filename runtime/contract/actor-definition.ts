@@ -20,7 +20,10 @@ import type { EffectBinding } from './effect.ts';
 
 export interface RowKey {
   readonly collection: string;
-  /** `*` asks for the whole collection: `meta.rows['<collection>/*']` is then an object of key -> value. Only for small ones. */
+  /**
+   * `*` asks for the whole collection: `meta.rows['<collection>/*']` is then an object of key -> value. Only for
+   * small ones.
+   */
   readonly key: string;
 }
 
@@ -51,7 +54,10 @@ export interface ActorDefinition {
   readonly placement: 'sharded' | 'pinned';
   /** Machine input of a new actor. */
   readonly input: (id: ActorId) => unknown;
-  /** Command name (`create`, `stop`) -> definition; the chart sees the event `<kind>.<name>` with the params as fields. */
+  /**
+   * Command name (`create`, `stop`) -> definition; the chart sees the event `<kind>.<name>` with the params as
+   * fields.
+   */
   readonly commands: Readonly<Record<string, CommandDefinition>>;
   /** Event types from other actors or the host that may start this actor. */
   readonly createdBy: readonly string[];
@@ -60,10 +66,14 @@ export interface ActorDefinition {
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
   /** What `get`, `list` and watches show; must hold no secret. */
   readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
-  /** Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored. */
+  /**
+   * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.
+   */
   readonly ignored?: readonly string[];
   /** From chart version n (key) to n + 1: a function of (state value, context). */
-  readonly upgrades?: Readonly<Record<number, (stored: { state: unknown; context: unknown }) => { state: unknown; context: unknown }>>;
+  readonly upgrades?: Readonly<
+    Record<number, (stored: { state: unknown; context: unknown }) => { state: unknown; context: unknown }>
+  >;
   readonly durability?: Durability;
   /** Hot history entries kept; default 32. */
   readonly historyTail?: number;

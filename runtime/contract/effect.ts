@@ -2,8 +2,9 @@
  * An effect is a request to the world, recorded in the commit that asked for it and performed only after that commit is
  * durable (G4, G7). It is performed at least once: performers are idempotent (`ensure`, `remove`, `watch`).
  *
- * It belongs to the chart state whose entry asked for it. When that state is left the effect is cancelled: its signal aborts
- * and a late result is dropped and recorded. After a restart or takeover every pending effect is performed again.
+ * It belongs to the chart state whose entry asked for it. When that state is left the effect is cancelled: its signal
+ * aborts and a late result is dropped and recorded. After a restart or takeover every pending effect is performed
+ * again.
  */
 import type { ActorId } from './identifiers.ts';
 import type { EffectOutcome } from './outcome.ts';
@@ -36,7 +37,10 @@ export interface EffectContext {
   readonly recovered: boolean;
 }
 
-/** A performer throws PhotonError(fault|defeat|unknown) or returns an outcome. Anything else thrown is reported as a fault. */
+/**
+ * A performer throws PhotonError(fault|defeat|unknown) or returns an outcome. Anything else thrown is reported as a
+ * fault.
+ */
 export type PerformEffect = (params: never, context: EffectContext) => Promise<EffectOutcome>;
 
 export interface EffectBinding {

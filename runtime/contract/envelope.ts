@@ -22,7 +22,10 @@ export interface EventMeta {
   readonly rows?: Readonly<Record<string, unknown>>;
 }
 
-/** Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, `after` is the receiver's previous one. */
+/**
+ * Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, `after` is the receiver's
+ * previous one.
+ */
 export interface Message {
   readonly to: ActorId;
   readonly from: ActorId;
@@ -31,7 +34,10 @@ export interface Message {
   readonly era: number;
   /** Sender-wide, grows by one per message, any receiver. */
   readonly seq: number;
-  /** The highest unacknowledged `seq` below this one for the same receiver; 0 when there is none. The receiver must have it. */
+  /**
+   * The highest unacknowledged `seq` below this one for the same receiver; 0 when there is none. The receiver must
+   * have it.
+   */
   readonly after: number;
   readonly event: ActorEvent;
   /** What caused it: `<actor id>@<version>` or a command id. */

@@ -1,8 +1,9 @@
 /**
  * Names of actors and where they live.
  *
- * An actor id is `<kind>/<scope>/<name>`; a pinned actor's name ends in `@<host>` and the actor lives in that host's shard.
- * What a scope means is the application's business. Everything that names an actor goes through `parseActorId` once, at the door.
+ * An actor id is `<kind>/<scope>/<name>`; a pinned actor's name ends in `@<host>` and the actor lives in that host's
+ * shard. What a scope means is the application's business. Everything that names an actor goes through `parseActorId`
+ * once, at the door.
  */
 
 export type ActorId = string & { readonly __brand: 'ActorId' };

@@ -66,7 +66,10 @@ export interface Receipt {
 export interface Commit {
   readonly grant: ShardGrant;
   readonly actor: ActorId;
-  /** Unique per attempt to move this actor on; the same commit sent twice is applied once and answered `committed` twice. */
+  /**
+   * Unique per attempt to move this actor on; the same commit sent twice is applied once and answered `committed`
+   * twice.
+   */
   readonly commitId: string;
   /** 0 for an actor that has never existed. */
   readonly expectedVersion: number;
@@ -113,7 +116,10 @@ export interface ShardBacklog {
 }
 
 export interface Journal {
-  /** Resolves when the outcome is durable. Lost replies are retried inside; never rejects for a lost connection, it waits. */
+  /**
+   * Resolves when the outcome is durable. Lost replies are retried inside; never rejects for a lost connection, it
+   * waits.
+   */
   commit(commit: Commit): Promise<CommitOutcome>;
   load(id: ActorId): Promise<StoredActor | undefined>;
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;

@@ -1,8 +1,14 @@
-/** Between nodes: hosting hands messages out and takes them in through this port; runtime/transport binds it to WebSocket. */
+/**
+ * Between nodes: hosting hands messages out and takes them in through this port; runtime/transport binds it to
+ * WebSocket.
+ */
 import type { Command, Message, Reply } from './envelope.ts';
 import type { ActorId } from './identifiers.ts';
 
-/** The receiver's word on one message. `moved`: ask the directory again. `gap`: send the earlier ones first. `busy`: later. */
+/**
+ * The receiver's word on one message. `moved`: ask the directory again. `gap`: send the earlier ones first. `busy`:
+ * later.
+ */
 export type Delivery =
   | { readonly result: 'applied' }
   | { readonly result: 'gap' }
@@ -15,7 +21,10 @@ export interface Inlet {
   command(command: Command): Promise<Reply | { readonly moved: true }>;
 }
 
-/** What a node may ask of its peers; transport implements it. A promise that rejects means unknown: ask again, same ids. */
+/**
+ * What a node may ask of its peers; transport implements it. A promise that rejects means unknown: ask again, same
+ * ids.
+ */
 export interface Outlet {
   deliver(node: string, message: Message): Promise<Delivery>;
   command(node: string, command: Command): Promise<Reply | { readonly moved: true }>;

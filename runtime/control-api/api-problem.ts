@@ -87,7 +87,9 @@ function wordsOf(issue: z.core.$ZodIssue): string {
   if (code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options)) return mustBeOneOf(issue.options);
   if (code !== 'invalid_type') return message;
   const received = /received (\w+)/.exec(message)?.[1] ?? 'something else';
-  return received === 'undefined' ? 'is missing' : `must be ${nouns[issue.expected] ?? issue.expected}, not ${received}`;
+  return received === 'undefined'
+    ? 'is missing'
+    : `must be ${nouns[issue.expected] ?? issue.expected}, not ${received}`;
 }
 
 const mustBeOneOf = (values: readonly unknown[]): string =>

@@ -181,9 +181,7 @@ class StoreMembership implements Membership {
   }
 
   async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
-    const wrong = new Map(
-      [...stored].filter(([shard, text]) => text !== '' && this.directory.grantOf(shard) !== text),
-    );
+    const wrong = new Map([...stored].filter(([shard, text]) => text !== '' && this.directory.grantOf(shard) !== text));
     for (const [shard, text] of wrong) this.directory.set(shard, text);
     await writeMap(this.#link, this.#claimant.keys, wrong);
   }

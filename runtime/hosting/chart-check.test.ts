@@ -45,74 +45,73 @@ test('a chart of named parts is admitted', () => {
   assert.equal(problems(good, ['disk.make']), '');
 });
 
-const wrong: Record<string, { states: Record<string, object>; type?: 'parallel'; effects?: string[]; says: RegExp }> =
-  {
-    'a missing description': { states: { a: {} }, says: /state a has no description/ },
-    invoke: { states: { a: { description: 'd', invoke: { src: 'x' } } }, says: /uses invoke/ },
-    'a history state': { states: { a: { description: 'd' }, h: { type: 'history' } }, says: /history state/ },
-    'an inline function': {
-      states: { a: { description: 'd', entry: () => {} } },
-      says: /inline action \(a function\)/,
+const wrong: Record<string, { states: Record<string, object>; type?: 'parallel'; effects?: string[]; says: RegExp }> = {
+  'a missing description': { states: { a: {} }, says: /state a has no description/ },
+  invoke: { states: { a: { description: 'd', invoke: { src: 'x' } } }, says: /uses invoke/ },
+  'a history state': { states: { a: { description: 'd' }, h: { type: 'history' } }, says: /history state/ },
+  'an inline function': {
+    states: { a: { description: 'd', entry: () => {} } },
+    says: /inline action \(a function\)/,
+  },
+  'an inline assign': {
+    states: { a: { description: 'd', exit: assign({}) } },
+    says: /inline action \(xstate.assign\)/,
+  },
+  'an inline guard': {
+    states: { a: { description: 'd', on: { go: { target: 'a', guard: and(['ready', () => true] as never) } } } },
+    says: /on go has an inline guard/,
+  },
+  'a numeric delay': { states: { a: { description: 'd', after: { 500: 'a' } } }, says: /numeric delay 500/ },
+  'an unknown delay': {
+    states: { a: { description: 'd', after: { sometime: 'a' } } },
+    says: /unknown delay sometime/,
+  },
+  'a payload on a timer': {
+    states: {
+      a: { description: 'd', entry: raise({ type: 'x', n: 1 } as never, { id: 'x', delay: 'patience' } as never) },
     },
-    'an inline assign': {
-      states: { a: { description: 'd', exit: assign({}) } },
-      says: /inline action \(xstate.assign\)/,
-    },
-    'an inline guard': {
-      states: { a: { description: 'd', on: { go: { target: 'a', guard: and(['ready', () => true] as never) } } } },
-      says: /on go has an inline guard/,
-    },
-    'a numeric delay': { states: { a: { description: 'd', after: { 500: 'a' } } }, says: /numeric delay 500/ },
-    'an unknown delay': {
-      states: { a: { description: 'd', after: { sometime: 'a' } } },
-      says: /unknown delay sometime/,
-    },
-    'a payload on a timer': {
-      states: {
-        a: { description: 'd', entry: raise({ type: 'x', n: 1 } as never, { id: 'x', delay: 'patience' } as never) },
+    says: /may carry a type only/,
+  },
+  'an unknown action': { states: { a: { description: 'd', entry: 'plain' } }, says: /unknown action plain/ },
+  sendParent: { states: { a: { description: 'd', entry: 'loud' } }, says: /loud is xstate.sendTo/ },
+  'an effect on exit': {
+    states: { a: { description: 'd', exit: 'disk.make' } },
+    effects: ['disk.make'],
+    says: /effect disk.make must be an entry action/,
+  },
+  'an effect nobody hears': {
+    states: { a: { description: 'd', entry: 'disk.make', on: { 'disk.make.done': 'a', 'disk.make.failed': 'a' } } },
+    effects: ['disk.make'],
+    says: /nothing there listens to disk.make.unknown/,
+  },
+  'an effect on two states of a path': {
+    states: {
+      a: {
+        description: 'd',
+        entry: 'disk.make',
+        on: { '*': 'a' },
+        initial: 'b',
+        states: { b: { description: 'd', entry: 'disk.make' } },
       },
-      says: /may carry a type only/,
     },
-    'an unknown action': { states: { a: { description: 'd', entry: 'plain' } }, says: /unknown action plain/ },
-    sendParent: { states: { a: { description: 'd', entry: 'loud' } }, says: /loud is xstate.sendTo/ },
-    'an effect on exit': {
-      states: { a: { description: 'd', exit: 'disk.make' } },
-      effects: ['disk.make'],
-      says: /effect disk.make must be an entry action/,
+    effects: ['disk.make'],
+    says: /stands on state a and state a.b/,
+  },
+  'an effect in two regions': {
+    type: 'parallel',
+    states: {
+      a: { description: 'd', entry: 'disk.make', on: { '*': {} } },
+      b: { description: 'd', entry: 'disk.make', on: { '*': {} } },
     },
-    'an effect nobody hears': {
-      states: { a: { description: 'd', entry: 'disk.make', on: { 'disk.make.done': 'a', 'disk.make.failed': 'a' } } },
-      effects: ['disk.make'],
-      says: /nothing there listens to disk.make.unknown/,
-    },
-    'an effect on two states of a path': {
-      states: {
-        a: {
-          description: 'd',
-          entry: 'disk.make',
-          on: { '*': 'a' },
-          initial: 'b',
-          states: { b: { description: 'd', entry: 'disk.make' } },
-        },
-      },
-      effects: ['disk.make'],
-      says: /stands on state a and state a.b/,
-    },
-    'an effect in two regions': {
-      type: 'parallel',
-      states: {
-        a: { description: 'd', entry: 'disk.make', on: { '*': {} } },
-        b: { description: 'd', entry: 'disk.make', on: { '*': {} } },
-      },
-      effects: ['disk.make'],
-      says: /can be active together/,
-    },
-    'an effect no state asks for': {
-      states: { a: { description: 'd' } },
-      effects: ['tap.make'],
-      says: /no state asks for it/,
-    },
-  };
+    effects: ['disk.make'],
+    says: /can be active together/,
+  },
+  'an effect no state asks for': {
+    states: { a: { description: 'd' } },
+    effects: ['tap.make'],
+    says: /no state asks for it/,
+  },
+};
 
 for (const [name, { states, type, effects, says }] of Object.entries(wrong)) {
   test(`${name} is refused`, () => {

@@ -143,8 +143,7 @@ class ChartCheck {
     const reserved = vocabulary.has(name) || this.effects.has(name);
     const builtin = builtinOf(this.machine.implementations.actions[name]);
     if (builtin !== undefined) {
-      if (reserved)
-        this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
+      if (reserved) this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
       else if (!allowedBuiltins.has(builtin.type)) {
         this.problems.push(`${where}: action ${name} is ${builtin.type}; only assign, raise and cancel may be used`);
       } else if (builtin.type === 'xstate.raise') this.raise(builtin, `${where}, action ${name}`);

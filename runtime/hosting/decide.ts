@@ -105,9 +105,7 @@ function begin(): void {
 function finish(snapshot: ChartSnapshot): Decision {
   if (snapshot.status === 'error') {
     const { error } = snapshot;
-    throw error instanceof Error
-      ? error
-      : new PhotonError('bug', 'chart_failed', `the chart failed: ${String(error)}`);
+    throw error instanceof Error ? error : new PhotonError('bug', 'chart_failed', `the chart failed: ${String(error)}`);
   }
   return {
     snapshot,

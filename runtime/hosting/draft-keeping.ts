@@ -179,10 +179,7 @@ function keepRemoval(draft: Draft): void {
   actor.effects = [];
   actor.timers = [];
   for (const [commandId, digest] of Object.entries(actor.deferred)) {
-    const error = rejection(
-      'removed',
-      `${actor.id} was removed before it answered. Ask again if it is created anew.`,
-    );
+    const error = rejection('removed', `${actor.id} was removed before it answered. Ask again if it is created anew.`);
     keepReply(draft, commandId, digest, { ok: false, version: actor.version, error });
   }
   actor.deferred = {};

@@ -11,8 +11,7 @@ import type { Bake } from './kinds-for-tests.ts';
 import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
 
 const o = 'oven/t/o' as ActorId;
-const bakeOf = (options: { patienceMs?: number } = {}) =>
-  commandOf(o, { type: 'oven.bake', loaf: 'rye', ...options });
+const bakeOf = (options: { patienceMs?: number } = {}) => commandOf(o, { type: 'oven.bake', loaf: 'rye', ...options });
 
 /** Every call waits until the test lets it end. */
 class Bakery {
@@ -155,9 +154,7 @@ test('effects with a deadline share the places; watches take none', async () => 
     registry: registryOf(oven(bake, null)),
     limits: { effects: 3 },
   });
-  await Promise.all(
-    Array.from({ length: 12 }, (_, index) => ask(watching, `oven/t/o${index}`, { type: 'oven.bake' })),
-  );
+  await Promise.all(Array.from({ length: 12 }, (_, index) => ask(watching, `oven/t/o${index}`, { type: 'oven.bake' })));
   assert.ok(most > 3);
   await watching.drain();
 });

@@ -96,9 +96,7 @@ const answered = async (node: Victim, command: Command): Promise<Reply> => {
 
 test('killed three times under load: every command once, every message once and in order', async (stage) => {
   const total = 300;
-  const commands = Array.from({ length: total }, () =>
-    commandOf('relay/t/r', { type: 'relay.send', to: 'sink/t/s' }),
-  );
+  const commands = Array.from({ length: total }, () => commandOf('relay/t/r', { type: 'relay.send', to: 'sink/t/s' }));
   const replies = new Map<string, Reply>();
   for (const killAt of [40, 120, 200, total]) {
     const node = await start(stage);

@@ -28,9 +28,7 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
     case 'command':
       return checkCommand(host, draft, input);
     case 'timer': {
-      const armed = draft.actor.timers.some(
-        (timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs,
-      );
+      const armed = draft.actor.timers.some((timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs);
       return armed ? checkRows(host, draft.actor, input) : 'settled';
     }
     case 'effect': {

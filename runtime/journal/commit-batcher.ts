@@ -98,8 +98,7 @@ export class CommitBatcher {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length)
-        void this.#send(this.#nextBatch());
+      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length) void this.#send(this.#nextBatch());
     });
   }
 

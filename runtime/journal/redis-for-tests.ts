@@ -45,11 +45,7 @@ export function recordedLog(lines: string[] = []): RecordedLog {
 }
 
 /** @throws Error naming what was awaited */
-export async function until(
-  what: string,
-  check: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
-): Promise<void> {
+export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!(await check())) {
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);

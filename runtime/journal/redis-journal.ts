@@ -57,13 +57,22 @@ interface OwnedShard {
 /** A reply of HMGET, in the order asked, or of HGETALL. */
 type StoredRows = readonly (string | null)[] | Readonly<Record<string, string>>;
 
-function rowsOf(collection: string, names: readonly string[], stored: StoredRows, id: ActorId): Record<string, unknown> {
+function rowsOf(
+  collection: string,
+  names: readonly string[],
+  stored: StoredRows,
+  id: ActorId,
+): Record<string, unknown> {
   const parse = (name: string, text: string | null | undefined): unknown =>
     text === null || text === undefined ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
   if (Array.isArray(stored)) {
-    return Object.fromEntries(names.map((name, at) => [`${collection}/${name}`, parse(name, (stored as (string | null)[])[at])]));
+    return Object.fromEntries(
+      names.map((name, at) => [`${collection}/${name}`, parse(name, (stored as (string | null)[])[at])]),
+    );
   }
-  const all = Object.fromEntries(Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]));
+  const all = Object.fromEntries(
+    Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]),
+  );
   return Object.fromEntries(names.map((name) => [`${collection}/${name}`, name === '*' ? all : (all[name] ?? null)]));
 }
 

@@ -128,10 +128,7 @@ test('a feed resumes from any of its cursors, over a restart of the store', asyn
   await until('the rest is fed again', () => second.entries.length === 2);
   await second.stop();
   assert.equal(shown(second.entries).sort(), shown(first.entries.slice(1)).sort());
-  assert.is(
-    await codeOf(stage.reader.follow('$$$' as Cursor, () => {}, AbortSignal.timeout(1_000))),
-    'cursor_invalid',
-  );
+  assert.is(await codeOf(stage.reader.follow('$$$' as Cursor, () => {}, AbortSignal.timeout(1_000))), 'cursor_invalid');
 });
 
 test('a host that joins later is followed from its first commit', async (stage) => {

@@ -77,10 +77,7 @@ test('errors of the store are told apart', () => {
     kind("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."),
     'refused',
   );
-  assert.is(
-    kind("READONLY You can't write against a read only replica. script: 4b8a, on @user_script:1."),
-    'refused',
-  );
+  assert.is(kind("READONLY You can't write against a read only replica. script: 4b8a, on @user_script:1."), 'refused');
   assert.is(kind('WRONGTYPE Operation against a key holding the wrong kind of value'), 'bug');
   assert.is(kind('ERR user_script:3: attempt to index a nil value script: 4b8a'), 'bug');
 });

@@ -39,7 +39,10 @@ test('for people: one aligned line, and what is no JSON passes unchanged', () =>
   assert.is(prettyLine(line, false), `03:04:05.678 WARN  ${'slow'.padEnd(44)} actor=vm/a/b why="two words"\n`);
   assert.ok(prettyLine(line, true).includes('\x1b['));
   assert.is(prettyLine('panic', false), 'panic\n');
-  assert.match(written({ format: 'pretty' }, (log) => log.info({}, 'up')), /INFO {2}up\n$/);
+  assert.match(
+    written({ format: 'pretty' }, (log) => log.info({}, 'up')),
+    /INFO {2}up\n$/,
+  );
 });
 
 test.run();

@@ -43,14 +43,22 @@ function keyOf(declaration: Declaration, former: Former | undefined): string {
 function asInDocument(error: unknown, declaration: Declaration): unknown {
   if (!(error instanceof PhotonError)) return error;
   const { group, code, message, issues = [], ...rest } = error.record;
-  const inSpec = issues.map((issue) => ({ path: `${declaration.origin} ${issue.path.replace(/^params(\.|$)/, 'spec$1')}`, message: issue.message }));
+  const inSpec = issues.map((issue) => ({
+    path: `${declaration.origin} ${issue.path.replace(/^params(\.|$)/, 'spec$1')}`,
+    message: issue.message,
+  }));
   return new PhotonError(group, code, message, { retryable: rest.retryable, public: true, issues: inSpec });
 }
 
 export async function applyDocuments(
   client: PhotonClient,
   declarations: readonly Declaration[],
-  options: { readonly wait: boolean; readonly timeoutMs: number; readonly onStep: (step: ApplyStep) => void; readonly onWait: (text: string) => void },
+  options: {
+    readonly wait: boolean;
+    readonly timeoutMs: number;
+    readonly onStep: (step: ApplyStep) => void;
+    readonly onWait: (text: string) => void;
+  },
 ): Promise<void> {
   for (const declaration of inOrder(declarations)) {
     const startedAt = performance.now();

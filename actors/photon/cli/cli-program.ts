@@ -1,4 +1,7 @@
-/** The command line of `photon` for people and scripts: parsing, output, exit codes. Node roles are added by photon-main. */
+/**
+ * The command line of `photon` for people and scripts: parsing, output, exit codes. Node roles are added by
+ * photon-main.
+ */
 import { Command, Option } from 'commander';
 import { applyDocuments } from './apply-documents.ts';
 import { exitCodes, explain, openSession, type Session } from './cli-session.ts';
@@ -7,14 +10,21 @@ import * as objects from './object-commands.ts';
 import { stateWord } from './text-table.ts';
 
 const timeout = (): Option => new Option('--timeout <seconds>', 'how long to wait').default(120).argParser(Number);
-const output = (): Option => new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json', 'yaml']).default('table');
+const output = (): Option =>
+  new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json', 'yaml']).default('table');
 
 /** Opens the session, runs, prints what went wrong, sets the exit code. */
-function withSession<Args extends unknown[]>(program: Command, run: (session: Session, ...args: Args) => Promise<void>) {
+function withSession<Args extends unknown[]>(
+  program: Command,
+  run: (session: Session, ...args: Args) => Promise<void>,
+) {
   return async (...args: Args): Promise<void> => {
     const { as, tenant } = program.opts<{ as?: string; tenant?: string }>();
     try {
-      const session = await openSession({ ...(as === undefined ? {} : { as }), ...(tenant === undefined ? {} : { tenant }) });
+      const session = await openSession({
+        ...(as === undefined ? {} : { as }),
+        ...(tenant === undefined ? {} : { tenant }),
+      });
       try {
         await run(session, ...args);
       } finally {
@@ -42,7 +52,9 @@ function addApply(program: Command): void {
           timeoutMs: options.timeout * 1_000,
           onWait: objects.progressLine(),
           onStep: ({ id, result, state, tookMs }) => {
-            process.stdout.write(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms\n`);
+            process.stdout.write(
+              `${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms\n`,
+            );
           },
         });
       }),
@@ -56,7 +68,11 @@ function addReading(program: Command): void {
     .command('get <kind> [name]')
     .description('one object; -o json shows all of it')
     .addOption(output())
-    .action(withSession(program, (session, kind: string, name: string | undefined, options: Outputs) => objects.get(session, kind, name, options.output)));
+    .action(
+      withSession(program, (session, kind: string, name: string | undefined, options: Outputs) =>
+        objects.get(session, kind, name, options.output),
+      ),
+    );
   program
     .command('list [kind]')
     .description('objects and their states')
@@ -66,39 +82,60 @@ function addReading(program: Command): void {
     .option('--watch', 'go on with every change')
     .addOption(output())
     .action(
-      withSession(program, async (session, kind: string | undefined, options: objects.ListOptions & Outputs & { watch?: boolean }) => {
-        const { state, host, search } = options;
-        const tenant = program.opts<{ tenant?: string }>().tenant;
-        const filter = Object.fromEntries(Object.entries({ kind, tenant, state, host, search }).filter(([, value]) => value !== undefined));
-        await (options.watch === true ? objects.listWatch(session, filter) : objects.list(session, filter, options.output));
-      }),
+      withSession(
+        program,
+        async (session, kind: string | undefined, options: objects.ListOptions & Outputs & { watch?: boolean }) => {
+          const { state, host, search } = options;
+          const tenant = program.opts<{ tenant?: string }>().tenant;
+          const filter = Object.fromEntries(
+            Object.entries({ kind, tenant, state, host, search }).filter(([, value]) => value !== undefined),
+          );
+          await (options.watch === true
+            ? objects.listWatch(session, filter)
+            : objects.list(session, filter, options.output));
+        },
+      ),
     );
   program
     .command('describe <kind> [name]')
     .description('one object with what it waits for and its last history')
-    .action(withSession(program, (session, kind: string, name: string | undefined) => objects.describe(session, kind, name)));
+    .action(
+      withSession(program, (session, kind: string, name: string | undefined) => objects.describe(session, kind, name)),
+    );
   program
     .command('events <kind> [name]')
     .description('the history of one object')
     .option('-n, --limit <count>', 'how many, newest last', Number, 32)
-    .action(withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) => objects.events(session, kind, name, options.limit)));
+    .action(
+      withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) =>
+        objects.events(session, kind, name, options.limit),
+      ),
+    );
 }
 
 function addChanging(program: Command): void {
   program
     .command('delete <kind> [name]')
     .description('delete one object and wait until it is gone')
-    .action(withSession(program, (session, kind: string, name: string | undefined) => objects.remove(session, kind, name)));
+    .action(
+      withSession(program, (session, kind: string, name: string | undefined) => objects.remove(session, kind, name)),
+    );
   program
     .command('wait <kind> [name]')
     .description('wait until an object has come to rest')
     .option('--for <states>', 'states to wait for, separated by commas; `removed` for gone')
     .addOption(timeout())
     .action(
-      withSession(program, async (session, kind: string, name: string | undefined, options: { for?: string; timeout: number }) => {
-        const until = options.for === undefined ? {} : { until: options.for };
-        await objects.wait(session, objects.targetOf(session, kind, name), { timeoutMs: options.timeout * 1_000, ...until });
-      }),
+      withSession(
+        program,
+        async (session, kind: string, name: string | undefined, options: { for?: string; timeout: number }) => {
+          const until = options.for === undefined ? {} : { until: options.for };
+          await objects.wait(session, objects.targetOf(session, kind, name), {
+            timeoutMs: options.timeout * 1_000,
+            ...until,
+          });
+        },
+      ),
     );
   const vm = program.command('vm').description('start, stop and restart machines');
   for (const verb of ['start', 'stop', 'restart'] as const) {
@@ -111,7 +148,10 @@ function addChanging(program: Command): void {
           const id = objects.targetOf(session, 'vm', name);
           const reply = await objects.command(session, id, verb, {});
           if (!options.wait) return void process.stdout.write(`${id} ${verb} accepted ${JSON.stringify(reply)}\n`);
-          await objects.wait(session, id, { until: verb === 'stop' ? 'stopped' : 'running', timeoutMs: options.timeout * 1_000 });
+          await objects.wait(session, id, {
+            until: verb === 'stop' ? 'stopped' : 'running',
+            timeoutMs: options.timeout * 1_000,
+          });
         }),
       );
   }
@@ -119,7 +159,13 @@ function addChanging(program: Command): void {
     program
       .command(`${verb} <host>`)
       .description(verb === 'cordon' ? 'place nothing new on a host' : 'place things on a host again')
-      .action(withSession(program, async (session, host: string) => void (await objects.command(session, objects.targetOf(session, 'host', host), verb, {}))));
+      .action(
+        withSession(
+          program,
+          async (session, host: string) =>
+            void (await objects.command(session, objects.targetOf(session, 'host', host), verb, {})),
+        ),
+      );
   }
 }
 
@@ -132,7 +178,10 @@ export function createCli(): Command {
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     });
-  program.addHelpText('after', '\nexit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 unknown (run it again), 5 unreachable\n');
+  program.addHelpText(
+    'after',
+    '\nexit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 unknown (run it again), 5 unreachable\n',
+  );
   addApply(program);
   addReading(program);
   addChanging(program);

@@ -1,6 +1,7 @@
 /**
  * One run of the CLI: the connection it speaks over, the tenant it means, and how it ends.
- * The connection comes from a client file made by `photon init` (`--as FILE` or PHOTON_CLIENT): url or socket, token, CA.
+ * The connection comes from a client file made by `photon init` (`--as FILE` or PHOTON_CLIENT): url or socket, token,
+ * CA.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -45,7 +46,11 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
 export async function openSession(options: SessionOptions): Promise<Session> {
   const path = options.as ?? process.env['PHOTON_CLIENT'];
   if (path === undefined) {
-    throw new PhotonError('rejection', 'client_needed', 'name a client file: --as FILE, or PHOTON_CLIENT in the environment');
+    throw new PhotonError(
+      'rejection',
+      'client_needed',
+      'name a client file: --as FILE, or PHOTON_CLIENT in the environment',
+    );
   }
   const file = clientOf(path);
   const base = dirname(resolve(path));
@@ -58,7 +63,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     }),
   });
   const own = client.principal().tenants;
-  const tenant = options.tenant ?? process.env['PHOTON_TENANT'] ?? file.tenant ?? (own !== '*' && own.length === 1 ? own[0] : undefined);
+  const tenant =
+    options.tenant ??
+    process.env['PHOTON_TENANT'] ??
+    file.tenant ??
+    (own !== '*' && own.length === 1 ? own[0] : undefined);
   return {
     client,
     tenant() {

@@ -30,7 +30,9 @@ interface HistoryLine {
 export function stateText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (value === null || typeof value !== 'object') return '-';
-  return Object.entries(value).map(([outer, inner]) => `${outer}.${stateText(inner)}`).join(',');
+  return Object.entries(value)
+    .map(([outer, inner]) => `${outer}.${stateText(inner)}`)
+    .join(',');
 }
 
 export async function historyTable(client: PhotonClient, id: string, limit: number): Promise<string> {
@@ -46,17 +48,24 @@ export async function historyTable(client: PhotonClient, id: string, limit: numb
   return textTable(['version', 'age', 'event', 'from -> to', 'asked for'], rows);
 }
 
-const indented = (value: unknown): string => stringify(value ?? {}, { lineWidth: 110 }).trimEnd().replace(/^/gm, '  ');
+const indented = (value: unknown): string =>
+  stringify(value ?? {}, { lineWidth: 110 })
+    .trimEnd()
+    .replace(/^/gm, '  ');
 
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
   const waits = [
     ...actor.effects.map((effect) => `effect ${effect.type} (asked by ${effect.state})`),
-    ...actor.timers.map((timer) => `timer ${timer.id.replace(/^xstate\.after\./, '')} in ${Math.max(0, Math.round((timer.dueMs - now) / 1_000))} s`),
+    ...actor.timers.map(({ id: timer, dueMs }) => {
+      const seconds = Math.max(0, Math.round((dueMs - now) / 1_000));
+      return `timer ${timer.replace(/^xstate\.after\./, '')} in ${seconds} s`;
+    }),
   ];
+  const state = stateWord(actor.life === 'removed' ? 'removed' : actor.stateName);
   return [
-    `${actor.id}  ${stateWord(actor.life === 'removed' ? 'removed' : actor.stateName)}  version ${actor.version}  uid ${actor.uid}`,
+    `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     `waits for: ${waits.length === 0 ? 'an event' : waits.join(', ')}`,
     'spec:',
     indented(actor.spec),

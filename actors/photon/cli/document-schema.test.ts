@@ -24,7 +24,10 @@ function refusal(text: string): string {
     readDocuments(path);
   } catch (error) {
     assert.instance(error, PhotonError);
-    return ((error as PhotonError).record.issues ?? []).map((issue) => `${issue.path}: ${issue.message}`).join('\n').replaceAll(path, 'F');
+    return ((error as PhotonError).record.issues ?? [])
+      .map((issue) => `${issue.path}: ${issue.message}`)
+      .join('\n')
+      .replaceAll(path, 'F');
   }
   throw new Error('was accepted');
 }
@@ -36,30 +39,45 @@ test('the published schema is the one that validates', () => {
 test('several documents are put into the order of their dependencies', () => {
   const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
   const read = readDocuments(write(`${volume}---\nkind: tenant\nname: acme\n`));
-  assert.equal(inOrder(read).map(({ kind, tenant, name }) => `${kind}/${tenant}/${name}`), ['tenant/acme/acme', 'volume/acme/data']);
+  assert.equal(
+    inOrder(read).map(({ kind, tenant, name }) => `${kind}/${tenant}/${name}`),
+    ['tenant/acme/acme', 'volume/acme/data'],
+  );
   assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', image: null });
 });
 
 test('unknown fields, nested too, are refused with their path', () => {
-  const text = refusal('kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.0.0.0/24, gatway: 10.0.0.1 }] }\n');
+  const text = refusal(
+    'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.0.0.0/24, gatway: 10.0.0.1 }] }\n',
+  );
   assert.match(text, 'F#1 spec.subnets.0');
   assert.match(text, 'gatway');
 });
 
 test('names that are no names are refused', () => {
   for (const name of ['"a b"', '"a\\nb"', '-rf', 'Web', '..', 'a/b', 'x'.repeat(300)]) {
-    assert.match(refusal(`kind: volume\ntenant: acme\nname: ${name}\nspec: { sizeMib: 1 }\n`), /F#1 name: must be 1 to 40/, name);
+    assert.match(
+      refusal(`kind: volume\ntenant: acme\nname: ${name}\nspec: { sizeMib: 1 }\n`),
+      /F#1 name: must be 1 to 40/,
+      name,
+    );
   }
 });
 
 test('the second of two documents is named by its number', () => {
-  assert.match(refusal('kind: tenant\nname: acme\n---\nkind: volume\ntenant: acme\nname: v\nspec: { sizeMib: 0 }\n'), 'F#2 spec.sizeMib');
+  assert.match(
+    refusal('kind: tenant\nname: acme\n---\nkind: volume\ntenant: acme\nname: v\nspec: { sizeMib: 0 }\n'),
+    'F#2 spec.sizeMib',
+  );
 });
 
 test('a kind nobody knows, twice the same key, a bomb of aliases', () => {
   assert.match(refusal('kind: router\ntenant: acme\nname: r\nspec: {}\n'), 'F#1 kind');
   assert.match(refusal('kind: tenant\nkind: vm\nname: acme\n'), 'F#1');
-  const bomb = ['a: &a [1,1,1,1,1,1,1,1,1]', ...'bcdef'.split('').map((c, at) => `${c}: &${c} [${Array(9).fill(`*${'abcdef'[at]}`).join(',')}]`)];
+  const bomb = [
+    'a: &a [1,1,1,1,1,1,1,1,1]',
+    ...'bcdef'.split('').map((c, at) => `${c}: &${c} [${Array(9).fill(`*${'abcdef'[at]}`).join(',')}]`),
+  ];
   assert.throws(() => readDocuments(write(bomb.join('\n'))));
 });
 

@@ -1,6 +1,7 @@
 /**
- * Declarative documents: what `photon apply -f` takes, as YAML or JSON. One document declares one object; its spec is the
- * params of that kind's create command, so there is one schema for both. Unknown fields are refused with their path.
+ * Declarative documents: what `photon apply -f` takes, as YAML or JSON. One document declares one object; its spec is
+ * the params of that kind's create command, so there is one schema for both. Unknown fields are refused with their
+ * path.
  */
 import { readFileSync } from 'node:fs';
 import { nameSchema, portNameSchema } from '@photoncloud/machines/values/identifiers';
@@ -33,7 +34,12 @@ const scoped = <Kind extends string>(kind: Kind, name: z.ZodType<string>, spec: 
 
 export const documentSchema = z
   .discriminatedUnion('kind', [
-    z.strictObject({ apiVersion, kind: z.literal('tenant'), name: nameSchema, spec: createParams(tenantCommands).default({}) }),
+    z.strictObject({
+      apiVersion,
+      kind: z.literal('tenant'),
+      name: nameSchema,
+      spec: createParams(tenantCommands).default({}),
+    }),
     scoped('vpc', nameSchema, createParams(vpcCommands).default({})),
     scoped('network', nameSchema, createParams(networkCommands)),
     scoped('image', nameSchema, imageCreateParams),
@@ -56,7 +62,10 @@ function textOf(path: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (error) {
-    throw reject('file_unreadable', `${path} cannot be read (${describeCause(error)}); name a file of documents with -f`);
+    throw reject(
+      'file_unreadable',
+      `${path} cannot be read (${describeCause(error)}); name a file of documents with -f`,
+    );
   }
 }
 
@@ -71,7 +80,9 @@ export function readDocuments(path: string): Declaration[] {
   parseAllDocuments(text, { uniqueKeys: true }).forEach((parsed, at) => {
     const origin = `${path}#${at + 1}`;
     if (parsed.errors.length > 0) {
-      issues.push(...parsed.errors.map(({ message }) => ({ path: origin, message: message.split(/:?\n/)[0] ?? 'is no YAML' })));
+      issues.push(
+        ...parsed.errors.map(({ message }) => ({ path: origin, message: message.split(/:?\n/)[0] ?? 'is no YAML' })),
+      );
       return;
     }
     // maxAliasCount bounds what a small document can blow up to.
@@ -79,7 +90,12 @@ export function readDocuments(path: string): Declaration[] {
     if (value === null) return;
     const checked = documentSchema.safeParse(value);
     if (!checked.success) {
-      issues.push(...issuesOf(checked.error).map(({ path: field, message }) => ({ path: `${origin} ${field}`.trimEnd(), message })));
+      issues.push(
+        ...issuesOf(checked.error).map(({ path: field, message }) => ({
+          path: `${origin} ${field}`.trimEnd(),
+          message,
+        })),
+      );
       return;
     }
     const { kind, name, spec } = checked.data;

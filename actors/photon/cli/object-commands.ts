@@ -1,4 +1,7 @@
-/** The verbs on objects: get, list, describe, delete, wait, events, and the VM's own. Each prints and returns; none decides. */
+/**
+ * The verbs on objects: get, list, describe, delete, wait, events, and the VM's own. Each prints and returns; none
+ * decides.
+ */
 import { randomUUID } from 'node:crypto';
 import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
@@ -27,7 +30,8 @@ const say = (text: string): void => {
 /** `vm web-1` or the whole id `vm/acme/web-1`. */
 export function targetOf(session: Session, kind: string, name: string | undefined): string {
   if (name === undefined) {
-    if (parseActorId(kind) === undefined) throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a whole id`);
+    if (parseActorId(kind) === undefined)
+      throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a whole id`);
     return kind;
   }
   if (kind === 'tenant') return tenantId(name);
@@ -51,7 +55,12 @@ export async function get(session: Session, kind: string, name: string | undefin
   const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
   if (output !== 'table') return printObject(actor, output);
   const { id, stateName, version, waitingOn } = actor as unknown as Listed;
-  return say(textTable(['id', 'state', 'version', 'waits for'], [[id, stateWord(stateName), String(version), waitingOn.join(',')]]));
+  return say(
+    textTable(
+      ['id', 'state', 'version', 'waits for'],
+      [[id, stateWord(stateName), String(version), waitingOn.join(',')]],
+    ),
+  );
 }
 
 export interface ListOptions {
@@ -66,7 +75,11 @@ async function listAll(client: PhotonClient, filter: ListOptions): Promise<Liste
   const all: Listed[] = [];
   let after: string | undefined;
   do {
-    const page = (await client.call('actor.list', { ...filter, limit: 200, ...(after === undefined ? {} : { after }) })) as {
+    const page = (await client.call('actor.list', {
+      ...filter,
+      limit: 200,
+      ...(after === undefined ? {} : { after }),
+    })) as {
       actors: Listed[];
       next?: string | null;
     };
@@ -80,7 +93,12 @@ export async function list(session: Session, filter: ListOptions, output: Output
   const actors = await listAll(session.client, filter);
   if (output !== 'table') return printObject(actors, output);
   const now = Date.now();
-  return say(textTable(listHeadings, actors.map((actor) => listRow(actor, now))));
+  return say(
+    textTable(
+      listHeadings,
+      actors.map((actor) => listRow(actor, now)),
+    ),
+  );
 }
 
 /** Prints a line per change until interrupted. */
@@ -125,7 +143,10 @@ export interface WaitOptions {
 }
 
 export async function wait(session: Session, id: string, options: WaitOptions): Promise<void> {
-  const until = options.until === undefined ? {} : { until: new RegExp(`^(?:${options.until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
+  const until =
+    options.until === undefined
+      ? {}
+      : { until: new RegExp(`^(?:${options.until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
   const state = await settle(session.client, id, { timeoutMs: options.timeoutMs, onWait: progressLine(), ...until });
   say(`${id} ${stateWord(state)}`);
 }

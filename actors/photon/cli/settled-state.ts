@@ -42,10 +42,13 @@ export async function settle(
       if (seen === undefined || seen.id !== id) continue;
       last = seen;
       options.onWait(`${id} ${seen.stateName}`);
-      if (seen.life === 'removed' || wanted.test(seen.stateName)) return seen.life === 'removed' ? 'removed' : seen.stateName;
+      if (seen.life === 'removed' || wanted.test(seen.stateName))
+        return seen.life === 'removed' ? 'removed' : seen.stateName;
       if (trouble.test(seen.stateName) && options.until === undefined) {
         const { status } = (await client.call('actor.get', { id })) as { status: unknown };
-        throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${reasonOf(status)}`, { public: true });
+        throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${reasonOf(status)}`, {
+          public: true,
+        });
       }
     }
   } finally {
@@ -53,5 +56,9 @@ export async function settle(
     controller.abort();
   }
   const seconds = Math.round(options.timeoutMs / 1_000);
-  throw new PhotonError('unknown', 'wait_timeout', `${id} is still ${last.stateName} after ${seconds} s; photon describe shows what it waits for`);
+  throw new PhotonError(
+    'unknown',
+    'wait_timeout',
+    `${id} is still ${last.stateName} after ${seconds} s; photon describe shows what it waits for`,
+  );
 }
