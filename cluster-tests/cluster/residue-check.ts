@@ -9,7 +9,7 @@ import type { Topology } from './cluster-topology.ts';
 const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean);
 
 /** Folders below the worker's `host/` that hold something only while a tenant has something here. */
-const tenantFolders = ['machines', 'volumes', 'images', 'dhcp'];
+const tenantFolders = ['machines', 'volumes', 'images'];
 
 async function kernelResidue(topology: Topology, node: string): Promise<string[]> {
   const exec = async (...argv: string[]): Promise<string[]> => lines(await topology.exec(node, argv));
@@ -17,11 +17,14 @@ async function kernelResidue(topology: Topology, node: string): Promise<string[]
   const links = (await exec('ip', '-o', 'link', 'show')).map((line) => line.split(/:\s+/)[1]?.split('@')[0] ?? line);
   const programs = await exec('ps', '-e', '-o', 'comm=');
   const rules = await exec('nft', 'list', 'ruleset');
+  // What a reboot may take: DHCP hosts, sockets. The folders go with their last object.
+  const passing = await exec('find', '/run', '-path', '/run/photon-*');
   return [
     ...namespaces.map((name) => `namespace ${name}`),
     ...links.filter((name) => name !== 'lo' && name !== 'und0').map((name) => `link ${name}`),
     ...programs.filter((name) => /^(qemu|dnsmasq)/.test(name)).map((name) => `process ${name}`),
     ...rules.slice(0, 3).map((line) => `firewall ${line}`),
+    ...passing.map((path) => `file ${path}`),
   ];
 }
 
