@@ -123,7 +123,9 @@ async function leaksOf(list: readonly Attack[]): Promise<string[]> {
     const mark = nextMark();
     forgetFrames();
     await taps.own.send(frame(scene, mark));
-    await untilPassed();
+    await untilPassed().catch((error: unknown) => {
+      throw new Error(`after ${what}: ${String(error)}; before it: ${leaks.join('; ') || 'nothing came out'}`);
+    });
     const out = sightings(mark, own !== true);
     const answered = taps.own.takeFrames().length;
     const reached = (['near', 'far', 'other'] as const).filter((name) =>
