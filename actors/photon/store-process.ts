@@ -39,7 +39,7 @@ function writeConfiguration(folder: NodeFolder): string {
     'tcp-backlog 128',
     `aclfile ${join(home, 'users.acl')}`,
   ];
-  writeFileSync(join(home, 'users.acl'), `user default off\nuser photon ${aclRules} >${folder.storePassword}\n`, {
+  writeFileSync(join(home, 'users.acl'), `${defaultUser}\nuser photon ${aclRules} >${folder.storePassword}\n`, {
     mode: 0o600,
   });
   chmodSync(join(home, 'users.acl'), 0o600);
