@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
-import type { Command, Reply } from '../contract/envelope.ts';
+import type { Reply } from '../contract/envelope.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
 import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
 import type { Reader } from '../contract/reader.ts';
@@ -74,17 +74,21 @@ async function performCommand(
   const parsed = command.params.safeParse(envelope.params ?? {});
   if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error, ['params']));
   const id = text as ActorId;
-  await checkReferences(ports.reader, caller, tenant, command.references?.(parsed.data as never, id) ?? []);
+  const references = command.references?.(parsed.data as never, id) ?? [];
   const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
-  const reply = await answerWithin(ports, waitMs, {
-    to: id,
-    // Principals choose their keys independently, and receipts are kept per actor.
-    commandId: `${principal.name}:${idempotencyKey}`,
-    digest: digestOf(method, envelope.params, ifVersion),
-    principal: principal.name,
-    event: { ...(parsed.data as Record<string, unknown>), type: method },
-    trace: caller.trace,
-    ...(ifVersion === undefined ? {} : { ifVersion }),
+  const reply = await answerWithin(ports, waitMs, id, async () => {
+    // Within the time as well: a store that is away lets every read wait.
+    await checkReferences(ports.reader, caller, tenant, references);
+    return await ports.ask({
+      to: id,
+      // Principals choose their keys independently, and receipts are kept per actor.
+      commandId: `${principal.name}:${idempotencyKey}`,
+      digest: digestOf(method, envelope.params, ifVersion),
+      principal: principal.name,
+      event: { ...(parsed.data as Record<string, unknown>), type: method },
+      trace: caller.trace,
+      ...(ifVersion === undefined ? {} : { ifVersion }),
+    });
   });
   if (reply.ok) return { id, version: reply.version, result: reply.result ?? null };
   const { error } = reply;
@@ -124,7 +128,7 @@ async function checkReferences(
   throw reject('reference_not_found', `${first.path}: ${first.message}; create it first or correct the name.`, ordered);
 }
 
-function answerWithin(ports: ApiPorts, waitMs: number, command: Command): Promise<Reply> {
+function answerWithin(ports: ApiPorts, waitMs: number, to: ActorId, ask: () => Promise<Reply>): Promise<Reply> {
   return new Promise((resolve, reject_) => {
     const settle = (): void => {
       cancel();
@@ -132,12 +136,12 @@ function answerWithin(ports: ApiPorts, waitMs: number, command: Command): Promis
     };
     const giveUp = (): void => {
       settle();
-      const text = `${command.to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
-      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: command.to }));
+      const text = `${to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
+      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: to }));
     };
     const cancel = ports.clock.after(waitMs, giveUp);
     ports.waits.add(giveUp);
-    ports.ask(command).then(
+    ask().then(
       (reply) => {
         settle();
         resolve(reply);
