@@ -1,0 +1,201 @@
+// needs: kernel
+// time limit: 420 s
+// test limit: 360 s
+/**
+ * The controller is killed after each commit of a VM's creation, by index, then at ten random moments: the VM comes up
+ * once (one QEMU, one tap, one DHCP host entry with the address first given), and the command repeated with its key
+ * has the same answer. By index it kills itself (crashing-controller-main.ts), so every index is met and none by luck.
+ */
+import { randomInt, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readGuest } from '../demo/guest-page.ts';
+import { buildGuestImage } from '../guest/guest-image.ts';
+import { launchCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
+import { sightOfAll, wordsFor, type Sight } from './crash-sight.ts';
+import { CrashTenant, tenant } from './crash-tenant.ts';
+import { findProgram, isRunning, startProgram } from './node-program.ts';
+import type { PlannedNode } from './photon-commands.ts';
+import { isAlive, signal, until } from './process-identity.ts';
+import { insideFolder } from './topology-record.ts';
+
+const test = suite('crash-controller');
+const nodes: readonly PlannedNode[] = [
+  { name: 's1', role: 'store' },
+  { name: 'c1', role: 'controller' },
+  { name: 'w1', role: 'worker' },
+  { name: 'w2', role: 'worker' },
+];
+const workers = ['w1', 'w2'];
+const controller: PlannedNode = { name: 'c1', role: 'controller' };
+/** More commits than any creation has: a loop without end is a failure, not a time limit. */
+const mostCommits = 90;
+const randomKills = 10;
+const crashingMain = join(import.meta.dirname, 'crashing-controller-main.ts');
+
+let cluster: PhotonCluster;
+let acme: CrashTenant;
+
+test.before(async () => {
+  const guest = await buildGuestImage();
+  cluster = await launchCluster({ stem: 'crashc', nodes, images: { '/run/guest': guest.folder } });
+  acme = await CrashTenant.open(cluster);
+  await acme.declareGround(guest.commandLine);
+});
+
+test.after(async () => {
+  acme?.close();
+  await cluster?.topology.stop(0);
+});
+
+const look = (): Promise<Sight> => sightOfAll(cluster.topology, workers);
+const isUp = (): boolean => isRunning(cluster.topology, 'c1', 'controller');
+
+async function killController(): Promise<void> {
+  const program = findProgram(cluster.topology, 'c1', 'controller');
+  signal(program, 'SIGKILL');
+  await until('the controller is gone', () => !isAlive(program));
+}
+
+/** In place of the usual one: it ends itself right after the `last`-th commit that names the VM. */
+async function startCrashing(name: string, last: number): Promise<void> {
+  const argv = [process.execPath, crashingMain, insideFolder, `${tenant}/${name}`, String(last)];
+  await startProgram(cluster.topology, 'c1', 'controller', argv);
+}
+
+/** The commits that named the VM, one line each, as the crashing controller has noted them. */
+function commitsOf(name: string): string[] {
+  const path = join(cluster.topology.node('c1').folder, `commits-${tenant}-${name}`);
+  return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : [];
+}
+
+interface Creation {
+  readonly name: string;
+  readonly key: string;
+  readonly answer: Promise<unknown>;
+}
+
+function create(name: string): Creation {
+  const key = randomUUID();
+  // The client asks again by itself whenever the controller is back.
+  const answer = acme.ask('vm.create', name, acme.vmParams(), key);
+  answer.catch(() => undefined); // awaited in provedOnce, maybe after a failure elsewhere
+  return { name, key, answer };
+}
+
+/** What must hold of a VM whose creation was disturbed. @returns the address it has. */
+async function provedOnce({ name, key, answer }: Creation): Promise<string> {
+  const id = `vm/${tenant}/${name}`;
+  const first = await answer;
+  assert.equal(await acme.ask('vm.create', name, acme.vmParams(), key), first, 'the same key has the same answer');
+  const { status } = await acme.reachState(id, /^running$/, 60_000);
+  const { ports, runs, tries } = status as { ports: Record<string, { address: string; mac: string }>; runs: number; tries: number };
+  assert.equal({ runs, tries }, { runs: 1, tries: 0 }, `${id} was started more than once`);
+  await acme.reachState(`port/${tenant}/${name}.eth0`, /^active$/);
+  const { address, mac } = ports[`port/${tenant}/${name}.eth0`] ?? { address: '', mac: '' };
+  const sight = await look();
+  const counts = [sight.machines.length, sight.taps.length];
+  assert.equal(counts, [1, 1], `${id}: wanted one QEMU and one tap, there are: ${wordsFor(sight)}`);
+  assert.match(sight.taps[0]?.owner ?? '', `binding/${tenant}/${name}.eth0@`);
+  assert.equal(sight.dhcpHosts, [{ address, line: `${mac},${address},${name}` }], `DHCP hosts of ${id}`);
+  return address;
+}
+
+/** Off and away, with nothing left of it on a worker. */
+async function remove(name: string): Promise<void> {
+  const id = `vm/${tenant}/${name}`;
+  await acme.ask('vm.stop', name, { graceMs: 0 });
+  await acme.reachState(id, /^stopped$/);
+  await acme.ask('vm.delete', name);
+  await acme.reachAbsence(`port/${tenant}/${name}.eth0`);
+  let sight = await look();
+  await until(`nothing is left of ${id}`, async () => {
+    sight = await look();
+    return sight.machines.length + sight.taps.length + sight.dhcpHosts.length === 0;
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}; there are: ${wordsFor(sight)}`);
+  });
+}
+
+/** Waits until it has killed itself (true), or the creation has ended and nothing more is committed (false). */
+async function killedIn(name: string): Promise<boolean> {
+  const quietMs = 400;
+  let noted = 0;
+  let quietSince = performance.now();
+  let settled = false;
+  void Promise.all([
+    acme.reachState(`vm/${tenant}/${name}`, /^running$/, 60_000),
+    acme.reachState(`port/${tenant}/${name}.eth0`, /^active$/, 60_000),
+  ]).then(() => (settled = true), () => undefined); // the bound below says what did not come
+  await until(`the controller has made ${name} or is gone`, () => {
+    const now = commitsOf(name).length;
+    if (now !== noted || !settled) quietSince = performance.now();
+    noted = now;
+    return !isUp() || performance.now() - quietSince > quietMs;
+  }, 60_000);
+  return !isUp();
+}
+
+/** Moments from a seed, so that a run can be had again (mulberry32; moments need no better chance). */
+function momentsFrom(seed: number): (belowMs: number) => number {
+  let at = seed;
+  return (belowMs) => {
+    at = (at + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(at ^ (at >>> 15), at | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % belowMs;
+  };
+}
+
+const nameOf = (stem: string, index: number): string => `${stem}${String(index).padStart(2, '0')}`;
+
+test('killed after each commit of a creation: the VM comes up once', async () => {
+  await killController();
+  await startCrashing(nameOf('k', 1), 1);
+  const startedAt = performance.now();
+  for (let index = 1; ; index++) {
+    assert.ok(index <= mostCommits, `a creation has more than ${mostCommits} commits`);
+    const name = nameOf('k', index);
+    const creation = create(name);
+    const killed = await killedIn(name);
+    const after = commitsOf(name).at(-1);
+    if (killed) await startCrashing(nameOf('k', index + 1), index + 1);
+    try {
+      await provedOnce(creation);
+      if (index % 16 === 1) await readGuest(await acme.placeOf(name), 60_000);
+    } catch (error) {
+      throw new Error(`killed after commit ${after}`, { cause: error });
+    }
+    await remove(name);
+    console.log(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${killed ? 'killed' : 'ended'} after ${after}`);
+    if (!killed) break;
+  }
+});
+
+test('killed at random moments of a creation: the VM comes up once', async () => {
+  const seed = Number(process.env['PHOTON_CRASH_SEED'] ?? randomInt(2 ** 31));
+  console.log(`moments from PHOTON_CRASH_SEED=${seed}`);
+  const moment = momentsFrom(seed);
+  await killController();
+  await startNode(cluster.topology, controller);
+  for (let round = 0; round < randomKills; round++) {
+    const name = nameOf('r', round);
+    const creation = create(name);
+    // A creation takes about this long; later moments meet a VM that has just been made.
+    const delayMs = moment(1_500);
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    await killController();
+    await startNode(cluster.topology, controller);
+    try {
+      await provedOnce(creation);
+    } catch (error) {
+      throw new Error(`killed ${delayMs} ms after the command was sent`, { cause: error });
+    }
+    await remove(name);
+    console.log(`round ${round}: killed after ${delayMs} ms`);
+  }
+});
+
+test.run();
