@@ -90,6 +90,29 @@ export function provides(view: SegmentView | undefined, host: HostFacts, network
   );
 }
 
+/** VXLAN over IPv4: outer Ethernet, IP and UDP headers, and its own. */
+const overlayBytes = 50;
+
+/**
+ * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment wants
+ * them: a segment is realised whole or not at all, so one network that is too large would stop all others.
+ */
+export function tooLarge(
+  segments: VpcContext['segments'],
+  host: HostFacts,
+  network: NetworkSpec,
+): string | undefined {
+  const living = Object.values(segments).filter((view) => !view.removing);
+  const hosts = [host, ...living.map((view) => view.facts).filter(({ name }) => name !== host.name)];
+  const narrowest = hosts.reduce((least, each) => (each.underlayMtu < least.underlayMtu ? each : least));
+  const carried = narrowest.underlayMtu - overlayBytes;
+  const networks = [network, ...living.flatMap((view) => Object.values(view.networks))];
+  const large = networks.find(({ mtu }) => mtu > carried);
+  if (large === undefined) return undefined;
+  const which = `${large.network} declares an MTU of ${large.mtu}, but the underlay of host ${narrowest.name} carries`;
+  return `${which} ${carried} inside the overlay; lower the network's MTU or raise the underlay's`;
+}
+
 /** Wants the network on the host: which segments have to be realised anew after that. */
 export interface Change {
   readonly segments: VpcContext['segments'];

@@ -97,6 +97,16 @@ const rows: readonly Row[] = [
   { in: 'ready', with: two, on: need(1), to: 'ready', asks: ['segment.provided > port'] },
   { in: 'ready', with: { segments: { w2: view(2) } }, on: need(1), rows: none, to: 'ready', asks: [ensure, ensure] },
   { in: 'ready', with: two, on: need(1, 'b'), to: 'ready', asks: ['segment.failed > port'] },
+  // A frame that the underlay of any host of the VPC cannot carry, the network's or one that is already there.
+  { in: 'ready', on: { ...need(1), network: { ...network('a'), mtu: 1551 } }, to: 'ready', asks: ['segment.failed > port'] },
+  { in: 'ready', on: { ...need(1), network: { ...network('a'), mtu: 1550 } }, rows: none, to: 'ready', asks: [ensure] },
+  {
+    in: 'ready',
+    with: { segments: { w2: view(2) } },
+    on: { ...need(1), host: { ...host(1), underlayMtu: 1499 } },
+    to: 'ready',
+    asks: ['segment.failed > port'],
+  },
   {
     in: 'ready',
     with: { segments: { w1: view(1, { acknowledged: 1 }) } },

@@ -169,6 +169,11 @@ export function provideSegment({ context, event }: At): Done {
     const error: Failure = { code: 'network_not_found', message, retryable: false };
     return { changes: {}, asks: [send(port, { type: 'segment.failed', host: host.name, error })] };
   }
+  const large = contexts.tooLarge(context.segments, host, network);
+  if (large !== undefined) {
+    const error: Failure = { code: 'mtu_too_large', message: large, retryable: false };
+    return { changes: {}, asks: [send(port, { type: 'segment.failed', host: host.name, error })] };
+  }
   if (contexts.provides(context.segments[host.name], host, network))
     return { changes: {}, asks: [provided(context, event)] };
   const { segments, changed } = contexts.wanting(context.segments, host, network);
