@@ -9,9 +9,9 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AnyStateMachine } from 'xstate';
-import { actionsOf, ancestry, effectsOf, guardsOf, isLeaf, isPassed, isTimer, listens } from './values/chart-parts.ts';
-import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts.ts';
-import { bornOf, moved, type Move } from './values/chart-driver.ts';
+import { actionsOf, ancestry, effectsOf, guardsOf, isLeaf, isPassed, isTimer, listens } from './values/chart-parts-for-tests.ts';
+import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts-for-tests.ts';
+import { bornOf, moved, type Move } from './values/chart-driver-for-tests.ts';
 
 function declarationsIn(file: string): ReadonlyMap<string, string> {
   const chunks = readFileSync(file, 'utf8')

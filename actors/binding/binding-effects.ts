@@ -3,7 +3,6 @@ import type { TapSpec } from '@photoncloud/machines/values/wiring';
 import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
 import { done } from '@photoncloud/runtime/contract/outcome';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
-import { watchTap } from '../dataplane/tap/tap-watch.ts';
 
 interface Spec {
   readonly spec: TapSpec;
@@ -21,7 +20,7 @@ export function bindingEffects(network: NetworkDataplane): Record<string, Effect
     },
     'tap.watch': {
       timeoutMs: null,
-      perform: async ({ spec }: Spec, call: EffectContext) => done({ ...(await watchTap(network, spec, call)) }),
+      perform: async ({ spec }: Spec, call: EffectContext) => done({ ...(await network.watchTap(spec, call)) }),
     },
     'tap.remove': {
       timeoutMs: 15_000,

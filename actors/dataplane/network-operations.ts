@@ -16,6 +16,7 @@ import { changeRoutes } from './segment/segment-routes.ts';
 import { watchForLoss } from './segment/segment-watch.ts';
 import { makeTap } from './tap/tap-device.ts';
 import { dropTap } from './tap/tap-removal.ts';
+import { watchForTapLoss } from './tap/tap-watch.ts';
 import { joinTap, readWiring } from './tap/tap-wiring.ts';
 
 /** Runs a change: not if the effect has ended, not below the floor, not beside another change of the same object. */
@@ -58,6 +59,7 @@ export function networkOperations(site: DataplaneSite): NetworkDataplane {
     wireTap: (spec, call) =>
       change('tap', tapLock(spec.owner), spec.owner, call, () => joinTap(site, spec, call.signal)),
     readTap: (spec) => readWiring(site, spec),
+    watchTap: (spec, call) => watchForTapLoss(site, spec, call.signal),
     removeTap: (tap, call) => change('tap', tapLock(tap.owner), tap.owner, call, () => dropTap(site, tap)),
   };
 }

@@ -9,8 +9,8 @@ import { networkDefinition } from '../network/network-actor.ts';
 import { segmentDefinition } from '../segment/segment-actor.ts';
 import { tenantDefinition } from '../tenant/tenant-actor.ts';
 import { vpcDefinition } from '../vpc/vpc-actor.ts';
-import { ActorTroupe } from './actor-troupe.ts';
-import { MemoryNetwork } from './memory-network.ts';
+import { ActorTroupe } from './actor-troupe-for-tests.ts';
+import { MemoryNetwork } from './memory-network-for-tests.ts';
 import { portDefinition } from './port-actor.ts';
 
 const facts = {

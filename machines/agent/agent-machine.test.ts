@@ -1,7 +1,7 @@
 /** Decisions of an agent: every result of its two effects, a new boot at any time, deadlines. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { disagreements, type Row } from '../values/decision-table.ts';
+import { disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { agentMachine, type AgentContext } from './agent-machine.ts';
 
 const held: AgentContext = {

@@ -1,7 +1,7 @@
 /** Decisions of a binding, with every result of every effect, repeated and outdated requests, and every deadline. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { bindingMachine } from './binding-machine.ts';
 import type { BindingContext } from './binding-messages.ts';
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import {
   firstVni,
   lastVni,

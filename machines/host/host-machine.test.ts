@@ -1,7 +1,7 @@
 /** Decisions of a host: announced, silent, back, cordoned, refused. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { hostMachine, type HostContext } from './host-machine.ts';
 
 const report = {

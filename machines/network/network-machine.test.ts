@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addressOf, blockOf } from '../values/addresses.ts';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
 import type { NetworkContext } from './network-messages.ts';

@@ -3,7 +3,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { joined, type SegmentContext } from './segment-context.ts';
 import { segmentMachine } from './segment-machine.ts';
 

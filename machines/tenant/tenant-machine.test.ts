@@ -1,7 +1,7 @@
 /** Decisions of a tenant: quota, its VPC main, and its end. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { defaultQuota } from './tenant-events.ts';
 import { tenantMachine } from './tenant-machine.ts';
 import { none, type TenantContext } from './tenant-messages.ts';

@@ -1,7 +1,7 @@
 /** Decisions of a VPC: claims, segments by generation, routes, and its end. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import type { SegmentSpec } from '../values/wiring.ts';
 import type { SegmentView, VpcContext } from './vpc-context.ts';
 import { vpcMachine } from './vpc-machine.ts';

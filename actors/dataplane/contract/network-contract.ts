@@ -68,6 +68,12 @@ export interface TapReading {
   readonly drift: readonly string[];
 }
 
+export interface TapBroken {
+  readonly reason: 'tap_gone' | 'tap_drift';
+  /** One sentence: what is missing or differs. */
+  readonly detail: string;
+}
+
 export interface NetworkDataplane {
   /**
    * Makes the VPC on this host as the spec says and removes networks and routes the spec no longer has.
@@ -94,6 +100,8 @@ export interface NetworkDataplane {
    */
   wireTap(spec: TapSpec, call: Call): Promise<TapProof>;
   readTap(spec: TapSpec, call: Call): Promise<TapReading>;
+  /** Resolves when a wired tap has vanished or differs from the spec. Rejects with the signal's reason when aborted. */
+  watchTap(spec: TapSpec, call: Call): Promise<TapBroken>;
   /** Gone already is fine. An address that another tap holds by now is left alone. */
   removeTap(tap: TapRef, call: Call): Promise<{ readonly removed: boolean }>;
 }

@@ -1,0 +1,80 @@
+/**
+ * Tables of a chart's decisions, for tests: in this state, with that context, on this event -> state and requests.
+ * A state is set directly, so a row needs no way to it. Only tests use it; no timer runs and nothing is performed.
+ */
+import type { AnyStateMachine } from 'xstate';
+import { moved, type AskedFor } from './chart-driver-for-tests.ts';
+import type { SentEvent } from './requests.ts';
+
+export interface Row {
+  /** Dotted: `binding.tap`. */
+  readonly in: string;
+  readonly with?: Readonly<Record<string, unknown>>;
+  /** An event without meta, or the name of a delay that is up. */
+  readonly on: SentEvent | string;
+  readonly from?: string;
+  readonly command?: string;
+  readonly rows?: Readonly<Record<string, unknown>>;
+  readonly at?: number;
+  readonly to: string;
+  /** As `spoken` writes them, in order; left out when the row is about the state only. */
+  readonly asks?: readonly string[];
+}
+
+interface Node {
+  readonly transitions: ReadonlyMap<string, unknown>;
+  readonly states: Readonly<Record<string, Node>>;
+}
+
+const nested = (path: string): unknown =>
+  path.split('.').reduceRight<unknown>((inner, key) => (inner === undefined ? key : { [key]: inner }), undefined);
+
+/** `cidr.claim > vpc`, `reject in_use`, `put block`, or the effect's name. */
+export function spoken({ type, params }: AskedFor): string {
+  const said = params as { to: string; event: SentEvent; code: string; collection: string } | undefined;
+  if (type === 'send') return `${said?.event.type} > ${said?.to.split('/')[0]}`;
+  if (type === 'reject') return `reject ${said?.code}`;
+  if (type === 'row.put') return `put ${said?.collection}`;
+  return type === 'row.remove' ? `remove ${said?.collection}` : type;
+}
+
+/** XState names a delay's event by the state it stands on; the innermost one that has it counts. */
+function timerOf(machine: AnyStateMachine, state: string, delay: string): string {
+  let node: Node | undefined = machine.root as unknown as Node;
+  let found: string | undefined;
+  for (const key of ['', ...state.split('.')]) {
+    if (key !== '') node = node?.states[key];
+    found = [...(node?.transitions.keys() ?? [])].find((event) => event.startsWith(`xstate.after.${delay}.`)) ?? found;
+  }
+  if (found === undefined) throw new Error(`${state} has no delay ${delay}`);
+  return found;
+}
+
+/** What the chart does for a row. */
+export function decided(machine: AnyStateMachine, context: object, row: Row) {
+  const value = nested(row.in);
+  const snapshot = machine.resolveState({ value, context: { ...context, ...row.with } } as never);
+  const event = typeof row.on === 'string' ? { type: timerOf(machine, row.in, row.on) } : row.on;
+  const source = {
+    ...(row.from === undefined ? {} : { from: row.from }),
+    ...(row.command === undefined ? {} : { commandId: row.command }),
+  };
+  const meta = { at: row.at ?? 1_000, ulid: 'U2', ...source, rows: row.rows ?? {} };
+  const move = moved(machine, snapshot, { ...event, meta } as never);
+  if (move.snapshot.status === 'error') throw move.snapshot.error;
+  return { ...move, context: move.snapshot.context as Record<string, unknown>, asks: move.asked.map(spoken) };
+}
+
+/** @returns a sentence for every row that the chart decides otherwise. */
+export function disagreements(machine: AnyStateMachine, context: object, rows: readonly Row[]): readonly string[] {
+  return rows.flatMap((row) => {
+    const { state, asks } = decided(machine, context, row);
+    const event = typeof row.on === 'string' ? row.on : row.on.type;
+    const wrongState = state === row.to ? [] : [`${row.in} on ${event}: goes to ${state}, not ${row.to}`];
+    const isWrong = row.asks !== undefined && JSON.stringify(asks) !== JSON.stringify(row.asks);
+    return [
+      ...wrongState,
+      ...(isWrong ? [`${row.in} on ${event}: asks ${JSON.stringify(asks)}, not ${JSON.stringify(row.asks)}`] : []),
+    ];
+  });
+}
