@@ -2,6 +2,7 @@
  * What is really there of tenants on a worker, read from its kernel and never from the product: QEMU and dnsmasq
  * processes, taps, DHCP host entries. Crash tests compare two sights, or count. Reads only.
  */
+import { readdirSync, readlinkSync } from 'node:fs';
 import type { Topology } from './cluster-topology.ts';
 
 /** A process inside the node; pid and start time name one for ever. */
@@ -111,7 +112,8 @@ export function wordsFor(sight: Sight): string {
 
 /** The one redis-server of a store node. @throws Error when there is none, or more than one. */
 export async function redisOf(topology: Topology, node: string): Promise<SeenProcess> {
-  const lines = (await topology.exec(node, ['sh', '-c', script])).split('\n').filter((line) => line.startsWith('redis '));
+  const text = await topology.exec(node, ['sh', '-c', script]);
+  const lines = text.split('\n').filter((line) => line.startsWith('redis '));
   const [, pid = '', startTime = ''] = lines[0]?.split(' ') ?? [];
   if (lines.length !== 1) throw new Error(`${node} runs ${lines.length} redis-server, wanted one`);
   return { pid: Number(pid), startTime };
@@ -120,4 +122,21 @@ export async function redisOf(topology: Topology, node: string): Promise<SeenPro
 /** SIGKILL to a process by its pid inside the node. */
 export async function killInside(topology: Topology, node: string, target: SeenProcess): Promise<void> {
   await topology.exec(node, ['kill', '-9', String(target.pid)]);
+}
+
+/** Namespaces a process of this machine is in, as the kernel calls them: `net:[4026532301]`. */
+export const namespacesOf = (pid: number | string): string[] =>
+  ['net', 'mnt', 'pid'].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
+
+/** Namespaces that some process of this machine is in. */
+export function namespacesInUse(): Set<string> {
+  const found = new Set<string>();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      for (const name of namespacesOf(pid)) found.add(name);
+    } catch {
+      continue; // ended while we looked
+    }
+  }
+  return found;
 }

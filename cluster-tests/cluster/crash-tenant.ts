@@ -114,9 +114,9 @@ export class CrashTenant {
   #commandLine = '';
 
   /** A small VM on the ground declared before. */
-  vmParams(): Params {
+  vmParams(network = 'front'): Params {
     const boot = { kernel: 'guest-kernel', initrd: 'guest-initrd', commandLine: this.#commandLine };
-    return { memoryMib: 128, nics: [{ network: 'front' }], disks: [{ volume: 'visits' }], boot };
+    return { memoryMib: 128, nics: [{ network }], disks: [{ volume: 'visits' }], boot };
   }
 
   /** A port bound on the host at once, without a VM: a tap that anybody may open. */
