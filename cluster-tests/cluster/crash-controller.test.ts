@@ -180,7 +180,7 @@ test('killed after each commit of a creation: the VM comes up once', async () =>
       await provedOnce(creation);
       if (index % 16 === 1) await readGuest(await acme.placeOf(name), 60_000);
     } catch (error) {
-      throw new Error(`killed after commit ${after}`, { cause: error });
+      throw new Error(`killed after commit ${after}: ${String(error)}`, { cause: error });
     }
     await remove(name);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1).padStart(6);
@@ -207,7 +207,7 @@ test('killed at random moments of a creation: the VM comes up once', async () =>
     try {
       await provedOnce(creation);
     } catch (error) {
-      throw new Error(`killed ${delayMs} ms after the command was sent`, { cause: error });
+      throw new Error(`killed ${delayMs} ms after the command was sent: ${String(error)}`, { cause: error });
     }
     await remove(name);
     await acme.ask('network.delete', network);

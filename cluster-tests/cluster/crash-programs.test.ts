@@ -242,8 +242,7 @@ async function exchange(port: string): Promise<{ address: string; wanted: string
   }
 }
 
-test('kill dnsmasq: another is there within seconds and gives the same address', async () => {
-  await acme.directPort('direct', 'w1');
+async function dnsmasqKilled(): Promise<void> {
   const before = await look();
   assertOnce(before, 2);
   const first = await exchange('direct');
@@ -258,7 +257,15 @@ test('kill dnsmasq: another is there within seconds and gives the same address',
   console.log(`dnsmasq is back after ${seconds(at)}`);
   assert.equal({ ...after, dhcpServers: [] }, { ...before, dhcpServers: [] }, 'nothing else has changed');
   assert.equal(await exchange('direct'), first);
-  await acme.ask('port.delete', 'direct');
+}
+
+test('kill dnsmasq: another is there within seconds and gives the same address', async () => {
+  await acme.directPort('direct', 'w1');
+  try {
+    await dnsmasqKilled();
+  } finally {
+    await acme.ask('port.delete', 'direct');
+  }
 });
 
 test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept', async () => {
