@@ -9,7 +9,16 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AnyStateMachine } from 'xstate';
-import { actionsOf, ancestry, effectsOf, guardsOf, isLeaf, isPassed, isTimer, listens } from './values/chart-parts-for-tests.ts';
+import {
+  actionsOf,
+  ancestry,
+  effectsOf,
+  guardsOf,
+  isLeaf,
+  isPassed,
+  isTimer,
+  listens,
+} from './values/chart-parts-for-tests.ts';
 import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts-for-tests.ts';
 import { bornOf, moved, type Move } from './values/chart-driver-for-tests.ts';
 

@@ -93,7 +93,7 @@ function judge(outcome: FileOutcome | null, code: number | null, timedOut: boole
 function warningsOf(outcome: FileOutcome | null, leftBehind: boolean): string[] {
   const warnings: string[] = [];
   const open = outcome?.leftOpen ?? [];
-  if (open.length > 0) warnings.push(`still open when the last test had ended: ${open.join(', ')}`);
+  if (open.length > 0) warnings.push(`still open when the last test had ended: ${counted(open)}`);
   if (leftBehind) warnings.push('processes it had started were still running, and were killed');
   return warnings;
 }
@@ -106,4 +106,11 @@ function readOutcome(path: string): FileOutcome | null {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** `PipeWrap, Timeout x 12`. */
+function counted(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, count]) => (count === 1 ? name : `${name} x ${count}`)).join(', ');
 }

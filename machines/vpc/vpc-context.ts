@@ -94,8 +94,8 @@ export function provides(view: SegmentView | undefined, host: HostFacts, network
 const overlayBytes = 50;
 
 /**
- * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment wants
- * them: a segment is realised whole or not at all, so one network that is too large would stop all others.
+ * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment
+ * wants them: a segment is realised whole or not at all, so one network that is too large would stop all others.
  */
 export function tooLarge(
   segments: VpcContext['segments'],

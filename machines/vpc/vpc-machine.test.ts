@@ -98,7 +98,12 @@ const rows: readonly Row[] = [
   { in: 'ready', with: { segments: { w2: view(2) } }, on: need(1), rows: none, to: 'ready', asks: [ensure, ensure] },
   { in: 'ready', with: two, on: need(1, 'b'), to: 'ready', asks: ['segment.failed > port'] },
   // A frame that the underlay of any host of the VPC cannot carry, the network's or one that is already there.
-  { in: 'ready', on: { ...need(1), network: { ...network('a'), mtu: 1551 } }, to: 'ready', asks: ['segment.failed > port'] },
+  {
+    in: 'ready',
+    on: { ...need(1), network: { ...network('a'), mtu: 1551 } },
+    to: 'ready',
+    asks: ['segment.failed > port'],
+  },
   { in: 'ready', on: { ...need(1), network: { ...network('a'), mtu: 1550 } }, rows: none, to: 'ready', asks: [ensure] },
   {
     in: 'ready',

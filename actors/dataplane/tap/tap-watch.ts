@@ -1,8 +1,8 @@
 /**
- * Waits until a wired tap is gone, or no longer is what its spec says. Called by network-operations.ts; changes nothing.
- * Whether it is there is looked at every second, all taps of a VPC by one read of /proc. Whether it is wired right costs
- * programs, so each tap is read wholly once a minute, spread over the minute: 200 ports are 4 reads a second at most.
- * QEMU's death is seen by its own watch.
+ * Waits until a wired tap is gone, or no longer is what its spec says. Called by network-operations.ts; changes
+ * nothing. Whether it is there is looked at every second, all taps of a VPC by one read of /proc. Whether it is wired
+ * right costs programs, so each tap is read wholly once a minute, spread over the minute: 200 ports are 4 reads a
+ * second at most. QEMU's death is seen by its own watch.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';
@@ -51,7 +51,11 @@ function brokenness(reading: TapReading, spec: TapSpec): TapBroken | undefined {
 }
 
 /** Where in the minute a tap has its turn; the same for the same name. */
-const turnOf = (tap: string): number => [...tap].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7) % readEveryMs;
+function turnOf(tap: string): number {
+  let sum = 7;
+  for (let at = 0; at < tap.length; at += 1) sum = (sum * 31 + tap.charCodeAt(at)) % readEveryMs;
+  return sum;
+}
 
 /** @throws the read's error, and the signal's reason when aborted */
 export async function watchForTapLoss(site: DataplaneSite, spec: TapSpec, signal: AbortSignal): Promise<TapBroken> {
