@@ -70,7 +70,10 @@ export async function startNode(topology: Topology, node: PlannedNode): Promise<
 function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void {
   for (const node of nodes) {
     if (isRunning(topology, node.name, node.role)) continue;
-    const log = readFileSync(logPath(topology, node.name, node.role), 'utf8').trimEnd().split('\n').slice(-15);
+    const log = readFileSync(logPath(topology, node.name, node.role), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .slice(-15);
     throw new Error(`${node.role} ${node.name} ended; the end of its log:\n${log.join('\n')}`);
   }
 }
@@ -84,7 +87,9 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
   const nodes = options.nodes ?? usualNodes;
   const tenants = options.tenants ?? [];
   const topology = await Topology.create({
-    stem: options.stem, nodes: nodes.map((node) => node.name), shows: options.images ?? {},
+    stem: options.stem,
+    nodes: nodes.map((node) => node.name),
+    shows: options.images ?? {},
   });
   try {
     const { prefix } = topology;

@@ -105,7 +105,11 @@ async function main(): Promise<number> {
   const find = (): Topology => Topology.find(thePrefix(values.cluster));
   const theNode = (): string => {
     if (node !== undefined) return node;
-    throw new Error(`${command} needs a node: ${find().record.nodes.map((one) => one.name).join(', ')}`);
+    throw new Error(
+      `${command} needs a node: ${find()
+        .record.nodes.map((one) => one.name)
+        .join(', ')}`,
+    );
   };
   if (command === 'start') await start();
   else if (command === 'status') status();

@@ -13,11 +13,26 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
-  claimPrefix, clusterFolder, forgetRecord, insideFolder, markOf, prefixOfMark, readRecord, writeRecord,
-  type ClusterRecord, type NodeRecord,
+  claimPrefix,
+  clusterFolder,
+  forgetRecord,
+  insideFolder,
+  markOf,
+  prefixOfMark,
+  readRecord,
+  writeRecord,
+  type ClusterRecord,
+  type NodeRecord,
 } from './topology-record.ts';
 import {
-  childrenOf, endProcesses, identify, isAlive, processesWithArgument, signal, until, type ProcessIdentity,
+  childrenOf,
+  endProcesses,
+  identify,
+  isAlive,
+  processesWithArgument,
+  signal,
+  until,
+  type ProcessIdentity,
 } from './process-identity.ts';
 
 const run = promisify(execFile);
@@ -111,8 +126,14 @@ export class Topology {
       const mtu = options.underlayMtu ?? 1600;
       const underlay = await startInit(prefix, 'underlay', 'set -e', []);
       const record: ClusterRecord = {
-        prefix, underlay, launcher: identify(process.pid), createdAt: new Date().toISOString(),
-        kept: false, nodes: [], relays: [], notes: {},
+        prefix,
+        underlay,
+        launcher: identify(process.pid),
+        createdAt: new Date().toISOString(),
+        kept: false,
+        nodes: [],
+        relays: [],
+        notes: {},
       };
       const topology = new Topology(record);
       topology.#write({});

@@ -141,13 +141,20 @@ async function killedIn(name: string): Promise<boolean> {
   void Promise.all([
     acme.reachState(`vm/${tenant}/${name}`, /^running$/, 60_000),
     acme.reachState(`port/${tenant}/${name}.eth0`, /^active$/, 60_000),
-  ]).then(() => (settled = true), () => undefined); // the bound below says what did not come
-  await until(`the controller has made ${name} or is gone`, () => {
-    const now = commitsOf(name).length;
-    if (now !== noted || !settled) quietSince = performance.now();
-    noted = now;
-    return !isUp() || performance.now() - quietSince > quietMs;
-  }, 60_000);
+  ]).then(
+    () => (settled = true),
+    () => undefined,
+  ); // the bound below says what did not come
+  await until(
+    `the controller has made ${name} or is gone`,
+    () => {
+      const now = commitsOf(name).length;
+      if (now !== noted || !settled) quietSince = performance.now();
+      noted = now;
+      return !isUp() || performance.now() - quietSince > quietMs;
+    },
+    60_000,
+  );
   return !isUp();
 }
 

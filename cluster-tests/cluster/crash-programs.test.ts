@@ -13,11 +13,18 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fetchPage, readGuest, visitGuest, type GuestFacts, type GuestPlace } from '../demo/guest-page.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { TapGuest } from '../harness/tap-guest.ts';
 import { launchCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
 import {
-  killInside, namespacesInUse, namespacesOf, redisOf, sightOf, wordsFor, type SeenProcess, type Sight,
+  killInside,
+  namespacesInUse,
+  namespacesOf,
+  redisOf,
+  sightOf,
+  wordsFor,
+  type SeenProcess,
+  type Sight,
 } from './crash-sight.ts';
+import { answeredOf, assertOneAddressEach, declare, exchange, type Declared } from './crash-ports.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
@@ -70,10 +77,14 @@ async function killProgram(node: string, name: string): Promise<void> {
 async function guestAfter(formerBoot = ''): Promise<{ place: GuestPlace; facts: GuestFacts }> {
   const place = await acme.placeOf('web-1');
   let facts = await readGuest(place, bootMs);
-  await until('the guest has booted anew', async () => {
-    facts = await readGuest(place, bootMs);
-    return facts.boot_id !== formerBoot;
-  }, bootMs);
+  await until(
+    'the guest has booted anew',
+    async () => {
+      facts = await readGuest(place, bootMs);
+      return facts.boot_id !== formerBoot;
+    },
+    bootMs,
+  );
   return { place, facts };
 }
 
@@ -101,8 +112,11 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   const at = performance.now();
   await startNode(cluster.topology, { name: 'w1', role: 'worker' });
   // After its sweep: what it would take for nobody's is gone by then.
-  await acme.reach(agent, 'resting in a new boot', (actor) =>
-    actor?.stateName === 'serving.resting' && (actor.status as { boot: string }).boot !== boot);
+  await acme.reach(
+    agent,
+    'resting in a new boot',
+    (actor) => actor?.stateName === 'serving.resting' && (actor.status as { boot: string }).boot !== boot,
+  );
   await acme.reachState('host/system/w1', /^present\.ready$/);
   console.log(`the worker serves again after ${seconds(at)}`);
   assert.equal(await look(), before, 'the same processes, taps and entries as before');
@@ -115,8 +129,11 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   await acme.ask('vm.restart', 'web-1');
   const { facts } = await guestAfter(visited.boot_id);
   assertSameMachine(during, facts);
-  await acme.reach(vm, 'in its second run', (actor) =>
-    actor?.stateName === 'running' && (actor.status as { runs: number }).runs === 2);
+  await acme.reach(
+    vm,
+    'in its second run',
+    (actor) => actor?.stateName === 'running' && (actor.status as { runs: number }).runs === 2,
+  );
   const after = await look();
   assertOnce(after);
   assert.is.not(after.machines[0]?.pid, before.machines[0]?.pid);
@@ -127,24 +144,6 @@ async function versions(): Promise<Map<string, number>> {
   const found = await acme.client.call('actor.list', { limit: 200 });
   return new Map(found.actors.map((actor) => [actor.id, actor.version]));
 }
-
-interface Declared {
-  readonly name: string;
-  readonly key: string;
-  /** Undefined when no answer came: unknown. */
-  answer?: unknown;
-}
-
-/** Asks for an unbound port; no answer is no answer, anything else is a failure. */
-async function declare(one: Declared, waitMs: number): Promise<void> {
-  try {
-    one.answer = await acme.ask('port.create', one.name, { network: 'front' }, one.key, waitMs);
-  } catch (error) {
-    if (!(error instanceof PhotonError) || error.record.group !== 'unknown') throw error;
-  }
-}
-
-const answeredOf = (list: readonly Declared[]): number => list.filter((one) => one.answer !== undefined).length;
 
 /**
  * Four clients that declare one port after the other, into `wanted`, while redis-server alone is killed: some are
@@ -158,7 +157,7 @@ async function workThroughRedisKill(wanted: Declared[]): Promise<void> {
     while (going && wanted.length < 100) {
       const one = { name: `p${wanted.length}`, key: randomUUID() };
       wanted.push(one);
-      await declare(one, 20_000);
+      await declare(acme, one, 20_000);
     }
   };
   const lanes = Promise.all([lane(), lane(), lane(), lane()]);
@@ -188,9 +187,13 @@ test('kill -9 the store: commits stall, nothing is lost, work goes on by itself'
   await killProgram('s1', 'store');
   const askedAt = performance.now();
   const late = Array.from({ length: 4 }, (_, at): Declared => ({ name: `late${at}`, key: randomUUID() }));
-  await Promise.all(late.map((one) => declare(one, 2_000)));
+  await Promise.all(late.map((one) => declare(acme, one, 2_000)));
   assert.ok(performance.now() - askedAt < 20_000, `asked to wait 2 s, they heard after ${seconds(askedAt)}`);
-  assert.equal(late.filter((one) => one.answer !== undefined), [], 'nothing is answered without a store');
+  assert.equal(
+    late.filter((one) => one.answer !== undefined),
+    [],
+    'nothing is answered without a store',
+  );
   assert.is((await visitGuest(place)).count, (count ?? 0) + 1, 'the VM does not need the store');
   await startNode(topology, { name: 's1', role: 'store' });
   const startedAt = performance.now();
@@ -201,7 +204,10 @@ test('kill -9 the store: commits stall, nothing is lost, work goes on by itself'
     if (before !== undefined) assert.equal(one.answer, before, 'the same key has the same answer');
   }
   console.log(`store and supervisor: all ports answered ${seconds(startedAt)} after the start`);
-  for (const [node, role] of [['c1', 'controller'], ['w1', 'worker']] as const) {
+  for (const [node, role] of [
+    ['c1', 'controller'],
+    ['w1', 'worker'],
+  ] as const) {
     assert.ok(isRunning(topology, node, role), `${role} ended: it should wait for the store`);
   }
   for (const [id, version] of await versions()) {
@@ -209,54 +215,30 @@ test('kill -9 the store: commits stall, nothing is lost, work goes on by itself'
     known.delete(id);
   }
   assert.equal([...known.keys()], [], 'actors that are gone');
-  await assertOneAddressEach(wanted);
+  await assertOneAddressEach(acme, wanted);
   await acme.reachState(vm, /^running$/);
   for (const one of wanted) await acme.ask('port.delete', one.name);
 });
 
-/** Each port exists once, with an address nobody else has, and the network counts neither more nor fewer. */
-async function assertOneAddressEach(wanted: readonly Declared[]): Promise<void> {
-  const addresses = new Set<unknown>();
-  for (const one of wanted) {
-    const port = await acme.reachState(`port/${tenant}/${one.name}`, /^unbound$/);
-    addresses.add((port.status as { address: string }).address);
-  }
-  assert.is(addresses.size, wanted.length, `addresses given twice: ${[...addresses].join(' ')}`);
-  const network = await acme.reachState(`network/${tenant}/front`, /^ready$/);
-  assert.is((network.status as { ports: number }).ports, wanted.length + 1);
-}
-
-/** A DHCP exchange as a guest on the direct port would have it. */
-async function exchange(port: string): Promise<{ address: string; wanted: string }> {
-  const { status } = await acme.reachState(`port/${tenant}/${port}`, /^active$/);
-  const { address, mac, proof } = status as { address: string; mac: string; proof: { tap: string } };
-  const { namespace } = await acme.placeOf('web-1');
-  // The namespace has its name only inside the node.
-  const inside = `/proc/${cluster.topology.node('w1').init.pid}/root/run/netns/${namespace}`;
-  const guest = await TapGuest.open({ tap: proof.tap, mac, namespace: inside });
-  try {
-    const lease = await guest.dhcp({ timeoutMs: 5_000 });
-    return { address: lease.address, wanted: address };
-  } finally {
-    await guest.close();
-  }
-}
-
 async function dnsmasqKilled(): Promise<void> {
   const before = await look();
   assertOnce(before, 2);
-  const first = await exchange('direct');
+  const first = await exchange(cluster, acme, 'direct');
   assert.is(first.address, first.wanted);
   const at = performance.now();
   await killInside(cluster.topology, 'w1', before.dhcpServers[0] as SeenProcess);
   let after = before;
-  await until('another dnsmasq serves', async () => {
-    after = await look();
-    return after.dhcpServers.length === 1 && after.dhcpServers[0]?.pid !== before.dhcpServers[0]?.pid;
-  }, 10_000);
+  await until(
+    'another dnsmasq serves',
+    async () => {
+      after = await look();
+      return after.dhcpServers.length === 1 && after.dhcpServers[0]?.pid !== before.dhcpServers[0]?.pid;
+    },
+    10_000,
+  );
   console.log(`dnsmasq is back after ${seconds(at)}`);
   assert.equal({ ...after, dhcpServers: [] }, { ...before, dhcpServers: [] }, 'nothing else has changed');
-  assert.equal(await exchange('direct'), first);
+  assert.equal(await exchange(cluster, acme, 'direct'), first);
 }
 
 test('kill dnsmasq: another is there within seconds and gives the same address', async () => {
@@ -277,8 +259,11 @@ test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept',
   const { runs } = (await acme.reachState(vm, /^running$/)).status as { runs: number };
   const at = performance.now();
   await killInside(cluster.topology, 'w1', before.machines[0] as SeenProcess);
-  await acme.reach(vm, 'running once more', (actor) =>
-    actor?.stateName === 'running' && (actor.status as { runs: number }).runs === runs + 1);
+  await acme.reach(
+    vm,
+    'running once more',
+    (actor) => actor?.stateName === 'running' && (actor.status as { runs: number }).runs === runs + 1,
+  );
   console.log(`the VM runs again after ${seconds(at)}`);
   assertSameMachine(visited, (await guestAfter(visited.boot_id)).facts);
   const after = await look();
@@ -289,7 +274,11 @@ test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept',
 test('what is deleted is gone, and a stopped cluster leaves nothing', async () => {
   const { topology } = cluster;
   const things = [
-    ['vm', 'web-1'], ['volume', 'visits'], ['image', 'guest-initrd'], ['image', 'guest-kernel'], ['network', 'front'],
+    ['vm', 'web-1'],
+    ['volume', 'visits'],
+    ['image', 'guest-initrd'],
+    ['image', 'guest-kernel'],
+    ['network', 'front'],
   ] as const;
   assert.ok((await residueOf(topology, ['w1'])).length > 0, 'the check sees what there is before');
   for (const [kind, name] of things) await acme.ask(`${kind}.delete`, name);
@@ -307,8 +296,15 @@ test('what is deleted is gone, and a stopped cluster leaves nothing', async () =
   acme.close();
   await topology.stop();
   const inUse = namespacesInUse();
-  assert.equal(spaces.filter((name) => inUse.has(name)), [], 'namespaces with a process in them');
-  assert.equal(processesWithArgument((argument) => prefixOfMark(argument) === prefix), []);
+  assert.equal(
+    spaces.filter((name) => inUse.has(name)),
+    [],
+    'namespaces with a process in them',
+  );
+  assert.equal(
+    processesWithArgument((argument) => prefixOfMark(argument) === prefix),
+    [],
+  );
   assert.not.ok(listPrefixes().includes(prefix), 'its folder or its record is left');
   assert.not.match(readFileSync('/proc/self/mountinfo', 'utf8'), prefix);
 });

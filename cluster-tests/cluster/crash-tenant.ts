@@ -102,7 +102,10 @@ export class CrashTenant {
     await this.ask('tenant.create', tenant);
     await this.reachState(`vpc/${tenant}/main`, /^ready$/);
     await this.ask('network.create', 'front', { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] });
-    const images = [['guest-kernel', 'vmlinuz', 'kernel'], ['guest-initrd', 'initrd.img', 'initrd']] as const;
+    const images = [
+      ['guest-kernel', 'vmlinuz', 'kernel'],
+      ['guest-initrd', 'initrd.img', 'initrd'],
+    ] as const;
     for (const [name, file, format] of images) {
       await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format });
       await this.reachState(`image/${tenant}/${name}`, /^ready$/);

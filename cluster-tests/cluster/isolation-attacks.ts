@@ -4,71 +4,19 @@
  * Data only; isolation.test.ts sends them and looks where they come out. Every frame carries the mark it is given.
  */
 import * as frames from './isolation-frames.ts';
-
-export interface Identity {
-  readonly mac: string;
-  readonly address: string;
-}
-
-/** Who is there: the attacker, its neighbours on the same and on the other host, one of another network. */
-export interface Scene {
-  readonly own: Identity;
-  readonly near: Identity;
-  readonly far: Identity;
-  readonly other: Identity;
-  readonly gateway: string;
-  /** Of a worker, as hosts see each other. */
-  readonly underlay: string;
-}
-
-export interface Attack {
-  readonly what: string;
-  readonly frame: (scene: Scene, mark: Buffer) => Buffer;
-  /** It is the guest's own traffic: its bridge may see it, nobody else. */
-  readonly own?: true;
-}
-
-export const gatewayMac = '02:00:5e:00:00:01';
-const everybody = 'ff:ff:ff:ff:ff:ff';
-const strangerMac = '06:66:66:66:66:66';
-const ip = 0x0800;
-const arpType = 0x0806;
-
-interface Spoof {
-  readonly fromMac?: (scene: Scene) => string;
-  readonly toMac?: (scene: Scene) => string;
-  readonly from?: (scene: Scene) => string;
-  readonly to?: (scene: Scene) => string;
-}
-
-const echo = (spoof: Spoof) => (scene: Scene, mark: Buffer): Buffer => {
-  const { fromMac, toMac, from, to } = spoof;
-  const addresses = { from: from?.(scene) ?? scene.own.address, to: to?.(scene) ?? scene.near.address };
-  const macs = { from: fromMac?.(scene) ?? scene.own.mac, to: toMac?.(scene) ?? gatewayMac };
-  return frames.ethernet(macs, ip, frames.ipv4(addresses, 1, frames.echoRequest(mark)));
-};
-
-const arp = (
-  what: string,
-  fields: (scene: Scene) => Partial<frames.ArpFields>,
-  macs: (scene: Scene) => Partial<frames.Ends> = () => ({}),
-): Attack => ({
-  what: `ARP: ${what}`,
-  frame: (scene, mark) => {
-    const body = frames.arp({
-      operation: 1, senderMac: scene.own.mac, senderAddress: scene.own.address, targetAddress: scene.near.address,
-      ...fields(scene),
-    }, mark);
-    return frames.ethernet({ from: scene.own.mac, to: everybody, ...macs(scene) }, arpType, body);
-  },
-});
+import { everybody, strangerMac, ip, echo, arp, gatewayMac, type Attack, type Scene } from './isolation-scene.ts';
 
 const spoofs: readonly Attack[] = [
   { what: 'a MAC of nobody', frame: echo({ fromMac: () => strangerMac }) },
   { what: "the neighbour's MAC", frame: echo({ fromMac: ({ near }) => near.mac, to: ({ far }) => far.address }) },
-  { what: "the neighbour's MAC and address", frame: echo({
-    fromMac: ({ near }) => near.mac, from: ({ near }) => near.address, to: ({ far }) => far.address,
-  }) },
+  {
+    what: "the neighbour's MAC and address",
+    frame: echo({
+      fromMac: ({ near }) => near.mac,
+      from: ({ near }) => near.address,
+      to: ({ far }) => far.address,
+    }),
+  },
   { what: "the gateway's MAC", frame: echo({ fromMac: () => gatewayMac }) },
   { what: 'a multicast MAC as sender', frame: echo({ fromMac: () => '03:00:00:00:00:01' }) },
   { what: "the neighbour's address", frame: echo({ from: ({ near }) => near.address, to: ({ far }) => far.address }) },
@@ -79,61 +27,114 @@ const spoofs: readonly Attack[] = [
   { what: 'an address of the overlay', frame: echo({ from: () => '169.254.64.2' }) },
   { what: 'no address', frame: echo({ from: () => '0.0.0.0' }) },
   { what: 'loopback', frame: echo({ from: () => '127.0.0.1' }) },
-  { what: "the neighbour's address, to the gateway", frame: echo({
-    from: ({ near }) => near.address, to: ({ gateway }) => gateway,
-  }) },
+  {
+    what: "the neighbour's address, to the gateway",
+    frame: echo({
+      from: ({ near }) => near.address,
+      to: ({ gateway }) => gateway,
+    }),
+  },
 ];
 
 /** Bridges treat these destinations apart from all others, before any rule of the forwarding path. */
 const groups = Array.from({ length: 16 }, (_, last) => `01:80:c2:00:00:0${last.toString(16)}`);
 const reflections: readonly Attack[] = groups.flatMap((group) => [
-  { what: `a spoofed echo through ${group}`, frame: echo({
-    from: ({ near }) => near.address, to: ({ gateway }) => gateway, toMac: () => group,
-  }) },
-  { what: `a spoofed MAC through ${group}`, frame: echo({
-    fromMac: () => strangerMac, from: ({ near }) => near.address, to: ({ gateway }) => gateway, toMac: () => group,
-  }) },
-  arp(`the gateway's address through ${group}`, ({ gateway, own }) => ({
-    operation: 2, senderAddress: gateway, targetAddress: own.address,
-  }), () => ({ to: group })),
+  {
+    what: `a spoofed echo through ${group}`,
+    frame: echo({
+      from: ({ near }) => near.address,
+      to: ({ gateway }) => gateway,
+      toMac: () => group,
+    }),
+  },
+  {
+    what: `a spoofed MAC through ${group}`,
+    frame: echo({
+      fromMac: () => strangerMac,
+      from: ({ near }) => near.address,
+      to: ({ gateway }) => gateway,
+      toMac: () => group,
+    }),
+  },
+  arp(
+    `the gateway's address through ${group}`,
+    ({ gateway, own }) => ({
+      operation: 2,
+      senderAddress: gateway,
+      targetAddress: own.address,
+    }),
+    () => ({ to: group }),
+  ),
 ]);
 
 const past: readonly Attack[] = [
   { what: "straight to the neighbour's MAC", own: true, frame: echo({ toMac: ({ near }) => near.mac }) },
   { what: 'to everybody', own: true, frame: echo({ toMac: () => everybody }) },
-  { what: "to the network's broadcast address", own: true, frame: echo({
-    toMac: () => everybody, to: ({ own }) => own.address.replace(/\d+$/, '255'),
-  }) },
-  { what: 'to a multicast group', own: true, frame: echo({
-    toMac: () => '01:00:5e:00:00:fb', to: () => '224.0.0.251',
-  }) },
+  {
+    what: "to the network's broadcast address",
+    own: true,
+    frame: echo({
+      toMac: () => everybody,
+      to: ({ own }) => own.address.replace(/\d+$/, '255'),
+    }),
+  },
+  {
+    what: 'to a multicast group',
+    own: true,
+    frame: echo({
+      toMac: () => '01:00:5e:00:00:fb',
+      to: () => '224.0.0.251',
+    }),
+  },
   { what: 'to another network', own: true, frame: echo({ to: ({ other }) => other.address }) },
   { what: 'to nowhere', own: true, frame: echo({ to: () => '198.51.100.7' }) },
   { what: 'to a host of the underlay', own: true, frame: echo({ to: ({ underlay }) => underlay }) },
-  { what: 'a VXLAN datagram to a host of the underlay', own: true, frame: (scene, mark) => {
-    const inner = Buffer.concat([Buffer.from('0800000000000100', 'hex'), echo({})(scene, mark)]);
-    const packet = frames.ipv4({ from: scene.own.address, to: scene.underlay }, 17, frames.udp(5555, 4789, inner));
-    return frames.ethernet({ from: scene.own.mac, to: gatewayMac }, ip, packet);
-  } },
+  {
+    what: 'a VXLAN datagram to a host of the underlay',
+    own: true,
+    frame: (scene, mark) => {
+      const inner = Buffer.concat([Buffer.from('0800000000000100', 'hex'), echo({})(scene, mark)]);
+      const packet = frames.ipv4({ from: scene.own.address, to: scene.underlay }, 17, frames.udp(5555, 4789, inner));
+      return frames.ethernet({ from: scene.own.mac, to: gatewayMac }, ip, packet);
+    },
+  },
 ];
 
 const arps: readonly Attack[] = [
   arp("a reply for the neighbour's address", ({ near, far }) => ({
-    operation: 2, senderAddress: near.address, targetAddress: far.address,
+    operation: 2,
+    senderAddress: near.address,
+    targetAddress: far.address,
   })),
   arp("a request with the neighbour's address", ({ near, far }) => ({
-    senderAddress: near.address, targetAddress: far.address,
+    senderAddress: near.address,
+    targetAddress: far.address,
   })),
-  arp("the neighbour's whole identity", ({ near, far }) => ({
-    senderMac: near.mac, senderAddress: near.address, targetAddress: far.address,
-  }), ({ near }) => ({ from: near.mac })),
+  arp(
+    "the neighbour's whole identity",
+    ({ near, far }) => ({
+      senderMac: near.mac,
+      senderAddress: near.address,
+      targetAddress: far.address,
+    }),
+    ({ near }) => ({ from: near.mac }),
+  ),
   arp('the gateway announced, as a request', ({ gateway }) => ({ senderAddress: gateway, targetAddress: gateway })),
   arp('the gateway announced, as a reply', ({ gateway }) => ({
-    operation: 2, senderAddress: gateway, targetMac: everybody, targetAddress: gateway,
+    operation: 2,
+    senderAddress: gateway,
+    targetMac: everybody,
+    targetAddress: gateway,
   })),
-  arp("the gateway's address to the neighbour alone", ({ gateway, near }) => ({
-    operation: 2, senderAddress: gateway, targetAddress: near.address,
-  }), ({ near }) => ({ to: near.mac })),
+  arp(
+    "the gateway's address to the neighbour alone",
+    ({ gateway, near }) => ({
+      operation: 2,
+      senderAddress: gateway,
+      targetAddress: near.address,
+    }),
+    ({ near }) => ({ to: near.mac }),
+  ),
   arp("another's MAC inside", ({ near }) => ({ operation: 2, senderMac: near.mac })),
   arp("another's MAC in a probe", ({ near }) => ({ senderMac: near.mac, senderAddress: '0.0.0.0' })),
   arp('an address from outside', () => ({ senderAddress: '198.51.100.7' })),
@@ -147,10 +148,19 @@ const fromServer = (what: string, messageType: number, to: To = toAll): Attack =
   what: `DHCP: ${what}`,
   frame: (scene, mark) => {
     const server = frames.addressBytes(scene.own.address);
-    const message = frames.dhcp({
-      operation: 2, messageType, clientMac: scene.near.mac, yourAddress: '198.51.100.7',
-      options: [[54, server], [3, server]],
-    }, mark);
+    const message = frames.dhcp(
+      {
+        operation: 2,
+        messageType,
+        clientMac: scene.near.mac,
+        yourAddress: '198.51.100.7',
+        options: [
+          [54, server],
+          [3, server],
+        ],
+      },
+      mark,
+    );
     const { mac, address } = to(scene);
     const packet = frames.ipv4({ from: scene.own.address, to: address }, 17, frames.udp(67, 68, message));
     return frames.ethernet({ from: scene.own.mac, to: mac }, ip, packet);
@@ -202,10 +212,16 @@ const lengthed = (what: string, to: string, head: string): Attack => ({
   },
 });
 const others: readonly Attack[] = [
-  { what: 'IPv6: a router advertisement', frame: ({ own }, mark) =>
-    frames.ethernet({ from: own.mac, to: '33:33:00:00:00:01' }, 0x86dd, frames.routerAdvertisement(mark)) },
-  { what: 'IPv6: a router advertisement to the neighbour alone', frame: ({ own, near }, mark) =>
-    frames.ethernet({ from: own.mac, to: near.mac }, 0x86dd, frames.routerAdvertisement(mark)) },
+  {
+    what: 'IPv6: a router advertisement',
+    frame: ({ own }, mark) =>
+      frames.ethernet({ from: own.mac, to: '33:33:00:00:00:01' }, 0x86dd, frames.routerAdvertisement(mark)),
+  },
+  {
+    what: 'IPv6: a router advertisement to the neighbour alone',
+    frame: ({ own, near }, mark) =>
+      frames.ethernet({ from: own.mac, to: near.mac }, 0x86dd, frames.routerAdvertisement(mark)),
+  },
   lengthed('STP: a configuration message', groups[0] ?? '', '424203000000000000000000'),
   lengthed('STP: to everybody', everybody, '424203000000000000000000'),
   lengthed('PVST', '01:00:0c:cc:cc:cd', 'aaaa0300000c010b'),
@@ -230,19 +246,33 @@ const others: readonly Attack[] = [
 
 const tag = (what: string, tags: readonly { type: number; vlan: number }[]): readonly Attack[] => [
   { what: `${what}: an echo`, frame: (scene, mark) => frames.tagged(echo({})(scene, mark), tags) },
-  { what: `${what}: a spoofed echo`, frame: (scene, mark) =>
-    frames.tagged(echo({ from: ({ near }) => near.address, to: ({ far }) => far.address })(scene, mark), tags) },
-  { what: `${what}: to the neighbour's MAC`, frame: (scene, mark) =>
-    frames.tagged(echo({ toMac: ({ near }) => near.mac })(scene, mark), tags) },
+  {
+    what: `${what}: a spoofed echo`,
+    frame: (scene, mark) =>
+      frames.tagged(echo({ from: ({ near }) => near.address, to: ({ far }) => far.address })(scene, mark), tags),
+  },
+  {
+    what: `${what}: to the neighbour's MAC`,
+    frame: (scene, mark) => frames.tagged(echo({ toMac: ({ near }) => near.mac })(scene, mark), tags),
+  },
 ];
 const tags: readonly Attack[] = [
   ...tag('a tag', [{ type: 0x8100, vlan: 5 }]),
   ...tag("the bridge's own VLAN", [{ type: 0x8100, vlan: 1 }]),
   ...tag('a priority tag', [{ type: 0x8100, vlan: 0xe000 }]),
-  ...tag('two tags', [{ type: 0x8100, vlan: 1 }, { type: 0x8100, vlan: 5 }]),
+  ...tag('two tags', [
+    { type: 0x8100, vlan: 1 },
+    { type: 0x8100, vlan: 5 },
+  ]),
   ...tag('a service tag', [{ type: 0x88a8, vlan: 5 }]),
-  ...tag('a service and a customer tag', [{ type: 0x88a8, vlan: 1 }, { type: 0x8100, vlan: 5 }]),
-  ...tag('two priority tags', [{ type: 0x8100, vlan: 0 }, { type: 0x8100, vlan: 0 }]),
+  ...tag('a service and a customer tag', [
+    { type: 0x88a8, vlan: 1 },
+    { type: 0x8100, vlan: 5 },
+  ]),
+  ...tag('two priority tags', [
+    { type: 0x8100, vlan: 0 },
+    { type: 0x8100, vlan: 0 },
+  ]),
 ];
 
 export const attacks: readonly Attack[] = [...spoofs, ...reflections, ...past, ...arps, ...dhcp, ...others, ...tags];

@@ -84,8 +84,12 @@ export interface ArpFields {
 export function arp(fields: ArpFields, trailer: Buffer): Buffer {
   const { operation, senderMac, senderAddress, targetMac = '00:00:00:00:00:00', targetAddress } = fields;
   return Buffer.concat([
-    Buffer.from([0, 1, 8, 0, 6, 4, 0, operation]), macBytes(senderMac), addressBytes(senderAddress),
-    macBytes(targetMac), addressBytes(targetAddress), trailer,
+    Buffer.from([0, 1, 8, 0, 6, 4, 0, operation]),
+    macBytes(senderMac),
+    addressBytes(senderAddress),
+    macBytes(targetMac),
+    addressBytes(targetAddress),
+    trailer,
   ]);
 }
 

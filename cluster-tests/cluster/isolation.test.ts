@@ -10,7 +10,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TapGuest } from '../harness/tap-guest.ts';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
-import { attacks, gatewayMac, type Attack, type Scene } from './isolation-attacks.ts';
+import { attacks } from './isolation-attacks.ts';
+import { gatewayMac, type Attack, type Scene } from './isolation-scene.ts';
 import * as frames from './isolation-frames.ts';
 import * as guests from './overlay-guests.ts';
 import type { BoundPort } from './overlay-guests.ts';
@@ -30,8 +31,10 @@ let scene: Scene;
 const sniffers: { readonly where: string; readonly sniffer: FrameSniffer }[] = [];
 
 const places = {
-  own: ['port/acme/evil', 'front', 'w1'], near: ['port/acme/near', 'front', 'w1'],
-  far: ['port/acme/far', 'front', 'w2'], other: ['port/acme/other', 'back', 'w1'],
+  own: ['port/acme/evil', 'front', 'w1'],
+  near: ['port/acme/near', 'front', 'w1'],
+  far: ['port/acme/far', 'front', 'w2'],
+  other: ['port/acme/other', 'back', 'w1'],
 } as const;
 
 type Place = keyof typeof places;
@@ -53,8 +56,10 @@ test.before(async () => {
   const underlay = cluster.topology.node('w2').address;
   scene = { ...ports, gateway: ports.own.gateway, underlay };
   const spaces: [string, string][] = [
-    ['vpc on w1', ports.own.namespacePath], ['vpc on w2', ports.far.namespacePath],
-    ['host w1', guests.underlayPath(cluster, 'w1')], ['host w2', guests.underlayPath(cluster, 'w2')],
+    ['vpc on w1', ports.own.namespacePath],
+    ['vpc on w2', ports.far.namespacePath],
+    ['host w1', guests.underlayPath(cluster, 'w1')],
+    ['host w2', guests.underlayPath(cluster, 'w2')],
   ];
   for (const [where, path] of spaces) sniffers.push({ where, sniffer: await FrameSniffer.open(path, stem) });
   for (const tap of Object.values(taps)) await tap.sniff();
@@ -74,7 +79,8 @@ function sightings(mark: Buffer, bridgeToo: boolean): string[] {
   const owner = (link: string): string =>
     Object.entries(ports).find(([, { tap }]) => tap === link)?.[0] ?? (link === ports.own.bridge ? 'own bridge' : link);
   const seen = sniffers.flatMap(({ where, sniffer }) =>
-    sniffer.seen(isOut).map(({ link, way }) => `${where}: ${owner(link)} ${way}`));
+    sniffer.seen(isOut).map(({ link, way }) => `${where}: ${owner(link)} ${way}`),
+  );
   return [...new Set(seen)];
 }
 
@@ -91,9 +97,10 @@ async function untilPassed(): Promise<void> {
     await guest.waitFrame((frame) => frame.includes(mark));
     // And back: the answer's copy is the last thing on every interface on the way.
     await taps.own.waitFrame((frame) => frame.includes(mark));
-    const way = to === ports.near
-      ? ['vpc on w1: near out']
-      : ['vpc on w1: vx0 out', 'host w1: und0 out', 'host w2: und0 in', 'vpc on w2: far out'];
+    const way =
+      to === ports.near
+        ? ['vpc on w1: near out']
+        : ['vpc on w1: vx0 out', 'host w1: und0 out', 'host w2: und0 in', 'vpc on w2: far out'];
     await until('the good frame is seen everywhere', () => {
       const seen = sightings(mark, true);
       return way.every((place) => seen.includes(place));
@@ -105,8 +112,10 @@ async function untilPassed(): Promise<void> {
 async function tablesOf(port: BoundPort): Promise<string> {
   const run = (...argv: string[]): Promise<string> => guests.execBeside(cluster, port, argv);
   const all = [
-    await run('ip', '-o', 'neigh', 'show', 'nud', 'permanent'), await run('ip', 'route', 'show'),
-    await run('bridge', 'fdb', 'show'), await run('nft', 'list', 'table', 'bridge', 'port'),
+    await run('ip', '-o', 'neigh', 'show', 'nud', 'permanent'),
+    await run('ip', 'route', 'show'),
+    await run('bridge', 'fdb', 'show'),
+    await run('nft', 'list', 'table', 'bridge', 'port'),
     await run('ip', '-o', 'neigh', 'show', 'dev', port.tap),
   ];
   return all.map((text) => text.split('\n').sort().join('\n')).join('\n');
@@ -129,7 +138,8 @@ async function leaksOf(list: readonly Attack[]): Promise<string[]> {
     const out = sightings(mark, own !== true);
     const answered = taps.own.takeFrames().length;
     const reached = (['near', 'far', 'other'] as const).filter((name) =>
-      taps[name].takeFrames().some((got) => got.includes(mark)));
+      taps[name].takeFrames().some((got) => got.includes(mark)),
+    );
     if (out.length > 0 || reached.length > 0) leaks.push(`${what}: ${[...out, ...reached].join(', ')}`);
     // Its own traffic may be told that there is no way; a hostile frame is not even answered.
     if (answered > 0 && own !== true) leaks.push(`${what}: answered with ${answered} frames`);
@@ -154,9 +164,11 @@ test('the neighbour still gets its address, and echoes find it', async () => {
 
 test('what a decent guest asks before it takes an address passes', async () => {
   const probe = (targetAddress: string): Buffer =>
-    frames.ethernet({ from: ports.own.mac, to: 'ff:ff:ff:ff:ff:ff' }, 0x0806, frames.arp(
-      { operation: 1, senderMac: ports.own.mac, senderAddress: '0.0.0.0', targetAddress }, nextMark(),
-    ));
+    frames.ethernet(
+      { from: ports.own.mac, to: 'ff:ff:ff:ff:ff:ff' },
+      0x0806,
+      frames.arp({ operation: 1, senderMac: ports.own.mac, senderAddress: '0.0.0.0', targetAddress }, nextMark()),
+    );
   const isAnswer = (frame: Buffer): boolean => frame.readUInt16BE(12) === 0x0806 && frame.readUInt16BE(20) === 2;
   await taps.own.sniff();
   forgetFrames();
@@ -166,12 +178,30 @@ test('what a decent guest asks before it takes an address passes', async () => {
   assert.is(answer.subarray(6, 12).toString('hex'), gatewayMac.replaceAll(':', ''));
   // Nobody else has its address: neither a probe for it nor its announcement is answered.
   await taps.own.send(probe(ports.own.address));
-  await taps.own.send(frames.ethernet({ from: ports.own.mac, to: 'ff:ff:ff:ff:ff:ff' }, 0x0806, frames.arp({
-    operation: 1, senderMac: ports.own.mac, senderAddress: ports.own.address, targetAddress: ports.own.address,
-  }, nextMark())));
+  await taps.own.send(
+    frames.ethernet(
+      { from: ports.own.mac, to: 'ff:ff:ff:ff:ff:ff' },
+      0x0806,
+      frames.arp(
+        {
+          operation: 1,
+          senderMac: ports.own.mac,
+          senderAddress: ports.own.address,
+          targetAddress: ports.own.address,
+        },
+        nextMark(),
+      ),
+    ),
+  );
   await taps.own.send(probe(scene.gateway));
   await taps.own.waitFrame(isAnswer);
-  assert.equal(taps.own.takeFrames().filter(isAnswer).map((frame) => frame.toString('hex')), []);
+  assert.equal(
+    taps.own
+      .takeFrames()
+      .filter(isAnswer)
+      .map((frame) => frame.toString('hex')),
+    [],
+  );
 });
 
 test.run();

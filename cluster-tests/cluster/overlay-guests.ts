@@ -77,7 +77,16 @@ export async function bindPort(
   const namespace = await namespaceOf(cluster, client, id, node);
   const { address, mac, gateway } = status;
   return {
-    id, tenant, name, node, address, mac, gateway, tap, bridge, namespace,
+    id,
+    tenant,
+    name,
+    node,
+    address,
+    mac,
+    gateway,
+    tap,
+    bridge,
+    namespace,
     namespacePath: `${rootOf(cluster, node)}/run/netns/${namespace}`,
   };
 }
@@ -93,8 +102,9 @@ async function namespaceOf(cluster: PhotonCluster, client: PhotonClient, port: s
   const binding = (await client.call('actor.get', { id: `binding/${tenant}/${name}@${node}` })) as unknown as {
     spec: { vpc: string };
   };
-  const segment = (await client.call('actor.get', { id: `${binding.spec.vpc.replace('vpc/', 'segment/')}@${node}` })) as
-    unknown as { status: { proof: { namespace: string } | null } };
+  const segment = (await client.call('actor.get', {
+    id: `${binding.spec.vpc.replace('vpc/', 'segment/')}@${node}`,
+  })) as unknown as { status: { proof: { namespace: string } | null } };
   if (segment.status.proof === null) throw new Error(`the segment under ${port} has no proof`);
   return segment.status.proof.namespace;
 }

@@ -25,8 +25,8 @@ let client: PhotonClient;
 const ports: Record<string, BoundPort> = {};
 const taps: Record<string, TapGuest> = {};
 
-const port = (name: string): BoundPort => ports[name] ?? assert.unreachable(`no port ${name}`) as never;
-const guest = (name: string): TapGuest => taps[name] ?? assert.unreachable(`no guest ${name}`) as never;
+const port = (name: string): BoundPort => ports[name] ?? (assert.unreachable(`no port ${name}`) as never);
+const guest = (name: string): TapGuest => taps[name] ?? (assert.unreachable(`no guest ${name}`) as never);
 
 const networks = {
   'network/acme/front': { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] },
@@ -34,9 +34,14 @@ const networks = {
   'network/beta/front': { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] },
 };
 const declared: readonly (readonly [id: string, network: string, node: string])[] = [
-  ['port/acme/a1', 'front', 'w1'], ['port/acme/a2', 'front', 'w2'], ['port/acme/a3', 'front', 'w1'],
-  ['port/acme/b1', 'back', 'w1'], ['port/acme/b2', 'back', 'w2'],
-  ['port/beta/a1', 'front', 'w1'], ['port/beta/a2', 'front', 'w2'], ['port/beta/a3', 'front', 'w1'],
+  ['port/acme/a1', 'front', 'w1'],
+  ['port/acme/a2', 'front', 'w2'],
+  ['port/acme/a3', 'front', 'w1'],
+  ['port/acme/b1', 'back', 'w1'],
+  ['port/acme/b2', 'back', 'w2'],
+  ['port/beta/a1', 'front', 'w1'],
+  ['port/beta/a2', 'front', 'w2'],
+  ['port/beta/a3', 'front', 'w1'],
 ];
 
 test.before(async () => {
@@ -65,8 +70,13 @@ test('DHCP gives what was declared: address, router, MTU, name', async () => {
     assert.equal(
       { address: lease.address, router, mtu, mask, leaseSeconds, hostname, server },
       {
-        address, router: gateway, mtu: 1450, mask: '255.255.255.0', leaseSeconds: 3600,
-        hostname: name.split('/')[1], server: gateway,
+        address,
+        router: gateway,
+        mtu: 1450,
+        mask: '255.255.255.0',
+        leaseSeconds: 3600,
+        hostname: name.split('/')[1],
+        server: gateway,
       },
       name,
     );
@@ -74,7 +84,12 @@ test('DHCP gives what was declared: address, router, MTU, name', async () => {
 });
 
 test('echoes cross the overlay, both ways, and stay on a host when they can', async () => {
-  const pairs = [['acme/a1', 'acme/a2'], ['acme/a2', 'acme/a1'], ['acme/a1', 'acme/a3'], ['acme/b1', 'acme/b2']];
+  const pairs = [
+    ['acme/a1', 'acme/a2'],
+    ['acme/a2', 'acme/a1'],
+    ['acme/a1', 'acme/a3'],
+    ['acme/b1', 'acme/b2'],
+  ];
   for (const [from = '', to = ''] of pairs) {
     const report = await guest(from).ping(port(to).address, { count: 3, intervalMs: 20 });
     assert.is(report.received, 3, `${from} to ${to}: ${JSON.stringify(report)}`);
@@ -100,10 +115,15 @@ async function sendTcp(from: string, to: string, segment: frames.Segment): Promi
   await guest(from).send(frames.ethernet({ from: port(from).mac, to: gatewayMac }, 0x0800, packet));
 }
 
-const hasTcp = (from: string, segment: { from: number; to: number }) => (frame: Buffer): boolean =>
-  frame.readUInt16BE(12) === 0x0800 && frame[23] === 6 && frame.includes(mark) &&
-  frame.subarray(26, 30).equals(frames.addressBytes(port(from).address)) &&
-  frame.readUInt16BE(34) === segment.from && frame.readUInt16BE(36) === segment.to;
+const hasTcp =
+  (from: string, segment: { from: number; to: number }) =>
+  (frame: Buffer): boolean =>
+    frame.readUInt16BE(12) === 0x0800 &&
+    frame[23] === 6 &&
+    frame.includes(mark) &&
+    frame.subarray(26, 30).equals(frames.addressBytes(port(from).address)) &&
+    frame.readUInt16BE(34) === segment.from &&
+    frame.readUInt16BE(36) === segment.to;
 
 let listenPort = 20_000;
 
@@ -166,8 +186,14 @@ test("an operator in the VPC's namespace of the other host reaches tcp/80 and pi
   for (const to of [22, 81, 80]) await guests.execBeside(cluster, there, knock(to)).catch(() => 'timeout');
   const isSyn = (frame: Buffer): boolean => frame[23] === 6 && ((frame[47] ?? 0) & 0x12) === 0x02;
   await guest('acme/a1').waitFrame((frame) => isSyn(frame) && frame.readUInt16BE(36) === 80);
-  const others = guest('acme/a1').takeFrames().filter(isSyn).map((frame) => frame.readUInt16BE(36));
-  assert.equal(others.filter((to) => to !== 80), []);
+  const others = guest('acme/a1')
+    .takeFrames()
+    .filter(isSyn)
+    .map((frame) => frame.readUInt16BE(36));
+  assert.equal(
+    others.filter((to) => to !== 80),
+    [],
+  );
   await guest('acme/a1').sniff(false);
 });
 
@@ -190,9 +216,16 @@ test('two tenants with the same addresses, names and MACs on the same hosts do n
     assert.is(arrived(), 500);
     // And while it goes on both tenants talk to the same addresses, each to its own.
     assert.is((await guest('beta/a1').ping(port('beta/a2').address, { count: 3, intervalMs: 10 })).received, 3);
-    const leaked = foreign.flatMap((name) => guest(name).takeFrames().filter((frame) => frame.includes(mark)));
+    const leaked = foreign.flatMap((name) =>
+      guest(name)
+        .takeFrames()
+        .filter((frame) => frame.includes(mark)),
+    );
     assert.is(leaked.length, 0);
-    assert.equal(sniffers.flatMap((sniffer) => sniffer.seen().map(({ link, way }) => `${link} ${way}`)), []);
+    assert.equal(
+      sniffers.flatMap((sniffer) => sniffer.seen().map(({ link, way }) => `${link} ${way}`)),
+      [],
+    );
   } finally {
     for (const sniffer of [...sniffers, own]) await sniffer.close();
     for (const name of foreign) await guest(name).sniff(false);

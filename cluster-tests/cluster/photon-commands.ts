@@ -29,7 +29,11 @@ export interface InitPlan {
 
 export const initCommand = (plan: InitPlan): string[] =>
   photon(
-    'init', '--dir', plan.folder, '--cluster', plan.cluster,
+    'init',
+    '--dir',
+    plan.folder,
+    '--cluster',
+    plan.cluster,
     ...plan.nodes.flatMap((node) => [`--${node.role}`, `${node.name}=${node.address}`]),
     ...plan.allowedRoots.flatMap((root) => ['--allow-root', root]),
     ...plan.tenants.flatMap((tenant) => ['--token', tenant]),

@@ -18,7 +18,10 @@ type Want = Pick<Refusal, 'code' | 'path' | 'says'>;
 const want = (code: string, path: string, says: RegExp): Want => ({ code, path, says });
 
 const network = (what: string, params: object, wanted: Want): Refusal => ({
-  what: `network: ${what}`, id: 'network/acme/bad', params, ...wanted,
+  what: `network: ${what}`,
+  id: 'network/acme/bad',
+  params,
+  ...wanted,
 });
 const cidr = (text: string, says: RegExp, code = 'cidr_invalid'): Refusal =>
   network(text, { subnets: [{ cidr: text }] }, want(code, 'spec.subnets.0.cidr', says));
@@ -29,14 +32,23 @@ const gateway = (text: string): Refusal =>
     want('gateway_outside_subnet', 'spec.subnets.0.gateway', /not a usable address of 10\.30\.0\.0\/24/),
   );
 const port = (what: string, params: object, wanted: Want): Refusal => ({
-  what: `port: ${what}`, id: 'port/acme/bad', params: { network: 'front', ...params }, ...wanted,
+  what: `port: ${what}`,
+  id: 'port/acme/bad',
+  params: { network: 'front', ...params },
+  ...wanted,
 });
 const address = (text: string, code: string, says: RegExp): Refusal =>
-  port(`address ${text}`, { address: text },
-    want(code, code === 'params_invalid' ? 'params.address' : 'spec.address', says));
+  port(
+    `address ${text}`,
+    { address: text },
+    want(code, code === 'params_invalid' ? 'params.address' : 'spec.address', says),
+  );
 const reserved = (text: string): Refusal => address(text, 'address_reserved', /the first five addresses and the last/);
 const volume = (what: string, params: object, wanted: Want): Refusal => ({
-  what: `volume: ${what}`, id: 'volume/acme/bad', params: { sizeMib: 1, ...params }, ...wanted,
+  what: `volume: ${what}`,
+  id: 'volume/acme/bad',
+  params: { sizeMib: 1, ...params },
+  ...wanted,
 });
 const machine = (what: string, params: object, wanted: Want): Refusal => ({
   what: `vm: ${what}`,
@@ -59,7 +71,8 @@ export const networkRefusals: readonly Refusal[] = [
   cidr('10.20.0.128/25', /overlaps/, 'cidr_overlap'),
   cidr('10.0.0.0/8', /overlaps/, 'cidr_overlap'),
   network(
-    'a second subnet over the first', { subnets: [...fine, { cidr: '10.30.0.128/25' }] },
+    'a second subnet over the first',
+    { subnets: [...fine, { cidr: '10.30.0.128/25' }] },
     want('cidr_overlap', 'spec.subnets.1.cidr', /overlaps 10\.30\.0\.0\/24 of subnet 0/),
   ),
   cidr('10.30.0.1/24', /host bits set; did you mean 10\.30\.0\.0\/24/),
@@ -77,16 +90,31 @@ export const networkRefusals: readonly Refusal[] = [
   gateway('10.30.0.255'),
   network('no subnet', { subnets: [] }, want('params_invalid', 'params.subnets', /at least 1/)),
   network('unknown field', { subnets: fine, color: 'red' }, unknownField('params.color')),
-  network('unknown field in a subnet', { subnets: [{ cidr: '10.30.0.0/24', dns: [] }] },
-    unknownField('params.subnets.0.dns')),
-  network('a DHCP option of its own', { subnets: fine, dhcp: { script: '/bin/sh' } },
-    unknownField('params.dhcp.script')),
-  network('a newline in the domain', { subnets: fine, dhcp: { domain: 'a\ndhcp-script=/x' } },
-    want('params_invalid', 'params.dhcp.domain', /must be a domain name/)),
-  network('a host name as DNS server', { subnets: fine, dhcp: { dns: ['dns.example'] } },
-    want('params_invalid', 'params.dhcp.dns.0', /IPv4/)),
-  network("another tenant's VPC by path", { subnets: fine, vpc: 'beta/main' },
-    want('params_invalid', 'params.vpc', noName)),
+  network(
+    'unknown field in a subnet',
+    { subnets: [{ cidr: '10.30.0.0/24', dns: [] }] },
+    unknownField('params.subnets.0.dns'),
+  ),
+  network(
+    'a DHCP option of its own',
+    { subnets: fine, dhcp: { script: '/bin/sh' } },
+    unknownField('params.dhcp.script'),
+  ),
+  network(
+    'a newline in the domain',
+    { subnets: fine, dhcp: { domain: 'a\ndhcp-script=/x' } },
+    want('params_invalid', 'params.dhcp.domain', /must be a domain name/),
+  ),
+  network(
+    'a host name as DNS server',
+    { subnets: fine, dhcp: { dns: ['dns.example'] } },
+    want('params_invalid', 'params.dhcp.dns.0', /IPv4/),
+  ),
+  network(
+    "another tenant's VPC by path",
+    { subnets: fine, vpc: 'beta/main' },
+    want('params_invalid', 'params.vpc', noName),
+  ),
   network("another tenant's VPC by name", { subnets: fine, vpc: 'side' }, missing('spec.vpc')),
 ];
 
@@ -104,10 +132,16 @@ export const portRefusals: readonly Refusal[] = [
   port('a host that is not there', { host: 'w9' }, want('host_not_found', 'spec.host', /no host w9/)),
   port('a network that is not there', { network: 'nowhere' }, missing('spec.network')),
   port("another tenant's network by name", { network: 'theirs' }, missing('spec.network')),
-  port("another tenant's network by path", { network: 'beta/theirs' },
-    want('params_invalid', 'params.network', noName)),
-  port("another tenant's network by id", { network: 'network/beta/theirs' },
-    want('params_invalid', 'params.network', noName)),
+  port(
+    "another tenant's network by path",
+    { network: 'beta/theirs' },
+    want('params_invalid', 'params.network', noName),
+  ),
+  port(
+    "another tenant's network by id",
+    { network: 'network/beta/theirs' },
+    want('params_invalid', 'params.network', noName),
+  ),
   port('unknown field', { holder: 'vm/beta/m' }, unknownField('params.holder')),
 ];
 
@@ -118,33 +152,83 @@ export const machineRefusals: readonly Refusal[] = [
   volume('too large', { sizeMib: 2 ** 21 }, want('params_invalid', 'params.sizeMib', /at most 1048576/)),
   volume("another tenant's image", { image: 'picture' }, missing('spec.image')),
   volume('unknown field', { path: '/etc/passwd' }, unknownField('params.path')),
-  machine('a newline in the kernel command line', { boot: { kernel: 'k', initrd: 'i', commandLine: 'quiet\nsplash' } },
-    want('params_invalid', 'params.boot.commandLine', /on one line/)),
+  machine(
+    'a newline in the kernel command line',
+    { boot: { kernel: 'k', initrd: 'i', commandLine: 'quiet\nsplash' } },
+    want('params_invalid', 'params.boot.commandLine', /on one line/),
+  ),
   machine('images that are not there', { boot: { kernel: 'k', initrd: 'i' } }, missing('spec.boot.kernel')),
   machine("another tenant's volume", { disks: [{ volume: 'theirs' }] }, missing('spec.disks.0.volume')),
-  machine("another tenant's volume by path", { disks: [{ volume: 'beta/theirs' }] },
-    want('params_invalid', 'params.disks.0.volume', noName)),
+  machine(
+    "another tenant's volume by path",
+    { disks: [{ volume: 'beta/theirs' }] },
+    want('params_invalid', 'params.disks.0.volume', noName),
+  ),
   machine("another tenant's network", { nics: [{ network: 'theirs' }] }, missing('spec.nics.0.network')),
-  machine('an address that is taken', { nics: [{ network: 'front', address: takenAddress }] },
-    want('address_taken', 'spec.nics.0.address', /held by port\/acme\/p1/)),
-  machine('an address outside, on the second NIC',
+  machine(
+    'an address that is taken',
+    { nics: [{ network: 'front', address: takenAddress }] },
+    want('address_taken', 'spec.nics.0.address', /held by port\/acme\/p1/),
+  ),
+  machine(
+    'an address outside, on the second NIC',
     { nics: [{ network: 'front' }, { name: 'eth1', network: 'front', address: '10.99.0.1' }] },
-    want('address_outside_subnet', 'spec.nics.1.address', /10\.99\.0\.1 is in no subnet/)),
-  machine('two NICs of one name', { nics: [{ network: 'front' }, { network: 'front' }] },
-    want('params_invalid', 'params.nics', /names must differ/)),
+    want('address_outside_subnet', 'spec.nics.1.address', /10\.99\.0\.1 is in no subnet/),
+  ),
+  machine(
+    'two NICs of one name',
+    { nics: [{ network: 'front' }, { network: 'front' }] },
+    want('params_invalid', 'params.nics', /names must differ/),
+  ),
   machine('no NIC', { nics: [] }, want('params_invalid', 'params.nics', /at least 1/)),
   machine('nothing to boot', { disks: [] }, want('params_invalid', 'params.boot', /boot images or a disk/)),
   machine('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.qemuArgs')),
   machine('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.nics.0.tap')),
-  machine('unknown field in a disk', { disks: [{ volume: 'disk', path: '/etc/passwd' }] },
-    unknownField('params.disks.0.path')),
-  machine('an unversioned machine type', { machineType: 'pc,accel=tcg' },
-    want('params_invalid', 'params.machineType', /versioned q35/)),
+  machine(
+    'unknown field in a disk',
+    { disks: [{ volume: 'disk', path: '/etc/passwd' }] },
+    unknownField('params.disks.0.path'),
+  ),
+  machine(
+    'an unversioned machine type',
+    { machineType: 'pc,accel=tcg' },
+    want('params_invalid', 'params.machineType', /versioned q35/),
+  ),
 ];
 
 /** Names no object may have. */
 export const badNames: readonly string[] = [
-  '', ' ', 'a b', ' a', 'a ', 'a\nb', 'a\n', 'a\tb', 'a\u0000b', 'x'.repeat(41), 'x'.repeat(300), '-rf', '--help', '-',
-  'a-', 'Acme', 'ACME', '.', '..', '../x', 'a/b', '/etc', 'beta/x', 'a_b', 'a.b.c', 'a@w1', '1a', '\u00e4', '\u0430',
-  'a;b', 'a,b', '$(id)', '*',
+  '',
+  ' ',
+  'a b',
+  ' a',
+  'a ',
+  'a\nb',
+  'a\n',
+  'a\tb',
+  'a\u0000b',
+  'x'.repeat(41),
+  'x'.repeat(300),
+  '-rf',
+  '--help',
+  '-',
+  'a-',
+  'Acme',
+  'ACME',
+  '.',
+  '..',
+  '../x',
+  'a/b',
+  '/etc',
+  'beta/x',
+  'a_b',
+  'a.b.c',
+  'a@w1',
+  '1a',
+  '\u00e4',
+  '\u0430',
+  'a;b',
+  'a,b',
+  '$(id)',
+  '*',
 ];

@@ -61,7 +61,9 @@ export const imageRefusals: readonly Refusal[] = [
   image('a dot as a part', inside('./good.raw'), unplain),
   image('an empty part', inside('inner//good.raw'), unplain),
   image('no such file', inside('absent.raw'), {
-    code: 'path_missing', path: source, says: /no such file on this host/,
+    code: 'path_missing',
+    path: source,
+    says: /no such file on this host/,
   }),
   image('a link out', inside('link-out.raw'), link),
   image('a link within', inside('link-in.raw'), link),
@@ -74,38 +76,100 @@ export const imageRefusals: readonly Refusal[] = [
   image('nothing in it', inside('empty.raw'), { code: 'image_empty', path: source, says: /empty/ }),
   image('backing file', inside('backed.qcow2'), backing, { format: 'qcow2' }),
   image('backing file with a secret', inside('passwd.qcow2'), backing, { format: 'qcow2' }),
-  image('external data file', inside('outside.qcow2'), {
-    code: 'qcow2_data_file', path: source, says: /external data file/,
-  }, { format: 'qcow2' }),
+  image(
+    'external data file',
+    inside('outside.qcow2'),
+    {
+      code: 'qcow2_data_file',
+      path: source,
+      says: /external data file/,
+    },
+    { format: 'qcow2' },
+  ),
   image('raw that is qcow2', inside('good.qcow2'), {
-    code: 'format_lies', path: 'spec.format', says: /raw but is qcow2/,
+    code: 'format_lies',
+    path: 'spec.format',
+    says: /raw but is qcow2/,
   }),
   image('raw that is vmdk', inside('disk.vmdk'), { code: 'format_lies', path: 'spec.format', says: /raw but is vmdk/ }),
-  image('qcow2 that is raw', inside('good.raw'), {
-    code: 'format_lies', path: 'spec.format', says: /qcow2 but is something else/,
-  }, { format: 'qcow2' }),
-  image('kernel that is text', inside('text.kernel'), {
-    code: 'format_lies', path: 'spec.format', says: /kernel but is no bzImage/,
-  }, { format: 'kernel' }),
-  image('initrd that is text', inside('text.kernel'), {
-    code: 'format_lies', path: 'spec.format', says: /initrd but is neither cpio/,
-  }, { format: 'initrd' }),
-  image('another digest', inside('good.raw'), {
-    code: 'digest_mismatch', path: 'spec.sha256', says: /check the file and the sha256/,
-  }, { sha256: digest }),
-  image('a host that is not there', inside('good.raw'), {
-    code: 'host_not_found', path: 'spec.host', says: /no host w9/,
-  }, { host: 'w9' }),
+  image(
+    'qcow2 that is raw',
+    inside('good.raw'),
+    {
+      code: 'format_lies',
+      path: 'spec.format',
+      says: /qcow2 but is something else/,
+    },
+    { format: 'qcow2' },
+  ),
+  image(
+    'kernel that is text',
+    inside('text.kernel'),
+    {
+      code: 'format_lies',
+      path: 'spec.format',
+      says: /kernel but is no bzImage/,
+    },
+    { format: 'kernel' },
+  ),
+  image(
+    'initrd that is text',
+    inside('text.kernel'),
+    {
+      code: 'format_lies',
+      path: 'spec.format',
+      says: /initrd but is neither cpio/,
+    },
+    { format: 'initrd' },
+  ),
+  image(
+    'another digest',
+    inside('good.raw'),
+    {
+      code: 'digest_mismatch',
+      path: 'spec.sha256',
+      says: /check the file and the sha256/,
+    },
+    { sha256: digest },
+  ),
+  image(
+    'a host that is not there',
+    inside('good.raw'),
+    {
+      code: 'host_not_found',
+      path: 'spec.host',
+      says: /no host w9/,
+    },
+    { host: 'w9' },
+  ),
   image('a URL', 'http://127.0.0.1/good.raw', {
-    code: 'params_invalid', path: 'params.source.path', says: /absolute path or a file:\/\/ address/,
+    code: 'params_invalid',
+    path: 'params.source.path',
+    says: /absolute path or a file:\/\/ address/,
   }),
   image('a newline in the path', inside('good.raw\n-'), {
-    code: 'params_invalid', path: 'params.source.path', says: /absolute path/,
+    code: 'params_invalid',
+    path: 'params.source.path',
+    says: /absolute path/,
   }),
-  image('a digest that is none', inside('good.raw'), {
-    code: 'params_invalid', path: 'params.sha256', says: /64 lower case hex digits/,
-  }, { sha256: 'A'.repeat(64) }),
-  image('an unknown format', inside('good.raw'), {
-    code: 'params_invalid', path: 'params.format', says: /raw/,
-  }, { format: 'vmdk' }),
+  image(
+    'a digest that is none',
+    inside('good.raw'),
+    {
+      code: 'params_invalid',
+      path: 'params.sha256',
+      says: /64 lower case hex digits/,
+    },
+    { sha256: 'A'.repeat(64) },
+  ),
+  image(
+    'an unknown format',
+    inside('good.raw'),
+    {
+      code: 'params_invalid',
+      path: 'params.format',
+      says: /raw/,
+    },
+    { format: 'vmdk' },
+  ),
 ];

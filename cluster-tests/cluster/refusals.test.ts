@@ -5,7 +5,6 @@
  */
 // needs: kernel
 // time limit: 150 s
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +14,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
 import { command, openClient } from './overlay-guests.ts';
-import { cliCommand } from './photon-commands.ts';
 import * as cases from './refusals-cases.ts';
+import { photon, type Ended } from './refusals-program.ts';
 import { imageRefusals, imagesInside, makeBadImages } from './refusals-images.ts';
 import { residueOf } from './residue-check.ts';
 
@@ -71,8 +70,10 @@ async function everything(): Promise<typeof before> {
   const { actors } = await operator.call('actor.list', { limit: 500 });
   const ids = actors.map(({ id, stateName }) => `${id} ${stateName}`);
   const files = workers.flatMap((node) =>
-    readdirSync(join(cluster.topology.node(node).folder, 'host'), { recursive: true, encoding: 'utf8' })
-      .map((path) => `${node}: ${path}`));
+    readdirSync(join(cluster.topology.node(node).folder, 'host'), { recursive: true, encoding: 'utf8' }).map(
+      (path) => `${node}: ${path}`,
+    ),
+  );
   return { actors: ids.sort(), workers: [...(await residueOf(cluster.topology, workers)), ...files].sort() };
 }
 
@@ -102,8 +103,13 @@ async function wrongOf(refusals: readonly cases.Refusal[]): Promise<string[]> {
       (error: unknown) => (error instanceof PhotonError ? error.record : String(error)),
     );
     const first = typeof got === 'string' ? undefined : got.issues?.[0];
-    const isRight = typeof got !== 'string' && got.code === code && got.group === 'rejection' &&
-      first?.path === path && says.test(got.message) && first.message !== '';
+    const isRight =
+      typeof got !== 'string' &&
+      got.code === code &&
+      got.group === 'rejection' &&
+      first?.path === path &&
+      says.test(got.message) &&
+      first.message !== '';
     if (!isRight) wrong.push(`${what}: wanted ${code} at ${path} saying ${String(says)}; got ${JSON.stringify(got)}`);
   }
   return wrong;
@@ -143,9 +149,13 @@ test('names that are none, of objects and of tenants', async () => {
   await assertUnchanged('names');
 });
 
-test('what is another tenant\'s looks like what is not there', async () => {
+test("what is another tenant's looks like what is not there", async () => {
   const pairs = [
-    ['network', 'theirs'], ['volume', 'theirs'], ['image', 'picture'], ['vpc', 'main'], ['tenant', 'beta'],
+    ['network', 'theirs'],
+    ['volume', 'theirs'],
+    ['image', 'picture'],
+    ['vpc', 'main'],
+    ['tenant', 'beta'],
   ];
   for (const [kind = '', name = ''] of pairs) {
     const asks: ((id: string) => Promise<unknown>)[] = [
@@ -156,8 +166,13 @@ test('what is another tenant\'s looks like what is not there', async () => {
       ...(kind === 'tenant' ? [] : [(id: string) => command(acme, 'create', id, standing[id] ?? { sizeMib: 1 })]),
     ];
     for (const [at, ask] of asks.entries()) {
-      const sameWords = ({ code, message, issues, group, retryable }: ErrorRecord, asked: string): unknown =>
-        ({ code, group, retryable, issues, message: message.replaceAll(asked, 'it') });
+      const sameWords = ({ code, message, issues, group, retryable }: ErrorRecord, asked: string): unknown => ({
+        code,
+        group,
+        retryable,
+        issues,
+        message: message.replaceAll(asked, 'it'),
+      });
       const [there, nowhere] = [`${kind}/beta/${name}`, `${kind}/beta/absent`];
       const foreign = sameWords(await refusalOf(ask(there)), there);
       assert.equal(foreign, sameWords(await refusalOf(ask(nowhere)), nowhere), `${there}, ask ${at}`);
@@ -169,23 +184,12 @@ test('what is another tenant\'s looks like what is not there', async () => {
     assert.is((await refusalOf(acme.watch({ tenant }, AbortSignal.timeout(5_000)).next())).code, 'not_found');
   }
   const { actors } = await acme.call('actor.list', { limit: 500 });
-  assert.equal(actors.filter(({ id }) => !id.includes('/acme/')), []);
+  assert.equal(
+    actors.filter(({ id }) => !id.includes('/acme/')),
+    [],
+  );
   await assertUnchanged('foreign ids');
 });
-
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function photon(file: string, ...argv: string[]): Promise<Ended> {
-  const [program = '', ...rest] = cliCommand(file, argv);
-  return new Promise((resolve) => {
-    execFile(program, rest, { timeout: 30_000 }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err }));
-  });
-}
 
 /** The file as people write it, and how `photon apply -f` ends for the tenant acme. */
 async function apply(name: string, text: string): Promise<Ended> {
@@ -198,45 +202,73 @@ const imageDocument = 'kind: image\ntenant: acme\nname: i\nspec:\n  format: raw'
 const frontDocument = 'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.20.0.0/24 }] }\n';
 
 test('a file with a wrong document is refused whole, with document, path and reason of each', async () => {
-  const { code, out, err } = await apply('wrong.yaml', [
-    'kind: network\ntenant: acme\nname: fresh\nspec: { subnets: [{ cidr: 10.40.0.0/24 }] }',
-    'kind: volume\ntenant: acme\nname: Big Disk\nspec: { sizeMib: 0, colour: red }',
-    'kind: vm\ntenant: acme\nname: m\nspec:\n  nics: [{ network: front, tap: x }]\n' +
-      '  boot: { kernel: k, initrd: i, commandLine: "a\\nb" }',
-    'kind: router\ntenant: acme\nname: r',
-    'kind: volume\nname: v\nspec: { sizeMib: 1 }',
-    'kind: volume\ntenant: [acme',
-  ].join('\n---\n'));
+  const { code, out, err } = await apply(
+    'wrong.yaml',
+    [
+      'kind: network\ntenant: acme\nname: fresh\nspec: { subnets: [{ cidr: 10.40.0.0/24 }] }',
+      'kind: volume\ntenant: acme\nname: Big Disk\nspec: { sizeMib: 0, colour: red }',
+      'kind: vm\ntenant: acme\nname: m\nspec:\n  nics: [{ network: front, tap: x }]\n' +
+        '  boot: { kernel: k, initrd: i, commandLine: "a\\nb" }',
+      'kind: router\ntenant: acme\nname: r',
+      'kind: volume\nname: v\nspec: { sizeMib: 1 }',
+      'kind: volume\ntenant: [acme',
+    ].join('\n---\n'),
+  );
   assert.is(code, 1);
   assert.is(out, '');
   const lines = err.trimEnd().split('\n');
   assert.match(lines[0] ?? '', /wrong\.yaml is not applied; nothing was changed \(document_invalid\)/);
   const expected = [
-    /wrong\.yaml#2 name: must be 1 to 40 characters/, /wrong\.yaml#2 spec\.sizeMib: must be at least 1/,
-    /wrong\.yaml#2 spec\.colour: unknown field/, /wrong\.yaml#3 spec\.nics\.0\.tap: unknown field/,
+    /wrong\.yaml#2 name: must be 1 to 40 characters/,
+    /wrong\.yaml#2 spec\.sizeMib: must be at least 1/,
+    /wrong\.yaml#2 spec\.colour: unknown field/,
+    /wrong\.yaml#3 spec\.nics\.0\.tap: unknown field/,
     /wrong\.yaml#3 spec\.boot\.commandLine: must be printable ASCII on one line/,
     /wrong\.yaml#4 kind: must be one of tenant, vpc, network, image, volume, port, vm/,
-    /wrong\.yaml#5 tenant: is missing/, /wrong\.yaml#6: .*line/,
+    /wrong\.yaml#5 tenant: is missing/,
+    /wrong\.yaml#6: .*line/,
   ];
-  for (const one of expected) assert.ok(lines.some((line) => one.test(line)), `${String(one)} in:\n${err}`);
+  for (const one of expected)
+    assert.ok(
+      lines.some((line) => one.test(line)),
+      `${String(one)} in:\n${err}`,
+    );
   assert.is(lines.length, 1 + expected.length, err);
   await assertUnchanged('a wrong file');
 });
 
 test('what only the cluster can know is said the same way', async () => {
   const table: readonly (readonly [name: string, document: string, says: RegExp])[] = [
-    ['overlap.yaml', frontDocument.replace('front', 'second'),
-      /overlap\.yaml#1 spec\.subnets\.0\.cidr: 10\.20\.0\.0\/24 overlaps .* of network\/acme\/front/],
-    ['changed.yaml', frontDocument.replace('24 }]', '24 }], mtu: 1400'),
-      /changed\.yaml#1 spec\.mtu: is 1450 and cannot be changed/],
-    ['foreign.yaml', 'kind: port\ntenant: acme\nname: q\nspec: { network: theirs }',
-      /foreign\.yaml#1 spec\.network: there is no network\/acme\/theirs in acme/],
-    ['taken.yaml', `kind: port\ntenant: acme\nname: q\nspec: { network: front, address: ${cases.takenAddress} }`,
-      /taken\.yaml#1 spec\.address: 10\.20\.0\.9 is held by port\/acme\/p1/],
-    ['link.yaml', `${imageDocument}\n  source: { path: ${imagesInside}/link-out.raw }`,
-      /link\.yaml#1 spec\.source\.path: .*symbolic link/],
-    ['digest.yaml', `${imageDocument}\n  source: { path: ${imagesInside}/good.raw }\n  sha256: ${'b'.repeat(64)}`,
-      /digest\.yaml#1 spec\.sha256: .*check the file and the sha256/],
+    [
+      'overlap.yaml',
+      frontDocument.replace('front', 'second'),
+      /overlap\.yaml#1 spec\.subnets\.0\.cidr: 10\.20\.0\.0\/24 overlaps .* of network\/acme\/front/,
+    ],
+    [
+      'changed.yaml',
+      frontDocument.replace('24 }]', '24 }], mtu: 1400'),
+      /changed\.yaml#1 spec\.mtu: is 1450 and cannot be changed/,
+    ],
+    [
+      'foreign.yaml',
+      'kind: port\ntenant: acme\nname: q\nspec: { network: theirs }',
+      /foreign\.yaml#1 spec\.network: there is no network\/acme\/theirs in acme/,
+    ],
+    [
+      'taken.yaml',
+      `kind: port\ntenant: acme\nname: q\nspec: { network: front, address: ${cases.takenAddress} }`,
+      /taken\.yaml#1 spec\.address: 10\.20\.0\.9 is held by port\/acme\/p1/,
+    ],
+    [
+      'link.yaml',
+      `${imageDocument}\n  source: { path: ${imagesInside}/link-out.raw }`,
+      /link\.yaml#1 spec\.source\.path: .*symbolic link/,
+    ],
+    [
+      'digest.yaml',
+      `${imageDocument}\n  source: { path: ${imagesInside}/good.raw }\n  sha256: ${'b'.repeat(64)}`,
+      /digest\.yaml#1 spec\.sha256: .*check the file and the sha256/,
+    ],
   ];
   for (const [name, document, says] of table) {
     const { code, out, err } = await apply(name, document);

@@ -6,7 +6,11 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Topology } from './cluster-topology.ts';
 
-const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean);
+const lines = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
 
 /** Folders below the worker's `host/` that hold something only while a tenant has something here. */
 const tenantFolders = ['machines', 'volumes', 'images'];

@@ -53,6 +53,11 @@ async function testAll(patterns: readonly string[]): Promise<number> {
   const steps = [
     programStep(place, 'types', 'tsc', ['-p', '.']),
     programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings', '--format=unix']),
+    programStep(place, 'format', 'prettier', [
+      '--check',
+      '--log-level=warn',
+      '{actors,cluster-tests,machines,runtime}/**/*.{ts,tsx}',
+    ]),
     programStep(place, 'dead code', 'knip', ['--no-progress', '--no-config-hints']),
     ...files.filter((step) => step.stage === 'tidy'),
     ...files.filter((step) => step.stage === 'unit'),

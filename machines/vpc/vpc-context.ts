@@ -97,11 +97,7 @@ const overlayBytes = 50;
  * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment
  * wants them: a segment is realised whole or not at all, so one network that is too large would stop all others.
  */
-export function tooLarge(
-  segments: VpcContext['segments'],
-  host: HostFacts,
-  network: NetworkSpec,
-): string | undefined {
+export function tooLarge(segments: VpcContext['segments'], host: HostFacts, network: NetworkSpec): string | undefined {
   const living = Object.values(segments).filter((view) => !view.removing);
   const hosts = [host, ...living.map((view) => view.facts).filter(({ name }) => name !== host.name)];
   const narrowest = hosts.reduce((least, each) => (each.underlayMtu < least.underlayMtu ? each : least));
