@@ -8,7 +8,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fetchPage, readGuest, visitGuest, type GuestFacts, type GuestPlace } from '../demo/guest-page.ts';
