@@ -14,7 +14,7 @@ import { isAlive } from './process-identity.ts';
 const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
   start           start a cluster of one store, one controller and two workers, and leave it running
   status          every cluster on this machine: nodes, programs, addresses
-  logs NODE       follow the logs of a node
+  logs NODE       the end of a node's logs; -f follows them
   ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh
   stop            end a cluster, its programs first
   clean           remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any case`;
@@ -62,11 +62,11 @@ async function foreground(argv: readonly string[]): Promise<number> {
   });
 }
 
-async function logs(topology: Topology, node: string): Promise<number> {
+async function logs(topology: Topology, node: string, follow: boolean): Promise<number> {
   const folder = join(topology.node(node).folder, 'log');
   const files = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
   if (files.length === 0) throw new Error(`${node} has no logs yet`);
-  return await foreground(['tail', '-n', '50', '-F', ...files]);
+  return await foreground(['tail', '-n', '100', ...(follow ? ['-F'] : []), ...files]);
 }
 
 /** Nobody will end it any more: its launcher was killed, or none of its nodes is up. */
@@ -98,7 +98,7 @@ async function main(): Promise<number> {
   // What comes after `ssh NODE` is that command's own, options included.
   const given = process.argv.slice(2);
   const own = given.indexOf('ssh') < 0 ? given.length : given.indexOf('ssh') + 2;
-  const options = { cluster: { type: 'string' } } as const;
+  const options = { cluster: { type: 'string' }, follow: { type: 'boolean', short: 'f', default: false } } as const;
   const { values, positionals } = parseArgs({ args: given.slice(0, own), options, allowPositionals: true });
   const [command, node] = positionals;
   const argv = given.slice(own);
@@ -113,7 +113,7 @@ async function main(): Promise<number> {
   };
   if (command === 'start') await start();
   else if (command === 'status') status();
-  else if (command === 'logs') return await logs(find(), theNode());
+  else if (command === 'logs') return await logs(find(), theNode(), values.follow);
   else if (command === 'ssh') return await foreground(find().enter(theNode(), argv.length > 0 ? argv : ['sh', '-i']));
   else if (command === 'stop') await find().stop();
   else if (command === 'clean') await clean(values.cluster);

@@ -87,7 +87,10 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
   const { code, group, message, issues = [], retryAfterMs } = error.record;
   const lines = [`photon: ${message} (${code})`, ...issues.map((issue) => `  ${issue.path}: ${issue.message}`)];
   if (retryAfterMs !== undefined) lines.push(`  try again in ${Math.ceil(retryAfterMs / 1_000)} s`);
-  if (group === 'unknown') lines.push('  it may have happened: run the same command again, it does nothing twice');
+  const isWait = code === 'wait_timeout';
+  if (isWait) lines.push('  it goes on by itself; wait longer with --timeout, or photon wait');
+  if (group === 'unknown' && !isWait)
+    lines.push('  it may have happened: run the same command again, it does nothing twice');
   return { text: lines.join('\n'), exitCode: exitCodeOf(error.record) };
 }
 

@@ -18,10 +18,12 @@ const rest: Readonly<Record<string, RegExp>> = {
 };
 const trouble = /^(failed|rejected|held\.stuck)/;
 
-const reasonOf = (status: unknown): string => {
+/** What the object itself says went wrong, or where to look. */
+async function reasonOf(client: PhotonClient, id: string): Promise<string> {
+  const { status } = await client.call('actor.get', { id });
   const failure = (status as { failure?: { message?: string } | null } | undefined)?.failure;
-  return failure?.message ?? 'photon describe shows its history';
-};
+  return failure?.message ?? 'photon describe shows what it waits for';
+}
 
 /**
  * Resolves with the name of the state it came to rest in.
@@ -45,10 +47,8 @@ export async function settle(
       if (seen.life === 'removed' || wanted.test(seen.stateName))
         return seen.life === 'removed' ? 'removed' : seen.stateName;
       if (trouble.test(seen.stateName) && options.until === undefined) {
-        const { status } = (await client.call('actor.get', { id })) as { status: unknown };
-        throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${reasonOf(status)}`, {
-          public: true,
-        });
+        const why = await reasonOf(client, id);
+        throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${why}`, { public: true });
       }
     }
   } finally {
@@ -56,9 +56,6 @@ export async function settle(
     controller.abort();
   }
   const seconds = Math.round(options.timeoutMs / 1_000);
-  throw new PhotonError(
-    'unknown',
-    'wait_timeout',
-    `${id} is still ${last.stateName} after ${seconds} s; photon describe shows what it waits for`,
-  );
+  const why = await reasonOf(client, id);
+  throw new PhotonError('unknown', 'wait_timeout', `${id} is still ${last.stateName} after ${seconds} s: ${why}`);
 }
