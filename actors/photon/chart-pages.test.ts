@@ -1,0 +1,16 @@
+// time limit: 120 s
+// test limit: 100 s
+/** The drawn charts under docs/charts are those of the machines as they are now. */
+import { resolve } from 'node:path';
+import { checkCharts } from '@photoncloud/runtime/inspector/chart-documents';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createRegistry } from '../registry.ts';
+import { noAgent, noDataplane } from './no-dataplane.ts';
+
+test('every chart page is current', async () => {
+  const folder = resolve(import.meta.dirname, '../../docs/charts');
+  assert.equal(await checkCharts(createRegistry(noDataplane, noAgent), folder), [], 'run npm run charts');
+});
+
+test.run();
