@@ -1,6 +1,7 @@
 /** One object as a person reads it: what it is, what it waits for, what happened to it last. */
 import { stringify } from 'yaml';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
 import { age, stateWord, textTable } from './text-table.ts';
 
 export interface ActorRead {
@@ -41,9 +42,9 @@ export async function historyTable(client: PhotonClient, id: string, limit: numb
   const rows = entries.map((line) => [
     String(line.version),
     age(line.at, now),
-    line.kind === 'transition' ? line.event.type : `${line.event.type} (${line.kind})`,
+    line.kind === 'transition' ? eventText(line.event.type) : `${eventText(line.event.type)} (${line.kind})`,
     `${stateText(line.from)} -> ${stateText(line.to)}`,
-    line.asked.join(' '),
+    line.asked.map(askedText).join(', '),
   ]);
   return textTable(['version', 'age', 'event', 'from -> to', 'asked for'], rows);
 }

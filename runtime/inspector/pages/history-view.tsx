@@ -1,5 +1,6 @@
 /** The recorded steps of one actor, newest first; one may be chosen (the picture goes back to it) and opened. */
 import { useEffect, useRef } from 'preact/hooks';
+import { askedText, eventText } from '../asked-text.ts';
 import { stateText } from '../chart-trace.ts';
 import { changesOf } from './context-diff.ts';
 import type { HistoryRow } from './inspector-feed.ts';
@@ -57,7 +58,9 @@ function Entry(props: HistoryViewProps & { row: HistoryRow }) {
         }}
       >
         <span class="muted number">{row.version}</span>
-        <span class="event">{row.event.type}</span>
+        <span class="event" title={row.event.type}>
+          {eventText(row.event.type)}
+        </span>
         <span class="muted" title={clockText(row.at)}>
           {ageText(props.now - row.at)} ago
         </span>
@@ -68,8 +71,8 @@ function Entry(props: HistoryViewProps & { row: HistoryRow }) {
         {row.asked.length > 0 && (
           <span class="asked">
             {row.asked.map((asked, index) => (
-              <span key={index} class="tag">
-                {asked}
+              <span key={index} class="tag" title={asked}>
+                {askedText(asked)}
               </span>
             ))}
           </span>
