@@ -63,6 +63,8 @@ export const imageCopyMachine = setup({
       assertEvent(event, 'copy.fetch');
       return { image: event.image, fetching: event.spec };
     }),
+    /** A copy that never was knows no image: whoever wants it gone is told. */
+    takeAsker: assign(({ event }) => ({ image: event.meta.from ?? '' })),
     takeProof: assign(({ event }) => {
       assertEvent(event, ['image.import.done', 'image.fetch.done']);
       return { proof: event.proof, failure: null, tries: 0 };
@@ -100,7 +102,7 @@ export const imageCopyMachine = setup({
       on: {
         'copy.import': { target: 'inspecting', actions: 'takeImport' },
         'copy.fetch': { target: 'fetching', actions: 'takeFetch' },
-        'copy.remove': { target: 'gone' },
+        'copy.remove': { target: 'gone', actions: 'takeAsker' },
       },
     },
     inspecting: {

@@ -49,6 +49,8 @@ export const replicaMachine = setup({
       assertEvent(event, 'replica.ensure');
       return { spec: event.spec, volume: event.volume };
     }),
+    /** A replica that never was knows no volume: whoever wants it gone is told. */
+    takeAsker: assign(({ event }) => ({ volume: event.meta.from ?? '' })),
     noteFailure: assign(({ context, event }) => {
       assertEvent(event, ['replica.make.failed', 'replica.remove.failed']);
       return { failure: failureOf(event.error), tries: context.tries + 1 };
@@ -72,7 +74,7 @@ export const replicaMachine = setup({
       description: 'Exists only within the step that creates it.',
       on: {
         'replica.ensure': { target: 'making', actions: 'takeSpec' },
-        'replica.remove': { target: 'gone' },
+        'replica.remove': { target: 'gone', actions: 'takeAsker' },
       },
     },
     making: {

@@ -22,7 +22,10 @@ function specOf(event: VolumeEvent): VolumeSpec {
 
 const refuseHeld = ({ context, event }: Seen): letters.Letter => {
   assertEvent(event, 'volume.attach');
-  const message = `${context.id} is attached to ${context.holder}; stop or delete that VM first`;
+  const isGoing = context.holder === null;
+  const message = isGoing
+    ? `${context.id} is being deleted; use another volume, or make it again once it is gone`
+    : `${context.id} is attached to ${context.holder}; stop or delete that VM first`;
   return {
     to: event.vm,
     event: { type: 'volume.refused', volume: context.id, error: { code: 'volume_in_use', message, retryable: true } },
@@ -107,6 +110,8 @@ export const volumeMachine = setup({
       event.type === 'volume.attach' && context.holder !== null && context.holder !== event.vm,
     elsewhere: ({ context, event }) =>
       event.type === 'volume.attach' && context.host !== null && context.host.name !== event.host.name,
+    /** An answer for the host of an earlier try says nothing about this one. */
+    isHere: ({ context, event }) => event.type === 'image.provided' && event.host === context.host?.name,
     needsImage: ({ context }) => context.spec?.image !== null && context.source === null,
     holderLeaves: ({ context, event }) => event.type === 'volume.detach' && context.holder === event.vm,
     placed: ({ context }) => context.host !== null,
@@ -188,7 +193,7 @@ export const volumeMachine = setup({
           description: 'The image is brought to the host, as a source for the first bytes.',
           entry: { type: 'send', params: letters.askImage },
           on: {
-            'image.provided': { target: 'attaching', actions: 'takeSource' },
+            'image.provided': { guard: 'isHere', target: 'attaching', actions: 'takeSource' },
             'image.refused': { target: 'stuck', actions: 'noteFailure' },
           },
           after: { imageDeadline: { target: 'imaging', reenter: true } },

@@ -1,0 +1,106 @@
+/** Decisions of a replica: every result of both effects, repeated requests, and every deadline. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { replicaMachine, type ReplicaContext } from './replica-machine.ts';
+
+const id = 'replica/t/d@w1';
+const spec = {
+  owner: { actor: id, uid: 'U1', runEpoch: 2 },
+  volumeUid: 'U1',
+  serial: 'a'.repeat(20),
+  sizeMib: 64,
+  format: 'raw' as const,
+  image: null,
+};
+const asked: ReplicaContext = { id, spec, volume: 'volume/t/d', tries: 0, failure: null };
+const blank = { spec: null, volume: '' };
+const ensure = (runEpoch: number) => ({
+  type: 'replica.ensure',
+  volume: 'volume/t/d',
+  spec: { ...spec, owner: { ...spec.owner, runEpoch } },
+});
+const remove = { type: 'replica.remove' };
+const passing = { code: 'disk_busy', message: 'busy', retryable: true };
+const lasting = { code: 'no_space', message: 'full', retryable: false };
+const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });
+const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
+const made = { type: 'replica.make.done' };
+const removed = { type: 'replica.remove.done' };
+
+const rows: readonly Row[] = [
+  { in: 'born', with: blank, on: ensure(1), to: 'making', asks: ['replica.make'] },
+  { in: 'born', with: blank, from: 'volume/t/d', on: remove, to: 'gone', asks: ['replica.removed > volume'] },
+
+  { in: 'making', on: made, to: 'ready', asks: ['replica.ready > volume'] },
+  { in: 'making', on: failed('replica.make', passing), to: 'backoff', asks: [] },
+  { in: 'making', on: failed('replica.make', lasting), to: 'failed', asks: ['replica.failed > volume'] },
+  { in: 'making', on: unknown('replica.make'), to: 'making', asks: ['replica.make'] },
+  { in: 'making', on: 'makeDeadline', to: 'making', asks: ['replica.make'] },
+  { in: 'making', on: ensure(2), to: 'making', asks: [] },
+  { in: 'making', on: remove, to: 'removing', asks: ['replica.remove'] },
+  { in: 'making', on: removed, to: 'making', asks: [] },
+
+  { in: 'backoff', on: 'backoff', to: 'making', asks: ['replica.make'] },
+  { in: 'backoff', on: ensure(2), to: 'backoff', asks: [] },
+  { in: 'backoff', on: made, to: 'backoff', asks: [] },
+  { in: 'backoff', on: remove, to: 'removing', asks: ['replica.remove'] },
+
+  { in: 'ready', on: ensure(2), to: 'making', asks: ['replica.make'] },
+  { in: 'ready', on: remove, to: 'removing', asks: ['replica.remove'] },
+  { in: 'ready', on: made, to: 'ready', asks: [] },
+  { in: 'ready', on: failed('replica.make', lasting), to: 'ready', asks: [] },
+  { in: 'ready', on: unknown('replica.make'), to: 'ready', asks: [] },
+
+  { in: 'failed', on: ensure(2), to: 'making', asks: ['replica.make'] },
+  { in: 'failed', on: remove, to: 'removing', asks: ['replica.remove'] },
+  { in: 'failed', on: made, to: 'failed', asks: [] },
+
+  { in: 'removing', on: removed, to: 'gone', asks: ['replica.removed > volume'] },
+  { in: 'removing', on: failed('replica.remove', passing), to: 'removeBackoff', asks: [] },
+  { in: 'removing', on: failed('replica.remove', lasting), to: 'removeBackoff', asks: [] },
+  { in: 'removing', on: unknown('replica.remove'), to: 'removing', asks: ['replica.remove'] },
+  { in: 'removing', on: 'removeDeadline', to: 'removing', asks: ['replica.remove'] },
+  { in: 'removing', on: remove, to: 'removing', asks: [] },
+  { in: 'removing', on: ensure(9), to: 'removing', asks: [] },
+  { in: 'removing', on: made, to: 'removing', asks: [] },
+  { in: 'removeBackoff', on: 'backoff', to: 'removing', asks: ['replica.remove'] },
+  { in: 'removeBackoff', on: remove, to: 'removeBackoff', asks: [] },
+];
+
+test('decisions', () => {
+  assert.equal(disagreements(replicaMachine, asked, rows), []);
+});
+
+test('a replica that never was answers its removal to whoever asked', () => {
+  const { asked: asks } = decided(
+    replicaMachine,
+    { ...asked, ...blank },
+    {
+      in: 'born',
+      from: 'volume/t/d',
+      on: remove,
+      to: '',
+    },
+  );
+  assert.equal(asks[0]?.params, { to: 'volume/t/d', event: { type: 'replica.removed', host: 'w1' } });
+});
+
+test('a new request brings the spec of the new run', () => {
+  const { context } = decided(replicaMachine, asked, { in: 'ready', on: ensure(3), to: '' });
+  assert.equal((context['spec'] as typeof spec).owner.runEpoch, 3);
+});
+
+test('tries are counted while it fails, and forgotten when it does not', () => {
+  const before = { ...asked, tries: 3 };
+  const again = decided(replicaMachine, before, { in: 'making', on: failed('replica.make', passing), to: '' });
+  assert.equal([again.context['tries'], again.context['failure']], [4, passing]);
+  assert.equal(
+    again.armed.map(({ delayMs }) => delayMs),
+    [8_000],
+  );
+  const done = decided(replicaMachine, again.context, { in: 'making', on: made, to: '' });
+  assert.equal([done.context['tries'], done.context['failure']], [0, null]);
+});
+
+test.run();
