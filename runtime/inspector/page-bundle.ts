@@ -70,8 +70,8 @@ async function sourceHash(entry: string): Promise<string> {
 }
 
 async function bundle(entry: string): Promise<string> {
+  const { build, stop } = await import('esbuild');
   try {
-    const { build } = await import('esbuild');
     const result = await build({
       entryPoints: [entry],
       bundle: true,
@@ -88,6 +88,9 @@ async function bundle(entry: string): Promise<string> {
     return result.outputFiles[0]?.text ?? '';
   } catch (error) {
     throw bundleFailed('esbuild refused the sources of the pages', error);
+  } finally {
+    // Its service process would stay as long as this one; pages are bundled once.
+    await stop();
   }
 }
 
