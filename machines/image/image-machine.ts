@@ -218,7 +218,10 @@ export const imageMachine = setup({
         'copy.rejected': { target: 'rejected', actions: 'noteFailure' },
         'copy.inspected': {},
       },
-      after: { importDeadline: { target: 'inspecting' } },
+      // Asked again, but not inspected again: the client has its answer, and what is rejected now stays to say why.
+      after: {
+        importDeadline: { target: 'importing', reenter: true, actions: { type: 'send', params: letters.askImport } },
+      },
     },
     ready: {
       description: 'The bytes are known by their digest and can be copied to any host.',

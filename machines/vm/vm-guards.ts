@@ -13,6 +13,7 @@ export const sameSpec = ({ context, event }: Seen): boolean => sameJson(context.
 export const nothingAwaited = ({ context }: Seen): boolean => context.awaited.length === 0;
 export const allRefused = ({ context }: Seen): boolean => context.awaited.length === 0 && context.refusal !== null;
 export const wantsRun = ({ context }: Seen): boolean => context.wanted === 'running';
+export const isDying = ({ context }: Seen): boolean => context.wanted === 'deleted';
 export const leaves = ({ context }: Seen): boolean => context.wanted !== 'running';
 export const restarts = ({ context }: Seen): boolean => context.restarting;
 export const releasedForDeletion = (seen: Seen): boolean => nothingAwaited(seen) && seen.context.wanted === 'deleted';

@@ -21,6 +21,13 @@ const duringRun = {
   'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] },
 } as const;
 const busy = { actions: { type: 'reject', params: replies.nameBusy } } as const;
+/** Once deletion is accepted no later command takes it back: whoever asked for it waits until the VM is gone. */
+const dying = { guard: 'isDying', actions: { type: 'reject', params: replies.deleting } } as const;
+const whileLetGo = {
+  'vm.create': { guard: 'isDying', ...busy },
+  'vm.stop': [dying, { actions: 'wantStopped' }],
+  'vm.delete': [dying, { actions: ['wantDeleted', 'defer'] }],
+} as const;
 
 export const vmMachine = vmSetup.createMachine({
   id: 'vm',
@@ -192,9 +199,8 @@ export const vmMachine = vmSetup.createMachine({
       entry: { type: 'send', params: letters.askStop },
       on: {
         'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
-        'vm.start': { actions: ['wantRunning', 'wantRestart'] },
-        'vm.stop': { actions: 'wantStopped' },
-        'vm.delete': { actions: ['wantDeleted', 'defer'] },
+        ...whileLetGo,
+        'vm.start': [dying, { actions: ['wantRunning', 'wantRestart'] }],
       },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
@@ -227,9 +233,8 @@ export const vmMachine = vmSetup.createMachine({
       ],
       on: {
         'port.unbound': { actions: 'noteUnbound' },
-        'vm.start': { actions: 'wantRunning' },
-        'vm.stop': { actions: 'wantStopped' },
-        'vm.delete': { actions: ['wantDeleted', 'defer'] },
+        ...whileLetGo,
+        'vm.start': [dying, { actions: 'wantRunning' }],
       },
       after: { releaseDeadline: { target: 'releasing', reenter: true } },
     },
