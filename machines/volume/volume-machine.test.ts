@@ -1,4 +1,4 @@
-/** Decisions of a volume: who may hold it, where its bytes are, late answers, refusals, deletion, and every deadline. */
+/** Decisions of a volume: who may hold it, where its bytes are, late answers, refusals, deletion, every deadline. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
