@@ -1,0 +1,218 @@
+/** Decisions of one run of a VM: results of every effect, wiring, every deadline, and a stop at any time. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { incarnationMachine, type IncarnationContext } from './incarnation-machine.ts';
+
+const id = 'incarnation/t/v@w1';
+const vm = 'vm/t/v';
+const bindings = ['binding/t/v.eth0@w1', 'binding/t/v.eth1@w1'] as const;
+const spec = {
+  owner: { actor: id, uid: 'L1', runEpoch: 2 },
+  vm,
+  cpus: 1,
+  memoryMib: 256,
+  machineType: null,
+  nics: bindings.map((binding, n) => ({ port: `port/t/v.eth${n}`, binding, bindingUid: 'B', mac: 'm', mtu: 1450 })),
+  disks: [],
+  boot: null,
+};
+const proof = { pid: 7, startTime: '9', qemuVersion: '7.2', machineType: 'pc-q35-7.2' };
+const held: IncarnationContext = {
+  id,
+  vm,
+  spec,
+  proof,
+  unwired: [],
+  graceMs: 0,
+  startedAt: 500,
+  reason: null,
+  failure: null,
+};
+const fresh = { vm: '', spec: null, proof: null, startedAt: null };
+const unstarted = { proof: null, startedAt: null, unwired: bindings };
+const first = { unwired: [bindings[0]] };
+
+const start = { type: 'incarnation.start', vm, spec };
+const stop = { type: 'incarnation.stop', graceMs: 3_000 };
+const wired = (binding: string) => ({ type: 'binding.ready', binding, proof: {} });
+const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
+const lasting = { code: 'no_kvm', message: 'no', retryable: false };
+const unwirable = { type: 'binding.failed', binding: bindings[0], error: lasting };
+const done = (effect: string, fields: object = {}) => ({ type: `${effect}.done`, ...fields });
+const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });
+const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
+const started = done('qemu.start', proof);
+const over = (reason: string) => done('qemu.watch', { reason, detail: '' });
+
+const wire = 'binding.wire > binding';
+const told = 'incarnation.running > vm';
+const toldEnd = 'incarnation.ended > vm';
+
+const row = (state: string, changed: object, on: Row['on'], to: string, asks: readonly string[]): Row => ({
+  in: state,
+  with: changed as Row['with'] & object,
+  on,
+  to,
+  asks,
+});
+
+const starts: readonly Row[] = [
+  row('born', fresh, start, 'spawning', ['qemu.start']),
+
+  row('spawning', unstarted, started, 'alive.wiring', ['qemu.watch', wire, wire]),
+  row('spawning', { ...unstarted, unwired: [] }, started, 'alive.resuming', ['qemu.watch', 'qemu.resume']),
+  row('spawning', unstarted, failed('qemu.start', passing), 'stopping', ['qemu.stop']),
+  row('spawning', unstarted, failed('qemu.start', lasting), 'stopping', ['qemu.stop']),
+  row('spawning', unstarted, unknown('qemu.start'), 'spawning', ['qemu.start']),
+  row('spawning', unstarted, 'startDeadline', 'spawning', ['qemu.start']),
+  row('spawning', unstarted, stop, 'stopping', ['qemu.stop']),
+  row('spawning', unstarted, start, 'spawning', []),
+  row('spawning', unstarted, wired(bindings[0]), 'spawning', []),
+
+  row('alive.wiring', { unwired: bindings }, wired(bindings[0]), 'alive.wiring', []),
+  row('alive.wiring', first, wired(bindings[0]), 'alive.resuming', ['qemu.resume']),
+  row('alive.wiring', first, wired(bindings[1]), 'alive.wiring', []),
+  row('alive.wiring', first, unwirable, 'stopping', ['qemu.stop']),
+  row('alive.wiring', first, 'wiringDeadline', 'alive.wiring', [wire]),
+  row('alive.wiring', first, start, 'alive.wiring', []),
+
+  row('alive.resuming', {}, done('qemu.resume'), 'alive.running', [told]),
+  row('alive.resuming', {}, failed('qemu.resume', passing), 'stopping', ['qemu.stop']),
+  row('alive.resuming', {}, unknown('qemu.resume'), 'alive.resuming', ['qemu.resume']),
+  row('alive.resuming', {}, 'resumeDeadline', 'alive.resuming', ['qemu.resume']),
+  row('alive.resuming', {}, wired(bindings[0]), 'alive.resuming', []),
+  row('alive.resuming', {}, unwirable, 'alive.resuming', []),
+  row('alive.resuming', {}, start, 'alive.resuming', []),
+
+  row('alive.running', {}, start, 'alive.running', [told]),
+  row('alive.running', {}, done('qemu.resume'), 'alive.running', []),
+  row('alive.running', {}, wired(bindings[0]), 'alive.running', []),
+  row('alive.running', {}, unwirable, 'alive.running', []),
+];
+
+test('QEMU is started, wired and let go', () => {
+  assert.equal(disagreements(incarnationMachine, held, starts), []);
+});
+
+const watched: readonly Row[] = [
+  ...['alive.wiring', 'alive.resuming', 'alive.running'].flatMap((state) => [
+    ...['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone'].map((reason) =>
+      row(state, first, over(reason), 'cleaning', ['qemu.clean']),
+    ),
+    row(state, first, failed('qemu.watch', passing), 'rewatching', []),
+    row(state, first, failed('qemu.watch', lasting), 'rewatching', []),
+    row(state, first, unknown('qemu.watch'), 'rewatching', []),
+    row(state, first, stop, 'stopping', ['qemu.stop']),
+  ]),
+  row('rewatching', {}, 'retryDelay', 'spawning', ['qemu.start']),
+  row('rewatching', {}, stop, 'stopping', ['qemu.stop']),
+  row('rewatching', {}, over('crash'), 'rewatching', []),
+  row('rewatching', {}, start, 'rewatching', []),
+];
+
+test('a process is watched from its start to its end', () => {
+  assert.equal(disagreements(incarnationMachine, held, watched), []);
+});
+
+const stopped = { reason: 'stopped', graceMs: 3_000 };
+
+const ends: readonly Row[] = [
+  row('stopping', stopped, done('qemu.stop'), 'cleaning', ['qemu.clean']),
+  row('stopping', stopped, failed('qemu.stop', passing), 'stopBackoff', []),
+  row('stopping', stopped, failed('qemu.stop', lasting), 'stopBackoff', []),
+  row('stopping', stopped, unknown('qemu.stop'), 'stopping', ['qemu.stop']),
+  row('stopping', stopped, 'stopDeadline', 'stopping', ['qemu.stop']),
+  row('stopping', stopped, over('guest_shutdown'), 'stopping', []),
+  row('stopping', stopped, started, 'stopping', []),
+  row('stopping', stopped, done('qemu.resume'), 'stopping', []),
+  row('stopping', stopped, wired(bindings[0]), 'stopping', []),
+  row('stopping', stopped, stop, 'stopping', []),
+  row('stopping', stopped, start, 'stopping', []),
+
+  row('stopBackoff', stopped, 'retryDelay', 'stopping', ['qemu.stop']),
+  row('stopBackoff', stopped, stop, 'stopBackoff', []),
+  row('stopBackoff', stopped, start, 'stopBackoff', []),
+
+  row('cleaning', stopped, done('qemu.clean'), 'ended', [toldEnd]),
+  row('cleaning', stopped, failed('qemu.clean', passing), 'stopBackoff', []),
+  row('cleaning', stopped, failed('qemu.clean', lasting), 'stopBackoff', []),
+  row('cleaning', stopped, unknown('qemu.clean'), 'cleaning', ['qemu.clean']),
+  row('cleaning', stopped, 'cleanDeadline', 'cleaning', ['qemu.clean']),
+  row('cleaning', stopped, done('qemu.stop'), 'cleaning', []),
+  row('cleaning', stopped, stop, 'cleaning', []),
+  row('cleaning', stopped, start, 'cleaning', []),
+];
+
+test('an end is reported when nothing is left', () => {
+  assert.equal(disagreements(incarnationMachine, held, ends), []);
+});
+
+const answer = (one: Row) => decided(incarnationMachine, held, one);
+const sent = (one: Row, type: string) =>
+  answer(one)
+    .asked.map(({ params }) => (params as { to: string; event: Record<string, unknown> } | undefined) ?? null)
+    .find((params) => params?.event?.['type'] === type);
+
+test('a run waits for the binding of every NIC', () => {
+  assert.equal(answer(row('born', fresh, start, '', [])).context['unwired'], bindings);
+  assert.equal(answer(row('alive.wiring', { unwired: bindings }, wired(bindings[0]), '', [])).context['unwired'], [
+    bindings[1],
+  ]);
+  const asked = sent(row('spawning', { ...unstarted, ...first }, started, '', []), 'binding.wire');
+  assert.equal(asked, { to: bindings[0], event: { type: 'binding.wire', requester: id } });
+});
+
+test('the proof names one process', () => {
+  const { context } = answer(row('spawning', unstarted, started, '', []));
+  assert.equal([context['proof'], context['startedAt']], [proof, 1_000]);
+});
+
+test('the VM is told which run it is', () => {
+  const running = sent(row('alive.resuming', {}, done('qemu.resume'), '', []), 'incarnation.running');
+  assert.equal(running, {
+    to: vm,
+    event: { type: 'incarnation.running', host: 'w1', runEpoch: 2, life: 'L1', proof },
+  });
+  const end = sent(
+    row('cleaning', { reason: 'start_failed', failure: lasting }, done('qemu.clean'), '', []),
+    'incarnation.ended',
+  );
+  assert.equal(end, {
+    to: vm,
+    event: {
+      type: 'incarnation.ended',
+      host: 'w1',
+      runEpoch: 2,
+      life: 'L1',
+      reason: 'start_failed',
+      error: lasting,
+    },
+  });
+});
+
+test('every way to an end has its reason', () => {
+  const reason = (state: string, changed: object, on: Row['on']) => {
+    const { context } = answer(row(state, changed, on, '', []));
+    return [context['reason'], context['failure']];
+  };
+  assert.equal(reason('alive.running', {}, over('killed')), ['killed', null]);
+  assert.equal(reason('alive.running', {}, stop), ['stopped', null]);
+  assert.equal(reason('spawning', unstarted, stop), ['stopped', null]);
+  assert.equal(reason('spawning', unstarted, failed('qemu.start', lasting)), ['start_failed', lasting]);
+  assert.equal(reason('alive.wiring', first, unwirable), ['wiring_failed', lasting]);
+  assert.equal(reason('alive.resuming', {}, failed('qemu.resume', passing)), ['start_failed', passing]);
+});
+
+test('a guest gets its grace time, a failed start none; the deadline outlasts it', () => {
+  const grace = (one: Row) => {
+    const { asked, armed } = answer(one);
+    const { graceMs } = asked.find(({ type }) => type === 'qemu.stop')?.params as { graceMs: number };
+    return [graceMs, armed[0]?.delayMs];
+  };
+  assert.equal(grace(row('alive.running', {}, stop, '', [])), [3_000, 33_000]);
+  assert.equal(grace(row('stopBackoff', stopped, 'retryDelay', '', [])), [3_000, 33_000]);
+  assert.equal(grace(row('spawning', { graceMs: 9 }, failed('qemu.start', lasting), '', [])), [0, 30_000]);
+});
+
+test.run();

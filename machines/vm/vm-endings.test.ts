@@ -1,0 +1,226 @@
+/** Decisions of a VM whose run ends, is stopped or restarted, and of its deletion; every command in each such state. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { vmMachine } from './vm-machine.ts';
+import * as v from './vm-rows-for-tests.ts';
+import { bare, dying, held, lasting, locates, needs, passing, port, releases } from './vm-rows-for-tests.ts';
+import { resting, row, spec, waiting } from './vm-rows-for-tests.ts';
+
+const askStop = 'incarnation.stop > incarnation';
+const preparing = 'preparing.asking';
+const release = ['port.release > port'];
+const same = (state: string, changed: object = {}): Row => row(state, changed, v.create(), state, ['reply']);
+const other = (state: string): Row => row(state, {}, v.create(bare), state, ['reject exists_differently']);
+
+const running: readonly Row[] = [
+  row('running', {}, v.start, 'running', ['reply']),
+  row('running', {}, v.stop, 'stopping', [askStop]),
+  row('running', {}, v.restart, 'stopping', [askStop]),
+  row('running', {}, v.remove, 'stopping', ['defer', askStop]),
+  row('running', {}, v.portFailed(passing), 'running', []),
+  row('running', {}, v.running('L1'), 'running', []),
+  row('running', {}, v.ended('killed', null, 'L0'), 'running', []),
+  row('running', {}, v.unbound, 'running', []),
+];
+
+test('a running VM', () => {
+  assert.equal(disagreements(vmMachine, held, running), []);
+});
+
+const policy = (name: 'always' | 'on-failure' | 'never') => ({ spec: { ...spec, restart: name } });
+const crashes = ['host_quit', 'crash', 'killed', 'gone'];
+
+const ends: readonly Row[] = [
+  ...crashes.flatMap((reason) => [
+    row('running', policy('always'), v.ended(reason), 'backoff', []),
+    row('running', policy('on-failure'), v.ended(reason), 'backoff', []),
+    row('running', policy('never'), v.ended(reason), 'releasing', releases),
+    row('running', { ...policy('never'), ports: {} }, v.ended(reason), 'failed'),
+  ]),
+  ...['guest_shutdown', 'stopped'].flatMap((reason) => [
+    row('running', policy('always'), v.ended(reason), 'backoff', []),
+    row('running', policy('on-failure'), v.ended(reason), 'releasing', releases),
+    row('running', policy('never'), v.ended(reason), 'releasing', releases),
+    row('running', { ...policy('on-failure'), ports: {} }, v.ended(reason), 'stopped'),
+    row('running', { ...policy('never'), ports: {} }, v.ended(reason), 'stopped'),
+  ]),
+  ...(['always', 'on-failure', 'never'] as const).map((name) =>
+    row('running', { ...policy(name), ports: {} }, v.ended('start_failed', lasting), 'failed', releases.slice(0)),
+  ),
+
+  row('backoff', {}, 'backoff', preparing, needs),
+  row('backoff', {}, v.start, preparing, needs),
+  row('backoff', {}, v.restart, preparing, needs),
+  row('backoff', {}, v.stop, 'releasing', releases),
+  row('backoff', {}, v.remove, 'releasing', ['defer', ...releases]),
+  row('backoff', {}, v.ended('crash'), 'backoff', []),
+  row('backoff', {}, v.tapped, 'backoff', []),
+  same('backoff'),
+  other('backoff'),
+];
+
+test('an end nobody asked for is the policy to decide', () => {
+  assert.equal(disagreements(vmMachine, held, ends), []);
+});
+
+const stopping: readonly Row[] = [
+  row('stopping', resting, v.ended('stopped'), 'releasing', releases),
+  row('stopping', resting, v.ended('crash', passing), 'releasing', releases),
+  row('stopping', { ...policy('always'), ...resting }, v.ended('guest_shutdown'), 'releasing', releases),
+  row('stopping', { restarting: true }, v.ended('stopped'), preparing, needs),
+  row('stopping', { restarting: true }, v.ended('crash'), preparing, needs),
+  row('stopping', { restarting: true, ...policy('never') }, v.ended('guest_shutdown'), preparing, needs),
+  row('stopping', { restarting: true, ...resting }, v.ended('stopped'), 'releasing', releases),
+  row('stopping', { restarting: true, ...dying }, v.ended('stopped'), 'releasing', releases),
+  row('stopping', resting, v.ended('stopped', null, 'L0'), 'stopping', []),
+  row('stopping', resting, v.running('L1'), 'stopping', []),
+  row('stopping', resting, 'stopDeadline', 'stopping', [askStop]),
+  row('stopping', resting, v.start, 'stopping', []),
+  row('stopping', resting, v.stop, 'stopping', []),
+  row('stopping', { restarting: true }, v.stop, 'stopping', []),
+  row('stopping', resting, v.remove, 'stopping', ['defer']),
+  same('stopping'),
+  other('stopping'),
+
+  row('releasing', { ...resting, ...waiting }, v.unbound, 'stopped', []),
+  row('releasing', { ...resting, awaited: [port, 'port/t/v.eth1'] }, v.unbound, 'releasing', []),
+  row('releasing', { ...waiting, failure: lasting }, v.unbound, 'failed', []),
+  row('releasing', waiting, v.unbound, 'locating', locates),
+  row('releasing', { ...dying, ...waiting }, v.unbound, 'dismantling', release),
+  row('releasing', { ...dying, ...waiting, failure: lasting }, v.unbound, 'dismantling', release),
+  row('releasing', { ...resting, ...waiting }, 'releaseDeadline', 'releasing', releases),
+  row('releasing', { ...resting, ...waiting }, v.ended('stopped'), 'releasing', []),
+  row('releasing', { ...resting, ...waiting }, v.start, 'releasing', []),
+  row('releasing', { ...resting, ...waiting }, v.stop, 'releasing', []),
+  row('releasing', { ...resting, ...waiting }, v.remove, 'releasing', ['defer']),
+  same('releasing', waiting),
+];
+
+test('stopping, restarting and letting go', () => {
+  assert.equal(disagreements(vmMachine, held, stopping), []);
+});
+
+const standing: readonly Row[] = ['stopped', 'failed'].flatMap((state) => [
+  row(state, resting, v.start, 'locating', locates),
+  row(state, { ...resting, spec: bare }, v.start, 'placing', ['place > cluster']),
+  row(state, resting, v.remove, 'dismantling', ['defer', ...release]),
+  row(state, { ...resting, ports: {} }, v.remove, 'gone', ['defer', 'reply', 'quota.release > tenant']),
+  row(state, resting, v.ended('crash'), state, []),
+  row(state, resting, v.unbound, state, []),
+  row(state, resting, v.placed, state, []),
+  same(state),
+  other(state),
+]);
+
+test('a VM at rest', () => {
+  assert.equal(disagreements(vmMachine, held, standing), []);
+  const stops = [
+    row('stopped', resting, v.stop, 'stopped', ['reply']),
+    row('failed', { failure: lasting }, v.stop, 'stopped', []),
+  ];
+  assert.equal(disagreements(vmMachine, held, stops), []);
+});
+
+const deleting: readonly Row[] = [
+  ...['stopping', 'releasing', 'dismantling'].flatMap((state) => [
+    row(state, { ...dying, ...waiting }, v.create(), state, ['reject name_busy']),
+    row(state, { ...dying, ...waiting }, v.create(bare), state, ['reject name_busy']),
+    row(state, { ...dying, ...waiting }, v.remove, state, ['reject being_deleted'], { command: 'D2' }),
+  ]),
+  ...['stopping', 'releasing'].flatMap((state) =>
+    [v.start, v.stop].map((command) => row(state, { ...dying, ...waiting }, command, state, ['reject being_deleted'])),
+  ),
+  row('dismantling', { ...dying, ...waiting }, v.gone, 'gone', ['reply', 'quota.release > tenant']),
+  row('dismantling', { ...dying, awaited: [port, 'port/t/v.eth1'] }, v.gone, 'dismantling', []),
+  row('dismantling', { ...dying, ...waiting }, 'releaseDeadline', 'dismantling', release),
+  row('dismantling', { ...dying, ...waiting }, v.unbound, 'dismantling', []),
+];
+
+test('a deletion is not taken back, and every other command hears of it', () => {
+  assert.equal(disagreements(vmMachine, held, deleting), []);
+});
+
+const after = (one: Row) => decided(vmMachine, held, one).context;
+
+test('commands in a state that has nothing to do about them are left to the host to reject', () => {
+  const deaf = [
+    ...['claiming', 'addressing', 'withdrawing', 'dismantling'].flatMap((state) =>
+      [v.start, v.stop, v.restart].map((command) => row(state, waiting, command, state, [])),
+    ),
+    ...['locating', 'placing', 'unplaced', preparing, 'starting'].flatMap((state) =>
+      [v.start, v.restart].map((command) => row(state, waiting, command, state, [])),
+    ),
+    ...['stopping', 'releasing', 'stopped', 'failed'].map((state) => row(state, waiting, v.restart, state, [])),
+  ];
+  assert.equal(disagreements(vmMachine, held, deaf), []);
+});
+
+test('a new VM of the same name and spec is answered with the standing one', () => {
+  const states = ['locating', 'placing', 'unplaced', preparing, 'starting', 'running'];
+  const rows = states.flatMap((state) => [same(state, waiting), row(state, waiting, v.create(bare), state)]);
+  assert.equal(disagreements(vmMachine, held, rows), []);
+});
+
+test('failures in a row count, ten healthy minutes and a command start anew', () => {
+  const tries = (since: number, at: number, reason: string) =>
+    after(row('running', { tries: 3, runningSince: since }, v.ended(reason), '', [], { at }))['tries'];
+  assert.equal([tries(0, 599_999, 'crash'), tries(0, 600_000, 'crash'), tries(0, 5, 'guest_shutdown')], [4, 1, 0]);
+  assert.equal(after(row('backoff', { tries: 3, failure: passing }, v.start, ''))['tries'], 0);
+  const waits = [1, 2, 3, 9].map(
+    (before) => decided(vmMachine, { ...held, tries: before - 1 }, row('running', {}, v.ended('crash'), '')).armed,
+  );
+  assert.equal(
+    waits.map(([timer]) => timer?.delayMs),
+    [1_000, 2_000, 4_000, 30_000],
+  );
+});
+
+test('the end of a run says why; a clean one leaves no failure', () => {
+  const failure = (reason: string, error: object | null) =>
+    (after(row('running', {}, v.ended(reason, error), ''))['failure'] as { code: string } | null)?.code;
+  assert.equal([failure('crash', null), failure('start_failed', passing)], ['run_crash', 'disk_busy']);
+  assert.is(failure('guest_shutdown', null), undefined);
+});
+
+test('a port that fails under a running guest is shown, and stops nothing', () => {
+  assert.equal(after(row('running', {}, v.portFailed(passing), ''))['failure'], passing);
+});
+
+test('the time the guest is given to power off', () => {
+  const grace = (command: Row['on']) => {
+    const { context, armed, asked } = decided(vmMachine, held, row('running', {}, command, ''));
+    const { event } = asked.find(({ type }) => type === 'send')?.params as { event: { graceMs: number } };
+    assert.is(armed[0]?.delayMs, event.graceMs + 60_000);
+    return [context['graceMs'], event.graceMs];
+  };
+  assert.equal(
+    [grace(v.stop), grace({ type: 'vm.stop' })],
+    [
+      [3_000, 3_000],
+      [10_000, 10_000],
+    ],
+  );
+  assert.equal(
+    [grace(v.restart), grace({ type: 'vm.restart' })],
+    [
+      [3_000, 3_000],
+      [10_000, 10_000],
+    ],
+  );
+  assert.equal(grace(v.remove), [2_000, 2_000]);
+});
+
+test('what is let go of is forgotten, addresses and the last host are not', () => {
+  const free = after(row('releasing', { ...resting, ...waiting }, v.unbound, ''));
+  assert.equal([free['host'], free['life'], free['volumeHosts']], [null, null, []]);
+  assert.equal([free['ports'], free['lastHost'], free['uid']], [held.ports, 'w1', 'U1']);
+});
+
+test('a deletion is answered by its own command', () => {
+  assert.is(after(row('running', {}, v.remove, '', [], { command: 'D1' }))['deleteCommand'], 'D1');
+  const { asked } = decided(vmMachine, held, row('dismantling', { ...dying, ...waiting }, v.gone, ''));
+  assert.equal(asked[0]?.params, { commandId: 'D1', result: { uid: 'U1' } });
+});
+
+test.run();

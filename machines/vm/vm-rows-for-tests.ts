@@ -1,0 +1,124 @@
+/** A VM with one NIC, one disk and two images, and the events it hears: what the tables of its decisions start from. */
+import type { Row } from '../values/decision-table-for-tests.ts';
+import type { VmContext } from './vm-context.ts';
+import type { VmSpec } from './vm-events.ts';
+
+export const id = 'vm/t/v';
+export const port = 'port/t/v.eth0';
+export const volume = 'volume/t/root';
+export const kernel = 'image/t/k';
+export const initrd = 'image/t/i';
+
+export const spec: VmSpec = {
+  cpus: 1,
+  memoryMib: 256,
+  machineType: null,
+  restart: 'on-failure',
+  running: true,
+  host: null,
+  nics: [{ name: 'eth0', network: 'n', address: null, mac: null }],
+  disks: [{ volume: 'root' }],
+  boot: { kernel: 'k', initrd: 'i', commandLine: '' },
+};
+export const bare: VmSpec = { ...spec, nics: [], disks: [], boot: null };
+export const host = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
+export const proof = { pid: 7, startTime: '9', qemuVersion: '7.2', machineType: 'pc-q35-7.2' };
+export const passing = { code: 'disk_busy', message: 'busy', retryable: true };
+export const lasting = { code: 'no_kvm', message: 'no', retryable: false };
+
+/** On its host, in its first run. */
+export const held: VmContext = {
+  id,
+  uid: 'U1',
+  spec,
+  wanted: 'running',
+  restarting: false,
+  graceMs: 10_000,
+  awaited: [],
+  ports: { [port]: { address: '10.0.0.5', mac: '02:50:0a:00:00:05' } },
+  volumeHosts: ['w1'],
+  host,
+  runEpoch: 1,
+  lastHost: 'w1',
+  nics: {},
+  disks: {},
+  images: {},
+  machineType: null,
+  life: 'L1',
+  proof: null,
+  runningSince: null,
+  tries: 0,
+  runs: 1,
+  failure: null,
+  refusal: null,
+  createCommand: null,
+  deleteCommand: null,
+};
+export const fresh = { uid: '', spec: null, ports: {}, host: null, lastHost: null, runEpoch: 0, life: null, runs: 0 };
+export const waiting = { awaited: [port] };
+export const resting = { wanted: 'stopped' };
+export const dying = { wanted: 'deleted', deleteCommand: 'D1' };
+
+export const create = (of: VmSpec = spec) => ({ type: 'vm.create', ...of });
+export const start = { type: 'vm.start' };
+export const stop = { type: 'vm.stop', graceMs: 3_000 };
+export const restart = { type: 'vm.restart', graceMs: 3_000 };
+export const remove = { type: 'vm.delete' };
+export const granted = { type: 'quota.granted' };
+export const quotaRefused = { type: 'quota.refused', error: { ...lasting, code: 'quota_exceeded' } };
+export const portReady = { type: 'port.ready', port, address: '10.0.0.5', mac: '02:50:0a:00:00:05' };
+export const portRefused = { type: 'port.refused', port, path: 'spec.address', error: { ...lasting, code: 'taken' } };
+export const tapped = {
+  type: 'port.tapped',
+  port,
+  binding: 'binding/t/v.eth0@w1',
+  bindingUid: 'B',
+  mac: '02:50:0a:00:00:05',
+  mtu: 1450,
+  address: '10.0.0.5',
+};
+export const attached = { type: 'volume.attached', volume, uid: 'V', serial: 's', format: 'raw' };
+export const provided = (image: string) => ({ type: 'image.provided', image, sha256: `sha of ${image}` });
+export const located = { type: 'volume.located', volume, host: 'w1' };
+export const placed = { type: 'placed', host };
+export const unplaced = { type: 'place.refused', error: passing, reasons: [] };
+export const unbound = { type: 'port.unbound', port };
+export const gone = { type: 'port.gone', port };
+export const portFailed = (error: object) => ({ type: 'port.failed', port, error });
+export const volumeRefused = (error: object) => ({ type: 'volume.refused', volume, error });
+export const imageRefused = (error: object) => ({ type: 'image.refused', image: kernel, error });
+export const running = (life: string) => ({ type: 'incarnation.running', host: 'w1', life, proof });
+export const ended = (reason: string, error: object | null = null, life = 'L1') => ({
+  type: 'incarnation.ended',
+  host: 'w1',
+  life,
+  reason,
+  error,
+});
+
+export const needs = ['port.bind > port', 'volume.attach > volume', 'image.need > image', 'image.need > image'];
+export const releases = [
+  'port.unbind > port',
+  'volume.detach > volume',
+  'image.free > image',
+  'image.free > image',
+  'place.release > cluster',
+];
+export const locates = ['volume.locate > volume'];
+
+/** In this state, with that context, on this event -> state and requests. */
+export const row = (
+  state: string,
+  changed: object,
+  on: Row['on'],
+  to: string,
+  asks?: readonly string[],
+  more: Partial<Row> = {},
+): Row => ({
+  in: state,
+  with: changed as Row['with'] & object,
+  on,
+  to,
+  ...(asks === undefined ? {} : { asks }),
+  ...more,
+});
