@@ -183,6 +183,27 @@ test('the end of a run says why; a clean one leaves no failure', () => {
   assert.is(failure('guest_shutdown', null), undefined);
 });
 
+test('the last command says what is wanted, and clears the failure before it', () => {
+  const wanted = (command: Row['on'], state: string, before: object) => {
+    const { context } = decided(vmMachine, held, row(state, { ...waiting, failure: lasting, ...before }, command, ''));
+    return [context['wanted'], context['failure'], context['restarting']];
+  };
+  assert.equal(wanted(v.start, 'stopping', resting), ['running', null, true]);
+  assert.equal(wanted(v.start, 'releasing', resting), ['running', null, false]);
+  assert.equal(wanted(v.start, 'failed', {}), ['running', null, false]);
+  assert.equal(wanted(v.stop, 'running', {}), ['stopped', null, false]);
+  assert.equal(wanted(v.stop, 'stopping', {}), ['stopped', null, false]);
+  assert.equal(wanted(v.stop, 'releasing', {}), ['stopped', null, false]);
+  assert.equal(wanted(v.stop, 'failed', {}), ['stopped', null, false]);
+  assert.equal(wanted(v.restart, 'running', { failure: null }), ['running', null, true]);
+  for (const state of ['running', 'stopping', 'releasing', 'stopped', 'failed'])
+    assert.equal(wanted(v.remove, state, resting), ['deleted', null, false], state);
+});
+
+test('a restart is over when the next run is prepared', () => {
+  assert.is(after(row('stopping', { restarting: true }, v.ended('stopped'), ''))['restarting'], false);
+});
+
 test('a port that fails under a running guest is shown, and stops nothing', () => {
   assert.equal(after(row('running', {}, v.portFailed(passing), ''))['failure'], passing);
 });
