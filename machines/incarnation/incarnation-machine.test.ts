@@ -34,6 +34,8 @@ const unstarted = { proof: null, startedAt: null, unwired: bindings };
 const first = { unwired: [bindings[0]] };
 
 const start = { type: 'incarnation.start', vm, spec };
+/** The VM is at its next run: this one was born of a start repeated too late. */
+const another = { ...start, spec: { ...spec, owner: { ...spec.owner, uid: 'LIFE-2' } } };
 const stop = { type: 'incarnation.stop', graceMs: 3_000 };
 const wired = (binding: string) => ({ type: 'binding.ready', binding, proof: {} });
 const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
@@ -97,6 +99,7 @@ test('QEMU is started, wired and let go', () => {
 
 const watched: readonly Row[] = [
   ...['alive.wiring', 'alive.resuming', 'alive.running'].flatMap((state) => [
+    row(state, first, another, 'stopping', ['qemu.stop']),
     ...['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone'].map((reason) =>
       row(state, first, over(reason), 'cleaning', ['qemu.clean']),
     ),

@@ -90,6 +90,8 @@ export const incarnationMachine = setup({
       assertEvent(event, 'incarnation.stop');
       return { reason: 'stopped' as const, graceMs: event.graceMs };
     }),
+    /** A repeated start of an earlier run brought us to life after its end; the VM is at its next run already. */
+    noteReplaced: assign({ reason: 'stopped', graceMs: 0 }),
     noteFailure: assign(({ event }) => {
       assertEvent(event, failedEvents);
       const reason = event.type === 'binding.failed' ? 'wiring_failed' : 'start_failed';
@@ -97,6 +99,8 @@ export const incarnationMachine = setup({
     }),
   },
   guards: {
+    isAnother: ({ context, event }) =>
+      event.type === 'incarnation.start' && event.spec.owner.uid !== context.spec?.owner.uid,
     allWired: ({ context }) => context.unwired.length === 0,
   },
   delays: {
@@ -147,6 +151,7 @@ export const incarnationMachine = setup({
         'qemu.watch.failed': { target: 'rewatching' },
         'qemu.watch.unknown': { target: 'rewatching' },
         'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
+        'incarnation.start': { guard: 'isAnother', target: 'stopping', actions: 'noteReplaced' },
       },
       states: {
         wiring: {
@@ -173,7 +178,12 @@ export const incarnationMachine = setup({
           description: 'The guest runs.',
           tags: 'steady',
           entry: { type: 'send', params: tellRunning },
-          on: { 'incarnation.start': { actions: { type: 'send', params: tellRunning } } },
+          on: {
+            'incarnation.start': [
+              { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' },
+              { actions: { type: 'send', params: tellRunning } },
+            ],
+          },
         },
       },
     },
