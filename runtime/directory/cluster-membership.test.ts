@@ -127,7 +127,8 @@ test('the first controller takes all shards, and a worker its own', async (stage
   assert.equal(c1.events, ['joined w1']);
   await w1.membership.directory.refresh();
   assert.is(w1.membership.directory.ownerOf(id), 'c1');
-  assert.is(c1.membership.directory.ownerOf(actorId('agent/w1/w1@w1')), 'w1');
+  // The map is a hint that is read again with every beat: c1 may not have looked since w1 wrote into it.
+  await until('c1 reads whose w1 is', () => c1.membership.directory.ownerOf(actorId('agent/w1/w1@w1')) === 'w1');
   assert.is(c1.membership.directory.ownerOf(actorId('agent/w2/w2@w2')), undefined);
 });
 
