@@ -102,7 +102,7 @@ async function provedOnce({ name, network, key, answer }: Creation): Promise<str
   const id = `vm/${tenant}/${name}`;
   const first = await answer;
   const again = await acme.ask('vm.create', name, acme.vmParams(network), key);
-  assert.equal(again, first, 'the same key has the same answer');
+  assert.equal(again, first, `the same key has the same answer: ${JSON.stringify({ first, again })}`);
   const { status } = await acme.reachState(id, /^running$/, 60_000);
   const { ports, runs, tries } = status as VmStatus;
   assert.equal({ runs, tries }, { runs: 1, tries: 0 }, `${id} was started more than once`);

@@ -89,12 +89,18 @@ export function keepInput(draft: Draft, input: Input): void {
   else mark.seq = message.seq;
 }
 
-/** Answers a command; everybody who asked hears it when the commit is durable. */
+/**
+ * Answers a command; everybody who asked hears it when the commit is durable. One that still waits in the mailbox, asked
+ * again after a recovery, finds the answer here: what it has read of its receipt is older.
+ */
 export function keepReply(draft: Draft, commandId: string, digest: string, reply: Reply): void {
   draft.due = true;
-  draft.receipts.push({ commandId, digest, reply });
+  const receipt = { commandId, digest, reply };
+  draft.receipts.push(receipt);
   const open = draft.actor.commands.get(commandId);
-  if (open !== undefined) open.reply = reply;
+  if (open === undefined) return;
+  open.receipt = receipt;
+  if (open.command.digest === digest) open.reply = reply;
 }
 
 /** An input that led to no transition: written down under the version it found. */

@@ -49,7 +49,8 @@ function answer(host: Surroundings, actor: Activation, draft: Draft): void {
   const { commands } = actor;
   for (const { commandId, reply } of draft.receipts) {
     const open = commands.get(commandId);
-    if (open === undefined) continue;
+    // Another one under the same id, with other parameters, still waits for its refusal.
+    if (open?.reply !== reply) continue;
     open.durable = true;
     for (const waiter of open.waiters.splice(0)) waiter(reply);
   }

@@ -184,6 +184,45 @@ test('a deferred reply survives a restart: a retry waits again, or finds the rec
   await next.drain();
 });
 
+test('a retry that waits behind what answers it is answered, not decided again', async () => {
+  const journal = new MemoryJournal();
+  const never = plainRegistry(() => new Promise(() => {}));
+  const host = await ownerOn(journal, { registry: never });
+  const oven = 'oven/t/o' as ActorId;
+  const order = commandOf(oven, { type: 'oven.bake' });
+  void host.command(order);
+  await until('the order is stored', () => journal.actors.has(oven));
+  const next = await ownerOn(journal, { registry: never });
+  await host.drain();
+  // All three receipts are read, and absent, before the first of the three answers the order.
+  const hurry = next.ask(commandOf(oven, { type: 'oven.hurry' }));
+  const again = next.ask(order);
+  assert.is(said(await hurry), 'hurried');
+  const first = await again;
+  assert.is(said(first), 'half done');
+  assert.equal(await next.ask(order), first, 'the receipt stands');
+  assert.is(journal.actors.get(oven)?.actor.state, 'cold', 'nothing was baked again');
+  await next.drain();
+});
+
+test('a deferred command asked again with other parameters is refused, also behind what answers it', async () => {
+  const journal = new MemoryJournal();
+  const never = plainRegistry(() => new Promise(() => {}));
+  const host = await ownerOn(journal, { registry: never });
+  const oven = 'oven/t/o' as ActorId;
+  const order = commandOf(oven, { type: 'oven.bake' });
+  void host.command(order);
+  await until('the order is stored', () => journal.actors.has(oven));
+  const next = await ownerOn(journal, { registry: never });
+  await host.drain();
+  const hurry = next.ask(commandOf(oven, { type: 'oven.hurry' }));
+  const other = next.ask({ ...order, digest: 'another' });
+  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await other), 'idempotency_conflict');
+  assert.is(said(await next.ask(order)), 'half done', 'the receipt is that of the order');
+  await next.drain();
+});
+
 test('the system tells: an actor is born of an event in createdBy, and an unwanted event is no error', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });

@@ -95,6 +95,8 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const { actor } = draft;
   const { open } = input;
   const { command } = open;
+  // Answered by a commit on its way; it is told when that is durable.
+  if (open.reply !== undefined) return 'settled';
   const deferredDigest = actor.deferred[command.commandId];
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
@@ -158,12 +160,13 @@ export function readReceipt(host: Surroundings, actor: Activation, open: OpenCom
   open.receipt = 'reading';
   host.journal.receipt(actor.id, open.command.commandId).then(
     (receipt) => {
-      open.receipt = receipt ?? 'absent';
+      // Or answered in the meantime, which this read does not know.
+      if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
       host.schedule(actor);
     },
     (failure: unknown) => {
       host.log.warn({ actor: actor.id, failure }, 'a receipt could not be read; trying again');
-      open.receipt = 'unknown';
+      if (open.receipt === 'reading') open.receipt = 'unknown';
       host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));
     },
   );

@@ -186,7 +186,7 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
     ...base,
     kind: 'oven',
     input: () => undefined,
-    commands: { bake: command(true), stop: command() },
+    commands: { bake: command(true), stop: command(), hurry: command() },
     effects: { 'loaf.bake': { perform: bake as never, timeoutMs } },
     machine: setup({
       types: {
@@ -231,6 +231,13 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
             'loaf.bake.failed': { target: 'resting', actions: 'again' },
             'loaf.bake.unknown': { target: 'resting', actions: 'again' },
             'oven.stop': 'cold',
+            'oven.hurry': {
+              target: 'cold',
+              actions: [
+                { type: 'reply', params: ({ context }) => ({ commandId: context.waits, result: 'half done' }) },
+                { type: 'reply', params: { result: 'hurried' } },
+              ],
+            },
           },
         },
         resting: { description: 'Cools down before the next try.', after: { rest: 'baking' } },
