@@ -90,8 +90,8 @@ export function keepInput(draft: Draft, input: Input): void {
 }
 
 /**
- * Answers a command; everybody who asked hears it when the commit is durable. One that still waits in the mailbox, asked
- * again after a recovery, finds the answer here: what it has read of its receipt is older.
+ * Answers a command; everybody who asked hears it when the commit is durable. One that still waits in the mailbox,
+ * asked again after a recovery, finds the answer here: what it has read of its receipt is older.
  */
 export function keepReply(draft: Draft, commandId: string, digest: string, reply: Reply): void {
   draft.due = true;
