@@ -29,6 +29,8 @@ export interface StoreOptions {
   readonly connectTimeoutMs?: number;
   /** After this long without a reply a command is lost; 5 s. */
   readonly commandTimeoutMs?: number;
+  /** Makes the client of one connection in place of the real one: the simulation puts its own store here. */
+  readonly connect?: (purpose: string) => Redis;
 }
 
 export interface Store {
@@ -55,7 +57,14 @@ export class StoreLink {
   constructor(options: StoreOptions, purpose: string) {
     this.#log = options.log.child({ connection: purpose });
     this.#clock = options.clock;
-    this.redis = new Redis(options.url, {
+    this.redis = options.connect?.(purpose) ?? this.#connect(options, purpose);
+    this.redis.on('error', (error: Error) => this.#complain(error));
+    this.redis.on('ready', () => void this.#enter());
+    this.redis.on('close', () => this.#leave());
+  }
+
+  #connect(options: StoreOptions, purpose: string): Redis {
+    return new Redis(options.url, {
       protocol: 2,
       connectionName: `photoncloud-${purpose}`,
       autoResendUnfulfilledCommands: false,
@@ -67,9 +76,6 @@ export class StoreLink {
       retryStrategy: () => (this.#closed ? null : reconnectDelayMs),
       reconnectOnError: () => false,
     });
-    this.redis.on('error', (error: Error) => this.#complain(error));
-    this.redis.on('ready', () => void this.#enter());
-    this.redis.on('close', () => this.#leave());
   }
 
   get isReady(): boolean {
