@@ -5,7 +5,7 @@
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { ActorEvent, Command, Reply } from '../contract/envelope.ts';
 import { actorId } from '../contract/identifiers.ts';
-import type { ActorId } from '../contract/identifiers.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import { createHost } from './host.ts';
@@ -46,6 +46,7 @@ export interface TestHostOptions {
   readonly net?: Net;
   readonly limits?: Partial<HostLimits>;
   readonly outlet?: Outlet;
+  readonly onStranger?: (shard: ShardId) => void;
 }
 
 export function hostOn(journal: MemoryJournal, options: TestHostOptions): Host {
@@ -64,6 +65,7 @@ export function hostOn(journal: MemoryJournal, options: TestHostOptions): Host {
     random: createSystemRandom(),
     log: testLog,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.onStranger === undefined ? {} : { onStranger: options.onStranger }),
   });
   net.nodes.set(nodeName, host);
   return host;

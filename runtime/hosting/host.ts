@@ -24,6 +24,7 @@ import { Outbox } from './outbox.ts';
 import { registerKinds } from './registration.ts';
 import { fateOf, Residents } from './residents.ts';
 import { Router } from './router.ts';
+import { ShardTenure } from './shard-tenure.ts';
 import type { Surroundings } from './surroundings.ts';
 import { TimerQueue } from './timer-queue.ts';
 
@@ -39,6 +40,8 @@ export interface HostOptions {
   readonly limits?: Partial<HostLimits>;
   /** The store has refused our epoch: the shard is dropped already, the owner of the grants should look again. */
   readonly onFenced?: (grant: ShardGrant) => void;
+  /** A peer takes this node for the owner of a shard it does not hold; maybe it has been handed over just now. */
+  readonly onStranger?: (shard: ShardId) => void;
 }
 
 /** Counts of this moment, for metrics and status pages. */
@@ -60,20 +63,21 @@ export interface Host extends Inlet {
   grant(grant: ShardGrant): Promise<void>;
   /** Drops everything of a shard at once; nothing of it leaves any more. */
   revoke(shard: ShardId): void;
+  /** Before shards are handed over: nobody is let in, what is in flight is finished (G12). `revoke` follows. */
+  retire(shards: readonly ShardId[]): Promise<void>;
   /** Says something to an actor as the system. Resolves when it is durable, also when the chart leaves it alone. */
   tell(to: ActorId, event: ActorEvent): Promise<void>;
   /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
   ask(command: Command): Promise<Reply>;
   /** Takes a quarantined actor up again from the store; false when it is not quarantined here. */
   resume(id: ActorId): boolean;
-  /** Stops admission, waits for what is in flight, drops all shards (G12). */
+  /** Retires and drops all shards, and stops. */
   drain(): Promise<void>;
   figures(): HostFigures;
 }
 
 const busyRetryMs = 50;
 const overloadRetryMs = 200;
-const backlogRetryMs = 200;
 
 class ActorHost implements Host, Surroundings {
   readonly journal: Journal;
@@ -87,9 +91,8 @@ class ActorHost implements Host, Surroundings {
   private readonly options: HostOptions;
   private readonly residents: Residents;
   private readonly router: Router;
-  private readonly grants = new Map<ShardId, ShardGrant>();
+  private readonly tenure: ShardTenure;
   private readonly commitPrefix: string;
-  private draining = false;
   private commits = 0;
   private drafts = 0;
 
@@ -103,9 +106,10 @@ class ActorHost implements Host, Surroundings {
     this.limits = { ...defaultLimits, ...options.limits };
     this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
     this.residents = new Residents(this, registerKinds(options.registry));
+    this.tenure = new ShardTenure(this, this.residents);
     this.router = new Router({ ...options, log: this.log, local: this, askMs: this.limits.askMs });
     this.timers = new TimerQueue(clock, (shard, input) => {
-      const grant = this.grants.get(shard);
+      const grant = this.tenure.entry(shard);
       if (grant !== undefined) this.residents.offer(this.residents.activate(input.actor, grant, true), input);
     });
     this.effects = new EffectRunner(clock, this.limits.effects, (actor, input) => {
@@ -124,9 +128,8 @@ class ActorHost implements Host, Surroundings {
   // The Inlet.
 
   deliver(message: Message): Promise<Delivery> {
-    const grant = this.grants.get(this.journal.shardOf(message.to));
+    const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
-    if (this.draining) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.residents.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
@@ -134,12 +137,12 @@ class ActorHost implements Host, Surroundings {
   }
 
   command(command: Command): Promise<CommandAnswer> {
-    const grant = this.grants.get(this.journal.shardOf(command.to));
+    const grant = this.entry(command.to);
     if (grant === undefined) return Promise.resolve({ moved: true });
     const actor = this.residents.activate(command.to, grant);
     const known = actor.commands.get(command.commandId);
     if (known !== undefined) return this.join(actor, known, command);
-    if (this.draining || this.crowded(actor)) return Promise.resolve(overloaded(actor));
+    if (this.crowded(actor)) return Promise.resolve(overloaded(actor));
     return new Promise((settle) => {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, durable: false, waiters: [settle] };
       actor.commands.set(command.commandId, open);
@@ -147,6 +150,12 @@ class ActorHost implements Host, Surroundings {
       if (!actor.receiptsKnown) readReceipt(this, actor, open);
       this.residents.offer(actor, { kind: 'command', open });
     });
+  }
+
+  private entry(id: ActorId): ShardGrant | undefined {
+    const shard = this.journal.shardOf(id);
+    if (!this.tenure.holds(shard)) this.options.onStranger?.(shard);
+    return this.tenure.entry(shard);
   }
 
   private join(actor: Activation, open: OpenCommand, command: Command): Promise<CommandAnswer> {
@@ -165,35 +174,16 @@ class ActorHost implements Host, Surroundings {
 
   // Shards.
 
-  async grant(grant: ShardGrant): Promise<void> {
-    const held = this.grants.get(grant.shard);
-    if (held !== undefined && held.era === grant.era && held.ownerEpoch === grant.ownerEpoch) return;
-    if (held !== undefined) this.revoke(grant.shard);
-    this.grants.set(grant.shard, grant);
-    for (;;) {
-      try {
-        const backlog = await this.journal.backlog(grant);
-        if (this.grants.get(grant.shard) !== grant) return;
-        for (const timer of backlog.timers) {
-          // An actor that is here already has told the queue what it knows, which is newer.
-          if (this.residents.find(timer.actor) === undefined) this.timers.set(grant.shard, timer.actor, timer);
-        }
-        this.outbox.recover(grant, backlog.outbox);
-        for (const id of backlog.busy) this.residents.activate(id, grant, true);
-        return;
-      } catch (failure) {
-        this.log.warn({ shard: grant.shard, failure }, 'the backlog of a shard could not be read; trying again');
-        await new Promise<void>((resolve) => this.clock.after(backlogRetryMs, resolve));
-        if (this.grants.get(grant.shard) !== grant) return;
-      }
-    }
+  grant(grant: ShardGrant): Promise<void> {
+    return this.tenure.open(grant);
   }
 
   revoke(shard: ShardId): void {
-    this.grants.delete(shard);
-    this.residents.dropShard(shard);
-    this.timers.dropShard(shard);
-    this.outbox.dropShard(shard);
+    this.tenure.drop(shard);
+  }
+
+  retire(shards: readonly ShardId[]): Promise<void> {
+    return this.tenure.close(shards);
   }
 
   // What steps find around them.
@@ -231,7 +221,7 @@ class ActorHost implements Host, Surroundings {
   }
 
   fenced(grant: ShardGrant): void {
-    if (this.grants.get(grant.shard) !== grant) return;
+    if (!this.tenure.isCurrent(grant)) return;
     this.revoke(grant.shard);
     this.options.onFenced?.(grant);
   }
@@ -249,20 +239,10 @@ class ActorHost implements Host, Surroundings {
   }
 
   async drain(): Promise<void> {
-    this.draining = true;
-    const startedMs = this.clock.monotonicMs();
-    while (this.busy() && this.clock.monotonicMs() - startedMs < this.limits.drainMs) {
-      await new Promise<void>((resolve) => this.clock.after(5, resolve));
-    }
-    await this.outbox.forgetNow();
-    for (const shard of this.grants.keys()) this.revoke(shard);
+    await this.tenure.close(this.tenure.all());
+    for (const shard of this.tenure.all()) this.tenure.drop(shard);
     this.effects.stop();
     this.residents.stop();
-  }
-
-  private busy(): boolean {
-    for (const actor of this.residents.all()) if (actor.mailbox.length > 0 || actor.flights.length > 0) return true;
-    return false;
   }
 
   figures(): HostFigures {
@@ -275,7 +255,7 @@ class ActorHost implements Host, Surroundings {
       if (actor.phase === 'quarantined') quarantined.push({ actor: actor.id, reason: actor.quarantineReason });
     }
     return {
-      shards: this.grants.size,
+      shards: this.tenure.size,
       residents: this.residents.size,
       mailboxDepth,
       commitsInFlight,

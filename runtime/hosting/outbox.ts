@@ -61,6 +61,8 @@ const forgetAfterMs = 250;
 
 export class Outbox {
   private readonly boxes = new Map<ActorId, Box>();
+  /** Shards that are being handed over: their next owner sends what is not on its way yet. */
+  private readonly held = new Set<ShardId>();
   private readonly ports: OutboxPorts;
   private cancelForget: (() => void) | undefined;
 
@@ -128,7 +130,22 @@ export class Outbox {
     this.forgetSoon();
   }
 
+  /** Sends nothing more of the shard's senders; what is on its way is still acknowledged. Ends with `dropShard`. */
+  hold(shard: ShardId): void {
+    this.held.add(shard);
+  }
+
+  /** Whether messages of these shards' senders are on their way. */
+  isSending(shards: ReadonlySet<ShardId>): boolean {
+    for (const box of this.boxes.values()) {
+      if (!shards.has(box.grant.shard)) continue;
+      for (const queue of box.queues.values()) if (queue.inFlight > 0) return true;
+    }
+    return false;
+  }
+
   dropShard(shard: ShardId): void {
+    this.held.delete(shard);
     for (const [sender, box] of this.boxes) {
       if (box.grant.shard !== shard) continue;
       box.dropped = true;
@@ -187,6 +204,7 @@ export class Outbox {
   }
 
   private pump(queue: Queue): void {
+    if (this.held.has(queue.box.grant.shard)) return;
     while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < queue.window) {
       const message = queue.items[queue.next] as Message;
       const after = before(queue.items, queue.next);

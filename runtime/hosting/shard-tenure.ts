@@ -1,0 +1,123 @@
+/**
+ * The shards this node holds, from the grant to the end: taken up (the backlog is read, nobody is let in), open,
+ * closing (nobody is let in, what is in flight is finished), gone. Who owns a shard is decided elsewhere (directory);
+ * host.ts passes on what it is told and asks here who may come in. Upholds G5 across takeover: no actor of a shard
+ * steps before the messages of its earlier owner stand in the outbox, or a newer one could overtake them. Upholds
+ * G12: at the end of `close` nothing is in flight that somebody would have to send again.
+ */
+import type { ShardId } from '../contract/identifiers.ts';
+import type { ShardBacklog, ShardGrant } from '../contract/journal.ts';
+import type { Residents } from './residents.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const backlogRetryMs = 200;
+const closingLookMs = 2;
+
+interface Tenure {
+  readonly grant: ShardGrant;
+  phase: 'opening' | 'open' | 'closing';
+}
+
+export class ShardTenure {
+  private readonly host: Surroundings;
+  private readonly residents: Residents;
+  private readonly tenures = new Map<ShardId, Tenure>();
+
+  constructor(host: Surroundings, residents: Residents) {
+    this.host = host;
+    this.residents = residents;
+  }
+
+  get size(): number {
+    return this.tenures.size;
+  }
+
+  all(): readonly ShardId[] {
+    return [...this.tenures.keys()];
+  }
+
+  /** Whether this node has the shard, in whatever phase. */
+  holds(shard: ShardId): boolean {
+    return this.tenures.has(shard);
+  }
+
+  /** The grant, for who wants to bring an actor of the shard something new; undefined when it lets nobody in. */
+  entry(shard: ShardId): ShardGrant | undefined {
+    const tenure = this.tenures.get(shard);
+    return tenure?.phase === 'open' ? tenure.grant : undefined;
+  }
+
+  /** Whether this very grant is still the one the shard is held by. */
+  isCurrent(grant: ShardGrant): boolean {
+    return this.tenures.get(grant.shard)?.grant === grant;
+  }
+
+  /** Resolves when the shard is open, or was lost meanwhile. */
+  async open(grant: ShardGrant): Promise<void> {
+    const held = this.tenures.get(grant.shard)?.grant;
+    if (held !== undefined && held.era === grant.era && held.ownerEpoch === grant.ownerEpoch) return;
+    if (held !== undefined) this.drop(grant.shard);
+    const tenure: Tenure = { grant, phase: 'opening' };
+    this.tenures.set(grant.shard, tenure);
+    const backlog = await this.read(tenure);
+    if (backlog === undefined) return;
+    this.host.outbox.recover(grant, backlog.outbox);
+    for (const timer of backlog.timers) this.host.timers.set(grant.shard, timer.actor, timer);
+    tenure.phase = 'open';
+    for (const id of backlog.busy) this.residents.activate(id, grant, true);
+  }
+
+  private async read({ grant }: Tenure): Promise<ShardBacklog | undefined> {
+    while (this.isCurrent(grant)) {
+      try {
+        const backlog = await this.host.journal.backlog(grant);
+        return this.isCurrent(grant) ? backlog : undefined;
+      } catch (failure) {
+        this.host.log.warn({ shard: grant.shard, failure }, 'the backlog of a shard could not be read; trying again');
+        await this.pause(backlogRetryMs);
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Lets nobody in any more and finishes what is in flight: inputs, commits, messages on their way. Resolves when that
+   * is done or `drainMs` are over; what is left then is found by the next owner in the store. The shards stay held.
+   */
+  async close(shards: readonly ShardId[]): Promise<void> {
+    const closing = new Set<ShardId>();
+    for (const shard of shards) {
+      const tenure = this.tenures.get(shard);
+      if (tenure === undefined) continue;
+      tenure.phase = 'closing';
+      closing.add(shard);
+      this.host.timers.dropShard(shard);
+      this.host.outbox.hold(shard);
+    }
+    const startedMs = this.host.clock.monotonicMs();
+    while (this.isBusy(closing) && this.host.clock.monotonicMs() - startedMs < this.host.limits.drainMs) {
+      await this.pause(closingLookMs);
+    }
+    await this.host.outbox.forgetNow();
+  }
+
+  private isBusy(shards: ReadonlySet<ShardId>): boolean {
+    for (const actor of this.residents.all()) {
+      if (!shards.has(actor.grant.shard)) continue;
+      if (actor.mailbox.length > 0 || actor.flights.length > 0) return true;
+    }
+    return this.host.outbox.isSending(shards);
+  }
+
+  /** At once: nothing of the shard leaves any more. */
+  drop(shard: ShardId): void {
+    this.tenures.delete(shard);
+    this.residents.dropShard(shard);
+    this.host.timers.dropShard(shard);
+    this.host.outbox.dropShard(shard);
+  }
+
+  private pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.host.clock.after(delayMs, resolve));
+  }
+}
