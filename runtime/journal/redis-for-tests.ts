@@ -1,6 +1,7 @@
 /**
  * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. Also the
- * clock and the log that tests of the store hand in. Never used outside of tests.
+ * clock and the log that tests of the store hand in. Several of them together: redis-topologies-for-tests.ts. Never
+ * used outside of tests.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -53,7 +54,7 @@ export async function until(what: string, check: () => boolean | Promise<boolean
   }
 }
 
-async function freeListenPort(): Promise<number> {
+export async function freeListenPort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -63,11 +64,21 @@ async function freeListenPort(): Promise<number> {
   return port;
 }
 
+/** The command line of a server, from its listen port and its folder. */
+export type ServerArguments = (listenPort: number, folder: string) => readonly string[];
+
+export const durableServer =
+  (extra: readonly string[]): ServerArguments =>
+  (listenPort, folder) => {
+    const place = ['--port', String(listenPort), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
+    return [...place, '--appendonly', 'yes', '--appendfsync', 'always', ...extra];
+  };
+
 export class TestRedis {
   readonly listenPort: number;
   readonly folder: string;
   #child: ChildProcess | undefined;
-  #extra: readonly string[];
+  #arguments: ServerArguments;
   /** A test that fails or is stopped leaves neither the process nor the folder. */
   #onExit = (): void => {
     this.#child?.kill('SIGKILL');
@@ -75,19 +86,28 @@ export class TestRedis {
   };
   #onSignal = (): void => process.exit(1);
 
-  private constructor(listenPort: number, folder: string, extra: readonly string[]) {
+  private constructor(listenPort: number, folder: string, given: ServerArguments) {
     this.listenPort = listenPort;
     this.folder = folder;
-    this.#extra = extra;
+    this.#arguments = given;
     process.on('exit', this.#onExit);
     process.on('SIGTERM', this.#onSignal);
     process.on('SIGINT', this.#onSignal);
   }
 
-  static async start(extra: readonly string[] = []): Promise<TestRedis> {
+  static start(extra: readonly string[] = []): Promise<TestRedis> {
+    return TestRedis.startWith(durableServer(extra));
+  }
+
+  static async startWith(given: ServerArguments): Promise<TestRedis> {
     const folder = await mkdtemp(join(tmpdir(), 'photon-journal-test-'));
-    const server = new TestRedis(await freeListenPort(), folder, extra);
-    await server.launch();
+    const server = new TestRedis(await freeListenPort(), folder, given);
+    try {
+      await server.launch();
+    } catch (error) {
+      await server.remove();
+      throw error;
+    }
     return server;
   }
 
@@ -95,11 +115,24 @@ export class TestRedis {
     return `redis://127.0.0.1:${this.listenPort}`;
   }
 
-  async launch(): Promise<void> {
-    const options = ['--port', String(this.listenPort), '--bind', '127.0.0.1', '--dir', this.folder, '--save', ''];
-    const durable = ['--appendonly', 'yes', '--appendfsync', 'always', ...this.#extra];
-    this.#child = spawn('redis-server', [...options, ...durable], { stdio: 'ignore' });
-    await until('redis-server accepts commands', () => this.#answers(), startTimeoutMs);
+  /** Starts it, or starts it again after `kill`. @param extra options of this start only; the last one counts */
+  async launch(extra: readonly string[] = []): Promise<void> {
+    const child = spawn('redis-server', [...this.#arguments(this.listenPort, this.folder), ...extra], {
+      stdio: 'ignore',
+    });
+    this.#child = child;
+    await until(
+      'redis-server accepts commands',
+      () => {
+        if (child.exitCode !== null) throw new Error(`redis-server ended at once with ${child.exitCode}`);
+        return this.#answers();
+      },
+      startTimeoutMs,
+    );
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   async #answers(): Promise<boolean> {
