@@ -35,19 +35,20 @@ export async function makeAuthority(folder: string, cluster: string): Promise<vo
   chmodSync(join(folder, 'ca.key'), 0o600);
 }
 
-/** Makes `node.crt` and `node.key` in `target` for the node; its name is the common name peers check. */
+/** Makes `node.crt` and `node.key` in `target` for the node; peers check its name (CN) and go by its role (OU). */
 export async function issueCertificate(
   authority: string,
   target: string,
-  node: string,
+  node: { readonly name: string; readonly role: string },
   addresses: readonly string[],
 ): Promise<void> {
   const extensions = join(target, 'extensions');
-  const names = [`DNS:${node}`, 'DNS:localhost', ...addresses.map((address) => `IP:${address}`)];
+  const names = [`DNS:${node.name}`, 'DNS:localhost', ...addresses.map((address) => `IP:${address}`)];
   const usage =
     'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\nbasicConstraints=critical,CA:FALSE\n';
   writeFileSync(extensions, `subjectAltName=${names.join(',')}\n${usage}`);
-  await openssl(target, ['req', ...newKey, '-keyout', 'node.key', '-out', 'request', '-subj', `/CN=${node}`]);
+  const subject = `/OU=${node.role}/CN=${node.name}`;
+  await openssl(target, ['req', ...newKey, '-keyout', 'node.key', '-out', 'request', '-subj', subject]);
   const signer = [
     '-CA',
     join(authority, 'ca.crt'),

@@ -114,7 +114,7 @@ async function makeNode(wish: InitWish, node: NodeWish, common: Common): Promise
   });
   writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
-  await issueCertificate(common.authority, target, node.node, [node.address, '127.0.0.1']);
+  await issueCertificate(common.authority, target, { name: node.node, role: node.role }, [node.address, '127.0.0.1']);
   writeSecret(join(target, 'store.password'), common.password);
   if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));

@@ -46,6 +46,22 @@ test('hello says what the server is, auth says who we are, a header may say it a
   });
 });
 
+test('no header but the token says who one is', async () => {
+  const names = ['x-remote-user', 'x-forwarded-user', 'x-user-id', 'x-roles', 'x-forwarded-client-cert', 'x-principal'];
+  const spoofed = Object.fromEntries(names.map((name) => [name, 'root']));
+  await within({}, async ({ url }) => {
+    const nobody = await new RawClient(url, spoofed).open();
+    assert.is((await nobody.refusal('actor.list')).type, code('unauthenticated'));
+    const ann = await new RawClient(url, { ...spoofed, authorization: 'Bearer ann-token' }).open();
+    await until(() => ann.frames.length > 0, 'hello');
+    const again = await ann.call('auth', { token: 'ann-token', principal: 'root', admin: true }).catch(() => undefined);
+    assert.is(again, undefined, 'fields that ask for more are refused');
+    const { admin, tenants } = await ann.call('auth', { token: 'ann-token' });
+    assert.equal({ admin, tenants }, { admin: false, tenants: ['acme'] });
+    await ann.close();
+  });
+});
+
 test('without auth in time, with a wrong token, or before auth: 4401', async () => {
   await within({ limits: { authTimeoutMs: 100 } }, async ({ url }) => {
     const idle = await new RawClient(url).open();

@@ -11,8 +11,8 @@ import type { PeerTls } from './peer-identity.ts';
 
 export interface TestAuthority {
   readonly ca: string;
-  /** A certificate whose common name is `name`; valid for 127.0.0.1 and localhost too. */
-  issue(name: string): PeerTls;
+  /** A certificate whose common name is `name`, of a controller unless told otherwise; valid for 127.0.0.1 too. */
+  issue(name: string, role?: string): PeerTls;
 }
 
 /** One call makes one independent authority. */
@@ -36,12 +36,12 @@ export function createTestAuthority(): TestAuthority {
   });
   return {
     ca: authority.cert,
-    issue: (name) =>
+    issue: (name, role = 'controller') =>
       within((folder) => {
         writeFileSync(join(folder, 'ca.cert'), authority.cert);
         writeFileSync(join(folder, 'ca.key'), authority.key);
         writeFileSync(join(folder, 'san'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
-        openssl(folder, 'req', ...ecKey, '-keyout', 'key', '-out', 'request', '-subj', `/CN=${name}`);
+        openssl(folder, 'req', ...ecKey, '-keyout', 'key', '-out', 'request', '-subj', `/OU=${role}/CN=${name}`);
         const signer = ['-CA', 'ca.cert', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'san'];
         openssl(folder, 'x509', '-req', '-in', 'request', '-out', 'cert', ...signer);
         const read = (file: string): string => readFileSync(join(folder, file), 'utf8');

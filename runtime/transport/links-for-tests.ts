@@ -20,6 +20,7 @@ import { createPeerServer, type PeerServer, type PeerServerOptions } from './pee
 export const authority = createTestAuthority();
 export const w1 = authority.issue('w1');
 export const c1 = authority.issue('c1');
+export const worker = authority.issue('w2', 'worker');
 export const stranger = createTestAuthority().issue('c1');
 
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet };

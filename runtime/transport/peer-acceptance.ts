@@ -1,6 +1,7 @@
 /**
  * One accepted link: hello, then requests to the Inlet and answers back. Called by peer-server.ts with the name the
- * peer has proved. Bounded both ways: it stops reading while too many requests run or too many answers are unsent.
+ * peer has proved. Bounded both ways: it stops reading while too many requests run or too many answers are unsent. A
+ * request in the name of somebody the peer cannot speak for ends the link: it is broken or taken over.
  */
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
@@ -10,18 +11,19 @@ import type { Log } from '../contract/log.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { startHeartbeat } from './link-heartbeat.ts';
 import type { PeerLimits } from './link-limits.ts';
+import { mayCommand, maySpeakFor, type Peer } from './peer-identity.ts';
 import { peerVersion, readOffer, readRequests, writeAcceptance, type RequestEntry } from './versions/v1/peer-frames.ts';
 
 export interface Acceptance {
   readonly socket: WebSocket;
-  readonly peer: string;
+  readonly peer: Peer;
   readonly inlet: Inlet;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: PeerLimits;
 }
 
-export function acceptPeer({ socket, inlet, clock, log, limits }: Acceptance): void {
+export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptance): void {
   let greeted = false;
   let running = 0;
   const cancelHello = clock.after(limits.connectTimeoutMs, () => socket.close(4401, 'no hello in time'));
@@ -80,6 +82,16 @@ export function acceptPeer({ socket, inlet, clock, log, limits }: Acceptance): v
     if (entries === undefined) {
       log.warn({ bytes: text.length }, 'closed the link of a peer that sent a malformed frame');
       return socket.close(4400, 'not a list of requests');
+    }
+    const forged = entries.find(([kind, , body]) => (kind === 'm' ? !maySpeakFor(peer, body.from) : !mayCommand(peer)));
+    if (forged !== undefined) {
+      const [kind, , body] = forged;
+      const inNameOf = kind === 'm' ? body.from : `principal ${body.principal}`;
+      log.error(
+        { role: peer.role, inNameOf, to: body.to },
+        'closed the link of a peer that spoke in the name of another; see who holds its certificate',
+      );
+      return socket.close(4403, 'not yours to say');
     }
     held.push(...entries);
     take();

@@ -3,11 +3,14 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { actorId } from '../contract/identifiers.ts';
 import { peerDialOptions } from './peer-identity.ts';
+import type { PeerLinks } from './peer-links.ts';
 import {
   authority,
   w1,
   c1,
+  worker,
   stranger,
   message,
   command,
@@ -82,6 +85,43 @@ test("a server that was made too lenient still admits nobody without the cluster
     assert.is((await refusal(foreign.get('w1', '/blobs/a'))).code, 'peer_refused');
   } finally {
     foreign.close();
+    await side.stop();
+  }
+});
+
+test('a worker speaks for the actors pinned to it, for nobody else, and commands nothing', async () => {
+  const reached: string[] = [];
+  const inlet = inletOf({
+    deliver: async ({ from }) => {
+      reached.push(from);
+      return { result: 'applied' };
+    },
+    command: async ({ principal }) => {
+      reached.push(principal);
+      return { ok: true, version: 1, result: null };
+    },
+  });
+  const side = await listen(inlet);
+  const says = (from: string) => ({ ...message(1), from: actorId(from) });
+  // A link of its own for each: a lie closes it, and the next dial waits.
+  const lie = async (tell: (links: PeerLinks) => Promise<unknown>, tls = worker): Promise<void> => {
+    const links = linksTo(side.url, tls);
+    await refusal(tell(links));
+    links.close();
+  };
+  const honest = linksTo(side.url, worker);
+  try {
+    await honest.deliver('w1', says('incarnation/acme/web-1@w2'));
+    await lie((links) => links.deliver('w1', says('incarnation/acme/web-1@w1')));
+    await lie((links) => links.deliver('w1', says('port/acme/web-1.eth0')));
+    await lie((links) => links.command('w1', command('as ann')));
+    await lie((links) => links.command('w1', { ...command('x'), principal: 'system' }));
+    const noRole = authority.issue('c1', 'operator');
+    await lie((links) => links.deliver('w1', message(1)), noRole);
+    await lie((links) => links.command('w1', command('as ann')), noRole);
+    assert.equal(reached, ['incarnation/acme/web-1@w2']);
+  } finally {
+    honest.close();
     await side.stop();
   }
 });

@@ -14,7 +14,7 @@ import type { Inlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
 import { acceptPeer } from './peer-acceptance.ts';
-import { peerNameOf } from './peer-identity.ts';
+import { peerOf, type Peer } from './peer-identity.ts';
 
 export type PeerRoute = (request: IncomingMessage, response: ServerResponse, peer: string) => void;
 
@@ -54,9 +54,9 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     handleProtocols: (offered) => (offered.has('photon.peer') ? 'photon.peer' : false),
   });
 
-  const onSocket = (socket: WebSocket, peer: string): void => {
-    const held = sockets.get(peer) ?? new Set();
-    sockets.set(peer, held);
+  const onSocket = (socket: WebSocket, peer: Peer): void => {
+    const held = sockets.get(peer.name) ?? new Set();
+    sockets.set(peer.name, held);
     held.add(socket);
     socket.once('close', () => held.delete(socket));
     for (const oldest of held) {
@@ -64,15 +64,18 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
       held.delete(oldest);
       oldest.close(4409, 'superseded by a newer link');
     }
-    acceptPeer({ socket, peer, inlet, clock, log: log.child({ peer }), limits });
+    acceptPeer({ socket, peer, inlet, clock, log: log.child({ peer: peer.name }), limits });
   };
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', (error) => log.debug({ why: error.message }, 'a link broke while it was opened'));
-    const peer = peerNameOf(request);
+    const peer = peerOf(request);
     if (pathOf(request) !== '/peer') return refuse(stream, 404);
-    if (peer === undefined || !admits(peer)) {
-      log.warn({ peer, from: request.socket.remoteAddress }, 'refused a link without the certificate of a node');
+    if (peer === undefined || !admits(peer.name)) {
+      log.warn(
+        { peer: peer?.name, from: request.socket.remoteAddress },
+        'refused a link without the certificate of a node',
+      );
       return refuse(stream, 403);
     }
     acceptor.handleUpgrade(request, stream, head, (socket) => onSocket(socket, peer));
@@ -80,7 +83,7 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   };
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    const peer = peerNameOf(request);
+    const peer = peerOf(request)?.name;
     const path = pathOf(request);
     const route = Object.entries(options.routes ?? {}).find(([prefix]) => path.startsWith(prefix))?.[1];
     if (peer === undefined || !admits(peer)) {
