@@ -14,6 +14,8 @@ export interface EventMeta {
   readonly at: number;
   /** A ULID minted for this step: charts take uids from here. */
   readonly ulid: string;
+  /** Of the grant under which the step is committed: above the last one seen, the store was rolled back in between. */
+  readonly era: number;
   readonly from?: ActorId;
   readonly commandId?: string;
   readonly principal?: string;
@@ -23,8 +25,8 @@ export interface EventMeta {
 }
 
 /**
- * Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, `after` is the receiver's
- * previous one.
+ * Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, life and era, `after` is the
+ * receiver's previous one.
  */
 export interface Message {
   readonly to: ActorId;

@@ -74,7 +74,12 @@ export function causeOf(input: Input): string {
   }
 }
 
-export const markOf = (message: Message): string => `${message.from}~${message.life}`;
+/**
+ * A sender that was rewound with its store uses its numbers again, for other content, but in a newer era: so each era
+ * has marks of its own. The first one bears no number: most clusters never see a second.
+ */
+export const markOf = ({ from, life, era }: Message): string =>
+  era > 1 ? `${from}~${life}~${era}` : `${from}~${life}`;
 
 /** The input is dealt with by this commit; a message is marked, so that it is never applied again. */
 export function keepInput(draft: Draft, input: Input): void {

@@ -38,6 +38,8 @@ export class MemoryJournal implements Journal {
   readonly deadLetters: { readonly message: Message; readonly reason: string }[] = [];
   readonly commits: Commit[] = [];
   readonly shards: number;
+  /** Of the grants given from now on; a test that rewinds what is stored raises it. */
+  era = 1;
   receiptReads = 0;
   loads = 0;
   private readonly owners = new Map<ShardId, ShardGrant>();
@@ -58,7 +60,7 @@ export class MemoryJournal implements Journal {
   }
 
   ownOne(node: string, shard: ShardId): ShardGrant {
-    const grant = { shard, node, era: 1, ownerEpoch: (this.owners.get(shard)?.ownerEpoch ?? 0) + 1 };
+    const grant = { shard, node, era: this.era, ownerEpoch: (this.owners.get(shard)?.ownerEpoch ?? 0) + 1 };
     this.owners.set(shard, grant);
     return grant;
   }

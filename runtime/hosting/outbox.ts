@@ -207,6 +207,8 @@ export class Outbox {
     if (this.held.has(queue.box.grant.shard)) return;
     while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < queue.window) {
       const message = queue.items[queue.next] as Message;
+      // Numbers of one sequence say nothing of another: what belongs to an earlier one has to arrive first.
+      if (!sameSequence(message, queue.items[0] as Message)) return;
       const after = before(queue.items, queue.next);
       queue.next += 1;
       queue.inFlight += 1;
@@ -240,13 +242,13 @@ export class Outbox {
     this.pause(queue, delivery.result === 'busy' ? delivery.retryAfterMs : 0);
   }
 
-  /** The receiver has this one, and so every earlier one of the same life. */
+  /** The receiver has this one, and so every earlier one of the same sequence. */
   private acknowledge(queue: Queue, message: Message): void {
     const { box, items } = queue;
     const kept: Message[] = [];
     let sentGone = 0;
     for (const [index, item] of items.entries()) {
-      if (item.seq > message.seq || item.life !== message.life) kept.push(item);
+      if (item.seq > message.seq || !sameSequence(item, message)) kept.push(item);
       else {
         box.acknowledged.push(item.seq);
         box.depth -= 1;
@@ -297,12 +299,8 @@ function newQueue(box: Box, to: ActorId): Queue {
   };
 }
 
-/** The sequence number of the previous message of the same life in the queue; 0 when there is none. */
-function before(items: readonly Message[], index: number): number {
-  const life = items[index]?.life;
-  for (let at = index - 1; at >= 0; at -= 1) {
-    const item = items[at];
-    if (item?.life === life) return item?.seq ?? 0;
-  }
-  return 0;
-}
+/** A sender counts anew with every life, and its store may have been rewound before every era. */
+const sameSequence = (one: Message, other: Message): boolean => one.life === other.life && one.era === other.era;
+
+/** The number of the message before it in the queue; 0 when there is none. Only called where all are of one sequence. */
+const before = (items: readonly Message[], index: number): number => items[index - 1]?.seq ?? 0;

@@ -98,7 +98,7 @@ function consider(host: Surroundings, actor: Activation, input: Input): DecidedS
 
 function metaOf(host: Surroundings, actor: Activation, input: Input, at: number): EventMeta {
   const ulid = host.random.ulid(at);
-  const known = actor.rowsRead === undefined ? { at, ulid } : { at, ulid, rows: actor.rowsRead };
+  const known = { at, ulid, era: actor.grant.era, ...(actor.rowsRead === undefined ? {} : { rows: actor.rowsRead }) };
   if (input.kind === 'message') return { ...known, from: input.message.from };
   if (input.kind === 'effect') return { ...known, effectId: input.effectId };
   if (input.kind === 'timer') return known;
