@@ -302,5 +302,5 @@ function newQueue(box: Box, to: ActorId): Queue {
 /** A sender counts anew with every life, and its store may have been rewound before every era. */
 const sameSequence = (one: Message, other: Message): boolean => one.life === other.life && one.era === other.era;
 
-/** The number of the message before it in the queue; 0 when there is none. Only called where all are of one sequence. */
+/** The number of the message before it in the queue, where all are of one sequence; 0 when there is none. */
 const before = (items: readonly Message[], index: number): number => items[index - 1]?.seq ?? 0;
