@@ -7,7 +7,8 @@ import { createServer, type Server } from 'node:https';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { Directory } from '@photoncloud/runtime/contract/link';
-import type { Journal, ShardGrant } from '@photoncloud/runtime/contract/journal';
+import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
+import type { Journal } from '@photoncloud/runtime/contract/journal';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Random } from '@photoncloud/runtime/contract/random';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
@@ -80,8 +81,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const parts = await openParts(folder, log, addressOf);
   const { store, journal, reader, links } = parts;
   const registry = options.registry({ links, reader });
-  const onFenced = ({ shard }: ShardGrant): void => void joined.membership?.verify(shard);
-  journal.onFenced((shard) => void joined.membership?.verify(shard));
+  const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
+  journal.onFenced(verify);
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
@@ -90,7 +91,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     directory,
     outlet: links,
     nodeName: config.node,
-    onFenced,
+    onFenced: ({ shard }) => verify(shard),
+    onStranger: verify,
     ...common,
   });
   const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
@@ -117,6 +119,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       journal.drop(shard);
       host.revoke(shard);
     },
+    onHandover: (shards) => host.retire(shards),
     onNode: (event) => options.onNode?.(event, host),
   });
   joined.membership = membership;
@@ -144,8 +147,8 @@ async function leave(
   server: Server,
   parts: Parts,
 ): Promise<void> {
-  await host.drain();
   await membership.leave();
+  await host.drain();
   await peers.close();
   server.close();
   parts.links.close();

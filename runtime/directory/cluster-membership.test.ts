@@ -1,12 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Clock } from '../contract/clock.ts';
-import { actorId } from '../contract/identifiers.ts';
+import { actorId, type ActorId, type ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { commitOf } from '../journal/commit-for-tests.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from '../journal/redis-for-tests.ts';
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
+import { grantText } from '../journal/store-keys.ts';
 import { connectStore, type Store } from '../journal/store-connection.ts';
 import { joinCluster, type Membership, type NodeEvent, type NodeRecord } from './cluster-membership.ts';
 
@@ -21,6 +22,7 @@ interface TestNode {
   readonly membership: Membership;
   readonly granted: ShardGrant[];
   readonly lost: string[];
+  readonly retired: string[];
   readonly events: string[];
   readonly log: ReturnType<typeof recordedLog>;
   /** As a process that dies: nothing is given back. */
@@ -71,6 +73,7 @@ async function startNode(
   const journal = createJournal({ store, clock, log });
   const granted: ShardGrant[] = [];
   const lost: string[] = [];
+  const retired: string[] = [];
   const events: string[] = [];
   const timers = haltingClock();
   const membership = await joinCluster({
@@ -86,6 +89,7 @@ async function startNode(
       lost.push(shard);
       journal.drop(shard);
     },
+    onHandover: async (shards) => void retired.push(...shards),
     onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
     beatMs,
     silenceMs,
@@ -101,6 +105,7 @@ async function startNode(
     membership,
     granted,
     lost,
+    retired,
     events,
     log,
     die,
@@ -112,8 +117,23 @@ async function startNode(
 }
 
 const id = actorId('vm/acme/moving');
-const shard = shardOf(id);
-const grantIn = (node: TestNode): ShardGrant =>
+
+const half = shardCount / 2;
+const owning = (node: TestNode): number => node.membership.grants().length;
+
+/** Two controllers, each with its half, and an actor of the first. */
+async function startPair(stage: Stage): Promise<{ c1: TestNode; c2: TestNode; id: ActorId; shard: ShardId }> {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  const c2 = await startNode(stage, 'c2');
+  await until('each has its half', () => owning(c1) === half && owning(c2) === half);
+  const owned = new Set(c1.membership.grants().map(({ shard }) => shard));
+  const ids = Array.from({ length: 64 }, (_, index) => actorId(`vm/acme/m${index}`));
+  const found = ids.find((one) => owned.has(shardOf(one))) as ActorId;
+  return { c1, c2, id: found, shard: shardOf(found) };
+}
+
+const grantIn = (node: TestNode, shard: ShardId): ShardGrant =>
   node.membership.grants().find((grant) => grant.shard === shard) as ShardGrant;
 
 test('the first controller takes all shards, and a worker its own', async (stage) => {
@@ -133,24 +153,55 @@ test('the first controller takes all shards, and a worker its own', async (stage
 });
 
 test('a silent controller is replaced with a higher epoch, and fenced when it comes back', async (stage) => {
-  const c1 = await startNode(stage, 'c1');
-  await until('c1 owns all', () => c1.granted.length === shardCount);
-  const c2 = await startNode(stage, 'c2');
-  await until('c2 sees c1', () => c2.events.includes('joined c1'));
-  const old = grantIn(c1);
-  assert.is((await c1.journal.commit(commitOf(id, 1, { grant: old }))).result, 'committed');
+  const { c1, c2, id: moving, shard } = await startPair(stage);
+  const old = grantIn(c1, shard);
+  assert.is((await c1.journal.commit(commitOf(moving, 1, { grant: old }))).result, 'committed');
   c1.freeze();
-  await until('c2 has taken all', () => c2.granted.length === shardCount);
+  const startedMs = performance.now();
+  await until('c2 has taken all', () => owning(c2) === shardCount);
+  const tookMs = performance.now() - startedMs;
+  assert.ok(tookMs >= silenceMs - beatMs, `taken after ${tookMs} ms, before the silence was over`);
   assert.equal(c2.events, ['joined c1', 'silent c1']);
-  assert.is(grantIn(c2).ownerEpoch, 2);
-  assert.equal(await c1.journal.commit(commitOf(id, 2, { grant: old })), { result: 'fenced' });
+  assert.is(grantIn(c2, shard).ownerEpoch, old.ownerEpoch + 1);
+  assert.equal(await c1.journal.commit(commitOf(moving, 2, { grant: old })), { result: 'fenced' });
   await until('the fenced node lets go', () => c1.lost.includes(shard));
-  assert.is((await c2.journal.commit(commitOf(id, 2, { grant: grantIn(c2) }))).result, 'committed');
+  assert.is((await c2.journal.commit(commitOf(moving, 2, { grant: grantIn(c2, shard) }))).result, 'committed');
+  const before = c2.retired.length;
   c1.thaw();
-  await until('c1 has let go of all', () => c1.lost.length === shardCount);
   await until('c1 is back', () => c2.events.includes('back c1'));
-  assert.is(c1.membership.directory.ownerOf(id), 'c2');
-  assert.is(c1.granted.length, shardCount, 'nothing is taken back from a living node');
+  await until('each has its half again', () => owning(c1) === half && owning(c2) === half);
+  assert.is(c2.retired.length - before, half, 'nothing is taken back from a living node: it was given');
+});
+
+test('a controller that joins is given its share, a few at a time, and no more', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  const startedMs = performance.now();
+  const joined = await Promise.all([startNode(stage, 'c2'), startNode(stage, 'c3')]);
+  await until('all have a share', () => [c1, ...joined].every((node) => owning(node) >= Math.floor(shardCount / 3)));
+  const moves = Math.ceil((2 * shardCount) / 3) - 1;
+  assert.is(c1.retired.length, moves, 'no shard moved that need not');
+  assert.ok(performance.now() - startedMs >= Math.floor(moves / 4 - 1) * beatMs, 'not all at once');
+  assert.is(c1.lost.length, moves);
+  const quietMs = performance.now() + 10 * beatMs;
+  await until('some quiet beats', () => performance.now() > quietMs);
+  assert.is(c1.retired.length + joined.reduce((sum, node) => sum + node.retired.length, 0), moves);
+  assert.equal(
+    joined.map((node) => node.lost.length),
+    [0, 0],
+  );
+});
+
+test('a node that is asked for a shard it was given takes it at once', async (stage) => {
+  const { c1, c2, shard } = await startPair(stage);
+  c2.freeze();
+  const text = grantText({ ...grantIn(c1, shard), node: 'c2' });
+  await stage.redis.ask('HSET', `ph:{${shard}}:o`, 'grant', text);
+  await c2.membership.verify(shard);
+  assert.is(grantIn(c2, shard).ownerEpoch, Number(text.split('|')[1]) + 1);
+  await c2.membership.verify('host:w1' as ShardId);
+  await c2.membership.verify(c1.membership.grants()[1]?.shard as ShardId);
+  assert.is(c2.granted.length, half + 1, 'nothing else');
 });
 
 test('a node takes its own old shards back at once', async (stage) => {
@@ -187,15 +238,25 @@ test('two controllers share the shards, and one that leaves hands its part over 
 });
 
 test('a restart of the store costs nobody a shard', async (stage) => {
-  const [c1, c2] = [await startNode(stage, 'c1'), await startNode(stage, 'c2')];
-  await until('c1 owns all', () => c1.granted.length === shardCount);
+  const { c1, c2 } = await startPair(stage);
+  const granted = c1.granted.length + c2.granted.length;
   await stage.redis.kill();
   await new Promise((resolve) => setTimeout(resolve, silenceMs * 2));
   await stage.redis.launch();
   const beat = Number(await stage.redis.ask('HGET', 'ph:beats', 'c2'));
   await until('beats go on', async () => Number(await stage.redis.ask('HGET', 'ph:beats', 'c2')) > beat + 3);
-  assert.is(c2.granted.length, 0);
-  assert.is(c1.lost.length, 0);
+  assert.equal([c1.lost.length, c2.lost.length], [half, 0], 'only what balance had moved before');
+  assert.is(c1.granted.length + c2.granted.length, granted);
+});
+
+test('a store that hangs makes nobody accuse anybody', async (stage) => {
+  const { c1, c2 } = await startPair(stage);
+  stage.redis.signal('SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, silenceMs * 2));
+  stage.redis.signal('SIGCONT');
+  const beat = Number(await stage.redis.ask('HGET', 'ph:beats', 'c1'));
+  await until('beats go on', async () => Number(await stage.redis.ask('HGET', 'ph:beats', 'c1')) > beat + 3);
+  assert.not.ok([...c1.events, ...c2.events].some((event) => event.startsWith('silent')));
 });
 
 test('a store of another kind is refused', async (stage) => {
@@ -217,6 +278,7 @@ test('a store of another kind is refused', async (stage) => {
       log: c1.log,
       onGrant: () => {},
       onLost: () => {},
+      onHandover: async () => {},
       onNode: () => {},
     }).then(
       () => assert.unreachable(`joined in spite of ${field}`),

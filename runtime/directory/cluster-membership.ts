@@ -1,6 +1,7 @@
 /**
- * This node's life in the cluster: it beats, watches the beats of the others, claims the shards it may own, and
- * learns when it has lost one. Composition roots call `joinCluster` and wire grants to the journal and to hosting.
+ * This node's life in the cluster: it beats, watches the beats of the others, claims the shards it may own, gives
+ * some away when it has more than others (shard-handover.ts), and learns when it has lost one. Composition roots call
+ * `joinCluster` and wire grants to the journal and to hosting.
  *
  * A shard changes hands only by compare-and-set in the store (shard-claims.ts). Silence of a node only permits that;
  * a node that was taken for dead is fenced at its next commit and needs no agreement. Rejected: leases with a TTL in
@@ -12,17 +13,22 @@ import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import type { Directory } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
-import { hostShard, sharedShards } from '../journal/shard-placement.ts';
+import { sharedShards } from '../journal/shard-placement.ts';
 import { readAll, type Store, type StoreLink } from '../journal/store-connection.ts';
-import { grantText, parseGrant } from '../journal/store-keys.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { NodeRoster, type NodeEvent, type NodeRecord } from './node-roster.ts';
+import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
-import { claimShards, readGrants, releaseShards, writeMap, type Claimant } from './shard-claims.ts';
+import { balanceMoves } from './shard-balance.ts';
+import type { Claimant } from './shard-claims.ts';
+import { ShardHandover } from './shard-handover.ts';
 
 const defaultBeatMs = 500;
 const defaultSilenceMs = 2_000;
-const leaveTimeoutMs = 2_000;
+/** Shards this node gives away at once, and so at most per beat. */
+const movesAtOnce = 4;
+/** As long as a drain may take in all. */
+const leaveTimeoutMs = 15_000;
 
 export type { NodeEvent, NodeRecord };
 
@@ -34,6 +40,8 @@ export interface MembershipOptions {
   readonly onGrant: (grant: ShardGrant) => void;
   /** Drop the shard's actors, undo nothing: another owner acts already. */
   readonly onLost: (shard: ShardId) => void;
+  /** Before these shards are given away: resolves when nothing of them is in flight any more; `onLost` follows. */
+  readonly onHandover: (shards: readonly ShardId[]) => Promise<void>;
   readonly onNode: (event: NodeEvent) => void;
   readonly beatMs?: number;
   /** Observed silence after which a controller's shards may be taken. */
@@ -46,11 +54,14 @@ export interface Membership {
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[];
   /** The shards this node owns as far as it knows. */
   grants(): readonly ShardGrant[];
-  /** Looks at once whether the shard is still ours; wire it to the journal's `onFenced`. */
+  /**
+   * Looks at once whose the shard is: lets go of it, or takes it when it was handed to this node. Wire it to the
+   * journal's `onFenced` and to hosting's `onStranger`.
+   */
   verify(shard: ShardId): Promise<void>;
   /**
-   * Gives all shards back and takes the node off the list. Stop hosting first. Never throws; what it cannot do,
-   * others take over.
+   * Hands all shards to the others and takes the node off the list; it goes on beating meanwhile (G12). Never throws;
+   * what it cannot do, others take over.
    */
   leave(): Promise<void>;
 }
@@ -61,8 +72,9 @@ class StoreMembership implements Membership {
   readonly #link: StoreLink;
   readonly #claimant: Claimant;
   readonly #roster: NodeRoster;
-  readonly #owned = new Map<ShardId, ShardGrant>();
-  #looked = false;
+  readonly #owned: OwnedShards;
+  readonly #handover: ShardHandover;
+  #leaving = false;
   #stopped = false;
   #cancelBeat: () => void = () => {};
   #beating: Promise<void> = Promise.resolve();
@@ -80,6 +92,25 @@ class StoreMembership implements Membership {
       onNode: options.onNode,
     });
     this.directory = new OwnershipMap(link, store.keys);
+    const { log, onGrant, onLost } = options;
+    const { directory } = this;
+    this.#owned = new OwnedShards({
+      claimant: this.#claimant,
+      node,
+      roster: this.#roster,
+      directory,
+      log,
+      onGrant,
+      onLost,
+    });
+    this.#handover = new ShardHandover({
+      claimant: this.#claimant,
+      owned: this.#owned,
+      directory: this.directory,
+      clock: options.clock,
+      log: options.log,
+      retire: options.onHandover,
+    });
   }
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
@@ -87,7 +118,7 @@ class StoreMembership implements Membership {
   }
 
   grants(): readonly ShardGrant[] {
-    return [...this.#owned.values()];
+    return this.#owned.all();
   }
 
   start(): void {
@@ -118,14 +149,16 @@ class StoreMembership implements Membership {
   async #beat(): Promise<void> {
     const { store, node, clock } = this.#options;
     const { keys } = store;
-    const replies = await this.#link.run((redis) =>
-      readAll(redis, [
+    let askedMs = 0;
+    const replies = await this.#link.run((redis) => {
+      askedMs = clock.monotonicMs();
+      return readAll(redis, [
         ['hincrby', keys.beats, node.name, '1'],
         ['hgetall', keys.beats],
         ['hgetall', keys.nodes],
         ['hgetall', keys.map],
-      ]),
-    );
+      ]);
+    });
     if (this.#stopped) return;
     const [, counters, records, map] = replies as [
       number,
@@ -135,9 +168,23 @@ class StoreMembership implements Membership {
     ];
     this.directory.replace(map);
     if (this.#isReplaced(records[node.name])) return;
-    this.#roster.look(clock.monotonicMs(), records, counters);
-    await this.#verifyOwned();
-    await this.#claim();
+    this.#roster.look({ askedMs, answeredMs: clock.monotonicMs() }, records, counters);
+    await this.#owned.verifyDoubtful();
+    if (this.#leaving) return;
+    await this.#owned.claim();
+    this.#balance();
+  }
+
+  /** Gives away what this node has too much of; not within the beat, which nothing may hold up. */
+  #balance(): void {
+    if (this.#options.node.role !== 'controller' || this.#handover.busy) return;
+    const able = this.#roster.staying().filter((name) => this.#roster.isSteady(name));
+    const moves = balanceMoves(this.directory.owners(sharedShards), able);
+    const own = moves.filter(({ from }) => from === this.#options.node.name).slice(0, movesAtOnce);
+    if (own.length === 0) return;
+    this.#handover.give(new Map(own.map(({ shard, to }) => [shard, to]))).catch((error: unknown) => {
+      if (!this.#stopped) this.#options.log.error({ cause: describeCause(error) }, 'shards could not be handed over');
+    });
   }
 
   /** Another process has started under our name: it owns our shards, or will in a moment. */
@@ -149,85 +196,24 @@ class StoreMembership implements Membership {
       'another process has joined the cluster under this name; this one stops; see which should run',
     );
     this.#stopped = true;
-    for (const shard of this.#owned.keys()) this.#lose(shard);
+    this.#owned.close();
+    this.#owned.loseAll();
     return true;
   }
 
   async verify(shard: ShardId): Promise<void> {
-    if (this.#owned.has(shard)) await this.#verifyShards([shard]);
-  }
-
-  /** The map is cheap to read; where it disagrees, the ownership hash is asked. */
-  async #verifyOwned(): Promise<void> {
-    const doubtful = [...this.#owned.values()].filter(
-      (grant) => this.directory.grantOf(grant.shard) !== grantText(grant),
-    );
-    if (doubtful.length > 0) await this.#verifyShards(doubtful.map((grant) => grant.shard));
-  }
-
-  async #verifyShards(shards: readonly ShardId[]): Promise<void> {
-    const stored = await readGrants(this.#claimant, shards);
-    for (const [shard, text] of stored) {
-      const grant = this.#owned.get(shard);
-      if (grant !== undefined && grantText(grant) !== text) this.#lose(shard);
+    try {
+      await this.#owned.look(shard);
+    } catch (error) {
+      // Closing the link ends what still asks; whoever owns the shard now, it is not this node.
+      if (!this.#stopped) throw error;
     }
-    await this.#correctMap(stored);
-  }
-
-  #lose(shard: ShardId): void {
-    this.#owned.delete(shard);
-    this.#options.log.warn({ shard }, 'a shard has another owner now; its actors here are dropped');
-    this.#options.onLost(shard);
-  }
-
-  async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
-    const wrong = new Map([...stored].filter(([shard, text]) => text !== '' && this.directory.grantOf(shard) !== text));
-    for (const [shard, text] of wrong) this.directory.set(shard, text);
-    await writeMap(this.#link, this.#claimant.keys, wrong);
-  }
-
-  async #claim(): Promise<void> {
-    const { node } = this.#options;
-    const mine = node.role === 'controller' ? sharedShards : [hostShard(node.name)];
-    // The first time every ownership hash is asked; later only where the map knows of nobody alive.
-    const candidates = mine.filter(
-      (shard) => !this.#owned.has(shard) && (!this.#looked || this.#isFree(this.directory.grantOf(shard) ?? '')),
-    );
-    if (candidates.length === 0) return;
-    const stored = await readGrants(this.#claimant, candidates);
-    const free = [...stored].filter(([, text]) => this.#isFree(text));
-    const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
-    const others = free.filter(([, text]) => parseGrant(text).node !== node.name);
-    const room = Math.max(0, this.#share(mine.length) - this.#owned.size - ours.length);
-    const won = await claimShards(this.#claimant, new Map([...ours, ...others.slice(0, room)]));
-    this.#looked = true;
-    for (const grant of won) {
-      this.directory.set(grant.shard, grantText(grant));
-      if (this.#stopped) continue;
-      this.#owned.set(grant.shard, grant);
-      this.#options.onGrant(grant);
-    }
-    const held = new Map([...stored].filter(([, text]) => !this.#isFree(text)));
-    await this.#correctMap(held);
-  }
-
-  /** Nobody's, ours from an earlier life, or of a node that is silent or gone. */
-  #isFree(text: string): boolean {
-    const { node } = parseGrant(text);
-    return node === '' || node === this.#options.node.name || !this.#roster.isAlive(node);
-  }
-
-  /** An even part, so that controllers that start together do not leave everything to the first. */
-  #share(shards: number): number {
-    if (this.#options.node.role === 'worker') return shards;
-    const peers = this.#roster.nodes().filter((node) => node.role === 'controller' && node.alive);
-    return Math.ceil(shards / Math.max(1, peers.length));
   }
 
   async leave(): Promise<void> {
-    if (this.#stopped) return this.#link.close();
-    this.#stopped = true;
-    this.#cancelBeat();
+    if (this.#stopped || this.#leaving) return;
+    this.#leaving = true;
+    this.#owned.close();
     const { clock, log } = this.#options;
     let cancel = (): void => {};
     const timeUp = new Promise<'late'>((resolve) => (cancel = clock.after(leaveTimeoutMs, () => resolve('late'))));
@@ -235,7 +221,7 @@ class StoreMembership implements Membership {
       if ((await Promise.race([this.#giveBack(), timeUp])) === 'late') {
         log.warn(
           {},
-          `the store did not answer within ${leaveTimeoutMs} ms; this node's shards are taken over once it is silent`,
+          `not all was handed over within ${leaveTimeoutMs} ms; the rest is taken over once this node is silent`,
         );
       }
     } catch (error) {
@@ -245,15 +231,20 @@ class StoreMembership implements Membership {
       );
     } finally {
       cancel();
+      this.#stopped = true;
+      this.#cancelBeat();
       this.#link.close();
     }
   }
 
   async #giveBack(): Promise<'done'> {
     await this.#beating;
-    await releaseShards(this.#claimant, [...this.#owned.values()]);
-    this.#owned.clear();
     const { keys, node } = this.#claimant;
+    const record = JSON.stringify({ ...this.#options.node, leaving: true });
+    await this.#link.run((redis) => redis.hset(keys.nodes, node, record));
+    const others = this.#roster.staying().filter((name) => name !== node);
+    const steady = others.filter((name) => this.#roster.isSteady(name));
+    await this.#handover.giveAll(steady.length > 0 ? steady : others);
     await this.#link.run((redis) =>
       readAll(redis, [
         ['hdel', keys.nodes, node],

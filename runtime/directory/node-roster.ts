@@ -2,7 +2,7 @@
  * The nodes of the cluster as this one knows them: their records, and which are alive. Fed with what every beat of
  * cluster-membership.ts has read; tells changes. It decides nothing about shards.
  */
-import { BeatObserver } from './beat-observer.ts';
+import { BeatObserver, type LookTime } from './beat-observer.ts';
 
 export interface NodeRecord {
   readonly name: string;
@@ -11,6 +11,8 @@ export interface NodeRecord {
   readonly peerUrl: string;
   /** Unique per process start. */
   readonly boot: string;
+  /** It hands its shards over and takes no more. */
+  readonly leaving?: true;
 }
 
 export interface NodeEvent {
@@ -38,10 +40,10 @@ export class NodeRoster {
   }
 
   /** @param stored node -> record JSON @param counters node -> beat counter */
-  look(nowMs: number, stored: Readonly<Record<string, string>>, counters: Readonly<Record<string, string>>): void {
+  look(when: LookTime, stored: Readonly<Record<string, string>>, counters: Readonly<Record<string, string>>): void {
     const { self, onNode } = this.#options;
     const before = this.#records;
-    const changes = this.#observer.look(nowMs, counters);
+    const changes = this.#observer.look(when, counters);
     this.#records = new Map(Object.entries(stored).map(([name, text]) => [name, JSON.parse(text) as NodeRecord]));
     for (const [name, node] of before) if (!this.#records.has(name)) onNode({ event: 'left', node });
     for (const [name, node] of this.#records) {
@@ -61,5 +63,16 @@ export class NodeRoster {
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
     return [...this.#records.values()].map((node) => ({ ...node, alive: this.isAlive(node.name) }));
+  }
+
+  /** Controllers that are alive and stay, this node too if it is one. */
+  staying(): readonly string[] {
+    const able = this.nodes().filter(({ role, alive, leaving }) => role === 'controller' && alive && leaving !== true);
+    return able.map(({ name }) => name);
+  }
+
+  /** Whether a node may be given shards: it was seen to live for a while. */
+  isSteady(name: string): boolean {
+    return name === this.#options.self || this.#observer.isSteady(name);
   }
 }

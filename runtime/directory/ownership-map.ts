@@ -29,6 +29,11 @@ export class OwnershipMap implements Directory {
     return this.#grants.get(shard);
   }
 
+  /** The owners of these shards, the empty name where nobody is known. */
+  owners(shards: readonly ShardId[]): ReadonlyMap<ShardId, string> {
+    return new Map(shards.map((shard) => [shard, this.#nodes.get(shard) ?? '']));
+  }
+
   /** Callers at the same time share one read. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#read().finally(() => (this.#refreshing = undefined));

@@ -44,13 +44,20 @@ export async function claimShards(
   return grants.filter((grant) => won.has(grant.shard));
 }
 
-/** Leaves the epoch, so that the next owner's is higher, and names nobody. */
-export async function releaseShards(claimant: Claimant, grants: readonly ShardGrant[]): Promise<void> {
+/**
+ * Leaves the epoch, so that the next owner's is higher, and names that owner, or nobody. Whom it names may take the
+ * shard at once, and others only when that node is silent.
+ */
+export async function releaseShards(
+  claimant: Claimant,
+  grants: readonly ShardGrant[],
+  nextOf: ReadonlyMap<ShardId, string>,
+): Promise<void> {
   const held = new Map(grants.map((grant) => [grant.shard, grantText(grant)]));
   await swap(
     claimant,
     held,
-    grants.map((grant) => [grant.shard, grantText({ ...grant, node: '' })]),
+    grants.map((grant) => [grant.shard, grantText({ ...grant, node: nextOf.get(grant.shard) ?? '' })]),
   );
 }
 

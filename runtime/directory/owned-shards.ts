@@ -1,0 +1,151 @@
+/**
+ * The shards this node owns as far as it knows: claims those that are free or were handed to it, asks the store again
+ * where there is doubt, lets go of what another has. The store decides who wins (shard-claims.ts); when to look is
+ * said by cluster-membership.ts. Upholds G1 together with the fence in every commit.
+ */
+import type { ShardId } from '../contract/identifiers.ts';
+import type { ShardGrant } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
+import { hostShard, sharedShards } from '../journal/shard-placement.ts';
+import { grantText, parseGrant } from '../journal/store-keys.ts';
+import type { NodeRecord, NodeRoster } from './node-roster.ts';
+import type { OwnershipMap } from './ownership-map.ts';
+import { claimShards, readGrants, writeMap, type Claimant } from './shard-claims.ts';
+
+export interface OwnedShardsOptions {
+  readonly claimant: Claimant;
+  readonly node: NodeRecord;
+  readonly roster: NodeRoster;
+  readonly directory: OwnershipMap;
+  readonly log: Log;
+  readonly onGrant: (grant: ShardGrant) => void;
+  readonly onLost: (shard: ShardId) => void;
+}
+
+export class OwnedShards {
+  readonly #options: OwnedShardsOptions;
+  readonly #grants = new Map<ShardId, ShardGrant>();
+  readonly #looking = new Set<ShardId>();
+  #looked = false;
+  #closed = false;
+
+  constructor(options: OwnedShardsOptions) {
+    this.#options = options;
+  }
+
+  all(): readonly ShardGrant[] {
+    return [...this.#grants.values()];
+  }
+
+  grantOf(shard: ShardId): ShardGrant | undefined {
+    return this.#grants.get(shard);
+  }
+
+  /** Takes nothing more; what is owned stays until it is given away or lost. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** The map is cheap to read; where it disagrees, the ownership hash is asked. */
+  async verifyDoubtful(): Promise<void> {
+    const { directory } = this.#options;
+    const doubtful = this.all().filter((grant) => directory.grantOf(grant.shard) !== grantText(grant));
+    if (doubtful.length > 0) await this.#verify(doubtful.map((grant) => grant.shard));
+  }
+
+  /** Lets go of the shard, or takes it, if that is how things are. */
+  async look(shard: ShardId): Promise<void> {
+    if (this.#grants.has(shard)) return await this.#verify([shard]);
+    if (this.#closed || this.#looking.has(shard) || !this.#mayOwn().includes(shard)) return;
+    this.#looking.add(shard);
+    try {
+      await this.#claimOf([shard]);
+    } finally {
+      this.#looking.delete(shard);
+    }
+  }
+
+  /** Claims what is free, up to an even share, and all that names this node. */
+  async claim(): Promise<void> {
+    if (this.#closed) return;
+    // The first time every ownership hash is asked; later only where the map knows of nobody alive.
+    const candidates = this.#mayOwn().filter(
+      (shard) => !this.#grants.has(shard) && (!this.#looked || this.#isFree(this.#known(shard))),
+    );
+    if (candidates.length > 0) await this.#claimOf(candidates);
+    this.#looked = true;
+  }
+
+  /** It was given away; another may own it already. */
+  release(grant: ShardGrant): void {
+    if (this.#grants.get(grant.shard) !== grant) return;
+    this.#grants.delete(grant.shard);
+    this.#options.onLost(grant.shard);
+  }
+
+  loseAll(): void {
+    for (const shard of this.#grants.keys()) this.#lose(shard);
+  }
+
+  #known(shard: ShardId): string {
+    return this.#options.directory.grantOf(shard) ?? '';
+  }
+
+  async #verify(shards: readonly ShardId[]): Promise<void> {
+    const stored = await readGrants(this.#options.claimant, shards);
+    for (const [shard, text] of stored) {
+      const grant = this.#grants.get(shard);
+      if (grant !== undefined && grantText(grant) !== text) this.#lose(shard);
+    }
+    await this.#correctMap(stored);
+  }
+
+  #lose(shard: ShardId): void {
+    this.#grants.delete(shard);
+    this.#options.log.warn({ shard }, 'a shard has another owner now; its actors here are dropped');
+    this.#options.onLost(shard);
+  }
+
+  async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
+    const { directory, claimant } = this.#options;
+    const wrong = new Map([...stored].filter(([shard, text]) => text !== '' && directory.grantOf(shard) !== text));
+    for (const [shard, text] of wrong) directory.set(shard, text);
+    await writeMap(claimant.link, claimant.keys, wrong);
+  }
+
+  #mayOwn(): readonly ShardId[] {
+    const { node } = this.#options;
+    return node.role === 'controller' ? sharedShards : [hostShard(node.name)];
+  }
+
+  async #claimOf(candidates: readonly ShardId[]): Promise<void> {
+    const { claimant, node, directory, onGrant } = this.#options;
+    const stored = await readGrants(claimant, candidates);
+    const free = [...stored].filter(([, text]) => this.#isFree(text));
+    const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
+    const others = free.filter(([, text]) => parseGrant(text).node !== node.name);
+    const room = Math.max(0, this.#share() - this.#grants.size - ours.length);
+    const won = await claimShards(claimant, new Map([...ours, ...others.slice(0, room)]));
+    for (const grant of won) {
+      directory.set(grant.shard, grantText(grant));
+      // Two looks at the same time win the same grant.
+      if (this.#closed || this.#grants.has(grant.shard)) continue;
+      this.#grants.set(grant.shard, grant);
+      onGrant(grant);
+    }
+    await this.#correctMap(new Map([...stored].filter(([, text]) => !this.#isFree(text))));
+  }
+
+  /** Nobody's, ours from an earlier life or handed to us, or of a node that is silent or gone. */
+  #isFree(text: string): boolean {
+    const { node } = parseGrant(text);
+    return node === '' || node === this.#options.node.name || !this.#options.roster.isAlive(node);
+  }
+
+  /** An even part, so that controllers that start together do not leave everything to the first. */
+  #share(): number {
+    const shards = this.#mayOwn().length;
+    if (this.#options.node.role === 'worker') return shards;
+    return Math.ceil(shards / Math.max(1, this.#options.roster.staying().length));
+  }
+}
