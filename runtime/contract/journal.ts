@@ -28,6 +28,8 @@ export interface StoredActor {
   readonly status: 'live' | 'removed';
   readonly version: number;
   readonly chartVersion: number;
+  /** Of the chart that wrote the snapshot: its states and the shape of its context. */
+  readonly schemaHash: string;
   readonly state: unknown;
   readonly context: unknown;
   readonly effects: readonly EffectRequest[];
@@ -52,8 +54,15 @@ export interface HistoryEntry {
   readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped';
   /** Types and ids of what the step asked for. */
   readonly asked: readonly string[];
-  /** RFC 6902-like list of changed top-level context keys -> new value (undefined: gone). */
+  /** Changed top-level keys of the context -> new value. */
   readonly changed: Readonly<Record<string, unknown>>;
+  /** Keys of the context that have no value any more. */
+  readonly gone?: readonly string[];
+  /**
+   * Chart version; present when `changed` is the whole context (birth, or the first entry after an upgrade): what is
+   * older need not be known to rebuild the actor.
+   */
+  readonly whole?: number;
   readonly trace?: string;
 }
 
@@ -77,6 +86,7 @@ export interface Commit {
   readonly uid: string;
   readonly status: 'live' | 'removed';
   readonly chartVersion: number;
+  readonly schemaHash: string;
   /** One word or dotted path for lists: `running`, `preparing.tap`. */
   readonly stateName: string;
   readonly state: string;

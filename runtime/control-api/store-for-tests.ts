@@ -80,7 +80,8 @@ export class MemoryStore implements Reader {
     const uid = before?.status === 'live' ? before.uid : `uid-${version}`;
     const context = { spec: { size }, secret: 'in the context only' };
     const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, marks: {} };
-    const stored: StoredActor = { id, uid, status, version, chartVersion: 1, state: stateName, context, ...rest };
+    const chart = { chartVersion: 1, schemaHash: '' };
+    const stored: StoredActor = { id, uid, status, version, ...chart, state: stateName, context, ...rest };
     this.actors.set(id, stored);
     const entry: HistoryEntry = {
       version,

@@ -4,15 +4,14 @@
  * A fenced or conflicting commit drops the whole activation (G1): nothing of it can have left, so nothing is undone.
  */
 import type { EffectRequest } from '../contract/effect.ts';
-import { PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { PendingTimer, ShardGrant, StoredActor } from '../contract/journal.ts';
-import { restore } from './decide.ts';
 import type { ChartSnapshot } from './decide.ts';
 import type { Flight } from './draft.ts';
 import { Mailbox } from './mailbox.ts';
 import type { OpenCommand } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
+import { admitSnapshot } from './snapshot-admission.ts';
 
 export type ActivationPhase = 'loading' | 'ready' | 'quarantined' | 'dropped';
 
@@ -40,6 +39,8 @@ export class Activation {
   contextText = 'null';
   /** The context that `contextText` spells. */
   contextSpelt: unknown = null;
+  /** The context was upgraded at load: no entry of the history holds it yet. */
+  rewritten = false;
   /** True while every receipt of this actor is in `commands`: then no command needs a read. */
   receiptsKnown = false;
   /** Rows for the first input, once read; undefined while nobody asked. */
@@ -71,13 +72,8 @@ export class Activation {
     this.effects = stored.effects;
     this.timers = stored.timers;
     this.deferred = stored.deferred;
-    if (this.kind === undefined) throw refused(stored, 'its kind is not registered on this node');
-    const { state, context } = upgraded(this.kind, stored);
-    try {
-      this.snapshot = restore(this.kind.machine, state, context);
-    } catch (cause) {
-      throw refused(stored, 'the chart has no such state', cause);
-    }
+    this.snapshot = admitSnapshot(this.kind, stored);
+    this.rewritten = stored.chartVersion !== this.kind?.definition.chartVersion;
   }
 
   /** There is no such actor any more; version, marks and sequence go on in a later life. */
@@ -88,28 +84,4 @@ export class Activation {
     this.timers = [];
     this.deferred = {};
   }
-}
-
-function refused(stored: StoredActor, why: string, cause?: unknown): PhotonError {
-  const text = `${stored.id}: snapshot of chart version ${stored.chartVersion} refused: ${why}. `;
-  return new PhotonError('defeat', 'snapshot_refused', `${text}Install a program that knows this version.`, {
-    cause,
-    actor: stored.id,
-  });
-}
-
-function upgraded(kind: RegisteredKind, stored: StoredActor): { state: unknown; context: unknown } {
-  const { chartVersion, upgrades } = kind.definition;
-  if (stored.chartVersion > chartVersion) throw refused(stored, `this node's chart is of version ${chartVersion}`);
-  let at: { state: unknown; context: unknown } = { state: stored.state, context: stored.context };
-  for (let version = stored.chartVersion; version < chartVersion; version += 1) {
-    const upgrade = upgrades?.[version];
-    if (upgrade === undefined) throw refused(stored, `there is no upgrade from version ${version}`);
-    try {
-      at = upgrade(at);
-    } catch (cause) {
-      throw refused(stored, `the upgrade from version ${version} failed`, cause);
-    }
-  }
-  return at;
 }

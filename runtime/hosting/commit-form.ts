@@ -29,6 +29,7 @@ export function commitOf(draft: Draft, commitId: string): Commit {
     uid: actor.uid,
     status: live ? 'live' : 'removed',
     chartVersion: kind?.definition.chartVersion ?? 0,
+    schemaHash: kind?.schemaHash ?? '',
     stateName: value === null ? 'absent' : stateNameOf(value),
     state: JSON.stringify(value),
     context: snapshot === undefined ? 'null' : actor.contextText,

@@ -9,6 +9,8 @@ import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
 import { isActive } from './decide.ts';
 import type { Decision } from './decide.ts';
+import { changesOf } from './context-changes.ts';
+import type { Context } from './context-changes.ts';
 import { causeOf, keepInput, keepReply, traceOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import type { Input } from './mailbox.ts';
@@ -52,7 +54,7 @@ export function keepStep(draft: Draft, step: DecidedStep): void {
     to: decision.snapshot.value as unknown,
     kind: rejected ? 'rejected' : 'transition',
     asked,
-    changed: changes(before?.context as Readonly<Record<string, unknown>> | undefined, decision.snapshot.context),
+    ...changesOf(actor, before?.context as Context | undefined),
     ...(trace === undefined ? {} : { trace }),
   });
   if (decision.done) keepRemoval(draft);
@@ -188,15 +190,4 @@ function keepRemoval(draft: Draft): void {
 
 function without(deferred: Readonly<Record<string, string>>, commandId: string): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(deferred).filter(([name]) => name !== commandId));
-}
-
-function changes(
-  before: Readonly<Record<string, unknown>> | undefined,
-  after: Readonly<Record<string, unknown>>,
-): Readonly<Record<string, unknown>> {
-  if (before === after) return {};
-  const changed: Record<string, unknown> = {};
-  for (const key of Object.keys(after)) if (before?.[key] !== after[key]) changed[key] = after[key];
-  for (const key of Object.keys(before ?? {})) if (!(key in after)) changed[key] = undefined;
-  return changed;
 }

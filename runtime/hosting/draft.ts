@@ -10,6 +10,8 @@ import type { EffectRequest } from '../contract/effect.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
+import { changesOf } from './context-changes.ts';
+import type { Context } from './context-changes.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
 import type { RowChange } from './split.ts';
 
@@ -129,7 +131,7 @@ export function keepNote(
     to: value,
     kind: note.kind,
     asked: note.asked ?? [],
-    changed: {},
+    ...changesOf(actor, actor.snapshot?.context as Context | undefined),
     ...(trace === undefined ? {} : { trace }),
   });
 }

@@ -133,6 +133,20 @@ test('a snapshot of a newer chart is refused, an older one goes through the upgr
   await back.drain();
 });
 
+test('a chart that was changed without a higher version is refused', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create' });
+  await host.drain();
+  const machine = counter.machine.provide({});
+  const root = machine.root as unknown as { states: Record<string, unknown> };
+  root.states['dozing'] = { ...(root.states['counting'] as object), id: '(machine).dozing', states: {} };
+  const next = await ownerOn(journal, { registry: registryOf({ ...counter, machine }) });
+  assert.is(said(await ask(next, a, { type: 'counter.add' })), 'quarantined');
+  assert.match(next.figures().quarantined[0]?.reason ?? '', /its version was not raised/);
+  await next.drain();
+});
+
 test('a snapshot in a state the chart does not have is refused, not guessed', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });

@@ -130,7 +130,7 @@ export class MemoryJournal implements Journal {
 
   private write(commit: Commit, marks: Record<string, number>): void {
     this.commits.push(copy(commit));
-    const { actor: id, uid, status, version, chartVersion, effects, timers, deferred, lastSeq } = commit;
+    const { actor: id, uid, status, version, chartVersion, schemaHash, effects, timers, deferred, lastSeq } = commit;
     const state: unknown = JSON.parse(commit.state);
     const context: unknown = JSON.parse(commit.context);
     const actor = {
@@ -139,6 +139,7 @@ export class MemoryJournal implements Journal {
       status,
       version,
       chartVersion,
+      schemaHash,
       state,
       context,
       effects,

@@ -7,6 +7,7 @@ import type { AnyStateMachine } from 'xstate';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { chartProblems, listens, nameOf, statesOf, rootOf, vocabulary } from './chart-check.ts';
+import { schemaHashOf } from './schema-hash.ts';
 
 /** A definition that has been checked, with its lookups. */
 export interface RegisteredKind {
@@ -18,6 +19,8 @@ export interface RegisteredKind {
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
+  /** Of what snapshots depend on; goes with every snapshot. */
+  readonly schemaHash: string;
 }
 
 /** A chart that has not come to rest after so many microsteps is in a cycle; XState's own default is never. */
@@ -105,6 +108,7 @@ export function registerKind(definition: ActorDefinition): RegisteredKind {
     startedByCommand: new Set(creating.map(([name]) => `${kind}.${name}`)),
     startedByMessage: new Set(definition.createdBy),
     ignored: new Set(definition.ignored ?? []),
+    schemaHash: schemaHashOf(definition),
   };
 }
 

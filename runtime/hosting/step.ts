@@ -135,7 +135,8 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
     return keepNote(draft, input, { kind: 'dropped', event, at });
   }
   consume(actor, input);
-  if (!quiet) keepNote(draft, input, { kind: 'ignored', event, at });
+  // What an upgrade made of the context must come into the history with the first commit.
+  if (!quiet || actor.rewritten) keepNote(draft, input, { kind: 'ignored', event, at });
 }
 
 /** A timer fires once and an effect has one result, whether or not the chart cares. */

@@ -89,11 +89,12 @@ function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
 }
 
 function encodeHead(commit: Commit, at: number): string {
-  const { uid, status, chartVersion, stateName, lastSeq, effects, timers, deferred } = commit;
+  const { uid, status, chartVersion, schemaHash, stateName, lastSeq, effects, timers, deferred } = commit;
   const head: RecordHead = {
     uid,
     status,
     chartVersion,
+    schemaHash,
     stateName,
     lastSeq,
     at,

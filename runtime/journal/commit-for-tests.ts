@@ -39,6 +39,7 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     uid: 'u1',
     status: 'live',
     chartVersion: 1,
+    schemaHash: 'schema',
     stateName: 'running',
     state: '"running"',
     context: JSON.stringify({ count: version }),

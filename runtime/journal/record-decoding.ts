@@ -14,6 +14,7 @@ export interface RecordHead {
   readonly uid: string;
   readonly status: 'live' | 'removed';
   readonly chartVersion: number;
+  readonly schemaHash: string;
   readonly stateName: string;
   readonly lastSeq: number;
   readonly at: number;
@@ -55,6 +56,7 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     status: head.status,
     version: Number(version),
     chartVersion: head.chartVersion,
+    schemaHash: head.schemaHash,
     state: parseStored(fields['state'] ?? 'null', `the state of ${id}`),
     context: parseStored(fields['context'] ?? 'null', `the context of ${id}`),
     effects: head.effects ?? [],

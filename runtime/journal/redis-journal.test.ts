@@ -57,6 +57,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
     status: 'live',
     version: 1,
     chartVersion: 1,
+    schemaHash: 'schema',
     state: 'running',
     context: { count: 1 },
     effects,
