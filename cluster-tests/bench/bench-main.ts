@@ -1,14 +1,16 @@
 /**
  * `npm run bench -- dataplane [--bare] [--runs N] [--ports N]`: photoncloud against the bare kernel, dnsmasq and
- * QEMU, in one run on one machine. Prints a table and, as the last line, JSON; ends with status 0 when every target
- * holds, 1 when one is missed, 2 when it could not be measured. `--bare` runs the bare leg alone.
+ * QEMU, in one run on one machine. `npm run bench -- runtime`: the actors against the bare store (runtime-bench.ts).
+ * Both print a table and, as the last line, JSON, and end with status 0 when every target holds, 1 when one is missed,
+ * 2 when it could not be measured. `--bare` runs the bare leg alone.
  */
 import { parseArgs } from 'node:util';
 import { runBareLeg, type Samples } from './bare-leg.ts';
 import { figureTable, growth, holds, summarize, targetTable, type Target } from './bench-figures.ts';
 import { runProductLeg, type ProductFigures } from './product-leg.ts';
+import { runtimeBench, runtimeUsage } from './runtime-bench.ts';
 
-const usage = 'usage: npm run bench -- dataplane [--bare] [--runs N] [--ports N]';
+const usage = `usage: npm run bench -- dataplane [--bare] [--runs N] [--ports N], or ${runtimeUsage}`;
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 interface BareFigures {
@@ -93,17 +95,23 @@ function positive(text: string, name: string): number {
   return value;
 }
 
-try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
+async function dataplaneBench(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
     options: {
       bare: { type: 'boolean', default: false },
       runs: { type: 'string', default: '7' },
       ports: { type: 'string', default: '200' },
     },
   });
-  if (positionals.join() !== 'dataplane') throw new Error(usage);
-  process.exitCode = await dataplane(positive(values.runs, 'runs'), positive(values.ports, 'ports'), values.bare);
+  return dataplane(positive(values.runs, 'runs'), positive(values.ports, 'ports'), values.bare);
+}
+
+try {
+  const [which, ...argv] = process.argv.slice(2);
+  if (which === 'dataplane') process.exitCode = await dataplaneBench(argv);
+  else if (which === 'runtime') process.exitCode = await runtimeBench(argv);
+  else throw new Error(usage);
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;

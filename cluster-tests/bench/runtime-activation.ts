@@ -1,0 +1,179 @@
+/**
+ * Rows of the runtime bench about actors that are not in memory: one that is asked for, many that must all come back
+ * (each has a pending effect, which the new owner performs again), and what they cost the store and the node.
+ */
+import { runInNewContext } from 'node:vm';
+import { setFlagsFromString } from 'node:v8';
+import type { PerformEffect } from '@photoncloud/runtime/contract/effect';
+import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
+import { sharedShards, shardOf } from '@photoncloud/runtime/journal/shard-placement';
+import type { RowReport } from './runtime-goals.ts';
+import { benchActor, benchRegistry, pressStep } from './runtime-kinds.ts';
+import {
+  Courier,
+  forEachOf,
+  latencyMs,
+  openNode,
+  startRedis,
+  type BareRedis,
+  type BenchNode,
+  type NodeOptions,
+} from './runtime-stage.ts';
+import type { RowOptions } from './runtime-throughput.ts';
+
+const lanes = 64;
+const patienceMs = 60_000;
+
+interface Scene {
+  readonly bare: BareRedis;
+  /** A further node on the same store, one epoch above the last; the one before must be closed. */
+  next(options?: Omit<NodeOptions, 'url' | 'epoch'>): Promise<BenchNode>;
+}
+
+async function inScene<Result>(work: (scene: Scene) => Promise<Result>): Promise<Result> {
+  const redis = await startRedis('everysec');
+  const bare = redis.client();
+  let epoch = 0;
+  try {
+    return await work({ bare, next: (options) => openNode({ ...options, url: redis.url, epoch: (epoch += 1) }) });
+  } finally {
+    bare.disconnect();
+    await redis.remove();
+  }
+}
+
+async function press(node: BenchNode, index: number, step: number): Promise<void> {
+  const { command, params } = pressStep(step);
+  const courier = new Courier(node.host, benchActor('press', 'cold', index), step);
+  await courier.send({ type: `press.${command}`, ...params });
+}
+
+async function soon(what: string, check: () => boolean): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  while (!check()) {
+    if (performance.now() > endMs) throw new Error(`waited ${patienceMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A message to an actor that must be loaded, less the same to one that is there, beside one bare HGETALL. */
+export function activationRow({ rounds, quick }: RowOptions): Promise<RowReport> {
+  return inScene(async ({ bare, next }) => {
+    const each = quick ? 200 : 1_000;
+    const first = await next();
+    await forEachOf(each * rounds, lanes, (index) => press(first, index, 0));
+    await first.close();
+    const node = await next();
+    const taken = { extra: [] as number[], hgetall: [] as number[], cold: [] as number[], warm: [] as number[] };
+    for (let round = 0; round < rounds; round += 1) {
+      const from = round * each;
+      const key = (index: number): string => recordKey(node, benchActor('press', 'cold', from + index));
+      const hgetall = await latencyMs(each, (index) => bare.hgetall(key(index)));
+      const cold = await latencyMs(each, (index) => press(node, from + index, 1));
+      const warm = await latencyMs(each, (index) => press(node, from + index, 2));
+      taken.hgetall.push(hgetall);
+      taken.cold.push(cold);
+      taken.warm.push(warm);
+      taken.extra.push(cold - warm - hgetall);
+    }
+    await node.close();
+    const name = 'cold activation, p50, above one bare HGETALL';
+    return {
+      goals: [{ name, unit: 'ms', samples: taken.extra, atMost: 1 }],
+      figures: [
+        { name: 'message to a cold actor, p50', unit: 'ms', samples: taken.cold },
+        { name: 'message to a warm actor, p50', unit: 'ms', samples: taken.warm },
+        { name: 'bare HGETALL, p50', unit: 'ms', samples: taken.hgetall },
+      ],
+    };
+  });
+}
+
+const recordKey = (node: BenchNode, id: ActorId): string => node.store.keys.inShard(shardOf(id), `a:${id}`);
+
+/** From the start of a node that owns everything to the last pending effect performed again. */
+export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
+  return inScene(async ({ next }) => {
+    const beacons = quick ? 5_000 : 100_000;
+    let watched = 0;
+    const watch: PerformEffect = () => {
+      watched += 1;
+      return new Promise(() => {});
+    };
+    const registry = benchRegistry(watch);
+    const first = await next({ registry });
+    await forEachOf(beacons, lanes, (index) =>
+      new Courier(first.host, benchActor('beacon', 'b', index)).send({ type: 'beacon.light' }),
+    );
+    await soon('every beacon watches', () => watched === beacons);
+    await first.close();
+    const seconds: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      watched = 0;
+      const startedMs = performance.now();
+      const node = await next({ registry });
+      await soon('every beacon watches again', () => watched === beacons);
+      seconds.push(((performance.now() - startedMs) / 1000) * (100_000 / beacons));
+      await node.close();
+    }
+    const name = 'recovery of 100,000 actors with a pending effect';
+    return { goals: [{ name, unit: 's', samples: seconds, judged: 'largest', atMost: 10 }], figures: [] };
+  });
+}
+
+const lampBytes = 1_536;
+/** What heap figures of this size scatter by; an activation is some thousands of bytes. */
+const noticeableBytes = 32;
+
+async function usedBytes(redis: BareRedis): Promise<number> {
+  return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
+}
+
+/** Bytes of the store per lamp, all histories and feeds taken away. */
+async function lampsInStore({ bare, next }: Scene, lamps: number): Promise<number> {
+  const empty = await usedBytes(bare);
+  const node = await next();
+  const { keys } = node.store;
+  const ids = Array.from({ length: lamps }, (_, index) => benchActor('lamp', 'small', index));
+  await forEachOf(lamps, lanes, (index) =>
+    new Courier(node.host, ids[index] as ActorId).send({ type: 'lamp.turn', level: 3 }),
+  );
+  await node.close();
+  for (const id of ids) await bare.del(keys.inShard(shardOf(id), `h:${id}`));
+  for (const shard of sharedShards) await bare.del(keys.inShard(shard, 'f'));
+  return ((await usedBytes(bare)) - empty) / lamps;
+}
+
+function heapBytes(collect: () => void): number {
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+export function memoryRow({ quick }: RowOptions): Promise<RowReport> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  return inScene(async (scene) => {
+    const lamps = quick ? 2_000 : 20_000;
+    const stored = await lampsInStore(scene, lamps);
+    const node = await scene.next({ limits: { residents: lamps * 2, idleMs: 500 } });
+    const gone = (): boolean => node.host.figures().residents === 0;
+    const visit = (step: number): Promise<void> => forEachOf(lamps, lanes, (index) => press(node, index, step));
+    // Once for maps and code, then in earnest.
+    await visit(0);
+    await soon('the presses leave', gone);
+    const before = heapBytes(collect);
+    await visit(1);
+    const resident = (heapBytes(collect) - before) / lamps;
+    await soon('the presses leave again', gone);
+    const passivated = (heapBytes(collect) - before) / lamps;
+    await node.close();
+    return {
+      goals: [
+        { name: 'bytes in Redis per small idle actor', unit: 'B', samples: [stored], atMost: lampBytes },
+        { name: 'bytes of the node per passivated actor', unit: 'B', samples: [passivated], atMost: noticeableBytes },
+      ],
+      figures: [{ name: 'heap of the node per resident actor', unit: 'B', samples: [resident] }],
+    };
+  });
+}

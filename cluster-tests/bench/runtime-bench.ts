@@ -1,0 +1,107 @@
+/**
+ * `npm run bench -- runtime [--rows a,b] [--rounds N] [--quick] [--json FILE]`: the runtime's numbers to reach, as
+ * ratios to the bare limits of the same run. Each row runs in a process of its own, one after the other; what it
+ * measures is in its own file. Prints the figures and goals as tables and, as the last line, JSON. Called by
+ * bench-main.ts.
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { figureLines, goalTable, judge, type RowReport } from './runtime-goals.ts';
+import type { RowOptions } from './runtime-throughput.ts';
+
+export const runtimeUsage = 'npm run bench -- runtime [--rows a,b] [--rounds N] [--quick] [--json FILE]';
+
+const rowNames = [
+  'throughput',
+  'websocket',
+  'backlog',
+  'latency',
+  'activation',
+  'recovery',
+  'takeover',
+  'timers',
+  'memory',
+] as const;
+
+const rowProgram = join(import.meta.dirname, 'runtime-row-main.ts');
+const rowLimitMs = 240_000;
+const goodbyeMs = 5_000;
+
+/** @throws Error when the row ends without a report or takes too long; its own words have gone to stderr */
+function runRow(name: string, options: RowOptions): Promise<RowReport> {
+  return new Promise((resolve, reject) => {
+    const argv = [rowProgram, name, JSON.stringify(options)];
+    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    let report: RowReport | undefined;
+    let why = 'ended without a report';
+    const timer = setTimeout(() => {
+      why = `took more than ${rowLimitMs / 1000} s`;
+      child.kill('SIGTERM');
+      setTimeout(() => child.kill('SIGKILL'), goodbyeMs).unref();
+    }, rowLimitMs);
+    child.on('message', (news) => (report = news as RowReport));
+    child.once('error', (error) => (why = error.message));
+    child.once('close', () => {
+      clearTimeout(timer);
+      if (report === undefined) reject(new Error(`the row ${name} ${why}`));
+      else resolve(report);
+    });
+  });
+}
+
+interface Orders {
+  readonly rows: readonly string[];
+  readonly options: RowOptions;
+  readonly json: string | undefined;
+}
+
+/** @throws Error that names the usage */
+function readOrders(argv: readonly string[]): Orders {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      rows: { type: 'string', default: rowNames.join() },
+      rounds: { type: 'string', default: '5' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+    },
+  });
+  const rounds = Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number; ${runtimeUsage}`);
+  const rows = values.rows.split(',');
+  const strange = rows.find((row) => !rowNames.some((name) => name === row));
+  if (strange !== undefined) throw new Error(`there is no row ${strange}, but ${rowNames.join(', ')}; ${runtimeUsage}`);
+  const { quick } = values;
+  const options = { rounds: quick ? Math.min(rounds, 3) : rounds, roundMs: quick ? 500 : 2_000, quick };
+  return { rows, options, json: values.json };
+}
+
+/** @returns the exit status: 0 when every goal holds, 1 when one is missed, 2 when one could not be measured */
+export async function runtimeBench(argv: readonly string[]): Promise<number> {
+  const { rows, options, json } = readOrders(argv);
+  const reports: Record<string, RowReport> = {};
+  const unmeasured: Record<string, string> = {};
+  for (const name of rows) {
+    process.stderr.write(`${name}\n`);
+    try {
+      const report = await runRow(name, options);
+      reports[name] = report;
+      if (report.figures.length > 0) process.stdout.write(`${name}\n${figureLines(report.figures)}\n`);
+    } catch (error) {
+      unmeasured[name] = error instanceof Error ? error.message : String(error);
+      process.stderr.write(`bench: ${unmeasured[name]}\n`);
+    }
+  }
+  const goals = Object.values(reports).flatMap((report) => report.goals.map(judge));
+  process.stdout.write(`\n${goalTable(goals)}\n`);
+  const figures = Object.fromEntries(Object.entries(reports).map(([name, report]) => [name, report.figures]));
+  const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: process.version };
+  const text = JSON.stringify({ bench: 'runtime', machine, options, goals, figures, unmeasured });
+  if (json !== undefined) writeFileSync(json, `${text}\n`);
+  process.stdout.write(`${text}\n`);
+  if (Object.keys(unmeasured).length > 0) return 2;
+  return goals.every((goal) => goal.holds) ? 0 : 1;
+}

@@ -1,0 +1,33 @@
+/** Goals by hand-made samples: which side of a bound holds, what is judged, and that nothing measured is an error. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { figureLines, goalTable, judge, type Goal } from './runtime-goals.ts';
+
+const goal: Goal = { name: 'share of the limit', unit: 'x', samples: [0.9, 0.5, 0.7], atLeast: 0.7 };
+
+test('the median is judged, a bound itself holds', () => {
+  assert.is(judge(goal).value, 0.7);
+  assert.ok(judge(goal).holds);
+  assert.not.ok(judge({ ...goal, atLeast: 0.71 }).holds);
+  assert.ok(judge({ name: 'a', unit: 'us', samples: [3], atMost: 3 }).holds);
+  assert.not.ok(judge({ name: 'a', unit: 'us', samples: [3.1], atMost: 3 }).holds);
+});
+
+test('a goal over the worst case takes the largest', () => {
+  const late: Goal = { name: 'late', unit: 'ms', samples: [1, 2, 60], judged: 'largest', atMost: 50 };
+  assert.is(judge(late).value, 60);
+  assert.not.ok(judge(late).holds);
+});
+
+test('what was not measured is neither kept nor missed', () => {
+  assert.throws(() => judge({ ...goal, samples: [] }), /not measured/);
+});
+
+test('the table names bound, spread and verdict', () => {
+  const table = goalTable([judge(goal), judge({ ...goal, name: 'other', atLeast: 0.8, note: 'of bare' })]);
+  assert.match(table, /share of the limit +0\.70 x +\[0\.50 - 0\.90\] n=3 +>= 0\.7 +holds/);
+  assert.match(table, /other .*MISSED +of bare/);
+  assert.match(figureLines([{ name: 'rate', unit: '/s', samples: [45_678.4] }]), /rate +45,678 \/s$/);
+});
+
+test.run();

@@ -1,0 +1,85 @@
+/**
+ * Measured figures of the runtime bench against the numbers to reach, as a table for people and a verdict for the
+ * exit status. Pure; it measures nothing. Called by the rows, which make goals, and by runtime-bench.ts.
+ */
+import { summarize } from './bench-figures.ts';
+
+export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s';
+
+/** One number to reach. `samples` are its rounds; the median is judged unless `judged` says the largest is. */
+export interface Goal {
+  readonly name: string;
+  readonly unit: GoalUnit;
+  readonly samples: readonly number[];
+  readonly judged?: 'median' | 'largest';
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  /** How the figure comes about, when the name does not say it. */
+  readonly note?: string;
+}
+
+/** What was seen beside the goals: references, CPU, rates. */
+export interface Figure {
+  readonly name: string;
+  readonly unit: GoalUnit;
+  readonly samples: readonly number[];
+}
+
+export interface RowReport {
+  readonly goals: readonly Goal[];
+  readonly figures: readonly Figure[];
+}
+
+export interface Judged extends Goal {
+  readonly value: number;
+  readonly holds: boolean;
+}
+
+export function judge(goal: Goal): Judged {
+  const { median, max } = summarize(goal.samples);
+  const value = goal.judged === 'largest' ? max : median;
+  const holds = value >= (goal.atLeast ?? -Infinity) && value <= (goal.atMost ?? Infinity);
+  return { ...goal, value, holds };
+}
+
+function number(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100) return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
+  return value.toFixed(size < 10 ? 2 : 1);
+}
+
+const shown = (value: number, unit: GoalUnit): string => `${number(value)} ${unit}`;
+
+const spread = (samples: readonly number[]): string => {
+  const { min, max, count } = summarize(samples);
+  return count === 1 ? '' : `[${number(min)} - ${number(max)}] n=${count}`;
+};
+
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export function goalTable(goals: readonly Judged[]): string {
+  const rows = goals.map((goal) => {
+    const bound = goal.atLeast === undefined ? `<= ${goal.atMost}` : `>= ${goal.atLeast}`;
+    const verdict = goal.holds ? 'holds' : 'MISSED';
+    return [goal.name, shown(goal.value, goal.unit), spread(goal.samples), bound, verdict, goal.note ?? ''];
+  });
+  return aligned([['to reach', 'measured', 'rounds', 'bound', '', ''], ...rows]);
+}
+
+export function figureLines(figures: readonly Figure[]): string {
+  const rows = figures.map((figure) => {
+    const { median } = summarize(figure.samples);
+    return [`  ${figure.name}`, shown(median, figure.unit), spread(figure.samples)];
+  });
+  return aligned(rows);
+}

@@ -1,0 +1,134 @@
+/**
+ * Row of the runtime bench: presses commanded and answered over one WebSocket of the control API, 64 commands in
+ * flight, the client in a process of its own (runtime-client-main.ts), beside the bare limits of the same rounds.
+ * Rates are unlimited for it by the API's own configuration; nothing else differs from a real session.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Principal } from '@photoncloud/runtime/control-api/access-rule';
+import { createControlApi } from '@photoncloud/runtime/control-api/control-api';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
+import { createReader } from '@photoncloud/runtime/journal/redis-reader';
+import { bareLoads } from './runtime-bare.ts';
+import type { Figure, Goal, RowReport } from './runtime-goals.ts';
+import { benchRegistry } from './runtime-kinds.ts';
+import { benchLog, levels, type BenchNode, type Level } from './runtime-stage.ts';
+import { contest, inArena, pick, priceFigures, type RowOptions } from './runtime-throughput.ts';
+
+const actors = 1_000;
+const clientProgram = join(import.meta.dirname, 'runtime-client-main.ts');
+const token = 'bench-token';
+const driver: Principal = { id: 'id-bench', name: 'bench', tenants: ['bench'], admin: false };
+const shares = { everysec: 0.6, always: 1 } as const;
+const patienceMs = 30_000;
+
+interface Door {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+async function openDoor(node: BenchNode): Promise<Door> {
+  const reader = createReader({ store: node.store, clock: systemClock, log: benchLog });
+  const unlimited = 1e9;
+  const api = createControlApi({
+    registry: benchRegistry(),
+    reader,
+    ask: (command) => node.host.ask(command),
+    principals: {
+      byToken: (given) => (given === token ? driver : undefined),
+      byId: (id) => (id === driver.id ? driver : undefined),
+    },
+    clock: systemClock,
+    random: createSystemRandom(),
+    log: benchLog,
+    node: 'bench',
+    version: '0.0.0',
+    limits: {
+      commandsPerS: unlimited,
+      commandBurst: unlimited,
+      tenantCommandsPerS: unlimited,
+      tenantCommandBurst: unlimited,
+    },
+  });
+  const server = createServer();
+  api.attach(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/api`,
+    async close() {
+      await api.close();
+      server.close();
+      reader.close();
+    },
+  };
+}
+
+/** The next message of the child, or why there is none. */
+function heard<News>(child: ChildProcess, timeoutMs: number): Promise<News> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      clearTimeout(timer);
+      child.off('message', onNews).off('exit', onExit);
+    };
+    const onNews = (news: unknown): void => {
+      settle();
+      resolve(news as News);
+    };
+    const onExit = (): void => {
+      settle();
+      reject(new Error('the client process ended'));
+    };
+    const timer = setTimeout(() => {
+      settle();
+      reject(new Error(`the client process said nothing within ${timeoutMs} ms`));
+    }, timeoutMs);
+    child.on('message', onNews).on('exit', onExit);
+  });
+}
+
+/** Gives the client a time to drive. @returns how many commands were answered in it */
+async function drive(child: ChildProcess, forMs: number): Promise<number> {
+  child.send({ forMs });
+  const { count } = await heard<{ count: number }>(child, forMs + patienceMs);
+  return count;
+}
+
+async function raceOver(level: Level, options: RowOptions, goals: Goal[], figures: Figure[]): Promise<void> {
+  await inArena(level, async ({ bare, node, cycle }) => {
+    const { single, grouped, reference } = await bareLoads(bare, cycle, actors);
+    const door = await openDoor(node);
+    const child = fork(clientProgram, [JSON.stringify({ url: door.url, token, actors, lanes: 64 })]);
+    try {
+      await heard(child, patienceMs);
+      const websocket = (forMs: number): Promise<number> => drive(child, forMs);
+      const { prices, ratio } = await contest(bare, { single, grouped, reference, websocket }, options);
+      figures.push(...priceFigures(level, prices));
+      const samples = ratio('websocket', 'single');
+      const name = `${level}: commanded over one WebSocket, of bare single`;
+      goals.push({ name, unit: 'x', samples, atLeast: shares[level] });
+      if (level === 'always') return;
+      const cpu = pick(prices['websocket'], 'nodeUs');
+      goals.push({
+        name: `${level}: CPU of the node per command over WebSocket`,
+        unit: 'us',
+        samples: cpu,
+        atMost: 20,
+      });
+    } finally {
+      child.kill('SIGKILL');
+      await door.close();
+    }
+  });
+}
+
+export async function websocketRow(options: RowOptions): Promise<RowReport> {
+  const goals: Goal[] = [];
+  const figures: Figure[] = [];
+  for (const level of levels) await raceOver(level, options, goals, figures);
+  return { goals, figures };
+}
