@@ -36,6 +36,7 @@ function crashing(journal: Journal): Journal {
     load: (id) => journal.load(id),
     loadRows: (id, keys) => journal.loadRows(id, keys),
     receipt: (id, commandId) => journal.receipt(id, commandId),
+    letters: (id) => journal.letters(id),
     backlog: (grant) => journal.backlog(grant),
     forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
     shardOf: (id) => journal.shardOf(id),

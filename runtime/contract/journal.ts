@@ -6,6 +6,7 @@ import type { ActorId, ShardId } from './identifiers.ts';
 import type { EffectRequest } from './effect.ts';
 import type { Message, Reply } from './envelope.ts';
 import type { RowKey } from './actor-definition.ts';
+import type { DeadLetter, Hold, StoredLetter } from './supervision.ts';
 
 /** Proof of ownership that goes with every write of a shard. */
 export interface ShardGrant {
@@ -40,6 +41,7 @@ export interface StoredActor {
   readonly lastSeq: number;
   /** `<sender id>~<life>` -> highest seq applied. */
   readonly marks: Readonly<Record<string, number>>;
+  readonly hold?: Hold;
 }
 
 /** One transition, or one recorded rejection or no-op. */
@@ -51,7 +53,8 @@ export interface HistoryEntry {
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
-  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped';
+  /** `operated`: an operator's verb that is no transition; the event names the principal and the reason. */
+  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated';
   /** Types and ids of what the step asked for. */
   readonly asked: readonly string[];
   /** Changed top-level keys of the context -> new value. */
@@ -106,7 +109,11 @@ export interface Commit {
   readonly ackedSeqs: readonly number[];
   readonly rowsPut: readonly (RowKey & { readonly value: string })[];
   readonly rowsRemoved: readonly RowKey[];
-  readonly deadLetters: readonly { readonly message: Message; readonly reason: string }[];
+  readonly deadLetters: readonly DeadLetter[];
+  /** Places of dead letters that this commit has delivered again or dropped. */
+  readonly lettersGone: readonly string[];
+  /** Undefined: the actor takes inputs. */
+  readonly hold: Hold | undefined;
   readonly historyTail: number;
 }
 
@@ -134,6 +141,8 @@ export interface Journal {
   load(id: ActorId): Promise<StoredActor | undefined>;
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
   receipt(id: ActorId, commandId: string): Promise<Receipt | undefined>;
+  /** Dead letters of one actor, oldest first. */
+  letters(id: ActorId): Promise<readonly StoredLetter[]>;
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
   /** Outbox rows acknowledged when the sender has nothing to commit. */
   forgetMessages(grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]): Promise<void>;

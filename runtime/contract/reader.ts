@@ -1,6 +1,7 @@
 /** Reading what is committed, from any node: the control API and the inspector stand on this port. Never writes. */
 import type { ActorId } from './identifiers.ts';
 import type { HistoryEntry, StoredActor } from './journal.ts';
+import type { Hold, StoredLetter } from './supervision.ts';
 
 /** One line of a list, kept in the shard's index by the commit itself. */
 export interface ActorSummary {
@@ -12,6 +13,8 @@ export interface ActorSummary {
   /** What it waits for right now. */
   readonly waitingOn: readonly ('timer' | 'effect' | 'event')[];
   readonly at: number;
+  /** Why it takes no inputs, if it does not. */
+  readonly held?: Hold['kind'];
 }
 
 /** Opaque to clients: era plus the position in every shard's feed. */
@@ -28,6 +31,8 @@ export interface ActorFilter {
   readonly host?: string;
   /** Substring of the id. */
   readonly search?: string;
+  /** Only actors that are paused or quarantined. */
+  readonly held?: boolean;
 }
 
 export interface Reader {
@@ -36,6 +41,8 @@ export interface Reader {
   list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
   /** Newest last; entries with version > `after`, at most `limit`. */
   history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
+  /** Oldest first within a shard; of all shards, or of the one actor. */
+  deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]>;
   /** Calls `each` for every commit after the cursor until the signal aborts. Rejects `cursor_expired` when trimmed. */
   follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void>;
   now(): Promise<Cursor>;

@@ -107,7 +107,7 @@ const historyEntry = z.object({
   cause: z.string(),
   from: z.unknown(),
   to: z.unknown(),
-  kind: z.enum(['transition', 'ignored', 'rejected', 'dropped']),
+  kind: z.enum(['transition', 'ignored', 'rejected', 'dropped', 'operated']),
   asked: z.array(z.string()),
   changed: z.record(z.string(), z.unknown()),
   trace: z.string().optional(),

@@ -9,6 +9,7 @@ import { PhotonError } from '../contract/errors.ts';
 import { actorId, partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
 
 const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
   kind: name,
@@ -66,6 +67,7 @@ export const testRegistry: ActorRegistry = {
 export class MemoryStore implements Reader {
   readonly actors = new Map<ActorId, StoredActor>();
   readonly past = new Map<ActorId, HistoryEntry[]>();
+  readonly letters: StoredLetter[] = [];
   readonly #feed: FeedEntry[] = [];
   #trimmed = 0;
   readonly #waiting = new Set<() => void>();
@@ -132,6 +134,10 @@ export class MemoryStore implements Reader {
 
   async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
     return (this.past.get(id) ?? []).filter((entry) => entry.version > after).slice(0, limit);
+  }
+
+  async deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]> {
+    return this.letters.filter((letter) => actor === undefined || letter.actor === actor);
   }
 
   async now(): Promise<Cursor> {

@@ -6,6 +6,7 @@
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { PendingTimer, ShardGrant, StoredActor } from '../contract/journal.ts';
+import type { Hold } from '../contract/supervision.ts';
 import type { ChartSnapshot } from './decide.ts';
 import type { Flight } from './draft.ts';
 import { Mailbox } from './mailbox.ts';
@@ -13,6 +14,7 @@ import type { OpenCommand } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { admitSnapshot } from './snapshot-admission.ts';
 
+/** `quarantined` here: the record cannot be loaded. An actor that was loaded is held by `hold`, which is durable. */
 export type ActivationPhase = 'loading' | 'ready' | 'quarantined' | 'dropped';
 
 export class Activation {
@@ -28,6 +30,14 @@ export class Activation {
   readonly flights: Flight[] = [];
   phase: ActivationPhase = 'loading';
   quarantineReason = '';
+  /** Set: takes operators' verbs only. */
+  hold: Hold | undefined;
+  /** Dead letters delivered again or dropped by this activation; what is read from the store may still show them. */
+  readonly lettersTaken = new Set<string>();
+  /** A commit of this actor could not be written: its inputs go one by one until the culprit is found. */
+  careful = false;
+  /** The culprit, by its cause, and why it cannot be written. */
+  poison: { readonly cause: string; readonly failure: unknown } | undefined;
   /** Undefined while there is no such actor: never born, or removed. */
   snapshot: ChartSnapshot | undefined;
   uid = '';
@@ -72,6 +82,7 @@ export class Activation {
     this.effects = stored.effects;
     this.timers = stored.timers;
     this.deferred = stored.deferred;
+    this.hold = stored.hold;
     this.snapshot = admitSnapshot(this.kind, stored);
     this.rewritten = stored.chartVersion !== this.kind?.definition.chartVersion;
   }
@@ -83,5 +94,6 @@ export class Activation {
     this.effects = [];
     this.timers = [];
     this.deferred = {};
+    this.hold = undefined;
   }
 }

@@ -51,6 +51,8 @@ export function commitOf(draft: Draft, commitId: string): Commit {
       .map(({ collection, key, value: row }) => ({ collection, key, value: JSON.stringify(row) })),
     rowsRemoved: rows.filter((row) => row.value === undefined).map(({ collection, key }) => ({ collection, key })),
     deadLetters: draft.deadLetters,
+    lettersGone: draft.lettersGone,
+    hold: live ? actor.hold : undefined,
     historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
   };
 }

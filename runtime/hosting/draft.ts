@@ -9,6 +9,7 @@
 import type { EffectRequest } from '../contract/effect.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
+import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { changesOf } from './context-changes.ts';
 import type { Context } from './context-changes.ts';
@@ -30,7 +31,8 @@ export class Draft {
   readonly receipts: Receipt[] = [];
   readonly marks = new Map<string, { sender: string; seq: number; after: number }>();
   readonly rows = new Map<string, RowChange>();
-  readonly deadLetters: { readonly message: Message; readonly reason: string }[] = [];
+  readonly deadLetters: DeadLetter[] = [];
+  readonly lettersGone: string[] = [];
   /** Refused without a receipt, on grounds that must be durable before they are told. */
   readonly refusals: { readonly open: OpenCommand; readonly reply: Reply }[] = [];
   ackedSeqs: readonly number[] = [];
@@ -38,6 +40,10 @@ export class Draft {
   effectsEnded: readonly EffectRequest[] = [];
   timersSet: readonly PendingTimer[] = [];
   timersCancelled: readonly string[] = [];
+  effectsAfter: readonly EffectRequest[] = [];
+  timersAfter: readonly PendingTimer[] = [];
+  /** A hold was ended: effects and timers of the actor go on when this is durable. */
+  woken = false;
   /** Something that must become durable. */
   due = false;
   /** Takes no more: the actor was removed or quarantined, and what follows belongs to another life. */
@@ -57,6 +63,8 @@ export class Draft {
     const { effects } = commit;
     this.effectsStarted = effects.filter((effect) => !this.effectsBefore.includes(effect));
     this.effectsEnded = this.effectsBefore.filter((effect) => !effects.includes(effect));
+    this.effectsAfter = effects;
+    this.timersAfter = commit.timers;
     this.timersSet = commit.timersSet;
     this.timersCancelled = commit.timersCancelled;
     if (commit.status === 'removed') this.actor.forget();
@@ -73,6 +81,8 @@ export function causeOf(input: Input): string {
       return `timer:${input.timerId}`;
     case 'effect':
       return `effect:${input.effectId}`;
+    case 'letter':
+      return `letter:${input.letter.letter}`;
   }
 }
 
@@ -87,6 +97,10 @@ export const markOf = ({ from, life, era }: Message): string =>
 export function keepInput(draft: Draft, input: Input): void {
   draft.due = true;
   draft.inputs.push(input);
+  if (input.kind === 'letter') {
+    draft.actor.lettersTaken.add(input.letter.place);
+    draft.lettersGone.push(input.letter.place);
+  }
   if (input.kind !== 'message') return;
   const { message } = input;
   const sender = markOf(message);
@@ -110,11 +124,31 @@ export function keepReply(draft: Draft, commandId: string, digest: string, reply
   if (open.command.digest === digest) open.reply = reply;
 }
 
+/** An input for which there is nobody, or on which the chart has failed. @returns its id */
+export function keepLetter(
+  draft: Draft,
+  input: Input,
+  letter: Pick<DeadLetter, 'letter' | 'event' | 'reason' | 'at'>,
+): string {
+  const { actor } = draft;
+  const trace = traceOf(input);
+  const from = input.kind === 'message' ? input.message.from : input.kind === 'letter' ? input.letter.from : undefined;
+  draft.deadLetters.push({
+    ...letter,
+    cause: input.kind === 'letter' ? input.letter.cause : causeOf(input),
+    state: actor.snapshot === undefined ? null : (actor.snapshot.value as unknown),
+    version: actor.version,
+    ...(from === undefined ? {} : { from }),
+    ...(trace === undefined ? {} : { trace }),
+  });
+  return letter.letter;
+}
+
 /** An input that led to no transition: written down under the version it found. */
 export function keepNote(
   draft: Draft,
   input: Input,
-  note: { kind: 'ignored' | 'rejected' | 'dropped'; event: unknown; at: number; asked?: readonly string[] },
+  note: { kind: Exclude<HistoryEntry['kind'], 'transition'>; event: unknown; at: number; asked?: readonly string[] },
 ): void {
   const { actor } = draft;
   const value = actor.snapshot === undefined ? null : (actor.snapshot.value as unknown);
@@ -138,5 +172,6 @@ export function keepNote(
 
 export function traceOf(input: Input): string | undefined {
   if (input.kind === 'message') return input.message.trace;
+  if (input.kind === 'letter') return input.letter.trace;
   return input.kind === 'command' ? input.open.command.trace : undefined;
 }

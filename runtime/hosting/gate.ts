@@ -10,7 +10,7 @@
 import type { CommitOutcome } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import type { Draft } from './draft.ts';
-import { settleCommand } from './input-check.ts';
+import { settleCommand } from './command-answers.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export function openGate(host: Surroundings, draft: Draft, outcome: CommitOutcome): void {
@@ -39,6 +39,8 @@ function release(host: Surroundings, actor: Activation, draft: Draft): void {
   for (const timerId of draft.timersCancelled) host.timers.cancel(actor.id, timerId);
   for (const timer of draft.timersSet) host.timers.set(actor.grant.shard, actor.id, timer);
   for (const effect of draft.effectsEnded) host.effects.cancel(effect.effectId);
+  if (actor.hold !== undefined) return;
+  if (draft.woken) host.wake(actor, draft);
   for (const effect of draft.effectsStarted) {
     // A later step may have left the state already: then nobody needs it any more.
     if (actor.phase === 'ready' && actor.effects.includes(effect)) host.effects.start(actor, effect, false);

@@ -7,7 +7,7 @@
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
-import { describeCause, PhotonError } from '../contract/errors.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
@@ -54,8 +54,8 @@ export interface HostFigures {
   readonly outboxDepth: number;
   readonly timers: number;
   readonly effects: number;
-  /** Quarantined actors and why. */
-  readonly quarantined: readonly { readonly actor: ActorId; readonly reason: string }[];
+  /** Actors here that take no inputs, and why. */
+  readonly held: readonly { readonly actor: ActorId; readonly reason: string }[];
 }
 
 export interface Host extends Inlet {
@@ -69,8 +69,6 @@ export interface Host extends Inlet {
   tell(to: ActorId, event: ActorEvent): Promise<void>;
   /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
   ask(command: Command): Promise<Reply>;
-  /** Takes a quarantined actor up again from the store; false when it is not quarantined here. */
-  resume(id: ActorId): boolean;
   /** Retires and drops all shards, and stops. */
   drain(): Promise<void>;
   figures(): HostFigures;
@@ -202,8 +200,8 @@ class ActorHost implements Host, Surroundings {
     this.residents.schedule(actor);
   }
 
-  quarantine(actor: Activation, reason: string): void {
-    this.residents.quarantine(actor, reason);
+  wake(actor: Activation, draft: Draft): void {
+    this.residents.wake(actor, draft);
   }
 
   lost(draft: Draft, failure: unknown): void {
@@ -216,7 +214,7 @@ class ActorHost implements Host, Surroundings {
     if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
     else if (draft.outcome !== undefined) this.residents.reload(actor);
     else if (failure instanceof PhotonError && failure.record.code === 'commit_malformed') {
-      this.residents.condemn(actor, describeCause(failure));
+      this.residents.condemn(draft, failure);
     } else this.residents.reload(actor, this.limits.readAgainMs);
   }
 
@@ -234,10 +232,6 @@ class ActorHost implements Host, Surroundings {
     return this.router.tell(to, event);
   }
 
-  resume(id: ActorId): boolean {
-    return this.residents.resume(id);
-  }
-
   async drain(): Promise<void> {
     await this.tenure.close(this.tenure.all());
     for (const shard of this.tenure.all()) this.tenure.drop(shard);
@@ -248,11 +242,12 @@ class ActorHost implements Host, Surroundings {
   figures(): HostFigures {
     let mailboxDepth = 0;
     let commitsInFlight = 0;
-    const quarantined: { actor: ActorId; reason: string }[] = [];
+    const held: { actor: ActorId; reason: string }[] = [];
     for (const actor of this.residents.all()) {
       mailboxDepth += actor.mailbox.length;
       commitsInFlight += actor.flights.length;
-      if (actor.phase === 'quarantined') quarantined.push({ actor: actor.id, reason: actor.quarantineReason });
+      if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
+      else if (actor.hold !== undefined) held.push({ actor: actor.id, reason: actor.hold.reason });
     }
     return {
       shards: this.tenure.size,
@@ -262,7 +257,7 @@ class ActorHost implements Host, Surroundings {
       outboxDepth: this.outbox.size,
       timers: this.timers.size,
       effects: this.effects.size,
-      quarantined,
+      held,
     };
   }
 }

@@ -6,16 +6,21 @@
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent, Reply } from '../contract/envelope.ts';
 import type { ErrorRecord } from '../contract/errors.ts';
+import { verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
+import { carrierOf, refuseCommand, settleCommand } from './command-answers.ts';
 import { decideInitial } from './decide.ts';
-import { keepInput, keepNote, markOf } from './draft.ts';
+import { keepInput, keepLetter, keepNote, markOf } from './draft.ts';
 import type { Draft } from './draft.ts';
-import type { CommandInput, Input, MessageInput, OpenCommand } from './mailbox.ts';
+import { busyWhileHeldMs, heldError } from './holding.ts';
+import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
+import { checkVerb } from './verb-check.ts';
 
-export type Verdict = 'wait' | 'settled' | 'decide';
+/** `again`: something was put before this input. */
+export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 
 /** Named by nobody else: what the host says to an actor in its own name. */
 export const systemPrincipal = 'system';
@@ -29,9 +34,12 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
       return checkCommand(host, draft, input);
     case 'timer': {
       const armed = draft.actor.timers.some((timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs);
+      if (draft.actor.hold !== undefined) return 'settled';
       return armed ? checkRows(host, draft.actor, input) : 'settled';
     }
     case 'effect': {
+      // Performed again when the hold ends.
+      if (draft.actor.hold !== undefined) return 'settled';
       if (draft.actor.effects.some((effect) => effect.effectId === input.effectId))
         return checkRows(host, draft.actor, input);
       // The world has changed for a state that is no longer; a failure has changed nothing.
@@ -41,7 +49,17 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
       }
       return 'settled';
     }
+    case 'letter':
+      return checkLetter(host, draft, input);
   }
+}
+
+/** A letter that nobody could take still lies where it lay. */
+function checkLetter(host: Surroundings, { actor }: Draft, input: LetterInput): Verdict {
+  const { place, event } = input.letter;
+  if (actor.hold !== undefined || actor.lettersTaken.has(place)) return 'settled';
+  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
+  return checkRows(host, actor, input);
 }
 
 /** The event as the chart sees it, without `meta`. */
@@ -53,19 +71,14 @@ export function eventOf(input: Input): ActorEvent {
       return input.open.command.event;
     case 'timer':
       return { type: input.eventType };
+    case 'letter':
+      return input.letter.event;
     case 'effect': {
       const { outcome } = input;
       const type = `${input.type}.${outcome.result}`;
       return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
     }
   }
-}
-
-/**
- * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
- */
-function carrierOf(draft: Draft): Draft | undefined {
-  return draft.due ? draft : draft.actor.flights.at(-1);
 }
 
 function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Verdict {
@@ -82,10 +95,16 @@ function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Ve
     input.settle({ result: 'gap' });
     return 'settled';
   }
+  if (actor.hold !== undefined) {
+    input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
+    return 'settled';
+  }
   if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(message.event.type) !== true) {
     keepInput(draft, input);
-    draft.deadLetters.push({ message, reason: actor.kind === undefined ? 'unknown_kind' : 'no_such_actor' });
-    keepNote(draft, input, { kind: 'dropped', event: message.event, at: host.clock.wallMs() });
+    const at = host.clock.wallMs();
+    const reason = actor.kind === undefined ? 'unknown_kind' : 'no_such_actor';
+    keepLetter(draft, input, { letter: host.random.ulid(at), event: message.event, reason, at });
+    keepNote(draft, input, { kind: 'dropped', event: message.event, at });
     return 'settled';
   }
   return checkRows(host, actor, input);
@@ -113,11 +132,17 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
     settleCommand(actor, open, known);
     return 'settled';
   }
+  const verb = verbOf(command.event);
+  if (verb === undefined && actor.hold !== undefined) {
+    refuseCommand(draft, open, heldError(actor.id, actor.hold));
+    return 'settled';
+  }
   if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
     const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
     refuseCommand(draft, open, rejection('version_conflict', text));
     return 'settled';
   }
+  if (verb !== undefined) return checkVerb(host, draft, input, verb);
   if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
     refuseCommand(draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
@@ -139,21 +164,6 @@ export const conflict = (actor: Activation, commandId: string): Reply => ({
   version: actor.version,
   error: conflicting(commandId),
 });
-
-/** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
-function refuseCommand(draft: Draft, open: OpenCommand, error: ErrorRecord): void {
-  const { actor } = draft;
-  const reply = { ok: false, version: actor.version, error } as const;
-  const carrier = carrierOf(draft);
-  if (carrier === undefined) settleCommand(actor, open, reply);
-  else carrier.refusals.push({ open, reply });
-}
-
-/** Answers a command of which no receipt is kept by this step. */
-export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
-  actor.commands.delete(open.command.commandId);
-  for (const waiter of open.waiters.splice(0)) waiter(reply);
-}
 
 /** Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. */
 export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {

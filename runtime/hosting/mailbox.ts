@@ -9,6 +9,7 @@ import type { Command, Message, Reply } from '../contract/envelope.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
 
 export type CommandAnswer = Reply | { readonly moved: true };
 
@@ -21,6 +22,12 @@ export interface OpenCommand {
   reply: Reply | undefined;
   durable: boolean;
   waiters: ((answer: CommandAnswer) => void)[];
+  /** A resume of an actor that could not be loaded: it was loaded again for it. */
+  retried?: boolean;
+  /** Of an operator's verb: the actor's dead letters, once read. */
+  letters?: 'reading' | readonly StoredLetter[] | undefined;
+  /** Of a redrive: the letters that were put before it. */
+  driven?: readonly StoredLetter[] | undefined;
 }
 
 export interface MessageInput {
@@ -49,7 +56,13 @@ export interface TimerInput {
   readonly eventType: string;
 }
 
-export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput;
+/** A dead letter that is delivered again. */
+export interface LetterInput {
+  readonly kind: 'letter';
+  readonly letter: StoredLetter;
+}
+
+export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | LetterInput;
 
 /** First in, first out; taking is cheap also from a long queue. */
 export class Mailbox {
@@ -65,6 +78,12 @@ export class Mailbox {
   push(input: Input): void {
     if (input.kind === 'message' || input.kind === 'command') this.offered += 1;
     this.inputs.push(input);
+  }
+
+  /** Puts inputs before all that waits. */
+  unshift(first: readonly Input[]): void {
+    this.inputs = [...first, ...this.inputs.slice(this.head)];
+    this.head = 0;
   }
 
   peek(): Input | undefined {

@@ -19,6 +19,7 @@ import type {
   StoredActor,
 } from '../contract/journal.ts';
 import type { Message } from '../contract/envelope.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
 
 interface Stored {
   actor: StoredActor;
@@ -35,7 +36,7 @@ export class MemoryJournal implements Journal {
   readonly history = new Map<ActorId, HistoryEntry[]>();
   readonly outbox = new Map<string, Message>();
   readonly rows = new Map<string, unknown>();
-  readonly deadLetters: { readonly message: Message; readonly reason: string }[] = [];
+  deadLetters: StoredLetter[] = [];
   readonly commits: Commit[] = [];
   readonly shards: number;
   /** Of the grants given from now on; a test that rewinds what is stored raises it. */
@@ -44,6 +45,7 @@ export class MemoryJournal implements Journal {
   loads = 0;
   private readonly owners = new Map<ShardId, ShardGrant>();
   private ordinal = 0;
+  private places = 0;
   private held: (() => void)[] | undefined;
   private refusal: CommitOutcome | undefined;
   private losing = false;
@@ -130,7 +132,19 @@ export class MemoryJournal implements Journal {
 
   private write(commit: Commit, marks: Record<string, number>): void {
     this.commits.push(copy(commit));
-    const { actor: id, uid, status, version, chartVersion, schemaHash, effects, timers, deferred, lastSeq } = commit;
+    const {
+      actor: id,
+      uid,
+      status,
+      version,
+      chartVersion,
+      schemaHash,
+      effects,
+      timers,
+      deferred,
+      lastSeq,
+      hold,
+    } = commit;
     const state: unknown = JSON.parse(commit.state);
     const context: unknown = JSON.parse(commit.context);
     const actor = {
@@ -147,6 +161,7 @@ export class MemoryJournal implements Journal {
       deferred,
       lastSeq,
       marks,
+      ...(hold === undefined ? {} : { hold }),
     };
     this.actors.set(id, { actor: copy(actor), commitId: commit.commitId });
     for (const receipt of commit.receipts) this.receipts.set(`${id} ${receipt.commandId}`, copy(receipt));
@@ -159,7 +174,11 @@ export class MemoryJournal implements Journal {
     for (const row of commit.rowsRemoved) this.rows.delete(`${id} ${row.collection}/${row.key}`);
     if (status === 'removed')
       for (const name of this.rows.keys()) if (name.startsWith(`${id} `)) this.rows.delete(name);
-    this.deadLetters.push(...copy(commit.deadLetters));
+    this.deadLetters = this.deadLetters.filter(({ place }) => !commit.lettersGone.includes(place));
+    for (const letter of copy(commit.deadLetters)) {
+      this.places += 1;
+      this.deadLetters.push({ ...letter, actor: id, place: String(this.places) });
+    }
   }
 
   async load(id: ActorId): Promise<StoredActor | undefined> {
@@ -193,6 +212,11 @@ export class MemoryJournal implements Journal {
     const found = this.receipts.get(`${id} ${commandId}`);
     await turn();
     return found;
+  }
+
+  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
+    await turn();
+    return copy(this.deadLetters.filter(({ actor }) => actor === id));
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {

@@ -6,6 +6,7 @@
 import type { AnyStateMachine } from 'xstate';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
+import { operatorKind } from '../contract/supervision.ts';
 import { chartProblems, listens, nameOf, statesOf, rootOf, vocabulary } from './chart-check.ts';
 import { schemaHashOf } from './schema-hash.ts';
 
@@ -65,6 +66,7 @@ export function definitionProblems(definition: ActorDefinition): readonly string
   const { machine, kind } = definition;
   const problems = [...chartProblems(machine, Object.keys(definition.effects), definition.ignored ?? [])];
   if (!kindName.test(kind)) problems.push(`the kind ${JSON.stringify(kind)} is not a lower-case word`);
+  if (kind === operatorKind) problems.push(`the kind ${kind} is the word of operators' verbs`);
   if (!Number.isInteger(definition.chartVersion) || definition.chartVersion < 1) {
     problems.push(`chartVersion ${definition.chartVersion} is not a whole number from 1`);
   }

@@ -8,13 +8,14 @@ import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import { Activation } from './activation.ts';
+import { causeOf } from './draft.ts';
 import type { Draft } from './draft.ts';
+import { busyWhileHeldMs, heldError, isResume } from './holding.ts';
 import type { CommandAnswer, Input } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { step } from './step.ts';
 import type { Surroundings } from './surroundings.ts';
 
-const quarantineRetryMs = 5000;
 const sweepEveryMs = 5000;
 
 export class Residents {
@@ -105,9 +106,13 @@ export class Residents {
       },
       (failure: unknown) => {
         this.loads -= 1;
+        this.loadNext();
+        // A record that cannot be read does not become readable by asking again.
+        if (failure instanceof PhotonError && failure.record.code === 'record_unreadable')
+          return this.refuse(actor, failure);
         this.host.log.warn({ actor: actor.id, failure }, 'an actor could not be loaded; trying again');
         this.loadLater(actor, this.host.limits.readAgainMs);
-        this.loadNext();
+        return undefined;
       },
     );
   }
@@ -129,15 +134,31 @@ export class Residents {
     try {
       actor.load(stored);
     } catch (failure) {
-      const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
-      this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded; it is quarantined');
-      this.quarantine(actor, reason);
+      this.refuse(actor, failure);
       return;
     }
     actor.phase = 'ready';
-    this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
-    this.resumeEffects(actor);
+    if (actor.hold === undefined) {
+      this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
+      this.resumeEffects(actor);
+    }
     this.schedule(actor);
+  }
+
+  /** The program, not the actor, is at fault: nothing is written, and the next owner judges anew (G9). */
+  private refuse(actor: Activation, failure: unknown): void {
+    if (actor.phase !== 'loading') return;
+    const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
+    this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded; it is quarantined');
+    this.quarantine(actor, reason);
+  }
+
+  wake(actor: Activation, draft: Draft): void {
+    this.host.timers.replace(actor.grant.shard, actor.id, draft.timersAfter);
+    for (const effect of draft.effectsAfter) {
+      if (actor.effects.includes(effect))
+        this.host.effects.start(actor, effect, !draft.effectsStarted.includes(effect));
+    }
   }
 
   /** Pending effects are performed again, but for those whose outcome is already waiting in the mailbox. */
@@ -149,7 +170,7 @@ export class Residents {
     }
   }
 
-  quarantine(actor: Activation, reason: string): void {
+  private quarantine(actor: Activation, reason: string): void {
     actor.phase = 'quarantined';
     actor.quarantineReason = reason;
     this.host.effects.cancelAll(actor);
@@ -158,32 +179,36 @@ export class Residents {
   }
 
   private refuseAll(actor: Activation): void {
-    for (const input of actor.mailbox.takeAll()) {
-      if (input.kind === 'message') input.settle({ result: 'busy', retryAfterMs: quarantineRetryMs });
+    const inputs = actor.mailbox.takeAll();
+    const again = inputs.find((input) => isResume(input) && !input.open.retried);
+    if (again?.kind === 'command') {
+      // What was refused may be readable by now; the verb is answered by the activation that comes.
+      again.open.retried = true;
+      for (const input of inputs) actor.mailbox.push(input);
+      this.reload(actor);
+      return;
+    }
+    const error = heldError(actor.id, { kind: 'quarantined', reason: actor.quarantineReason });
+    for (const input of inputs) {
+      if (input.kind === 'message') input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
       if (input.kind !== 'command') continue;
       const { open } = input;
       actor.commands.delete(open.command.commandId);
-      const text = `${actor.id} is quarantined: ${actor.quarantineReason} An operator must look at it and resume it.`;
-      const { record: error } = new PhotonError('defeat', 'quarantined', text, { actor: actor.id, public: true });
       for (const waiter of open.waiters.splice(0)) waiter({ ok: false, version: actor.version, error });
     }
   }
 
-  /** A commit that the journal will never take: nothing of it can be said to anybody, and trying again is no use. */
-  condemn(actor: Activation, reason: string): void {
-    for (const flight of actor.flights.splice(0)) {
-      this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
-      for (const input of flight.inputs) actor.mailbox.push(input);
-    }
-    this.quarantine(actor, reason);
-  }
-
-  /** Takes a quarantined actor up again from the store. @returns false when it is not quarantined. */
-  resume(id: ActorId): boolean {
-    const actor = this.actors.get(id);
-    if (actor === undefined || actor.phase !== 'quarantined') return false;
-    this.reload(actor);
-    return true;
+  /**
+   * A commit that the journal will never take. Its inputs are decided again one by one; the one whose commit of its own
+   * cannot be written either is parked.
+   */
+  condemn(draft: Draft, failure: unknown): void {
+    const { actor, inputs } = draft;
+    const [only] = inputs;
+    const fresh = this.reload(actor);
+    fresh.careful = true;
+    if (inputs.length === 1 && only !== undefined) fresh.poison = { cause: causeOf(only), failure };
+    else if (inputs.length === 0) this.refuse(fresh, failure);
   }
 
   /**
@@ -193,7 +218,7 @@ export class Residents {
    *
    * @param pauseMs before the store is asked, when it is the store that has trouble
    */
-  reload(actor: Activation, pauseMs = 0): void {
+  reload(actor: Activation, pauseMs = 0): Activation {
     const inputs = [...actor.flights.flatMap((flight) => flight.inputs), ...actor.mailbox.takeAll()];
     for (const flight of actor.flights) this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
     this.discard(actor);
@@ -203,15 +228,19 @@ export class Residents {
     const requeued = new Set<string>();
     for (const input of inputs) {
       if (input.kind === 'command') requeued.add(input.open.command.commandId);
-      else fresh.mailbox.push(input);
+      // Whether a letter was taken is in the store alone; the verb that put it there reads it again.
+      else if (input.kind !== 'letter') fresh.mailbox.push(input);
     }
     for (const [commandId, open] of actor.commands) {
       if (open.durable || (open.waiters.length === 0 && !requeued.has(commandId))) continue;
       open.receipt = 'unknown';
       open.reply = undefined;
+      open.letters = undefined;
+      open.driven = undefined;
       fresh.commands.set(commandId, open);
       fresh.mailbox.push({ kind: 'command', open });
     }
+    return fresh;
   }
 
   /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
@@ -261,8 +290,8 @@ export class Residents {
   }
 
   private atRest(actor: Activation): boolean {
-    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0 || actor.effects.length > 0)
-      return false;
+    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0) return false;
+    if (actor.effects.length > 0 && actor.hold === undefined) return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

@@ -8,19 +8,24 @@
  * input-check.ts, the gate is gate.ts. A chart that throws is tried three times, then its input is parked and the
  * actor quarantined (G8).
  */
-import { describeCause, PhotonError } from '../contract/errors.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
 import type { Commit } from '../contract/journal.ts';
+import { verbOf } from '../contract/supervision.ts';
+import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
-import { decide, decideInitial } from './decide.ts';
+import { settleCommand } from './command-answers.ts';
 import { commitOf } from './commit-form.ts';
-import { causeOf, Draft, keepInput, keepNote, keepReply } from './draft.ts';
+import { decide, decideInitial } from './decide.ts';
+import { causeOf, Draft, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
 import { keepStep, refusal } from './draft-keeping.ts';
 import type { DecidedStep } from './draft-keeping.ts';
 import { openGate } from './gate.ts';
-import { checkInput, eventOf, settleCommand } from './input-check.ts';
+import { checkInput, eventOf } from './input-check.ts';
 import type { Verdict } from './input-check.ts';
 import type { Input } from './mailbox.ts';
+import { applyVerb } from './operator-verbs.ts';
+import { consume, park } from './parking.ts';
 import { rejection, split } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -32,12 +37,14 @@ const triesBeforeParking = 3;
 export function step(host: Surroundings, actor: Activation): boolean {
   const draft = new Draft(actor, host.nextNumber());
   let waits = false;
-  for (let taken = 0; taken < host.limits.eventsPerCommit && !draft.closed; taken += 1) {
+  const most = actor.careful ? 1 : host.limits.eventsPerCommit;
+  for (let taken = 0; taken < most && !draft.closed; taken += 1) {
     const input = actor.mailbox.peek();
     if (input === undefined) break;
     const verdict = check(host, draft, input);
     waits = verdict === 'wait';
     if (waits) break;
+    if (verdict === 'again') continue;
     actor.mailbox.shift();
     if (verdict === 'decide') take(host, draft, input);
     actor.rowsRead = undefined;
@@ -57,6 +64,11 @@ function check(host: Surroundings, draft: Draft, input: Input): Verdict {
 
 function take(host: Surroundings, draft: Draft, input: Input): void {
   const { actor } = draft;
+  if (input.kind === 'command') {
+    const verb = verbOf(input.open.command.event);
+    if (verb !== undefined) return applyVerb(host, draft, input, verb);
+  }
+  if (actor.poison?.cause === causeOf(input)) return park(host, draft, input, actor.poison.failure);
   let failure: unknown;
   for (let tries = 0; tries < triesBeforeParking; tries += 1) {
     try {
@@ -102,8 +114,14 @@ function metaOf(host: Surroundings, actor: Activation, input: Input, at: number)
   if (input.kind === 'message') return { ...known, from: input.message.from };
   if (input.kind === 'effect') return { ...known, effectId: input.effectId };
   if (input.kind === 'timer') return known;
+  if (input.kind === 'letter') return letterMeta(known, input.letter);
   const { commandId, principal } = input.open.command;
   return { ...known, commandId, principal };
+}
+
+function letterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMeta {
+  if (from !== undefined) return { ...known, from };
+  return cause.startsWith('effect:') ? { ...known, effectId: cause.slice('effect:'.length) } : known;
 }
 
 /** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
@@ -129,44 +147,17 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
     keepReply(draft, commandId, digest, reply);
     return keepNote(draft, input, { kind: 'rejected', event, at });
   }
+  // It lies where it lay until somebody is there who takes it.
+  if (input.kind === 'letter' && actor.snapshot === undefined) return undefined;
   keepInput(draft, input);
   if (input.kind === 'message' && actor.snapshot === undefined) {
-    draft.deadLetters.push({ message: input.message, reason: 'not_accepted' });
+    keepLetter(draft, input, { letter: host.random.ulid(at), event, reason: 'not_accepted', at });
     return keepNote(draft, input, { kind: 'dropped', event, at });
   }
   consume(actor, input);
   // What an upgrade made of the context must come into the history with the first commit.
   if (!quiet || actor.rewritten) keepNote(draft, input, { kind: 'ignored', event, at });
-}
-
-/** A timer fires once and an effect has one result, whether or not the chart cares. */
-function consume(actor: Activation, input: Input): void {
-  if (input.kind === 'timer') actor.timers = actor.timers.filter((timer) => timer.timerId !== input.timerId);
-  if (input.kind === 'effect') actor.effects = actor.effects.filter((effect) => effect.effectId !== input.effectId);
-}
-
-function park(host: Surroundings, draft: Draft, input: Input, failure: unknown): void {
-  const { actor } = draft;
-  const reason = `chart_failed: ${describeCause(failure)}`;
-  const at = host.clock.wallMs();
-  const event = eventOf(input);
-  host.log.error(
-    { actor: actor.id, event: event.type, cause: causeOf(input), failure },
-    'the chart failed; its input is parked',
-  );
-  if (input.kind === 'command') {
-    const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
-    const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
-    const reply = { ok: false, version: actor.version, error: record } as const;
-    if (actor.snapshot === undefined) return settleCommand(actor, input.open, reply);
-    keepReply(draft, input.open.command.commandId, input.open.command.digest, reply);
-  }
-  keepInput(draft, input);
-  consume(actor, input);
-  if (input.kind === 'message') draft.deadLetters.push({ message: input.message, reason });
-  keepNote(draft, input, { kind: 'dropped', event, at, asked: [reason] });
-  draft.closed = true;
-  if (actor.snapshot !== undefined) host.quarantine(actor, reason);
+  return undefined;
 }
 
 function commit(host: Surroundings, draft: Draft): void {

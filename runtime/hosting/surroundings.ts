@@ -28,7 +28,8 @@ export interface Surroundings {
   nextCommitId(): string;
   /** Lets the actor step again as soon as this turn is over. */
   schedule(actor: Activation): void;
-  quarantine(actor: Activation, reason: string): void;
+  /** A hold has ended durably: what was pending after this draft is armed and performed again. */
+  wake(actor: Activation, draft: Draft): void;
   /** The store said no to a commit, or nothing that can be believed: the activation and all behind it are dropped. */
   lost(draft: Draft, failure: unknown): void;
   fenced(grant: ShardGrant): void;

@@ -89,7 +89,7 @@ function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
 }
 
 function encodeHead(commit: Commit, at: number): string {
-  const { uid, status, chartVersion, schemaHash, stateName, lastSeq, effects, timers, deferred } = commit;
+  const { uid, status, chartVersion, schemaHash, stateName, lastSeq, effects, timers, deferred, hold } = commit;
   const head: RecordHead = {
     uid,
     status,
@@ -101,6 +101,7 @@ function encodeHead(commit: Commit, at: number): string {
     ...(effects.length > 0 ? { effects } : {}),
     ...(timers.length > 0 ? { timers } : {}),
     ...(hasKeys(deferred) ? { deferred } : {}),
+    ...(hold === undefined ? {} : { hold }),
   };
   return JSON.stringify(head);
 }
@@ -116,7 +117,7 @@ function modeOf(commit: Commit): 'idle' | 'busy' | 'removed' {
 }
 
 function encodeFeedLine(commit: Commit, at: number): string {
-  const { actor, uid, version, stateName, status } = commit;
+  const { actor, uid, version, stateName, status, hold } = commit;
   return JSON.stringify({
     id: actor,
     uid,
@@ -125,6 +126,7 @@ function encodeFeedLine(commit: Commit, at: number): string {
     status,
     waitingOn: waitingOf(commit),
     at,
+    ...(hold === undefined ? {} : { held: hold.kind }),
   } satisfies ActorSummary);
 }
 
@@ -153,6 +155,7 @@ function encodeMessages(commit: Commit, args: string[]): void {
       'q',
       ackedSeqs.map((seq) => `${actor}|${seq}`),
     );
+  if (commit.lettersGone.length > 0) pushWrite(args, 'XDEL', 'x', commit.lettersGone);
   for (const dead of commit.deadLetters) {
     args.push('XADD', 'x', '6', 'MAXLEN', '~', deadLetterTail, '*', 'd', JSON.stringify({ actor, ...dead }));
   }
@@ -197,7 +200,7 @@ function listOf(lists: Map<string, string[]>, name: string): string[] {
   return list;
 }
 
-function pushWrite(args: string[], verb: 'HSET' | 'HDEL', key: string, items: readonly string[]): void {
+function pushWrite(args: string[], verb: 'HSET' | 'HDEL' | 'XDEL', key: string, items: readonly string[]): void {
   for (let from = 0; from < items.length; from += writeArguments) {
     const part = items.slice(from, from + writeArguments);
     args.push(verb, key, String(part.length), ...part);

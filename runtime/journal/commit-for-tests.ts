@@ -5,6 +5,7 @@
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Message } from '../contract/envelope.ts';
 import type { Commit, HistoryEntry, Receipt, ShardGrant } from '../contract/journal.ts';
+import type { DeadLetter } from '../contract/supervision.ts';
 import { shardOf } from './shard-placement.ts';
 
 let made = 0;
@@ -57,6 +58,8 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     rowsPut: [],
     rowsRemoved: [],
     deadLetters: [],
+    lettersGone: [],
+    hold: undefined,
     historyTail: 32,
     ...changes,
   };
@@ -64,6 +67,11 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
 
 export function messageOf(from: ActorId, to: ActorId, seq: number, after = 0): Message {
   return { to, from, life: 'u1', era: 1, seq, after, event: { type: 'hello' }, cause: `${from}@1` };
+}
+
+export function letterOf(letter: string): DeadLetter {
+  const cause = 'message:vm/acme/from:3';
+  return { letter, event: { type: 'hello' }, cause, reason: 'poison', state: 'running', version: 1, at: 1_000 };
 }
 
 export function receiptOf(commandId: string, version: number): Receipt {

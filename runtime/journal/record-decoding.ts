@@ -8,6 +8,7 @@ import { PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, PendingTimer, ShardBacklog, StoredActor } from '../contract/journal.ts';
 import type { ActorSummary } from '../contract/reader.ts';
+import type { Hold, StoredLetter } from '../contract/supervision.ts';
 
 /** Everything of an actor that the commit script need not look at, as one JSON text. Empty lists are left out. */
 export interface RecordHead {
@@ -21,6 +22,7 @@ export interface RecordHead {
   readonly effects?: readonly EffectRequest[];
   readonly timers?: readonly PendingTimer[];
   readonly deferred?: Readonly<Record<string, string>>;
+  readonly hold?: Hold;
 }
 
 export function parseStored(text: string, what: string): unknown {
@@ -64,6 +66,7 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     deferred: head.deferred ?? {},
     lastSeq: head.lastSeq,
     marks,
+    ...(head.hold === undefined ? {} : { hold: head.hold }),
   };
 }
 
@@ -79,8 +82,9 @@ export function waitingOf({ status, effects = [], timers = [] }: Waits): ActorSu
 /** One line of a list from two fields of the record. */
 export function decodeSummary(id: ActorId, version: string, headText: string): ActorSummary {
   const head = parseStored(headText, `the record of ${id}`) as RecordHead;
-  const { uid, stateName, status, at } = head;
-  return { id, uid, version: Number(version), stateName, status, waitingOn: waitingOf(head), at };
+  const { uid, stateName, status, at, hold } = head;
+  const summary = { id, uid, version: Number(version), stateName, status, waitingOn: waitingOf(head), at };
+  return hold === undefined ? summary : { ...summary, held: hold.kind };
 }
 
 /** @param fields stream fields: `e`, JSON */
@@ -91,6 +95,11 @@ export function decodeFeedLine(fields: readonly string[]): ActorSummary {
 /** @param entry stream fields: `e`, JSON */
 export function decodeHistory(id: ActorId, entry: readonly string[]): HistoryEntry {
   return parseStored(entry[1] ?? '', `an entry of the history of ${id}`) as HistoryEntry;
+}
+
+/** @param fields stream fields: `d`, JSON */
+export function decodeLetter(place: string, fields: readonly string[]): StoredLetter {
+  return { ...(parseStored(fields[1] ?? '', 'a dead letter') as Omit<StoredLetter, 'place'>), place };
 }
 
 export function decodeBacklog(

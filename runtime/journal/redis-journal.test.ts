@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
-import { commitOf, grantFor, historyOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import { commitOf, grantFor, historyOf, letterOf, messageOf, receiptOf } from './commit-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
@@ -154,7 +154,7 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
       receipts: [receiptOf('cmd-1', 1)],
       messages: [messageOf(id, to, 1), messageOf(id, to, 2, 1), messageOf(id, to, 10, 2)],
       rowsPut: [{ collection: 'ports', key: 'p1', value: '{"mac":"m"}' }],
-      deadLetters: [{ message: messageOf(to, id, 3), reason: 'poison' }],
+      deadLetters: [letterOf('l1'), letterOf('l2')],
     }),
   );
   assert.equal(await stage.journal.receipt(id, 'cmd-1'), receiptOf('cmd-1', 1));
@@ -177,8 +177,21 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
   assert.equal(await stage.journal.loadRows(id, asked.slice(0, 1)), { 'ports/p1': null });
   await stage.journal.forgetMessages(grant, [{ from: id, seq: 2 }]);
   assert.equal(await seqs(), [10]);
-  const dead = await stage.store.shared.redis.xlen(stage.store.keys.inShard(grant.shard, 'x'));
-  assert.is(dead, 1);
+  const [first, second] = await stage.journal.letters(id);
+  assert.equal(first, { ...letterOf('l1'), actor: id, place: first?.place });
+  await stage.journal.commit(commitOf(id, 3, { lettersGone: [first?.place ?? ''] }));
+  assert.equal(await stage.journal.letters(id), [second]);
+  assert.equal(await stage.journal.letters(to), []);
+});
+
+test('a hold is stored with the actor and goes with the commit that ends it', async (stage) => {
+  const id = actorId('vm/acme/held');
+  await own(stage, grantFor(id));
+  const hold = { kind: 'quarantined', reason: 'chart_failed: x', at: 5, by: 'host', letter: 'l1' } as const;
+  await stage.journal.commit(commitOf(id, 1, { hold }));
+  assert.equal((await stage.journal.load(id))?.hold, hold);
+  await stage.journal.commit(commitOf(id, 2));
+  assert.is((await stage.journal.load(id))?.hold, undefined);
 });
 
 test('a removed actor leaves the index and its rows, and keeps its version for a new life', async (stage) => {

@@ -19,11 +19,12 @@ import type {
   StoredActor,
 } from '../contract/journal.ts';
 import type { RowKey } from '../contract/actor-definition.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-encoding.ts';
 import { CommitBatcher } from './commit-batcher.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
-import { decodeActor, decodeBacklog, parseStored } from './record-decoding.ts';
+import { decodeActor, decodeBacklog, decodeLetter, parseStored } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
 import { readAll, runScript, type Store, type StoreLink } from './store-connection.ts';
@@ -144,6 +145,12 @@ class StoreJournal implements RedisJournal {
     const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
     return text === null ? undefined : (parseStored(text, `the receipt ${commandId} of ${id}`) as Receipt);
+  }
+
+  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
+    const key = this.#store.keys.inShard(shardOf(id), 'x');
+    const entries = await this.#store.shared.run((redis) => redis.xrange(key, '-', '+'));
+    return entries.map(([place, fields]) => decodeLetter(place, fields)).filter(({ actor }) => actor === id);
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {

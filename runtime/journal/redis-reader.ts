@@ -8,10 +8,11 @@ import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { parseActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { followFeeds, presentPlace } from './feed-follower.ts';
-import { decodeActor, decodeHistory, decodeSummary } from './record-decoding.ts';
+import { decodeActor, decodeHistory, decodeLetter, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
 
@@ -72,6 +73,7 @@ class StoreReader implements RedisReader {
         const [version, head] = records[index] as [string | null, string | null];
         if (version === null || head === null) continue;
         const summary = decodeSummary(id, version, head);
+        if (filter.held === true && summary.held === undefined) continue;
         if (summary.status === 'live' && inState(summary.stateName, filter.state)) items.push(summary);
       }
     }
@@ -86,6 +88,15 @@ class StoreReader implements RedisReader {
       redis.xrevrange(key, '+', `${after + 1}-0`, 'COUNT', limit),
     );
     return entries.map(([, fields]) => decodeHistory(id, fields)).reverse();
+  }
+
+  async deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]> {
+    const shards = actor === undefined ? [...(await presentPlace(this.#store)).positions.keys()] : [shardOf(actor)];
+    const streams = (await this.#ask(
+      shards.map((shard) => ['xrange', this.#store.keys.inShard(shard, 'x'), '-', '+']),
+    )) as [string, string[]][][];
+    const letters = streams.flat().map(([place, fields]) => decodeLetter(place, fields));
+    return actor === undefined ? letters : letters.filter((letter) => letter.actor === actor);
   }
 
   async follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {

@@ -24,6 +24,7 @@ const kindNotes = {
   ignored: 'ignored: no transition fits',
   rejected: 'rejected',
   dropped: 'dropped: came too late',
+  operated: 'by an operator:',
 } as const;
 
 export function HistoryView(props: HistoryViewProps) {

@@ -1,0 +1,68 @@
+/**
+ * What an operator can do with one actor, and what the store keeps of it (G8): the hold that keeps an actor from
+ * taking inputs, the letters that could not be delivered, the verbs that change either. Types and names only.
+ *
+ * A verb travels as an ordinary command of type `actor.<verb>`: the host answers it before the chart could see it, so
+ * it has one receipt, one commit and one entry in the actor's history. The control API admits operators only.
+ */
+import type { ActorEvent } from './envelope.ts';
+import type { ActorId } from './identifiers.ts';
+
+/** Why an actor takes no inputs. Stored with it, so that every later owner keeps to it. */
+export interface Hold {
+  /** `quarantined` by the host when the chart fails; `paused` by an operator. */
+  readonly kind: 'paused' | 'quarantined';
+  readonly reason: string;
+  /** Wall time, ms since the epoch. */
+  readonly at: number;
+  /** The operator's principal; `host` for a quarantine. */
+  readonly by: string;
+  /** The input that led to a quarantine, when it lies among the dead letters. */
+  readonly letter?: string;
+}
+
+/** An input that could not be applied: nobody to take it, or the chart failed on it. */
+export interface DeadLetter {
+  /** A ULID, unique for ever. */
+  readonly letter: string;
+  readonly event: ActorEvent;
+  /** As in the history: `message:<from>:<seq>`, `timer:<id>`, `effect:<id>`. */
+  readonly cause: string;
+  /** The sender of a message. */
+  readonly from?: ActorId;
+  /** A code, `: ` and details: `chart_failed: Error: ...`, `no_such_actor`. */
+  readonly reason: string;
+  /** The actor as the input found it; null for one that does not exist. */
+  readonly state: unknown;
+  readonly version: number;
+  /** Wall time, ms since the epoch. */
+  readonly at: number;
+  readonly trace?: string;
+}
+
+/** As it lies in the store. */
+export interface StoredLetter extends DeadLetter {
+  readonly actor: ActorId;
+  /** Its place in the shard's stream of dead letters; opaque. */
+  readonly place: string;
+}
+
+/** The word before the dot of every verb; no kind may bear it. */
+export const operatorKind = 'actor';
+
+/**
+ * pause    {reason}                       takes no inputs until it is resumed; its effects stop and are performed again
+ * resume   {reason}                       ends a hold of either kind
+ * skip     {reason, letters?}             drops dead letters: those named, or the one that led to the quarantine
+ * redrive  {reason, letters?}             delivers dead letters again: those named, or all of this actor
+ * reset    {reason, to, patch?, dryRun?}  enters a state with its entry actions, as if the chart had gone there
+ * Skip, redrive and reset end a quarantine; a pause is ended by resume alone.
+ */
+export type OperatorVerb = 'pause' | 'resume' | 'skip' | 'redrive' | 'reset';
+
+const verbs: ReadonlySet<string> = new Set<OperatorVerb>(['pause', 'resume', 'skip', 'redrive', 'reset']);
+
+export function verbOf(event: ActorEvent): OperatorVerb | undefined {
+  const [kind, verb = ''] = event.type.split('.');
+  return kind === operatorKind && verbs.has(verb) ? (verb as OperatorVerb) : undefined;
+}

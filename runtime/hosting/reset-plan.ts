@@ -1,0 +1,116 @@
+/**
+ * Putting an actor into a state of an operator's choice: the chart is asked as if it had a transition from its root to
+ * that state, so exit and entry actions, timers and effects come out exactly as the chart would have them. Nothing is
+ * kept here: a dry run shows the plan, the real one keeps the same decision. Called by operator-verbs.ts.
+ *
+ * Rejected: writing the state value alone. It would leave an actor in a state whose entry effects nobody asked for and
+ * whose deadline nobody set.
+ */
+import type { AnyStateMachine } from 'xstate';
+import { reject } from '../contract/errors.ts';
+import type { ActorEvent } from '../contract/envelope.ts';
+import type { Activation } from './activation.ts';
+import { decide, isActive, restore } from './decide.ts';
+import type { Decision } from './decide.ts';
+import type { DecidedStep } from './draft-keeping.ts';
+import type { CommandInput } from './mailbox.ts';
+import { split } from './split.ts';
+import type { Answer, Split } from './split.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const resetType = 'actor.reset';
+
+type Machine = new (config: object, implementations: object) => AnyStateMachine;
+interface StateConfig {
+  readonly states?: Readonly<Record<string, StateConfig>>;
+}
+
+/** @throws PhotonError rejection `params_invalid`, or whatever the chart throws on the way. */
+export function resetStep(host: Surroundings, actor: Activation, input: CommandInput): DecidedStep {
+  const { command } = input.open;
+  const { kind, snapshot } = actor;
+  if (kind === undefined || snapshot === undefined) throw reject('not_found', `${actor.id} does not exist.`);
+  const { to, patch = {} } = command.event;
+  const { machine } = kind;
+  const targets = targetsOf(machine, actor.id, to);
+  const context = patched(actor, snapshot.context as Readonly<Record<string, unknown>>, patch);
+  const at = host.clock.wallMs();
+  const { commandId, principal } = command;
+  const meta = { at, ulid: host.random.ulid(at), era: actor.grant.era, commandId, principal };
+  const variant = resettable(machine, targets);
+  const event: ActorEvent = { ...command.event, type: resetType, principal };
+  const decision = decide(variant, restore(variant, snapshot.value, context), { ...event, meta });
+  const { value } = decision.snapshot;
+  const decided = { ...decision, snapshot: restore(machine, value, decision.snapshot.context) };
+  const asked = split(kind, decision.actions);
+  const result = planOf(actor, decided, asked);
+  // The operator hears what changes; only what the chart answers to others goes out.
+  const answers = [...asked.answers.filter(({ commandId }) => commandId !== undefined), own(result)];
+  return { input, event, meta, decision: decided, split: { ...asked, answers, defer: false }, born: false };
+}
+
+const own = (result: unknown): Answer => ({ commandId: undefined, result, error: undefined });
+
+/** The same chart with one more transition on its root. */
+function resettable(machine: AnyStateMachine, targets: readonly string[]): AnyStateMachine {
+  const { config, implementations } = machine;
+  const on = { ...(config.on as object | undefined), [resetType]: { target: targets } };
+  const variant = new (machine.constructor as Machine)({ ...config, id: machine.id, on }, implementations);
+  const { maxIterations } = machine.options;
+  if (maxIterations !== undefined) variant.options.maxIterations = maxIterations;
+  return variant;
+}
+
+/** `preparing.tap`, or one state per region of a parallel chart: `disk.ready,net.wired`. */
+function targetsOf(machine: AnyStateMachine, id: string, to: unknown): readonly string[] {
+  const paths = typeof to === 'string' ? to.split(',') : [];
+  for (const path of paths) {
+    let at: StateConfig | undefined = machine.config as StateConfig;
+    for (const key of path.split('.')) at = at?.states?.[key];
+    if (at === undefined) throw invalid(id, 'to', `the chart has no state ${path}`);
+  }
+  if (paths.length === 0) throw invalid(id, 'to', 'must name a state');
+  return paths.map((path) => `.${path}`);
+}
+
+function patched(
+  actor: Activation,
+  context: Readonly<Record<string, unknown>>,
+  patch: unknown,
+): Readonly<Record<string, unknown>> {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch))
+    throw invalid(actor.id, 'patch', 'must be an object');
+  for (const key of Object.keys(patch)) {
+    if (!Object.hasOwn(context, key)) throw invalid(actor.id, `patch.${key}`, 'the context has no such field');
+  }
+  return { ...context, ...patch };
+}
+
+function invalid(id: string, path: string, message: string): Error {
+  return reject('params_invalid', `${id} cannot be reset: ${path}: ${message}.`, [{ path, message }]);
+}
+
+/** What a reset does, in words of the history; the actor is as it was before. */
+function planOf(actor: Activation, decision: Decision, asked: Split): Readonly<Record<string, unknown>> {
+  const value = decision.snapshot.value as unknown;
+  const context = decision.snapshot.context as Readonly<Record<string, unknown>>;
+  const before = actor.snapshot?.context as Readonly<Record<string, unknown>> | undefined;
+  const started = [...new Set(asked.effects.map(({ type }) => type))];
+  const ends = (stateId: string): boolean => stateId !== '' && !isActive(value, stateId.split('.'));
+  return {
+    from: actor.snapshot?.value ?? null,
+    to: value,
+    removes: decision.done,
+    effectsStarted: started,
+    effectsCancelled: actor.effects
+      .filter(({ type, stateId }) => decision.done || started.includes(type) || ends(stateId))
+      .map(({ type }) => type),
+    timersSet: decision.timers.filter(({ delayMs }) => delayMs !== undefined).map(({ timerId }) => timerId),
+    timersCancelled: actor.timers
+      .filter(({ timerId }) => decision.done || decision.timers.some((change) => change.timerId === timerId))
+      .map(({ timerId }) => timerId),
+    messages: asked.messages.map(({ to, event }) => ({ to, type: event.type })),
+    rows: asked.rows.map(({ collection, key }) => `${collection}/${key}`),
+    changed: Object.keys(context).filter((key) => context[key] !== before?.[key]),
+  };
+}
