@@ -165,9 +165,16 @@ test('a context that is not JSON quarantines its actor and nothing else', async 
   await ask(host, a, { type: 'counter.create' });
   const born = await ask(host, 'counter/t/b', { type: 'counter.create', by: Number.NaN });
   assert.ok(born.ok, 'not a number is null in JSON, but JSON');
-  const put1n = { ...put(1, 1n), to: sink };
-  const [alone] = await Promise.all([host.deliver(put1n), host.deliver(put(2, 'behind'))]);
-  assert.is(alone.result, 'applied', 'parked');
+  await host.deliver(put(1, 'good'));
+  const [before, alone, behind] = await Promise.all(
+    [put(2, 'too'), put(3, 1n), put(4, 'x')].map((m) => host.deliver(m)),
+  );
+  assert.equal(
+    [before?.result, alone?.result, behind?.result],
+    ['applied', 'applied', 'busy'],
+    'the culprit is parked',
+  );
+  assert.equal(stored(journal, sink)?.['items'], ['good', 'too']);
   assert.match(host.figures().held.at(-1)?.reason ?? '', /cannot be written/);
   assert.is(journal.deadLetters.length, 1);
   assert.ok((await ask(host, 'counter/t/c', { type: 'counter.create' })).ok);
