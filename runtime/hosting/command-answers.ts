@@ -1,7 +1,7 @@
 /**
  * How a command is answered outside of a receipt: refusals that come out the same when asked again, dry runs, answers
- * from an older receipt. Whatever an answer rests on must be durable before it is told (G4), so it rides with the commit
- * that makes it so. Called by the checks of inputs, by steps and by the gate.
+ * from an older receipt. Whatever an answer rests on must be durable before it is told (G4), so it rides with the
+ * commit that makes it so. Called by the checks of inputs, by steps and by the gate.
  */
 import type { Reply } from '../contract/envelope.ts';
 import type { ErrorRecord } from '../contract/errors.ts';

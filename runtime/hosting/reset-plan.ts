@@ -45,11 +45,11 @@ export function resetStep(host: Surroundings, actor: Activation, input: CommandI
   const asked = split(kind, decision.actions);
   const result = planOf(actor, decided, asked);
   // The operator hears what changes; only what the chart answers to others goes out.
-  const answers = [...asked.answers.filter(({ commandId }) => commandId !== undefined), own(result)];
+  const answers = [...asked.answers.filter((answer) => answer.commandId !== undefined), own(result)];
   return { input, event, meta, decision: decided, split: { ...asked, answers, defer: false }, born: false };
 }
 
-const own = (result: unknown): Answer => ({ commandId: undefined, result, error: undefined });
+const own = (plan: unknown): Answer => ({ commandId: undefined, result: plan, error: undefined });
 
 /** The same chart with one more transition on its root. */
 function resettable(machine: AnyStateMachine, targets: readonly string[]): AnyStateMachine {
