@@ -10,8 +10,8 @@ export interface ProcessIdentity {
   readonly startTime: string;
 }
 
-/** State letter and start time; undefined when there is no such process. */
-function statOf(pid: number): { state: string; startTime: string } | undefined {
+/** State letter, parent and start time; undefined when there is no such process. */
+function statOf(pid: number): { state: string; parent: number; startTime: string } | undefined {
   let line: string;
   try {
     line = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -20,7 +20,7 @@ function statOf(pid: number): { state: string; startTime: string } | undefined {
   }
   // The name in parentheses may hold spaces and parentheses.
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? '', startTime: fields[19] ?? '' };
+  return { state: fields[0] ?? '', parent: Number(fields[1]), startTime: fields[19] ?? '' };
 }
 
 /** @throws Error when the process is already gone. */
@@ -46,6 +46,13 @@ export function signal(process_: ProcessIdentity, name: NodeJS.Signals): boolean
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
     throw error;
   }
+}
+
+/** @throws Error when the process is gone. */
+export function parentOf(pid: number): number {
+  const found = statOf(pid);
+  if (found === undefined) throw new Error(`process ${pid} has ended`);
+  return found.parent;
 }
 
 /** Direct children, by pid; empty when the process is gone. */

@@ -1,0 +1,82 @@
+/**
+ * Faults put upon a running cluster from outside: kill -9, SIGSTOP, a network that loses everything between two
+ * nodes, a store that restarts. Each heals by itself or by the function it returns; all of it ends with the cluster.
+ * Called by faults.test.ts and the campaign.
+ */
+import { startNode, type PhotonCluster } from './cluster-launch.ts';
+import { redisOf } from './crash-sight.ts';
+import { findProgram, isRunning } from './node-program.ts';
+import { isAlive, parentOf, signal, until } from './process-identity.ts';
+
+export interface Fault {
+  readonly name: string;
+  /** @returns how it is undone. */
+  strike(cluster: PhotonCluster): Promise<() => Promise<void>>;
+}
+
+function roleOf(cluster: PhotonCluster, node: string): string {
+  const found = cluster.nodes.find((one) => one.name === node);
+  if (found === undefined) throw new Error(`no node ${node}`);
+  return found.role;
+}
+
+/** The node's program ends without a word; undone by starting it again. */
+export const killed = (node: string): Fault => ({
+  name: `kill -9 ${node}`,
+  async strike(cluster) {
+    const program = findProgram(cluster.topology, node, roleOf(cluster, node));
+    signal(program, 'SIGKILL');
+    await until(`${node} is gone`, () => !isAlive(program));
+    return async () => {
+      const planned = cluster.nodes.find((one) => one.name === node);
+      if (planned !== undefined) await startNode(cluster.topology, planned);
+    };
+  },
+});
+
+/** The node's program stands still, its sockets open; undone by letting it go on as if nothing had been. */
+export const stopped = (node: string): Fault => ({
+  name: `SIGSTOP ${node}`,
+  async strike(cluster) {
+    const program = findProgram(cluster.topology, node, roleOf(cluster, node));
+    signal(program, 'SIGSTOP');
+    return async () => {
+      // nsenter, its parent, stops itself when its child is stopped, and would not notice the child's end.
+      process.kill(parentOf(program.pid), 'SIGCONT');
+      signal(program, 'SIGCONT');
+      await until(`${node} runs on`, () => isRunning(cluster.topology, node, roleOf(cluster, node)));
+    };
+  },
+});
+
+/** Everything between the node and the others is lost, both ways; no reset, no answer. */
+export const parted = (node: string, others: readonly string[]): Fault => ({
+  name: `partition ${node} | ${others.join(' ')}`,
+  async strike({ topology }) {
+    const addresses = others.map((other) => topology.node(other).address).join(', ');
+    const rules = [
+      'table inet nemesis {',
+      `  chain in { type filter hook input priority -300; ip saddr { ${addresses} } drop; }`,
+      `  chain out { type filter hook output priority -300; ip daddr { ${addresses} } drop; }`,
+      '}',
+    ];
+    await topology.exec(node, ['nft', rules.join('\n')]);
+    return async () => void (await topology.exec(node, ['nft', 'delete table inet nemesis']));
+  },
+});
+
+/** redis-server ends without a word; the store node starts it again. */
+export const storeKilled = (node: string): Fault => ({
+  name: `kill -9 redis-server of ${node}`,
+  async strike({ topology }) {
+    const { pid } = await redisOf(topology, node);
+    await topology.exec(node, ['kill', '-KILL', String(pid)]);
+    return async () =>
+      await until('redis-server is back', async () => {
+        return await redisOf(topology, node).then(
+          (now) => now.pid !== pid,
+          () => false, // none yet, or the old one still going
+        );
+      });
+  },
+});
