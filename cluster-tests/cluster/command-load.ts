@@ -64,13 +64,13 @@ export class CommandLoad {
   /** Commands without an answer: what was asked, and what was last heard of it. */
   readonly #open = new Map<string, string>();
   readonly #workers: Promise<void>[];
-  #broken: unknown;
+  #broken: Error | undefined;
 
   constructor(options: LoadOptions) {
     this.#options = options;
     this.#workers = Array.from({ length: options.ports }, (_, index) =>
       this.#live(`p${index}`).catch((error: unknown) => {
-        if (!this.#givenUp) this.#broken ??= error;
+        if (!this.#givenUp) this.#broken ??= error instanceof Error ? error : new Error(String(error));
       }),
     );
   }
