@@ -18,7 +18,8 @@ export const imageDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: imageCommands,
-  createdBy: [],
+  // A VM or a volume may name an image that was deleted before it was needed: it is told so.
+  createdBy: ['image.need'],
   effects: {},
   needs,
   view: ({ spec, uid, home, proof, copies, holderCount, failure }: ImageContext) => ({

@@ -11,7 +11,8 @@ export const volumeDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: volumeCommands,
-  createdBy: [],
+  // A VM may name a volume that was deleted while the VM rested: it is told so.
+  createdBy: ['volume.locate', 'volume.attach'],
   effects: {},
   view: ({ spec, uid, serial, host, holder, runEpoch, failure }: VolumeContext) => ({
     spec,

@@ -60,6 +60,7 @@ const busy = 'reject name_busy';
 
 const creation: readonly Row[] = [
   { in: 'born', with: { spec: null }, on: create(), to: 'claiming', asks: ['defer', claim] },
+  { in: 'born', with: { spec: null }, on: need(), to: 'absent', asks: [refused] },
 
   { in: 'claiming', on: granted, to: 'placing', asks: [place] },
   { in: 'claiming', on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },

@@ -63,6 +63,12 @@ const refuseEarly = ({ context, event }: Seen): letters.Letter => {
     retryable: context.failure === null,
   });
 };
+/** Of an image that is not there: nobody would ever answer otherwise. */
+const refuseAbsent = ({ context, event }: Seen): letters.Letter => {
+  assertEvent(event, 'image.need');
+  const message = `there is no ${context.id}; create it, or delete what names it`;
+  return letters.refuse(context, event.holder, { code: 'image_not_found', message, retryable: false });
+};
 const holderRow = ({ event }: Seen) => {
   assertEvent(event, ['image.need', 'image.free']);
   return { collection: 'holder', key: event.holder };
@@ -178,7 +184,10 @@ export const imageMachine = setup({
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
-      on: { 'image.create': { target: 'claiming', actions: ['take', 'defer'] } },
+      on: {
+        'image.create': { target: 'claiming', actions: ['take', 'defer'] },
+        'image.need': { target: 'absent', actions: { type: 'send', params: refuseAbsent } },
+      },
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more image.',
@@ -255,6 +264,10 @@ export const imageMachine = setup({
     },
     refused: {
       description: 'Never came to be: the quota does not allow it.',
+      type: 'final',
+    },
+    absent: {
+      description: 'Never made, or gone: whoever still names it has been told so.',
       type: 'final',
     },
     gone: {

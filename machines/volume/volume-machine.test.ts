@@ -60,6 +60,8 @@ const located = 'volume.located > vm';
 
 const creation: readonly Row[] = [
   { in: 'born', with: { spec: null }, on: create(), to: 'claiming', asks: ['defer', claim] },
+  { in: 'born', with: { spec: null }, on: locate, to: 'absent', asks: [refused] },
+  { in: 'born', with: { spec: null }, on: attach('vm/t/a'), to: 'absent', asks: [refused] },
   { in: 'claiming', on: granted, to: 'available', asks: ['reply'] },
   { in: 'claiming', on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: [claim] },

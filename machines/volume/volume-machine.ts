@@ -43,6 +43,19 @@ const refuseElsewhere = ({ context, event }: Seen): letters.Letter => {
     },
   };
 };
+/** Of a volume that is not there: nobody would ever answer otherwise. */
+const refuseAbsent = ({ context, event }: Seen): letters.Letter => {
+  assertEvent(event, ['volume.locate', 'volume.attach']);
+  const message = `there is no ${context.id}; create it, or delete the VM that names it`;
+  return {
+    to: event.vm,
+    event: {
+      type: 'volume.refused',
+      volume: context.id,
+      error: { code: 'volume_not_found', message, retryable: false },
+    },
+  };
+};
 const tellLocation = ({ context, event }: Seen): letters.Letter => {
   assertEvent(event, 'volume.locate');
   return { to: event.vm, event: { type: 'volume.located', volume: context.id, host: context.host?.name ?? null } };
@@ -147,7 +160,11 @@ export const volumeMachine = setup({
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
-      on: { 'volume.create': { target: 'claiming', actions: ['take', 'defer'] } },
+      on: {
+        'volume.create': { target: 'claiming', actions: ['take', 'defer'] },
+        'volume.locate': { target: 'absent', actions: { type: 'send', params: refuseAbsent } },
+        'volume.attach': { target: 'absent', actions: { type: 'send', params: refuseAbsent } },
+      },
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more volume.',
@@ -232,6 +249,10 @@ export const volumeMachine = setup({
     },
     refused: {
       description: 'Never came to be: the quota does not allow it.',
+      type: 'final',
+    },
+    absent: {
+      description: 'Never made, or gone: a VM that still names it has been told so.',
       type: 'final',
     },
     gone: {

@@ -1,0 +1,137 @@
+/** Each cloud-level checker finds what it is for, and leaves alone what is fine. */
+import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { createRegistry } from '@photoncloud/actors/registry';
+import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
+import type { StoredActor } from '@photoncloud/runtime/contract/journal';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { KernelFact, Violation } from './kernel-facts.ts';
+import { checkReplayedAnswers, type ClientAnswer } from './replayed-answers.ts';
+import { checkRunningMachines } from './running-machines.ts';
+import { unsettledParts, type HostListing } from './settled-cloud.ts';
+import { checkStoredSnapshots } from './stored-snapshots.ts';
+import { checkTenantSegments } from './tenant-segments.ts';
+import { checkWiredAddresses } from './wired-addresses.ts';
+
+const registry = createRegistry(noDataplane, noAgent);
+const ids = (violations: readonly Violation[]): string[] => violations.map(({ checker }) => checker);
+const runs = (host: string, pid: number): KernelFact => ({
+  atMs: 1,
+  host,
+  fact: 'machine.runs',
+  vm: 'vm/a/v',
+  life: `L${pid}`,
+  pid,
+});
+const rests = (host: string, pid: number): KernelFact => ({
+  atMs: 2,
+  host,
+  fact: 'machine.rests',
+  vm: 'vm/a/v',
+  pid,
+  reason: 'gone',
+});
+
+test('K1: a VM that runs on two hosts at once is found, one that moved is not', () => {
+  assert.equal(checkRunningMachines([runs('w1', 1), rests('w1', 1), runs('w2', 1)]), []);
+  assert.equal(ids(checkRunningMachines([runs('w1', 1), runs('w2', 1), rests('w1', 1)])), ['K1']);
+});
+
+const wired = (host: string, tap: string, port: string, address: string, mac: string): KernelFact => ({
+  atMs: 1,
+  host,
+  fact: 'tap.wired',
+  tap,
+  port,
+  vpc: 'vpc/a/main',
+  network: 'network/a/n',
+  mac,
+  address,
+});
+const untapped = (host: string, tap: string): KernelFact => ({ atMs: 2, host, fact: 'tap.gone', tap });
+
+test('K3 and K4: an address, a MAC or a port that is wired twice is found', () => {
+  const first = wired('w1', 't1', 'port/a/p', '10.0.0.4', '02:00:00:00:00:01');
+  assert.equal(checkWiredAddresses([first, untapped('w1', 't1'), { ...first, host: 'w2' }]), []);
+  const second = wired('w2', 't2', 'port/a/q', '10.0.0.4', '02:00:00:00:00:02');
+  assert.equal(ids(checkWiredAddresses([first, second])), ['K3']);
+  const sameMac = wired('w2', 't2', 'port/a/q', '10.0.0.5', '02:00:00:00:00:01');
+  assert.equal(ids(checkWiredAddresses([first, sameMac])), ['K4']);
+  const samePort = wired('w2', 't2', 'port/a/p', '10.0.0.5', '02:00:00:00:00:02');
+  assert.equal(ids(checkWiredAddresses([first, samePort])), ['K4']);
+});
+
+test('K10: a VNI of two VPCs at once is found, also on different hosts', () => {
+  const up = (host: string, vpc: string): KernelFact => ({ atMs: 1, host, fact: 'segment.up', vpc, vni: 4096 });
+  const gone: KernelFact = { atMs: 2, host: 'w1', fact: 'segment.gone', vpc: 'vpc/a/main' };
+  assert.equal(checkTenantSegments([up('w1', 'vpc/a/main'), up('w2', 'vpc/a/main')]), []);
+  assert.equal(checkTenantSegments([up('w1', 'vpc/a/main'), gone, up('w2', 'vpc/b/main')]), []);
+  assert.equal(ids(checkTenantSegments([up('w1', 'vpc/a/main'), up('w2', 'vpc/b/main')])), ['K10']);
+});
+
+test('K5: a key that is answered otherwise the second time is found', () => {
+  const answer = (outcome: ClientAnswer['outcome'], said: unknown): ClientAnswer => ({
+    atMs: 1,
+    tenant: 'a',
+    method: 'vm.create',
+    name: 'v',
+    key: 'k',
+    outcome,
+    said,
+  });
+  const fine = [answer('unknown', 'silence'), answer('ok', { version: 1 }), answer('ok', { version: 1 })];
+  assert.equal(checkReplayedAnswers([...fine, answer('rejected', 'reference_not_found')]), []);
+  assert.equal(ids(checkReplayedAnswers([...fine, answer('ok', { version: 2 })])), ['K5']);
+  assert.equal(ids(checkReplayedAnswers([...fine, answer('rejected', 'name_busy')])), ['K5']);
+});
+
+const stored = (id: string, state: unknown, context: Readonly<Record<string, unknown>> = {}): StoredActor => ({
+  id: id as ActorId,
+  uid: 'U',
+  status: 'live',
+  version: 1,
+  chartVersion: 1,
+  schemaHash: '',
+  state,
+  context,
+  effects: [],
+  timers: [],
+  deferred: {},
+  lastSeq: 0,
+  marks: {},
+});
+
+test('K11: a state the chart has not, a newer chart and a final state stored as live are found', () => {
+  const check = (...actors: StoredActor[]): string[] => ids(checkStoredSnapshots(registry, actors, 1));
+  assert.equal(check(stored('vm/a/v', 'running'), stored('vm/a/w', { preparing: 'asking' })), []);
+  assert.equal(check(stored('vm/a/v', 'flying')), ['K11']);
+  assert.equal(check({ ...stored('vm/a/v', 'running'), chartVersion: 2 }), ['K11']);
+  assert.equal(check(stored('vm/a/v', 'gone')), ['K11']);
+});
+
+const bare: HostListing = { host: 'w1', machines: [], taps: [], segments: [], leases: [] };
+const machine = { vm: 'vm/a/v', life: 'L1', owner: 'incarnation/a/v@w1', runs: true };
+const running = stored('vm/a/v', 'running', { host: { name: 'w1' }, life: 'L1' });
+const run = stored('incarnation/a/v@w1', { alive: 'running' });
+
+test('K13: what is wanted and what is there are compared', () => {
+  const unsettled = (actors: readonly StoredActor[], hosts: readonly HostListing[]): readonly string[] =>
+    unsettledParts({ registry, actors, owners: new Map(), hosts });
+  assert.equal(unsettled([running, run], [{ ...bare, machines: [machine] }]), []);
+  assert.match(unsettled([running, run], [bare]).join(), /runs 0 times/);
+  assert.match(unsettled([running, run], [{ ...bare, machines: [{ ...machine, life: 'L0' }] }]).join(), /as L0/);
+  assert.match(
+    unsettled([run], [{ ...bare, machines: [{ ...machine, owner: 'incarnation/a/x@w1' }] }]).join(),
+    /no more/,
+  );
+  assert.match(unsettled([stored('vm/a/v', { preparing: 'asking' })], [bare]).join(), /still in/);
+  const stopped = stored('vm/a/v', 'stopped');
+  assert.match(unsettled([stopped, run], [{ ...bare, machines: [machine] }]).join(), /runs on w1/);
+  const lease = { vpc: 'vpc/a/main', address: '10.0.0.4', mac: '02:00:00:00:00:01', tap: 't' };
+  assert.match(unsettled([], [{ ...bare, leases: [lease] }]).join(), /fits no tap/);
+  const grant = { address: '10.0.0.4', mac: lease.mac, network: { network: 'network/a/n' } };
+  const port = stored('port/a/p', 'active', { grant, host: { name: 'w1' } });
+  assert.match(unsettled([port], [bare]).join(), /says is free.*no more.*is wired as \[\]/);
+});
+
+test.run();

@@ -1,0 +1,166 @@
+/**
+ * K13 and the final part of K3 and K4: once nothing fails any more, what is wanted, what is recorded and what is really
+ * there agree, and nothing is left over. A pure function of the stored actors, the rows of networks and the hosts'
+ * listings. An empty answer is the proof; otherwise each line says what does not agree.
+ */
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers';
+import type { StoredActor } from '@photoncloud/runtime/contract/journal';
+
+export interface HostListing {
+  readonly host: string;
+  readonly machines: readonly {
+    readonly vm: string;
+    readonly life: string;
+    readonly owner: string;
+    readonly runs: boolean;
+  }[];
+  readonly taps: readonly {
+    readonly tap: string;
+    readonly owner: string;
+    /** Null while it is not wired. */
+    readonly port: string | null;
+    readonly address: string | null;
+    readonly mac: string | null;
+  }[];
+  readonly segments: readonly { readonly vpc: string; readonly owner: string }[];
+  /** Every DHCP host entry. */
+  readonly leases: readonly {
+    readonly vpc: string;
+    readonly address: string;
+    readonly mac: string;
+    readonly tap: string;
+  }[];
+}
+
+export interface CloudListing {
+  readonly registry: ActorRegistry;
+  readonly actors: readonly StoredActor[];
+  /** Rows `owner/<address>` per network id: the port that has the address. */
+  readonly owners: ReadonlyMap<string, ReadonlyMap<string, { readonly port: string; readonly mac: string }>>;
+  readonly hosts: readonly HostListing[];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+const fields = (value: unknown): Fields => (typeof value === 'object' && value !== null ? (value as Fields) : {});
+
+/**
+ * What waits for somebody else and may wait long: a VM for a host with room or for another VM's volume, a port for an
+ * address to rest (and a VM for such a port), a binding whose tap was taken from under a running VM.
+ */
+const mayWait = new Set(['vm unplaced', 'vm addressing', 'port claiming', 'binding wiring']);
+/** Never at rest: it sweeps every minute. */
+const restlessKinds = new Set(['agent serving', 'host present']);
+
+const waits = (kind: string, state: string, failure: unknown): boolean =>
+  mayWait.has(`${kind} ${state}`) ||
+  (`${kind} ${state}` === 'vm backoff' && fields(failure)['code'] === 'volume_in_use');
+
+export function unsettledParts(cloud: CloudListing): string[] {
+  const live = new Map(
+    cloud.actors.filter(({ status }) => status === 'live').map((actor) => [String(actor.id), actor]),
+  );
+  return [
+    ...[...live.values()].flatMap((actor) => restless(cloud.registry, actor)),
+    ...cloud.hosts.flatMap((host) => orphans(host, live)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
+    ...[...cloud.owners].flatMap(([network, owners]) => wrongOwners(network, owners, live)),
+  ];
+}
+
+function restless(registry: ActorRegistry, { id, state, context }: StoredActor): string[] {
+  const { kind } = partsOf(id as ActorId);
+  const top = typeof state === 'string' ? state : (Object.keys(fields(state))[0] ?? '');
+  if (restlessKinds.has(`${kind} ${top}`) || waits(kind, top, fields(context)['failure'])) return [];
+  const machine = registry.kinds.get(kind)?.machine;
+  const steady = machine?.resolveState({ value: state as never, context: context as never }).hasTag('steady') === true;
+  return steady ? [] : [`${id} is still in ${JSON.stringify(state)}`];
+}
+
+function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): string[] {
+  const left = (what: string, owner: string): string[] =>
+    live.has(owner) ? [] : [`${what} on ${host.host} is owned by ${owner}, which is no more`];
+  return [
+    ...host.machines.flatMap(({ vm, owner }) => left(`the machine of ${vm}`, owner)),
+    ...host.taps.flatMap(({ tap, owner }) => left(`tap ${tap}`, owner)),
+    ...host.segments.flatMap(({ vpc, owner }) => left(`the segment of ${vpc}`, owner)),
+    // An entry may stay behind a tap that an operator took away, for as long as its port has the address.
+    ...host.leases
+      .filter(
+        ({ tap, address, mac }) =>
+          !host.taps.some((one) => one.tap === tap && one.address === address && one.mac === mac),
+      )
+      .filter(
+        ({ address, mac }) =>
+          ![...live.values()].some(({ context }) => {
+            const grant = fields(fields(context)['grant']);
+            return grant['address'] === address && grant['mac'] === mac;
+          }),
+      )
+      .map((lease) => `the DHCP host ${lease.address} of ${lease.vpc} on ${host.host} fits no tap`),
+  ];
+}
+
+function wrongRun({ id, state, context }: StoredActor, hosts: readonly HostListing[]): string[] {
+  const { host, life } = fields(context);
+  const running = hosts.flatMap(({ host: at, machines }) =>
+    machines.filter(({ vm, runs }) => vm === id && runs).map((machine) => ({ ...machine, at })),
+  );
+  if (state !== 'running') return running.map(({ at }) => `${id} is ${JSON.stringify(state)} and runs on ${at}`);
+  const [only] = running;
+  if (running.length !== 1 || only === undefined) return [`${id} is running and runs ${running.length} times`];
+  const right = only.at === fields(host)['name'] && only.life === life;
+  return right
+    ? []
+    : [`${id} runs on ${only.at} as ${only.life}, not on ${String(fields(host)['name'])} as ${String(life)}`];
+}
+
+function wrongPort(
+  { id, state, context }: StoredActor,
+  cloud: CloudListing,
+  live: ReadonlyMap<string, StoredActor>,
+): string[] {
+  const { grant, host } = fields(context);
+  const taps = cloud.hosts.flatMap(({ host: at, taps: all }) =>
+    all.filter(({ port }) => port === id).map((tap) => ({ ...tap, at })),
+  );
+  const { address, mac } = fields(grant);
+  const { network } = fields(fields(grant)['network']);
+  const problems: string[] = [];
+  if (grant !== null && grant !== undefined) {
+    const owner = cloud.owners.get(String(network))?.get(String(address));
+    if (owner?.port !== id)
+      problems.push(`${id} has ${String(address)}, which ${String(network)} says is ${owner?.port ?? 'free'}`);
+    if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which is no more`);
+  }
+  const bound = state === 'active';
+  if (!bound && state !== 'degraded' && state !== 'tapped' && taps.length > 0)
+    problems.push(`${id} is ${JSON.stringify(state)} and wired on ${taps.map(({ at }) => at).join()}`);
+  if (!bound) return problems;
+  const [only] = taps;
+  const fits =
+    taps.length === 1 &&
+    only !== undefined &&
+    only.at === fields(host)['name'] &&
+    only.address === address &&
+    only.mac === mac;
+  if (!fits)
+    problems.push(
+      `${id} is active on ${String(fields(host)['name'])} as ${String(address)}, is wired as ${JSON.stringify(taps)}`,
+    );
+  return problems;
+}
+
+function wrongOwners(
+  network: string,
+  owners: ReadonlyMap<string, { readonly port: string }>,
+  live: ReadonlyMap<string, StoredActor>,
+): string[] {
+  return [...owners].flatMap(([address, { port }]) => {
+    const granted = fields(fields(live.get(port)?.context)['grant']);
+    return granted['address'] === address && fields(granted['network'])['network'] === network
+      ? []
+      : [`${address} of ${network} is held by ${port}, which has it not`];
+  });
+}

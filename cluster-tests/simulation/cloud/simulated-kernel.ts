@@ -1,0 +1,201 @@
+/**
+ * One simulated host as its kernel, disks and process table know it: segments, taps, machines, image copies, replicas.
+ * It is not the dataplane (simulated-dataplane.ts asks and changes it) and knows no actor; it outlives the worker
+ * process. Every change a guest or another host could notice is written down as a fact for the checkers.
+ * Upholds, as a real kernel does: one holder per tap, one writer per disk; a reset clears what is not on disk.
+ */
+import type { KernelFact } from '../../checkers/kernel-facts.ts';
+import type { MachineEnd } from '@photoncloud/actors/dataplane/contract/machine-contract';
+import type { CopyProof, DiskFormat, ImageFormat, MachineSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+
+export interface DhcpHost {
+  readonly tap: string;
+  readonly mac: string;
+  readonly hostname: string;
+}
+
+export interface Bridge {
+  readonly ifindex: number;
+  readonly mtu: number;
+}
+
+export interface Segment {
+  readonly vpc: string;
+  readonly namespace: string;
+  owner: OwnerToken;
+  vni: number;
+  /** Null when an operator has taken it away. */
+  vxlanIfindex: number | null;
+  dnsmasqPid: number | null;
+  nftGeneration: number;
+  peers: readonly number[];
+  readonly bridges: Map<string, Bridge>;
+  readonly routes: Map<string, number>;
+  readonly dhcpHosts: Map<string, DhcpHost>;
+}
+
+/** How a tap is joined to its network; null before that. */
+export interface TapWiring {
+  readonly vpc: string;
+  readonly network: string;
+  readonly port: string;
+  /** The very bridge it is a slave of: a bridge made anew has another index. */
+  readonly bridgeIfindex: number;
+  readonly mac: string;
+  readonly address: string;
+}
+
+export interface Tap {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly owner: OwnerToken;
+  readonly mtu: number;
+  /** The VPC whose namespace it is in, or null in the host's own. */
+  vpc: string | null;
+  heldBy: number | null;
+  wiring: TapWiring | null;
+}
+
+export interface Machine {
+  readonly id: string;
+  readonly owner: OwnerToken;
+  readonly spec: MachineSpec;
+  readonly pid: number;
+  readonly startTime: string;
+  readonly taps: readonly string[];
+  /** `dead`: only its folder is left. */
+  status: 'prelaunch' | 'running' | 'shutdown' | 'dead';
+  end: MachineEnd | null;
+  /** Does not answer on its control socket. */
+  hung: boolean;
+}
+
+export interface Copy {
+  readonly proof: CopyProof;
+  readonly format: ImageFormat;
+  owners: readonly OwnerToken[];
+}
+
+export interface Replica {
+  owner: OwnerToken;
+  readonly format: DiskFormat;
+  readonly sizeBytes: number;
+}
+
+export interface SourceFile {
+  readonly format: ImageFormat;
+  readonly proof: CopyProof;
+}
+
+export interface Floor {
+  readonly era: number;
+  readonly ownerEpoch: number;
+  readonly runEpoch: number;
+}
+
+/** A fact without the place and time the kernel puts on it. */
+type Bare<Fact> = Fact extends unknown ? Omit<Fact, 'atMs' | 'host'> : never;
+
+export class SimulatedKernel {
+  readonly host: string;
+  readonly index: number;
+  readonly segments = new Map<string, Segment>();
+  readonly taps = new Map<string, Tap>();
+  readonly machines = new Map<string, Machine>();
+  // On disk: what a reset leaves.
+  readonly copies = new Map<string, Copy>();
+  readonly replicas = new Map<string, Replica>();
+  readonly floors = new Map<string, Floor>();
+  /** Files tenants may import, by path. */
+  readonly files = new Map<string, SourceFile>();
+  private readonly note: (fact: KernelFact) => void;
+  private readonly nowMs: () => number;
+  private readonly listeners = new Set<() => void>();
+  private numbers = 0;
+
+  constructor(host: string, index: number, nowMs: () => number, note: (fact: KernelFact) => void) {
+    this.host = host;
+    this.index = index;
+    this.nowMs = nowMs;
+    this.note = note;
+  }
+
+  /** A number nothing of this host had before: interface index, pid, generation. */
+  next(): number {
+    this.numbers += 1;
+    return this.numbers;
+  }
+
+  tell(fact: Bare<KernelFact>): void {
+    this.note({ atMs: this.nowMs(), host: this.host, ...fact } as KernelFact);
+  }
+
+  /** Something has changed; watches look again. */
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  /** @returns a function that ends it */
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  findTap(name: string): Tap | undefined {
+    return this.taps.get(name);
+  }
+
+  /** With everything keyed by it. */
+  deleteTap(name: string): void {
+    const tap = this.taps.get(name);
+    if (tap === undefined) return;
+    this.taps.delete(name);
+    if (tap.wiring !== null) this.tell({ fact: 'tap.gone', tap: name });
+    this.changed();
+  }
+
+  /** Its taps go with it: a namespace takes everything that is in it. */
+  deleteSegment(vpc: string): void {
+    if (!this.segments.has(vpc)) return;
+    for (const tap of this.taps.values()) if (tap.vpc === vpc) this.deleteTap(tap.name);
+    this.segments.delete(vpc);
+    this.tell({ fact: 'segment.gone', vpc });
+    this.changed();
+  }
+
+  /** The guest's processors stand still from here on; the process may still be there. */
+  rest(machine: Machine, status: 'shutdown' | 'dead', end: MachineEnd): void {
+    const ran = machine.status === 'running';
+    if (machine.status === 'dead') return;
+    machine.status = status;
+    machine.end ??= end;
+    if (ran) this.tell({ fact: 'machine.rests', vm: machine.spec.vm, pid: machine.pid, reason: end.reason });
+    if (status === 'dead') for (const tap of this.taps.values()) if (tap.heldBy === machine.pid) tap.heldBy = null;
+    this.changed();
+  }
+
+  run(machine: Machine): void {
+    if (machine.status !== 'prelaunch') return;
+    machine.status = 'running';
+    this.tell({ fact: 'machine.runs', vm: machine.spec.vm, life: machine.owner.uid, pid: machine.pid });
+    this.changed();
+  }
+
+  /** The machine under the host is switched off and on: disks stay, everything else goes. */
+  reset(): void {
+    for (const machine of this.machines.values())
+      this.rest(machine, 'dead', { reason: 'gone', detail: 'The host was reset.' });
+    this.machines.clear();
+    for (const vpc of this.segments.keys()) this.deleteSegment(vpc);
+    for (const name of this.taps.keys()) this.deleteTap(name);
+    this.changed();
+  }
+}
+
+/** The bridge a tap is really a slave of, if it still is. */
+export function bridgeOf(kernel: SimulatedKernel, tap: Tap): Bridge | undefined {
+  const { wiring } = tap;
+  if (wiring === null) return undefined;
+  const bridge = kernel.segments.get(wiring.vpc)?.bridges.get(wiring.network);
+  return bridge?.ifindex === wiring.bridgeIfindex ? bridge : undefined;
+}

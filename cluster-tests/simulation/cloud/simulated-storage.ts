@@ -1,0 +1,111 @@
+/**
+ * The storage half of the simulated dataplane, by the contract in storage-contract.ts: image copies with their
+ * owners, replicas by volume uid, imports from files the host was given. A file is there wholly or not at all.
+ * Called by simulated-dataplane.ts; state in simulated-kernel.ts, on its disk.
+ */
+import { Readable } from 'node:stream';
+import type { ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
+import { blobMissing, refuseImage } from '@photoncloud/actors/dataplane/image/image-errors';
+import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
+import { imageLarger, replicaDiffers } from '@photoncloud/actors/dataplane/volume/replica-errors';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { CopyProof, ImageFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
+import type { SimulatedKernel, SourceFile } from './simulated-kernel.ts';
+import type { SimulatedSite } from './simulated-site.ts';
+
+const mib = 1 << 20;
+const sameLife = (a: OwnerToken, b: OwnerToken): boolean => a.actor === b.actor && a.uid === b.uid;
+
+export function simulatedStorage(site: SimulatedSite): StorageDataplane {
+  const { kernel } = site;
+  const copyLock = (owner: OwnerToken): string => `copy ${owner.actor}`;
+  return {
+    inspectImage: (image) => site.befall('inspectImage', () => inspect(site, image).proof),
+    importCopy: (spec, call) =>
+      site.change('importCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
+        const { proof } = inspect(site, spec);
+        return keep(kernel, proof, spec.format, spec.owner);
+      }),
+    fetchCopy: (spec, call) =>
+      site.change('fetchCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
+        const key = `${spec.sha256}.${spec.format}`;
+        const there = kernel.copies.get(key) ?? site.options.peer(spec.from)?.copies.get(key);
+        if (there === undefined)
+          throw new PhotonError(
+            'fault',
+            'fetch_failed',
+            `${spec.sha256.slice(0, 12)} could not be had from ${spec.from}.`,
+          );
+        return keep(kernel, there.proof, spec.format, spec.owner);
+      }),
+    openBlob: (sha256) => {
+      const found = [...kernel.copies.values()].find((copy) => copy.proof.sha256 === sha256);
+      if (found === undefined) return Promise.reject(blobMissing(sha256));
+      return Promise.resolve({ stream: Readable.from([]), sizeBytes: found.proof.sizeBytes });
+    },
+    removeCopy: (copy, call) =>
+      site.change('removeCopy', 'copy', copyLock(copy.owner), copy.owner, call, () => ({
+        removed: dropCopyOwners(kernel, `${copy.sha256}.${copy.format}`, (owner) => sameLife(owner, copy.owner)),
+      })),
+    ensureReplica: (spec, call) =>
+      site.change('ensureReplica', 'replica', `volume ${spec.volumeUid}`, spec.owner, call, () =>
+        makeReplica(kernel, spec),
+      ),
+    readReplica: ({ volumeUid }) => {
+      const found = kernel.replicas.get(volumeUid);
+      if (found === undefined) return Promise.resolve(null);
+      return Promise.resolve({ sizeBytes: found.sizeBytes, allocatedBytes: 0, created: false });
+    },
+    removeReplica: (replica, call) =>
+      site.change('removeReplica', 'replica', `volume ${replica.volumeUid}`, replica.owner, call, () => {
+        refuseOlder(
+          `volume ${replica.volumeUid}`,
+          replica.owner,
+          kernel.replicas.get(replica.volumeUid)?.owner ?? null,
+        );
+        return { removed: kernel.replicas.delete(replica.volumeUid) };
+      }),
+  };
+}
+
+function inspect(site: SimulatedSite, { path, format, sha256 }: ImageFile): SourceFile {
+  if (!site.options.allowedRoots.some((root) => path.startsWith(`${root}/`)))
+    throw refuseImage('path_outside_roots', path);
+  const file = site.kernel.files.get(path);
+  if (file === undefined) throw refuseImage('path_missing', path);
+  if (file.format !== format) throw refuseImage('format_lies', path);
+  if (typeof sha256 === 'string' && sha256 !== file.proof.sha256) throw refuseImage('digest_mismatch', path);
+  return file;
+}
+
+function keep(kernel: SimulatedKernel, proof: CopyProof, format: ImageFormat, owner: OwnerToken): CopyProof {
+  const key = `${proof.sha256}.${format}`;
+  const others = (kernel.copies.get(key)?.owners ?? []).filter((one) => !sameLife(one, owner));
+  kernel.copies.set(key, { proof, format, owners: [...others, owner] });
+  return proof;
+}
+
+/** @returns whether the copy itself went */
+export function dropCopyOwners(kernel: SimulatedKernel, key: string, leaves: (owner: OwnerToken) => boolean): boolean {
+  const copy = kernel.copies.get(key);
+  if (copy === undefined) return true;
+  copy.owners = copy.owners.filter((owner) => !leaves(owner));
+  return copy.owners.length === 0 && kernel.copies.delete(key);
+}
+
+function makeReplica(kernel: SimulatedKernel, spec: ReplicaSpec) {
+  const present = kernel.replicas.get(spec.volumeUid);
+  const sizeBytes = spec.sizeMib * mib;
+  refuseOlder(`volume ${spec.volumeUid}`, spec.owner, present?.owner ?? null);
+  if (present !== undefined && present.format !== spec.format)
+    throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
+  if (present !== undefined && present.sizeBytes !== sizeBytes)
+    throw replicaDiffers(spec.volumeUid, `it holds ${present.sizeBytes} bytes, not ${spec.sizeMib} MiB`);
+  if (present === undefined && spec.image !== null) {
+    const copy = kernel.copies.get(`${spec.image.sha256}.${spec.image.format}`);
+    if (copy === undefined) throw blobMissing(spec.image.sha256);
+    if (copy.proof.virtualSizeBytes > sizeBytes) throw imageLarger(copy.proof.virtualSizeBytes, sizeBytes);
+  }
+  kernel.replicas.set(spec.volumeUid, { owner: spec.owner, format: spec.format, sizeBytes });
+  return { sizeBytes, allocatedBytes: 0, created: present === undefined };
+}
