@@ -26,6 +26,7 @@ export class OwnedShards {
   readonly #options: OwnedShardsOptions;
   readonly #grants = new Map<ShardId, ShardGrant>();
   readonly #looking = new Set<ShardId>();
+  #claiming: Promise<void> = Promise.resolve();
   #looked = false;
   #closed = false;
 
@@ -118,7 +119,14 @@ export class OwnedShards {
     return node.role === 'controller' ? sharedShards : [hostShard(node.name)];
   }
 
-  async #claimOf(candidates: readonly ShardId[]): Promise<void> {
+  /** One after the other: a second claim must not take our own first one for that of an earlier life. */
+  #claimOf(candidates: readonly ShardId[]): Promise<void> {
+    const claimed = this.#claiming.then(() => this.#claimNow(candidates.filter((shard) => !this.#grants.has(shard))));
+    this.#claiming = claimed.catch(() => undefined); // whoever asked hears of it
+    return claimed;
+  }
+
+  async #claimNow(candidates: readonly ShardId[]): Promise<void> {
     const { claimant, node, directory, onGrant } = this.#options;
     const stored = await readGrants(claimant, candidates);
     const free = [...stored].filter(([, text]) => this.#isFree(text));
@@ -128,8 +136,7 @@ export class OwnedShards {
     const won = await claimShards(claimant, new Map([...ours, ...others.slice(0, room)]));
     for (const grant of won) {
       directory.set(grant.shard, grantText(grant));
-      // Two looks at the same time win the same grant.
-      if (this.#closed || this.#grants.has(grant.shard)) continue;
+      if (this.#closed) continue;
       this.#grants.set(grant.shard, grant);
       onGrant(grant);
     }

@@ -27,6 +27,8 @@ export interface RouterPorts {
 
 const firstBackoffMs = 25;
 const longestBackoffMs = 1000;
+/** Who answers `moved` is well, and the next owner not far: a hand-over takes some ten milliseconds. */
+const longestMovedBackoffMs = 100;
 const overloadRetryMs = 200;
 
 export class Router {
@@ -73,7 +75,7 @@ export class Router {
       if (clock.monotonicMs() - silentSinceMs > askMs) return unanswered(command);
       this.refresh();
       await this.pause(backoffMs);
-      backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
+      backoffMs = Math.min(backoffMs * 2, answer === undefined ? longestBackoffMs : longestMovedBackoffMs);
     }
   }
 

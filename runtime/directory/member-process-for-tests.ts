@@ -1,0 +1,134 @@
+/**
+ * Test support: a whole controller without doors in a process of its own, to be killed, stopped and drained: store,
+ * journal, membership, host. Never used in production. Argument: JSON of `MemberOrders`. Its network is the parent:
+ * what it says to a peer goes there as a `call` and comes back as a `result`; the parent's own commands are `asks`.
+ * SIGTERM drains it as the real node does.
+ */
+import type { Command, Message } from '../contract/envelope.ts';
+import type { Delivery, Outlet } from '../contract/link.ts';
+import type { CommandAnswer } from '../hosting/mailbox.ts';
+import { testLog as log } from '../hosting/host-for-tests.ts';
+import { createHost, type Host } from '../hosting/host.ts';
+import { plainRegistry } from '../hosting/kinds-for-tests.ts';
+import { systemClock as clock } from '../hosting/system-clock.ts';
+import { createSystemRandom } from '../hosting/system-random.ts';
+import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
+import { connectStore } from '../journal/store-connection.ts';
+import { joinCluster, type Membership } from './cluster-membership.ts';
+import type { FromMember, MemberCall, MemberOrders, ToMember } from './member-fleet-for-tests.ts';
+
+const { url, node, boot, beatMs, silenceMs } = JSON.parse(process.argv[2] ?? '{}') as MemberOrders;
+const tell = (news: FromMember): void => void process.send?.(news);
+
+const calls = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+let numbered = 0;
+
+function call(to: string, what: Omit<MemberCall, 'number' | 'to'>): Promise<never> {
+  numbered += 1;
+  const number = numbered;
+  return new Promise((resolve, reject) => {
+    calls.set(number, { resolve, reject });
+    tell({ call: { ...what, number, to } });
+  });
+}
+
+const outlet: Outlet = {
+  deliver: (to, message) => call(to, { message }),
+  command: (to, command) => call(to, { command }),
+};
+
+const nameOf = ({ from, life, seq }: Message): string => `${from}~${life} ${seq}`;
+
+/** Tells the parent what the store has taken, so that it can see what is sent again. */
+function watched(journal: RedisJournal): RedisJournal {
+  const commit: RedisJournal['commit'] = async (form) => {
+    const outcome = await journal.commit(form);
+    if (outcome.result === 'fenced') tell({ fenced: form.grant.shard });
+    if (outcome.result !== 'committed') return outcome;
+    for (const { sender, seq } of form.marks) tell({ applied: `${sender} ${seq}` });
+    return outcome;
+  };
+  return Object.assign(Object.create(journal) as RedisJournal, { commit, ...bound(journal) });
+}
+
+/** The journal's other methods, bound: a class with private fields does not bear another `this`. */
+function bound(journal: RedisJournal): Partial<RedisJournal> {
+  return {
+    load: (id) => journal.load(id),
+    loadRows: (id, keys) => journal.loadRows(id, keys),
+    receipt: (id, commandId) => journal.receipt(id, commandId),
+    backlog: (grant) => journal.backlog(grant),
+    forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
+    shardOf: (id) => journal.shardOf(id),
+  };
+}
+
+function takeIn(host: Host, { number, message, command }: MemberCall): Promise<Delivery | CommandAnswer> {
+  if (message === undefined) return host.command(command as Command);
+  tell({ delivering: nameOf(message), number });
+  return host.deliver(message);
+}
+
+const store = await connectStore({ url, clock, log });
+const journal = createJournal({ store, clock, log });
+const joined: { membership?: Membership } = {};
+const verify = (shard: Parameters<Membership['verify']>[0]): void => void joined.membership?.verify(shard);
+const host = createHost({
+  registry: plainRegistry(),
+  journal: watched(journal),
+  directory: {
+    ownerOf: (id) => joined.membership?.directory.ownerOf(id),
+    refresh: async () => await joined.membership?.directory.refresh(),
+  },
+  outlet,
+  nodeName: node,
+  clock,
+  random: createSystemRandom(),
+  log,
+  onFenced: ({ shard }) => verify(shard),
+  onStranger: verify,
+});
+journal.onFenced(verify);
+joined.membership = await joinCluster({
+  store,
+  node: { name: node, role: 'controller', peerUrl: '', boot },
+  clock,
+  log,
+  onGrant: (grant) => {
+    journal.adopt(grant);
+    void host.grant(grant).then(() => tell({ owns: host.figures().shards }));
+  },
+  onLost: (shard) => {
+    journal.drop(shard);
+    host.revoke(shard);
+    tell({ owns: host.figures().shards });
+  },
+  onHandover: (shards) => host.retire(shards),
+  onNode: () => {},
+  beatMs,
+  silenceMs,
+});
+
+process.on('message', ({ ask, call: asked, result }: ToMember) => {
+  if (ask !== undefined) void host.ask(ask).then((reply) => tell({ answer: { commandId: ask.commandId, reply } }));
+  if (asked !== undefined) {
+    const { number } = asked;
+    void takeIn(host, asked).then((value) => tell({ result: { number, value } }));
+  }
+  if (result === undefined) return;
+  const waiting = calls.get(result.number);
+  calls.delete(result.number);
+  if (result.value === undefined) waiting?.reject(new Error('the peer cannot be reached'));
+  else waiting?.resolve(result.value as never);
+});
+process.on('disconnect', () => process.exit(0));
+process.once('SIGTERM', () => {
+  const startedMs = performance.now();
+  void (async () => {
+    await joined.membership?.leave();
+    await host.drain();
+    tell({ drainedMs: performance.now() - startedMs });
+    setImmediate(() => process.exit(0));
+  })();
+});
+tell({ ready: true });
