@@ -3,7 +3,7 @@
  * actor. The actor's chart decides; this file only keeps out what no chart should see.
  * Promises: a key is answered once (the receipt stands behind `ask`); no answer in time is `unknown`, never a failure.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
 import type { Reply } from '../contract/envelope.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
@@ -156,9 +156,7 @@ function answerWithin(ports: ApiPorts, waitMs: number, to: ActorId, ask: () => P
 
 /** The same method and params give the same digest, whatever the order of keys. */
 function digestOf(method: string, params: unknown, ifVersion: number | undefined): string {
-  return createHash('sha256')
-    .update(canonical([method, params ?? null, ifVersion ?? null]))
-    .digest('base64url');
+  return hash('sha256', canonical([method, params ?? null, ifVersion ?? null]), 'base64url');
 }
 
 function canonical(value: unknown): string {
