@@ -42,7 +42,7 @@ export function drawPlan(seed: number): FaultPlan {
       lost: rate(0.05),
       half: rate(0.05),
       stall: rate(0.04),
-      stallMs: random.pick([5_000, 20_000, 70_000]),
+      stallMs: random.pick([5_000, 15_000, 30_000]),
       longestMs: random.pick([20, 200, 1_000]),
     },
   };

@@ -1,0 +1,176 @@
+/**
+ * One sequence of operations on a dataplane, each with what it came to: what both dataplanes must answer alike.
+ * It names what a caller can tell apart (codes, places, what was removed, whether something was there already), never
+ * kernel names, indexes or pids. dataplane-conformance.test.ts runs it on the real kernel and on the simulated one.
+ */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
+import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
+import type { TapReading } from '@photoncloud/actors/dataplane/contract/network-contract';
+import { nextCall, ownerOf, segmentSpec, tapSpec } from '@photoncloud/actors/dataplane/dataplane-for-tests';
+import type { MachineSpec, ReplicaSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+
+type Said = readonly [what: string, came: unknown];
+
+/** What an operation came to: what `tell` makes of its result, or the code of its error. */
+export type Step = <Result>(what: string, work: Promise<Result>, tell?: (result: Result) => unknown) => Promise<void>;
+
+export function recorder(): { readonly said: Said[]; readonly step: Step } {
+  const said: Said[] = [];
+  return {
+    said,
+    step: async (what, work, tell = (result) => result) => {
+      try {
+        said.push([what, tell(await work)]);
+      } catch (error) {
+        if (!(error instanceof PhotonError)) throw error;
+        said.push([what, `${error.record.group} ${error.record.code}`]);
+      }
+    },
+  };
+}
+
+const segment = segmentSpec();
+const tap = tapSpec();
+const later = (spec: TapSpec, runEpoch: number): TapSpec => ({ ...spec, owner: { ...spec.owner, runEpoch } });
+const seenTap = ({ place, carrier, drift }: TapReading) => [place, carrier, drift.length === 0];
+
+export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
+  const route = { address: '10.77.1.90', host: 2 };
+  await step('routes before the segment', dp.setRoutes({ segment, added: [route], removed: [] }, nextCall()));
+  await step('read before the segment', dp.readSegment(segment, nextCall()), ({ proof }) => proof);
+  await step('tap before the segment', dp.createTap(tap, nextCall()), ({ place }) => place);
+  await step('wiring before the segment', dp.wireTap(tap, nextCall()));
+  const wide = { ...segment, networks: segment.networks.map((one) => ({ ...one, mtu: 1_490 })) };
+  await step('an MTU that does not fit', dp.ensureSegment(wide, nextCall()));
+  await step('a VNI that is none', dp.ensureSegment({ ...segment, vni: 0 }, nextCall()));
+  let proof = '';
+  await step('segment', dp.ensureSegment(segment, nextCall()), (made) => {
+    proof = JSON.stringify(made);
+    return [made.generation, Object.values(made.bridges).map(({ mtu }) => mtu)];
+  });
+  await step('the same segment', dp.ensureSegment(segment, nextCall()), (made) => JSON.stringify(made) === proof);
+  await step('read', dp.readSegment(segment, nextCall()), ({ drift }) => drift);
+  await step('routes', dp.setRoutes({ segment, added: [route], removed: [{ ...route, host: 3 }] }, nextCall()));
+  await step('a route back', dp.setRoutes({ segment, added: [], removed: [route] }, nextCall()));
+  await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
+  await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
+  await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
+  await step('read the tap', dp.readTap(tap, nextCall()), seenTap);
+  await step('a segment in use', dp.removeSegment(segment, nextCall()));
+  await step('a tap nobody holds is made anew', dp.createTap(tap, nextCall()), ({ place }) => place);
+  await step('an older fence', dp.createTap(tap, nextCall({ version: 0 })));
+  await step('an older era', dp.createTap(tap, nextCall({ era: 0 })));
+  await step('a later run', dp.createTap(later(tap, 3), nextCall()), ({ place }) => place);
+  await step('an earlier run', dp.createTap(later(tap, 2), nextCall()));
+  await step('removal by an earlier run', dp.removeTap(later(tap, 2), nextCall()));
+  await step('a MAC that is none', dp.createTap({ ...later(tap, 3), mac: 'none' }, nextCall()));
+  await step('wired by the later run', dp.wireTap(later(tap, 3), nextCall()), ({ mtu }) => mtu);
+  await step('read by the later run', dp.readTap(later(tap, 3), nextCall()), seenTap);
+  await step('read by another run', dp.readTap(later(tap, 4), nextCall()), seenTap);
+  await step('a second port', dp.createTap(tapSpec(12), nextCall()), ({ place }) => place);
+  await step('the second wired', dp.wireTap(tapSpec(12), nextCall()), ({ dhcpHost }) => dhcpHost);
+  await step('removal', dp.removeTap(later(tap, 3), nextCall()));
+  await step('removal again', dp.removeTap(later(tap, 3), nextCall()));
+  await step('read what is gone', dp.readTap(tap, nextCall()), seenTap);
+  const owners = async (): Promise<string[]> => [segment.owner.actor];
+  await step('a sweep takes the second', dp.sweep({ owners }, nextCall()), ({ removed, failed }) => [
+    removed.map(({ what, owner }) => [what, owner?.actor]),
+    failed.length,
+  ]);
+  await step('the segment, empty', dp.removeSegment(segment, nextCall()));
+  await step('the segment, gone', dp.removeSegment(segment, nextCall()));
+}
+
+export async function storageScript(dp: Dataplane, step: Step, folder: string): Promise<void> {
+  const replica: ReplicaSpec = {
+    owner: ownerOf('replica/acme/data@w1'),
+    volumeUid: 'DATA',
+    serial: 'SERIAL',
+    sizeMib: 4,
+    format: 'raw',
+    image: null,
+  };
+  const made = ({ sizeBytes, created }: { sizeBytes: number; created: boolean }) => [sizeBytes, created];
+  const ref = { owner: replica.owner, volumeUid: 'DATA' };
+  await step('read before', dp.readReplica(ref, nextCall()));
+  await step('replica', dp.ensureReplica(replica, nextCall()), made);
+  await step('the same', dp.ensureReplica(replica, nextCall()), made);
+  await step('another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
+  const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
+  await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
+  await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
+  const copy = {
+    owner: ownerOf('image-copy/acme/base@w1'),
+    path: `${folder}/disk`,
+    format: 'raw' as const,
+    sha256: null,
+  };
+  await step('inspected', dp.inspectImage(copy, nextCall()), ({ sizeBytes }) => sizeBytes);
+  await step('outside', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
+  await step('missing', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
+  await step('another digest', dp.importCopy({ ...copy, sha256: 'b'.repeat(64) }, nextCall()));
+  let sha256 = '';
+  await step('import', dp.importCopy(copy, nextCall()), (proof) => {
+    ({ sha256 } = proof);
+    return proof.virtualSizeBytes;
+  });
+  const other = { ...copy, owner: ownerOf('image-copy/acme/twin@w1') };
+  await step('for a second owner', dp.importCopy(other, nextCall()), (proof) => proof.sha256 === sha256);
+  await step('the first lets go', dp.removeCopy({ ...copy, sha256 }, nextCall()));
+  await step('the second lets go', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  await step('nobody is left', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  const fetch = { owner: copy.owner, format: 'raw' as const, sha256: 'c'.repeat(64), sizeBytes: 1, from: 'w2' };
+  await step('a host that does not answer', dp.fetchCopy(fetch, nextCall()));
+  await step('the replica goes', dp.removeReplica(ref, nextCall()));
+  await step('it is gone', dp.removeReplica(ref, nextCall()));
+}
+
+export async function machineScript(dp: Dataplane, step: Step): Promise<void> {
+  const nic = { port: tap.port, binding: tap.owner.actor, bindingUid: tap.owner.uid, mac: tap.mac, mtu: tap.mtu };
+  const machine = (runEpoch = 1): MachineSpec => ({
+    owner: ownerOf('incarnation/acme/web@w1', runEpoch),
+    vm: 'vm/acme/web',
+    cpus: 1,
+    memoryMib: 64,
+    machineType: null,
+    boot: null,
+    nics: [nic],
+    disks: [{ volume: 'volume/acme/data', volumeUid: 'DISK', serial: 'SERIAL', format: 'raw' }],
+  });
+  const run = tapSpec(11, { owner: { ...tap.owner, runEpoch: 7 } });
+  const start = (spec: MachineSpec, call: Call = nextCall()) => dp.startMachine(spec, call);
+  const started = (one: { started: boolean; runStatus: string }) => [one.started, one.runStatus];
+  const disk = { owner: ownerOf('replica/acme/disk@w1'), volumeUid: 'DISK', serial: 'SERIAL', sizeMib: 4 };
+  await step('without a tap', start(machine()));
+  await step('its tap', dp.createTap(run, nextCall()), ({ place }) => place);
+  await step('without a disk', start(machine()));
+  await step('its disk', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
+  await step('resumed before', dp.resumeMachine(machine(), nextCall()));
+  await step('stopped before', dp.stopMachine({ machine: machine(), graceMs: 0 }, nextCall()));
+  await step('started', start(machine()), started);
+  await step('taken up again', start(machine()), started);
+  await step('a held tap', dp.createTap(run, nextCall()), ({ place }) => place);
+  await step('cleaned too early', dp.cleanMachine(machine(), nextCall()));
+  const anew = { ...machine().owner, uid: '01TESTUID0000000000000000B', runEpoch: 2 };
+  await step('a later life too early', start({ ...machine(), owner: anew }));
+  await step('a rival for the disk', start({ ...machine(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }));
+  await step('resumed', dp.resumeMachine(machine(), nextCall()));
+  await step('resumed again', dp.resumeMachine(machine(), nextCall()));
+  await step('read', dp.readMachine(machine(), nextCall()), (one) => [one.presence, one.runStatus, one.guestMacs]);
+  await step('its segment', dp.ensureSegment(segment, nextCall()), ({ generation }) => generation);
+  await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
+  await step('its tap read', dp.readTap(run, nextCall()), seenTap);
+  await step('a held tap in its segment', dp.createTap(run, nextCall()), ({ place }) => place);
+  const watch = dp.watchMachine(machine(), nextCall());
+  await step('stopped', dp.stopMachine({ machine: machine(), graceMs: 0 }, nextCall()));
+  await step('what the watch saw', watch, ({ reason }) => reason);
+  await step('a later watch', dp.watchMachine(machine(), nextCall()), ({ reason }) => reason);
+  await step('cleaned', dp.cleanMachine(machine(), nextCall()));
+  await step('cleaned again', dp.cleanMachine(machine(), nextCall()));
+  await step('a dead tap is made anew', dp.createTap(run, nextCall()), ({ place }) => place);
+  await step('the next run', start(machine(2)), started);
+  await step('the run before', start(machine(1)));
+  await step('swept', dp.sweep({ owners: async () => [] }, nextCall()), ({ failed }) => failed);
+  await step('all that is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
+}
