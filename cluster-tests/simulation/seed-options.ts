@@ -1,0 +1,78 @@
+/**
+ * A seed expanded to the options of a run: how many nodes, how slow and lossy everything is, which faults are armed,
+ * how tight the limits are. Printed with every failure; some seeds are calm, some are bad at one thing, some at all.
+ */
+import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import { Chance } from './seeded-random.ts';
+
+export interface SeedOptions {
+  readonly seed: string;
+  readonly minutes: number;
+  readonly controllers: number;
+  readonly network: {
+    readonly delayMs: number;
+    readonly lostRequest: number;
+    readonly lostAnswer: number;
+    readonly duplicate: number;
+  };
+  readonly store: { readonly delayMs: number; readonly lostRequest: number; readonly lostReply: number };
+  /** Mean pause between two faults of a kind, ms; a kind that is not armed is not there. */
+  readonly faults: Readonly<Record<string, number>>;
+  readonly limits: Partial<HostLimits>;
+  /** Clients ask this often, mean, ms. */
+  readonly askEveryMs: number;
+  /** Beyond the fault budget: the store may lose acknowledged commits. */
+  readonly beyondBudget: boolean;
+}
+
+const faultKinds = {
+  kill: 40_000,
+  pause: 45_000,
+  'stop gently': 90_000,
+  partition: 45_000,
+  'partition one way': 60_000,
+  clog: 30_000,
+  'store restart': 90_000,
+  'store pause': 60_000,
+  'store cut off': 60_000,
+  'store refuses': 90_000,
+  'connection reset': 20_000,
+  'wall step': 60_000,
+} as const;
+
+export function expandSeed(seed: string, minutes: number): SeedOptions {
+  const chance = new Chance(`options ${seed}`);
+  const armed = (probability: number, value: number): number => (chance.happens(probability) ? value : 0);
+  const faults: Record<string, number> = {};
+  for (const [kind, everyMs] of Object.entries(faultKinds)) {
+    if (chance.happens(0.5)) faults[kind] = Math.round(everyMs * chance.between(0.3, 2));
+  }
+  const tight = chance.happens(0.3);
+  return {
+    seed,
+    minutes,
+    controllers: chance.whole(1, 3),
+    network: {
+      delayMs: chance.pick([0.2, 1, 5, 40]),
+      lostRequest: armed(0.4, chance.between(0, 0.1)),
+      lostAnswer: armed(0.4, chance.between(0, 0.1)),
+      duplicate: armed(0.4, chance.between(0, 0.2)),
+    },
+    store: {
+      delayMs: chance.pick([0.1, 0.5, 3, 20]),
+      lostRequest: armed(0.3, chance.between(0, 0.01)),
+      lostReply: armed(0.3, chance.between(0, 0.01)),
+    },
+    faults,
+    limits: {
+      idleMs: chance.pick([2_000, 10_000, 60_000]),
+      ...(tight
+        ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, residents: 12, loads: 2 }
+        : {}),
+      ...(chance.happens(0.3) ? { eventsPerCommit: chance.pick([1, 2, 4]) } : {}),
+      ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
+    },
+    askEveryMs: chance.pick([60, 120, 300]),
+    beyondBudget: false,
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * One node in the simulation: the production store client, journal, reader, membership and host, wired as
+ * actors/photon/member-node.ts wires them, on simulated ports. What it hosts is the scenario's registry. A node whose
+ * journal has failed ends its process, as in production; who starts it again is simulation.ts.
+ */
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
+import type { Directory, Inlet } from '@photoncloud/runtime/contract/link';
+import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
+import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
+import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
+import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
+import { connectStore } from '@photoncloud/runtime/journal/store-connection';
+import type { Redis } from 'ioredis';
+import type { SimulatedNetwork } from './simulated-network.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+
+export interface NodeParts {
+  readonly process: SimulatedProcess;
+  readonly role: 'controller' | 'worker';
+  readonly connect: (process: SimulatedProcess) => Redis;
+  readonly network: SimulatedNetwork;
+  readonly limits: Partial<HostLimits>;
+  readonly registry: (node: { readonly process: SimulatedProcess; readonly reader: RedisReader }) => ActorRegistry;
+  readonly onNode?: (event: NodeEvent, host: Host) => void;
+}
+
+export interface SimulatedNode {
+  readonly process: SimulatedProcess;
+  readonly role: 'controller' | 'worker';
+  readonly host: Host;
+  readonly reader: RedisReader;
+  readonly membership: Membership;
+  /** As SIGTERM: hands over, drains, ends. */
+  stop(): Promise<void>;
+}
+
+export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
+  const { process, role, network } = parts;
+  const { clock, random, log, name, boot } = process;
+  const store = await connectStore({ url: 'simulated', clock, log, connect: () => parts.connect(process) });
+  const journal = createJournal({ store, clock, log });
+  const reader = createReader({ store, clock, log });
+  const joined: { membership?: Membership } = {};
+  const directory: Directory = {
+    ownerOf: (id) => joined.membership?.directory.ownerOf(id),
+    refresh: async () => joined.membership?.directory.refresh(),
+  };
+  const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
+  journal.onFenced(verify);
+  journal.onFailed(() => process.kill());
+  const host = createHost({
+    registry: parts.registry({ process, reader }),
+    journal,
+    directory,
+    outlet: network.outletOf(process),
+    nodeName: name,
+    clock,
+    random,
+    log,
+    limits: parts.limits,
+    onFenced: ({ shard }) => verify(shard),
+    onStranger: verify,
+  });
+  const inlet: Inlet = host;
+  network.listen(process, inlet);
+  const membership = await joinCluster({
+    store,
+    node: { name, role, peerUrl: name, boot },
+    clock,
+    log,
+    onGrant: (grant) => {
+      journal.adopt(grant);
+      void host.grant(grant);
+    },
+    onLost: (shard) => {
+      journal.drop(shard);
+      host.revoke(shard);
+    },
+    onHandover: (shards) => host.retire(shards),
+    onNode: (event) => parts.onNode?.(event, host),
+  });
+  joined.membership = membership;
+  const stop = async (): Promise<void> => {
+    await membership.leave();
+    await host.drain();
+    journal.close();
+    reader.close();
+    store.close();
+    process.kill();
+  };
+  return { process, role, host, reader, membership, stop };
+}

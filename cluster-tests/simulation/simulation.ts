@@ -1,0 +1,224 @@
+/**
+ * A cluster in one process under virtual time: the store, the network, nodes that die and come back, and the record of
+ * all that happened. It knows no workload and no faults of its own: a scenario starts nodes and clients on it, the
+ * fault plan breaks it (fault-plan.ts), checkers judge its record. simulation-run.ts is the caller.
+ */
+import { describeCause } from '@photoncloud/runtime/contract/errors';
+import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import { Chance, mixText } from './seeded-random.ts';
+import type { SeedOptions } from './seed-options.ts';
+import { SimulatedNetwork } from './simulated-network.ts';
+import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
+import { SimulatedProcess, wallStartMs } from './simulated-process.ts';
+import { asRedis, SimulatedConnection, type StoreWeather } from './store/simulated-client.ts';
+import { SimulatedServer } from './store/simulated-server.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+const keptEvents = 400;
+const startAgainMs = 1_000;
+
+/** What a scenario says about a node: everything but the simulated parts. */
+export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode'> & {
+  readonly name: string;
+  readonly limits?: Partial<HostLimits>;
+  /** Called whenever the node has joined, after each start. */
+  readonly onStarted?: (node: SimulatedNode) => void;
+};
+
+/** A place of a node: its plan and, unless it is down, its process and parts. */
+interface Seat {
+  readonly plan: NodePlan;
+  life: number;
+  process: SimulatedProcess | undefined;
+  node: SimulatedNode | undefined;
+}
+
+export class Simulation {
+  readonly options: SeedOptions;
+  readonly chance: Chance;
+  readonly time: VirtualTime;
+  readonly server: SimulatedServer;
+  readonly storeWeather: StoreWeather;
+  readonly network: SimulatedNetwork;
+  /** Faults that happened, by kind. */
+  readonly faults = new Map<string, number>();
+  /** Rare things that were reached, by name: sometimes-assertions. */
+  readonly reached = new Map<string, number>();
+  /** Rules that were broken while it ran; the run fails with them. */
+  readonly violations: string[] = [];
+  private readonly seats = new Map<string, Seat>();
+  private readonly connections = new Set<SimulatedConnection>();
+  private readonly events: string[] = [];
+  private hash: readonly [number, number] = [0x811c9dc5, 0x01000193];
+  private connectionCount = 0;
+
+  constructor(options: SeedOptions) {
+    this.options = options;
+    this.chance = new Chance(`seed ${options.seed}`);
+    this.time = new VirtualTime({ onEvent: (atMs, owner, label) => this.mix(`${atMs} ${owner} ${label}`) });
+    this.server = new SimulatedServer({
+      nowMs: () => this.time.nowMs,
+      wallMs: () => wallStartMs + this.time.nowMs,
+    });
+    this.storeWeather = { ...options.store, cutOff: new Set() };
+    const onFault = (kind: string): void => this.fault(kind);
+    this.network = new SimulatedNetwork(this.time, this.chance.split('network'), { ...options.network }, onFault);
+  }
+
+  /** Counts a fault that has just happened, and notes it for the story of a failed run. */
+  fault(kind: string, about = ''): void {
+    this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
+    this.note('fault', `${kind} ${about}`);
+  }
+
+  reach(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1);
+  }
+
+  violate(what: string): void {
+    this.violations.push(`${(this.time.nowMs / 1000).toFixed(3)} s: ${what}`);
+    this.note('VIOLATION', what);
+  }
+
+  /** One line of the story; it is part of the trace. */
+  note(who: string, what: string): void {
+    const line = `${(this.time.nowMs / 1000).toFixed(6).padStart(12)} ${who.padEnd(8)} ${what}`;
+    this.mix(line);
+    this.events.push(line);
+    if (this.events.length > keptEvents * 2) this.events.splice(0, keptEvents);
+  }
+
+  story(): readonly string[] {
+    return this.events.slice(-keptEvents);
+  }
+
+  /** Equal for two runs of a seed, or something was not under the simulation's control. */
+  traceHash(): string {
+    return this.hash.map((lane) => lane.toString(16).padStart(8, '0')).join('');
+  }
+
+  private mix(text: string): void {
+    this.hash = mixText(this.hash, text);
+  }
+
+  // Nodes.
+
+  /** Starts a node and goes on starting it whenever its process has ended, unless `hold` says it stays down. */
+  addNode(plan: NodePlan): void {
+    this.seats.set(plan.name, { plan, life: 0, process: undefined, node: undefined });
+    this.startSeat(plan.name);
+  }
+
+  nodeNames(): readonly string[] {
+    return [...this.seats.keys()];
+  }
+
+  /** The node if its process runs and it has joined. */
+  node(name: string): SimulatedNode | undefined {
+    const node = this.seats.get(name)?.node;
+    return node?.process.alive === true ? node : undefined;
+  }
+
+  /** Nodes that have joined and whose process runs, paused or not. */
+  nodes(): readonly SimulatedNode[] {
+    return this.nodeNames().flatMap((name) => this.node(name) ?? []);
+  }
+
+  processOf(name: string): SimulatedProcess | undefined {
+    const process = this.seats.get(name)?.process;
+    return process?.alive === true ? process : undefined;
+  }
+
+  startSeat(name: string): void {
+    const seat = this.seats.get(name) as Seat;
+    if (seat.process?.alive === true) return;
+    seat.life += 1;
+    const { life, plan } = seat;
+    const random = this.chance.split(`process ${name} ${life}`);
+    const process = new SimulatedProcess(this.time, name, life, random, (who, level, message, fields) => {
+      if (level === 'info') return;
+      this.note(who, `${level}: ${message} ${describe(fields)}`);
+    });
+    seat.process = process;
+    seat.node = undefined;
+    process.onEnd(() => {
+      this.note(process.label, 'ended');
+      // As a supervisor does.
+      this.time.after(startAgainMs, undefined, 'start again', () => {
+        if (this.seats.get(name)?.process === process && !this.isHeld(name)) this.startSeat(name);
+      });
+    });
+    this.note(process.label, 'started');
+    this.time.after(0, process, 'start', () => void this.startIn(seat, process, plan));
+  }
+
+  private async startIn(seat: Seat, process: SimulatedProcess, plan: NodePlan): Promise<void> {
+    try {
+      const node = await startNode({
+        process,
+        role: plan.role,
+        registry: plan.registry,
+        network: this.network,
+        connect: (own) => this.connect(own),
+        limits: plan.limits ?? {},
+        ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
+      });
+      seat.node = node;
+      this.note(process.label, 'joined');
+      plan.onStarted?.(node);
+    } catch (error) {
+      this.note(process.label, `could not start: ${describeCause(error)}`);
+      process.kill();
+    }
+  }
+
+  private readonly held = new Set<string>();
+
+  /** While held, a node that ends stays down. */
+  hold(name: string, isHeld: boolean): void {
+    if (isHeld) this.held.add(name);
+    else this.held.delete(name);
+  }
+
+  private isHeld(name: string): boolean {
+    return this.held.has(name);
+  }
+
+  private connect(process: SimulatedProcess): ReturnType<typeof asRedis> {
+    this.connectionCount += 1;
+    const connection = new SimulatedConnection({
+      time: this.time,
+      server: this.server,
+      process,
+      weather: this.storeWeather,
+      random: this.chance.split(`connection ${this.connectionCount}`),
+      onFault: (kind) => this.fault(kind),
+    });
+    this.connections.add(connection);
+    process.onEnd(() => this.connections.delete(connection));
+    return asRedis(connection);
+  }
+
+  // The store's bad days.
+
+  breakConnections(which: (process: string) => boolean): void {
+    for (const connection of this.connections) if (which(connection.processName)) connection.break();
+  }
+
+  /** @param lossless whether only the process ends, or the box loses power */
+  stopStore(lossless: boolean): void {
+    this.server.up = false;
+    if (!lossless) this.server.rollBack(this.server.synced);
+    this.breakConnections(() => true);
+  }
+
+  startStore(): void {
+    this.server.restart();
+  }
+}
+
+function describe(fields: Readonly<Record<string, unknown>>): string {
+  return Object.entries(fields)
+    .map(([name, value]) => `${name}=${value instanceof Error ? describeCause(value) : String(value)}`)
+    .join(' ');
+}

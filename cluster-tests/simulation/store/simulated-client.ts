@@ -1,0 +1,292 @@
+/**
+ * The client library's surface over a simulated server: a connection of one process, with delays, lost replies,
+ * resets and reconnects from the seed. Keeps ioredis's contract as the strict settings of
+ * runtime/journal/store-connection.ts leave it: commands of one connection run in order, nothing is queued while it
+ * is not ready, nothing is sent twice, a command without a reply in time is lost.
+ */
+import type { Redis } from 'ioredis';
+import type { Chance } from '../seeded-random.ts';
+import type { SimulatedProcess } from '../simulated-process.ts';
+import type { VirtualTime } from '../virtual-time.ts';
+import { ReplyFault, StatusReply, type StoreReply } from './keyspace.ts';
+import type { SimulatedServer } from './simulated-server.ts';
+
+export interface StoreWeather {
+  /** One way, mean, ms. */
+  delayMs: number;
+  /** Per request: the connection breaks before it arrives; after it was run, before the reply arrives. */
+  lostRequest: number;
+  lostReply: number;
+  /** Label of a process that cannot reach the store now. */
+  readonly cutOff: Set<string>;
+}
+
+type Argument = string | number | Buffer | readonly Argument[];
+type Result = readonly [Error | null, unknown];
+
+interface Pending {
+  readonly settle: (results: readonly Result[]) => void;
+  readonly count: number;
+}
+
+const commandTimeoutMs = 5_000;
+const reconnectDelayMs = 100;
+
+const flat = (args: readonly Argument[]): string[] =>
+  args.flatMap((one) => (Array.isArray(one) ? flat(one as readonly Argument[]) : [String(one)]));
+
+function plain(reply: StoreReply): unknown {
+  if (reply instanceof StatusReply) return reply.text;
+  return Array.isArray(reply) ? reply.map(plain) : reply;
+}
+
+/** What the client library makes of a reply, where it does more than hand it on. */
+function transformed(name: string, reply: unknown): unknown {
+  if (name !== 'hgetall') return reply;
+  const pairs = reply as string[];
+  const fields: Record<string, string> = {};
+  for (let at = 0; at < pairs.length; at += 2) fields[pairs[at] as string] = pairs[at + 1] as string;
+  return fields;
+}
+
+export interface ConnectionOptions {
+  readonly time: VirtualTime;
+  readonly server: SimulatedServer;
+  readonly process: SimulatedProcess;
+  readonly weather: StoreWeather;
+  readonly random: Chance;
+  /** Faults by kind that this connection met. */
+  readonly onFault: (kind: string) => void;
+}
+
+export class SimulatedConnection {
+  status = 'connecting';
+  get processName(): string {
+    return this.options.process.name;
+  }
+
+  private readonly options: ConnectionOptions;
+  private readonly listeners = new Map<string, ((...args: never[]) => void)[]>();
+  private readonly pending = new Set<Pending>();
+  /** Grows with every socket; what was sent on an older one is lost. */
+  private socket = 0;
+  private cutSocket = -1;
+  private arrivalMs = 0;
+  private replyMs = 0;
+  private ended = false;
+
+  constructor(options: ConnectionOptions) {
+    this.options = options;
+    this.connectAfter(this.delay());
+    options.process.onEnd(() => this.die());
+  }
+
+  on(event: string, listener: (...args: never[]) => void): this {
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
+    return this;
+  }
+
+  private emit(event: string, ...args: unknown[]): void {
+    for (const listener of this.listeners.get(event) ?? []) (listener as (...given: unknown[]) => void)(...args);
+  }
+
+  private delay(): number {
+    return 0.05 + this.options.random.around(this.options.weather.delayMs);
+  }
+
+  private reachable(): boolean {
+    return !this.options.weather.cutOff.has(this.options.process.name);
+  }
+
+  private carries(socket: number): boolean {
+    return this.socket === socket && this.cutSocket !== socket;
+  }
+
+  private connectAfter(delayMs: number): void {
+    const { time, process, server } = this.options;
+    time.after(delayMs, process, 'store connect', () => {
+      if (this.ended) return;
+      if (!server.up || !this.reachable()) {
+        const code = server.up ? 'ETIMEDOUT' : 'ECONNREFUSED';
+        this.emit('error', Object.assign(new Error(`connect ${code} of the simulated store`), { code }));
+        this.close();
+        return;
+      }
+      this.socket += 1;
+      this.status = 'ready';
+      this.emit('ready');
+    });
+  }
+
+  /** The socket is gone; ioredis tells every waiting command and connects again. */
+  private close(): void {
+    this.socket += 1;
+    this.status = this.ended ? 'end' : 'reconnecting';
+    const waiting = [...this.pending];
+    this.pending.clear();
+    for (const { settle, count } of waiting) settle(repeated(new Error('Connection is closed.'), count));
+    this.emit('close');
+    if (!this.ended) this.connectAfter(reconnectDelayMs + this.delay());
+  }
+
+  /** The network or the server broke the connection: nothing passes any more, and it is noticed a moment later. */
+  break(): void {
+    const { time, process } = this.options;
+    const { socket } = this;
+    if (this.status !== 'ready') return;
+    this.cutSocket = socket;
+    time.after(this.delay(), process, 'store connection closed', () => {
+      if (this.socket === socket && this.status === 'ready') this.close();
+    });
+  }
+
+  disconnect(reconnect = false): void {
+    const { time, process } = this.options;
+    if (!reconnect) this.ended = true;
+    const { socket } = this;
+    time.after(0, process, 'store disconnect', () => {
+      if (this.socket === socket && this.status !== 'end') this.close();
+    });
+  }
+
+  private die(): void {
+    this.ended = true;
+    this.status = 'end';
+    // What had left the process may still arrive: only the reply has nobody to go to.
+    if (this.options.random.happens(0.5)) this.socket += 1;
+    this.pending.clear();
+  }
+
+  send(commands: readonly (readonly string[])[]): Promise<readonly Result[]> {
+    if (this.status !== 'ready') {
+      const text = "Stream isn't writeable and enableOfflineQueue options is false";
+      return Promise.resolve(repeated(new Error(text), commands.length));
+    }
+    const { time, process, weather, random, onFault } = this.options;
+    return new Promise((resolve) => {
+      const { socket } = this;
+      const cancelTimeout = time.after(commandTimeoutMs, process, 'store timeout', () => {
+        if (this.pending.delete(waiting)) waiting.settle(repeated(new Error('Command timed out'), commands.length));
+      });
+      const waiting: Pending = {
+        count: commands.length,
+        settle: (results) => {
+          cancelTimeout();
+          resolve(results);
+        },
+      };
+      this.pending.add(waiting);
+      if (random.happens(weather.lostRequest)) {
+        onFault('request lost');
+        this.break();
+        return;
+      }
+      this.arrivalMs = Math.max(this.arrivalMs, time.nowMs + this.delay());
+      time.after(this.arrivalMs - time.nowMs, undefined, 'store request', () => this.arrive(socket, waiting, commands));
+    });
+  }
+
+  private arrive(socket: number, waiting: Pending, commands: readonly (readonly string[])[]): void {
+    const { time, server, weather, random, onFault } = this.options;
+    if (!this.carries(socket) || !server.up) return;
+    if (server.paused || !this.reachable()) {
+      // In a socket buffer, until the server or the network goes on.
+      time.after(20, undefined, 'store request', () => this.arrive(socket, waiting, commands));
+      return;
+    }
+    const results = commands.map((command) => this.runOne(command));
+    const block = blockOf(commands);
+    if (block !== undefined && results[0]?.[1] === null) {
+      this.wait(socket, waiting, commands, block);
+      return;
+    }
+    if (random.happens(weather.lostReply)) {
+      onFault('reply lost');
+      this.break();
+      return;
+    }
+    this.reply(socket, waiting, results);
+  }
+
+  private runOne([name = '', ...args]: readonly string[]): Result {
+    const { server, process } = this.options;
+    try {
+      const reply = plain(server.execute(process.label, name, args));
+      return [null, transformed(name.toLowerCase(), reply)];
+    } catch (error) {
+      if (error instanceof ReplyFault) return [error, undefined];
+      throw error;
+    }
+  }
+
+  private reply(socket: number, waiting: Pending, results: readonly Result[]): void {
+    const { time, process } = this.options;
+    this.replyMs = Math.max(this.replyMs, time.nowMs + this.delay());
+    const deliver = (): void => {
+      if (!this.carries(socket)) return;
+      if (!this.reachable()) {
+        time.after(20, process, 'store reply', deliver);
+        return;
+      }
+      if (this.pending.delete(waiting)) waiting.settle(results);
+    };
+    time.after(this.replyMs - time.nowMs, process, 'store reply', deliver);
+  }
+
+  private wait(socket: number, waiting: Pending, commands: readonly (readonly string[])[], blockMs: number): void {
+    const { time, server } = this.options;
+    let over = false;
+    const look = (): void => {
+      if (over) return;
+      const results = this.carries(socket) && server.up ? commands.map((command) => this.runOne(command)) : [];
+      if (results[0]?.[1] === null) return;
+      end();
+      if (results.length > 0) this.reply(socket, waiting, results);
+    };
+    const stop = server.onWrite(look);
+    const cancel = time.after(blockMs, undefined, 'store block', () => {
+      end();
+      this.reply(socket, waiting, repeated(null, commands.length));
+    });
+    const end = (): void => {
+      over = true;
+      stop();
+      cancel();
+    };
+  }
+}
+
+const repeated = (error: Error | null, count: number): Result[] =>
+  Array.from({ length: count }, () => (error === null ? [null, null] : [error, undefined]));
+
+function blockOf(commands: readonly (readonly string[])[]): number | undefined {
+  const [only] = commands;
+  if (commands.length !== 1 || only?.[0]?.toLowerCase() !== 'xread') return undefined;
+  const at = only.findIndex((word) => word.toLowerCase() === 'block');
+  return at < 0 ? undefined : Number(only[at + 1]) || 1;
+}
+
+/** As the journal's StoreLink wants it. Any command may be called by its name. */
+export function asRedis(connection: SimulatedConnection): Redis {
+  const one = async (name: string, args: readonly Argument[]): Promise<unknown> => {
+    const [first] = await connection.send([[name, ...flat(args)]]);
+    const [error, reply] = first as Result;
+    if (error !== null) throw error;
+    return reply;
+  };
+  const own: Readonly<Record<string, unknown>> = {
+    on: (event: string, listener: (...args: never[]) => void) => connection.on(event, listener),
+    disconnect: (reconnect?: boolean) => connection.disconnect(reconnect),
+    call: (name: string, ...args: Argument[]) => one(name, args),
+    pipeline: (commands: readonly (readonly Argument[])[]) => ({
+      exec: () => connection.send(commands.map((command) => flat(command))),
+    }),
+  };
+  return new Proxy(own, {
+    get(target, name) {
+      if (typeof name !== 'string' || name === 'then') return undefined;
+      if (name === 'status') return connection.status;
+      return target[name] ?? ((...args: Argument[]) => one(name, args));
+    },
+  }) as unknown as Redis;
+}

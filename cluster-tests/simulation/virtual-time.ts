@@ -1,0 +1,153 @@
+/**
+ * Virtual time: one heap of events ordered by (time, sequence). Nothing in a simulated run happens but as an event of
+ * it, so the run is a function of its seed. After each event all microtasks are drained before the next begins: what
+ * a process does with an event is done at one instant.
+ *
+ * An event belongs to a process (or to nobody: the store, the network, clients). Events of a dead process never
+ * happen, those of a paused one wait until it goes on. Draining by V8's own checkpoint costs a third of a turn of
+ * the real event loop per event (0.9 against 2.6 us); the real loop gets a turn every few thousand events.
+ */
+import { setFlagsFromString } from 'node:v8';
+
+/** What runs in a process ends with it: memory, timers, connections. */
+export interface EventOwner {
+  readonly label: string;
+  alive: boolean;
+  paused: boolean;
+}
+
+interface ScheduledEvent {
+  readonly atMs: number;
+  readonly seq: number;
+  readonly owner: EventOwner | undefined;
+  readonly label: string;
+  readonly task: () => void;
+  cancelled: boolean;
+}
+
+export interface VirtualTimeOptions {
+  /** Told of every event that happens, before it does. */
+  readonly onEvent: (atMs: number, owner: string, label: string) => void;
+}
+
+setFlagsFromString('--allow-natives-syntax');
+// oxlint-disable-next-line no-new-func -- the only way to V8's own checkpoint
+const drainMicrotasks = new Function('%PerformMicrotaskCheckpoint()') as () => void;
+setFlagsFromString('--no-allow-natives-syntax');
+
+const realImmediate = setImmediate;
+const eventsPerTurn = 4_000;
+
+export class VirtualTime {
+  nowMs = 0;
+  /** Events that have happened. */
+  count = 0;
+  /** Whose event is happening. */
+  current: EventOwner | undefined;
+  private readonly heap: ScheduledEvent[] = [];
+  private readonly stalled = new Map<EventOwner, ScheduledEvent[]>();
+  private readonly options: VirtualTimeOptions;
+  private seq = 0;
+
+  constructor(options: VirtualTimeOptions) {
+    this.options = options;
+  }
+
+  /** @returns cancels the event */
+  after(delayMs: number, owner: EventOwner | undefined, label: string, task: () => void): () => void {
+    this.seq += 1;
+    const atMs = this.nowMs + Math.max(0, delayMs);
+    const event = { atMs, seq: this.seq, owner, label, task, cancelled: false };
+    this.push(event);
+    return () => {
+      event.cancelled = true;
+    };
+  }
+
+  /** The process goes on: what it has missed happens now, in order. */
+  resume(owner: EventOwner): void {
+    owner.paused = false;
+    const missed = this.stalled.get(owner) ?? [];
+    this.stalled.delete(owner);
+    for (const { label, task, cancelled } of missed) if (!cancelled) this.after(0, owner, label, task);
+  }
+
+  /** Resolves when virtual time has come to `untilMs`, or `stop` says so. @throws what an event threw */
+  run(untilMs: number, stop: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const turn = (): void => {
+        try {
+          drainMicrotasks();
+          for (let done = 0; done < eventsPerTurn; done += 1) {
+            if (stop() || !this.step(untilMs)) return resolve();
+          }
+        } catch (error) {
+          return reject(error);
+        }
+        realImmediate(turn);
+      };
+      realImmediate(turn);
+    });
+  }
+
+  /** @returns false when nothing is left before `untilMs` */
+  private step(untilMs: number): boolean {
+    const first = this.heap[0];
+    if (first === undefined || first.atMs > untilMs) {
+      this.nowMs = untilMs;
+      return false;
+    }
+    this.pop();
+    const { owner } = first;
+    if (first.cancelled || owner?.alive === false) return true;
+    this.nowMs = first.atMs;
+    if (owner?.paused === true) {
+      const waiting = this.stalled.get(owner);
+      if (waiting === undefined) this.stalled.set(owner, [first]);
+      else waiting.push(first);
+      return true;
+    }
+    this.count += 1;
+    this.options.onEvent(first.atMs, owner?.label ?? '', first.label);
+    this.current = owner;
+    first.task();
+    drainMicrotasks();
+    this.current = undefined;
+    return true;
+  }
+
+  private push(event: ScheduledEvent): void {
+    const { heap } = this;
+    let at = heap.length;
+    heap.push(event);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent] as ScheduledEvent;
+      if (isBefore(above, event)) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = event;
+  }
+
+  private pop(): void {
+    const { heap } = this;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      const right = heap[child + 1];
+      if (right !== undefined && isBefore(right, heap[child] as ScheduledEvent)) child += 1;
+      const below = heap[child] as ScheduledEvent;
+      if (isBefore(last, below)) break;
+      heap[at] = below;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+const isBefore = (a: ScheduledEvent, b: ScheduledEvent): boolean =>
+  a.atMs < b.atMs || (a.atMs === b.atMs && a.seq < b.seq);
