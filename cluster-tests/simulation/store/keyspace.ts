@@ -44,7 +44,7 @@ export class ReplyFault extends Error {
 
 export class Keyspace {
   readonly keys = new Map<string, Stored>();
-  /** What the command being run has changed, in the form that repeats it exactly; the append-only file is made of it. */
+  /** What the command being run has changed, in the form that repeats it exactly: a line of the append-only file. */
   effects: (readonly string[])[] = [];
 
   hash(key: string): Map<string, string> | undefined {

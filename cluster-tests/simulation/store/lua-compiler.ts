@@ -4,6 +4,7 @@
  * Not a whole Lua 5.1: goto, metatables, methods and varargs are refused with the line. Held to the real server by
  * cluster-tests/conformance. Rejected, with figures: docs/decisions/0008-simulated-store.md.
  */
+import { runInThisContext } from 'node:vm';
 import { parse, type Chunk, type Expression, type Statement } from 'luaparse';
 import { luaGlobals, operators, type LuaFunction, type LuaValue } from './lua-tables.ts';
 
@@ -245,7 +246,8 @@ class Writer {
   }
 
   private logical(operator: string, left: Expression, right: Expression): string {
-    const keep = `((v) => op.truthy(v) ? ${operator === 'and' ? this.one(right) : 'v'} : ${operator === 'and' ? 'v' : this.one(right)})`;
+    const other = this.one(right);
+    const keep = `((v) => op.truthy(v) ? ${operator === 'and' ? `${other} : v` : `v : ${other}`})`;
     if (isBoolean(left) && isBoolean(right))
       return `(${this.one(left)} ${operator === 'and' ? '&&' : '||'} ${this.one(right)})`;
     return `${keep}(${this.one(left)})`;
@@ -286,8 +288,7 @@ function textOfRaw(raw: string): string {
 /** @throws SyntaxError naming what is not supported */
 export function compileLua(source: string): CompiledScript {
   const body = new Writer().chunk(parse(source, { luaVersion: '5.1', comments: false }));
-  // oxlint-disable-next-line no-new-func -- this is a compiler
-  const make = new Function('op', 'globals', `return (given) => {${body}\nreturn [];};`) as (
+  const make = runInThisContext(`(op, globals) => (given) => {${body}\nreturn [];}`) as (
     op: typeof operators,
     globals: ReadonlyMap<string, LuaValue>,
   ) => (given: Readonly<Record<string, LuaValue>>) => LuaValue[];

@@ -1,4 +1,4 @@
-/** Keys, texts, sets, lists and sorted sets, as Redis has them, for the simulated store. Called through store-commands.ts. */
+/** Keys, texts, sets, lists, sorted sets, as Redis has them, for the simulated store. See store-commands.ts. */
 import { ReplyFault, StatusReply, wholeNumber, wrongArguments, type StoreCommand } from './keyspace.ts';
 
 function remove(verb: 'DEL' | 'UNLINK'): StoreCommand {

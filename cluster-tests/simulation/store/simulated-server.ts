@@ -90,7 +90,13 @@ export class SimulatedServer {
         return sha;
       }
       case 'info':
-        return `# Server\r\nredis_version:7.0.15\r\nrun_id:${String(this.runId).padStart(40, '0')}\r\n# Cluster\r\ncluster_enabled:0\r\n`;
+        return [
+          '# Server',
+          'redis_version:7.0.15',
+          `run_id:${String(this.runId).padStart(40, '0')}`,
+          'cluster_enabled:0',
+          '',
+        ].join('\r\n');
       case 'config':
         return [];
       case 'wait':

@@ -13,10 +13,13 @@ const commands = new Map<string, StoreCommand>(
   Object.entries({ ...plainCommands, ...hashCommands, ...streamCommands }),
 );
 
-const reads =
-  /^(?:get|exists|type|keys|hget|hmget|hgetall|hkeys|hvals|hlen|hexists|hstrlen|smembers|sismember|scard|llen|lindex|lrange|zcard|zscore|zrangebyscore|xlen|xrange|xrevrange|xread)$/;
+const reads = new Set(
+  'get exists type keys hget hmget hgetall hkeys hvals hlen hexists hstrlen smembers sismember scard llen lindex lrange'
+    .concat(' zcard zscore zrangebyscore xlen xrange xrevrange xread')
+    .split(' '),
+);
 
-export const isRead = (name: string): boolean => reads.test(name);
+export const isRead = (name: string): boolean => reads.has(name);
 
 /** @throws ReplyFault as the server words it */
 export function runCommand(context: CommandContext, name: string, args: readonly string[]): StoreReply {

@@ -1,6 +1,6 @@
 /**
- * Streams, as Redis has them, for the simulated store. One difference: `MAXLEN ~` trims short streams exactly, where Redis leaves
- * up to a block of old entries; whoever relies on an entry beyond the bound is found out. Called through
+ * Streams, as Redis has them, for the simulated store. One difference: `MAXLEN ~` trims short streams exactly, where
+ * Redis leaves up to a block of old entries; whoever relies on an entry beyond the bound is found out. Called through
  * store-commands.ts; blocking is the connection's business.
  */
 import {
@@ -75,7 +75,7 @@ const xadd: StoreCommand = ({ space, wallMs }, args) => {
 
 const shown = (entry: StreamEntry): [string, readonly string[]] => [idOf(entry), entry.fields];
 
-function bound(text: string, isStart: boolean): Place {
+function placeOf(text: string, isStart: boolean): Place {
   if (text === '-') return { ms: 0, seq: 0 };
   if (text === '+') return { ms: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER };
   if (!text.startsWith('(')) return parseId(text, isStart ? 0 : Number.MAX_SAFE_INTEGER);
@@ -112,14 +112,14 @@ export const streamCommands: Readonly<Record<string, StoreCommand>> = {
   xlen: ({ space }, [key = '']) => space.stream(key)?.entries.length ?? 0,
   xrange({ space }, [key = '', from = '', to = '', ...rest]) {
     const count = limit(rest);
-    return range(space.stream(key), bound(from, true), bound(to, false)).slice(0, count).map(shown);
+    return range(space.stream(key), placeOf(from, true), placeOf(to, false)).slice(0, count).map(shown);
   },
   xrevrange({ space }, [key = '', to = '', from = '', ...rest]) {
     const count = limit(rest);
     const stream = space.stream(key);
     // The last entry, which is what is asked for most.
     if (to === '+' && from === '-' && count === 1) return stream?.entries.slice(-1).map(shown) ?? [];
-    return range(stream, bound(from, true), bound(to, false)).toReversed().slice(0, count).map(shown);
+    return range(stream, placeOf(from, true), placeOf(to, false)).toReversed().slice(0, count).map(shown);
   },
   xdel({ space }, [key = '', ...ids]) {
     const stream = space.stream(key);

@@ -1,0 +1,108 @@
+/**
+ * K5: no acknowledged command is lost and none is applied twice; a repeat hears what was said the first time; what a
+ * counter says is what its committed history adds up to, and later answers rest on later versions. Pure. Called by
+ * runtime-promises.ts.
+ */
+import type { ClientRecord } from '../simulation/simulated-clients.ts';
+import type { StoreFact } from './store-facts.ts';
+
+type Applied = ReadonlyMap<string, readonly Extract<StoreFact, { fact: 'history' }>[]>;
+
+export function checkCommands(facts: readonly StoreFact[], records: readonly ClientRecord[]): string[] {
+  const applied = appliedBy(facts);
+  return [
+    ...checkOnce(applied),
+    ...records.flatMap((record) => checkRecord(applied, record)),
+    ...checkTotals(facts),
+    ...checkOrder(records),
+  ];
+}
+
+function appliedBy(facts: readonly StoreFact[]): Applied {
+  const found = new Map<string, Extract<StoreFact, { fact: 'history' }>[]>();
+  for (const fact of facts) {
+    if (fact.fact === 'rolled back') found.clear();
+    if (fact.fact !== 'history' || !fact.entry.cause.startsWith('command:')) continue;
+    const key = `${fact.actor} ${fact.entry.cause.slice('command:'.length)}`;
+    found.set(key, [...(found.get(key) ?? []), fact]);
+  }
+  return found;
+}
+
+/** A refusal that led to nothing may be noted again; a transition may not. */
+function checkOnce(applied: Applied): string[] {
+  return [...applied].flatMap(([key, all]) => {
+    const moved = all.filter(({ entry }) => entry.kind === 'transition');
+    return moved.length > 1
+      ? [`K5: ${key} was applied ${moved.length} times, by ${moved.map(({ by }) => by).join(' ')}`]
+      : [];
+  });
+}
+
+function checkRecord(applied: Applied, record: ClientRecord): string[] {
+  const { command, reply, repeats, outcome } = record;
+  const key = `${command.to} ${command.commandId}`;
+  const moved = (applied.get(key) ?? []).some(({ entry }) => entry.kind === 'transition');
+  const broken: string[] = [];
+  if (outcome === 'ok' && !moved)
+    broken.push(`K5: ${key} (${command.event.type}) was acknowledged and is not in the history`);
+  const earlier = repeats?.reply;
+  // A refusal without a receipt may come out better the second time.
+  if (earlier?.ok === true && reply !== undefined && JSON.stringify(earlier) !== JSON.stringify(reply))
+    broken.push(`K5: ${key} was answered ${JSON.stringify(earlier)}, and repeated ${JSON.stringify(reply)}`);
+  return broken;
+}
+
+interface Count {
+  total: number;
+}
+
+function checkTotals(facts: readonly StoreFact[]): string[] {
+  const counts = new Map<string, Count>();
+  const broken: string[] = [];
+  for (const fact of facts) {
+    if (fact.fact === 'rolled back') return broken;
+    if (fact.fact === 'history' && fact.actor.startsWith('counter/') && fact.entry.kind === 'transition') {
+      const event = fact.entry.event as { type: string; by?: number };
+      const born = fact.entry.from === null;
+      const count = born ? { total: 0 } : (counts.get(fact.actor) ?? { total: 0 });
+      if (['counter.create', 'counter.add', 'counter.burst'].includes(event.type)) count.total += event.by ?? 1;
+      counts.set(fact.actor, count);
+    } else if (fact.fact === 'record' && fact.actor.startsWith('counter/') && fact.fields['mode'] !== 'removed') {
+      const context = JSON.parse(fact.fields['context'] ?? 'null') as Count | null;
+      const count = counts.get(fact.actor);
+      if (context !== null && count !== undefined && context.total !== count.total)
+        broken.push(
+          `K5: ${fact.actor} is at ${context.total} at version ${fact.fields['version']}, ` +
+            `its history adds up to ${count.total}`,
+        );
+    }
+  }
+  return broken;
+}
+
+/** An answer that was there before a command was asked rests on no later version than that command's answer. */
+function checkOrder(records: readonly ClientRecord[]): string[] {
+  const broken: string[] = [];
+  const byActor = new Map<string, ClientRecord[]>();
+  for (const record of records) {
+    if (record.outcome !== 'ok' || record.repeats !== undefined || record.command.event.type === 'oven.bake') continue;
+    byActor.set(record.command.to, [...(byActor.get(record.command.to) ?? []), record]);
+  }
+  for (const [actor, own] of byActor) {
+    const ended = own.toSorted((a, b) => (a.endedMs ?? 0) - (b.endedMs ?? 0));
+    let at = 0;
+    let highest = 0;
+    for (const record of own.toSorted((a, b) => a.invokedMs - b.invokedMs)) {
+      for (; (ended[at]?.endedMs ?? Infinity) < record.invokedMs; at += 1)
+        highest = Math.max(highest, ended[at]?.reply?.version ?? 0);
+      const version = record.reply?.version ?? 0;
+      if (version < highest)
+        broken.push(
+          `K6: ${record.command.commandId} of ${actor} was answered at version ${version}, ` +
+            `after ${highest} had been answered`,
+        );
+    }
+  }
+  return broken;
+}

@@ -1,0 +1,45 @@
+/**
+ * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 of
+ * docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
+ */
+import type { Fence } from '@photoncloud/runtime/contract/effect';
+import type { ClientRecord } from '../simulation/simulated-clients.ts';
+import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+import { checkCommands } from './applied-commands.ts';
+import { checkPerformances } from './fenced-effects.ts';
+import { checkMessages } from './message-order.ts';
+import { checkWriters } from './single-writer.ts';
+import { factsOf } from './store-facts.ts';
+import { checkTimers } from './durable-timers.ts';
+
+/** One beginning of an effect, as the world saw it. */
+export interface Performance {
+  readonly atMs: number;
+  /** Label of the process. */
+  readonly by: string;
+  readonly effectId: string;
+  readonly actor: string;
+  readonly fence: Fence;
+  readonly recovered: boolean;
+  /** The target has seen a higher fence and refused. */
+  readonly stale: boolean;
+}
+
+export interface RuntimeRecord {
+  readonly past: readonly (StoreEntry | StoreRollback)[];
+  readonly records: readonly ClientRecord[];
+  readonly performances: readonly Performance[];
+}
+
+/** @returns rules broken, each with what broke it; at most a few of each */
+export function judgeRuntime({ past, records, performances }: RuntimeRecord): readonly string[] {
+  const facts = factsOf(past);
+  const found = [
+    checkWriters(facts),
+    checkCommands(facts, records),
+    checkMessages(facts),
+    checkTimers(facts),
+    checkPerformances(facts, performances),
+  ];
+  return found.flatMap((broken) => broken.slice(0, 5));
+}

@@ -1,0 +1,55 @@
+/**
+ * K2: at most one process commits for a shard, the one that was granted it last; era and epoch of a shard never fall;
+ * versions of an actor have neither gap nor fork. Pure. Called by runtime-promises.ts.
+ */
+import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
+import type { StoreFact } from './store-facts.ts';
+
+interface Owner {
+  readonly grant: string;
+  /** Label of the process that took it; a grant that was handed over names a node only. */
+  readonly taker: string | undefined;
+}
+
+const nodeOf = (label: string): string => label.slice(0, label.lastIndexOf('.'));
+
+export function checkWriters(facts: readonly StoreFact[]): string[] {
+  const owners = new Map<string, Owner>();
+  const versions = new Map<string, number>();
+  const broken: string[] = [];
+  for (const fact of facts) {
+    if (fact.fact === 'rolled back') {
+      owners.clear();
+      versions.clear();
+    } else if (fact.fact === 'grant') {
+      const before = owners.get(fact.shard);
+      if (before !== undefined && falls(before.grant, fact.grant))
+        broken.push(`K2: the grant of ${fact.shard} went from ${before.grant} to ${fact.grant}, by ${fact.by}`);
+      const { node } = parseGrant(fact.grant);
+      owners.set(fact.shard, { grant: fact.grant, taker: node === nodeOf(fact.by) ? fact.by : undefined });
+    } else if (fact.fact === 'record' && 'version' in fact.fields) {
+      const owner = owners.get(fact.shard);
+      const { node } = parseGrant(owner?.grant ?? '');
+      if (owner !== undefined && (node !== nodeOf(fact.by) || (owner.taker ?? fact.by) !== fact.by))
+        broken.push(
+          `K2: ${fact.by} committed ${fact.actor} at ${fact.atMs.toFixed(3)} ms while ${owner.grant} ` +
+            `(${owner.taker ?? 'handed over'}) owned ${fact.shard}`,
+        );
+    } else if (fact.fact === 'history') {
+      const last = versions.get(fact.actor);
+      const { version, kind } = fact.entry;
+      const next = kind === 'transition' ? [1] : [0, 1];
+      if (last !== undefined && !next.includes(version - last))
+        broken.push(
+          `K2: ${fact.actor} went from version ${last} to ${version} (${kind} by ${fact.entry.cause}), by ${fact.by}`,
+        );
+      versions.set(fact.actor, version);
+    }
+  }
+  return broken;
+}
+
+function falls(before: string, after: string): boolean {
+  const [one, other] = [parseGrant(before), parseGrant(after)];
+  return other.era < one.era || (other.era === one.era && other.ownerEpoch < one.ownerEpoch);
+}

@@ -1,0 +1,83 @@
+/**
+ * What the store's append-only file says, as facts: who was granted what, which versions were committed by whom, what
+ * was sent, armed, performed. Pure; the other checkers read facts instead of commands. The file is the truth of a run,
+ * written by the scripts and by nothing a node could claim.
+ */
+import type { Message } from '@photoncloud/runtime/contract/envelope';
+import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+
+interface At {
+  readonly atMs: number;
+  /** Label of the process: `<node>.<life>`. */
+  readonly by: string;
+  readonly shard: string;
+}
+
+export type StoreFact = At &
+  (
+    | { readonly fact: 'grant'; readonly grant: string }
+    | { readonly fact: 'record'; readonly actor: string; readonly fields: Readonly<Record<string, string>> }
+    | { readonly fact: 'history'; readonly actor: string; readonly entry: HistoryEntry }
+    | { readonly fact: 'sent'; readonly message: Message }
+    | { readonly fact: 'forgotten'; readonly from: string; readonly seq: number }
+    | { readonly fact: 'timer'; readonly actor: string; readonly timerId: string; readonly dueMs: number }
+    | { readonly fact: 'no timer'; readonly actor: string; readonly timerId: string }
+    | { readonly fact: 'rolled back' }
+  );
+
+const keyPattern = /^[^{]*\{([^}]+)\}:([a-z]+)(?::(.*))?$/;
+
+export function factsOf(past: readonly (StoreEntry | StoreRollback)[]): StoreFact[] {
+  const facts: StoreFact[] = [];
+  for (const entry of past) {
+    if ('rolledBackTo' in entry) facts.push({ atMs: entry.atMs, by: '', shard: '', fact: 'rolled back' });
+    else for (const effect of entry.effects) facts.push(...factsOfEffect(entry, effect));
+  }
+  return facts;
+}
+
+function pairs(items: readonly string[]): [string, string][] {
+  const found: [string, string][] = [];
+  for (let at = 0; at + 1 < items.length; at += 2) found.push([items[at] as string, items[at + 1] as string]);
+  return found;
+}
+
+function halves(text: string): [string, string] {
+  const bar = text.indexOf('|');
+  return [text.slice(0, bar), text.slice(bar + 1)];
+}
+
+function factsOfEffect({ atMs, by }: StoreEntry, [verb = '', key = '', ...rest]: readonly string[]): StoreFact[] {
+  const match = keyPattern.exec(key);
+  if (match === null) return [];
+  const [, shard = '', letter = '', tail = ''] = match;
+  const at = { atMs, by, shard };
+  switch (`${verb} ${letter}`) {
+    case 'HSET o':
+      return pairs(rest).flatMap(([field, grant]) => (field === 'grant' ? [{ ...at, fact: 'grant', grant }] : []));
+    case 'HSET a':
+      return [{ ...at, fact: 'record', actor: tail, fields: Object.fromEntries(pairs(rest)) }];
+    case 'XADD h':
+      return [{ ...at, fact: 'history', actor: tail, entry: JSON.parse(rest.at(-1) ?? '') as HistoryEntry }];
+    case 'HSET q':
+      return pairs(rest).map(([, text]) => ({ ...at, fact: 'sent', message: JSON.parse(text) as Message }));
+    case 'HDEL q':
+      return rest.map((field) => {
+        const [from, seq] = halves(field);
+        return { ...at, fact: 'forgotten', from, seq: Number(seq) };
+      });
+    case 'HSET t':
+      return pairs(rest).map(([field, value]) => {
+        const [actor, timerId] = halves(field);
+        return { ...at, fact: 'timer', actor, timerId, dueMs: Number(value.split(' ', 1)[0]) };
+      });
+    case 'HDEL t':
+      return rest.map((field) => {
+        const [actor, timerId] = halves(field);
+        return { ...at, fact: 'no timer', actor, timerId };
+      });
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The workload at the level of the runtime: counters with hot keys, relays that send numbered messages to sinks, ovens
+ * with effects and timers, shelves with rows; creation and deletion of the same names, repeats of old commands. Small
+ * kinds (runtime/hosting/kinds-for-tests.ts), all controllers. Judged by cluster-tests/checkers.
+ */
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import { done, type EffectOutcome } from '@photoncloud/runtime/contract/outcome';
+import { plainRegistry } from '@photoncloud/runtime/hosting/kinds-for-tests';
+import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
+import type { Chance } from './seeded-random.ts';
+import { SimulatedClients } from './simulated-clients.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+import type { Simulation } from './simulation.ts';
+
+/** What simulation-run.ts asks of a workload. */
+export interface Scenario {
+  /** Adds nodes and begins to ask. */
+  start(): void;
+  /** Asks nothing new; what is open goes on. */
+  stopAsking(): void;
+  /** What has not come to rest yet; undefined when all has. */
+  unsettled(): string | undefined;
+  /** Rules broken, of the whole run. */
+  judge(): readonly string[];
+  readonly clients: SimulatedClients;
+}
+
+export type ScenarioOf = (simulation: Simulation) => Scenario;
+
+const names = (kind: string, count: number) =>
+  Array.from({ length: count }, (_, at) => actorId(`${kind}/t/${kind}${at}`));
+
+class RuntimeScenario implements Scenario {
+  readonly clients: SimulatedClients;
+  private readonly simulation: Simulation;
+  private readonly chance: Chance;
+  private readonly performances: Performance[] = [];
+  /** The world: what an oven has seen of fences. */
+  private readonly fences = new Map<string, readonly number[]>();
+  private readonly counters = names('counter', 6);
+  private readonly relays = names('relay', 5);
+  private readonly sinks = names('sink', 3);
+  private readonly ovens = names('oven', 4);
+  private readonly shelves = names('shelf', 2);
+  private asking = true;
+
+  constructor(simulation: Simulation) {
+    this.simulation = simulation;
+    this.clients = new SimulatedClients(simulation);
+    this.chance = simulation.chance.split('workload');
+  }
+
+  start(): void {
+    const { options } = this.simulation;
+    for (let at = 1; at <= options.controllers; at += 1) {
+      this.simulation.addNode({
+        name: `n${at}`,
+        role: 'controller',
+        limits: options.limits,
+        registry: ({ process }) => plainRegistry((params, context) => this.bake(process, params.loaf, context)),
+      });
+    }
+    this.askSoon();
+  }
+
+  stopAsking(): void {
+    this.asking = false;
+  }
+
+  private askSoon(): void {
+    this.simulation.time.after(this.chance.around(this.simulation.options.askEveryMs), undefined, 'client', () => {
+      if (!this.asking) return;
+      const burst = this.chance.happens(0.02) ? 30 : 1;
+      for (let at = 0; at < burst; at += 1) this.askSomething();
+      this.askSoon();
+    });
+  }
+
+  private askSomething(): void {
+    const { chance, clients } = this;
+    const client = `client${chance.whole(1, 4)}`;
+    if (chance.happens(0.05) && clients.records.length > 0)
+      return clients.repeat(chance.pick(clients.records.slice(-200)));
+    const draw = chance.fraction();
+    if (draw < 0.45) return this.askCounter(client);
+    if (draw < 0.7)
+      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to: chance.pick(this.sinks) }, client);
+    if (draw < 0.85) {
+      const [type, patienceMs] = [
+        chance.pick(['oven.bake', 'oven.bake', 'oven.stop', 'oven.hurry']),
+        chance.whole(20, 4_000),
+      ];
+      return clients.ask(
+        chance.pick(this.ovens),
+        type === 'oven.bake' ? { type, patienceMs, loaf: `l${clients.records.length}` } : { type },
+        client,
+      );
+    }
+    const key = `k${chance.whole(1, 6)}`;
+    const type = chance.pick(['shelf.put', 'shelf.put', 'shelf.take', 'shelf.show', 'shelf.all']);
+    return clients.ask(
+      chance.pick(this.shelves),
+      type === 'shelf.all' ? { type } : { type, key, value: clients.records.length },
+      client,
+    );
+  }
+
+  private askCounter(client: string): void {
+    const { chance, clients } = this;
+    // The first is hot.
+    const to = chance.happens(0.5) ? this.counters[0] : chance.pick(this.counters);
+    const type = chance.pick([
+      'add',
+      'add',
+      'add',
+      'add',
+      'add',
+      'read',
+      'read',
+      'create',
+      'create',
+      'burst',
+      'delete',
+    ]);
+    const by = chance.whole(-1, 5);
+    clients.ask(to ?? actorId('counter/t/counter0'), { type: `counter.${type}`, by }, client);
+  }
+
+  /** The world's side of an effect: slow, failing, silent, and it refuses an older fence than it has seen. */
+  private async bake(process: SimulatedProcess, loaf: string, context: EffectContext): Promise<EffectOutcome> {
+    const { simulation } = this;
+    const { effectId, actor, fence, recovered } = context;
+    const atMs = simulation.time.nowMs;
+    const seen = this.fences.get(actor) ?? [0, 0, 0];
+    const token = [fence.era, fence.ownerEpoch, fence.version];
+    const stale = compareTokens(token, seen) < 0;
+    this.performances.push({ atMs, by: process.label, effectId, actor, fence, recovered, stale });
+    if (recovered) simulation.reach('an effect performed again after a recovery');
+    if (stale) {
+      simulation.reach('an effect refused at its target for its fence');
+      throw new PhotonError('fault', 'stale_fence', `${actor} is fenced`);
+    }
+    this.fences.set(actor, token);
+    const random = process.random;
+    const delayMs = random.pick([1, 20, 400, 3_000]);
+    const fate = random.fraction();
+    await new Promise<void>((resolve) => process.clock.after(random.around(delayMs), resolve));
+    if (context.signal.aborted) simulation.reach('an effect that ends after its state was left');
+    if (fate < 0.1) throw new PhotonError('fault', 'oven_cold', 'the oven is cold');
+    if (fate < 0.15) throw new PhotonError('unknown', 'oven_silent', 'the oven does not say');
+    if (fate < 0.18) await new Promise<void>(() => {});
+    return done({ loaf });
+  }
+
+  unsettled(): string | undefined {
+    const { simulation, clients } = this;
+    if (clients.open > 0) return `${clients.open} commands without an answer`;
+    const running = simulation.nodes();
+    if (running.length !== simulation.options.controllers) return `${running.length} nodes have joined`;
+    let shards = 0;
+    for (const { host, process } of running) {
+      const figures = host.figures();
+      shards += figures.shards;
+      const { mailboxDepth, commitsInFlight, outboxDepth } = figures;
+      if (mailboxDepth + commitsInFlight + outboxDepth > 0)
+        return `${process.label} has ${JSON.stringify({ mailboxDepth, commitsInFlight, outboxDepth })}`;
+    }
+    return shards === 128 ? undefined : `${shards} shards have an owner`;
+  }
+
+  judge(): readonly string[] {
+    const { simulation, performances, clients } = this;
+    return judgeRuntime({ past: simulation.server.past, records: clients.records, performances });
+  }
+}
+
+function compareTokens(one: readonly number[], other: readonly number[]): number {
+  for (const [at, value] of one.entries()) if (value !== other[at]) return value - (other[at] ?? 0);
+  return 0;
+}
+
+export const runtimeScenario: ScenarioOf = (simulation) => new RuntimeScenario(simulation);

@@ -1,0 +1,60 @@
+/** Sums of the seeds run so far: the progress line on a terminal, and what stands at the end. */
+import type { RunResult } from './simulation-run.ts';
+
+const progressEveryMs = 5_000;
+
+export class SeedTally {
+  runs = 0;
+  virtualMs = 0;
+  asked = 0;
+  ok = 0;
+  events = 0;
+  longestRestMs = 0;
+  readonly faults = new Map<string, number>();
+  readonly reached = new Map<string, number>();
+  private readonly planned: number;
+  private readonly startedMs = performance.now();
+  private toldMs = performance.now();
+
+  constructor(planned: number) {
+    this.planned = planned;
+  }
+
+  add(result: RunResult): void {
+    this.runs += 1;
+    this.virtualMs += result.virtualMs;
+    this.asked += result.asked;
+    this.ok += result.ok;
+    this.events += result.events;
+    this.longestRestMs = Math.max(this.longestRestMs, result.restedAfterMs);
+    for (const [kind, count] of result.faults) this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
+    for (const [what, count] of result.reached) this.reached.set(what, (this.reached.get(what) ?? 0) + count);
+    if (performance.now() - this.toldMs < progressEveryMs) return;
+    this.toldMs = performance.now();
+    console.log(this.line());
+  }
+
+  private line(): string {
+    const seconds = (performance.now() - this.startedMs) / 1000;
+    const faults = [...this.faults.values()].reduce((sum, count) => sum + count, 0);
+    return (
+      `${this.runs} of ${this.planned} seeds, ${(this.runs / seconds).toFixed(2)} seeds/s, ` +
+      `${(this.virtualMs / 3_600_000).toFixed(2)} simulated hours ` +
+      `(${(this.virtualMs / 1000 / seconds).toFixed(0)} x real time), ` +
+      `${faults} faults, ${this.asked} commands, ${((100 * this.ok) / Math.max(1, this.asked)).toFixed(0)} % ok`
+    );
+  }
+
+  summary(): string {
+    const list = (counts: ReadonlyMap<string, number>): string =>
+      [...counts]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, count]) => `  ${String(count).padStart(8)} ${name}`)
+        .join('\n');
+    return (
+      `${this.line()}\n${this.events} events; ` +
+      `longest time to rest after healing ${(this.longestRestMs / 1000).toFixed(1)} s\n` +
+      `faults\n${list(this.faults)}\nreached\n${list(this.reached)}`
+    );
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * `npm run simulate -- --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after the other and says how it
+ * goes. A seed that breaks a rule ends the run with its options, its last events and the command that replays it.
+ */
+import { parseArgs } from 'node:util';
+import { runtimeScenario } from './runtime-scenario.ts';
+import { expandSeed } from './seed-options.ts';
+import { SeedTally } from './seed-tally.ts';
+import { runSeed } from './simulation-run.ts';
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '20' },
+    seed: { type: 'string' },
+    minutes: { type: 'string', default: '10' },
+    /** Every seed twice; the traces must be equal. */
+    twice: { type: 'boolean', default: false },
+    /** The whole kept story of a single seed. */
+    story: { type: 'boolean', default: false },
+  },
+});
+
+const minutes = Number(values.minutes);
+const first = values.seed === undefined ? 1 : Number(values.seed);
+const count = values.seed === undefined ? Number(values.seeds) : 1;
+const tally = new SeedTally(count);
+
+for (let seed = first; seed < first + count; seed += 1) {
+  const options = expandSeed(String(seed), minutes);
+  const result = await runSeed(options, runtimeScenario);
+  tally.add(result);
+  if (values.story) console.log(result.story.join('\n'));
+  if (result.violations.length > 0) {
+    console.log(
+      `\n${values.story ? '' : result.story.slice(-200).join('\n')}\n\noptions ${JSON.stringify(options, null, 1)}`,
+    );
+    console.log(`seed ${seed} broke:\n  ${result.violations.join('\n  ')}`);
+    console.log(`replay: npm run simulate -- --seed ${seed} --minutes ${minutes}`);
+    process.exitCode = 1;
+    break;
+  }
+  if (!values.twice) continue;
+  const again = await runSeed(options, runtimeScenario);
+  tally.add(again);
+  if (again.hash !== result.hash) {
+    console.log(`seed ${seed} is not deterministic: ${result.hash}, then ${again.hash}`);
+    process.exitCode = 1;
+    break;
+  }
+}
+console.log(tally.summary());
