@@ -69,12 +69,14 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
     ...viewOf(stored, registry),
     effects: stored.effects.map(({ effectId, type, stateId }) => ({ id: effectId, type, state: stateId })),
     timers: stored.timers.map(({ timerId, dueMs, eventType }) => ({ id: timerId, dueMs, eventType })),
+    ...(stored.hold === undefined ? {} : { hold: { ...stored.hold } }),
   };
 }
 
 export function summaryOf(summary: ActorSummary): ActorSummaryWire {
-  const { id, uid, version, stateName, status, waitingOn, at } = summary;
-  return { id, uid, version, stateName, life: status, waitingOn: [...waitingOn], at };
+  const { id, uid, version, stateName, status, waitingOn, at, held } = summary;
+  const line = { id, uid, version, stateName, life: status, waitingOn: [...waitingOn], at };
+  return held === undefined ? line : { ...line, held };
 }
 
 /** A list line with spec and status. @returns undefined when the actor has gone since the list was read. */
@@ -86,8 +88,10 @@ export async function detailedOf(
   const stored = await reader.get(summary.id);
   if (stored === undefined || stored.status === 'removed') return undefined;
   const stateName = stateNameOf(stored.state);
-  const { uid, version } = stored;
-  const line = { ...summaryOf(summary), uid, version, stateName, waitingOn: [...waitingOnOf(stored)] };
+  const { uid, version, hold } = stored;
+  const { held: _, ...rest } = summaryOf(summary);
+  const held = hold === undefined ? {} : { held: hold.kind };
+  const line = { ...rest, ...held, uid, version, stateName, waitingOn: [...waitingOnOf(stored)] };
   return { ...line, ...viewOf(stored, registry) };
 }
 

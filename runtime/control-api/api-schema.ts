@@ -70,6 +70,8 @@ const hello = z.object({
 const life = z.enum(['live', 'removed']);
 const waitingOn = z.array(z.enum(['timer', 'effect', 'event']));
 
+const heldKind = z.enum(['paused', 'quarantined']);
+
 const actorSummary = z.object({
   id: z.string(),
   uid: z.string(),
@@ -78,6 +80,7 @@ const actorSummary = z.object({
   life,
   waitingOn,
   at: z.number().meta({ description: 'Wall time of the last commit, ms since the epoch' }),
+  held: heldKind.optional().meta({ description: 'It takes no commands and messages; see `hold` of actor.get' }),
 });
 
 const actorObject = z.object({
@@ -93,6 +96,9 @@ const actorObject = z.object({
   status: z.unknown(),
   effects: z.array(z.object({ id: z.string(), type: z.string(), state: z.string() })),
   timers: z.array(z.object({ id: z.string(), dueMs: z.number(), eventType: z.string() })),
+  hold: z
+    .object({ kind: heldKind, reason: z.string(), at: z.number(), by: z.string(), letter: z.string().optional() })
+    .optional(),
 });
 
 const listedActor = actorSummary.extend({
@@ -150,6 +156,30 @@ const filter = {
   host: word.optional(),
   search: z.string().max(100).optional(),
 };
+const waitMs = z.number().int().min(1).optional();
+const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces');
+const letterId = z.string().min(1).max(40);
+/** Of every verb of operators. */
+const verb = {
+  id: idText,
+  idempotencyKey,
+  ifVersion: count.optional(),
+  waitMs,
+  reason: z.string().min(1).max(500).meta({ description: 'Kept in the history with the principal' }),
+};
+const letters = z.array(letterId).min(1).max(256).optional();
+const deadLetter = z.object({
+  letter: z.string(),
+  actor: z.string(),
+  event: z.unknown(),
+  cause: z.string(),
+  from: z.string().optional(),
+  reason: z.string(),
+  state: z.unknown(),
+  version: count,
+  at: z.number(),
+  trace: z.string().optional(),
+});
 const detail = z.boolean().optional().meta({ description: 'With spec and status; costs a read per actor' });
 
 /** Every method that is not a command of a kind. */
@@ -209,6 +239,7 @@ export const apiMethods = {
       state: z.string().max(200).optional(),
       limit: z.number().int().min(1).max(500).default(100),
       after: idText.optional(),
+      held: z.boolean().optional().meta({ description: 'Only actors that are paused or quarantined' }),
       detail,
     }),
     result: z.object({ actors: z.array(listedActor), cursor, next: z.string().nullable() }),
@@ -221,6 +252,46 @@ export const apiMethods = {
       limit: z.number().int().min(1).max(500).default(100),
     }),
     result: z.object({ entries: z.array(historyEntry) }),
+  },
+  'actor.pause': {
+    description: 'For operators. The actor takes no commands, messages, timers or effects until it is resumed.',
+    params: z.strictObject(verb),
+    result: commandResult,
+  },
+  'actor.resume': {
+    description: 'For operators. Ends a pause or a quarantine; what waited goes on.',
+    params: z.strictObject(verb),
+    result: commandResult,
+  },
+  'actor.skip': {
+    description: 'For operators. Drops dead letters: those named, or the one behind a quarantine, which then ends.',
+    params: z.strictObject({ ...verb, letters }),
+    result: commandResult,
+  },
+  'actor.redrive': {
+    description: 'For operators. Delivers dead letters again, once each: those named, or all of the actor.',
+    params: z.strictObject({ ...verb, letters }),
+    result: commandResult,
+  },
+  'actor.reset': {
+    description: 'For operators. Enters a state as the chart would; a dry run says what would change.',
+    params: z.strictObject({
+      ...verb,
+      to: z.string().min(1).max(500).meta({ description: '`running`, `preparing.tap`; regions joined by commas' }),
+      patch: z.record(z.string(), z.unknown()).optional().meta({ description: 'Top-level fields of the context' }),
+      dryRun: z.boolean().optional(),
+    }),
+    result: commandResult,
+  },
+  'deadletters.list': {
+    description: 'For operators. Inputs that could not be applied, oldest first, with the reason.',
+    params: z.strictObject({
+      id: idText.optional(),
+      tenant: word.optional(),
+      limit: z.number().int().min(1).max(500).default(100),
+      after: letterId.optional(),
+    }),
+    result: z.object({ letters: z.array(deadLetter), next: z.string().nullable() }),
   },
   'watch.open': {
     description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',

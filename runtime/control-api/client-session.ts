@@ -160,7 +160,8 @@ export class ClientSession {
     if (name === 'watch.ack') return;
     const waitMs = (method.command ? this.#commandRate : this.#readRate).take(nowMs);
     if (waitMs > 0) throw overloaded('This session asks too fast', waitMs);
-    if (!method.command) return;
+    // An operator's verb names an actor and is not charged to its tenant.
+    if (!method.command || params['tenant'] === undefined) return;
     // Charged to the tenant asked for, but a foreign one is nobody's to use up.
     const tenant = String(params['tenant']);
     const own = principal.tenants === '*' || principal.tenants.includes(tenant);

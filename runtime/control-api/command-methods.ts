@@ -1,15 +1,14 @@
 /**
  * `<kind>.<command>` methods, made from the registry: validate, resolve the tenant, check what is referred to, ask the
  * actor. The actor's chart decides; this file only keeps out what no chart should see.
- * Promises: a key is answered once (the receipt stands behind `ask`); no answer in time is `unknown`, never a failure.
+ * How an actor is asked and its answer waited for is actor-asking.ts.
  */
-import { hash } from 'node:crypto';
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
-import type { Reply } from '../contract/envelope.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
 import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
 import type { Reader } from '../contract/reader.ts';
 import { mayTouch, notFound } from './access-rule.ts';
+import { askActor } from './actor-asking.ts';
 import { issuesOf, paramsInvalid } from './api-problem.ts';
 import { commandEnvelope, type CommandResult } from './api-schema.ts';
 import type { ApiPorts, Caller, Method } from './method-table.ts';
@@ -63,7 +62,7 @@ async function performCommand(
   caller: Caller,
 ): Promise<CommandResult> {
   const { principal } = caller;
-  const { tenant, idempotencyKey, ifVersion } = envelope;
+  const { tenant } = envelope;
   const text = `${definition.kind}/${tenant}/${envelope.name}`;
   if (!mayTouch(principal, tenant, 'command')) throw notFound(text);
   const parts = namedActor(definition, method, text);
@@ -75,26 +74,15 @@ async function performCommand(
   if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error, ['params']));
   const id = text as ActorId;
   const references = command.references?.(parsed.data as never, id) ?? [];
-  const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
-  const reply = await answerWithin(ports, waitMs, id, async () => {
-    // Within the time as well: a store that is away lets every read wait.
-    await checkReferences(ports.reader, caller, tenant, references);
-    return await ports.ask({
-      to: id,
-      // Principals choose their keys independently, and receipts are kept per actor.
-      commandId: `${principal.name}:${idempotencyKey}`,
-      digest: digestOf(method, envelope.params, ifVersion),
-      principal: principal.name,
-      event: { ...(parsed.data as Record<string, unknown>), type: method },
-      trace: caller.trace,
-      ...(ifVersion === undefined ? {} : { ifVersion }),
-    });
+  return askActor(ports, caller, {
+    id,
+    method,
+    envelope,
+    digested: envelope.params,
+    event: parsed.data as Record<string, unknown>,
+    // Within the time of the answer: a store that is away lets every read wait.
+    before: () => checkReferences(ports.reader, caller, tenant, references),
   });
-  if (reply.ok) return { id, version: reply.version, result: reply.result ?? null };
-  const { error } = reply;
-  // The same words as for a foreign actor, whatever the host says.
-  if (error.code === 'no_such_actor' || error.code === 'not_found') throw notFound(text);
-  throw new PhotonError(error.group, error.code, error.message, { ...error, actor: id });
 }
 
 function namedActor(definition: ActorDefinition, method: string, text: string): ActorIdParts {
@@ -126,42 +114,4 @@ async function checkReferences(
   if (first === undefined) return;
   const ordered = references.flatMap(({ path }) => issues.filter((issue) => issue.path === path)).slice(0, 32);
   throw reject('reference_not_found', `${first.path}: ${first.message}; create it first or correct the name.`, ordered);
-}
-
-function answerWithin(ports: ApiPorts, waitMs: number, to: ActorId, ask: () => Promise<Reply>): Promise<Reply> {
-  return new Promise((resolve, reject_) => {
-    const settle = (): void => {
-      cancel();
-      ports.waits.delete(giveUp);
-    };
-    const giveUp = (): void => {
-      settle();
-      const text = `${to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
-      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: to }));
-    };
-    const cancel = ports.clock.after(waitMs, giveUp);
-    ports.waits.add(giveUp);
-    ask().then(
-      (reply) => {
-        settle();
-        resolve(reply);
-      },
-      (error: unknown) => {
-        settle();
-        reject_(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
-}
-
-/** The same method and params give the same digest, whatever the order of keys. */
-function digestOf(method: string, params: unknown, ifVersion: number | undefined): string {
-  return hash('sha256', canonical([method, params ?? null, ifVersion ?? null]), 'base64url');
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${fields.map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`).join(',')}}`;
 }

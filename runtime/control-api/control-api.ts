@@ -26,6 +26,7 @@ import { createBrowserPasses } from './browser-passes.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
 import type { ApiPorts } from './method-table.ts';
+import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
 import { RateLimits } from './rate-limit.ts';
 import { readMethods } from './read-methods.ts';
@@ -67,7 +68,12 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const hub = createWatchHub({ reader, clock, random: options.random, log });
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
   const ports: ApiPorts = { registry, reader, ask, clock, log, limits, hub, passes, waits: new Set() };
-  const methods = new Map([...readMethods(ports), ...watchMethods(ports), ...commandMethods(ports)]);
+  const methods = new Map([
+    ...readMethods(ports),
+    ...watchMethods(ports),
+    ...commandMethods(ports),
+    ...operatorMethods(ports),
+  ]);
   const sessions = new Map<WebSocket, ClientSession>();
   const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
   const rateOf = (request: IncomingMessage): number =>

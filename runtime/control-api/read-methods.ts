@@ -72,10 +72,11 @@ interface Selection {
   readonly state?: string | undefined;
   readonly host?: string | undefined;
   readonly search?: string | undefined;
+  readonly held?: boolean | undefined;
 }
 
 /** @throws PhotonError `not_found` for a tenant the principal may not read. */
-export function filterOf(principal: Principal, { kind, tenant, state, host, search }: Selection): ActorFilter {
+export function filterOf(principal: Principal, { kind, tenant, state, host, search, held }: Selection): ActorFilter {
   if (tenant !== undefined && !mayTouch(principal, tenant, 'read')) throw notFound(`tenant ${tenant}`);
   const only = principal.tenants !== '*' && principal.tenants.length === 1 ? principal.tenants[0] : undefined;
   const scope = tenant ?? only;
@@ -85,6 +86,7 @@ export function filterOf(principal: Principal, { kind, tenant, state, host, sear
     ...(state === undefined ? {} : { state }),
     ...(host === undefined ? {} : { host }),
     ...(search === undefined ? {} : { search }),
+    ...(held === undefined ? {} : { held }),
   };
 }
 

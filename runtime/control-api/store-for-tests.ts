@@ -8,7 +8,7 @@ import type { ActorDefinition, ActorRegistry } from '../contract/actor-definitio
 import { PhotonError } from '../contract/errors.ts';
 import { actorId, partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
-import type { ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 
 const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
@@ -102,6 +102,19 @@ export class MemoryStore implements Reader {
     this.wake();
   }
 
+  /** As a hold does: the same version, another line in the feed. */
+  hold(text: string, kind: 'paused' | 'quarantined' | undefined): void {
+    const id = actorId(text);
+    const before = this.actors.get(id);
+    if (before === undefined) throw new Error(`there is no ${text}`);
+    const { hold: _, ...rest } = before;
+    const at = 1_000;
+    const stored = kind === undefined ? rest : { ...rest, hold: { kind, reason: 'a test says so', at, by: 'root' } };
+    this.actors.set(id, stored);
+    this.#feed.push({ ...summary(stored), cursor: `c${this.#trimmed + this.#feed.length + 1}` as Cursor });
+    this.wake();
+  }
+
   remove(text: string): void {
     this.put(text, 'gone', 1, 'removed');
   }
@@ -120,11 +133,11 @@ export class MemoryStore implements Reader {
     return this.actors.get(id);
   }
 
-  async list(filter: { kind?: string; scope?: string; search?: string; state?: string }) {
+  async list(filter: ActorFilter) {
     const cursor = await this.now();
     const items = [...this.actors.values()].filter((stored) => {
       const parts = partsOf(stored.id);
-      if (stored.status === 'removed') return false;
+      if (stored.status === 'removed' || (filter.held === true && stored.hold === undefined)) return false;
       if (filter.kind !== undefined && filter.kind !== parts.kind) return false;
       if (filter.scope !== undefined && filter.scope !== parts.scope) return false;
       return filter.search === undefined || stored.id.includes(filter.search);
@@ -178,6 +191,15 @@ export class MemoryStore implements Reader {
 }
 
 function summary(stored: StoredActor): ActorSummary {
-  const { id, uid, version, status, state } = stored;
-  return { id, uid, version, status, stateName: String(state), waitingOn: ['event'], at: 1_000 + version };
+  const { id, uid, version, status, state, hold } = stored;
+  const line = {
+    id,
+    uid,
+    version,
+    status,
+    stateName: String(state),
+    waitingOn: ['event' as const],
+    at: 1_000 + version,
+  };
+  return hold === undefined ? line : { ...line, held: hold.kind };
 }

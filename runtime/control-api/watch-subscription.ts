@@ -42,11 +42,16 @@ interface Pending {
   readonly entry: FeedEntry;
 }
 
+/** A hold begins and ends without a new version; everything else has one. */
+function isOld(entry: ActorSummary, known: Pick<ActorSummary, 'version' | 'held'>): boolean {
+  return entry.version < known.version || (entry.version === known.version && entry.held === known.held);
+}
+
 const itemsPerFrame = 50;
 
 export class WatchSubscription {
   readonly #options: WatchOptions;
-  readonly #known = new Map<ActorId, number>();
+  readonly #known = new Map<ActorId, Pick<ActorSummary, 'version' | 'held'>>();
   readonly #pending = new Map<ActorId, Pending>();
   #snapshot: ActorSummary[] = [];
   #phase: 'opening' | 'snapshot' | 'live' | 'closed' = 'opening';
@@ -132,7 +137,7 @@ export class WatchSubscription {
 
   #takeSnapshot(items: readonly ActorSummary[], cursor: Cursor): void {
     this.#snapshot = items.filter((item) => item.status === 'live');
-    for (const item of this.#snapshot) this.#known.set(item.id, item.version);
+    for (const item of this.#snapshot) this.#known.set(item.id, item);
     // What the feed said while we listed, seen again with the snapshot's versions known.
     const early = [...this.#pending.values()].map(({ entry }) => entry);
     this.#pending.clear();
@@ -147,8 +152,9 @@ export class WatchSubscription {
   #onEntry(entry: FeedEntry): void {
     if (this.#ended()) return;
     this.#newest = entry.cursor;
-    const version = this.#known.get(entry.id);
-    if (!this.#options.matches(entry) || (version !== undefined && entry.version <= version)) {
+    const known = this.#known.get(entry.id);
+    const version = known?.version;
+    if (!this.#options.matches(entry) || (known !== undefined && isOld(entry, known))) {
       this.#advance();
       return;
     }
@@ -158,7 +164,8 @@ export class WatchSubscription {
       return;
     }
     if (removed) this.#known.delete(entry.id);
-    else this.#known.set(entry.id, entry.version);
+    else
+      this.#known.set(entry.id, { version: entry.version, ...(entry.held === undefined ? {} : { held: entry.held }) });
     const fresh = version === undefined && !(this.#resumed && entry.version > 1);
     // Gone before this client ever heard of it.
     if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) {

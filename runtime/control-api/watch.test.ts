@@ -17,7 +17,7 @@ type Frame = {
   actors?: Line[];
   error?: { type: string };
 };
-type Line = { id: string; version: number; stateName: string; life: string; spec?: { size: number } };
+type Line = { id: string; version: number; stateName: string; life: string; held?: string; spec?: { size: number } };
 
 async function within(
   options: TestApiOptions,
@@ -69,6 +69,24 @@ test('snapshot, synced, then added, changed, removed, numbered without gaps', as
     );
     assert.is(framesOf(ann)[3]?.actor?.stateName, 'shut');
     assert.is(framesOf(ann)[4]?.actor?.life, 'removed');
+  });
+});
+
+test('a hold is heard when it begins and when it ends, though the version stays', async () => {
+  await within({}, async (_api, store, open) => {
+    store.put('box/acme/a', 'open');
+    const ann = await open('ann-token');
+    await ann.call('watch.open', { kind: 'box' });
+    await seen(ann, 'items synced');
+    store.hold('box/acme/a', 'quarantined');
+    await seen(ann, 'items synced changed');
+    store.hold('box/acme/a', 'quarantined');
+    store.hold('box/acme/a', undefined);
+    await seen(ann, 'items synced changed changed');
+    assert.equal(
+      framesOf(ann).map(({ actor }) => actor?.held),
+      [undefined, undefined, 'quarantined', undefined],
+    );
   });
 });
 

@@ -177,6 +177,46 @@ test('a node that was paused while another took over emits nothing', async (stag
   assert.is(await field(stage, 'sink/t/a', 'state'), undefined);
 });
 
+test('killed amid a redrive: each letter once; a quarantine is kept by the next owner', async (stage) => {
+  const total = 300;
+  const node = await start(stage);
+  for (let sent = 0; sent < total; sent += 1)
+    node.send(commandOf('relay/t/r', { type: 'relay.send', to: 'counter/t/a', as: 'counter.add' }));
+  const stream = `ph:{${shardOf(actorId('counter/t/a'))}}:x`;
+  const lying = async (): Promise<number> => (await stage.redis.ask('XLEN', stream)) as number;
+  await until('all are dead letters', async () => (await lying()) === total);
+  const create = commandOf('counter/t/a', { type: 'counter.create', by: 0 });
+  node.send(create);
+  await answered(node, create);
+  const redrive = commandOf('counter/t/a', { type: 'actor.redrive', reason: 'it is there now' });
+  node.send(redrive);
+  await until('the first are gone', async () => (await lying()) < total);
+  await node.kill();
+  const next = await start(stage);
+  const rest = commandOf('counter/t/a', { type: 'actor.redrive', reason: 'and the rest' });
+  // The first again under its own id, then another for what one redrive leaves.
+  for (const command of [redrive, rest]) {
+    next.send(command);
+    await answered(next, command);
+  }
+  assert.is(await lying(), 0);
+  assert.is(((await field(stage, 'counter/t/a', 'context')) as { total: number }).total, total);
+  const crash = commandOf('counter/t/a', { type: 'counter.crash' });
+  next.send(crash);
+  assert.is(said(await answered(next, crash)), 'chart_failed');
+  await next.kill();
+  const third = await start(stage);
+  const add = commandOf('counter/t/a', { type: 'counter.add' });
+  third.send(add);
+  assert.is(said(await answered(third, add)), 'quarantined');
+  const resume = commandOf('counter/t/a', { type: 'actor.resume', reason: 'mended' });
+  const again = commandOf('counter/t/a', { type: 'counter.add' });
+  third.send(resume);
+  await answered(third, resume);
+  third.send(again);
+  assert.ok((await answered(third, again)).ok);
+});
+
 test('the store killed and started again: nothing lost, nothing twice', async (stage) => {
   const node = await start(stage);
   const commands = Array.from({ length: 120 }, () => commandOf('counter/t/a', { type: 'counter.add' }));

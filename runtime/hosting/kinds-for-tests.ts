@@ -116,7 +116,7 @@ export const counter: ActorDefinition = {
   }),
 };
 
-type RelayEvent = { type: string; to: string; count: number; meta: Meta };
+type RelayEvent = { type: string; to: string; as?: string; count: number; meta: Meta };
 
 /** Sends a numbered run of messages to a sink. */
 export const relay: ActorDefinition = {
@@ -142,7 +142,10 @@ export const relay: ActorDefinition = {
               'next',
               {
                 type: 'send',
-                params: ({ context, event }) => ({ to: event.to, event: { type: 'sink.put', item: context.sent } }),
+                params: ({ context, event }) => ({
+                  to: event.to,
+                  event: { type: event.as ?? 'sink.put', item: context.sent },
+                }),
               },
             ],
           },

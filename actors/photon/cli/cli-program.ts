@@ -4,39 +4,16 @@
  */
 import { Command, Option } from 'commander';
 import { applyDocuments } from './apply-documents.ts';
-import { exitCodes, explain, openSession, type Session } from './cli-session.ts';
+import { exitCodes } from './cli-session.ts';
 import { readDocuments } from './document-schema.ts';
 import * as objects from './object-commands.ts';
+import { addOperating } from './operator-commands.ts';
+import { withSession } from './session-action.ts';
 import { stateWord } from './text-table.ts';
 
 const timeout = (): Option => new Option('--timeout <seconds>', 'how long to wait').default(120).argParser(Number);
 const output = (): Option =>
   new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json', 'yaml']).default('table');
-
-/** Opens the session, runs, prints what went wrong, sets the exit code. */
-function withSession<Args extends unknown[]>(
-  program: Command,
-  run: (session: Session, ...args: Args) => Promise<void>,
-) {
-  return async (...args: Args): Promise<void> => {
-    const { as, tenant } = program.opts<{ as?: string; tenant?: string }>();
-    try {
-      const session = await openSession({
-        ...(as === undefined ? {} : { as }),
-        ...(tenant === undefined ? {} : { tenant }),
-      });
-      try {
-        await run(session, ...args);
-      } finally {
-        session.close();
-      }
-    } catch (error) {
-      const { text, exitCode } = explain(error);
-      process.stderr.write(`${text}\n`);
-      process.exitCode = exitCode;
-    }
-  };
-}
 
 function addApply(program: Command): void {
   program
@@ -79,16 +56,17 @@ function addReading(program: Command): void {
     .option('--state <state>', 'only in this state')
     .option('--host <host>', 'only on this host')
     .option('--search <text>', 'only ids that contain it')
+    .option('--held', 'only those that are paused or quarantined')
     .option('--watch', 'go on with every change')
     .addOption(output())
     .action(
       withSession(
         program,
         async (session, kind: string | undefined, options: objects.ListOptions & Outputs & { watch?: boolean }) => {
-          const { state, host, search } = options;
+          const { state, host, search, held } = options;
           const tenant = program.opts<{ tenant?: string }>().tenant;
           const filter = Object.fromEntries(
-            Object.entries({ kind, tenant, state, host, search }).filter(([, value]) => value !== undefined),
+            Object.entries({ kind, tenant, state, host, search, held }).filter(([, value]) => value !== undefined),
           );
           await (options.watch === true
             ? objects.listWatch(session, filter)
@@ -185,5 +163,6 @@ export function createCli(): Command {
   addApply(program);
   addReading(program);
   addChanging(program);
+  addOperating(program);
   return program;
 }

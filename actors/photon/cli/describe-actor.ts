@@ -14,6 +14,7 @@ export interface ActorRead {
   readonly spec: unknown;
   readonly status: unknown;
   readonly effects: readonly { readonly type: string; readonly state: string }[];
+  readonly hold?: { readonly kind: string; readonly reason: string; readonly by: string; readonly at: number };
   readonly timers: readonly { readonly id: string; readonly dueMs: number }[];
 }
 
@@ -54,6 +55,9 @@ const indented = (value: unknown): string =>
     .trimEnd()
     .replace(/^/gm, '  ');
 
+const heldLine = (hold: NonNullable<ActorRead['hold']>, now: number): string =>
+  `${hold.kind} by ${hold.by} ${age(hold.at, now)} ago: ${hold.reason}`;
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -67,6 +71,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   const state = stateWord(actor.life === 'removed' ? 'removed' : actor.stateName);
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
+    ...(actor.hold === undefined ? [] : [heldLine(actor.hold, now)]),
     `waits for: ${waits.length === 0 ? 'an event' : waits.join(', ')}`,
     'spec:',
     indented(actor.spec),

@@ -21,6 +21,7 @@ export interface Listed {
   readonly version: number;
   readonly at: number;
   readonly waitingOn: readonly string[];
+  readonly held?: string;
 }
 
 const say = (text: string): void => {
@@ -44,7 +45,7 @@ export function printObject(value: unknown, output: Output): void {
 
 const listRow = (actor: Listed, now: number): string[] => [
   actor.id,
-  stateWord(actor.stateName),
+  actor.held === undefined ? stateWord(actor.stateName) : `${stateWord(actor.stateName)} (${actor.held})`,
   String(actor.version),
   age(actor.at, now),
   actor.waitingOn.join(','),
@@ -69,6 +70,7 @@ export interface ListOptions {
   readonly state?: string;
   readonly host?: string;
   readonly search?: string;
+  readonly held?: boolean;
 }
 
 async function listAll(client: PhotonClient, filter: ListOptions): Promise<Listed[]> {

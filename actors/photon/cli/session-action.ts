@@ -1,0 +1,30 @@
+/**
+ * What every command of the command line does around its work: open a session, run, print what went wrong, set the exit
+ * code, close. Called by the files that declare commands.
+ */
+import type { Command } from 'commander';
+import { explain, openSession, type Session } from './cli-session.ts';
+
+export function withSession<Args extends unknown[]>(
+  program: Command,
+  run: (session: Session, ...args: Args) => Promise<void>,
+) {
+  return async (...args: Args): Promise<void> => {
+    const { as, tenant } = program.opts<{ as?: string; tenant?: string }>();
+    try {
+      const session = await openSession({
+        ...(as === undefined ? {} : { as }),
+        ...(tenant === undefined ? {} : { tenant }),
+      });
+      try {
+        await run(session, ...args);
+      } finally {
+        session.close();
+      }
+    } catch (error) {
+      const { text, exitCode } = explain(error);
+      process.stderr.write(`${text}\n`);
+      process.exitCode = exitCode;
+    }
+  };
+}

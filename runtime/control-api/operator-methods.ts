@@ -1,0 +1,84 @@
+/**
+ * What operators do with actors and with what could not be delivered: pause, resume, skip, redrive, reset, and the list
+ * of dead letters. A verb is a command to the actor like any other, with a key and a receipt; the actor's host carries
+ * it out and writes it into the history (G8). This file lets in operators only and knows nothing of what verbs do.
+ */
+import { parseActorId } from '../contract/identifiers.ts';
+import { reject } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
+import { mayTouch, readableId, type Principal } from './access-rule.ts';
+import { askActor } from './actor-asking.ts';
+import { apiMethods, type ApiResult } from './api-schema.ts';
+import { method, type ApiPorts, type Caller, type Method } from './method-table.ts';
+
+type Verb = 'actor.pause' | 'actor.resume' | 'actor.skip' | 'actor.redrive' | 'actor.reset';
+
+interface VerbParams {
+  readonly id: string;
+  readonly idempotencyKey: string;
+  readonly ifVersion?: number | undefined;
+  readonly waitMs?: number | undefined;
+  readonly reason: string;
+}
+
+export function operatorMethods(ports: ApiPorts): Map<string, Method> {
+  const verb = (name: Verb): [string, Method] => [
+    name,
+    {
+      params: apiMethods[name].params,
+      command: true,
+      perform: (params: VerbParams, caller) => performVerb(ports, name, params, caller),
+    },
+  ];
+  return new Map<string, Method>([
+    verb('actor.pause'),
+    verb('actor.resume'),
+    verb('actor.skip'),
+    verb('actor.redrive'),
+    verb('actor.reset'),
+    [
+      'deadletters.list',
+      method(apiMethods['deadletters.list'].params, async ({ id, tenant, limit, after = '' }, { principal }) => {
+        const actor = id === undefined ? undefined : administrable(principal, 'deadletters.list', id);
+        if (!principal.admin) throw forbidden('deadletters.list');
+        const letters = (await ports.reader.deadLetters(actor))
+          .filter((letter) => letter.letter > after && isMine(principal, letter, tenant))
+          .toSorted((a, b) => (a.letter < b.letter ? -1 : 1));
+        const page = letters.slice(0, limit);
+        return { letters: page.map(letterOf), next: letters.length > limit ? (page.at(-1)?.letter ?? null) : null };
+      }),
+    ],
+  ]);
+}
+
+function performVerb(ports: ApiPorts, name: Verb, params: VerbParams, caller: Caller): Promise<unknown> {
+  const { id: text, idempotencyKey, ifVersion, waitMs, ...event } = params;
+  const id = administrable(caller.principal, name, text);
+  const envelope = { idempotencyKey, ifVersion, waitMs };
+  return askActor(ports, caller, { id, method: name, envelope, digested: event, event });
+}
+
+/** @throws PhotonError `not_found` for a foreign actor, `forbidden` for one's own without the right. */
+function administrable(principal: Principal, name: string, text: string): ActorId {
+  const { id, parts } = readableId(principal, text);
+  if (!mayTouch(principal, parts.scope, 'administer', parts)) throw forbidden(name);
+  return id;
+}
+
+const forbidden = (name: string): Error => reject('forbidden', `${name} is for operators; ask one of them.`);
+
+function isMine(principal: Principal, { actor }: StoredLetter, tenant: string | undefined): boolean {
+  const parts = parseActorId(actor);
+  if (parts === undefined || (tenant !== undefined && parts.scope !== tenant)) return false;
+  return mayTouch(principal, parts.scope, 'administer', parts);
+}
+
+function letterOf({
+  place: _,
+  from,
+  trace,
+  ...letter
+}: StoredLetter): ApiResult<'deadletters.list'>['letters'][number] {
+  return { ...letter, ...(from === undefined ? {} : { from }), ...(trace === undefined ? {} : { trace }) };
+}
