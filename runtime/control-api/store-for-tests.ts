@@ -103,13 +103,13 @@ export class MemoryStore implements Reader {
   }
 
   /** As a hold does: the same version, another line in the feed. */
-  hold(text: string, kind: 'paused' | 'quarantined' | undefined): void {
+  hold(text: string, as: 'paused' | 'quarantined' | undefined): void {
     const id = actorId(text);
     const before = this.actors.get(id);
     if (before === undefined) throw new Error(`there is no ${text}`);
     const { hold: _, ...rest } = before;
     const at = 1_000;
-    const stored = kind === undefined ? rest : { ...rest, hold: { kind, reason: 'a test says so', at, by: 'root' } };
+    const stored = as === undefined ? rest : { ...rest, hold: { kind: as, reason: 'a test says so', at, by: 'root' } };
     this.actors.set(id, stored);
     this.#feed.push({ ...summary(stored), cursor: `c${this.#trimmed + this.#feed.length + 1}` as Cursor });
     this.wake();
