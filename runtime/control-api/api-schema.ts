@@ -5,13 +5,12 @@
  * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
  */
 import { z } from 'zod';
+import { commandResult, operatorShapes } from './operator-schema.ts';
+import { count, idText, keyText, word } from './wire-terms.ts';
 
 export const apiProtocol = 'photon.v1';
 export const apiPath = '/api';
 
-const count = z.number().int().nonnegative();
-const word = z.string().regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1 to 40 of a-z, 0-9 and inner hyphens');
-const idText = z.string().min(1).max(200);
 const cursor = z.string().min(1).max(16_384);
 
 const issue = z.object({
@@ -138,17 +137,14 @@ export const watchFrame = z.discriminatedUnion('type', [
 export const commandEnvelope = z.strictObject({
   tenant: word,
   name: z.string().min(1).max(130),
-  idempotencyKey: z
-    .string()
-    .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces')
-    .meta({ description: 'Chosen by the caller; the same key with the same params gets the same answer for 24 h' }),
+  idempotencyKey: keyText.meta({
+    description: 'Chosen by the caller; the same key with the same params gets the same answer for 24 h',
+  }),
   ifVersion: count.optional(),
   dryRun: z.boolean().optional(),
   waitMs: z.number().int().min(1).optional().meta({ description: 'Answered `unknown` after this; default 30 s' }),
   params: z.unknown(),
 });
-
-export const commandResult = z.object({ id: z.string(), version: count, result: z.unknown() });
 
 const filter = {
   kind: word.optional(),
@@ -156,30 +152,6 @@ const filter = {
   host: word.optional(),
   search: z.string().max(100).optional(),
 };
-const waitMs = z.number().int().min(1).optional();
-const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces');
-const letterId = z.string().min(1).max(40);
-/** Of every verb of operators. */
-const verb = {
-  id: idText,
-  idempotencyKey,
-  ifVersion: count.optional(),
-  waitMs,
-  reason: z.string().min(1).max(500).meta({ description: 'Kept in the history with the principal' }),
-};
-const letters = z.array(letterId).min(1).max(256).optional();
-const deadLetter = z.object({
-  letter: z.string(),
-  actor: z.string(),
-  event: z.unknown(),
-  cause: z.string(),
-  from: z.string().optional(),
-  reason: z.string(),
-  state: z.unknown(),
-  version: count,
-  at: z.number(),
-  trace: z.string().optional(),
-});
 const detail = z.boolean().optional().meta({ description: 'With spec and status; costs a read per actor' });
 
 /** Every method that is not a command of a kind. */
@@ -253,46 +225,7 @@ export const apiMethods = {
     }),
     result: z.object({ entries: z.array(historyEntry) }),
   },
-  'actor.pause': {
-    description: 'For operators. The actor takes no commands, messages, timers or effects until it is resumed.',
-    params: z.strictObject(verb),
-    result: commandResult,
-  },
-  'actor.resume': {
-    description: 'For operators. Ends a pause or a quarantine; what waited goes on.',
-    params: z.strictObject(verb),
-    result: commandResult,
-  },
-  'actor.skip': {
-    description: 'For operators. Drops dead letters: those named, or the one behind a quarantine, which then ends.',
-    params: z.strictObject({ ...verb, letters }),
-    result: commandResult,
-  },
-  'actor.redrive': {
-    description: 'For operators. Delivers dead letters again, once each: those named, or all of the actor.',
-    params: z.strictObject({ ...verb, letters }),
-    result: commandResult,
-  },
-  'actor.reset': {
-    description: 'For operators. Enters a state as the chart would; a dry run says what would change.',
-    params: z.strictObject({
-      ...verb,
-      to: z.string().min(1).max(500).meta({ description: '`running`, `preparing.tap`; regions joined by commas' }),
-      patch: z.record(z.string(), z.unknown()).optional().meta({ description: 'Top-level fields of the context' }),
-      dryRun: z.boolean().optional(),
-    }),
-    result: commandResult,
-  },
-  'deadletters.list': {
-    description: 'For operators. Inputs that could not be applied, oldest first, with the reason.',
-    params: z.strictObject({
-      id: idText.optional(),
-      tenant: word.optional(),
-      limit: z.number().int().min(1).max(500).default(100),
-      after: letterId.optional(),
-    }),
-    result: z.object({ letters: z.array(deadLetter), next: z.string().nullable() }),
-  },
+  ...operatorShapes,
   'watch.open': {
     description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',
     params: z.strictObject({

@@ -5,15 +5,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ActorRegistry } from '../contract/actor-definition.ts';
-import {
-  apiMethods,
-  apiNotifications,
-  apiPath,
-  apiProtocol,
-  commandEnvelope,
-  commandResult,
-  wireShapes,
-} from './api-schema.ts';
+import { apiMethods, apiNotifications, apiPath, apiProtocol, commandEnvelope, wireShapes } from './api-schema.ts';
+import { commandResult } from './operator-schema.ts';
 
 type Json = Record<string, unknown>;
 

@@ -1,0 +1,10 @@
+/** Words that several schemas of the wire share. No shape of a frame or method: those are in api-schema.ts. */
+import { z } from 'zod';
+
+export const count = z.number().int().nonnegative();
+export const word = z
+  .string()
+  .regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1 to 40 of a-z, 0-9 and inner hyphens');
+export const idText = z.string().min(1).max(200);
+/** An idempotency key, chosen by the caller. */
+export const keyText = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces');
