@@ -45,6 +45,8 @@ export interface BatcherOptions {
   readonly clock: Clock;
   /** Resolves when the store may be written to: connected, and not rolled back. Rejects when it never may again. */
   readonly mayWrite: () => Promise<void>;
+  /** See `encodeBatch`. */
+  readonly historyCap?: number;
   readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
   /** Told when the batcher has stopped by itself because of a defect. */
   readonly onBroken: (error: PhotonError) => void;
@@ -133,7 +135,7 @@ export class CommitBatcher {
         actor: group.actor,
         commits: group.waiting.map((one) => one.commit),
       }));
-      const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs());
+      const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs(), this.#options.historyCap);
       const count = groups.reduce((sum, group) => sum + group.waiting.length, 0);
       const outcomes = decodeOutcomes(await this.#untilAnswered(batch), count);
       this.#settle(groups, outcomes);

@@ -28,8 +28,16 @@ export interface EncodedBatch {
   readonly args: readonly string[];
 }
 
-/** @param wallMs labels records and receipts; no decision hangs on it but how long a receipt is kept */
-export function encodeBatch(groups: readonly CommitGroup[], keys: StoreKeys, wallMs: number): EncodedBatch {
+/**
+ * @param wallMs labels records and receipts; no decision hangs on it but how long a receipt is kept
+ * @param historyCap entries of hot history that are never trimmed, because somebody else archives and trims them
+ */
+export function encodeBatch(
+  groups: readonly CommitGroup[],
+  keys: StoreKeys,
+  wallMs: number,
+  historyCap = 0,
+): EncodedBatch {
   const shards = new Map<ShardId, number>();
   const shardKeys: string[] = [];
   const args: string[] = [String(groups.length)];
@@ -44,7 +52,7 @@ export function encodeBatch(groups: readonly CommitGroup[], keys: StoreKeys, wal
     args.push(String(index), group.actor, String(group.commits.length), String(senders.length));
     for (const commit of group.commits) args.push(commit.commitId);
     for (const sender of senders) args.push(`m:${sender}`);
-    for (const commit of group.commits) encodeCommit(commit, args, wallMs);
+    for (const commit of group.commits) encodeCommit(commit, args, wallMs, historyCap);
   }
   return { keys: shardKeys, args };
 }
@@ -58,7 +66,7 @@ function sendersOf(commits: readonly Commit[]): readonly string[] {
   return [...new Set(commits.flatMap((commit) => commit.marks.map((mark) => mark.sender)))];
 }
 
-function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
+function encodeCommit(commit: Commit, args: string[], wallMs: number, historyCap: number): void {
   const { history } = commit;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
@@ -78,7 +86,7 @@ function encodeCommit(commit: Commit, args: string[], wallMs: number): void {
   for (const mark of commit.marks) args.push(`m:${mark.sender}`, String(mark.seq), String(mark.after));
   if (history.length > 0) {
     // The store numbers entries of one version by itself: `<version>-*`.
-    args.push('history', String(commit.historyTail), String(history.length * 2));
+    args.push('history', String(Math.max(commit.historyTail, historyCap)), String(history.length * 2));
     for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
   }
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);

@@ -48,6 +48,11 @@ export interface JournalOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  /**
+   * With an archive: told of every commit that is in the store, and history is trimmed at `cap` entries only. Without,
+   * the commit itself trims to the tail of the kind.
+   */
+  readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
 }
 
 interface OwnedShard {
@@ -80,6 +85,7 @@ function rowsOf(
 class StoreJournal implements RedisJournal {
   readonly #store: Store;
   readonly #log: Log;
+  readonly #archive: JournalOptions['archive'];
   readonly #link: StoreLink;
   readonly #batcher: CommitBatcher;
   readonly #owned = new Map<ShardId, OwnedShard>();
@@ -92,15 +98,17 @@ class StoreJournal implements RedisJournal {
   #writable = false;
   #failure: PhotonError | undefined;
 
-  constructor({ store, clock, log }: JournalOptions) {
+  constructor({ store, clock, log, archive }: JournalOptions) {
     this.#store = store;
     this.#log = log.child({ part: 'journal' });
+    this.#archive = archive;
     this.#link = store.open('commits');
     this.#batcher = new CommitBatcher({
       link: this.#link,
       keys: store.keys,
       clock,
       mayWrite: () => this.#mayWrite(),
+      ...(archive === undefined ? {} : { historyCap: archive.historyCap }),
       onOutcome: (commit, outcome) => this.#note(commit, outcome),
       onBroken: (error) => void this.#fail(error),
     });
@@ -259,8 +267,10 @@ class StoreJournal implements RedisJournal {
   }
 
   #note(commit: Commit, outcome: CommitOutcome): void {
-    if (outcome.result === 'committed') this.#raise(commit.grant.shard, outcome.ordinal);
-    else if (outcome.result === 'fenced') this.#tellFenced(commit.grant);
+    if (outcome.result === 'committed') {
+      this.#raise(commit.grant.shard, outcome.ordinal);
+      this.#archive?.note(commit);
+    } else if (outcome.result === 'fenced') this.#tellFenced(commit.grant);
   }
 
   #raise(shard: ShardId, ordinal: number): void {

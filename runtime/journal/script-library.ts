@@ -37,8 +37,9 @@ function read(name: string): Script {
 export const commitScript = read('commit');
 export const claimScript = read('claim');
 export const forgetScript = read('forget');
+export const archiveScript = read('archive');
 
-export const allScripts: readonly Script[] = [commitScript, claimScript, forgetScript];
+export const allScripts: readonly Script[] = [commitScript, claimScript, forgetScript, archiveScript];
 
 export const libraryDigest = createHash('sha256')
   .update(allScripts.map((script) => script.sha).join(' '))

@@ -1,0 +1,104 @@
+/**
+ * The historian of a node: reads an actor's history backwards, from the store's hot tail into the archives, following
+ * the pointers of the runs from node to node. Called by the control API; the route for peers is run-route.ts.
+ */
+import { PhotonError } from '../contract/errors.ts';
+import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { HistoryEntry } from '../contract/journal.ts';
+import { shardOf } from '../journal/shard-placement.ts';
+import { readAll, type Store } from '../journal/store-connection.ts';
+import { incomplete, isBase, rebuild } from './history-fold.ts';
+import { compareIds, parsePointer, type HistoryRun, type RunPlace } from './history-run.ts';
+import { parseRun, readRunLine } from './segment-reader.ts';
+
+const hotPage = 500;
+/** Entries folded for one answer; more would hold a node's memory. */
+const longestFold = 100_000;
+
+export interface HistorianOptions {
+  readonly store: Store;
+  readonly node: string;
+  readonly folder: string;
+  /** The text of a run of another node's archive. Rejects when that node cannot be asked. */
+  readonly fetchRun: (place: RunPlace) => Promise<string>;
+}
+
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+class ArchivedHistory implements Historian {
+  readonly #options: HistorianOptions;
+
+  constructor(options: HistorianOptions) {
+    this.#options = options;
+  }
+
+  async history(id: ActorId, { after, to, limit }: HistoryPage): Promise<readonly HistoryEntry[]> {
+    const found: HistoryEntry[] = [];
+    for await (const entry of this.#backwards(id, to)) {
+      if (entry.version <= after || found.length === limit) break;
+      found.push(entry);
+    }
+    return found.toReversed();
+  }
+
+  async at(id: ActorId, version: number): Promise<RebuiltActor> {
+    const entries: HistoryEntry[] = [];
+    for await (const entry of this.#backwards(id, version)) {
+      if (entries.length === 0 && entry.version < version) throw unknownVersion(id, version, entry.version);
+      if (entries.length === longestFold) throw incomplete(id, `more than ${longestFold} entries lead to this version`);
+      entries.push(entry);
+      if (isBase(entry)) break;
+    }
+    if (entries.length === 0) throw unknownVersion(id, version, 0);
+    return rebuild(id, entries.toReversed());
+  }
+
+  /** Newest first. The hot tail is read before the pointer: what is trimmed in between is then met twice, not missed. */
+  async *#backwards(id: ActorId, to: number | undefined): AsyncGenerator<HistoryEntry> {
+    const { store } = this.#options;
+    const key = (what: string): string => store.keys.inShard(shardOf(id), what);
+    let end = to === undefined ? '+' : String(to);
+    let oldest: string | undefined;
+    for (;;) {
+      const command = ['xrevrange', key(`h:${id}`), end, '-', 'COUNT', String(hotPage)];
+      const [reply] = await store.shared.run((redis) => readAll(redis, [command]));
+      const page = reply as StreamEntry[];
+      for (const [, fields] of page) yield JSON.parse(fields[1] ?? '') as HistoryEntry;
+      oldest = page.at(-1)?.[0] ?? oldest;
+      if (page.length < hotPage) break;
+      end = `(${oldest}`;
+    }
+    let pointer = await store.shared.run((redis) => redis.hget(key(`a:${id}`), 'archived'));
+    while (pointer !== null && pointer !== '') {
+      const run = await this.#run(id, pointer);
+      if (oldest === undefined || compareIds(run.last, oldest) < 0) {
+        for (const entry of run.entries.toReversed()) if (to === undefined || entry.version <= to) yield entry;
+      }
+      const before = parsePointer(run.before);
+      // Backwards only, so that whatever the disk says this ends.
+      if (before !== undefined && compareIds(before.last, run.first) >= 0) {
+        throw incomplete(id, `what precedes ${run.first} is said to end at ${before.last}`);
+      }
+      pointer = run.before;
+    }
+  }
+
+  async #run(id: ActorId, text: string): Promise<HistoryRun> {
+    const { node, folder, fetchRun } = this.#options;
+    const pointer = parsePointer(text);
+    if (pointer === undefined) throw incomplete(id, `its pointer into the archive is not readable (${text})`);
+    const run = parseRun(pointer.node === node ? await readRunLine(folder, pointer) : await fetchRun(pointer));
+    if (run.actor !== id || run.last !== pointer.last) {
+      throw incomplete(id, `at ${text} stands the history of ${run.actor} up to ${run.last}`);
+    }
+    return run;
+  }
+}
+
+function unknownVersion(id: ActorId, version: number, newest: number): PhotonError {
+  const text = newest === 0 ? `${id} has no history` : `${id} has no version ${version} yet; it is at ${newest}`;
+  return new PhotonError('rejection', 'not_found', `${text}.`, { actor: id });
+}
+
+export const createHistorian = (options: HistorianOptions): Historian => new ArchivedHistory(options);

@@ -1,0 +1,235 @@
+/**
+ * Moves the older history of busy actors from the store into the archive of the node that owns them: read, written,
+ * synced, and only then trimmed (G10). The commit itself trims nothing but at a cap, so history that cannot be archived
+ * (disk full) stays in the store, commits go on, and an alarm is raised until it can.
+ *
+ * Crash-only: what is left undone is found at the actor's next commit, since an actor whose stream length is not known
+ * is looked at. Doing it twice is harmless: the store takes a run only behind the one it knows as the last.
+ * Rejected: trimming in the commit (loses what the disk has not got), a list of actors in the store (a write more in
+ * every commit).
+ */
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError, describeCause } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Commit, ShardGrant } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
+import { archiveScript } from '../journal/script-library.ts';
+import { readAll, runScript, type Store } from '../journal/store-connection.ts';
+import { grantText } from '../journal/store-keys.ts';
+import { parsePointer, pointerText, runLine, versionOf } from './history-run.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+
+const actorsPerRound = 256;
+const entriesPerRun = 200;
+/** Lengths of so many streams are remembered; then all are forgotten, and looked at again. */
+const lengthsKept = 50_000;
+const dueKept = 100_000;
+const roundMs = 250;
+const behindMs = 1;
+const retryMs = 1_000;
+const longestRetryMs = 30_000;
+const sameAlarmMs = 60_000;
+
+export interface ArchiverOptions {
+  readonly store: Store;
+  readonly writer: SegmentWriter;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Hot entries at which the commit begins to drop the oldest; an actor close to it is an alarm. */
+  readonly historyCap: number;
+}
+
+/** Counts since the start of this process. */
+export interface ArchiveFigures {
+  readonly archivedEntries: number;
+  /** Actors whose history waits to be looked at. */
+  readonly waiting: number;
+  /** Actors of the last round that have come close to the cap, where history begins to be lost. */
+  readonly nearCap: number;
+  /** Versions that were dropped at the cap before they were archived. */
+  readonly lostVersions: number;
+  /** Why nothing can be archived just now, and since when (wall time, ms). */
+  readonly trouble?: { readonly message: string; readonly sinceMs: number };
+}
+
+interface Due {
+  readonly grant: ShardGrant;
+  readonly tail: number;
+}
+
+interface Piece extends Due {
+  readonly actor: ActorId;
+  readonly length: number;
+  readonly before: string;
+  readonly entries: readonly { readonly id: string; readonly text: string }[];
+}
+
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+export class HistoryArchiver {
+  readonly #options: ArchiverOptions;
+  readonly #log: Log;
+  /** Stream length per actor, as far as it is known; absent: look. */
+  readonly #lengths = new Map<ActorId, number>();
+  readonly #due = new Map<ActorId, Due>();
+  #round: Promise<void> | undefined;
+  #cancel: (() => void) | undefined;
+  #stopped = false;
+  #retryMs = retryMs;
+  #archivedEntries = 0;
+  #lostVersions = 0;
+  #nearCap = 0;
+  /** Somebody's history is longer than what one run takes. */
+  #behind = false;
+  #trouble: ArchiveFigures['trouble'];
+  #alarmedAtMs = -Infinity;
+
+  constructor(options: ArchiverOptions) {
+    this.#options = options;
+    this.#log = options.log.child({ part: 'archive' });
+  }
+
+  /** Told of every commit of this node, once it is in the store. Must cost nothing. */
+  note({ actor, history, grant, historyTail }: Commit): void {
+    if (history.length === 0) return;
+    const known = this.#lengths.get(actor);
+    if (known !== undefined) {
+      this.#lengths.set(actor, known + history.length);
+      if (known + history.length <= 2 * historyTail) return;
+    }
+    if (this.#due.size >= dueKept) return void this.#lengths.delete(actor);
+    this.#due.set(actor, { grant, tail: historyTail });
+    this.#plan(roundMs);
+  }
+
+  figures(): ArchiveFigures {
+    const trouble = this.#trouble;
+    return {
+      archivedEntries: this.#archivedEntries,
+      waiting: this.#due.size,
+      nearCap: this.#nearCap,
+      lostVersions: this.#lostVersions,
+      ...(trouble === undefined ? {} : { trouble }),
+    };
+  }
+
+  /** Ends the round that runs; the rest waits in the store for the next owner. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel?.();
+    await this.#round;
+    await this.#options.writer.close();
+  }
+
+  #plan(delayMs: number): void {
+    if (this.#stopped || this.#cancel !== undefined || this.#round !== undefined) return;
+    this.#cancel = this.#options.clock.after(delayMs, () => {
+      this.#cancel = undefined;
+      this.#round = this.#runRound().finally(() => {
+        this.#round = undefined;
+        const pauseMs = this.#behind ? behindMs : roundMs;
+        if (this.#due.size > 0) this.#plan(this.#trouble === undefined ? pauseMs : this.#retryMs);
+      });
+    });
+  }
+
+  async #runRound(): Promise<void> {
+    const taken = [...this.#due].slice(0, actorsPerRound);
+    for (const [actor] of taken) this.#due.delete(actor);
+    this.#behind = false;
+    try {
+      const pieces = await this.#read(taken);
+      if (pieces.length > 0) await this.#archive(pieces);
+      this.#recover();
+    } catch (error) {
+      for (const [actor, due] of taken) if (!this.#due.has(actor)) this.#due.set(actor, due);
+      this.#alarm(error);
+    }
+  }
+
+  async #read(taken: readonly (readonly [ActorId, Due])[]): Promise<readonly Piece[]> {
+    const { keys, shared } = this.#options.store;
+    const ask = (commands: readonly string[][]): Promise<unknown[]> => shared.run((redis) => readAll(redis, commands));
+    const key = (due: Due, what: string): string => keys.inShard(due.grant.shard, what);
+    const lengths = await ask(taken.map(([actor, due]) => ['xlen', key(due, `h:${actor}`)]));
+    if (this.#lengths.size > lengthsKept) this.#lengths.clear();
+    const long: { actor: ActorId; due: Due; length: number }[] = [];
+    for (const [index, [actor, due]] of taken.entries()) {
+      const length = lengths[index] as number;
+      this.#lengths.set(actor, length);
+      if (length > 2 * due.tail) long.push({ actor, due, length });
+    }
+    const replies = await ask(
+      long.flatMap(({ actor, due, length }) => {
+        const count = String(Math.min(length - due.tail, entriesPerRun));
+        return [
+          ['hget', key(due, `a:${actor}`), 'archived'],
+          ['xrange', key(due, `h:${actor}`), '-', '+', 'COUNT', count],
+        ];
+      }),
+    );
+    return long.map(({ actor, due, length }, index) => {
+      const before = (replies[2 * index] as string | null) ?? '';
+      const entries = (replies[2 * index + 1] as StreamEntry[]).map(([id, fields]) => ({ id, text: fields[1] ?? '' }));
+      return { ...due, actor, length, before, entries };
+    });
+  }
+
+  async #archive(pieces: readonly Piece[]): Promise<void> {
+    this.#nearCap = pieces.filter(({ length }) => length > this.#options.historyCap * 0.9).length;
+    const lines = pieces.map(({ actor, before, entries }) => runLine(actor, before, entries));
+    const places = await this.#options.writer.append(lines);
+    const pointers = pieces.map(({ entries }, index) => {
+      const place = places[index];
+      if (place === undefined) throw new Error('fewer places than lines');
+      return pointerText({ ...place, last: entries.at(-1)?.id ?? '' });
+    });
+    await Promise.all(pieces.map((piece, index) => this.#acknowledge(piece, pointers[index] ?? '')));
+  }
+
+  async #acknowledge(piece: Piece, pointer: string): Promise<void> {
+    const { actor, grant, tail, length, before, entries } = piece;
+    const { keys, shared } = this.#options.store;
+    const last = entries.at(-1)?.id ?? '';
+    const [version = '', n = ''] = last.split('-');
+    const stored = ['o', `a:${actor}`, `h:${actor}`].map((what) => keys.inShard(grant.shard, what));
+    const args = [grantText(grant), before, pointer, last, `${version}-${Number(n) + 1}`];
+    const reply = await shared.run((redis) => runScript(redis, archiveScript, stored, args));
+    if (reply !== 1) return void this.#lengths.delete(actor);
+    this.#archivedEntries += entries.length;
+    this.#countLost(piece);
+    const left = length - entries.length;
+    // What was committed meanwhile has been counted on top of `length`.
+    this.#lengths.set(actor, (this.#lengths.get(actor) ?? length) - entries.length);
+    if (left <= 2 * tail) return;
+    this.#due.set(actor, { grant, tail });
+    this.#behind = true;
+  }
+
+  #countLost({ actor, before, entries }: Piece): void {
+    const { historyCap } = this.#options;
+    const known = parsePointer(before);
+    const lost = versionOf(entries[0]?.id ?? '0-0') - (known === undefined ? 0 : versionOf(known.last)) - 1;
+    if (lost <= 0) return;
+    this.#lostVersions += lost;
+    this.#log.error({ actor, lost, historyCap }, 'history was dropped at the cap before it could be archived');
+  }
+
+  #recover(): void {
+    if (this.#trouble !== undefined) this.#log.info({ ...this.figures() }, 'history can be archived again');
+    this.#trouble = undefined;
+    this.#retryMs = retryMs;
+    this.#alarmedAtMs = -Infinity;
+  }
+
+  #alarm(error: unknown): void {
+    if (this.#stopped) return;
+    const { clock } = this.#options;
+    const message = error instanceof PhotonError ? error.record.message : describeCause(error);
+    this.#trouble = { message, sinceMs: this.#trouble?.sinceMs ?? clock.wallMs() };
+    this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+    if (clock.monotonicMs() - this.#alarmedAtMs < sameAlarmMs) return;
+    this.#alarmedAtMs = clock.monotonicMs();
+    this.#log.error({ ...this.figures() }, `history stays in the store: ${message}`);
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Appends blocks to the newest segment of one folder; what has been returned has been synced to the disk. One writer
+ * per folder: the node's folder is locked. Every start begins a segment of its own, which names the end of the one
+ * before as it was found, so a tail torn by a crash needs no repair: nothing points into it.
+ *
+ * A write that fails (disk full) is cut off again and throws; the next try goes on at the same place. Called by the
+ * archiver only; upholds G10.
+ */
+import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PhotonError, describeCause } from '../contract/errors.ts';
+import { chainStart, encodeBlock, segmentName, segmentOf, type SegmentHead } from './segment-format.ts';
+import { readThrough } from './segment-reader.ts';
+import type { RunPlace } from './history-run.ts';
+
+/** Lines of one block together, before compression. */
+const blockBytes = 256 * 1024;
+const defaultSegmentBytes = 64 * 1024 * 1024;
+
+export interface WriterOptions {
+  readonly folder: string;
+  readonly node: string;
+  /** A segment that has reached this size gets a successor; 64 MiB. */
+  readonly segmentBytes?: number;
+}
+
+interface OpenSegment {
+  readonly file: FileHandle;
+  readonly segment: number;
+  bytes: number;
+  chain: Buffer;
+}
+
+export class SegmentWriter {
+  readonly #options: WriterOptions;
+  #open: OpenSegment | undefined;
+  /** The end of the newest segment that is no longer written; undefined until it was looked for. */
+  #last: SegmentHead['follows'] | undefined;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns where each line stands, in order, once all of them are on the disk
+   * @throws PhotonError fault `archive_unwritable`; none of the lines counts then
+   */
+  async append(lines: readonly string[]): Promise<readonly RunPlace[]> {
+    let at: OpenSegment | undefined;
+    try {
+      at = await this.#segment();
+      return await this.#write(at, lines);
+    } catch (cause) {
+      const { folder } = this.#options;
+      if (at !== undefined) await this.#cutOff(at);
+      throw new PhotonError(
+        'fault',
+        'archive_unwritable',
+        `history cannot be written to ${folder} (${describeCause(cause)}); make room there, or make it writable`,
+        { cause },
+      );
+    }
+  }
+
+  async #write(at: OpenSegment, lines: readonly string[]): Promise<readonly RunPlace[]> {
+    const places: RunPlace[] = [];
+    let { bytes, chain } = at;
+    for (const block of blocksOf(lines)) {
+      const encoded = await encodeBlock(block, chain);
+      await writeAll(at.file, encoded.bytes, bytes);
+      for (const line of block.keys()) {
+        places.push({ node: this.#options.node, segment: at.segment, offset: bytes, line });
+      }
+      bytes += encoded.bytes.length;
+      ({ chain } = encoded);
+    }
+    await at.file.datasync();
+    at.bytes = bytes;
+    at.chain = chain;
+    return places;
+  }
+
+  /** Gives the room of a failed write back. A segment where even that fails is left as it is, and never written again. */
+  async #cutOff(at: OpenSegment): Promise<void> {
+    try {
+      await at.file.truncate(at.bytes);
+      await at.file.datasync();
+    } catch {
+      await this.#seal(at);
+    }
+  }
+
+  async #seal(at: OpenSegment): Promise<void> {
+    this.#last = { segment: at.segment, bytes: at.bytes, chain: at.chain.toString('hex') };
+    this.#open = undefined;
+    // Its end is known and nothing is written to it any more: whether the handle closes well says nothing.
+    await at.file.close().catch(() => {});
+  }
+
+  async #segment(): Promise<OpenSegment> {
+    if (this.#open !== undefined && this.#open.bytes >= (this.#options.segmentBytes ?? defaultSegmentBytes)) {
+      await this.#seal(this.#open);
+    }
+    this.#last ??= await this.#newest();
+    this.#open ??= await this.#begin(this.#last);
+    return this.#open;
+  }
+
+  async #newest(): Promise<SegmentHead['follows']> {
+    const { folder } = this.#options;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const segments = (await readdir(folder)).map(segmentOf).filter((segment) => segment !== undefined);
+    if (segments.length === 0) return null;
+    const segment = Math.max(...segments);
+    const { bytes, chain } = await readThrough(folder, segment);
+    return { segment, bytes, chain: chain.toString('hex') };
+  }
+
+  async #begin(follows: SegmentHead['follows']): Promise<OpenSegment> {
+    const { folder, node } = this.#options;
+    const segment = (follows?.segment ?? 0) + 1;
+    const head: SegmentHead = { node, segment, follows };
+    const { bytes, chain } = await encodeBlock([JSON.stringify(head)], chainStart);
+    const path = join(folder, segmentName(segment));
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await writeAll(file, bytes, 0);
+      await file.datasync();
+      await syncFolder(folder);
+    } catch (error) {
+      await file.close();
+      await unlink(path);
+      throw error;
+    }
+    return { file, segment, bytes: bytes.length, chain };
+  }
+
+  async close(): Promise<void> {
+    if (this.#open !== undefined) await this.#seal(this.#open);
+  }
+}
+
+function* blocksOf(lines: readonly string[]): Generator<readonly string[]> {
+  let block: string[] = [];
+  let size = 0;
+  for (const line of lines) {
+    if (block.length > 0 && size + line.length > blockBytes) {
+      yield block;
+      block = [];
+      size = 0;
+    }
+    block.push(line);
+    size += line.length;
+  }
+  if (block.length > 0) yield block;
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** A file that was made is on the disk only when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

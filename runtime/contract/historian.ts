@@ -1,0 +1,39 @@
+/**
+ * The past of actors, as far back as it was kept: the hot tail in the store and, behind it, the archives of all nodes.
+ * The control API stands on this port; runtime/archive fulfils it. Never writes.
+ */
+import type { ActorId } from './identifiers.ts';
+import type { HistoryEntry } from './journal.ts';
+
+/** An actor as it was after the last entry of a version. */
+export interface RebuiltActor {
+  readonly id: ActorId;
+  readonly version: number;
+  /** The entry that led there. */
+  readonly entry: HistoryEntry;
+  /** Of the chart that wrote it. */
+  readonly chartVersion: number;
+  /** Null when there was no such actor: not born yet, or removed. */
+  readonly state: unknown;
+  readonly context: unknown;
+}
+
+export interface HistoryPage {
+  readonly after: number;
+  /** The newest version wanted; undefined: up to now. */
+  readonly to?: number;
+  readonly limit: number;
+}
+
+export interface Historian {
+  /**
+   * Entries with `after` < version <= `to`, newest last; when there are more than `limit`, the newest of them.
+   * @throws PhotonError defeat `archive_damaged`, fault `archive_unreachable` with the node that has the missing piece
+   */
+  history(id: ActorId, page: HistoryPage): Promise<readonly HistoryEntry[]>;
+  /**
+   * @throws PhotonError rejection `not_found` for a version that never was, defeat `history_incomplete` when entries
+   * between are missing, and as `history` does
+   */
+  at(id: ActorId, version: number): Promise<RebuiltActor>;
+}
