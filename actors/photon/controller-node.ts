@@ -63,6 +63,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
   return createControlApi({
     registry: member.registry,
     reader: member.reader,
+    historian: member.historian,
     ask: (command) => member.host.ask(command),
     principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
     clock: systemClock,

@@ -6,6 +6,7 @@
 import { createServer, type Server } from 'node:https';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { Directory } from '@photoncloud/runtime/contract/link';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Journal } from '@photoncloud/runtime/contract/journal';
@@ -19,6 +20,7 @@ import { createReader, type RedisReader } from '@photoncloud/runtime/journal/red
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
+import { openArchive, type NodeArchive } from './node-archive.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 
 /**
@@ -40,6 +42,7 @@ export interface MemberOptions {
 export interface MemberNode {
   readonly host: Host;
   readonly reader: RedisReader;
+  readonly historian: Historian;
   readonly registry: ActorRegistry;
   readonly random: Random;
   /** One life of this process. */
@@ -54,6 +57,7 @@ interface Parts {
   readonly journal: RedisJournal;
   readonly reader: RedisReader;
   readonly links: PeerLinks;
+  readonly archive: NodeArchive;
 }
 
 const listen = (server: Server, address: string, listenPort: number): Promise<void> =>
@@ -79,7 +83,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const addressOf = (node: string): string | undefined =>
     joined.membership?.nodes().find((each) => each.name === node)?.peerUrl;
   const parts = await openParts(folder, log, addressOf);
-  const { store, journal, reader, links } = parts;
+  const { store, journal, reader, links, archive } = parts;
   const registry = options.registry({ links, reader });
   const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
   journal.onFenced(verify);
@@ -102,7 +106,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     inlet: host,
     clock: systemClock,
     log,
-    ...(options.routes ? { routes: options.routes } : {}),
+    routes: { ...options.routes, ...archive.routes },
   });
   await listen(server, config.address, config.peerListenPort);
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
@@ -123,7 +127,17 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     onNode: (event) => options.onNode?.(event, host),
   });
   joined.membership = membership;
-  return { host, reader, registry, random, boot, failed, stop: () => leave(host, membership, peers, server, parts) };
+  const historian = archive.historian(links);
+  return {
+    host,
+    reader,
+    historian,
+    registry,
+    random,
+    boot,
+    failed,
+    stop: () => leave(host, membership, peers, server, parts),
+  };
 }
 
 async function openParts(
@@ -134,10 +148,11 @@ async function openParts(
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
-  const journal = createJournal({ store, clock, log });
+  const archive = openArchive(folder, store, clock, log);
+  const journal = createJournal({ store, clock, log, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const links = createPeerLinks({ tls: folder.tls, nodeName: folder.config.node, addressOf, clock, log });
-  return { store, journal, reader, links };
+  return { store, journal, reader, links, archive };
 }
 
 async function leave(
@@ -154,5 +169,8 @@ async function leave(
   parts.links.close();
   parts.journal.close();
   parts.reader.close();
+  // What is not archived by now stays in the store; the round that runs ends with the connection.
+  const archived = parts.archive.stop();
   parts.store.close();
+  await archived;
 }

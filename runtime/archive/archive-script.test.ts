@@ -1,4 +1,4 @@
-/** The acknowledgement of an archived run, on a real Redis: only behind the run known as the last, only by the owner. */
+/** The acknowledgement of an archived run, on a real Redis: only behind the last known run, only by the owner. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TestRedis } from '../journal/redis-for-tests.ts';
@@ -32,7 +32,7 @@ test('the owner moves the pointer on and trims, a repeat changes nothing', async
   assert.equal([await lengthOf(redis), await redis.ask('HGET', keys[1], 'archived')], [1, 'two']);
 });
 
-test('nothing is trimmed for a stale owner, behind an unknown run, or for what the store does not have', async (stage) => {
+test('nothing is trimmed for a stale owner, behind an unknown run, or for what the store has lost', async (stage) => {
   const { redis } = stage;
   assert.is(await run(redis, '1|3|n1', '', 'one', 2), -1);
   assert.is(await run(redis, '2|4|n1', '', 'one', 2), -1);

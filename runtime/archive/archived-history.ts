@@ -3,7 +3,7 @@
  * the pointers of the runs from node to node. Called by the control API; the route for peers is run-route.ts.
  */
 import { PhotonError } from '../contract/errors.ts';
-import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
+import type { ArchiveStatus, Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
 import { shardOf } from '../journal/shard-placement.ts';
@@ -22,6 +22,7 @@ export interface HistorianOptions {
   readonly folder: string;
   /** The text of a run of another node's archive. Rejects when that node cannot be asked. */
   readonly fetchRun: (place: RunPlace) => Promise<string>;
+  readonly status: () => ArchiveStatus;
 }
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
@@ -54,7 +55,11 @@ class ArchivedHistory implements Historian {
     return rebuild(id, entries.toReversed());
   }
 
-  /** Newest first. The hot tail is read before the pointer: what is trimmed in between is then met twice, not missed. */
+  status(): ArchiveStatus {
+    return this.#options.status();
+  }
+
+  /** Newest first. The hot tail is read before the pointer: what is trimmed in between is met twice, not missed. */
   async *#backwards(id: ActorId, to: number | undefined): AsyncGenerator<HistoryEntry> {
     const { store } = this.#options;
     const key = (what: string): string => store.keys.inShard(shardOf(id), what);

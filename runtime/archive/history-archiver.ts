@@ -10,6 +10,7 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
+import type { ArchiveStatus } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Commit, ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
@@ -37,19 +38,6 @@ export interface ArchiverOptions {
   readonly log: Log;
   /** Hot entries at which the commit begins to drop the oldest; an actor close to it is an alarm. */
   readonly historyCap: number;
-}
-
-/** Counts since the start of this process. */
-export interface ArchiveFigures {
-  readonly archivedEntries: number;
-  /** Actors whose history waits to be looked at. */
-  readonly waiting: number;
-  /** Actors of the last round that have come close to the cap, where history begins to be lost. */
-  readonly nearCap: number;
-  /** Versions that were dropped at the cap before they were archived. */
-  readonly lostVersions: number;
-  /** Why nothing can be archived just now, and since when (wall time, ms). */
-  readonly trouble?: { readonly message: string; readonly sinceMs: number };
 }
 
 interface Due {
@@ -81,7 +69,7 @@ export class HistoryArchiver {
   #nearCap = 0;
   /** Somebody's history is longer than what one run takes. */
   #behind = false;
-  #trouble: ArchiveFigures['trouble'];
+  #trouble: ArchiveStatus['trouble'];
   #alarmedAtMs = -Infinity;
 
   constructor(options: ArchiverOptions) {
@@ -102,7 +90,7 @@ export class HistoryArchiver {
     this.#plan(roundMs);
   }
 
-  figures(): ArchiveFigures {
+  figures(): ArchiveStatus {
     const trouble = this.#trouble;
     return {
       archivedEntries: this.#archivedEntries,

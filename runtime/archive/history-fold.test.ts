@@ -7,7 +7,7 @@ import { assign, setup } from 'xstate';
 import type { ActorDefinition } from '../contract/actor-definition.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
 import { actorId } from '../contract/identifiers.ts';
-import type { HistoryEntry } from '../contract/journal.ts';
+import type { Commit, HistoryEntry } from '../contract/journal.ts';
 import { ask, ownerOn } from '../hosting/host-for-tests.ts';
 import { counter, registryOf } from '../hosting/kinds-for-tests.ts';
 import { MemoryJournal } from '../hosting/memory-journal.ts';
@@ -65,6 +65,13 @@ function entriesFor(history: readonly HistoryEntry[], version: number): readonly
   return known.slice(known.findLastIndex(isBase));
 }
 
+/** The snapshot of a commit, in the form that the upgrade gave it if one followed. */
+function formOf(commit: Commit, upgraded: boolean): { state: unknown; context: unknown } {
+  const form = { state: JSON.parse(commit.state) as unknown, context: JSON.parse(commit.context) as unknown };
+  const upgrade = pad(2).upgrades?.[1];
+  return upgraded && commit.chartVersion === 1 && upgrade !== undefined ? upgrade(form) : form;
+}
+
 async function perform(journal: MemoryJournal, chartVersion: number, list: readonly ActorEvent[]): Promise<void> {
   const host = await ownerOn(journal, { registry: registryOf(pad(chartVersion)) });
   for (const event of list) await ask(host, id, event);
@@ -72,7 +79,7 @@ async function perform(journal: MemoryJournal, chartVersion: number, list: reado
 }
 
 test('every version rebuilt from the history is the snapshot that was committed', async () => {
-  let compared = 0;
+  let [compared, upgrades] = [0, 0];
   await fc.assert(
     fc.asyncProperty(doings, doings, async (before, after) => {
       const journal = new MemoryJournal();
@@ -81,21 +88,23 @@ test('every version rebuilt from the history is the snapshot that was committed'
       await perform(journal, 1, [{ type: 'pad.create', values: {} }, ...events(before)]);
       await perform(journal, 2, events(after));
       const history = journal.history.get(id) ?? [];
-      // The last commit of each version: an upgrade comes with an entry of the version it found.
+      // The last commit of each version; an upgrade is an entry of the version it found, written by the next commit.
       const last = new Map(journal.commits.map((commit) => [commit.version, commit]));
       for (const [version, commit] of last) {
         const rebuilt = rebuild(id, entriesFor(history, version));
         compared += 1;
-        const isThere = commit.status === 'live';
         assert.equal(rebuilt.version, version);
-        if (isThere) assert.equal(rebuilt.context, JSON.parse(commit.context));
-        assert.equal(isThere ? rebuilt.state : 'gone', isThere ? JSON.parse(commit.state) : 'gone');
-        if (isThere) assert.is(rebuilt.chartVersion, commit.chartVersion);
+        if (commit.status === 'removed') continue;
+        const upgraded = rebuilt.entry.kind === 'upgraded';
+        const { state, context } = formOf(commit, upgraded);
+        assert.equal([rebuilt.state, rebuilt.context], [state, context]);
+        assert.is(rebuilt.chartVersion, upgraded ? 2 : commit.chartVersion);
+        upgrades += upgraded ? 1 : 0;
       }
     }),
     { numRuns: 250 },
   );
-  assert.ok(compared > 1_000, `${compared} versions were compared`);
+  assert.ok(compared > 1_000 && upgrades > 50, `${compared} versions were compared, ${upgrades} behind an upgrade`);
 });
 
 test('missing versions are named, not bridged', () => {

@@ -1,6 +1,6 @@
 /**
- * Test support: a node with an archive on a real Redis, without hosting: commits go in, history comes out. Never used in
- * production.
+ * Test support: a node with an archive on a real Redis, without hosting: commits go in, history comes out. Never used
+ * in production.
  */
 import { randomBytes } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
@@ -63,7 +63,7 @@ export async function archivingNode(url: string, name: string, folder: string): 
   const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap });
   const archive = { historyCap, note: (commit: Commit) => archiver.note(commit) };
   const journal = createJournal({ store, clock, log, archive });
-  const historian = createHistorian({ store, node: name, folder, fetchRun });
+  const historian = createHistorian({ store, node: name, folder, fetchRun, status: () => archiver.figures() });
   peerFolders.set(name, folder);
   return {
     name,

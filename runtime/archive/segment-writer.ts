@@ -80,7 +80,7 @@ export class SegmentWriter {
     return places;
   }
 
-  /** Gives the room of a failed write back. A segment where even that fails is left as it is, and never written again. */
+  /** Gives the room of a failed write back. Where even that fails the segment is never written again. */
   async #cutOff(at: OpenSegment): Promise<void> {
     try {
       await at.file.truncate(at.bytes);

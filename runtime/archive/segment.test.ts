@@ -87,7 +87,7 @@ test('a flipped bit is noticed and named, wherever it is', async ({ folder }) =>
     await writeFile(path, bent);
     const { damage } = await checkArchive(folder);
     assert.ok(
-      damage.length > 0 && damage.some((line) => line.includes(segmentName(2))),
+      damage.some((line) => line.includes(segmentName(2))),
       `byte ${at}: ${damage.join()}`,
     );
   }

@@ -25,6 +25,19 @@ export interface HistoryPage {
   readonly limit: number;
 }
 
+/** How this node is getting on with archiving; counts since the start of its process. */
+export interface ArchiveStatus {
+  readonly archivedEntries: number;
+  /** Actors whose history waits to be looked at. */
+  readonly waiting: number;
+  /** Actors of the last round that have come close to the cap, where history begins to be lost. */
+  readonly nearCap: number;
+  /** Versions that were dropped at the cap before they were archived. */
+  readonly lostVersions: number;
+  /** Why nothing can be archived just now, and since when (wall time, ms). */
+  readonly trouble?: { readonly message: string; readonly sinceMs: number };
+}
+
 export interface Historian {
   /**
    * Entries with `after` < version <= `to`, newest last; when there are more than `limit`, the newest of them.
@@ -36,4 +49,5 @@ export interface Historian {
    * between are missing, and as `history` does
    */
   at(id: ActorId, version: number): Promise<RebuiltActor>;
+  status(): ArchiveStatus;
 }

@@ -49,12 +49,15 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`. */
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `upgrade:<n>`. */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
-  /** `operated`: an operator's verb that is no transition; the event names the principal and the reason. */
-  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated';
+  /**
+   * `operated`: an operator's verb that is no transition; the event names the principal and the reason. `upgraded`: the
+   * snapshot was brought to a newer chart version at load.
+   */
+  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   /** Types and ids of what the step asked for. */
   readonly asked: readonly string[];
   /** Changed top-level keys of the context -> new value. */

@@ -30,8 +30,11 @@ export function waitingOnOf(stored: StoredActor): ActorSummary['waitingOn'] {
   return waits.length > 0 ? waits : ['event'];
 }
 
+/** A snapshot of the present or of the past. */
+type Viewed = Pick<StoredActor, 'id' | 'chartVersion' | 'state' | 'context'>;
+
 /** The context in today's form; the stored one is left as it is. */
-function currentContext(stored: StoredActor, definition: ActorDefinition): unknown {
+function currentContext(stored: Viewed, definition: ActorDefinition): unknown {
   let form: { state: unknown; context: unknown } = { state: stored.state, context: stored.context };
   for (let from = stored.chartVersion; from < definition.chartVersion; from += 1) {
     const upgrade = definition.upgrades?.[from];
@@ -42,14 +45,14 @@ function currentContext(stored: StoredActor, definition: ActorDefinition): unkno
   return form.context;
 }
 
-function unreadable(stored: StoredActor, definition: ActorDefinition): PhotonError {
+function unreadable(stored: Viewed, definition: ActorDefinition): PhotonError {
   const text =
     `${stored.id} is stored by chart version ${stored.chartVersion}, which this node (version ` +
     `${definition.chartVersion}) cannot read; ask a node of that version.`;
   return new PhotonError('defeat', 'snapshot_version', text, { public: true, actor: stored.id });
 }
 
-export function viewOf(stored: StoredActor, registry: ActorRegistry): { spec: unknown; status: unknown } {
+export function viewOf(stored: Viewed, registry: ActorRegistry): { spec: unknown; status: unknown } {
   const definition = registry.kinds.get(partsOf(stored.id).kind);
   if (definition === undefined) return { spec: null, status: null };
   const { spec, status } = definition.view(currentContext(stored, definition) as never);
@@ -96,7 +99,6 @@ export async function detailedOf(
 }
 
 export function historyItemOf(entry: HistoryEntry): HistoryItem {
-  const { version, at, event, cause, from, to, kind, asked, changed, trace } = entry;
-  const item = { version, at, event, cause, from, to, kind, asked: [...asked], changed: { ...changed } };
-  return trace === undefined ? item : { ...item, trace };
+  const { asked, gone, ...rest } = entry;
+  return { ...rest, asked: [...asked], ...(gone === undefined ? {} : { gone: [...gone] }) };
 }

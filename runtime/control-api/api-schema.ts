@@ -5,6 +5,7 @@
  * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
  */
 import { z } from 'zod';
+import { historyEntry, historyShapes } from './history-schema.ts';
 import { commandResult, operatorShapes } from './operator-schema.ts';
 import { count, idText, keyText, word } from './wire-terms.ts';
 
@@ -105,19 +106,6 @@ const listedActor = actorSummary.extend({
   status: z.unknown().optional(),
 });
 
-const historyEntry = z.object({
-  version: count,
-  at: z.number(),
-  event: z.unknown(),
-  cause: z.string(),
-  from: z.unknown(),
-  to: z.unknown(),
-  kind: z.enum(['transition', 'ignored', 'rejected', 'dropped', 'operated']),
-  asked: z.array(z.string()),
-  changed: z.record(z.string(), z.unknown()),
-  trace: z.string().optional(),
-});
-
 const numbered = { watch: z.string(), n: count };
 const change = { ...numbered, actor: listedActor, cursor };
 
@@ -216,15 +204,7 @@ export const apiMethods = {
     }),
     result: z.object({ actors: z.array(listedActor), cursor, next: z.string().nullable() }),
   },
-  'actor.history': {
-    description: 'Transitions and recorded non-transitions, newest last, with version above `after`.',
-    params: z.strictObject({
-      id: idText,
-      after: count.default(0),
-      limit: z.number().int().min(1).max(500).default(100),
-    }),
-    result: z.object({ entries: z.array(historyEntry) }),
-  },
+  ...historyShapes,
   ...operatorShapes,
   'watch.open': {
     description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',

@@ -15,6 +15,7 @@ import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import { reject } from '../contract/errors.ts';
+import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import type { Reader } from '../contract/reader.ts';
@@ -25,6 +26,7 @@ import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
+import { historyMethods, hotHistorian } from './history-methods.ts';
 import type { ApiPorts } from './method-table.ts';
 import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
@@ -38,6 +40,8 @@ import { watchMethods } from './watch-methods.ts';
 export interface ControlApiOptions {
   readonly registry: ActorRegistry;
   readonly reader: Reader;
+  /** Without one, history is what the store still holds. */
+  readonly historian?: Historian;
   readonly ask: (command: Command) => Promise<Reply>;
   readonly principals: Principals;
   readonly clock: Clock;
@@ -67,13 +71,12 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const log = options.log.child({ part: 'control-api' });
   const hub = createWatchHub({ reader, clock, random: options.random, log });
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
-  const ports: ApiPorts = { registry, reader, ask, clock, log, limits, hub, passes, waits: new Set() };
-  const methods = new Map([
-    ...readMethods(ports),
-    ...watchMethods(ports),
-    ...commandMethods(ports),
-    ...operatorMethods(ports),
-  ]);
+  const { node, historian = hotHistorian(reader) } = options;
+  const shared = { registry, reader, historian, ask, clock, log, limits, node };
+  const ports: ApiPorts = { ...shared, hub, passes, waits: new Set() };
+  const methods = new Map(
+    [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods].flatMap((make) => [...make(ports)]),
+  );
   const sessions = new Map<WebSocket, ClientSession>();
   const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
   const rateOf = (request: IncomingMessage): number =>
@@ -89,7 +92,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     hello: {
       protocol: apiProtocol,
       serverVersion: options.version,
-      node: options.node,
+      node,
       features: [],
       schemaHash: schemaHash(schemaBundle(registry)),
       maxFrameBytes: limits.maxFrameBytes,
@@ -110,7 +113,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       () => true,
       () => false,
     );
-  const entry = createBrowserEntry({ principals, passes, limits, clock, log, node: options.node, rateOf, isReady });
+  const entry = createBrowserEntry({ principals, passes, limits, clock, log, node, rateOf, isReady });
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', (error) => log.debug({ why: error.message }, 'a session broke while it was opened'));

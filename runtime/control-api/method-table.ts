@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
+import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
@@ -19,6 +20,8 @@ import type { WatchFrame } from './api-schema.ts';
 export interface ApiPorts {
   readonly registry: ActorRegistry;
   readonly reader: Reader;
+  readonly historian: Historian;
+  readonly node: string;
   /** Routes a command to the owner and waits for its reply, deferred ones included. */
   readonly ask: (command: Command) => Promise<Reply>;
   readonly clock: Clock;

@@ -1,13 +1,14 @@
 /**
- * Reading methods: kinds, actors, lists, history, the schemas themselves. They see what is committed, through the
+ * Reading methods: kinds, actors, lists, the schemas themselves. They see what is committed, through the
  * Reader
- * port, and only what the access rule lets the principal see. Watches are in watch-methods.ts.
+ * port, and only what the access rule lets the principal see. Watches are in watch-methods.ts, the
+ * past in history-methods.ts.
  */
 import type { ActorDefinition } from '../contract/actor-definition.ts';
 import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
-import { detailedOf, historyItemOf, objectOf, summaryOf } from './actor-view.ts';
+import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
@@ -47,15 +48,6 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
         const page = mine.slice(0, limit);
         const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
         return { actors: lines, cursor, next: mine.length > limit ? (page.at(-1)?.id ?? null) : null };
-      }),
-    ],
-    [
-      'actor.history',
-      method(shape['actor.history'].params, async ({ id: text, after, limit }, { principal }) => {
-        const { id } = readableId(principal, text);
-        const entries = await reader.history(id, after, limit);
-        if (entries.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
-        return { entries: entries.map(historyItemOf) };
       }),
     ],
   ]);

@@ -49,8 +49,8 @@ export class Activation {
   contextText = 'null';
   /** The context that `contextText` spells. */
   contextSpelt: unknown = null;
-  /** The context was upgraded at load: no entry of the history holds it yet. */
-  rewritten = false;
+  /** What the upgrade at load made of the snapshot; the first commit writes it into the history. */
+  upgraded: ChartSnapshot | undefined;
   /** True while every receipt of this actor is in `commands`: then no command needs a read. */
   receiptsKnown = false;
   /** Rows for the first input, once read; undefined while nobody asked. */
@@ -84,7 +84,7 @@ export class Activation {
     this.deferred = stored.deferred;
     this.hold = stored.hold;
     this.snapshot = admitSnapshot(this.kind, stored);
-    this.rewritten = stored.chartVersion !== this.kind?.definition.chartVersion;
+    if (stored.chartVersion !== this.kind?.definition.chartVersion) this.upgraded = this.snapshot;
   }
 
   /** There is no such actor any more; version, marks and sequence go on in a later life. */

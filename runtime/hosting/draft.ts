@@ -11,8 +11,6 @@ import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
-import { changesOf } from './context-changes.ts';
-import type { Context } from './context-changes.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
 import type { RowChange } from './split.ts';
 
@@ -148,7 +146,12 @@ export function keepLetter(
 export function keepNote(
   draft: Draft,
   input: Input,
-  note: { kind: Exclude<HistoryEntry['kind'], 'transition'>; event: unknown; at: number; asked?: readonly string[] },
+  note: {
+    kind: Exclude<HistoryEntry['kind'], 'transition' | 'upgraded'>;
+    event: unknown;
+    at: number;
+    asked?: readonly string[];
+  },
 ): void {
   const { actor } = draft;
   const value = actor.snapshot === undefined ? null : (actor.snapshot.value as unknown);
@@ -165,7 +168,7 @@ export function keepNote(
     to: value,
     kind: note.kind,
     asked: note.asked ?? [],
-    ...changesOf(actor, actor.snapshot?.context as Context | undefined),
+    changed: {},
     ...(trace === undefined ? {} : { trace }),
   });
 }

@@ -18,6 +18,7 @@ import { settleCommand } from './command-answers.ts';
 import { commitOf } from './commit-form.ts';
 import { decide, decideInitial } from './decide.ts';
 import { causeOf, Draft, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
+import { keepUpgrade } from './context-changes.ts';
 import { keepStep, refusal } from './draft-keeping.ts';
 import type { DecidedStep } from './draft-keeping.ts';
 import { openGate } from './gate.ts';
@@ -155,14 +156,14 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
     return keepNote(draft, input, { kind: 'dropped', event, at });
   }
   consume(actor, input);
-  // What an upgrade made of the context must come into the history with the first commit.
-  if (!quiet || actor.rewritten) keepNote(draft, input, { kind: 'ignored', event, at });
+  if (!quiet) keepNote(draft, input, { kind: 'ignored', event, at });
   return undefined;
 }
 
 function commit(host: Surroundings, draft: Draft): void {
   const { actor } = draft;
   draft.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
+  if (actor.upgraded !== undefined) keepUpgrade(draft, actor.upgraded, host.clock.wallMs());
   actor.flights.push(draft);
   let form: Commit;
   try {

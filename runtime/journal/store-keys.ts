@@ -3,7 +3,8 @@
  * commit script derives them from the ownership key alone, by the same letters.
  *
  *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim)
- *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON),
+ *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON), archived (where
+ *      the newest archived run of its history stands),
  *      `m:<sender>` marks, `c:<collection>` flags
  *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash

@@ -25,6 +25,7 @@ const kindNotes = {
   rejected: 'rejected',
   dropped: 'dropped: came too late',
   operated: 'by an operator:',
+  upgraded: 'by a newer program:',
 } as const;
 
 export function HistoryView(props: HistoryViewProps) {

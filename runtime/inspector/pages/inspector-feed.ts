@@ -48,7 +48,7 @@ export interface HistoryRow {
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
-  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated';
+  readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   readonly asked: readonly string[];
   /** Top-level context key -> value after the step; a key that is present with undefined or null is gone. */
   readonly changed: Readonly<Record<string, unknown>>;

@@ -1,0 +1,107 @@
+/**
+ * Methods that read the past. What a principal of a scope sees of a former version is what it sees of the present one:
+ * state, spec and status; the context as a whole is for operators. The reading itself is the Historian's.
+ */
+import type { ActorId } from '../contract/identifiers.ts';
+import { PhotonError, reject } from '../contract/errors.ts';
+import type { Historian, RebuiltActor } from '../contract/historian.ts';
+import type { Reader } from '../contract/reader.ts';
+import { notFound, readableId, type Principal } from './access-rule.ts';
+import { historyItemOf, stateNameOf, viewOf } from './actor-view.ts';
+import { apiMethods, type ApiResult } from './api-schema.ts';
+import { method, type ApiPorts, type Method } from './method-table.ts';
+
+/** What a node without an archive knows: the hot tail. */
+export const hotHistorian = (reader: Reader): Historian => ({
+  async history(id, { after, to, limit }) {
+    const entries = await reader.history(id, after, limit);
+    return to === undefined ? entries : entries.filter((entry) => entry.version <= to);
+  },
+  at: (id) => Promise.reject(noArchive(id)),
+  status: () => ({ archivedEntries: 0, waiting: 0, nearCap: 0, lostVersions: 0 }),
+});
+
+const noArchive = (actor: ActorId): PhotonError =>
+  new PhotonError('rejection', 'no_archive', 'This node keeps no archive of history. Ask a controller.', { actor });
+
+export function historyMethods(ports: ApiPorts): Map<string, Method> {
+  const { historian, reader } = ports;
+  const shape = apiMethods;
+  return new Map<string, Method>([
+    [
+      'actor.history',
+      method(shape['actor.history'].params, async ({ id: text, after, to, limit }, { principal }) => {
+        const { id } = readableId(principal, text);
+        const entries = await historian.history(id, { after, limit, ...(to === undefined ? {} : { to }) });
+        if (entries.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
+        return { entries: entries.map(historyItemOf) };
+      }),
+    ],
+    [
+      'actor.at',
+      method(shape['actor.at'].params, async ({ id: text, version }, { principal }): Promise<ApiResult<'actor.at'>> => {
+        const { id } = readableId(principal, text);
+        const actor = await historian.at(id, version);
+        const { state, chartVersion, entry } = actor;
+        const stateName = state === null ? 'absent' : stateNameOf(state);
+        return {
+          id,
+          version,
+          chartVersion,
+          state,
+          stateName,
+          ...shownOf(ports, principal, actor),
+          entry: historyItemOf(entry),
+        };
+      }),
+    ],
+    [
+      'actor.diff',
+      method(shape['actor.diff'].params, async ({ id: text, from, to }, { principal }) => {
+        const { id } = readableId(principal, text);
+        const before = await historian.at(id, from);
+        const after = await historian.at(id, to);
+        const [old, now] = [before, after].map((actor) => ({
+          state: actor.state,
+          ...shownOf(ports, principal, actor),
+        }));
+        return { id, from, to, differences: differencesOf(old, now) };
+      }),
+    ],
+    [
+      'archive.status',
+      method(shape['archive.status'].params, (_, { principal }) => {
+        if (!principal.admin) throw reject('forbidden', 'archive.status is for operators; ask one of them.');
+        return { node: ports.node, ...historian.status() };
+      }),
+    ],
+  ]);
+}
+
+function shownOf(
+  { registry }: ApiPorts,
+  principal: Principal,
+  actor: RebuiltActor,
+): { spec: unknown; status: unknown; context?: unknown } {
+  const view = actor.state === null ? { spec: null, status: null } : viewOf(actor, registry);
+  return principal.admin ? { ...view, context: actor.context } : view;
+}
+
+type Difference = ApiResult<'actor.diff'>['differences'][number];
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Fields of objects one by one; a list is one value. */
+export function differencesOf(before: unknown, after: unknown, path = ''): Difference[] {
+  if (isObject(before) && isObject(after)) {
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    return keys.flatMap((key) => {
+      const inner = path === '' ? key : `${path}.${key}`;
+      if (!(key in before)) return [{ path: inner, after: after[key] }];
+      if (!(key in after)) return [{ path: inner, before: before[key] }];
+      return differencesOf(before[key], after[key], inner);
+    });
+  }
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
+}
