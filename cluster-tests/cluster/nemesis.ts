@@ -69,14 +69,14 @@ export const parted = (node: string, others: readonly string[]): Fault => ({
 export const storeKilled = (node: string): Fault => ({
   name: `kill -9 redis-server of ${node}`,
   async strike({ topology }) {
-    const { pid } = await redisOf(topology, node);
+    const running = (): Promise<number> =>
+      redisOf(topology, node).then(
+        ({ pid }) => pid,
+        () => 0,
+      );
+    await until('redis-server runs', async () => (await running()) > 0);
+    const pid = await running();
     await topology.exec(node, ['kill', '-KILL', String(pid)]);
-    return async () =>
-      await until('redis-server is back', async () => {
-        return await redisOf(topology, node).then(
-          (now) => now.pid !== pid,
-          () => false, // none yet, or the old one still going
-        );
-      });
+    return async () => await until('redis-server is back', async () => ![0, pid].includes(await running()));
   },
 });
