@@ -35,6 +35,7 @@ function crashing(journal: Journal): Journal {
     },
     load: (id) => journal.load(id),
     loadRows: (id, keys) => journal.loadRows(id, keys),
+    isHeld: (grant) => journal.isHeld(grant),
     receipt: (id, commandId) => journal.receipt(id, commandId),
     letters: (id) => journal.letters(id),
     backlog: (grant) => journal.backlog(grant),

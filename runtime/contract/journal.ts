@@ -143,6 +143,8 @@ export interface Journal {
   commit(commit: Commit): Promise<CommitOutcome>;
   load(id: ActorId): Promise<StoredActor | undefined>;
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
+  /** Whether the store still has this grant: what is told without a commit needs this proof. */
+  isHeld(grant: ShardGrant): Promise<boolean>;
   receipt(id: ActorId, commandId: string): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
   letters(id: ActorId): Promise<readonly StoredLetter[]>;

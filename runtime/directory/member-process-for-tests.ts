@@ -58,6 +58,7 @@ function bound(journal: RedisJournal): Partial<RedisJournal> {
     loadRows: (id, keys) => journal.loadRows(id, keys),
     receipt: (id, commandId) => journal.receipt(id, commandId),
     backlog: (grant) => journal.backlog(grant),
+    isHeld: (grant) => journal.isHeld(grant),
     forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
     shardOf: (id) => journal.shardOf(id),
   };

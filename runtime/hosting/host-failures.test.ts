@@ -225,4 +225,19 @@ test('draining answers what was taken and takes no more', async () => {
   assert.is(host.figures().residents, 0);
 });
 
+test('a node that has lost its shards without knowing refuses nothing from memory', async () => {
+  const journal = new MemoryJournal();
+  const stale = await ownerOn(journal, { registry, node: 'n1' });
+  assert.is(said(await ask(stale, a, { type: 'counter.add' })), 'not_found');
+  const next = await ownerOn(journal, { registry, node: 'n2' });
+  await ask(next, a, { type: 'counter.create' });
+  const answers = [
+    { type: 'counter.add' },
+    { type: 'counter.create', by: -1 },
+    { type: 'counter.add', ifVersion: 7 },
+  ].map(({ ifVersion, ...event }) => stale.command(commandOf(a, event, ifVersion === undefined ? {} : { ifVersion })));
+  for (const answer of answers) assert.equal(await answer, { moved: true });
+  await Promise.all([stale.drain(), next.drain()]);
+});
+
 test.run();

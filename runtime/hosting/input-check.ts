@@ -119,7 +119,7 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const deferredDigest = actor.deferred[command.commandId];
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
-    if (deferredDigest !== command.digest) refuseCommand(draft, open, conflicting(command.commandId));
+    if (deferredDigest !== command.digest) refuseCommand(host, draft, open, conflicting(command.commandId));
     return 'settled';
   }
   if (!actor.receiptsKnown && typeof open.receipt === 'string' && open.receipt !== 'absent') {
@@ -134,17 +134,17 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   }
   const verb = verbOf(command.event);
   if (verb === undefined && actor.hold !== undefined) {
-    refuseCommand(draft, open, heldError(actor.id, actor.hold));
+    refuseCommand(host, draft, open, heldError(actor.id, actor.hold));
     return 'settled';
   }
   if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
     const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
-    refuseCommand(draft, open, rejection('version_conflict', text));
+    refuseCommand(host, draft, open, rejection('version_conflict', text));
     return 'settled';
   }
   if (verb !== undefined) return checkVerb(host, draft, input, verb);
   if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
-    refuseCommand(draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
+    refuseCommand(host, draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
   return checkRows(host, actor, input);

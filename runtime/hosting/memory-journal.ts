@@ -210,6 +210,11 @@ export class MemoryJournal implements Journal {
     return Object.fromEntries(rows.map(([name, value]) => [name.slice(start.length), value]));
   }
 
+  async isHeld(grant: ShardGrant): Promise<boolean> {
+    await turn();
+    return sameGrant(grant, this.owners.get(grant.shard));
+  }
+
   async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
     this.receiptReads += 1;
     // As a reply on its way: what it says may be overtaken by a commit.

@@ -76,11 +76,11 @@ function reset(host: Surroundings, draft: Draft, input: CommandInput): void {
   try {
     step = resetStep(host, actor, input);
   } catch (failure) {
-    refuseCommand(draft, open, failureOf(failure, actor.id));
+    refuseCommand(host, draft, open, failureOf(failure, actor.id));
     return;
   }
   if (open.command.event['dryRun'] === true) {
-    answerPlainly(draft, open, { ok: true, version: actor.version, result: step.split.answers.at(-1)?.result });
+    answerPlainly(host, draft, open, { ok: true, version: actor.version, result: step.split.answers.at(-1)?.result });
     return;
   }
   if (actor.hold?.kind === 'quarantined') endHold(draft);

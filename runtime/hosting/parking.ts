@@ -6,7 +6,7 @@
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
-import { settleCommand } from './command-answers.ts';
+import { refuseCommand } from './command-answers.ts';
 import { causeOf, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { beginHold } from './holding.ts';
@@ -26,8 +26,8 @@ export function park(host: Surroundings, draft: Draft, input: Input, failure: un
   if (input.kind === 'command') {
     const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
     const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
+    if (actor.snapshot === undefined) return refuseCommand(host, draft, input.open, record);
     const reply = { ok: false, version: actor.version, error: record } as const;
-    if (actor.snapshot === undefined) return settleCommand(actor, input.open, reply);
     keepReply(draft, input.open.command.commandId, input.open.command.digest, reply);
   }
   keepInput(draft, input);

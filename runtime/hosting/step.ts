@@ -14,7 +14,7 @@ import type { Commit } from '../contract/journal.ts';
 import { verbOf } from '../contract/supervision.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
-import { settleCommand } from './command-answers.ts';
+import { refuseCommand } from './command-answers.ts';
 import { commitOf } from './commit-form.ts';
 import { decide, decideInitial } from './decide.ts';
 import { causeOf, Draft, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
@@ -75,7 +75,7 @@ function take(host: Surroundings, draft: Draft, input: Input): void {
     try {
       const decided = consider(host, actor, input);
       if (decided === undefined) keepUnhandled(host, draft, input);
-      else if (decided.born && refusal(decided)) answerUnborn(draft, decided);
+      else if (decided.born && refusal(decided)) answerUnborn(host, draft, decided);
       else keepStep(draft, decided);
       return;
     } catch (error) {
@@ -126,11 +126,10 @@ function letterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMeta {
 }
 
 /** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
-function answerUnborn(draft: Draft, decided: DecidedStep): void {
+function answerUnborn(host: Surroundings, draft: Draft, decided: DecidedStep): void {
   const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
   if (decided.input.kind !== 'command' || error === undefined) return;
-  const { actor } = draft;
-  settleCommand(actor, decided.input.open, { ok: false, version: actor.version, error });
+  refuseCommand(host, draft, decided.input.open, error);
 }
 
 function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
@@ -142,10 +141,9 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
     const { commandId, digest } = input.open.command;
     const where = actor.snapshot === undefined ? 'absent' : JSON.stringify(actor.snapshot.value);
     const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
-    const reply = { ok: false, version: actor.version, error } as const;
-    if (actor.snapshot === undefined) return settleCommand(actor, input.open, reply);
+    if (actor.snapshot === undefined) return refuseCommand(host, draft, input.open, error);
     keepInput(draft, input);
-    keepReply(draft, commandId, digest, reply);
+    keepReply(draft, commandId, digest, { ok: false, version: actor.version, error });
     return keepNote(draft, input, { kind: 'rejected', event, at });
   }
   // It lies where it lay until somebody is there who takes it.

@@ -23,7 +23,7 @@ export function checkVerb(host: Surroundings, draft: Draft, input: CommandInput,
   const { open } = input;
   const aboutLetters = verb === 'skip' || verb === 'redrive';
   if (actor.version === 0 || (actor.snapshot === undefined && !aboutLetters)) {
-    refuseCommand(draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
+    refuseCommand(host, draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
   if (!aboutLetters) return 'decide';
@@ -31,7 +31,7 @@ export function checkVerb(host: Surroundings, draft: Draft, input: CommandInput,
   if (open.letters === 'reading' || open.letters === undefined) return 'wait';
   if (verb === 'skip' || open.driven !== undefined) return 'decide';
   if (actor.hold?.kind === 'paused') {
-    refuseCommand(draft, open, heldError(actor.id, actor.hold));
+    refuseCommand(host, draft, open, heldError(actor.id, actor.hold));
     return 'settled';
   }
   open.driven = lettersNamed(actor, open).slice(0, redriveAtOnce);

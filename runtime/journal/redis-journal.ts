@@ -149,6 +149,11 @@ class StoreJournal implements RedisJournal {
     return found;
   }
 
+  async isHeld(grant: ShardGrant): Promise<boolean> {
+    const key = this.#store.keys.inShard(grant.shard, 'o');
+    return (await this.#store.shared.run((redis) => redis.hget(key, 'grant'))) === grantText(grant);
+  }
+
   async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
     const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));

@@ -51,6 +51,7 @@ export class CloudStore {
       receipt: (id, commandId) => through(() => journal.receipt(id, commandId)),
       letters: (id) => through(() => journal.letters(id)),
       backlog: (grant) => through(() => journal.backlog(grant)),
+      isHeld: (grant) => through(() => journal.isHeld(grant)),
       forgetMessages: (grant, rows) => through(() => journal.forgetMessages(grant, rows)),
       shardOf: (id) => journal.shardOf(id),
     };
