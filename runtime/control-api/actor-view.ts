@@ -54,7 +54,8 @@ function unreadable(stored: Viewed, definition: ActorDefinition): PhotonError {
 
 export function viewOf(stored: Viewed, registry: ActorRegistry): { spec: unknown; status: unknown } {
   const definition = registry.kinds.get(partsOf(stored.id).kind);
-  if (definition === undefined) return { spec: null, status: null };
+  // A removed one that has only refused something since has no context any more.
+  if (definition === undefined || stored.context === null) return { spec: null, status: null };
   const { spec, status } = definition.view(currentContext(stored, definition) as never);
   return { spec, status };
 }
@@ -66,7 +67,7 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
     version: stored.version,
     chartVersion: stored.chartVersion,
     state: stored.state,
-    stateName: stateNameOf(stored.state),
+    stateName: stored.state === null ? 'absent' : stateNameOf(stored.state),
     life: stored.status,
     waitingOn: [...waitingOnOf(stored)],
     ...viewOf(stored, registry),

@@ -3,6 +3,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
 import type { Reply } from '../contract/envelope.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { StoredActor } from '../contract/journal.ts';
 import { startTestApi, type TestApi, type TestApiOptions } from './api-for-tests.ts';
 import { RawClient } from './raw-client-for-tests.ts';
 import { MemoryStore } from './store-for-tests.ts';
@@ -198,6 +200,19 @@ test('no answer in time is unknown and retryable; a failure inside is masked and
     assert.is(broken.type, code('internal'));
     assert.not.match(JSON.stringify(broken), 'hunter2');
     assert.match(broken.traceId, /^[0-9a-f]{32}$/);
+    await ann.close();
+  });
+});
+
+test('an actor that is gone, and only refused something since, can still be looked at', async () => {
+  const store = new MemoryStore();
+  store.put('box/acme/a', 'shut', 8, 'removed');
+  const held = store.actors.get('box/acme/a' as ActorId);
+  store.actors.set('box/acme/a' as ActorId, { ...(held as StoredActor), state: null, context: null });
+  await within({ store }, async ({ url }) => {
+    const ann = await new RawClient(url).open('ann-token');
+    const { life, stateName, spec } = await ann.call('actor.get', { id: 'box/acme/a' });
+    assert.equal({ life, stateName, spec }, { life: 'removed', stateName: 'absent', spec: null });
     await ann.close();
   });
 });
