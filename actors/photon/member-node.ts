@@ -7,7 +7,6 @@ import { createServer, type Server } from 'node:https';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
-import type { Directory } from '@photoncloud/runtime/contract/link';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Journal } from '@photoncloud/runtime/contract/journal';
 import type { Log } from '@photoncloud/runtime/contract/log';
@@ -21,6 +20,7 @@ import { connectStore, type Store } from '@photoncloud/runtime/journal/store-con
 import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
 import { openArchive, type NodeArchive } from './node-archive.ts';
+import { LateMembership } from './late-membership.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 
 /**
@@ -74,25 +74,18 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const { config, tls } = folder;
   const random = createSystemRandom();
   const boot = random.ulid(systemClock.wallMs());
-  // Filled last: whoever asks before that is told that nobody is known yet.
-  const joined: { membership?: Membership } = {};
-  const directory: Directory = {
-    ownerOf: (id) => joined.membership?.directory.ownerOf(id),
-    refresh: async () => joined.membership?.directory.refresh(),
-  };
-  const addressOf = (node: string): string | undefined =>
-    joined.membership?.nodes().find((each) => each.name === node)?.peerUrl;
-  const parts = await openParts(folder, log, addressOf);
+  const late = new LateMembership();
+  const parts = await openParts(folder, log, (node) => late.addressOf(node));
   const { store, journal, reader, links, archive } = parts;
   const registry = options.registry({ links, reader });
-  const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
+  const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
     registry,
     journal: hosted,
-    directory,
+    directory: late,
     outlet: links,
     nodeName: config.node,
     onFenced: ({ shard }) => verify(shard),
@@ -126,7 +119,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     onHandover: (shards) => host.retire(shards),
     onNode: (event) => options.onNode?.(event, host),
   });
-  joined.membership = membership;
+  late.join(membership);
   const historian = archive.historian(links);
   return {
     host,

@@ -74,12 +74,14 @@ const store = await connectStore({ url, clock, log });
 const journal = createJournal({ store, clock, log });
 const joined: { membership?: Membership } = {};
 const verify = (shard: Parameters<Membership['verify']>[0]): void => void joined.membership?.verify(shard);
+const changes: (() => void)[] = [];
 const host = createHost({
   registry: plainRegistry(),
   journal: watched(journal),
   directory: {
     ownerOf: (id) => joined.membership?.directory.ownerOf(id),
     refresh: async () => await joined.membership?.directory.refresh(),
+    onChange: (listener) => void changes.push(listener),
   },
   outlet,
   nodeName: node,
@@ -110,6 +112,7 @@ joined.membership = await joinCluster({
   silenceMs,
 });
 
+for (const listener of changes) joined.membership.directory.onChange?.(listener);
 process.on('message', ({ ask, call: asked, result }: ToMember) => {
   if (ask !== undefined) void host.ask(ask).then((reply) => tell({ answer: { commandId: ask.commandId, reply } }));
   if (asked !== undefined) {

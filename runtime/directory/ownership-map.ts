@@ -13,7 +13,9 @@ export class OwnershipMap implements Directory {
   readonly #keys: StoreKeys;
   readonly #grants = new Map<ShardId, string>();
   readonly #nodes = new Map<ShardId, string>();
+  readonly #listeners: (() => void)[] = [];
   #refreshing: Promise<void> | undefined;
+  #telling = false;
 
   constructor(link: StoreLink, keys: StoreKeys) {
     this.#link = link;
@@ -52,7 +54,23 @@ export class OwnershipMap implements Directory {
     if (this.#grants.get(shard) === grant) return;
     this.#grants.set(shard, grant);
     const { node } = parseGrant(grant);
+    if (node === (this.#nodes.get(shard) ?? '')) return;
     if (node === '') this.#nodes.delete(shard);
     else this.#nodes.set(shard, node);
+    this.#tell();
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Once for all changes of one read. */
+  #tell(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      for (const listener of this.#listeners) listener();
+    });
   }
 }

@@ -121,6 +121,10 @@ class ActorHost implements Host, Surroundings {
       forget: (grant, rows) => journal.forgetMessages(grant, rows),
       fraction: () => random.fraction(),
     });
+    options.directory.onChange?.(() => {
+      this.router.hurry();
+      this.outbox.hurry();
+    });
   }
 
   // The Inlet.

@@ -42,6 +42,8 @@ interface Queue {
   backoffMs: number;
   /** Set while it pauses. */
   cancelPause: (() => void) | undefined;
+  /** It pauses because the receiver's owner is not where it was thought to be, or silent. */
+  lost: boolean;
 }
 
 interface Box {
@@ -135,6 +137,13 @@ export class Outbox {
     this.held.add(shard);
   }
 
+  /** Owners have changed: queues that look for theirs go on now, unless an answer to what was sent is still to come. */
+  hurry(): void {
+    for (const box of this.boxes.values()) {
+      for (const queue of box.queues.values()) if (queue.lost && queue.inFlight === 0) this.resume(queue);
+    }
+  }
+
   /** Whether messages of these shards' senders are on their way. */
   isSending(shards: ReadonlySet<ShardId>): boolean {
     for (const box of this.boxes.values()) {
@@ -219,8 +228,7 @@ export class Outbox {
             { to: queue.to, seq: message.seq, failure },
             'a message may not have arrived; it is sent again',
           );
-          this.ports.refresh();
-          this.settled(queue, message, { result: 'gap' });
+          this.settled(queue, message, { result: 'moved' });
         },
       );
     }
@@ -239,6 +247,7 @@ export class Outbox {
     }
     if (delivery.result === 'moved') this.ports.refresh();
     if (!queue.items.includes(message)) return this.pump(queue);
+    queue.lost = delivery.result === 'moved';
     this.pause(queue, delivery.result === 'busy' ? delivery.retryAfterMs : 0);
   }
 
@@ -270,12 +279,16 @@ export class Outbox {
     if (queue.cancelPause !== undefined) return;
     const pauseMs = Math.max(atLeastMs, queue.backoffMs * (0.75 + this.ports.fraction() / 2));
     queue.backoffMs = Math.min(queue.backoffMs * 2, longestBackoffMs);
-    queue.cancelPause = this.ports.clock.after(pauseMs, () => {
-      queue.cancelPause = undefined;
-      queue.next = 0;
-      queue.window = queue.inFlight + 1;
-      this.pump(queue);
-    });
+    queue.cancelPause = this.ports.clock.after(pauseMs, () => this.resume(queue));
+  }
+
+  private resume(queue: Queue): void {
+    queue.cancelPause?.();
+    queue.cancelPause = undefined;
+    queue.lost = false;
+    queue.next = 0;
+    queue.window = queue.inFlight + 1;
+    this.pump(queue);
   }
 
   private forgetSoon(): void {
@@ -296,6 +309,7 @@ function newQueue(box: Box, to: ActorId): Queue {
     window: widestWindow,
     backoffMs: firstBackoffMs,
     cancelPause: undefined,
+    lost: false,
   };
 }
 

@@ -33,6 +33,8 @@ const overloadRetryMs = 200;
 
 export class Router {
   private readonly ports: RouterPorts;
+  /** Ends of the pauses that are being made. */
+  private readonly pauses = new Set<() => void>();
   private refreshing = false;
 
   constructor(ports: RouterPorts) {
@@ -107,8 +109,21 @@ export class Router {
     }
   }
 
+  /** Owners have changed: whoever looks for one looks now. */
+  hurry(): void {
+    for (const end of this.pauses) end();
+  }
+
   private pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.ports.clock.after(delayMs, resolve));
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.pauses.delete(end);
+        resolve();
+      };
+      const cancel = this.ports.clock.after(delayMs, end);
+      this.pauses.add(end);
+    });
   }
 }
 

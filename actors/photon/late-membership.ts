@@ -1,0 +1,39 @@
+/**
+ * A node's membership for parts that are made before it and that it needs in turn (member-node.ts closes the circle):
+ * until it has joined nobody is known, and questions about shards are not asked. It decides nothing.
+ */
+import type { Membership } from '@photoncloud/runtime/directory/cluster-membership';
+import type { ActorId, ShardId } from '@photoncloud/runtime/contract/identifiers';
+import type { Directory } from '@photoncloud/runtime/contract/link';
+
+export class LateMembership implements Directory {
+  #joined: Membership | undefined;
+  readonly #listeners: (() => void)[] = [];
+
+  join(membership: Membership): void {
+    this.#joined = membership;
+    for (const listener of this.#listeners) membership.directory.onChange?.(listener);
+  }
+
+  ownerOf(id: ActorId): string | undefined {
+    return this.#joined?.directory.ownerOf(id);
+  }
+
+  async refresh(): Promise<void> {
+    await this.#joined?.directory.refresh();
+  }
+
+  /** Before joining only: hosts are made then. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Where a peer is reached. */
+  addressOf(node: string): string | undefined {
+    return this.#joined?.nodes().find(({ name }) => name === node)?.peerUrl;
+  }
+
+  verify(shard: ShardId): void {
+    void this.#joined?.verify(shard);
+  }
+}
