@@ -15,8 +15,10 @@ import type { Directory } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import { sharedShards } from '../journal/shard-placement.ts';
 import { readAll, type Store, type StoreLink } from '../journal/store-connection.ts';
+import type { StoreLapse } from '../journal/ordinal-memory.ts';
 import { settleClusterRecord } from './cluster-record.ts';
-import { NodeRoster, type NodeEvent, type NodeRecord } from './node-roster.ts';
+import { EraKeeper } from './era-keeper.ts';
+import { NodeRoster, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
 import { balanceMoves } from './shard-balance.ts';
@@ -43,6 +45,10 @@ export interface MembershipOptions {
   /** Before these shards are given away: resolves when nothing of them is in flight any more; `onLost` follows. */
   readonly onHandover: (shards: readonly ShardId[]) => Promise<void>;
   readonly onNode: (event: NodeEvent) => void;
+  /** A new era has begun: every shard has been told lost, and is claimed again. */
+  readonly onEra?: (era: number) => void;
+  /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
+  readonly knownEra?: number;
   readonly beatMs?: number;
   /** Observed silence after which a controller's shards may be taken. */
   readonly silenceMs?: number;
@@ -59,6 +65,8 @@ export interface Membership {
    * journal's `onFenced` and to hosting's `onStranger`.
    */
   verify(shard: ShardId): Promise<void>;
+  /** The store is behind what it has acknowledged: a new era begins with the next beat. Wire it to the journal's `onRolledBack`. */
+  rolledBack(lapse: StoreLapse): void;
   /**
    * Hands all shards to the others and takes the node off the list; it goes on beating meanwhile (G12). Never throws;
    * what it cannot do, others take over.
@@ -70,6 +78,7 @@ class StoreMembership implements Membership {
   readonly directory: OwnershipMap;
   readonly #options: MembershipOptions;
   readonly #link: StoreLink;
+  readonly #eras: EraKeeper;
   readonly #claimant: Claimant;
   readonly #roster: NodeRoster;
   readonly #owned: OwnedShards;
@@ -84,6 +93,8 @@ class StoreMembership implements Membership {
     const beatMs = options.beatMs ?? defaultBeatMs;
     this.#options = options;
     this.#link = link;
+    const { clock, log, onGrant, onLost, knownEra = 0 } = options;
+    this.#eras = new EraKeeper({ link, keys: store.keys, clock, log, era: Math.max(era, knownEra) });
     this.#claimant = { link, keys: store.keys, node: node.name, boot: node.boot, era };
     this.#roster = new NodeRoster({
       self: node.name,
@@ -92,7 +103,6 @@ class StoreMembership implements Membership {
       onNode: options.onNode,
     });
     this.directory = new OwnershipMap(link, store.keys);
-    const { log, onGrant, onLost } = options;
     const { directory } = this;
     this.#owned = new OwnedShards({
       claimant: this.#claimant,
@@ -157,17 +167,22 @@ class StoreMembership implements Membership {
         ['hgetall', keys.beats],
         ['hgetall', keys.nodes],
         ['hgetall', keys.map],
+        ['hget', keys.cluster, 'era'],
       ]);
     });
     if (this.#stopped) return;
-    const [, counters, records, map] = replies as [
+    const [, counters, records, map, stored] = replies as [
       number,
       Record<string, string>,
       Record<string, string>,
       Record<string, string>,
+      string | null,
     ];
     this.directory.replace(map);
     if (this.#isReplaced(records[node.name])) return;
+    const era = await this.#eras.follow(stored);
+    if (this.#stopped) return;
+    if (era !== this.#claimant.era) await this.#enter(era);
     this.#roster.look({ askedMs, answeredMs: clock.monotonicMs() }, records, counters);
     await this.#owned.verifyDoubtful();
     if (this.#leaving) return;
@@ -199,6 +214,20 @@ class StoreMembership implements Membership {
     this.#owned.close();
     this.#owned.loseAll();
     return true;
+  }
+
+  rolledBack(lapse: StoreLapse): void {
+    this.#eras.suspect(lapse);
+  }
+
+  /** Everything is given up and taken again: what this node has in memory may be ahead of the store. */
+  async #enter(era: number): Promise<void> {
+    const { store, node, onEra } = this.#options;
+    this.#claimant.era = era;
+    this.#owned.beginAnew();
+    // The store may have gone back to before we joined.
+    await registerNode(this.#link, store.keys, node);
+    onEra?.(era);
   }
 
   async verify(shard: ShardId): Promise<void> {
@@ -266,9 +295,7 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
   const link = store.open('membership');
   try {
     const { era } = await settleClusterRecord(link, store.keys);
-    const { name, role, peerUrl, boot } = node;
-    const record = JSON.stringify({ name, role, peerUrl, boot });
-    await link.run((redis) => redis.hset(store.keys.nodes, name, record));
+    await registerNode(link, store.keys, node);
     const membership = new StoreMembership(options, link, era);
     await membership.directory.refresh();
     membership.start();

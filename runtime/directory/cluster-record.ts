@@ -5,8 +5,8 @@
  */
 import { PhotonError } from '../contract/errors.ts';
 import { hashId, shardCount } from '../journal/shard-placement.ts';
-import { formatVersion, libraryDigest, scriptVersion } from '../journal/script-library.ts';
-import { readAll, type StoreLink } from '../journal/store-connection.ts';
+import { beginEraScript, formatVersion, libraryDigest, scriptVersion } from '../journal/script-library.ts';
+import { readAll, runScript, type StoreLink } from '../journal/store-connection.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
 
 export interface ClusterRecord {
@@ -56,4 +56,19 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Pro
     throw mismatch('scripts of digest', stored['scriptDigest'] ?? 'none', libraryDigest);
   }
   return { era: Number(stored['era']) };
+}
+
+export interface EraStep {
+  readonly from: number;
+  readonly to: number;
+  /** For whoever looks at the record later. */
+  readonly because: string;
+  readonly wallMs: number;
+}
+
+/** Compare-and-set. @returns the era that stands now: `to`, or what somebody else has begun in the meantime */
+export async function beginEra(link: StoreLink, keys: StoreKeys, step: EraStep): Promise<number> {
+  const { from, to, because, wallMs } = step;
+  const args = [String(from), String(to), because, String(wallMs)];
+  return Number(await link.run((redis) => runScript(redis, beginEraScript, [keys.cluster], args)));
 }

@@ -2,6 +2,8 @@
  * The nodes of the cluster as this one knows them: their records, and which are alive. Fed with what every beat of
  * cluster-membership.ts has read; tells changes. It decides nothing about shards.
  */
+import type { StoreLink } from '../journal/store-connection.ts';
+import type { StoreKeys } from '../journal/store-keys.ts';
 import { BeatObserver, type LookTime } from './beat-observer.ts';
 
 export interface NodeRecord {
@@ -75,4 +77,14 @@ export class NodeRoster {
   isSteady(name: string): boolean {
     return name === this.#options.self || this.#observer.isSteady(name);
   }
+}
+
+/** Puts this node on the list, or on it again when the store has gone back to before it was. */
+export async function registerNode(
+  link: StoreLink,
+  keys: StoreKeys,
+  { name, role, peerUrl, boot }: NodeRecord,
+): Promise<void> {
+  const record = JSON.stringify({ name, role, peerUrl, boot });
+  await link.run((redis) => redis.hset(keys.nodes, name, record));
 }

@@ -84,6 +84,12 @@ export class OwnedShards {
     this.#options.onLost(grant.shard);
   }
 
+  /** A new era: everything is lost, and claimed again as if this node had just started. */
+  beginAnew(): void {
+    this.loseAll();
+    this.#looked = false;
+  }
+
   loseAll(): void {
     for (const shard of this.#grants.keys()) this.#lose(shard);
   }
@@ -136,7 +142,8 @@ export class OwnedShards {
     const won = await claimShards(claimant, new Map([...ours, ...others.slice(0, room)]));
     for (const grant of won) {
       directory.set(grant.shard, grantText(grant));
-      if (this.#closed) continue;
+      // One of an era that has ended meanwhile is claimed again, under the new one.
+      if (this.#closed || grant.era !== claimant.era) continue;
       this.#grants.set(grant.shard, grant);
       onGrant(grant);
     }

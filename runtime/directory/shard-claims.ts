@@ -15,7 +15,8 @@ export interface Claimant {
   readonly node: string;
   /** Unique per process: tells a repeat of our own claim from another process of the same name. */
   readonly boot: string;
-  readonly era: number;
+  /** Raised when a new one begins. */
+  era: number;
 }
 
 /** @returns shard -> grant text as the ownership hashes have it, `''` when the shard never had an owner */

@@ -25,6 +25,9 @@ const batchesInFlight = 2;
 /** Marks of one actor in one batch: bounded, because they are read by one command. */
 const groupMarks = 2_000;
 
+/** In place of a reply: the batch was formed in an earlier era. */
+const fenced = Symbol('fenced');
+
 interface Waiting {
   readonly commit: Commit;
   readonly resolve: (outcome: CommitOutcome) => void;
@@ -62,6 +65,8 @@ export class CommitBatcher {
   #inFlight = 0;
   #scheduled = false;
   #stopped: PhotonError | undefined;
+  /** Raised by `fence`: a batch formed before is not sent (again). */
+  #generation = 0;
 
   constructor(options: BatcherOptions) {
     this.#options = options;
@@ -92,6 +97,18 @@ export class CommitBatcher {
     this.#readyAt = 0;
     this.#waitingCommits = 0;
     for (const lane of lanes) for (const waiting of lane) waiting.reject(error);
+  }
+
+  /** A new era has begun: what waits is refused as fenced, and what is in flight is not sent again. */
+  fence(): void {
+    this.#generation += 1;
+    const refused = [...this.#lanes.values()].flatMap((lane) => lane.splice(0));
+    // An actor in flight keeps its (empty) lane until its batch is settled.
+    for (const actor of this.#ready.slice(this.#readyAt)) this.#lanes.delete(actor);
+    this.#ready = [];
+    this.#readyAt = 0;
+    this.#waitingCommits = 0;
+    for (const one of refused) one.resolve({ result: 'fenced' });
   }
 
   /** One turn of the event loop collects what all actors of this node have to commit. */
@@ -137,8 +154,8 @@ export class CommitBatcher {
       }));
       const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs(), this.#options.historyCap);
       const count = groups.reduce((sum, group) => sum + group.waiting.length, 0);
-      const outcomes = decodeOutcomes(await this.#untilAnswered(batch), count);
-      this.#settle(groups, outcomes);
+      const reply = await this.#untilAnswered(batch, this.#generation);
+      this.#settle(groups, reply === fenced ? allFenced(count) : decodeOutcomes(reply, count));
     } catch (error) {
       const cause = error instanceof PhotonError ? error : brokenBatch(error);
       for (const group of groups) for (const one of group.waiting) one.reject(cause);
@@ -153,11 +170,12 @@ export class CommitBatcher {
     }
   }
 
-  async #untilAnswered(batch: EncodedBatch): Promise<unknown> {
+  async #untilAnswered(batch: EncodedBatch, generation: number): Promise<unknown> {
     const { link, mayWrite } = this.#options;
     for (;;) {
       await mayWrite();
       this.#failIfStopped();
+      if (generation !== this.#generation) return fenced;
       try {
         return await runScript(link.redis, commitScript, batch.keys, batch.args);
       } catch (error) {
@@ -216,6 +234,8 @@ function fitting(lane: Lane, room: number): number {
   }
   return count;
 }
+
+const allFenced = (count: number): CommitOutcome[] => Array.from({ length: count }, () => ({ result: 'fenced' }));
 
 const brokenBatch = (error: unknown): PhotonError =>
   new PhotonError(

@@ -4,7 +4,8 @@
  * here (`adopt`, `drop`).
  *
  * Upholds G1 (fence in every commit) and the rule of eras: when a shard's ordinal is lower than one the store has
- * acknowledged to us, the store was rolled back, and nothing more is written.
+ * acknowledged to us (ordinal-memory.ts), the store was rolled back, and nothing is written until a grant of a newer
+ * era is adopted; what was decided under the old one is fenced here, whatever the store would say.
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -24,6 +25,8 @@ import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-encoding.ts';
 import { CommitBatcher } from './commit-batcher.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
+import { LapseWatch, rewound } from './lapse-watch.ts';
+import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
 import { decodeActor, decodeBacklog, decodeLetter, parseStored } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
@@ -38,7 +41,17 @@ export interface RedisJournal extends Journal {
   drop(shard: ShardId): void;
   /** Told once per grant, when the store says that somebody else owns the shard. */
   onFenced(listener: (shard: ShardId) => void): void;
-  /** Told once, when nothing can be written any more (`store_rolled_back`, a defect): the process should end. */
+  /**
+   * Told when the store is behind what it has acknowledged to us: somebody must begin a new era. Nobody listening, the
+   * journal fails instead.
+   */
+  onRolledBack(listener: (lapse: StoreLapse) => void): void;
+  /**
+   * Compares once more. What was read from the store before this resolves was not read from one that had gone back.
+   * @throws PhotonError ownership_lost `store_rewound`
+   */
+  assureStore(): Promise<void>;
+  /** Told once, when nothing can be written any more (a defect): the process should end. */
   onFailed(listener: (error: PhotonError) => void): void;
   /** Commits without an outcome are rejected `journal_closed`; whether they were applied is unknown. */
   close(): void;
@@ -53,6 +66,8 @@ export interface JournalOptions {
    * the commit itself trims to the tail of the kind.
    */
   readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
+  /** What the store has acknowledged to this node; one that outlives the process where that is wanted. */
+  readonly memory?: OrdinalMemory;
 }
 
 interface OwnedShard {
@@ -89,17 +104,16 @@ class StoreJournal implements RedisJournal {
   readonly #link: StoreLink;
   readonly #batcher: CommitBatcher;
   readonly #owned = new Map<ShardId, OwnedShard>();
-  /** Highest ordinal the store has acknowledged to us, per shard that we own. */
-  readonly #ordinals = new Map<ShardId, number>();
+  readonly #memory: OrdinalMemory;
+  readonly #watch: LapseWatch;
+  readonly #rolledBackListeners: ((lapse: StoreLapse) => void)[] = [];
   readonly #fencedListeners: ((shard: ShardId) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
-  /** Settled when the present connection was compared with what we know; undefined while there is none. */
-  #compared: Promise<void> | undefined;
-  #writable = false;
   #failure: PhotonError | undefined;
 
-  constructor({ store, clock, log, archive }: JournalOptions) {
+  constructor({ store, clock, log, archive, memory = new OrdinalMemory() }: JournalOptions) {
     this.#store = store;
+    this.#memory = memory;
     this.#log = log.child({ part: 'journal' });
     this.#archive = archive;
     this.#link = store.open('commits');
@@ -107,14 +121,16 @@ class StoreJournal implements RedisJournal {
       link: this.#link,
       keys: store.keys,
       clock,
-      mayWrite: () => this.#mayWrite(),
+      mayWrite: () => this.#watch.mayWrite(),
       ...(archive === undefined ? {} : { historyCap: archive.historyCap }),
       onOutcome: (commit, outcome) => this.#note(commit, outcome),
       onBroken: (error) => void this.#fail(error),
     });
-    this.#link.onLost(() => {
-      this.#writable = false;
-      this.#compared = undefined;
+    this.#watch = new LapseWatch({
+      link: this.#link,
+      keys: store.keys,
+      memory,
+      onLapse: (lapse) => this.#lapsed(lapse),
     });
   }
 
@@ -124,6 +140,7 @@ class StoreJournal implements RedisJournal {
     } catch (error) {
       return Promise.reject(error);
     }
+    if (commit.grant.era < this.#memory.era) return Promise.resolve({ result: 'fenced' });
     return this.#batcher.add(commit);
   }
 
@@ -167,6 +184,9 @@ class StoreJournal implements RedisJournal {
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
+    // What a store that went back holds must not be acted on under the old era.
+    await this.#watch.mayWrite();
+    if (grant.era < this.#memory.era) throw rewound();
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
     const commands = [
       ['hvals', key('q')],
@@ -177,7 +197,7 @@ class StoreJournal implements RedisJournal {
       readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
     const [last, outbox, timers, busy] = replies as [unknown, string[], Record<string, string>, string[]];
-    this.#raise(grant.shard, lastOrdinalOf(last));
+    this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
     return decodeBacklog(outbox, timers, busy);
   }
 
@@ -207,16 +227,28 @@ class StoreJournal implements RedisJournal {
   }
 
   adopt(grant: ShardGrant): void {
+    if (grant.era > this.#memory.era) {
+      this.#memory.begin(grant.era);
+      this.#batcher.fence();
+      this.#watch.release();
+    }
     this.#owned.set(grant.shard, { grant, fenceTold: false });
   }
 
   drop(shard: ShardId): void {
     this.#owned.delete(shard);
-    this.#ordinals.delete(shard);
   }
 
   onFenced(listener: (shard: ShardId) => void): void {
     this.#fencedListeners.push(listener);
+  }
+
+  onRolledBack(listener: (lapse: StoreLapse) => void): void {
+    this.#rolledBackListeners.push(listener);
+  }
+
+  assureStore(): Promise<void> {
+    return this.#watch.assure();
   }
 
   onFailed(listener: (error: PhotonError) => void): void {
@@ -229,37 +261,15 @@ class StoreJournal implements RedisJournal {
       new PhotonError('unknown', 'journal_closed', 'this node is stopping; ask again with the same command id'),
     );
     this.#link.close();
+    this.#memory.close();
+    this.#watch.release();
   }
 
-  async #mayWrite(): Promise<void> {
-    while (!this.#writable) {
-      await this.#link.whenReady();
-      const compared = (this.#compared ??= this.#compareOrdinals());
-      try {
-        await compared;
-      } catch (error) {
-        if (this.#compared === compared) this.#compared = undefined;
-        if (error === this.#failure) throw error;
-        await this.#link.recover(error);
-        continue;
-      }
-      // A connection lost in the meantime has cleared it, and the next one must be compared again.
-      if (this.#compared === compared) this.#writable = true;
-    }
-  }
-
-  async #compareOrdinals(): Promise<void> {
-    const shards = [...this.#ordinals.keys()];
-    if (shards.length === 0) return;
-    const stored = await readAll(
-      this.#link.redis,
-      shards.map((shard) => lastOrdinalCommand(this.#store.keys, shard)),
-    );
-    for (const [index, shard] of shards.entries()) {
-      const known = this.#ordinals.get(shard) ?? 0;
-      const found = lastOrdinalOf(stored[index]);
-      if (found < known) throw this.#fail(rolledBack(shard, known, found));
-    }
+  #lapsed(lapse: StoreLapse): void {
+    if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBack(lapse));
+    this.#log.error({ ...lapse }, 'the store has lost acknowledged commits; a new era is to begin');
+    this.#batcher.fence();
+    for (const listener of this.#rolledBackListeners) listener(lapse);
   }
 
   #fail(error: PhotonError): PhotonError {
@@ -273,13 +283,9 @@ class StoreJournal implements RedisJournal {
 
   #note(commit: Commit, outcome: CommitOutcome): void {
     if (outcome.result === 'committed') {
-      this.#raise(commit.grant.shard, outcome.ordinal);
+      this.#memory.raise(commit.grant.era, commit.grant.shard, outcome.ordinal);
       this.#archive?.note(commit);
     } else if (outcome.result === 'fenced') this.#tellFenced(commit.grant);
-  }
-
-  #raise(shard: ShardId, ordinal: number): void {
-    if (this.#owned.has(shard) && ordinal > (this.#ordinals.get(shard) ?? 0)) this.#ordinals.set(shard, ordinal);
   }
 
   #tellFenced(grant: ShardGrant): void {
@@ -294,7 +300,7 @@ class StoreJournal implements RedisJournal {
   }
 }
 
-const rolledBack = (shard: ShardId, known: number, found: number): PhotonError =>
+const rolledBack = ({ shard, known, found }: StoreLapse): PhotonError =>
   new PhotonError(
     'bug',
     'store_rolled_back',

@@ -15,7 +15,7 @@ export interface Script {
 }
 
 /** Raised with every change of a script's meaning; a test pins it to the digest. */
-export const scriptVersion = 2;
+export const scriptVersion = 3;
 
 /** Version of the stored form: keys, fields, encodings. */
 export const formatVersion = 1;
@@ -38,8 +38,9 @@ export const commitScript = read('commit');
 export const claimScript = read('claim');
 export const forgetScript = read('forget');
 export const archiveScript = read('archive');
+export const beginEraScript = read('begin-era');
 
-export const allScripts: readonly Script[] = [commitScript, claimScript, forgetScript, archiveScript];
+export const allScripts: readonly Script[] = [commitScript, claimScript, forgetScript, archiveScript, beginEraScript];
 
 export const libraryDigest = createHash('sha256')
   .update(allScripts.map((script) => script.sha).join(' '))
