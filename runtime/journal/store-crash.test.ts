@@ -71,6 +71,7 @@ async function run(journal: RedisJournal, id: ActorId, ahead: number, acknowledg
 }
 
 async function checkAll({ store }: Stage): Promise<void> {
+  await store.shared.whenReady();
   let ordinals = 0;
   for (const shard of new Set(actors.map((id) => grantFor(id).shard))) {
     ordinals += await store.shared.redis.xlen(store.keys.inShard(shard, 'f'));
