@@ -65,7 +65,7 @@ export interface Membership {
    * journal's `onFenced` and to hosting's `onStranger`.
    */
   verify(shard: ShardId): Promise<void>;
-  /** The store is behind what it has acknowledged: a new era begins with the next beat. Wire it to the journal's `onRolledBack`. */
+  /** The store is behind what it has acknowledged: the next beat begins a new era. Wire it to `onRolledBack`. */
   rolledBack(lapse: StoreLapse): void;
   /**
    * Hands all shards to the others and takes the node off the list; it goes on beating meanwhile (G12). Never throws;

@@ -16,7 +16,7 @@ import type { ShardId } from '../contract/identifiers.ts';
 
 export interface StoreKeys {
   readonly prefix: string;
-  /** Hash: era (and since when, and why, from the second on), shards, hashId, formatVersion, scriptVersion, scriptDigest. */
+  /** Hash: era (from the second on also eraBecause and eraSince), shards, hashId, and versions of form and scripts. */
   readonly cluster: string;
   /** Hash: node -> record JSON. */
   readonly nodes: string;
