@@ -6,7 +6,6 @@ import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { KernelFact, Violation } from './kernel-facts.ts';
-import { checkReplayedAnswers, type ClientAnswer } from './replayed-answers.ts';
 import { checkRunningMachines } from './running-machines.ts';
 import { unsettledParts, type HostListing } from './settled-cloud.ts';
 import { checkStoredSnapshots } from './stored-snapshots.ts';
@@ -67,22 +66,6 @@ test('K10: a VNI of two VPCs at once is found, also on different hosts', () => {
   assert.equal(checkTenantSegments([up('w1', 'vpc/a/main'), up('w2', 'vpc/a/main')]), []);
   assert.equal(checkTenantSegments([up('w1', 'vpc/a/main'), gone, up('w2', 'vpc/b/main')]), []);
   assert.equal(ids(checkTenantSegments([up('w1', 'vpc/a/main'), up('w2', 'vpc/b/main')])), ['K10']);
-});
-
-test('K5: a key that is answered otherwise the second time is found', () => {
-  const answer = (outcome: ClientAnswer['outcome'], said: unknown): ClientAnswer => ({
-    atMs: 1,
-    tenant: 'a',
-    method: 'vm.create',
-    name: 'v',
-    key: 'k',
-    outcome,
-    said,
-  });
-  const fine = [answer('unknown', 'silence'), answer('ok', { version: 1 }), answer('ok', { version: 1 })];
-  assert.equal(checkReplayedAnswers([...fine, answer('rejected', 'reference_not_found')]), []);
-  assert.equal(ids(checkReplayedAnswers([...fine, answer('ok', { version: 2 })])), ['K5']);
-  assert.equal(ids(checkReplayedAnswers([...fine, answer('rejected', 'name_busy')])), ['K5']);
 });
 
 const stored = (id: string, state: unknown, context: Readonly<Record<string, unknown>> = {}): StoredActor => ({

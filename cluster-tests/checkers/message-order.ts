@@ -3,36 +3,46 @@
  * the sender's commit put into its outbox; applied is what the receiver's history says. Pure. Called by
  * runtime-promises.ts, after the cluster came to rest.
  */
+import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { StoreFact } from './store-facts.ts';
 
 const causePattern = /^message:(.*):(\d+)$/;
 
-export function checkMessages(facts: readonly StoreFact[]): string[] {
-  const sent = new Map<string, number[]>();
+/** Whether the receiver's chart may leave it alone without a word in its history (`ignored` of its definition). */
+export type IsQuiet = (message: Message) => boolean;
+
+export function checkMessages(facts: readonly StoreFact[], isQuiet: IsQuiet = () => false): string[] {
+  const sent = new Map<string, Message[]>();
   const applied = new Map<string, number[]>();
   for (const fact of facts) {
     if (fact.fact === 'rolled back') return [];
-    if (fact.fact === 'sent') add(sent, `${fact.message.from} to ${fact.message.to}`, fact.message.seq);
+    if (fact.fact === 'sent') add(sent, `${fact.message.from} to ${fact.message.to}`, fact.message);
     if (fact.fact !== 'history' || fact.entry.kind === 'operated') continue;
     const match = causePattern.exec(fact.entry.cause);
     if (match !== null) add(applied, `${match[1]} to ${fact.actor}`, Number(match[2]));
   }
-  const broken: string[] = [];
-  for (const pair of new Set([...sent.keys(), ...applied.keys()])) {
-    const [one, other] = [sent.get(pair) ?? [], applied.get(pair) ?? []];
-    const at = one.findIndex((seq, index) => seq !== other[index]);
-    if (at < 0 && one.length === other.length) continue;
-    const where = at < 0 ? one.length : at;
-    broken.push(
-      `K8: ${pair}: sent ${one.length}, applied ${other.length}; ` +
-        `at ${where} sent ${one.slice(where, where + 4).join(' ')}, ` +
-        `applied ${other.slice(where, where + 4).join(' ')}`,
-    );
-  }
-  return broken;
+  return [...new Set([...sent.keys(), ...applied.keys()])].flatMap((pair) =>
+    comparePair(pair, sent.get(pair) ?? [], applied.get(pair) ?? [], isQuiet),
+  );
 }
 
-function add(lists: Map<string, number[]>, key: string, value: number): void {
+function comparePair(pair: string, sent: readonly Message[], applied: readonly number[], isQuiet: IsQuiet): string[] {
+  let next = 0;
+  const at = sent.findIndex((message) => {
+    if (message.seq !== applied[next]) return !isQuiet(message);
+    next += 1;
+    return false;
+  });
+  if (at < 0 && next === applied.length) return [];
+  const where = at < 0 ? sent.length : at;
+  const seqs = sent.slice(where, where + 4).map(({ seq }) => seq);
+  return [
+    `K8: ${pair}: sent ${sent.length}, applied ${applied.length}; at ${where} sent ${seqs.join(' ')}, ` +
+      `applied ${applied.slice(next, next + 4).join(' ')}`,
+  ];
+}
+
+function add<Item>(lists: Map<string, Item[]>, key: string, value: Item): void {
   const list = lists.get(key);
   if (list === undefined) lists.set(key, [value]);
   else list.push(value);

@@ -7,7 +7,7 @@ import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
 import { checkCommands } from './applied-commands.ts';
 import { checkPerformances } from './fenced-effects.ts';
-import { checkMessages } from './message-order.ts';
+import { checkMessages, type IsQuiet } from './message-order.ts';
 import { checkWriters } from './single-writer.ts';
 import { factsOf } from './store-facts.ts';
 import { checkTimers } from './durable-timers.ts';
@@ -29,15 +29,16 @@ export interface RuntimeRecord {
   readonly past: readonly (StoreEntry | StoreRollback)[];
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
+  readonly isQuiet?: IsQuiet;
 }
 
 /** @returns rules broken, each with what broke it; at most a few of each */
-export function judgeRuntime({ past, records, performances }: RuntimeRecord): readonly string[] {
+export function judgeRuntime({ past, records, performances, isQuiet }: RuntimeRecord): readonly string[] {
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
     checkCommands(facts, records),
-    checkMessages(facts),
+    checkMessages(facts, isQuiet),
     checkTimers(facts),
     checkPerformances(facts, performances),
   ];

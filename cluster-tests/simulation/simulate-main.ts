@@ -1,8 +1,9 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after the other and says how it
+ * `npm run simulate -- [--scenario runtime|cloud] --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after the other and says how it
  * goes. A seed that breaks a rule ends the run with its options, its last events and the command that replays it.
  */
 import { parseArgs } from 'node:util';
+import { cloudScenario } from './cloud/cloud-scenario.ts';
 import { runtimeScenario } from './runtime-scenario.ts';
 import { expandSeed } from './seed-options.ts';
 import { SeedTally } from './seed-tally.ts';
@@ -12,6 +13,8 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '20' },
     seed: { type: 'string' },
+    /** Small kinds alone, or the whole cloud. */
+    scenario: { type: 'string', default: 'runtime' },
     minutes: { type: 'string', default: '10' },
     /** Every seed twice; the traces must be equal. */
     twice: { type: 'boolean', default: false },
@@ -21,13 +24,14 @@ const { values } = parseArgs({
 });
 
 const minutes = Number(values.minutes);
+const scenario = values.scenario === 'cloud' ? cloudScenario : runtimeScenario;
 const first = values.seed === undefined ? 1 : Number(values.seed);
 const count = values.seed === undefined ? Number(values.seeds) : 1;
 const tally = new SeedTally(count);
 
 for (let seed = first; seed < first + count; seed += 1) {
   const options = expandSeed(String(seed), minutes);
-  const result = await runSeed(options, runtimeScenario);
+  const result = await runSeed(options, scenario);
   tally.add(result);
   if (values.story) console.log(result.story.join('\n'));
   if (result.violations.length > 0) {
@@ -35,12 +39,12 @@ for (let seed = first; seed < first + count; seed += 1) {
       `\n${values.story ? '' : result.story.slice(-200).join('\n')}\n\noptions ${JSON.stringify(options, null, 1)}`,
     );
     console.log(`seed ${seed} broke:\n  ${result.violations.join('\n  ')}`);
-    console.log(`replay: npm run simulate -- --seed ${seed} --minutes ${minutes}`);
+    console.log(`replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}`);
     process.exitCode = 1;
     break;
   }
   if (!values.twice) continue;
-  const again = await runSeed(options, runtimeScenario);
+  const again = await runSeed(options, scenario);
   tally.add(again);
   if (again.hash !== result.hash) {
     console.log(`seed ${seed} is not deterministic: ${result.hash}, then ${again.hash}`);

@@ -71,10 +71,6 @@ export class MemoryJournal implements Journal {
     return this.owners.get(this.shardOf(id))?.node;
   }
 
-  holderOf(shard: ShardId): string | undefined {
-    return this.owners.get(shard)?.node;
-  }
-
   /** Commits are neither applied nor answered until `free`. */
   hold(): void {
     this.held ??= [];

@@ -1,78 +1,112 @@
 /**
  * What tenants do in the cloud simulation: they make, start, stop and delete things under few names and in a network
- * with few addresses, two clients at a time on the same VM, and ask again with the same key when they hear nothing.
- * Commands go through the control API's own command methods. Every answer is kept for the checkers.
+ * with few addresses, two clients at a time on the same VM, and repeat old commands. Params are parsed and references
+ * looked up as the control API's door does it (now and then not: what it saw may be gone); then the owner is asked.
  */
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { CloudWorld } from './cloud-world.ts';
-import { imageRoot } from './cloud-world.ts';
-import { SeededRandom } from './cloud-time.ts';
-
-export interface Answer {
-  readonly atMs: number;
-  readonly tenant: string;
-  readonly method: string;
-  readonly name: string;
-  readonly key: string;
-  readonly params: unknown;
-  readonly outcome: 'ok' | 'rejected' | 'unknown';
-  /** The result, or the error's code. */
-  readonly said: unknown;
-}
+import { createRegistry } from '@photoncloud/actors/registry';
+import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import type { Chance } from '../seeded-random.ts';
+import { SimulatedClients, type ClientRecord } from '../simulated-clients.ts';
+import type { Simulation } from '../simulation.ts';
+import { imageRoot } from './cloud-hosts.ts';
 
 type Wish = readonly [method: string, name: string, params: unknown];
 
-/** A client gives up an answer after so long and asks again, with the same key, elsewhere. */
-const patienceMs = 35_000;
-const tries = 4;
+const registry = createRegistry(noDataplane, noAgent);
+const openingMs = 15_000;
+const againMs = 5_000;
 
 export class CloudWorkload {
-  readonly answers: Answer[] = [];
-  readonly tenants: readonly string[];
-  private readonly world: CloudWorld;
-  private readonly random: SeededRandom;
+  readonly clients: SimulatedClients;
+  private readonly tenants: readonly string[];
+  private readonly hosts: readonly string[];
+  private readonly simulation: Simulation;
+  private readonly random: Chance;
   /** What a client believes to be there: `<tenant> <kind> <name>`. */
   private readonly there = new Set<string>();
-  private keys = 0;
-  private running = false;
-  /** Requests without a final answer yet. */
-  open = 0;
+  private asking = true;
 
-  constructor(world: CloudWorld, tenants: number) {
-    this.world = world;
-    this.random = new SeededRandom(world.options.seed, 'workload');
+  constructor(simulation: Simulation, tenants: number, hosts: readonly string[]) {
+    this.simulation = simulation;
+    this.clients = new SimulatedClients(simulation);
+    this.random = simulation.chance.split('tenants');
+    this.hosts = hosts;
     this.tenants = Array.from({ length: tenants }, (_, at) => `tenant-${at + 1}`);
   }
 
-  /** What every tenant has before the day begins. */
-  async prepare(): Promise<void> {
+  /** What every tenant has before the day begins; then each has two impatient clients. */
+  start(meanMs: number): void {
     for (const tenant of this.tenants) {
-      void this.ask(tenant, ['tenant.create', tenant, {}]);
+      this.later(againMs, () => this.insist(tenant, ['tenant.create', tenant, {}], () => this.furnish(tenant)));
+      for (let client = 1; client <= 2; client += 1)
+        this.later(openingMs, () => this.plan(tenant, `${tenant}-${client}`, meanMs));
     }
-    await this.world.time.runUntil(this.world.time.nowMs + 5_000);
-    for (const tenant of this.tenants) {
-      for (const wish of [this.network('front'), this.network('back'), ...this.images()]) void this.ask(tenant, wish);
-    }
-    await this.world.time.runUntil(this.world.time.nowMs + 10_000);
   }
 
-  /** Each tenant has two impatient clients. */
-  begin(meanMs: number): void {
-    this.running = true;
-    for (const tenant of this.tenants) for (let client = 0; client < 2; client += 1) this.plan(tenant, meanMs);
+  stop(): void {
+    this.asking = false;
   }
 
-  end(): void {
-    this.running = false;
+  private later(delayMs: number, task: () => void): void {
+    this.simulation.time.after(delayMs, undefined, 'tenant', () => {
+      if (this.asking) task();
+    });
   }
 
-  private plan(tenant: string, meanMs: number): void {
-    this.world.time.after(this.random.wait(meanMs), () => {
-      if (!this.running) return;
-      this.plan(tenant, meanMs);
-      const old = this.random.chance(0.04) ? this.random.pick(this.answers) : undefined;
-      if (old !== undefined) void this.ask(old.tenant, [old.method, old.name, old.params], old.key);
-      else void this.ask(tenant, this.wish(tenant));
+  private furnish(tenant: string): void {
+    for (const wish of [this.network('front'), this.network('back'), ...this.images()]) this.insist(tenant, wish);
+  }
+
+  /** Until it is so. */
+  private insist(tenant: string, wish: Wish, then: () => void = () => {}): void {
+    this.ask(tenant, wish, tenant, ({ outcome }) => {
+      if (outcome === 'ok') then();
+      else this.later(againMs, () => this.insist(tenant, wish, then));
+    });
+  }
+
+  private plan(tenant: string, client: string, meanMs: number): void {
+    this.later(this.random.around(meanMs), () => {
+      this.plan(tenant, client, meanMs);
+      const { records } = this.clients;
+      const repeats = this.random.happens(0.04) && records.length > 0;
+      if (repeats) this.clients.repeat(this.random.pick(records.slice(-100)));
+      else this.enter(tenant, this.wish(tenant), client);
+    });
+  }
+
+  /** The door: what the params name must be there, as far as a controller can see just now. */
+  private enter(tenant: string, wish: Wish, client: string): void {
+    const [method, name, params] = wish;
+    const [kind = '', verb = ''] = method.split('.');
+    const command = registry.kinds.get(kind)?.commands[verb];
+    const controllers = this.simulation.nodes().filter(({ role }) => role === 'controller');
+    const node = this.random.pick(controllers);
+    if (node === undefined || command === undefined) return;
+    const parsed = command.params.parse(params);
+    const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
+    if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, wish, client, () => {});
+    this.simulation.time.after(1, node.process, 'door', () => {
+      void Promise.all(references.map(({ to }) => node.reader.get(to))).then((found) => {
+        if (found.every((one) => one?.status === 'live')) this.ask(tenant, wish, client, () => {});
+        else this.simulation.reach('a reference was not found at the door');
+      });
+    });
+  }
+
+  private ask(
+    tenant: string,
+    [method, name, params]: Wish,
+    client: string,
+    then: (record: ClientRecord) => void,
+  ): void {
+    const [kind = '', verb = ''] = method.split('.');
+    const parsed = registry.kinds.get(kind)?.commands[verb]?.params.parse(params) as Readonly<Record<string, unknown>>;
+    this.clients.ask(actorId(`${kind}/${tenant}/${name}`), { ...parsed, type: method }, client, (record) => {
+      if (record.outcome === 'ok' && verb === 'create') this.there.add(`${tenant} ${kind} ${name}`);
+      if (record.outcome === 'ok' && verb === 'delete') this.there.delete(`${tenant} ${kind} ${name}`);
+      then(record);
     });
   }
 
@@ -92,15 +126,15 @@ export class CloudWorkload {
 
   private vm(name: string): Wish {
     const { random } = this;
-    const networks = random.chance(0.3) ? ['front', 'back'] : ['front'];
+    const networks = random.happens(0.3) ? ['front', 'back'] : ['front'];
     const params = {
       cpus: 1,
       memoryMib: 256,
       restart: random.pick(['always', 'on-failure', 'never']),
-      running: random.chance(0.85),
-      host: random.chance(0.15) ? random.pick(this.world.workerNames) : null,
+      running: random.happens(0.85),
+      host: random.happens(0.15) ? random.pick(this.hosts) : null,
       nics: networks.map((network, at) => ({ name: `eth${at}`, network })),
-      disks: random.chance(0.4) ? [{ volume: random.pick(volumes) }] : [],
+      disks: random.happens(0.4) ? [{ volume: random.pick(volumes) }] : [],
       boot: { kernel: 'kernel', initrd: 'initrd' },
     };
     return ['vm.create', name, params];
@@ -109,7 +143,7 @@ export class CloudWorkload {
   /** Mostly what can be: makes what is not there, and asks of what is. Now and then the other way round. */
   private named(tenant: string, kind: string, names: readonly string[], there: boolean): string {
     const fitting = names.filter((name) => this.there.has(`${tenant} ${kind} ${name}`) === there);
-    return fitting.length > 0 && !this.random.chance(0.12) ? this.random.pick(fitting) : this.random.pick(names);
+    return fitting.length > 0 && !this.random.happens(0.12) ? this.random.pick(fitting) : this.random.pick(names);
   }
 
   private wish(tenant: string): Wish {
@@ -137,62 +171,13 @@ export class CloudWorkload {
   }
 
   private volume(name: string): Wish {
-    const image = this.random.chance(0.5) ? 'base' : null;
+    const image = this.random.happens(0.5) ? 'base' : null;
     return ['volume.create', name, { sizeMib: 8, image }];
   }
 
   private port(name: string): Wish {
-    const host = this.random.chance(0.5) ? this.random.pick(this.world.workerNames) : null;
+    const host = this.random.happens(0.5) ? this.random.pick(this.hosts) : null;
     return ['port.create', name, { network: 'front', host }];
-  }
-
-  /** Asks until there is a final answer, or gives up and leaves it open for ever. */
-  async ask(tenant: string, [method, name, params]: Wish, known?: string): Promise<Answer> {
-    const key = known ?? `k${(this.keys += 1)}`;
-    this.open += 1;
-    let answer: Answer | undefined;
-    for (let attempt = 1; attempt <= tries; attempt += 1) {
-      const { outcome, said } = await this.once(tenant, method, name, params, key);
-      answer = { atMs: this.world.time.nowMs, tenant, method, name, key, params, outcome, said };
-      if (outcome !== 'unknown') break;
-      await this.pause(200 + this.random.fraction() * 2_000);
-    }
-    this.open -= 1;
-    const [kind = '', verb] = method.split('.');
-    if (answer?.outcome === 'ok' && verb === 'create') this.there.add(`${tenant} ${kind} ${name}`);
-    if (answer?.outcome === 'ok' && verb === 'delete') this.there.delete(`${tenant} ${kind} ${name}`);
-    this.answers.push(answer as Answer);
-    return answer as Answer;
-  }
-
-  private once(
-    tenant: string,
-    method: string,
-    name: string,
-    params: unknown,
-    key: string,
-  ): Promise<Pick<Answer, 'outcome' | 'said'>> {
-    const nodes = this.world.liveControllers();
-    const silence = this.pause(patienceMs).then(() => ({ outcome: 'unknown', said: 'silence' }) as const);
-    if (nodes.length === 0) return silence;
-    const envelope = { tenant, name, idempotencyKey: key, params };
-    const principal = { id: 'p', name: 'client', tenants: '*' as const, admin: true };
-    const asked = this.random
-      .pick(nodes)
-      .command(method, envelope, { principal, trace: '' })
-      .then(
-        (result) => ({ outcome: 'ok', said: result }) as const,
-        (error: unknown) => {
-          if (!(error instanceof PhotonError)) throw error;
-          const { group, code } = error.record;
-          return { outcome: group === 'unknown' ? 'unknown' : 'rejected', said: code } as const;
-        },
-      );
-    return Promise.race([asked, silence]);
-  }
-
-  private pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => void this.world.time.after(delayMs, resolve));
   }
 }
 

@@ -13,7 +13,7 @@ import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane
 import { inOwnNamespaces, testOptions, testQemu } from '@photoncloud/actors/dataplane/dataplane-for-tests';
 import { createDataplane } from '@photoncloud/actors/dataplane/linux-dataplane';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
-import { SeededRandom } from './cloud-time.ts';
+import { Chance } from '../seeded-random.ts';
 import { calmRates } from './dataplane-fate.ts';
 import { machineScript, networkScript, recorder, storageScript, type Step } from './dataplane-script.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
@@ -28,7 +28,7 @@ function simulated(root: string): Dataplane {
   return createSimulatedDataplane({
     kernel,
     clock: systemClock,
-    random: new SeededRandom(1, 'conformance'),
+    random: new Chance('conformance'),
     rates: () => calmRates,
     count: () => {},
     allowedRoots: [root],

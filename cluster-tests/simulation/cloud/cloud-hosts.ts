@@ -1,0 +1,150 @@
+/**
+ * The hosts of a simulated cloud: a kernel per worker, the registry each life of a node is given, and what each node is
+ * told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. Everything else of a node is
+ * simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
+ */
+import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { createRegistry } from '@photoncloud/actors/registry';
+import { agentId, clusterId, hostId } from '@photoncloud/machines/values/identifiers';
+import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { EffectBinding } from '@photoncloud/runtime/contract/effect';
+import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import type { Reader } from '@photoncloud/runtime/contract/reader';
+import type { Host } from '@photoncloud/runtime/hosting/host';
+import type { KernelFact } from '../../checkers/kernel-facts.ts';
+import type { Performance } from '../../checkers/runtime-promises.ts';
+import type { SimulatedProcess } from '../simulated-process.ts';
+import type { Simulation } from '../simulation.ts';
+import { calmRates, type FaultRates } from './dataplane-fate.ts';
+import { createSimulatedDataplane } from './simulated-dataplane.ts';
+import { SimulatedKernel } from './simulated-kernel.ts';
+import { storedActors } from './stored-actors.ts';
+
+export const imageRoot = '/images';
+const files = [
+  ['vmlinuz', 'kernel'],
+  ['initrd', 'initrd'],
+  ['disk', 'raw'],
+] as const;
+
+export class CloudHosts {
+  readonly facts: KernelFact[] = [];
+  readonly performances: Performance[] = [];
+  readonly kernels = new Map<string, SimulatedKernel>();
+  rates: FaultRates = calmRates;
+  private readonly simulation: Simulation;
+  private readonly memoryMib: number;
+
+  constructor(simulation: Simulation, workers: number, memoryMib: number) {
+    this.simulation = simulation;
+    this.memoryMib = memoryMib;
+    for (let at = 1; at <= workers; at += 1) this.addKernel(`w${at}`, at);
+  }
+
+  private addKernel(host: string, index: number): void {
+    const { simulation } = this;
+    const note = (fact: KernelFact): void => {
+      this.facts.push(fact);
+      const { atMs: _, host: at, fact: what, ...rest } = fact;
+      simulation.note(at, `${what} ${Object.values(rest).join(' ')}`);
+    };
+    const kernel = new SimulatedKernel(host, index, () => simulation.time.nowMs, note);
+    for (const [name, format] of files) {
+      const sha256 = name.charCodeAt(0).toString(16).repeat(32);
+      const proof = { sha256, sizeBytes: 1 << 20, virtualSizeBytes: 1 << 20 };
+      kernel.files.set(`${imageRoot}/${name}`, { format, proof });
+    }
+    this.kernels.set(host, kernel);
+  }
+
+  addNodes(): void {
+    const { simulation } = this;
+    const { limits, controllers } = simulation.options;
+    for (let at = 1; at <= controllers; at += 1)
+      simulation.addNode({
+        name: `c${at}`,
+        role: 'controller',
+        limits,
+        registry: ({ process }) => {
+          this.noteDeath(process);
+          return createRegistry(noDataplane, noAgent);
+        },
+        onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
+        onNode: ({ event, node }, host) => {
+          if (node.role !== 'worker' || event === 'joined') return;
+          this.say(host, hostId(node.name), { type: event === 'back' ? 'host.back' : 'host.silent' });
+        },
+      });
+    for (const name of this.kernels.keys())
+      simulation.addNode({
+        name,
+        role: 'worker',
+        limits,
+        registry: ({ process, reader }) => this.workerRegistry(process, reader),
+        onStarted: ({ host, process }) =>
+          this.say(host, agentId(name), { type: 'agent.boot', boot: process.boot, host: name }),
+      });
+  }
+
+  private say(host: Host, to: string, event: ActorEvent): void {
+    host.tell(actorId(to), event).catch(() => this.simulation.reach(`${event.type} was refused`));
+  }
+
+  private workerRegistry(process: SimulatedProcess, reader: Reader): ActorRegistry {
+    const { simulation } = this;
+    const { name } = process;
+    const dataplane = createSimulatedDataplane({
+      kernel: this.kernels.get(name) as SimulatedKernel,
+      clock: process.clock,
+      random: process.random.split('dataplane'),
+      rates: () => this.rates,
+      count: (what) => simulation.reach(`dataplane: ${what}`),
+      allowedRoots: [imageRoot],
+      memoryMib: this.memoryMib,
+      peer: (host) => (simulation.node(host) === undefined ? undefined : this.kernels.get(host)),
+    });
+    this.noteDeath(process);
+    process.onEnd(() => dataplane.kill());
+    const registry = createRegistry(dataplane, {
+      observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
+      sweep: (call) => {
+        const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
+        return dataplane.sweep({ owners }, call);
+      },
+    });
+    return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };
+  }
+
+  /** Every beginning of an effect is noted, for K7. */
+  private watched(definition: ActorDefinition, process: SimulatedProcess): ActorDefinition {
+    const watch = ({ timeoutMs, perform }: EffectBinding): EffectBinding => ({
+      timeoutMs,
+      perform: (params, context) => {
+        const { effectId, actor, fence, recovered } = context;
+        const atMs = this.simulation.time.nowMs;
+        this.performances.push({ atMs, by: process.label, effectId, actor, fence, recovered, stale: false });
+        return perform(params, context);
+      },
+    });
+    const effects = Object.entries(definition.effects).map(([type, binding]) => [type, watch(binding)] as const);
+    return { ...definition, effects: Object.fromEntries(effects) };
+  }
+
+  private noteDeath(process: SimulatedProcess): void {
+    const { simulation } = this;
+    process.onEnd(() => {
+      const isController = process.name.startsWith('c');
+      for (const { id, status, state } of storedActors(simulation.server)) {
+        const text = JSON.stringify(state);
+        if (status !== 'live') continue;
+        if (isController && id.startsWith('vm/') && text.includes('preparing'))
+          simulation.reach('death amid preparing');
+        if (isController && id.startsWith('vm/') && text.includes('stopping')) simulation.reach('death amid stopping');
+        if (!id.endsWith(`@${process.name}`) || !id.startsWith('incarnation/')) continue;
+        if (text.includes('running')) simulation.reach('worker death under a running VM');
+        if (text.includes('spawning')) simulation.reach('worker death amid a QEMU start');
+      }
+    });
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The workload at the level of the cloud: all charts and actors of the registry on controllers and workers, tenants with
+ * their wishes, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of the
+ * runtime and by K1, K3, K4, K10, K11 and K13 of the cloud. Started by simulation-run.ts.
+ */
+import { judgeRuntime } from '../../checkers/runtime-promises.ts';
+import { checkRunningMachines } from '../../checkers/running-machines.ts';
+import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
+import { factsOf } from '../../checkers/store-facts.ts';
+import { checkStoredSnapshots } from '../../checkers/stored-snapshots.ts';
+import { checkTenantSegments } from '../../checkers/tenant-segments.ts';
+import { checkWiredAddresses } from '../../checkers/wired-addresses.ts';
+import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { createRegistry } from '@photoncloud/actors/registry';
+import type { Message } from '@photoncloud/runtime/contract/envelope';
+import { partsOf } from '@photoncloud/runtime/contract/identifiers';
+import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { Scenario, ScenarioOf } from '../runtime-scenario.ts';
+import type { SimulatedClients } from '../simulated-clients.ts';
+import type { Simulation } from '../simulation.ts';
+import { CloudFaults } from './cloud-faults.ts';
+import { CloudHosts } from './cloud-hosts.ts';
+import { CloudWorkload } from './cloud-workload.ts';
+import type { SimulatedKernel } from './simulated-kernel.ts';
+import { storedActors, storedRows } from './stored-actors.ts';
+
+const registry = createRegistry(noDataplane, noAgent);
+
+const isQuiet = ({ to, event }: Message): boolean =>
+  registry.kinds.get(partsOf(to).kind)?.ignored?.includes(event.type) === true;
+
+class CloudScenario implements Scenario {
+  readonly clients: SimulatedClients;
+  private readonly simulation: Simulation;
+  private readonly hosts: CloudHosts;
+  private readonly workload: CloudWorkload;
+  private readonly faults: CloudFaults;
+
+  constructor(simulation: Simulation) {
+    const chance = simulation.chance.split('cloud');
+    this.simulation = simulation;
+    this.hosts = new CloudHosts(simulation, chance.whole(1, 3), chance.pick([1_200, 2_400, 8_000]));
+    this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
+    this.faults = new CloudFaults(simulation, this.hosts);
+    this.clients = this.workload.clients;
+  }
+
+  start(): void {
+    this.hosts.addNodes();
+    this.workload.start(this.simulation.chance.split('pace').pick([2_000, 5_000, 10_000]));
+    this.faults.begin();
+  }
+
+  stopAsking(): void {
+    this.workload.stop();
+    this.faults.heal();
+  }
+
+  unsettled(): string | undefined {
+    return unsettledParts(this.listing())[0];
+  }
+
+  judge(): readonly string[] {
+    const { simulation, hosts, clients } = this;
+    const { past } = simulation.server;
+    for (const fact of factsOf(past)) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
+    const ofCloud = [
+      ...checkRunningMachines(hosts.facts),
+      ...checkWiredAddresses(hosts.facts),
+      ...checkTenantSegments(hosts.facts),
+      ...checkStoredSnapshots(registry, storedActors(simulation.server), simulation.time.nowMs),
+    ];
+    return [
+      ...ofCloud.map(({ checker, atMs, what }) => `${checker}: ${what} (at ${(atMs / 1_000).toFixed(3)} s)`),
+      ...judgeRuntime({ past, records: clients.records, performances: hosts.performances, isQuiet }),
+    ];
+  }
+
+  /** Rare branches that a campaign must reach, told from the history itself. */
+  private noteBranch(actor: string, { event, kind }: HistoryEntry): void {
+    const { type = '' } = event as { type?: string };
+    const { simulation } = this;
+    if (kind === 'dropped' && type.endsWith('.done')) simulation.reach('a late result of an effect was dropped');
+    if (type.endsWith('.unknown')) simulation.reach(`${actor.split('/')[0]} saw an unknown outcome`);
+    if (type === 'address.refused') simulation.reach('an address was refused');
+    if (type === 'place.refused') simulation.reach('no host had room');
+    if (type === 'host.silent') simulation.reach('a host fell silent');
+    if (type === 'volume.refused' || type === 'image.refused') simulation.reach(`${type} to ${actor.split('/')[0]}`);
+  }
+
+  private listing(): CloudListing {
+    const { server } = this.simulation;
+    const actors = storedActors(server);
+    const networks = actors.filter(({ id, status }) => id.startsWith('network/') && status === 'live');
+    const owners = new Map(
+      networks.map(({ id }) => [String(id), storedRows<{ port: string; mac: string }>(server, id, 'owner')]),
+    );
+    return { registry, actors, owners, hosts: [...this.hosts.kernels.values()].map(listingOf) };
+  }
+}
+
+function listingOf(kernel: SimulatedKernel): HostListing {
+  const segments = [...kernel.segments.values()];
+  return {
+    host: kernel.host,
+    machines: [...kernel.machines.values()].map(({ spec, owner, status }) => ({
+      vm: spec.vm,
+      life: owner.uid,
+      owner: owner.actor,
+      runs: status === 'running',
+    })),
+    taps: [...kernel.taps.values()].map(({ name, owner, wiring }) => ({
+      tap: name,
+      owner: owner.actor,
+      port: wiring?.port ?? null,
+      address: wiring?.address ?? null,
+      mac: wiring?.mac ?? null,
+    })),
+    segments: segments.map(({ vpc, owner }) => ({ vpc, owner: owner.actor })),
+    leases: segments.flatMap(({ vpc, dhcpHosts }) =>
+      [...dhcpHosts].map(([address, { mac, tap }]) => ({ vpc, address, mac, tap })),
+    ),
+  };
+}
+
+export const cloudScenario: ScenarioOf = (simulation) => new CloudScenario(simulation);
