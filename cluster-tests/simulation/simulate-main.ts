@@ -1,6 +1,7 @@
 /**
- * `npm run simulate -- [--scenario runtime|cloud] --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after the other and says how it
- * goes. A seed that breaks a rule ends the run with its options, its last events and the command that replays it.
+ * `npm run simulate -- [--scenario runtime|cloud] --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after
+ * the other and says how it goes. A seed that breaks a rule ends the run with its options, its last events and the
+ * command that replays it.
  */
 import { parseArgs } from 'node:util';
 import { cloudScenario } from './cloud/cloud-scenario.ts';

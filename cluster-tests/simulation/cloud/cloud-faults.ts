@@ -1,7 +1,7 @@
 /**
  * What goes wrong on the hosts of a simulated cloud: operations fail, guests end by themselves, hosts are reset, an
- * operator deletes interfaces behind our back. Nodes, links and the store have their faults from fault-plan.ts. All from
- * the seed. `heal` ends everything: after it the cloud must come to rest (K13).
+ * operator deletes interfaces behind our back. Nodes, links and the store have their faults from fault-plan.ts. All
+ * from the seed. `heal` ends everything: after it the cloud must come to rest (K13).
  */
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';

@@ -1,7 +1,7 @@
 /**
  * The hosts of a simulated cloud: a kernel per worker, the registry each life of a node is given, and what each node is
- * told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. Everything else of a node is
- * simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
+ * told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. Everything else of a node
+ * is simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
  */
 import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
