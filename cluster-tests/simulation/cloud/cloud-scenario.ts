@@ -1,7 +1,7 @@
 /**
  * The workload at the level of the cloud: all charts and actors of the registry on controllers and workers, tenants
- * with their wishes, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of the
- * runtime and by K1, K3, K4, K10, K11 and K13 of the cloud. Started by simulation-run.ts.
+ * with their wishes, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of
+ * the runtime and by K1, K3, K4, K10, K11 and K13 of the cloud. Started by simulation-run.ts.
  */
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
 import { checkRunningMachines } from '../../checkers/running-machines.ts';
