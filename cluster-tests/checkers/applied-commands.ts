@@ -46,8 +46,8 @@ function checkRecord(applied: Applied, record: ClientRecord): string[] {
   const broken: string[] = [];
   if (outcome === 'ok' && !moved)
     broken.push(`K5: ${key} (${command.event.type}) was acknowledged and is not in the history`);
-  const earlier = repeats?.reply;
-  // A refusal without a receipt may come out better the second time.
+  // A refusal without a receipt may come out better the second time, and so may one that overtook the first.
+  const earlier = (repeats?.endedMs ?? Infinity) < record.invokedMs ? repeats?.reply : undefined;
   if (earlier?.ok === true && reply !== undefined && JSON.stringify(earlier) !== JSON.stringify(reply))
     broken.push(`K5: ${key} was answered ${JSON.stringify(earlier)}, and repeated ${JSON.stringify(reply)}`);
   return broken;

@@ -2,11 +2,13 @@
  * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 of
  * docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
  */
+import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
 import { checkCommands } from './applied-commands.ts';
-import { checkPerformances } from './fenced-effects.ts';
+import { checkOutcomes, checkPerformances } from './fenced-effects.ts';
+import { checkSnapshots } from './legal-snapshots.ts';
 import { checkMessages, type IsQuiet } from './message-order.ts';
 import { checkWriters } from './single-writer.ts';
 import { factsOf } from './store-facts.ts';
@@ -29,11 +31,13 @@ export interface RuntimeRecord {
   readonly past: readonly (StoreEntry | StoreRollback)[];
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
+  /** Kind -> definition, to hold every snapshot ever written to its chart. */
+  readonly definitions?: ReadonlyMap<string, ActorDefinition>;
   readonly isQuiet?: IsQuiet;
 }
 
 /** @returns rules broken, each with what broke it; at most a few of each */
-export function judgeRuntime({ past, records, performances, isQuiet }: RuntimeRecord): readonly string[] {
+export function judgeRuntime({ past, records, performances, definitions, isQuiet }: RuntimeRecord): readonly string[] {
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
@@ -41,6 +45,8 @@ export function judgeRuntime({ past, records, performances, isQuiet }: RuntimeRe
     checkMessages(facts, isQuiet),
     checkTimers(facts),
     checkPerformances(facts, performances),
+    checkOutcomes(facts),
+    ...(definitions === undefined ? [] : [checkSnapshots(facts, definitions)]),
   ];
   return found.flatMap((broken) => broken.slice(0, 5));
 }

@@ -23,10 +23,10 @@ export function checkWriters(facts: readonly StoreFact[]): string[] {
       versions.clear();
     } else if (fact.fact === 'grant') {
       const before = owners.get(fact.shard);
-      if (before !== undefined && falls(before.grant, fact.grant))
+      const taken = parseGrant(fact.grant).node === nodeOf(fact.by);
+      if (before !== undefined && !mayFollow(before.grant, fact.grant, taken))
         broken.push(`K2: the grant of ${fact.shard} went from ${before.grant} to ${fact.grant}, by ${fact.by}`);
-      const { node } = parseGrant(fact.grant);
-      owners.set(fact.shard, { grant: fact.grant, taker: node === nodeOf(fact.by) ? fact.by : undefined });
+      owners.set(fact.shard, { grant: fact.grant, taker: taken ? fact.by : undefined });
     } else if (fact.fact === 'record' && 'version' in fact.fields) {
       const owner = owners.get(fact.shard);
       const { node } = parseGrant(owner?.grant ?? '');
@@ -49,7 +49,9 @@ export function checkWriters(facts: readonly StoreFact[]): string[] {
   return broken;
 }
 
-function falls(before: string, after: string): boolean {
+/** Whoever takes a shard raises its epoch, or the era; whoever gives it away leaves both. */
+function mayFollow(before: string, after: string, taken: boolean): boolean {
   const [one, other] = [parseGrant(before), parseGrant(after)];
-  return other.era < one.era || (other.era === one.era && other.ownerEpoch < one.ownerEpoch);
+  if (other.era !== one.era) return other.era > one.era;
+  return taken ? other.ownerEpoch > one.ownerEpoch : other.ownerEpoch === one.ownerEpoch;
 }

@@ -20,7 +20,7 @@ export interface TestFile {
 }
 
 /** Folders of cluster-tests whose tests need no root; the others run one at a time, on the real kernel. */
-const rootless = ['harness', 'setup', 'simulation', 'checkers', 'conformance', 'fuzz'];
+const rootless = ['harness', 'setup', 'simulation', 'checkers', 'conformance', 'mutants', 'fuzz'];
 
 export const workspaces = ['runtime', 'machines', 'actors', 'cluster-tests'] as const;
 

@@ -163,6 +163,7 @@ export class FaultPlan {
     simulation.network.heal();
     simulation.storeWeather.lostRequest = 0;
     simulation.storeWeather.lostReply = 0;
+    for (const { process } of simulation.nodes()) process.wallOffsetMs = 0;
     for (const name of simulation.nodeNames()) simulation.hold(name, false);
     for (const name of simulation.nodeNames()) simulation.startSeat(name);
   }

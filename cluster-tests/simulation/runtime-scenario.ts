@@ -11,7 +11,7 @@ import { plainRegistry } from '@photoncloud/runtime/hosting/kinds-for-tests';
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
 import type { Chance } from './seeded-random.ts';
 import { SimulatedClients } from './simulated-clients.ts';
-import type { SimulatedProcess } from './simulated-process.ts';
+import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 
 /** What simulation-run.ts asks of a workload. */
@@ -167,12 +167,34 @@ class RuntimeScenario implements Scenario {
       if (mailboxDepth + commitsInFlight + outboxDepth > 0)
         return `${process.label} has ${JSON.stringify({ mailboxDepth, commitsInFlight, outboxDepth })}`;
     }
-    return shards === 128 ? undefined : `${shards} shards have an owner`;
+    return shards === 128 ? this.overdue() : `${shards} shards have an owner`;
+  }
+
+  /** Timers that are due, and effects that nobody performs, as the store has them. */
+  private overdue(): string | undefined {
+    const { simulation, performances } = this;
+    const nowMs = wallStartMs + simulation.time.nowMs;
+    const running = new Set(simulation.nodes().map(({ process }) => process.label));
+    const begun = new Set(performances.flatMap(({ by, effectId }) => (running.has(by) ? [effectId] : [])));
+    for (const key of simulation.server.space.keys.keys()) {
+      if (key.endsWith('}:t')) {
+        for (const [timer, value] of simulation.server.space.hash(key) ?? []) {
+          if (Number(value.split(' ', 1)[0]) < nowMs - 2_000) return `timer ${timer} is overdue`;
+        }
+      } else if (key.includes('}:a:')) {
+        const head = simulation.server.space.hash(key)?.get('head') ?? '{}';
+        const { effects = [] } = JSON.parse(head) as { effects?: { effectId: string }[] };
+        const idle = effects.find(({ effectId }) => !begun.has(effectId));
+        if (idle !== undefined) return `nobody performs ${idle.effectId}`;
+      }
+    }
+    return undefined;
   }
 
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
-    return judgeRuntime({ past: simulation.server.past, records: clients.records, performances });
+    const definitions = plainRegistry().kinds;
+    return judgeRuntime({ past: simulation.server.past, records: clients.records, performances, definitions });
   }
 }
 

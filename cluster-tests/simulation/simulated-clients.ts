@@ -20,7 +20,7 @@ export interface ClientRecord {
 }
 
 const answerTimeoutMs = 6_000;
-const patienceMs = 60_000;
+const patienceMs = 25_000;
 /** Answers after which a client asks again: nothing was decided. */
 const undecided = new Set(['overloaded', 'no_answer', 'quarantined', 'recovering', 'frozen']);
 

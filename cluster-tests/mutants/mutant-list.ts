@@ -1,0 +1,225 @@
+/**
+ * Small breaks of production code, one rule each: what a mutant is called, which promise of docs/promises.md it
+ * breaks, and the texts it replaces. A text must stand exactly once in its file, so a mutant that no longer fits the
+ * code is noticed. mutant-run.ts applies them to a copy of the sources; the simulation has to catch every one.
+ */
+export interface Patch {
+  /** From the top of the checkout. */
+  readonly file: string;
+  readonly find: string;
+  readonly put: string;
+}
+
+export interface Mutant {
+  readonly name: string;
+  readonly promise: string;
+  readonly patches: readonly Patch[];
+}
+
+const commitLua = 'runtime/journal/scripts/commit.lua';
+const claimLua = 'runtime/journal/scripts/claim.lua';
+const inputCheck = 'runtime/hosting/input-check.ts';
+
+const one = (name: string, promise: string, file: string, find: string, put: string): Mutant => ({
+  name,
+  promise,
+  patches: [{ file, find, put }],
+});
+
+const inScripts: readonly Mutant[] = [
+  one('the commit script does not look at the grant', 'G1', commitLua, 'ARGV[at + 1] ~= shard.grant', 'false'),
+  {
+    // The version alone is a second lock: whoever passes the fence has one activation, and it counts right.
+    name: 'a batch sent again is applied again',
+    promise: 'G2',
+    patches: [
+      { file: commitLua, find: 'if ARGV[ids + c - 1] == stored[2] then again = c end', put: '' },
+      { file: commitLua, find: 'failed or ARGV[at + 2] ~= version', put: 'failed' },
+    ],
+  },
+  one('a shard is taken whoever has it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
+  one('marks of senders are not written', 'G5', commitLua, '  if next(moved) then\n', '  if false then\n'),
+  one(
+    'receipts are not written',
+    'G2',
+    commitLua,
+    "call('HSET', receipts, ARGV[at], ARGV[at + 1]) == 1",
+    "call('HEXISTS', receipts, ARGV[at]) == 1",
+  ),
+  one(
+    'receipts are kept for the last command only',
+    'G2',
+    commitLua,
+    'if count <= 1024 then break end',
+    'if count <= 1 then break end since = since * 2',
+  ),
+];
+
+const inOwnership: readonly Mutant[] = [
+  one(
+    'the epoch stays as it is when a shard is taken',
+    'G1',
+    'runtime/directory/shard-claims.ts',
+    'parseGrant(before).ownerEpoch + 1',
+    'Math.max(1, parseGrant(before).ownerEpoch)',
+  ),
+  one(
+    'a fenced commit passes for a durable one',
+    'G1',
+    'runtime/hosting/gate.ts',
+    "first.outcome.result !== 'committed'",
+    "first.outcome.result === 'conflict'",
+  ),
+];
+
+const inCommands: readonly Mutant[] = [
+  one(
+    'a command is decided without a look at its receipt',
+    'G2',
+    inputCheck,
+    "!actor.receiptsKnown && typeof open.receipt === 'string'",
+    "actor.version < 0 && typeof open.receipt === 'string'",
+  ),
+  one(
+    'a receipt that was found is passed over',
+    'G2',
+    inputCheck,
+    "if (typeof open.receipt !== 'string') {",
+    "if (typeof open.receipt !== 'string' && open.receipt.digest !== command.digest) {",
+  ),
+  one(
+    'a command asked again gets another id',
+    'G2',
+    'runtime/hosting/router.ts',
+    'return await outlet.command(owner, command);',
+    'return await outlet.command(owner, { ...command, commandId: `${command.commandId}.${this.ports.random.fraction()}` });',
+  ),
+  one(
+    'answers and effects leave before the commit is durable',
+    'G4',
+    'runtime/hosting/step.ts',
+    '  host.journal.commit(form).then(',
+    "  openGate(host, draft, { result: 'committed', ordinal: 0 });\n  host.journal.commit(form).then(",
+  ),
+  one(
+    'a context that has changed is not written anew',
+    'G2',
+    'runtime/hosting/commit-form.ts',
+    'actor.contextSpelt !== snapshot.context',
+    'actor.contextSpelt === null',
+  ),
+];
+
+const inMessages: readonly Mutant[] = [
+  {
+    name: 'a gap before a message is not seen',
+    promise: 'G5',
+    patches: [
+      { file: inputCheck, find: 'if (message.after > mark) {', put: 'if (message.after > mark && mark < 0) {' },
+      { file: commitLua, find: 'if after > mark then return -4, field end', put: '' },
+    ],
+  },
+  {
+    name: 'a message that was applied is applied again',
+    promise: 'G5',
+    patches: [
+      { file: inputCheck, find: 'if (message.seq <= mark) {', put: 'if (message.seq <= mark && mark < 0) {' },
+      { file: commitLua, find: 'if seq <= mark then return -3, field end', put: '' },
+    ],
+  },
+  one(
+    'messages of the earlier owner are left lying',
+    'G5',
+    'runtime/hosting/shard-tenure.ts',
+    'this.host.outbox.recover(grant, backlog.outbox);',
+    '',
+  ),
+  one(
+    'any answer counts as applied',
+    'G5',
+    'runtime/hosting/outbox.ts',
+    "if (delivery.result === 'applied') {",
+    "if (delivery.result !== 'moved') {",
+  ),
+  one(
+    'a message does not name the one before it',
+    'G5',
+    'runtime/hosting/outbox.ts',
+    'const after = before(queue.items, queue.next);',
+    'const after = Math.min(0, before(queue.items, queue.next));',
+  ),
+  one(
+    'a link that breaks counts as delivered',
+    'unknown stays unknown',
+    'runtime/hosting/outbox.ts',
+    "this.settled(queue, message, { result: 'gap' });",
+    "this.settled(queue, message, { result: 'applied' });",
+  ),
+];
+
+const inTimersAndEffects: readonly Mutant[] = [
+  one(
+    'timers of the earlier owner are forgotten',
+    'G6',
+    'runtime/hosting/shard-tenure.ts',
+    'for (const timer of backlog.timers) this.host.timers.set(grant.shard, timer.actor, timer);',
+    '',
+  ),
+  one(
+    'timers fire up to half a second early',
+    'G6',
+    'runtime/hosting/timer-queue.ts',
+    '(!first.gone && first.timer.dueMs > nowMs)',
+    '(!first.gone && first.timer.dueMs > nowMs + 500)',
+  ),
+  one(
+    'a cancelled timer fires',
+    'G6',
+    inputCheck,
+    "return armed ? checkRows(host, draft.actor, input) : 'settled';",
+    "return armed || draft.actor.version > 0 ? checkRows(host, draft.actor, input) : 'settled';",
+  ),
+  one(
+    'effects of the earlier owner are left undone',
+    'G7',
+    'runtime/hosting/shard-tenure.ts',
+    'for (const id of backlog.busy) this.residents.activate(id, grant, true);',
+    '',
+  ),
+  one(
+    'an effect bears no epoch',
+    'G7',
+    'runtime/hosting/effect-runner.ts',
+    'fence: { era, ownerEpoch, version',
+    'fence: { era, ownerEpoch: Math.min(0, ownerEpoch), version',
+  ),
+  one(
+    'a late result reaches the chart',
+    'G7',
+    inputCheck,
+    'if (draft.actor.effects.some((effect) => effect.effectId === input.effectId))',
+    'if (draft.actor.snapshot !== undefined)',
+  ),
+  one(
+    'an unknown outcome is told as a failure',
+    'unknown stays unknown',
+    'runtime/hosting/effect-runner.ts',
+    "record.group === 'unknown' ? { result: 'unknown', error: record } : ",
+    '',
+  ),
+  one(
+    'one entry of history per commit',
+    'G10',
+    'runtime/hosting/commit-form.ts',
+    'history: draft.history,',
+    'history: draft.history.slice(0, 1),',
+  ),
+];
+
+export const mutants: readonly Mutant[] = [
+  ...inScripts,
+  ...inOwnership,
+  ...inCommands,
+  ...inMessages,
+  ...inTimersAndEffects,
+];

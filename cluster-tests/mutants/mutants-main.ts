@@ -1,0 +1,76 @@
+/**
+ * `npm run mutants [-- <text>...]`: plants every mutant (or those whose name contains a text) into a copy of the
+ * sources and runs the simulation there until a seed catches it, two at a time. Prints what caught it and after how
+ * long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the tests.
+ */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { copyWith } from './mutant-copy.ts';
+import { mutants, type Mutant } from './mutant-list.ts';
+
+const atOnce = 2;
+const patienceMs = 10 * 60_000;
+const seeds = '300';
+const minutes = '2';
+
+const top = join(import.meta.dirname, '..', '..');
+const texts = process.argv.slice(2);
+const chosen = mutants.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
+
+interface Verdict {
+  readonly caught: boolean;
+  readonly line: string;
+}
+
+function simulate(folder: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const entry = join(folder, 'cluster-tests/simulation/simulate-main.ts');
+    const child = spawn(process.execPath, [entry, '--seeds', seeds, '--minutes', minutes], { cwd: folder });
+    let output = '';
+    const keep = (chunk: Buffer): void => {
+      output = (output + chunk.toString()).slice(-20_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    const patience = setTimeout(() => child.kill('SIGKILL'), patienceMs);
+    child.on('error', reject);
+    child.on('close', () => {
+      clearTimeout(patience);
+      resolve(output);
+    });
+  });
+}
+
+async function judge(mutant: Mutant): Promise<Verdict> {
+  const copy = await copyWith(top, mutant);
+  const startedMs = performance.now();
+  try {
+    const output = await simulate(copy.folder);
+    const took = `${((performance.now() - startedMs) / 1000).toFixed(0)} s`;
+    const broke = /^seed (\d+) broke:\n +([^\n]*)/m.exec(output);
+    if (broke !== null)
+      return { caught: true, line: `in ${took}, seed ${broke[1]}: ${(broke[2] ?? '').slice(0, 110)}` };
+    return { caught: false, line: `after ${took}: ${output.slice(-1_500)}` };
+  } finally {
+    await copy.remove();
+  }
+}
+
+let uncaught = 0;
+const queue = [...chosen];
+
+async function work(): Promise<void> {
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+    const { name, promise } = mutant;
+    const { caught, line } = await judge(mutant).catch((error: unknown): Verdict => ({
+      caught: false,
+      line: String(error),
+    }));
+    if (!caught) uncaught += 1;
+    console.log(`${caught ? 'caught    ' : 'NOT CAUGHT'} ${promise.padEnd(8)} ${name}: ${line}`);
+  }
+}
+
+await Promise.all(Array.from({ length: atOnce }, work));
+console.log(`${chosen.length - uncaught} of ${chosen.length} mutants caught`);
+process.exitCode = uncaught === 0 ? 0 : 1;
