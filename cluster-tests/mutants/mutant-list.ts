@@ -92,7 +92,8 @@ const inCommands: readonly Mutant[] = [
     'G2',
     'runtime/hosting/router.ts',
     'return await outlet.command(owner, command);',
-    'return await outlet.command(owner, { ...command, commandId: `${command.commandId}.${this.ports.random.fraction()}` });',
+    'const other = `${command.commandId}.${this.ports.random.fraction()}`;' +
+      ' return await outlet.command(owner, { ...command, commandId: other });',
   ),
   one(
     'answers and effects leave before the commit is durable',
