@@ -18,7 +18,7 @@ import { buildGuestImage } from '../guest/guest-image.ts';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
 import { socketIn } from './cluster-topology.ts';
 import { CommandLoad } from './command-load.ts';
-import { sightOf } from './crash-sight.ts';
+import { sightOf, type SeenProcess } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { invalidity, wrongsOf, type PortNow } from './load-judge.ts';
 import { logPath } from './node-program.ts';
@@ -55,6 +55,7 @@ const calmMs = 2_500;
 
 let cluster: PhotonCluster;
 let acme: CrashTenant;
+let struck = 'nothing';
 const rounds = Number(process.env['PHOTON_FAULT_ROUNDS'] ?? 1);
 const clients: PhotonClient[] = [];
 
@@ -84,6 +85,13 @@ test.after(async () => {
   await cluster?.topology.stop(0);
 });
 
+/** Whose child each is and how it was started; a short-lived one may be gone by now. */
+async function wordsOf(machines: readonly SeenProcess[]): Promise<string> {
+  const pids = machines.map((one) => String(one.pid)).join(',') || '1';
+  const listed = await cluster.topology.exec('w1', ['sh', '-c', `ps -o pid,ppid,stat,etimes,args -p ${pids} || true`]);
+  return `${pids}\n${listed.replace(/(.{400}).*/g, '$1')}`;
+}
+
 /** Looks at the worker's kernel until it is told to stop. @returns every sight with more than one QEMU or none. */
 function observe(): () => Promise<string[]> {
   const wrong: string[] = [];
@@ -91,7 +99,7 @@ function observe(): () => Promise<string[]> {
   const looked = (async () => {
     while (watching) {
       const { machines } = await sightOf(cluster.topology, 'w1');
-      if (machines.length !== 1) wrong.push(`${machines.length} QEMU: ${machines.map((one) => one.pid).join(' ')}`);
+      if (machines.length !== 1) wrong.push(`${machines.length} QEMU after ${struck}: ${await wordsOf(machines)}`);
       await pause(200);
     }
   })();
@@ -132,6 +140,7 @@ function complaints(): string {
 async function goThrough(load: CommandLoad): Promise<void> {
   for (const fault of faults) {
     const before = load.figures();
+    struck = fault.name;
     const heal = await fault.strike(cluster);
     await pause(faultMs);
     await heal();
