@@ -3,11 +3,14 @@
  * State and context become JSON here, once, and the context only when it has changed; everything else is handed over as
  * values, which the journal writes as it likes. Called by step.ts, at the end of a step and nowhere else.
  */
-import type { Commit } from '../contract/journal.ts';
+import type { RowKey } from '../contract/actor-definition.ts';
+import type { Commit, PendingTimer } from '../contract/journal.ts';
 import { stateNameOf } from './decide.ts';
 import type { Draft } from './draft.ts';
+import type { RowChange } from './split.ts';
 
 const defaultHistoryTail = 32;
+const nothing: readonly never[] = [];
 
 /** @throws TypeError when a context or a row is not JSON. */
 export function commitOf(draft: Draft, commitId: string): Commit {
@@ -19,7 +22,10 @@ export function commitOf(draft: Draft, commitId: string): Commit {
     actor.contextText = JSON.stringify(snapshot.context);
   }
   const value = snapshot === undefined ? null : (snapshot.value as unknown);
-  const rows = [...draft.rows.values()];
+  const { timersBefore } = draft;
+  // Most steps leave timers and rows alone, and this runs for every one of them.
+  const still = actor.timers === timersBefore;
+  const rows = draft.rows.size === 0 ? nothing : [...draft.rows.values()];
   return {
     grant: actor.grant,
     actor: actor.id,
@@ -34,10 +40,8 @@ export function commitOf(draft: Draft, commitId: string): Commit {
     state: JSON.stringify(value),
     context: snapshot === undefined ? 'null' : actor.contextText,
     effects: actor.effects,
-    timersSet: actor.timers.filter((timer) => !draft.timersBefore.includes(timer)),
-    timersCancelled: draft.timersBefore
-      .filter((timer) => !actor.timers.some((kept) => kept.timerId === timer.timerId))
-      .map((timer) => timer.timerId),
+    timersSet: still ? nothing : actor.timers.filter((timer) => !timersBefore.includes(timer)),
+    timersCancelled: still ? nothing : goneFrom(timersBefore, actor.timers),
     timers: actor.timers,
     deferred: actor.deferred,
     lastSeq: actor.lastSeq,
@@ -46,13 +50,18 @@ export function commitOf(draft: Draft, commitId: string): Commit {
     history: draft.history,
     messages: draft.messages,
     ackedSeqs: draft.ackedSeqs,
-    rowsPut: rows
-      .filter((row) => row.value !== undefined)
-      .map(({ collection, key, value: row }) => ({ collection, key, value: JSON.stringify(row) })),
-    rowsRemoved: rows.filter((row) => row.value === undefined).map(({ collection, key }) => ({ collection, key })),
+    rowsPut: rows.length === 0 ? nothing : rows.filter(isPut).map(spelt),
+    rowsRemoved: rows.length === 0 ? nothing : rows.filter((row) => !isPut(row)).map(keyOf),
     deadLetters: draft.deadLetters,
     lettersGone: draft.lettersGone,
     hold: live ? actor.hold : undefined,
     historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
   };
 }
+
+const isPut = (row: RowChange): boolean => row.value !== undefined;
+const keyOf = ({ collection, key }: RowChange): RowKey => ({ collection, key });
+const spelt = (row: RowChange): RowKey & { value: string } => ({ ...keyOf(row), value: JSON.stringify(row.value) });
+
+const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[]): readonly string[] =>
+  before.filter((timer) => !now.some((kept) => kept.timerId === timer.timerId)).map((timer) => timer.timerId);
