@@ -5,7 +5,7 @@
  */
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorId } from '../contract/identifiers.ts';
-import type { PendingTimer, ShardGrant, StoredActor } from '../contract/journal.ts';
+import type { PendingTimer, Receipt, ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Hold } from '../contract/supervision.ts';
 import type { ChartSnapshot } from './decide.ts';
 import type { Flight } from './draft.ts';
@@ -22,7 +22,10 @@ export class Activation {
   readonly kind: RegisteredKind | undefined;
   readonly grant: ShardGrant;
   readonly mailbox = new Mailbox();
+  /** Commands not answered yet. */
   readonly commands = new Map<string, OpenCommand>();
+  /** Durable answers, oldest first: all that is kept of a command, because there are many of them. */
+  readonly answered = new Map<string, Receipt>();
   /** Uncommitted rows by `<collection>/<key>`; undefined: removed. They win over what is read from the store. */
   readonly rowsAhead = new Map<string, { readonly value: unknown; readonly flight: number }>();
   readonly marks = new Map<string, number>();
@@ -51,7 +54,7 @@ export class Activation {
   contextSpelt: unknown = null;
   /** What the upgrade at load made of the snapshot; the first commit writes it into the history. */
   upgraded: ChartSnapshot | undefined;
-  /** True while every receipt of this actor is in `commands`: then no command needs a read. */
+  /** True while every receipt of this actor is in `answered` or still in flight: then no command needs a read. */
   receiptsKnown = false;
   /** Rows for the first input, once read; undefined while nobody asked. */
   rowsRead: Readonly<Record<string, unknown>> | undefined;

@@ -48,19 +48,19 @@ function release(host: Surroundings, actor: Activation, draft: Draft): void {
 }
 
 function answer(host: Surroundings, actor: Activation, draft: Draft): void {
-  const { commands } = actor;
-  for (const { commandId, reply } of draft.receipts) {
+  const { commands, answered } = actor;
+  for (const receipt of draft.receipts) {
+    const { commandId, reply } = receipt;
     const open = commands.get(commandId);
     // Another one under the same id, with other parameters, still waits for its refusal.
     if (open?.reply !== reply) continue;
-    open.durable = true;
+    commands.delete(commandId);
+    answered.set(commandId, receipt);
     for (const waiter of open.waiters.splice(0)) waiter(reply);
   }
-  if (commands.size <= host.limits.receiptsRemembered) return;
-  for (const [commandId, open] of commands) {
-    if (commands.size <= host.limits.receiptsRemembered) break;
-    if (!open.durable) continue;
-    commands.delete(commandId);
+  for (const commandId of answered.keys()) {
+    if (answered.size <= host.limits.receiptsRemembered) break;
+    answered.delete(commandId);
     actor.receiptsKnown = false;
   }
 }

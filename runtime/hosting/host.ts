@@ -144,9 +144,13 @@ class ActorHost implements Host, Surroundings {
     const actor = this.residents.activate(command.to, grant);
     const known = actor.commands.get(command.commandId);
     if (known !== undefined) return this.join(actor, known, command);
+    const past = actor.answered.get(command.commandId);
+    if (past !== undefined) {
+      return Promise.resolve(past.digest === command.digest ? past.reply : conflict(actor, command.commandId));
+    }
     if (this.crowded(actor)) return Promise.resolve(overloaded(actor));
     return new Promise((settle) => {
-      const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, durable: false, waiters: [settle] };
+      const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
       // Read at once, beside the load: the actor is not held up when its turn comes.
       if (!actor.receiptsKnown) readReceipt(this, actor, open);
@@ -164,7 +168,6 @@ class ActorHost implements Host, Surroundings {
     if (open.command.digest !== command.digest) {
       return Promise.resolve(conflict(actor, command.commandId));
     }
-    if (open.durable && open.reply !== undefined) return Promise.resolve(open.reply);
     return new Promise((settle) => open.waiters.push(settle));
   }
 

@@ -20,7 +20,6 @@ export interface OpenCommand {
   receipt: 'unknown' | 'reading' | 'absent' | Receipt;
   /** `reply` is set once decided; waiters hear it when it is durable. */
   reply: Reply | undefined;
-  durable: boolean;
   waiters: ((answer: CommandAnswer) => void)[];
   /** A resume of an actor that could not be loaded: it was loaded again for it. */
   retried?: boolean;

@@ -232,7 +232,7 @@ export class Residents {
       else if (input.kind !== 'letter') fresh.mailbox.push(input);
     }
     for (const [commandId, open] of actor.commands) {
-      if (open.durable || (open.waiters.length === 0 && !requeued.has(commandId))) continue;
+      if (open.waiters.length === 0 && !requeued.has(commandId)) continue;
       open.receipt = 'unknown';
       open.reply = undefined;
       open.letters = undefined;
