@@ -57,6 +57,11 @@ class CloudScenario implements Scenario {
   }
 
   unsettled(): string | undefined {
+    for (const { host, process } of this.simulation.nodes()) {
+      const { mailboxDepth, commitsInFlight, outboxDepth } = host.figures();
+      if (mailboxDepth + commitsInFlight + outboxDepth > 0)
+        return `${process.label} has ${JSON.stringify({ mailboxDepth, commitsInFlight, outboxDepth })}`;
+    }
     return unsettledParts(this.listing())[0];
   }
 

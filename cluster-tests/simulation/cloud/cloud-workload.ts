@@ -69,11 +69,17 @@ export class CloudWorkload {
   private plan(tenant: string, client: string, meanMs: number): void {
     this.later(this.random.around(meanMs), () => {
       this.plan(tenant, client, meanMs);
+      if (this.random.happens(0.02)) return this.cordon();
       const { records } = this.clients;
       const repeats = this.random.happens(0.04) && records.length > 0;
       if (repeats) this.clients.repeat(this.random.pick(records.slice(-100)));
       else this.enter(tenant, this.wish(tenant), client);
     });
+  }
+
+  private cordon(): void {
+    const type = this.random.happens(0.4) ? 'host.cordon' : 'host.uncordon';
+    this.clients.ask(actorId(`host/system/${this.random.pick(this.hosts)}`), { type }, 'operator');
   }
 
   /** The door: what the params name must be there, as far as a controller can see just now. */
@@ -111,8 +117,9 @@ export class CloudWorkload {
   }
 
   private network(name: string): Wish {
-    const cidr = name === 'front' ? '10.0.0.0/28' : '10.0.1.0/28';
-    return ['network.create', name, { subnets: [{ name: 'a', cidr }] }];
+    // `side` has the addresses of `front` in a VPC of its own, as every tenant's `front` has the same.
+    const cidr = name === 'back' ? '10.0.1.0/28' : '10.0.0.0/28';
+    return ['network.create', name, { vpc: name === 'side' ? 'side' : 'main', subnets: [{ name: 'a', cidr }] }];
   }
 
   private images(): Wish[] {
@@ -160,8 +167,13 @@ export class CloudWorkload {
       [4, () => ['volume.delete', this.named(tenant, 'volume', volumes, true), {}]],
       [10, () => this.port(this.named(tenant, 'port', ports, false))],
       [8, () => ['port.delete', this.named(tenant, 'port', ports, true), {}]],
-      [1, () => ['network.delete', random.pick(['front', 'back']), {}]],
-      [2, () => this.network(random.pick(['front', 'back']))],
+      [2, () => ['port.unbind', this.named(tenant, 'port', ports, true), {}]],
+      [2, () => ['network.delete', random.pick(networks), {}]],
+      [4, () => this.network(random.pick(networks))],
+      [3, () => ['vpc.create', 'side', {}]],
+      [1, () => ['vpc.delete', 'side', {}]],
+      [1, () => ['tenant.delete', tenant, {}]],
+      [1, () => ['tenant.create', tenant, {}]],
       [1, () => ['image.delete', random.pick(['kernel', 'base']), {}]],
       [2, () => random.pick(this.images())],
     ];
@@ -177,10 +189,12 @@ export class CloudWorkload {
 
   private port(name: string): Wish {
     const host = this.random.happens(0.5) ? this.random.pick(this.hosts) : null;
-    return ['port.create', name, { network: 'front', host }];
+    const network = this.random.happens(0.25) ? 'side' : 'front';
+    return ['port.create', name, { network, host }];
   }
 }
 
+const networks = ['front', 'back', 'side'];
 const vms = ['vm-1', 'vm-2', 'vm-3', 'vm-4'];
 const volumes = ['disk-1', 'disk-2'];
 const ports = Array.from({ length: 9 }, (_, at) => `port-${at + 1}`);
