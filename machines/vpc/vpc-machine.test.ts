@@ -49,6 +49,11 @@ const need = (n: number, name = 'a') => ({
 const passing = { code: 'x', message: 'x', retryable: true };
 const lasting = { code: 'y', message: 'y', retryable: false };
 const none = { 'location/*': {} };
+const release = (name: string) => ({ type: 'cidr.release', network: `network/t/${name}` });
+const owing = (failure: typeof lasting) => ({
+  segments: { w1: view(1, { failure }) },
+  withdrawing: { 'network/t/a': { w1: 2 } },
+});
 const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2 } };
 const nowhere = { 'location/10.0.0.9': null };
 const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2 };
@@ -167,25 +172,16 @@ const rows: readonly Row[] = [
   {
     in: 'ready',
     with: two,
-    on: { type: 'cidr.release', network: 'network/t/a' },
+    on: release('a'),
     rows: none,
     to: 'ready',
     asks: ['segment.remove > segment', 'segment.remove > segment'],
   },
-  {
-    in: 'ready',
-    on: { type: 'cidr.release', network: 'network/t/a' },
-    rows: none,
-    to: 'ready',
-    asks: ['network.withdrawn > network'],
-  },
-  {
-    in: 'ready',
-    on: { type: 'cidr.release', network: 'network/t/z' },
-    rows: none,
-    to: 'ready',
-    asks: ['network.withdrawn > network'],
-  },
+  { in: 'ready', on: release('a'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
+  // Asked again: only a segment that gave up hears of it once more.
+  { in: 'ready', with: owing(lasting), on: release('a'), rows: none, to: 'ready', asks: [ensure] },
+  { in: 'ready', with: owing(passing), on: release('a'), rows: none, to: 'ready', asks: [] },
+  { in: 'ready', on: release('z'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
   {
     in: 'ready',
     with: { segments: { w1: view(1, { removing: true }), w2: view(2) } },
@@ -248,7 +244,7 @@ test('CIDRs are free only when every host that had the network has proved its ab
   const start = { ...held, networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] }, segments };
   const first = decided(vpcMachine, start, {
     in: 'ready',
-    on: { type: 'cidr.release', network: 'network/t/a' },
+    on: release('a'),
     rows: none,
     to: '',
   });
@@ -278,7 +274,7 @@ test('a proof of an older generation proves no absence', () => {
   };
   const asked = decided(vpcMachine, start, {
     in: 'ready',
-    on: { type: 'cidr.release', network: 'network/t/a' },
+    on: release('a'),
     rows: none,
     to: '',
   });

@@ -127,7 +127,12 @@ export function releaseCidrs({ context, event }: At): Done {
   if (context.networks[network] === undefined) {
     return { changes: {}, asks: [send(network, { type: 'network.withdrawn', vpc: context.id })] };
   }
-  if (context.withdrawing[network] !== undefined) return { changes: {}, asks: [] };
+  const owing = context.withdrawing[network];
+  if (owing !== undefined) {
+    // Asked again for what is under way: a segment that gave up tries once more.
+    const gaveUp = Object.keys(owing).filter((host) => context.segments[host]?.failure?.retryable === false);
+    return { changes: {}, asks: ensures(context, gaveUp, event) };
+  }
   const { segments, changed, emptied } = contexts.withdrawn(context.segments, network);
   const owed = Object.entries(context.segments).flatMap(([host, view]): [string, number][] =>
     view.networks[network] === undefined ? [] : [[host, segments[host]?.generation ?? 0]],
