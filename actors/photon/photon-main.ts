@@ -4,6 +4,7 @@ import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
 import { initCluster, type NodeWish } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
+import { addUpgrade } from './upgrade-commands.ts';
 
 /** `w1=10.0.0.11`, repeatable. */
 const wish =
@@ -83,6 +84,7 @@ function addRoles(program: Command): void {
 const program = createCli();
 addInit(program);
 addRoles(program);
+addUpgrade(program);
 try {
   await program.parseAsync();
 } catch (error) {

@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { applyDocuments } from './apply-documents.ts';
 import { exitCodes } from './cli-session.ts';
 import { readDocuments } from './document-schema.ts';
+import { addHistory } from './history-commands.ts';
 import * as objects from './object-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
@@ -164,5 +165,6 @@ export function createCli(): Command {
   addReading(program);
   addChanging(program);
   addOperating(program);
+  addHistory(program);
   return program;
 }

@@ -1,0 +1,68 @@
+/**
+ * `photon upgrade check`: whether this program, with the charts it was built with, could take up every actor of a
+ * cluster that another release runs. Reads the store with the keys of a node's folder and writes nothing; run it from
+ * the new release before the first node is replaced.
+ */
+import type { Command } from 'commander';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { checkPopulation } from '@photoncloud/runtime/hosting/population-check';
+import { createReader } from '@photoncloud/runtime/journal/redis-reader';
+import { connectStore } from '@photoncloud/runtime/journal/store-connection';
+import { createLog } from '@photoncloud/runtime/telemetry/log';
+import { createRegistry } from '../registry.ts';
+import { exitCodes, explain } from './cli/cli-session.ts';
+import { textTable } from './cli/text-table.ts';
+import { noAgent, noDataplane } from './no-dataplane.ts';
+import { openNodeFolder, storeUrlOf } from './node-config.ts';
+
+const shownRefusals = 20;
+
+async function check(path: string, output: string): Promise<number> {
+  const folder = openNodeFolder(path);
+  const log = createLog({});
+  const url = storeUrlOf(folder, process.env['REDIS_URL']);
+  const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
+  try {
+    const reader = createReader({ store, clock: systemClock, log });
+    const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent));
+    const exitCode = found.refused.length === 0 ? exitCodes.ok : exitCodes.refused;
+    if (output === 'json') {
+      process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+      return exitCode;
+    }
+    const rows = found.rows.map((row) => [
+      row.kind,
+      String(row.storedVersion),
+      String(row.programVersion ?? '-'),
+      row.stateName,
+      String(row.actors),
+      row.verdict,
+    ]);
+    process.stdout.write(`${textTable(['kind', 'stored', 'program', 'state', 'actors', 'verdict'], rows)}\n`);
+    for (const { reason } of found.refused.slice(0, shownRefusals)) process.stdout.write(`refused: ${reason}\n`);
+    const all = found.rows.reduce((sum, { actors }) => sum + actors, 0);
+    process.stdout.write(`${all} actors, ${found.refused.length} would be refused\n`);
+    return exitCode;
+  } finally {
+    store.close();
+  }
+}
+
+export function addUpgrade(program: Command): void {
+  program
+    .command('upgrade')
+    .description('releases and the actors they find')
+    .command('check')
+    .description('whether this program could take up every actor of the store; exit status 1 when not')
+    .requiredOption('--dir <folder>', 'the folder of a node of the cluster')
+    .option('-o, --output <form>', 'table or json', 'table')
+    .action(async (options: { dir: string; output: string }) => {
+      try {
+        process.exitCode = await check(options.dir, options.output);
+      } catch (error) {
+        const { text, exitCode } = explain(error);
+        process.stderr.write(`${text}\n`);
+        process.exitCode = exitCode;
+      }
+    });
+}
