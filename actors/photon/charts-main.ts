@@ -1,6 +1,10 @@
-/** `npm run charts`: draws the chart of every kind into docs/charts; `-- --check` only says which pages are stale. */
+/**
+ * `npm run charts`: draws the chart of every kind into docs/charts and keeps the shape of new chart versions;
+ * `-- --check` only says which pages and versions are stale.
+ */
 import { resolve } from 'node:path';
 import { checkCharts, writeCharts } from '@photoncloud/runtime/inspector/chart-documents';
+import { readVersions, versionProblems, withNewVersions, writeVersions } from './chart-versions.ts';
 import { createRegistry } from '../registry.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
 
@@ -8,10 +12,14 @@ const folder = resolve(import.meta.dirname, '../../docs/charts');
 const registry = createRegistry(noDataplane, noAgent);
 
 if (process.argv.includes('--check')) {
-  const problems = await checkCharts(registry, folder);
+  const problems = [...(await checkCharts(registry, folder)), ...versionProblems(registry, readVersions())];
   for (const problem of problems) console.log(problem);
   process.exitCode = problems.length === 0 ? 0 : 1;
 } else {
   const written = await writeCharts(registry, folder);
   console.log(`wrote ${written.length} files to docs/charts`);
+  writeVersions(withNewVersions(registry, readVersions()));
+  const problems = versionProblems(registry, readVersions());
+  for (const problem of problems) console.log(problem);
+  process.exitCode = problems.length === 0 ? 0 : 1;
 }

@@ -15,6 +15,7 @@ import { grantText } from '../journal/store-keys.ts';
 import { testLog as log } from './host-for-tests.ts';
 import { createHost } from './host.ts';
 import { plainRegistry } from './kinds-for-tests.ts';
+import { nextRelease } from './release-for-tests.ts';
 import { systemClock as clock } from './system-clock.ts';
 import { createSystemRandom } from './system-random.ts';
 
@@ -24,9 +25,11 @@ interface Orders {
   readonly epoch: number;
   readonly folder: string;
   readonly shards: readonly ShardId[];
+  /** Of the program: 2 has newer charts, 1 is the default. */
+  readonly release?: number;
 }
 
-const { url, node, epoch, folder, shards } = JSON.parse(process.argv[2] ?? '{}') as Orders;
+const { url, node, epoch, folder, shards, release = 1 } = JSON.parse(process.argv[2] ?? '{}') as Orders;
 
 async function baked(loaf: string, signal: AbortSignal): Promise<void> {
   for (;;) {
@@ -42,12 +45,13 @@ async function baked(loaf: string, signal: AbortSignal): Promise<void> {
 
 const store = await connectStore({ url, clock, log });
 const journal = createJournal({ store, clock, log });
+const registry = plainRegistry(async ({ loaf }, { signal, recovered, fence }) => {
+  await appendFile(join(folder, 'bakes'), `${loaf} ${recovered ? 'again' : 'first'} ${fence.ownerEpoch}\n`);
+  await baked(loaf, signal);
+  return done({ loaf });
+});
 const host = createHost({
-  registry: plainRegistry(async ({ loaf }, { signal, recovered, fence }) => {
-    await appendFile(join(folder, 'bakes'), `${loaf} ${recovered ? 'again' : 'first'} ${fence.ownerEpoch}\n`);
-    await baked(loaf, signal);
-    return done({ loaf });
-  }),
+  registry: release === 1 ? registry : nextRelease(registry),
   journal,
   directory: { ownerOf: () => node, refresh: async () => {} },
   outlet: { deliver: () => Promise.reject(new Error('alone')), command: () => Promise.reject(new Error('alone')) },

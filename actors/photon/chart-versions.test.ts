@@ -1,0 +1,34 @@
+/** No chart changes what it stores without a higher version; each older version that was kept can be taken up. */
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createRegistry } from '../registry.ts';
+import { readVersions, versionProblems, withNewVersions } from './chart-versions.ts';
+import { noAgent, noDataplane } from './no-dataplane.ts';
+
+const registry = createRegistry(noDataplane, noAgent);
+
+test('every chart is what its version says', () => {
+  assert.equal(versionProblems(registry, readVersions()), []);
+});
+
+test('a changed chart, a new version and a missing upgrade are told apart', () => {
+  const kept = withNewVersions(registry, {});
+  assert.equal(versionProblems(registry, kept), []);
+  const [vm, host] = [kept['vm'] ?? {}, kept['host'] ?? {}];
+  const [changed] = versionProblems(registry, { ...kept, vm: { ...vm, 1: 'other' } });
+  assert.match(changed ?? '', /^vm: what is stored of its chart has changed \(other -> .*raise chartVersion/);
+  const without = Object.fromEntries(Object.entries(kept).filter(([kind]) => kind !== 'host'));
+  assert.match(versionProblems(registry, without).join(), /^host: version \d+ is not kept yet: run npm run charts$/);
+  assert.equal(withNewVersions(registry, without)['host'], host);
+  const definition = registry.kinds.get('vm');
+  if (definition === undefined) throw new Error('there is no kind vm');
+  const raised: ActorRegistry = {
+    kinds: new Map([['vm', { ...definition, chartVersion: definition.chartVersion + 1, upgrades: {} }]]),
+  };
+  const again = withNewVersions(raised, kept);
+  assert.match(versionProblems(raised, again).join(), /^vm: there is no upgrade from version \d+$/);
+  assert.is(Object.keys(again['vm'] ?? {}).length, Object.keys(vm).length + 1, 'the older line stays');
+});
+
+test.run();
