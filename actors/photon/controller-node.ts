@@ -71,6 +71,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     log,
     node: folder.config.node,
     version,
+    limits: folder.config.limits.api ?? {},
     cookieKey: keptKey(folder),
     routes: createInspectorRoutes({
       registry: member.registry,

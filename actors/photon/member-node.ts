@@ -90,6 +90,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     nodeName: config.node,
     onFenced: ({ shard }) => verify(shard),
     onStranger: verify,
+    limits: config.limits.host ?? {},
     ...common,
   });
   const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
@@ -99,6 +100,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     inlet: host,
     clock: systemClock,
     log,
+    limits: config.limits.peer ?? {},
     routes: { ...options.routes, ...archive.routes },
   });
   await listen(server, config.address, config.peerListenPort);
@@ -144,7 +146,8 @@ async function openParts(
   const archive = openArchive(folder, store, clock, log);
   const journal = createJournal({ store, clock, log, archive: archive.intake });
   const reader = createReader({ store, clock, log });
-  const links = createPeerLinks({ tls: folder.tls, nodeName: folder.config.node, addressOf, clock, log });
+  const { node: nodeName, limits } = folder.config;
+  const links = createPeerLinks({ tls: folder.tls, nodeName, addressOf, clock, log, limits: limits.peer ?? {} });
   return { store, journal, reader, links, archive };
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
+import { limitsSchema } from './node-limits.ts';
 
 export const nodeRoles = ['store', 'controller', 'worker'] as const;
 
@@ -25,6 +26,8 @@ export const nodeConfigSchema = z.strictObject({
   kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */
   allowedRoots: z.array(z.string().startsWith('/')).default([]),
+  /** In place of defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */
+  limits: limitsSchema.default({}),
 });
 
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;

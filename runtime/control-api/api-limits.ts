@@ -1,5 +1,6 @@
 /**
- * Bounds of the control API (promise G11), one value per row of the table of limits in docs/promises.md.
+ * Bounds of the control API (promise G11), one per row of docs/limits.md; a node's configuration may override
+ * single values.
  * Every excess has an answer: a rejection with retryAfterMs, or a close code that says why.
  */
 export interface ApiLimits {

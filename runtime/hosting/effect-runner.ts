@@ -72,6 +72,11 @@ export class EffectRunner {
     return this.runs.size;
   }
 
+  /** Effects that wait for a place. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
   start(actor: Activation, request: EffectRequest, recovered: boolean): void {
     if (this.runs.has(request.effectId)) return;
     const binding = actor.kind?.definition.effects[request.type];

@@ -206,8 +206,46 @@ test('above the limit of residents the longest idle leave at once', async () => 
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry, limits: { residents: 10 } });
   for (let count = 0; count < 300; count += 1) await ask(host, `counter/t/c${count}`, { type: 'counter.create' });
-  assert.ok(host.figures().residents < 60, `${host.figures().residents} residents`);
+  assert.ok(host.figures().residents <= 10, `${host.figures().residents} residents`);
   await host.drain();
+});
+
+test('with nobody at rest newcomers are told to come later, and come when somebody leaves', async () => {
+  const journal = new MemoryJournal();
+  const stuck = registryOf(
+    counter,
+    oven(() => new Promise(() => {})),
+  );
+  const host = await ownerOn(journal, { registry: stuck, limits: { residents: 3, effects: 10 } });
+  const baked = ['a', 'b', 'c'].map((name) => host.command(commandOf(`oven/t/${name}`, { type: 'oven.bake' })));
+  await until('all bake', () => host.figures().effects === 3);
+  const late = await ask(host, a, { type: 'counter.create' });
+  assert.ok(!late.ok && late.error.code === 'overloaded' && late.error.retryAfterMs === 200);
+  assert.is((await host.deliver(put(1, 'x'))).result, 'busy');
+  assert.is(host.figures().residents, 3, 'nobody was let in');
+  await ask(host, 'oven/t/a', { type: 'oven.hurry' });
+  await until('there is room', () => journal.actors.get('oven/t/a' as ActorId)?.actor.state === 'cold');
+  let came = await ask(host, a, { type: 'counter.create' });
+  for (let tries = 0; !came.ok && tries < 5000; tries += 1) came = await ask(host, a, { type: 'counter.create' });
+  assert.ok(came.ok);
+  assert.is(host.figures().residents, 3);
+  await host.drain();
+  void baked;
+});
+
+test('effects that wait for a place are bounded; what is new waits outside', async () => {
+  const journal = new MemoryJournal();
+  const stuck = registryOf(
+    counter,
+    oven(() => new Promise(() => {})),
+  );
+  const host = await ownerOn(journal, { registry: stuck, limits: { effects: 1, effectsWaiting: 2 } });
+  const baked = ['a', 'b', 'c'].map((name) => host.command(commandOf(`oven/t/${name}`, { type: 'oven.bake' })));
+  await until('one bakes, two wait', () => host.figures().effects === 3);
+  assert.is(said(await ask(host, a, { type: 'counter.create' })), 'overloaded');
+  assert.is((await host.deliver(put(1, 'x'))).result, 'busy');
+  await host.drain();
+  void baked;
 });
 
 test('draining answers what was taken and takes no more', async () => {

@@ -1,6 +1,6 @@
 /**
- * The bounds of a host (G11), with the reasons for their size in docs/limits; every overflow is an answer, never
- * growth.
+ * The bounds of a host (G11), one per row of docs/limits.md; every overflow is an answer, never growth. A node's
+ * configuration may override single values.
  */
 export interface HostLimits {
   /** Messages and commands waiting for one actor; beyond it messages are told `busy`, commands `overloaded`. */
@@ -11,11 +11,13 @@ export interface HostLimits {
   readonly eventsPerCommit: number;
   /** Commits of one actor in flight. */
   readonly commitsInFlight: number;
-  /** Actors in memory; beyond it the longest idle ones leave. */
+  /** Actors in memory; beyond it the longest idle ones leave, and when none can, newcomers are told to come later. */
   readonly residents: number;
   readonly idleMs: number;
   /** Effects with a deadline running at once; watches are not counted. */
   readonly effects: number;
+  /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
+  readonly effectsWaiting: number;
   /** Answered commands remembered per actor; beyond it a command costs one read. */
   readonly receiptsRemembered: number;
   /** Loads running at once during recovery. */
@@ -36,6 +38,7 @@ export const defaultLimits: HostLimits = {
   residents: 10_000,
   idleMs: 60_000,
   effects: 16,
+  effectsWaiting: 256,
   receiptsRemembered: 256,
   loads: 64,
   readAgainMs: 100,

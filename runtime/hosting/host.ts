@@ -132,6 +132,7 @@ class ActorHost implements Host, Surroundings {
   deliver(message: Message): Promise<Delivery> {
     const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
+    if (this.isFull(message.to)) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.residents.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
@@ -141,6 +142,7 @@ class ActorHost implements Host, Surroundings {
   command(command: Command): Promise<CommandAnswer> {
     const grant = this.entry(command.to);
     if (grant === undefined) return Promise.resolve({ moved: true });
+    if (this.isFull(command.to)) return Promise.resolve(overloaded(command.to, 0, 'this node'));
     const actor = this.residents.activate(command.to, grant);
     const known = actor.commands.get(command.commandId);
     if (known !== undefined) return this.join(actor, known, command);
@@ -148,7 +150,7 @@ class ActorHost implements Host, Surroundings {
     if (past !== undefined) {
       return Promise.resolve(past.digest === command.digest ? past.reply : conflict(actor, command.commandId));
     }
-    if (this.crowded(actor)) return Promise.resolve(overloaded(actor));
+    if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.version, actor.id));
     return new Promise((settle) => {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
@@ -169,6 +171,11 @@ class ActorHost implements Host, Surroundings {
       return Promise.resolve(conflict(actor, command.commandId));
     }
     return new Promise((settle) => open.waiters.push(settle));
+  }
+
+  /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
+  private isFull(to: ActorId): boolean {
+    return this.effects.waiting >= this.limits.effectsWaiting || !this.residents.passivation.hasRoom(to);
   }
 
   private crowded(actor: Activation): boolean {
@@ -243,7 +250,7 @@ class ActorHost implements Host, Surroundings {
     await this.tenure.close(this.tenure.all());
     for (const shard of this.tenure.all()) this.tenure.drop(shard);
     this.effects.stop();
-    this.residents.stop();
+    this.residents.passivation.stop();
   }
 
   figures(): HostFigures {
@@ -269,14 +276,10 @@ class ActorHost implements Host, Surroundings {
   }
 }
 
-function overloaded(actor: Activation): Reply {
-  const text = `${actor.id} has too much to do. Try again a little later.`;
-  const options = { retryable: true, retryAfterMs: overloadRetryMs };
-  return {
-    ok: false,
-    version: actor.version,
-    error: new PhotonError('rejection', 'overloaded', text, options).record,
-  };
+function overloaded(actor: ActorId, version: number, who: string): Reply {
+  const text = `${who} has too much to do. Try again a little later.`;
+  const options = { retryable: true, retryAfterMs: overloadRetryMs, actor };
+  return { ok: false, version, error: new PhotonError('rejection', 'overloaded', text, options).record };
 }
 
 /** @throws PhotonError bug `chart_refused` when a kind of the registry cannot be hosted. */

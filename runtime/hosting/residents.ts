@@ -12,25 +12,25 @@ import { causeOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { busyWhileHeldMs, heldError, isResume } from './holding.ts';
 import type { CommandAnswer, Input } from './mailbox.ts';
+import { Passivation } from './passivation.ts';
 import type { RegisteredKind } from './registration.ts';
 import { step } from './step.ts';
 import type { Surroundings } from './surroundings.ts';
 
-const sweepEveryMs = 5000;
-
 export class Residents {
   private readonly actors = new Map<ActorId, Activation>();
   private readonly host: Surroundings;
+  readonly passivation: Passivation;
   private readonly kinds: ReadonlyMap<string, RegisteredKind>;
   private ready: Activation[] = [];
   private turnPlanned = false;
-  private cancelSweep: (() => void) | undefined;
   private readonly waitingLoads: Activation[] = [];
   private loads = 0;
 
   constructor(host: Surroundings, kinds: ReadonlyMap<string, RegisteredKind>) {
     this.host = host;
     this.kinds = kinds;
+    this.passivation = new Passivation(host, this.actors, (actor) => this.discard(actor));
   }
 
   get size(): number {
@@ -62,7 +62,7 @@ export class Residents {
     const actor = new Activation(id, this.kinds.get(partsOf(id).kind), grant);
     actor.usedMs = this.host.clock.monotonicMs();
     this.actors.set(id, actor);
-    this.planSweep();
+    this.passivation.plan();
     return actor;
   }
 
@@ -262,44 +262,6 @@ export class Residents {
     actor.phase = 'dropped';
     actor.flights.length = 0;
     if (this.actors.get(actor.id) === actor) this.actors.delete(actor.id);
-  }
-
-  private planSweep(): void {
-    const crowded = this.actors.size > this.host.limits.residents;
-    if (this.cancelSweep !== undefined && !crowded) return;
-    if (crowded && this.actors.size % 256 === 0) this.sweep();
-    this.cancelSweep ??= this.host.clock.after(Math.min(sweepEveryMs, this.host.limits.idleMs), () => {
-      this.cancelSweep = undefined;
-      this.sweep();
-      if (this.actors.size > 0) this.planSweep();
-    });
-  }
-
-  /** Passivation: whoever has nothing going on and was idle long enough, or is in the way, leaves memory. */
-  sweep(): void {
-    const nowMs = this.host.clock.monotonicMs();
-    const idle: Activation[] = [];
-    for (const actor of this.actors.values()) if (this.atRest(actor)) idle.push(actor);
-    idle.sort((one, other) => one.usedMs - other.usedMs);
-    let excess = this.actors.size - this.host.limits.residents;
-    for (const actor of idle) {
-      if (excess <= 0 && nowMs - actor.usedMs < this.host.limits.idleMs) break;
-      this.discard(actor);
-      excess -= 1;
-    }
-  }
-
-  private atRest(actor: Activation): boolean {
-    if (actor.phase !== 'ready' || actor.mailbox.length > 0 || actor.flights.length > 0) return false;
-    if (actor.effects.length > 0 && actor.hold === undefined) return false;
-    if (this.host.outbox.depthOf(actor.id) > 0) return false;
-    for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
-    return true;
-  }
-
-  stop(): void {
-    this.cancelSweep?.();
-    this.cancelSweep = undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Bounds of the links between nodes (promise G11: overflow is an answer, never growth).
- * Defaults come from the table of limits in docs/promises.md; a composition root may override single values.
+ * One per row of docs/limits.md; a node's configuration may override single values.
  */
 export interface PeerLimits {
   /** Longest WebSocket frame in either direction; the `ws` default of 100 MiB would let one peer exhaust another. */
@@ -14,6 +14,8 @@ export interface PeerLimits {
   /** Links one peer may hold open; the oldest is superseded, so that a peer that lost its end can come back. */
   readonly maxLinksPerPeer: number;
   readonly heartbeatMs: number;
+  /** A peer that says nothing for so long is dead to routing; whether it is dead is decided by beats in the store. */
+  readonly silenceMs: number;
   /** From the first TCP packet to the accepted hello. */
   readonly connectTimeoutMs: number;
   readonly deliverTimeoutMs: number;
@@ -29,7 +31,8 @@ export const defaultPeerLimits: PeerLimits = {
   closeBytes: 16 * 1024 * 1024,
   maxInFlight: 4096,
   maxLinksPerPeer: 4,
-  heartbeatMs: 20_000,
+  heartbeatMs: 1_000,
+  silenceMs: 10_000,
   connectTimeoutMs: 5_000,
   deliverTimeoutMs: 10_000,
   commandTimeoutMs: 130_000,

@@ -99,7 +99,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
   });
   socket.on('error', (error) => log.info({ why: error.message }, 'the link of a peer broke'));
   socket.once('close', cancelHello);
-  startHeartbeat(socket, clock, limits.heartbeatMs, () => log.info({}, 'a peer went silent'));
+  startHeartbeat(socket, clock, limits, () => log.info({}, 'a peer went silent'));
 }
 
 const failure = (number: number, code: string, message: string): string =>

@@ -165,7 +165,10 @@ test('the heartbeat ends a link whose peer is stopped', async () => {
     }
   });
   await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
-  const links = linksTo(`https://127.0.0.1:${(relay.address() as AddressInfo).port}`, c1, { heartbeatMs: 50 });
+  const links = linksTo(`https://127.0.0.1:${(relay.address() as AddressInfo).port}`, c1, {
+    heartbeatMs: 50,
+    silenceMs: 100,
+  });
   try {
     const waiting = links.deliver('w1', message(1));
     await until(() => side.peers.peers().length === 1, 'link up');

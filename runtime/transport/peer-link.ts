@@ -74,7 +74,7 @@ export class PeerLink {
       this.#endReason = error.message;
     });
     socket.on('close', (code, reason) => this.#onClosed(code, String(reason)));
-    startHeartbeat(socket, clock, limits.heartbeatMs, () => {
+    startHeartbeat(socket, clock, limits, () => {
       this.#endReason = 'no answer to two heartbeats';
     });
   }

@@ -1,0 +1,32 @@
+/** The `limits` section of node.json, and the page that lists it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { limitDefaults, limitsSchema } from './node-limits.ts';
+
+const page = readFileSync(join(import.meta.dirname, '../../docs/limits.md'), 'utf8');
+
+test('the page names every limit with its default, and no other', () => {
+  const listed = [...page.matchAll(/`((?:host|peer|api)\.\w+)` (\d+)/g)].map(([, name, value]) => `${name} ${value}`);
+  const real = Object.entries(limitDefaults).flatMap(([group, limits]) =>
+    Object.entries(limits).map(([name, value]) => `${group}.${name} ${value}`),
+  );
+  assert.equal(listed.toSorted(), real.toSorted());
+});
+
+test('single values may be set; an unknown name or a value that is no bound is refused with its path', () => {
+  const set = { host: { mailboxDepth: 512 }, api: { maxSessions: 10 } };
+  assert.equal(limitsSchema.parse(set), set);
+  for (const wrong of [
+    { host: { mailboxdepth: 1 } },
+    { peer: { maxInFlight: 0 } },
+    { api: { slowMs: 1.5 } },
+    { x: {} },
+  ]) {
+    const parsed = limitsSchema.safeParse(wrong);
+    assert.not.ok(parsed.success, JSON.stringify(wrong));
+  }
+});
+
+test.run();
