@@ -22,7 +22,7 @@ interface HistoryLine {
   readonly version: number;
   readonly at: number;
   readonly kind: string;
-  readonly event: { readonly type: string };
+  readonly event: { readonly type: string; readonly principal?: string; readonly reason?: string };
   readonly from: unknown;
   readonly to: unknown;
   readonly asked: readonly string[];
@@ -37,13 +37,20 @@ export function stateText(value: unknown): string {
     .join(',');
 }
 
+/** Of an operator's verb: who and why; of an input that led nowhere: what became of it. */
+function whatHappened({ kind, event }: HistoryLine): string {
+  const word = eventText(event.type);
+  if (event.type.startsWith('actor.')) return `${word} by ${event.principal ?? '?'}: ${event.reason ?? ''}`;
+  return kind === 'transition' ? word : `${word} (${kind})`;
+}
+
 export async function historyTable(client: PhotonClient, id: string, limit: number): Promise<string> {
   const { entries } = (await client.call('actor.history', { id, limit })) as { entries: readonly HistoryLine[] };
   const now = Date.now();
   const rows = entries.map((line) => [
     String(line.version),
     age(line.at, now),
-    line.kind === 'transition' ? eventText(line.event.type) : `${eventText(line.event.type)} (${line.kind})`,
+    whatHappened(line),
     `${stateText(line.from)} -> ${stateText(line.to)}`,
     line.asked.map(askedText).join(', '),
   ]);

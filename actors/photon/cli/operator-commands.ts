@@ -49,7 +49,8 @@ async function operate(session: Session, verb: keyof typeof verbs, id: string, o
     ...(dryRun === undefined ? {} : { dryRun }),
     ...patch,
   })) as { version: number; result: unknown };
-  process.stdout.write(`${id} ${verb} ${dryRun === true ? 'would be' : 'done'}, version ${answer.version}\n`);
+  const outcome = dryRun === true ? 'would change, from' : 'done,';
+  process.stdout.write(`${id} ${verb} ${outcome} version ${answer.version}\n`);
   printObject(answer.result, 'yaml');
 }
 
