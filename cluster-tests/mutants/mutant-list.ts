@@ -177,8 +177,15 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a cancelled timer fires',
     'G6',
     inputCheck,
-    "return armed ? checkRows(host, draft.actor, input) : 'settled';",
-    "return armed || draft.actor.version > 0 ? checkRows(host, draft.actor, input) : 'settled';",
+    'if (timer === undefined || actor.hold !== undefined) return',
+    'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.hold !== undefined) return',
+  ),
+  one(
+    'a clock that steps back makes a timer fire early',
+    'G6',
+    inputCheck,
+    'if (timer.dueMs <= host.clock.wallMs()) return',
+    'if (timer.dueMs > 0) return',
   ),
   one(
     'effects of the earlier owner are left undone',

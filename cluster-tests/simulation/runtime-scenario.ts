@@ -3,13 +3,15 @@
  * with effects and timers, shelves with rows; creation and deletion of the same names, repeats of old commands. Small
  * kinds (runtime/hosting/kinds-for-tests.ts), all controllers. Judged by cluster-tests/checkers.
  */
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import { done, type EffectOutcome } from '@photoncloud/runtime/contract/outcome';
-import { plainRegistry } from '@photoncloud/runtime/hosting/kinds-for-tests';
+import { plainRegistry, registryOf, type Bake } from '@photoncloud/runtime/hosting/kinds-for-tests';
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
 import type { Chance } from './seeded-random.ts';
+import { sleeper } from './sleeper-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
 import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
@@ -32,6 +34,11 @@ export type ScenarioOf = (simulation: Simulation) => Scenario;
 const names = (kind: string, count: number) =>
   Array.from({ length: count }, (_, at) => actorId(`${kind}/t/${kind}${at}`));
 
+const kinds = (bake?: Bake): ActorRegistry => {
+  const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
+  return registryOf(...plain.kinds.values(), sleeper);
+};
+
 class RuntimeScenario implements Scenario {
   readonly clients: SimulatedClients;
   private readonly simulation: Simulation;
@@ -44,6 +51,7 @@ class RuntimeScenario implements Scenario {
   private readonly sinks = names('sink', 3);
   private readonly ovens = names('oven', 4);
   private readonly shelves = names('shelf', 2);
+  private readonly sleepers = names('sleeper', 8);
   private asking = true;
 
   constructor(simulation: Simulation) {
@@ -59,7 +67,7 @@ class RuntimeScenario implements Scenario {
         name: `n${at}`,
         role: 'controller',
         limits: options.limits,
-        registry: ({ process }) => plainRegistry((params, context) => this.bake(process, params.loaf, context)),
+        registry: ({ process }) => kinds((params, context) => this.bake(process, params.loaf, context)),
       });
     }
     this.askSoon();
@@ -98,6 +106,12 @@ class RuntimeScenario implements Scenario {
         client,
       );
     }
+    if (draw < 0.89)
+      return clients.ask(
+        chance.pick(this.sleepers),
+        { type: 'sleeper.sleep', forMs: chance.whole(20, 20_000) },
+        client,
+      );
     const key = `k${chance.whole(1, 6)}`;
     const type = chance.pick(['shelf.put', 'shelf.put', 'shelf.take', 'shelf.show', 'shelf.all']);
     return clients.ask(
@@ -193,7 +207,7 @@ class RuntimeScenario implements Scenario {
 
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
-    const definitions = plainRegistry().kinds;
+    const definitions = kinds().kinds;
     return judgeRuntime({ past: simulation.server.past, records: clients.records, performances, definitions });
   }
 }

@@ -3,6 +3,7 @@
  * production.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
+import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Reply } from '../contract/envelope.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -47,6 +48,7 @@ export interface TestHostOptions {
   readonly limits?: Partial<HostLimits>;
   readonly outlet?: Outlet;
   readonly onStranger?: (shard: ShardId) => void;
+  readonly clock?: Clock;
 }
 
 export function hostOn(journal: MemoryJournal, options: TestHostOptions): Host {
@@ -61,7 +63,7 @@ export function hostOn(journal: MemoryJournal, options: TestHostOptions): Host {
       command: async (node, command) => net.outlet.command(node, command),
     },
     nodeName,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     random: createSystemRandom(),
     log: testLog,
     ...(options.limits === undefined ? {} : { limits: options.limits }),

@@ -6,6 +6,7 @@ import type { Clock } from '../contract/clock.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { oven, registryOf } from './kinds-for-tests.ts';
 import { ask, commandOf, ownerOn, until } from './host-for-tests.ts';
+import { systemClock } from './system-clock.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 const o = 'oven/t/o' as ActorId;
@@ -50,6 +51,31 @@ test('timers survive a restart, and one that is late fires at once', async () =>
   const next = await ownerOn(journal, { registry });
   await until('burnt', () => state(journal) === 'burnt', 500);
   assert.is(journal.history.get(o)?.filter(({ cause }) => cause.startsWith('timer:')).length, 1);
+  await next.drain();
+});
+
+test('a clock that steps back behind a reminder does not make its timer fire early', async () => {
+  const journal = new MemoryJournal();
+  const first = await ownerOn(journal, { registry });
+  void first.command(commandOf(o, { type: 'oven.bake', patienceMs: 30 }));
+  await until('baking', () => state(journal) === 'baking');
+  await first.drain();
+  const dueMs = journal.actors.get(o)?.actor.timers[0]?.dueMs ?? 0;
+  await until('the timer is due', () => systemClock.wallMs() > dueMs);
+  let stepMs = 0;
+  const load = journal.load.bind(journal);
+  // The reminder comes while the actor is being loaded; it is stepped after the clock has gone back.
+  journal.load = async (id) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stepMs = -300;
+    return load(id);
+  };
+  const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + stepMs };
+  const next = await ownerOn(journal, { registry, clock });
+  await until('burnt', () => state(journal) === 'burnt');
+  const fired = journal.history.get(o)?.filter(({ cause }) => cause.startsWith('timer:')) ?? [];
+  assert.is(fired.length, 1);
+  assert.ok((fired[0]?.at ?? 0) >= dueMs, `${dueMs - (fired[0]?.at ?? 0)} ms early`);
   await next.drain();
 });
 

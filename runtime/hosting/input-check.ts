@@ -13,7 +13,7 @@ import { decideInitial } from './decide.ts';
 import { keepInput, keepLetter, keepNote, markOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
-import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand } from './mailbox.ts';
+import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -32,11 +32,8 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
       return checkMessage(host, draft, input);
     case 'command':
       return checkCommand(host, draft, input);
-    case 'timer': {
-      const armed = draft.actor.timers.some((timer) => timer.timerId === input.timerId && timer.dueMs === input.dueMs);
-      if (draft.actor.hold !== undefined) return 'settled';
-      return armed ? checkRows(host, draft.actor, input) : 'settled';
-    }
+    case 'timer':
+      return checkTimer(host, draft.actor, input);
     case 'effect': {
       // Performed again when the hold ends.
       if (draft.actor.hold !== undefined) return 'settled';
@@ -52,6 +49,15 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
     case 'letter':
       return checkLetter(host, draft, input);
   }
+}
+
+/** A reminder counts when the timer still stands and is due by the clock of this very step, which may have gone back. */
+function checkTimer(host: Surroundings, actor: Activation, input: TimerInput): Verdict {
+  const timer = actor.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
+  if (timer === undefined || actor.hold !== undefined) return 'settled';
+  if (timer.dueMs <= host.clock.wallMs()) return checkRows(host, actor, input);
+  host.timers.set(actor.grant.shard, actor.id, timer);
+  return 'settled';
 }
 
 /** A letter that nobody could take still lies where it lay. */
