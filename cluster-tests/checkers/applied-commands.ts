@@ -10,6 +10,8 @@ type Applied = ReadonlyMap<string, readonly Extract<StoreFact, { fact: 'history'
 
 export function checkCommands(facts: readonly StoreFact[], records: readonly ClientRecord[]): string[] {
   const applied = appliedBy(facts);
+  // What a store has lost was acknowledged all the same; twice is still once too often.
+  if (facts.some(({ fact }) => fact === 'rolled back')) return checkOnce(applied);
   return [
     ...checkOnce(applied),
     ...records.flatMap((record) => checkRecord(applied, record)),

@@ -40,13 +40,15 @@ const faultKinds = {
   'wall step': 60_000,
 } as const;
 
-export function expandSeed(seed: string, minutes: number): SeedOptions {
+/** @param beyondBudget the store may lose what it has acknowledged, as no seed does by itself */
+export function expandSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
   const chance = new Chance(`options ${seed}`);
   const armed = (probability: number, value: number): number => (chance.happens(probability) ? value : 0);
   const faults: Record<string, number> = {};
   for (const [kind, everyMs] of Object.entries(faultKinds)) {
     if (chance.happens(0.5)) faults[kind] = Math.round(everyMs * chance.between(0.3, 2));
   }
+  if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
   return {
     seed,
@@ -73,6 +75,6 @@ export function expandSeed(seed: string, minutes: number): SeedOptions {
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
     },
     askEveryMs: chance.pick([60, 120, 300]),
-    beyondBudget: false,
+    beyondBudget,
   };
 }

@@ -19,6 +19,8 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     /** Every seed twice; the traces must be equal. */
     twice: { type: 'boolean', default: false },
+    /** Power cuts that lose acknowledged commits; only what then still holds is demanded. */
+    beyond: { type: 'boolean', default: false },
     /** The whole kept story of a single seed. */
     story: { type: 'boolean', default: false },
   },
@@ -31,7 +33,7 @@ const count = values.seed === undefined ? Number(values.seeds) : 1;
 const tally = new SeedTally(count);
 
 for (let seed = first; seed < first + count; seed += 1) {
-  const options = expandSeed(String(seed), minutes);
+  const options = expandSeed(String(seed), minutes, values.beyond);
   const result = await runSeed(options, scenario);
   tally.add(result);
   if (values.story) console.log(result.story.join('\n'));
@@ -40,7 +42,9 @@ for (let seed = first; seed < first + count; seed += 1) {
       `\n${values.story ? '' : result.story.slice(-200).join('\n')}\n\noptions ${JSON.stringify(options, null, 1)}`,
     );
     console.log(`seed ${seed} broke:\n  ${result.violations.join('\n  ')}`);
-    console.log(`replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}`);
+    console.log(
+      `replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}${values.beyond ? ' --beyond' : ''}`,
+    );
     process.exitCode = 1;
     break;
   }
