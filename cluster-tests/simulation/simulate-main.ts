@@ -43,7 +43,8 @@ for (let seed = first; seed < first + count; seed += 1) {
     );
     console.log(`seed ${seed} broke:\n  ${result.violations.join('\n  ')}`);
     console.log(
-      `replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}${values.beyond ? ' --beyond' : ''}`,
+      `replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}` +
+        (values.beyond ? ' --beyond' : ''),
     );
     process.exitCode = 1;
     break;

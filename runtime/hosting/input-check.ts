@@ -51,7 +51,7 @@ export function checkInput(host: Surroundings, draft: Draft, input: Input): Verd
   }
 }
 
-/** A reminder counts when the timer still stands and is due by the clock of this very step, which may have gone back. */
+/** A reminder counts when the timer still stands and is due by the clock of this step, which may have gone back. */
 function checkTimer(host: Surroundings, actor: Activation, input: TimerInput): Verdict {
   const timer = actor.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
   if (timer === undefined || actor.hold !== undefined) return 'settled';
