@@ -13,10 +13,10 @@ export function agentDefinition(doings: AgentDoings): ActorDefinition {
     commands: {},
     createdBy: ['agent.boot'],
     effects: agentEffects(doings),
-    view: ({ host, boot, report, index, sweep, failure }: AgentContext) => ({
+    view: ({ host, boot, report, index, sweep, kept, failure }: AgentContext) => ({
       spec: { host },
-      status: { boot, index, report, sweep, failure },
+      status: { boot, index, report, sweep, kept, failure },
     }),
-    ignored: ['host.admitted'],
+    ignored: ['host.admitted', 'host.heard'],
   };
 }

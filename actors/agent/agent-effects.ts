@@ -1,6 +1,7 @@
 /** What an agent asks of its host. What a host is reached at, and who owns what on it, the composition root knows. */
 import type { SweepReport } from '@photoncloud/machines/agent/agent-events';
 import type { HostReport } from '@photoncloud/machines/host/host-events';
+import type { HostFinds } from '@photoncloud/machines/values/wiring';
 import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
 import { done } from '@photoncloud/runtime/contract/outcome';
 import type { Call } from '../dataplane/contract/call-contract.ts';
@@ -8,7 +9,10 @@ import type { ResidueItem, SweepResult } from '../dataplane/contract/host-contra
 
 export interface AgentDoings {
   observe(call: Call): Promise<HostReport>;
-  sweep(call: Call): Promise<SweepResult>;
+  /** What the host has, and the names of what has no owner in the store. */
+  find(call: Call): Promise<HostFinds & { readonly kept: readonly string[] }>;
+  /** @param kept names that are not taken, whoever owns them */
+  sweep(kept: readonly string[], call: Call): Promise<SweepResult>;
 }
 
 /** Names kept in a report; the counts say how many there were. */
@@ -31,9 +35,14 @@ export function agentEffects(doings: AgentDoings): Record<string, EffectBinding>
       timeoutMs: 30_000,
       perform: async (_: unknown, call: EffectContext) => done({ facts: await doings.observe(call) }),
     },
+    'host.find': {
+      timeoutMs: 30_000,
+      perform: async (_: unknown, call: EffectContext) => done({ ...(await doings.find(call)) }),
+    },
     'host.sweep': {
       timeoutMs: 120_000,
-      perform: async (_: unknown, call: EffectContext) => done({ ...reportOf(await doings.sweep(call)) }),
+      perform: async ({ kept }: { kept: readonly string[] }, call: EffectContext) =>
+        done({ ...reportOf(await doings.sweep(kept, call)) }),
     },
   };
 }

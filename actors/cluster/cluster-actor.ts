@@ -2,11 +2,25 @@
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
+import type { HostFinds } from '@photoncloud/machines/values/wiring';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
+import { z } from 'zod';
+
+const foundRows = ({ runs, ports, vnis }: HostFinds): RowKey[] => [
+  ...runs.map(({ vm }) => ({ collection: 'found-run', key: vm })),
+  ...[...new Set(ports.map(({ vpc }) => vpc))].map((key) => ({ collection: 'found-ports', key })),
+  ...vnis.flatMap(({ vpc, vni }) => [
+    { collection: 'vni', key: vpc },
+    { collection: 'vni-owner', key: String(vni) },
+  ]),
+];
 
 function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
-  if (event.type === 'place' || event.type === 'place.release')
-    return [{ collection: 'reservation', key: String(event['vm']) }];
+  const reservation = { collection: 'reservation', key: String(event['vm']) };
+  if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }];
+  if (event.type === 'place.release') return [reservation];
+  if (event.type === 'host.found') return foundRows(event as ActorEvent & HostFinds);
+  if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
   if (event.type !== 'vni.allocate') return [];
@@ -19,10 +33,20 @@ export const clusterDefinition: ActorDefinition = {
   machine: clusterMachine,
   placement: 'sharded',
   input: (id) => ({ id }),
-  commands: {},
+  commands: {
+    lift: {
+      params: z.strictObject({}),
+      permission: 'admin',
+      description:
+        'After the store has gone back: places and allocates again. Says that hosts which are silent are off.',
+    },
+  },
   createdBy: ['cluster.open'],
   effects: {},
   needs,
-  view: ({ name, hosts, nextVni }: ClusterContext) => ({ spec: { name }, status: { hosts, nextVni } }),
-  ignored: ['cluster.open'],
+  view: ({ name, hosts, nextVni, era, recovery }: ClusterContext) => ({
+    spec: { name },
+    status: { hosts, nextVni, era, recovery },
+  }),
+  ignored: ['cluster.open', 'cluster.lift', 'era.ask', 'host.found', 'vni.allocate'],
 };

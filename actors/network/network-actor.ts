@@ -1,5 +1,7 @@
 /** The kind `network`: subnets and their addresses. Loads per allocation one block of 256, never the whole table. */
 import { blockOf, parseAddress } from '@photoncloud/machines/values/addresses';
+import { inSubnets } from '@photoncloud/machines/network/network-recovery';
+import type { FoundPort } from '@photoncloud/machines/values/wiring';
 import { nextBlock } from '@photoncloud/machines/network/network-addresses';
 import { networkMachine } from '@photoncloud/machines/network/network-machine';
 import type { NetworkContext } from '@photoncloud/machines/network/network-messages';
@@ -20,6 +22,10 @@ function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
   if (type === 'network.delete') return [row('port', '*')];
   if (type === 'network.withdrawn') return [row('block', '*')];
   if (type === 'address.release') return [row('port', String(port)), ...ofAddress(address)];
+  if (type === 'era.cleared') {
+    const taken = (event['taken'] as readonly FoundPort[]).filter(inSubnets({ subnets }));
+    return taken.flatMap((found) => [...ofAddress(found.address), row('port', found.port)]);
+  }
   if (type !== 'address.allocate') return [];
   const next = typeof address === 'string' ? undefined : nextBlock(subnets);
   return [
@@ -39,9 +45,9 @@ export const networkDefinition: ActorDefinition = {
   createdBy: [],
   effects: {},
   needs,
-  view: ({ spec, uid, subnets, ports, failure }: NetworkContext) => ({
+  view: ({ spec, uid, subnets, ports, failure, disputed }: NetworkContext) => ({
     spec,
-    status: { uid, subnets, ports, failure },
+    status: { uid, subnets, ports, failure, disputed },
   }),
-  ignored: ['cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
+  ignored: ['era.cleared', 'cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
 };

@@ -9,6 +9,7 @@ import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
+import type { Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
@@ -29,6 +30,10 @@ export interface ControllerOptions {
   readonly journal?: JournalDecorator;
 }
 
+/** At the start, and again in each new era: there may be no cluster in the store any more. */
+const openCluster = (host: Host, name: string): Promise<void> =>
+  host.tell(actorId(clusterId), { type: 'cluster.open', name });
+
 export async function startController(
   folder: NodeFolder,
   log: Log,
@@ -41,12 +46,13 @@ export async function startController(
     log,
     registry: () => createRegistry(noDataplane, noAgent),
     ...options,
+    onEra: (_, { host }) => void openCluster(host, config.cluster),
     onNode: ({ event, node }, host) => {
       if (node.role !== 'worker' || event === 'joined') return;
       void host.tell(actorId(hostId(node.name)), { type: event === 'back' ? 'host.back' : 'host.silent' });
     },
   });
-  await member.host.tell(actorId(clusterId), { type: 'cluster.open', name: config.cluster });
+  await openCluster(member.host, config.cluster);
   const api = openApi(folder, member, log);
   const servers = await listenApi(folder, api);
   return {

@@ -5,12 +5,21 @@
 import type { Membership } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorId, ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Directory } from '@photoncloud/runtime/contract/link';
+import type { StoreLapse } from '@photoncloud/runtime/journal/ordinal-memory';
 
 export class LateMembership implements Directory {
   #joined: Membership | undefined;
+  #lapse: StoreLapse | undefined;
   readonly #listeners: (() => void)[] = [];
 
+  /** @param lapse found before there was a membership is told to it when it comes */
+  rolledBack(lapse: StoreLapse): void {
+    this.#lapse = lapse;
+    this.#joined?.rolledBack(lapse);
+  }
+
   join(membership: Membership): void {
+    if (this.#lapse !== undefined) membership.rolledBack(this.#lapse);
     this.#joined = membership;
     for (const listener of this.#listeners) membership.directory.onChange?.(listener);
   }

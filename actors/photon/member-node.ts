@@ -4,6 +4,7 @@
  * closed here.
  */
 import { createServer, type Server } from 'node:https';
+import { join } from 'node:path';
 import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
@@ -15,6 +16,7 @@ import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
 import { createJournal, type RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
+import { OrdinalMemory } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
@@ -28,14 +30,24 @@ import { storeUrlOf, type NodeFolder } from './node-config.ts';
  */
 export type JournalDecorator = (journal: Journal) => Journal;
 
+/** What effects may need of their node. */
+export interface MemberParts {
+  readonly links: PeerLinks;
+  readonly reader: RedisReader;
+  /** @throws PhotonError ownership_lost when the store has gone back to before what was just read from it */
+  readonly assureStore: () => Promise<void>;
+}
+
 export interface MemberOptions {
   readonly folder: NodeFolder;
   readonly role: 'controller' | 'worker';
   readonly log: Log;
   /** Called once the links exist: effects may need them. */
-  readonly registry: (parts: { readonly links: PeerLinks; readonly reader: RedisReader }) => ActorRegistry;
+  readonly registry: (parts: MemberParts) => ActorRegistry;
   readonly routes?: Readonly<Record<string, PeerRoute>>;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
+  /** The store went back and a new era has begun; this node's shards are being taken again. */
+  readonly onEra?: (era: number, member: Pick<MemberNode, 'host' | 'boot'>) => void;
   readonly journal?: JournalDecorator;
 }
 
@@ -54,6 +66,7 @@ export interface MemberNode {
 
 interface Parts {
   readonly store: Store;
+  readonly memory: OrdinalMemory;
   readonly journal: RedisJournal;
   readonly reader: RedisReader;
   readonly links: PeerLinks;
@@ -76,10 +89,11 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
   const parts = await openParts(folder, log, (node) => late.addressOf(node));
-  const { store, journal, reader, links, archive } = parts;
-  const registry = options.registry({ links, reader });
+  const { store, memory, journal, reader, links, archive } = parts;
+  const registry = options.registry({ links, reader, assureStore: () => journal.assureStore() });
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
+  journal.onRolledBack((lapse) => late.rolledBack(lapse));
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
@@ -120,6 +134,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     onHandover: (shards) => host.retire(shards),
     onNode: (event) => options.onNode?.(event, host),
+    onEra: (era) => options.onEra?.(era, { host, boot }),
+    knownEra: memory.era,
   });
   late.join(membership);
   const historian = archive.historian(links);
@@ -144,11 +160,12 @@ async function openParts(
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
   const archive = openArchive(folder, store, clock, log);
-  const journal = createJournal({ store, clock, log, archive: archive.intake });
+  const memory = new OrdinalMemory({ path: join(folder.path, 'acknowledged.json'), clock, log });
+  const journal = createJournal({ store, clock, log, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
   const links = createPeerLinks({ tls: folder.tls, nodeName, addressOf, clock, log, limits: limits.peer ?? {} });
-  return { store, journal, reader, links, archive };
+  return { store, memory, journal, reader, links, archive };
 }
 
 async function leave(

@@ -6,13 +6,15 @@ import { agentId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
+import type { Host } from '@photoncloud/runtime/hosting/host';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { AgentDoings } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
-import { joinAsMember } from './member-node.ts';
+import { joinAsMember, type MemberParts } from './member-node.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 import { findQemu } from './qemu-program.ts';
@@ -41,16 +43,17 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     folder,
     role: 'worker',
     log,
+    onEra: (_, { host, boot }) => void announce(host, folder, boot),
     registry: (parts) => {
       ({ links } = parts);
-      return createRegistry(dataplane, agentDoings(folder, dataplane, parts.reader));
+      return createRegistry(dataplane, agentDoings(folder, dataplane, parts));
     },
     routes: {
       [blobPath]: (request, response) =>
         void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
     },
   });
-  await member.host.tell(actorId(agentId(config.node)), { type: 'agent.boot', boot: member.boot, host: config.node });
+  await announce(member.host, folder, member.boot);
   return {
     ended: member.failed,
     async stop() {
@@ -60,22 +63,47 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
   };
 }
 
-function agentDoings(folder: NodeFolder, dataplane: Dataplane, reader: RedisReader): AgentDoings {
+/** At the start, and again in each new era: the agent looks at its host and says what is there. */
+const announce = (host: Host, { config: { node } }: NodeFolder, boot: string): Promise<void> =>
+  host.tell(actorId(agentId(node)), { type: 'agent.boot', boot, host: node });
+
+type Seeing = Pick<MemberParts, 'reader' | 'assureStore'>;
+
+function agentDoings(folder: NodeFolder, dataplane: Dataplane, { reader, assureStore }: Seeing): AgentDoings {
   const { config } = folder;
   return {
     async observe(call) {
       const facts = await dataplane.observeHost(call);
       return { ...facts, peerUrl: `https://${config.address}:${config.peerListenPort}` };
     },
-    sweep: (call) =>
+    find: async () => ({ ...(await dataplane.findHost()), kept: await withoutOwner(dataplane, reader) }),
+    sweep: (kept, call) =>
       dataplane.sweep(
         {
+          kept,
           // Asked after the objects were listed: an object exists only once its owner is committed, so none is missed.
-          owners: async () => (await reader.list({ host: config.node })).items.map((item) => item.id),
+          owners: async () => {
+            const { items } = await reader.list({ host: config.node });
+            // A store that has just gone back misses owners, and what they own must not go.
+            await assureStore();
+            call.signal.throwIfAborted();
+            return items.map((item) => item.id);
+          },
         },
         call,
       ),
   };
+}
+
+/** Names of what is here and that no actor of the store has made, in this life and run. */
+async function withoutOwner(dataplane: Dataplane, reader: RedisReader): Promise<string[]> {
+  const names: string[] = [];
+  for (const { name, owner } of await dataplane.residue()) {
+    const stored = owner === null ? undefined : await reader.get(actorId(owner.actor));
+    const spec = stored?.status === 'live' ? (stored.context as { spec?: { owner?: OwnerToken } | null }).spec : null;
+    if (owner === null || spec?.owner?.uid !== owner.uid || spec.owner.runEpoch !== owner.runEpoch) names.push(name);
+  }
+  return names;
 }
 
 /** An image copy for another worker; the caller has shown a certificate of the cluster. */

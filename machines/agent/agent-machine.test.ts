@@ -1,7 +1,7 @@
 /** Decisions of an agent: every result of its two effects, a new boot at any time, deadlines. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { agentMachine, type AgentContext } from './agent-machine.ts';
 
 const held: AgentContext = {
@@ -12,10 +12,14 @@ const held: AgentContext = {
   report: null,
   index: 0,
   sweep: null,
+  era: 1,
+  kept: [],
   tries: 0,
   failure: null,
 };
 const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
+const found = { type: 'host.find.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
+const heard = { type: 'host.heard', era: 2 };
 const error = { code: 'x', message: 'x', retryable: false };
 const swept = { type: 'host.sweep.done', removed: [], removedCount: 0, failed: [], failedCount: 0 };
 
@@ -49,7 +53,30 @@ const rows: readonly Row[] = [
   { in: 'serving.resting', on: { type: 'host.admitted', index: 2, boot: 'b1' }, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: swept, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: boot, to: 'observing.looking', asks: ['host.observe'] },
+  // In a new era what is on the host is read and told first; no later sweep takes what nobody owned then.
+  { in: 'serving.resting', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
+  { in: 'born', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
+  { in: 'finding.looking', on: found, era: 2, to: 'finding.telling', asks: ['host.found > cluster'] },
+  { in: 'finding.telling', on: heard, era: 2, to: 'observing.looking', asks: ['host.observe'] },
+  { in: 'finding.telling', on: heard, era: 3, to: 'finding.telling', asks: [] },
+  { in: 'finding.telling', on: 'tellDeadline', era: 2, to: 'finding.looking', asks: ['host.find'] },
+  { in: 'finding.telling', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
+  { in: 'finding.looking', on: { type: 'host.find.failed', error }, to: 'finding.waiting', asks: [] },
+  { in: 'finding.looking', on: { type: 'host.find.unknown', error }, to: 'finding.waiting', asks: [] },
+  { in: 'finding.looking', on: 'findDeadline', to: 'finding.looking', asks: ['host.find'] },
+  { in: 'finding.looking', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
+  { in: 'finding.waiting', on: 'backoff', to: 'finding.looking', asks: ['host.find'] },
 ];
+
+test('what was found is kept from every sweep, and told until it is heard', () => {
+  const told = decided(agentMachine, held, { in: 'finding.looking', on: found, era: 2, to: '' });
+  assert.equal([told.context['era'], told.context['kept']], [1, ['ns/tap']]);
+  const known = decided(agentMachine, held, { in: 'finding.telling', on: heard, era: 2, to: '' });
+  assert.is(known.context['era'], 2);
+  const kept = { ...held, kept: ['ns/tap'] };
+  const swept = decided(agentMachine, kept, { in: 'serving.resting', on: 'sweepInterval', to: '' });
+  assert.equal(swept.asked[0]?.params, { kept: ['ns/tap'] });
+});
 
 test('decisions', () => {
   assert.equal(disagreements(agentMachine, held, rows), []);

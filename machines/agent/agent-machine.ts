@@ -5,8 +5,8 @@
 import { assertEvent, assign, setup } from 'xstate';
 import type { HostReport } from '../host/host-events.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
-import { hostId, partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { clusterId, hostId, partsOfId } from '../values/identifiers.ts';
+import { eraOf, request, requests } from '../values/requests.ts';
 import { send, tell, type Asked, type Seen } from '../values/telling.ts';
 import type { AgentEvent, SweepReport } from './agent-events.ts';
 
@@ -18,6 +18,10 @@ export interface AgentContext {
   readonly report: HostReport | null;
   readonly index: number;
   readonly sweep: (SweepReport & { readonly at: number }) | null;
+  /** The last era in which it has told the cluster what the host has. */
+  readonly era: number;
+  /** Names of what was found then and has no owner in the store: no sweep takes it. */
+  readonly kept: readonly string[];
   readonly tries: number;
   readonly failure: Failure | null;
 }
@@ -28,12 +32,19 @@ const announce = ({ context }: At): readonly Asked[] => [
   send(hostId(context.host), { type: 'host.announce', host: context.host, boot: context.boot, facts: context.report }),
 ];
 
+const finds = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'host.find.done');
+  const { runs, ports, vnis } = event;
+  return [send(clusterId, { type: 'host.found', host: context.host, era: eraOf(event), runs, ports, vnis })];
+};
+
 export const agentMachine = setup({
   types: { context: {} as AgentContext, events: {} as AgentEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
     'host.observe': request<undefined>(),
-    'host.sweep': request<undefined>(),
+    'host.find': request<undefined>(),
+    'host.sweep': request<{ kept: readonly string[] }>(),
     noteBoot: assign(({ context, event }) => {
       assertEvent(event, 'agent.boot');
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
@@ -55,12 +66,22 @@ export const agentMachine = setup({
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
+    noteFinds: assign(({ event }) => {
+      assertEvent(event, 'host.find.done');
+      return { kept: event.kept, tries: 0, failure: null };
+    }),
+    noteEra: assign(({ event }) => ({ era: eraOf(event) })),
     tellHost: tell(announce),
+    tellFinds: tell(finds),
   },
   guards: {
+    isThisEra: ({ event }) => event.type === 'host.heard' && event.era === eraOf(event),
+    isNewEra: ({ context, event }) => eraOf(event) > context.era,
     sameBoot: ({ context, event }) => event.type === 'host.admitted' && event.boot === context.boot,
   },
   delays: {
+    findDeadline: 60_000,
+    tellDeadline: 5_000,
     observeDeadline: 60_000,
     announceDeadline: 5_000,
     sweepDeadline: 300_000,
@@ -77,15 +98,47 @@ export const agentMachine = setup({
     report: null,
     index: 0,
     sweep: null,
+    era: 1,
+    kept: [],
     tries: 0,
     failure: null,
   }),
   initial: 'born',
-  on: { 'agent.boot': { target: '.observing.looking', reenter: true, actions: 'noteBoot' } },
+  on: {
+    'agent.boot': [
+      { guard: 'isNewEra', target: '.finding.looking', reenter: true, actions: 'noteBoot' },
+      { target: '.observing.looking', reenter: true, actions: 'noteBoot' },
+    ],
+  },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
+    },
+    finding: {
+      description: 'The store has gone back: what is really on the host is read, told to the cluster, and kept.',
+      initial: 'looking',
+      states: {
+        looking: {
+          description: 'Runs, taps, addresses and VNIs are read from the kernel; nothing is changed.',
+          entry: 'host.find',
+          on: {
+            'host.find.done': { target: 'telling', actions: ['noteFinds', 'tellFinds'] },
+            'host.find.failed': { target: 'waiting', actions: 'noteFailure' },
+            'host.find.unknown': { target: 'waiting', actions: 'noteFailure' },
+          },
+          after: { findDeadline: { target: 'looking', reenter: true } },
+        },
+        telling: {
+          description: 'The cluster has been told; until it says that it has heard, it is told again.',
+          on: { 'host.heard': { guard: 'isThisEra', target: '#agent.observing', actions: 'noteEra' } },
+          after: { tellDeadline: { target: 'looking' } },
+        },
+        waiting: {
+          description: 'The host could not be read; the failure says why. It is tried again shortly.',
+          after: { backoff: { target: 'looking' } },
+        },
+      },
     },
     observing: {
       description: 'The host is looked at: address, MTU, memory, QEMU, allowed folders.',
@@ -122,7 +175,7 @@ export const agentMachine = setup({
       states: {
         sweeping: {
           description: 'Kernel objects, processes and files of ours are compared with the actors of this host.',
-          entry: 'host.sweep',
+          entry: { type: 'host.sweep', params: ({ context }) => ({ kept: context.kept }) },
           on: {
             'host.sweep.done': { target: 'resting', actions: 'noteSweep' },
             'host.sweep.failed': { target: 'resting', actions: 'noteFailure' },

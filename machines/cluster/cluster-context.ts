@@ -1,6 +1,6 @@
 /** What the cluster remembers: its hosts (at most 254) and where the next VNI is looked for. The rest is in rows. */
 import type { HostReport } from '../host/host-events.ts';
-import type { HostFacts } from '../values/wiring.ts';
+import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
 
 export interface HostRecord {
   readonly facts: HostFacts;
@@ -20,12 +20,36 @@ export interface Reservation {
   readonly memoryMib: number;
 }
 
+/** Row `found-run/<vm>`: a run seen on a host when an era began; whether its VM knows of it, the next placing shows. */
+export interface FoundOn extends FoundRun {
+  readonly host: string;
+}
+
+/** Row `found-ports/<vpc>`: by host, the ports it had when an era began. */
+export type FoundPorts = Readonly<Record<string, readonly FoundPort[]>>;
+
+/** How the store's going back was got over. */
+export interface Recovery {
+  /** Wall time of its beginning, ms. */
+  readonly since: number;
+  /** Hosts that have said what they have. */
+  readonly heard: readonly string[];
+  /** Wall time of its end, ms; null while nothing is placed or allocated. */
+  readonly liftedAt: number | null;
+  /** Hosts that had not said so when it was lifted by an operator. */
+  readonly missing: readonly string[];
+}
+
 export interface ClusterContext {
   readonly id: string;
   readonly uid: string;
   readonly name: string;
   readonly hosts: Readonly<Record<string, HostRecord>>;
   readonly nextVni: number;
+  /** The era that hosts and addresses were last agreed in. */
+  readonly era: number;
+  /** The last one; null in a cluster's first era. */
+  readonly recovery: Recovery | null;
 }
 
 /** Rows `vni/<vpc>` hold the number, rows `vni-owner/<vni>` the vpc. */

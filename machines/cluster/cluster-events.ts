@@ -1,6 +1,12 @@
 /** Events of the cluster chart; see docs/protocol.md. */
 import type { HostReport } from '../host/host-events.ts';
 import type { Meta } from '../values/requests.ts';
+import type { HostFinds } from '../values/wiring.ts';
+
+export interface LastRun {
+  readonly host: string;
+  readonly life: string;
+}
 
 export interface PlaceWish {
   readonly vm: string;
@@ -10,6 +16,8 @@ export interface PlaceWish {
   readonly host: string | null;
   /** Hosts its volumes are on; a volume that is nowhere yet counts for nothing. */
   readonly volumeHosts: readonly (string | null)[];
+  /** Its last run as the VM knows it; null when it never ran. */
+  readonly lastRun: LastRun | null;
 }
 
 export interface ImportWish {
@@ -26,4 +34,7 @@ export type ClusterEvent =
   | { type: 'vni.release'; vpc: string; meta: Meta }
   | ({ type: 'place'; meta: Meta } & PlaceWish)
   | { type: 'place.release'; vm: string; meta: Meta }
-  | ({ type: 'import.place'; meta: Meta } & ImportWish);
+  | ({ type: 'import.place'; meta: Meta } & ImportWish)
+  | ({ type: 'host.found'; host: string; era: number; meta: Meta } & HostFinds)
+  | { type: 'era.ask'; network: string; vpc: string; meta: Meta }
+  | { type: 'cluster.lift'; meta: Meta };

@@ -40,6 +40,8 @@ const held: ClusterContext = {
   name: 'c',
   hosts: { w1: record(1), w2: record(2) },
   nextVni: firstVni,
+  era: 1,
+  recovery: null,
 };
 const register = (host: string, n: number) => ({
   type: 'host.register',
@@ -48,13 +50,14 @@ const register = (host: string, n: number) => ({
   schedulable: true,
   silent: false,
 });
-const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumeHosts: [] };
+const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
 const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
 const owners = (taken: readonly number[] = []) =>
   Object.fromEntries(
     vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, taken.includes(vni) ? 'vpc/t/other' : null]),
   );
 const from = 'vm/t/v';
+const unknown = { 'found-run/vm/t/v': null };
 
 const rows: readonly Row[] = [
   { in: 'born', on: { type: 'cluster.open', name: 'c' }, to: 'open', asks: [] },
@@ -106,7 +109,7 @@ const rows: readonly Row[] = [
     in: 'open',
     on: place,
     from,
-    rows: { 'reservation/vm/t/v': null },
+    rows: { 'reservation/vm/t/v': null, ...unknown },
     to: 'open',
     asks: ['put reservation', 'placed > vm'],
   },
@@ -114,7 +117,7 @@ const rows: readonly Row[] = [
     in: 'open',
     on: { ...place, host: 'w9' },
     from,
-    rows: { 'reservation/vm/t/v': null },
+    rows: { 'reservation/vm/t/v': null, ...unknown },
     to: 'open',
     asks: ['place.refused > vm'],
   },
@@ -171,7 +174,7 @@ test('indexes and numbers are the lowest free, and go round', () => {
 });
 
 test('why not, host by host', () => {
-  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [] };
+  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
   const why = (more: Partial<HostRecord>, other: object = {}): string => {
     const placing = placeVm({ w1: record(1, more) }, { ...wish, ...other }, undefined);
     return 'error' in placing ? (placing.reasons[0]?.reason ?? '') : 'placed';
@@ -189,7 +192,7 @@ test('why not, host by host', () => {
 });
 
 test('a VM keeps its host, also a cordoned one, and gets no second one while the first is silent', () => {
-  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [] };
+  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
   const reserved: Reservation = { host: 'w2', cpus: 1, memoryMib: 512 };
   const on = (more: Partial<HostRecord>) =>
     placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, wish, reserved);
@@ -226,7 +229,7 @@ test('memory is never promised twice, however VMs come and go', () => {
           in: 'open',
           on,
           from: `vm/t/${vm}`,
-          rows: { [`reservation/${vm}`]: kept.get(vm) ?? null },
+          rows: { [`reservation/${vm}`]: kept.get(vm) ?? null, [`found-run/${vm}`]: null },
           to: '',
         });
         context = move.context;

@@ -4,8 +4,8 @@
  * Upholds: no two hosts share an index, no two VPCs a VNI, and no memory is promised twice.
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { requests } from '../values/requests.ts';
-import { tell, type Seen } from '../values/telling.ts';
+import { eraOf, requests } from '../values/requests.ts';
+import { act, tell, type Seen } from '../values/telling.ts';
 import {
   firstVni,
   lastVni,
@@ -16,6 +16,7 @@ import {
 } from './cluster-context.ts';
 import type { ClusterEvent } from './cluster-events.ts';
 import * as messages from './cluster-messages.ts';
+import * as recovery from './cluster-recovery.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -74,6 +75,16 @@ function nextVni(seen: At): Partial<ClusterContext> {
   return { nextVni: vni >= lastVni ? firstVni : vni + 1 };
 }
 
+const newEra = { guard: 'isNewEra', target: '#cluster.recovering', actions: 'beginRecovery' } as const;
+
+/** What changes nothing that was lost, or only gives back. */
+const always = {
+  'host.register': { actions: ['tellAdmission', 'admitHost'] },
+  'host.find': { actions: 'tellFound' },
+  'vni.release': { actions: 'dropVni' },
+  'place.release': { actions: ['dropReservation', 'unreserve'] },
+} as const;
+
 export const clusterMachine = setup({
   types: {
     context: {} as ClusterContext,
@@ -85,7 +96,7 @@ export const clusterMachine = setup({
     ...requests,
     noteName: assign(({ context, event }) => {
       assertEvent(event, 'cluster.open');
-      return { name: event.name, uid: context.uid === '' ? event.meta.ulid : context.uid };
+      return { name: event.name, uid: context.uid === '' ? event.meta.ulid : context.uid, era: eraOf(event) };
     }),
     admitHost: assign(withHost),
     tellAdmission: tell(messages.tellAdmission),
@@ -98,31 +109,102 @@ export const clusterMachine = setup({
     dropReservation: tell(messages.dropReservation),
     unreserve: assign(withoutReservation),
     tellImport: tell(messages.tellImport),
+    beginRecovery: assign(recovery.begin),
+    hear: act(recovery.hear),
+    lift: assign(recovery.lift),
+    refusePlacing: tell(recovery.refusePlacing),
+    refuseImport: tell(recovery.refuseImport),
+    refuseStrange: tell(recovery.refuseStrange),
+    forgetRun: tell(recovery.forgetRun),
+    clear: tell(recovery.clear),
   },
+  guards: {
+    isNewEra: recovery.isNewEra,
+    isLaterEra: ({ event }) => eraOf(event) > 1,
+    isFirst: recovery.isFirst,
+    isPresent: recovery.isPresent,
+    isStrange: ({ event }) => event.type === 'place' && recovery.strangeRun(event) !== undefined,
+    allHeard: recovery.allHeard,
+  },
+  delays: { settleDelay: 5_000, overdueDelay: 60_000 },
 }).createMachine({
   id: 'cluster',
-  context: ({ input }) => ({ id: input.id, uid: '', name: '', hosts: {}, nextVni: firstVni }),
+  context: ({ input }) => ({
+    id: input.id,
+    uid: '',
+    name: '',
+    hosts: {},
+    nextVni: firstVni,
+    era: 1,
+    recovery: null,
+  }),
   initial: 'born',
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
-      on: { 'cluster.open': { target: 'open', actions: 'noteName' } },
+      on: {
+        'cluster.open': [
+          { guard: 'isLaterEra', target: 'recovering', actions: ['noteName', 'beginRecovery'] },
+          { target: 'open', actions: 'noteName' },
+        ],
+      },
     },
     open: {
       description:
         'Hosts register here, VPCs get their VNI and VMs their host. It stays open for the life of the cluster.',
       tags: 'steady',
       on: {
-        // Every controller says so at its start; the first name stays.
-        'cluster.open': {},
-        'host.register': { actions: ['tellAdmission', 'admitHost'] },
-        'host.find': { actions: 'tellFound' },
-        'vni.allocate': { actions: ['tellVni', 'passVni'] },
-        'vni.release': { actions: 'dropVni' },
-        place: { actions: ['tellPlacing', 'reserve'] },
-        'place.release': { actions: ['dropReservation', 'unreserve'] },
-        'import.place': { actions: 'tellImport' },
+        ...always,
+        // Every controller says so at its start and when an era begins; the first name stays.
+        'cluster.open': [newEra, {}],
+        'vni.allocate': [newEra, { actions: ['tellVni', 'passVni'] }],
+        place: [
+          { ...newEra, actions: ['beginRecovery', 'refusePlacing'] },
+          { guard: 'isStrange', actions: 'refuseStrange' },
+          { actions: ['forgetRun', 'tellPlacing', 'reserve'] },
+        ],
+        'import.place': [{ ...newEra, actions: ['beginRecovery', 'refuseImport'] }, { actions: 'tellImport' }],
+        'host.found': [
+          { ...newEra, guard: 'isFirst', actions: ['beginRecovery', 'hear'] },
+          newEra,
+          { guard: 'isPresent', actions: 'hear' },
+        ],
+        'era.ask': [newEra, { actions: 'clear' }],
+        'cluster.lift': {},
+      },
+    },
+    recovering: {
+      description:
+        'The store has gone back. Nothing is placed and no number is given until every host has said what it has.',
+      initial: 'settling',
+      on: {
+        ...always,
+        'cluster.open': [{ ...newEra, reenter: true }, {}],
+        place: { actions: 'refusePlacing' },
+        'import.place': { actions: 'refuseImport' },
+        'host.found': { guard: 'isPresent', actions: 'hear' },
+        'cluster.lift': { target: 'open', actions: 'lift' },
+        // Asked again by whoever needs an answer.
+        'vni.allocate': {},
+        'era.ask': {},
+      },
+      states: {
+        settling: {
+          description: 'Hosts that the store does not know any more have time to come back to it.',
+          after: { settleDelay: { target: 'waiting' } },
+        },
+        waiting: {
+          description: 'Some hosts have not said yet what they have.',
+          always: { guard: 'allHeard', target: '#cluster.open', actions: 'lift' },
+          after: { overdueDelay: { target: 'overdue' } },
+        },
+        overdue: {
+          description:
+            'Hosts stay silent; what runs there is unknown. Bring them back, or say by cluster.lift that they are off.',
+          tags: 'steady',
+          always: { guard: 'allHeard', target: '#cluster.open', actions: 'lift' },
+        },
       },
     },
   },

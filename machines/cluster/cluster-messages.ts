@@ -1,5 +1,6 @@
 /** What the cluster answers: pure functions of its context and the event, each computed before the context changes. */
 import { assertEvent } from 'xstate';
+import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
 import type { ClusterEvent } from './cluster-events.ts';
@@ -25,7 +26,7 @@ export function tellPlacing(seen: At): readonly Asked[] {
   const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
   return [
     putRow('reservation', event.vm, reservation),
-    send(sender(event), { type: 'placed', vm: event.vm, host: placing.host }),
+    send(sender(event), { type: 'placed', vm: event.vm, host: placing.host, era: eraOf(event) }),
   ];
 }
 

@@ -216,6 +216,19 @@ export function takeThis(
   );
 }
 
+/**
+ * Keeps an address that is in use on a host from everybody, whoever had given it and whatever rests. @returns undefined
+ * when it is held already, or is in no subnet
+ */
+export function hold(subnets: readonly SubnetUse[], address: string, now: number, loaded: Loaded): Taken | undefined {
+  const at = addresses.parseAddress(address);
+  const subnet = at === undefined ? undefined : subnetWith(subnets, at);
+  if (at === undefined || subnet === undefined || isKept(subnet, at)) return undefined;
+  const key = addresses.blockOf(at);
+  const stored = loaded(key) ?? emptyBlock;
+  return addresses.hasBit(stored.used, offsetOf(at)) ? undefined : take(subnet, key, stored, at, now);
+}
+
 /** Gives the address back; it rests. */
 export function giveBack(subnet: SubnetUse, address: string, port: string, now: number, loaded: Loaded): Taken {
   const at = addresses.addressOf(address);

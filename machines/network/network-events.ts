@@ -1,6 +1,7 @@
 /** Events of the network chart; see docs/protocol.md. */
 import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
+import type { FoundPort } from '../values/wiring.ts';
 
 export interface SubnetWish {
   readonly name?: string;
@@ -32,4 +33,5 @@ export type NetworkEvent =
   | { type: 'cidr.refused'; error: Failure; path: string; meta: Meta }
   | { type: 'network.withdrawn'; vpc: string; meta: Meta }
   | { type: 'address.allocate'; port: string; address: string | null; mac: string | null; meta: Meta }
+  | { type: 'era.cleared'; era: number; taken: readonly FoundPort[]; meta: Meta }
   | { type: 'address.release'; port: string; address: string | null; meta: Meta };

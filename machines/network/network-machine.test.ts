@@ -21,6 +21,8 @@ const held: NetworkContext = {
   waiters: [],
   tries: 0,
   failure: null,
+  era: 1,
+  disputed: [],
 };
 const create = { type: 'network.create', ...wish };
 const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };

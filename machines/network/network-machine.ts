@@ -9,6 +9,7 @@ import { act, tell } from '../values/telling.ts';
 import type { NetworkEvent } from './network-events.ts';
 import * as messages from './network-messages.ts';
 import type { NetworkContext } from './network-messages.ts';
+import * as recovery from './network-recovery.ts';
 
 /** So many claims without an answer, and the VPC is taken to be gone. */
 const claimTries = 12;
@@ -51,6 +52,8 @@ export const networkMachine = setup({
     refuseEarly: tell(messages.refuseEarly),
     refuseLate: tell(messages.refuseLate),
     forgetBlocks: tell(messages.forgetBlocks),
+    askEra: tell(recovery.askEra),
+    takeFound: act(recovery.takeFound),
   },
   guards: {
     isInvalid: messages.isInvalid,
@@ -58,6 +61,8 @@ export const networkMachine = setup({
     hasPorts: ({ context }) => context.ports > 0,
     mayPass: ({ event }) => 'error' in event && event.error.retryable,
     isLost: ({ context }) => context.tries >= claimTries,
+    isNewEra: recovery.isNewEra,
+    isPresent: recovery.isPresent,
   },
   delays: {
     quotaDeadline: 5_000,
@@ -76,6 +81,8 @@ export const networkMachine = setup({
     waiters: [],
     tries: 0,
     failure: null,
+    era: 1,
+    disputed: [],
   }),
   initial: 'born',
   states: {
@@ -147,7 +154,8 @@ export const networkMachine = setup({
           { guard: 'hasPorts', actions: 'rejectInUse' },
           { target: 'withdrawing', actions: ['noteWaiter', 'keepOpen'] },
         ],
-        'address.allocate': { actions: 'allocate' },
+        'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
+        'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
         'address.release': { actions: 'release' },
       },
     },

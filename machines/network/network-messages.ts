@@ -3,6 +3,7 @@ import { assertEvent } from 'xstate';
 import { macOf, macProblem, addressOf } from '../values/addresses.ts';
 import { canonicalJson, differences, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import { eraOf } from '../values/requests.ts';
 import { defer, putRow, reject, rejectFor, removeRow, reply, row, rows, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
@@ -23,6 +24,10 @@ export interface NetworkContext {
   /** Retryable refusals in a row. */
   readonly tries: number;
   readonly failure: Failure | null;
+  /** The era its rows were last agreed in with what hosts have. */
+  readonly era: number;
+  /** Addresses that another port has on its host than here: told, not mended. */
+  readonly disputed: readonly string[];
 }
 
 export type At = Seen<NetworkContext, NetworkEvent>;
@@ -53,7 +58,8 @@ export function rejectInvalid({ event }: At): readonly Asked[] {
 
 export function takeSpec({ event }: At): Partial<NetworkContext> {
   const spec = wishOf(event);
-  return { uid: event.meta.ulid, spec, subnets: spec.subnets.map(ipam.freshUse) };
+  const era = eraOf(event) > 1 ? 0 : 1;
+  return { uid: event.meta.ulid, spec, subnets: spec.subnets.map(ipam.freshUse), era };
 }
 
 export function rejectDifferent({ context, event }: At): readonly Asked[] {
@@ -111,7 +117,7 @@ export const rejectLost = ({ context }: At): readonly Asked[] =>
   );
 
 const tenant = (context: NetworkContext): string => tenantId(partsOfId(context.id).tenant);
-const vpcOf = (context: NetworkContext): string =>
+export const vpcOf = (context: NetworkContext): string =>
   idOf('vpc', partsOfId(context.id).tenant, context.spec?.vpc ?? 'main');
 
 export const claimQuota = ({ context }: At): readonly Asked[] => [

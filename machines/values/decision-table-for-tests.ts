@@ -16,6 +16,8 @@ export interface Row {
   readonly command?: string;
   readonly rows?: Readonly<Record<string, unknown>>;
   readonly at?: number;
+  /** 1 if absent. */
+  readonly era?: number;
   readonly to: string;
   /** As `spoken` writes them, in order; left out when the row is about the state only. */
   readonly asks?: readonly string[];
@@ -59,7 +61,7 @@ export function decided(machine: AnyStateMachine, context: object, row: Row) {
     ...(row.from === undefined ? {} : { from: row.from }),
     ...(row.command === undefined ? {} : { commandId: row.command }),
   };
-  const meta = { at: row.at ?? 1_000, ulid: 'U2', ...source, rows: row.rows ?? {} };
+  const meta = { at: row.at ?? 1_000, ulid: 'U2', era: row.era ?? 1, ...source, rows: row.rows ?? {} };
   const move = moved(machine, snapshot, { ...event, meta } as never);
   if (move.snapshot.status === 'error') throw move.snapshot.error;
   return { ...move, context: move.snapshot.context as Record<string, unknown>, asks: move.asked.map(spoken) };

@@ -32,9 +32,14 @@ export const requests = {
 export interface Meta {
   readonly at: number;
   readonly ulid: string;
+  /** Era of the step; 1 where none is given. Above the last one seen, the store has gone back in between. */
+  readonly era?: number;
   readonly from?: string;
   readonly commandId?: string;
   readonly principal?: string;
   readonly effectId?: string;
   readonly rows?: Readonly<Record<string, unknown>>;
 }
+
+/** The era a step is committed under: what was agreed in an earlier one may have been lost. */
+export const eraOf = ({ meta }: { readonly meta: Meta }): number => meta.era ?? 1;

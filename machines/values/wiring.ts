@@ -158,6 +158,8 @@ export interface MachineDisk {
 export interface MachineSpec {
   readonly owner: OwnerToken;
   readonly vm: string;
+  /** Era in which the cluster placed it; a host starts nothing that was placed in an earlier one. 1 if absent. */
+  readonly era?: number;
   readonly cpus: number;
   readonly memoryMib: number;
   /** Pinned and versioned, such as `pc-q35-7.2`; null lets the host pin its own default, which it reports. */
@@ -174,4 +176,27 @@ export interface MachineProof {
   readonly startTime: string;
   readonly qemuVersion: string;
   readonly machineType: string;
+}
+
+/** A run of a VM that a host has, as its kernel shows it. */
+export interface FoundRun {
+  readonly vm: string;
+  /** Uid of the run. */
+  readonly life: string;
+  readonly runEpoch: number;
+}
+
+/** A port that a host has: what its tap and its DHCP entry say. */
+export interface FoundPort {
+  readonly vpc: string;
+  readonly port: string;
+  readonly address: string;
+  readonly mac: string;
+}
+
+/** What really is on a host, whatever the store knows of it. */
+export interface HostFinds {
+  readonly runs: readonly FoundRun[];
+  readonly ports: readonly FoundPort[];
+  readonly vnis: readonly { readonly vpc: string; readonly vni: number }[];
 }

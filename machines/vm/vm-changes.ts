@@ -97,6 +97,8 @@ export function notePlaced({ context, event }: Seen): Change {
     host: event.host,
     lastHost: event.host.name,
     runEpoch: context.runEpoch + (elsewhere ? 1 : 0),
+    // The cluster's, not ours: its shard may not have come to the new era yet.
+    era: event.era,
     failure: null,
   };
 }
@@ -107,7 +109,11 @@ export function noteFailure({ context, event }: Seen): Change {
 }
 
 /** A new uid for the run that is about to start; kept when the request is repeated. */
-export const newLife = ({ context, event }: Seen): Change => ({ life: event.meta.ulid, runs: context.runs + 1 });
+export const newLife = ({ context, event }: Seen): Change => ({
+  life: event.meta.ulid,
+  runs: context.runs + 1,
+  lastRun: { host: context.host?.name ?? '', life: event.meta.ulid },
+});
 
 export function noteRunning({ context, event }: Seen): Change {
   assertEvent(event, 'incarnation.running');

@@ -3,6 +3,7 @@ import type { Failure } from '../values/failures.ts';
 import { clusterId, idOf, partsOfId, tenantId, twinOf } from '../values/identifiers.ts';
 import type { SentEvent } from '../values/requests.ts';
 import type { HostFacts, MachineDisk, MachineNic, MachineProof, MachineSpec } from '../values/wiring.ts';
+import type { LastRun } from '../cluster/cluster-events.ts';
 import type { VmNic, VmSpec } from './vm-events.ts';
 
 export interface VmContext {
@@ -28,6 +29,10 @@ export interface VmContext {
   /** +1 at each start on another host than the last. */
   readonly runEpoch: number;
   readonly lastHost: string | null;
+  /** Era of the placement: what was placed in an earlier one asks the cluster again before it runs. */
+  readonly era: number;
+  /** The last run that was begun; the cluster compares it with what it found when the store had gone back. */
+  readonly lastRun: LastRun | null;
   /** What the next run is made of, gathered while preparing. */
   readonly nics: Readonly<Record<string, MachineNic>>;
   readonly disks: Readonly<Record<string, MachineDisk>>;
@@ -109,6 +114,7 @@ export const askPlace = ({ context }: Seen): Letter => ({
     memoryMib: specIn(context).memoryMib,
     host: specIn(context).host,
     volumeHosts: context.volumeHosts,
+    lastRun: context.lastRun,
   },
 });
 
@@ -143,6 +149,7 @@ function machineSpec(context: VmContext): MachineSpec {
   return {
     owner: { actor: incarnationId(context), uid: context.life ?? '', runEpoch: context.runEpoch },
     vm: context.id,
+    era: context.era,
     cpus: spec.cpus,
     memoryMib: spec.memoryMib,
     machineType: context.machineType,

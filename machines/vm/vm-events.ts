@@ -67,7 +67,7 @@ export type VmEvent =
   | ({ type: 'volume.refused'; volume: string } & Failed)
   | { type: 'image.provided'; image: string; sha256: string; meta: Meta }
   | ({ type: 'image.refused'; image: string } & Failed)
-  | { type: 'placed'; host: HostFacts; meta: Meta }
+  | { type: 'placed'; host: HostFacts; era: number; meta: Meta }
   | ({ type: 'place.refused'; reasons: readonly { readonly host: string; readonly reason: string }[] } & Failed)
   | { type: 'incarnation.running'; host: string; life: string; proof: MachineProof; meta: Meta }
   | { type: 'incarnation.ended'; host: string; life: string; reason: string; error: Failure | null; meta: Meta };

@@ -1,5 +1,6 @@
 /** Questions the VM chart asks; pure functions of (context, event). */
 import { sameJson } from '../values/failures.ts';
+import { eraOf } from '../values/requests.ts';
 import type { VmContext } from './vm-context.ts';
 import type { VmEvent } from './vm-events.ts';
 import { specOf } from './vm-replies.ts';
@@ -16,6 +17,9 @@ export const wantsRun = ({ context }: Seen): boolean => context.wanted === 'runn
 export const isDying = ({ context }: Seen): boolean => context.wanted === 'deleted';
 export const leaves = ({ context }: Seen): boolean => context.wanted !== 'running';
 export const restarts = ({ context }: Seen): boolean => context.restarting;
+/** Its place is from this era: nothing has been lost since that the cluster would have to be asked about. */
+export const isPlaced = ({ context, event }: Seen): boolean => eraOf(event) <= context.era;
+export const restartsPlaced = (seen: Seen): boolean => restarts(seen) && isPlaced(seen);
 export const releasedForDeletion = (seen: Seen): boolean => nothingAwaited(seen) && seen.context.wanted === 'deleted';
 export const releasedWithFailure = (seen: Seen): boolean =>
   nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;

@@ -171,6 +171,7 @@ test('a run is made of what was prepared, and has a life of its own', () => {
   assert.equal(event.spec, {
     owner: { actor: 'incarnation/t/v@w1', uid: 'U2', runEpoch: 1 },
     vm: v.id,
+    era: 1,
     cpus: 1,
     memoryMib: 256,
     machineType: null,

@@ -29,6 +29,8 @@ const whileLetGo = {
   'vm.delete': [dying, { actions: ['wantDeleted', 'defer'] }],
 } as const;
 
+const placed = { guard: 'isPlaced', target: 'preparing' } as const;
+
 export const vmMachine = vmSetup.createMachine({
   id: 'vm',
   context: ({ input }) => ({
@@ -44,6 +46,8 @@ export const vmMachine = vmSetup.createMachine({
     host: null,
     runEpoch: 0,
     lastHost: null,
+    era: 0,
+    lastRun: null,
     nics: {},
     disks: {},
     images: {},
@@ -208,19 +212,23 @@ export const vmMachine = vmSetup.createMachine({
       description: 'A run is over: was it asked for, is it restarted, or does the policy leave it?',
       always: [
         { guard: 'leaves', target: 'releasing' },
-        { guard: 'restarts', target: 'preparing' },
+        { guard: 'restartsPlaced', target: 'preparing' },
+        { guard: 'restarts', target: 'locating' },
         { guard: 'policyRestarts', target: 'backoff' },
         { target: 'releasing', actions: 'settle' },
       ],
     },
     backoff: {
-      description: 'Started again on the same host after 1, 2, 4 ... 30 s; ten healthy minutes start the count anew.',
+      description: 'Started again after 1, 2, 4 ... 30 s, where it was or, in a new era, where the cluster says.',
       on: {
-        'vm.start': { target: 'preparing', actions: 'wantRunning' },
-        'vm.restart': { target: 'preparing' },
+        'vm.start': [
+          { guard: 'isPlaced', target: 'preparing', actions: 'wantRunning' },
+          { target: 'locating', actions: 'wantRunning' },
+        ],
+        'vm.restart': [placed, { target: 'locating' }],
         ...beforeRun,
       },
-      after: { backoff: { target: 'preparing' } },
+      after: { backoff: [placed, { target: 'locating' }] },
     },
     releasing: {
       description: 'Taps, volumes, images and the place on the host are let go; addresses stay.',

@@ -40,6 +40,8 @@ export const held: VmContext = {
   host,
   runEpoch: 1,
   lastHost: 'w1',
+  era: 1,
+  lastRun: { host: 'w1', life: 'L1' },
   nics: {},
   disks: {},
   images: {},
@@ -80,7 +82,7 @@ export const tapped = {
 export const attached = { type: 'volume.attached', volume, uid: 'V', serial: 's', format: 'raw' };
 export const provided = (image: string) => ({ type: 'image.provided', image, sha256: `sha of ${image}` });
 export const located = { type: 'volume.located', volume, host: 'w1' };
-export const placed = { type: 'placed', host };
+export const placed = { type: 'placed', host, era: 1 };
 export const unplaced = { type: 'place.refused', error: passing, reasons: [] };
 export const unbound = { type: 'port.unbound', port };
 export const gone = { type: 'port.gone', port };

@@ -36,8 +36,16 @@ class Sweep {
 
   readonly #candidates: ReadonlySet<string>;
 
-  constructor(site: DataplaneSite, candidates: readonly ResidueItem[], owners: readonly string[]) {
+  readonly #keeps: ReadonlySet<string>;
+
+  constructor(
+    site: DataplaneSite,
+    candidates: readonly ResidueItem[],
+    owners: readonly string[],
+    keeps: readonly string[],
+  ) {
     this.site = site;
+    this.#keeps = new Set(keeps);
     this.#candidates = new Set(candidates.map((item) => item.name));
     this.#known = new Set(owners);
   }
@@ -46,9 +54,13 @@ class Sweep {
     return this.#known.has(owner.actor);
   }
 
+  keeps(item: ResidueItem): boolean {
+    return this.#keeps.has(item.name);
+  }
+
   /** One item: kept when its owner is known, else removed by `work`; a failure is noted and does not end the sweep. */
-  async take(item: ResidueItem, work: () => Promise<unknown>): Promise<void> {
-    if (!this.#candidates.has(item.name) || (item.owner !== null && this.knows(item.owner))) {
+  async take(item: ResidueItem, work: () => Promise<unknown>, isKept = this.keeps(item)): Promise<void> {
+    if (isKept || !this.#candidates.has(item.name) || (item.owner !== null && this.knows(item.owner))) {
       this.kept += 1;
       return;
     }
@@ -65,11 +77,11 @@ class Sweep {
 export async function sweepHost(
   site: DataplaneSite,
   sessions: MachineSessions,
-  owners: () => Promise<readonly string[]>,
+  known: { readonly owners: () => Promise<readonly string[]>; readonly kept?: readonly string[] },
   signal: AbortSignal,
 ): Promise<SweepResult> {
   const candidates = await listResidue(site);
-  const sweep = new Sweep(site, candidates, await owners());
+  const sweep = new Sweep(site, candidates, await known.owners(), known.kept ?? []);
   const steps = [
     () => sweepMachines(sweep, sessions),
     () => sweepHostTaps(sweep),
@@ -86,8 +98,10 @@ export async function sweepHost(
 
 async function sweepMachines(sweep: Sweep, sessions: MachineSessions): Promise<void> {
   for (const { place, owner } of await listPlaces(sweep.site)) {
-    await sweep.site.locks.hold(`machine ${place.id}`, async () =>
-      sweep.take({ what: 'folder', name: place.runFolder, owner }, async () => {
+    await sweep.site.locks.hold(`machine ${place.id}`, async () => {
+      const item: ResidueItem = { what: 'folder', name: place.runFolder, owner };
+      const isKept = sweep.keeps(item) && (await findMachine(place, true)) !== null;
+      const work = async (): Promise<void> => {
         const sight = await findMachine(place, true);
         if (sight !== null && !(await quitMachine(sessions, place, sight))) {
           await signalProcess(sight, 'SIGKILL');
@@ -95,8 +109,9 @@ async function sweepMachines(sweep: Sweep, sessions: MachineSessions): Promise<v
             throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);
         }
         await removePlace(place);
-      }),
-    );
+      };
+      await sweep.take(item, work, isKept);
+    });
   }
 }
 

@@ -75,3 +75,10 @@ export const olderRunAlive = (actor: string, runEpoch: number, pid: number): Pho
 
 export const fileMissing = (code: 'disk_missing' | 'image_missing', what: string): PhotonError =>
   new PhotonError('defeat', code, `${what} is not on this host; make it here before the machine starts.`);
+
+export const placedEarlier = (actor: string, placed: number, era: number): PhotonError =>
+  new PhotonError(
+    'fault',
+    'placed_in_older_era',
+    `${actor} was placed in era ${placed}, now is era ${era}; the cluster must place it again; nothing was started.`,
+  );

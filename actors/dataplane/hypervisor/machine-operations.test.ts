@@ -64,6 +64,9 @@ function declare(): void {
   test('what it needs must be there first', async () => {
     const dp = await opened;
     assert.is(await codeOf(dp.startMachine(machine(), nextCall())), 'tap_missing');
+    // Placed before the store went back: it may have been undone since, and done elsewhere.
+    const early = machine(1, { owner: ownerOf('incarnation/acme/early@w1'), nics: [], era: 1 });
+    assert.is(await codeOf(dp.startMachine(early, nextCall({ era: 2 }))), 'placed_in_older_era');
     await dp.createTap(tap, nextCall());
     assert.is(await codeOf(dp.startMachine(machine(), nextCall())), 'disk_missing');
     await dp.ensureReplica(disk, nextCall());
@@ -163,6 +166,15 @@ function declare(): void {
     assert.equal(spared.failed, []);
     assert.ok(existsSync(`/proc/${pid}`));
     assert.equal((await dp.readTap(tap, nextCall())).drift, []);
+    const finds = await dp.findHost();
+    assert.equal(finds.runs, [{ vm: 'vm/acme/web', life: machine(4).owner.uid, runEpoch: 4 }]);
+    assert.equal(finds.ports, [{ vpc: tap.vpc, port: tap.port, address: tap.address, mac: tap.mac }]);
+    assert.equal(finds.vnis, [{ vpc: tap.vpc, vni: segmentSpec().vni }]);
+    const kept = (await dp.residue()).map((item) => item.name);
+    const around = await dp.sweep({ owners: async () => [], kept }, nextCall());
+    const dead = around.removed.filter((item) => item.what === 'folder' && item.owner?.runEpoch !== 4);
+    assert.equal(around.removed, dead, 'what is kept stays, but for machines whose process has ended');
+    assert.ok(existsSync(`/proc/${pid}`));
     const swept = await dp.sweep({ owners: async () => [segmentSpec().owner.actor] }, nextCall());
     assert.equal(swept.failed, []);
     await until(

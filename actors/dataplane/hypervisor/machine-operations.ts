@@ -25,7 +25,7 @@ export function machineOperations(site: DataplaneSite, sessions: MachineSessions
   const lockOf = (machine: MachineRef): string => `machine ${machineId(machine.owner)}`;
   return {
     startMachine: (spec, call) =>
-      change('machine', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec)),
+      change('machine', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec, call.fence.era)),
     resumeMachine: (machine, call) =>
       change('machine', lockOf(machine), machine.owner, call, async () => {
         const place = placeOf(site, machine.owner);

@@ -20,7 +20,7 @@ import { tapMissing } from '../tap/tap-errors.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, machineArguments } from './machine-arguments.ts';
-import { fileMissing, machineErrors, olderRunAlive } from './machine-errors.ts';
+import { fileMissing, machineErrors, olderRunAlive, placedEarlier } from './machine-errors.ts';
 import { listPlaces, makePlace, placeOf } from './machine-folder.ts';
 import type { MachinePlace } from './machine-folder.ts';
 import { findMachine, qmpAnswerMs } from './machine-session.ts';
@@ -33,11 +33,14 @@ export async function startQemu(
   site: DataplaneSite,
   sessions: MachineSessions,
   spec: MachineSpec,
+  era: number,
 ): Promise<MachineStarted> {
   checkMachine(spec);
   const place = placeOf(site, spec.owner);
   const running = await findMachine(place, true);
   if (running !== null) return describe(sessions, place, spec, running, false);
+  // What was decided before the store went back may have been undone and done elsewhere since: the cluster knows.
+  if ((spec.era ?? 1) < era) throw placedEarlier(spec.owner.actor, spec.era ?? 1, era);
   await refuseOlderRuns(site, spec);
   await requireParts(site, spec);
   await makePlace(site, place, spec.owner);

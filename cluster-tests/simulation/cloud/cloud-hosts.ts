@@ -108,9 +108,11 @@ export class CloudHosts {
     process.onEnd(() => dataplane.kill());
     const registry = createRegistry(dataplane, {
       observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
-      sweep: (call) => {
+      // Nothing is kept: this store never goes back.
+      find: async () => ({ ...(await dataplane.findHost()), kept: [] }),
+      sweep: (kept, call) => {
         const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
-        return dataplane.sweep({ owners }, call);
+        return dataplane.sweep({ owners, kept }, call);
       },
     });
     return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };

@@ -94,6 +94,7 @@ const named: Readonly<Record<string, readonly Named[]>> = {
   ensureReplica: [...diskErrors, ['defeat', 'disk_damaged'], programTimeout],
   removeReplica: [['fault', 'storage_failed'], programTimeout],
   observeHost: [kernelBusy, programTimeout],
+  findHost: [kernelBusy, programTimeout],
   sweep: [programTimeout],
 };
 

@@ -5,6 +5,8 @@
  */
 import type { HostDataplane, ResidueItem } from '@photoncloud/actors/dataplane/contract/host-contract';
 import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';
+import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
+import type { HostFinds } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
@@ -34,8 +36,9 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         const candidates = new Set(residueOf(kernel).map(nameOf));
         const owners = new Set(await known.owners());
         call.signal.throwIfAborted();
-        return site.befall('sweep', () => sweep(kernel, candidates, owners));
+        return site.befall('sweep', () => sweep(kernel, candidates, owners, new Set(known.kept)));
       }),
+    findHost: () => site.befall('findHost', () => findsOf(kernel)),
     residue: () => Promise.resolve(residueOf(kernel)),
   };
 }
@@ -52,12 +55,21 @@ export function residueOf(kernel: SimulatedKernel): ResidueItem[] {
   ] as ResidueItem[];
 }
 
-function sweep(kernel: SimulatedKernel, candidates: ReadonlySet<string>, owners: ReadonlySet<string>) {
+function sweep(
+  kernel: SimulatedKernel,
+  candidates: ReadonlySet<string>,
+  owners: ReadonlySet<string>,
+  keeps: ReadonlySet<string>,
+) {
   const removed: ResidueItem[] = [];
   const failed: { item: ResidueItem; reason: string }[] = [];
   let kept = 0;
   const take = (item: ResidueItem, work: () => void): void => {
-    if (!candidates.has(nameOf(item)) || (item.owner !== null && owners.has(item.owner.actor))) {
+    if (
+      keeps.has(item.name) ||
+      !candidates.has(nameOf(item)) ||
+      (item.owner !== null && owners.has(item.owner.actor))
+    ) {
       kept += 1;
       return;
     }
@@ -87,4 +99,20 @@ function sweep(kernel: SimulatedKernel, candidates: ReadonlySet<string>, owners:
     take({ what: 'file', name: key, owner }, () => void dropCopyOwners(kernel, key, (one) => !owners.has(one.actor)));
   }
   return { removed, kept: kept + kernel.replicas.size, failed };
+}
+
+function findsOf(kernel: SimulatedKernel): HostFinds {
+  const twin = (actor: string, kind: string): string => {
+    const { tenant, name } = partsOfId(actor);
+    return idOf(kind, tenant, name);
+  };
+  return {
+    runs: [...kernel.machines.values()]
+      .filter(({ status }) => status !== 'dead')
+      .map(({ owner }) => ({ vm: twin(owner.actor, 'vm'), life: owner.uid, runEpoch: owner.runEpoch })),
+    ports: [...kernel.taps.values()].flatMap(({ wiring }) =>
+      wiring === null ? [] : [{ vpc: wiring.vpc, port: wiring.port, address: wiring.address, mac: wiring.mac }],
+    ),
+    vnis: [...kernel.segments.values()].map(({ vpc, vni }) => ({ vpc, vni })),
+  };
 }

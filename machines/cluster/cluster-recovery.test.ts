@@ -1,0 +1,166 @@
+/** Decisions of the cluster when the store has gone back: frozen until hosts are heard, then what was found holds. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { firstVni, vniCandidates, type ClusterContext, type HostRecord } from './cluster-context.ts';
+import { clusterMachine } from './cluster-machine.ts';
+
+const record = (name: string, index: number): HostRecord => ({
+  facts: { name, index, underlay: `192.0.2.${index}`, underlayMtu: 1600 },
+  report: {
+    underlay: `192.0.2.${index}`,
+    underlayMtu: 1600,
+    cpus: 2,
+    memoryMib: 4096,
+    qemuVersion: '10',
+    kvm: false,
+    allowedRoots: ['/srv/img'],
+    peerUrl: 'x',
+  },
+  schedulable: true,
+  silent: false,
+  reservedCpus: 0,
+  reservedMib: 0,
+  vms: 0,
+});
+const held: ClusterContext = {
+  id: 'cluster/system/main',
+  uid: 'U1',
+  name: 'c',
+  hosts: { w1: record('w1', 1), w2: record('w2', 2) },
+  nextVni: firstVni,
+  era: 1,
+  recovery: null,
+};
+const recovery = { since: 0, heard: ['w1'], liftedAt: null, missing: [] };
+const second = { era: 2, recovery };
+const vm = 'vm/t/v';
+const from = vm;
+const place = { type: 'place', vm, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+const importing = { type: 'import.place', image: 'image/t/i', path: '/srv/img/a', host: null };
+const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
+const vnis = Object.fromEntries(vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, null]));
+const placeRows = { [`reservation/${vm}`]: null, [`found-run/${vm}`]: null };
+const found = (host: string, more: object = {}) => ({
+  type: 'host.found',
+  host,
+  era: 2,
+  runs: [],
+  ports: [],
+  vnis: [],
+  ...more,
+});
+const ask = { type: 'era.ask', network: 'network/t/n', vpc: 'vpc/t/main' };
+const asking = { from: 'network/t/n', rows: { 'found-ports/vpc/t/main': null } };
+const heard = ['host.heard > agent'];
+const open = { type: 'cluster.open', name: 'c' };
+const lift = { type: 'cluster.lift' };
+const waiting = 'recovering.waiting';
+const settling = 'recovering.settling';
+
+const rows: readonly Row[] = [
+  { in: 'born', on: open, era: 2, to: settling, asks: [] },
+  { in: 'open', on: open, era: 2, to: settling, asks: [] },
+  { in: 'open', on: place, from, era: 2, rows: placeRows, to: settling, asks: ['place.refused > vm'] },
+  { in: 'open', on: importing, from: 'image/t/i', era: 2, to: settling, asks: ['import.refused > image'] },
+  { in: 'open', on: allocate, era: 2, rows: { 'vni/vpc/t/main': null, ...vnis }, to: settling, asks: [] },
+  { in: 'open', on: ask, era: 2, ...asking, to: settling, asks: [] },
+  { in: 'open', on: found('w1'), era: 2, to: settling, asks: heard },
+  { in: 'open', on: found('w1'), era: 3, to: settling, asks: [] },
+  // Told before the cluster's own shard is in the new era: the agent says it again.
+  { in: 'open', on: found('w1'), era: 1, to: 'open', asks: [] },
+  { in: settling, with: second, on: found('w2'), era: 2, to: settling, asks: heard },
+  { in: settling, with: second, on: 'settleDelay', era: 2, to: waiting, asks: [] },
+  { in: settling, with: { ...second, hosts: {} }, on: 'settleDelay', era: 2, to: 'open', asks: [] },
+  { in: waiting, with: second, on: place, from, era: 2, to: waiting, asks: ['place.refused > vm'] },
+  { in: waiting, with: second, on: importing, from, era: 2, to: waiting, asks: ['import.refused > vm'] },
+  { in: waiting, with: second, on: allocate, era: 2, to: waiting, asks: [] },
+  { in: waiting, with: second, on: ask, era: 2, to: waiting, asks: [] },
+  { in: waiting, with: second, on: found('w2'), era: 2, to: 'open', asks: heard },
+  { in: waiting, with: second, on: { ...found('w2'), era: 1 }, era: 2, to: waiting, asks: [] },
+  { in: waiting, with: second, on: open, era: 2, to: waiting, asks: [] },
+  { in: waiting, with: second, on: open, era: 3, to: settling, asks: [] },
+  { in: waiting, with: second, on: 'overdueDelay', era: 2, to: 'recovering.overdue', asks: [] },
+  { in: 'recovering.overdue', with: second, on: found('w2'), era: 2, to: 'open', asks: heard },
+  { in: 'recovering.overdue', with: second, on: lift, command: 'k', era: 2, to: 'open', asks: [] },
+  { in: 'open', with: second, on: ask, era: 2, ...asking, to: 'open', asks: ['era.cleared > network'] },
+  { in: 'open', with: second, on: found('w9'), era: 2, to: 'open', asks: heard },
+];
+
+test('nothing is placed or numbered until every host has been heard', () => {
+  assert.equal(disagreements(clusterMachine, held, rows), []);
+});
+
+test('the first to speak in an era is heard', () => {
+  const { context } = decided(clusterMachine, held, { in: 'open', on: found('w1'), era: 2, at: 3, to: '' });
+  assert.equal(context['recovery'], { since: 3, heard: ['w1'], liftedAt: null, missing: [] });
+});
+
+test('who was not heard when an operator lifts it is noted', () => {
+  const { context } = decided(clusterMachine, { ...held, ...second }, { in: waiting, on: lift, era: 2, at: 7, to: '' });
+  assert.equal(context['recovery'], { ...recovery, liftedAt: 7, missing: ['w2'] });
+});
+
+test('numbers leap over those that may have been given since', () => {
+  const { context } = decided(clusterMachine, held, { in: 'open', on: open, era: 2, to: '' });
+  assert.equal([context['era'], context['nextVni']], [2, firstVni + 65_536]);
+});
+
+test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () => {
+  const run = { vm, life: 'L1', runEpoch: 2 };
+  const port = { vpc: 'vpc/t/main', port: 'port/t/p', address: '10.0.0.5', mac: 'm' };
+  const numbers = [
+    { vpc: 'vpc/t/main', vni: 4100 },
+    { vpc: 'vpc/t/other', vni: 4101 },
+  ];
+  const { asked } = decided(
+    clusterMachine,
+    { ...held, ...second },
+    {
+      in: waiting,
+      on: found('w2', { runs: [run], ports: [port], vnis: numbers }),
+      era: 2,
+      rows: {
+        [`found-run/${vm}`]: { host: 'w1', life: 'L0', runEpoch: 1 },
+        'found-ports/vpc/t/main': { w1: [] },
+        'vni/vpc/t/main': null,
+        'vni-owner/4100': null,
+        'vni/vpc/t/other': 4101,
+        'vni-owner/4101': 'vpc/t/other',
+      },
+      to: '',
+    },
+  );
+  assert.equal(
+    asked.slice(0, -1).map(({ params }) => params),
+    [
+      { collection: 'found-run', key: vm, value: { ...run, host: 'w2' } },
+      { collection: 'found-ports', key: 'vpc/t/main', value: { w1: [], w2: [port] } },
+      { collection: 'vni', key: 'vpc/t/main', value: 4100 },
+      { collection: 'vni-owner', key: '4100', value: 'vpc/t/main' },
+    ],
+  );
+});
+
+test('a VM that does not know its own run gets no place, one that does is placed as ever', () => {
+  const rowsWith = { ...placeRows, [`found-run/${vm}`]: { host: 'w1', vm, life: 'L1', runEpoch: 1 } };
+  const placed = (lastRun: object | null): readonly string[] =>
+    decided(
+      clusterMachine,
+      { ...held, ...second },
+      {
+        in: 'open',
+        on: { ...place, lastRun },
+        from,
+        era: 2,
+        rows: rowsWith,
+        to: '',
+      },
+    ).asks;
+  assert.equal(placed(null), ['place.refused > vm']);
+  assert.equal(placed({ host: 'w1', life: 'L0' }), ['place.refused > vm']);
+  assert.equal(placed({ host: 'w2', life: 'L1' }), ['place.refused > vm']);
+  assert.equal(placed({ host: 'w1', life: 'L1' }), ['remove found-run', 'put reservation', 'placed > vm']);
+});
+
+test.run();

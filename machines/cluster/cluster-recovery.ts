@@ -1,0 +1,127 @@
+/**
+ * What the cluster does when the store has gone back: until every host has said what it really has, nothing is placed
+ * and no number is given; what was found is kept in rows, and a VM that does not know its own run gets no other host.
+ * Pure functions of context and event, called by the chart. Upholds: one run of a VM at a time, one VPC per VNI, one
+ * port per address, also after acknowledged commits were lost (docs/decisions/0007).
+ */
+import { assertEvent } from 'xstate';
+import { agentId } from '../values/identifiers.ts';
+import { eraOf } from '../values/requests.ts';
+import { putRow, removeRow, row, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import type { FoundPort } from '../values/wiring.ts';
+import {
+  firstVni,
+  lastVni,
+  type ClusterContext,
+  type FoundOn,
+  type FoundPorts,
+  type Recovery,
+} from './cluster-context.ts';
+import type { ClusterEvent, LastRun } from './cluster-events.ts';
+
+type At = Seen<ClusterContext, ClusterEvent>;
+
+/** VNIs given after the copy that the store went back to are not known; so many more cannot have been given since. */
+const vniLeap = 65_536;
+
+export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
+/** The first to speak in a new era is heard like the others. */
+export const isFirst = (seen: At): boolean =>
+  isNewEra(seen) && seen.event.type === 'host.found' && seen.event.era === eraOf(seen.event);
+/** Of the present era: what is of another is said again until it is heard. */
+export const isPresent = ({ context, event }: At): boolean =>
+  event.type === 'host.found' && event.era === eraOf(event) && event.era === context.era;
+
+export function begin({ context, event }: At): Partial<ClusterContext> {
+  const span = lastVni - firstVni + 1;
+  return {
+    era: eraOf(event),
+    nextVni: firstVni + ((context.nextVni - firstVni + vniLeap) % span),
+    recovery: { since: event.meta.at, heard: [], liftedAt: null, missing: [] },
+  };
+}
+
+const missingOf = ({ hosts, recovery }: ClusterContext): readonly string[] =>
+  Object.keys(hosts).filter((host) => recovery?.heard.includes(host) !== true);
+
+export const allHeard = ({ context }: { readonly context: ClusterContext }): boolean => missingOf(context).length === 0;
+
+export function lift({ context, event }: At): Partial<ClusterContext> {
+  const { recovery } = context;
+  if (recovery === null) return {};
+  return { recovery: { ...recovery, liftedAt: event.meta.at, missing: missingOf(context) } };
+}
+
+/** Keeps what a host has; of two hosts that claim one VM, the higher run epoch. */
+export function hear({ context, event }: At): Acted<ClusterContext> {
+  assertEvent(event, 'host.found');
+  const { host, runs, ports, vnis } = event;
+  const asks: Asked[] = [];
+  for (const run of runs) {
+    const known = row<FoundOn>(event, 'found-run', run.vm);
+    if (known === undefined || known.host === host || known.runEpoch <= run.runEpoch)
+      asks.push(putRow('found-run', run.vm, { ...run, host } satisfies FoundOn));
+  }
+  for (const vpc of new Set(ports.map((port) => port.vpc))) {
+    const known = row<FoundPorts>(event, 'found-ports', vpc) ?? {};
+    asks.push(putRow('found-ports', vpc, { ...known, [host]: ports.filter((port) => port.vpc === vpc) }));
+  }
+  for (const { vpc, vni } of vnis) {
+    if (row(event, 'vni', vpc) !== undefined || row(event, 'vni-owner', String(vni)) !== undefined) continue;
+    asks.push(putRow('vni', vpc, vni), putRow('vni-owner', String(vni), vpc));
+  }
+  asks.push(send(agentId(host), { type: 'host.heard', era: event.era }));
+  const recovery = context.recovery as Recovery;
+  const heard = [...new Set([...recovery.heard, host])];
+  return { changes: { recovery: { ...recovery, heard } }, asks };
+}
+
+const recovering = (what: string) => ({
+  code: 'recovering',
+  message: `the store has gone back; ${what} once every host has said what it has`,
+  retryable: true,
+});
+
+export function refusePlacing({ event }: At): readonly Asked[] {
+  assertEvent(event, 'place');
+  const error = recovering(`${event.vm} is placed`);
+  return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];
+}
+
+export function refuseImport({ event }: At): readonly Asked[] {
+  assertEvent(event, 'import.place');
+  const error = recovering(`${event.image} is imported`);
+  return [send(event.meta.from ?? '', { type: 'import.refused', image: event.image, error, reasons: [] })];
+}
+
+/** The run that was found and that the VM does not know of; undefined when all is well. */
+export function strangeRun(event: ClusterEvent & { vm: string; lastRun: LastRun | null }): FoundOn | undefined {
+  const found = row<FoundOn>(event, 'found-run', event.vm);
+  if (found === undefined) return undefined;
+  return event.lastRun?.host === found.host && event.lastRun.life === found.life ? undefined : found;
+}
+
+/** A VM that knows the run that was found has ended it before it asks for a place. */
+export function forgetRun({ event }: At): readonly Asked[] {
+  assertEvent(event, 'place');
+  if (row(event, 'found-run', event.vm) === undefined || strangeRun(event) !== undefined) return [];
+  return [removeRow('found-run', event.vm)];
+}
+
+export function refuseStrange({ event }: At): readonly Asked[] {
+  assertEvent(event, 'place');
+  const found = strangeRun(event);
+  const message =
+    `${event.vm} was found running on ${found?.host} (run ${found?.life}), which the store does not know; ` +
+    `stop that QEMU on its host, or give the VM another name`;
+  const error = { code: 'runs_already', message, retryable: true };
+  return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];
+}
+
+/** The addresses that hosts have in the network's VPC; it keeps those of its subnets. */
+export function clear({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'era.ask');
+  const found = row<FoundPorts>(event, 'found-ports', event.vpc) ?? {};
+  const taken: readonly FoundPort[] = Object.values(found).flat();
+  return [send(event.network, { type: 'era.cleared', era: context.era, taken })];
+}

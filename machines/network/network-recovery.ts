@@ -1,0 +1,63 @@
+/**
+ * What a network does when the store has gone back: before it gives an address in a new era, it asks the cluster which
+ * addresses hosts really have, and holds those it does not know of. Pure functions, called by the chart. Upholds: one
+ * port per address, also after acknowledged allocations were lost (docs/decisions/0007).
+ */
+import { assertEvent } from 'xstate';
+import { addressOf, macOf } from '../values/addresses.ts';
+import { clusterId } from '../values/identifiers.ts';
+import { eraOf } from '../values/requests.ts';
+import { putRow, row, send, type Acted, type Asked } from '../values/telling.ts';
+import * as ipam from './network-addresses.ts';
+import type { Block, Held, Owner } from './network-addresses.ts';
+import { vpcOf, type At, type NetworkContext } from './network-messages.ts';
+
+/** A network that is made in a later era may have been there before, under the same name. */
+export const eraAtBirth = (era: number): number => (era > 1 ? 0 : era);
+
+export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
+export const isPresent = ({ event }: At): boolean => event.type === 'era.cleared' && event.era === eraOf(event);
+
+export function askEra({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'address.allocate');
+  const message = `the store has gone back; ${context.id} gives addresses once every host has said which it has`;
+  return [
+    send(clusterId, { type: 'era.ask', network: context.id, vpc: vpcOf(context) }),
+    send(event.port, {
+      type: 'address.refused',
+      error: { code: 'recovering', message, retryable: true },
+      path: 'spec.network',
+    }),
+  ];
+}
+
+/** What is found and not held is held from now on, for the port that has it; a held one stays whose it is. */
+export function takeFound({ context, event }: At): Acted<NetworkContext> {
+  assertEvent(event, 'era.cleared');
+  const blocks = new Map<string, Block>();
+  const loaded = (key: string): Block | undefined => blocks.get(key) ?? row<Block>(event, 'block', key);
+  let { subnets, ports } = context;
+  const asks: Asked[] = [];
+  const disputed: string[] = [];
+  for (const { port, address, mac } of event.taken.filter(inSubnets(context))) {
+    const owner = row<Owner>(event, 'owner', address);
+    if (owner !== undefined && owner.port !== port)
+      disputed.push(`${address}: ${owner.port} here, ${port} on its host`);
+    const taken = ipam.hold(subnets, address, event.meta.at, loaded);
+    if (taken === undefined || owner !== undefined) continue;
+    subnets = subnets.map((each) => (each.name === taken.subnet.name ? taken.subnet : each));
+    blocks.set(taken.block.key, taken.block.value);
+    asks.push(putRow('owner', address, { port, mac } satisfies Owner));
+    if (row<Held>(event, 'port', port) !== undefined) continue;
+    ports += 1;
+    asks.push(putRow('port', port, { address, mac } satisfies Held));
+    if (mac !== macOf(addressOf(address))) asks.push(putRow('mac', mac, port));
+  }
+  for (const [key, block] of blocks) asks.push(putRow('block', key, block));
+  return { changes: { era: event.era, subnets, ports, disputed }, asks };
+}
+
+export const inSubnets =
+  ({ subnets }: Pick<NetworkContext, 'subnets'>) =>
+  ({ address }: { readonly address: string }): boolean =>
+    ipam.subnetWith(subnets, addressOf(address)) !== undefined;
