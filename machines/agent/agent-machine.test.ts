@@ -74,8 +74,8 @@ test('what was found is kept from every sweep, and told until it is heard', () =
   const known = decided(agentMachine, held, { in: 'finding.telling', on: heard, era: 2, to: '' });
   assert.is(known.context['era'], 2);
   const kept = { ...held, kept: ['ns/tap'] };
-  const swept = decided(agentMachine, kept, { in: 'serving.resting', on: 'sweepInterval', to: '' });
-  assert.equal(swept.asked[0]?.params, { kept: ['ns/tap'] });
+  const again = decided(agentMachine, kept, { in: 'serving.resting', on: 'sweepInterval', to: '' });
+  assert.equal(again.asked[0]?.params, { kept: ['ns/tap'] });
 });
 
 test('decisions', () => {
