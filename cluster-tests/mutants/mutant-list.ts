@@ -13,6 +13,8 @@ export interface Patch {
 export interface Mutant {
   readonly name: string;
   readonly promise: string;
+  /** Which workload is to catch it; the runtime's unless it says so. */
+  readonly scenario?: 'cloud';
   readonly patches: readonly Patch[];
 }
 

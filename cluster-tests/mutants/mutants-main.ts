@@ -6,26 +6,27 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { copyWith } from './mutant-copy.ts';
+import { cloudMutants } from './cloud-mutant-list.ts';
 import { mutants, type Mutant } from './mutant-list.ts';
 
 const atOnce = 2;
 const patienceMs = 10 * 60_000;
-const seeds = '300';
-const minutes = '2';
+const howMuch = ['--seeds', '300', '--minutes', '2'];
 
 const top = join(import.meta.dirname, '..', '..');
 const texts = process.argv.slice(2);
-const chosen = mutants.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
+const all = [...mutants, ...cloudMutants];
+const chosen = all.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
 
 interface Verdict {
   readonly caught: boolean;
   readonly line: string;
 }
 
-function simulate(folder: string): Promise<string> {
+function simulate(folder: string, scenario: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const entry = join(folder, 'cluster-tests/simulation/simulate-main.ts');
-    const child = spawn(process.execPath, [entry, '--seeds', seeds, '--minutes', minutes], { cwd: folder });
+    const child = spawn(process.execPath, [entry, '--scenario', scenario, ...howMuch], { cwd: folder });
     let output = '';
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString()).slice(-20_000);
@@ -45,7 +46,7 @@ async function judge(mutant: Mutant): Promise<Verdict> {
   const copy = await copyWith(top, mutant);
   const startedMs = performance.now();
   try {
-    const output = await simulate(copy.folder);
+    const output = await simulate(copy.folder, mutant.scenario ?? 'runtime');
     const took = `${((performance.now() - startedMs) / 1000).toFixed(0)} s`;
     const broke = /^seed (\d+) broke:\n +([^\n]*)/m.exec(output);
     if (broke !== null)

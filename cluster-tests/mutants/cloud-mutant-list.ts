@@ -1,0 +1,57 @@
+/**
+ * Breaks of charts and actors: what a cloud must never do, done once. Like mutant-list.ts, but caught by the workload
+ * of the cloud: by what an observer of the hosts sees (K1, K3, K4, K10), or by a cloud that does not come to rest (K13).
+ */
+import type { Mutant } from './mutant-list.ts';
+
+const one = (name: string, promise: string, file: string, find: string, put: string): Mutant => ({
+  name,
+  promise,
+  scenario: 'cloud',
+  patches: [{ file, find, put }],
+});
+
+export const cloudMutants: readonly Mutant[] = [
+  one(
+    'a held address is given again',
+    'K3',
+    'machines/network/network-addresses.ts',
+    '  if (addresses.hasBit(block.used, offsetOf(at))) return false;\n',
+    '',
+  ),
+  one(
+    'two VPCs get one number',
+    'K10',
+    'machines/cluster/cluster-messages.ts',
+    "vniCandidates(context.nextVni).find((vni) => row(event, 'vni-owner', String(vni)) === undefined)",
+    'vniCandidates(0)[0]',
+  ),
+  one(
+    'a run is told ended before QEMU is stopped',
+    'K1',
+    'machines/incarnation/incarnation-machine.ts',
+    "stopping: {\n      description: 'The guest",
+    "stopping: {\n      always: 'ended',\n      description: 'The guest",
+  ),
+  one(
+    'a VM that is deleted lets go before its run has ended',
+    'K13',
+    'machines/vm/vm-machine.ts',
+    "'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] }",
+    "'vm.delete': { target: '#vm.releasing', actions: ['wantDeleted', 'defer'] }",
+  ),
+  one(
+    'a volume that is gone answers nobody',
+    'K13',
+    'actors/volume/volume-actor.ts',
+    "createdBy: ['volume.locate', 'volume.attach']",
+    'createdBy: []',
+  ),
+  one(
+    'the end of a machine is not heard',
+    'K13',
+    'machines/incarnation/incarnation-machine.ts',
+    "'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' }",
+    "'qemu.watch.done': {}",
+  ),
+];
