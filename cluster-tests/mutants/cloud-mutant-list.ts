@@ -1,6 +1,6 @@
 /**
  * Breaks of charts and actors: what a cloud must never do, done once. Like mutant-list.ts, but caught by the workload
- * of the cloud: by what an observer of the hosts sees (K1, K3, K4, K10), or by a cloud that does not come to rest (K13).
+ * of the cloud: by what an observer of the hosts sees (K1, K3, K4, K10), or by a cloud that finds no rest (K13).
  */
 import type { Mutant } from './mutant-list.ts';
 
