@@ -160,8 +160,10 @@ async function openParts(
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
   const archive = openArchive(folder, store, clock, log);
+  const { replicas, durability: usual } = folder.config.store;
+  const durability = { replicas, ...(usual === undefined ? {} : { usual }) };
   const memory = new OrdinalMemory({ path: join(folder.path, 'acknowledged.json'), clock, log });
-  const journal = createJournal({ store, clock, log, memory, archive: archive.intake });
+  const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
   const links = createPeerLinks({ tls: folder.tls, nodeName, addressOf, clock, log, limits: limits.peer ?? {} });

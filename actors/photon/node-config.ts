@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nameSchema } from '@photoncloud/machines/values/identifiers';
+import { durabilities } from '@photoncloud/runtime/contract/durability';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import { limitsSchema } from './node-limits.ts';
@@ -21,7 +22,14 @@ export const nodeConfigSchema = z.strictObject({
   address: z.ipv4(),
   peerListenPort: listenPort,
   apiListenPort: listenPort,
-  store: z.strictObject({ address: z.ipv4(), listenPort }),
+  store: z.strictObject({
+    address: z.ipv4(),
+    listenPort,
+    /** How many replicas must acknowledge a commit; the store this cluster starts for itself has none. */
+    replicas: z.int().min(0).max(8).default(0),
+    /** What commits reach before they are answered; without it, the strongest the store keeps. */
+    durability: z.enum(durabilities).optional(),
+  }),
   /** Starts the names of everything this node makes in its kernel. */
   kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */

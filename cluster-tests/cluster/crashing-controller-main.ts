@@ -25,6 +25,7 @@ function mentions(commit: Commit): boolean {
 
 function crashing(journal: Journal): Journal {
   return {
+    durability: journal.durability,
     async commit(commit: Commit): Promise<CommitOutcome> {
       const outcome = await journal.commit(commit);
       if (outcome.result !== 'committed' || !mentions(commit)) return outcome;

@@ -2,7 +2,7 @@
  * What an application hands to the runtime for each actor kind: a pure chart and how its requests meet the world.
  *
  * Chart vocabulary (named actions a chart may record; everything else it records must be in `effects`):
- *   send        {to, event}             a message to another actor
+ *   send        {to, event, durability?}  a message to another actor
  *   reply       {commandId?, result?}   answers the command being handled, or the deferred one named
  *   reject      {commandId?, code, message, issues?}
  *   defer       {}                      keeps the command being handled open; a later reply or reject names its id
@@ -15,7 +15,8 @@
 import type { AnyStateMachine } from 'xstate';
 import type { z } from 'zod';
 import type { ActorId } from './identifiers.ts';
-import type { ActorEvent, Durability } from './envelope.ts';
+import type { Durability } from './durability.ts';
+import type { ActorEvent } from './envelope.ts';
 import type { EffectBinding } from './effect.ts';
 
 export interface RowKey {
@@ -74,6 +75,7 @@ export interface ActorDefinition {
   readonly upgrades?: Readonly<
     Record<number, (stored: { state: unknown; context: unknown }) => { state: unknown; context: unknown }>
   >;
+  /** What its commits reach before anything of them leaves; without it, the store's usual level. */
   readonly durability?: Durability;
   /** Hot history entries kept; default 32. */
   readonly historyTail?: number;

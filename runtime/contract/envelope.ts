@@ -1,5 +1,6 @@
 /** What travels to an actor. Every input of a chart is an `EventObject` with `meta` added by the host. */
 import type { ActorId } from './identifiers.ts';
+import type { Durability } from './durability.ts';
 import type { ErrorRecord } from './errors.ts';
 
 /** An event as charts send and receive it: a type and JSON fields. `meta` is reserved for the host. */
@@ -46,6 +47,8 @@ export interface Message {
   readonly cause: string;
   /** W3C traceparent, passed on unchanged. */
   readonly trace?: string;
+  /** What the receiver's commit must reach at least; without it, what its kind says. */
+  readonly durability?: Durability;
 }
 
 /** Client to actor. Answered by exactly one receipt per `commandId`, kept 24 h. */
@@ -59,10 +62,11 @@ export interface Command {
   readonly event: ActorEvent;
   readonly ifVersion?: number;
   readonly trace?: string;
+  /** What must be reached before it is answered; without it, what the actor's kind says. */
+  readonly durability?: Durability;
 }
 
-export type Reply =
-  | { readonly ok: true; readonly version: number; readonly result: unknown }
-  | { readonly ok: false; readonly version: number; readonly error: ErrorRecord };
-
-export type Durability = 'memory' | 'primary' | 'replicas' | 'fsync';
+/** `durability`: what the commit behind the answer has reached; absent where nothing had to be written. */
+export type Reply = { readonly durability?: Durability; readonly version: number } & (
+  { readonly ok: true; readonly result: unknown } | { readonly ok: false; readonly error: ErrorRecord }
+);

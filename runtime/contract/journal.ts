@@ -2,6 +2,7 @@
  * The journal port: what hosting needs from the store. runtime/journal binds it to Redis, the simulation to a twin.
  * All keys of a shard share one slot; one commit is one atomic script run, batched with others of the node.
  */
+import type { Durability, DurabilityOffer } from './durability.ts';
 import type { ActorId, ShardId } from './identifiers.ts';
 import type { EffectRequest } from './effect.ts';
 import type { Message, Reply } from './envelope.ts';
@@ -118,10 +119,12 @@ export interface Commit {
   /** Undefined: the actor takes inputs. */
   readonly hold: Hold | undefined;
   readonly historyTail: number;
+  /** What it must have reached before its outcome is given; one that the journal offers. */
+  readonly durability: Durability;
 }
 
 export type CommitOutcome =
-  | { readonly result: 'committed'; readonly ordinal: number }
+  | { readonly result: 'committed'; readonly ordinal: number; readonly durability: Durability }
   | { readonly result: 'fenced' }
   | { readonly result: 'conflict'; readonly storedVersion: number }
   | { readonly result: 'duplicate'; readonly sender: string }
@@ -136,6 +139,7 @@ export interface ShardBacklog {
 }
 
 export interface Journal {
+  readonly durability: DurabilityOffer;
   /**
    * Resolves when the outcome is durable. Lost replies are retried inside; never rejects for a lost connection, it
    * waits.
@@ -145,9 +149,11 @@ export interface Journal {
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
   /** Whether the store still has this grant: what is told without a commit needs this proof. */
   isHeld(grant: ShardGrant): Promise<boolean>;
+  /** What it finds is durable at the usual level, and says so in its reply. */
   receipt(id: ActorId, commandId: string): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
   letters(id: ActorId): Promise<readonly StoredLetter[]>;
+  /** What it finds is durable at the usual level. */
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
   /** Outbox rows acknowledged when the sender has nothing to commit. */
   forgetMessages(grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]): Promise<void>;

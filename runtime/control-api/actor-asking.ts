@@ -3,6 +3,7 @@
  * Promises: a key is answered once (the receipt stands behind `ask`); no answer in time is `unknown`, never a failure.
  */
 import { hash } from 'node:crypto';
+import type { Durability } from '../contract/durability.ts';
 import type { Reply } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
@@ -17,6 +18,7 @@ export interface Asking {
     readonly idempotencyKey: string;
     readonly ifVersion?: number | undefined;
     readonly waitMs?: number | undefined;
+    readonly durability?: Durability | undefined;
   };
   /** What must be the same under the same key. */
   readonly digested: unknown;
@@ -29,7 +31,7 @@ export interface Asking {
 export async function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promise<CommandResult> {
   const { id, method, event, digested, envelope } = asking;
   const { principal, trace } = caller;
-  const { idempotencyKey, ifVersion } = envelope;
+  const { idempotencyKey, ifVersion, durability } = envelope;
   const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
   const reply = await answerWithin(ports, waitMs, id, async () => {
     await asking.before?.();
@@ -42,9 +44,13 @@ export async function askActor(ports: ApiPorts, caller: Caller, asking: Asking):
       event: { ...event, type: method },
       trace,
       ...(ifVersion === undefined ? {} : { ifVersion }),
+      ...(durability === undefined ? {} : { durability }),
     });
   });
-  if (reply.ok) return { id, version: reply.version, result: reply.result ?? null };
+  if (reply.ok) {
+    const reached = reply.durability === undefined ? {} : { durability: reply.durability };
+    return { id, version: reply.version, result: reply.result ?? null, ...reached };
+  }
   const { error } = reply;
   // The same words as for a foreign actor, whatever the host says.
   if (error.code === 'no_such_actor' || error.code === 'not_found') throw notFound(id);

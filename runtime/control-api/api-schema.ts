@@ -5,6 +5,7 @@
  * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
  */
 import { z } from 'zod';
+import { durabilities } from '../contract/durability.ts';
 import { historyEntry, historyShapes } from './history-schema.ts';
 import { commandResult, operatorShapes } from './operator-schema.ts';
 import { count, idText, keyText, word } from './wire-terms.ts';
@@ -130,6 +131,10 @@ export const commandEnvelope = z.strictObject({
   }),
   ifVersion: count.optional(),
   dryRun: z.boolean().optional(),
+  durability: z
+    .enum(durabilities)
+    .optional()
+    .meta({ description: 'What the commit must have reached before the answer; default: what the kind says' }),
   waitMs: z.number().int().min(1).optional().meta({ description: 'Answered `unknown` after this; default 30 s' }),
   params: z.unknown(),
 });

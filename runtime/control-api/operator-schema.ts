@@ -3,9 +3,18 @@
  * validated here is carried out by operator-methods.ts.
  */
 import { z } from 'zod';
+import { durabilities } from '../contract/durability.ts';
 import { count, idText, keyText, word } from './wire-terms.ts';
 
-export const commandResult = z.object({ id: z.string(), version: count, result: z.unknown() });
+export const commandResult = z.object({
+  id: z.string(),
+  version: count,
+  result: z.unknown(),
+  durability: z
+    .enum(durabilities)
+    .optional()
+    .meta({ description: 'What the commit behind the answer has reached; absent where nothing had to be written' }),
+});
 
 const waitMs = z.number().int().min(1).optional();
 const letterId = z.string().min(1).max(40);

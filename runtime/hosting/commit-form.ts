@@ -4,16 +4,19 @@
  * values, which the journal writes as it likes. Called by step.ts, at the end of a step and nowhere else.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
+import { strongerOf } from '../contract/durability.ts';
+import type { Durability } from '../contract/durability.ts';
 import type { Commit, PendingTimer } from '../contract/journal.ts';
 import { stateNameOf } from './decide.ts';
 import type { Draft } from './draft.ts';
+import type { Input } from './mailbox.ts';
 import type { RowChange } from './split.ts';
 
 const defaultHistoryTail = 32;
 const nothing: readonly never[] = [];
 
-/** @throws TypeError when a context or a row is not JSON. */
-export function commitOf(draft: Draft, commitId: string): Commit {
+/** @param usual for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
+export function commitOf(draft: Draft, commitId: string, usual: Durability): Commit {
   const { actor } = draft;
   const { snapshot, kind } = actor;
   const live = snapshot !== undefined && snapshot.status !== 'done';
@@ -56,6 +59,7 @@ export function commitOf(draft: Draft, commitId: string): Commit {
     lettersGone: draft.lettersGone,
     hold: live ? actor.hold : undefined,
     historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
+    durability: durabilityOf(draft, kind?.durability ?? usual),
   };
 }
 
@@ -65,3 +69,18 @@ const spelt = (row: RowChange): RowKey & { value: string } => ({ ...keyOf(row), 
 
 const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[]): readonly string[] =>
   before.filter((timer) => !now.some((kept) => kept.timerId === timer.timerId)).map((timer) => timer.timerId);
+
+/** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
+function durabilityOf(draft: Draft, own: Durability): Durability {
+  let level: Durability | undefined;
+  for (const input of draft.inputs) level = strongerOf(level, askedBy(input) ?? own);
+  for (const { commandId } of draft.receipts) {
+    level = strongerOf(level, draft.actor.commands.get(commandId)?.command.durability ?? own);
+  }
+  return level ?? own;
+}
+
+function askedBy(input: Input): Durability | undefined {
+  if (input.kind === 'command') return input.open.command.durability;
+  return input.kind === 'message' ? input.message.durability : undefined;
+}

@@ -120,7 +120,7 @@ function keepTimers(step: DecidedStep, actor: Activation, asked: string[]): void
 function keepMessages(draft: Draft, step: DecidedStep, asked: string[]): void {
   const { actor } = draft;
   const trace = traceOf(step.input);
-  for (const { to, event } of step.split.messages) {
+  for (const { to, event, durability } of step.split.messages) {
     actor.lastSeq += 1;
     draft.messages.push({
       to,
@@ -133,6 +133,7 @@ function keepMessages(draft: Draft, step: DecidedStep, asked: string[]): void {
       event,
       cause: `${actor.id}@${actor.version}`,
       ...(trace === undefined ? {} : { trace }),
+      ...(durability === undefined ? {} : { durability }),
     });
     asked.push(`send:${event.type}:${to}`);
   }

@@ -49,14 +49,16 @@ function release(host: Surroundings, actor: Activation, draft: Draft): void {
 
 function answer(host: Surroundings, actor: Activation, draft: Draft): void {
   const { commands, answered } = actor;
+  const reached = draft.outcome?.result === 'committed' ? draft.outcome.durability : undefined;
   for (const receipt of draft.receipts) {
     const { commandId, reply } = receipt;
     const open = commands.get(commandId);
     // Another one under the same id, with other parameters, still waits for its refusal.
     if (open?.reply !== reply) continue;
+    const told = reached === undefined ? reply : { ...reply, durability: reached };
     commands.delete(commandId);
-    answered.set(commandId, receipt);
-    for (const waiter of open.waiters.splice(0)) waiter(reply);
+    answered.set(commandId, { ...receipt, reply: told });
+    for (const waiter of open.waiters.splice(0)) waiter(told);
   }
   for (const commandId of answered.keys()) {
     if (answered.size <= host.limits.receiptsRemembered) break;

@@ -79,7 +79,12 @@ test('a commit of unknown fate is not done twice', async () => {
   const host = await ownerOn(journal, { registry: counted });
   await ask(host, a, { type: 'counter.create' });
   journal.loseNext();
-  assert.equal(await ask(host, a, { type: 'counter.add' }), { ok: true, version: 2, result: null });
+  assert.equal(await ask(host, a, { type: 'counter.add' }), {
+    ok: true,
+    version: 2,
+    result: null,
+    durability: 'fsync',
+  });
   assert.is(stored(journal, a)?.['total'], 2);
   journal.loseNext();
   assert.is(said(await ask(host, 'oven/t/o', { type: 'oven.bake' })), 'rye');

@@ -11,11 +11,13 @@ test('a command creates an actor, is answered, and survives in the journal', asy
     ok: true,
     version: 1,
     result: null,
+    durability: 'fsync',
   });
   assert.equal(await ask(host, 'counter/t/a', { type: 'counter.add', by: 4 }), {
     ok: true,
     version: 2,
     result: null,
+    durability: 'fsync',
   });
   const reply = await ask(host, 'counter/t/a', { type: 'counter.read' });
   assert.is(reply.version, 3);

@@ -6,6 +6,7 @@
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
+import type { Durability } from '../contract/durability.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -22,6 +23,7 @@ import { conflict, readReceipt } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds } from './registration.ts';
+import { rejection } from './split.ts';
 import { fateOf, Residents } from './residents.ts';
 import { Router } from './router.ts';
 import { ShardTenure } from './shard-tenure.ts';
@@ -103,7 +105,7 @@ class ActorHost implements Host, Surroundings {
     this.log = log.child({ node: nodeName });
     this.limits = { ...defaultLimits, ...options.limits };
     this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
-    this.residents = new Residents(this, registerKinds(options.registry));
+    this.residents = new Residents(this, registerKinds(options.registry, journal.durability));
     this.tenure = new ShardTenure(this, this.residents);
     this.router = new Router({ ...options, log: this.log, local: this, askMs: this.limits.askMs });
     this.timers = new TimerQueue(clock, (shard, input) => {
@@ -151,6 +153,10 @@ class ActorHost implements Host, Surroundings {
       return Promise.resolve(past.digest === command.digest ? past.reply : conflict(actor, command.commandId));
     }
     if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.version, actor.id));
+    const { offered } = this.journal.durability;
+    if (command.durability !== undefined && !offered.includes(command.durability)) {
+      return Promise.resolve(notKept(actor, command.durability, offered));
+    }
     return new Promise((settle) => {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
@@ -274,6 +280,11 @@ class ActorHost implements Host, Surroundings {
       held,
     };
   }
+}
+
+function notKept(actor: Activation, asked: Durability, offered: readonly Durability[]): Reply {
+  const text = `The store does not keep durability ${asked} but ${offered.join(', ')}; ask for one of these.`;
+  return { ok: false, version: actor.version, error: rejection('durability_not_offered', text) };
 }
 
 function overloaded(actor: ActorId, version: number, who: string): Reply {

@@ -5,6 +5,7 @@
  * demand: `hold` keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and
  * then fails.
  */
+import { durabilities, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { partsOf } from '../contract/identifiers.ts';
@@ -31,6 +32,7 @@ const sameGrant = (one: ShardGrant, other: ShardGrant | undefined): boolean =>
   one.era === other?.era && one.ownerEpoch === other.ownerEpoch && one.node === other.node;
 
 export class MemoryJournal implements Journal {
+  readonly durability: DurabilityOffer = { usual: 'fsync', offered: durabilities };
   readonly actors = new Map<ActorId, Stored>();
   readonly receipts = new Map<string, Receipt>();
   readonly history = new Map<ActorId, HistoryEntry[]>();
@@ -115,7 +117,8 @@ export class MemoryJournal implements Journal {
     const owner = this.owners.get(commit.grant.shard);
     if (!sameGrant(commit.grant, owner)) return { result: 'fenced' };
     const known = this.actors.get(commit.actor);
-    if (known?.commitId === commit.commitId) return { result: 'committed', ordinal: this.ordinal };
+    if (known?.commitId === commit.commitId)
+      return { result: 'committed', ordinal: this.ordinal, durability: commit.durability };
     const storedVersion = known?.actor.version ?? 0;
     if (storedVersion !== commit.expectedVersion) return { result: 'conflict', storedVersion };
     const marks: Record<string, number> = { ...known?.actor.marks };
@@ -127,7 +130,7 @@ export class MemoryJournal implements Journal {
     }
     this.write(commit, marks);
     this.ordinal += 1;
-    return { result: 'committed', ordinal: this.ordinal };
+    return { result: 'committed', ordinal: this.ordinal, durability: commit.durability };
   }
 
   private write(commit: Commit, marks: Record<string, number>): void {
@@ -216,7 +219,8 @@ export class MemoryJournal implements Journal {
     // As a reply on its way: what it says may be overtaken by a commit.
     const found = this.receipts.get(`${id} ${commandId}`);
     await turn();
-    return found;
+    const { usual } = this.durability;
+    return found === undefined ? undefined : { ...found, reply: { ...found.reply, durability: usual } };
   }
 
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {

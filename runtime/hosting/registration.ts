@@ -5,6 +5,8 @@
  */
 import type { AnyStateMachine } from 'xstate';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import { durabilities } from '../contract/durability.ts';
+import type { Durability, DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { operatorKind } from '../contract/supervision.ts';
 import { chartProblems, listens, nameOf, statesOf, rootOf, vocabulary } from './chart-check.ts';
@@ -20,6 +22,9 @@ export interface RegisteredKind {
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
+  /** The level of its commits, and what may be asked for in its place. */
+  readonly durability: Durability;
+  readonly offered: readonly Durability[];
   /** Of what snapshots depend on; goes with every snapshot. */
   readonly schemaHash: string;
 }
@@ -61,14 +66,19 @@ function guardEnqueued(machine: AnyStateMachine, kind: string): void {
   }
 }
 
+const everyLevel: DurabilityOffer = { usual: 'primary', offered: durabilities };
+
 /** All reasons why this definition cannot be hosted; empty when it can. */
-export function definitionProblems(definition: ActorDefinition): readonly string[] {
+export function definitionProblems(definition: ActorDefinition, { offered } = everyLevel): readonly string[] {
   const { machine, kind } = definition;
   const problems = [...chartProblems(machine, Object.keys(definition.effects), definition.ignored ?? [])];
   if (!kindName.test(kind)) problems.push(`the kind ${JSON.stringify(kind)} is not a lower-case word`);
   if (kind === operatorKind) problems.push(`the kind ${kind} is the word of operators' verbs`);
   if (!Number.isInteger(definition.chartVersion) || definition.chartVersion < 1) {
     problems.push(`chartVersion ${definition.chartVersion} is not a whole number from 1`);
+  }
+  if (definition.durability !== undefined && !offered.includes(definition.durability)) {
+    problems.push(`durability ${definition.durability} is none the store keeps, which are ${offered.join(', ')}`);
   }
   for (const name of Object.keys(definition.effects)) {
     if (vocabulary.has(name) || name.startsWith('xstate.')) problems.push(`effect name ${name} is taken by the host`);
@@ -85,8 +95,8 @@ export function definitionProblems(definition: ActorDefinition): readonly string
 }
 
 /** @throws PhotonError bug `chart_refused`, naming every problem. */
-export function registerKind(definition: ActorDefinition): RegisteredKind {
-  const problems = definitionProblems(definition);
+export function registerKind(definition: ActorDefinition, offer = everyLevel): RegisteredKind {
+  const problems = definitionProblems(definition, offer);
   if (problems.length > 0) {
     const text = `${definition.kind} cannot be hosted: ${problems.join('; ')}. Correct the chart or its definition.`;
     throw new PhotonError('bug', 'chart_refused', text);
@@ -110,13 +120,15 @@ export function registerKind(definition: ActorDefinition): RegisteredKind {
     startedByCommand: new Set(creating.map(([name]) => `${kind}.${name}`)),
     startedByMessage: new Set(definition.createdBy),
     ignored: new Set(definition.ignored ?? []),
+    durability: definition.durability ?? offer.usual,
+    offered: offer.offered,
     schemaHash: schemaHashOf(definition),
   };
 }
 
 /** @throws PhotonError bug `chart_refused` for the first kind that cannot be hosted. */
-export function registerKinds(registry: ActorRegistry): ReadonlyMap<string, RegisteredKind> {
+export function registerKinds(registry: ActorRegistry, offer = everyLevel): ReadonlyMap<string, RegisteredKind> {
   const kinds = new Map<string, RegisteredKind>();
-  for (const [kind, definition] of registry.kinds) kinds.set(kind, registerKind(definition));
+  for (const [kind, definition] of registry.kinds) kinds.set(kind, registerKind(definition, offer));
   return kinds;
 }

@@ -3,6 +3,7 @@
  * Pure and all or nothing: a malformed request throws before anything of the step is kept, so a faulty chart parks one
  * message instead of committing half a step. Called by step.ts between deciding and keeping.
  */
+import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ErrorRecord, Issue } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
@@ -30,8 +31,14 @@ export interface EffectAsked {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
+export interface MessageAsked {
+  readonly to: ActorId;
+  readonly event: ActorEvent;
+  readonly durability?: Durability;
+}
+
 export interface Split {
-  readonly messages: readonly { readonly to: ActorId; readonly event: ActorEvent }[];
+  readonly messages: readonly MessageAsked[];
   readonly rows: readonly RowChange[];
   readonly answers: readonly Answer[];
   readonly effects: readonly EffectAsked[];
@@ -41,6 +48,7 @@ export interface Split {
 interface Params {
   readonly to?: unknown;
   readonly event?: unknown;
+  readonly durability?: unknown;
   readonly commandId?: unknown;
   readonly result?: unknown;
   readonly code?: unknown;
@@ -65,7 +73,7 @@ function textOf(kind: RegisteredKind, type: string, name: string, value: unknown
   return value;
 }
 
-function messageOf(kind: RegisteredKind, params: Params): { to: ActorId; event: ActorEvent } {
+function messageOf(kind: RegisteredKind, params: Params): MessageAsked {
   const to = textOf(kind, 'send', 'to', params.to);
   if (parseActorId(to) === undefined)
     throw malformed(kind, 'send', `to ${JSON.stringify(to.slice(0, 120))}, which is no actor id`);
@@ -73,7 +81,11 @@ function messageOf(kind: RegisteredKind, params: Params): { to: ActorId; event: 
   if (typeof event !== 'object' || event === null || !('type' in event) || typeof event.type !== 'string') {
     throw malformed(kind, 'send', `to ${to} without an event`);
   }
-  return { to: to as ActorId, event: event as ActorEvent };
+  const asked = { to: to as ActorId, event: event as ActorEvent };
+  if (params.durability === undefined) return asked;
+  const durability = kind.offered.find((level) => level === params.durability);
+  if (durability === undefined) throw malformed(kind, 'send', `to ${to} with a durability the store does not keep`);
+  return { ...asked, durability };
 }
 
 function answerOf(kind: RegisteredKind, type: string, params: Params): Answer {
@@ -98,7 +110,7 @@ export function rejection(code: string, message: string, issues?: readonly Issue
 /** @throws PhotonError bug `request_malformed`; the caller parks the input. */
 export function split(kind: RegisteredKind, actions: readonly RecordedAction[]): Split {
   if (actions.length === 0) return nothingAsked;
-  const messages: { to: ActorId; event: ActorEvent }[] = [];
+  const messages: MessageAsked[] = [];
   const rows: RowChange[] = [];
   const answers: Answer[] = [];
   const effects: EffectAsked[] = [];

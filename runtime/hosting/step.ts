@@ -165,7 +165,7 @@ function commit(host: Surroundings, draft: Draft): void {
   actor.flights.push(draft);
   let form: Commit;
   try {
-    form = commitOf(draft, host.nextCommitId());
+    form = commitOf(draft, host.nextCommitId(), host.journal.durability.usual);
   } catch (failure) {
     host.lost(draft, new PhotonError('bug', 'commit_malformed', `${actor.id} cannot be written`, { cause: failure }));
     return;

@@ -1,7 +1,8 @@
 /**
- * Sends commits in batches and gets each its outcome, through lost connections and refusals of the store. Called by
- * redis-journal.ts; scripts/commit.lua is the other end. Upholds G1, G2, G4: an outcome is given only after the store
- * has answered.
+ * Sends commits in batches and gets each its outcome (commit-lines.ts carries a batch through lost connections and
+ * refusals of the store). Called by redis-journal.ts, on a Redis Cluster once per shard; scripts/commit.lua is the
+ * other end. Upholds G1 to G4: an outcome is given only after the store has answered, and the whole batch is durable
+ * at the strongest level that one of its commits wants.
  *
  * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of
  * a batch exact: nothing else can have moved the actor in between, so the script can tell by the last commit id in
@@ -11,11 +12,14 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
+import { strongerOf, type Durability } from '../contract/durability.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Commit, CommitOutcome } from '../contract/journal.ts';
-import { decodeOutcomes, encodeBatch, type EncodedBatch } from './commit-encoding.ts';
+import { decodeOutcomes, encodeBatch } from './commit-encoding.ts';
+import type { CommitLines } from './commit-lines.ts';
 import { commitScript } from './script-library.ts';
-import { runScript, type StoreLink } from './store-connection.ts';
+import { shardOf } from './shard-placement.ts';
+import { runScript } from './store-connection.ts';
 import type { StoreKeys } from './store-keys.ts';
 
 const batchCommits = 32;
@@ -43,11 +47,9 @@ interface Group {
 }
 
 export interface BatcherOptions {
-  readonly link: StoreLink;
+  readonly lines: CommitLines;
   readonly keys: StoreKeys;
   readonly clock: Clock;
-  /** Resolves when the store may be written to: connected, and not rolled back. Rejects when it never may again. */
-  readonly mayWrite: () => Promise<void>;
   /** See `encodeBatch`. */
   readonly historyCap?: number;
   readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
@@ -62,7 +64,8 @@ export class CommitBatcher {
   #ready: ActorId[] = [];
   #readyAt = 0;
   #waitingCommits = 0;
-  #inFlight = 0;
+  /** Numbers of the flights that are not under way. */
+  readonly #free = Array.from({ length: batchesInFlight }, (_, flight) => flight);
   #scheduled = false;
   #stopped: PhotonError | undefined;
   /** Raised by `fence`: a batch formed before is not sent (again). */
@@ -113,11 +116,11 @@ export class CommitBatcher {
 
   /** One turn of the event loop collects what all actors of this node have to commit. */
   #schedule(): void {
-    if (this.#scheduled || this.#inFlight >= batchesInFlight || this.#stopped !== undefined) return;
+    if (this.#scheduled || this.#free.length === 0 || this.#stopped !== undefined) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      while (this.#inFlight < batchesInFlight && this.#readyAt < this.#ready.length) void this.#send(this.#nextBatch());
+      while (this.#free.length > 0 && this.#readyAt < this.#ready.length) void this.#send(this.#nextBatch());
     });
   }
 
@@ -146,16 +149,9 @@ export class CommitBatcher {
   }
 
   async #send(groups: readonly Group[]): Promise<void> {
-    this.#inFlight += 1;
+    const flight = this.#free.pop() as number;
     try {
-      const commits = groups.map((group) => ({
-        actor: group.actor,
-        commits: group.waiting.map((one) => one.commit),
-      }));
-      const batch = encodeBatch(commits, this.#options.keys, this.#options.clock.wallMs(), this.#options.historyCap);
-      const count = groups.reduce((sum, group) => sum + group.waiting.length, 0);
-      const reply = await this.#untilAnswered(batch, this.#generation);
-      this.#settle(groups, reply === fenced ? allFenced(count) : decodeOutcomes(reply, count));
+      this.#settle(groups, await this.#untilDurable(groups, flight));
     } catch (error) {
       const cause = error instanceof PhotonError ? error : brokenBatch(error);
       for (const group of groups) for (const one of group.waiting) one.reject(cause);
@@ -165,24 +161,30 @@ export class CommitBatcher {
         this.#options.onBroken(cause);
       }
     } finally {
-      this.#inFlight -= 1;
+      this.#free.push(flight);
       this.#schedule();
     }
   }
 
-  async #untilAnswered(batch: EncodedBatch, generation: number): Promise<unknown> {
-    const { link, mayWrite } = this.#options;
-    for (;;) {
-      await mayWrite();
+  async #untilDurable(groups: readonly Group[], flight: number): Promise<readonly CommitOutcome[]> {
+    const { lines, keys, clock, historyCap } = this.#options;
+    const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
+    const batch = encodeBatch(commits, keys, clock.wallMs(), historyCap, !lines.mixesShards);
+    let count = 0;
+    let level: Durability | undefined;
+    for (const group of groups) {
+      count += group.waiting.length;
+      for (const { commit } of group.waiting) level = strongerOf(level, commit.durability);
+    }
+    const shard = shardOf((groups[0] as Group).actor);
+    const reached = level ?? 'primary';
+    const generation = this.#generation;
+    const reply = await lines.durably<unknown>({ flight, shard }, reached, async (redis) => {
       this.#failIfStopped();
       if (generation !== this.#generation) return fenced;
-      try {
-        return await runScript(link.redis, commitScript, batch.keys, batch.args);
-      } catch (error) {
-        this.#failIfStopped();
-        await link.recover(error);
-      }
-    }
+      return runScript(redis, commitScript, batch.keys, batch.args);
+    });
+    return reply === fenced ? allFenced(count) : decodeOutcomes(reply, count, reached);
   }
 
   #failIfStopped(): void {

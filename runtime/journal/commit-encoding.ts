@@ -4,6 +4,7 @@
  *
  * Refuses (as a bug) what the script could only fail on half way, because Redis does not roll a script back.
  */
+import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Commit, CommitOutcome } from '../contract/journal.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -31,12 +32,15 @@ export interface EncodedBatch {
 /**
  * @param wallMs labels records and receipts; no decision hangs on it but how long a receipt is kept
  * @param historyCap entries of hot history that are never trimmed, because somebody else archives and trims them
+ * @param declaresAll names all keys the script will touch, not only the ownership keys it derives them from: while a
+ *   slot of a Redis Cluster moves, the server then refuses the whole script instead of failing it half way
  */
 export function encodeBatch(
   groups: readonly CommitGroup[],
   keys: StoreKeys,
   wallMs: number,
   historyCap = 0,
+  declaresAll = false,
 ): EncodedBatch {
   const shards = new Map<ShardId, number>();
   const shardKeys: string[] = [];
@@ -54,7 +58,19 @@ export function encodeBatch(
     for (const sender of senders) args.push(`m:${sender}`);
     for (const commit of group.commits) encodeCommit(commit, args, wallMs, historyCap);
   }
+  if (declaresAll) for (const group of groups) declareKeys(group, keys, shardKeys);
   return { keys: shardKeys, args };
+}
+
+/** Behind the ownership keys, which the script finds by their index. */
+function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared: string[]): void {
+  const rows = commits.flatMap((commit) => [...commit.rowsPut, ...commit.rowsRemoved]);
+  const collections = new Set(rows.map((row) => row.collection));
+  const ofShard = ['f', 'i', 'q', 't', 'b', 'x'];
+  const ofActor = ['a', 'r', 'rz', 'h'].map((what) => `${what}:${actor}`);
+  const ofRows = [...collections].map((name) => `c:${actor}:${name}`);
+  const shard = shardOf(actor);
+  for (const what of [...ofShard, ...ofActor, ...ofRows]) declared.push(keys.inShard(shard, what));
 }
 
 function sendersOf(commits: readonly Commit[]): readonly string[] {
@@ -246,13 +262,16 @@ export function checkCommit(commit: Commit): void {
   }
 }
 
-/** @param reply as scripts/commit.lua returns it @param count how many commits the batch had, in order of its groups */
-export function decodeOutcomes(reply: unknown, count: number): readonly CommitOutcome[] {
+/**
+ * @param reply as scripts/commit.lua returns it @param count how many commits the batch had, in order of its groups
+ * @param durability what the whole batch has reached
+ */
+export function decodeOutcomes(reply: unknown, count: number, durability: Durability): readonly CommitOutcome[] {
   const words = reply as readonly (number | string)[];
   const outcomes: CommitOutcome[] = [];
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at] as number;
-    if (word >= 0) outcomes.push({ result: 'committed', ordinal: word });
+    if (word >= 0) outcomes.push({ result: 'committed', ordinal: word, durability });
     else if (word === -1) outcomes.push({ result: 'fenced' });
     else {
       at += 1;

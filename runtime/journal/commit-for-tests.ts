@@ -61,6 +61,7 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     lettersGone: [],
     hold: undefined,
     historyTail: 32,
+    durability: 'primary',
     ...changes,
   };
 }

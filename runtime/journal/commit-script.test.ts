@@ -151,7 +151,7 @@ function expectedOf(model: ModelActor, group: CommitGroup): readonly CommitOutco
 async function send(store: Store, groups: readonly CommitGroup[]): Promise<readonly CommitOutcome[]> {
   const { keys, args } = encodeBatch(groups, store.keys, 1_000);
   const count = groups.reduce((sum, group) => sum + group.commits.length, 0);
-  return decodeOutcomes(await runScript(store.shared.redis, commitScript, keys, args), count);
+  return decodeOutcomes(await runScript(store.shared.redis, commitScript, keys, args), count, 'primary');
 }
 
 async function compare(store: Store, id: ActorId, model: ModelActor): Promise<void> {

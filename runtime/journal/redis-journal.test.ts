@@ -50,7 +50,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
       marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }],
     }),
   );
-  assert.equal(outcome, { result: 'committed', ordinal: 1 });
+  assert.equal(outcome, { result: 'committed', ordinal: 1, durability: 'primary' });
   assert.equal(await stage.journal.load(id), {
     id,
     uid: 'u1',
@@ -157,7 +157,9 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
       deadLetters: [letterOf('l1'), letterOf('l2')],
     }),
   );
-  assert.equal(await stage.journal.receipt(id, 'cmd-1'), receiptOf('cmd-1', 1));
+  const receipt = receiptOf('cmd-1', 1);
+  const reply = { ...receipt.reply, durability: 'fsync' };
+  assert.equal(await stage.journal.receipt(id, 'cmd-1'), { ...receipt, reply });
   assert.is(await stage.journal.receipt(id, 'cmd-2'), undefined);
   const asked = [
     { collection: 'ports', key: 'p1' },

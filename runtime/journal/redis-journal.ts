@@ -7,7 +7,9 @@
  * acknowledged to us (ordinal-memory.ts), the store was rolled back, and nothing is written until a grant of a newer
  * era is adopted; what was decided under the old one is fenced here, whatever the store would say.
  */
+import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
+import type { DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type {
@@ -24,13 +26,16 @@ import type { StoredLetter } from '../contract/supervision.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-encoding.ts';
 import { CommitBatcher } from './commit-batcher.ts';
+import { CommitLines } from './commit-lines.ts';
+import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
-import { LapseWatch, rewound } from './lapse-watch.ts';
+import { LapseWatch, rewound, rolledBack } from './lapse-watch.ts';
 import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
 import { decodeActor, decodeBacklog, decodeLetter, parseStored } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
+import { readRows } from './row-reading.ts';
 import { shardOf } from './shard-placement.ts';
-import { readAll, runScript, type Store, type StoreLink } from './store-connection.ts';
+import { readAll, runScript, type Store } from './store-connection.ts';
 import { grantText } from './store-keys.ts';
 
 const forgetRows = 1_000;
@@ -66,6 +71,8 @@ export interface JournalOptions {
    * the commit itself trims to the tail of the kind.
    */
   readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
+  /** No replicas, and the strongest level the store keeps without them, unless it says otherwise. */
+  readonly durability?: DurabilityWish;
   /** What the store has acknowledged to this node; one that outlives the process where that is wanted. */
   readonly memory?: OrdinalMemory;
 }
@@ -75,62 +82,43 @@ interface OwnedShard {
   fenceTold: boolean;
 }
 
-/** A reply of HMGET, in the order asked, or of HGETALL. */
-type StoredRows = readonly (string | null)[] | Readonly<Record<string, string>>;
-
-function rowsOf(
-  collection: string,
-  names: readonly string[],
-  stored: StoredRows,
-  id: ActorId,
-): Record<string, unknown> {
-  const parse = (name: string, text: string | null | undefined): unknown =>
-    text === null || text === undefined ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
-  if (Array.isArray(stored)) {
-    return Object.fromEntries(
-      names.map((name, at) => [`${collection}/${name}`, parse(name, (stored as (string | null)[])[at])]),
-    );
-  }
-  const all = Object.fromEntries(
-    Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]),
-  );
-  return Object.fromEntries(names.map((name) => [`${collection}/${name}`, name === '*' ? all : (all[name] ?? null)]));
-}
-
 class StoreJournal implements RedisJournal {
+  readonly durability: DurabilityOffer;
   readonly #store: Store;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #archive: JournalOptions['archive'];
-  readonly #link: StoreLink;
-  readonly #batcher: CommitBatcher;
+  readonly #lines: CommitLines;
+  /** One for everything; on a Redis Cluster, where a script may touch one slot only, one per shard. */
+  readonly #batchers = new Map<ShardId | '', CommitBatcher>();
   readonly #owned = new Map<ShardId, OwnedShard>();
   readonly #memory: OrdinalMemory;
   readonly #watch: LapseWatch;
   readonly #rolledBackListeners: ((lapse: StoreLapse) => void)[] = [];
   readonly #fencedListeners: ((shard: ShardId) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
+  #stopped: PhotonError | undefined;
   #failure: PhotonError | undefined;
 
-  constructor({ store, clock, log, archive, memory = new OrdinalMemory() }: JournalOptions) {
+  constructor({ store, clock, log, durability = {}, archive, memory = new OrdinalMemory() }: JournalOptions) {
     this.#store = store;
     this.#memory = memory;
+    this.#watch = new LapseWatch({ keys: store.keys, memory, onLapse: (lapse) => this.#lapsed(lapse) });
+    this.#clock = clock;
     this.#log = log.child({ part: 'journal' });
     this.#archive = archive;
-    this.#link = store.open('commits');
-    this.#batcher = new CommitBatcher({
-      link: this.#link,
-      keys: store.keys,
+    const { facts } = store.shared;
+    const replicas = durability.replicas ?? 0;
+    this.durability = offerOf(durability, facts);
+    this.#lines = new CommitLines({
+      store,
       clock,
-      mayWrite: () => this.#watch.mayWrite(),
-      ...(archive === undefined ? {} : { historyCap: archive.historyCap }),
-      onOutcome: (commit, outcome) => this.#note(commit, outcome),
-      onBroken: (error) => void this.#fail(error),
-    });
-    this.#watch = new LapseWatch({
-      link: this.#link,
-      keys: store.keys,
-      memory,
-      onLapse: (lapse) => this.#lapsed(lapse),
+      replicas,
+      waits: this.durability.offered.some((level) => waitFor(level, replicas, facts) !== undefined),
+      compare: (redis, carries) => this.#watch.admit(redis, carries),
+      mayGoOn: () => {
+        if (this.#stopped !== undefined) throw this.#stopped;
+      },
     });
   }
 
@@ -140,8 +128,26 @@ class StoreJournal implements RedisJournal {
     } catch (error) {
       return Promise.reject(error);
     }
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (commit.grant.era < this.#memory.era) return Promise.resolve({ result: 'fenced' });
-    return this.#batcher.add(commit);
+    return this.#batcherOf(commit.grant.shard).add(commit);
+  }
+
+  #batcherOf(shard: ShardId): CommitBatcher {
+    const key = this.#lines.mixesShards ? '' : shard;
+    let batcher = this.#batchers.get(key);
+    if (batcher === undefined) {
+      batcher = new CommitBatcher({
+        lines: this.#lines,
+        keys: this.#store.keys,
+        clock: this.#clock,
+        ...(this.#archive === undefined ? {} : { historyCap: this.#archive.historyCap }),
+        onOutcome: (commit, outcome) => this.#note(commit, outcome),
+        onBroken: (error) => void this.#fail(error),
+      });
+      this.#batchers.set(key, batcher);
+    }
+    return batcher;
   }
 
   async load(id: ActorId): Promise<StoredActor | undefined> {
@@ -150,20 +156,9 @@ class StoreJournal implements RedisJournal {
   }
 
   async loadRows(id: ActorId, rows: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>> {
-    if (rows.length === 0) return {};
     const { keys, shared } = this.#store;
-    const wanted = new Map<string, string[]>();
-    for (const row of rows) wanted.set(row.collection, [...(wanted.get(row.collection) ?? []), row.key]);
-    const commands = [...wanted].map(([collection, names]) => {
-      const key = keys.inShard(shardOf(id), `c:${id}:${collection}`);
-      return names.includes('*') ? ['hgetall', key] : ['hmget', key, ...names];
-    });
-    const replies = (await shared.run((redis) => readAll(redis, commands))) as StoredRows[];
-    const found: Record<string, unknown> = {};
-    for (const [index, [collection, names]] of [...wanted].entries()) {
-      Object.assign(found, rowsOf(collection, names, replies[index] ?? [], id));
-    }
-    return found;
+    const key = (collection: string): string => keys.inShard(shardOf(id), `c:${id}:${collection}`);
+    return rows.length === 0 ? {} : shared.run((redis) => readRows(redis, id, key, rows));
   }
 
   async isHeld(grant: ShardGrant): Promise<boolean> {
@@ -174,7 +169,18 @@ class StoreJournal implements RedisJournal {
   async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
     const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
-    return text === null ? undefined : (parseStored(text, `the receipt ${commandId} of ${id}`) as Receipt);
+    if (text === null) return undefined;
+    // Another owner may have written it and died before it was durable: it is read again behind a wait for that.
+    const { usual } = this.durability;
+    const durable = await this.#durably(shardOf(id), (redis) => redis.hget(key, commandId));
+    if (durable === null) return undefined;
+    const stored = parseStored(durable, `the receipt ${commandId} of ${id}`) as Receipt;
+    return { ...stored, reply: { ...stored.reply, durability: usual } };
+  }
+
+  /** What is read is durable at the usual level before it is handed out. */
+  #durably<Result>(shard: ShardId, read: (redis: Redis) => Promise<Result>): Promise<Result> {
+    return this.#lines.durably({ flight: 0, shard }, this.durability.usual, read);
   }
 
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {
@@ -184,19 +190,20 @@ class StoreJournal implements RedisJournal {
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
-    // What a store that went back holds must not be acted on under the old era.
-    await this.#watch.mayWrite();
-    if (grant.era < this.#memory.era) throw rewound();
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
     const commands = [
       ['hvals', key('q')],
       ['hgetall', key('t')],
       ['smembers', key('b')],
     ];
-    const replies = await this.#store.shared.run((redis) =>
+    // An owner before us may have died with commits that only the primary had: nothing is built on them before they
+    // are durable, nor before our own claim is.
+    const replies = await this.#durably(grant.shard, (redis) =>
       readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
     const [last, outbox, timers, busy] = replies as [unknown, string[], Record<string, string>, string[]];
+    // What a store that went back holds must not be acted on under the old era.
+    if (grant.era < this.#memory.era) throw rewound();
     this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
     return decodeBacklog(outbox, timers, busy);
   }
@@ -205,11 +212,11 @@ class StoreJournal implements RedisJournal {
     grant: ShardGrant,
     rows: readonly { readonly from: ActorId; readonly seq: number }[],
   ): Promise<void> {
-    const key = this.#store.keys.inShard(grant.shard, 'o');
+    const keys = ['o', 'q'].map((what) => this.#store.keys.inShard(grant.shard, what));
     for (let from = 0; from < rows.length; from += forgetRows) {
       const fields = rows.slice(from, from + forgetRows).map((row) => `${row.from}|${row.seq}`);
-      const removed = await this.#link.run((redis) =>
-        runScript(redis, forgetScript, [key], [grantText(grant), ...fields]),
+      const removed = await this.#lines.durably({ flight: 0, shard: grant.shard }, 'primary', (redis) =>
+        runScript(redis, forgetScript, keys, [grantText(grant), ...fields]),
       );
       if (removed === -1) {
         this.#tellFenced(grant);
@@ -229,7 +236,7 @@ class StoreJournal implements RedisJournal {
   adopt(grant: ShardGrant): void {
     if (grant.era > this.#memory.era) {
       this.#memory.begin(grant.era);
-      this.#batcher.fence();
+      this.#fence();
       this.#watch.release();
     }
     this.#owned.set(grant.shard, { grant, fenceTold: false });
@@ -248,7 +255,7 @@ class StoreJournal implements RedisJournal {
   }
 
   assureStore(): Promise<void> {
-    return this.#watch.assure();
+    return this.#store.shared.run((redis) => this.#watch.assure(redis));
   }
 
   onFailed(listener: (error: PhotonError) => void): void {
@@ -257,26 +264,36 @@ class StoreJournal implements RedisJournal {
   }
 
   close(): void {
-    this.#batcher.stop(
+    this.#stop(
       new PhotonError('unknown', 'journal_closed', 'this node is stopping; ask again with the same command id'),
     );
-    this.#link.close();
+    this.#lines.close();
     this.#memory.close();
     this.#watch.release();
+  }
+
+  #stop(error: PhotonError): void {
+    this.#stopped ??= error;
+    for (const batcher of this.#batchers.values()) batcher.stop(error);
   }
 
   #lapsed(lapse: StoreLapse): void {
     if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBack(lapse));
     this.#log.error({ ...lapse }, 'the store has lost acknowledged commits; a new era is to begin');
-    this.#batcher.fence();
+    this.#fence();
     for (const listener of this.#rolledBackListeners) listener(lapse);
+  }
+
+  #fence(): void {
+    this.#lines.forget();
+    for (const batcher of this.#batchers.values()) batcher.fence();
   }
 
   #fail(error: PhotonError): PhotonError {
     if (this.#failure !== undefined) return this.#failure;
     this.#failure = error;
     this.#log.error({ code: error.record.code }, error.message);
-    this.#batcher.stop(error);
+    this.#stop(error);
     for (const listener of this.#failedListeners) listener(error);
     return error;
   }
@@ -299,13 +316,5 @@ class StoreJournal implements RedisJournal {
     for (const listener of this.#fencedListeners) listener(grant.shard);
   }
 }
-
-const rolledBack = ({ shard, known, found }: StoreLapse): PhotonError =>
-  new PhotonError(
-    'bug',
-    'store_rolled_back',
-    `the store has lost acknowledged commits: shard ${shard} is at ordinal ${found}, we were told ${known}; ` +
-      'nothing more is written; restore the newest data of the store, then start the nodes again',
-  );
 
 export const createJournal = (options: JournalOptions): RedisJournal => new StoreJournal(options);

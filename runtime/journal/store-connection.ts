@@ -1,26 +1,28 @@
 /**
- * Connections to the store. Strict client settings: nothing is queued while the store is away and nothing is sent
- * twice behind our back (with the client's defaults 51 commands ran twice in one kill of the server); whoever sends
- * decides about a repeat.
+ * Connections to the store. Nothing is sent twice behind our back (store-address.ts); whoever sends decides about a
+ * repeat.
  *
  * A link is one connection that comes back by itself. It is `ready` only after the server has said that it is a
- * primary and has our scripts. Not a pool, no cluster client yet. Used by the journal, the reader and the directory.
+ * primary, fit to be a store (server-facts.ts), and has our scripts. With Sentinels it asks them at every connect, so a
+ * primary that was replaced is left. On a Redis Cluster a link routes by key, and commits use links to single
+ * primaries (`openNode`). Used by the journal, the reader and the directory.
  */
-import { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 import { allScripts, type Script } from './script-library.ts';
+import { clusterOf, connectClient, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
+import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
 import { storeKeys, type StoreKeys } from './store-keys.ts';
 import { troubleOf } from './store-errors.ts';
 
 const defaultPrefix = 'ph:';
-const reconnectDelayMs = 100;
 const retryDelayMs = 200;
 const sameComplaintMs = 5_000;
 
 export interface StoreOptions {
-  /** `redis://[user:password@]host:port[/db]`, `rediss://` or a socket path. */
+  /** One server, Sentinels or a cluster: the forms are those of `parseStoreUrl`. */
   readonly url: string;
   readonly prefix?: string;
   readonly clock: Clock;
@@ -39,7 +41,18 @@ export interface Store {
   readonly shared: StoreLink;
   /** A connection of one's own: for commits, and for reads that block. It is closed with the store. */
   open(purpose: string): StoreLink;
+  /** The cluster's client, which knows who serves which slot; undefined when the store is one server. */
+  readonly cluster: Cluster | undefined;
+  /** A connection to one primary of the cluster, named `host:port`. */
+  openNode(purpose: string, name: string): StoreLink;
   close(): void;
+}
+
+interface LinkOptions extends StoreOptions {
+  readonly address: StoreAddress;
+  readonly purpose: string;
+  /** One of a cluster's primaries, on purpose. */
+  readonly isNode: boolean;
 }
 
 export class StoreLink {
@@ -51,31 +64,33 @@ export class StoreLink {
   #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
   #ready = false;
   #closed = false;
+  #generation = 0;
+  #facts: StoreFacts = factsOfAll([]);
+  readonly #isNode: boolean;
   #complaint = '';
   #complainedAtMs = 0;
 
-  constructor(options: StoreOptions, purpose: string) {
+  constructor(options: LinkOptions) {
+    const { address, purpose, clock, commandTimeoutMs = 5_000 } = options;
     this.#log = options.log.child({ connection: purpose });
-    this.#clock = options.clock;
-    this.redis = options.connect?.(purpose) ?? this.#connect(options, purpose);
+    this.#clock = clock;
+    this.#isNode = options.isNode;
+    this.redis =
+      options.connect?.(purpose) ??
+      connectClient({ address, purpose, commandTimeoutMs, mayRetry: () => !this.#closed });
     this.redis.on('error', (error: Error) => this.#complain(error));
     this.redis.on('ready', () => void this.#enter());
     this.redis.on('close', () => this.#leave());
   }
 
-  #connect(options: StoreOptions, purpose: string): Redis {
-    return new Redis(options.url, {
-      protocol: 2,
-      connectionName: `photoncloud-${purpose}`,
-      autoResendUnfulfilledCommands: false,
-      enableOfflineQueue: false,
-      enableAutoPipelining: false,
-      maxRetriesPerRequest: 0,
-      commandTimeout: options.commandTimeoutMs ?? 5_000,
-      connectTimeout: 5_000,
-      retryStrategy: () => (this.#closed ? null : reconnectDelayMs),
-      reconnectOnError: () => false,
-    });
+  /** Counts connections: the same number before and after means that it was one and the same. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** What the server said at the last connect. */
+  get facts(): StoreFacts {
+    return this.#facts;
   }
 
   get isReady(): boolean {
@@ -148,8 +163,7 @@ export class StoreLink {
 
   async #enter(): Promise<void> {
     try {
-      const [role] = (await this.redis.call('ROLE')) as [string];
-      if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
+      this.#facts = await this.#askFacts();
       await this.#loadScripts();
     } catch (error) {
       this.#complain(error);
@@ -165,15 +179,28 @@ export class StoreLink {
     for (const one of waiting) one.resolve();
   }
 
+  #servers(): readonly Redis[] {
+    return clusterOf(this.redis)?.nodes('master') ?? [this.redis];
+  }
+
+  async #askFacts(): Promise<StoreFacts> {
+    const facts = factsOfAll(await Promise.all(this.#servers().map(readFacts)));
+    const isCluster = clusterOf(this.redis) !== undefined || this.#isNode;
+    if (facts.isClusterNode && !isCluster) throw new Error('CLUSTERED the store is a node of a Redis Cluster');
+    return facts;
+  }
+
   #leave(): void {
     if (!this.#ready) return;
     this.#ready = false;
+    this.#generation += 1;
     if (!this.#closed) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
     for (const listener of this.#lostListeners) listener();
   }
 
   async #loadScripts(): Promise<void> {
-    await Promise.all(allScripts.map((script) => this.redis.script('LOAD', script.source)));
+    const each = this.#servers().flatMap((server) => allScripts.map((script) => server.script('LOAD', script.source)));
+    await Promise.all(each);
   }
 
   /** The same trouble is told once in a while, not at every try. */
@@ -209,11 +236,14 @@ export function runScript(
 }
 
 /**
- * Commands in one pipeline, their replies in order.
+ * Commands in one pipeline, on a cluster each to its primary; their replies in order.
  * @throws the first error among the replies
  */
 export async function readAll(redis: Redis, commands: readonly (readonly string[])[]): Promise<unknown[]> {
   if (commands.length === 0) return [];
+  if (clusterOf(redis) !== undefined) {
+    return Promise.all(commands.map(([name = '', ...args]) => redis.call(name, args)));
+  }
   const replies = await redis.pipeline(commands.map((command) => [...command])).exec();
   if (replies === null) throw new Error('Connection is closed.');
   return replies.map(([error, reply]) => {
@@ -224,15 +254,18 @@ export async function readAll(redis: Redis, commands: readonly (readonly string[
 
 /**
  * @returns when the store answers, is a primary and has our scripts
- * @throws PhotonError fault `store_unreachable` after `connectTimeoutMs`
+ * @throws PhotonError fault `store_unreachable` after `connectTimeoutMs`; defeat `store_url_malformed`
  */
 export async function connectStore(options: StoreOptions): Promise<Store> {
+  const address: StoreAddress = options.connect ? { kind: 'single', url: options.url } : parseStoreUrl(options.url);
   const links = new Set<StoreLink>();
-  const open = (purpose: string): StoreLink => {
-    const link = new StoreLink(options, purpose);
+  const add = (link: StoreLink): StoreLink => {
     links.add(link);
     return link;
   };
+  const open = (purpose: string): StoreLink => add(new StoreLink({ ...options, address, purpose, isNode: false }));
+  const openNode = (purpose: string, name: string): StoreLink =>
+    add(new StoreLink({ ...options, address: nodeAddress(address, name), purpose, isNode: true }));
   const close = (): void => {
     for (const link of links) link.close();
     links.clear();
@@ -258,5 +291,12 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
   } finally {
     cancel();
   }
-  return { keys: storeKeys(options.prefix ?? defaultPrefix), shared, open, close };
+  return {
+    keys: storeKeys(options.prefix ?? defaultPrefix),
+    shared,
+    cluster: clusterOf(shared.redis),
+    open,
+    openNode,
+    close,
+  };
 }

@@ -14,6 +14,20 @@ export type StoreTrouble =
 
 const refusals: Readonly<Record<string, { readonly advice: string; readonly reconnect: boolean }>> = {
   READONLY: { advice: 'this store is a replica; point the nodes at the primary, or promote it', reconnect: true },
+  OLDVERSION: { advice: 'install Redis 7.0 or newer, or Valkey, and start it on the same data', reconnect: true },
+  EVICTS: {
+    advice: 'set its maxmemory-policy to noeviction, or it drops what it has promised to keep',
+    reconnect: true,
+  },
+  CLUSTERED: {
+    advice: 'write the store URL as redis+cluster:// with some of its nodes',
+    reconnect: true,
+  },
+  NOFSYNC: {
+    advice: 'set its appendfsync to always, or use a store that knows WAITAOF, or ask for less durability',
+    reconnect: false,
+  },
+  STALLED: { advice: 'start the missing replicas, or look why they do not follow', reconnect: true },
   OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
   MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
   LOADING: { advice: 'the store is reading its files; wait', reconnect: false },
@@ -25,6 +39,8 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   BUSY: { advice: 'a script is stuck in the store; look at it, then SCRIPT KILL', reconnect: false },
   CLUSTERDOWN: { advice: 'the Redis cluster has no owner for some slots; repair it', reconnect: false },
   TRYAGAIN: { advice: 'slots are moving; wait', reconnect: false },
+  ASK: { advice: 'slots are moving; wait', reconnect: false },
+  MOVED: { advice: 'slots have moved; wait', reconnect: false },
   NOAUTH: { advice: 'the store wants a password; put user and password into the store URL', reconnect: true },
   WRONGPASS: { advice: 'user or password of the store URL is wrong; correct it', reconnect: true },
   NOPERM: { advice: "the store's user may not run this command; grant it in the store's ACL", reconnect: true },
@@ -42,6 +58,10 @@ const lostCodes = new Set([
   'ENOTFOUND',
 ]);
 const lostTexts = [
+  "Cluster isn't ready",
+  'Failed to refresh slots cache',
+  'Too many Cluster redirections',
+  'All sentinels are unreachable',
   'Connection is closed',
   "Stream isn't writeable",
   'Command timed out',

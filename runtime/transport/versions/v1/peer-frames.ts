@@ -11,6 +11,7 @@
  * beside this one, offered in the hello together with version 1 until no node speaks it any more.
  */
 import { z } from 'zod';
+import { durabilities } from '../../../contract/durability.ts';
 import type { Command, Message, Reply } from '../../../contract/envelope.ts';
 import { parseActorId, type ActorId } from '../../../contract/identifiers.ts';
 import type { Delivery } from '../../../contract/link.ts';
@@ -31,6 +32,7 @@ const message = z.object({
   event,
   cause: z.string().max(400),
   trace: z.string().max(128).optional(),
+  durability: z.enum(durabilities).optional(),
 });
 
 const command = z.object({
@@ -41,6 +43,7 @@ const command = z.object({
   event,
   ifVersion: count.optional(),
   trace: z.string().max(128).optional(),
+  durability: z.enum(durabilities).optional(),
 });
 
 const number = z.number().int().positive();
@@ -60,8 +63,8 @@ const delivery = z.union([
 ]);
 const commandAnswer = z.union([
   z.object({ moved: z.literal(true) }),
-  z.object({ ok: z.literal(true), version: count, result: z.unknown() }),
-  z.object({ ok: z.literal(false), version: count, error: errorRecord }),
+  z.object({ ok: z.literal(true), version: count, result: z.unknown(), durability: z.enum(durabilities).optional() }),
+  z.object({ ok: z.literal(false), version: count, error: errorRecord, durability: z.enum(durabilities).optional() }),
 ]);
 const failure = z.object({ code: z.string(), message: z.string() });
 const responseFrame = z.array(

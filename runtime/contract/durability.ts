@@ -1,0 +1,25 @@
+/**
+ * How far a commit has got when it is acknowledged and what it caused may leave (G3, G4). Weakest first; each includes
+ * the ones before it, as far as the store is set up for them.
+ *
+ *   primary   the store's primary has answered: in its memory, and in its file as its own `appendfsync` says
+ *   replicas  and the configured number of replicas has acknowledged it
+ *   fsync     and it is on the disk: the primary fsyncs before it answers, or the server was asked (WAITAOF), which
+ *             then goes for the replicas too
+ *
+ * There is no level below `primary`: every step is a commit, or nothing would be exactly once.
+ */
+export const durabilities = ['primary', 'replicas', 'fsync'] as const;
+
+export type Durability = (typeof durabilities)[number];
+
+/** What the store, as it is set up, can keep. */
+export interface DurabilityOffer {
+  /** For whoever asks for nothing else: the strongest that is offered, unless configured otherwise. */
+  readonly usual: Durability;
+  readonly offered: readonly Durability[];
+}
+
+export function strongerOf(one: Durability | undefined, other: Durability): Durability {
+  return one === undefined || durabilities.indexOf(one) < durabilities.indexOf(other) ? other : one;
+}

@@ -1,0 +1,69 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ActorDefinition } from '../contract/actor-definition.ts';
+import type { Durability, DurabilityOffer } from '../contract/durability.ts';
+import { ask, ownerOn, said } from './host-for-tests.ts';
+import { counter, plainRegistry } from './kinds-for-tests.ts';
+import { MemoryJournal } from './memory-journal.ts';
+import { registerKind } from './registration.ts';
+
+const a = 'counter/t/a';
+
+function journalOffering(offer: DurabilityOffer): MemoryJournal {
+  return Object.assign(new MemoryJournal(), { durability: offer });
+}
+
+const counters = (durability?: Durability) => ({
+  kinds: new Map<string, ActorDefinition>([
+    ['counter', durability === undefined ? counter : { ...counter, durability }],
+  ]),
+});
+
+test('a commit wants what its kind says, or the usual, or what the command asks for, more or less', async () => {
+  for (const [kind, asked, wanted] of [
+    [undefined, undefined, 'replicas'],
+    ['fsync', undefined, 'fsync'],
+    ['fsync', 'primary', 'primary'],
+    ['primary', 'replicas', 'replicas'],
+  ] as const) {
+    const journal = journalOffering({ usual: 'replicas', offered: ['primary', 'replicas', 'fsync'] });
+    const host = await ownerOn(journal, { registry: counters(kind) });
+    const options = asked === undefined ? {} : { durability: asked };
+    const reply = await ask(host, a, { type: 'counter.create', by: 1 }, options);
+    assert.is(reply.durability, wanted, 'reported');
+    assert.is(journal.commits[0]?.durability, wanted, 'asked of the journal');
+    await host.drain();
+  }
+});
+
+test('inputs of one commit get the strongest level among them', async () => {
+  const journal = journalOffering({ usual: 'primary', offered: ['primary', 'replicas', 'fsync'] });
+  const host = await ownerOn(journal, { registry: plainRegistry() });
+  await ask(host, a, { type: 'counter.create', by: 1 });
+  const levels: (Durability | undefined)[] = [undefined, 'fsync', 'replicas'];
+  const together = levels.map((durability) =>
+    ask(host, a, { type: 'counter.add', by: 1 }, durability === undefined ? {} : { durability }),
+  );
+  const replies = await Promise.all(together);
+  assert.is(journal.commits.length, 2, 'they went together');
+  assert.equal(
+    replies.map((reply) => reply.durability),
+    ['fsync', 'fsync', 'fsync'],
+  );
+  await host.drain();
+});
+
+test('what the store does not keep is refused: a command by a rejection, a kind at its registration', async () => {
+  const offer: DurabilityOffer = { usual: 'primary', offered: ['primary'] };
+  const journal = journalOffering(offer);
+  const host = await ownerOn(journal, { registry: plainRegistry() });
+  const reply = await ask(host, a, { type: 'counter.create' }, { durability: 'replicas' });
+  assert.is(said(reply), 'durability_not_offered');
+  assert.is(journal.commits.length, 0);
+  await host.drain();
+  assert.throws(() => registerKind({ ...counter, durability: 'fsync' }, offer), /durability fsync is none/);
+  const memory = { ...counter, durability: 'memory' as Durability };
+  assert.throws(() => registerKind(memory), /durability memory is none/);
+});
+
+test.run();

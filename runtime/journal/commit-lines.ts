@@ -1,0 +1,216 @@
+/**
+ * The connections commits go out on, and the one loop that carries something through lost connections, refusals and
+ * failovers until it is durable at the level it wants. Called by commit-batcher.ts and redis-journal.ts.
+ *
+ * One line per batch in flight where something is waited for, because WAIT holds up its whole connection; one for all
+ * where the reply itself is enough; on a Redis Cluster one per primary and flight. A line is written on only after it
+ * was compared with what we know (era), and what is waited for counts only if the connection is still the one that ran
+ * the script: after a failover another server answers, and the work is done again there. Upholds G3 and G4.
+ */
+import type { Redis } from 'ioredis';
+import type { Clock } from '../contract/clock.ts';
+import type { Durability } from '../contract/durability.ts';
+import type { ShardId } from '../contract/identifiers.ts';
+import { waitFor } from './durability-plan.ts';
+import { slotOfTag } from './shard-placement.ts';
+import type { Store, StoreLink } from './store-connection.ts';
+
+const connectPatienceMs = 1_000;
+const lookAgainMs = 100;
+/** After so long without enough replicas the work is sent again on a new connection: maybe there is a new primary. */
+const stallMs = 2_000;
+/** WAITAOF answers after 3 ms; asked again at once so often, then with pauses. */
+const eagerTries = 50;
+const stallPauseMs = 50;
+
+export interface LinesOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly replicas: number;
+  /** Whether anything can be waited for: then every flight has a line of its own. */
+  readonly waits: boolean;
+  /**
+   * Called once per connection before anything is written on it. Resolves when it may be written on; what it throws is
+   * waited out like any error of the store, unless `mayGoOn` throws as well.
+   * @param carries whether this connection serves the shard
+   */
+  readonly compare: (redis: Redis, carries: (shard: ShardId) => boolean) => Promise<void>;
+  /** Throws when nothing may be written any more. */
+  readonly mayGoOn: () => void;
+}
+
+export class CommitLine {
+  readonly link: StoreLink;
+  readonly #compare: (redis: Redis) => Promise<void>;
+  /** Settled when the present connection was compared with what we know; undefined while there is none. */
+  #compared: Promise<void> | undefined;
+  #writable = false;
+  retired = false;
+
+  constructor(link: StoreLink, compare: (redis: Redis) => Promise<void>) {
+    this.link = link;
+    this.#compare = compare;
+    link.onLost(() => this.forget());
+    // Also with nothing to write. That it fails is heard by whoever wants to write.
+    link.onReady(() => void this.mayWrite().catch(() => undefined));
+  }
+
+  /** It must be compared again before the next write. */
+  forget(): void {
+    this.#writable = false;
+    this.#compared = undefined;
+  }
+
+  retire(): void {
+    this.retired = true;
+    this.link.close();
+  }
+
+  async mayWrite(): Promise<void> {
+    while (!this.#writable) {
+      await this.link.whenReady();
+      const compared = (this.#compared ??= this.#compare(this.link.redis));
+      try {
+        await compared;
+      } catch (error) {
+        if (this.#compared === compared) this.#compared = undefined;
+        throw error;
+      }
+      // A connection lost in the meantime has cleared it, and the next one must be compared again.
+      if (this.#compared === compared) this.#writable = true;
+    }
+  }
+}
+
+export class CommitLines {
+  readonly #options: LinesOptions;
+  readonly #lines = new Map<string, CommitLine>();
+
+  constructor(options: LinesOptions) {
+    this.#options = options;
+    if (options.store.cluster === undefined) this.#lineOn(0, '');
+  }
+
+  /** True when a batch may hold commits of several shards. */
+  get mixesShards(): boolean {
+    return this.#options.store.cluster === undefined;
+  }
+
+  /**
+   * Does the work on the shard's primary until it is answered and durable at the level. The work may be done several
+   * times and must be able to tell; its last answer counts.
+   * @throws what `mayGoOn` throws; PhotonError bug when the store calls the work wrong
+   */
+  async durably<Result>(
+    where: { readonly flight: number; readonly shard: ShardId },
+    level: Durability,
+    work: (redis: Redis) => Promise<Result>,
+  ): Promise<Result> {
+    const { mayGoOn, store } = this.#options;
+    for (;;) {
+      mayGoOn();
+      const line = this.#present(where.flight) ?? (await this.#find(where.flight, where.shard));
+      const { link } = line;
+      try {
+        await line.mayWrite();
+        mayGoOn();
+        const { generation } = link;
+        const result = await work(link.redis);
+        if (level === 'primary' || (await this.#settle(link, level, generation))) return result;
+      } catch (error) {
+        mayGoOn();
+        if (line.retired) continue;
+        store.cluster?.refreshSlotsCache();
+        await link.recover(error);
+      }
+    }
+  }
+
+  /** Every line must be compared again before the next write. */
+  forget(): void {
+    for (const line of this.#lines.values()) line.forget();
+  }
+
+  close(): void {
+    for (const line of this.#lines.values()) line.retire();
+  }
+
+  /** @returns false when the connection is not the one the work was done on */
+  async #settle(link: StoreLink, level: Durability, generation: number): Promise<boolean> {
+    const { clock, replicas } = this.#options;
+    const wait = waitFor(level, replicas, link.facts);
+    if (wait === undefined) return true;
+    if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
+    const [name = '', ...args] = wait.command;
+    const startMs = clock.monotonicMs();
+    for (let tries = 1; ; tries += 1) {
+      const reply = await link.redis.call(name, args);
+      if (link.generation !== generation) return false;
+      if (wait.isEnough(reply)) return true;
+      const waitedMs = clock.monotonicMs() - startMs;
+      if (waitedMs > stallMs) {
+        const text = `${wait.command.join(' ')} was answered ${JSON.stringify(reply)} for ${Math.round(waitedMs)} ms`;
+        throw new Error(`STALLED commits wait for replicas: ${text}`);
+      }
+      if (tries > eagerTries) await new Promise<void>((resolve) => clock.after(stallPauseMs, resolve));
+    }
+  }
+
+  #present(flight: number): CommitLine | undefined {
+    const { store, waits } = this.#options;
+    return store.cluster === undefined ? this.#lineOn(waits ? flight : 0, '') : undefined;
+  }
+
+  /** The line to the primary that serves the shard, once there is one that answers. */
+  async #find(flight: number, shard: ShardId): Promise<CommitLine> {
+    const { store, clock, mayGoOn } = this.#options;
+    const slot = slotOfTag(shard);
+    for (;;) {
+      const name = store.cluster?.slots[slot]?.[0];
+      if (name !== undefined) {
+        const line = this.#lineOn(flight, name);
+        if (line.link.isReady || (await this.#readyWithin(line.link))) return line;
+      }
+      mayGoOn();
+      store.cluster?.refreshSlotsCache();
+      this.#retireStrangers();
+      await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
+    }
+  }
+
+  #readyWithin(link: StoreLink): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(connectPatienceMs, () => resolve(false));
+      link.whenReady().then(
+        () => {
+          cancel();
+          resolve(true);
+        },
+        () => resolve(false),
+      );
+    });
+  }
+
+  /** A server that serves no slots any more is left alone: it may be a replica now, or gone for good. */
+  #retireStrangers(): void {
+    const serving = new Set(this.#options.store.cluster?.slots.map((names) => names[0]));
+    for (const [key, line] of this.#lines) {
+      if (line.link.isReady || serving.has(key.slice(key.indexOf(' ') + 1))) continue;
+      this.#lines.delete(key);
+      line.retire();
+    }
+  }
+
+  #lineOn(flight: number, name: string): CommitLine {
+    const key = `${flight} ${name}`;
+    const known = this.#lines.get(key);
+    if (known !== undefined) return known;
+    const { store, compare } = this.#options;
+    const purpose = flight === 0 ? 'commits' : `commits-${flight}`;
+    const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
+    const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
+    const line = new CommitLine(link, (redis) => compare(redis, carries));
+    this.#lines.set(key, line);
+    return line;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * What a server says of itself when a connection is made, and whether it may be used as the store at all: a primary,
+ * new enough, not one that throws data away. Only store-connection.ts calls this; commit-lines.ts reads the facts to
+ * know how a level of durability is reached on this server.
+ */
+import type { Redis } from 'ioredis';
+
+export interface StoreFacts {
+  /** `7.0.15`; a Valkey names the Redis it is compatible with. */
+  readonly version: string;
+  /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
+  readonly fsyncBeforeReply: boolean;
+  /** Knows `WAITAOF` and has an append-only file. */
+  readonly waitsForFile: boolean;
+  readonly isClusterNode: boolean;
+}
+
+const oldestMajor = 7;
+const unknownFacts: StoreFacts = {
+  version: '',
+  fsyncBeforeReply: false,
+  waitsForFile: false,
+  isClusterNode: false,
+};
+
+/**
+ * @throws Error in the form of the server's own errors: READONLY, OLDVERSION, EVICTS (advice: store-errors.ts)
+ */
+export async function readFacts(redis: Redis): Promise<StoreFacts> {
+  const [role] = (await redis.call('ROLE')) as [string];
+  if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
+  const info = (await redis.call('INFO').catch(ifNotTold)) as string | undefined;
+  if (info === undefined) return unknownFacts;
+  const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
+  const version = fields.get('redis_version') ?? '';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (version !== '' && major < oldestMajor) throw new Error(`OLDVERSION the store is Redis ${version}`);
+  const policy = fields.get('maxmemory_policy') ?? 'noeviction';
+  if (policy !== 'noeviction' && (fields.get('maxmemory') ?? '0') !== '0') {
+    throw new Error(`EVICTS the store's maxmemory-policy is ${policy}`);
+  }
+  const hasFile = fields.get('aof_enabled') === '1';
+  const told = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(ifNotTold) : undefined;
+  return {
+    version,
+    fsyncBeforeReply: Array.isArray(told) && told[1] === 'always',
+    waitsForFile: hasFile && (fields.has('valkey_version') || major > 7 || (major === 7 && minor >= 2)),
+    isClusterNode: fields.get('cluster_enabled') === '1',
+  };
+}
+
+/** A user that may not ask is told nothing, and nothing is built on it. */
+function ifNotTold(error: unknown): undefined {
+  if (error instanceof Error && /^(?:NOPERM|ERR unknown command)/.test(error.message)) return undefined;
+  throw error;
+}
+
+/** A cluster does only what each of its primaries does. */
+export function factsOfAll(all: readonly StoreFacts[]): StoreFacts {
+  const [first = unknownFacts, ...others] = all;
+  return others.reduce(
+    (sum, facts) => ({
+      ...sum,
+      fsyncBeforeReply: sum.fsyncBeforeReply && facts.fsyncBeforeReply,
+      waitsForFile: sum.waitsForFile && facts.waitsForFile,
+    }),
+    first,
+  );
+}

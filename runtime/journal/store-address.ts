@@ -1,0 +1,168 @@
+/**
+ * The store's URL, read once: one server, a primary that Sentinels name, or a Redis Cluster. And the client for each,
+ * with the same strict settings: nothing is queued while the store is away, and nothing is sent twice behind our back
+ * (with the client's defaults 51 commands ran twice in one kill of the server). Only store-connection.ts calls this.
+ */
+import { Cluster, Redis } from 'ioredis';
+import { PhotonError } from '../contract/errors.ts';
+
+const reconnectDelayMs = 100;
+const connectTimeoutMs = 5_000;
+const sentinelTimeoutMs = 1_000;
+const slotsRefreshIntervalMs = 5_000;
+
+interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Login {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+export type StoreAddress =
+  | { readonly kind: 'single'; readonly url: string }
+  | {
+      readonly kind: 'sentinel';
+      readonly endpoints: readonly Endpoint[];
+      readonly masterName: string;
+      readonly login: Login;
+      readonly sentinelLogin: Login;
+    }
+  | { readonly kind: 'cluster'; readonly endpoints: readonly Endpoint[]; readonly login: Login };
+
+const severalForm = /^redis\+(sentinel|cluster):\/\/(?:([^@/]*)@)?([^/?@]+)(?:\/([^?]*))?(?:\?(.*))?$/;
+const singleForm = /^(?:rediss?:\/\/|\/)/;
+
+const malformed = (why: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'store_url_malformed',
+    `the store URL ${why}; write redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER ` +
+      'or redis+cluster://HOST:PORT,HOST:PORT, with USER:PASSWORD@ before the first host if needed',
+  );
+
+/**
+ * `redis://`, `rediss://` or a socket path; `redis+sentinel://[user:password@]h1:p1,h2:p2/<master name>`, the
+ * Sentinels' own login as `?sentinelUser=...&sentinelPassword=...`; `redis+cluster://[user:password@]h1:p1,h2:p2`.
+ *
+ * @throws PhotonError defeat `store_url_malformed`; the text names no password
+ */
+export function parseStoreUrl(url: string): StoreAddress {
+  if (singleForm.test(url)) return { kind: 'single', url };
+  const parts = severalForm.exec(url);
+  if (parts === null) throw malformed('is of no known form');
+  const [, kind, credentials = '', hosts = '', masterName = '', query = ''] = parts;
+  const endpoints = hosts.split(',').map(parseEndpoint);
+  const login = parseLogin(credentials);
+  if (kind === 'cluster') {
+    if (masterName !== '') throw malformed('names a database or master, which a cluster does not have');
+    return { kind, endpoints, login };
+  }
+  if (masterName === '') throw malformed('does not name the master its Sentinels watch');
+  const asked = new URLSearchParams(query);
+  const sentinelLogin = loginOf(asked.get('sentinelUser') ?? '', asked.get('sentinelPassword') ?? '');
+  return { kind: 'sentinel', endpoints, masterName, login, sentinelLogin };
+}
+
+function parseEndpoint(text: string): Endpoint {
+  const [, host = '', portText = ''] = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(portText);
+  if (host === '' || port < 1 || port > 65_535) throw malformed('has a host without a port from 1 to 65535');
+  return { host: host.replace(/^\[|\]$/g, ''), port };
+}
+
+function parseLogin(credentials: string): Login {
+  if (credentials === '') return {};
+  const colon = credentials.indexOf(':');
+  if (colon === -1) throw malformed('has a user without a password');
+  try {
+    return loginOf(decodeURIComponent(credentials.slice(0, colon)), decodeURIComponent(credentials.slice(colon + 1)));
+  } catch {
+    throw malformed('has a user or password that is not percent-encoded');
+  }
+}
+
+const loginOf = (username: string, password: string): Login => ({
+  ...(username === '' ? {} : { username }),
+  ...(password === '' ? {} : { password }),
+});
+
+export interface ClientOptions {
+  readonly address: StoreAddress;
+  readonly purpose: string;
+  readonly commandTimeoutMs: number;
+  /** False when the link was closed by us: no further try. */
+  readonly mayRetry: () => boolean;
+}
+
+function strictOptions({ purpose, commandTimeoutMs, mayRetry }: ClientOptions) {
+  return {
+    protocol: 2 as const,
+    connectionName: `photoncloud-${purpose}`,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    enableAutoPipelining: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: connectTimeoutMs,
+    retryStrategy: () => (mayRetry() ? reconnectDelayMs : null),
+    reconnectOnError: () => false as const,
+  };
+}
+
+/** One connection to one server, or for a cluster one client that routes by key. */
+export function connectClient(options: ClientOptions): Redis {
+  const { address, mayRetry } = options;
+  const strict = strictOptions(options);
+  if (address.kind === 'single') return new Redis(address.url, strict);
+  if (address.kind === 'cluster') return connectCluster(options, strict);
+  const { sentinelLogin: own } = address;
+  return new Redis({
+    ...strict,
+    ...address.login,
+    sentinels: address.endpoints.map(({ host, port }) => ({ host, port })),
+    name: address.masterName,
+    role: 'master',
+    ...(own.username === undefined ? {} : { sentinelUsername: own.username }),
+    ...(own.password === undefined ? {} : { sentinelPassword: own.password }),
+    sentinelCommandTimeout: sentinelTimeoutMs,
+    sentinelMaxConnections: 3,
+    sentinelRetryStrategy: () => (mayRetry() ? reconnectDelayMs : null),
+  });
+}
+
+/**
+ * Follows MOVED and ASK by itself, which sends only what the first server has refused. A lost reply is handed to us as
+ * everywhere. Its commands are those of a single client; what cannot work across slots is avoided by the callers.
+ */
+function connectCluster({ address, mayRetry }: ClientOptions, strict: ReturnType<typeof strictOptions>): Redis {
+  if (address.kind !== 'cluster') throw new TypeError('not the address of a cluster');
+  const { retryStrategy: _, ...perNode } = strict;
+  const cluster = new Cluster(
+    address.endpoints.map(({ host, port }) => ({ host, port })),
+    {
+      redisOptions: { ...perNode, ...address.login },
+      enableOfflineQueue: false,
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
+      slotsRefreshTimeout: sentinelTimeoutMs,
+      slotsRefreshInterval: slotsRefreshIntervalMs,
+      clusterRetryStrategy: () => (mayRetry() ? reconnectDelayMs : null),
+    },
+  );
+  return cluster as unknown as Redis;
+}
+
+/** The cluster behind a client, or undefined for one server. */
+export const clusterOf = (redis: unknown): Cluster | undefined => (redis instanceof Cluster ? redis : undefined);
+
+/** One primary of a cluster, as the cluster names it: `host:port`. */
+export function nodeAddress(cluster: StoreAddress, name: string): StoreAddress {
+  const { host, port } = parseEndpoint(name.replace(/^([^[].*:.*):(\d+)$/, '[$1]:$2'));
+  const login = cluster.kind === 'cluster' ? cluster.login : {};
+  const user = login.username === undefined ? '' : encodeURIComponent(login.username);
+  const secret = login.password === undefined ? '' : `${user}:${encodeURIComponent(login.password)}@`;
+  return { kind: 'single', url: `redis://${secret}${host.includes(':') ? `[${host}]` : host}:${port}` };
+}
