@@ -183,13 +183,6 @@ const inTimersAndEffects: readonly Mutant[] = [
     'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.hold !== undefined) return',
   ),
   one(
-    'a clock that steps back makes a timer fire early',
-    'G6',
-    inputCheck,
-    'if (timer.dueMs <= host.clock.wallMs()) return',
-    'if (timer.dueMs > 0) return',
-  ),
-  one(
     'effects of the earlier owner are left undone',
     'G7',
     'runtime/hosting/shard-tenure.ts',
