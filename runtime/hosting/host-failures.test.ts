@@ -226,7 +226,7 @@ test('with nobody at rest newcomers are told to come later, and come when somebo
   await until('all bake', () => host.figures().effects === 3);
   const late = await ask(host, a, { type: 'counter.create' });
   assert.ok(!late.ok && late.error.code === 'overloaded' && late.error.retryAfterMs === 200);
-  assert.is((await host.deliver(put(1, 'x'))).result, 'busy');
+  assert.is((await host.deliver(put(1, 'x'))).result, 'applied');
   assert.is(host.figures().residents, 3, 'nobody was let in');
   await ask(host, 'oven/t/a', { type: 'oven.hurry' });
   await until('there is room', () => journal.actors.get('oven/t/a' as ActorId)?.actor.state === 'cold');
@@ -281,6 +281,15 @@ test('a node that has lost its shards without knowing refuses nothing from memor
   ].map(({ ifVersion, ...event }) => stale.command(commandOf(a, event, ifVersion === undefined ? {} : { ifVersion })));
   for (const answer of answers) assert.equal(await answer, { moved: true });
   await Promise.all([stale.drain(), next.drain()]);
+});
+
+test('a house full of senders takes what they send, and is empty again', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry: plainRegistry(), limits: { residents: 3 } });
+  const senders = ['relay/t/a', 'relay/t/b', 'relay/t/c'];
+  await Promise.all(senders.map((id, at) => ask(host, id, { type: 'relay.send', to: `sink/t/s${at}` })));
+  await until('all is delivered', () => host.figures().outboxDepth === 0);
+  await host.drain();
 });
 
 test.run();

@@ -134,7 +134,9 @@ class ActorHost implements Host, Surroundings {
   deliver(message: Message): Promise<Delivery> {
     const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
-    if (this.isFull(message.to)) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
+    // A full house takes messages: their senders stay in it until they are delivered, so it would stay full for ever.
+    this.residents.passivation.hasRoom(message.to);
+    if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.residents.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
@@ -181,7 +183,11 @@ class ActorHost implements Host, Surroundings {
 
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
   private isFull(to: ActorId): boolean {
-    return this.effects.waiting >= this.limits.effectsWaiting || !this.residents.passivation.hasRoom(to);
+    return this.effectsCrowded || !this.residents.passivation.hasRoom(to);
+  }
+
+  private get effectsCrowded(): boolean {
+    return this.effects.waiting >= this.limits.effectsWaiting;
   }
 
   private crowded(actor: Activation): boolean {
