@@ -102,14 +102,12 @@ async function runLane(legs: readonly Leg[]): Promise<string[]> {
 mkdirSync(logs, { recursive: true });
 const legs = [...simulated, ...real].filter(isWanted);
 if (legs.length === 0) {
-  console.log(
-    `no leg is named ${texts.join(' or ')}; there are: ${[...simulated, ...real].map((leg) => leg.name).join(' ')}`,
-  );
+  const all = [...simulated, ...real].map((leg) => leg.name).join(' ');
+  console.log(`no leg is named ${texts.join(' or ')}; there are: ${all}`);
   process.exitCode = 1;
 } else {
   const failed = (await Promise.all([runLane(simulated), runLane(real)])).flat();
-  console.log(
-    `${legs.length - failed.length} of ${legs.length} legs passed${failed.length > 0 ? `; failed: ${failed.join(' ')}` : ''}`,
-  );
+  const names = failed.length > 0 ? `; failed: ${failed.join(' ')}` : '';
+  console.log(`${legs.length - failed.length} of ${legs.length} legs passed${names}`);
   process.exitCode ??= failed.length > 0 ? 1 : 0;
 }
