@@ -108,7 +108,7 @@ export class TakeoverLoad {
       try {
         return await read(this.#session(0).client);
       } catch (error) {
-        if (!(error instanceof PhotonError) || error.record.code !== 'rate_limited') throw error;
+        if (!(error instanceof PhotonError) || error.record.code !== 'overloaded') throw error;
         await new Promise((resolve) => setTimeout(resolve, error.record.retryAfterMs ?? 50));
       }
     }
