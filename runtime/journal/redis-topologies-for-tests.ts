@@ -67,8 +67,14 @@ export interface SentinelBoxes {
   readonly sentinels: readonly TestRedis[];
   /** The box that a majority of the Sentinels names. @throws Error after 30 s */
   primary(): Promise<TestRedis>;
-  /** Kills the primary with SIGKILL. @returns the killed and the new one, which has a replica in step again */
-  failOver(): Promise<{ readonly killed: TestRedis; readonly promoted: TestRedis }>;
+  /**
+   * Kills the primary with SIGKILL, after its replicas were cut off from it and `meanwhile` has passed: what it took
+   * in that time is lost with it. (A replica in step would have everything, and prove nothing.)
+   * @returns the killed and the new one, which has a replica in step again
+   */
+  failOver(
+    meanwhile?: (primary: TestRedis) => Promise<void>,
+  ): Promise<{ readonly killed: TestRedis; readonly promoted: TestRedis }>;
   /** Starts a killed box as a replica of the present primary and waits until it is in step. */
   rejoin(box: TestRedis): Promise<void>;
   remove(): Promise<void>;
@@ -141,8 +147,19 @@ async function watchBoxes(
     boxes,
     sentinels,
     primary,
-    async failOver() {
+    async failOver(meanwhile) {
       const killed = await primary();
+      const others = boxes.filter((box) => box !== killed);
+      if (meanwhile !== undefined) {
+        for (const box of others) box.signal('SIGSTOP');
+        await killed.ask('CLIENT', 'KILL', 'TYPE', 'replica');
+        try {
+          await meanwhile(killed);
+        } finally {
+          await killed.kill();
+          for (const box of others) box.signal('SIGCONT');
+        }
+      }
       await killed.kill();
       let promoted = killed;
       await until(
