@@ -3,7 +3,7 @@
  * that ran it. Pure; commit-lines.ts does the waiting. Upholds G3.
  *
  * WAIT and WAITAOF count replicas for everything this connection has seen up to its last command, also for a command
- * that wrote nothing, so a commit that is sent again is waited for as well (seen with Redis 7.0.15 and Valkey 8). Both
+ * that wrote nothing, so a commit that is sent again is waited for as well (seen with Redis 7.0.15). Both
  * may answer with fewer than asked: the number must be compared, always.
  */
 import { durabilities, type Durability, type DurabilityOffer } from '../contract/durability.ts';

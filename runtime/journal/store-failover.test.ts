@@ -1,6 +1,9 @@
 // time limit: 120 s
 // test limit: 100 s
-/** Three boxes with Sentinels lose their primary twice in the middle of commits at level `replicas` (G3, G4). */
+/**
+ * Three boxes with Sentinels lose their primary twice in the middle of commits at level `replicas` (G3, G4).
+ * PHOTON_FAILOVERS=n loses it n times.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
@@ -11,6 +14,7 @@ import { startSentinelBoxes } from './redis-topologies-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
 import { grantText } from './store-keys.ts';
 
+const failovers = Number(process.env['PHOTON_FAILOVERS'] ?? 2);
 const actors = Array.from({ length: 20 }, (_, index) => actorId(`vm/acme/failover-${index}`));
 
 interface Progress {
@@ -54,7 +58,7 @@ async function checkAll(store: Store, last: readonly number[]): Promise<void> {
   }
 }
 
-test('two failovers lose nothing that was acknowledged and do nothing twice', async () => {
+test(`${failovers} failovers lose nothing that was acknowledged and do nothing twice`, async () => {
   // Without a floor the primary takes commits that no replica has: only waiting for the replicas keeps the promise.
   const boxes = await startSentinelBoxes(['--min-replicas-to-write', '0']);
   const log = recordedLog();
@@ -72,7 +76,7 @@ test('two failovers lose nothing that was acknowledged and do nothing twice', as
       const running = Promise.all(actors.map((id) => run(journal, id, progress)));
       // Awaited below; a failure meanwhile is not to be taken for unhandled.
       running.catch(() => undefined);
-      for (let failover = 1; failover <= 2; failover += 1) {
+      for (let failover = 1; failover <= failovers; failover += 1) {
         const before = progress.acknowledged;
         await until('commits are acknowledged', () => progress.acknowledged > before + 200, 30_000);
         const { killed } = await boxes.failOver(async (primary) => {
@@ -86,6 +90,7 @@ test('two failovers lose nothing that was acknowledged and do nothing twice', as
         const after = progress.acknowledged;
         await until('commits go on at the new primary', () => progress.acknowledged > after + 200, 30_000);
         await boxes.rejoin(killed);
+        console.log(`failover ${failover}: ${progress.acknowledged} commits acknowledged so far`);
       }
       progress.stop = true;
       const last = await running;
