@@ -53,11 +53,11 @@ function answer(host: Surroundings, actor: Activation, draft: Draft): void {
   for (const receipt of draft.receipts) {
     const { commandId, reply } = receipt;
     const open = commands.get(commandId);
+    const told = reached === undefined ? reply : { ...reply, durability: reached };
+    answered.set(commandId, { ...receipt, reply: told });
     // Another one under the same id, with other parameters, still waits for its refusal.
     if (open?.reply !== reply) continue;
-    const told = reached === undefined ? reply : { ...reply, durability: reached };
     commands.delete(commandId);
-    answered.set(commandId, { ...receipt, reply: told });
     for (const waiter of open.waiters.splice(0)) waiter(told);
   }
   for (const commandId of answered.keys()) {

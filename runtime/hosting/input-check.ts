@@ -122,6 +122,7 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const { command } = open;
   // Answered by a commit on its way; it is told when that is durable.
   if (open.reply !== undefined) return 'settled';
+  if (isAnsweredHere(draft, open)) return 'settled';
   const deferredDigest = actor.deferred[command.commandId];
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
@@ -154,6 +155,28 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
     return 'settled';
   }
   return checkRows(host, actor, input);
+}
+
+/**
+ * A receipt that this activation has written itself, in a commit on its way or since: one that was read may be older
+ * and know nothing of it.
+ */
+function isAnsweredHere({ actor, receipts }: Draft, open: OpenCommand): boolean {
+  const { commandId, digest } = open.command;
+  const past = actor.answered.get(commandId);
+  if (past !== undefined) {
+    settleCommand(actor, open, past.digest === digest ? past.reply : conflict(actor, commandId));
+    return true;
+  }
+  for (const written of [receipts, ...actor.flights.map((flight) => flight.receipts)]) {
+    const receipt = written.find((one) => one.commandId === commandId);
+    if (receipt === undefined) continue;
+    // Other parameters are refused below, by the receipt; the same hear it when that commit is durable.
+    open.receipt = receipt;
+    if (receipt.digest === digest) open.reply = receipt.reply;
+    return receipt.digest === digest;
+  }
+  return false;
 }
 
 function mayStart(actor: Activation, type: string, principal: string): boolean {
