@@ -19,7 +19,7 @@ const connectPatienceMs = 1_000;
 const lookAgainMs = 100;
 /** After so long without enough replicas the work is sent again on a new connection: maybe there is a new primary. */
 const stallMs = 2_000;
-/** WAITAOF answers after 3 ms; asked again at once so often, then with pauses. */
+/** WAITAOF is given 3 ms (durability-plan.ts); asked again at once so often, then with pauses. */
 const eagerTries = 50;
 const stallPauseMs = 50;
 

@@ -2,9 +2,12 @@
  * How a level of durability is reached on a server: what must be waited for after a script's reply, on the connection
  * that ran it. Pure; commit-lines.ts does the waiting. Upholds G3.
  *
- * WAIT and WAITAOF count replicas for everything this connection has seen up to its last command, also for a command
- * that wrote nothing, so a commit that is sent again is waited for as well (seen with Redis 7.0.15). Both
- * may answer with fewer than asked: the number must be compared, always.
+ * WAIT counts replicas for everything this connection has seen up to its last command, also for a command that wrote
+ * nothing, so a commit that is sent again is waited for as well (seen with Redis 7.0.15). It may answer with fewer
+ * than asked: the number must be compared, always.
+ *
+ * WAITAOF is taken to be alike, by its documentation. Redis 7.0.15 does not have it, and no newer server has been under
+ * this program yet: what is sent and understood here for WAITAOF has not been seen to work.
  */
 import { durabilities, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -25,8 +28,9 @@ export interface DurabilityWait {
 /** WAIT returns as soon as enough have acknowledged; this only bounds how long a stall goes unnoticed. */
 const waitTimeoutMs = '400';
 /**
- * A replica answers before its fsync and tells of it only when it is asked again: WAITAOF with a long timeout stalls
- * for up to a second, many short ones do not (1,004 ms against 2.7 ms for batches of 32).
+ * Short, and asked again until it is enough: in a trial of the bare command, without this program, on a Valkey 8 with
+ * a replica and one commit at a time a long timeout took 1,004 ms each, this one 0.6 ms. Inferred: the replica answers
+ * before its fsync, and tells of that only when it is asked again.
  */
 const fileTimeoutMs = '3';
 
