@@ -7,6 +7,8 @@ import type { RebuiltActor } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
 
+const whereItWent = 'what is missing was dropped at the cap, or archived on a lost disk';
+
 /** Whether nothing older is needed: the actor was not there, or the entry holds all of it. */
 export const isBase = (entry: HistoryEntry): boolean => entry.whole !== undefined || entry.to === null;
 
@@ -18,14 +20,14 @@ export function rebuild(id: ActorId, entries: readonly HistoryEntry[]): RebuiltA
   const [first] = entries;
   const last = entries.at(-1);
   if (first === undefined || last === undefined || !isBase(first)) {
-    throw incomplete(id, `nothing is known before version ${first?.version ?? 0}`);
+    throw incomplete(id, `nothing is known before version ${first?.version ?? 0}; ${whereItWent}`);
   }
   let context: Record<string, unknown> | null = null;
   let chartVersion = 0;
   let version = first.version;
   for (const entry of entries) {
     if (entry.version > version + 1)
-      throw incomplete(id, `versions ${version + 1} to ${entry.version - 1} are missing`);
+      throw incomplete(id, `versions ${version + 1} to ${entry.version - 1} are missing; ${whereItWent}`);
     ({ version } = entry);
     if (entry.to === null) context = null;
     else if (entry.whole === undefined) context = changed(context ?? {}, entry);
@@ -43,7 +45,8 @@ function changed(before: Readonly<Record<string, unknown>>, entry: HistoryEntry)
   return after;
 }
 
+/** @param what is in the way of the version that was asked for */
 export function incomplete(id: ActorId, what: string): PhotonError {
-  const text = `the history of ${id} is incomplete: ${what}; they were dropped at the cap, or archived on a lost disk`;
+  const text = `the history of ${id} is incomplete: ${what}`;
   return new PhotonError('defeat', 'history_incomplete', text, { public: true, actor: id });
 }
