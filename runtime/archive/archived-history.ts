@@ -6,6 +6,7 @@ import { PhotonError } from '../contract/errors.ts';
 import type { ArchiveStatus, Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
+import { decodeHistory } from '../journal/record-decoding.ts';
 import { shardOf } from '../journal/shard-placement.ts';
 import { readAll, type Store } from '../journal/store-connection.ts';
 import { incomplete, isBase, rebuild } from './history-fold.ts';
@@ -69,7 +70,7 @@ class ArchivedHistory implements Historian {
       const command = ['xrevrange', key(`h:${id}`), end, '-', 'COUNT', String(hotPage)];
       const [reply] = await store.shared.run((redis) => readAll(redis, [command]));
       const page = reply as StreamEntry[];
-      for (const [, fields] of page) yield JSON.parse(fields[1] ?? '') as HistoryEntry;
+      for (const [, fields] of page) yield decodeHistory(id, fields);
       oldest = page.at(-1)?.[0] ?? oldest;
       if (page.length < hotPage) break;
       end = `(${oldest}`;

@@ -13,6 +13,10 @@ import { readRunLine } from './segment-reader.ts';
 export const runPath = '/history/';
 const damagedWord = 'damaged ';
 
+/**
+ * @param node the name of this node @param folder of its archive
+ * @returns what answers below `runPath`: 200 with the run or the damage, 404 for another path, 500 when the disk fails
+ */
 export function createRunRoute(node: string, folder: string) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const match = /^(\d{1,10})\/(\d{1,15})\/(\d{1,9})$/.exec((request.url ?? '').slice(runPath.length));

@@ -14,6 +14,7 @@ import {
   decodePayload,
   headerBytes,
   segmentName,
+  type BlockHeader,
   type SegmentHead,
 } from './segment-format.ts';
 
@@ -67,10 +68,7 @@ export async function readThrough(folder: string, segment: number): Promise<Segm
   }
 }
 
-async function unpack(
-  header: NonNullable<ReturnType<typeof decodeHeader>>,
-  payload: Buffer,
-): Promise<readonly string[] | undefined> {
+async function unpack(header: BlockHeader, payload: Buffer): Promise<readonly string[] | undefined> {
   try {
     return await decodePayload(header, payload);
   } catch {
