@@ -2,14 +2,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Durability } from '../contract/durability.ts';
-import { actorId, type ActorId } from '../contract/identifiers.ts';
+import { actorId } from '../contract/identifiers.ts';
 import type { CommitOutcome } from '../contract/journal.ts';
 import { commitOf, grantFor, receiptOf } from './commit-for-tests.ts';
+import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { startReplicated, type ReplicatedStore } from './redis-topologies-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
 
 interface Stage {
   servers: ReplicatedStore;
@@ -36,12 +36,6 @@ test.after.each(async ({ servers, store, journal }) => {
   await servers.remove();
 });
 
-async function own({ store, journal }: Pick<Stage, 'store' | 'journal'>, actor: ActorId): Promise<void> {
-  const grant = grantFor(actor);
-  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
-  journal.adopt(grant);
-}
-
 function watched<Value>(promise: Promise<Value>): { settled: boolean; readonly promise: Promise<Value> } {
   const state = { settled: false, promise };
   promise.then(
@@ -57,8 +51,8 @@ const reached = (outcome: CommitOutcome): Durability | undefined =>
 test('a stalled replica holds what wants it, not what does not, and is complained of', async (stage) => {
   const { journal, servers } = stage;
   assert.equal(journal.durability, { usual: 'fsync', offered: ['primary', 'replicas', 'fsync'] });
-  await own(stage, id);
-  await own(stage, other);
+  await own(stage, grantFor(id));
+  await own(stage, grantFor(other));
   assert.is(reached(await journal.commit(commitOf(id, 1, { durability: 'replicas' }))), 'replicas');
   servers.replica.signal('SIGSTOP');
   const held = watched(journal.commit(commitOf(id, 2, { durability: 'replicas' })));
@@ -74,7 +68,7 @@ test('a stalled replica holds what wants it, not what does not, and is complaine
 
 test('a batch that was answered but not acknowledged is waited for again after a restart', async (stage) => {
   const { journal, servers } = stage;
-  await own(stage, id);
+  await own(stage, grantFor(id));
   servers.replica.signal('SIGSTOP');
   const held = watched(journal.commit(commitOf(id, 1, { durability: 'replicas' })));
   await until('it is on the primary', async () => (await journal.load(id))?.version === 1);
@@ -89,7 +83,7 @@ test('a batch that was answered but not acknowledged is waited for again after a
 
 test('what an earlier owner left behind is durable before it is built on', async (stage) => {
   const { journal, servers } = stage;
-  await own(stage, id);
+  await own(stage, grantFor(id));
   const earlier = createJournal({ store: stage.store, clock, log: recordedLog() });
   servers.replica.signal('SIGSTOP');
   const receipts = [receiptOf('cmd-1', 1)];
@@ -116,7 +110,7 @@ test('one server keeps what its own settings keep, without another round trip', 
     try {
       const journal = createJournal({ store, clock, log });
       assert.is(journal.durability.usual, usual, options.join(' '));
-      await own({ store, journal }, id);
+      await own({ store, journal }, grantFor(id));
       assert.is(reached(await journal.commit(commitOf(id, 1, { durability: usual }))), usual);
       await journal.backlog(grantFor(id));
       assert.not.match(String(await redis.ask('INFO', 'commandstats')), /cmdstat_wait/);

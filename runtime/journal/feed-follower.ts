@@ -2,6 +2,8 @@
  * Reads the feeds of all shards as one stream of summaries, from a cursor on, with one blocking read on a connection
  * of its own. Serves `follow` of redis-reader.ts. Every commit has one entry and ordinals have no holes, so a hole
  * means that the feed was trimmed under a slow reader: it is told, never skipped.
+ *
+ * Not on a Redis Cluster: there one read may not name streams of several slots (CROSSSLOT). It is refused at once.
  */
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
@@ -46,8 +48,19 @@ export async function presentPlace(store: Store): Promise<FeedPlace> {
   return { era: Number(era ?? '1'), positions };
 }
 
+/**
+ * Resolves when the signal has ended it.
+ * @throws PhotonError rejection `cursor_expired`, or `feeds_not_followed` when the store is a Redis Cluster
+ */
 export async function followFeeds({ store, clock, from, each, signal }: FollowOptions): Promise<void> {
   if (signal.aborted) return;
+  if (store.cluster !== undefined) {
+    throw reject(
+      'feeds_not_followed',
+      'changes cannot be watched on a store that is a Redis Cluster; list again instead, ' +
+        'or run the nodes on one server or on Sentinels',
+    );
+  }
   const link = store.open('follow');
   const stop = (): void => link.close();
   signal.addEventListener('abort', stop, { once: true });

@@ -1,12 +1,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
-import type { ShardGrant } from '../contract/journal.ts';
 import { commitOf, grantFor, historyOf, letterOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
 
 interface Stage {
   redis: TestRedis;
@@ -28,12 +27,6 @@ test.after(async ({ redis, store, journal }) => {
   store.close();
   await redis.remove();
 });
-
-/** Makes this node the owner, as the directory does. */
-async function own({ store, journal }: Stage, grant: ShardGrant): Promise<void> {
-  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
-  journal.adopt(grant);
-}
 
 test('a commit is stored whole and loaded back', async (stage) => {
   const id = actorId('vm/acme/first');

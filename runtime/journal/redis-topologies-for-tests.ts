@@ -49,15 +49,17 @@ export interface ReplicatedStore {
 
 export async function startReplicated(extra: readonly string[] = []): Promise<ReplicatedStore> {
   const primary = await TestRedis.start([...replicating, ...extra]);
-  const [replica] = await startAll([() => TestRedis.start([...replicating, ...replicaOf(primary), ...extra])]).catch(
-    async (error: unknown) => {
-      await primary.remove();
-      throw error;
-    },
-  );
-  const servers = [primary, replica as TestRedis];
-  await inStep(primary, 1);
-  return { primary, replica: replica as TestRedis, remove: () => removeAll(servers) };
+  const servers = [primary];
+  const remove = (): Promise<void> => removeAll(servers);
+  try {
+    const replica = await TestRedis.start([...replicating, ...replicaOf(primary), ...extra]);
+    servers.push(replica);
+    await inStep(primary, 1);
+    return { primary, replica, remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
 }
 
 export interface SentinelBoxes {

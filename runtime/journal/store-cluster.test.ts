@@ -3,14 +3,15 @@
 /** The journal, unchanged, on a Redis Cluster of three primaries, also while a slot moves under it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PhotonError } from '../contract/errors.ts';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf, receiptOf } from './commit-for-tests.ts';
-import { createJournal, type RedisJournal } from './redis-journal.ts';
+import { own, withJournal } from './journal-for-tests.ts';
+import type { RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, until } from './redis-for-tests.ts';
+import { createReader } from './redis-reader.ts';
 import { startCluster } from './redis-topologies-for-tests.ts';
 import { shardOf, slotOfTag } from './shard-placement.ts';
-import { connectStore } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
 
 const actors = Array.from({ length: 30 }, (_, index) => actorId(`vm/acme/cluster-${index}`));
 const turns = 40;
@@ -27,16 +28,10 @@ async function run(journal: RedisJournal, id: ActorId, acknowledged: () => void)
 
 test('commits, loads and backlogs on three primaries, and a slot that moves away', async () => {
   const cluster = await startCluster();
-  const log = recordedLog();
   try {
-    const store = await connectStore({ url: cluster.url, clock, log });
-    const journal = createJournal({ store, clock, log });
-    try {
-      for (const id of actors) {
-        const grant = grantFor(id);
-        await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
-        journal.adopt(grant);
-      }
+    await withJournal({ url: cluster.url }, async (stored) => {
+      const { store, journal } = stored;
+      for (const id of actors) await own(stored, grantFor(id));
       let acknowledged = 0;
       const running = Promise.all(actors.map((id) => run(journal, id, () => (acknowledged += 1))));
       // Awaited below; a failure meanwhile is not to be taken for unhandled.
@@ -54,13 +49,22 @@ test('commits, loads and backlogs on three primaries, and a slot that moves away
         assert.is(entries.length, turns, 'every turn once');
         assert.is((await journal.receipt(id, 'c1'))?.reply.ok, true);
       }
-    } finally {
-      journal.close();
-      store.close();
-    }
-  } catch (error) {
-    console.log(log.lines.slice(-20).join('\n'));
-    throw error;
+    });
+  } finally {
+    await cluster.remove();
+  }
+});
+
+test('changes are not followed there, and whoever asks is told so', async () => {
+  const cluster = await startCluster();
+  try {
+    await withJournal({ url: cluster.url }, async ({ store }) => {
+      const reader = createReader({ store, clock, log: recordedLog() });
+      const following = reader.follow(await reader.now(), () => undefined, AbortSignal.timeout(5_000));
+      const told = await following.catch((error: unknown) => error);
+      assert.ok(told instanceof PhotonError, String(told));
+      assert.equal([told.record.code, told.record.public], ['feeds_not_followed', true]);
+    });
   } finally {
     await cluster.remove();
   }

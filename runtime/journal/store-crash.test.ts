@@ -8,10 +8,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
 
 interface Stage {
   redis: TestRedis;
@@ -35,12 +35,6 @@ test.after.each(async ({ redis, store, journal }) => {
   store.close();
   await redis.remove();
 });
-
-async function own({ store, journal }: Stage, id: ActorId): Promise<void> {
-  const grant = grantFor(id);
-  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
-  journal.adopt(grant);
-}
 
 const actors = Array.from({ length: 50 }, (_, index) => actorId(`vm/acme/crash-${index}`));
 const turns = 40;
@@ -92,7 +86,7 @@ async function checkAll({ store }: Stage): Promise<void> {
 }
 
 test('kill -9 twice in 2,000 commits', async (stage) => {
-  for (const id of actors) await own(stage, id);
+  for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
   const all = Promise.all(
     actors.map((id, index) => run(stage.journal, id, index % 2 === 0 ? 1 : 4, () => (acknowledged += 1))),
@@ -108,7 +102,7 @@ test('kill -9 twice in 2,000 commits', async (stage) => {
 });
 
 test('a store that hangs longer than a command may take', async (stage) => {
-  for (const id of actors) await own(stage, id);
+  for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
   const all = Promise.all(actors.map((id) => run(stage.journal, id, 2, () => (acknowledged += 1))));
   await until('some commits are acknowledged', () => acknowledged >= 300);
@@ -122,7 +116,7 @@ test('a store that hangs longer than a command may take', async (stage) => {
 
 test('a store that lost acknowledged commits is not written to', async (stage) => {
   const id = actors[0] as ActorId;
-  await own(stage, id);
+  await own(stage, grantFor(id));
   assert.is((await stage.journal.commit(commitOf(id, 1))).result, 'committed');
   const failures: string[] = [];
   stage.journal.onFailed((error) => failures.push(error.record.code));
@@ -140,7 +134,7 @@ test('a store that lost acknowledged commits is not written to', async (stage) =
 
 test('closing rejects what has no outcome', async (stage) => {
   const id = actors[1] as ActorId;
-  await own(stage, id);
+  await own(stage, grantFor(id));
   await stage.redis.kill();
   const pending = stage.journal.commit(commitOf(id, 1));
   stage.journal.close();

@@ -8,11 +8,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf } from './commit-for-tests.ts';
-import { createJournal, type RedisJournal } from './redis-journal.ts';
-import { processClock as clock, recordedLog, until, type TestRedis } from './redis-for-tests.ts';
+import { own, withJournal } from './journal-for-tests.ts';
+import type { RedisJournal } from './redis-journal.ts';
+import { until, type TestRedis } from './redis-for-tests.ts';
 import { startSentinelBoxes } from './redis-topologies-for-tests.ts';
-import { connectStore, type Store } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
+import type { Store } from './store-connection.ts';
 
 const failovers = Number(process.env['PHOTON_FAILOVERS'] ?? 2);
 const actors = Array.from({ length: 20 }, (_, index) => actorId(`vm/acme/failover-${index}`));
@@ -61,16 +61,11 @@ async function checkAll(store: Store, last: readonly number[]): Promise<void> {
 test(`${failovers} failovers lose nothing that was acknowledged and do nothing twice`, async () => {
   // Without a floor the primary takes commits that no replica has: only waiting for the replicas keeps the promise.
   const boxes = await startSentinelBoxes(['--min-replicas-to-write', '0']);
-  const log = recordedLog();
+  const wish = { url: boxes.url, commandTimeoutMs: 1_000, connectTimeoutMs: 20_000, durability: { replicas: 1 } };
   try {
-    const store = await connectStore({ url: boxes.url, clock, log, commandTimeoutMs: 1_000, connectTimeoutMs: 20_000 });
-    const journal = createJournal({ store, clock, log, durability: { replicas: 1 } });
-    try {
-      for (const id of actors) {
-        const grant = grantFor(id);
-        await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
-        journal.adopt(grant);
-      }
+    await withJournal(wish, async (stored) => {
+      const { store, journal } = stored;
+      for (const id of actors) await own(stored, grantFor(id));
       await store.shared.redis.call('WAIT', '2', '5000');
       const progress: Progress = { acknowledged: 0, stop: false };
       const running = Promise.all(actors.map((id) => run(journal, id, progress)));
@@ -96,13 +91,7 @@ test(`${failovers} failovers lose nothing that was acknowledged and do nothing t
       const last = await running;
       assert.ok(progress.acknowledged > 800);
       await checkAll(store, last);
-    } finally {
-      journal.close();
-      store.close();
-    }
-  } catch (error) {
-    console.log(log.lines.slice(-20).join('\n'));
-    throw error;
+    });
   } finally {
     await boxes.remove();
   }

@@ -1,0 +1,46 @@
+/**
+ * Test support: a journal on a running store, and shards of its own. Never used outside of tests. The servers are
+ * redis-for-tests.ts and redis-topologies-for-tests.ts, the commits commit-for-tests.ts.
+ */
+import type { ShardGrant } from '../contract/journal.ts';
+import type { DurabilityWish } from './durability-plan.ts';
+import { processClock as clock, recordedLog } from './redis-for-tests.ts';
+import { createJournal, type RedisJournal } from './redis-journal.ts';
+import { connectStore, type Store, type StoreOptions } from './store-connection.ts';
+import { grantText } from './store-keys.ts';
+
+export interface StoredJournal {
+  readonly store: Store;
+  readonly journal: RedisJournal;
+}
+
+interface JournalWish extends Omit<StoreOptions, 'clock' | 'log'> {
+  readonly durability?: DurabilityWish;
+}
+
+/** Makes this node the owner, as the directory does. */
+export async function own({ store, journal }: StoredJournal, grant: ShardGrant): Promise<void> {
+  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
+  journal.adopt(grant);
+}
+
+/** Does the work on a journal that is closed afterwards; when it fails, the end of the log is printed. */
+export async function withJournal(
+  { durability = {}, ...where }: JournalWish,
+  work: (stored: StoredJournal) => Promise<void>,
+): Promise<void> {
+  const log = recordedLog();
+  try {
+    const store = await connectStore({ ...where, clock, log });
+    const journal = createJournal({ store, clock, log, durability });
+    try {
+      await work({ store, journal });
+    } finally {
+      journal.close();
+      store.close();
+    }
+  } catch (error) {
+    console.log(log.lines.slice(-20).join('\n'));
+    throw error;
+  }
+}
