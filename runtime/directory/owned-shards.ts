@@ -109,7 +109,7 @@ export class OwnedShards {
 
   #lose(shard: ShardId): void {
     this.#grants.delete(shard);
-    this.#options.log.warn({ shard }, 'a shard has another owner now; its actors here are dropped');
+    this.#options.log.warn({ shard }, 'this node no longer owns the shard; its actors here are dropped');
     this.#options.onLost(shard);
   }
 

@@ -40,10 +40,7 @@ export function parseStored(text: string, what: string): unknown {
   }
 }
 
-/**
- * @param fields the record hash, flat: field, value, field, value... @returns undefined when there never was such
- * an actor
- */
+/** @param fields the record hash: field -> text @returns undefined when there never was such an actor */
 export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>>): StoredActor | undefined {
   const { version, head: headText } = fields;
   if (version === undefined || headText === undefined) return undefined;

@@ -75,7 +75,7 @@ export class PeerLink {
     });
     socket.on('close', (code, reason) => this.#onClosed(code, String(reason)));
     startHeartbeat(socket, clock, limits, () => {
-      this.#endReason = 'no answer to two heartbeats';
+      this.#endReason = `the peer said nothing for ${limits.silenceMs} ms`;
     });
   }
 

@@ -1,9 +1,8 @@
 /**
  * The accepting end of links between nodes: takes WebSocket upgrades on /peer and mounted GET routes (image copies) on
  * one HTTPS server, both only from a certificate of the cluster. It hands requests to the Inlet in the order of
- * arrival and
- * answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the Inlet's
- * decision.
+ * arrival and answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the
+ * Inlet's decision.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
