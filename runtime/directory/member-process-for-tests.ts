@@ -41,27 +41,15 @@ const nameOf = ({ from, life, seq }: Message): string => `${from}~${life} ${seq}
 
 /** Tells the parent what the store has taken, so that it can see what is sent again. */
 function watched(journal: RedisJournal): RedisJournal {
-  const commit: RedisJournal['commit'] = async (form) => {
-    const outcome = await journal.commit(form);
+  const commit: RedisJournal['commit'] = journal.commit.bind(journal);
+  journal.commit = async (form) => {
+    const outcome = await commit(form);
     if (outcome.result === 'fenced') tell({ fenced: form.grant.shard });
     if (outcome.result !== 'committed') return outcome;
     for (const { sender, seq } of form.marks) tell({ applied: `${sender} ${seq}` });
     return outcome;
   };
-  return Object.assign(Object.create(journal) as RedisJournal, { commit, ...bound(journal) });
-}
-
-/** The journal's other methods, bound: a class with private fields does not bear another `this`. */
-function bound(journal: RedisJournal): Partial<RedisJournal> {
-  return {
-    load: (id) => journal.load(id),
-    loadRows: (id, keys) => journal.loadRows(id, keys),
-    receipt: (id, commandId) => journal.receipt(id, commandId),
-    backlog: (grant) => journal.backlog(grant),
-    isHeld: (grant) => journal.isHeld(grant),
-    forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
-    shardOf: (id) => journal.shardOf(id),
-  };
+  return journal;
 }
 
 function takeIn(host: Host, { number, message, command }: MemberCall): Promise<Delivery | CommandAnswer> {
