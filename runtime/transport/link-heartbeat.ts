@@ -1,5 +1,6 @@
 /**
- * Notices a peer that has gone without closing: a ping per interval, and silence of `silenceMs` ends the socket.
+ * Notices a peer that has gone without closing: a ping after every interval in which nothing was heard, and silence of
+ * `silenceMs` ends the socket. Both ends do so, and a ping that is heard saves one's own: idle links cost little.
  * A dead link means only that: takeover of shards is decided by the beat counters in the store, never here.
  */
 import type { WebSocket } from 'ws';
@@ -21,6 +22,7 @@ export function startHeartbeat(
   };
   const beat = (): void => {
     if (socket.readyState !== socket.OPEN) return;
+    const quiet = socket.isPaused || misses > 0;
     // While we do not read on purpose, an unseen pong says nothing about the peer; the pause has its own bound.
     if (!socket.isPaused) misses += 1;
     if (misses > most) {
@@ -28,7 +30,8 @@ export function startHeartbeat(
       socket.terminate();
       return;
     }
-    socket.ping();
+    // The peer must go on hearing us while we do not read it.
+    if (quiet) socket.ping();
     cancel = clock.after(heartbeatMs, beat);
   };
   socket.on('pong', heard);
