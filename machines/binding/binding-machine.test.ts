@@ -44,6 +44,7 @@ const wire = { type: 'binding.wire', requester: 'incarnation/t/v@w1' };
 const remove = (runEpoch: number) => ({ type: 'binding.remove', runEpoch });
 const passing = { code: 'kernel_busy', message: 'busy', retryable: true };
 const lasting = { code: 'name_taken', message: 'taken', retryable: false };
+const lost = { code: 'tap_missing', message: 'lost', retryable: true };
 const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });
 const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
 const told = 'binding.failed > port';
@@ -137,6 +138,16 @@ const rows: readonly Row[] = [
   { in: 'wiring.making', on: remove(2), to: 'removing.taking' },
   { in: 'wiring.waiting', on: 'backoff', to: 'wiring.making', asks: ['tap.wire'] },
   { in: 'wiring.waiting', with: direct, on: 'backoff', to: 'tapping.making', asks: ['tap.create'] },
+  { in: 'wiring.waiting', with: { failure: passing }, on: wire, to: 'wiring.waiting', asks: [] },
+  // Somebody has deleted the tap that QEMU took: a run that waits for it would wait for ever.
+  {
+    in: 'wiring.waiting',
+    with: { failure: lost },
+    on: wire,
+    to: 'wiring.waiting',
+    asks: ['binding.failed > incarnation'],
+  },
+  { in: 'wiring.waiting', with: { ...direct, failure: lost }, on: wire, to: 'wiring.waiting', asks: [] },
 
   { in: 'ready', on: wire, to: 'ready', asks: ['binding.ready > incarnation'] },
   { in: 'ready', with: direct, on: ensure(2, true), to: 'ready', asks: ['binding.ready > port'] },

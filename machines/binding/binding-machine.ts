@@ -54,6 +54,7 @@ export const bindingMachine = setup({
     isRepeated: messages.isRepeated,
     isAnswered: messages.isAnswered,
     isDirect: ({ context }) => context.direct,
+    hasLostTap: messages.hasLostTap,
     isWanted: ({ context }) => context.direct || context.requester !== null,
     mayPass: ({ event }) => 'error' in event && event.error.retryable,
   },
@@ -166,6 +167,7 @@ export const bindingMachine = setup({
         waiting: {
           description:
             'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+          on: { 'binding.wire': [{ guard: 'hasLostTap', actions: 'refuseWire' }, { actions: 'noteRequester' }] },
           after: {
             // Without a VM the tap itself may be what is missing.
             backoff: [{ guard: 'isDirect', target: '#binding.tapping' }, { target: 'making' }],

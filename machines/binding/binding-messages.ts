@@ -98,7 +98,10 @@ export function tellRequester({ context, event }: At): readonly Asked[] {
   return [readyFor(context, event.requester)];
 }
 
-/** There is nothing to wire: no tap has been asked for in this life, or its making has failed for good. */
+/** The tap that the run's QEMU took is not there any more: only another run, with a tap made anew, can be wired. */
+export const hasLostTap = ({ context }: At): boolean => !context.direct && context.failure?.code === 'tap_missing';
+
+/** There is nothing to wire: no tap has been asked for in this life, its making has failed for good, or it was lost. */
 export function refuseWire({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'binding.wire');
   const message = `${context.id} has no tap to wire; bind the port first`;
