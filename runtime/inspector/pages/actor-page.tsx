@@ -47,7 +47,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const choose = (next: number | null): void => goTo(actorPath(id, next), true);
   const toggle = (which: number): void => setOpen(toggled(open, which));
   const step = (direction: 1 | -1): void => {
-    const versions = live.history.map((row) => row.version);
+    const versions = [...new Set(live.history.map((row) => row.version))];
     // From the address, not from `version`: keys may come faster than drawings.
     const route = routeOf(location.pathname);
     const from = route.page === 'actor' ? route.version : null;

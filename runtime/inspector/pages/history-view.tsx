@@ -29,12 +29,13 @@ const kindNotes = {
 } as const;
 
 export function HistoryView(props: HistoryViewProps) {
-  const newestFirst = [...props.history].reverse();
+  // An input that changes nothing takes no version of its own, so several rows may have the same.
+  const newestFirst = props.history
+    .map((row, index) => <Entry key={`${row.version}.${index}`} row={row} {...props} />)
+    .toReversed();
   return (
     <ol class="history" aria-label="History, newest first">
-      {newestFirst.map((row) => (
-        <Entry key={row.version} row={row} {...props} />
-      ))}
+      {newestFirst}
       {newestFirst.length === 0 && <li class="panel muted">No step is kept.</li>}
     </ol>
   );
