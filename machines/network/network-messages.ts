@@ -58,6 +58,7 @@ export function rejectInvalid({ event }: At): readonly Asked[] {
 
 export function takeSpec({ event }: At): Partial<NetworkContext> {
   const spec = wishOf(event);
+  // One that is made in a later era may have been there before, under the same name: it asks first.
   const era = eraOf(event) > 1 ? 0 : 1;
   return { uid: event.meta.ulid, spec, subnets: spec.subnets.map(ipam.freshUse), era };
 }

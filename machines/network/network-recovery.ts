@@ -12,9 +12,6 @@ import * as ipam from './network-addresses.ts';
 import type { Block, Held, Owner } from './network-addresses.ts';
 import { vpcOf, type At, type NetworkContext } from './network-messages.ts';
 
-/** A network that is made in a later era may have been there before, under the same name. */
-export const eraAtBirth = (era: number): number => (era > 1 ? 0 : era);
-
 export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
 export const isPresent = ({ event }: At): boolean => event.type === 'era.cleared' && event.era === eraOf(event);
 
