@@ -23,6 +23,8 @@ export interface Reservation {
 /** Row `found-run/<vm>`: a run seen on a host when an era began; whether its VM knows of it, the next placing shows. */
 export interface FoundOn extends FoundRun {
   readonly host: string;
+  /** In which it was found. */
+  readonly era: number;
 }
 
 /** Row `found-ports/<vpc>`: by host, the ports it had when an era began. */

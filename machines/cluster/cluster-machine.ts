@@ -123,7 +123,7 @@ export const clusterMachine = setup({
     isLaterEra: ({ event }) => eraOf(event) > 1,
     isFirst: recovery.isFirst,
     isPresent: recovery.isPresent,
-    isStrange: ({ event }) => event.type === 'place' && recovery.strangeRun(event) !== undefined,
+    isStrange: recovery.isStrange,
     allHeard: recovery.allHeard,
   },
   delays: { settleDelay: 5_000, overdueDelay: 60_000 },

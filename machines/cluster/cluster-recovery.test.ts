@@ -121,7 +121,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
       on: found('w2', { runs: [run], ports: [port], vnis: numbers }),
       era: 2,
       rows: {
-        [`found-run/${vm}`]: { host: 'w1', life: 'L0', runEpoch: 1 },
+        [`found-run/${vm}`]: { host: 'w1', life: 'L0', runEpoch: 3, era: 1 },
         'found-ports/vpc/t/main': { w1: [] },
         'vni/vpc/t/main': null,
         'vni-owner/4100': null,
@@ -134,7 +134,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
   assert.equal(
     asked.slice(0, -1).map(({ params }) => params),
     [
-      { collection: 'found-run', key: vm, value: { ...run, host: 'w2' } },
+      { collection: 'found-run', key: vm, value: { ...run, host: 'w2', era: 2 } },
       { collection: 'found-ports', key: 'vpc/t/main', value: { w1: [], w2: [port] } },
       { collection: 'vni', key: 'vpc/t/main', value: 4100 },
       { collection: 'vni-owner', key: '4100', value: 'vpc/t/main' },
@@ -143,8 +143,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
 });
 
 test('a VM that does not know its own run gets no place, one that does is placed as ever', () => {
-  const rowsWith = { ...placeRows, [`found-run/${vm}`]: { host: 'w1', vm, life: 'L1', runEpoch: 1 } };
-  const placed = (lastRun: object | null): readonly string[] =>
+  const placed = (lastRun: object | null, era = 2, host = 'w1'): readonly string[] =>
     decided(
       clusterMachine,
       { ...held, ...second },
@@ -153,14 +152,18 @@ test('a VM that does not know its own run gets no place, one that does is placed
         on: { ...place, lastRun },
         from,
         era: 2,
-        rows: rowsWith,
+        rows: { ...placeRows, [`found-run/${vm}`]: { host, vm, life: 'L1', runEpoch: 1, era } },
         to: '',
       },
     ).asks;
   assert.equal(placed(null), ['place.refused > vm']);
   assert.equal(placed({ host: 'w1', life: 'L0' }), ['place.refused > vm']);
   assert.equal(placed({ host: 'w2', life: 'L1' }), ['place.refused > vm']);
-  assert.equal(placed({ host: 'w1', life: 'L1' }), ['remove found-run', 'put reservation', 'placed > vm']);
+  const free = ['remove found-run', 'put reservation', 'placed > vm'];
+  assert.equal(placed({ host: 'w1', life: 'L1' }), free);
+  // Found in an earlier era: it is over when its host has been heard since and did not name it again.
+  assert.equal(placed(null, 1), free);
+  assert.equal(placed(null, 1, 'w2'), ['place.refused > vm']);
 });
 
 test.run();

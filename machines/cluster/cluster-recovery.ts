@@ -17,7 +17,7 @@ import {
   type FoundPorts,
   type Recovery,
 } from './cluster-context.ts';
-import type { ClusterEvent, LastRun } from './cluster-events.ts';
+import type { ClusterEvent } from './cluster-events.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -52,15 +52,16 @@ export function lift({ context, event }: At): Partial<ClusterContext> {
   return { recovery: { ...recovery, liftedAt: event.meta.at, missing: missingOf(context) } };
 }
 
-/** Keeps what a host has; of two hosts that claim one VM, the higher run epoch. */
+/** Keeps what a host has; of two hosts that claim one VM in this era, the higher run epoch. */
 export function hear({ context, event }: At): Acted<ClusterContext> {
   assertEvent(event, 'host.found');
   const { host, runs, ports, vnis } = event;
   const asks: Asked[] = [];
   for (const run of runs) {
     const known = row<FoundOn>(event, 'found-run', run.vm);
-    if (known === undefined || known.host === host || known.runEpoch <= run.runEpoch)
-      asks.push(putRow('found-run', run.vm, { ...run, host } satisfies FoundOn));
+    const rivals = known !== undefined && known.host !== host && known.era === event.era;
+    if (!rivals || known.runEpoch <= run.runEpoch)
+      asks.push(putRow('found-run', run.vm, { ...run, host, era: event.era } satisfies FoundOn));
   }
   for (const vpc of new Set(ports.map((port) => port.vpc))) {
     const known = row<FoundPorts>(event, 'found-ports', vpc) ?? {};
@@ -94,26 +95,35 @@ export function refuseImport({ event }: At): readonly Asked[] {
   return [send(event.meta.from ?? '', { type: 'import.refused', image: event.image, error, reasons: [] })];
 }
 
+/** Found in an earlier era, and its host has said in this one what it has: that run is no more. */
+const isOver = ({ era, recovery }: ClusterContext, found: FoundOn): boolean =>
+  found.era < era && recovery?.heard.includes(found.host) === true;
+
 /** The run that was found and that the VM does not know of; undefined when all is well. */
-export function strangeRun(event: ClusterEvent & { vm: string; lastRun: LastRun | null }): FoundOn | undefined {
+function strangeRun({ context, event }: At): FoundOn | undefined {
+  assertEvent(event, 'place');
   const found = row<FoundOn>(event, 'found-run', event.vm);
-  if (found === undefined) return undefined;
+  if (found === undefined || isOver(context, found)) return undefined;
   return event.lastRun?.host === found.host && event.lastRun.life === found.life ? undefined : found;
 }
 
+export const isStrange = (seen: At): boolean => strangeRun(seen) !== undefined;
+
 /** A VM that knows the run that was found has ended it before it asks for a place. */
-export function forgetRun({ event }: At): readonly Asked[] {
+export function forgetRun(seen: At): readonly Asked[] {
+  const { event } = seen;
   assertEvent(event, 'place');
-  if (row(event, 'found-run', event.vm) === undefined || strangeRun(event) !== undefined) return [];
+  if (row(event, 'found-run', event.vm) === undefined || isStrange(seen)) return [];
   return [removeRow('found-run', event.vm)];
 }
 
-export function refuseStrange({ event }: At): readonly Asked[] {
+export function refuseStrange(seen: At): readonly Asked[] {
+  const { event } = seen;
   assertEvent(event, 'place');
-  const found = strangeRun(event);
+  const found = strangeRun(seen);
   const message =
     `${event.vm} was found running on ${found?.host} (run ${found?.life}), which the store does not know; ` +
-    `stop that QEMU on its host, or give the VM another name`;
+    `give the VM another name; this one is free in the next era if that QEMU has been stopped on its host`;
   const error = { code: 'runs_already', message, retryable: true };
   return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];
 }
