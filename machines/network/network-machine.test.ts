@@ -6,24 +6,10 @@ import { addressOf, blockOf } from '../values/addresses.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
+import { held, wish } from './network-rows-for-tests.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { declarationOf } from './network-spec.ts';
 
-const id = 'network/t/n';
-const wish = { subnets: [{ cidr: '10.0.0.0/28' }] };
-const spec = declarationOf(wish);
-const held: NetworkContext = {
-  id,
-  uid: 'U1',
-  spec,
-  subnets: spec.subnets.map(freshUse),
-  ports: 0,
-  waiters: [],
-  tries: 0,
-  failure: null,
-  era: 1,
-  disputed: [],
-};
 const create = { type: 'network.create', ...wish };
 const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };
 const lasting = { code: 'cidr_overlap', message: 'y', retryable: false };

@@ -2,24 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { freshUse, type Block } from './network-addresses.ts';
+import type { Block } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
-import type { NetworkContext } from './network-messages.ts';
-import { declarationOf } from './network-spec.ts';
+import { held } from './network-rows-for-tests.ts';
 
-const spec = declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] });
-const held: NetworkContext = {
-  id: 'network/t/n',
-  uid: 'U1',
-  spec,
-  subnets: spec.subnets.map(freshUse),
-  ports: 0,
-  waiters: [],
-  tries: 0,
-  failure: null,
-  era: 1,
-  disputed: [],
-};
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
 const free = { 'port/port/t/p': null, 'block/10.0.0': null };
 const foundAt = (address: string, port = 'port/t/lost') => ({
