@@ -3,14 +3,23 @@
  * from an older receipt. Whatever an answer rests on must be durable before it is told (G4), so it rides with the
  * commit that makes it so. Where there is none, the store is asked whether the shard is still ours: a node that stood
  * still for a while would otherwise tell from memory what a later owner has changed (G1). Called by the checks of
- * inputs, by steps and by the gate.
+ * inputs, by steps and verbs, by the gate, and by the inlet, whose own refusals (`overloaded`, `notKept`) rest on
+ * nothing stored.
  */
 import type { Reply } from '../contract/envelope.ts';
+import type { Durability } from '../contract/durability.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { ErrorRecord } from '../contract/errors.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import type { Draft } from './draft.ts';
 import type { OpenCommand } from './mailbox.ts';
+import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
+
+/** How long whoever meets a full node or actor stays away. */
+export const overloadRetryMs = 200;
 
 /**
  * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
@@ -53,4 +62,36 @@ function settleAsOwner(host: Surroundings, actor: Activation, open: OpenCommand,
 export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
   actor.commands.delete(open.command.commandId);
   for (const waiter of open.waiters.splice(0)) waiter(reply);
+}
+
+/**
+ * The receipt of a command that a commit on its way answers, though nobody waited for it when it was decided: one that
+ * was deferred before this activation. The store may not have it yet, so it must not be asked.
+ */
+export function receiptOnItsWay({ flights }: Activation, commandId: string): Receipt | undefined {
+  for (const { receipts } of flights) {
+    const receipt = receipts.find((one) => one.commandId === commandId);
+    if (receipt !== undefined) return receipt;
+  }
+  return undefined;
+}
+
+export const conflicting = (commandId: string): ErrorRecord =>
+  rejection('idempotency_conflict', `command id ${commandId} was used before with other parameters. Use a new one.`);
+
+export const conflict = (actor: Activation, commandId: string): Reply => ({
+  ok: false,
+  version: actor.version,
+  error: conflicting(commandId),
+});
+
+export function notKept(actor: Activation, asked: Durability, offered: readonly Durability[]): Reply {
+  const text = `The store does not keep durability ${asked} but ${offered.join(', ')}; ask for one of these.`;
+  return { ok: false, version: actor.version, error: rejection('durability_not_offered', text) };
+}
+
+export function overloaded(actor: ActorId, version: number, who: string): Reply {
+  const text = `${who} has too much to do. Try again a little later.`;
+  const options = { retryable: true, retryAfterMs: overloadRetryMs, actor };
+  return { ok: false, version, error: new PhotonError('rejection', 'overloaded', text, options).record };
 }

@@ -2,7 +2,6 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MemoryJournal } from './memory-journal.ts';
 import { plainRegistry } from './kinds-for-tests.ts';
-import { done } from '../contract/outcome.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
 
@@ -148,79 +147,6 @@ test('a full mailbox is told so', async () => {
     refused.every((reply) => !reply.ok && reply.error.code === 'overloaded' && (reply.error.retryAfterMs ?? 0) > 0),
   );
   await host.drain();
-});
-
-test('a deferred reply survives a restart: a retry waits again, or finds the receipt', async () => {
-  const journal = new MemoryJournal();
-  let bakes = 0;
-  const stuck = plainRegistry(() => new Promise(() => {}));
-  const host = await ownerOn(journal, { registry: stuck });
-  const order = commandOf('oven/t/o', { type: 'oven.bake', loaf: 'spelt' });
-  const lost = host.command(order);
-  await until(
-    'the order is stored',
-    () => Object.keys(journal.actors.get('oven/t/o' as ActorId)?.actor.deferred ?? {}).length === 1,
-  );
-  let release = (): void => {};
-  const working = plainRegistry(
-    (params, context) =>
-      new Promise((resolve) => {
-        bakes += 1;
-        assert.ok(context.recovered);
-        release = () => resolve(done({ loaf: params.loaf }));
-      }),
-  );
-  const next = await ownerOn(journal, { registry: working });
-  await host.drain();
-  assert.equal(await lost, { moved: true });
-  await until('the effect is performed again', () => bakes === 1);
-  const again = next.ask(order);
-  const other = await next.ask({ ...order, digest: 'x' });
-  assert.is(said(other), 'idempotency_conflict');
-  release();
-  assert.is(said(await again), 'spelt');
-  assert.is(said(await next.ask(order)), 'spelt');
-  assert.is(bakes, 1);
-  await next.drain();
-});
-
-test('a retry that waits behind what answers it is answered, not decided again', async () => {
-  const journal = new MemoryJournal();
-  const never = plainRegistry(() => new Promise(() => {}));
-  const host = await ownerOn(journal, { registry: never });
-  const oven = 'oven/t/o' as ActorId;
-  const order = commandOf(oven, { type: 'oven.bake' });
-  void host.command(order);
-  await until('the order is stored', () => journal.actors.has(oven));
-  const next = await ownerOn(journal, { registry: never });
-  await host.drain();
-  // All three receipts are read, and absent, before the first of the three answers the order.
-  const hurry = next.ask(commandOf(oven, { type: 'oven.hurry' }));
-  const again = next.ask(order);
-  assert.is(said(await hurry), 'hurried');
-  const first = await again;
-  assert.is(said(first), 'half done');
-  assert.equal(await next.ask(order), first, 'the receipt stands');
-  assert.is(journal.actors.get(oven)?.actor.state, 'cold', 'nothing was baked again');
-  await next.drain();
-});
-
-test('a deferred command asked again with other parameters is refused, also behind what answers it', async () => {
-  const journal = new MemoryJournal();
-  const never = plainRegistry(() => new Promise(() => {}));
-  const host = await ownerOn(journal, { registry: never });
-  const oven = 'oven/t/o' as ActorId;
-  const order = commandOf(oven, { type: 'oven.bake' });
-  void host.command(order);
-  await until('the order is stored', () => journal.actors.has(oven));
-  const next = await ownerOn(journal, { registry: never });
-  await host.drain();
-  const hurry = next.ask(commandOf(oven, { type: 'oven.hurry' }));
-  const other = next.ask({ ...order, digest: 'another' });
-  assert.is(said(await hurry), 'hurried');
-  assert.is(said(await other), 'idempotency_conflict');
-  assert.is(said(await next.ask(order)), 'half done', 'the receipt is that of the order');
-  await next.drain();
 });
 
 test('the system tells: an actor is born of an event in createdBy, and an unwanted event is no error', async () => {

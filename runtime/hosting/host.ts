@@ -6,24 +6,23 @@
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
-import type { Durability } from '../contract/durability.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
-import type { Journal, ShardGrant } from '../contract/journal.ts';
+import type { Journal, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import type { Activation } from './activation.ts';
+import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
 import type { Draft } from './draft.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { defaultLimits } from './host-limits.ts';
 import type { HostLimits } from './host-limits.ts';
-import { conflict, readReceipt } from './input-check.ts';
+import { readReceipt } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds } from './registration.ts';
-import { rejection } from './split.ts';
 import { fateOf, Residents } from './residents.ts';
 import { Router } from './router.ts';
 import { ShardTenure } from './shard-tenure.ts';
@@ -77,7 +76,6 @@ export interface Host extends Inlet {
 }
 
 const busyRetryMs = 50;
-const overloadRetryMs = 200;
 
 class ActorHost implements Host, Surroundings {
   readonly journal: Journal;
@@ -154,6 +152,8 @@ class ActorHost implements Host, Surroundings {
     if (past !== undefined) {
       return Promise.resolve(past.digest === command.digest ? past.reply : conflict(actor, command.commandId));
     }
+    const coming = receiptOnItsWay(actor, command.commandId);
+    if (coming !== undefined) return this.expect(actor, coming, command);
     if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.version, actor.id));
     const { offered } = this.journal.durability;
     if (command.durability !== undefined && !offered.includes(command.durability)) {
@@ -179,6 +179,14 @@ class ActorHost implements Host, Surroundings {
       return Promise.resolve(conflict(actor, command.commandId));
     }
     return new Promise((settle) => open.waiters.push(settle));
+  }
+
+  /** Whoever asks for what a commit on its way answers is told by the gate; if that is lost, it is decided anew. */
+  private expect(actor: Activation, receipt: Receipt, command: Command): Promise<CommandAnswer> {
+    if (receipt.digest !== command.digest) return Promise.resolve(conflict(actor, command.commandId));
+    return new Promise((settle) => {
+      actor.commands.set(command.commandId, { command, receipt, reply: receipt.reply, waiters: [settle] });
+    });
   }
 
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
@@ -286,17 +294,6 @@ class ActorHost implements Host, Surroundings {
       held,
     };
   }
-}
-
-function notKept(actor: Activation, asked: Durability, offered: readonly Durability[]): Reply {
-  const text = `The store does not keep durability ${asked} but ${offered.join(', ')}; ask for one of these.`;
-  return { ok: false, version: actor.version, error: rejection('durability_not_offered', text) };
-}
-
-function overloaded(actor: ActorId, version: number, who: string): Reply {
-  const text = `${who} has too much to do. Try again a little later.`;
-  const options = { retryable: true, retryAfterMs: overloadRetryMs, actor };
-  return { ok: false, version, error: new PhotonError('rejection', 'overloaded', text, options).record };
 }
 
 /** @throws PhotonError bug `chart_refused` when a kind of the registry cannot be hosted. */

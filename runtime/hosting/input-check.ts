@@ -4,11 +4,10 @@
  * was asked for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
-import type { ActorEvent, Reply } from '../contract/envelope.ts';
-import type { ErrorRecord } from '../contract/errors.ts';
+import type { ActorEvent } from '../contract/envelope.ts';
 import { verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
-import { carrierOf, refuseCommand, settleCommand } from './command-answers.ts';
+import { carrierOf, conflict, conflicting, refuseCommand, settleCommand } from './command-answers.ts';
 import { decideInitial } from './decide.ts';
 import { keepInput, keepLetter, keepNote, markOf } from './draft.ts';
 import type { Draft } from './draft.ts';
@@ -122,7 +121,6 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const { command } = open;
   // Answered by a commit on its way; it is told when that is durable.
   if (open.reply !== undefined) return 'settled';
-  if (isAnsweredHere(draft, open)) return 'settled';
   const deferredDigest = actor.deferred[command.commandId];
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
@@ -157,53 +155,25 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   return checkRows(host, actor, input);
 }
 
-/**
- * A receipt that this activation has written itself, in a commit on its way or since: one that was read may be older
- * and know nothing of it.
- */
-function isAnsweredHere({ actor, receipts }: Draft, open: OpenCommand): boolean {
-  const { commandId, digest } = open.command;
-  const past = actor.answered.get(commandId);
-  if (past !== undefined) {
-    settleCommand(actor, open, past.digest === digest ? past.reply : conflict(actor, commandId));
-    return true;
-  }
-  for (const written of [receipts, ...actor.flights.map((flight) => flight.receipts)]) {
-    const receipt = written.find((one) => one.commandId === commandId);
-    if (receipt === undefined) continue;
-    // Other parameters are refused below, by the receipt; the same hear it when that commit is durable.
-    open.receipt = receipt;
-    if (receipt.digest === digest) open.reply = receipt.reply;
-    return receipt.digest === digest;
-  }
-  return false;
-}
-
 function mayStart(actor: Activation, type: string, principal: string): boolean {
   const { kind } = actor;
   if (kind === undefined) return false;
   return kind.startedByCommand.has(type) || (principal === systemPrincipal && kind.startedByMessage.has(type));
 }
 
-const conflicting = (commandId: string): ErrorRecord =>
-  rejection('idempotency_conflict', `command id ${commandId} was used before with other parameters. Use a new one.`);
-
-export const conflict = (actor: Activation, commandId: string): Reply => ({
-  ok: false,
-  version: actor.version,
-  error: conflicting(commandId),
-});
-
 /** Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. */
 export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
   host.journal.receipt(actor.id, open.command.commandId).then(
     (receipt) => {
+      // The next activation reads for itself: by then a commit of unknown fate may have written it.
+      if (actor.phase === 'dropped') return;
       // Or answered in the meantime, which this read does not know.
       if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
       host.schedule(actor);
     },
     (failure: unknown) => {
+      if (actor.phase === 'dropped') return;
       host.log.warn({ actor: actor.id, failure }, 'a receipt could not be read; trying again');
       if (open.receipt === 'reading') open.receipt = 'unknown';
       host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));

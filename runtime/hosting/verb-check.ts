@@ -55,10 +55,13 @@ function readLetters(host: Surroundings, actor: Activation, open: OpenCommand): 
   open.letters = 'reading';
   host.journal.letters(actor.id).then(
     (letters) => {
+      // As with receipts: the next activation reads for itself.
+      if (actor.phase === 'dropped') return;
       if (open.letters === 'reading') open.letters = letters;
       host.schedule(actor);
     },
     (failure: unknown) => {
+      if (actor.phase === 'dropped') return;
       host.log.warn({ actor: actor.id, failure }, 'dead letters could not be read; trying again');
       host.clock.after(host.limits.readAgainMs, () => {
         if (open.letters === 'reading') open.letters = undefined;
