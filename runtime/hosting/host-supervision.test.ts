@@ -192,7 +192,8 @@ test('a reset ends a quarantine and may remove the actor; a chart that fails on 
   await ask(host, a, { type: 'counter.create' });
   await ask(host, a, { type: 'counter.crash' });
   assert.is(said(await ask(host, a, { type: 'counter.add' })), 'quarantined');
-  assert.equal((await verb(host, a, 'reset', { to: 'counting', patch: { total: 40 } })) !== undefined, true);
+  const patched = await verb(host, a, 'reset', { to: 'counting', patch: { total: 40 } });
+  assert.equal((patched as { changed: unknown }).changed, ['total']);
   assert.ok((await ask(host, a, { type: 'counter.add' })).ok);
   assert.is(stored(journal, a)?.['total'], 41);
   assert.equal(((await verb(host, a, 'reset', { to: 'gone' })) as { removes: boolean }).removes, true);
