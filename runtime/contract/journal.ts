@@ -40,7 +40,7 @@ export interface StoredActor {
   readonly deferred: Readonly<Record<string, string>>;
   /** Highest sequence number this actor has used as a sender. */
   readonly lastSeq: number;
-  /** `<sender id>~<life>` -> highest seq applied. */
+  /** `<sender id>~<life>`, from the second era on `<sender id>~<life>~<era>` -> highest seq applied. */
   readonly marks: Readonly<Record<string, number>>;
   readonly hold?: Hold;
 }
@@ -50,7 +50,7 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `upgrade:<n>`. */
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `letter:<id>`, `upgrade:<n>`. */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
@@ -146,6 +146,7 @@ export interface Journal {
    */
   commit(commit: Commit): Promise<CommitOutcome>;
   load(id: ActorId): Promise<StoredActor | undefined>;
+  /** By `<collection>/<key>`: the value, null for a row that is not there; for `*` an object of key -> value. */
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
   /** Whether the store still has this grant: what is told without a commit needs this proof. */
   isHeld(grant: ShardGrant): Promise<boolean>;

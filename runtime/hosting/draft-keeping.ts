@@ -2,7 +2,8 @@
  * Writes a decided step into the draft and moves the actor on: version, state, effects, timers, messages, rows,
  * answers.
  * Nothing here can fail: what can throw has thrown before (split.ts), so an actor's fields and its draft always agree.
- * Called by step.ts; the rules of effects (who owns one, when it ends) are here and nowhere else (G7).
+ * Called by step.ts, and for a reset by operator-verbs.ts; the rules of effects (who owns one, when it ends) are here
+ * and nowhere else (G7).
  */
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';

@@ -1,7 +1,8 @@
 /**
  * One commit while it is being written: every input taken from the mailbox adds its outcome, then the whole leaves at
  * once. It decides nothing and sends nothing. `keep*` functions cannot fail: whatever can throw has thrown before
- * (split.ts), so an actor's fields and the draft always agree. Called by step.ts only.
+ * (split.ts), so an actor's fields and the draft always agree. Made by step.ts; filled by it, by the checks of inputs,
+ * by parking and by operators' verbs.
  *
  * A transition raises the version by one; an ignored, rejected or dropped input is recorded under the version it
  * found.

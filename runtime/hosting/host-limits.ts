@@ -13,6 +13,7 @@ export interface HostLimits {
   readonly commitsInFlight: number;
   /** Actors in memory; beyond it the longest idle ones leave, and when none can, newcomers are told to come later. */
   readonly residents: number;
+  /** How long an actor with nothing going on stays in memory. */
   readonly idleMs: number;
   /** Effects with a deadline running at once; watches are not counted. */
   readonly effects: number;
@@ -26,7 +27,7 @@ export interface HostLimits {
   readonly readAgainMs: number;
   /** How long `ask` looks for an owner. */
   readonly askMs: number;
-  /** How long `drain` waits for commits in flight. */
+  /** How long a hand-over or the end of the host waits for inputs, commits and messages in flight. */
   readonly drainMs: number;
 }
 
