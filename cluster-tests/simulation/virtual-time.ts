@@ -9,6 +9,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
+import { popFromHeap, pushToHeap } from '@photoncloud/runtime/hosting/binary-heap';
 
 /** What runs in a process ends with it: memory, timers, connections. */
 export interface EventOwner {
@@ -59,7 +60,7 @@ export class VirtualTime {
     this.seq += 1;
     const atMs = this.nowMs + Math.max(0, delayMs);
     const event = { atMs, seq: this.seq, owner, label, task, cancelled: false };
-    this.push(event);
+    pushToHeap(this.heap, event, isBefore);
     return () => {
       event.cancelled = true;
     };
@@ -98,7 +99,7 @@ export class VirtualTime {
       this.nowMs = untilMs;
       return false;
     }
-    this.pop();
+    popFromHeap(this.heap, isBefore);
     const { owner } = first;
     if (first.cancelled || owner?.alive === false) return true;
     this.nowMs = first.atMs;
@@ -115,38 +116,6 @@ export class VirtualTime {
     drainMicrotasks();
     this.current = undefined;
     return true;
-  }
-
-  private push(event: ScheduledEvent): void {
-    const { heap } = this;
-    let at = heap.length;
-    heap.push(event);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const above = heap[parent] as ScheduledEvent;
-      if (isBefore(above, event)) break;
-      heap[at] = above;
-      at = parent;
-    }
-    heap[at] = event;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      const right = heap[child + 1];
-      if (right !== undefined && isBefore(right, heap[child] as ScheduledEvent)) child += 1;
-      const below = heap[child] as ScheduledEvent;
-      if (isBefore(last, below)) break;
-      heap[at] = below;
-      at = child;
-    }
-    heap[at] = last;
   }
 }
 

@@ -11,6 +11,7 @@
 import type { Clock } from '../contract/clock.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { PendingTimer } from '../contract/journal.ts';
+import { popFromHeap, pushToHeap } from './binary-heap.ts';
 import type { TimerInput } from './mailbox.ts';
 
 interface Entry {
@@ -25,6 +26,8 @@ const longestSleepMs = 1000;
 /** Due timers handed out in one go, so that a storm after a restart leaves room for other work. */
 const burst = 256;
 const sweepFrom = 4096;
+
+const isDueBefore = (one: Entry, other: Entry): boolean => one.timer.dueMs < other.timer.dueMs;
 
 export class TimerQueue {
   private heap: Entry[] = [];
@@ -49,7 +52,7 @@ export class TimerQueue {
     const known = this.byActor.get(actor);
     if (known === undefined) this.byActor.set(actor, [entry]);
     else known.push(entry);
-    this.push(entry);
+    pushToHeap(this.heap, entry, isDueBefore);
     this.sleep();
   }
 
@@ -88,7 +91,7 @@ export class TimerQueue {
 
   private sleep(): void {
     while (this.heap[0]?.gone === true) {
-      this.pop();
+      popFromHeap(this.heap, isDueBefore);
       this.goneCount -= 1;
     }
     const first = this.heap[0];
@@ -109,7 +112,7 @@ export class TimerQueue {
     for (let fired = 0; fired < burst;) {
       const first = this.heap[0];
       if (first === undefined || (!first.gone && first.timer.dueMs > nowMs)) break;
-      this.pop();
+      popFromHeap(this.heap, isDueBefore);
       if (first.gone) {
         this.goneCount -= 1;
         continue;
@@ -140,37 +143,5 @@ export class TimerQueue {
     const kept = this.heap.filter((entry) => !entry.gone).sort((one, other) => one.timer.dueMs - other.timer.dueMs);
     this.heap = kept;
     this.goneCount = 0;
-  }
-
-  private push(entry: Entry): void {
-    const { heap } = this;
-    let at = heap.length;
-    heap.push(entry);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const above = heap[parent] as Entry;
-      if (above.timer.dueMs <= entry.timer.dueMs) break;
-      heap[at] = above;
-      at = parent;
-    }
-    heap[at] = entry;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      const right = heap[child + 1];
-      if (right !== undefined && right.timer.dueMs < (heap[child] as Entry).timer.dueMs) child += 1;
-      const below = heap[child] as Entry;
-      if (below.timer.dueMs >= last.timer.dueMs) break;
-      heap[at] = below;
-      at = child;
-    }
-    heap[at] = last;
   }
 }
