@@ -45,6 +45,19 @@ export const holds = (target: Target): boolean => target.product <= target.limit
 const digitsOf = (value: number): number => (value < 10 ? 2 : value < 100 ? 1 : 0);
 const number = (value: number | null): string => (value === null ? '-' : value.toFixed(digitsOf(value)));
 
+/** Columns padded to their widest cell, as many as the first row has; lines without trailing blanks. */
+export function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
 /** Aligned columns, for people. */
 export function targetTable(targets: readonly Target[]): string {
   const rows = targets.map((target) => [
@@ -55,16 +68,7 @@ export function targetTable(targets: readonly Target[]): string {
     `${number(target.limit)} (${target.rule})`,
     holds(target) ? 'holds' : 'MISSED',
   ]);
-  const all = [['', 'product', 'bare', 'ratio', 'at most', ''], ...rows];
-  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
-  return all
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return aligned([['', 'product', 'bare', 'ratio', 'at most', ''], ...rows]);
 }
 
 /** Aligned figures of one leg. */

@@ -2,7 +2,7 @@
  * Measured figures of the runtime bench against the numbers to reach, as a table for people and a verdict for the
  * exit status. Pure; it measures nothing. Called by the rows, which make goals, and by runtime-bench.ts.
  */
-import { summarize } from './bench-figures.ts';
+import { aligned, summarize } from './bench-figures.ts';
 
 export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s';
 
@@ -54,18 +54,6 @@ const spread = (samples: readonly number[]): string => {
   const { min, max, count } = summarize(samples);
   return count === 1 ? '' : `[${number(min)} - ${number(max)}] n=${count}`;
 };
-
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
 
 export function goalTable(goals: readonly Judged[]): string {
   const rows = goals.map((goal) => {
