@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- [--scenario runtime|cloud] --seeds N [--seed S] [--minutes M] [--twice]`: runs seeds one after
- * the other and says how it goes. A seed that breaks a rule ends the run with its options, its last events and the
- * command that replays it.
+ * `npm run simulate -- [--scenario runtime|cloud] [--seeds N] [--from F] [--seed S] [--minutes M] [--twice] [--beyond]
+ * [--story]`: runs N seeds from F (1), or S alone, one after the other and says how it goes. A seed that breaks a rule
+ * ends the run with its options, its last events and the command that replays it.
  */
 import { parseArgs } from 'node:util';
 import { cloudScenario } from './cloud/cloud-scenario.ts';
@@ -13,6 +13,9 @@ import { runSeed } from './simulation-run.ts';
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '20' },
+    /** The first of them. */
+    from: { type: 'string', default: '1' },
+    /** This one alone. */
     seed: { type: 'string' },
     /** Small kinds alone, or the whole cloud. */
     scenario: { type: 'string', default: 'runtime' },
@@ -28,7 +31,7 @@ const { values } = parseArgs({
 
 const minutes = Number(values.minutes);
 const scenario = values.scenario === 'cloud' ? cloudScenario : runtimeScenario;
-const first = values.seed === undefined ? 1 : Number(values.seed);
+const first = Number(values.seed ?? values.from);
 const count = values.seed === undefined ? Number(values.seeds) : 1;
 const tally = new SeedTally(count);
 
