@@ -1,17 +1,15 @@
 /**
- * K9: a timer that was armed fires once, never early, unless it was cancelled first; none is forgotten. Armed and
- * cancelled is what commits wrote; fired is what the history says, with the wall time of the node that did it. Pure.
- * Called by runtime-promises.ts, after the cluster came to rest.
+ * K9: what fires was armed and not cancelled, once and never early. Armed and cancelled is what commits wrote; fired is
+ * what the history says, with the wall time of the node that did it. That none is forgotten is not judged here: a run
+ * with a timer overdue does not come to rest (runtime-scenario.ts). Pure. Called by runtime-promises.ts.
  */
 import type { StoreFact } from './store-facts.ts';
 
 export function checkTimers(facts: readonly StoreFact[]): string[] {
   const armed = new Map<string, number>();
   const broken: string[] = [];
-  let endMs = 0;
   for (const [at, fact] of facts.entries()) {
     if (fact.fact === 'rolled back') return broken;
-    endMs = Math.max(endMs, fact.atMs);
     if (fact.fact === 'timer') armed.set(`${fact.actor} ${fact.timerId}`, fact.dueMs);
     else if (fact.fact === 'no timer') armed.delete(`${fact.actor} ${fact.timerId}`);
     else if (fact.fact === 'history' && fact.entry.cause.startsWith('timer:') && fact.entry.kind !== 'operated') {
