@@ -1,7 +1,7 @@
 /**
  * Small breaks of production code, one rule each: what a mutant is called, which promise of docs/promises.md it
  * breaks, and the texts it replaces. A text must stand exactly once in its file, so a mutant that no longer fits the
- * code is noticed. mutant-run.ts applies them to a copy of the sources; the simulation has to catch every one.
+ * code is noticed. mutant-copy.ts applies them to a copy of the sources; the simulation has to catch every one.
  */
 export interface Patch {
   /** From the top of the checkout. */
