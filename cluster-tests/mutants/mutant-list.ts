@@ -155,7 +155,7 @@ const inMessages: readonly Mutant[] = [
     'a link that breaks counts as delivered',
     'unknown stays unknown',
     'runtime/hosting/outbox.ts',
-    "this.settled(queue, message, { result: 'gap' });",
+    "this.settled(queue, message, { result: 'moved' });",
     "this.settled(queue, message, { result: 'applied' });",
   ),
 ];
