@@ -120,7 +120,7 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   console.log(`the worker serves again after ${seconds(at)}`);
   assert.equal(await look(), before, 'the same processes, taps and entries as before');
   const { status } = await acme.reachState(vm, /^running$/);
-  const proof = (status as { proof: SeenProcess }).proof;
+  const proof = (status as { proof: { pid: number } }).proof;
   assert.is(proof.pid, before.machines[0]?.pid);
   assert.is((status as { runs: number }).runs, 1);
   assert.is((await readGuest(place)).boot_id, visited.boot_id);

@@ -9,6 +9,8 @@ import type { Topology } from './cluster-topology.ts';
 export interface SeenProcess {
   readonly pid: number;
   readonly startTime: string;
+  /** Its command line, at most 600 characters. */
+  readonly words: string;
 }
 
 export interface SeenTap {
@@ -33,7 +35,8 @@ export interface Sight {
   readonly dhcpHosts: readonly SeenDhcpHost[];
 }
 
-// One line per thing, fields apart by a blank: kind first.
+// One line per thing, fields apart by a blank: kind first. An agent that starts asks QEMU for its version, so a process
+// of that name may be there which runs no VM.
 const script = `
 for p in /proc/[0-9]*; do
   read -r name 2>/dev/null <$p/comm || continue
@@ -47,7 +50,9 @@ for p in /proc/[0-9]*; do
   set -- \${stat##*) }
   case $1 in Z|X) continue ;; esac
   shift 19
-  echo $kind \${p#/proc/} $1
+  words=$(tr '\\0' ' ' 2>/dev/null <$p/cmdline | cut -c1-600)
+  case $words in '' | *' --version ') continue ;; esac
+  echo $kind \${p#/proc/} $1 "$words"
 done
 ip -o link show type tun | sed 's/^/tap . /'
 for n in $(ip netns list | cut -d' ' -f1); do ip -n $n -o link show type tun | sed "s/^/tap $n /"; done
@@ -58,6 +63,11 @@ function tapOf(line: string): SeenTap {
   const [, namespace = '', index = '', name = ''] = line.split(/:?\s+/);
   const alias = /alias (\S+)/.exec(line)?.[1]?.split(',') ?? [];
   return { name, ifindex: Number(index), namespace: namespace === '.' ? '' : namespace, owner: alias[2] ?? '' };
+}
+
+function processOf(line: string): SeenProcess {
+  const [, pid = '', startTime = '', ...words] = line.split(' ');
+  return { pid: Number(pid), startTime, words: words.join(' ') };
 }
 
 function dhcpHostOf(line: string): SeenDhcpHost {
@@ -71,8 +81,7 @@ export async function sightOf(topology: Topology, node: string): Promise<Sight> 
   const processes = (kind: string): SeenProcess[] =>
     lines
       .filter((line) => line.startsWith(`${kind} `))
-      .map((line) => line.split(' '))
-      .map(([, pid = '', startTime = '']) => ({ pid: Number(pid), startTime }))
+      .map(processOf)
       .toSorted((a, b) => a.pid - b.pid);
   return {
     machines: processes('machine'),
@@ -114,9 +123,9 @@ export function wordsFor(sight: Sight): string {
 export async function redisOf(topology: Topology, node: string): Promise<SeenProcess> {
   const text = await topology.exec(node, ['sh', '-c', script]);
   const lines = text.split('\n').filter((line) => line.startsWith('redis '));
-  const [, pid = '', startTime = ''] = lines[0]?.split(' ') ?? [];
-  if (lines.length !== 1) throw new Error(`${node} runs ${lines.length} redis-server, wanted one`);
-  return { pid: Number(pid), startTime };
+  const [only] = lines;
+  if (only === undefined || lines.length > 1) throw new Error(`${node} runs ${lines.length} redis-server, wanted one`);
+  return processOf(only);
 }
 
 /** SIGKILL to a process by its pid inside the node. */

@@ -18,6 +18,7 @@ import { buildGuestImage } from '../guest/guest-image.ts';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
 import { socketIn } from './cluster-topology.ts';
 import { CommandLoad } from './command-load.ts';
+import { sightOf } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { invalidity, wrongsOf, type PortNow } from './load-judge.ts';
 import { logPath } from './node-program.ts';
@@ -84,36 +85,15 @@ test.after(async () => {
   await cluster?.topology.stop(0);
 });
 
-// One line per process of QEMU: pid, parent, command line.
-const qemuScript = `
-for p in /proc/[0-9]*; do
-  read -r name 2>/dev/null <$p/comm || continue
-  case $name in qemu-system*) ;; *) continue ;; esac
-  read -r stat 2>/dev/null <$p/stat || continue
-  set -- \${stat##*) }
-  case $1 in Z|X) continue ;; esac
-  echo \${p#/proc/} $2 "$(tr '\\0' ' ' 2>/dev/null <$p/cmdline | cut -c1-600)"
-done
-true`;
-
-/**
- * Looks at the worker's kernel until it is told to stop. A second process that is gone at the next look has run no VM:
- * QEMU starts paused and needs longer to be let go. It is told all the same.
- *
- * @returns what was wrong at two looks in a row
- */
+/** Looks at the worker's kernel until it is told to stop. @returns what was wrong at any look */
 function observe(): () => Promise<string[]> {
   const wrong: string[] = [];
   let watching = true;
-  let before = '';
   const looked = (async () => {
     while (watching) {
-      const lines = (await cluster.topology.exec('w1', ['sh', '-c', qemuScript])).trim().split('\n').filter(Boolean);
-      const pids = lines.map((line) => line.split(' ')[0]).join(' ');
-      const words = `${lines.length} QEMU after ${struck}:\n  ${lines.join('\n  ')}`;
-      if (lines.length !== 1 && pids === before) wrong.push(words);
-      else if (lines.length !== 1) console.log(`seen once: ${words}`);
-      before = pids;
+      const { machines } = await sightOf(cluster.topology, 'w1');
+      const lines = machines.map(({ pid, words }) => `${pid} ${words}`);
+      if (lines.length !== 1) wrong.push(`${lines.length} QEMU after ${struck}:\n  ${lines.join('\n  ')}`);
       await pause(200);
     }
   })();
