@@ -53,19 +53,20 @@ export class LapseWatch {
 
   async #compare(redis: Redis, carries: (shard: ShardId) => boolean): Promise<void> {
     const { keys, memory, onLapse } = this.#options;
-    const shards = memory.shards().filter(carries);
-    if (shards.length === 0 || this.#rewound !== undefined) return;
+    // As known before the store is asked: what another connection acknowledges meanwhile may be newer than the answer.
+    const known = [...memory.known()].filter(([shard]) => carries(shard));
+    if (known.length === 0 || this.#rewound !== undefined) return;
     const { era } = memory;
     const stored = await readAll(
       redis,
-      shards.map((shard) => lastOrdinalCommand(keys, shard)),
+      known.map(([shard]) => lastOrdinalCommand(keys, shard)),
     );
     if (era !== memory.era || this.#rewound !== undefined) return;
-    for (const [index, shard] of shards.entries()) {
-      const lapse = memory.lapseOf(shard, lastOrdinalOf(stored[index]));
-      if (lapse === undefined) continue;
+    for (const [index, [shard, ordinal]] of known.entries()) {
+      const found = lastOrdinalOf(stored[index]);
+      if (found >= ordinal) continue;
       this.#rewound = Promise.withResolvers();
-      onLapse(lapse);
+      onLapse({ era, shard, known: ordinal, found });
       return;
     }
   }

@@ -45,8 +45,9 @@ export class OrdinalMemory {
     return this.#era;
   }
 
-  shards(): readonly ShardId[] {
-    return [...this.#ordinals.keys()];
+  /** What is known now of each shard. */
+  known(): ReadonlyMap<ShardId, number> {
+    return new Map(this.#ordinals);
   }
 
   /** What was acknowledged under an earlier era counts for nothing in the next one. */
@@ -60,12 +61,6 @@ export class OrdinalMemory {
     if (era !== this.#era || ordinal <= (this.#ordinals.get(shard) ?? 0)) return;
     this.#ordinals.set(shard, ordinal);
     this.#writeSoon();
-  }
-
-  /** @param found the shard's last ordinal as the store has it now */
-  lapseOf(shard: ShardId, found: number): StoreLapse | undefined {
-    const known = this.#ordinals.get(shard) ?? 0;
-    return found < known ? { era: this.#era, shard, known, found } : undefined;
   }
 
   /** Writes what is not written yet. */
