@@ -5,6 +5,7 @@ pkgs.mkShell {
     nodejs_24
     git
     redis
+    valkey
     dnsmasq
     nftables
     iproute2

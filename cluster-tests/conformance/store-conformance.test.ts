@@ -1,3 +1,4 @@
+// servers: redis valkey
 // time limit: 120 s
 // test limit: 100 s
 /**

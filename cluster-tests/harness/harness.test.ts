@@ -10,10 +10,10 @@ import * as assert from 'uvu/assert';
 import { readTestFile, type TestFile } from './test-files.ts';
 import { endAll } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
-import { fileStep, programStep, type StepPlace } from './test-step.ts';
+import { fileStep, fileSteps, programStep, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
-const place: StepPlace = { top, scratch: mkdtempSync(join(tmpdir(), 'photon-harness-')), limit: null };
+const place: StepPlace = { top, scratch: mkdtempSync(join(tmpdir(), 'photon-harness-')), limit: null, valkey: null };
 test.after(async () => {
   await endAll(500);
   rmSync(place.scratch, { recursive: true, force: true });
@@ -116,6 +116,17 @@ test('what needs the kernel is skipped with the reason where it cannot run', asy
   const result = await fileStep({ ...place, limit: 'no root' }, file).run();
   assert.equal(counts(result), [0, 0, 1]);
   assert.match(formatStep(result, 10), /skipped: no root/);
+});
+
+test('a file that names two servers runs once on each, or is skipped with the reason', async () => {
+  const runAll = (given: StepPlace): Promise<StepResult[]> =>
+    Promise.all(fileSteps(given, fixture('two-servers')).map((step) => step.run()));
+  const [redis, valkey] = await runAll({ ...place, valkey: { binary: '/far/valkey-server' } });
+  assert.match(redis?.output ?? '', /server: the host's/);
+  assert.match(valkey?.output ?? '', /server: \/far\/valkey-server/);
+  assert.match(valkey?.name ?? '', /two-servers\.test\.ts on valkey$/);
+  const [, without] = await runAll(place);
+  assert.equal(without?.skipped, ['set-up found no Valkey 8 on this machine']);
 });
 
 test('a program that ends with an error is one failure', async () => {

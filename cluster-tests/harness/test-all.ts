@@ -11,17 +11,17 @@ import { join } from 'node:path';
 import { findTestFiles } from './test-files.ts';
 import { endAll } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
-import { fileStep, programStep, type Step, type StepPlace } from './test-step.ts';
+import { fileSteps, programStep, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
 const failures = join(top, '.cache/failures');
 const scratch = mkdtempSync(join(tmpdir(), 'photon-test-'));
-const place: StepPlace = { top, scratch, limit: readLimit() };
+const place: StepPlace = { top, scratch, ...readToolchain() };
 
-/** Why real-kernel tests cannot run here, as set-up found it; null when they can. */
-function readLimit(): string | null {
-  const record = JSON.parse(readFileSync(join(top, '.cache/toolchain.json'), 'utf8')) as { limit: string | null };
-  return record.limit;
+/** What set-up has found that decides what runs here. */
+function readToolchain(): Pick<StepPlace, 'limit' | 'valkey'> {
+  const record = JSON.parse(readFileSync(join(top, '.cache/toolchain.json'), 'utf8')) as StepPlace;
+  return { limit: record.limit, valkey: record.valkey };
 }
 
 /** The whole output of a failed step, for when the lines shown are not enough. */
@@ -49,7 +49,7 @@ async function runSteps(steps: readonly Step[], width: number, nameWidth: number
 async function testAll(patterns: readonly string[]): Promise<number> {
   const wanted = (step: Step): boolean =>
     patterns.length === 0 || patterns.some((text) => step.name.includes(text) || step.stage === text);
-  const files = findTestFiles(top).map((file) => fileStep(place, file));
+  const files = findTestFiles(top).flatMap((file) => fileSteps(place, file));
   const steps = [
     programStep(place, 'types', 'tsc', ['-p', '.']),
     programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings', '--format=unix']),

@@ -3,12 +3,16 @@
  *   // time limit: 240 s    for the file      (60 s; 300 s on the real kernel)
  *   // test limit: 60 s     for each test     (20 s; 120 s on the real kernel)
  *   // needs: kernel        root, namespaces, QEMU: skipped as a whole, with the reason, where they cannot be had
+ *   // servers: redis valkey    the servers it runs on, once each (redis)
  * Not a runner: test-all.ts runs what is found here.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 
 export type TestStage = 'tidy' | 'unit' | 'kernel';
+
+/** What the TestRedis of a file is. */
+export type StoreServer = 'redis' | 'valkey';
 
 export interface TestFile {
   /** Relative to the top of the checkout, with forward slashes. */
@@ -17,6 +21,7 @@ export interface TestFile {
   readonly fileLimitMs: number;
   readonly testLimitMs: number;
   readonly needsKernel: boolean;
+  readonly servers: readonly StoreServer[];
 }
 
 /** Folders of cluster-tests whose tests need no root; the others run one at a time, on the real kernel. */
@@ -50,6 +55,7 @@ export function readTestFile(top: string, path: string): TestFile {
     fileLimitMs: seconds('time') ?? (stage === 'kernel' ? 300_000 : 60_000),
     testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 20_000),
     needsKernel: stage === 'kernel' || /^\/\/ needs: kernel/m.test(head),
+    servers: (/^\/\/ servers: ([a-z ]+)/m.exec(head)?.[1]?.trim().split(' ') ?? ['redis']) as StoreServer[],
   };
 }
 

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestFile } from './test-files.ts';
+import type { StoreServer, TestFile } from './test-files.ts';
 import { runProcess } from './test-process.ts';
 import type { StepResult } from './test-report.ts';
 import type { FileOutcome } from './timed-uvu.ts';
@@ -23,6 +23,14 @@ export interface StepPlace {
   readonly scratch: string;
   /** Why real-kernel tests cannot run here; null when they can. */
   readonly limit: string | null;
+  /** The Valkey that set-up has found; null where there is none. */
+  readonly valkey: ServerProgram | null;
+}
+
+/** As `.cache/toolchain.json` has it. */
+export interface ServerProgram {
+  readonly binary: string;
+  readonly libraryPath?: string;
 }
 
 const programLimitMs = 180_000;
@@ -42,20 +50,42 @@ export function programStep(place: StepPlace, stage: string, program: string, ar
   };
 }
 
-export function fileStep(place: StepPlace, file: TestFile): Step {
-  const { stage, path: name } = file;
+/** The file once per server it names. */
+export const fileSteps = (place: StepPlace, file: TestFile): Step[] =>
+  file.servers.map((server) => fileStep(place, file, server));
+
+/** Why the file cannot run here. */
+function reasonToSkip({ limit, valkey }: StepPlace, file: TestFile, server: StoreServer): string | null {
+  if (file.needsKernel && limit !== null) return limit;
+  return server === 'valkey' && valkey === null ? 'set-up found no Valkey 8 on this machine' : null;
+}
+
+/** What redis-for-tests.ts of runtime/journal starts. */
+function serverEnvironment({ valkey }: StepPlace, server: StoreServer): NodeJS.ProcessEnv {
+  if (server === 'redis' || valkey === null) return {};
+  return { PHOTON_STORE_SERVER: valkey.binary, PHOTON_STORE_LIBRARIES: valkey.libraryPath ?? '' };
+}
+
+export function fileStep(place: StepPlace, file: TestFile, server: StoreServer = 'redis'): Step {
+  const { stage, path } = file;
+  const name = server === 'redis' ? path : `${path} on ${server}`;
   return {
     stage,
     name,
     run: async () => {
-      if (file.needsKernel && place.limit !== null) {
-        return { stage, name, passed: 0, failed: 0, skipped: [place.limit], warnings: [], elapsedMs: 0, output: '' };
+      const reason = reasonToSkip(place, file, server);
+      if (reason !== null) {
+        return { stage, name, passed: 0, failed: 0, skipped: [reason], warnings: [], elapsedMs: 0, output: '' };
       }
       const outcomePath = join(place.scratch, `${name.replaceAll('/', '_')}.json`);
-      const done = await runProcess(process.execPath, ['--import', preload, join(place.top, name)], {
+      const done = await runProcess(process.execPath, ['--import', preload, join(place.top, path)], {
         cwd: place.top,
         limitMs: file.fileLimitMs,
-        env: { PHOTON_TEST_OUTCOME: outcomePath, PHOTON_TEST_LIMIT_MS: String(file.testLimitMs) },
+        env: {
+          PHOTON_TEST_OUTCOME: outcomePath,
+          PHOTON_TEST_LIMIT_MS: String(file.testLimitMs),
+          ...serverEnvironment(place, server),
+        },
       });
       const outcome = readOutcome(outcomePath);
       const { failed, remark } = judge(outcome, done.code, done.timedOut);

@@ -50,8 +50,8 @@ fi
 ensure_node
 ensure_npm_packages
 if [ "$needs" != node ]; then
-  qemu_binary=
-  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; }
+  qemu_binary= valkey_binary=
+  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; ensure_valkey; }
   record_toolchain
 fi
 

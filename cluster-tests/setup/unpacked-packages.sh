@@ -1,10 +1,11 @@
-# QEMU 10 and the guest kernel: Debian packages that are downloaded and unpacked below .cache, never installed.
+# QEMU 10, the guest kernel and Valkey 8: Debian packages that are unpacked below .cache, never installed.
 # Not the place for packages the host itself needs (debian-packages.sh). Sourced by run.sh, under its lock.
 # Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at
 # all.
 
 apt_folder=${apt_folder:-/etc/apt}
 qemu_floor=10 # Below it a live migration under software emulation corrupts guests.
+valkey_floor=8 # The second server the suite runs on; it has WAITAOF.
 
 # Prints "<uri> <keyring or ->" of the first enabled source of the suite $1, from deb822 and one-line files.
 host_source() {
@@ -53,8 +54,8 @@ write_private_sources() {
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
   origin=$(host_source "$codename")
   [ -n "$origin" ] || origin=$(one_line_source "$codename")
-  [ -n "$origin" ] || stop_with "No apt source for Debian $codename in /etc/apt; cannot download QEMU $qemu_floor." \
-    "Add a Debian mirror to /etc/apt/sources.list, or install QEMU $qemu_floor or newer, and run this again."
+  [ -n "$origin" ] || stop_with "No apt source for Debian $codename in /etc/apt; cannot download packages." \
+    "Add a Debian mirror to /etc/apt/sources.list and run this again."
   security=$(host_source "$codename-security")
   [ -n "$security" ] || security=$(one_line_source "$codename-security")
   mkdir -p "$private/lists/partial" "$private/archives/partial"
@@ -108,18 +109,49 @@ ensure_qemu() {
   qemu_libraries=$cache/qemu/usr/lib/x86_64-linux-gnu:$cache/qemu/lib/x86_64-linux-gnu
   [ "$(qemu_major "$qemu_binary" "$qemu_libraries")" -lt "$qemu_floor" ] || return 0
   say "unpacking QEMU $qemu_floor from Debian's backports into .cache/qemu"
-  refresh_private_lists
-  rm -f "$private"/archives/*.deb
-  # The resolver adds exactly the libraries this host lacks.
-  private_apt apt-get install -y --download-only --no-install-recommends -t "$codename-backports" \
-    qemu-system-x86 qemu-system-common qemu-system-data >&2 \
-    || stop_with "apt could not download QEMU from $codename-backports (messages above)." \
-      "Check that the mirror in /etc/apt carries $codename-backports, or install QEMU $qemu_floor yourself."
+  download_from_backports "QEMU $qemu_floor" qemu-system-x86 qemu-system-common qemu-system-data
   unpack_archives qemu link_firmware
   [ "$(qemu_major "$qemu_binary" "$qemu_libraries")" -ge "$qemu_floor" ] || {
     LD_LIBRARY_PATH=$qemu_libraries ldd "$qemu_binary" 2>&1 | grep 'not found' >&2
     stop_with "The unpacked $qemu_binary does not run as QEMU $qemu_floor." \
       "Install the libraries named above, or QEMU $qemu_floor or newer."
+  }
+}
+
+# The packages $2... and exactly the libraries this host lacks, into the private archives; $1 says what they are.
+download_from_backports() {
+  wanted=$1
+  shift
+  refresh_private_lists
+  rm -f "$private"/archives/*.deb
+  private_apt apt-get install -y --download-only --no-install-recommends -t "$codename-backports" "$@" >&2 \
+    || stop_with "apt could not download $wanted from $codename-backports (messages above)." \
+      "Check that the mirror in /etc/apt carries $codename-backports, or install $wanted yourself."
+}
+
+# The major version of the Valkey binary $1, run with the library path $2; 0 when it does not run.
+valkey_major() {
+  version=$(LD_LIBRARY_PATH=${2:-} "$1" --version 2>/dev/null | sed -n 's/^.* v=\([0-9]*\)\..*/\1/p')
+  printf '%s' "${version:-0}"
+}
+
+# Sets valkey_binary and valkey_libraries (empty for a Valkey of the host). Where there is no Debian and no Valkey 8,
+# valkey_binary stays empty, and the tests that want one say so.
+ensure_valkey() {
+  valkey_binary=$(command -v valkey-server || true) valkey_libraries=
+  [ -z "$valkey_binary" ] || [ "$(valkey_major "$valkey_binary")" -lt "$valkey_floor" ] || return 0
+  valkey_binary=
+  on_debian || return 0
+  valkey_binary=$cache/valkey/usr/bin/valkey-server
+  valkey_libraries=$cache/valkey/usr/lib/x86_64-linux-gnu:$cache/valkey/lib/x86_64-linux-gnu
+  [ "$(valkey_major "$valkey_binary" "$valkey_libraries")" -lt "$valkey_floor" ] || return 0
+  say "unpacking Valkey $valkey_floor from Debian's backports into .cache/valkey"
+  download_from_backports "Valkey $valkey_floor" valkey-server valkey-tools
+  unpack_archives valkey
+  [ "$(valkey_major "$valkey_binary" "$valkey_libraries")" -ge "$valkey_floor" ] || {
+    LD_LIBRARY_PATH=$valkey_libraries ldd "$valkey_binary" 2>&1 | grep 'not found' >&2
+    stop_with "The unpacked $valkey_binary does not run as Valkey $valkey_floor." \
+      "Install the libraries named above, or Valkey $valkey_floor or newer."
   }
 }
 

@@ -11,7 +11,7 @@ import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import type { Durability } from '../contract/durability.ts';
 import type { ShardId } from '../contract/identifiers.ts';
-import { waitFor } from './durability-plan.ts';
+import { markCommand, waitFor } from './durability-plan.ts';
 import { slotOfTag } from './shard-placement.ts';
 import type { Store, StoreLink } from './store-connection.ts';
 
@@ -37,6 +37,14 @@ export interface LinesOptions {
   readonly compare: (redis: Redis, carries: (shard: ShardId) => boolean) => Promise<void>;
   /** Throws when nothing may be written any more. */
   readonly mayGoOn: () => void;
+}
+
+/** Work for `durably`: on whose primary, over which connection. */
+export interface LineWork {
+  readonly flight: number;
+  readonly shard: ShardId;
+  /** It writes nothing: what it has read is waited for. */
+  readonly reads?: true;
 }
 
 export class CommitLine {
@@ -101,13 +109,9 @@ export class CommitLines {
    * times and must be able to tell; its last answer counts.
    * @throws what `mayGoOn` throws; PhotonError bug when the store calls the work wrong
    */
-  async durably<Result>(
-    where: { readonly flight: number; readonly shard: ShardId },
-    level: Durability,
-    work: (redis: Redis) => Promise<Result>,
-  ): Promise<Result> {
+  async durably<Result>(where: LineWork, level: Durability, work: (redis: Redis) => Promise<Result>): Promise<Result> {
     const { mayGoOn, store } = this.#options;
-    for (;;) {
+    for (let wrote = where.reads !== true; ; wrote = false) {
       mayGoOn();
       const line = this.#present(where.flight) ?? (await this.#find(where.flight, where.shard));
       const { link } = line;
@@ -116,7 +120,9 @@ export class CommitLines {
         mayGoOn();
         const { generation } = link;
         const result = await work(link.redis);
-        if (level === 'primary' || (await this.#settle(link, level, generation))) return result;
+        if (level === 'primary' || (await this.#settle(link, level, generation, wrote ? undefined : where.shard))) {
+          return result;
+        }
       } catch (error) {
         mayGoOn();
         if (line.retired) continue;
@@ -135,12 +141,19 @@ export class CommitLines {
     for (const line of this.#lines.values()) line.retire();
   }
 
-  /** @returns false when the connection is not the one the work was done on */
-  async #settle(link: StoreLink, level: Durability, generation: number): Promise<boolean> {
-    const { clock, replicas } = this.#options;
+  /**
+   * @param unwritten the shard of work that may have written nothing: read, or sent again and found done
+   * @returns false when the connection is not the one the work was done on
+   */
+  async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
+    const { store, clock, replicas } = this.#options;
     const wait = waitFor(level, replicas, link.facts);
     if (wait === undefined) return true;
     if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
+    if (unwritten !== undefined && link.facts.waitsOwnWrites) {
+      const [mark = '', ...rest] = markCommand(store.keys, unwritten);
+      await link.redis.call(mark, rest);
+    }
     const [name = '', ...args] = wait.command;
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {

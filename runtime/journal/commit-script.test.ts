@@ -1,3 +1,4 @@
+// servers: redis valkey
 /** The commit script against a small model: random commits, every batch sent twice as after a lost reply. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

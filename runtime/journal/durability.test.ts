@@ -1,3 +1,4 @@
+// servers: redis valkey
 /** G3 on a primary with a replica: what is acknowledged, what is held, and what is said about it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -7,7 +8,7 @@ import type { CommitOutcome } from '../contract/journal.ts';
 import { commitOf, grantFor, receiptOf } from './commit-for-tests.ts';
 import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
-import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
+import { isValkey, processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { startReplicated, type ReplicatedStore } from './redis-topologies-for-tests.ts';
 import { connectStore, type Store } from './store-connection.ts';
 
@@ -79,6 +80,42 @@ test('a batch that was answered but not acknowledged is waited for again after a
   servers.replica.signal('SIGCONT');
   const outcome = await held.promise;
   assert.equal(outcome, { result: 'committed', ordinal: 1, durability: 'replicas' });
+});
+
+test('a batch whose answer was lost is waited for when it is sent again and found applied', async (stage) => {
+  const { journal, servers } = stage;
+  await own(stage, grantFor(id));
+  for (const [at, durability] of (['replicas', 'fsync'] as const).entries()) {
+    servers.replica.signal('SIGSTOP');
+    const held = watched(journal.commit(commitOf(id, at + 1, { durability })));
+    await until('it is on the primary', async () => (await journal.load(id))?.version === at + 1);
+    const before = await commitsAsked(servers);
+    await servers.primary.ask('CLIENT', 'KILL', 'TYPE', 'normal');
+    await until('it is sent again', async () => (await commitsAsked(servers)) > before);
+    await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+    assert.not.ok(held.settled, durability);
+    servers.replica.signal('SIGCONT');
+    assert.is(reached(await held.promise), durability);
+    stage.lines.length = 0;
+  }
+});
+
+const commitsAsked = async ({ primary }: ReplicatedStore): Promise<number> =>
+  Number(/cmdstat_evalsha:calls=(\d+)/.exec(String(await primary.ask('INFO', 'commandstats')))?.[1] ?? 0);
+
+test('a replica without a file is enough for replicas; for fsync only where the server cannot tell', async (stage) => {
+  const { journal, servers } = stage;
+  await own(stage, grantFor(id));
+  await servers.replica.ask('CONFIG', 'SET', 'appendonly', 'no');
+  assert.is(reached(await journal.commit(commitOf(id, 1, { durability: 'replicas' }))), 'replicas');
+  const synced = watched(journal.commit(commitOf(id, 2, { durability: 'fsync' })));
+  if (isValkey) {
+    await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+    assert.not.ok(synced.settled);
+    await servers.replica.ask('CONFIG', 'SET', 'appendonly', 'yes');
+  }
+  assert.is(reached(await synced.promise), 'fsync');
+  assert.is(/cmdstat_waitaof/.test(String(await servers.primary.ask('INFO', 'commandstats'))), isValkey);
 });
 
 test('what an earlier owner left behind is durable before it is built on', async (stage) => {

@@ -1,7 +1,8 @@
 /**
- * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. Also the
- * clock and the log that tests of the store hand in. Several of them together: redis-topologies-for-tests.ts. Never
- * used outside of tests.
+ * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. It is the
+ * host's Redis, or what PHOTON_STORE_SERVER names: npm test names Valkey for files that say so. Also the clock and the
+ * log that tests of the store hand in. Several of them together: redis-topologies-for-tests.ts. Never used outside of
+ * tests.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -74,6 +75,11 @@ export const durableServer =
     return [...place, '--appendonly', 'yes', '--appendfsync', 'always', ...extra];
   };
 
+const serverProgram = process.env['PHOTON_STORE_SERVER'] ?? 'redis-server';
+const serverLibraries = process.env['PHOTON_STORE_LIBRARIES'] ?? '';
+/** Whether the servers of this run are Valkey, which is compatible with Redis 7.2 and knows WAITAOF. */
+export const isValkey = serverProgram.endsWith('valkey-server');
+
 export class TestRedis {
   readonly listenPort: number;
   readonly folder: string;
@@ -117,8 +123,9 @@ export class TestRedis {
 
   /** Starts it, or starts it again after `kill`. @param extra options of this start only; the last one counts */
   async launch(extra: readonly string[] = []): Promise<void> {
-    const child = spawn('redis-server', [...this.#arguments(this.listenPort, this.folder), ...extra], {
+    const child = spawn(serverProgram, [...this.#arguments(this.listenPort, this.folder), ...extra], {
       stdio: 'ignore',
+      env: { ...process.env, ...(serverLibraries === '' ? {} : { LD_LIBRARY_PATH: serverLibraries }) },
     });
     this.#child = child;
     await until(

@@ -1,3 +1,4 @@
+// servers: redis valkey
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';

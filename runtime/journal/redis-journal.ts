@@ -180,7 +180,7 @@ class StoreJournal implements RedisJournal {
 
   /** What is read is durable at the usual level before it is handed out. */
   #durably<Result>(shard: ShardId, read: (redis: Redis) => Promise<Result>): Promise<Result> {
-    return this.#lines.durably({ flight: 0, shard }, this.durability.usual, read);
+    return this.#lines.durably({ flight: 0, shard, reads: true }, this.durability.usual, read);
   }
 
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {

@@ -10,8 +10,10 @@ export interface StoreFacts {
   readonly version: string;
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
-  /** Knows `WAITAOF` and has an append-only file. */
+  /** Has an append-only file, knows `WAITAOF`, and what that says of the file is true (`tellsTruthOfFile`). */
   readonly waitsForFile: boolean;
+  /** WAIT and WAITAOF count what their own connection has written, not what it has seen. True when it is not known. */
+  readonly waitsOwnWrites: boolean;
   readonly isClusterNode: boolean;
 }
 
@@ -20,8 +22,22 @@ const unknownFacts: StoreFacts = {
   version: '',
   fsyncBeforeReply: false,
   waitsForFile: false,
+  waitsOwnWrites: true,
   isClusterNode: false,
 };
+
+/**
+ * Valkey 8.0.1 with `appendfsync everysec` answers WAITAOF before its fsync: seen with strace, 0.6 s before, every
+ * time. By redis/redis#13793 Redis had the same from 7.4 until 8.0. A server that syncs before each reply has nothing
+ * to be wrong about, on itself and on a replica that does so too.
+ */
+const tellsTruthOfFile = (version: string, isValkey: boolean, syncsFirst: boolean): boolean =>
+  syncsFirst || (!isValkey && Number(version.split('.')[0]) >= 8);
+
+function knowsFileWait(version: string, isValkey: boolean): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return isValkey || major > 7 || (major === 7 && minor >= 2);
+}
 
 /**
  * @throws Error in the form of the server's own errors: READONLY, OLDVERSION, EVICTS (advice: store-errors.ts)
@@ -33,18 +49,21 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   if (info === undefined) return unknownFacts;
   const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
   const version = fields.get('redis_version') ?? '';
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (version !== '' && major < oldestMajor) throw new Error(`OLDVERSION the store is Redis ${version}`);
+  if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
+    throw new Error(`OLDVERSION the store is Redis ${version}`);
   const policy = fields.get('maxmemory_policy') ?? 'noeviction';
   if (policy !== 'noeviction' && (fields.get('maxmemory') ?? '0') !== '0') {
     throw new Error(`EVICTS the store's maxmemory-policy is ${policy}`);
   }
   const hasFile = fields.get('aof_enabled') === '1';
   const told = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(ifNotTold) : undefined;
+  const fsyncBeforeReply = Array.isArray(told) && told[1] === 'always';
+  const isValkey = fields.has('valkey_version');
   return {
     version,
-    fsyncBeforeReply: Array.isArray(told) && told[1] === 'always',
-    waitsForFile: hasFile && (fields.has('valkey_version') || major > 7 || (major === 7 && minor >= 2)),
+    fsyncBeforeReply,
+    waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
+    waitsOwnWrites: isValkey || !version.startsWith('7.0.'),
     isClusterNode: fields.get('cluster_enabled') === '1',
   };
 }
@@ -63,6 +82,7 @@ export function factsOfAll(all: readonly StoreFacts[]): StoreFacts {
       ...sum,
       fsyncBeforeReply: sum.fsyncBeforeReply && facts.fsyncBeforeReply,
       waitsForFile: sum.waitsForFile && facts.waitsForFile,
+      waitsOwnWrites: sum.waitsOwnWrites || facts.waitsOwnWrites,
     }),
     first,
   );

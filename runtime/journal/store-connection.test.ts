@@ -1,3 +1,4 @@
+// servers: redis valkey
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';

@@ -1,3 +1,4 @@
+// servers: redis valkey
 /**
  * Redis is killed in the middle of commits: nothing is lost, nothing is done twice; a store that went back is
  * refused.

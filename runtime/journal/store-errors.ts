@@ -24,10 +24,13 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
     reconnect: true,
   },
   NOFSYNC: {
-    advice: 'set its appendfsync to always, or use a store that knows WAITAOF, or ask for less durability',
+    advice: 'set its appendfsync to always, or ask for less durability (docs/decisions/0011)',
     reconnect: false,
   },
-  STALLED: { advice: 'start the missing replicas, or look why they do not follow', reconnect: true },
+  STALLED: {
+    advice: 'start the missing replicas, or look why they do not follow; for fsync they need appendonly yes',
+    reconnect: true,
+  },
   OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
   MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
   LOADING: { advice: 'the store is reading its files; wait', reconnect: false },

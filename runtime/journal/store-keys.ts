@@ -11,6 +11,7 @@
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
  *   q  outbox hash: `<from>|<seq>` -> message JSON      t  timers hash: `<actor>|<timer id>` -> `<due ms> <event type>`
  *   b  set of actors with pending effects               x  dead letters stream
+ *   w  empty; written so that it can be waited for (durability-plan.ts)
  */
 import type { ShardId } from '../contract/identifiers.ts';
 
