@@ -1,0 +1,60 @@
+/**
+ * A small disk of its own for a server under test, and its state as a power cut would leave it: an ext4 in a file,
+ * mounted through a loop device. What a program has written and not synced is in the kernel's memory and not in that
+ * file, so a copy of the file is the disk after a cut. kill -9 does not do this: the kernel keeps what was written.
+ * Needs root. Never used outside of tests.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const sizeText = '48M';
+
+export class TestDisk {
+  /** Where it is mounted. */
+  readonly folder: string;
+  readonly #home: string;
+  /** A test that fails or is stopped leaves no mount; lazily, because its server may still be ending. */
+  readonly #onExit = (): void => {
+    execFileSync('umount', ['--lazy', this.folder]);
+    rmSync(this.#home, { recursive: true });
+  };
+
+  private constructor(home: string) {
+    this.#home = home;
+    this.folder = join(home, 'mounted');
+    process.on('exit', this.#onExit);
+  }
+
+  static async make(): Promise<TestDisk> {
+    const home = await mkdtemp(join(tmpdir(), 'photon-disk-test-'));
+    await run('truncate', ['-s', sizeText, join(home, 'image')]);
+    await run('mkfs.ext4', ['-q', join(home, 'image')]);
+    return TestDisk.#mount(home);
+  }
+
+  static async #mount(home: string): Promise<TestDisk> {
+    const disk = new TestDisk(home);
+    await mkdir(disk.folder);
+    // The file system's own commits would write what nobody has synced.
+    await run('mount', ['-o', 'loop,commit=300', join(home, 'image'), disk.folder]);
+    return disk;
+  }
+
+  /** What would be there after a power cut now. Whoever writes on it must stand still meanwhile. */
+  async afterCut(): Promise<TestDisk> {
+    const home = await mkdtemp(join(tmpdir(), 'photon-disk-test-'));
+    await copyFile(join(this.#home, 'image'), join(home, 'image'));
+    return TestDisk.#mount(home);
+  }
+
+  async remove(): Promise<void> {
+    process.off('exit', this.#onExit);
+    await run('umount', [this.folder]);
+    await rm(this.#home, { recursive: true });
+  }
+}
