@@ -35,8 +35,9 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Pro
     scriptDigest: libraryDigest,
   };
   const writes = Object.entries(ours).map(([field, value]) => ['hsetnx', keys.cluster, field, value]);
-  const replies = await link.run((redis) => readAll(redis, [...writes, ['hgetall', keys.cluster]]));
-  const stored = replies.at(-1) as Record<string, string>;
+  await link.run((redis) => readAll(redis, writes));
+  // Asked by itself: on a Redis Cluster a command that was sent on to another primary may come in behind later ones.
+  const stored = await link.run((redis) => redis.hgetall(keys.cluster));
   for (const field of ['shards', 'hashId', 'formatVersion']) {
     if (stored[field] !== ours[field]) throw mismatch(field, stored[field] ?? 'none', ours[field] ?? '');
   }

@@ -5,11 +5,13 @@
  * SIGTERM drains it as the real node does.
  */
 import type { Command, Message } from '../contract/envelope.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { Delivery, Outlet } from '../contract/link.ts';
+import { done } from '../contract/outcome.ts';
 import type { CommandAnswer } from '../hosting/mailbox.ts';
 import { testLog as log } from '../hosting/host-for-tests.ts';
 import { createHost, type Host } from '../hosting/host.ts';
-import { plainRegistry } from '../hosting/kinds-for-tests.ts';
+import { plainRegistry, type Bake } from '../hosting/kinds-for-tests.ts';
 import { systemClock as clock } from '../hosting/system-clock.ts';
 import { createSystemRandom } from '../hosting/system-random.ts';
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
@@ -58,13 +60,21 @@ function takeIn(host: Host, { number, message, command }: MemberCall): Promise<D
   return host.deliver(message);
 }
 
+/** Every loaf fails once, so that its oven rests (a timer) before it is baked. */
+const failed = new Set<string>();
+const bake: Bake = async ({ loaf }) => {
+  if (failed.delete(loaf)) return done({ loaf });
+  failed.add(loaf);
+  throw new PhotonError('defeat', 'loaf_failed', 'the first try fails on purpose');
+};
+
 const store = await connectStore({ url, clock, log });
 const journal = createJournal({ store, clock, log });
 const joined: { membership?: Membership } = {};
 const verify = (shard: Parameters<Membership['verify']>[0]): void => void joined.membership?.verify(shard);
 const changes: (() => void)[] = [];
 const host = createHost({
-  registry: plainRegistry(),
+  registry: plainRegistry(bake),
   journal: watched(journal),
   directory: {
     ownerOf: (id) => joined.membership?.directory.ownerOf(id),

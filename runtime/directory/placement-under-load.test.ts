@@ -6,12 +6,11 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Command, Reply } from '../contract/envelope.ts';
-import { actorId } from '../contract/identifiers.ts';
-import { commandOf } from '../hosting/host-for-tests.ts';
+import type { ActorId } from '../contract/identifiers.ts';
 import { TestRedis, until } from '../journal/redis-for-tests.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
 import { MemberFleet, type Member } from './member-fleet-for-tests.ts';
+import { askAgainMs, Load, pairs, patienceMs } from './member-load-for-tests.ts';
 
 interface Stage {
   redis: TestRedis;
@@ -22,61 +21,7 @@ interface Stage {
 const test = suite<Stage>('placement under load');
 const beatMs = 100;
 const silenceMs = 800;
-const pairs = 24;
 const half = shardCount / 2;
-const patienceMs = 20_000;
-const askAgainMs = 1_000;
-
-/** Commands to relays, each of which sends its sink one message per command; asked again until answered. */
-class Load {
-  readonly answers = new Map<string, Reply>();
-  sent = 0;
-  /** Longest time any command took, since it was last set to 0. */
-  slowestMs = 0;
-  stopped = false;
-  readonly #fleet: MemberFleet;
-  readonly #lanes: Promise<void>[];
-
-  constructor(fleet: MemberFleet) {
-    this.#fleet = fleet;
-    this.#lanes = Array.from({ length: pairs }, (_, pair) => this.#lane(pair));
-  }
-
-  async #lane(pair: number): Promise<void> {
-    for (let count = 0; !this.stopped; count += 1) {
-      const command = commandOf(`relay/t/r${pair}`, { type: 'relay.send', to: `sink/t/s${pair}` });
-      this.sent += 1;
-      const startedMs = performance.now();
-      const reply = await this.#answered(command, pair + count);
-      this.slowestMs = Math.max(this.slowestMs, performance.now() - startedMs);
-      this.answers.set(command.commandId, reply);
-    }
-  }
-
-  /** As a client does: with the same key, through whichever controller is there. */
-  async #answered(command: Command, first: number): Promise<Reply> {
-    for (let at = first; ; at += 1) {
-      const nodes = [...this.#fleet.members].filter(([, { child }]) => child.connected).map(([node]) => node);
-      const asked = this.#fleet.ask(nodes[at % nodes.length] as string, command);
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), askAgainMs)));
-      const reply = await Promise.race([asked, late]);
-      clearTimeout(timer);
-      if (reply !== undefined) return reply;
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.stopped = true;
-    await Promise.all(this.#lanes);
-  }
-
-  /** Resolves when every pair has got some further answers. */
-  async flows(commands = pairs * 4): Promise<void> {
-    const wanted = this.answers.size + commands;
-    await until(`${commands} further answers`, () => this.answers.size >= wanted, patienceMs);
-  }
-}
 
 const owned = (...members: readonly Member[]): number => members.reduce((sum, { owns }) => sum + owns, 0);
 
@@ -95,33 +40,10 @@ test.after.each(async ({ redis, fleet, load }) => {
   await redis.remove();
 });
 
-/** Every command answered ok, and every sink has the numbers of its relay, once and in order. */
-async function provedExact({ redis, load }: Stage): Promise<number> {
-  await load.stop();
-  assert.equal(
-    [...load.answers.values()].filter(({ ok }) => !ok),
-    [],
-  );
-  let total = 0;
-  for (let pair = 0; pair < pairs; pair += 1) {
-    const id = actorId(`sink/t/s${pair}`);
-    const versions = Number(await redis.ask('HGET', keyOf(`relay/t/r${pair}`), 'version'));
-    const expected = Array.from({ length: versions }, (_, index) => index + 1);
-    let items: unknown;
-    const arrived = async (): Promise<boolean> => {
-      const text = (await redis.ask('HGET', keyOf(id), 'context')) as string | null;
-      ({ items } = JSON.parse(text ?? '{"items":[]}') as { items: unknown });
-      return (items as unknown[]).length >= versions;
-    };
-    await until(`${versions} items of ${id}`, arrived, patienceMs);
-    assert.equal(items, expected, `${id}: lost, doubled or out of order`);
-    total += versions;
-  }
-  assert.is(total, load.sent, 'every command stands once');
-  return total;
-}
+const provedExact = ({ redis, load }: Stage): Promise<number> =>
+  load.provedExact(async (id, field) => (await redis.ask('HGET', keyOf(id), field)) as string | null);
 
-const keyOf = (id: string): string => `ph:{${shardOf(actorId(id))}}:a:${id}`;
+const keyOf = (id: ActorId): string => `ph:{${shardOf(id)}}:a:${id}`;
 
 test('killed, stopped and continued, cut off, joined: nothing lost, nothing twice, order kept', async (stage) => {
   const { fleet, load } = stage;

@@ -1,15 +1,17 @@
 /**
- * Reads the feeds of all shards as one stream of summaries, from a cursor on, with one blocking read on a connection
- * of its own. Serves `follow` of redis-reader.ts. Every commit has one entry and ordinals have no holes, so a hole
- * means that the feed was trimmed under a slow reader: it is told, never skipped.
+ * Reads the feeds of all shards as one stream of summaries, from a cursor on. Serves `follow` of redis-reader.ts.
+ * Every commit has one entry and ordinals have no holes, so a hole means that the feed was trimmed under a slow reader:
+ * it is told, never skipped.
  *
- * Not on a Redis Cluster: there one read may not name streams of several slots (CROSSSLOT). It is refused at once.
+ * One server is asked by one blocking read on a connection of its own. On a Redis Cluster one read may not name
+ * streams of several slots (CROSSSLOT): feed-heads.ts looks where the feeds stand, and what is new is read by shard.
  */
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
 import type { FeedEntry } from '../contract/reader.ts';
 import { encodeCursor, type FeedPlace } from './feed-cursor.ts';
+import type { FeedHeads } from './feed-heads.ts';
 import { lastOrdinalCommand, lastOrdinalOf, ordinalOf } from './feed-ordinal.ts';
 import { decodeFeedLine } from './record-decoding.ts';
 import { sharedShards } from './shard-placement.ts';
@@ -18,13 +20,13 @@ import { readAll, type Store, type StoreLink } from './store-connection.ts';
 const blockMs = 1_000;
 const readEntries = 256;
 
-type StreamReply = readonly (readonly [
-  key: string,
-  entries: readonly (readonly [id: string, fields: readonly string[]])[],
-])[];
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+type StreamReply = readonly (readonly [key: string, entries: readonly StreamEntry[]])[];
 
 export interface FollowOptions {
   readonly store: Store;
+  /** Only on a Redis Cluster: shared by all followers of a node. */
+  readonly heads: FeedHeads | undefined;
   readonly clock: Clock;
   readonly from: FeedPlace;
   readonly each: (entry: FeedEntry) => void;
@@ -50,61 +52,104 @@ export async function presentPlace(store: Store): Promise<FeedPlace> {
 
 /**
  * Resolves when the signal has ended it.
- * @throws PhotonError rejection `cursor_expired`, or `feeds_not_followed` when the store is a Redis Cluster
+ * @throws PhotonError rejection `cursor_expired`
  */
-export async function followFeeds({ store, clock, from, each, signal }: FollowOptions): Promise<void> {
+export async function followFeeds(options: FollowOptions): Promise<void> {
+  const { heads, signal } = options;
   if (signal.aborted) return;
-  if (store.cluster !== undefined) {
-    throw reject(
-      'feeds_not_followed',
-      'changes cannot be watched on a store that is a Redis Cluster; list again instead, ' +
-        'or run the nodes on one server or on Sentinels',
-    );
+  try {
+    await (heads === undefined ? followBlocking(options) : followHeads(heads, options));
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
+}
+
+async function followBlocking(options: FollowOptions): Promise<void> {
+  const { store, signal } = options;
   const link = store.open('follow');
   const stop = (): void => link.close();
   signal.addEventListener('abort', stop, { once: true });
   try {
-    await followWith(link, { store, clock, from, each, signal });
-  } catch (error) {
-    if (!signal.aborted) throw error;
+    await followWith(link, options);
   } finally {
     signal.removeEventListener('abort', stop);
     link.close();
   }
 }
 
-async function followWith(link: StoreLink, { store, clock, from, each, signal }: FollowOptions): Promise<void> {
-  const { era, positions } = from;
-  const shardOfKey = new Map<string, ShardId>();
-  while (!signal.aborted) {
-    const present = await presentPlace(store);
+/** Takes entries as they come, and keeps the place. */
+class FeedPass {
+  readonly #options: FollowOptions;
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+  }
+
+  positionOf(shard: ShardId): number {
+    return this.#options.from.positions.get(shard) ?? 0;
+  }
+
+  /** Shards seen for the first time are followed from their beginning on. */
+  compare(present: FeedPlace): void {
+    const { era, positions } = this.#options.from;
     if (present.era !== era) throw expired('the store began a new era');
     for (const [shard, ordinal] of present.positions) {
-      const position = positions.get(shard) ?? 0;
+      const position = this.positionOf(shard);
       if (position > ordinal) throw expired(`shard ${shard} is behind it`);
       positions.set(shard, position);
-      shardOfKey.set(store.keys.inShard(shard, 'f'), shard);
     }
+  }
+
+  take(shard: ShardId, entries: readonly StreamEntry[]): void {
+    const { from, each, signal } = this.#options;
+    for (const [id, fields] of entries) {
+      if (signal.aborted) return;
+      const ordinal = ordinalOf(id);
+      if (ordinal !== this.positionOf(shard) + 1) throw expired(`shard ${shard} keeps its newest entries only`);
+      from.positions.set(shard, ordinal);
+      each({ ...decodeFeedLine(fields), cursor: encodeCursor(from) });
+    }
+  }
+}
+
+async function followWith(link: StoreLink, options: FollowOptions): Promise<void> {
+  const { store, clock, from, signal } = options;
+  const pass = new FeedPass(options);
+  while (!signal.aborted) {
+    pass.compare(await presentPlace(store));
+    const shardOfKey = new Map([...from.positions.keys()].map((shard) => [store.keys.inShard(shard, 'f'), shard]));
+    const keys = [...shardOfKey.keys()];
     // The map is looked at again about once a second for hosts that have joined; while entries come, they are read on.
     const lookAgainMs = clock.monotonicMs() + blockMs;
     do {
-      const keys = [...shardOfKey.keys()];
-      const places = keys.map((key) => `0-${positions.get(shardOfKey.get(key) as ShardId) ?? 0}`);
+      const places = [...shardOfKey.values()].map((shard) => `0-${pass.positionOf(shard)}`);
       const words = ['count', String(readEntries), 'block', String(blockMs), 'streams', ...keys, ...places];
       const reply = (await link.run((redis) => redis.call('xread', words))) as StreamReply | null;
-      for (const [key, entries] of reply ?? []) {
-        const shard = shardOfKey.get(key) as ShardId;
-        for (const [id, fields] of entries) {
-          if (signal.aborted) return;
-          const ordinal = ordinalOf(id);
-          if (ordinal !== (positions.get(shard) ?? 0) + 1)
-            throw expired(`shard ${shard} keeps its newest entries only`);
-          positions.set(shard, ordinal);
-          each({ ...decodeFeedLine(fields), cursor: encodeCursor({ era, positions }) });
-        }
-      }
+      for (const [key, entries] of reply ?? []) pass.take(shardOfKey.get(key) as ShardId, entries);
     } while (!signal.aborted && clock.monotonicMs() < lookAgainMs);
+  }
+}
+
+async function followHeads(heads: FeedHeads, options: FollowOptions): Promise<void> {
+  const { store, signal } = options;
+  const pass = new FeedPass(options);
+  for await (const present of heads.places(signal)) {
+    pass.compare(present);
+    for (;;) {
+      const behind = [...present.positions].filter(([shard, head]) => pass.positionOf(shard) < head);
+      if (behind.length === 0 || signal.aborted) break;
+      // Up to the head and no further: a position beyond it would look like a feed that has gone back.
+      const commands = behind.map(([shard, head]) => {
+        const first = `0-${pass.positionOf(shard) + 1}`;
+        return ['xrange', store.keys.inShard(shard, 'f'), first, `0-${head}`, 'count', String(readEntries)];
+      });
+      const replies = (await store.shared.run((redis) => readAll(redis, commands))) as (readonly StreamEntry[])[];
+      for (const [index, [shard]] of behind.entries()) {
+        const entries = replies[index] ?? [];
+        if (entries.length === 0) throw expired(`shard ${shard} is behind it`);
+        pass.take(shard, entries);
+      }
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import type { Log } from '../contract/log.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
+import { FeedHeads } from './feed-heads.ts';
 import { followFeeds, presentPlace } from './feed-follower.ts';
 import { decodeActor, decodeHistory, decodeLetter, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
@@ -48,11 +49,13 @@ const recordsPerRead = 1_000;
 class StoreReader implements RedisReader {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #heads: FeedHeads | undefined;
   readonly #closing = new AbortController();
 
   constructor({ store, clock }: ReaderOptions) {
     this.#store = store;
     this.#clock = clock;
+    if (store.cluster !== undefined) this.#heads = new FeedHeads({ look: () => presentPlace(store), clock });
   }
 
   async get(id: ActorId): Promise<StoredActor | undefined> {
@@ -101,7 +104,8 @@ class StoreReader implements RedisReader {
 
   async follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
     const ending = AbortSignal.any([signal, this.#closing.signal]);
-    await followFeeds({ store: this.#store, clock: this.#clock, from: decodeCursor(cursor), each, signal: ending });
+    const [store, heads, clock] = [this.#store, this.#heads, this.#clock];
+    await followFeeds({ store, heads, clock, from: decodeCursor(cursor), each, signal: ending });
   }
 
   async now(): Promise<Cursor> {

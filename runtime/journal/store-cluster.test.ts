@@ -5,6 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
+import type { Cursor, FeedEntry } from '../contract/reader.ts';
 import { commitOf, grantFor, historyOf, receiptOf } from './commit-for-tests.ts';
 import { own, withJournal } from './journal-for-tests.ts';
 import type { RedisJournal } from './redis-journal.ts';
@@ -55,19 +56,60 @@ test('commits, loads and backlogs on three primaries, and a slot that moves away
   }
 });
 
-test('changes are not followed there, and whoever asks is told so', async () => {
+test('changes are followed while their slot moves, from any cursor on, until one has expired', async () => {
   const cluster = await startCluster();
   try {
-    await withJournal({ url: cluster.url }, async ({ store }) => {
+    await withJournal({ url: cluster.url }, async (stored) => {
+      const { store, journal } = stored;
       const reader = createReader({ store, clock, log: recordedLog() });
-      const following = reader.follow(await reader.now(), () => undefined, AbortSignal.timeout(5_000));
-      const told = await following.catch((error: unknown) => error);
-      assert.ok(told instanceof PhotonError, String(told));
-      assert.equal([told.record.code, told.record.public], ['feeds_not_followed', true]);
+      const [id, other] = actors as [ActorId, ActorId];
+      for (const each of [id, other]) await own(stored, grantFor(each));
+      const commit = async (version: number): Promise<void> => {
+        for (const each of [id, other]) assert.is((await journal.commit(commitOf(each, version))).result, 'committed');
+      };
+      const follow = (from: Cursor) => {
+        const entries: FeedEntry[] = [];
+        const control = new AbortController();
+        const ended = reader.follow(from, (entry) => entries.push(entry), control.signal);
+        ended.catch(() => undefined); // awaited by whoever wants to know
+        const versions = (of: ActorId): number[] =>
+          entries.filter((entry) => entry.id === of).map(({ version }) => version);
+        return { entries, versions, ended, stop: () => control.abort() };
+      };
+      await commit(1);
+      const before = await reader.now();
+      const first = follow(before);
+      for (let version = 2; version <= 5; version += 1) await commit(version);
+      const slot = slotOfTag(shardOf(id));
+      const owner = await cluster.ownerOf(slot);
+      await cluster.moveSlot(slot, cluster.nodes.find((node) => node !== owner) ?? owner);
+      for (let version = 6; version <= 9; version += 1) await commit(version);
+      const second = follow((first.entries[0] as FeedEntry).cursor);
+      for (const each of [first, second]) await until('all is followed', () => each.versions(other).at(-1) === 9);
+      await until('all is followed', () => first.versions(id).at(-1) === 9);
+      assert.equal([first.versions(id), first.versions(other)], [range(2, 9), range(2, 9)]);
+      assert.is(second.entries.length, first.entries.length - 1, 'all behind the cursor, and nothing else');
+      for (const each of [first, second]) each.stop();
+      await Promise.all([first.ended, second.ended]);
+
+      await store.shared.redis.xtrim(store.keys.inShard(shardOf(id), 'f'), 'MAXLEN', 1);
+      assert.is(await codeOf(follow(before).ended), 'cursor_expired');
+      const now = await reader.now();
+      await store.shared.redis.hset(store.keys.cluster, 'era', '2');
+      assert.is(await codeOf(follow(now).ended), 'cursor_expired');
     });
   } finally {
     await cluster.remove();
   }
 });
+
+const range = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+const codeOf = (ended: Promise<void>): Promise<string> =>
+  ended.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof PhotonError ? error.record.code : String(error)),
+  );
 
 test.run();

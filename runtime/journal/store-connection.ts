@@ -11,6 +11,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
+import { askPrimaries } from './primary-pipelines.ts';
 import { allScripts, type Script } from './script-library.ts';
 import { clusterOf, connectClient, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
 import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
@@ -236,14 +237,13 @@ export function runScript(
 }
 
 /**
- * Commands in one pipeline, on a cluster each to its primary; their replies in order.
+ * Commands in one pipeline, on a cluster in one per primary; their replies in order.
  * @throws the first error among the replies
  */
 export async function readAll(redis: Redis, commands: readonly (readonly string[])[]): Promise<unknown[]> {
   if (commands.length === 0) return [];
-  if (clusterOf(redis) !== undefined) {
-    return Promise.all(commands.map(([name = '', ...args]) => redis.call(name, args)));
-  }
+  const cluster = clusterOf(redis);
+  if (cluster !== undefined) return askPrimaries(cluster, commands);
   const replies = await redis.pipeline(commands.map((command) => [...command])).exec();
   if (replies === null) throw new Error('Connection is closed.');
   return replies.map(([error, reply]) => {

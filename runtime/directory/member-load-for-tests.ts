@@ -1,0 +1,93 @@
+/**
+ * Test support: a steady load on a fleet of controllers (member-fleet-for-tests.ts), and the proof that nothing of it
+ * was lost, doubled or put out of order. Never used in production.
+ */
+import * as assert from 'uvu/assert';
+import type { Command, Reply } from '../contract/envelope.ts';
+import { actorId, type ActorId } from '../contract/identifiers.ts';
+import { commandOf } from '../hosting/host-for-tests.ts';
+import { until } from '../journal/redis-for-tests.ts';
+import type { MemberFleet } from './member-fleet-for-tests.ts';
+
+export const pairs = 24;
+export const patienceMs = 20_000;
+export const askAgainMs = 1_000;
+
+/** Commands to relays, each of which sends its sink one message per command; asked again until answered. */
+export class Load {
+  readonly answers = new Map<string, Reply>();
+  sent = 0;
+  /** Longest time any command took, since it was last set to 0. */
+  slowestMs = 0;
+  stopped = false;
+  readonly #fleet: MemberFleet;
+  readonly #lanes: Promise<void>[];
+
+  constructor(fleet: MemberFleet) {
+    this.#fleet = fleet;
+    this.#lanes = Array.from({ length: pairs }, (_, pair) => this.#lane(pair));
+    for (const lane of this.#lanes) lane.catch(() => undefined); // `stop` tells it
+  }
+
+  async #lane(pair: number): Promise<void> {
+    for (let count = 0; !this.stopped; count += 1) {
+      const command = commandOf(`relay/t/r${pair}`, { type: 'relay.send', to: `sink/t/s${pair}` });
+      this.sent += 1;
+      const startedMs = performance.now();
+      const reply = await this.answered(command, pair + count);
+      this.slowestMs = Math.max(this.slowestMs, performance.now() - startedMs);
+      this.answers.set(command.commandId, reply);
+    }
+  }
+
+  /** As a client does: with the same key, through whichever controller is there. */
+  async answered(command: Command, first: number): Promise<Reply> {
+    for (let at = first; ; at += 1) {
+      const nodes = [...this.#fleet.members].filter(([, { child }]) => child.connected).map(([node]) => node);
+      if (nodes.length === 0) throw new Error('no controller is left to ask');
+      const asked = this.#fleet.ask(nodes[at % nodes.length] as string, command);
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), askAgainMs)));
+      const reply = await Promise.race([asked, late]);
+      clearTimeout(timer);
+      if (reply !== undefined) return reply;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await Promise.all(this.#lanes);
+  }
+
+  /** Resolves when every pair has got some further answers. */
+  async flows(commands = pairs * 4): Promise<void> {
+    const wanted = this.answers.size + commands;
+    await until(`${commands} further answers`, () => this.answers.size >= wanted, patienceMs);
+  }
+
+  /** Ends it: every command was answered ok, and every sink has the numbers of its relay, once and in order. */
+  async provedExact(fieldOf: (id: ActorId, field: string) => Promise<string | null>): Promise<number> {
+    await this.stop();
+    assert.equal(
+      [...this.answers.values()].filter(({ ok }) => !ok),
+      [],
+    );
+    let total = 0;
+    for (let pair = 0; pair < pairs; pair += 1) {
+      const id = actorId(`sink/t/s${pair}`);
+      const versions = Number(await fieldOf(actorId(`relay/t/r${pair}`), 'version'));
+      const expected = Array.from({ length: versions }, (_, index) => index + 1);
+      let items: unknown;
+      const arrived = async (): Promise<boolean> => {
+        const text = await fieldOf(id, 'context');
+        ({ items } = JSON.parse(text ?? '{"items":[]}') as { items: unknown });
+        return (items as unknown[]).length >= versions;
+      };
+      await until(`${versions} items of ${id}`, arrived, patienceMs);
+      assert.equal(items, expected, `${id}: lost, doubled or out of order`);
+      total += versions;
+    }
+    assert.is(total, this.sent, 'every command stands once');
+    return total;
+  }
+}
