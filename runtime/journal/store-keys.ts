@@ -2,6 +2,8 @@
  * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the
  * commit script derives them from the ownership key alone, by the same letters.
  *
+ * Keys outside of shards lie on any primary of a Redis Cluster: each is used alone, never two in one command.
+ *
  *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim)
  *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON), archived (where
  *      the newest archived run of its history stands),

@@ -1,0 +1,130 @@
+/**
+ * Test support: controllers of `photon` as processes of their own on this machine's loopback, on a store that the test
+ * started (REDIS_URL), made by `photon init` and spoken to by the typed client over their sockets. No workers: those
+ * need a kernel. Never used in production; whole clusters are started by cluster-tests/cluster.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
+import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { freeListenPort, until } from '@photoncloud/runtime/journal/redis-for-tests';
+import { apiSocketName } from './controller-node.ts';
+
+const program = join(import.meta.dirname, 'photon-main.ts');
+const run = promisify(execFile);
+const askAgainMs = 1_000;
+
+export class TestProgram {
+  readonly cluster = 'unit';
+  readonly #storeUrl: string;
+  readonly #folder: string;
+  readonly #children = new Map<string, ChildProcess>();
+  readonly #clients: PhotonClient[] = [];
+
+  private constructor(storeUrl: string, folder: string) {
+    this.#storeUrl = storeUrl;
+    this.#folder = folder;
+  }
+
+  /** @param controllers names; all are started */
+  static async start(storeUrl: string, controllers: readonly string[]): Promise<TestProgram> {
+    const made = new TestProgram(storeUrl, await mkdtemp(join(tmpdir(), 'photon-program-test-')));
+    try {
+      const names = controllers.flatMap((name) => ['--controller', `${name}=127.0.0.1`]);
+      const where = ['--dir', join(made.#folder, 'init'), '--cluster', made.cluster];
+      await made.photon('init', ...where, '--store', 's1=127.0.0.1', ...names);
+      for (const name of controllers) await made.#givePorts(name);
+      await Promise.all(controllers.map((name) => made.launch(name)));
+      return made;
+    } catch (error) {
+      await made.remove();
+      throw error;
+    }
+  }
+
+  nodeFolder(name: string): string {
+    return join(this.#folder, 'init/nodes', name);
+  }
+
+  /** Runs the program to its end. @throws execFile's error, with stdout and stderr, on another status than 0 */
+  async photon(...argv: readonly string[]): Promise<string> {
+    const environment = { ...process.env, REDIS_URL: this.#storeUrl };
+    return (await run(process.execPath, [program, ...argv], { env: environment, timeout: 30_000 })).stdout;
+  }
+
+  /** All nodes are on one address, so each has ports of its own. */
+  async #givePorts(name: string): Promise<void> {
+    const path = join(this.nodeFolder(name), 'node.json');
+    const [peerListenPort, apiListenPort] = [await freeListenPort(), await freeListenPort()];
+    const config = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...config, peerListenPort, apiListenPort }));
+  }
+
+  /** Resolves when it says that it is ready. */
+  async launch(name: string): Promise<void> {
+    const child = spawn(process.execPath, [program, 'controller', '--dir', this.nodeFolder(name)], {
+      env: { ...process.env, REDIS_URL: this.#storeUrl, PHOTON_CACHE: join(this.#folder, 'pages') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.set(name, child);
+    let said = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (text: Buffer) => (said = `${said}${text.toString('utf8')}`.slice(-8_000)));
+    await until(
+      `${name} is ready`,
+      () => {
+        if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${said}`);
+        return said.includes('"ready"');
+      },
+      30_000,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${said}`, { cause: error });
+    });
+  }
+
+  async kill(name: string): Promise<void> {
+    const child = this.#children.get(name) as ChildProcess;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** A session of the operator with this controller; closed with the rest. */
+  async session(name: string): Promise<PhotonClient> {
+    const { token } = JSON.parse(readFileSync(join(this.#folder, 'init/clients/operator.json'), 'utf8')) as {
+      token: string;
+    };
+    const openSocket = nodeSocketFactory({ socketPath: join(this.nodeFolder(name), apiSocketName) });
+    const client = await connectPhoton({ url: 'ws://localhost/api', token, openSocket });
+    this.#clients.push(client);
+    return client;
+  }
+
+  async remove(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    for (const [name, child] of this.#children)
+      if (child.exitCode === null && child.signalCode === null) await this.kill(name);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Makes a tenant as a careful client does: no answer means asking again with the same key, one session or another. */
+export async function createTenant(name: string, sessions: readonly PhotonClient[]): Promise<void> {
+  const command = { tenant: name, name, idempotencyKey: `create-${name}`, params: {} };
+  for (let at = 0; ; at += 1) {
+    const session = sessions[at % sessions.length] as PhotonClient;
+    try {
+      await session.call('tenant.create', command, { timeoutMs: askAgainMs });
+      return;
+    } catch (error) {
+      if (!(error instanceof PhotonError) || !error.record.retryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, error.record.retryAfterMs ?? 50));
+    }
+  }
+}
