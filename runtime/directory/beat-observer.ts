@@ -77,6 +77,12 @@ export class BeatObserver {
     return beat !== undefined && !beat.silent;
   }
 
+  /** Whether it is silent, and this counter is the one it fell silent at. */
+  isSilentAt(name: string, counter: string): boolean {
+    const beat = this.#beats.get(name);
+    return beat !== undefined && beat.silent && beat.counter === counter;
+  }
+
   /** Whether it has beaten often enough under our eyes to be given something: a process that dies at once has not. */
   isSteady(name: string): boolean {
     const beat = this.#beats.get(name);

@@ -1,121 +1,14 @@
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Clock } from '../contract/clock.ts';
 import { actorId, type ActorId, type ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { commitOf } from '../journal/commit-for-tests.ts';
-import { processClock as clock, recordedLog, TestRedis, until } from '../journal/redis-for-tests.ts';
-import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
+import { processClock as clock, until } from '../journal/redis-for-tests.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
 import { grantText } from '../journal/store-keys.ts';
-import { connectStore, type Store } from '../journal/store-connection.ts';
-import { joinCluster, type Membership, type NodeEvent, type NodeRecord } from './cluster-membership.ts';
+import { joinCluster } from './cluster-membership.ts';
+import { beatMs, silenceMs, stagedSuite, startNode, type Stage, type TestNode } from './membership-for-tests.ts';
 
-interface Stage {
-  redis: TestRedis;
-  nodes: TestNode[];
-}
-
-interface TestNode {
-  readonly store: Store;
-  readonly journal: RedisJournal;
-  readonly membership: Membership;
-  readonly granted: ShardGrant[];
-  readonly lost: string[];
-  readonly retired: string[];
-  readonly events: string[];
-  readonly log: ReturnType<typeof recordedLog>;
-  /** As a process that dies: nothing is given back. */
-  die(): void;
-  /** As a process whose timers stand still; its connections stay. */
-  freeze(): void;
-  thaw(): void;
-}
-
-const test = suite<Stage>('cluster membership');
-const beatMs = 50;
-const silenceMs = 400;
-
-test.before.each(async (stage) => {
-  stage.redis = await TestRedis.start();
-  stage.nodes = [];
-});
-
-test.after.each(async ({ redis, nodes }) => {
-  for (const node of nodes) node.die();
-  await redis.remove();
-});
-
-function haltingClock(): { clock: Clock; freeze: () => void; thaw: () => void } {
-  let frozen = false;
-  const held: (() => void)[] = [];
-  return {
-    clock: {
-      ...clock,
-      after: (delayMs, task) => clock.after(delayMs, () => (frozen ? void held.push(task) : task())),
-    },
-    freeze: () => void (frozen = true),
-    thaw: () => {
-      frozen = false;
-      for (const task of held.splice(0)) task();
-    },
-  };
-}
-
-async function startNode(
-  stage: Stage,
-  name: string,
-  role: NodeRecord['role'] = 'controller',
-  boot = `${name}-1`,
-): Promise<TestNode> {
-  const log = recordedLog();
-  const store = await connectStore({ url: stage.redis.url, clock, log });
-  const journal = createJournal({ store, clock, log });
-  const granted: ShardGrant[] = [];
-  const lost: string[] = [];
-  const retired: string[] = [];
-  const events: string[] = [];
-  const timers = haltingClock();
-  const membership = await joinCluster({
-    store,
-    node: { name, role, peerUrl: `wss://${name}`, boot },
-    clock: timers.clock,
-    log,
-    onGrant: (grant) => {
-      granted.push(grant);
-      journal.adopt(grant);
-    },
-    onLost: (shard) => {
-      lost.push(shard);
-      journal.drop(shard);
-    },
-    onHandover: async (shards) => void retired.push(...shards),
-    onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
-    beatMs,
-    silenceMs,
-  });
-  journal.onFenced((shard) => void membership.verify(shard));
-  const die = (): void => {
-    journal.close();
-    store.close();
-  };
-  const started = {
-    store,
-    journal,
-    membership,
-    granted,
-    lost,
-    retired,
-    events,
-    log,
-    die,
-    freeze: timers.freeze,
-    thaw: timers.thaw,
-  };
-  stage.nodes.push(started);
-  return started;
-}
-
+const test = stagedSuite('cluster membership');
 const id = actorId('vm/acme/moving');
 
 const half = shardCount / 2;

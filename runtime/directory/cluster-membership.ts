@@ -18,6 +18,7 @@ import { readAll, type Store, type StoreLink } from '../journal/store-connection
 import type { StoreLapse } from '../journal/ordinal-memory.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
+import { NodeBurial, type Burial } from './node-burial.ts';
 import { NodeRoster, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
@@ -32,7 +33,7 @@ const movesAtOnce = 4;
 /** As long as a drain may take in all. */
 const leaveTimeoutMs = 15_000;
 
-export type { NodeEvent, NodeRecord };
+export type { Burial, NodeEvent, NodeRecord };
 
 export interface MembershipOptions {
   readonly store: Store;
@@ -47,6 +48,12 @@ export interface MembershipOptions {
   readonly onNode: (event: NodeEvent) => void;
   /** A new era has begun: every shard has been told lost, and is claimed again. */
   readonly onEra?: (era: number) => void;
+  /**
+   * This node was buried: its own shard is in other hands. Had it nothing in this life, what earlier ones have left is
+   * to be removed; it resolves when nothing is left and is called again when it rejects. Had it served, its process is
+   * to end.
+   */
+  readonly onBuried?: (had: 'nothing' | 'served') => Promise<void>;
   /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
   readonly knownEra?: number;
   readonly beatMs?: number;
@@ -65,6 +72,8 @@ export interface Membership {
    * journal's `onFenced` and to hosting's `onStranger`.
    */
   verify(shard: ShardId): Promise<void>;
+  /** Takes the own shard of a node that somebody knows to be off: see node-burial.ts. */
+  bury(node: string, assure: () => Promise<void>): Promise<Burial>;
   /** The store is behind what it has acknowledged: the next beat begins a new era. Wire it to `onRolledBack`. */
   rolledBack(lapse: StoreLapse): void;
   /**
@@ -83,6 +92,7 @@ class StoreMembership implements Membership {
   readonly #roster: NodeRoster;
   readonly #owned: OwnedShards;
   readonly #handover: ShardHandover;
+  readonly #burial: NodeBurial;
   #leaving = false;
   #stopped = false;
   #cancelBeat: () => void = () => {};
@@ -103,24 +113,10 @@ class StoreMembership implements Membership {
       onNode: options.onNode,
     });
     this.directory = new OwnershipMap(link, store.keys);
-    const { directory } = this;
-    this.#owned = new OwnedShards({
-      claimant: this.#claimant,
-      node,
-      roster: this.#roster,
-      directory,
-      log,
-      onGrant,
-      onLost,
-    });
-    this.#handover = new ShardHandover({
-      claimant: this.#claimant,
-      owned: this.#owned,
-      directory: this.directory,
-      clock: options.clock,
-      log: options.log,
-      retire: options.onHandover,
-    });
+    const parts = { claimant: this.#claimant, node, roster: this.#roster, directory: this.directory, log };
+    this.#owned = new OwnedShards({ ...parts, onGrant, onLost });
+    this.#handover = new ShardHandover({ ...parts, owned: this.#owned, clock, retire: options.onHandover });
+    this.#burial = new NodeBurial({ ...parts, owned: this.#owned, onBuried: options.onBuried });
   }
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
@@ -187,17 +183,19 @@ class StoreMembership implements Membership {
     await this.#owned.verifyDoubtful();
     if (this.#leaving) return;
     await this.#owned.claim();
+    await this.#burial.lookAtOwn();
     this.#balance();
   }
 
-  /** Gives away what this node has too much of; not within the beat, which nothing may hold up. */
+  /** Gives away what it has too much of, or of nodes that are back; not within the beat, which nothing may hold up. */
   #balance(): void {
     if (this.#options.node.role !== 'controller' || this.#handover.busy) return;
     const able = this.#roster.staying().filter((name) => this.#roster.isSteady(name));
     const moves = balanceMoves(this.directory.owners(sharedShards), able);
     const own = moves.filter(({ from }) => from === this.#options.node.name).slice(0, movesAtOnce);
-    if (own.length === 0) return;
-    this.#handover.give(new Map(own.map(({ shard, to }) => [shard, to]))).catch((error: unknown) => {
+    const given = new Map([...this.#burial.returning(), ...own.map(({ shard, to }) => [shard, to] as const)]);
+    if (given.size === 0) return;
+    this.#handover.give(given).catch((error: unknown) => {
       if (!this.#stopped) this.#options.log.error({ cause: describeCause(error) }, 'shards could not be handed over');
     });
   }
@@ -214,6 +212,10 @@ class StoreMembership implements Membership {
     this.#owned.close();
     this.#owned.loseAll();
     return true;
+  }
+
+  bury(node: string, assure: () => Promise<void>): Promise<Burial> {
+    return this.#burial.bury(node, assure);
   }
 
   rolledBack(lapse: StoreLapse): void {

@@ -15,6 +15,8 @@ export interface NodeRecord {
   readonly boot: string;
   /** It hands its shards over and takes no more. */
   readonly leaving?: true;
+  /** Text of the grant, another's, under which it has found itself buried and holds nothing (node-burial.ts). */
+  readonly emptied?: string;
 }
 
 export interface NodeEvent {
@@ -61,6 +63,18 @@ export class NodeRoster {
 
   isAlive(name: string): boolean {
     return name === this.#options.self || (this.#records.has(name) && this.#observer.isAlive(name));
+  }
+
+  /**
+   * Whether the node has stood still from when it was found silent until this counter was read, or is off the list of
+   * those that beat.
+   */
+  isSilentAt(name: string, counter: string | undefined): boolean {
+    return counter === undefined || this.#observer.isSilentAt(name, counter);
+  }
+
+  find(name: string): NodeRecord | undefined {
+    return this.#records.get(name);
   }
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {

@@ -6,7 +6,7 @@
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
-import { hostShard, sharedShards } from '../journal/shard-placement.ts';
+import { hostOfShard, hostShard, sharedShards } from '../journal/shard-placement.ts';
 import { grantText, parseGrant } from '../journal/store-keys.ts';
 import type { NodeRecord, NodeRoster } from './node-roster.ts';
 import type { OwnershipMap } from './ownership-map.ts';
@@ -29,6 +29,7 @@ export class OwnedShards {
   #claiming: Promise<void> = Promise.resolve();
   #looked = false;
   #closed = false;
+  #hasHeld = false;
 
   constructor(options: OwnedShardsOptions) {
     this.#options = options;
@@ -40,6 +41,11 @@ export class OwnedShards {
 
   grantOf(shard: ShardId): ShardGrant | undefined {
     return this.#grants.get(shard);
+  }
+
+  /** Whether it has owned any since it was started. */
+  get hasHeld(): boolean {
+    return this.#hasHeld;
   }
 
   /** Takes nothing more; what is owned stays until it is given away or lost. */
@@ -71,10 +77,24 @@ export class OwnedShards {
     if (this.#closed) return;
     // The first time every ownership hash is asked; later only where the map knows of nobody alive.
     const candidates = this.#mayOwn().filter(
-      (shard) => !this.#grants.has(shard) && (!this.#looked || this.#isFree(this.#known(shard))),
+      (shard) => !this.#grants.has(shard) && (!this.#looked || this.#isFree(shard, this.#known(shard))),
     );
     if (candidates.length > 0) await this.#claimOf(candidates);
     this.#looked = true;
+  }
+
+  /** Takes a shard it may not claim by itself. @param before as it was read @returns whether it was won */
+  take(shard: ShardId, before: string): Promise<boolean> {
+    const taken = this.#claiming.then(async () => {
+      if (this.#closed) return false;
+      await this.#win(new Map([[shard, before]]));
+      return this.#grants.has(shard);
+    });
+    this.#claiming = taken.then(
+      () => undefined,
+      () => undefined, // whoever asked hears of it
+    );
+    return taken;
   }
 
   /** It was given away; another may own it already. */
@@ -122,7 +142,8 @@ export class OwnedShards {
 
   #mayOwn(): readonly ShardId[] {
     const { node } = this.#options;
-    return node.role === 'controller' ? sharedShards : [hostShard(node.name)];
+    if (node.role === 'worker') return [hostShard(node.name)];
+    return [...sharedShards, ...this.#options.directory.buried()];
   }
 
   /** One after the other: a second claim must not take our own first one for that of an earlier life. */
@@ -133,27 +154,40 @@ export class OwnedShards {
   }
 
   async #claimNow(candidates: readonly ShardId[]): Promise<void> {
-    const { claimant, node, directory, onGrant } = this.#options;
+    const { claimant, node } = this.#options;
     const stored = await readGrants(claimant, candidates);
-    const free = [...stored].filter(([, text]) => this.#isFree(text));
+    const free = [...stored].filter(([shard, text]) => this.#isFree(shard, text));
     const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
     const others = free.filter(([, text]) => parseGrant(text).node !== node.name);
     const room = Math.max(0, this.#share() - this.#grants.size - ours.length);
-    const won = await claimShards(claimant, new Map([...ours, ...others.slice(0, room)]));
-    for (const grant of won) {
+    await this.#win(new Map([...ours, ...others.slice(0, room)]));
+    await this.#correctMap(new Map([...stored].filter(([shard, text]) => !this.#isFree(shard, text))));
+  }
+
+  async #win(wanted: ReadonlyMap<ShardId, string>): Promise<void> {
+    const { claimant, directory, onGrant } = this.#options;
+    for (const grant of await claimShards(claimant, wanted)) {
       directory.set(grant.shard, grantText(grant));
       // One of an era that has ended meanwhile is claimed again, under the new one.
       if (this.#closed || grant.era !== claimant.era) continue;
       this.#grants.set(grant.shard, grant);
+      this.#hasHeld = true;
       onGrant(grant);
     }
-    await this.#correctMap(new Map([...stored].filter(([, text]) => !this.#isFree(text))));
   }
 
-  /** Nobody's, ours from an earlier life or handed to us, or of a node that is silent or gone. */
-  #isFree(text: string): boolean {
+  /**
+   * Nobody's, ours from an earlier life or handed to us, or of a node that is silent or gone. A shard that is a node's
+   * own passes between controllers only once it was buried, and from them to the node only by being handed over.
+   */
+  #isFree(shard: ShardId, text: string): boolean {
+    const { roster, node: self } = this.#options;
     const { node } = parseGrant(text);
-    return node === '' || node === this.#options.node.name || !this.#options.roster.isAlive(node);
+    const host = hostOfShard(shard);
+    if (node === self.name) return true;
+    if (host === self.name) return node === '';
+    if (host !== undefined && (node === '' || node === host)) return false;
+    return node === '' || !roster.isAlive(node);
   }
 
   /** An even part, so that controllers that start together do not leave everything to the first. */

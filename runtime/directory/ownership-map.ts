@@ -4,7 +4,7 @@
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Directory } from '../contract/link.ts';
-import { shardOf } from '../journal/shard-placement.ts';
+import { hostOfShard, shardOf } from '../journal/shard-placement.ts';
 import type { StoreLink } from '../journal/store-connection.ts';
 import { parseGrant, type StoreKeys } from '../journal/store-keys.ts';
 
@@ -34,6 +34,12 @@ export class OwnershipMap implements Directory {
   /** The owners of these shards, the empty name where nobody is known. */
   owners(shards: readonly ShardId[]): ReadonlyMap<ShardId, string> {
     return new Map(shards.map((shard) => [shard, this.#nodes.get(shard) ?? '']));
+  }
+
+  /** The shards of nodes that were buried: they are in other hands than their node's. */
+  buried(): readonly ShardId[] {
+    const inOtherHands = [...this.#nodes].filter(([shard, node]) => (hostOfShard(shard) ?? node) !== node);
+    return inOtherHands.map(([shard]) => shard);
   }
 
   /** Callers at the same time share one read. */

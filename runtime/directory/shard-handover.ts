@@ -9,7 +9,7 @@ import type { ShardId } from '../contract/identifiers.ts';
 import type { Log } from '../contract/log.ts';
 import type { OwnedShards } from './owned-shards.ts';
 import type { OwnershipMap } from './ownership-map.ts';
-import { hostOfShard, sharedShards } from '../journal/shard-placement.ts';
+import { hostOfShard, hostShard, sharedShards } from '../journal/shard-placement.ts';
 import { departureMoves } from './shard-balance.ts';
 import { releaseShards, type Claimant } from './shard-claims.ts';
 
@@ -25,9 +25,6 @@ export interface HandoverOptions {
   readonly log: Log;
   readonly retire: (shards: readonly ShardId[]) => Promise<void>;
 }
-
-/** A host's shard is its own: nobody else may have it. */
-const isShared = (shard: ShardId): boolean => hostOfShard(shard) === undefined;
 
 export class ShardHandover {
   readonly #options: HandoverOptions;
@@ -53,12 +50,18 @@ export class ShardHandover {
     return run;
   }
 
-  /** Everything, in groups, to these nodes; to nobody in particular when there are none. */
+  /**
+   * Everything, in groups, to these nodes; to nobody in particular when there are none. The own shard of a node is
+   * nobody else's; that of one that was buried stays ours rather than nobody's, for then its node could take it.
+   */
   async giveAll(staying: readonly string[]): Promise<void> {
-    const { owned, directory } = this.#options;
+    const { claimant, owned, directory } = this.#options;
     await this.#running;
-    const all = owned.all().map(({ shard }) => shard);
-    const moves = departureMoves(all.filter(isShared), directory.owners(sharedShards), staying);
+    const own = hostShard(claimant.node);
+    const held = owned.all().map(({ shard }) => shard);
+    const others = held.filter((shard) => shard !== own);
+    const moves = departureMoves(others, directory.owners(sharedShards), staying);
+    const all = held.filter((shard) => hostOfShard(shard) === undefined || shard === own || moves.has(shard));
     for (let from = 0; from < all.length; from += groupSize) {
       const group = all.slice(from, from + groupSize);
       await this.give(new Map(group.map((shard) => [shard, moves.get(shard) ?? ''])));

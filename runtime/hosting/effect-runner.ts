@@ -2,11 +2,14 @@
  * Performs effects whose commit is durable, and brings their outcomes back as inputs. It never decides whether an
  * effect is due: gate, loading and recovery say so. An effect that ends after its state was left is still reported
  * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
- * bounded number of places; watches (no deadline) are not counted.
+ * bounded number of places; watches (no deadline) are not counted. An effect of an actor that is pinned to another node
+ * is not performed but answered `host_gone`: its shard is here only because that node was buried
+ * (docs/decisions/0011).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
+import { partsOf } from '../contract/identifiers.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
 import type { Activation } from './activation.ts';
 import type { OutcomeInput } from './mailbox.ts';
@@ -43,6 +46,12 @@ function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation):
   };
 }
 
+/** Nothing is left there that could be done or undone, and no word of it will come any more. */
+function goneOutcome(host: string, { type }: EffectRequest, actor: Activation): EffectOutcome {
+  const text = `${type} of ${actor.id} was not performed: the host ${host} is gone; use another one, or bring it back.`;
+  return { result: 'failed', error: new PhotonError('defeat', 'host_gone', text, { actor: actor.id }).record };
+}
+
 function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): EffectOutcome {
   const result = outcome?.result;
   if (outcome !== undefined && (result === 'done' || result === 'failed' || result === 'unknown')) return outcome;
@@ -53,17 +62,28 @@ function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): E
   );
 }
 
+export interface EffectRunnerOptions {
+  readonly clock: Clock;
+  /** Name of this node. */
+  readonly node: string;
+  /** How many effects with a deadline run at once. */
+  readonly places: number;
+  readonly report: (actor: Activation, input: OutcomeInput) => void;
+}
+
 export class EffectRunner {
   private readonly runs = new Map<string, Run>();
   private readonly queue: Run[] = [];
   private readonly deadlines = new Map<Run, () => void>();
   private readonly clock: Clock;
+  private readonly node: string;
   private readonly places: number;
   private readonly report: (actor: Activation, input: OutcomeInput) => void;
   private placesTaken = 0;
 
-  constructor(clock: Clock, places: number, report: (actor: Activation, input: OutcomeInput) => void) {
+  constructor({ clock, node, places, report }: EffectRunnerOptions) {
     this.clock = clock;
+    this.node = node;
     this.places = places;
     this.report = report;
   }
@@ -79,21 +99,22 @@ export class EffectRunner {
 
   start(actor: Activation, request: EffectRequest, recovered: boolean): void {
     if (this.runs.has(request.effectId)) return;
-    const binding = actor.kind?.definition.effects[request.type];
+    const { effectId, type } = request;
+    const { host = this.node } = partsOf(actor.id);
+    if (host !== this.node) {
+      this.report(actor, { kind: 'effect', effectId, type, outcome: goneOutcome(host, request, actor) });
+      return;
+    }
+    const binding = actor.kind?.definition.effects[type];
     if (binding === undefined) {
-      const text = `nothing on this node performs ${request.type}, asked for by ${actor.id}. Install its program.`;
+      const text = `nothing on this node performs ${type}, asked for by ${actor.id}. Install its program.`;
       const { record } = new PhotonError('defeat', 'effect_unbound', text, { actor: actor.id });
-      this.report(actor, {
-        kind: 'effect',
-        effectId: request.effectId,
-        type: request.type,
-        outcome: { result: 'failed', error: record },
-      });
+      this.report(actor, { kind: 'effect', effectId, type, outcome: { result: 'failed', error: record } });
       return;
     }
     const abort = new AbortController();
     const run: Run = { actor, request, binding, abort, recovered, placed: false, ended: false };
-    this.runs.set(request.effectId, run);
+    this.runs.set(effectId, run);
     if (binding.timeoutMs === null) void this.perform(run);
     else {
       this.queue.push(run);

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PhotonError } from '../contract/errors.ts';
+import type { ActorEvent } from '../contract/envelope.ts';
+import { PhotonError, type ErrorRecord } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { done } from '../contract/outcome.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
@@ -8,7 +9,8 @@ import type { EffectContext } from '../contract/effect.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { counter, oven, plainRegistry, registryOf } from './kinds-for-tests.ts';
 import type { Bake } from './kinds-for-tests.ts';
-import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
+import type { Host } from './host.ts';
+import { ask, commandOf, hostOn, ownerOn, said, stored, until } from './host-for-tests.ts';
 
 const o = 'oven/t/o' as ActorId;
 const bakeOf = (options: { patienceMs?: number } = {}) => commandOf(o, { type: 'oven.bake', loaf: 'rye', ...options });
@@ -70,6 +72,34 @@ test('a failure, an unknown and anything thrown come back as events, and re-entr
   assert.ok(events?.includes('loaf.bake.unknown') && events.includes('loaf.bake.failed'));
   assert.is(new Set(bakery.calls.map(({ context }) => context.effectId)).size, 5);
   await host.drain();
+});
+
+test('what an actor of a buried node asks is answered host_gone and never performed', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const pinned = 'oven/t/o@lost' as ActorId;
+  const registry = registryOf(oven(bakery.bake));
+  const takenBy = async (node: string): Promise<Host> => {
+    const host = hostOn(journal, { registry, node });
+    await host.grant(journal.ownOne(node, journal.shardOf(pinned)));
+    return host;
+  };
+  const lost = await takenBy('lost');
+  const order = commandOf(pinned, { type: 'oven.bake', loaf: 'rye' });
+  void lost.command(order);
+  await until('its own node performs it', () => bakery.calls.length === 1);
+  const undertaker = await takenBy('n2');
+  await until('pending and new ones are answered', () => Number(stored(journal, pinned)?.['tries']) >= 3);
+  assert.is(stored(journal, pinned)?.['why'], 'host_gone');
+  assert.is(bakery.calls.length, 1, 'none was performed');
+  bakery.last.end(done({ loaf: 'late' }));
+  const failed = journal.history.get(pinned)?.filter(({ event }) => (event as ActorEvent).type === 'loaf.bake.failed');
+  const { error } = failed?.[0]?.event as unknown as { error: ErrorRecord };
+  assert.equal([error.group, error.retryable, error.actor], ['defeat', false, pinned]);
+  // Whoever speaks to it is answered as ever.
+  assert.is(said(await ask(undertaker, pinned, { type: 'oven.hurry' })), 'not_accepted');
+  await lost.drain();
+  await undertaker.drain();
 });
 
 test('after its time an effect is unknown, not failed, and its signal aborts', async () => {

@@ -110,8 +110,13 @@ class ActorHost implements Host, Surroundings {
       const grant = this.tenure.entry(shard);
       if (grant !== undefined) this.residents.offer(this.residents.activate(input.actor, grant, true), input);
     });
-    this.effects = new EffectRunner(clock, this.limits.effects, (actor, input) => {
-      if (actor.phase !== 'dropped') this.residents.offer(actor, input);
+    this.effects = new EffectRunner({
+      clock,
+      node: nodeName,
+      places: this.limits.effects,
+      report: (actor, input) => {
+        if (actor.phase !== 'dropped') this.residents.offer(actor, input);
+      },
     });
     this.outbox = new Outbox({
       clock,

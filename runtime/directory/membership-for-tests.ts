@@ -1,0 +1,130 @@
+/**
+ * Test support: nodes of a cluster in one process on a real store, each with membership and journal but without actors,
+ * and what each was told. Called by the tests of this folder. Never used in production.
+ */
+import { suite, type Test } from 'uvu';
+import type { Clock } from '../contract/clock.ts';
+import type { ShardGrant } from '../contract/journal.ts';
+import { processClock as clock, recordedLog, TestRedis } from '../journal/redis-for-tests.ts';
+import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
+import { connectStore, type Store } from '../journal/store-connection.ts';
+import { joinCluster, type Membership, type NodeEvent, type NodeRecord } from './cluster-membership.ts';
+
+export interface Stage {
+  redis: TestRedis;
+  nodes: TestNode[];
+}
+
+export interface TestNode {
+  readonly store: Store;
+  readonly journal: RedisJournal;
+  readonly membership: Membership;
+  readonly granted: ShardGrant[];
+  readonly lost: string[];
+  readonly retired: string[];
+  /** What it was told of its burial. */
+  readonly buried: string[];
+  /** Set: it cannot be emptied as long as it says so. */
+  full: boolean;
+  readonly events: string[];
+  readonly log: ReturnType<typeof recordedLog>;
+  /** As a process that dies: nothing is given back. */
+  die(): void;
+  /** As a process whose timers stand still; its connections stay. */
+  freeze(): void;
+  thaw(): void;
+}
+
+export const beatMs = 50;
+export const silenceMs = 400;
+
+/** A suite whose tests each have a store, and whose nodes end with them. */
+export function stagedSuite(name: string): Test<Stage> {
+  const test = suite<Stage>(name);
+  test.before.each(async (stage) => {
+    stage.redis = await TestRedis.start();
+    stage.nodes = [];
+  });
+  test.after.each(async ({ redis, nodes }) => {
+    for (const node of nodes) node.die();
+    await redis.remove();
+  });
+  return test;
+}
+
+function haltingClock(): { clock: Clock; freeze: () => void; thaw: () => void } {
+  let frozen = false;
+  const held: (() => void)[] = [];
+  return {
+    clock: {
+      ...clock,
+      after: (delayMs, task) => clock.after(delayMs, () => (frozen ? void held.push(task) : task())),
+    },
+    freeze: () => void (frozen = true),
+    thaw: () => {
+      frozen = false;
+      for (const task of held.splice(0)) task();
+    },
+  };
+}
+
+export async function startNode(
+  stage: Stage,
+  name: string,
+  role: NodeRecord['role'] = 'controller',
+  boot = `${name}-1`,
+): Promise<TestNode> {
+  const log = recordedLog();
+  const store = await connectStore({ url: stage.redis.url, clock, log });
+  const journal = createJournal({ store, clock, log });
+  const granted: ShardGrant[] = [];
+  const lost: string[] = [];
+  const retired: string[] = [];
+  const buried: string[] = [];
+  const events: string[] = [];
+  const timers = haltingClock();
+  const membership = await joinCluster({
+    store,
+    node: { name, role, peerUrl: `wss://${name}`, boot },
+    clock: timers.clock,
+    log,
+    onGrant: (grant) => {
+      granted.push(grant);
+      journal.adopt(grant);
+    },
+    onLost: (shard) => {
+      lost.push(shard);
+      journal.drop(shard);
+    },
+    onHandover: async (shards) => void retired.push(...shards),
+    onBuried: async (had) => {
+      buried.push(had);
+      if (started.full) throw new Error('something is left');
+    },
+    onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
+    beatMs,
+    silenceMs,
+  });
+  journal.onFenced((shard) => void membership.verify(shard));
+  const die = (): void => {
+    journal.close();
+    store.close();
+  };
+  const started: TestNode = {
+    store,
+    journal,
+    membership,
+    granted,
+    lost,
+    retired,
+    buried,
+    full: false,
+    events,
+    log,
+    die,
+    freeze: timers.freeze,
+    thaw: timers.thaw,
+  };
+  stage.nodes.push(started);
+  return started;
+}
