@@ -8,6 +8,7 @@ import { bindingDefinition } from './binding/binding-actor.ts';
 import { clusterDefinition } from './cluster/cluster-actor.ts';
 import type { Dataplane } from './dataplane/contract/dataplane-contract.ts';
 import { hostDefinition } from './host/host-actor.ts';
+import type { HostDoings } from './host/host-effects.ts';
 import { imageCopyDefinition } from './image-copy/image-copy-actor.ts';
 import { imageDefinition } from './image/image-actor.ts';
 import { incarnationDefinition } from './incarnation/incarnation-actor.ts';
@@ -20,10 +21,10 @@ import { vmDefinition } from './vm/vm-actor.ts';
 import { volumeDefinition } from './volume/volume-actor.ts';
 import { vpcDefinition } from './vpc/vpc-actor.ts';
 
-export function createRegistry(dataplane: Dataplane, agent: AgentDoings): ActorRegistry {
+export function createRegistry(dataplane: Dataplane, agent: AgentDoings, hosts: HostDoings): ActorRegistry {
   const all: ActorDefinition[] = [
     clusterDefinition,
-    hostDefinition,
+    hostDefinition(hosts),
     tenantDefinition,
     vpcDefinition,
     networkDefinition,

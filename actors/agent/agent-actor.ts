@@ -6,7 +6,9 @@ import { agentEffects, type AgentDoings } from './agent-effects.ts';
 export function agentDefinition(doings: AgentDoings): ActorDefinition {
   return {
     kind: 'agent',
-    chartVersion: 1,
+    chartVersion: 2,
+    // Version 2 knows one more state.
+    upgrades: { 1: (stored) => stored },
     machine: agentMachine,
     placement: 'pinned',
     input: (id) => ({ id }),
@@ -17,6 +19,6 @@ export function agentDefinition(doings: AgentDoings): ActorDefinition {
       spec: { host },
       status: { boot, index, report, sweep, kept, failure },
     }),
-    ignored: ['host.admitted', 'host.heard'],
+    ignored: ['host.admitted', 'host.heard', 'host.gone'],
   };
 }

@@ -2,19 +2,27 @@
 import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { hostCommands } from './host-commands.ts';
+import { hostEffects, type HostDoings } from './host-effects.ts';
 
-export const hostDefinition: ActorDefinition = {
+/** Version 2 can be buried. */
+const upgraded = ({ state, context }: { state: unknown; context: unknown }) => ({
+  state,
+  context: { ...(context as object), order: null, grave: null, tries: 0 },
+});
+
+export const hostDefinition = (doings: HostDoings): ActorDefinition => ({
   kind: 'host',
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: { 1: upgraded },
   machine: hostMachine,
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: hostCommands,
   createdBy: ['host.announce'],
-  effects: {},
-  view: ({ name, cordoned, boot, report, index, silent, announcedAt, failure }: HostContext) => ({
+  effects: hostEffects(doings),
+  view: ({ name, cordoned, boot, report, index, silent, announcedAt, grave, failure }: HostContext) => ({
     spec: { name, cordoned },
-    status: { index, silent, boot, announcedAt, report, failure },
+    status: { index, silent, boot, announcedAt, report, grave, failure },
   }),
-  ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back'],
-};
+  ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce'],
+});

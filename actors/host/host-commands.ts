@@ -10,5 +10,14 @@ export const hostCommands: Record<string, CommandDefinition> = {
     permission: 'admin',
     description: 'Places nothing new on the host; what runs there runs on.',
   },
+  bury: {
+    params: z.strictObject({
+      isOff: z.literal(true).describe('Says that the host is off: what ran there is started elsewhere.'),
+      reason: z.string().min(1).max(500).describe('How that is known; kept with the host and in its history.'),
+    }),
+    permission: 'admin',
+    description:
+      'Says that a silent host is off. Its VMs may start elsewhere; back again, it is emptied before it serves.',
+  },
   uncordon: { params: none, permission: 'admin', description: 'Places things on the host again.' },
 };

@@ -4,9 +4,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRegistry } from '../registry.ts';
 import { readVersions, versionProblems, withNewVersions } from './chart-versions.ts';
-import { noAgent, noDataplane } from './no-dataplane.ts';
+import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 
-const registry = createRegistry(noDataplane, noAgent);
+const registry = createRegistry(noDataplane, noAgent, noHosts);
 
 test('every chart is what its version says', () => {
   assert.equal(versionProblems(registry, readVersions()), []);

@@ -2,7 +2,8 @@
  * A node's membership for parts that are made before it and that it needs in turn (member-node.ts closes the circle):
  * until it has joined nobody is known, and questions about shards are not asked. It decides nothing.
  */
-import type { Membership } from '@photoncloud/runtime/directory/cluster-membership';
+import type { Burial, Membership } from '@photoncloud/runtime/directory/cluster-membership';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ActorId, ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Directory } from '@photoncloud/runtime/contract/link';
 import type { StoreLapse } from '@photoncloud/runtime/journal/ordinal-memory';
@@ -40,6 +41,12 @@ export class LateMembership implements Directory {
   /** Where a peer is reached. */
   addressOf(node: string): string | undefined {
     return this.#joined?.nodes().find(({ name }) => name === node)?.peerUrl;
+  }
+
+  bury(node: string, assure: () => Promise<void>): Promise<Burial> {
+    if (this.#joined === undefined)
+      throw new PhotonError('fault', 'not_joined', 'this node is still joining; ask again');
+    return this.#joined.bury(node, assure);
   }
 
   verify(shard: ShardId): void {

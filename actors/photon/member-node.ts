@@ -5,11 +5,18 @@
  */
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
-import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
+import {
+  joinCluster,
+  type Burial,
+  type Membership,
+  type NodeEvent,
+} from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
-import type { Journal } from '@photoncloud/runtime/contract/journal';
+import type { Journal, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Random } from '@photoncloud/runtime/contract/random';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
@@ -18,6 +25,7 @@ import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
 import { createJournal, type RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { OrdinalMemory } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
+import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
@@ -36,6 +44,8 @@ export interface MemberParts {
   readonly reader: RedisReader;
   /** @throws PhotonError ownership_lost when the store has gone back to before what was just read from it */
   readonly assureStore: () => Promise<void>;
+  /** Takes over the shard of a node that is off, for an effect of an actor here and as long as that is due. */
+  readonly bury: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Burial>;
 }
 
 export interface MemberOptions {
@@ -47,7 +57,11 @@ export interface MemberOptions {
   readonly routes?: Readonly<Record<string, PeerRoute>>;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** The store went back and a new era has begun; this node's shards are being taken again. */
-  readonly onEra?: (era: number, member: Pick<MemberNode, 'host' | 'boot'>) => void;
+  readonly onEra?: (era: number, host: Host) => void;
+  /** The shard of a host was taken up here: by its own worker, or by a controller because it was buried. */
+  readonly onHostShard?: (host: string, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
+  /** This worker was buried and is back: removes what earlier lives have left, or rejects. */
+  readonly onBuried?: (reader: RedisReader) => Promise<void>;
   readonly journal?: JournalDecorator;
 }
 
@@ -90,7 +104,15 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const late = new LateMembership();
   const parts = await openParts(folder, log, (node) => late.addressOf(node));
   const { store, memory, journal, reader, links, archive } = parts;
-  const registry = options.registry({ links, reader, assureStore: () => journal.assureStore() });
+  const registry = options.registry({
+    links,
+    reader,
+    assureStore: () => journal.assureStore(),
+    bury: (node, { actor, fence: { era, ownerEpoch } }) => {
+      const grant = { shard: journal.shardOf(actor), node: config.node, era, ownerEpoch };
+      return late.bury(node, () => assureHeld(journal, grant));
+    },
+  });
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
   journal.onRolledBack((lapse) => late.rolledBack(lapse));
@@ -107,7 +129,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     limits: config.limits.host ?? {},
     ...common,
   });
-  const failed = new Promise<never>((_, fail) => journal.onFailed(fail));
+  let fail: (why: PhotonError) => void = () => {};
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  journal.onFailed((why) => fail(why));
   const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
   const peers = createPeerServer({
     server,
@@ -126,7 +150,10 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
-      void host.grant(grant);
+      const pinnedTo = hostOfShard(grant.shard);
+      void host.grant(grant).then(() => {
+        if (pinnedTo !== undefined) options.onHostShard?.(pinnedTo, { host, boot, reader, registry });
+      });
     },
     onLost: (shard) => {
       journal.drop(shard);
@@ -134,7 +161,11 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     onHandover: (shards) => host.retire(shards),
     onNode: (event) => options.onNode?.(event, host),
-    onEra: (era) => options.onEra?.(era, { host, boot }),
+    onEra: (era) => options.onEra?.(era, host),
+    onBuried: async (had) => {
+      if (had === 'served') fail(buriedAlive(config.node));
+      else await options.onBuried?.(reader);
+    },
     knownEra: memory.era,
   });
   late.join(membership);
@@ -150,6 +181,20 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     stop: () => leave(host, membership, peers, server, parts),
   };
 }
+
+/** The order still stands: who gave it is owned by this node, under the very grant it was given. */
+async function assureHeld(journal: Journal, grant: ShardGrant): Promise<void> {
+  if (await journal.isHeld(grant)) return;
+  const text = `shard ${grant.shard} has another owner, who decides what is done; nothing was taken`;
+  throw new PhotonError('ownership_lost', 'shard_fenced', text);
+}
+
+const buriedAlive = (node: string): PhotonError =>
+  new PhotonError(
+    'ownership_lost',
+    'node_buried',
+    `an operator has said that ${node} is off while this process ran; it ends, and the next one empties the host first`,
+  );
 
 async function openParts(
   folder: NodeFolder,

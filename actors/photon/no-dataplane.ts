@@ -1,9 +1,10 @@
 /**
- * The dataplane of a node that has none: controllers know the pinned kinds (to show and to speak to them) but never own
- * their shards, so no effect of theirs is ever performed here. Being called at all is a bug and says so.
+ * The dataplane of a node that has none: controllers know the pinned kinds (to show, to speak to, and to answer for
+ * those of a buried host), but no effect of theirs is ever performed here. Being called at all is a bug and says so.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { AgentDoings } from '../agent/agent-effects.ts';
+import type { HostDoings } from '../host/host-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 
 const refusing = <Port extends object>(): Port =>
@@ -15,3 +16,5 @@ const refusing = <Port extends object>(): Port =>
 
 export const noDataplane = refusing<Dataplane>();
 export const noAgent = refusing<AgentDoings>();
+/** Workers know the kind too, and never own one. */
+export const noHosts = refusing<HostDoings>();

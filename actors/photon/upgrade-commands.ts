@@ -12,7 +12,7 @@ import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { createRegistry } from '../registry.ts';
 import { exitCodes, explain } from './cli/cli-session.ts';
 import { textTable } from './cli/text-table.ts';
-import { noAgent, noDataplane } from './no-dataplane.ts';
+import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 import { openNodeFolder, storeUrlOf } from './node-config.ts';
 
 const shownRefusals = 20;
@@ -24,7 +24,7 @@ async function check(path: string, output: string): Promise<number> {
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
   try {
     const reader = createReader({ store, clock: systemClock, log });
-    const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent));
+    const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent, noHosts));
     const exitCode = found.refused.length === 0 ? exitCodes.ok : exitCodes.refused;
     if (output === 'json') {
       process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);

@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { agentId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
-import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import { actorId, partsOf } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -15,6 +15,7 @@ import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
+import { noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 import { findQemu } from './qemu-program.ts';
@@ -39,21 +40,24 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     },
     log,
   });
+  let announced = (): void => {};
+  const serving = new Promise<void>((resolve) => (announced = resolve));
   const member = await joinAsMember({
     folder,
     role: 'worker',
     log,
-    onEra: (_, { host, boot }) => void announce(host, folder, boot),
+    onHostShard: (_, { host, boot }) => void announce(host, folder, boot).then(announced),
+    onBuried: (reader) => emptyHost(folder, dataplane, reader, log),
     registry: (parts) => {
       ({ links } = parts);
-      return createRegistry(dataplane, agentDoings(folder, dataplane, parts));
+      return createRegistry(dataplane, agentDoings(folder, dataplane, parts), noHosts);
     },
     routes: {
       [blobPath]: (request, response) =>
         void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
     },
   });
-  await announce(member.host, folder, member.boot);
+  await Promise.race([serving, member.failed]);
   return {
     ended: member.failed,
     async stop() {
@@ -63,7 +67,31 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
   };
 }
 
-/** At the start, and again in each new era: the agent looks at its host and says what is there. */
+/**
+ * An operator has said that this host is off, and here it is: what still runs here was started elsewhere, or may be.
+ * All of it goes, but for images and volumes at rest; their twins still stand for them.
+ * @throws PhotonError fault `host_not_empty`
+ */
+async function emptyHost({ config }: NodeFolder, dataplane: Dataplane, reader: RedisReader, log: Log): Promise<void> {
+  const atRest = ['image-copy', 'replica'];
+  const owners = async (): Promise<string[]> => {
+    const { items } = await reader.list({ host: config.node });
+    return items.map(({ id }) => id).filter((id) => atRest.includes(partsOf(id).kind));
+  };
+  // No actor asks for this, and a sweep compares no fences.
+  const call = { fence: { era: 0, ownerEpoch: 0, version: 0 }, signal: new AbortController().signal };
+  const { removed, failed } = await dataplane.sweep({ owners }, call);
+  log.warn(
+    { removed: removed.map(({ what, name }) => `${what} ${name}`) },
+    'what was left on a buried host is removed',
+  );
+  const [stuck] = failed;
+  if (stuck === undefined) return;
+  const text = `${stuck.item.what} ${stuck.item.name} and ${failed.length - 1} more stay: ${stuck.reason}`;
+  throw new PhotonError('fault', 'host_not_empty', text);
+}
+
+/** When it has its shard, and again in each new era: the agent looks at its host and says what is there. */
 const announce = (host: Host, { config: { node } }: NodeFolder, boot: string): Promise<void> =>
   host.tell(actorId(agentId(node)), { type: 'agent.boot', boot, host: node });
 

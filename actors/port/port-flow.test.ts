@@ -32,7 +32,7 @@ function cloud() {
   });
   const troupe = new ActorTroupe([
     clusterDefinition,
-    hostDefinition,
+    hostDefinition({ bury: () => Promise.reject(new Error('nobody is buried here')) }),
     tenantDefinition,
     vpcDefinition,
     networkDefinition,

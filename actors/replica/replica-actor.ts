@@ -15,6 +15,6 @@ export function replicaDefinition(storage: StorageDataplane): ActorDefinition {
     createdBy: ['replica.ensure', 'replica.remove'],
     effects: replicaEffects(storage),
     view: ({ spec, failure, tries }: ReplicaContext) => ({ spec, status: { failure, tries } }),
-    ignored: ['replica.ensure', 'replica.remove'],
+    ignored: ['replica.ensure', 'replica.remove', 'host.gone'],
   };
 }

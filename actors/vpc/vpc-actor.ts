@@ -13,6 +13,7 @@ function needs(event: VpcEvent, { segments }: VpcContext): RowKey[] {
     case 'segment.need':
       return provides(segments[event.host.name], event.host, event.network) ? [] : allLocations;
     case 'cidr.release':
+    case 'segment.failed':
     case 'segment.removed':
     case 'vpc.delete':
       return allLocations;

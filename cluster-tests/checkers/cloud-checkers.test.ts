@@ -1,5 +1,5 @@
 /** Each cloud-level checker finds what it is for, and leaves alone what is fine. */
-import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';
@@ -12,7 +12,7 @@ import { checkStoredSnapshots } from './stored-snapshots.ts';
 import { checkTenantSegments } from './tenant-segments.ts';
 import { checkWiredAddresses } from './wired-addresses.ts';
 
-const registry = createRegistry(noDataplane, noAgent);
+const registry = createRegistry(noDataplane, noAgent, noHosts);
 const ids = (violations: readonly Violation[]): string[] => violations.map(({ checker }) => checker);
 const runs = (host: string, pid: number): KernelFact => ({
   atMs: 1,

@@ -97,8 +97,11 @@ export class CrashTenant {
     return await placeOf(this.#topology, get, `vm/${tenant}/${vm}`);
   }
 
-  /** Tenant, network, images and one volume: what a VM needs before it is declared. */
-  async declareGround(commandLine: string): Promise<void> {
+  /**
+   * Tenant, network, images and one volume: what a VM needs before it is declared.
+   * @param home host that imports the images; without it, any
+   */
+  async declareGround(commandLine: string, home: string | null = null): Promise<void> {
     await this.ask('tenant.create', tenant);
     await this.reachState(`vpc/${tenant}/main`, /^ready$/);
     await this.ask('network.create', 'front', { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] });
@@ -107,7 +110,7 @@ export class CrashTenant {
       ['guest-initrd', 'initrd.img', 'initrd'],
     ] as const;
     for (const [name, file, format] of images) {
-      await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format });
+      await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format, host: home });
       await this.reachState(`image/${tenant}/${name}`, /^ready$/);
     }
     await this.ask('volume.create', 'visits', { sizeMib: 64 });

@@ -4,13 +4,21 @@
  * journal has failed ends its process, as in production; who starts it again is simulation.ts.
  */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Directory, Inlet } from '@photoncloud/runtime/contract/link';
-import { joinCluster, type Membership, type NodeEvent } from '@photoncloud/runtime/directory/cluster-membership';
+import {
+  joinCluster,
+  type Burial,
+  type Membership,
+  type NodeEvent,
+} from '@photoncloud/runtime/directory/cluster-membership';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
+import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore } from '@photoncloud/runtime/journal/store-connection';
 import type { Redis } from 'ioredis';
 import type { SimulatedNetwork } from './simulated-network.ts';
@@ -22,7 +30,15 @@ export interface NodeParts {
   readonly connect: (process: SimulatedProcess) => Redis;
   readonly network: SimulatedNetwork;
   readonly limits: Partial<HostLimits>;
-  readonly registry: (node: { readonly process: SimulatedProcess; readonly reader: RedisReader }) => ActorRegistry;
+  readonly registry: (node: {
+    readonly process: SimulatedProcess;
+    readonly reader: RedisReader;
+    readonly bury: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Burial>;
+  }) => ActorRegistry;
+  /** This worker was buried and is back. */
+  readonly onBuried?: (reader: RedisReader) => Promise<void>;
+  /** The shard of a host was taken up here. */
+  readonly onHostShard?: (node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>, of: string) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
 }
 
@@ -50,8 +66,15 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
   journal.onFenced(verify);
   journal.onFailed(() => process.kill());
+  const bury = async (node: string, { actor, fence: { era, ownerEpoch } }: Pick<EffectContext, 'actor' | 'fence'>) => {
+    if (joined.membership === undefined) throw new PhotonError('fault', 'not_joined', 'still joining');
+    const grant = { shard: journal.shardOf(actor), node: name, era, ownerEpoch };
+    return await joined.membership.bury(node, async () => {
+      if (!(await journal.isHeld(grant))) throw new PhotonError('ownership_lost', 'shard_fenced', 'another decides');
+    });
+  };
   const host = createHost({
-    registry: parts.registry({ process, reader }),
+    registry: parts.registry({ process, reader, bury }),
     journal,
     directory,
     outlet: network.outletOf(process),
@@ -72,7 +95,10 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
-      void host.grant(grant);
+      const pinnedTo = hostOfShard(grant.shard);
+      void host.grant(grant).then(() => {
+        if (pinnedTo !== undefined) parts.onHostShard?.({ host, process, reader }, pinnedTo);
+      });
     },
     onLost: (shard) => {
       journal.drop(shard);
@@ -80,6 +106,10 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     },
     onHandover: (shards) => host.retire(shards),
     onNode: (event) => parts.onNode?.(event, host),
+    onBuried: async (had) => {
+      if (had === 'served') process.kill();
+      else await parts.onBuried?.(reader);
+    },
   });
   joined.membership = membership;
   const stop = async (): Promise<void> => {

@@ -14,6 +14,7 @@ export interface SweepReport {
 
 export type AgentEvent =
   | { type: 'agent.boot'; boot: string; host: string; meta: Meta }
+  | { type: 'host.gone'; meta: Meta }
   | { type: 'host.admitted'; index: number; boot: string; meta: Meta }
   | ({ type: 'host.find.done'; kept: readonly string[]; meta: Meta } & HostFinds)
   | { type: 'host.find.failed'; error: Failure; meta: Meta }

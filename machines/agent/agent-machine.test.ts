@@ -82,4 +82,18 @@ test('decisions', () => {
   assert.equal(disagreements(agentMachine, held, rows), []);
 });
 
+test('buried, it does nothing until its worker has booted anew', () => {
+  const gone: readonly Row[] = [
+    ...['finding.telling', 'observing.waiting', 'announcing', 'serving.resting'].map((state) => ({
+      in: state,
+      on: { type: 'host.gone' },
+      to: 'buried',
+      asks: [],
+    })),
+    { in: 'buried', on: { type: 'host.admitted', index: 1, boot: 'b1' }, to: 'buried', asks: [] },
+    { in: 'buried', on: boot, to: 'observing.looking', asks: ['host.observe'] },
+  ];
+  assert.equal(disagreements(agentMachine, held, gone), []);
+});
+
 test.run();

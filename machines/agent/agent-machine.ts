@@ -109,10 +109,15 @@ export const agentMachine = setup({
       { guard: 'isNewEra', target: '.finding.looking', reenter: true, actions: 'noteBoot' },
       { target: '.observing.looking', reenter: true, actions: 'noteBoot' },
     ],
+    'host.gone': { target: '.buried' },
   },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
+      tags: 'steady',
+    },
+    buried: {
+      description: 'An operator has said that the host is off. The next boot of its worker starts it over.',
       tags: 'steady',
     },
     finding: {

@@ -204,4 +204,23 @@ test('a new run starts without the proof, the tap and the requester of the last'
   assert.equal([context['proof'], context['tap'], context['requester'], context['uid']], [null, null, null, 'U1']);
 });
 
+const buried = { code: 'host_gone', message: 'gone', retryable: false };
+const off = 'binding.removed > port';
+
+test('with its host a binding is gone, and the port may go elsewhere', () => {
+  const gone: readonly Row[] = [
+    { in: 'tapping.making', on: failed('tap.create', buried), to: 'gone', asks: [told, off] },
+    {
+      in: 'wiring.making',
+      with: wanted,
+      on: failed('tap.wire', buried),
+      to: 'gone',
+      asks: [told, 'binding.failed > incarnation', off],
+    },
+    { in: 'ready', on: failed('tap.watch', buried), to: 'gone', asks: [told, off] },
+    { in: 'removing.taking', on: failed('tap.remove', buried), to: 'gone', asks: [off] },
+  ];
+  assert.equal(disagreements(bindingMachine, held, gone), []);
+});
+
 test.run();

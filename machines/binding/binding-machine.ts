@@ -4,7 +4,7 @@
  * nothing. Upholds: `binding.ready` is said only with a proof read back from the kernel.
  */
 import { assign, setup } from 'xstate';
-import { backoffMs, failureOf } from '../values/failures.ts';
+import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import { tell } from '../values/telling.ts';
@@ -12,6 +12,9 @@ import type { TapSpec } from '../values/wiring.ts';
 import type { BindingEvent } from './binding-events.ts';
 import * as messages from './binding-messages.ts';
 import type { BindingContext } from './binding-messages.ts';
+
+/** With its host: the port may go elsewhere. */
+const gone = { guard: 'isHostGone', target: '#binding.gone', actions: ['noteFailure', 'tellTrouble'] } as const;
 
 export const bindingMachine = setup({
   types: {
@@ -50,6 +53,7 @@ export const bindingMachine = setup({
     refuseWire: tell(messages.refuseWire),
   },
   guards: {
+    isHostGone: ({ event }) => isHostGone(event),
     isStale: messages.isStale,
     isRepeated: messages.isRepeated,
     isAnswered: messages.isAnswered,
@@ -112,6 +116,7 @@ export const bindingMachine = setup({
               { target: '#binding.tapped', actions: ['noteTap', 'tellTapped'] },
             ],
             'tap.create.failed': [
+              gone,
               { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellTrouble'] },
               { target: '#binding.failed', actions: ['noteFailure', 'tellTrouble'] },
             ],
@@ -157,6 +162,7 @@ export const bindingMachine = setup({
           on: {
             'tap.wire.done': { target: '#binding.ready', actions: 'noteProof' },
             'tap.wire.failed': [
+              gone,
               { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellTrouble'] },
               { target: '#binding.failed', actions: ['noteFailure', 'tellTrouble'] },
             ],
@@ -191,7 +197,7 @@ export const bindingMachine = setup({
           { guard: 'isDirect', target: 'tapping', actions: ['tellTrouble', 'noteBroken'] },
           { target: 'wiring', actions: ['tellTrouble', 'noteBroken'] },
         ],
-        'tap.watch.failed': { target: 'wiring.waiting', actions: 'noteFailure' },
+        'tap.watch.failed': [gone, { target: 'wiring.waiting', actions: 'noteFailure' }],
         'tap.watch.unknown': { target: 'wiring.waiting', actions: 'noteFailure' },
       },
     },
@@ -215,7 +221,10 @@ export const bindingMachine = setup({
           entry: { type: 'tap.remove', params: messages.tapAsk },
           on: {
             'tap.remove.done': { target: '#binding.gone' },
-            'tap.remove.failed': { target: 'waiting', actions: 'noteFailure' },
+            'tap.remove.failed': [
+              { guard: 'isHostGone', target: '#binding.gone' },
+              { target: 'waiting', actions: 'noteFailure' },
+            ],
             'tap.remove.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
           after: { removeDeadline: { target: 'taking', reenter: true } },
@@ -228,7 +237,7 @@ export const bindingMachine = setup({
       },
     },
     gone: {
-      description: 'Nothing of the port is left on this host.',
+      description: 'Nothing of the port is left on this host, or the host is gone.',
       type: 'final',
       entry: 'tellRemoved',
     },

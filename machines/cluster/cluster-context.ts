@@ -8,6 +8,8 @@ export interface HostRecord {
   /** False while it is cordoned or silent: nothing new is placed on it. */
   readonly schedulable: boolean;
   readonly silent: boolean;
+  /** An operator has said that it is off: nothing of what was there runs. Absent in older records. */
+  readonly buried?: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
   readonly vms: number;

@@ -28,7 +28,16 @@ export interface ImportWish {
 
 export type ClusterEvent =
   | { type: 'cluster.open'; name: string; meta: Meta }
-  | { type: 'host.register'; host: string; facts: HostReport; schedulable: boolean; silent: boolean; meta: Meta }
+  | {
+      type: 'host.register';
+      host: string;
+      facts: HostReport;
+      schedulable: boolean;
+      silent: boolean;
+      /** Hosts of before chart version 2 do not say it. */
+      buried?: boolean;
+      meta: Meta;
+    }
   | { type: 'host.find'; host: string; meta: Meta }
   | { type: 'vni.allocate'; vpc: string; meta: Meta }
   | { type: 'vni.release'; vpc: string; meta: Meta }

@@ -182,6 +182,7 @@ test('why not, host by host', () => {
   assert.is(why({}), 'placed');
   assert.match(why({ schedulable: false }), 'cordoned');
   assert.match(why({ silent: true, schedulable: false }), 'silent');
+  assert.match(why({ silent: true, schedulable: false, buried: true }), 'buried');
   assert.match(why({ reservedMib: 3_500 }), /340 MiB of memory free, 512 are needed/);
   assert.match(why({ reservedCpus: 16 }), 'virtual processors');
   assert.match(why({ report: { ...report(1), qemuVersion: null } }), 'QEMU');
@@ -201,6 +202,7 @@ test('a VM keeps its host, also a cordoned one, and gets no second one while the
   assert.is(named(on({})), 'w2');
   assert.is(named(on({ schedulable: false })), 'w2');
   assert.is(named(on({ silent: true, schedulable: false })), 'host_silent');
+  assert.is(named(on({ silent: true, schedulable: false, buried: true })), 'w1', 'it runs there no more');
 });
 
 test('an import goes where its path is allowed', () => {

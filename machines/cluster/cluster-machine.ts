@@ -34,6 +34,7 @@ function withHost(seen: At): Partial<ClusterContext> {
     report: event.facts,
     schedulable: event.schedulable,
     silent: event.silent,
+    buried: event.buried === true,
   };
   return { hosts: { ...context.hosts, [event.host]: record } };
 }

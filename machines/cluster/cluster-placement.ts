@@ -31,6 +31,7 @@ function whyNot(record: HostRecord, wish: PlaceWish, held: Reservation | undefin
   if (wish.host !== null && wish.host !== facts.name) return `is not ${wish.host}, which was asked for`;
   const far = wish.volumeHosts.find((host) => host !== null && host !== facts.name);
   if (far !== undefined) return `has not the volume that is on ${far}`;
+  if (record.buried === true) return 'was buried';
   if (record.silent) return 'is silent';
   if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
   if (report.qemuVersion === null) return 'has no usable QEMU';
@@ -49,11 +50,13 @@ function emptier(a: HostRecord, b: HostRecord): number {
 
 /**
  * A VM keeps the host it has as long as that host will do. While that host is silent the VM gets no other one:
- * it may still be running there.
+ * it may still be running there. Once it was buried it is not.
  */
 export function placeVm(hosts: ClusterContext['hosts'], wish: PlaceWish, held: Reservation | undefined): Placing {
-  if (held !== undefined && hosts[held.host]?.silent === true) {
-    const message = `${wish.vm} may still run on ${held.host}, which is silent; bring that host back first`;
+  const had = held === undefined ? undefined : hosts[held.host];
+  if (held !== undefined && had?.silent === true && had.buried !== true) {
+    const where = `${held.host}, which is silent`;
+    const message = `${wish.vm} may still run on ${where}; bring that host back, or bury it if it is off`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
   const records = Object.values(hosts).map((record) => without(record, held));
@@ -79,7 +82,7 @@ export function placeImport(hosts: ClusterContext['hosts'], wish: ImportWish): P
   const found = judged.find(({ reason }) => reason === undefined);
   if (found !== undefined) return { host: found.record.facts };
   const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
-  const passing = reasons.some(({ reason }) => reason === 'is silent' || reason === 'is cordoned');
+  const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was buried'].includes(reason));
   const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
   return refusal(code, `no host can import ${wish.path}: ${spoken(reasons)}`, passing, reasons);
 }
@@ -88,6 +91,7 @@ function whyNoImport(record: HostRecord, wish: ImportWish): string | undefined {
   if (wish.host !== null && wish.host !== record.facts.name) return `is not ${wish.host}, which was asked for`;
   const allowed = record.report.allowedRoots.some((root) => beneath(root, wish.path));
   if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
+  if (record.buried === true) return 'was buried';
   if (record.silent) return 'is silent';
   return record.schedulable ? undefined : 'is cordoned';
 }

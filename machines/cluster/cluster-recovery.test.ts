@@ -166,4 +166,13 @@ test('a VM that does not know its own run gets no place, one that does is placed
   assert.equal(placed(null, 1, 'w2'), ['place.refused > vm']);
 });
 
+test('a buried host is not waited for, and what was found on it is over', () => {
+  const hosts = { ...held.hosts, w2: { ...record('w2', 2), buried: true } };
+  const before = { ...held, ...second, recovery: { ...recovery, heard: [] }, hosts };
+  assert.is(decided(clusterMachine, before, { in: waiting, on: found('w1'), era: 2, to: '' }).state, 'open');
+  const known = { ...placeRows, [`found-run/${vm}`]: { host: 'w2', vm, life: 'L1', runEpoch: 1, era: 2 } };
+  const { asks } = decided(clusterMachine, before, { in: 'open', on: place, from, era: 2, rows: known, to: '' });
+  assert.equal(asks, ['remove found-run', 'put reservation', 'placed > vm']);
+});
+
 test.run();

@@ -42,7 +42,7 @@ export function begin({ context, event }: At): Partial<ClusterContext> {
 }
 
 const missingOf = ({ hosts, recovery }: ClusterContext): readonly string[] =>
-  Object.keys(hosts).filter((host) => recovery?.heard.includes(host) !== true);
+  Object.keys(hosts).filter((host) => hosts[host]?.buried !== true && recovery?.heard.includes(host) !== true);
 
 export const allHeard = ({ context }: { readonly context: ClusterContext }): boolean => missingOf(context).length === 0;
 
@@ -95,9 +95,9 @@ export function refuseImport({ event }: At): readonly Asked[] {
   return [send(event.meta.from ?? '', { type: 'import.refused', image: event.image, error, reasons: [] })];
 }
 
-/** Found in an earlier era, and its host has said in this one what it has: that run is no more. */
-const isOver = ({ era, recovery }: ClusterContext, found: FoundOn): boolean =>
-  found.era < era && recovery?.heard.includes(found.host) === true;
+/** Its host is off, or has said in a later era what it has: that run is no more. */
+const isOver = ({ era, hosts, recovery }: ClusterContext, found: FoundOn): boolean =>
+  hosts[found.host]?.buried === true || (found.era < era && recovery?.heard.includes(found.host) === true);
 
 /** The run that was found and that the VM does not know of; undefined when all is well. */
 function strangeRun({ context, event }: At): FoundOn | undefined {

@@ -1,14 +1,24 @@
 /**
- * A host as the control plane sees it: present, silent, cordoned. Its agent does the work; this actor can report its
- * death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent host's VMs
- * may be well.
+ * A host as the control plane sees it: present, silent, cordoned, buried. Its agent does the work; this actor can
+ * report its death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent
+ * host's VMs may be well, until an operator says that it is off (docs/decisions/0011).
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { failureOf, type Failure } from '../values/failures.ts';
+import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { agentId, clusterId, partsOfId } from '../values/identifiers.ts';
-import { requests } from '../values/requests.ts';
-import { send, tell, type Asked, type Seen } from '../values/telling.ts';
+import { request, requests } from '../values/requests.ts';
+import { reject, reply, send, tell, type Asked, type Seen } from '../values/telling.ts';
 import type { HostEvent, HostReport } from './host-events.ts';
+
+/** An operator's word that the host is off. */
+interface Grave {
+  readonly by: string;
+  readonly reason: string;
+  /** Wall time, ms. */
+  readonly at: number;
+  /** The last life of the worker's process before it: what that one still says comes too late. */
+  readonly boot: string;
+}
 
 export interface HostContext {
   readonly id: string;
@@ -23,18 +33,27 @@ export interface HostContext {
   readonly silent: boolean;
   /** Wall time of the last announcement, ms. */
   readonly announcedAt: number;
+  /** While the word is being carried out, with the command that waits for it. */
+  readonly order: (Grave & { readonly command: string }) | null;
+  /** Set while it is buried. */
+  readonly grave: Grave | null;
+  readonly tries: number;
   readonly failure: Failure | null;
 }
 
 type At = Seen<HostContext, HostEvent>;
+
+/** It is there, and whatever was said of it is over. */
+const heard = { silent: false, order: null, grave: null, tries: 0, failure: null } as const;
 
 const register = ({ context }: At): readonly Asked[] => [
   send(clusterId, {
     type: 'host.register',
     host: context.name,
     facts: context.report,
-    schedulable: !context.cordoned && !context.silent,
+    schedulable: !context.cordoned && !context.silent && context.grave === null,
     silent: context.silent,
+    buried: context.grave !== null,
   }),
 ];
 
@@ -42,14 +61,42 @@ const admit = ({ context }: At): readonly Asked[] => [
   send(agentId(context.name), { type: 'host.admitted', index: context.index, boot: context.boot }),
 ];
 
+/** So often it is looked whether a node that is said to be off is silent; a controller needs some seconds to see it. */
+const buryTries = 5;
+
+function noteOrder({ context, event }: At): Partial<HostContext> {
+  assertEvent(event, 'host.bury');
+  const { at, principal = '', commandId = '' } = event.meta;
+  const order = { by: principal, reason: event.reason, at, boot: context.boot, command: commandId };
+  return { order, tries: 0, failure: null };
+}
+
+function noteGrave({ context, event }: At): Partial<HostContext> {
+  assertEvent(event, 'host.bury.done');
+  if (context.order === null) return {};
+  const { command: _, ...grave } = context.order;
+  return { order: null, grave: { ...grave, boot: event.boot ?? grave.boot } };
+}
+
+const answerBurial = ({ context }: At): readonly Asked[] => [
+  reply(context.order?.command ?? '', { host: context.name, buried: true }),
+];
+
+const refuseBurial = ({ context, event }: At): readonly Asked[] => {
+  const message = `${context.name} is there; bury a host only when it is off and will stay so`;
+  const { code, message: why } = 'error' in event ? event.error : { code: 'host_present', message };
+  return [reject({ commandId: context.order?.command ?? '', code, message: why })];
+};
+
 export const hostMachine = setup({
   types: { context: {} as HostContext, events: {} as HostEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
+    'host.bury': request<{ host: string }>(),
     noteReport: assign(({ context, event }) => {
       assertEvent(event, 'host.announce');
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
-      return { uid, boot: event.boot, report: event.facts, announcedAt: event.meta.at, silent: false, failure: null };
+      return { uid, boot: event.boot, report: event.facts, announcedAt: event.meta.at, ...heard };
     }),
     noteIndex: assign(({ event }) => {
       assertEvent(event, 'host.registered');
@@ -60,13 +107,31 @@ export const hostMachine = setup({
       return { failure: failureOf(event.error) };
     }),
     noteSilent: assign({ silent: true }),
-    noteBack: assign({ silent: false }),
+    noteBack: assign(heard),
+    noteOrder: assign(noteOrder),
+    noteGrave: assign(noteGrave),
+    noteFailure: assign(({ context, event }) =>
+      'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
+    ),
+    forgetOrder: assign({ order: null }),
+    answerBurial: tell(answerBurial),
+    refuseBurial: tell(refuseBurial),
     cordon: assign({ cordoned: true }),
     uncordon: assign({ cordoned: false }),
     tellCluster: tell(register),
     tellAgent: tell(admit),
   },
-  delays: { registerDeadline: 5_000, refusedPause: 30_000 },
+  guards: {
+    mayPass: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < buryTries,
+    isEarlierBoot: ({ context, event }) =>
+      event.type === 'host.announce' && [context.boot, context.grave?.boot].includes(event.boot),
+  },
+  delays: {
+    registerDeadline: 5_000,
+    refusedPause: 30_000,
+    buryDeadline: 30_000,
+    backoff: ({ context }) => backoffMs(context.tries),
+  },
 }).createMachine({
   id: 'host',
   context: ({ input }) => ({
@@ -79,6 +144,9 @@ export const hostMachine = setup({
     cordoned: false,
     silent: false,
     announcedAt: 0,
+    order: null,
+    grave: null,
+    tries: 0,
     failure: null,
   }),
   initial: 'born',
@@ -130,6 +198,53 @@ export const hostMachine = setup({
         'host.silent': {},
         'host.back': { target: 'present.joining', actions: 'noteBack' },
         'host.announce': { target: 'present.joining', actions: 'noteReport' },
+        'host.cordon': { actions: ['cordon', 'tellCluster'] },
+        'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
+        'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
+      },
+    },
+    burying: {
+      description: 'An operator has said that it is off: its twins are taken over, if it is silent indeed.',
+      initial: 'taking',
+      on: {
+        'host.registered': { actions: 'noteIndex' },
+        'host.refused': { actions: 'noteRefusal' },
+        'host.silent': {},
+        'host.back': { target: 'present.joining', actions: ['refuseBurial', 'noteBack'] },
+        'host.announce': { target: 'present.joining', actions: ['refuseBurial', 'noteReport'] },
+      },
+      states: {
+        taking: {
+          description: 'A controller takes over what was pinned to the host.',
+          entry: { type: 'host.bury', params: ({ context }) => ({ host: context.name }) },
+          on: {
+            'host.bury.done': { target: '#host.buried', actions: ['answerBurial', 'noteGrave'] },
+            'host.bury.failed': [
+              { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
+              { target: '#host.silent', actions: ['refuseBurial', 'noteFailure', 'forgetOrder'] },
+            ],
+            'host.bury.unknown': { target: 'waiting', actions: 'noteFailure' },
+          },
+          after: { buryDeadline: { target: 'taking', reenter: true } },
+        },
+        waiting: {
+          description: 'It could not be taken over yet; the failure says why. It is tried again shortly.',
+          after: { backoff: { target: 'taking' } },
+        },
+      },
+    },
+    buried: {
+      description:
+        'It is off, as an operator has said: nothing of what was there runs, and what is asked of it is answered so. ' +
+        'A new boot of its worker removes what is left there, and announces itself once it has its twins back.',
+      tags: 'steady',
+      entry: 'tellCluster',
+      on: {
+        'host.registered': { actions: 'noteIndex' },
+        'host.refused': { actions: 'noteRefusal' },
+        'host.silent': {},
+        'host.back': {},
+        'host.announce': [{ guard: 'isEarlierBoot' }, { target: 'present.joining', actions: 'noteReport' }],
         'host.cordon': { actions: ['cordon', 'tellCluster'] },
         'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
       },

@@ -12,6 +12,7 @@ export type ImageCopyEvent =
   | { type: 'copy.import'; image: string; spec: CopyImportSpec; meta: Meta }
   | { type: 'copy.fetch'; image: string; spec: CopyFetchSpec; meta: Meta }
   | { type: 'copy.remove'; meta: Meta }
+  | { type: 'host.gone'; meta: Meta }
   | { type: 'image.inspect.done'; meta: Meta }
   | ({ type: 'image.inspect.failed' } & Failed)
   | ({ type: 'image.inspect.unknown' } & Failed)

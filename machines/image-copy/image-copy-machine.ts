@@ -3,7 +3,7 @@
  * It never decides what an image is; it says what the file turned out to be, and the image actor decides.
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
+import { backoffMs, failureOf, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken } from '../values/wiring.ts';
@@ -76,6 +76,7 @@ export const imageCopyMachine = setup({
   },
   guards: {
     passes: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < 5,
+    isHostGone: ({ event }) => isHostGone(event),
     isImport: ({ context }) => context.importing !== null,
   },
   delays: {
@@ -154,13 +155,15 @@ export const imageCopyMachine = setup({
       after: { backoff: [{ guard: 'isImport', target: 'inspecting' }, { target: 'fetching' }] },
     },
     ready: {
-      description: "The image is in the host's store under its digest.",
+      description:
+        "The image is in the host's store under its digest. If the host is gone, it waits there for its return.",
       tags: 'steady',
       entry: { type: 'send', params: tell('copy.ready') },
       on: {
         'copy.import': { target: 'ready', reenter: true },
         'copy.fetch': { target: 'ready', reenter: true },
         'copy.remove': { target: 'removing' },
+        'host.gone': { actions: { type: 'send', params: tell('copy.lost') } },
       },
     },
     removing: {
@@ -168,7 +171,10 @@ export const imageCopyMachine = setup({
       entry: { type: 'image.remove', params: removeSpec },
       on: {
         'image.remove.done': { target: 'gone' },
-        'image.remove.failed': { target: 'removeBackoff', actions: 'noteFailure' },
+        'image.remove.failed': [
+          { guard: 'isHostGone', target: 'gone' },
+          { target: 'removeBackoff', actions: 'noteFailure' },
+        ],
         'image.remove.unknown': { target: 'removing', reenter: true },
       },
       after: { removeDeadline: { target: 'removing', reenter: true } },
@@ -183,7 +189,7 @@ export const imageCopyMachine = setup({
       entry: { type: 'send', params: tell('copy.rejected') },
     },
     gone: {
-      description: 'Nothing of the copy is left on the host.',
+      description: 'Nothing of the copy is left on the host, or the host is gone.',
       type: 'final',
       entry: { type: 'send', params: tell('copy.removed') },
     },

@@ -21,6 +21,7 @@ export type ImageEvent =
   | { type: 'copy.inspected'; host: string; meta: Meta }
   | { type: 'copy.ready'; host: string; proof: CopyProof; meta: Meta }
   | { type: 'copy.rejected'; host: string; error: Failure; meta: Meta }
+  | { type: 'copy.lost'; host: string; meta: Meta }
   | { type: 'copy.removed'; host: string; meta: Meta }
   | { type: 'image.need'; holder: string; host: HostFacts; meta: Meta }
   | { type: 'image.free'; holder: string; meta: Meta };

@@ -209,4 +209,17 @@ test('an early need may be tried again, one of a rejected image may not', () => 
   assert.is(isRetryable('rejected', { failure: lasting('format_lies') }), false);
 });
 
+test('a copy whose host is gone counts no more, and others fetch from a host that is left', () => {
+  const lost = (host: string) => ({ type: 'copy.lost', host });
+  const both = { ...here, copies: { w1: 'ready', w2: 'ready' } };
+  const after = (before: object, host: string): unknown => {
+    const { context } = told('ready', before, lost(host));
+    return [context['home'], context['copies']];
+  };
+  assert.equal(after(both, 'w1'), ['w2', { w2: 'ready' }]);
+  assert.equal(after(both, 'w2'), ['w1', { w1: 'ready' }]);
+  assert.equal(after(here, 'w1'), ['w1', {}], 'nobody else has it: it is fetched from there once that is back');
+  assert.equal(after(fetching, 'w1'), ['w1', { w2: 'fetching' }]);
+});
+
 test.run();

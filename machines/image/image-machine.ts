@@ -133,6 +133,13 @@ export const imageMachine = setup({
       else copies[event.host] = 'ready';
       enqueue.assign({ copies, waiting: context.waiting.filter((wait) => wait.host !== event.host) });
     }),
+    /** The others fetch from a host that is left, if one has it; else they wait for the return of this one. */
+    loseCopy: assign(({ context, event }) => {
+      assertEvent(event, 'copy.lost');
+      const { [event.host]: _, ...copies } = context.copies;
+      const [other] = Object.keys(copies).filter((host) => copies[host] === 'ready');
+      return context.home === event.host && other !== undefined ? { copies, home: other } : { copies };
+    }),
     dropCopies: enqueueActions(({ context, enqueue }) => {
       for (const host of Object.keys(context.copies))
         enqueue({ type: 'send', params: letters.dropCopy(context, host) });
@@ -239,6 +246,7 @@ export const imageMachine = setup({
         'image.need': { actions: ['addHolder', 'fetchOrProvide', { type: 'row.put', params: putHolder }] },
         'copy.ready': { actions: 'settleWaiting' },
         'copy.rejected': { actions: ['noteFailure', 'settleWaiting'] },
+        'copy.lost': { actions: 'loseCopy' },
         'image.delete': [
           { guard: 'held', actions: { type: 'reject', params: inUse } },
           { target: 'removing', actions: ['noteDelete', 'defer'] },

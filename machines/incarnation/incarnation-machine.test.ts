@@ -218,4 +218,26 @@ test('a guest gets its grace time, a failed start none; the deadline outlasts it
   assert.equal(grace(row('spawning', { graceMs: 9 }, failed('qemu.start', lasting), '', [])), [0, 30_000]);
 });
 
+const buried = { code: 'host_gone', message: 'gone', retryable: false };
+
+const goneRows: readonly Row[] = [
+  row('spawning', unstarted, failed('qemu.start', buried), 'ended', [toldEnd]),
+  row('alive.wiring', first, failed('qemu.watch', buried), 'ended', [toldEnd]),
+  row('alive.resuming', {}, failed('qemu.resume', buried), 'ended', [toldEnd]),
+  row('alive.running', {}, failed('qemu.watch', buried), 'ended', [toldEnd]),
+  row('stopping', {}, failed('qemu.stop', buried), 'ended', [toldEnd]),
+  row('cleaning', {}, failed('qemu.clean', buried), 'ended', [toldEnd]),
+];
+
+test('with its host a run ends, whatever was being done', () => {
+  assert.equal(disagreements(incarnationMachine, held, goneRows), []);
+  const endOf = (before: object): unknown => {
+    const at = row('stopping', { ...before }, failed('qemu.stop', buried), 'ended', []);
+    const { reason, failure } = decided(incarnationMachine, held, at).context;
+    return [reason, failure];
+  };
+  assert.equal(endOf({ reason: 'wiring_failed', failure: buried }), ['host_gone', null]);
+  assert.equal(endOf({ reason: 'stopped' }), ['stopped', null], 'it was to end anyway');
+});
+
 test.run();

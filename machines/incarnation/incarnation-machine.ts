@@ -4,14 +4,14 @@
  * What to do about an end is the VM actor's decision, not ours.
  */
 import { assertEvent, assign, enqueueActions, setup } from 'xstate';
-import { failureOf, type Failure } from '../values/failures.ts';
+import { failureOf, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import type { MachineProof, MachineSpec } from '../values/wiring.ts';
 import type { IncarnationEvent, RunEnd } from './incarnation-events.ts';
 
 /** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
-export type EndReason = RunEnd | 'stopped' | 'start_failed' | 'wiring_failed';
+export type EndReason = RunEnd | 'stopped' | 'start_failed' | 'wiring_failed' | 'host_gone';
 
 export interface IncarnationContext {
   readonly id: string;
@@ -55,6 +55,8 @@ const failedEvents = [
   'binding.failed',
 ] as const;
 
+const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'noteGone' } as const;
+
 export const incarnationMachine = setup({
   types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
   actions: {
@@ -92,6 +94,11 @@ export const incarnationMachine = setup({
     }),
     /** A repeated start of an earlier run brought us to life after its end; the VM is at its next run already. */
     noteReplaced: assign({ reason: 'stopped', graceMs: 0 }),
+    /** The run ended with its host, whatever was being done about it; one that was to end has ended as asked. */
+    noteGone: assign(({ context }) => ({
+      reason: context.reason === 'stopped' ? 'stopped' : 'host_gone',
+      failure: null,
+    })),
     noteFailure: assign(({ event }) => {
       assertEvent(event, failedEvents);
       const reason = event.type === 'binding.failed' ? 'wiring_failed' : 'start_failed';
@@ -101,6 +108,7 @@ export const incarnationMachine = setup({
   guards: {
     isAnother: ({ context, event }) =>
       event.type === 'incarnation.start' && event.spec.owner.uid !== context.spec?.owner.uid,
+    isHostGone: ({ event }) => isHostGone(event),
     allWired: ({ context }) => context.unwired.length === 0,
   },
   delays: {
@@ -136,7 +144,7 @@ export const incarnationMachine = setup({
       entry: { type: 'qemu.start', params: specOf },
       on: {
         'qemu.start.done': { target: 'alive', actions: 'takeProof' },
-        'qemu.start.failed': { target: 'stopping', actions: 'noteFailure' },
+        'qemu.start.failed': [gone, { target: 'stopping', actions: 'noteFailure' }],
         'qemu.start.unknown': { target: 'spawning', reenter: true },
         'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
       },
@@ -148,7 +156,7 @@ export const incarnationMachine = setup({
       initial: 'wiring',
       on: {
         'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' },
-        'qemu.watch.failed': { target: 'rewatching' },
+        'qemu.watch.failed': [gone, { target: 'rewatching' }],
         'qemu.watch.unknown': { target: 'rewatching' },
         'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
         'incarnation.start': { guard: 'isAnother', target: 'stopping', actions: 'noteReplaced' },
@@ -169,7 +177,7 @@ export const incarnationMachine = setup({
           entry: { type: 'qemu.resume', params: specOf },
           on: {
             'qemu.resume.done': { target: 'running' },
-            'qemu.resume.failed': { target: '#incarnation.stopping', actions: 'noteFailure' },
+            'qemu.resume.failed': [gone, { target: '#incarnation.stopping', actions: 'noteFailure' }],
             'qemu.resume.unknown': { target: 'resuming', reenter: true },
           },
           after: { resumeDeadline: { target: 'resuming', reenter: true } },
@@ -197,7 +205,7 @@ export const incarnationMachine = setup({
       entry: { type: 'qemu.stop', params: stopOf },
       on: {
         'qemu.stop.done': { target: 'cleaning' },
-        'qemu.stop.failed': { target: 'stopBackoff' },
+        'qemu.stop.failed': [gone, { target: 'stopBackoff' }],
         'qemu.stop.unknown': { target: 'stopping', reenter: true },
       },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
@@ -212,7 +220,7 @@ export const incarnationMachine = setup({
       entry: { type: 'qemu.clean', params: specOf },
       on: {
         'qemu.clean.done': { target: 'ended' },
-        'qemu.clean.failed': { target: 'stopBackoff' },
+        'qemu.clean.failed': [gone, { target: 'stopBackoff' }],
         'qemu.clean.unknown': { target: 'cleaning', reenter: true },
       },
       after: { cleanDeadline: { target: 'cleaning', reenter: true } },

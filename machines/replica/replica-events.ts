@@ -6,6 +6,7 @@ import type { ReplicaSpec } from '../values/wiring.ts';
 export type ReplicaEvent =
   | { type: 'replica.ensure'; spec: ReplicaSpec; volume: string; meta: Meta }
   | { type: 'replica.remove'; meta: Meta }
+  | { type: 'host.gone'; meta: Meta }
   | { type: 'replica.make.done'; meta: Meta }
   | { type: 'replica.make.failed'; error: Failure; meta: Meta }
   | { type: 'replica.make.unknown'; error: Failure; meta: Meta }

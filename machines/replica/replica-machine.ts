@@ -4,7 +4,7 @@
  * does).
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
+import { backoffMs, failureOf, hostGone, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import type { ReplicaSpec } from '../values/wiring.ts';
@@ -39,6 +39,12 @@ const tellFailed = ({ context }: Seen) => ({
   event: { type: 'replica.failed', host: hostOf(context), error: context.failure },
 });
 
+const tellUnreachable = ({ context }: Seen) => {
+  const message = `${context.volume} has its bytes on ${hostOf(context)}, which is gone; bring that host back`;
+  const error: Failure = { code: hostGone, message, retryable: false };
+  return { to: context.volume, event: { type: 'replica.failed', host: hostOf(context), error } };
+};
+
 export const replicaMachine = setup({
   types: { context: {} as ReplicaContext, events: {} as ReplicaEvent, input: {} as { id: string } },
   actions: {
@@ -58,6 +64,7 @@ export const replicaMachine = setup({
     clearFailure: assign({ failure: null, tries: 0 }),
   },
   guards: {
+    isHostGone: ({ event }) => isHostGone(event),
     passes: ({ event }) => event.type === 'replica.make.failed' && event.error.retryable,
   },
   delays: {
@@ -97,12 +104,13 @@ export const replicaMachine = setup({
       after: { backoff: { target: 'making' } },
     },
     ready: {
-      description: 'The file is there; the volume has been told.',
+      description: 'The file is there; the volume has been told. If the host is gone, it waits there for its return.',
       tags: 'steady',
       entry: { type: 'send', params: tellReady },
       on: {
         'replica.ensure': { target: 'making', actions: 'takeSpec' },
         'replica.remove': { target: 'removing' },
+        'host.gone': { actions: { type: 'send', params: tellUnreachable } },
       },
     },
     failed: {
@@ -119,7 +127,10 @@ export const replicaMachine = setup({
       entry: { type: 'replica.remove', params: specOf },
       on: {
         'replica.remove.done': { target: 'gone' },
-        'replica.remove.failed': { target: 'removeBackoff', actions: 'noteFailure' },
+        'replica.remove.failed': [
+          { guard: 'isHostGone', target: 'gone' },
+          { target: 'removeBackoff', actions: 'noteFailure' },
+        ],
         'replica.remove.unknown': { target: 'removing', reenter: true },
       },
       after: { removeDeadline: { target: 'removing', reenter: true } },
@@ -129,7 +140,7 @@ export const replicaMachine = setup({
       after: { backoff: { target: 'removing' } },
     },
     gone: {
-      description: 'Nothing of the replica is left on the host.',
+      description: 'Nothing of the replica is left on the host, or the host is gone.',
       type: 'final',
       entry: { type: 'send', params: tellRemoved },
     },

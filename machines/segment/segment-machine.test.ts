@@ -218,4 +218,19 @@ test('a route is forgotten only when it leads where it is said to', () => {
   );
 });
 
+test('with its host a segment is gone, and the VPC hears why', () => {
+  const failed = (effect: string) => ({
+    type: `${effect}.failed`,
+    error: { code: 'host_gone', message: 'gone', retryable: false },
+  });
+  const gone = [failing, 'segment.removed > vpc'];
+  const all: readonly Row[] = [
+    { in: 'realizing.making', on: failed('segment.ensure'), to: 'gone', asks: gone },
+    { in: 'serving.ready', on: failed('segment.watch'), to: 'gone', asks: gone },
+    { in: 'serving.routing', on: failed('segment.route'), to: 'gone', asks: gone },
+    { in: 'removing.taking', on: failed('segment.remove'), to: 'gone', asks: ['segment.removed > vpc'] },
+  ];
+  assert.equal(disagreements(segmentMachine, held, all), []);
+});
+
 test.run();

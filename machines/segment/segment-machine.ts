@@ -4,7 +4,7 @@
  * Upholds: `segment.ready` is said only with a proof read back from the kernel; the newest spec wins.
  */
 import { assign, setup } from 'xstate';
-import { backoffMs, failureOf } from '../values/failures.ts';
+import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
@@ -12,6 +12,9 @@ import { noRoutes, queueLength, queueLimit } from './segment-context.ts';
 import type { EnsureAsk, RemoveAsk, RouteAsk, SegmentContext } from './segment-context.ts';
 import type { SegmentEvent } from './segment-events.ts';
 import * as messages from './segment-messages.ts';
+
+/** With its host: the VPC forgets it, and the others lose a peer. */
+const gone = { guard: 'isHostGone', target: '#segment.gone', actions: 'tellFailed' } as const;
 
 export const segmentMachine = setup({
   types: {
@@ -50,6 +53,7 @@ export const segmentMachine = setup({
     tellRemoved: tell(messages.tellRemoved),
   },
   guards: {
+    isHostGone: ({ event }) => isHostGone(event),
     isNewer: ({ context, event }) =>
       event.type === 'segment.ensure' && event.spec.generation > (context.spec?.generation ?? 0),
     isOutdated: ({ context }) => (context.spec?.generation ?? 0) > context.realizing,
@@ -110,6 +114,7 @@ export const segmentMachine = setup({
               { target: '#segment.serving', actions: ['noteProof', 'tellReady'] },
             ],
             'segment.ensure.failed': [
+              gone,
               { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellFailed'] },
               { target: '#segment.failed', actions: ['noteFailure', 'tellFailed'] },
             ],
@@ -133,7 +138,7 @@ export const segmentMachine = setup({
         'segment.ensure': [{ guard: 'isNewer', target: 'realizing', actions: 'takeSpec' }, { actions: 'tellReady' }],
         'segment.remove': { target: 'removing' },
         'segment.watch.done': { target: 'realizing', actions: ['noteBroken', 'tellFailed'] },
-        'segment.watch.failed': { target: 'realizing.waiting', actions: ['noteFailure', 'tellFailed'] },
+        'segment.watch.failed': [gone, { target: 'realizing.waiting', actions: ['noteFailure', 'tellFailed'] }],
         'segment.watch.unknown': { target: 'realizing.waiting', actions: 'noteFailure' },
       },
       states: {
@@ -153,7 +158,7 @@ export const segmentMachine = setup({
               { target: 'ready', actions: 'forgetApplied' },
             ],
             // The rows say what is wanted: the whole segment is ensured again, routes and all.
-            'segment.route.failed': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
+            'segment.route.failed': [gone, { target: '#segment.realizing.waiting', actions: 'noteFailure' }],
             'segment.route.unknown': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
           },
           after: { routeDeadline: { target: '#segment.realizing' } },
@@ -180,7 +185,10 @@ export const segmentMachine = setup({
           entry: { type: 'segment.remove', params: messages.removeAsk },
           on: {
             'segment.remove.done': { target: '#segment.gone', actions: 'forgetRoutes' },
-            'segment.remove.failed': { target: 'waiting', actions: 'noteFailure' },
+            'segment.remove.failed': [
+              { guard: 'isHostGone', target: '#segment.gone' },
+              { target: 'waiting', actions: 'noteFailure' },
+            ],
             'segment.remove.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
           after: { removeDeadline: { target: 'taking', reenter: true } },
@@ -193,7 +201,7 @@ export const segmentMachine = setup({
       },
     },
     gone: {
-      description: 'Nothing of the VPC is left on this host.',
+      description: 'Nothing of the VPC is left on this host, or the host is gone.',
       type: 'final',
       entry: 'tellRemoved',
     },

@@ -91,7 +91,13 @@ export const tellReady = ({ context }: At): readonly Asked[] => [
 ];
 
 export function tellFailed({ context, event }: At): readonly Asked[] {
-  assertEvent(event, ['segment.ensure.failed', 'segment.ensure.unknown', 'segment.watch.done', 'segment.watch.failed']);
+  assertEvent(event, [
+    'segment.ensure.failed',
+    'segment.ensure.unknown',
+    'segment.watch.done',
+    'segment.watch.failed',
+    'segment.route.failed',
+  ]);
   const error =
     event.type === 'segment.watch.done'
       ? { code: event.reason, message: event.detail, retryable: true }

@@ -14,6 +14,12 @@ export const failureOf = (error: Failure): Failure => ({
   retryable: error.retryable,
 });
 
+/** What the runtime answers to whatever is asked of a host that was buried: nothing of it is there any more. */
+export const hostGone = 'host_gone';
+
+export const isHostGone = (event: object): boolean =>
+  'error' in event && (event.error as Failure | null)?.code === hostGone;
+
 /** 1, 2, 4 ... 30 s after the first, second, third ... failure in a row. */
 export const backoffMs = (tries: number): number => Math.min(30_000, 1_000 * 2 ** Math.max(0, tries - 1));
 

@@ -244,4 +244,26 @@ test('a deletion is answered by its own command', () => {
   assert.equal(asked[0]?.params, { commandId: 'D1', result: { uid: 'U1' } });
 });
 
+const hostGone = { code: 'host_gone', message: 'gone', retryable: false };
+const told: readonly Row[] = [v.portFailed(hostGone), v.volumeRefused(hostGone), v.imageRefused(hostGone)].map((on) =>
+  row(preparing, { failure: passing }, on, 'releasing', releases),
+);
+const moves: readonly Row[] = [
+  ...(['always', 'on-failure'] as const).flatMap((name) => [
+    row('running', policy(name), v.ended('host_gone'), 'releasing', releases),
+    row('running', { ...policy(name), ports: {} }, v.ended('host_gone'), 'locating', [...releases, ...locates]),
+    row('starting', { ...policy(name), ports: {} }, v.ended('host_gone'), 'locating', [...releases, ...locates]),
+  ]),
+  row('running', { ...policy('never'), ports: {} }, v.ended('host_gone'), 'failed', releases),
+  row('stopping', { ...policy('never'), ports: {}, restarting: true }, v.ended('host_gone'), 'locating'),
+  row('stopping', { ...resting, ports: {} }, v.ended('host_gone'), 'stopped', releases),
+  ...told,
+  row('releasing', { ...waiting, failure: null }, v.unbound, 'locating', locates),
+];
+
+test('a host that is gone is let go, and another one asked for, as the policy says', () => {
+  assert.equal(disagreements(vmMachine, held, moves), []);
+  for (const at of told) assert.is(decided(vmMachine, held, at).context['failure'], null);
+});
+
 test.run();

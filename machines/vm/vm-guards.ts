@@ -1,5 +1,5 @@
 /** Questions the VM chart asks; pure functions of (context, event). */
-import { sameJson } from '../values/failures.ts';
+import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
 import type { VmContext } from './vm-context.ts';
 import type { VmEvent } from './vm-events.ts';
@@ -27,6 +27,10 @@ export const releasedForRun = (seen: Seen): boolean => nothingAwaited(seen) && w
 /** The word of an earlier run, which changes nothing. */
 export const thisLife = ({ context, event }: Seen): boolean => 'life' in event && event.life === context.life;
 export const passes = ({ event }: Seen): boolean => 'error' in event && event.error !== null && event.error.retryable;
+export const isHostGone = ({ event }: Seen): boolean => saysHostGone(event);
+/** Its last run ended with its host, and it goes on: not there. */
+export const movesOn = (seen: Seen): boolean =>
+  seen.context.failure?.code === `run_${hostGone}` && (restarts(seen) || policyRestarts(seen));
 /** After an end nobody asked for. */
 export function policyRestarts({ context }: Seen): boolean {
   if (context.failure !== null && !context.failure.retryable) return false;

@@ -29,6 +29,8 @@ const whileLetGo = {
   'vm.delete': [dying, { actions: ['wantDeleted', 'defer'] }],
 } as const;
 
+/** The host is gone: it is let go, and another one is asked for. */
+const elsewhere = { guard: 'isHostGone', target: 'releasing', actions: 'forgetFailure' } as const;
 const placed = { guard: 'isPlaced', target: 'preparing' } as const;
 
 export const vmMachine = vmSetup.createMachine({
@@ -156,14 +158,17 @@ export const vmMachine = vmSetup.createMachine({
         'volume.attached': { actions: 'noteAttached' },
         'image.provided': { actions: 'noteImage' },
         'port.failed': [
+          elsewhere,
           { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
           { target: 'releasing', actions: 'noteFailure' },
         ],
         'volume.refused': [
+          elsewhere,
           { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
           { target: 'releasing', actions: 'noteFailure' },
         ],
         'image.refused': [
+          elsewhere,
           { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
           { target: 'releasing', actions: 'noteFailure' },
         ],
@@ -212,6 +217,7 @@ export const vmMachine = vmSetup.createMachine({
       description: 'A run is over: was it asked for, is it restarted, or does the policy leave it?',
       always: [
         { guard: 'leaves', target: 'releasing' },
+        { guard: 'movesOn', target: 'releasing', actions: 'forgetFailure' },
         { guard: 'restartsPlaced', target: 'preparing' },
         { guard: 'restarts', target: 'locating' },
         { guard: 'policyRestarts', target: 'backoff' },

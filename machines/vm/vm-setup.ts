@@ -40,6 +40,7 @@ export const vmSetup = setup({
     wantDeleted: assign(changes.wantDeleted),
     settle: assign(changes.settle),
     letGo: assign(changes.letGo),
+    forgetFailure: assign({ failure: null }),
     askPorts: enqueueActions(({ context, enqueue }) => {
       for (const nic of letters.specIn(context).nics) {
         const letter = letters.askPort(context, nic);

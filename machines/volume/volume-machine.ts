@@ -178,9 +178,11 @@ export const volumeMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     available: {
-      description: 'No VM holds it. Its bytes, if it was ever attached, rest on one host.',
+      description:
+        'No VM holds it. Its bytes, if it was ever attached, rest on one host; the failure says if that is gone.',
       tags: 'steady',
       on: {
+        'replica.failed': { actions: 'noteFailure' },
         'volume.attach': [
           { guard: 'elsewhere', actions: { type: 'send', params: refuseElsewhere } },
           { guard: 'needsImage', target: 'held.imaging', actions: 'hold' },
@@ -225,8 +227,9 @@ export const volumeMachine = setup({
           after: { replicaDeadline: { target: 'attaching', reenter: true } },
         },
         attached: {
-          description: 'The holder may run on it.',
+          description: 'The holder may run on it, unless the failure says that the host is gone.',
           tags: 'steady',
+          on: { 'replica.failed': { actions: 'noteFailure' } },
           entry: { type: 'send', params: letters.tellAttached },
         },
         stuck: {

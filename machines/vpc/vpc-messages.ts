@@ -1,7 +1,7 @@
 /** What a VPC does at each event: the change of its context and what it tells whom, as pure functions. */
 import { assertEvent } from 'xstate';
 import { cidrOf, overlap } from '../values/addresses.ts';
-import { failureOf, sameJson, type Failure } from '../values/failures.ts';
+import { failureOf, isHostGone, sameJson, type Failure } from '../values/failures.ts';
 import { clusterId, partsOfId, tenantId } from '../values/identifiers.ts';
 import { defer, putRow, reject, rejectFor, removeRow, reply, row, rows, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
@@ -213,13 +213,26 @@ export function noteFailed({ context, event }: At): Done {
   const view = context.segments[event.host];
   if (view === undefined) return { changes: {}, asks: [] };
   const error = failureOf(event.error);
+  if (isHostGone(event)) return forget(event.host, error, { context, event });
   const segments = { ...context.segments, [event.host]: { ...view, failure: error } };
   // What may pass is tried again by the segment itself; its ports go on waiting.
   if (error.retryable) return { changes: { segments }, asks: [] };
-  const failed = context.waiting.filter((each) => each.host.name === event.host);
   const waiting = context.waiting.filter((each) => each.host.name !== event.host);
-  const asks = failed.map(({ port }) => send(port, { type: 'segment.failed', host: event.host, error }));
-  return { changes: { segments, waiting }, asks };
+  return { changes: { segments, waiting }, asks: failures(context, event.host, error) };
+}
+
+const failures = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
+  waiting
+    .filter((each) => each.host.name === host)
+    .map(({ port }) => send(port, { type: 'segment.failed', host, error }));
+
+/** Its host is gone, and with it whatever networks it still owed. */
+function forget(host: string, error: Failure, { context, event }: At): Done {
+  const elsewhere = context.waiting.filter((each) => each.host.name !== host);
+  const { segments, waiting, changed } = contexts.without({ ...context, waiting: elsewhere }, host);
+  const withdrawing = contexts.proved(context.withdrawing, host, Number.MAX_SAFE_INTEGER);
+  const after = { ...context, segments, waiting, withdrawing };
+  return settling(after, [...failures(context, host, error), ...ensures(after, changed, event)]);
 }
 
 export function noteRemoved({ context, event }: At): Done {

@@ -54,6 +54,10 @@ test('silence alone takes nothing; by order its shard is taken, and what it writ
   await until('it is silent to both', () => [c1, c2].every(({ events }) => events.includes('silent w1')));
   await beats(6);
   assert.equal([grantOf(c1), grantOf(c2)], [undefined, undefined]);
+  // A map that says so already is but a hint, and is put right.
+  await stage.redis.ask('HSET', 'ph:map', own, '1|9|gone');
+  await until('it is put right', async () => (await stage.redis.ask('HGET', 'ph:map', own)) === '1|1|w1');
+  assert.equal([grantOf(c1), grantOf(c2)], [undefined, undefined]);
   assert.is((await w1.journal.commit(commitOf(twin, 1, { grant }))).result, 'committed');
   const withdrawn = new PhotonError('ownership_lost', 'order_withdrawn', 'somebody else decides now');
   assert.is(await code(bury(c1, () => Promise.reject(withdrawn))), 'order_withdrawn');

@@ -146,6 +146,18 @@ function addChanging(program: Command): void {
         ),
       );
   }
+  program
+    .command('bury <host>')
+    .description('for operators: say that a silent host is off, so that what ran there may start elsewhere')
+    .requiredOption('--is-off', 'you have made sure: what still runs there would run twice')
+    .requiredOption('--reason <text>', 'how you know; kept with the host and in its history')
+    .action(
+      withSession(program, async (session, host: string, { isOff, reason }: { isOff: true; reason: string }) => {
+        const id = objects.targetOf(session, 'host', host);
+        const reply = await objects.command(session, id, 'bury', { isOff, reason });
+        process.stdout.write(`${id} buried ${JSON.stringify(reply)}\n`);
+      }),
+    );
 }
 
 export function createCli(): Command {

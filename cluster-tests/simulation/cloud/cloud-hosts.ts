@@ -3,7 +3,7 @@
  * told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. Everything else of a node
  * is simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
  */
-import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import { agentId, clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -66,9 +66,9 @@ export class CloudHosts {
         name: `c${at}`,
         role: 'controller',
         limits,
-        registry: ({ process }) => {
+        registry: ({ process, bury }) => {
           this.noteDeath(process);
-          return createRegistry(noDataplane, noAgent);
+          return createRegistry(noDataplane, noAgent, { bury });
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
         onNode: ({ event, node }, host) => {
@@ -106,15 +106,19 @@ export class CloudHosts {
     });
     this.noteDeath(process);
     process.onEnd(() => dataplane.kill());
-    const registry = createRegistry(dataplane, {
-      observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
-      // Nothing is kept: this store never goes back.
-      find: async () => ({ ...(await dataplane.findHost()), kept: [] }),
-      sweep: (kept, call) => {
-        const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
-        return dataplane.sweep({ owners, kept }, call);
+    const registry = createRegistry(
+      dataplane,
+      {
+        observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
+        // Nothing is kept: this store never goes back.
+        find: async () => ({ ...(await dataplane.findHost()), kept: [] }),
+        sweep: (kept, call) => {
+          const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
+          return dataplane.sweep({ owners, kept }, call);
+        },
       },
-    });
+      noHosts,
+    );
     return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };
   }
 

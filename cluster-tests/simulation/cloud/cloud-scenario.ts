@@ -10,7 +10,7 @@ import { factsOf } from '../../checkers/store-facts.ts';
 import { checkStoredSnapshots } from '../../checkers/stored-snapshots.ts';
 import { checkTenantSegments } from '../../checkers/tenant-segments.ts';
 import { checkWiredAddresses } from '../../checkers/wired-addresses.ts';
-import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import { partsOf } from '@photoncloud/runtime/contract/identifiers';
@@ -24,7 +24,7 @@ import { CloudWorkload } from './cloud-workload.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import { storedActors, storedRows } from './stored-actors.ts';
 
-const registry = createRegistry(noDataplane, noAgent);
+const registry = createRegistry(noDataplane, noAgent, noHosts);
 
 const isQuiet = ({ to, event }: Message): boolean =>
   registry.kinds.get(partsOf(to).kind)?.ignored?.includes(event.type) === true;

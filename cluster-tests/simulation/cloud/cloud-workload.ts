@@ -4,7 +4,7 @@
  * looked up as the control API's door does it (now and then not: what it saw may be gone); then the owner is asked.
  */
 import { createRegistry } from '@photoncloud/actors/registry';
-import { noAgent, noDataplane } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Chance } from '../seeded-random.ts';
 import { SimulatedClients, type ClientRecord } from '../simulated-clients.ts';
@@ -13,7 +13,7 @@ import { imageRoot } from './cloud-hosts.ts';
 
 type Wish = readonly [method: string, name: string, params: unknown];
 
-const registry = createRegistry(noDataplane, noAgent);
+const registry = createRegistry(noDataplane, noAgent, noHosts);
 const openingMs = 15_000;
 const againMs = 5_000;
 
