@@ -6,7 +6,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import { describeCause } from '@photoncloud/runtime/contract/errors';
-import { actorId, partsOf } from '@photoncloud/runtime/contract/identifiers';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
@@ -14,6 +14,7 @@ import type { Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
+import { tellGone } from './buried-host.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -48,7 +49,10 @@ export async function startController(
     registry: ({ bury }) => createRegistry(noDataplane, noAgent, { bury }),
     ...options,
     onEra: (_, host) => void openCluster(host, config.cluster),
-    onHostShard: (name, taken) => void tellGone(name, taken, log),
+    onHostShard: (grant, { host: inlet, reader, registry }) =>
+      void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
+        log.error({ shard: grant.shard, why: describeCause(error) }, 'the twins of a buried host could not be told');
+      }),
     onNode: ({ event, node }, host) => {
       if (node.role !== 'worker' || event === 'joined') return;
       void host.tell(actorId(hostId(node.name)), { type: event === 'back' ? 'host.back' : 'host.silent' });
@@ -65,27 +69,6 @@ export async function startController(
       await member.stop();
     },
   };
-}
-
-/**
- * Those twins of a buried host that wait for nothing and yet have something to say: what they keep cannot be reached.
- * Said again by each controller that takes them over.
- */
-async function tellGone(
-  host: string,
-  { host: actors, reader, registry }: Pick<MemberNode, 'host' | 'reader' | 'registry'>,
-  log: Log,
-): Promise<void> {
-  const event = { type: 'host.gone' };
-  const listens = (kind: string): boolean => registry.kinds.get(kind)?.machine.events.includes(event.type) === true;
-  try {
-    const { items } = await reader.list({ host });
-    const told = items.filter(({ id }) => listens(partsOf(id).kind)).map(({ id }) => actors.tell(id, event));
-    await Promise.all(told);
-    log.warn({ host, twins: items.length }, 'the twins of a buried host are answered for here');
-  } catch (error) {
-    log.error({ host, why: describeCause(error) }, 'not every twin of a buried host could be told');
-  }
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {

@@ -59,7 +59,7 @@ export interface MemberOptions {
   /** The store went back and a new era has begun; this node's shards are being taken again. */
   readonly onEra?: (era: number, host: Host) => void;
   /** The shard of a host was taken up here: by its own worker, or by a controller because it was buried. */
-  readonly onHostShard?: (host: string, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
+  readonly onHostShard?: (grant: ShardGrant, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
   /** This worker was buried and is back: removes what earlier lives have left, or rejects. */
   readonly onBuried?: (reader: RedisReader) => Promise<void>;
   readonly journal?: JournalDecorator;
@@ -150,9 +150,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
-      const pinnedTo = hostOfShard(grant.shard);
+      const isPinned = hostOfShard(grant.shard) !== undefined;
       void host.grant(grant).then(() => {
-        if (pinnedTo !== undefined) options.onHostShard?.(pinnedTo, { host, boot, reader, registry });
+        if (isPinned) options.onHostShard?.(grant, { host, boot, reader, registry });
       });
     },
     onLost: (shard) => {

@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { agentId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
-import { actorId, partsOf } from '@photoncloud/runtime/contract/identifiers';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -14,6 +14,7 @@ import type { AgentDoings } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
+import { emptyHost } from './buried-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
 import { noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -47,7 +48,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     role: 'worker',
     log,
     onHostShard: (_, { host, boot }) => void announce(host, folder, boot).then(announced),
-    onBuried: (reader) => emptyHost(folder, dataplane, reader, log),
+    onBuried: (reader) => emptyHost(config.node, dataplane, reader, log),
     registry: (parts) => {
       ({ links } = parts);
       return createRegistry(dataplane, agentDoings(folder, dataplane, parts), noHosts);
@@ -65,30 +66,6 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
       await dataplane.close();
     },
   };
-}
-
-/**
- * An operator has said that this host is off, and here it is: what still runs here was started elsewhere, or may be.
- * All of it goes, but for images and volumes at rest; their twins still stand for them.
- * @throws PhotonError fault `host_not_empty`
- */
-async function emptyHost({ config }: NodeFolder, dataplane: Dataplane, reader: RedisReader, log: Log): Promise<void> {
-  const atRest = ['image-copy', 'replica'];
-  const owners = async (): Promise<string[]> => {
-    const { items } = await reader.list({ host: config.node });
-    return items.map(({ id }) => id).filter((id) => atRest.includes(partsOf(id).kind));
-  };
-  // No actor asks for this, and a sweep compares no fences.
-  const call = { fence: { era: 0, ownerEpoch: 0, version: 0 }, signal: new AbortController().signal };
-  const { removed, failed } = await dataplane.sweep({ owners }, call);
-  log.warn(
-    { removed: removed.map(({ what, name }) => `${what} ${name}`) },
-    'what was left on a buried host is removed',
-  );
-  const [stuck] = failed;
-  if (stuck === undefined) return;
-  const text = `${stuck.item.what} ${stuck.item.name} and ${failed.length - 1} more stay: ${stuck.reason}`;
-  throw new PhotonError('fault', 'host_not_empty', text);
 }
 
 /** When it has its shard, and again in each new era: the agent looks at its host and says what is there. */

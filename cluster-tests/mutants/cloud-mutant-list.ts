@@ -54,4 +54,28 @@ export const cloudMutants: readonly Mutant[] = [
     "'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' }",
     "'qemu.watch.done': {}",
   ),
+  {
+    name: 'silence is taken for the proof that a host is off',
+    promise: 'K1',
+    scenario: 'cloud',
+    patches: [
+      {
+        file: 'runtime/directory/ownership-map.ts',
+        find: '(hostOfShard(shard) ?? node) !== node',
+        put: 'hostOfShard(shard) !== undefined',
+      },
+      {
+        file: 'runtime/directory/owned-shards.ts',
+        find: "    if (host !== undefined && (node === '' || node === host)) return false;\n",
+        put: '',
+      },
+    ],
+  },
+  one(
+    'twins of a buried host that wait for nothing are not told',
+    'K13',
+    'actors/photon/buried-host.ts',
+    'items.filter(listens).map(tell)',
+    'items.filter(() => false).map(tell)',
+  ),
 ];

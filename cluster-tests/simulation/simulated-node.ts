@@ -7,6 +7,7 @@ import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definiti
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
+import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Directory, Inlet } from '@photoncloud/runtime/contract/link';
 import {
   joinCluster,
@@ -38,7 +39,7 @@ export interface NodeParts {
   /** This worker was buried and is back. */
   readonly onBuried?: (reader: RedisReader) => Promise<void>;
   /** The shard of a host was taken up here. */
-  readonly onHostShard?: (node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>, of: string) => void;
+  readonly onHostShard?: (grant: ShardGrant, node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
 }
 
@@ -95,9 +96,9 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
-      const pinnedTo = hostOfShard(grant.shard);
+      const isPinned = hostOfShard(grant.shard) !== undefined;
       void host.grant(grant).then(() => {
-        if (pinnedTo !== undefined) parts.onHostShard?.({ host, process, reader }, pinnedTo);
+        if (isPinned) parts.onHostShard?.(grant, { host, process, reader });
       });
     },
     onLost: (shard) => {

@@ -18,7 +18,7 @@ const keptEvents = 400;
 const startAgainMs = 1_000;
 
 /** What a scenario says about a node: everything but the simulated parts. */
-export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode'> & {
+export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onBuried'> & {
   readonly name: string;
   readonly limits?: Partial<HostLimits>;
   /** Called whenever the node has joined, after each start. */
@@ -131,7 +131,7 @@ export class Simulation {
 
   startSeat(name: string): void {
     const seat = this.seats.get(name) as Seat;
-    if (seat.process?.alive === true) return;
+    if (seat.process?.alive === true || this.off.has(name)) return;
     seat.life += 1;
     const { life, plan } = seat;
     const random = this.chance.split(`process ${name} ${life}`);
@@ -162,6 +162,8 @@ export class Simulation {
         connect: (own) => this.connect(own),
         limits: plan.limits ?? {},
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
+        ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
+        ...(plan.onBuried === undefined ? {} : { onBuried: plan.onBuried }),
       });
       seat.node = node;
       this.note(process.label, 'joined');
@@ -173,11 +175,23 @@ export class Simulation {
   }
 
   private readonly held = new Set<string>();
+  private readonly off = new Set<string>();
 
   /** While held, a node that ends stays down. */
   hold(name: string, isHeld: boolean): void {
     if (isHeld) this.held.add(name);
     else this.held.delete(name);
+  }
+
+  /** Its machine has no power: whoever else would start it cannot. */
+  switchOff(name: string): void {
+    this.off.add(name);
+    this.processOf(name)?.kill();
+  }
+
+  switchOn(name: string): void {
+    this.off.delete(name);
+    this.startSeat(name);
   }
 
   private isHeld(name: string): boolean {

@@ -6,6 +6,7 @@ import type { TapProof, TapSpec } from '../values/wiring.ts';
 export type BindingEvent =
   | { type: 'binding.ensure'; spec: TapSpec; port: string; direct: boolean; meta: Meta }
   | { type: 'binding.wire'; requester: string; meta: Meta }
+  | { type: 'host.gone'; meta: Meta }
   | { type: 'binding.remove'; runEpoch: number; meta: Meta }
   | { type: 'tap.create.done'; tap: string; ifindex: number; place: 'host' | 'segment'; meta: Meta }
   | { type: 'tap.create.failed'; error: Failure; meta: Meta }

@@ -219,6 +219,8 @@ test('with its host a binding is gone, and the port may go elsewhere', () => {
     },
     { in: 'ready', on: failed('tap.watch', buried), to: 'gone', asks: [told, off] },
     { in: 'removing.taking', on: failed('tap.remove', buried), to: 'gone', asks: [off] },
+    { in: 'tapped', on: { type: 'host.gone' }, to: 'gone', asks: [told, off] },
+    { in: 'wiring.waiting', on: { type: 'host.gone' }, to: 'gone', asks: [told, off] },
   ];
   assert.equal(disagreements(bindingMachine, held, gone), []);
 });

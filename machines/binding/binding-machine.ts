@@ -84,6 +84,7 @@ export const bindingMachine = setup({
     failure: null,
   }),
   initial: 'born',
+  on: { 'host.gone': { target: '.gone', actions: 'tellTrouble' } },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',

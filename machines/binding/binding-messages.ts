@@ -1,6 +1,6 @@
 /** What a binding remembers, changes and tells: pure functions of its context and the event. */
 import { assertEvent } from 'xstate';
-import { failureOf, sameJson, type Failure } from '../values/failures.ts';
+import { failureOf, hostGoneFailure, sameJson, type Failure } from '../values/failures.ts';
 import { send, type Asked, type Seen } from '../values/telling.ts';
 import type { TapProof, TapSpec } from '../values/wiring.ts';
 import type { BindingEvent } from './binding-events.ts';
@@ -109,11 +109,16 @@ export function refuseWire({ context, event }: At): readonly Asked[] {
   return [send(event.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];
 }
 
+function troubleOf(context: BindingContext, event: BindingEvent): Failure | undefined {
+  if (event.type === 'host.gone') return hostGoneFailure(context.host);
+  if (event.type === 'tap.watch.done') return { code: event.reason, message: event.detail, retryable: true };
+  return 'error' in event ? failureOf(event.error) : undefined;
+}
+
 /** What may pass is told to the port only: whoever waits for the wiring goes on waiting. */
 export const tellTrouble = ({ context, event }: At): readonly Asked[] => {
-  const broken = event.type === 'tap.watch.done';
-  if (!broken && !('error' in event)) return [];
-  const error = broken ? { code: event.reason, message: event.detail, retryable: true } : failureOf(event.error);
+  const error = troubleOf(context, event);
+  if (error === undefined) return [];
   const asks = [toPort(context, { type: 'binding.failed', error })];
   if (error.retryable || context.requester === null) return asks;
   return [...asks, send(context.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];

@@ -1,7 +1,7 @@
 /**
  * A host as the control plane sees it: present, silent, cordoned, buried. Its agent does the work; this actor can
  * report its death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent
- * host's VMs may be well, until an operator says that it is off (docs/decisions/0011).
+ * host's VMs may be well, until an operator says that it is off (docs/decisions/0012).
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
@@ -123,6 +123,7 @@ export const hostMachine = setup({
   },
   guards: {
     mayPass: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < buryTries,
+    isBuried: ({ context }) => context.grave !== null,
     isEarlierBoot: ({ context, event }) =>
       event.type === 'host.announce' && [context.boot, context.grave?.boot].includes(event.boot),
   },
@@ -210,8 +211,14 @@ export const hostMachine = setup({
         'host.registered': { actions: 'noteIndex' },
         'host.refused': { actions: 'noteRefusal' },
         'host.silent': {},
-        'host.back': { target: 'present.joining', actions: ['refuseBurial', 'noteBack'] },
-        'host.announce': { target: 'present.joining', actions: ['refuseBurial', 'noteReport'] },
+        'host.back': [
+          { guard: 'isBuried', target: 'buried', actions: ['refuseBurial', 'forgetOrder'] },
+          { target: 'present.joining', actions: ['refuseBurial', 'noteBack'] },
+        ],
+        'host.announce': [
+          { guard: 'isEarlierBoot' },
+          { target: 'present.joining', actions: ['refuseBurial', 'noteReport'] },
+        ],
       },
       states: {
         taking: {
@@ -221,6 +228,7 @@ export const hostMachine = setup({
             'host.bury.done': { target: '#host.buried', actions: ['answerBurial', 'noteGrave'] },
             'host.bury.failed': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
+              { guard: 'isBuried', target: '#host.buried', actions: ['refuseBurial', 'forgetOrder'] },
               { target: '#host.silent', actions: ['refuseBurial', 'noteFailure', 'forgetOrder'] },
             ],
             'host.bury.unknown': { target: 'waiting', actions: 'noteFailure' },
@@ -245,6 +253,8 @@ export const hostMachine = setup({
         'host.silent': {},
         'host.back': {},
         'host.announce': [{ guard: 'isEarlierBoot' }, { target: 'present.joining', actions: 'noteReport' }],
+        // It had its twins back, and was gone again before it could say so.
+        'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
         'host.cordon': { actions: ['cordon', 'tellCluster'] },
         'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
       },

@@ -227,6 +227,8 @@ const goneRows: readonly Row[] = [
   row('alive.running', {}, failed('qemu.watch', buried), 'ended', [toldEnd]),
   row('stopping', {}, failed('qemu.stop', buried), 'ended', [toldEnd]),
   row('cleaning', {}, failed('qemu.clean', buried), 'ended', [toldEnd]),
+  row('rewatching', {}, { type: 'host.gone' }, 'ended', [toldEnd]),
+  row('stopBackoff', {}, { type: 'host.gone' }, 'ended', [toldEnd]),
 ];
 
 test('with its host a run ends, whatever was being done', () => {

@@ -133,6 +133,7 @@ export const incarnationMachine = setup({
     failure: null,
   }),
   initial: 'born',
+  on: { 'host.gone': { target: '.ended', actions: 'noteGone' } },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',

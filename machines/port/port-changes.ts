@@ -1,6 +1,6 @@
 /** How a port's context changes, and the questions its guards ask: pure functions. */
 import { assertEvent } from 'xstate';
-import { failureOf } from '../values/failures.ts';
+import { failureOf, isHostGone } from '../values/failures.ts';
 import type { PortContext } from './port-context.ts';
 import { specOf, type At } from './port-messages.ts';
 
@@ -84,6 +84,10 @@ export const isStale = ({ context, event }: At): boolean =>
   event.type === 'port.bind' && event.runEpoch < context.runEpoch;
 export const isAsked = (seen: At): boolean =>
   isHere(seen) && seen.event.type === 'port.bind' && seen.event.runEpoch === seen.context.runEpoch;
+
+/** The host is gone that a port without a VM was declared for: it waits for its return. */
+export const isGoneDirect = (seen: At): boolean =>
+  isCurrent(seen) && !isHeld(seen) && seen.context.spec?.host !== null && isHostGone(seen.event);
 
 /** An answer of the present binding to its present asking. */
 export const isCurrent = ({ context, event }: At): boolean => {

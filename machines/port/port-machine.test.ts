@@ -287,4 +287,29 @@ test('what the binding is asked for has the present run, and no uid', () => {
   assert.equal(event.spec.owner, { actor: 'binding/t/p@w1', uid: '', runEpoch: 5 });
 });
 
+const hostGone = { code: 'host_gone', message: 'gone', retryable: false };
+const gone = from('failed', { error: hostGone });
+
+test('its host is gone: the VM hears it; without one the port waits for the host that it was declared for', () => {
+  const all: readonly Row[] = [
+    { in: 'active', on: gone, to: 'failed', asks: ['port.failed > vm'] },
+    ...['binding.tap', 'active', 'degraded'].map((state) => ({
+      in: state,
+      with: own,
+      on: gone,
+      to: 'binding.waiting',
+      asks: [],
+    })),
+    {
+      in: 'binding.segment',
+      with: own,
+      on: { type: 'segment.failed', host: 'w1', error: hostGone },
+      to: 'binding.waiting',
+      asks: [],
+    },
+    { in: 'binding.waiting', with: own, on: 'backoff', to: 'binding.segment', asks: ['segment.need > vpc'] },
+  ];
+  assert.equal(disagreements(portMachine, held, all), []);
+});
+
 test.run();

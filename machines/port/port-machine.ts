@@ -17,6 +17,14 @@ const different = { actions: 'refuseDifferent' } as const;
 const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 const inUse = { guard: 'isHeldCommand', actions: 'rejectInUse' } as const;
 const stale = { guard: 'isStale' } as const;
+const waits = { guard: 'isGoneDirect', target: '#port.binding.waiting', actions: ['noteBroken', 'noteTry'] } as const;
+/** Its binding has trouble: what may pass is tried again by the binding itself. */
+const troubled = (note: 'noteFailure' | 'noteBroken') =>
+  [
+    waits,
+    { guard: 'isCurrentFault', actions: note },
+    { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
+  ] as const;
 /** To another host, or anew on this one. */
 const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
 
@@ -90,6 +98,7 @@ export const portMachine = setup({
     isAsked: changes.isAsked,
     isCurrent: changes.isCurrent,
     isCurrentFault: changes.isCurrentFault,
+    isGoneDirect: changes.isGoneDirect,
     isCurrentHeld: changes.isCurrentHeld,
     isOffLeaving: changes.isOffLeaving,
     isOffNext: changes.isOffNext,
@@ -205,6 +214,7 @@ export const portMachine = setup({
             'port.bind': [foreign, stale, { guard: 'isHere', actions: 'takeBind' }, moved],
             'segment.provided': { guard: 'isCurrent', target: 'tap' },
             'segment.failed': [
+              waits,
               { guard: 'isCurrentFault', target: 'waiting', actions: 'noteFailure' },
               { guard: 'isCurrent', target: '#port.failed', actions: ['noteFailure', 'tellFailed'] },
             ],
@@ -227,16 +237,13 @@ export const portMachine = setup({
               { guard: 'isCurrent', actions: 'noteTapped' },
             ],
             'binding.ready': { guard: 'isCurrent', target: '#port.active', actions: 'noteProof' },
-            // What may pass is tried again by the binding itself.
-            'binding.failed': [
-              { guard: 'isCurrentFault', actions: 'noteFailure' },
-              { guard: 'isCurrent', target: '#port.failed', actions: ['noteFailure', 'tellFailed'] },
-            ],
+            'binding.failed': troubled('noteFailure'),
           },
           after: { tapDeadline: { target: 'tap', reenter: true } },
         },
         waiting: {
-          description: 'The segment could not be had; the failure says why. It is asked for again shortly.',
+          description:
+            'The segment could not be had, or the host is gone; the failure says why. It is asked again shortly.',
           on: { 'port.bind': [foreign, stale, { guard: 'isHere', target: 'segment', actions: 'takeBind' }, moved] },
           after: { backoff: { target: 'segment' } },
         },
@@ -249,10 +256,7 @@ export const portMachine = setup({
         ...bound,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
-        'binding.failed': [
-          { guard: 'isCurrentFault', actions: 'noteFailure' },
-          { guard: 'isCurrent', target: 'failed', actions: ['noteFailure', 'tellFailed'] },
-        ],
+        'binding.failed': troubled('noteFailure'),
       },
     },
     active: {
@@ -264,6 +268,7 @@ export const portMachine = setup({
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', actions: 'noteProof' },
         'binding.failed': [
+          waits,
           { guard: 'isCurrentFault', target: 'degraded', actions: 'noteBroken' },
           { guard: 'isCurrent', target: 'failed', actions: ['noteBroken', 'tellFailed'] },
         ],
@@ -277,10 +282,7 @@ export const portMachine = setup({
         ...bound,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
-        'binding.failed': [
-          { guard: 'isCurrentFault', actions: 'noteBroken' },
-          { guard: 'isCurrent', target: 'failed', actions: ['noteBroken', 'tellFailed'] },
-        ],
+        'binding.failed': troubled('noteBroken'),
       },
     },
     failed: {

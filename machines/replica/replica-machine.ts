@@ -4,7 +4,7 @@
  * does).
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { backoffMs, failureOf, hostGone, isHostGone, type Failure } from '../values/failures.ts';
+import { backoffMs, failureOf, hostGoneFailure, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
 import type { ReplicaSpec } from '../values/wiring.ts';
@@ -39,11 +39,10 @@ const tellFailed = ({ context }: Seen) => ({
   event: { type: 'replica.failed', host: hostOf(context), error: context.failure },
 });
 
-const tellUnreachable = ({ context }: Seen) => {
-  const message = `${context.volume} has its bytes on ${hostOf(context)}, which is gone; bring that host back`;
-  const error: Failure = { code: hostGone, message, retryable: false };
-  return { to: context.volume, event: { type: 'replica.failed', host: hostOf(context), error } };
-};
+const tellUnreachable = ({ context }: Seen) => ({
+  to: context.volume,
+  event: { type: 'replica.failed', host: hostOf(context), error: hostGoneFailure(hostOf(context)) },
+});
 
 export const replicaMachine = setup({
   types: { context: {} as ReplicaContext, events: {} as ReplicaEvent, input: {} as { id: string } },

@@ -6,6 +6,7 @@ import type { RouteSpec, SegmentProof, SegmentSpec } from '../values/wiring.ts';
 export type SegmentEvent =
   | { type: 'segment.ensure'; spec: SegmentSpec; meta: Meta }
   | { type: 'segment.route'; added: readonly RouteSpec[]; removed: readonly RouteSpec[]; meta: Meta }
+  | { type: 'host.gone'; meta: Meta }
   | { type: 'segment.remove'; meta: Meta }
   | { type: 'segment.ensure.done'; proof: SegmentProof; meta: Meta }
   | { type: 'segment.ensure.failed'; error: Failure; meta: Meta }

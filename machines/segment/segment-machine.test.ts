@@ -229,6 +229,8 @@ test('with its host a segment is gone, and the VPC hears why', () => {
     { in: 'serving.ready', on: failed('segment.watch'), to: 'gone', asks: gone },
     { in: 'serving.routing', on: failed('segment.route'), to: 'gone', asks: gone },
     { in: 'removing.taking', on: failed('segment.remove'), to: 'gone', asks: ['segment.removed > vpc'] },
+    { in: 'realizing.waiting', on: { type: 'host.gone' }, to: 'gone', asks: gone },
+    { in: 'failed', on: { type: 'host.gone' }, to: 'gone', asks: gone },
   ];
   assert.equal(disagreements(segmentMachine, held, all), []);
 });

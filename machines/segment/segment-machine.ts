@@ -83,6 +83,7 @@ export const segmentMachine = setup({
     failure: null,
   }),
   initial: 'born',
+  on: { 'host.gone': { target: '.gone', actions: 'tellFailed' } },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',

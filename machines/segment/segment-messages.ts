@@ -1,6 +1,6 @@
 /** What a segment changes, asks for and tells: pure functions of its context and the event. */
 import { assertEvent } from 'xstate';
-import { failureOf } from '../values/failures.ts';
+import { failureOf, hostGoneFailure } from '../values/failures.ts';
 import { putRow, removeRow, row, rows, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import type { OwnerToken, RouteSpec } from '../values/wiring.ts';
 import { joined, noRoutes } from './segment-context.ts';
@@ -97,7 +97,10 @@ export function tellFailed({ context, event }: At): readonly Asked[] {
     'segment.watch.done',
     'segment.watch.failed',
     'segment.route.failed',
+    'host.gone',
   ]);
+  if (event.type === 'host.gone')
+    return [send(context.vpc, { type: 'segment.failed', host: context.host, error: hostGoneFailure(context.host) })];
   const error =
     event.type === 'segment.watch.done'
       ? { code: event.reason, message: event.detail, retryable: true }

@@ -17,6 +17,12 @@ export const failureOf = (error: Failure): Failure => ({
 /** What the runtime answers to whatever is asked of a host that was buried: nothing of it is there any more. */
 export const hostGone = 'host_gone';
 
+export const hostGoneFailure = (host: string): Failure => ({
+  code: hostGone,
+  message: `host ${host} was buried, and what was there with it; use another one, or bring that host back`,
+  retryable: false,
+});
+
 export const isHostGone = (event: object): boolean =>
   'error' in event && (event.error as Failure | null)?.code === hostGone;
 

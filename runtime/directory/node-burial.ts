@@ -1,5 +1,5 @@
 /**
- * Burying a node that has a shard of its own, and its way back (docs/decisions/0011). A burial is nothing but a change
+ * Burying a node that has a shard of its own, and its way back (docs/decisions/0012). A burial is nothing but a change
  * of the shard's owner: from the node, or nobody, to a controller, by compare-and-set with the next epoch. There is no
  * second record that could disagree with it, and the fence in every commit does the rest.
  *

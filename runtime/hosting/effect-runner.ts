@@ -4,7 +4,7 @@
  * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
  * bounded number of places; watches (no deadline) are not counted. An effect of an actor that is pinned to another node
  * is not performed but answered `host_gone`: its shard is here only because that node was buried
- * (docs/decisions/0011).
+ * (docs/decisions/0012).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';

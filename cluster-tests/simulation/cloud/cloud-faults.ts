@@ -1,9 +1,13 @@
 /**
  * What goes wrong on the hosts of a simulated cloud: operations fail, guests end by themselves, hosts are reset, an
- * operator deletes interfaces behind our back. Nodes, links and the store have their faults from fault-plan.ts. All
- * from the seed. `heal` ends everything: after it the cloud must come to rest (K13).
+ * operator deletes interfaces behind our back, hosts lose their power and are buried by somebody who has looked. Nodes,
+ * links and the store have their faults from fault-plan.ts. All from the seed. `heal` ends everything: after it the
+ * cloud must come to rest (K13).
  */
+import { hostId } from '@photoncloud/machines/values/identifiers';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Chance } from '../seeded-random.ts';
+import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import type { CloudHosts } from './cloud-hosts.ts';
 import { calmRates, type FaultRates } from './dataplane-fate.ts';
@@ -27,11 +31,14 @@ export class CloudFaults {
   private readonly simulation: Simulation;
   private readonly hosts: CloudHosts;
   private readonly chance: Chance;
+  private readonly clients: SimulatedClients;
+  private readonly lost = new Set<string>();
   private running = true;
 
-  constructor(simulation: Simulation, hosts: CloudHosts) {
+  constructor(simulation: Simulation, hosts: CloudHosts, clients: SimulatedClients) {
     this.simulation = simulation;
     this.hosts = hosts;
+    this.clients = clients;
     this.chance = simulation.chance.split('cloud faults');
   }
 
@@ -45,13 +52,46 @@ export class CloudFaults {
     });
     this.armed('guest ended', 15_000, () => this.endGuest());
     this.armed('operator meddled', 40_000, () => meddle(this.kernel(), chance));
+    this.armed('host lost', 90_000, () => this.lose(this.kernel()));
   }
 
   heal(): void {
     this.running = false;
     this.hosts.rates = calmRates;
+    for (const host of this.lost) this.simulation.switchOn(host);
     for (const kernel of this.hosts.kernels.values())
       for (const machine of kernel.machines.values()) machine.hung = false;
+  }
+
+  /** It stays off until it is buried and some time after; some come back before anybody has said anything. */
+  private lose(kernel: SimulatedKernel): void {
+    const { host } = kernel;
+    if (this.lost.has(host)) return;
+    this.lost.add(host);
+    this.simulation.switchOff(host);
+    kernel.reset();
+    const isNoticed = this.chance.happens(0.8);
+    this.later(this.chance.around(8_000), () => (isNoticed ? this.bury(host) : this.restore(host)));
+  }
+
+  private bury(host: string): void {
+    const event = { type: 'host.bury', isOff: true, reason: 'it has no power' };
+    this.clients.ask(actorId(hostId(host)), event, 'operator', ({ outcome }) => {
+      if (outcome === 'ok') this.simulation.reach('a host was buried');
+      if (outcome === 'ok') this.later(this.chance.around(20_000), () => this.restore(host));
+      else this.later(5_000, () => this.bury(host));
+    });
+  }
+
+  private restore(host: string): void {
+    this.lost.delete(host);
+    this.simulation.switchOn(host);
+  }
+
+  private later(delayMs: number, task: () => void): void {
+    this.simulation.time.after(delayMs, undefined, 'somebody looks at a host', () => {
+      if (this.running) task();
+    });
   }
 
   private kernel(): SimulatedKernel {

@@ -4,6 +4,8 @@
  * is simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
  */
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
+import { emptyHost, tellGone } from '@photoncloud/actors/photon/buried-host';
 import { createRegistry } from '@photoncloud/actors/registry';
 import { agentId, clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -33,6 +35,8 @@ export class CloudHosts {
   readonly performances: Performance[] = [];
   readonly kernels = new Map<string, SimulatedKernel>();
   rates: FaultRates = calmRates;
+  /** Of the present life of each worker. */
+  private readonly dataplanes = new Map<string, Dataplane>();
   private readonly simulation: Simulation;
   private readonly memoryMib: number;
 
@@ -61,6 +65,7 @@ export class CloudHosts {
   addNodes(): void {
     const { simulation } = this;
     const { limits, controllers } = simulation.options;
+    let registry = createRegistry(noDataplane, noAgent, noHosts);
     for (let at = 1; at <= controllers; at += 1)
       simulation.addNode({
         name: `c${at}`,
@@ -68,9 +73,11 @@ export class CloudHosts {
         limits,
         registry: ({ process, bury }) => {
           this.noteDeath(process);
-          return createRegistry(noDataplane, noAgent, { bury });
+          return (registry = createRegistry(noDataplane, noAgent, { bury }));
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
+        onHostShard: (grant, { host: inlet, reader, process: { log } }) =>
+          void tellGone({ grant, inlet, reader, registry, log }),
         onNode: ({ event, node }, host) => {
           if (node.role !== 'worker' || event === 'joined') return;
           this.say(host, hostId(node.name), { type: event === 'back' ? 'host.back' : 'host.silent' });
@@ -82,8 +89,13 @@ export class CloudHosts {
         role: 'worker',
         limits,
         registry: ({ process, reader }) => this.workerRegistry(process, reader),
-        onStarted: ({ host, process }) =>
+        onHostShard: (_, { host, process }) =>
           this.say(host, agentId(name), { type: 'agent.boot', boot: process.boot, host: name }),
+        onBuried: async (reader) => {
+          simulation.reach('a buried host came back');
+          const { log } = simulation.processOf(name) as SimulatedProcess;
+          await emptyHost(name, this.dataplanes.get(name) as Dataplane, reader, log);
+        },
       });
   }
 
@@ -105,6 +117,7 @@ export class CloudHosts {
       peer: (host) => (simulation.node(host) === undefined ? undefined : this.kernels.get(host)),
     });
     this.noteDeath(process);
+    this.dataplanes.set(name, dataplane);
     process.onEnd(() => dataplane.kill());
     const registry = createRegistry(
       dataplane,

@@ -41,8 +41,8 @@ class CloudScenario implements Scenario {
     this.simulation = simulation;
     this.hosts = new CloudHosts(simulation, chance.whole(1, 3), chance.pick([1_200, 2_400, 8_000]));
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
-    this.faults = new CloudFaults(simulation, this.hosts);
     this.clients = this.workload.clients;
+    this.faults = new CloudFaults(simulation, this.hosts, this.clients);
   }
 
   start(): void {
