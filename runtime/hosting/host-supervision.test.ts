@@ -4,6 +4,7 @@ import type { Message } from '../contract/envelope.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { done } from '../contract/outcome.ts';
 import type { Host } from './host.ts';
+import type { HostLimits } from './host-limits.ts';
 import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
 import { counter, oven, plainRegistry, registryOf } from './kinds-for-tests.ts';
 import { MemoryJournal } from './memory-journal.ts';
@@ -25,8 +26,8 @@ const items = (journal: MemoryJournal): unknown => stored(journal, sink)?.['item
 const lastEntry = (journal: MemoryJournal, id: ActorId) => journal.history.get(id)?.at(-1);
 
 /** A sink that lets `poison` pass once its fault is mended. */
-async function poisoned(journal: MemoryJournal): Promise<Host> {
-  const host = await ownerOn(journal, { registry });
+async function poisoned(journal: MemoryJournal, limits: Partial<HostLimits> = {}): Promise<Host> {
+  const host = await ownerOn(journal, { registry, limits });
   await host.deliver(put(1, 'good'));
   await host.deliver(put(2, 'poison'));
   return host;
@@ -85,6 +86,18 @@ test('a letter that fails again lies there anew, and the actor is quarantined an
   assert.is.not(journal.deadLetters[1]?.letter, before.letter);
   assert.equal(items(journal), ['good']);
   assert.is((await host.deliver(put(3, 'behind'))).result, 'busy');
+  await host.drain();
+});
+
+test('a redrive frees the actor with its first letter, never in a commit that is not in the history', async () => {
+  const journal = new MemoryJournal();
+  const host = await poisoned(journal, { eventsPerCommit: 1 });
+  const [letter] = journal.deadLetters;
+  assert.ok(letter);
+  journal.deadLetters = [{ ...letter, event: { type: 'sink.put', item: 'mended' } }];
+  assert.equal(await verb(host, sink, 'redrive'), { redriven: [letter.letter], left: 0 });
+  assert.equal(items(journal), ['good', 'mended']);
+  assert.is(journal.commits.filter(({ history }) => history.length === 0).length, 0);
   await host.drain();
 });
 

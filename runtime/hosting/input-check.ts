@@ -62,7 +62,8 @@ function checkTimer(host: Surroundings, actor: Activation, input: TimerInput): V
 /** A letter that nobody could take still lies where it lay. */
 function checkLetter(host: Surroundings, { actor }: Draft, input: LetterInput): Verdict {
   const { place, event } = input.letter;
-  if (actor.hold !== undefined || actor.lettersTaken.has(place)) return 'settled';
+  if (actor.hold !== input.frees && actor.hold !== undefined) return 'settled';
+  if (actor.lettersTaken.has(place)) return 'settled';
   if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
   return checkRows(host, actor, input);
 }

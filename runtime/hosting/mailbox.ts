@@ -9,7 +9,7 @@ import type { Command, Message, Reply } from '../contract/envelope.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { Hold, StoredLetter } from '../contract/supervision.ts';
 
 export type CommandAnswer = Reply | { readonly moved: true };
 
@@ -59,6 +59,8 @@ export interface TimerInput {
 export interface LetterInput {
   readonly kind: 'letter';
   readonly letter: StoredLetter;
+  /** The quarantine that it ends when it is taken; not one that a letter before it has led to. */
+  readonly frees: Hold | undefined;
 }
 
 export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | LetterInput;

@@ -22,6 +22,7 @@ import { keepUpgrade } from './context-changes.ts';
 import { keepStep, refusal } from './draft-keeping.ts';
 import type { DecidedStep } from './draft-keeping.ts';
 import { openGate } from './gate.ts';
+import { endHold } from './holding.ts';
 import { checkInput, eventOf } from './input-check.ts';
 import type { Verdict } from './input-check.ts';
 import type { Input } from './mailbox.ts';
@@ -69,6 +70,8 @@ function take(host: Surroundings, draft: Draft, input: Input): void {
     const verb = verbOf(input.open.command.event);
     if (verb !== undefined) return applyVerb(host, draft, input, verb);
   }
+  // In the commit that has the letter in its history, and in no other.
+  if (input.kind === 'letter') endHold(draft);
   if (actor.poison?.cause === causeOf(input)) return park(host, draft, input, actor.poison.failure);
   let failure: unknown;
   for (let tries = 0; tries < triesBeforeParking; tries += 1) {

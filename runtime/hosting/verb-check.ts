@@ -8,7 +8,7 @@ import type { OperatorVerb, StoredLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
 import type { Draft } from './draft.ts';
-import { endHold, heldError } from './holding.ts';
+import { heldError } from './holding.ts';
 import type { CommandInput, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -36,8 +36,8 @@ export function checkVerb(host: Surroundings, draft: Draft, input: CommandInput,
   }
   open.driven = lettersNamed(actor, open).slice(0, redriveAtOnce);
   if (open.driven.length === 0) return 'decide';
-  endHold(draft);
-  actor.mailbox.unshift(open.driven.map((letter) => ({ kind: 'letter', letter })));
+  const frees = actor.hold;
+  actor.mailbox.unshift(open.driven.map((letter) => ({ kind: 'letter', letter, frees })));
   return 'again';
 }
 
