@@ -3,6 +3,7 @@
  * counter says is what its committed history adds up to, and later answers rest on later versions. Pure. Called by
  * runtime-promises.ts.
  */
+import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreFact } from './store-facts.ts';
 
@@ -31,10 +32,13 @@ function appliedBy(facts: readonly StoreFact[]): Applied {
   return found;
 }
 
+/** An operator's verb is applied, too. */
+const hasMoved = ({ kind }: HistoryEntry): boolean => kind === 'transition' || kind === 'operated';
+
 /** A refusal that led to nothing may be noted again; a transition may not. */
 function checkOnce(applied: Applied): string[] {
   return [...applied].flatMap(([key, all]) => {
-    const moved = all.filter(({ entry }) => entry.kind === 'transition');
+    const moved = all.filter(({ entry }) => hasMoved(entry));
     return moved.length > 1
       ? [`K5: ${key} was applied ${moved.length} times, by ${moved.map(({ by }) => by).join(' ')}`]
       : [];
@@ -44,7 +48,8 @@ function checkOnce(applied: Applied): string[] {
 function checkRecord(applied: Applied, record: ClientRecord): string[] {
   const { command, reply, repeats, outcome } = record;
   const key = `${command.to} ${command.commandId}`;
-  const moved = (applied.get(key) ?? []).some(({ entry }) => entry.kind === 'transition');
+  if (command.event['dryRun'] === true) return [];
+  const moved = (applied.get(key) ?? []).some(({ entry }) => hasMoved(entry));
   const broken: string[] = [];
   if (outcome === 'ok' && !moved)
     broken.push(`K5: ${key} (${command.event.type}) was acknowledged and is not in the history`);

@@ -1,6 +1,6 @@
 /**
- * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 of
- * docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
+ * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 and
+ * K14 of docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
@@ -12,6 +12,7 @@ import { checkSnapshots } from './legal-snapshots.ts';
 import { checkMessages, type IsQuiet } from './message-order.ts';
 import { checkWriters } from './single-writer.ts';
 import { factsOf } from './store-facts.ts';
+import { checkSupervision, type IsPoison } from './supervised-actors.ts';
 import { checkTimers } from './durable-timers.ts';
 
 /** One beginning of an effect, as the world saw it. */
@@ -34,10 +35,12 @@ export interface RuntimeRecord {
   /** Kind -> definition, to hold every snapshot ever written to its chart. */
   readonly definitions?: ReadonlyMap<string, ActorDefinition>;
   readonly isQuiet?: IsQuiet;
+  readonly isPoison?: IsPoison;
 }
 
 /** @returns rules broken, each with what broke it; at most a few of each */
-export function judgeRuntime({ past, records, performances, definitions, isQuiet }: RuntimeRecord): readonly string[] {
+export function judgeRuntime(record: RuntimeRecord): readonly string[] {
+  const { past, records, performances, definitions, isQuiet, isPoison } = record;
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
@@ -46,6 +49,7 @@ export function judgeRuntime({ past, records, performances, definitions, isQuiet
     checkTimers(facts),
     checkPerformances(facts, performances),
     checkOutcomes(facts),
+    checkSupervision(facts, records, isPoison),
     ...(definitions === undefined ? [] : [checkSnapshots(facts, definitions)]),
   ];
   return found.flatMap((broken) => broken.slice(0, 5));

@@ -5,6 +5,7 @@
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { DeadLetter } from '@photoncloud/runtime/contract/supervision';
 import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
 
 interface At {
@@ -12,7 +13,11 @@ interface At {
   /** Label of the process: `<node>.<life>`. */
   readonly by: string;
   readonly shard: string;
+  /** Which command of the store wrote it; all of one command is one instant. */
+  readonly run: number;
 }
+
+type Letter = DeadLetter & { readonly actor: string };
 
 export type StoreFact = At &
   (
@@ -23,6 +28,8 @@ export type StoreFact = At &
     | { readonly fact: 'forgotten'; readonly from: string; readonly seq: number }
     | { readonly fact: 'timer'; readonly actor: string; readonly timerId: string; readonly dueMs: number }
     | { readonly fact: 'no timer'; readonly actor: string; readonly timerId: string }
+    | { readonly fact: 'letter'; readonly place: string; readonly letter: Letter }
+    | { readonly fact: 'letter gone'; readonly place: string }
     | { readonly fact: 'rolled back' }
   );
 
@@ -30,9 +37,9 @@ const keyPattern = /^[^{]*\{([^}]+)\}:([a-z]+)(?::(.*))?$/;
 
 export function factsOf(past: readonly (StoreEntry | StoreRollback)[]): StoreFact[] {
   const facts: StoreFact[] = [];
-  for (const entry of past) {
-    if ('rolledBackTo' in entry) facts.push({ atMs: entry.atMs, by: '', shard: '', fact: 'rolled back' });
-    else for (const effect of entry.effects) facts.push(...factsOfEffect(entry, effect));
+  for (const [run, entry] of past.entries()) {
+    if ('rolledBackTo' in entry) facts.push({ atMs: entry.atMs, by: '', shard: '', run, fact: 'rolled back' });
+    else for (const effect of entry.effects) facts.push(...factsOfEffect(entry, run, effect));
   }
   return facts;
 }
@@ -48,11 +55,15 @@ function halves(text: string): [string, string] {
   return [text.slice(0, bar), text.slice(bar + 1)];
 }
 
-function factsOfEffect({ atMs, by }: StoreEntry, [verb = '', key = '', ...rest]: readonly string[]): StoreFact[] {
+function factsOfEffect(
+  { atMs, by }: StoreEntry,
+  run: number,
+  [verb = '', key = '', ...rest]: readonly string[],
+): StoreFact[] {
   const match = keyPattern.exec(key);
   if (match === null) return [];
   const [, shard = '', letter = '', tail = ''] = match;
-  const at = { atMs, by, shard };
+  const at = { atMs, by, shard, run };
   switch (`${verb} ${letter}`) {
     case 'HSET o':
       return pairs(rest).flatMap(([field, grant]) => (field === 'grant' ? [{ ...at, fact: 'grant', grant }] : []));
@@ -60,6 +71,10 @@ function factsOfEffect({ atMs, by }: StoreEntry, [verb = '', key = '', ...rest]:
       return [{ ...at, fact: 'record', actor: tail, fields: Object.fromEntries(pairs(rest)) }];
     case 'XADD h':
       return [{ ...at, fact: 'history', actor: tail, entry: JSON.parse(rest.at(-1) ?? '') as HistoryEntry }];
+    case 'XADD x':
+      return [{ ...at, fact: 'letter', place: rest.at(-3) ?? '', letter: JSON.parse(rest.at(-1) ?? '') as Letter }];
+    case 'XDEL x':
+      return rest.map((place) => ({ ...at, fact: 'letter gone', place }));
     case 'HSET q':
       return pairs(rest).map(([, text]) => ({ ...at, fact: 'sent', message: JSON.parse(text) as Message }));
     case 'HDEL q':

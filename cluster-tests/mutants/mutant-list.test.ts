@@ -5,11 +5,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cloudMutants } from './cloud-mutant-list.ts';
 import { mutants } from './mutant-list.ts';
+import { promiseMutants } from './promise-mutant-list.ts';
 
 const top = join(import.meta.dirname, '..', '..');
 
 test('the text of every mutant stands exactly once in its file', () => {
-  const misfits = [...mutants, ...cloudMutants].flatMap(({ name, patches }) =>
+  const misfits = [...mutants, ...promiseMutants, ...cloudMutants].flatMap(({ name, patches }) =>
     patches.flatMap(({ file, find }) => {
       const times = readFileSync(join(top, file), 'utf8').split(find).length - 1;
       return times === 1 ? [] : [`${name}: ${times} times in ${file}`];

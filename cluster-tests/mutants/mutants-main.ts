@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { copyWith } from './mutant-copy.ts';
 import { cloudMutants } from './cloud-mutant-list.ts';
 import { mutants, type Mutant } from './mutant-list.ts';
+import { promiseMutants } from './promise-mutant-list.ts';
 
 const atOnce = 2;
 const patienceMs = 10 * 60_000;
@@ -15,7 +16,7 @@ const howMuch = ['--seeds', '300', '--minutes', '2'];
 
 const top = join(import.meta.dirname, '..', '..');
 const texts = process.argv.slice(2);
-const all = [...mutants, ...cloudMutants];
+const all = [...mutants, ...promiseMutants, ...cloudMutants];
 const chosen = all.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
 
 interface Verdict {

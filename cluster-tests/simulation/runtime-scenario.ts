@@ -13,8 +13,10 @@ import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts'
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
+import { SimulatedOperators } from './simulated-operators.ts';
 import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
+import { isPoison, vase } from './vase-kind.ts';
 
 /** What simulation-run.ts asks of a workload. */
 export interface Scenario {
@@ -27,6 +29,8 @@ export interface Scenario {
   /** Rules broken, of the whole run. */
   judge(): readonly string[];
   readonly clients: SimulatedClients;
+  /** What is examined once the cluster is at rest, one after the other; each must come to rest again. */
+  readonly exams?: readonly (() => void)[];
 }
 
 export type ScenarioOf = (simulation: Simulation) => Scenario;
@@ -36,7 +40,7 @@ const names = (kind: string, count: number) =>
 
 const kinds = (bake?: Bake): ActorRegistry => {
   const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  return registryOf(...plain.kinds.values(), sleeper);
+  return registryOf(...plain.kinds.values(), sleeper, vase);
 };
 
 class RuntimeScenario implements Scenario {
@@ -52,11 +56,17 @@ class RuntimeScenario implements Scenario {
   private readonly ovens = names('oven', 4);
   private readonly shelves = names('shelf', 2);
   private readonly sleepers = names('sleeper', 8);
+  private readonly operators: SimulatedOperators;
+  readonly exams: readonly (() => void)[];
   private asking = true;
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
     this.clients = new SimulatedClients(simulation);
+    const { counters, relays, sinks, ovens, sleepers } = this;
+    const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...sleepers];
+    this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
+    this.exams = [() => this.operators.examine()];
     this.chance = simulation.chance.split('workload');
   }
 
@@ -71,10 +81,12 @@ class RuntimeScenario implements Scenario {
       });
     }
     this.askSoon();
+    this.operators.start();
   }
 
   stopAsking(): void {
     this.asking = false;
+    this.operators.stop();
   }
 
   private askSoon(): void {
@@ -181,7 +193,7 @@ class RuntimeScenario implements Scenario {
       if (mailboxDepth + commitsInFlight + outboxDepth > 0)
         return `${process.label} has ${JSON.stringify({ mailboxDepth, commitsInFlight, outboxDepth })}`;
     }
-    return shards === 128 ? this.overdue() : `${shards} shards have an owner`;
+    return shards === 128 ? (this.operators.unsettled() ?? this.overdue()) : `${shards} shards have an owner`;
   }
 
   /** Timers that are due, and effects that nobody performs, as the store has them. */
@@ -208,7 +220,13 @@ class RuntimeScenario implements Scenario {
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
     const definitions = kinds().kinds;
-    return judgeRuntime({ past: simulation.server.past, records: clients.records, performances, definitions });
+    return judgeRuntime({
+      past: simulation.server.past,
+      records: clients.records,
+      performances,
+      definitions,
+      isPoison: (actor, event, context) => (actor.startsWith('vase/') ? isPoison(event, context as never) : undefined),
+    });
   }
 }
 

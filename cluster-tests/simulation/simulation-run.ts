@@ -1,6 +1,7 @@
 /**
  * One seed from beginning to end: faults and work for its minutes, then healing and demand that all comes to rest in
- * bounded virtual time, then judgement. Called by simulate-main.ts, the short run of `npm test` and the mutants.
+ * bounded virtual time, then exams of what can only be seen while nothing fails, then judgement.
+ * Called by simulate-main.ts, the short run of `npm test` and the mutants.
  */
 import { FaultPlan } from './fault-plan.ts';
 import { replaceGlobals } from './replaced-globals.ts';
@@ -66,12 +67,27 @@ async function live(simulation: Simulation, scenario: Scenario): Promise<number>
   if (broken()) return 0;
   plan.heal();
   scenario.stopAsking();
+  const restedAfterMs = await rest(simulation, scenario, 'healing');
+  for (const [at, examine] of (scenario.exams ?? []).entries()) {
+    if (broken()) break;
+    simulation.note('exam', String(at + 1));
+    examine();
+    await rest(simulation, scenario, `the beginning of exam ${at + 1}`);
+  }
+  return restedAfterMs;
+}
+
+/** @returns virtual ms it took to come to rest */
+async function rest(simulation: Simulation, scenario: Scenario, after: string): Promise<number> {
+  const { time, violations } = simulation;
+  const startMs = time.nowMs;
+  const broken = (): boolean => violations.length > 0;
   let unsettled: string | undefined = 'not looked at';
-  while (!broken() && time.nowMs < endMs + restWithinMs) {
+  while (!broken() && time.nowMs < startMs + restWithinMs) {
     await time.run(time.nowMs + lookEveryMs, broken);
     unsettled = scenario.unsettled();
-    if (unsettled === undefined) return time.nowMs - endMs;
+    if (unsettled === undefined) return time.nowMs - startMs;
   }
-  if (!broken()) simulation.violate(`K13: not at rest ${restWithinMs / 1000} s after healing: ${unsettled}`);
+  if (!broken()) simulation.violate(`K13: not at rest ${restWithinMs / 1000} s after ${after}: ${unsettled}`);
   return restWithinMs;
 }

@@ -1,0 +1,178 @@
+/**
+ * K14: a chart that throws costs one input and stops one actor (G8). What the chart failed on is a dead letter, and the
+ * actor quarantined, in one commit; a held actor takes verbs and nothing else; every verb that was acknowledged is in
+ * the history, once, with who and why; a letter goes only by a skip or by being delivered again. That the others of the
+ * shard go on is examined while it runs (simulated-operators.ts). Pure. Called by runtime-promises.ts.
+ */
+import { verbOf, type DeadLetter, type Hold } from '@photoncloud/runtime/contract/supervision';
+import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
+import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { ClientRecord } from '../simulation/simulated-clients.ts';
+import type { StoreFact } from './store-facts.ts';
+
+/** Whether the chart of the actor throws on an event in a context; undefined when nobody knows. */
+export type IsPoison = (actor: string, event: ActorEvent, context: Record<string, unknown>) => boolean | undefined;
+
+type History = Extract<StoreFact, { fact: 'history' }>;
+type Letter = DeadLetter & { readonly actor: string };
+
+interface Supervised {
+  hold: Pick<Hold, 'kind' | 'letter'> | undefined;
+  context: Record<string, unknown>;
+}
+
+const eventOf = (entry: HistoryEntry): ActorEvent => entry.event as ActorEvent;
+const hasFailed = ({ kind, asked }: HistoryEntry): boolean =>
+  kind === 'dropped' && asked[0]?.startsWith('chart_failed') === true;
+
+class Supervision {
+  readonly broken: string[] = [];
+  private readonly actors = new Map<string, Supervised>();
+  private readonly lying = new Map<string, Letter>();
+  private readonly isPoison: IsPoison;
+  /** Of the command of the store that is being read: what it parked, delivered again and let go of. */
+  private run = -1;
+  private failed: History[] = [];
+  private parked: Letter[] = [];
+  private gone: Letter[] = [];
+  private takers: History[] = [];
+
+  constructor(isPoison: IsPoison) {
+    this.isPoison = isPoison;
+  }
+
+  read(fact: StoreFact): void {
+    if (fact.run !== this.run) this.closeRun();
+    this.run = fact.run;
+    if (fact.fact === 'history') this.readEntry(fact);
+    else if (fact.fact === 'record' && fact.fields['head'] !== undefined) this.compare(fact.actor, fact.fields);
+    else if (fact.fact === 'letter') {
+      this.parked.push(fact.letter);
+      this.lying.set(`${fact.shard} ${fact.place}`, fact.letter);
+    } else if (fact.fact === 'letter gone') {
+      const place = `${fact.shard} ${fact.place}`;
+      const letter = this.lying.get(place);
+      if (letter !== undefined) this.gone.push(letter);
+      this.lying.delete(place);
+    }
+  }
+
+  private actor(id: string): Supervised {
+    let known = this.actors.get(id);
+    if (known === undefined) this.actors.set(id, (known = { hold: undefined, context: {} }));
+    return known;
+  }
+
+  private readEntry(fact: History): void {
+    const { entry, actor: id, by } = fact;
+    const actor = this.actor(id);
+    const event = eventOf(entry);
+    const verb = entry.cause.startsWith('command:') ? verbOf(event) : undefined;
+    const isLetter = entry.cause.startsWith('letter:');
+    if (isLetter || verb === 'skip') this.takers.push(fact);
+    if (actor.hold !== undefined && verb === undefined && entry.kind !== 'upgraded') {
+      if (isLetter && actor.hold.kind === 'quarantined') actor.hold = undefined;
+      else this.broken.push(`K14: ${id}, ${actor.hold.kind}, took ${entry.cause} (${event.type}) from ${by}`);
+    }
+    const failed = hasFailed(entry);
+    const expected = entry.kind === 'transition' || failed ? this.isPoison(id, event, actor.context) : undefined;
+    if (expected !== undefined && expected !== failed)
+      this.broken.push(`K14: the chart of ${id} ${failed ? 'took' : 'fails on'} ${event.type}; it was ${entry.kind}`);
+    actor.context = entry.whole === undefined ? { ...actor.context, ...entry.changed } : { ...entry.changed };
+    if (failed) this.failed.push(fact);
+    if (entry.to === null) actor.hold = undefined;
+    else if (failed) actor.hold = { kind: 'quarantined' };
+    else if (verb !== undefined) this.apply(actor, verb, event);
+  }
+
+  private apply(actor: Supervised, verb: string, event: ActorEvent): void {
+    if (verb === 'pause') actor.hold ??= { kind: 'paused' };
+    else if (verb === 'resume') actor.hold = undefined;
+    else if (
+      actor.hold?.kind === 'quarantined' &&
+      (verb === 'reset' || (verb === 'skip' && event['letters'] === undefined))
+    )
+      actor.hold = undefined;
+  }
+
+  /** The record comes last of what a command of the store writes for an actor. */
+  private compare(id: string, { head = '{}', mode }: Readonly<Record<string, string>>): void {
+    const { hold } = JSON.parse(head) as { hold?: Hold };
+    const actor = this.actor(id);
+    if (mode === 'removed') actor.hold = undefined;
+    if (hold?.kind !== actor.hold?.kind)
+      this.broken.push(
+        `K14: ${id} is stored as ${hold?.kind ?? 'free'}; by its history it is ${actor.hold?.kind ?? 'free'}`,
+      );
+    const own = this.parked.find(({ letter }) => letter === hold?.letter);
+    const failed = this.failed.some(({ actor: one, entry }) => one === id && !entry.cause.startsWith('command:'));
+    if (failed && actor.hold !== undefined && own?.actor !== id)
+      this.broken.push(`K14: ${id} is quarantined, and its hold does not name the letter that led to it`);
+  }
+
+  private closeRun(): void {
+    for (const { actor, entry, by } of this.failed) {
+      if (entry.cause.startsWith('command:')) continue;
+      const letter = this.parked.find(
+        (one) =>
+          one.actor === actor && JSON.stringify(one.event) === JSON.stringify(entry.event) && sameCause(one, entry),
+      );
+      if (letter === undefined)
+        this.broken.push(`K14: ${entry.cause} of ${actor} was dropped by ${by} without a letter`);
+    }
+    for (const { actor, entry } of this.takers) {
+      const { cause } = entry;
+      if (cause.startsWith('letter:') && !this.gone.some(({ letter }) => cause === `letter:${letter}`))
+        this.broken.push(`K14: ${cause} was delivered again to ${actor} and did not leave its place`);
+    }
+    for (const letter of this.gone) {
+      const taker = this.takers.find(
+        ({ actor, entry }) =>
+          actor === letter.actor && (entry.cause === `letter:${letter.letter}` || !entry.cause.startsWith('letter:')),
+      );
+      if (taker === undefined) this.broken.push(`K14: letter ${letter.letter} of ${letter.actor} went without a word`);
+    }
+    this.failed = [];
+    this.parked = [];
+    this.gone = [];
+    this.takers = [];
+  }
+}
+
+/** A letter that fails again keeps its first cause. */
+const sameCause = (letter: Letter, { cause }: HistoryEntry): boolean =>
+  letter.cause === cause || cause.startsWith('letter:');
+
+export function checkSupervision(
+  facts: readonly StoreFact[],
+  records: readonly ClientRecord[],
+  isPoison: IsPoison = () => undefined,
+): string[] {
+  if (facts.some(({ fact }) => fact === 'rolled back')) return [];
+  const supervision = new Supervision(isPoison);
+  for (const fact of facts) supervision.read(fact);
+  return [...supervision.broken, ...checkAudit(facts, records)];
+}
+
+function checkAudit(facts: readonly StoreFact[], records: readonly ClientRecord[]): string[] {
+  const applied = new Map<string, HistoryEntry[]>();
+  for (const fact of facts) {
+    if (fact.fact !== 'history' || verbOf(eventOf(fact.entry)) === undefined) continue;
+    const key = `${fact.actor} ${fact.entry.cause}`;
+    applied.set(key, [...(applied.get(key) ?? []), fact.entry]);
+  }
+  return records.flatMap(({ command, outcome }) => {
+    const { event, principal, to } = command;
+    if (verbOf(event) === undefined || event['dryRun'] === true) return [];
+    const entries = applied.get(`${to} command:${command.commandId}`) ?? [];
+    const where = `${event.type} of ${to} (${command.commandId})`;
+    if (entries.length > 1) return [`K14: ${where} was applied ${entries.length} times`];
+    const [entry] = entries;
+    if (entry === undefined)
+      return outcome === 'ok' ? [`K14: ${where} was acknowledged and is not in the history`] : [];
+    const { principal: by, reason } = eventOf(entry);
+    return by === principal && reason === event['reason']
+      ? []
+      : [`K14: ${where} is in the history without who and why`];
+  });
+}

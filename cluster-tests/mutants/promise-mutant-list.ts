@@ -1,0 +1,66 @@
+/**
+ * Breaks of supervision, snapshots, history, bounds and drain (G8 to G12). Like mutant-list.ts, and caught by the same
+ * workload; several by what is examined at the end of a run, while nothing fails.
+ */
+import type { Mutant } from './mutant-list.ts';
+
+const inputCheck = 'runtime/hosting/input-check.ts';
+const verbs = 'runtime/hosting/operator-verbs.ts';
+
+const one = (name: string, promise: string, file: string, find: string, put: string): Mutant => ({
+  name,
+  promise,
+  patches: [{ file, find, put }],
+});
+
+const inSupervision: readonly Mutant[] = [
+  one(
+    'a chart that throws stops its shard',
+    'G8',
+    'runtime/hosting/host.ts',
+    'return this.tenure.entry(shard);',
+    'const stops = ({ actor }) => actor !== id && this.journal.shardOf(actor) === shard;\n' +
+      '    return this.figures().held.some(stops) ? undefined : this.tenure.entry(shard);',
+  ),
+  one(
+    'poison is dropped without a letter',
+    'G8',
+    'runtime/hosting/parking.ts',
+    "    input.kind === 'command'\n      ? {}",
+    "    input.kind !== 'letter'\n      ? {}",
+  ),
+  one(
+    'a paused actor takes messages',
+    'G8',
+    inputCheck,
+    "if (actor.hold !== undefined) {\n    input.settle({ result: 'busy'",
+    "if (actor.hold?.kind === 'quarantined') {\n    input.settle({ result: 'busy'",
+  ),
+  one(
+    'a timer of a held actor fires',
+    'G8',
+    inputCheck,
+    'if (timer === undefined || actor.hold !== undefined) return',
+    'if (timer === undefined) return',
+  ),
+  one(
+    'a skip is not written down',
+    'G8',
+    verbs,
+    'keepVerb(host, draft, input, { skipped: gone.map(({ letter }) => letter) });',
+    'keepInput(draft, input);\n' +
+      '  const reply = { ok: true, version: actor.version, result: null } as const;\n' +
+      '  keepReply(draft, open.command.commandId, open.command.digest, reply);',
+  ),
+  one('a verb is written down without who', 'G8', verbs, 'event: { ...event, principal }', 'event'),
+  one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'this.hold = stored.hold;', ''),
+  one(
+    'a letter that was delivered again stays where it lay',
+    'G8',
+    'runtime/hosting/draft.ts',
+    'draft.lettersGone.push(input.letter.place);',
+    '',
+  ),
+];
+
+export const promiseMutants: readonly Mutant[] = [...inSupervision];

@@ -1,0 +1,70 @@
+/**
+ * A kind whose chart throws on some inputs: commands, messages and timers that are poison to a vase break it, once it
+ * was mended by an operator's reset it takes one of them. For runtime-scenario.ts; what is poison is asked again by
+ * cluster-tests/checkers/supervised-actors.ts, which holds the host to G8.
+ */
+import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+
+interface VaseEvent {
+  readonly type: string;
+  readonly item?: number;
+  readonly forMs?: number;
+}
+
+interface VaseContext {
+  readonly items: number;
+  /** Takes the next poison. */
+  readonly mended: boolean;
+  /** Of the timer that runs. */
+  readonly fuse: number;
+}
+
+const isSharp = (item: number): boolean => item % 9 === 3;
+
+/** Whether the chart throws on an event in a context. */
+export function isPoison(event: VaseEvent, { mended, fuse }: VaseContext): boolean {
+  if (mended) return false;
+  return event.type === 'vase.put' ? isSharp(event.item ?? 0) : event.type.startsWith('xstate.after.') && isSharp(fuse);
+}
+
+/** @throws Error on poison */
+function taken(event: VaseEvent, context: VaseContext): Partial<VaseContext> {
+  if (isPoison(event, context)) throw new Error(`the vase breaks on ${event.type}`);
+  return { items: context.items + 1, mended: context.mended && !isPoison(event, { ...context, mended: false }) };
+}
+
+const command = (creates: boolean, description: string) =>
+  ({ params: z.any(), permission: 'scope', creates, description }) as const;
+
+export const vase: ActorDefinition = {
+  kind: 'vase',
+  chartVersion: 1,
+  placement: 'sharded',
+  createdBy: ['vase.put'],
+  effects: {},
+  input: () => undefined,
+  view: () => ({ spec: {}, status: {} }),
+  commands: {
+    make: command(true, 'Makes it.'),
+    put: command(false, 'Puts something into it.'),
+    wait: command(false, 'Takes something by itself, in a while.'),
+  },
+  machine: setup({
+    types: { context: {} as VaseContext & { forMs: number }, events: {} as VaseEvent },
+    actions: {
+      take: assign(({ context, event }) => taken(event, context)),
+      light: assign(({ event }) => ({ fuse: event.item ?? 0, forMs: event.forMs ?? 1_000 })),
+    },
+    delays: { burning: ({ context }) => context.forMs },
+  }).createMachine({
+    context: { items: 0, mended: false, fuse: 0, forMs: 0 },
+    initial: 'standing',
+    on: { 'vase.put': { actions: 'take' }, 'vase.make': {}, 'vase.wait': { target: '.burning', actions: 'light' } },
+    states: {
+      standing: { description: 'Takes what comes.', tags: 'steady' },
+      burning: { description: 'Takes something more.', after: { burning: { target: 'standing', actions: 'take' } } },
+    },
+  }),
+};
