@@ -14,6 +14,8 @@ import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
+import { before, firstBackoffMs, newQueue, sameSequence, widestWindow } from './outbox-queue.ts';
+import type { Box, Queue } from './outbox-queue.ts';
 
 export interface OutboxPorts {
   readonly clock: Clock;
@@ -30,34 +32,7 @@ export interface OutboxPorts {
   readonly fraction: () => number;
 }
 
-interface Queue {
-  readonly box: Box;
-  readonly to: ActorId;
-  items: Message[];
-  /** Index of the first one not sent since the last start. */
-  next: number;
-  inFlight: number;
-  /** How many may be in flight: one after a pause, doubling with every acknowledgement. */
-  window: number;
-  backoffMs: number;
-  /** Set while it pauses. */
-  cancelPause: (() => void) | undefined;
-  /** It pauses because the receiver's owner is not where it was thought to be, or silent. */
-  lost: boolean;
-}
-
-interface Box {
-  readonly from: ActorId;
-  grant: ShardGrant;
-  readonly queues: Map<ActorId, Queue>;
-  depth: number;
-  acknowledged: number[];
-  dropped: boolean;
-}
-
-const firstBackoffMs = 50;
 const longestBackoffMs = 2000;
-const widestWindow = 64;
 /** How long an acknowledgement waits for a commit to ride in. */
 const forgetAfterMs = 250;
 
@@ -67,6 +42,7 @@ export class Outbox {
   private readonly held = new Set<ShardId>();
   private readonly ports: OutboxPorts;
   private cancelForget: (() => void) | undefined;
+  private forgetting: Promise<void> = Promise.resolve();
 
   constructor(ports: OutboxPorts) {
     this.ports = ports;
@@ -166,10 +142,15 @@ export class Outbox {
   }
 
   /**
-   * Removes acknowledged rows from the store now. Resolves when done or given up; what is left is answered as a
-   * duplicate later.
+   * Removes acknowledged rows from the store now. Resolves when this and what was begun before is done or given up;
+   * what is left is answered as a duplicate later.
    */
-  async forgetNow(): Promise<void> {
+  forgetNow(): Promise<void> {
+    this.forgetting = Promise.all([this.forgetting, this.forgetAcknowledged()]).then(() => {});
+    return this.forgetting;
+  }
+
+  private async forgetAcknowledged(): Promise<void> {
     this.cancelForget?.();
     this.cancelForget = undefined;
     const byGrant = new Map<ShardGrant, { from: ActorId; seq: number }[]>();
@@ -298,23 +279,3 @@ export class Outbox {
     });
   }
 }
-
-function newQueue(box: Box, to: ActorId): Queue {
-  return {
-    box,
-    to,
-    items: [],
-    next: 0,
-    inFlight: 0,
-    window: widestWindow,
-    backoffMs: firstBackoffMs,
-    cancelPause: undefined,
-    lost: false,
-  };
-}
-
-/** A sender counts anew with every life, and its store may have been rewound before every era. */
-const sameSequence = (one: Message, other: Message): boolean => one.life === other.life && one.era === other.era;
-
-/** The number of the message before it in the queue, where all are of one sequence; 0 when there is none. */
-const before = (items: readonly Message[], index: number): number => items[index - 1]?.seq ?? 0;

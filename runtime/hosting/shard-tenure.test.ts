@@ -126,6 +126,32 @@ test('shards handed over under load: commands go on, order holds, nothing is sen
   for (const host of hosts) await host.drain();
 });
 
+/** A journal that removes acknowledged messages only when the test lets it. */
+class SlowForget extends MemoryJournal {
+  readonly waiting: (() => void)[] = [];
+
+  override async forgetMessages(...args: Parameters<Journal['forgetMessages']>): Promise<void> {
+    await new Promise<void>((resolve) => this.waiting.push(resolve));
+    return super.forgetMessages(...args);
+  }
+}
+
+test('a shard is given away only when what was delivered is removed: its next owner would send it again', async () => {
+  const journal = new SlowForget();
+  const host = hostOn(journal, { registry });
+  for (const grant of journal.own('n1')) await host.grant(grant);
+  await ask(host, relay, send);
+  await until('the message is being removed', () => journal.waiting.length === 1);
+  let retired = false;
+  const retiring = host.retire([journal.shardOf(relay as ActorId)]).then(() => (retired = true));
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.is(retired, false, 'the row of a message that was delivered is still there');
+  for (const settle of journal.waiting.splice(0)) settle();
+  await retiring;
+  assert.is(journal.outbox.size, 0);
+  await host.drain();
+});
+
 test('a host tells when it is taken for the owner of a shard it does not hold', async () => {
   const journal = new MemoryJournal();
   const strangers: ShardId[] = [];
