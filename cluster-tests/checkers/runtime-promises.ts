@@ -26,6 +26,8 @@ export interface Performance {
   readonly recovered: boolean;
   /** The target has seen a higher fence and refused. */
   readonly stale: boolean;
+  /** When the world had an outcome for it. */
+  endedMs?: number;
 }
 
 export interface RuntimeRecord {

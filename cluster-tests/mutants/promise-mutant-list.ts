@@ -63,4 +63,42 @@ const inSupervision: readonly Mutant[] = [
   ),
 ];
 
-export const promiseMutants: readonly Mutant[] = [...inSupervision];
+const inDrain: readonly Mutant[] = [
+  one(
+    'shards are given away before flights have landed',
+    'G12',
+    'runtime/hosting/shard-tenure.ts',
+    'while (this.isBusy(closing) &&',
+    'while (this.isBusy(new Set()) &&',
+  ),
+  one(
+    'a node ends without handing over',
+    'G12',
+    'runtime/directory/cluster-membership.ts',
+    'await this.#handover.giveAll(steady.length > 0 ? steady : others);',
+    '',
+  ),
+  one(
+    'a shard that is given away still sends',
+    'G12',
+    'runtime/hosting/shard-tenure.ts',
+    'this.host.outbox.hold(shard);',
+    '',
+  ),
+  one(
+    'a shard is given away while delivered messages are being removed',
+    'G12',
+    'runtime/hosting/outbox.ts',
+    'Promise.all([this.forgetting, this.forgetAcknowledged()])',
+    'Promise.all([this.forgetAcknowledged()])',
+  ),
+  one(
+    'nobody takes what was given to him',
+    'G12',
+    'runtime/directory/owned-shards.ts',
+    "return node === '' || node === this.#options.node.name || !this",
+    "return node === '' || !this",
+  ),
+];
+
+export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain];

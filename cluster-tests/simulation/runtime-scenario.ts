@@ -10,6 +10,7 @@ import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import { done, type EffectOutcome } from '@photoncloud/runtime/contract/outcome';
 import { plainRegistry, registryOf, type Bake } from '@photoncloud/runtime/hosting/kinds-for-tests';
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
+import { DrainExam } from './drain-exam.ts';
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
@@ -57,6 +58,7 @@ class RuntimeScenario implements Scenario {
   private readonly shelves = names('shelf', 2);
   private readonly sleepers = names('sleeper', 8);
   private readonly operators: SimulatedOperators;
+  private readonly drain: DrainExam;
   readonly exams: readonly (() => void)[];
   private asking = true;
 
@@ -66,7 +68,8 @@ class RuntimeScenario implements Scenario {
     const { counters, relays, sinks, ovens, sleepers } = this;
     const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...sleepers];
     this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
-    this.exams = [() => this.operators.examine()];
+    this.drain = new DrainExam(simulation, () => this.askSomething());
+    this.exams = [() => this.operators.examine(), () => this.drain.start()];
     this.chance = simulation.chance.split('workload');
   }
 
@@ -78,6 +81,7 @@ class RuntimeScenario implements Scenario {
         role: 'controller',
         limits: options.limits,
         registry: ({ process }) => kinds((params, context) => this.bake(process, params.loaf, context)),
+        onStarted: (node) => this.drain.watch(node),
       });
     }
     this.askSoon();
@@ -162,7 +166,8 @@ class RuntimeScenario implements Scenario {
     const seen = this.fences.get(actor) ?? [0, 0, 0];
     const token = [fence.era, fence.ownerEpoch, fence.version];
     const stale = compareTokens(token, seen) < 0;
-    this.performances.push({ atMs, by: process.label, effectId, actor, fence, recovered, stale });
+    const performance: Performance = { atMs, by: process.label, effectId, actor, fence, recovered, stale };
+    this.performances.push(performance);
     if (recovered) simulation.reach('an effect performed again after a recovery');
     if (stale) {
       simulation.reach('an effect refused at its target for its fence');
@@ -174,6 +179,7 @@ class RuntimeScenario implements Scenario {
     const fate = random.fraction();
     await new Promise<void>((resolve) => process.clock.after(random.around(delayMs), resolve));
     if (context.signal.aborted) simulation.reach('an effect that ends after its state was left');
+    if (fate >= 0.18 || fate < 0.15) performance.endedMs = simulation.time.nowMs;
     if (fate < 0.1) throw new PhotonError('fault', 'oven_cold', 'the oven is cold');
     if (fate < 0.15) throw new PhotonError('unknown', 'oven_silent', 'the oven does not say');
     if (fate < 0.18) await new Promise<void>(() => {});
@@ -182,6 +188,8 @@ class RuntimeScenario implements Scenario {
 
   unsettled(): string | undefined {
     const { simulation, clients } = this;
+    const exam = this.drain.unsettled();
+    if (exam !== undefined) return exam;
     if (clients.open > 0) return `${clients.open} commands without an answer`;
     const running = simulation.nodes();
     if (running.length !== simulation.options.controllers) return `${running.length} nodes have joined`;
@@ -220,13 +228,14 @@ class RuntimeScenario implements Scenario {
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
     const definitions = kinds().kinds;
-    return judgeRuntime({
+    const kept = judgeRuntime({
       past: simulation.server.past,
       records: clients.records,
       performances,
       definitions,
       isPoison: (actor, event, context) => (actor.startsWith('vase/') ? isPoison(event, context as never) : undefined),
     });
+    return [...kept, ...this.drain.judge(performances)];
   }
 }
 

@@ -29,6 +29,8 @@ interface Call {
   readonly from: SimulatedProcess;
   readonly to: string;
   readonly fail: () => void;
+  /** The answer is on its way. */
+  answered: boolean;
 }
 
 const copy = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
@@ -58,6 +60,12 @@ export class SimulatedNetwork {
       if (this.peers.get(process.name)?.process === process) this.peers.delete(process.name);
       this.breakCalls((call) => call.to === process.name || call.from === process);
     });
+  }
+
+  /** Ends its links in good order: what it has answered by now still arrives. Resolves when it has. */
+  async close(process: SimulatedProcess): Promise<void> {
+    const waits = (call: Call): boolean => call.answered && call.to === process.name;
+    while ([...this.calls].some(waits)) await new Promise<void>((resolve) => process.clock.after(1, resolve));
   }
 
   outletOf(process: SimulatedProcess): Outlet {
@@ -128,7 +136,7 @@ export class SimulatedNetwork {
   private call<Answer>(from: SimulatedProcess, to: string, ask: (inlet: Inlet) => Promise<Answer>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const fail = (): void => reject(new Error(`the link to ${to} broke`));
-      const call: Call = { from, to, fail };
+      const call: Call = { from, to, fail, answered: false };
       this.calls.add(call);
       const end = (kind: string): void => {
         this.onFault(kind);
@@ -139,6 +147,7 @@ export class SimulatedNetwork {
         const answered = copy(value);
         if (this.random.happens(this.weather.lostAnswer)) return end('answer lost');
         if (this.blocked.has(`${to}>${from.name}`)) return end('answer blocked');
+        call.answered = true;
         this.time.after(this.travel(to, from.name), from, 'link answer', () => {
           if (this.calls.delete(call)) resolve(answered);
         });

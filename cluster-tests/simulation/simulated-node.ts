@@ -41,6 +41,8 @@ export interface NodeParts {
   /** The shard of a host was taken up here. */
   readonly onHostShard?: (grant: ShardGrant, node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
+  /** It has begun to hand these over. */
+  readonly onHandover?: (shards: readonly ShardId[]) => void;
 }
 
 export interface SimulatedNode {
@@ -105,7 +107,10 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
       journal.drop(shard);
       host.revoke(shard);
     },
-    onHandover: (shards) => host.retire(shards),
+    onHandover: (shards) => {
+      parts.onHandover?.(shards);
+      return host.retire(shards);
+    },
     onNode: (event) => parts.onNode?.(event, host),
     onBuried: async (had) => {
       if (had === 'served') process.kill();
@@ -116,6 +121,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const stop = async (): Promise<void> => {
     await membership.leave();
     await host.drain();
+    await network.close(process);
     journal.close();
     reader.close();
     store.close();

@@ -7,6 +7,7 @@ import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { Chance, mixText } from './seeded-random.ts';
 import type { SeedOptions } from './seed-options.ts';
+import type { Handover } from '../checkers/gentle-stops.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
 import { SimulatedProcess, wallStartMs } from './simulated-process.ts';
@@ -46,6 +47,8 @@ export class Simulation {
   readonly reached = new Map<string, number>();
   /** Rules that were broken while it ran; the run fails with them. */
   readonly violations: string[] = [];
+  /** Shards that a process has begun to hand over. */
+  readonly handovers: Handover[] = [];
   private readonly seats = new Map<string, Seat>();
   private readonly connections = new Set<SimulatedConnection>();
   private readonly events: string[] = [];
@@ -161,6 +164,9 @@ export class Simulation {
         network: this.network,
         connect: (own) => this.connect(own),
         limits: plan.limits ?? {},
+        onHandover: (shards) => {
+          for (const shard of shards) this.handovers.push({ atMs: this.time.nowMs, by: process.label, shard });
+        },
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
         ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
         ...(plan.onBuried === undefined ? {} : { onBuried: plan.onBuried }),

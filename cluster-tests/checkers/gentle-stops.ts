@@ -1,0 +1,89 @@
+/**
+ * K15: a node that is asked to stop hands over (G12). Judges one stop in a cluster where nothing fails: no message came
+ * a second time, no effect that had ended before its shard was given away was begun anew, the node owned nothing at its
+ * end, and whoever was named took each shard before anybody could have been found silent. Pure. Called by
+ * simulation/drain-exam.ts.
+ */
+import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
+import type { Performance } from './runtime-promises.ts';
+import type { StoreFact } from './store-facts.ts';
+
+export interface Handover {
+  readonly atMs: number;
+  /** Label of the process. */
+  readonly by: string;
+  readonly shard: string;
+}
+
+export interface GentleStop {
+  /** Label of the process that stopped. */
+  readonly by: string;
+  readonly askedMs: number;
+  /** When its process ended. */
+  readonly endedMs: number;
+  /** Of all nodes, while it stopped and afterwards. */
+  readonly repeats: number;
+  readonly handovers: readonly Handover[];
+}
+
+/** Far below what a node is given before it is found silent (2 s, and a beat to see it). */
+const takenWithinMs = 1_900;
+/** Eight groups of shards, each as slow as its slowest commit and delivery. */
+const stoppedWithinMs = 12_000;
+
+export function checkGentleStop(
+  facts: readonly StoreFact[],
+  performances: readonly Performance[],
+  stop: GentleStop,
+): string[] {
+  const { by, askedMs, endedMs, repeats } = stop;
+  return [
+    ...(repeats > 0 ? [`K15: ${repeats} messages came again around the stop of ${by}`] : []),
+    ...(endedMs - askedMs > stoppedWithinMs ? [`K15: ${by} took ${Math.round(endedMs - askedMs)} ms to stop`] : []),
+    ...checkEffects(performances, stop),
+    ...checkGrants(facts, stop),
+  ];
+}
+
+function checkEffects(performances: readonly Performance[], { askedMs, handovers }: GentleStop): string[] {
+  return performances.flatMap((first) => {
+    const { actor, effectId, by, endedMs } = first;
+    if (endedMs === undefined || endedMs < askedMs) return [];
+    const shard = shardOf(actorId(actor));
+    const given = handovers.find((one) => one.shard === shard && one.by === by && one.atMs > endedMs);
+    const again = performances.find((other) => other.effectId === effectId && other.by !== by && other.atMs > endedMs);
+    if (given === undefined || again === undefined) return [];
+    return [`K15: ${effectId} had ended on ${by} before its shard was given away, and ${again.by} began it anew`];
+  });
+}
+
+function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: GentleStop): string[] {
+  const name = by.slice(0, by.lastIndexOf('.'));
+  const owners = new Map<string, string>();
+  const named = new Map<string, number>();
+  const broken: string[] = [];
+  let left = false;
+  for (const fact of facts) {
+    if (fact.fact !== 'grant') continue;
+    if (fact.atMs > endedMs && !left) {
+      left = true;
+      for (const [shard, owner] of owners) if (owner === name) broken.push(`K15: ${by} ended and still owned ${shard}`);
+    }
+    const { node } = parseGrant(fact.grant);
+    owners.set(fact.shard, node);
+    const givenMs = named.get(fact.shard);
+    if (fact.by === by && fact.atMs >= askedMs && node !== name && node !== '') named.set(fact.shard, fact.atMs);
+    else if (givenMs !== undefined) {
+      named.delete(fact.shard);
+      const tookMs = fact.atMs - givenMs;
+      if (tookMs > takenWithinMs)
+        broken.push(
+          `K15: ${fact.shard}, given away by ${by}, was taken by ${fact.by} only ${Math.round(tookMs)} ms later`,
+        );
+    }
+  }
+  for (const shard of named.keys()) broken.push(`K15: ${shard}, given away by ${by}, was taken by nobody`);
+  return broken;
+}

@@ -1,0 +1,90 @@
+/**
+ * One gentle stop under load while nothing fails, at the end of a run: what had to be delivered or performed a second
+ * time was made so by the stop alone (G12). Used by runtime-scenario.ts; judged by checkers/gentle-stops.ts.
+ */
+import type { Message } from '@photoncloud/runtime/contract/envelope';
+import type { Delivery } from '@photoncloud/runtime/contract/link';
+import { markOf } from '@photoncloud/runtime/hosting/draft';
+import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
+import { storeKeys } from '@photoncloud/runtime/journal/store-keys';
+import { checkGentleStop } from '../checkers/gentle-stops.ts';
+import type { Performance } from '../checkers/runtime-promises.ts';
+import { factsOf } from '../checkers/store-facts.ts';
+import type { Chance } from './seeded-random.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import type { Simulation } from './simulation.ts';
+
+const keys = storeKeys('ph:');
+const loadMs = 3_000;
+const askEveryMs = 12;
+
+export class DrainExam {
+  private readonly simulation: Simulation;
+  private readonly askSomething: () => void;
+  private readonly chance: Chance;
+  private loaded = false;
+  private stopped: { readonly by: string; readonly askedMs: number; endedMs: number } | undefined;
+  private begun = false;
+  private repeats = 0;
+
+  constructor(simulation: Simulation, askSomething: () => void) {
+    this.simulation = simulation;
+    this.askSomething = askSomething;
+    this.chance = simulation.chance.split('drain exam');
+  }
+
+  start(): void {
+    const { simulation, chance } = this;
+    const { time } = simulation;
+    this.begun = true;
+    this.load(time.nowMs + loadMs);
+    const node = chance.pick(simulation.nodes());
+    time.after(chance.between(500, loadMs * 0.7), node.process, 'SIGTERM', () => {
+      const stop = { by: node.process.label, askedMs: time.nowMs, endedMs: Infinity };
+      this.stopped = stop;
+      simulation.reach('a gentle stop while nothing fails');
+      node.process.onEnd(() => {
+        stop.endedMs = time.nowMs;
+      });
+      void node.stop();
+    });
+  }
+
+  private load(untilMs: number): void {
+    const { time } = this.simulation;
+    time.after(this.chance.around(askEveryMs), undefined, 'client', () => {
+      this.loaded = time.nowMs > untilMs;
+      if (this.loaded) return;
+      this.askSomething();
+      this.load(untilMs);
+    });
+  }
+
+  /** Looks at what a node is sent, by itself or by others, from its start on. */
+  watch({ host }: SimulatedNode): void {
+    const deliver = host.deliver.bind(host);
+    const watched = (message: Message): Promise<Delivery> => {
+      if (this.begun && this.isStored(message)) this.repeats += 1;
+      return deliver(message);
+    };
+    Object.assign(host, { deliver: watched });
+  }
+
+  private isStored(message: Message): boolean {
+    const { space } = this.simulation.server;
+    const record = space.hash(keys.inShard(shardOf(message.to), `a:${message.to}`));
+    return Number(record?.get(`m:${markOf(message)}`) ?? 0) >= message.seq;
+  }
+
+  unsettled(): string | undefined {
+    if (!this.begun) return undefined;
+    return this.loaded && this.stopped?.endedMs !== Infinity ? undefined : 'the exam of a gentle stop is not over';
+  }
+
+  judge(performances: readonly Performance[]): readonly string[] {
+    if (this.stopped === undefined) return [];
+    const { server, handovers } = this.simulation;
+    const stop = { ...this.stopped, repeats: this.repeats, handovers };
+    return checkGentleStop(factsOf(server.past), performances, stop).slice(0, 5);
+  }
+}
