@@ -4,6 +4,7 @@
  */
 import type { Mutant } from './mutant-list.ts';
 
+const host = 'runtime/hosting/host.ts';
 const inputCheck = 'runtime/hosting/input-check.ts';
 const verbs = 'runtime/hosting/operator-verbs.ts';
 
@@ -17,7 +18,7 @@ const inSupervision: readonly Mutant[] = [
   one(
     'a chart that throws stops its shard',
     'G8',
-    'runtime/hosting/host.ts',
+    host,
     'return this.tenure.entry(shard);',
     'const stops = ({ actor }) => actor !== id && this.journal.shardOf(actor) === shard;\n' +
       '    return this.figures().held.some(stops) ? undefined : this.tenure.entry(shard);',
@@ -101,4 +102,58 @@ const inDrain: readonly Mutant[] = [
   ),
 ];
 
-export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain];
+const inBounds: readonly Mutant[] = [
+  one(
+    'a mailbox takes messages without bound',
+    'G11',
+    host,
+    'if (actor.mailbox.offered >= this.limits.mailboxDepth)',
+    'if (actor.mailbox.offered < 0)',
+  ),
+  one(
+    'a mailbox takes commands without bound',
+    'G11',
+    host,
+    'actor.mailbox.offered >= this.limits.mailboxDepth || this',
+    'this',
+  ),
+  one('an outbox grows without bound', 'G11', host, ' || this.outbox.depthOf(actor.id) >= this.limits.outboxDepth', ''),
+  one(
+    'a full house takes commands for newcomers',
+    'G11',
+    host,
+    'return this.effectsCrowded || !this.residents.passivation.hasRoom(to);',
+    'return this.effectsCrowded;',
+  ),
+  one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
+  one(
+    'answers are remembered without bound',
+    'G11',
+    'runtime/hosting/gate.ts',
+    'if (answered.size <= host.limits.receiptsRemembered) break;',
+    'if (answered.size > 0) break;',
+  ),
+  one(
+    'commits of one actor are in flight without bound',
+    'G11',
+    'runtime/hosting/residents.ts',
+    'if (actor.flights.length >= this.host.limits.commitsInFlight) return;',
+    '',
+  ),
+  one(
+    'who is turned away is not told when to come again',
+    'G11',
+    'runtime/hosting/command-answers.ts',
+    'const options = { retryable: true, retryAfterMs: overloadRetryMs, actor };',
+    'const options = { retryable: true, actor };',
+  ),
+  one(
+    'history grows without bound',
+    'G11',
+    'runtime/journal/scripts/commit.lua',
+    "'h:' .. actor, 'MAXLEN', '~', ARGV[at + 1], ARGV[entry]",
+    "'h:' .. actor, ARGV[entry]",
+  ),
+];
+
+export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain, ...inBounds];

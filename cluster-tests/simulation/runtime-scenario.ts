@@ -10,6 +10,7 @@ import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import { done, type EffectOutcome } from '@photoncloud/runtime/contract/outcome';
 import { plainRegistry, registryOf, type Bake } from '@photoncloud/runtime/hosting/kinds-for-tests';
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
+import { BoundsWatch } from './bounds-watch.ts';
 import { DrainExam } from './drain-exam.ts';
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
@@ -59,6 +60,7 @@ class RuntimeScenario implements Scenario {
   private readonly sleepers = names('sleeper', 8);
   private readonly operators: SimulatedOperators;
   private readonly drain: DrainExam;
+  private readonly bounds: BoundsWatch;
   readonly exams: readonly (() => void)[];
   private asking = true;
 
@@ -68,6 +70,7 @@ class RuntimeScenario implements Scenario {
     const { counters, relays, sinks, ovens, sleepers } = this;
     const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...sleepers];
     this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
+    this.bounds = new BoundsWatch(simulation);
     this.drain = new DrainExam(simulation, () => this.askSomething());
     this.exams = [() => this.operators.examine(), () => this.drain.start()];
     this.chance = simulation.chance.split('workload');
@@ -81,7 +84,10 @@ class RuntimeScenario implements Scenario {
         role: 'controller',
         limits: options.limits,
         registry: ({ process }) => kinds((params, context) => this.bake(process, params.loaf, context)),
-        onStarted: (node) => this.drain.watch(node),
+        onStarted: (node) => {
+          this.drain.watch(node);
+          this.bounds.watch(node);
+        },
       });
     }
     this.askSoon();

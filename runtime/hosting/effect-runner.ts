@@ -92,6 +92,11 @@ export class EffectRunner {
     return this.runs.size;
   }
 
+  /** Effects that hold a place. */
+  get placed(): number {
+    return this.placesTaken;
+  }
+
   /** Effects that wait for a place. */
   get waiting(): number {
     return this.queue.length;

@@ -17,6 +17,8 @@ import type { Activation } from './activation.ts';
 import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
 import type { Draft } from './draft.ts';
 import { EffectRunner } from './effect-runner.ts';
+import { figuresOf } from './host-figures.ts';
+import type { HostFigures } from './host-figures.ts';
 import { defaultLimits } from './host-limits.ts';
 import type { HostLimits } from './host-limits.ts';
 import { readReceipt } from './input-check.ts';
@@ -43,20 +45,6 @@ export interface HostOptions {
   readonly onFenced?: (grant: ShardGrant) => void;
   /** A peer takes this node for the owner of a shard it does not hold; maybe it has been handed over just now. */
   readonly onStranger?: (shard: ShardId) => void;
-}
-
-/** Counts of this moment, for metrics and status pages. */
-export interface HostFigures {
-  readonly shards: number;
-  readonly residents: number;
-  /** Inputs waiting in all mailboxes. */
-  readonly mailboxDepth: number;
-  readonly commitsInFlight: number;
-  readonly outboxDepth: number;
-  readonly timers: number;
-  readonly effects: number;
-  /** Actors here that take no inputs, and why. */
-  readonly held: readonly { readonly actor: ActorId; readonly reason: string }[];
 }
 
 export interface Host extends Inlet {
@@ -279,25 +267,7 @@ class ActorHost implements Host, Surroundings {
   }
 
   figures(): HostFigures {
-    let mailboxDepth = 0;
-    let commitsInFlight = 0;
-    const held: { actor: ActorId; reason: string }[] = [];
-    for (const actor of this.residents.all()) {
-      mailboxDepth += actor.mailbox.length;
-      commitsInFlight += actor.flights.length;
-      if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
-      else if (actor.hold !== undefined) held.push({ actor: actor.id, reason: actor.hold.reason });
-    }
-    return {
-      shards: this.tenure.size,
-      residents: this.residents.size,
-      mailboxDepth,
-      commitsInFlight,
-      outboxDepth: this.outbox.size,
-      timers: this.timers.size,
-      effects: this.effects.size,
-      held,
-    };
+    return figuresOf(this, this.residents, this.tenure.size);
   }
 }
 

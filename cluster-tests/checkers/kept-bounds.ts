@@ -1,0 +1,71 @@
+/**
+ * K12: nothing on a host and nothing of an actor in the store is above its limit, and whoever is turned away is told
+ * when to come again (G11). Pure. Called by simulation/bounds-watch.ts, again and again while a seed runs.
+ */
+import type { Reply } from '@photoncloud/runtime/contract/envelope';
+import type { Delivery } from '@photoncloud/runtime/contract/link';
+import type { HostFigures } from '@photoncloud/runtime/hosting/host-figures';
+import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+
+/** Of every shard's feed; Redis trims it in blocks. */
+const feedEntries = 10_000 + 100;
+/** The stored history of an actor whose kind says nothing else, without an archive. */
+const historyTail = 32;
+
+/** What may never be, whenever one looks. */
+export function checkFigures(figures: HostFigures, limits: HostLimits): string[] {
+  const { fullest, effectsPlaced, effectsWaiting } = figures;
+  // What was let in before the outbox was full is decided all the same: what waits, and what is in flight.
+  const outbox = limits.outboxDepth + limits.mailboxDepth * (1 + limits.commitsInFlight);
+  const over = (what: string, value: number, most: number): string[] =>
+    value > most ? [`K12: ${what}: ${value}, and ${most} at most`] : [];
+  return [
+    ...over('commits of one actor in flight', fullest.commitsInFlight, limits.commitsInFlight),
+    ...over('unacknowledged messages of one actor', fullest.outbox, outbox),
+    ...over('receipts of one actor in memory', fullest.receipts, limits.receiptsRemembered),
+    ...over('effects with a deadline that run', effectsPlaced, limits.effects),
+    ...over('effects that wait for a place', effectsWaiting, limits.effectsWaiting),
+  ];
+}
+
+/** What one input that was let in may not do: make full what was full. */
+export function checkEntry(before: HostFigures, after: HostFigures, limits: HostLimits, isCommand: boolean): string[] {
+  const broken: string[] = [];
+  const { mailboxDepth, residents } = limits;
+  if (after.fullest.mailbox > before.fullest.mailbox && after.fullest.mailbox > mailboxDepth)
+    broken.push(`K12: input ${after.fullest.mailbox} was let into a mailbox that holds ${mailboxDepth}`);
+  // A full house takes messages: their senders stay in it until they are delivered.
+  if (isCommand && after.residents > before.residents && after.residents > residents)
+    broken.push(`K12: a command brought actor ${after.residents} into a house of ${residents}`);
+  return broken;
+}
+
+type Answer = Delivery | Reply | { readonly moved: true };
+
+export interface Refusal {
+  readonly word: 'busy' | 'overloaded';
+  readonly retryAfterMs: number | undefined;
+}
+
+/** @returns undefined when it was let in */
+export function refusalOf(answer: Answer): Refusal | undefined {
+  if ('moved' in answer) return undefined;
+  if ('ok' in answer) {
+    if (answer.ok || answer.error.code !== 'overloaded') return undefined;
+    return { word: 'overloaded', retryAfterMs: answer.error.retryAfterMs };
+  }
+  return answer.result === 'busy' ? { word: 'busy', retryAfterMs: answer.retryAfterMs } : undefined;
+}
+
+export const checkRefusal = ({ word, retryAfterMs = 0 }: Refusal): string[] =>
+  retryAfterMs > 0 ? [] : [`K12: somebody was told ${word}, and not when to come again`];
+
+/** @param lengthOf how many entries a stream has now @param effects what a command of the store has just done */
+export function checkStreams(effects: readonly (readonly string[])[], lengthOf: (key: string) => number): string[] {
+  return effects.flatMap(([verb = '', key = '']) => {
+    if (verb !== 'XADD') return [];
+    const most = /\}:h:/.test(key) ? historyTail : key.endsWith('}:f') ? feedEntries : Infinity;
+    const length = lengthOf(key);
+    return length > most ? [`K12: ${key} has ${length} entries, and ${most} at most`] : [];
+  });
+}
