@@ -9,6 +9,7 @@ import type { HistoryEntry } from '../contract/journal.ts';
 import { decodeHistory } from '../journal/record-decoding.ts';
 import { shardOf } from '../journal/shard-placement.ts';
 import { readAll, type Store } from '../journal/store-connection.ts';
+import type { ArchivePlatform } from './archive-platform.ts';
 import { incomplete, isBase, rebuild } from './history-fold.ts';
 import { compareIds, parsePointer, type HistoryRun, type RunPlace } from './history-run.ts';
 import { parseRun, readRunLine } from './segment-reader.ts';
@@ -24,6 +25,7 @@ export interface HistorianOptions {
   /** The text of a run of another node's archive. Rejects when that node cannot be asked. */
   readonly fetchRun: (place: RunPlace) => Promise<string>;
   readonly status: () => ArchiveStatus;
+  readonly platform?: ArchivePlatform;
 }
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
@@ -91,10 +93,11 @@ class ArchivedHistory implements Historian {
   }
 
   async #run(id: ActorId, text: string): Promise<HistoryRun> {
-    const { node, folder, fetchRun } = this.#options;
+    const { node, folder, fetchRun, platform } = this.#options;
     const pointer = parsePointer(text);
     if (pointer === undefined) throw incomplete(id, `its pointer into the archive is not readable (${text})`);
-    const run = parseRun(pointer.node === node ? await readRunLine(folder, pointer) : await fetchRun(pointer));
+    const own = pointer.node === node;
+    const run = parseRun(own ? await readRunLine(folder, pointer, platform) : await fetchRun(pointer));
     if (run.actor !== id || run.last !== pointer.last) {
       throw incomplete(id, `at ${text} stands the history of ${run.actor} up to ${run.last}`);
     }

@@ -11,8 +11,8 @@
  * write the folder can write a chain.
  */
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { crc32, zstdCompress, zstdDecompress } from 'node:zlib';
+import { crc32 } from 'node:zlib';
+import type { ArchivePlatform } from './archive-platform.ts';
 
 const magic = 0x50484231;
 export const headerBytes = 48;
@@ -20,9 +20,6 @@ export const headerBytes = 48;
 export const maxBlockBytes = 256 * 1024 * 1024;
 /** What the chain of a segment begins with. */
 export const chainStart: Buffer = Buffer.alloc(32);
-
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
 
 export interface BlockHeader {
   readonly payloadBytes: number;
@@ -55,6 +52,7 @@ function chainOf(before: Buffer, head: Buffer, payload: Buffer): Buffer {
 export async function encodeBlock(
   lines: readonly string[],
   before: Buffer,
+  { compress }: Pick<ArchivePlatform, 'compress'>,
 ): Promise<{ readonly bytes: Buffer; readonly chain: Buffer }> {
   const raw = Buffer.from(lines.join('\n'));
   const payload = await compress(raw);
@@ -83,8 +81,12 @@ export function continuesChain(before: Buffer, header: Buffer, payload: Buffer):
 }
 
 /** @returns undefined when the payload is not what the header says */
-export async function decodePayload(header: BlockHeader, payload: Buffer): Promise<readonly string[] | undefined> {
+export async function decodePayload(
+  header: BlockHeader,
+  payload: Buffer,
+  { decompress }: Pick<ArchivePlatform, 'decompress'>,
+): Promise<readonly string[] | undefined> {
   if (payload.length !== header.payloadBytes || crc32(payload) !== header.crc) return undefined;
-  const raw = await decompress(payload, { maxOutputLength: maxBlockBytes });
+  const raw = await decompress(payload, maxBlockBytes);
   return raw.length === header.rawBytes ? raw.toString('utf8').split('\n') : undefined;
 }

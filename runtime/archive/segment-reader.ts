@@ -3,9 +3,9 @@
  * writes and never guesses: what does not verify is named and not returned. Called by archived-history.ts, by the
  * route that peers ask, by the writer at its start and by segment-check.ts.
  */
-import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhotonError } from '../contract/errors.ts';
+import { systemPlatform, type ArchiveFile, type ArchivePlatform } from './archive-platform.ts';
 import type { HistoryRun, RunPlace } from './history-run.ts';
 import {
   chainStart,
@@ -30,7 +30,7 @@ export interface SegmentReading {
   readonly wrong: string | undefined;
 }
 
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+async function readAt(file: ArchiveFile, offset: number, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
   let done = 0;
   while (done < length) {
@@ -42,8 +42,12 @@ async function readAt(file: FileHandle, offset: number, length: number): Promise
 }
 
 /** From the beginning to the end, or to the first block that does not verify. */
-export async function readThrough(folder: string, segment: number): Promise<SegmentReading> {
-  const file = await open(join(folder, segmentName(segment)), 'r');
+export async function readThrough(
+  folder: string,
+  segment: number,
+  platform: ArchivePlatform = systemPlatform,
+): Promise<SegmentReading> {
+  const file = await platform.open(join(folder, segmentName(segment)), 'r');
   try {
     const { size } = await file.stat();
     let [bytes, chain, blocks] = [0, chainStart, 0];
@@ -55,7 +59,7 @@ export async function readThrough(folder: string, segment: number): Promise<Segm
       const header = decodeHeader(headerPart);
       if (header === undefined) return result('there is no header of a block');
       const payload = await readAt(file, bytes + headerBytes, header.payloadBytes);
-      const lines = await unpack(header, payload);
+      const lines = await unpack(header, payload, platform);
       if (lines === undefined) return result('the block is cut short or was changed');
       if (!continuesChain(chain, headerPart, payload)) return result('the block does not follow the one before it');
       if (blocks === 0) head = JSON.parse(lines[0] ?? 'null') as SegmentHead;
@@ -68,9 +72,13 @@ export async function readThrough(folder: string, segment: number): Promise<Segm
   }
 }
 
-async function unpack(header: BlockHeader, payload: Buffer): Promise<readonly string[] | undefined> {
+async function unpack(
+  header: BlockHeader,
+  payload: Buffer,
+  platform: ArchivePlatform,
+): Promise<readonly string[] | undefined> {
   try {
-    return await decodePayload(header, payload);
+    return await decodePayload(header, payload, platform);
   } catch {
     // The decompressor refuses what a wrong checksum would have shown as well.
     return undefined;
@@ -78,7 +86,11 @@ async function unpack(header: BlockHeader, payload: Buffer): Promise<readonly st
 }
 
 /** The text of the run at a place, as it was written. @throws PhotonError defeat `archive_damaged` */
-export async function readRunLine(folder: string, { node, segment, offset, line }: RunPlace): Promise<string> {
+export async function readRunLine(
+  folder: string,
+  { node, segment, offset, line }: RunPlace,
+  platform: ArchivePlatform = systemPlatform,
+): Promise<string> {
   const name = join(folder, segmentName(segment));
   const damaged = (what: string, cause?: unknown): PhotonError =>
     new PhotonError(
@@ -87,16 +99,16 @@ export async function readRunLine(folder: string, { node, segment, offset, line 
       `the history archive of ${node} is damaged: ${name} at byte ${offset}: ${what}; restore this file from a backup`,
       { cause, public: true },
     );
-  let file: FileHandle;
+  let file: ArchiveFile;
   try {
-    file = await open(name, 'r');
+    file = await platform.open(name, 'r');
   } catch (cause) {
     throw damaged('the file is absent or unreadable', cause);
   }
   try {
     const header = decodeHeader(await readAt(file, offset, headerBytes));
     if (header === undefined) throw damaged('there is no block');
-    const lines = await unpack(header, await readAt(file, offset + headerBytes, header.payloadBytes));
+    const lines = await unpack(header, await readAt(file, offset + headerBytes, header.payloadBytes), platform);
     const text = lines?.[line];
     if (text === undefined) throw damaged('the block is cut short or was changed');
     return text;

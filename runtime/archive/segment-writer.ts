@@ -6,9 +6,9 @@
  * A write that fails (disk full) is cut off again and throws; the next try goes on at the same place. Called by the
  * archiver only; upholds G10.
  */
-import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhotonError, describeCause } from '../contract/errors.ts';
+import { systemPlatform, type ArchiveFile, type ArchivePlatform } from './archive-platform.ts';
 import { chainStart, encodeBlock, segmentName, segmentOf, type SegmentHead } from './segment-format.ts';
 import { readThrough } from './segment-reader.ts';
 import type { RunPlace } from './history-run.ts';
@@ -22,10 +22,11 @@ export interface WriterOptions {
   readonly node: string;
   /** A segment that has reached this size gets a successor; 64 MiB. */
   readonly segmentBytes?: number;
+  readonly platform?: ArchivePlatform;
 }
 
 interface OpenSegment {
-  readonly file: FileHandle;
+  readonly file: ArchiveFile;
   readonly segment: number;
   bytes: number;
   chain: Buffer;
@@ -33,12 +34,14 @@ interface OpenSegment {
 
 export class SegmentWriter {
   readonly #options: WriterOptions;
+  readonly #platform: ArchivePlatform;
   #open: OpenSegment | undefined;
   /** The end of the newest segment that is no longer written; undefined until it was looked for. */
   #last: SegmentHead['follows'] | undefined;
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#platform = options.platform ?? systemPlatform;
   }
 
   /**
@@ -66,7 +69,7 @@ export class SegmentWriter {
     const places: RunPlace[] = [];
     let { bytes, chain } = at;
     for (const block of blocksOf(lines)) {
-      const encoded = await encodeBlock(block, chain);
+      const encoded = await encodeBlock(block, chain, this.#platform);
       await writeAll(at.file, encoded.bytes, bytes);
       for (const line of block.keys()) {
         places.push({ node: this.#options.node, segment: at.segment, offset: bytes, line });
@@ -108,11 +111,11 @@ export class SegmentWriter {
 
   async #newest(): Promise<SegmentHead['follows']> {
     const { folder } = this.#options;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const segments = (await readdir(folder)).map(segmentOf).filter((segment) => segment !== undefined);
+    await this.#platform.makeFolder(folder);
+    const segments = (await this.#platform.namesIn(folder)).map(segmentOf).filter((segment) => segment !== undefined);
     if (segments.length === 0) return null;
     const segment = Math.max(...segments);
-    const { bytes, chain } = await readThrough(folder, segment);
+    const { bytes, chain } = await readThrough(folder, segment, this.#platform);
     return { segment, bytes, chain: chain.toString('hex') };
   }
 
@@ -120,16 +123,16 @@ export class SegmentWriter {
     const { folder, node } = this.#options;
     const segment = (follows?.segment ?? 0) + 1;
     const head: SegmentHead = { node, segment, follows };
-    const { bytes, chain } = await encodeBlock([JSON.stringify(head)], chainStart);
+    const { bytes, chain } = await encodeBlock([JSON.stringify(head)], chainStart, this.#platform);
     const path = join(folder, segmentName(segment));
-    const file = await open(path, 'wx', 0o600);
+    const file = await this.#platform.open(path, 'wx');
     try {
       await writeAll(file, bytes, 0);
       await file.datasync();
-      await syncFolder(folder);
+      await this.#platform.syncFolder(folder);
     } catch (error) {
       await file.close();
-      await unlink(path);
+      await this.#platform.unlink(path);
       throw error;
     }
     return { file, segment, bytes: bytes.length, chain };
@@ -155,20 +158,10 @@ function* blocksOf(lines: readonly string[]): Generator<readonly string[]> {
   if (block.length > 0) yield block;
 }
 
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+async function writeAll(file: ArchiveFile, bytes: Buffer, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
     done += bytesWritten;
-  }
-}
-
-/** A file that was made is on the disk only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
