@@ -60,11 +60,16 @@ export function refusalOf(answer: Answer): Refusal | undefined {
 export const checkRefusal = ({ word, retryAfterMs = 0 }: Refusal): string[] =>
   retryAfterMs > 0 ? [] : [`K12: somebody was told ${word}, and not when to come again`];
 
-/** @param lengthOf how many entries a stream has now @param effects what a command of the store has just done */
-export function checkStreams(effects: readonly (readonly string[])[], lengthOf: (key: string) => number): string[] {
+/** @param lengthOf how many entries a stream has now @param effects what a command of the store has just done
+ * @param historyEntries the cap of what waits to be archived, where there is an archive */
+export function checkStreams(
+  effects: readonly (readonly string[])[],
+  lengthOf: (key: string) => number,
+  historyEntries = historyTail,
+): string[] {
   return effects.flatMap(([verb = '', key = '']) => {
     if (verb !== 'XADD') return [];
-    const most = /\}:h:/.test(key) ? historyTail : key.endsWith('}:f') ? feedEntries : Infinity;
+    const most = /\}:h:/.test(key) ? historyEntries : key.endsWith('}:f') ? feedEntries : Infinity;
     const length = lengthOf(key);
     return length > most ? [`K12: ${key} has ${length} entries, and ${most} at most`] : [];
   });

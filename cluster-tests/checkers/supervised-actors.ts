@@ -17,7 +17,7 @@ type History = Extract<StoreFact, { fact: 'history' }>;
 type Letter = DeadLetter & { readonly actor: string };
 
 interface Supervised {
-  hold: Pick<Hold, 'kind' | 'letter'> | undefined;
+  hold: { readonly kind: Hold['kind']; readonly hasLetter: boolean } | undefined;
   context: Record<string, unknown>;
 }
 
@@ -81,12 +81,12 @@ class Supervision {
     actor.context = entry.whole === undefined ? { ...actor.context, ...entry.changed } : { ...entry.changed };
     if (failed) this.failed.push(fact);
     if (entry.to === null) actor.hold = undefined;
-    else if (failed) actor.hold = { kind: 'quarantined' };
+    else if (failed) actor.hold = { kind: 'quarantined', hasLetter: !entry.cause.startsWith('command:') };
     else if (verb !== undefined) this.apply(actor, verb, event);
   }
 
   private apply(actor: Supervised, verb: string, event: ActorEvent): void {
-    if (verb === 'pause') actor.hold ??= { kind: 'paused' };
+    if (verb === 'pause') actor.hold ??= { kind: 'paused', hasLetter: false };
     else if (verb === 'resume') actor.hold = undefined;
     else if (
       actor.hold?.kind === 'quarantined' &&
@@ -105,8 +105,8 @@ class Supervision {
         `K14: ${id} is stored as ${hold?.kind ?? 'free'}; by its history it is ${actor.hold?.kind ?? 'free'}`,
       );
     const own = this.parked.find(({ letter }) => letter === hold?.letter);
-    const failed = this.failed.some(({ actor: one, entry }) => one === id && !entry.cause.startsWith('command:'));
-    if (failed && actor.hold !== undefined && own?.actor !== id)
+    const isNew = this.failed.some((fact) => fact.actor === id);
+    if (isNew && actor.hold?.hasLetter === true && own?.actor !== id)
       this.broken.push(`K14: ${id} is quarantined, and its hold does not name the letter that led to it`);
   }
 

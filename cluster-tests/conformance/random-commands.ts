@@ -49,6 +49,7 @@ export function randomCommand(chance: Chance): string[] {
     () => ['XRANGE', key('x'), chance.pick(['-', '3', '5-1', '(5-0']), chance.pick(['+', '20', '30-1'])],
     () => ['XREVRANGE', key('x'), '+', '-', 'COUNT', String(chance.whole(1, 3))],
     () => ['XREVRANGE', key('x'), chance.pick(['+', '25']), chance.pick(['-', '4-0']), 'COUNT', '5'],
+    () => ['XTRIM', key('x'), 'MINID', chance.pick(['3', '5-1', '30-2', 'word'])],
     () => ['XREAD', 'COUNT', '3', 'STREAMS', name('x'), name('x'), '0-0', '7-0'],
     () => ['DEL', key(chance.pick(['h', 's', 'l', 'x', 't']))],
     () => ['UNLINK', key(chance.pick(['h', 's']))],

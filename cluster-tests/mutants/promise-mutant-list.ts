@@ -4,6 +4,8 @@
  */
 import type { Mutant } from './mutant-list.ts';
 
+const archiveLua = 'runtime/journal/scripts/archive.lua';
+const archiver = 'runtime/archive/history-archiver.ts';
 const host = 'runtime/hosting/host.ts';
 const inputCheck = 'runtime/hosting/input-check.ts';
 const verbs = 'runtime/hosting/operator-verbs.ts';
@@ -156,4 +158,59 @@ const inBounds: readonly Mutant[] = [
   ),
 ];
 
-export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain, ...inBounds];
+const inHistory: readonly Mutant[] = [
+  one(
+    'history is trimmed before it is on the disk',
+    'G10',
+    'runtime/archive/segment-writer.ts',
+    '    await at.file.datasync();\n    at.bytes = bytes;',
+    '    at.bytes = bytes;',
+  ),
+  one(
+    'a new segment is not in its folder yet when it is relied upon',
+    'G10',
+    'runtime/archive/segment-writer.ts',
+    'await this.#platform.syncFolder(folder);',
+    '',
+  ),
+  one(
+    'a run does not name the one before it',
+    'G10',
+    archiver,
+    'runLine(actor, before, entries)',
+    "runLine(actor, '', entries)",
+  ),
+  one(
+    'one version more than was archived is trimmed',
+    'G10',
+    archiver,
+    '`${version}-${Number(n) + 1}`',
+    '`${Number(version) + 2}-${Number(n) * 0}`',
+  ),
+  {
+    // Each of the three guards alone keeps the pointer where it belongs.
+    name: 'whoever was the owner moves the pointer of an archive',
+    promise: 'G10',
+    patches: [
+      { file: archiveLua, find: "if redis.call('HGET', KEYS[1], 'grant') ~= ARGV[1] then return -1 end", put: '' },
+      { file: archiveLua, find: 'if pointer ~= ARGV[2] or not record[2] then return 0 end', put: '' },
+      { file: archiveLua, find: "if #redis.call('XRANGE', KEYS[3], ARGV[4], ARGV[4]) == 0 then return 0 end", put: '' },
+    ],
+  },
+  one(
+    'a fold keeps what has gone from a context',
+    'G10',
+    'runtime/archive/history-fold.ts',
+    'for (const key of entry.gone ?? []) delete after[key];',
+    '',
+  ),
+  one(
+    'what has gone from a context is not written down',
+    'G10',
+    'runtime/hosting/context-changes.ts',
+    'if (after[key] === undefined) gone.push(key);',
+    'if (after[key] === undefined) continue;',
+  ),
+];
+
+export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain, ...inBounds, ...inHistory];

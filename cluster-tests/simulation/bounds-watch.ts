@@ -6,7 +6,7 @@ import type { Command, Message, Reply } from '@photoncloud/runtime/contract/enve
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { checkEntry, checkFigures, checkRefusal, checkStreams, refusalOf } from '../checkers/kept-bounds.ts';
-import type { SimulatedNode } from './simulated-node.ts';
+import { archiveCap, type SimulatedNode } from './simulated-node.ts';
 import type { Simulation } from './simulation.ts';
 
 export class BoundsWatch {
@@ -23,7 +23,8 @@ export class BoundsWatch {
     const { server } = this.simulation;
     for (const { host } of this.simulation.nodes()) this.tell(checkFigures(host.figures(), this.limits));
     const lengthOf = (key: string): number => server.space.stream(key)?.entries.length ?? 0;
-    this.tell(checkStreams(server.file.at(-1)?.effects ?? [], lengthOf));
+    const hot = this.simulation.options.archive === undefined ? undefined : archiveCap;
+    this.tell(checkStreams(server.file.at(-1)?.effects ?? [], lengthOf, hot));
   }
 
   /** From the start of a node on: the node's own calls come through here as well. */

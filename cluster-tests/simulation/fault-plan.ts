@@ -111,6 +111,28 @@ const strikes: Readonly<Record<string, Strike>> = {
       simulation.server.refusal = undefined;
     });
   },
+  'host power cut'(simulation, chance, lasts) {
+    const name = anyNode(simulation, chance);
+    const process = simulation.processOf(name);
+    if (process === undefined) return;
+    simulation.fault('host power cut', process.label);
+    simulation.hold(name, true);
+    lasts(chance.around(5_000), () => {
+      simulation.hold(name, false);
+      simulation.startSeat(name);
+    });
+    process.kill();
+    simulation.diskOf(name).losePower();
+  },
+  'disk trouble'(simulation, chance, lasts) {
+    const name = anyNode(simulation, chance);
+    const disk = simulation.diskOf(name);
+    disk.trouble = chance.pick(['full', 'failing'] as const);
+    simulation.fault('disk trouble', `${name} ${disk.trouble}`);
+    lasts(chance.around(4_000), () => {
+      disk.trouble = undefined;
+    });
+  },
   'connection reset'(simulation, chance) {
     const name = anyNode(simulation, chance);
     simulation.fault('connection reset', name);

@@ -12,6 +12,7 @@ import { plainRegistry, registryOf, type Bake } from '@photoncloud/runtime/hosti
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
 import { BoundsWatch } from './bounds-watch.ts';
 import { DrainExam } from './drain-exam.ts';
+import { HistoryExam } from './history-exam.ts';
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
@@ -42,8 +43,12 @@ const names = (kind: string, count: number) =>
 
 const kinds = (bake?: Bake): ActorRegistry => {
   const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  return registryOf(...plain.kinds.values(), sleeper, vase);
+  const all = [...plain.kinds.values(), sleeper, vase];
+  // Little of it stays in the store, so that much is archived.
+  return registryOf(...all.map((definition) => ({ ...definition, historyTail })));
 };
+
+const historyTail = 8;
 
 class RuntimeScenario implements Scenario {
   readonly clients: SimulatedClients;
@@ -61,6 +66,7 @@ class RuntimeScenario implements Scenario {
   private readonly operators: SimulatedOperators;
   private readonly drain: DrainExam;
   private readonly bounds: BoundsWatch;
+  private readonly histories: HistoryExam;
   readonly exams: readonly (() => void)[];
   private asking = true;
 
@@ -72,7 +78,8 @@ class RuntimeScenario implements Scenario {
     this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
     this.bounds = new BoundsWatch(simulation);
     this.drain = new DrainExam(simulation, () => this.askSomething());
-    this.exams = [() => this.operators.examine(), () => this.drain.start()];
+    this.histories = new HistoryExam(simulation);
+    this.exams = [() => this.operators.examine(), () => this.drain.start(), () => this.histories.start()];
     this.chance = simulation.chance.split('workload');
   }
 
@@ -194,14 +201,16 @@ class RuntimeScenario implements Scenario {
 
   unsettled(): string | undefined {
     const { simulation, clients } = this;
-    const exam = this.drain.unsettled();
+    const exam = this.drain.unsettled() ?? this.histories.unsettled();
     if (exam !== undefined) return exam;
     if (clients.open > 0) return `${clients.open} commands without an answer`;
     const running = simulation.nodes();
     if (running.length !== simulation.options.controllers) return `${running.length} nodes have joined`;
     let shards = 0;
-    for (const { host, process } of running) {
+    for (const { host, process, archiver } of running) {
       const figures = host.figures();
+      if ((archiver?.figures().waiting ?? 0) > 0)
+        return `history waits on ${process.label}: ${JSON.stringify(archiver?.figures())}`;
       shards += figures.shards;
       const { mailboxDepth, commitsInFlight, outboxDepth } = figures;
       if (mailboxDepth + commitsInFlight + outboxDepth > 0)

@@ -19,6 +19,8 @@ export interface SeedOptions {
   /** Mean pause between two faults of a kind, ms; a kind that is not armed is not there. */
   readonly faults: Readonly<Record<string, number>>;
   readonly limits: Partial<HostLimits>;
+  /** Nodes keep old history on disks of their own; without, the commit trims it. */
+  readonly archive: { readonly diskDelayMs: number } | undefined;
   /** Clients ask this often, mean, ms. */
   readonly askEveryMs: number;
   /** Beyond the fault budget: the store may lose acknowledged commits. */
@@ -40,6 +42,9 @@ const faultKinds = {
   'wall step': 60_000,
 } as const;
 
+/** Armed only where there is an archive, from a stream of their own. */
+const diskFaultKinds = { 'host power cut': 50_000, 'disk trouble': 40_000 } as const;
+
 /** @param beyondBudget the store may lose what it has acknowledged, as no seed does by itself */
 export function expandSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
   const chance = new Chance(`options ${seed}`);
@@ -47,6 +52,11 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   const faults: Record<string, number> = {};
   for (const [kind, everyMs] of Object.entries(faultKinds)) {
     if (chance.happens(0.5)) faults[kind] = Math.round(everyMs * chance.between(0.3, 2));
+  }
+  const disks = chance.split('disks');
+  const archive = disks.happens(0.7) ? { diskDelayMs: disks.pick([0.5, 5, 80]) } : undefined;
+  for (const [kind, everyMs] of Object.entries(diskFaultKinds)) {
+    if (archive !== undefined && disks.happens(0.6)) faults[kind] = Math.round(everyMs * disks.between(0.3, 2));
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
@@ -74,6 +84,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       ...(chance.happens(0.3) ? { eventsPerCommit: chance.pick([1, 2, 4]) } : {}),
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
     },
+    archive,
     askEveryMs: chance.pick([60, 120, 300]),
     beyondBudget,
   };

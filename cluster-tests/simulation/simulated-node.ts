@@ -3,11 +3,17 @@
  * actors/photon/member-node.ts wires them, on simulated ports. What it hosts is the scenario's registry. A node whose
  * journal has failed ends its process, as in production; who starts it again is simulation.ts.
  */
+import { createHistorian } from '@photoncloud/runtime/archive/archived-history';
+import { HistoryArchiver } from '@photoncloud/runtime/archive/history-archiver';
+import type { RunPlace } from '@photoncloud/runtime/archive/history-run';
+import { readRunLine } from '@photoncloud/runtime/archive/segment-reader';
+import { SegmentWriter } from '@photoncloud/runtime/archive/segment-writer';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
-import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
+import type { Commit, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Directory, Inlet } from '@photoncloud/runtime/contract/link';
 import {
   joinCluster,
@@ -20,10 +26,16 @@ import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
-import { connectStore } from '@photoncloud/runtime/journal/store-connection';
+import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import type { Redis } from 'ioredis';
+import type { SimulatedDisk } from './simulated-disk.ts';
 import type { SimulatedNetwork } from './simulated-network.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
+
+const folder = 'archive';
+const segmentBytes = 16_384;
+/** Entries of one actor that stay in the store while nothing can be archived. */
+export const archiveCap = 400;
 
 export interface NodeParts {
   readonly process: SimulatedProcess;
@@ -43,6 +55,8 @@ export interface NodeParts {
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** It has begun to hand these over. */
   readonly onHandover?: (shards: readonly ShardId[]) => void;
+  /** Without it the commit trims history, and nothing is archived. */
+  readonly diskOf?: (host: string) => SimulatedDisk;
 }
 
 export interface SimulatedNode {
@@ -51,6 +65,8 @@ export interface SimulatedNode {
   readonly host: Host;
   readonly reader: RedisReader;
   readonly membership: Membership;
+  readonly archiver: HistoryArchiver | undefined;
+  readonly historian: Historian | undefined;
   /** As SIGTERM: hands over, drains, ends. */
   stop(): Promise<void>;
 }
@@ -59,7 +75,8 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const { process, role, network } = parts;
   const { clock, random, log, name, boot } = process;
   const store = await connectStore({ url: 'simulated', clock, log, connect: () => parts.connect(process) });
-  const journal = createJournal({ store, clock, log });
+  const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
+  const journal = createJournal({ store, clock, log, ...(archive === undefined ? {} : { archive: archive.intake }) });
   const reader = createReader({ store, clock, log });
   const joined: { membership?: Membership } = {};
   const directory: Directory = {
@@ -124,8 +141,23 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     await network.close(process);
     journal.close();
     reader.close();
+    const archived = archive?.archiver.stop();
     store.close();
+    await archived;
     process.kill();
   };
-  return { process, role, host, reader, membership, stop };
+  return { process, role, host, reader, membership, archiver: archive?.archiver, historian: archive?.historian, stop };
+}
+
+/** As actors/photon/node-archive.ts, with small segments, and the archives of others read from their disks. */
+function openArchive(process: SimulatedProcess, store: Store, diskOf: (host: string) => SimulatedDisk) {
+  const { name: node, clock, log } = process;
+  const platform = diskOf(node).platformFor(process);
+  const writer = new SegmentWriter({ folder, node, segmentBytes, platform });
+  const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap: archiveCap });
+  const fetchRun = (place: RunPlace): Promise<string> =>
+    readRunLine(folder, place, diskOf(place.node).platformFor(process));
+  const historian = createHistorian({ store, node, folder, fetchRun, status: () => archiver.figures(), platform });
+  const intake = { historyCap: archiveCap, note: (commit: Commit) => archiver.note(commit) };
+  return { archiver, historian, intake };
 }

@@ -8,6 +8,7 @@ import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { Chance, mixText } from './seeded-random.ts';
 import type { SeedOptions } from './seed-options.ts';
 import type { Handover } from '../checkers/gentle-stops.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
 import { SimulatedProcess, wallStartMs } from './simulated-process.ts';
@@ -49,6 +50,7 @@ export class Simulation {
   readonly violations: string[] = [];
   /** Shards that a process has begun to hand over. */
   readonly handovers: Handover[] = [];
+  private readonly disks = new Map<string, SimulatedDisk>();
   private readonly seats = new Map<string, Seat>();
   private readonly connections = new Set<SimulatedConnection>();
   private readonly events: string[] = [];
@@ -164,6 +166,7 @@ export class Simulation {
         network: this.network,
         connect: (own) => this.connect(own),
         limits: plan.limits ?? {},
+        ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
         onHandover: (shards) => {
           for (const shard of shards) this.handovers.push({ atMs: this.time.nowMs, by: process.label, shard });
         },
@@ -217,6 +220,16 @@ export class Simulation {
     this.connections.add(connection);
     process.onEnd(() => this.connections.delete(connection));
     return asRedis(connection);
+  }
+
+  diskOf(host: string): SimulatedDisk {
+    let disk = this.disks.get(host);
+    if (disk === undefined) {
+      const delayMs = this.options.archive?.diskDelayMs ?? 1;
+      disk = new SimulatedDisk(this.time, this.chance.split(`disk ${host}`), delayMs);
+      this.disks.set(host, disk);
+    }
+    return disk;
   }
 
   // The store's bad days.

@@ -17,8 +17,8 @@ interface VaseContext {
   readonly items: number;
   /** Takes the next poison. */
   readonly mended: boolean;
-  /** Of the timer that runs. */
-  readonly fuse: number;
+  /** Of the timer that runs; gone when it has. */
+  readonly fuse: number | undefined;
 }
 
 const isSharp = (item: number): boolean => item % 9 === 3;
@@ -26,13 +26,16 @@ const isSharp = (item: number): boolean => item % 9 === 3;
 /** Whether the chart throws on an event in a context. */
 export function isPoison(event: VaseEvent, { mended, fuse }: VaseContext): boolean {
   if (mended) return false;
-  return event.type === 'vase.put' ? isSharp(event.item ?? 0) : event.type.startsWith('xstate.after.') && isSharp(fuse);
+  return event.type === 'vase.put'
+    ? isSharp(event.item ?? 0)
+    : event.type.startsWith('xstate.after.') && isSharp(fuse ?? 0);
 }
 
 /** @throws Error on poison */
 function taken(event: VaseEvent, context: VaseContext): Partial<VaseContext> {
   if (isPoison(event, context)) throw new Error(`the vase breaks on ${event.type}`);
-  return { items: context.items + 1, mended: context.mended && !isPoison(event, { ...context, mended: false }) };
+  const mended = context.mended && !isPoison(event, { ...context, mended: false });
+  return { items: context.items + 1, mended, ...(event.type === 'vase.put' ? {} : { fuse: undefined }) };
 }
 
 const command = (creates: boolean, description: string) =>
@@ -59,7 +62,7 @@ export const vase: ActorDefinition = {
     },
     delays: { burning: ({ context }) => context.forMs },
   }).createMachine({
-    context: { items: 0, mended: false, fuse: 0, forMs: 0 },
+    context: { items: 0, mended: false, fuse: undefined, forMs: 0 },
     initial: 'standing',
     on: { 'vase.put': { actions: 'take' }, 'vase.make': {}, 'vase.wait': { target: '.burning', actions: 'light' } },
     states: {

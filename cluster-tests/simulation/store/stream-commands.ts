@@ -107,6 +107,16 @@ function limit(args: readonly string[]): number {
   return Math.max(0, wholeNumber(args[1]));
 }
 
+function cutOf(how: string, bound: string): (stream: Stream) => void {
+  if (how === 'minid') {
+    const first = parseId(bound, 0);
+    return ({ entries }) => void entries.splice(0, search(entries, first));
+  }
+  if (how !== 'maxlen') throw new ReplyFault('ERR syntax error');
+  const keep = wholeNumber(bound);
+  return (stream) => trim(stream, keep);
+}
+
 export const streamCommands: Readonly<Record<string, StoreCommand>> = {
   xadd,
   xlen: ({ space }, [key = '']) => space.stream(key)?.entries.length ?? 0,
@@ -130,14 +140,15 @@ export const streamCommands: Readonly<Record<string, StoreCommand>> = {
     if (stream.entries.length !== before) space.wrote('XDEL', key, ...ids);
     return before - stream.entries.length;
   },
-  xtrim({ space }, [key = '', how, ...rest]) {
+  xtrim({ space }, [key = '', how = '', ...rest]) {
+    const bound = rest.at(-1) ?? '';
+    const cut = cutOf(how.toLowerCase(), bound);
     const stream = space.stream(key);
-    const keep = wholeNumber(rest.at(-1));
-    if (how?.toLowerCase() !== 'maxlen') throw new ReplyFault('ERR syntax error');
-    const before = stream?.entries.length ?? 0;
-    if (stream !== undefined) trim(stream, keep);
-    if (stream !== undefined && stream.entries.length !== before) space.wrote('XTRIM', key, 'MAXLEN', String(keep));
-    return before - (stream?.entries.length ?? 0);
+    if (stream === undefined) return 0;
+    const before = stream.entries.length;
+    cut(stream);
+    if (stream.entries.length !== before) space.wrote('XTRIM', key, how.toUpperCase(), bound);
+    return before - stream.entries.length;
   },
   xread({ space }, args) {
     const words = args.map((word) => word.toLowerCase());

@@ -1,0 +1,81 @@
+/**
+ * K16: what is read of an actor's past, from the store and the archives together, is what was ever committed of it,
+ * every entry, in order; and folding it gives what was stored at that version (G10). Committed is what the store's file
+ * says. Pure. Called by simulation/history-exam.ts.
+ */
+import type { RebuiltActor } from '@photoncloud/runtime/contract/historian';
+import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+
+interface StoredVersion {
+  readonly version: number;
+  /** JSON. */
+  readonly state: string;
+  readonly context: string;
+}
+
+export interface ActorPast {
+  /** JSON of every entry. */
+  readonly entries: string[];
+  /** The last of each version. */
+  readonly records: StoredVersion[];
+}
+
+export function pastOf(file: readonly (StoreEntry | StoreRollback)[]): Map<string, ActorPast> {
+  const found = new Map<string, ActorPast>();
+  for (const entry of file) {
+    if ('rolledBackTo' in entry) continue;
+    for (const [verb, key = '', ...rest] of entry.effects) {
+      const [, letter = '', actor = ''] = /^[^{]*\{[^}]+\}:([ah]):(.*)$/.exec(key) ?? [];
+      let known = found.get(actor);
+      if (letter !== '' && known === undefined) found.set(actor, (known = { entries: [], records: [] }));
+      if (verb === 'XADD' && letter === 'h') known?.entries.push(rest.at(-1) ?? '');
+      if (verb === 'HSET' && letter === 'a') addRecord(known?.records ?? [], rest);
+    }
+  }
+  return found;
+}
+
+function addRecord(records: StoredVersion[], items: readonly string[]): void {
+  const field = (name: string): string | undefined => {
+    const at = items.indexOf(name);
+    return at < 0 || at % 2 !== 0 ? undefined : items[at + 1];
+  };
+  const version = field('version');
+  if (version === undefined) return;
+  if (records.at(-1)?.version === Number(version)) records.pop();
+  records.push({ version: Number(version), state: field('state') ?? 'null', context: field('context') ?? 'null' });
+}
+
+/** @param before committed when the read began @param after when it had ended */
+export function checkEntries(
+  id: string,
+  read: readonly HistoryEntry[],
+  before: ActorPast,
+  after: ActorPast,
+): readonly string[] {
+  const at = read.findIndex((entry, index) => JSON.stringify(entry) !== after.entries[index]);
+  const where = at < 0 ? read.length : at;
+  if (at < 0 && read.length >= before.entries.length) return [];
+  const next = (JSON.parse(after.entries[where] ?? '{}') as Partial<HistoryEntry>).version;
+  return [
+    `K16: of ${before.entries.length} entries of ${id}, ${read.length} are read; ` +
+      `number ${where} is of version ${next}, and read is ${read[where]?.version}`,
+  ];
+}
+
+export function checkRebuilt({ id, version, state, context }: RebuiltActor, past: ActorPast): readonly string[] {
+  const stored = past.records.find((one) => one.version === version);
+  const [wanted, rebuilt] = [
+    [stored?.state, sorted(stored?.context)],
+    [JSON.stringify(state), sorted(JSON.stringify(context))],
+  ];
+  if (wanted.join(' ') === rebuilt.join(' ')) return [];
+  return [`K16: ${id} at version ${version} was ${wanted.join(' ')}, and is rebuilt as ${rebuilt.join(' ')}`];
+}
+
+/** The order of keys is no part of a context. */
+function sorted(context = 'null'): string {
+  const value = JSON.parse(context) as Record<string, unknown> | null;
+  return JSON.stringify(value === null ? null : Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
