@@ -61,7 +61,8 @@ function checkEffects(performances: readonly Performance[], { askedMs, handovers
 
 function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: GentleStop): string[] {
   const name = by.slice(0, by.lastIndexOf('.'));
-  const owners = new Map<string, string>();
+  /** Taken by this process and not given away; what others gave it as it left goes to them again at their next beat. */
+  const own = new Set<string>();
   const named = new Map<string, { readonly to: string; readonly atMs: number }>();
   const broken: string[] = [];
   let left = false;
@@ -69,10 +70,11 @@ function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: Gent
     if (fact.fact !== 'grant') continue;
     if (fact.atMs > endedMs && !left) {
       left = true;
-      for (const [shard, owner] of owners) if (owner === name) broken.push(`K15: ${by} ended and still owned ${shard}`);
+      for (const shard of own) broken.push(`K15: ${by} ended and still owned ${shard}`);
     }
     const { node } = parseGrant(fact.grant);
-    owners.set(fact.shard, node);
+    if (node === name && fact.by === by) own.add(fact.shard);
+    else own.delete(fact.shard);
     const given = named.get(fact.shard);
     if (fact.by === by && fact.atMs >= askedMs && node !== name && node !== '') {
       named.set(fact.shard, { to: node, atMs: fact.atMs });

@@ -29,11 +29,19 @@ export function pastOf(file: readonly (StoreEntry | StoreRollback)[]): Map<strin
       const [, letter = '', actor = ''] = /^[^{]*\{[^}]+\}:([ah]):(.*)$/.exec(key) ?? [];
       let known = found.get(actor);
       if (letter !== '' && known === undefined) found.set(actor, (known = { entries: [], records: [] }));
-      if (verb === 'XADD' && letter === 'h') known?.entries.push(rest.at(-1) ?? '');
-      if (verb === 'HSET' && letter === 'a') addRecord(known?.records ?? [], rest);
+      if (known === undefined) continue;
+      if (verb === 'XADD' && letter === 'h') addEntry(known, rest.at(-1) ?? '');
+      if (verb === 'HSET' && letter === 'a') addRecord(known.records, rest);
     }
   }
   return found;
+}
+
+function addEntry({ entries, records }: ActorPast, text: string): void {
+  entries.push(text);
+  const { kind, version } = JSON.parse(text) as HistoryEntry;
+  // The version that was found is another one now, and nobody stores it.
+  if (kind === 'upgraded' && records.at(-1)?.version === version) records.pop();
 }
 
 function addRecord(records: StoredVersion[], items: readonly string[]): void {

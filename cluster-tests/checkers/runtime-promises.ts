@@ -2,13 +2,12 @@
  * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 and
  * K14 of docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
  */
-import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
 import { checkCommands } from './applied-commands.ts';
 import { checkOutcomes, checkPerformances } from './fenced-effects.ts';
-import { checkSnapshots } from './legal-snapshots.ts';
+import { checkSnapshots, type Charts } from './legal-snapshots.ts';
 import { checkMessages, type IsQuiet } from './message-order.ts';
 import { checkWriters } from './single-writer.ts';
 import { factsOf } from './store-facts.ts';
@@ -34,15 +33,15 @@ export interface RuntimeRecord {
   readonly past: readonly (StoreEntry | StoreRollback)[];
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
-  /** Kind -> definition, to hold every snapshot ever written to its chart. */
-  readonly definitions?: ReadonlyMap<string, ActorDefinition>;
+  /** To hold every snapshot ever written to its chart. */
+  readonly charts?: Charts;
   readonly isQuiet?: IsQuiet;
   readonly isPoison?: IsPoison;
 }
 
 /** @returns rules broken, each with what broke it; at most a few of each */
 export function judgeRuntime(record: RuntimeRecord): readonly string[] {
-  const { past, records, performances, definitions, isQuiet, isPoison } = record;
+  const { past, records, performances, charts, isQuiet, isPoison } = record;
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
@@ -52,7 +51,7 @@ export function judgeRuntime(record: RuntimeRecord): readonly string[] {
     checkPerformances(facts, performances),
     checkOutcomes(facts),
     checkSupervision(facts, records, isPoison),
-    ...(definitions === undefined ? [] : [checkSnapshots(facts, definitions)]),
+    ...(charts === undefined ? [] : [checkSnapshots(facts, charts)]),
   ];
   return found.flatMap((broken) => broken.slice(0, 5));
 }

@@ -4,6 +4,7 @@
  */
 import type { Mutant } from './mutant-list.ts';
 
+const admission = 'runtime/hosting/snapshot-admission.ts';
 const archiveLua = 'runtime/journal/scripts/archive.lua';
 const archiver = 'runtime/archive/history-archiver.ts';
 const host = 'runtime/hosting/host.ts';
@@ -213,4 +214,35 @@ const inHistory: readonly Mutant[] = [
   ),
 ];
 
-export const promiseMutants: readonly Mutant[] = [...inSupervision, ...inDrain, ...inBounds, ...inHistory];
+const inSnapshots: readonly Mutant[] = [
+  one(
+    'a snapshot of an unknown version is loaded as it is',
+    'G9',
+    admission,
+    'if (stored.chartVersion > chartVersion) throw',
+    'if (stored.chartVersion < 0) throw',
+  ),
+  one(
+    'the chain of upgrades leaves out a step',
+    'G9',
+    admission,
+    'version < chartVersion; version += 1) {',
+    'version < chartVersion; version += 2) {',
+  ),
+  one('a snapshot is not upgraded', 'G9', admission, 'at = upgrade(at);', 'upgrade(at);'),
+  one(
+    'an upgrade is not written down',
+    'G9',
+    'runtime/hosting/step.ts',
+    'if (actor.upgraded !== undefined) keepUpgrade(draft, actor.upgraded, host.clock.wallMs());',
+    '',
+  ),
+];
+
+export const promiseMutants: readonly Mutant[] = [
+  ...inSupervision,
+  ...inDrain,
+  ...inBounds,
+  ...inHistory,
+  ...inSnapshots,
+];

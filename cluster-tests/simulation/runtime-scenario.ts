@@ -3,7 +3,7 @@
  * with effects and timers, shelves with rows; creation and deletion of the same names, repeats of old commands. Small
  * kinds (runtime/hosting/kinds-for-tests.ts), all controllers. Judged by cluster-tests/checkers.
  */
-import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -13,10 +13,12 @@ import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts'
 import { BoundsWatch } from './bounds-watch.ts';
 import { DrainExam } from './drain-exam.ts';
 import { HistoryExam } from './history-exam.ts';
+import { isLampContext, lampOf } from './lamp-kind.ts';
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
 import { SimulatedOperators } from './simulated-operators.ts';
+import { SimulatedReleases } from './simulated-releases.ts';
 import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 import { isPoison, vase } from './vase-kind.ts';
@@ -41,9 +43,9 @@ export type ScenarioOf = (simulation: Simulation) => Scenario;
 const names = (kind: string, count: number) =>
   Array.from({ length: count }, (_, at) => actorId(`${kind}/t/${kind}${at}`));
 
-const kinds = (bake?: Bake): ActorRegistry => {
+const kinds = (lamp: ActorDefinition, bake?: Bake): ActorRegistry => {
   const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  const all = [...plain.kinds.values(), sleeper, vase];
+  const all = [...plain.kinds.values(), sleeper, vase, lamp];
   // Little of it stays in the store, so that much is archived.
   return registryOf(...all.map((definition) => ({ ...definition, historyTail })));
 };
@@ -64,6 +66,7 @@ class RuntimeScenario implements Scenario {
   private readonly shelves = names('shelf', 2);
   private readonly sleepers = names('sleeper', 8);
   private readonly operators: SimulatedOperators;
+  private readonly releases: SimulatedReleases;
   private readonly drain: DrainExam;
   private readonly bounds: BoundsWatch;
   private readonly histories: HistoryExam;
@@ -76,6 +79,7 @@ class RuntimeScenario implements Scenario {
     const { counters, relays, sinks, ovens, sleepers } = this;
     const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...sleepers];
     this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
+    this.releases = new SimulatedReleases(simulation, this.clients);
     this.bounds = new BoundsWatch(simulation);
     this.drain = new DrainExam(simulation, () => this.askSomething());
     this.histories = new HistoryExam(simulation);
@@ -90,7 +94,8 @@ class RuntimeScenario implements Scenario {
         name: `n${at}`,
         role: 'controller',
         limits: options.limits,
-        registry: ({ process }) => kinds((params, context) => this.bake(process, params.loaf, context)),
+        registry: ({ process }) =>
+          kinds(this.releases.lampFor(process.name), (params, context) => this.bake(process, params.loaf, context)),
         onStarted: (node) => {
           this.drain.watch(node);
           this.bounds.watch(node);
@@ -99,11 +104,13 @@ class RuntimeScenario implements Scenario {
     }
     this.askSoon();
     this.operators.start();
+    this.releases.start();
   }
 
   stopAsking(): void {
     this.asking = false;
     this.operators.stop();
+    this.releases.stop();
   }
 
   private askSoon(): void {
@@ -201,7 +208,7 @@ class RuntimeScenario implements Scenario {
 
   unsettled(): string | undefined {
     const { simulation, clients } = this;
-    const exam = this.drain.unsettled() ?? this.histories.unsettled();
+    const exam = this.releases.unsettled() ?? this.drain.unsettled() ?? this.histories.unsettled();
     if (exam !== undefined) return exam;
     if (clients.open > 0) return `${clients.open} commands without an answer`;
     const running = simulation.nodes();
@@ -242,12 +249,15 @@ class RuntimeScenario implements Scenario {
 
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
-    const definitions = kinds().kinds;
+    const releases = new Map([1, 2, 3].map((release) => [release, kinds(lampOf(release)).kinds]));
     const kept = judgeRuntime({
       past: simulation.server.past,
       records: clients.records,
       performances,
-      definitions,
+      charts: {
+        of: (kind, version) => releases.get(kind === 'lamp' ? version : 1)?.get(kind),
+        hasShape: (kind, version, context) => kind !== 'lamp' || isLampContext(version, context),
+      },
       isPoison: (actor, event, context) => (actor.startsWith('vase/') ? isPoison(event, context as never) : undefined),
     });
     return [...kept, ...this.drain.judge(performances)];

@@ -135,7 +135,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     },
   });
   joined.membership = membership;
-  const stop = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     await membership.leave();
     await host.drain();
     await network.close(process);
@@ -146,6 +146,8 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     await archived;
     process.kill();
   };
+  let ending: Promise<void> | undefined;
+  const stop = (): Promise<void> => (ending ??= end());
   return { process, role, host, reader, membership, archiver: archive?.archiver, historian: archive?.historian, stop };
 }
 

@@ -1,7 +1,7 @@
 /**
- * What an archive needs of the machine: synced files and compression. The real one is here; the simulation
- * has one of its own, whose disk fills up, tears writes and loses what was not synced. Used by the writer and the reader
- * of segments; upholds nothing itself, but all of G10 stands on `datasync` and `syncFolder` meaning it.
+ * What an archive needs of the machine: files that can be synced, and compression. The real one is here; that of the
+ * simulation fills up, tears writes and loses what was not synced. Used by the writer and the reader of segments;
+ * upholds nothing itself, but all of G10 stands on `datasync` and `syncFolder` meaning it.
  */
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';

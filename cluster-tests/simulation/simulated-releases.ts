@@ -1,0 +1,82 @@
+/**
+ * Releases of the program, mixed: with each start a node may run a newer one than before, or an older one again, and in
+ * some seeds nodes are restarted for that alone. At the end all come to the newest. Used by runtime-scenario.ts.
+ */
+import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import { lampOf, newestRelease } from './lamp-kind.ts';
+import type { Chance } from './seeded-random.ts';
+import type { SimulatedClients } from './simulated-clients.ts';
+import type { Simulation } from './simulation.ts';
+
+const askEveryMs = 700;
+const rollEveryMs = 15_000;
+
+export class SimulatedReleases {
+  private readonly simulation: Simulation;
+  private readonly clients: SimulatedClients;
+  private readonly chance: Chance;
+  /** By the name of a node. */
+  private readonly running = new Map<string, number>();
+  private readonly lamps = [0, 1, 2, 3].map((at) => actorId(`lamp/t/lamp${at}`));
+  private ending = false;
+
+  constructor(simulation: Simulation, clients: SimulatedClients) {
+    this.simulation = simulation;
+    this.clients = clients;
+    this.chance = simulation.chance.split('releases');
+  }
+
+  /** Of the process of this node that is being started. */
+  lampFor(node: string): ActorDefinition {
+    const before = this.running.get(node) ?? this.chance.whole(1, newestRelease - 1);
+    const step = this.chance.pick([-1, 0, 1, 1]);
+    const release = this.ending ? newestRelease : Math.min(newestRelease, Math.max(1, before + step));
+    if (release < before) this.simulation.reach('a node that goes back to an older release');
+    this.simulation.note(node, `release ${release}`);
+    this.running.set(node, release);
+    return lampOf(release);
+  }
+
+  start(): void {
+    this.askSoon();
+    if (this.chance.happens(0.5)) this.rollSoon();
+  }
+
+  /** Whoever runs an older one is restarted. */
+  stop(): void {
+    this.ending = true;
+    for (const [name, release] of this.running) if (release < newestRelease) this.restart(name);
+  }
+
+  unsettled(): string | undefined {
+    const old = [...this.running].find(([, release]) => release < newestRelease);
+    return this.ending && old !== undefined ? `${old[0]} runs release ${old[1]}` : undefined;
+  }
+
+  private askSoon(): void {
+    this.simulation.time.after(this.chance.around(askEveryMs), undefined, 'client', () => {
+      if (this.ending) return;
+      const type = this.chance.pick(['lamp.light', 'lamp.light', 'lamp.douse']);
+      const to = this.chance.pick(this.lamps);
+      this.clients.ask(to, { type, watts: this.chance.whole(1, 100) }, 'lamplighter', ({ reply }) => {
+        if (reply === undefined) this.simulation.reach('a lamp that no release near could read');
+      });
+      this.askSoon();
+    });
+  }
+
+  private rollSoon(): void {
+    this.simulation.time.after(this.chance.around(rollEveryMs), undefined, 'roll', () => {
+      if (this.ending) return;
+      this.restart(this.chance.pick(this.simulation.nodeNames()));
+      this.rollSoon();
+    });
+  }
+
+  private restart(name: string): void {
+    const node = this.simulation.node(name);
+    if (node === undefined || node.process.paused) this.simulation.processOf(name)?.kill();
+    else this.simulation.time.after(0, node.process, 'SIGTERM', () => void node.stop());
+  }
+}
