@@ -70,9 +70,10 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       lostAnswer: armed(0.4, chance.between(0, 0.1)),
       duplicate: armed(0.4, chance.between(0, 0.2)),
     },
+    // A command that is lost breaks the connection with all that is on it: at one in a hundred nothing gets through.
     store: {
       delayMs: chance.pick([0.1, 0.5, 3, 20]),
-      lostRequest: armed(0.3, chance.between(0, 0.01)),
+      lostRequest: armed(0.3, chance.between(0, 0.004)),
       lostReply: armed(0.3, chance.between(0, 0.01)),
     },
     faults,

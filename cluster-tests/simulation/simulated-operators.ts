@@ -9,6 +9,7 @@ import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import type { Chance } from './seeded-random.ts';
 import type { ClientRecord, SimulatedClients } from './simulated-clients.ts';
 import type { Simulation } from './simulation.ts';
+import { sharpItem } from './vase-kind.ts';
 
 export interface OperatedActors {
   /** Each vase is made to share the shard of one of them. */
@@ -74,11 +75,12 @@ export class SimulatedOperators {
       const messages = chance.happens(0.02) ? 80 : 1;
       const to = chance.pick(this.vases);
       const draw = chance.fraction();
+      const item = chance.happens(0.2) ? sharpItem : chance.whole(0, 30);
       if (draw < 0.5)
         for (let at = 0; at < messages; at += 1) this.ask(this.relay, { type: 'relay.send', to, as: 'vase.put' });
       else if (draw < 0.6) this.ask(to, { type: 'vase.make' });
-      else if (draw < 0.9) this.ask(to, { type: 'vase.put', item: chance.whole(0, 20) });
-      else this.ask(to, { type: 'vase.wait', item: chance.whole(0, 20), forMs: chance.whole(20, 3_000) });
+      else if (draw < 0.9) this.ask(to, { type: 'vase.put', item });
+      else this.ask(to, { type: 'vase.wait', item, forMs: chance.whole(20, 3_000) });
       this.poisonSoon();
     });
   }
@@ -167,7 +169,7 @@ export class SimulatedOperators {
   }
 
   private breakVase(broken: ActorId, neighbour: ActorId): void {
-    this.clients.ask(broken, { type: 'vase.put', item: 3 }, 'potter', ({ reply }) => {
+    this.clients.ask(broken, { type: 'vase.put', item: sharpItem }, 'potter', ({ reply }) => {
       // It was mended once too often.
       if (reply?.ok === true) return this.breakVase(broken, neighbour);
       const [first] = this.held();

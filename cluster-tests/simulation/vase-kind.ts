@@ -21,7 +21,9 @@ interface VaseContext {
   readonly fuse: number | undefined;
 }
 
-const isSharp = (item: number): boolean => item % 9 === 3;
+/** What a vase breaks on, of everything that can be put into it. */
+export const sharpItem = 3;
+const isSharp = (item: number): boolean => item % 31 === sharpItem;
 
 /** Whether the chart throws on an event in a context. */
 export function isPoison(event: VaseEvent, { mended, fuse }: VaseContext): boolean {
