@@ -79,14 +79,16 @@ function checkOne(
 }
 
 function checkUpgrade({ actor, entry, by }: Entry, before: Snapshot | undefined, charts: Charts): string[] {
+  // The store went back: what it held then is not known here.
+  if (before === undefined) return [];
   const { whole = 0, to, changed } = entry;
   const upgrades = charts.of(kindOf(actor), whole)?.upgrades;
   let form: Pick<Snapshot, 'state' | 'context'> | undefined = before;
-  for (let version = before?.chartVersion ?? whole; version < whole; version += 1)
+  for (let version = before.chartVersion; version < whole; version += 1)
     form = form === undefined ? undefined : upgrades?.[version]?.(form);
   if (form !== undefined && sorted(form.state, form.context) === sorted(to, changed)) return [];
   return [
-    `K11: ${by} brought ${actor} from chart version ${before?.chartVersion} to ${whole} as ${sorted(to, changed)}, ` +
+    `K11: ${by} brought ${actor} from chart version ${before.chartVersion} to ${whole} as ${sorted(to, changed)}, ` +
       `and the chain gives ${sorted(form?.state, form?.context)}`,
   ];
 }
