@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
-import { apiProtocolName } from './client-protocol.ts';
+import { apiProtocolName, batchFeatureName } from './client-protocol.ts';
 import type { ApiResult, Hello, Problem, WatchFrame } from '../control-api/api-schema.ts';
 import type { ClientSocket, SocketFactory } from './client-socket.ts';
 import { connectionLost, errorOf, unreachable } from './wire-error.ts';
@@ -22,20 +22,20 @@ export interface LineOptions {
   readonly onEnded: (code: number, why: string) => void;
 }
 
-interface RequestOptions {
+export interface Question {
+  readonly method: string;
+  readonly params: unknown;
   readonly traceparent?: string | undefined;
-  /** Runs with the answer, before the next frame is looked at. */
-  readonly onResult?: (result: unknown) => void;
+  /** Runs before the next frame is looked at. */
+  onResult(result: unknown): void;
+  onRefused(error: PhotonError): void;
+  /** It has no answer and never will on this line. */
+  onLost(why: string): void;
 }
 
 interface Greeting {
   readonly hello: Hello;
   readonly principal: ApiResult<'auth'>;
-}
-
-interface Waiting {
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: PhotonError) => void;
 }
 
 /** What may arrive; the server's frames are trusted beyond this shape, and unknown fields are ignored. */
@@ -52,7 +52,10 @@ export class ClientLine {
   readonly ready: Promise<Greeting>;
   readonly #options: LineOptions;
   readonly #socket: ClientSocket;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Map<number, Question>();
+  /** Requests of this tick. */
+  #unsent: string[] = [];
+  #maxBatchChars = 0;
   #number = 0;
   #ended = false;
   #heard = true;
@@ -83,28 +86,49 @@ export class ClientLine {
     });
   }
 
-  request(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
-    if (this.#ended) return Promise.reject(connectionLost('it has ended'));
+  ask(question: Question): void {
+    if (this.#ended) return question.onLost('it has ended');
+    const { method, params, traceparent } = question;
     this.#number += 1;
-    const id = this.#number;
+    this.#waiting.set(this.#number, question);
+    // A traceparent that is undefined leaves no trace in JSON.
+    const text = JSON.stringify({ jsonrpc: '2.0', id: this.#number, method, params, traceparent });
+    if (this.#unsent.push(text) === 1) this.#socket.soon(() => this.#flush());
+    return undefined;
+  }
+
+  /** @param onResult runs with the answer, before the next frame is looked at */
+  request(method: string, params: unknown, onResult?: (result: unknown) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { traceparent, onResult } = options;
-      const settle = (result: unknown): void => {
-        onResult?.(result);
-        resolve(result);
-      };
-      this.#waiting.set(id, { resolve: settle, reject });
-      const frame = { jsonrpc: '2.0', id, method, params, ...(traceparent === undefined ? {} : { traceparent }) };
-      this.#socket.send(JSON.stringify(frame));
+      this.ask({
+        method,
+        params,
+        onResult: (result) => {
+          onResult?.(result);
+          resolve(result);
+        },
+        onRefused: reject,
+        onLost: (why) => reject(connectionLost(why)),
+      });
     });
   }
 
   close(why: string): void {
+    this.#flush();
     this.#socket.close(1000, why);
     this.#onClosed(1000, why);
   }
 
+  #flush(): void {
+    const texts = this.#unsent;
+    this.#unsent = [];
+    if (this.#ended) return;
+    for (const frame of batches(texts, this.#maxBatchChars)) this.#socket.send(frame);
+  }
+
   async #authenticate(hello: Hello): Promise<Greeting> {
+    // A character is at most three bytes.
+    if (hello.features.includes(batchFeatureName)) this.#maxBatchChars = Math.floor(hello.maxFrameBytes / 3);
     const credential = await this.#options.credential();
     const principal = (await this.request('auth', credential)) as ApiResult<'auth'>;
     this.#cancelConnect();
@@ -130,13 +154,18 @@ export class ClientLine {
   #onText(text: string): void {
     this.#heard = true;
     if (this.#ended) return;
-    let frame: ServerFrame;
+    let frame: ServerFrame | readonly ServerFrame[];
     try {
-      frame = JSON.parse(text) as ServerFrame;
+      frame = JSON.parse(text) as ServerFrame | readonly ServerFrame[];
     } catch {
       this.close('the server sent a frame that is not JSON');
       return;
     }
+    if (Array.isArray(frame)) for (const each of frame as readonly ServerFrame[]) this.#onFrame(each);
+    else this.#onFrame(frame as ServerFrame);
+  }
+
+  #onFrame(frame: ServerFrame): void {
     if (frame.method === 'hello') this.#onHello(frame.params as Hello);
     else if (frame.method === 'watch.event') this.#options.onWatchFrame(frame.params as WatchFrame);
     else this.#onAnswer(frame);
@@ -147,14 +176,14 @@ export class ClientLine {
     if (waiting === undefined) return;
     this.#waiting.delete(id as number);
     if (error === undefined) {
-      waiting.resolve(result);
+      waiting.onResult(result);
       return;
     }
     const { data: problem } = error;
     const refusal =
       problem === undefined ? new PhotonError('unknown', 'unknown', 'The server gave no reason.') : errorOf(problem);
     if (refusal.record.code === 'unauthenticated') this.#refusal = refusal;
-    waiting.reject(refusal);
+    waiting.onRefused(refusal);
   }
 
   #onClosed(code: number, why: string): void {
@@ -164,8 +193,27 @@ export class ClientLine {
     this.#cancelConnect();
     const reason = why === '' ? `code ${code}` : why;
     this.#onFailed(this.#refusal ?? unreachable(this.#options.url, reason));
-    for (const waiting of this.#waiting.values()) waiting.reject(connectionLost(reason));
+    for (const waiting of this.#waiting.values()) waiting.onLost(reason);
     this.#waiting.clear();
     this.#options.onEnded(code, reason);
   }
+}
+
+/** Frames of no more than `maxChars`, arrays where several requests fit in one; longer requests go alone. */
+function batches(texts: readonly string[], maxChars: number): string[] {
+  const frames: string[] = [];
+  let batch: string[] = [];
+  let chars = 1;
+  const close = (): void => {
+    if (batch.length > 0) frames.push(batch.length === 1 ? (batch[0] as string) : `[${batch.join(',')}]`);
+    batch = [];
+    chars = 1;
+  };
+  for (const text of texts) {
+    if (chars + text.length + 1 > maxChars) close();
+    batch.push(text);
+    chars += text.length + 1;
+  }
+  close();
+  return frames;
 }

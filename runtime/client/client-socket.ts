@@ -5,6 +5,8 @@
 
 export interface ClientSocket {
   send(text: string): void;
+  /** Runs it when what runs now has said all it has to say: that goes out together. */
+  soon(task: () => void): void;
   close(code: number, reason: string): void;
 }
 

@@ -19,7 +19,7 @@ import type {
   WatchFrame,
 } from '../control-api/api-schema.ts';
 import { clientClock } from './client-clock.ts';
-import { ClientLine, type Credential } from './client-line.ts';
+import { ClientLine, type Credential, type Question } from './client-line.ts';
 import type { SocketFactory } from './client-socket.ts';
 import { connectionLost } from './wire-error.ts';
 import { WatchStream, type OpenedWatch } from './watch-stream.ts';
@@ -75,14 +75,6 @@ const backoffMaxMs = 5_000;
 /** Close codes after which dialling again would give the same answer. */
 const finalCodes: readonly number[] = [4401, 4403, 4426];
 
-interface Call {
-  readonly method: string;
-  readonly params: unknown;
-  readonly traceparent?: string | undefined;
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: PhotonError) => void;
-}
-
 /** Resolves when the first connection has been authenticated. @throws PhotonError `unreachable`, `unauthenticated` */
 export async function connectPhoton(options: ConnectOptions): Promise<PhotonClient> {
   const connection = new Connection(options);
@@ -94,7 +86,7 @@ class Connection implements PhotonClient {
   readonly #options: ConnectOptions;
   readonly #clock: Clock;
   /** Unanswered, in the order of asking; sent again on every new line. */
-  readonly #calls = new Set<Call>();
+  readonly #calls = new Set<Question>();
   readonly #watches = new Set<WatchStream>();
   #line: ClientLine | undefined;
   #hello: Hello | undefined;
@@ -126,29 +118,31 @@ class Connection implements PhotonClient {
         cancel();
         signal?.removeEventListener('abort', onAbort);
       };
-      const call: Call = {
+      const call: Question = {
         method,
         params,
         traceparent,
-        resolve: (result) => {
+        onResult: (result) => {
           settle();
           resolve(result as never);
         },
-        reject: (error) => {
+        onRefused: (error) => {
           settle();
           reject(error);
         },
+        // It stays among the calls and goes out on the next line.
+        onLost: () => undefined,
       };
       const onAbort = (): void =>
-        call.reject(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
+        call.onRefused(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
       const cancel = this.#clock.after(timeoutMs, () => {
         const text = `${method} has no answer after ${timeoutMs} ms; ask again with the same idempotencyKey.`;
-        call.reject(new PhotonError('unknown', 'call_timeout', text));
+        call.onRefused(new PhotonError('unknown', 'call_timeout', text));
       });
       this.#calls.add(call);
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener('abort', onAbort);
-      if (this.#line !== undefined) this.#send(this.#line, call);
+      this.#line?.ask(call);
       return undefined;
     });
   }
@@ -188,7 +182,7 @@ class Connection implements PhotonClient {
     this.#cancelRedial();
     this.#line?.close('the client has been closed');
     this.#line = undefined;
-    for (const call of this.#calls) call.reject(connectionLost('the client has been closed'));
+    for (const call of this.#calls) call.onRefused(connectionLost('the client has been closed'));
     for (const watch of this.#watches) watch.close();
   }
 
@@ -209,7 +203,7 @@ class Connection implements PhotonClient {
     this.#principal = principal;
     this.#line = line;
     this.#failures = 0;
-    for (const call of this.#calls) this.#send(line, call);
+    for (const call of this.#calls) line.ask(call);
     for (const watch of this.#watches) void watch.connect();
     return undefined;
   }
@@ -225,18 +219,11 @@ class Connection implements PhotonClient {
     );
   }
 
-  #send(line: ClientLine, call: Call): void {
-    line.request(call.method, call.params, call).then(call.resolve, (error: PhotonError) => {
-      // Lost with its line: it stays among the calls and goes out on the next one.
-      if (error.record.code !== 'connection_lost') call.reject(error);
-    });
-  }
-
   /** A request of this line only: what resumes by itself is not sent again. */
   async #openWatch(params: WatchParams, onOpen: (opened: OpenedWatch) => void): Promise<void> {
     const line = this.#line;
     if (line === undefined) throw connectionLost('no connection');
-    await line.request('watch.open', params, { onResult: (result) => onOpen(result as OpenedWatch) });
+    await line.request('watch.open', params, (result) => onOpen(result as OpenedWatch));
   }
 
   /** Whose answer does not matter: the watch may have ended meanwhile, which its own frames say. */
@@ -283,7 +270,7 @@ class Connection implements PhotonClient {
 
   #giveUp(error: PhotonError): void {
     this.#closed = true;
-    for (const call of this.#calls) call.reject(error);
+    for (const call of this.#calls) call.onRefused(error);
     for (const watch of this.#watches) watch.fail(error);
     this.#options.onRefused?.(error);
   }

@@ -2,7 +2,6 @@
  * WebSocket for the client in Node: TLS with a private authority, or a unix socket of the same machine. Not for
  * browsers.
  */
-import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import type { SocketFactory } from './client-socket.ts';
 
@@ -34,29 +33,14 @@ export function nodeSocketFactory(options: NodeSocketOptions = {}): SocketFactor
       followRedirects: false,
     });
     let why = '';
-    let corked: Duplex | undefined;
-    let stream: Duplex | undefined;
-    // What is said in one tick goes to the kernel in one call; `ws` alone would make one for every frame.
-    const cork = (): void => {
-      if (corked !== undefined || stream === undefined) return;
-      corked = stream;
-      stream.cork();
-      setImmediate(() => {
-        corked?.uncork();
-        corked = undefined;
-      });
-    };
-    socket.on('upgrade', (response) => (stream = response.socket));
     socket.on('message', (bytes) => listener.onText(String(bytes)));
     socket.on('error', (error) => {
       why = error.message;
     });
     socket.on('close', (code, reason) => listener.onClosed(code, String(reason) || why));
     return {
-      send: (text) => {
-        cork();
-        socket.send(text);
-      },
+      send: (text) => socket.send(text),
+      soon: (task) => void setImmediate(task),
       close: (code, reason) => {
         if (socket.readyState === socket.CONNECTING) socket.terminate();
         else socket.close(code, reason);

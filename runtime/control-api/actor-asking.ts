@@ -4,8 +4,8 @@
  */
 import { hash } from 'node:crypto';
 import type { Durability } from '../contract/durability.ts';
-import type { Reply } from '../contract/envelope.ts';
-import { PhotonError } from '../contract/errors.ts';
+import type { Command, Reply } from '../contract/envelope.ts';
+import { PhotonError, type ErrorRecord } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { notFound } from './access-rule.ts';
 import type { CommandResult } from './api-schema.ts';
@@ -28,36 +28,10 @@ export interface Asking {
 }
 
 /** @throws PhotonError what the actor refuses with; `unknown` when there is no answer in time */
-export async function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promise<CommandResult> {
-  const { id, method, event, digested, envelope } = asking;
-  const { principal, trace } = caller;
-  const { idempotencyKey, ifVersion, durability } = envelope;
+export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promise<CommandResult> {
+  const { id, envelope, before } = asking;
+  const command = commandOf(caller, asking);
   const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
-  const reply = await answerWithin(ports, waitMs, id, async () => {
-    await asking.before?.();
-    return await ports.ask({
-      to: id,
-      // Principals choose their keys independently, and receipts are kept per actor.
-      commandId: `${principal.name}:${idempotencyKey}`,
-      digest: digestOf(method, digested, ifVersion),
-      principal: principal.name,
-      event: { ...event, type: method },
-      trace,
-      ...(ifVersion === undefined ? {} : { ifVersion }),
-      ...(durability === undefined ? {} : { durability }),
-    });
-  });
-  if (reply.ok) {
-    const reached = reply.durability === undefined ? {} : { durability: reply.durability };
-    return { id, version: reply.version, result: reply.result ?? null, ...reached };
-  }
-  const { error } = reply;
-  // The same words as for a foreign actor, whatever the host says.
-  if (error.code === 'no_such_actor' || error.code === 'not_found') throw notFound(id);
-  throw new PhotonError(error.group, error.code, error.message, { ...error, actor: id });
-}
-
-function answerWithin(ports: ApiPorts, waitMs: number, to: ActorId, ask: () => Promise<Reply>): Promise<Reply> {
   return new Promise((resolve, reject_) => {
     const settle = (): void => {
       cancel();
@@ -65,22 +39,48 @@ function answerWithin(ports: ApiPorts, waitMs: number, to: ActorId, ask: () => P
     };
     const giveUp = (): void => {
       settle();
-      const text = `${to} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
-      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: to }));
+      const text = `${id} has not answered within ${waitMs} ms; ask again with the same idempotencyKey.`;
+      reject_(new PhotonError('unknown', 'unknown', text, { public: true, retryable: true, actor: id }));
+    };
+    const fail = (error: unknown): void => {
+      settle();
+      reject_(error instanceof Error ? error : new Error(String(error)));
     };
     const cancel = ports.clock.after(waitMs, giveUp);
     ports.waits.add(giveUp);
-    ask().then(
-      (reply) => {
-        settle();
-        resolve(reply);
-      },
-      (error: unknown) => {
-        settle();
-        reject_(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
+    const asked = before === undefined ? ports.ask(command) : before().then(() => ports.ask(command));
+    asked.then((reply) => {
+      settle();
+      if (reply.ok) resolve(resultOf(id, reply));
+      else reject_(refusalOf(id, reply.error));
+    }, fail);
   });
+}
+
+function commandOf({ principal, trace }: Caller, { id, method, event, digested, envelope }: Asking): Command {
+  const { idempotencyKey, ifVersion, durability } = envelope;
+  return {
+    to: id,
+    // Principals choose their keys independently, and receipts are kept per actor.
+    commandId: `${principal.name}:${idempotencyKey}`,
+    digest: digestOf(method, digested, ifVersion),
+    principal: principal.name,
+    event: { ...event, type: method },
+    trace,
+    ...(ifVersion === undefined ? {} : { ifVersion }),
+    ...(durability === undefined ? {} : { durability }),
+  };
+}
+
+function resultOf(id: ActorId, reply: Reply & { readonly ok: true }): CommandResult {
+  const reached = reply.durability === undefined ? {} : { durability: reply.durability };
+  return { id, version: reply.version, result: reply.result ?? null, ...reached };
+}
+
+function refusalOf(id: ActorId, error: ErrorRecord): PhotonError {
+  // The same words as for a foreign actor, whatever the host says.
+  if (error.code === 'no_such_actor' || error.code === 'not_found') return notFound(id);
+  return new PhotonError(error.group, error.code, error.message, { ...error, actor: id });
 }
 
 /** The same method and params give the same digest, whatever the order of keys. */
@@ -88,9 +88,22 @@ function digestOf(method: string, params: unknown, ifVersion: number | undefined
   return hash('sha256', canonical([method, params ?? null, ifVersion ?? null]), 'base64url');
 }
 
+/** JSON with the keys of every object in order. */
 function canonical(value: unknown): string {
+  if (isInOrder(value)) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  const fields = Object.entries(value as object).sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${fields.map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`).join(',')}}`;
+}
+
+/** Whether plain JSON of it is canonical as it is. */
+function isInOrder(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (Array.isArray(value)) return value.every(isInOrder);
+  let last = '';
+  for (const key in value) {
+    if (key < last || !isInOrder((value as Record<string, unknown>)[key])) return false;
+    last = key;
+  }
+  return true;
 }

@@ -1,6 +1,6 @@
 /**
  * The wire of the control API, version photon.v1: the one source of what is validated, of api.schema.json and
- * asyncapi.json, and of the client's types. JSON text frames, JSON-RPC 2.0 envelopes, no batch.
+ * asyncapi.json, and of the client's types. JSON text frames: a JSON-RPC 2.0 envelope, or an array (batchFeature).
  * Within a version this only grows: the server refuses unknown params with their path, clients ignore unknown fields.
  * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
  */
@@ -12,6 +12,11 @@ import { count, idText, keyText, word } from './wire-terms.ts';
 
 export const apiProtocol = 'photon.v1';
 export const apiPath = '/api';
+/**
+ * Feature of hello: a frame may be an array of requests. Whoever has sent several in one frame gets arrays too, of the
+ * answers and notifications of one tick, whatever batch they belong to.
+ */
+export const batchFeature = 'batch';
 
 const cursor = z.string().min(1).max(16_384);
 
@@ -34,15 +39,15 @@ const problem = z.object({
 
 const rpcId = z.union([z.string().min(1).max(64), z.number().int().nonnegative()]);
 
+export const traceparentForm = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** One request. A frame is one of them, or an array of them where hello names the feature `batch`. */
 export const requestFrame = z.strictObject({
   jsonrpc: z.literal('2.0'),
   id: rpcId,
   method: z.string().min(1).max(100),
   params: z.record(z.string(), z.unknown()).optional(),
-  traceparent: z
-    .string()
-    .regex(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
-    .optional(),
+  traceparent: z.string().regex(traceparentForm, 'must be a W3C traceparent').optional(),
 });
 
 const responseFrame = z.union([

@@ -12,9 +12,9 @@ import type { Log } from '../contract/log.ts';
 import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import { checked, rpcErrorOf } from './api-problem.ts';
-import { apiMethods, type Hello, type RequestFrame, type RpcId, type WatchFrame } from './api-schema.ts';
+import { apiMethods, type Hello, type RequestFrame, type RpcId } from './api-schema.ts';
 import type { BrowserPasses } from './browser-passes.ts';
-import { readFrame } from './frame-reader.ts';
+import { readFrame, type FrameReading } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
 import type { Caller, Method, MethodTable } from './method-table.ts';
 import type { Principals } from './principals.ts';
@@ -43,6 +43,13 @@ export class ClientSession {
   readonly #commandRate: RateLimit;
   readonly #readRate: RateLimit;
   readonly #cancelAuth: () => void;
+  /** What is the same for all requests. */
+  readonly #caller: Omit<Caller, 'principal' | 'trace'> = {
+    watches: this.#watches,
+    nextWatchId: () => `w${(this.#watchCount += 1)}`,
+    sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
+    maySend: () => !this.#sender.resting,
+  };
   #principal: Principal | undefined;
   #watchCount = 0;
   #idle = (): void => {};
@@ -102,16 +109,30 @@ export class ClientSession {
   #onFrame(bytes: Buffer, isBinary: boolean): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (isBinary) return this.#close(4400, 'frames are text');
-    const reading = readFrame(bytes.toString(), this.#ports.limits);
-    if (reading.result === 'malformed') return this.#close(4400, reading.why);
+    const readings = readFrame(bytes.toString(), this.#ports.limits);
+    if (readings.length > 1) this.#sender.join();
+    for (const reading of readings) if (!this.#take(reading)) return undefined;
+    return undefined;
+  }
+
+  /** @returns false when the session has been closed for it */
+  #take(reading: FrameReading): boolean {
     if (reading.result === 'refused') {
       const text = `The frame is not accepted: ${reading.why}.`;
-      return this.#fail(reading.id, reject('frame_malformed', text), mintTrace());
+      this.#fail(reading.id, reject('frame_malformed', text), mintTrace());
+      return true;
     }
-    const { request } = reading;
-    if (this.#inFlight.has(request.id)) return this.#close(4400, 'that id is in flight already');
-    void this.#answer(request);
-    return undefined;
+    const why = reading.result === 'malformed' ? reading.why : this.#repeats(reading.request);
+    if (why !== undefined) {
+      this.#close(4400, why);
+      return false;
+    }
+    if (reading.result === 'request') void this.#answer(reading.request);
+    return true;
+  }
+
+  #repeats({ id }: RequestFrame): string | undefined {
+    return this.#inFlight.has(id) ? 'that id is in flight already' : undefined;
   }
 
   async #answer(request: RequestFrame): Promise<void> {
@@ -129,7 +150,8 @@ export class ClientSession {
     }
   }
 
-  async #perform({ method: name, params = {} }: RequestFrame, trace: string): Promise<unknown> {
+  /** @throws what it is refused with, at once or as a rejection */
+  #perform({ method: name, params = {} }: RequestFrame, trace: string): Promise<unknown> | unknown {
     const { limits, methods } = this.#ports;
     if (this.#inFlight.size > limits.maxInFlight) throw overloaded('Too many requests are in flight', 50);
     if (name === 'auth') return this.#authenticate(params);
@@ -142,16 +164,8 @@ export class ClientSession {
     const method = methods.get(name);
     if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
     this.#limitRate(name, method, principal, params);
-    const caller: Caller = {
-      principal,
-      trace,
-      watches: this.#watches,
-      nextWatchId: () => `w${(this.#watchCount += 1)}`,
-      sendWatchFrame: (frame: WatchFrame) =>
-        this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
-      maySend: () => !this.#sender.resting,
-    };
-    return method.perform(checked(method.params, params, name) as never, caller);
+    const taken = method.isValid?.(params) === true ? params : checked(method.params, params, name);
+    return method.perform(taken as never, { ...this.#caller, principal, trace });
   }
 
   #limitRate(name: string, method: Method, principal: Principal, params: Record<string, unknown>): void {

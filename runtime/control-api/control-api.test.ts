@@ -99,7 +99,8 @@ test('hostile frames: close codes for what cannot be answered, errors for what c
   const closing: readonly (readonly [string, string | Buffer, number])[] = [
     ['not JSON', '{', 4400],
     ['binary', Buffer.from('{}'), 4400],
-    ['batch', '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', 4400],
+    ['empty batch', '[]', 4400],
+    ['batch in a batch', '[[{"jsonrpc":"2.0","id":1,"method":"ping"}]]', 4400],
     ['no id', '{"jsonrpc":"2.0","method":"ping"}', 4400],
     ['scalar', '"ping"', 4400],
     ['deep without an id', '['.repeat(30_000), 4400],
@@ -141,6 +142,58 @@ test('hostile frames: close codes for what cannot be answered, errors for what c
     const unknown = await client.refusal('ping', { extra: 1 });
     assert.equal(unknown.issues, [{ path: 'extra', message: 'unknown field' }]);
     await client.close();
+  });
+});
+
+test('who sends several requests in a frame is answered in one frame, anybody else in one for each', async () => {
+  const ask = (id: number, method: string, params: object = {}): object => ({ jsonrpc: '2.0', id, method, params });
+  const poke = (id: number): object =>
+    ask(id, 'box.poke', { tenant: 'acme', name: 'b', idempotencyKey: `k${id}`, params: {} });
+  const idsOf = (frame: unknown): unknown => (Array.isArray(frame) ? frame.map(idsOf) : (frame as { id: number }).id);
+  await within({ limits: { maxInFlight: 3 } }, async ({ url, asked }) => {
+    const client = await new RawClient(url).open('ann-token');
+    const answered = async (send: () => void, count: number): Promise<unknown[]> => {
+      const before = client.frames.length;
+      send();
+      await until(() => client.frames.slice(before).flat().length === count, `${count} answers`);
+      return client.frames.slice(before);
+    };
+    assert.equal(
+      (await answered(() => [81, 82].forEach((id) => client.send(JSON.stringify(ask(id, 'ping')))), 2)).map(idsOf),
+      [81, 82],
+    );
+    assert.equal((await answered(() => client.send(JSON.stringify([poke(83)])), 1)).map(idsOf), [83]);
+    // Limits are of requests: of four commands at once the fourth has to wait; one that is refused spares the others.
+    const five = [poke(84), ask(85, 'no.such'), poke(86), poke(87), poke(88)];
+    const [frame, ...rest] = await answered(() => client.send(JSON.stringify(five)), 5);
+    assert.is(rest.length, 0);
+    const answers = frame as unknown as { id: number; result?: object; error?: { data: { type: string } } }[];
+    const said = new Map(answers.map(({ id, error }) => [id, error?.data.type ?? 'done']));
+    assert.equal([...said].toSorted(), [
+      [84, 'done'],
+      [85, code('method_not_found')],
+      [86, 'done'],
+      [87, 'done'],
+      [88, code('overloaded')],
+    ]);
+    assert.is(asked.length, 4);
+    client.send(JSON.stringify([ask(89, 'ping'), ask(89, 'ping')]));
+    assert.is((await client.closed).code, 4400, 'the same id twice');
+  });
+});
+
+test('nothing of a batch is performed when something in it cannot be answered', async () => {
+  await within({}, async ({ url, asked }) => {
+    const client = await new RawClient(url).open('ann-token');
+    const params = { tenant: 'acme', name: 'b', ...key, params: {} };
+    client.send(
+      JSON.stringify([
+        { jsonrpc: '2.0', id: 7, method: 'box.poke', params },
+        { jsonrpc: '2.0', method: 'ping' },
+      ]),
+    );
+    assert.is((await client.closed).code, 4400);
+    assert.is(asked.length, 0);
   });
 });
 

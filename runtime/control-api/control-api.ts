@@ -21,7 +21,7 @@ import type { Random } from '../contract/random.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
 import { defaultApiLimits, type ApiLimits } from './api-limits.ts';
-import { apiPath, apiProtocol } from './api-schema.ts';
+import { apiPath, apiProtocol, batchFeature } from './api-schema.ts';
 import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
@@ -93,7 +93,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       protocol: apiProtocol,
       serverVersion: options.version,
       node,
-      features: [],
+      features: [batchFeature],
       schemaHash: schemaHash(schemaBundle(registry)),
       maxFrameBytes: limits.maxFrameBytes,
       heartbeatMs: limits.heartbeatMs,

@@ -49,6 +49,8 @@ export interface Caller {
 
 export interface Method {
   readonly params: z.ZodType;
+  /** True only for params that `params` would pass on as they are; spares those the schema. */
+  readonly isValid?: (params: object) => boolean;
   /** Commands have rates of their own. */
   readonly command: boolean;
   readonly perform: (params: never, caller: Caller) => Promise<unknown> | unknown;

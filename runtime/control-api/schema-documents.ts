@@ -83,7 +83,10 @@ export function asyncApiDocument(): Json {
     info: {
       title: 'Control API',
       version: apiProtocol,
-      description: 'JSON-RPC 2.0 without batch in WebSocket text frames. The subprotocol is the major version.',
+      description:
+        'JSON-RPC 2.0 in WebSocket text frames. The subprotocol is the major version. Where hello names the feature ' +
+        'batch, a frame may be an array of requests; whoever sends several in one frame gets the answers and ' +
+        'notifications of a tick as one array, whatever batch they belong to.',
     },
     channels: { api: { address: apiPath, messages } },
     operations: {
