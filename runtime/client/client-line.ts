@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
+import { NumberedSlots } from '../contract/numbered-slots.ts';
 import { apiProtocolName, batchFeatureName } from './client-protocol.ts';
 import type { ApiResult, Hello, Problem, WatchFrame } from '../control-api/api-schema.ts';
 import type { ClientSocket, SocketFactory } from './client-socket.ts';
@@ -29,7 +30,7 @@ export interface Question {
   /** Runs before the next frame is looked at. */
   onResult(result: unknown): void;
   onRefused(error: PhotonError): void;
-  /** It has no answer and never will on this line. */
+  /** There is no answer and never will be on this line. */
   onLost(why: string): void;
 }
 
@@ -52,11 +53,10 @@ export class ClientLine {
   readonly ready: Promise<Greeting>;
   readonly #options: LineOptions;
   readonly #socket: ClientSocket;
-  readonly #waiting = new Map<number, Question>();
+  readonly #waiting = new NumberedSlots<Question>();
   /** Requests of this tick. */
   #unsent: string[] = [];
   #maxBatchChars = 0;
-  #number = 0;
   #ended = false;
   #heard = true;
   #refusal: PhotonError | undefined;
@@ -89,10 +89,9 @@ export class ClientLine {
   ask(question: Question): void {
     if (this.#ended) return question.onLost('it has ended');
     const { method, params, traceparent } = question;
-    this.#number += 1;
-    this.#waiting.set(this.#number, question);
+    const id = this.#waiting.add(question);
     // A traceparent that is undefined leaves no trace in JSON.
-    const text = JSON.stringify({ jsonrpc: '2.0', id: this.#number, method, params, traceparent });
+    const text = JSON.stringify({ jsonrpc: '2.0', id, method, params, traceparent });
     if (this.#unsent.push(text) === 1) this.#socket.soon(() => this.#flush());
     return undefined;
   }
@@ -172,9 +171,8 @@ export class ClientLine {
   }
 
   #onAnswer({ id, result, error }: ServerFrame): void {
-    const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
+    const waiting = typeof id === 'number' ? this.#waiting.take(id) : undefined;
     if (waiting === undefined) return;
-    this.#waiting.delete(id as number);
     if (error === undefined) {
       waiting.onResult(result);
       return;
@@ -193,8 +191,10 @@ export class ClientLine {
     this.#cancelConnect();
     const reason = why === '' ? `code ${code}` : why;
     this.#onFailed(this.#refusal ?? unreachable(this.#options.url, reason));
-    for (const waiting of this.#waiting.values()) waiting.onLost(reason);
-    this.#waiting.clear();
+    for (const [id, waiting] of this.#waiting.entries()) {
+      this.#waiting.take(id);
+      waiting.onLost(reason);
+    }
     this.#options.onEnded(code, reason);
   }
 }

@@ -75,6 +75,12 @@ const backoffMaxMs = 5_000;
 /** Close codes after which dialling again would give the same answer. */
 const finalCodes: readonly number[] = [4401, 4403, 4426];
 
+/** A question that is asked again on the next line when its own is lost. */
+interface Call extends Question {
+  readonly turn: number;
+  over: boolean;
+}
+
 /** Resolves when the first connection has been authenticated. @throws PhotonError `unreachable`, `unauthenticated` */
 export async function connectPhoton(options: ConnectOptions): Promise<PhotonClient> {
   const connection = new Connection(options);
@@ -85,8 +91,9 @@ export async function connectPhoton(options: ConnectOptions): Promise<PhotonClie
 class Connection implements PhotonClient {
   readonly #options: ConnectOptions;
   readonly #clock: Clock;
-  /** Unanswered, in the order of asking; sent again on every new line. */
-  readonly #calls = new Set<Question>();
+  /** Unanswered, and without a line. */
+  #unasked: Call[] = [];
+  #turn = 0;
   readonly #watches = new Set<WatchStream>();
   #line: ClientLine | undefined;
   #hello: Hello | undefined;
@@ -114,11 +121,14 @@ class Connection implements PhotonClient {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost('the client has been closed'));
       const settle = (): void => {
-        this.#calls.delete(call);
+        call.over = true;
         cancel();
         signal?.removeEventListener('abort', onAbort);
       };
-      const call: Question = {
+      this.#turn += 1;
+      const call: Call = {
+        turn: this.#turn,
+        over: false,
         method,
         params,
         traceparent,
@@ -130,8 +140,7 @@ class Connection implements PhotonClient {
           settle();
           reject(error);
         },
-        // It stays among the calls and goes out on the next line.
-        onLost: () => undefined,
+        onLost: () => void this.#unasked.push(call),
       };
       const onAbort = (): void =>
         call.onRefused(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
@@ -139,10 +148,10 @@ class Connection implements PhotonClient {
         const text = `${method} has no answer after ${timeoutMs} ms; ask again with the same idempotencyKey.`;
         call.onRefused(new PhotonError('unknown', 'call_timeout', text));
       });
-      this.#calls.add(call);
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener('abort', onAbort);
-      this.#line?.ask(call);
+      if (this.#line === undefined) this.#unasked.push(call);
+      else this.#line.ask(call);
       return undefined;
     });
   }
@@ -182,7 +191,7 @@ class Connection implements PhotonClient {
     this.#cancelRedial();
     this.#line?.close('the client has been closed');
     this.#line = undefined;
-    for (const call of this.#calls) call.onRefused(connectionLost('the client has been closed'));
+    for (const call of this.#takeUnasked()) call.onRefused(connectionLost('the client has been closed'));
     for (const watch of this.#watches) watch.close();
   }
 
@@ -203,7 +212,7 @@ class Connection implements PhotonClient {
     this.#principal = principal;
     this.#line = line;
     this.#failures = 0;
-    for (const call of this.#calls) line.ask(call);
+    for (const call of this.#takeUnasked()) line.ask(call);
     for (const watch of this.#watches) void watch.connect();
     return undefined;
   }
@@ -217,6 +226,13 @@ class Connection implements PhotonClient {
       'credential_needed',
       'Give connectPhoton a token, or a function that gets a ticket.',
     );
+  }
+
+  /** In the order in which they were asked first, without those that nobody waits for any more. */
+  #takeUnasked(): Call[] {
+    const calls = this.#unasked.filter(({ over }) => !over).toSorted((a, b) => a.turn - b.turn);
+    this.#unasked = [];
+    return calls;
   }
 
   /** A request of this line only: what resumes by itself is not sent again. */
@@ -270,7 +286,7 @@ class Connection implements PhotonClient {
 
   #giveUp(error: PhotonError): void {
     this.#closed = true;
-    for (const call of this.#calls) call.onRefused(error);
+    for (const call of this.#takeUnasked()) call.onRefused(error);
     for (const watch of this.#watches) watch.fail(error);
     this.#options.onRefused?.(error);
   }

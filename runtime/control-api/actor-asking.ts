@@ -35,7 +35,7 @@ export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promi
   return new Promise((resolve, reject_) => {
     const settle = (): void => {
       cancel();
-      ports.waits.delete(giveUp);
+      ports.waits.take(wait);
     };
     const giveUp = (): void => {
       settle();
@@ -47,7 +47,7 @@ export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promi
       reject_(error instanceof Error ? error : new Error(String(error)));
     };
     const cancel = ports.clock.after(waitMs, giveUp);
-    ports.waits.add(giveUp);
+    const wait = ports.waits.add(giveUp);
     const asked = before === undefined ? ports.ask(command) : before().then(() => ports.ask(command));
     asked.then((reply) => {
       settle();

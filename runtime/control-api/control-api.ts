@@ -17,6 +17,7 @@ import type { Command, Reply } from '../contract/envelope.ts';
 import { reject } from '../contract/errors.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
+import { NumberedSlots } from '../contract/numbered-slots.ts';
 import type { Random } from '../contract/random.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
@@ -73,7 +74,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
   const { node, historian = hotHistorian(reader) } = options;
   const shared = { registry, reader, historian, ask, clock, log, limits, node };
-  const ports: ApiPorts = { ...shared, hub, passes, waits: new Set() };
+  const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
   const methods = new Map(
     [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods].flatMap((make) => [...make(ports)]),
   );
@@ -154,7 +155,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
         server.off('request', onRequest);
       }
       await closeAll([...sessions], clock);
-      for (const giveUp of ports.waits) giveUp();
+      for (const [, giveUp] of ports.waits.entries()) giveUp();
       hub.close();
     },
     sessions: () => sessions.size,

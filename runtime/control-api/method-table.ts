@@ -8,6 +8,7 @@ import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
+import type { NumberedSlots } from '../contract/numbered-slots.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
@@ -30,7 +31,7 @@ export interface ApiPorts {
   readonly hub: WatchHub;
   readonly passes: BrowserPasses;
   /** Ends each wait for a reply as unknown; called when the node stops. */
-  readonly waits: Set<() => void>;
+  readonly waits: NumberedSlots<() => void>;
 }
 
 /** One request's view of its session. */
