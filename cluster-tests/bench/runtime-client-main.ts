@@ -1,7 +1,7 @@
 /**
  * The client of the WebSocket row, a process of its own: the product's client library on one socket. Argument: JSON
  * {url, token, actors, lanes}. For every `{forMs}` from its parent it keeps that many lanes of commands going and
- * answers `{count}`. It ends with its parent.
+ * answers `{count, cpuUs}`. It ends with its parent.
  */
 import { connectPhoton } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
@@ -33,6 +33,10 @@ async function commandOne(): Promise<number> {
 }
 
 process.on('message', ({ forMs }: { forMs: number }) => {
-  void closedLoop(lanes, forMs, commandOne).then((count) => process.send?.({ count }));
+  const before = process.cpuUsage();
+  void closedLoop(lanes, forMs, commandOne).then((count) => {
+    const { user, system } = process.cpuUsage(before);
+    process.send?.({ count, cpuUs: user + system });
+  });
 });
 process.send?.({ ready: true });

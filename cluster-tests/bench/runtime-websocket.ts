@@ -1,7 +1,8 @@
 /**
  * Row of the runtime bench: presses commanded and answered over one WebSocket of the control API, 64 commands in
- * flight, the client in a process of its own (runtime-client-main.ts), beside the bare limits of the same rounds.
- * Rates are unlimited for it by the API's own configuration; nothing else differs from a real session.
+ * flight, the client in a process of its own (runtime-client-main.ts) whose CPU is a figure beside the node's, next to
+ * the bare limits and to the same commands asked of the host itself, in the same rounds: what the door adds is the
+ * difference. Rates are unlimited for it by the API's own configuration; nothing else differs from a real session.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,11 +16,12 @@ import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
 import { createReader } from '@photoncloud/runtime/journal/redis-reader';
 import { bareLoads } from './runtime-bare.ts';
 import type { Figure, Goal, RowReport } from './runtime-goals.ts';
-import { benchRegistry } from './runtime-kinds.ts';
-import { benchLog, levels, type BenchNode, type Level } from './runtime-stage.ts';
+import { benchActor, benchRegistry, pressStep } from './runtime-kinds.ts';
+import { benchLog, closedLoop, levels, type BenchNode, type Level } from './runtime-stage.ts';
 import { contest, inArena, pick, priceFigures, type RowOptions } from './runtime-throughput.ts';
 
 const actors = 1_000;
+const lanes = 64;
 const clientProgram = join(import.meta.dirname, 'runtime-client-main.ts');
 const token = 'bench-token';
 const driver: Principal = { id: 'id-bench', name: 'bench', tenants: ['bench'], admin: false };
@@ -91,23 +93,60 @@ function heard<News>(child: ChildProcess, timeoutMs: number): Promise<News> {
   });
 }
 
-/** Gives the client a time to drive. @returns how many commands were answered in it */
-async function drive(child: ChildProcess, forMs: number): Promise<number> {
+interface Driven {
+  readonly count: number;
+  /** us of user and system time of the client. */
+  readonly cpuUs: number;
+}
+
+/** Gives the client a time to drive. @returns how many commands were answered in it, and what they cost the client */
+function drive(child: ChildProcess, forMs: number): Promise<Driven> {
   child.send({ forMs });
-  const { count } = await heard<{ count: number }>(child, forMs + patienceMs);
-  return count;
+  return heard<Driven>(child, forMs + patienceMs);
+}
+
+/** The same commands as the client's, to presses of their own. */
+function asker(node: BenchNode): () => Promise<number> {
+  const steps = new Uint32Array(actors);
+  let turn = 0;
+  return async () => {
+    turn += 1;
+    const index = turn % actors;
+    const step = steps[index] ?? 0;
+    steps[index] = step + 1;
+    const { command, params } = pressStep(step);
+    const reply = await node.host.ask({
+      to: benchActor('press', 'asked', index),
+      commandId: `bench:key-${turn}`,
+      digest: 'd'.repeat(43),
+      principal: driver.name,
+      event: { ...params, type: `press.${command}` },
+      trace: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+    });
+    if (!reply.ok) throw new Error(`a press refused ${command}: ${reply.error.message}`);
+    return 1;
+  };
 }
 
 async function raceOver(level: Level, options: RowOptions, goals: Goal[], figures: Figure[]): Promise<void> {
   await inArena(level, async ({ bare, node, cycle }) => {
     const { single, grouped, reference } = await bareLoads(bare, cycle, actors);
     const door = await openDoor(node);
-    const child = fork(clientProgram, [JSON.stringify({ url: door.url, token, actors, lanes: 64 })]);
+    const child = fork(clientProgram, [JSON.stringify({ url: door.url, token, actors, lanes })]);
     try {
       await heard(child, patienceMs);
-      const websocket = (forMs: number): Promise<number> => drive(child, forMs);
-      const { prices, ratio } = await contest(bare, { single, grouped, reference, websocket }, options);
+      const clientUs: number[] = [];
+      const websocket = async (forMs: number): Promise<number> => {
+        const { count, cpuUs } = await drive(child, forMs);
+        clientUs.push(cpuUs / count);
+        return count;
+      };
+      const ask = asker(node);
+      const asked = (forMs: number): Promise<number> => closedLoop(lanes, forMs, ask);
+      const { prices, ratio } = await contest(bare, { single, grouped, reference, asked, websocket }, options);
       figures.push(...priceFigures(level, prices));
+      // The first was to get warm.
+      figures.push({ name: `${level}, websocket: CPU of the client`, unit: 'us', samples: clientUs.slice(1) });
       const samples = ratio('websocket', 'single');
       const name = `${level}: commanded over one WebSocket, of bare single`;
       goals.push({ name, unit: 'x', samples, atLeast: shares[level] });
