@@ -191,10 +191,7 @@ export class ClientLine {
     this.#cancelConnect();
     const reason = why === '' ? `code ${code}` : why;
     this.#onFailed(this.#refusal ?? unreachable(this.#options.url, reason));
-    for (const [id, waiting] of this.#waiting.entries()) {
-      this.#waiting.take(id);
-      waiting.onLost(reason);
-    }
+    for (const waiting of this.#waiting.drain()) waiting.onLost(reason);
     this.#options.onEnded(code, reason);
   }
 }

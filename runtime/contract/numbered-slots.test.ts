@@ -6,22 +6,30 @@ import { NumberedSlots } from './numbered-slots.ts';
 
 test('slots hold what a Map by number would hold', () => {
   fc.assert(
-    fc.property(fc.array(fc.nat(9), { maxLength: 60 }), (choices) => {
+    fc.property(fc.array(fc.nat(12), { maxLength: 60 }), (choices) => {
       const slots = new NumberedSlots<string>();
       const model = new Map<number, string>();
+      const abandoned = new Set<number>();
       for (const [turn, choice] of choices.entries()) {
         if (choice < 5) {
           const number = slots.add(`thing ${turn}`);
-          assert.ok(number >= 1 && !model.has(number), `${number} was taken already`);
+          assert.ok(number >= 1 && !model.has(number) && !abandoned.has(number), `${number} was taken already`);
           model.set(number, `thing ${turn}`);
-        } else {
+        } else if (choice < 10) {
           const number = choice - 4;
           assert.is(slots.take(number), model.get(number));
           model.delete(number);
+          abandoned.delete(number);
+        } else {
+          const number = choice - 9;
+          slots.abandon(number);
+          if (model.delete(number)) abandoned.add(number);
         }
         assert.is(slots.size, model.size);
       }
       assert.equal(slots.entries().toSorted(), [...model].toSorted());
+      assert.equal(slots.drain().toSorted(), [...model.values()].toSorted());
+      assert.is(slots.size, 0);
     }),
   );
 });

@@ -155,7 +155,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
         server.off('request', onRequest);
       }
       await closeAll([...sessions], clock);
-      for (const [, giveUp] of ports.waits.entries()) giveUp();
+      for (const giveUp of ports.waits.drain()) giveUp();
       hub.close();
     },
     sessions: () => sessions.size,

@@ -19,6 +19,8 @@ export interface FrameWriterOptions {
 export class FrameWriter {
   readonly #options: FrameWriterOptions;
   #entries: string[] = [];
+  /** Of each entry, with the comma or bracket behind it. */
+  #sizes: number[] = [];
   #scheduled = false;
   #unsentBytes = 0;
   #paused = false;
@@ -33,13 +35,17 @@ export class FrameWriter {
 
   /** Whether an entry of this JSON text fits a frame at all. */
   fits(entry: string): boolean {
-    return Buffer.byteLength(entry) + 2 <= this.#options.maxFrameBytes;
+    const { maxFrameBytes } = this.#options;
+    // A character is at most three bytes.
+    return entry.length * 3 + 2 <= maxFrameBytes || Buffer.byteLength(entry) + 2 <= maxFrameBytes;
   }
 
   /** Sends at the end of this tick. `entry` is JSON text that fits. */
   write(entry: string): void {
+    const bytes = Buffer.byteLength(entry) + 1;
     this.#entries.push(entry);
-    this.#unsentBytes += Buffer.byteLength(entry) + 1;
+    this.#sizes.push(bytes);
+    this.#unsentBytes += bytes;
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(() => this.#flush());
@@ -51,24 +57,26 @@ export class FrameWriter {
   #flush(): void {
     this.#scheduled = false;
     const entries = this.#entries;
+    const sizes = this.#sizes;
     this.#entries = [];
+    this.#sizes = [];
     let first = 0;
-    let frameBytes = 2;
-    for (let index = 0; index < entries.length; index += 1) {
-      const bytes = Buffer.byteLength(entries[index] as string) + 1;
-      if (index > first && frameBytes + bytes > this.#options.maxFrameBytes) {
-        this.#send(entries.slice(first, index));
+    let bytes = 0;
+    for (const [index, size] of sizes.entries()) {
+      // One more is the bracket before them.
+      if (index > first && 1 + bytes + size > this.#options.maxFrameBytes) {
+        this.#send(entries.slice(first, index), bytes);
         first = index;
-        frameBytes = 2;
+        bytes = 0;
       }
-      frameBytes += bytes;
+      bytes += size;
     }
-    if (first < entries.length) this.#send(first === 0 ? entries : entries.slice(first));
+    if (first < entries.length) this.#send(first === 0 ? entries : entries.slice(first), bytes);
   }
 
-  #send(entries: readonly string[]): void {
+  /** @param bytes as which the entries have been counted */
+  #send(entries: readonly string[], bytes: number): void {
     const { socket, pauseBytes, onDrained } = this.#options;
-    const bytes = entries.reduce((sum, entry) => sum + Buffer.byteLength(entry) + 1, 0);
     if (socket.readyState !== socket.OPEN) return;
     // A failed send is followed by the socket's `close`, which settles everything that waits; nothing is lost here.
     socket.send(`[${entries.join(',')}]`, () => {

@@ -147,6 +147,28 @@ test('an answer that does not come is unknown, and a silent link is cut', async 
   }
 });
 
+test("an answer that comes after its time is nobody else's", async () => {
+  const answers: ((delivery: Delivery) => void)[] = [];
+  const side = await listen(inletOf({ deliver: () => new Promise((resolve) => answers.push(resolve)) }));
+  // Kept from silence, which would cut the link, by the commands in between.
+  const links = linksTo(side.url, c1, { deliverTimeoutMs: 100 });
+  try {
+    await links.command('w1', command('first'));
+    const late = refusal(links.deliver('w1', message(1)));
+    await until(() => answers.length === 1, 'the first is there');
+    await links.command('w1', command('second'));
+    assert.is((await late).code, 'peer_timeout');
+    const next = links.deliver('w1', message(2));
+    await until(() => answers.length === 2, 'the second is there');
+    answers[0]?.({ result: 'gap' });
+    answers[1]?.({ result: 'applied' });
+    assert.equal(await next, { result: 'applied' });
+  } finally {
+    links.close();
+    await side.stop();
+  }
+});
+
 test('the heartbeat ends a link whose peer is stopped', async () => {
   const side = await listen(inletOf({ deliver: () => new Promise<Delivery>(() => {}) }));
   // A relay that swallows everything once told so: what a stopped peer looks like.

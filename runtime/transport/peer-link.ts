@@ -8,6 +8,7 @@ import { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
+import { NumberedSlots } from '../contract/numbered-slots.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { startHeartbeat } from './link-heartbeat.ts';
 import type { PeerLimits } from './link-limits.ts';
@@ -38,11 +39,10 @@ const sweepEveryMs = 500;
 export class PeerLink {
   readonly #options: PeerLinkOptions;
   readonly #socket: WebSocket;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new NumberedSlots<Waiting>();
   readonly #writer: FrameWriter;
   #early: string[] | undefined = [];
   #earlyBytes = 0;
-  #number = 0;
   #heardMs = 0;
   #ended = false;
   #endReason = 'the link closed';
@@ -58,6 +58,9 @@ export class PeerLink {
       maxPayload: limits.maxFrameBytes,
       perMessageDeflate: false,
       followRedirects: false,
+      // A mask of zeros, which costs neither end a pass over the bytes. Masks keep pages in browsers from writing what
+      // a proxy takes for its own protocol; inside TLS between two nodes there is neither.
+      generateMask: () => {},
     });
     this.#socket = socket;
     this.#writer = new FrameWriter({
@@ -95,16 +98,17 @@ export class PeerLink {
    */
   request<T>(kind: 'm' | 'c', body: unknown, timeoutMs: number, read: (value: unknown) => T | undefined): Promise<T> {
     const { node, clock, limits } = this.#options;
-    this.#number += 1;
-    const number = this.#number;
-    const entry = JSON.stringify([kind, number, body]);
-    if (!this.#writer.fits(entry)) {
-      const text = `A request to ${node} is larger than ${limits.maxFrameBytes} bytes; make the event smaller.`;
-      return Promise.reject(new PhotonError('defeat', 'message_too_large', text));
-    }
     return new Promise<T>((resolve, reject) => {
       const settle = resolve as (value: unknown) => void;
-      this.#waiting.set(number, { resolve: settle, reject, read, sentMs: clock.monotonicMs(), timeoutMs });
+      const waiting = { resolve: settle, reject, read, sentMs: clock.monotonicMs(), timeoutMs };
+      const number = this.#waiting.add(waiting);
+      const entry = JSON.stringify([kind, number, body]);
+      if (!this.#writer.fits(entry)) {
+        this.#waiting.take(number);
+        const text = `A request to ${node} is larger than ${limits.maxFrameBytes} bytes; make the event smaller.`;
+        reject(new PhotonError('defeat', 'message_too_large', text));
+        return;
+      }
       this.#cancelSweep ??= clock.after(sweepEveryMs, () => this.#sweep());
       if (this.#early === undefined) {
         this.#writer.write(entry);
@@ -139,10 +143,9 @@ export class PeerLink {
   }
 
   #onAnswer(kind: 'r' | 'e', number: number, body: unknown): void {
-    const waiting = this.#waiting.get(number);
+    const waiting = this.#waiting.take(number);
     // Answered after its time was up: the asker was told `unknown` and asks again with the same ids.
     if (waiting === undefined) return;
-    this.#waiting.delete(number);
     const { node } = this.#options;
     if (kind === 'e') {
       const { code, message } = body as { code: string; message: string };
@@ -164,9 +167,9 @@ export class PeerLink {
     const { clock, node } = this.#options;
     const nowMs = clock.monotonicMs();
     let silent = false;
-    for (const [number, waiting] of this.#waiting) {
+    for (const [number, waiting] of this.#waiting.entries()) {
       if (nowMs - waiting.sentMs < waiting.timeoutMs) continue;
-      this.#waiting.delete(number);
+      this.#waiting.abandon(number);
       silent ||= this.#heardMs < waiting.sentMs;
       const text = `Node ${node} did not answer within ${waiting.timeoutMs} ms; ask again with the same ids.`;
       waiting.reject(new PhotonError('unknown', 'peer_timeout', text));
@@ -183,14 +186,13 @@ export class PeerLink {
     this.#cancelSweep?.();
     const why = reason === '' ? this.#endReason : `${code} ${reason}`;
     log.info({ peer: node, opened, why }, opened ? 'link to a peer ended' : 'a peer cannot be reached');
-    for (const waiting of this.#waiting.values()) {
+    for (const waiting of this.#waiting.drain()) {
       waiting.reject(
         opened
           ? new PhotonError('unknown', 'link_lost', `The link to node ${node} was lost (${why}); ask again.`)
           : new PhotonError('fault', 'peer_unreachable', `Node ${node} cannot be reached: ${why}.`),
       );
     }
-    this.#waiting.clear();
     this.#options.onEnded(opened);
   }
 }

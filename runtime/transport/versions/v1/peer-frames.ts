@@ -1,10 +1,11 @@
 /**
  * Version 1 of what nodes say to each other: JSON text frames, each an array of entries of one tick.
- * This file knows shapes only; it opens no socket and takes no decision. `peer-link.ts` and `peer-server.ts` call it.
+ * This file knows shapes only; it opens no socket and takes no decision. `peer-link.ts` and `peer-acceptance.ts` call
+ * it. The schemas are the shapes; usual-entries.ts recognises the usual ones for a fraction of their price.
  *
  *   dialler  -> {"hello":{"versions":[1]}}                          first frame
  *   acceptor -> {"hello":{"version":1}}                             first frame
- *   dialler  -> [["m",n,Message] | ["c",n,Command], ...]            requests, numbered by the dialler from 1
+ *   dialler  -> [["m",n,Message] | ["c",n,Command], ...]            requests; a number is free once answered
  *   acceptor -> [["r",n,Delivery | Reply | {"moved":true}] | ["e",n,{"code","message"}], ...]
  *
  * A frame bears no sender: the peer's name is the one in its certificate. A change of these shapes is a folder `v2`
@@ -15,6 +16,7 @@ import { durabilities } from '../../../contract/durability.ts';
 import type { Command, Message, Reply } from '../../../contract/envelope.ts';
 import { parseActorId, type ActorId } from '../../../contract/identifiers.ts';
 import type { Delivery } from '../../../contract/link.ts';
+import { isApplied, isUsualRequests, isUsualResponses } from './usual-entries.ts';
 
 export const peerVersion = 1;
 
@@ -48,7 +50,7 @@ const command = z.object({
 
 const number = z.number().int().positive();
 const requestEntry = z.union([z.tuple([z.literal('m'), number, message]), z.tuple([z.literal('c'), number, command])]);
-const requestFrame = z.array(requestEntry).max(100_000);
+export const requestFrame = z.array(requestEntry).max(100_000);
 
 const errorRecord = z.looseObject({
   group: z.enum(['rejection', 'fault', 'defeat', 'unknown', 'ownership_lost', 'bug']),
@@ -57,7 +59,7 @@ const errorRecord = z.looseObject({
   retryable: z.boolean(),
   public: z.boolean(),
 });
-const delivery = z.union([
+export const delivery = z.union([
   z.object({ result: z.enum(['applied', 'gap', 'moved']) }),
   z.object({ result: z.literal('busy'), retryAfterMs: count }),
 ]);
@@ -67,7 +69,7 @@ const commandAnswer = z.union([
   z.object({ ok: z.literal(false), version: count, error: errorRecord, durability: z.enum(durabilities).optional() }),
 ]);
 const failure = z.object({ code: z.string(), message: z.string() });
-const responseFrame = z.array(
+export const responseFrame = z.array(
   z.union([z.tuple([z.literal('r'), number, z.unknown()]), z.tuple([z.literal('e'), number, failure])]),
 );
 
@@ -79,14 +81,22 @@ export type ResponseEntry =
   readonly ['r', number, unknown] | readonly ['e', number, { readonly code: string; readonly message: string }];
 export type CommandAnswer = Reply | { readonly moved: true };
 
-/** @returns undefined when the text is not JSON or not of the shape; the caller closes the link. */
-function read<T>(schema: z.ZodType<T>, text: string): T | undefined {
+/**
+ * @param isUsual may say yes only where the schema would pass the value on as it is
+ * @returns undefined when the text is not JSON or not of the shape; the caller closes the link
+ */
+function read<T>(
+  schema: z.ZodType<T>,
+  text: string,
+  isUsual: (value: unknown) => boolean = () => false,
+): T | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return undefined;
   }
+  if (isUsual(value)) return value as T;
   const parsed = schema.safeParse(value);
   return parsed.success ? parsed.data : undefined;
 }
@@ -94,11 +104,12 @@ function read<T>(schema: z.ZodType<T>, text: string): T | undefined {
 export const readOffer = (text: string): readonly number[] | undefined => read(offer, text)?.hello.versions;
 export const readAcceptance = (text: string): number | undefined => read(acceptance, text)?.hello.version;
 export const readRequests = (text: string): readonly RequestEntry[] | undefined =>
-  read(requestFrame, text) as readonly RequestEntry[] | undefined;
+  read(requestFrame, text, isUsualRequests) as readonly RequestEntry[] | undefined;
 export const readResponses = (text: string): readonly ResponseEntry[] | undefined =>
-  read(responseFrame, text) as readonly ResponseEntry[] | undefined;
+  read(responseFrame, text, isUsualResponses) as readonly ResponseEntry[] | undefined;
 
-export const readDelivery = (value: unknown): Delivery | undefined => delivery.safeParse(value).data;
+export const readDelivery = (value: unknown): Delivery | undefined =>
+  isApplied(value) ? { result: 'applied' } : delivery.safeParse(value).data;
 export const readCommandAnswer = (value: unknown): CommandAnswer | undefined =>
   commandAnswer.safeParse(value).data as CommandAnswer | undefined;
 
