@@ -152,7 +152,6 @@ export class ClientLine {
 
   #onText(text: string): void {
     this.#heard = true;
-    if (this.#ended) return;
     let frame: ServerFrame | readonly ServerFrame[];
     try {
       frame = JSON.parse(text) as ServerFrame | readonly ServerFrame[];
@@ -165,6 +164,8 @@ export class ClientLine {
   }
 
   #onFrame(frame: ServerFrame): void {
+    // Also within an array: what came before may have ended it.
+    if (this.#ended) return;
     if (frame.method === 'hello') this.#onHello(frame.params as Hello);
     else if (frame.method === 'watch.event') this.#options.onWatchFrame(frame.params as WatchFrame);
     else this.#onAnswer(frame);
