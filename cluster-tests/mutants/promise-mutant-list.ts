@@ -100,8 +100,8 @@ const inDrain: readonly Mutant[] = [
     'nobody takes what was given to him',
     'G12',
     'runtime/directory/owned-shards.ts',
-    "return node === '' || node === this.#options.node.name || !this",
-    "return node === '' || !this",
+    'if (node === self.name) return true;',
+    'if (node === self.name) return false;',
   ),
 ];
 

@@ -6,7 +6,8 @@
 import { PhotonError } from '../contract/errors.ts';
 import { hashId, shardCount } from '../journal/shard-placement.ts';
 import { beginEraScript, formatVersion, libraryDigest, scriptVersion } from '../journal/script-library.ts';
-import { readAll, runScript, type StoreLink } from '../journal/store-connection.ts';
+import { readAll, runScript } from '../journal/store-connection.ts';
+import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
 
 export interface ClusterRecord {

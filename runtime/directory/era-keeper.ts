@@ -10,7 +10,7 @@
 import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
 import type { StoreLapse } from '../journal/ordinal-memory.ts';
-import type { StoreLink } from '../journal/store-connection.ts';
+import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
 import { beginEra, settleClusterRecord } from './cluster-record.ts';
 

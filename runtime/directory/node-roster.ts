@@ -2,7 +2,7 @@
  * The nodes of the cluster as this one knows them: their records, and which are alive. Fed with what every beat of
  * cluster-membership.ts has read; tells changes. It decides nothing about shards.
  */
-import type { StoreLink } from '../journal/store-connection.ts';
+import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
 import { BeatObserver, type LookTime } from './beat-observer.ts';
 

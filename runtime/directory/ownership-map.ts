@@ -5,7 +5,7 @@
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Directory } from '../contract/link.ts';
 import { hostOfShard, shardOf } from '../journal/shard-placement.ts';
-import type { StoreLink } from '../journal/store-connection.ts';
+import type { StoreLink } from '../journal/store-link.ts';
 import { parseGrant, type StoreKeys } from '../journal/store-keys.ts';
 
 export class OwnershipMap implements Directory {

@@ -6,7 +6,8 @@
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { claimScript } from '../journal/script-library.ts';
-import { readAll, type StoreLink } from '../journal/store-connection.ts';
+import { readAll } from '../journal/store-connection.ts';
+import type { StoreLink } from '../journal/store-link.ts';
 import { grantText, parseGrant, type StoreKeys } from '../journal/store-keys.ts';
 
 export interface Claimant {

@@ -13,7 +13,9 @@ import type { Durability } from '../contract/durability.ts';
 import type { ShardId } from '../contract/identifiers.ts';
 import { markCommand, waitFor } from './durability-plan.ts';
 import { slotOfTag } from './shard-placement.ts';
-import type { Store, StoreLink } from './store-connection.ts';
+import { ReplicaWatch } from './replica-watch.ts';
+import { readAll, type Store } from './store-connection.ts';
+import type { StoreLink } from './store-link.ts';
 
 const connectPatienceMs = 1_000;
 const lookAgainMs = 100;
@@ -49,14 +51,16 @@ export interface LineWork {
 
 export class CommitLine {
   readonly link: StoreLink;
+  readonly replicas: ReplicaWatch;
   readonly #compare: (redis: Redis) => Promise<void>;
   /** Settled when the present connection was compared with what we know; undefined while there is none. */
   #compared: Promise<void> | undefined;
   #writable = false;
   retired = false;
 
-  constructor(link: StoreLink, compare: (redis: Redis) => Promise<void>) {
+  constructor(link: StoreLink, replicas: ReplicaWatch, compare: (redis: Redis) => Promise<void>) {
     this.link = link;
+    this.replicas = replicas;
     this.#compare = compare;
     link.onLost(() => this.forget());
     // Also with nothing to write. That it fails is heard by whoever wants to write.
@@ -120,7 +124,7 @@ export class CommitLines {
         mayGoOn();
         const { generation } = link;
         const result = await work(link.redis);
-        if (level === 'primary' || (await this.#settle(link, level, generation, wrote ? undefined : where.shard))) {
+        if (level === 'primary' || (await this.#settle(line, level, generation, wrote ? undefined : where.shard))) {
           return result;
         }
       } catch (error) {
@@ -145,26 +149,29 @@ export class CommitLines {
    * @param unwritten the shard of work that may have written nothing: read, or sent again and found done
    * @returns false when the connection is not the one the work was done on
    */
-  async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
-    const { store, clock, replicas } = this.#options;
-    const wait = waitFor(level, replicas, link.facts);
-    if (wait === undefined) return true;
-    if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
-    if (unwritten !== undefined && link.facts.waitsOwnWrites) {
-      const [mark = '', ...rest] = markCommand(store.keys, unwritten);
-      await link.redis.call(mark, rest);
-    }
-    const [name = '', ...args] = wait.command;
+  async #settle(line: CommitLine, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
+    const { store, clock, replicas: least } = this.#options;
+    const { link, replicas } = line;
+    const { facts } = link;
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {
-      const reply = await link.redis.call(name, args);
+      const wanted = least === 0 ? 0 : replicas.wanted(facts.runId);
+      const wait = waitFor(level, wanted, facts);
+      if (wait === undefined) return true;
+      if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
+      if (tries === 1 && unwritten !== undefined && facts.waitsOwnWrites) {
+        await readAll(link.redis, [markCommand(store.keys, unwritten)]);
+      }
+      const [reply, role] = await readAll(link.redis, wanted === 0 ? [wait.command] : [wait.command, ['role']]);
+      const agreed = wanted === 0 || (await replicas.agrees(role, wanted));
       if (link.generation !== generation) return false;
-      if (wait.isEnough(reply)) return true;
+      if (agreed && wait.isEnough(reply)) return true;
       const waitedMs = clock.monotonicMs() - startMs;
       if (waitedMs > stallMs) {
         const text = `${wait.command.join(' ')} was answered ${JSON.stringify(reply)} for ${Math.round(waitedMs)} ms`;
         throw new Error(`STALLED commits wait for replicas: ${text}`);
       }
+      replicas.waited(waitedMs);
       if (tries > eagerTries) await new Promise<void>((resolve) => clock.after(stallPauseMs, resolve));
     }
   }
@@ -218,11 +225,12 @@ export class CommitLines {
     const key = `${flight} ${name}`;
     const known = this.#lines.get(key);
     if (known !== undefined) return known;
-    const { store, compare } = this.#options;
+    const { store, clock, compare, replicas: least } = this.#options;
     const purpose = flight === 0 ? 'commits' : `commits-${flight}`;
     const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
     const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
-    const line = new CommitLine(link, (redis) => compare(redis, carries));
+    const replicas = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
+    const line = new CommitLine(link, replicas, (redis) => compare(redis, carries));
     this.#lines.set(key, line);
     return line;
   }

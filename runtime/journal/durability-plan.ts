@@ -47,7 +47,7 @@ export function waitFor(
   if (level === 'primary') return undefined;
   if (level === 'fsync' && facts.waitsForFile && (replicas > 0 || !facts.fsyncBeforeReply)) {
     return {
-      command: ['WAITAOF', '1', String(replicas), fileTimeoutMs],
+      command: ['waitaof', '1', String(replicas), fileTimeoutMs],
       isEnough: (reply) => {
         const [local = 0, remote = 0] = reply as readonly number[];
         return local >= 1 && remote >= replicas;
@@ -57,7 +57,7 @@ export function waitFor(
   if (level === 'fsync' && !facts.fsyncBeforeReply) return 'impossible';
   if (replicas === 0) return level === 'fsync' ? undefined : 'impossible';
   return {
-    command: ['WAIT', String(replicas), waitTimeoutMs],
+    command: ['wait', String(replicas), waitTimeoutMs],
     isEnough: (reply) => Number(reply) >= replicas,
   };
 }

@@ -15,7 +15,8 @@ import type { FeedHeads } from './feed-heads.ts';
 import { lastOrdinalCommand, lastOrdinalOf, ordinalOf } from './feed-ordinal.ts';
 import { decodeFeedLine } from './record-decoding.ts';
 import { sharedShards } from './shard-placement.ts';
-import { readAll, type Store, type StoreLink } from './store-connection.ts';
+import { readAll, type Store } from './store-connection.ts';
+import type { StoreLink } from './store-link.ts';
 
 const blockMs = 1_000;
 const readEntries = 256;

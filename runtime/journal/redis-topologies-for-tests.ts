@@ -77,6 +77,8 @@ export interface SentinelBoxes {
   failOver(
     meanwhile?: (primary: TestRedis) => Promise<void>,
   ): Promise<{ readonly killed: TestRedis; readonly promoted: TestRedis }>;
+  /** Has the Sentinels promote another box while the primary lives, as an operator does before work on it. */
+  switchOver(): Promise<void>;
   /** Starts a killed box as a replica of the present primary and waits until it is in step. */
   rejoin(box: TestRedis): Promise<void>;
   remove(): Promise<void>;
@@ -171,6 +173,12 @@ async function watchBoxes(
       );
       await inStep(promoted, 1);
       return { killed, promoted };
+    },
+    async switchOver() {
+      const before = await primary();
+      await sentinels[0]?.ask('SENTINEL', 'FAILOVER', masterName);
+      await until('another box is promoted', async () => (await primary().catch(() => before)) !== before, 30_000);
+      await inStep(await primary(), 2);
     },
     async rejoin(box) {
       const now = await primary();

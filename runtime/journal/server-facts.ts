@@ -8,6 +8,8 @@ import type { Redis } from 'ioredis';
 export interface StoreFacts {
   /** `7.0.15`; a Valkey names the Redis it is compatible with. */
   readonly version: string;
+  /** Another one after every start of the server; empty when the server does not tell. */
+  readonly runId: string;
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
   /** Has an append-only file, knows `WAITAOF`, and what that says of the file is true (`tellsTruthOfFile`). */
@@ -20,6 +22,7 @@ export interface StoreFacts {
 const oldestMajor = 7;
 const unknownFacts: StoreFacts = {
   version: '',
+  runId: '',
   fsyncBeforeReply: false,
   waitsForFile: false,
   waitsOwnWrites: true,
@@ -61,6 +64,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const isValkey = fields.has('valkey_version');
   return {
     version,
+    runId: fields.get('run_id') ?? '',
     fsyncBeforeReply,
     waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
     waitsOwnWrites: isValkey || !version.startsWith('7.0.'),

@@ -9,6 +9,9 @@ import { PhotonError } from '../contract/errors.ts';
 const reconnectDelayMs = 100;
 const connectTimeoutMs = 5_000;
 const sentinelTimeoutMs = 1_000;
+/** One of several boxes may be off, and then another is found soon: no use in waiting long for it. */
+const boxConnectTimeoutMs = 1_500;
+const questionTimeoutMs = 500;
 const slotsRefreshIntervalMs = 5_000;
 
 interface Endpoint {
@@ -122,6 +125,7 @@ export function connectClient(options: ClientOptions): Redis {
   return new Redis({
     ...strict,
     ...address.login,
+    connectTimeout: boxConnectTimeoutMs,
     sentinels: address.endpoints.map(({ host, port }) => ({ host, port })),
     name: address.masterName,
     role: 'master',
@@ -131,6 +135,20 @@ export function connectClient(options: ClientOptions): Redis {
     sentinelMaxConnections: 3,
     sentinelRetryStrategy: () => (mayRetry() ? reconnectDelayMs : null),
   });
+}
+
+/** A connection for one question to one server, which answers soon or not at all. Whoever asks disconnects it. */
+export function connectForQuestion(address: StoreAddress): Redis {
+  if (address.kind !== 'single') throw new TypeError('not the address of one server');
+  const client = new Redis(address.url, {
+    connectionName: 'photoncloud-question',
+    connectTimeout: questionTimeoutMs,
+    commandTimeout: questionTimeoutMs,
+    retryStrategy: () => null,
+  });
+  // What goes wrong is the answer's error, too.
+  client.on('error', () => undefined);
+  return client;
 }
 
 /**
@@ -143,7 +161,7 @@ function connectCluster({ address, mayRetry }: ClientOptions, strict: ReturnType
   const cluster = new Cluster(
     address.endpoints.map(({ host, port }) => ({ host, port })),
     {
-      redisOptions: { ...perNode, ...address.login },
+      redisOptions: { ...perNode, ...address.login, connectTimeout: boxConnectTimeoutMs },
       enableOfflineQueue: false,
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,
@@ -158,10 +176,15 @@ function connectCluster({ address, mayRetry }: ClientOptions, strict: ReturnType
 /** The cluster behind a client, or undefined for one server. */
 export const clusterOf = (redis: unknown): Cluster | undefined => (redis instanceof Cluster ? redis : undefined);
 
-/** One primary of a cluster, as the cluster names it: `host:port`. */
-export function nodeAddress(cluster: StoreAddress, name: string): StoreAddress {
+/** One server behind the store's URL, as its primary or its cluster names it: `host:port`. Same login as the others. */
+export function nodeAddress(store: StoreAddress, name: string): StoreAddress {
   const { host, port } = parseEndpoint(name.replace(/^([^[].*:.*):(\d+)$/, '[$1]:$2'));
-  const login = cluster.kind === 'cluster' ? cluster.login : {};
+  if (store.kind === 'single' && store.url.includes('://')) {
+    const url = new URL(store.url);
+    url.host = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    return { kind: 'single', url: url.href };
+  }
+  const login = store.kind === 'single' ? {} : store.login;
   const user = login.username === undefined ? '' : encodeURIComponent(login.username);
   const secret = login.password === undefined ? '' : `${user}:${encodeURIComponent(login.password)}@`;
   return { kind: 'single', url: `redis://${secret}${host.includes(':') ? `[${host}]` : host}:${port}` };

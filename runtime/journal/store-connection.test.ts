@@ -1,7 +1,7 @@
 // servers: redis valkey
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';
+import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { connectStore } from './store-connection.ts';
 import { troubleOf } from './store-errors.ts';
 
@@ -65,6 +65,22 @@ test('nobody there', async () => {
   const { record } = await refused(connectStore({ url: 'redis://127.0.0.1:1', clock, log, connectTimeoutMs: 500 }));
   assert.is(record.code, 'store_unreachable');
   assert.ok(record.message.includes('ECONNREFUSED'), record.message);
+});
+
+test('a server that has fallen silent is left, and not waited for on the same connection', async () => {
+  const redis = await TestRedis.start();
+  try {
+    const store = await connectStore({ url: redis.url, clock, log: recordedLog(), commandTimeoutMs: 200 });
+    const { generation } = store.shared;
+    redis.signal('SIGSTOP');
+    const asked = store.shared.run((client) => client.get('nothing'));
+    await until('the connection is given up', () => store.shared.generation > generation);
+    redis.signal('SIGCONT');
+    assert.is(await asked, null);
+    store.close();
+  } finally {
+    await redis.remove();
+  }
 });
 
 test('errors of the store are told apart', () => {

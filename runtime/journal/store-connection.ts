@@ -1,26 +1,19 @@
 /**
- * Connections to the store. Nothing is sent twice behind our back (store-address.ts); whoever sends decides about a
- * repeat.
- *
- * A link is one connection that comes back by itself. It is `ready` only after the server has said that it is a
- * primary, fit to be a store (server-facts.ts), and has our scripts. With Sentinels it asks them at every connect, so a
- * primary that was replaced is left. On a Redis Cluster a link routes by key, and commits use links to single
- * primaries (`openNode`). Used by the journal, the reader and the directory.
+ * The store: links to it (store-link.ts) and how it is asked. Nothing is sent twice behind our back (store-address.ts);
+ * whoever sends decides about a repeat. On a Redis Cluster commits use links to single primaries (`openNode`). Used by
+ * the journal, the reader and the directory.
  */
 import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
-import { PhotonError, describeCause } from '../contract/errors.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 import { askPrimaries } from './primary-pipelines.ts';
-import { allScripts, type Script } from './script-library.ts';
-import { clusterOf, connectClient, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
-import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
+import type { Script } from './script-library.ts';
+import { clusterOf, connectForQuestion, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
 import { storeKeys, type StoreKeys } from './store-keys.ts';
-import { troubleOf } from './store-errors.ts';
+import { StoreLink } from './store-link.ts';
 
 const defaultPrefix = 'ph:';
-const retryDelayMs = 200;
-const sameComplaintMs = 5_000;
 
 export interface StoreOptions {
   /** One server, Sentinels or a cluster: the forms are those of `parseStoreUrl`. */
@@ -30,10 +23,13 @@ export interface StoreOptions {
   readonly log: Log;
   /** How long to try before `connectStore` gives up; 10 s. */
   readonly connectTimeoutMs?: number;
-  /** After this long without a reply a command is lost; 5 s. */
+  /** After this long without a reply a command is lost; 5 s, with Sentinels 2.5 s. */
   readonly commandTimeoutMs?: number;
-  /** Makes the client of one connection in place of the real one: the simulation puts its own store here. */
-  readonly connect?: (purpose: string) => Redis;
+  /**
+   * Makes the client of one connection in place of the real one: the simulation puts its own store here.
+   * @param name `host:port` when that server is meant and no other
+   */
+  readonly connect?: (purpose: string, name?: string) => Redis;
 }
 
 export interface Store {
@@ -46,185 +42,10 @@ export interface Store {
   readonly cluster: Cluster | undefined;
   /** A connection to one primary of the cluster, named `host:port`. */
   openNode(purpose: string, name: string): StoreLink;
+  /** The role the server at `host:port` says it has, `master` for a primary; undefined when it does not answer soon. */
+  roleOf(name: string): Promise<string | undefined>;
   close(): void;
 }
-
-interface LinkOptions extends StoreOptions {
-  readonly address: StoreAddress;
-  readonly purpose: string;
-  /** One of a cluster's primaries, on purpose. */
-  readonly isNode: boolean;
-}
-
-export class StoreLink {
-  readonly redis: Redis;
-  readonly #log: Log;
-  readonly #clock: Clock;
-  readonly #readyListeners: (() => void)[] = [];
-  readonly #lostListeners: (() => void)[] = [];
-  #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
-  #ready = false;
-  #closed = false;
-  #generation = 0;
-  #facts: StoreFacts = factsOfAll([]);
-  readonly #isNode: boolean;
-  #complaint = '';
-  #complainedAtMs = 0;
-
-  constructor(options: LinkOptions) {
-    const { address, purpose, clock, commandTimeoutMs = 5_000 } = options;
-    this.#log = options.log.child({ connection: purpose });
-    this.#clock = clock;
-    this.#isNode = options.isNode;
-    this.redis =
-      options.connect?.(purpose) ??
-      connectClient({ address, purpose, commandTimeoutMs, mayRetry: () => !this.#closed });
-    this.redis.on('error', (error: Error) => this.#complain(error));
-    this.redis.on('ready', () => void this.#enter());
-    this.redis.on('close', () => this.#leave());
-  }
-
-  /** Counts connections: the same number before and after means that it was one and the same. */
-  get generation(): number {
-    return this.#generation;
-  }
-
-  /** What the server said at the last connect. */
-  get facts(): StoreFacts {
-    return this.#facts;
-  }
-
-  get isReady(): boolean {
-    return this.#ready;
-  }
-
-  /** Called at every later turn to ready; at once when it is ready now. */
-  onReady(listener: () => void): void {
-    this.#readyListeners.push(listener);
-    if (this.#ready) listener();
-  }
-
-  onLost(listener: () => void): void {
-    this.#lostListeners.push(listener);
-  }
-
-  /** Resolves when the store can be used. Rejects only when the link is closed. */
-  whenReady(): Promise<void> {
-    if (this.#ready) return Promise.resolve();
-    if (this.#closed) return Promise.reject(closedError());
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
-  }
-
-  /** Runs work that may be repeated (a read, or a write that can tell a repeat), until the store answers it. */
-  async run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
-    for (;;) {
-      await this.whenReady();
-      try {
-        return await work(this.redis);
-      } catch (error) {
-        if (this.#closed) throw closedError();
-        await this.recover(error);
-      }
-    }
-  }
-
-  /**
-   * Waits out what may pass: returns when it is worth asking again.
-   * @throws PhotonError bug when the store says that the request itself is wrong
-   */
-  async recover(error: unknown): Promise<void> {
-    const trouble = troubleOf(error);
-    if (trouble.kind === 'bug') {
-      throw new PhotonError(
-        'bug',
-        'store_command_refused',
-        'the store refused a command of ours; this is a defect, report it',
-        { cause: error },
-      );
-    }
-    if (trouble.kind === 'no_script') {
-      await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
-      return;
-    }
-    if (trouble.kind === 'refused') {
-      this.#complain(error);
-      if (trouble.reconnect && this.#ready) this.redis.disconnect(true);
-    }
-    await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#leave();
-    this.redis.disconnect();
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const one of waiting) one.reject(closedError());
-  }
-
-  async #enter(): Promise<void> {
-    try {
-      this.#facts = await this.#askFacts();
-      await this.#loadScripts();
-    } catch (error) {
-      this.#complain(error);
-      this.#clock.after(retryDelayMs, () => this.redis.disconnect(!this.#closed));
-      return;
-    }
-    if (this.#closed || this.redis.status !== 'ready') return;
-    this.#ready = true;
-    this.#complaint = '';
-    for (const listener of this.#readyListeners) listener();
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const one of waiting) one.resolve();
-  }
-
-  #servers(): readonly Redis[] {
-    return clusterOf(this.redis)?.nodes('master') ?? [this.redis];
-  }
-
-  async #askFacts(): Promise<StoreFacts> {
-    const facts = factsOfAll(await Promise.all(this.#servers().map(readFacts)));
-    const isCluster = clusterOf(this.redis) !== undefined || this.#isNode;
-    if (facts.isClusterNode && !isCluster) throw new Error('CLUSTERED the store is a node of a Redis Cluster');
-    return facts;
-  }
-
-  #leave(): void {
-    if (!this.#ready) return;
-    this.#ready = false;
-    this.#generation += 1;
-    if (!this.#closed) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
-    for (const listener of this.#lostListeners) listener();
-  }
-
-  async #loadScripts(): Promise<void> {
-    const each = this.#servers().flatMap((server) => allScripts.map((script) => server.script('LOAD', script.source)));
-    await Promise.all(each);
-  }
-
-  /** The same trouble is told once in a while, not at every try. */
-  #complain(error: unknown): void {
-    if (this.#closed) return;
-    const trouble = troubleOf(error);
-    const advice = trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
-    const text = describeCause(error);
-    const nowMs = this.#clock.monotonicMs();
-    if (text === this.#complaint && nowMs - this.#complainedAtMs < sameComplaintMs) return;
-    this.#complaint = text;
-    this.#complainedAtMs = nowMs;
-    this.#log.error({ cause: text }, `the store cannot be used: ${advice}`);
-  }
-
-  /** The last thing that went wrong, for whoever gives up. */
-  get complaint(): string {
-    return this.#complaint;
-  }
-}
-
-const closedError = (): PhotonError =>
-  new PhotonError('fault', 'store_closed', 'the connection to the store was closed by this node; it is stopping');
 
 /** One EVALSHA. Keys first, then arguments; all text. */
 export function runScript(
@@ -266,6 +87,17 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
   const open = (purpose: string): StoreLink => add(new StoreLink({ ...options, address, purpose, isNode: false }));
   const openNode = (purpose: string, name: string): StoreLink =>
     add(new StoreLink({ ...options, address: nodeAddress(address, name), purpose, isNode: true }));
+  const roleOf = async (name: string): Promise<string | undefined> => {
+    const client = options.connect?.('role', name) ?? connectForQuestion(nodeAddress(address, name));
+    try {
+      const [role] = (await client.call('ROLE')) as [string];
+      return role;
+    } catch {
+      return undefined;
+    } finally {
+      client.disconnect();
+    }
+  };
   const close = (): void => {
     for (const link of links) link.close();
     links.clear();
@@ -297,6 +129,7 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
     cluster: clusterOf(shared.redis),
     open,
     openNode,
+    roleOf,
     close,
   };
 }

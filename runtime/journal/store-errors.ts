@@ -4,8 +4,8 @@
  * is `lost`, never a failure.
  */
 export type StoreTrouble =
-  /** No answer; the command may have run. Ask again when connected. */
-  | { readonly kind: 'lost' }
+  /** No answer; the command may have run. Ask again when connected, on a new connection if this one was `silent`. */
+  | { readonly kind: 'lost'; readonly silent: boolean }
   | { readonly kind: 'no_script' }
   /** The store refuses for now; nothing was written. Keep trying, and tell the operator. */
   | { readonly kind: 'refused'; readonly code: string; readonly advice: string; readonly reconnect: boolean }
@@ -29,6 +29,11 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   },
   STALLED: {
     advice: 'start the missing replicas, or look why they do not follow; for fsync they need appendonly yes',
+    reconnect: true,
+  },
+  DEPOSED: {
+    advice:
+      'a replica was promoted beside its primary; see that the Sentinels name one, and make the other its replica',
     reconnect: true,
   },
   OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
@@ -60,6 +65,9 @@ const lostCodes = new Set([
   'EAI_AGAIN',
   'ENOTFOUND',
 ]);
+/** The client's words for a command whose reply has not come in time: its server may be gone without a word. */
+const silence = 'Command timed out';
+
 const lostTexts = [
   "Cluster isn't ready",
   'Failed to refresh slots cache',
@@ -67,7 +75,7 @@ const lostTexts = [
   'All sentinels are unreachable',
   'Connection is closed',
   "Stream isn't writeable",
-  'Command timed out',
+  silence,
   'connect ETIMEDOUT',
   'Socket closed',
   'Blocking command timed out',
@@ -75,10 +83,11 @@ const lostTexts = [
 
 export function troubleOf(error: unknown): StoreTrouble {
   if (!(error instanceof Error)) return { kind: 'bug' };
-  if (error.name === 'MaxRetriesPerRequestError' || error.name === 'AbortError') return { kind: 'lost' };
+  if (error.name === 'MaxRetriesPerRequestError' || error.name === 'AbortError') return { kind: 'lost', silent: false };
   const { code } = error as { code?: unknown };
-  if (typeof code === 'string' && lostCodes.has(code)) return { kind: 'lost' };
-  if (lostTexts.some((text) => error.message.includes(text))) return { kind: 'lost' };
+  if (typeof code === 'string' && lostCodes.has(code)) return { kind: 'lost', silent: false };
+  if (lostTexts.some((text) => error.message.includes(text)))
+    return { kind: 'lost', silent: error.message.includes(silence) };
   // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
   const word = /^(?:ERR .*?: ?-|-)?([A-Z]{3,12})\b/.exec(error.message)?.[1] ?? '';
   if (word === 'NOSCRIPT') return { kind: 'no_script' };

@@ -12,11 +12,15 @@ import { commitOf, grantFor, historyOf } from './commit-for-tests.ts';
 import { own, withJournal } from './journal-for-tests.ts';
 import type { RedisJournal } from './redis-journal.ts';
 import { until, type TestRedis } from './redis-for-tests.ts';
-import { startSentinelBoxes } from './redis-topologies-for-tests.ts';
+import { startSentinelBoxes, type SentinelBoxes } from './redis-topologies-for-tests.ts';
 import type { Store } from './store-connection.ts';
 
 const failovers = Number(process.env['PHOTON_FAILOVERS'] ?? 2);
 const actors = Array.from({ length: 20 }, (_, index) => actorId(`vm/acme/failover-${index}`));
+
+// Without a floor the primary takes commits that no replica has: only waiting for the replicas keeps the promise.
+const startBoxes = (): Promise<SentinelBoxes> => startSentinelBoxes(['--min-replicas-to-write', '0']);
+const patient = { commandTimeoutMs: 1_000, connectTimeoutMs: 20_000, durability: { replicas: 1 } };
 
 interface Progress {
   acknowledged: number;
@@ -60,11 +64,9 @@ async function checkAll(store: Store, last: readonly number[]): Promise<void> {
 }
 
 test(`${failovers} failovers lose nothing that was acknowledged and do nothing twice`, async () => {
-  // Without a floor the primary takes commits that no replica has: only waiting for the replicas keeps the promise.
-  const boxes = await startSentinelBoxes(['--min-replicas-to-write', '0']);
-  const wish = { url: boxes.url, commandTimeoutMs: 1_000, connectTimeoutMs: 20_000, durability: { replicas: 1 } };
+  const boxes = await startBoxes();
   try {
-    await withJournal(wish, async (stored) => {
+    await withJournal({ url: boxes.url, ...patient }, async (stored) => {
       const { store, journal } = stored;
       for (const id of actors) await own(stored, grantFor(id));
       await store.shared.redis.call('WAIT', '2', '5000');
@@ -92,6 +94,32 @@ test(`${failovers} failovers lose nothing that was acknowledged and do nothing t
       const last = await running;
       assert.ok(progress.acknowledged > 800);
       await checkAll(store, last);
+    });
+  } finally {
+    await boxes.remove();
+  }
+});
+
+// The old primary goes on for a while with the third box.
+test('a primary that is replaced on request takes no acknowledged commit with it', async () => {
+  const boxes = await startBoxes();
+  try {
+    await withJournal({ url: boxes.url, ...patient }, async (stored) => {
+      const { store, journal } = stored;
+      for (const id of actors) await own(stored, grantFor(id));
+      const progress: Progress = { acknowledged: 0, stop: false };
+      const running = Promise.all(actors.map((id) => run(journal, id, progress)));
+      // As above.
+      running.catch(() => undefined);
+      for (let turn = 0; turn < 2; turn += 1) {
+        const before = progress.acknowledged;
+        await until('commits are acknowledged', () => progress.acknowledged > before + 200, 30_000);
+        await boxes.switchOver();
+      }
+      const after = progress.acknowledged;
+      await until('commits go on', () => progress.acknowledged > after + 200, 30_000);
+      progress.stop = true;
+      await checkAll(store, await running);
     });
   } finally {
     await boxes.remove();

@@ -1,0 +1,87 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ReplicaWatch } from './replica-watch.ts';
+
+interface Stage {
+  nowMs: number;
+  /** What a server answers that is asked for its role; nothing when it is off. */
+  roles: Map<string, string>;
+  asked: string[];
+  watch: ReplicaWatch;
+}
+
+const test = suite<Stage>('replica watch');
+
+test.before.each((stage) => {
+  stage.nowMs = 0;
+  stage.roles = new Map();
+  stage.asked = [];
+  stage.watch = new ReplicaWatch({
+    clock: { wallMs: () => stage.nowMs, monotonicMs: () => stage.nowMs, after: () => () => undefined },
+    least: 1,
+    roleOf: async (name) => {
+      stage.asked.push(name);
+      return stage.roles.get(name);
+    },
+  });
+});
+
+const followedBy = (...names: readonly string[]): unknown => [
+  'master',
+  100,
+  names.map((name) => [...name.split(':'), '100']),
+];
+
+async function thrownBy(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => '',
+    (error: Error) => error.message,
+  );
+}
+
+test('everybody who follows is waited for, and at least as many as were configured', async ({ watch }) => {
+  assert.is(watch.wanted('one'), 1);
+  assert.is(await watch.agrees(followedBy('a:1', 'b:1'), 1), false, 'more follow than acknowledged');
+  assert.is(watch.wanted('one'), 2);
+  assert.is(await watch.agrees(followedBy('a:1', 'b:1'), 2), true);
+  assert.is(watch.wanted('another server'), 1);
+});
+
+test('a replica that left and is a primary now stops everything, for as long as it says so', async (stage) => {
+  const { watch, roles } = stage;
+  watch.wanted('one');
+  await watch.agrees(followedBy('a:1', 'b:1'), 2);
+  roles.set('a:1', 'master');
+  for (let turn = 0; turn < 2; turn += 1) {
+    assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+  }
+  roles.set('a:1', 'slave');
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+});
+
+test('a replica that is off is forgotten, one that is syncing is not asked at every commit', async (stage) => {
+  const { watch, roles, asked } = stage;
+  watch.wanted('one');
+  await watch.agrees(followedBy('a:1', 'b:1', 'c:1'), 3);
+  roles.set('b:1', 'slave');
+  assert.is(await watch.agrees(followedBy('c:1'), 1), true);
+  assert.is(await watch.agrees(followedBy('c:1'), 1), true);
+  assert.equal(asked, ['a:1', 'b:1']);
+  stage.nowMs += 100;
+  roles.set('b:1', 'master');
+  assert.match(await thrownBy(watch.agrees(followedBy('c:1'), 1)), /^DEPOSED b:1 /);
+});
+
+test('one that follows and stands still holds commits for a second, and is left out then', async (stage) => {
+  const { watch } = stage;
+  watch.wanted('one');
+  await watch.agrees(followedBy('a:1', 'b:1'), 1);
+  watch.waited(900);
+  assert.is(watch.wanted('one'), 2);
+  watch.waited(1_001);
+  assert.is(watch.wanted('one'), 1);
+  stage.nowMs += 60_000;
+  assert.is(watch.wanted('one'), 2);
+});
+
+test.run();

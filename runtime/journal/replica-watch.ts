@@ -1,0 +1,86 @@
+/**
+ * Which replicas a commit waits for, on one line. Every replica that follows the primary acknowledges, at least as many
+ * as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts once the
+ * wait was answered; no timer of its own. Upholds G3.
+ *
+ * Why not WAIT with the configured number alone: any replica satisfies it, and Sentinels promote any replica. After
+ * `SENTINEL FAILOVER` the old primary goes on taking commits for a second or two, the third box still follows it and
+ * acknowledges them, and then both throw them away (seen: 202 of 1,258 answered commands lost, three boxes, WAIT 1).
+ * Rejected: asking the Sentinels (they name the new primary only when all is over); waiting for all replicas the
+ * store was set up with (one dead box would stop every commit).
+ *
+ * Not closed: a replica that was promoted and that we cannot ask, or before this process has ever seen it follow. One
+ * that follows but has not acknowledged for a second is left out for a minute, so that a box that stands still stops
+ * nobody; that it leaves is still seen.
+ */
+import type { Clock } from '../contract/clock.ts';
+
+/** A replica that follows and has not acknowledged for so long holds commits no longer. */
+const slowMs = 1_000;
+const leftOutMs = 60_000;
+/** One that has left and says that it is a replica, syncing maybe, is asked again after that, not at every commit. */
+const askAgainMs = 100;
+
+export interface ReplicaWatchOptions {
+  readonly clock: Clock;
+  /** How many must acknowledge whatever happens. */
+  readonly least: number;
+  /** The role the server at `host:port` says it has; undefined when it cannot be asked. */
+  readonly roleOf: (name: string) => Promise<string | undefined>;
+}
+
+export class ReplicaWatch {
+  readonly #options: ReplicaWatchOptions;
+  /** Those that have followed the primary with this run id and can still be asked; asked from then on, if they left. */
+  readonly #known = new Map<string, number>();
+  #following = 0;
+  #runId = '';
+  #leftOutUntilMs = 0;
+
+  constructor(options: ReplicaWatchOptions) {
+    this.#options = options;
+  }
+
+  /** How many a wait asks for. @param runId of the server that is asked: another one has other replicas */
+  wanted(runId: string): number {
+    if (runId !== this.#runId) {
+      this.#runId = runId;
+      this.#known.clear();
+      this.#following = 0;
+    }
+    const { least, clock } = this.#options;
+    return clock.monotonicMs() < this.#leftOutUntilMs ? least : Math.max(least, this.#following);
+  }
+
+  /** Somebody who follows has not acknowledged for this long: those who have may suffice from now on. */
+  waited(ms: number): void {
+    if (ms > slowMs) this.#leftOutUntilMs = this.#options.clock.monotonicMs() + leftOutMs;
+  }
+
+  /**
+   * @param role the primary's answer to ROLE, asked after the wait
+   * @param awaited how many the wait was for
+   * @returns false when more follow than were waited for
+   * @throws Error DEPOSED when a replica that left is a primary now: what was acknowledged will be thrown away
+   */
+  async agrees(role: unknown, awaited: number): Promise<boolean> {
+    const { clock, roleOf } = this.#options;
+    const following = new Set(followersIn(role));
+    this.#following = following.size;
+    for (const name of following) this.#known.set(name, 0);
+    for (const [name, askAtMs] of this.#known) {
+      if (following.has(name) || clock.monotonicMs() < askAtMs) continue;
+      const says = await roleOf(name);
+      if (says === 'master') throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
+      if (says === undefined) this.#known.delete(name);
+      else this.#known.set(name, clock.monotonicMs() + askAgainMs);
+    }
+    return this.wanted(this.#runId) <= awaited;
+  }
+}
+
+/** `[master, offset, [[host, port, acknowledged offset], ...]]` */
+function followersIn(role: unknown): string[] {
+  const [, , replicas] = role as readonly [string, number, readonly (readonly [string, string, string])[]];
+  return replicas.map(([host, listenPort]) => `${host}:${listenPort}`);
+}

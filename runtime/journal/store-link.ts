@@ -1,0 +1,206 @@
+/**
+ * One connection to the store that comes back by itself. It is `ready` only after the server has said that it is a
+ * primary, fit to be a store (server-facts.ts), and has our scripts. With Sentinels it asks them at every connect, so a
+ * primary that was replaced is left; one that is silent is left too. On a Redis Cluster it routes by key. Opened by
+ * store-connection.ts only; used by the journal, the reader and the directory.
+ */
+import type { Redis } from 'ioredis';
+import type { Clock } from '../contract/clock.ts';
+import { PhotonError, describeCause } from '../contract/errors.ts';
+import type { Log } from '../contract/log.ts';
+import { allScripts } from './script-library.ts';
+import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
+import { clusterOf, connectClient, type StoreAddress } from './store-address.ts';
+import type { StoreOptions } from './store-connection.ts';
+import { troubleOf } from './store-errors.ts';
+
+const retryDelayMs = 200;
+const sameComplaintMs = 5_000;
+const serverTimeoutMs = 5_000;
+/**
+ * Among boxes with Sentinels a silent one is left sooner: they have another primary after about two seconds. Not told
+ * by the Sentinels' `+switch-master`: ioredis 6.0.0 (failoverDetector) then ends a client for good that is just
+ * connecting, and holds three connections more for each.
+ */
+const boxTimeoutMs = 2_500;
+
+export interface LinkOptions {
+  readonly address: StoreAddress;
+  readonly purpose: string;
+  /** One of a cluster's primaries, on purpose. */
+  readonly isNode: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly commandTimeoutMs?: number;
+  readonly connect?: StoreOptions['connect'];
+}
+
+export class StoreLink {
+  readonly redis: Redis;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #readyListeners: (() => void)[] = [];
+  readonly #lostListeners: (() => void)[] = [];
+  #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  #ready = false;
+  #closed = false;
+  #generation = 0;
+  #facts: StoreFacts = factsOfAll([]);
+  readonly #isNode: boolean;
+  #complaint = '';
+  #complainedAtMs = 0;
+
+  constructor(options: LinkOptions) {
+    const { address, purpose, clock } = options;
+    const { commandTimeoutMs = address.kind === 'sentinel' ? boxTimeoutMs : serverTimeoutMs } = options;
+    this.#log = options.log.child({ connection: purpose });
+    this.#clock = clock;
+    this.#isNode = options.isNode;
+    this.redis =
+      options.connect?.(purpose) ??
+      connectClient({ address, purpose, commandTimeoutMs, mayRetry: () => !this.#closed });
+    this.redis.on('error', (error: Error) => this.#complain(error));
+    this.redis.on('ready', () => void this.#enter());
+    this.redis.on('close', () => this.#leave());
+  }
+
+  /** Counts connections: the same number before and after means that it was one and the same. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** What the server said at the last connect. */
+  get facts(): StoreFacts {
+    return this.#facts;
+  }
+
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  /** Called at every later turn to ready; at once when it is ready now. */
+  onReady(listener: () => void): void {
+    this.#readyListeners.push(listener);
+    if (this.#ready) listener();
+  }
+
+  onLost(listener: () => void): void {
+    this.#lostListeners.push(listener);
+  }
+
+  /** Resolves when the store can be used. Rejects only when the link is closed. */
+  whenReady(): Promise<void> {
+    if (this.#ready) return Promise.resolve();
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** Runs work that may be repeated (a read, or a write that can tell a repeat), until the store answers it. */
+  async run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      await this.whenReady();
+      try {
+        return await work(this.redis);
+      } catch (error) {
+        if (this.#closed) throw closedError();
+        await this.recover(error);
+      }
+    }
+  }
+
+  /**
+   * Waits out what may pass: returns when it is worth asking again.
+   * @throws PhotonError bug when the store says that the request itself is wrong
+   */
+  async recover(error: unknown): Promise<void> {
+    const trouble = troubleOf(error);
+    if (trouble.kind === 'bug') {
+      throw new PhotonError(
+        'bug',
+        'store_command_refused',
+        'the store refused a command of ours; this is a defect, report it',
+        { cause: error },
+      );
+    }
+    if (trouble.kind === 'no_script') {
+      await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
+      return;
+    }
+    if (trouble.kind === 'refused') this.#complain(error);
+    const isStale = trouble.kind === 'refused' ? trouble.reconnect : trouble.silent;
+    if (isStale && this.#ready) this.redis.disconnect(true);
+    await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#leave();
+    this.redis.disconnect();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) one.reject(closedError());
+  }
+
+  async #enter(): Promise<void> {
+    try {
+      this.#facts = await this.#askFacts();
+      await this.#loadScripts();
+    } catch (error) {
+      this.#complain(error);
+      this.#clock.after(retryDelayMs, () => this.redis.disconnect(!this.#closed));
+      return;
+    }
+    if (this.#closed || this.redis.status !== 'ready') return;
+    this.#ready = true;
+    this.#complaint = '';
+    for (const listener of this.#readyListeners) listener();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) one.resolve();
+  }
+
+  #servers(): readonly Redis[] {
+    return clusterOf(this.redis)?.nodes('master') ?? [this.redis];
+  }
+
+  async #askFacts(): Promise<StoreFacts> {
+    const facts = factsOfAll(await Promise.all(this.#servers().map(readFacts)));
+    const isCluster = clusterOf(this.redis) !== undefined || this.#isNode;
+    if (facts.isClusterNode && !isCluster) throw new Error('CLUSTERED the store is a node of a Redis Cluster');
+    return facts;
+  }
+
+  #leave(): void {
+    if (!this.#ready) return;
+    this.#ready = false;
+    this.#generation += 1;
+    if (!this.#closed) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
+    for (const listener of this.#lostListeners) listener();
+  }
+
+  async #loadScripts(): Promise<void> {
+    const each = this.#servers().flatMap((server) => allScripts.map((script) => server.script('LOAD', script.source)));
+    await Promise.all(each);
+  }
+
+  /** The same trouble is told once in a while, not at every try. */
+  #complain(error: unknown): void {
+    if (this.#closed) return;
+    const trouble = troubleOf(error);
+    const advice = trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
+    const text = describeCause(error);
+    const nowMs = this.#clock.monotonicMs();
+    if (text === this.#complaint && nowMs - this.#complainedAtMs < sameComplaintMs) return;
+    this.#complaint = text;
+    this.#complainedAtMs = nowMs;
+    this.#log.error({ cause: text }, `the store cannot be used: ${advice}`);
+  }
+
+  /** The last thing that went wrong, for whoever gives up. */
+  get complaint(): string {
+    return this.#complaint;
+  }
+}
+
+const closedError = (): PhotonError =>
+  new PhotonError('fault', 'store_closed', 'the connection to the store was closed by this node; it is stopping');
