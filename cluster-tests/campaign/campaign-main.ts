@@ -42,6 +42,11 @@ const real: readonly Leg[] = [
   },
   { name: 'failovers', argv: ['runtime/journal/store-failover.test.ts'], environment: { PHOTON_FAILOVERS: '20' } },
   { name: 'faults', argv: ['cluster-tests/cluster/faults.test.ts'], environment: { PHOTON_FAULT_ROUNDS: '3' } },
+  {
+    name: 'faults-store',
+    argv: ['cluster-tests/cluster/faults-store.test.ts'],
+    environment: { PHOTON_FAULT_ROUNDS: '3' },
+  },
 ];
 
 const texts = process.argv.slice(2);

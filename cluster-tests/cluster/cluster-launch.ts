@@ -13,6 +13,7 @@ import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';
 import { checkout, apiSocketName, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
 import { until } from './process-identity.ts';
+import { startBoxes } from './store-boxes.ts';
 
 const run = promisify(execFile);
 
@@ -21,6 +22,8 @@ export interface LaunchOptions {
   /** True leaves it running when this process ends, once it is up. */
   readonly keep?: boolean;
   readonly nodes?: readonly PlannedNode[];
+  /** Names of three more nodes that are the store, with a Redis and a Sentinel each; in place of a store node. */
+  readonly storeBoxes?: readonly string[];
   readonly tenants?: readonly string[];
   /** Folders whose images workers may import, by their path inside the nodes, below /run. */
   readonly images?: Readonly<Record<string, string>>;
@@ -60,10 +63,23 @@ function useSocket(file: string, socketPath: string): void {
   writeFileSync(file, `${JSON.stringify(client, null, 2)}\n`, { mode: 0o600 });
 }
 
+/** Kept with the cluster, for programs that are started again. */
+const storeNote = 'store';
+
 /** Starts (again) the program of a node, as its role says. */
 export async function startNode(topology: Topology, node: PlannedNode): Promise<void> {
-  const environment = { PHOTON_CACHE: join(checkout, '.cache/pages') };
+  const store = topology.record.notes[storeNote];
+  const environment = {
+    PHOTON_CACHE: join(checkout, '.cache/pages'),
+    ...(store === undefined ? {} : { REDIS_URL: store }),
+  };
   await startProgram(topology, node.name, node.role, roleCommand(node.role), environment);
+}
+
+/** From now on no commit of the node is answered before this many replicas have it. */
+function waitForReplicas(configPath: string, replicas: number): void {
+  const config = JSON.parse(readFileSync(configPath, 'utf8')) as { store: object };
+  writeFileSync(configPath, `${JSON.stringify({ ...config, store: { ...config.store, replicas } }, null, 2)}\n`);
 }
 
 /** Fails at once when a program has ended, with the end of its log. */
@@ -85,10 +101,11 @@ function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void 
 export async function launchCluster(options: LaunchOptions): Promise<PhotonCluster> {
   const say = options.say ?? (() => undefined);
   const nodes = options.nodes ?? usualNodes;
+  const boxes = options.storeBoxes ?? [];
   const tenants = options.tenants ?? [];
   const topology = await Topology.create({
     stem: options.stem,
-    nodes: nodes.map((node) => node.name),
+    nodes: [...nodes.map((node) => node.name), ...boxes],
     shows: options.images ?? {},
   });
   try {
@@ -96,10 +113,16 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     say(`cluster ${prefix}: ${nodes.map((node) => `${node.name} ${topology.node(node.name).address}`).join(', ')}`);
     const folder = join(clusterFolder(prefix), 'init');
     const allowedRoots = Object.keys(options.images ?? {});
-    const placed = nodes.map((node) => ({ ...node, address: topology.node(node.name).address }));
+    // `photon init` wants the name of a store; REDIS_URL takes its place where boxes are the store.
+    const stores = boxes.slice(0, 1).map((name) => ({ name, role: 'store' }) as const);
+    const placed = [...nodes, ...stores].map((node) => ({ ...node, address: topology.node(node.name).address }));
     const [program = '', ...argv] = initCommand({ folder, cluster: prefix, nodes: placed, allowedRoots, tenants });
     await run(program, argv, { timeout: 60_000 });
     for (const { name } of nodes) cpSync(join(folder, 'nodes', name), topology.node(name).folder, { recursive: true });
+    if (boxes.length > 0) {
+      topology.update({ notes: { ...topology.record.notes, [storeNote]: await startBoxes(topology, boxes) } });
+      for (const { name } of nodes) waitForReplicas(join(topology.node(name).folder, 'node.json'), 1);
+    }
     for (const node of nodes) await startNode(topology, node);
     const controller = nodes.find((node) => node.role === 'controller');
     if (controller === undefined) throw new Error('a cluster needs a controller');

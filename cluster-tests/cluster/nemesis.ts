@@ -1,12 +1,14 @@
 /**
  * Faults put upon a running cluster from outside: kill -9, SIGSTOP, a network that loses everything between two
- * nodes, a store that restarts. Each heals by itself or by the function it returns; all of it ends with the cluster.
- * Called by faults.test.ts and the campaign.
+ * nodes, a store that restarts or loses its primary. Each heals by itself or by the function it returns; all of it
+ * ends with the cluster. Called by faults-*.test.ts.
  */
 import { startNode, type PhotonCluster } from './cluster-launch.ts';
+import type { Topology } from './cluster-topology.ts';
 import { redisOf } from './crash-sight.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import { isAlive, parentOf, signal, until } from './process-identity.ts';
+import { askFailover, boxProgram, primaryBox, startBox, waitInStep } from './store-boxes.ts';
 
 export interface Fault {
   readonly name: string;
@@ -49,20 +51,22 @@ export const stopped = (node: string): Fault => ({
   },
 });
 
+async function part(topology: Topology, node: string, others: readonly string[]): Promise<() => Promise<void>> {
+  const addresses = others.map((other) => topology.node(other).address).join(', ');
+  const rules = [
+    'table inet nemesis {',
+    `  chain in { type filter hook input priority -300; ip saddr { ${addresses} } drop; }`,
+    `  chain out { type filter hook output priority -300; ip daddr { ${addresses} } drop; }`,
+    '}',
+  ];
+  await topology.exec(node, ['nft', rules.join('\n')]);
+  return async () => void (await topology.exec(node, ['nft', 'delete table inet nemesis']));
+}
+
 /** Everything between the node and the others is lost, both ways; no reset, no answer. */
 export const parted = (node: string, others: readonly string[]): Fault => ({
   name: `partition ${node} | ${others.join(' ')}`,
-  async strike({ topology }) {
-    const addresses = others.map((other) => topology.node(other).address).join(', ');
-    const rules = [
-      'table inet nemesis {',
-      `  chain in { type filter hook input priority -300; ip saddr { ${addresses} } drop; }`,
-      `  chain out { type filter hook output priority -300; ip daddr { ${addresses} } drop; }`,
-      '}',
-    ];
-    await topology.exec(node, ['nft', rules.join('\n')]);
-    return async () => void (await topology.exec(node, ['nft', 'delete table inet nemesis']));
-  },
+  strike: ({ topology }) => part(topology, node, others),
 });
 
 /** redis-server ends without a word; the store node starts it again. */
@@ -78,5 +82,63 @@ export const storeKilled = (node: string): Fault => ({
     const pid = await running();
     await topology.exec(node, ['kill', '-KILL', String(pid)]);
     return async () => await until('redis-server is back', async () => ![0, pid].includes(await running()));
+  },
+});
+
+const otherThan = (primary: string, boxes: readonly string[]): string[] => boxes.filter((box) => box !== primary);
+
+/** Heals when a box that was the primary follows the one that is it now. */
+async function inStepAgain(topology: Topology, boxes: readonly string[]): Promise<void> {
+  await waitInStep(topology, await primaryBox(topology, boxes), boxes.length - 1);
+}
+
+/** The primary's redis-server ends without a word and is started again only after another was promoted. */
+export const primaryKilled = (boxes: readonly string[]): Fault => ({
+  name: 'kill -9 the primary of the store',
+  async strike({ topology }) {
+    const primary = await primaryBox(topology, boxes);
+    signal(findProgram(topology, primary, boxProgram), 'SIGKILL');
+    return async () => {
+      await primaryBox(topology, otherThan(primary, boxes));
+      await startBox(topology, primary);
+      await inStepAgain(topology, boxes);
+    };
+  },
+});
+
+/** The primary is alone with the nodes that write to it: another is promoted, and two take themselves for it. */
+export const primaryParted = (boxes: readonly string[]): Fault => ({
+  name: 'partition the primary | other boxes',
+  async strike({ topology }) {
+    const primary = await primaryBox(topology, boxes);
+    const heal = await part(topology, primary, otherThan(primary, boxes));
+    return async () => {
+      await heal();
+      await inStepAgain(topology, boxes);
+    };
+  },
+});
+
+/** The primary is cut off from everybody. */
+export const primaryCutOff = (boxes: readonly string[]): Fault => ({
+  name: 'partition the primary | everybody',
+  async strike({ topology, nodes }) {
+    const primary = await primaryBox(topology, boxes);
+    const heal = await part(topology, primary, [...otherThan(primary, boxes), ...nodes.map((node) => node.name)]);
+    return async () => {
+      await heal();
+      await inStepAgain(topology, boxes);
+    };
+  },
+});
+
+/** The Sentinels are asked for another primary. */
+export const failoverAsked = (boxes: readonly string[]): Fault => ({
+  name: 'SENTINEL FAILOVER',
+  async strike({ topology }) {
+    const primary = await primaryBox(topology, boxes);
+    await askFailover(topology, primary);
+    await until('another box is the primary', async () => (await primaryBox(topology, boxes)) !== primary, 30_000);
+    return () => inStepAgain(topology, boxes);
   },
 });

@@ -1,0 +1,167 @@
+/**
+ * A cluster under a steady load while one fault after the other strikes it, and the two who judge it: load-judge.ts
+ * reads every answer, and an observer who looks only at the worker's kernel must never see a second QEMU of the one VM
+ * that runs all the while. A run in which too little was answered is invalid and fails as such. Called by
+ * faults.test.ts and faults-store.test.ts; it knows no single fault.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
+import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import * as assert from 'uvu/assert';
+import { buildGuestImage } from '../guest/guest-image.ts';
+import { launchCluster, type LaunchOptions, type PhotonCluster } from './cluster-launch.ts';
+import { socketIn } from './cluster-topology.ts';
+import { CommandLoad, type LoadFigures } from './command-load.ts';
+import { sightOf } from './crash-sight.ts';
+import { CrashTenant, tenant } from './crash-tenant.ts';
+import { invalidity, wrongsOf, type PortNow } from './load-judge.ts';
+import type { Fault } from './nemesis.ts';
+import { logPath } from './node-program.ts';
+import { apiSocketName } from './photon-commands.ts';
+
+/** A controller's sessions have their own rate limit each; these suffice for the rate wanted. */
+const sessionsEach = 4;
+const wantedPerS = 200;
+/** Of one VPC, so their addresses differ. */
+const networks = Array.from({ length: 8 }, (_, index) => `busy-${index}`);
+/** How long a fault lasts: longer than the silence after which a controller's shards are taken over. */
+const faultMs = 3_500;
+const calmMs = 2_500;
+const worker = 'w1';
+
+export class FaultScene {
+  readonly #cluster: PhotonCluster;
+  readonly #acme: CrashTenant;
+  readonly #clients: readonly PhotonClient[];
+  #struck = 'nothing';
+
+  private constructor(cluster: PhotonCluster, acme: CrashTenant, clients: readonly PhotonClient[]) {
+    this.#cluster = cluster;
+    this.#acme = acme;
+    this.#clients = clients;
+  }
+
+  /** The cluster, a tenant with its networks, one VM that runs on `w1`, sessions at every controller. */
+  static async open(plan: Pick<LaunchOptions, 'stem' | 'nodes' | 'storeBoxes'>): Promise<FaultScene> {
+    const guest = await buildGuestImage();
+    const cluster = await launchCluster({ ...plan, images: { '/run/guest': guest.folder } });
+    try {
+      const acme = await CrashTenant.open(cluster);
+      await acme.declareGround(guest.commandLine);
+      for (const [index, name] of networks.entries()) {
+        await acme.ask('network.create', name, { subnets: [{ name: 'a', cidr: `10.40.${index}.0/24` }] });
+      }
+      await acme.ask('vm.create', 'watched', acme.vmParams());
+      await acme.reachState(`vm/${tenant}/watched`, /^running$/, 60_000);
+      return new FaultScene(cluster, acme, await sessionsOf(cluster));
+    } catch (error) {
+      await cluster.topology.stop(0);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    this.#acme.close();
+    await this.#cluster.topology.stop(0);
+  }
+
+  /** @throws AssertionError naming what was lost, done twice, or seen on the worker; or why the run proves nothing */
+  async judge(faults: readonly Fault[], rounds: number): Promise<void> {
+    const load = new CommandLoad({ clients: this.#clients, tenant, networks, commandsPerS: 240, ports: 320 });
+    const seen = this.#observe();
+    let observed: string[] = [];
+    try {
+      await pause(calmMs);
+      for (let round = 0; round < rounds; round++) await this.#goThrough(faults, () => load.figures());
+      await load.stop(20_000);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.#complaints()}`, { cause: error });
+    } finally {
+      observed = await seen();
+    }
+    const figures = load.figures();
+    console.log(JSON.stringify(figures));
+    const names = new Set(load.records.map((record) => record.port));
+    const now = await this.#portsNow(names).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.#complaints()}`, { cause: error });
+    });
+    assert.equal(wrongsOf(load.records, now), []);
+    assert.equal(observed, [], 'what was seen on the worker');
+    await this.#acme.reachState(`vm/${tenant}/watched`, /^running$/);
+    assert.is(invalidity(figures, wantedPerS), undefined);
+  }
+
+  /** One fault after the other, each with a calm behind it. */
+  async #goThrough(faults: readonly Fault[], figures: () => LoadFigures): Promise<void> {
+    for (const fault of faults) {
+      const before = figures();
+      this.#struck = fault.name;
+      const heal = await fault.strike(this.#cluster);
+      await pause(faultMs);
+      await heal();
+      await pause(calmMs);
+      const { ok, unknown } = figures();
+      console.log(`${fault.name.padEnd(36)} ${ok - before.ok} ok, ${unknown - before.unknown} unknown`);
+    }
+  }
+
+  /** Looks at the worker's kernel until it is told to stop. @returns what was wrong at any look */
+  #observe(): () => Promise<string[]> {
+    const wrong: string[] = [];
+    let watching = true;
+    const looked = (async () => {
+      while (watching) {
+        const { machines } = await sightOf(this.#cluster.topology, worker);
+        const lines = machines.map(({ pid, words }) => `${pid} ${words}`);
+        if (lines.length !== 1) wrong.push(`${lines.length} QEMU after ${this.#struck}:\n  ${lines.join('\n  ')}`);
+        await pause(200);
+      }
+    })();
+    return async () => {
+      watching = false;
+      await looked;
+      return wrong;
+    };
+  }
+
+  async #portsNow(names: Iterable<string>): Promise<Map<string, PortNow>> {
+    const now = new Map<string, PortNow>();
+    for (const name of names) {
+      const id = `port/${tenant}/${name}`;
+      const found = await this.#acme.find(id);
+      await pause(15); // two reads each, within what one session may ask for
+      if (found === undefined) continue;
+      const { entries } = await this.#acme.client.call('actor.history', { id, limit: 100 });
+      const versions = entries.map((entry) => entry.version);
+      now.set(name, { uid: (found.status as { uid: string }).uid, stateName: found.stateName, versions });
+    }
+    return now;
+  }
+
+  /** What the programs themselves called an error; said when a run fails, because their logs go with the cluster. */
+  #complaints(): string {
+    const lines = this.#cluster.nodes.flatMap(({ name, role }) =>
+      readFileSync(logPath(this.#cluster.topology, name, role), 'utf8')
+        .split('\n')
+        .filter((line) => /"level":"?(50|60|error|fatal)/.test(line))
+        .slice(-20)
+        .map((line) => `${name}: ${line.slice(0, 600)}`),
+    );
+    return lines.join('\n');
+  }
+}
+
+async function sessionsOf(cluster: PhotonCluster): Promise<PhotonClient[]> {
+  const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+  const clients: PhotonClient[] = [];
+  for (const node of cluster.nodes.filter(({ role }) => role === 'controller')) {
+    const socketPath = socketIn(cluster.topology, node.name, apiSocketName);
+    for (let session = 0; session < sessionsEach; session++) {
+      const openSocket = nodeSocketFactory({ socketPath });
+      clients.push(await connectPhoton({ url: 'ws://localhost/api', token, openSocket }));
+    }
+  }
+  return clients;
+}

@@ -1,0 +1,39 @@
+// needs: kernel
+// time limit: 240 s
+// test limit: 200 s
+/**
+ * A store of three boxes with Sentinels loses its primary in every way under load, and controllers and worker follow
+ * it; how they are judged: fault-scene.ts. PHOTON_FAULT_ROUNDS=n goes through the list of faults n times.
+ */
+import { suite } from 'uvu';
+import { FaultScene } from './fault-scene.ts';
+import { failoverAsked, killed, primaryCutOff, primaryKilled, primaryParted, type Fault } from './nemesis.ts';
+import type { PlannedNode } from './photon-commands.ts';
+
+const test = suite('faults-store');
+const nodes: readonly PlannedNode[] = [
+  { name: 'c1', role: 'controller' },
+  { name: 'c2', role: 'controller' },
+  { name: 'w1', role: 'worker' },
+];
+const boxes = ['b1', 'b2', 'b3'];
+const faults: readonly Fault[] = [
+  failoverAsked(boxes),
+  primaryKilled(boxes),
+  primaryCutOff(boxes),
+  killed('c2'),
+  primaryParted(boxes),
+  killed('w1'),
+];
+const rounds = Number(process.env['PHOTON_FAULT_ROUNDS'] ?? 1);
+
+let scene: FaultScene;
+test.before(async () => {
+  scene = await FaultScene.open({ stem: 'faultb', nodes, storeBoxes: boxes });
+});
+test.after(async () => scene?.close());
+
+test('failovers of the store under load: nothing acknowledged is lost, nothing is done twice', () =>
+  scene.judge(faults, rounds));
+
+test.run();

@@ -1,0 +1,114 @@
+/**
+ * A store of three boxes, each a node of its own with a redis-server and a Sentinel, quorum 2: the layout the design
+ * names for clusters that must not lose what they acknowledged. Programs find it by a `redis+sentinel://` URL.
+ * Real redis-server, real Sentinels; called by cluster-launch.ts and by faults that strike the primary.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Topology } from './cluster-topology.ts';
+import { startProgram } from './node-program.ts';
+import { until } from './process-identity.ts';
+import { insideFolder } from './topology-record.ts';
+
+const redisListenPort = '6379';
+const sentinelListenPort = '26379';
+const masterName = 'main';
+
+/** The name of the redis-server of a box among the programs of its node. */
+export const boxProgram = 'redis';
+
+// Nobody but the cluster's own nodes reaches the underlay; how a store is locked is tested elsewhere. A replica syncs
+// at once and a peer that is silent is noticed soon: a test does not wait for minutes.
+const redisOptions = `--port ${redisListenPort} --bind * --protected-mode no --dir ${insideFolder} --save
+  --appendonly yes --appendfsync always --maxmemory-policy noeviction
+  --min-replicas-to-write 1 --min-replicas-max-lag 3
+  --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --repl-timeout 5`;
+
+const redisCommand = (primary: string | undefined): string[] => [
+  'redis-server',
+  ...redisOptions.split(/\s+/).flatMap((word) => (word === '--save' ? [word, ''] : [word])),
+  ...(primary === undefined ? [] : ['--replicaof', primary, redisListenPort]),
+];
+
+const sentinelLines = (primary: string): string[] => [
+  `port ${sentinelListenPort}`,
+  'bind *',
+  'protected-mode no',
+  `dir ${insideFolder}`,
+  `sentinel monitor ${masterName} ${primary} ${redisListenPort} 2`,
+  `sentinel down-after-milliseconds ${masterName} 1000`,
+  `sentinel failover-timeout ${masterName} 4000`,
+  `sentinel parallel-syncs ${masterName} 1`,
+];
+
+/** Runs redis-cli in the box. @throws execFile's error when the server does not answer */
+async function ask(topology: Topology, box: string, port: string, ...command: readonly string[]): Promise<string[]> {
+  const argv = ['timeout', '2', 'redis-cli', '-p', port, ...command];
+  return (await topology.exec(box, argv)).trim().split(/\r?\n/);
+}
+
+/** What the boxes' Redis says of itself, by field of INFO; empty while it does not answer. */
+async function factsOf(topology: Topology, box: string): Promise<ReadonlyMap<string, string>> {
+  const lines = await ask(topology, box, redisListenPort, 'info').catch(() => []);
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+}
+
+/** Starts the redis-server of a box (again). What it is, primary or replica, its Sentinels tell it soon. */
+export async function startBox(topology: Topology, box: string, primary?: string): Promise<void> {
+  await startProgram(topology, box, boxProgram, redisCommand(primary));
+}
+
+/** @returns the URL for programs, once all three are in step and every Sentinel knows the others */
+export async function startBoxes(topology: Topology, boxes: readonly string[]): Promise<string> {
+  const [first = '', ...others] = boxes;
+  const primary = topology.node(first).address;
+  await startBox(topology, first);
+  for (const box of others) await startBox(topology, box, primary);
+  await waitInStep(topology, first, others.length);
+  for (const box of boxes) {
+    writeFileSync(join(topology.node(box).folder, 'sentinel.conf'), `${sentinelLines(primary).join('\n')}\n`);
+    await startProgram(topology, box, 'sentinel', ['redis-server', join(insideFolder, 'sentinel.conf'), '--sentinel']);
+  }
+  const known = `slaves=${others.length},sentinels=${boxes.length}`;
+  await until(
+    'every Sentinel knows the others',
+    async () => {
+      const infos = boxes.map((box) => ask(topology, box, sentinelListenPort, 'info', 'sentinel').catch(() => []));
+      return (await Promise.all(infos)).every((lines) => lines.some((line) => line.endsWith(known)));
+    },
+    30_000,
+  );
+  const endpoints = boxes.map((box) => `${topology.node(box).address}:${sentinelListenPort}`);
+  return `redis+sentinel://${endpoints.join(',')}/${masterName}`;
+}
+
+/** Resolves when this many replicas of the box are in step with it. */
+export async function waitInStep(topology: Topology, primary: string, replicas: number): Promise<void> {
+  const inStep = async (): Promise<boolean> => {
+    const facts = await factsOf(topology, primary);
+    const online = [...facts].filter(([field, text]) => /^slave\d+$/.test(field) && text.includes('state=online'));
+    return facts.get('role') === 'master' && online.length >= replicas;
+  };
+  await until(`${primary} has ${replicas} replicas in step`, inStep, 30_000);
+}
+
+/** The box that most Sentinels name, which says so itself. @throws Error after 30 s without one */
+export async function primaryBox(topology: Topology, boxes: readonly string[]): Promise<string> {
+  let found: string | undefined;
+  const named = async (box: string): Promise<string | undefined> => {
+    const command = ['sentinel', 'get-master-addr-by-name', masterName];
+    return (await ask(topology, box, sentinelListenPort, ...command).catch(() => []))[0];
+  };
+  const agreed = async (): Promise<boolean> => {
+    const votes = await Promise.all(boxes.map(named));
+    found = boxes.find((box) => votes.filter((vote) => vote === topology.node(box).address).length * 2 > boxes.length);
+    return found !== undefined && (await factsOf(topology, found)).get('role') === 'master';
+  };
+  await until('most Sentinels name one primary', agreed, 30_000);
+  return found as string;
+}
+
+/** Asks the Sentinels for another primary, as an operator does before work on a box. */
+export async function askFailover(topology: Topology, box: string): Promise<void> {
+  await ask(topology, box, sentinelListenPort, 'sentinel', 'failover', masterName);
+}
