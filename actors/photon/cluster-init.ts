@@ -30,7 +30,7 @@ export interface InitWish {
 interface TokenLine {
   readonly name: string;
   readonly sha256: string;
-  readonly tenant: string;
+  readonly scope: string;
   readonly admin: boolean;
 }
 
@@ -48,13 +48,13 @@ function kernelPrefix(cluster: string, node: string): string {
 /** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */
 function makeTokens(wish: InitWish, clients: string, url: string): TokenLine[] {
   const people = [
-    { name: 'operator', tenant: '*', admin: true },
-    ...wish.tenants.map((name) => ({ name, tenant: name, admin: false })),
+    { name: 'operator', scope: '*', admin: true },
+    ...wish.tenants.map((name) => ({ name, scope: name, admin: false })),
   ];
-  return people.map(({ name, tenant, admin }) => {
+  return people.map(({ name, scope, admin }) => {
     const token = secret();
     writeSecret(join(clients, `${name}.json`), JSON.stringify({ url, token, caFile: 'ca.crt' }, null, 2));
-    return { name, sha256: digestOf(token), tenant, admin };
+    return { name, sha256: digestOf(token), scope, admin };
   });
 }
 

@@ -116,7 +116,7 @@ export class TestProgram {
 
 /** Makes a tenant as a careful client does: no answer means asking again with the same key, one session or another. */
 export async function createTenant(name: string, sessions: readonly PhotonClient[]): Promise<void> {
-  const command = { tenant: name, name, idempotencyKey: `create-${name}`, params: {} };
+  const command = { scope: name, name, idempotencyKey: `create-${name}`, params: {} };
   for (let at = 0; ; at += 1) {
     const session = sessions[at % sessions.length] as PhotonClient;
     try {

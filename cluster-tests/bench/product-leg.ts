@@ -48,7 +48,7 @@ class Bench {
   }
 
   async command(kind: string, name: string, verb: string, params: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.client.call(`${kind}.${verb}`, { tenant, name, idempotencyKey: randomUUID(), params });
+    await this.client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey: randomUUID(), params });
   }
 
   async get(id: string): Promise<ActorJson> {
@@ -158,7 +158,12 @@ async function controllerIdle(bench: Bench, seconds: number): Promise<number> {
 async function measure(bench: Bench, options: ProductOptions, commandLine: string): Promise<ProductFigures> {
   const { runs, say } = options;
   const quota = { vpc: 100, network: 1_000 };
-  await bench.client.call('tenant.create', { tenant, name: tenant, idempotencyKey: randomUUID(), params: { quota } });
+  await bench.client.call('tenant.create', {
+    scope: tenant,
+    name: tenant,
+    idempotencyKey: randomUUID(),
+    params: { quota },
+  });
   say('product: controller idle');
   const controllerIdlePercent = await controllerIdle(bench, options.idleSeconds);
   say('product: network and port');

@@ -24,7 +24,7 @@ const actors = 1_000;
 const lanes = 64;
 const clientProgram = join(import.meta.dirname, 'runtime-client-main.ts');
 const token = 'bench-token';
-const driver: Principal = { id: 'id-bench', name: 'bench', tenants: ['bench'], admin: false };
+const driver: Principal = { id: 'id-bench', name: 'bench', scopes: ['bench'], admin: false };
 const shares = { everysec: 0.6, always: 1 } as const;
 const patienceMs = 30_000;
 
@@ -52,8 +52,8 @@ async function openDoor(node: BenchNode): Promise<Door> {
     limits: {
       commandsPerS: unlimited,
       commandBurst: unlimited,
-      tenantCommandsPerS: unlimited,
-      tenantCommandBurst: unlimited,
+      scopeCommandsPerS: unlimited,
+      scopeCommandBurst: unlimited,
     },
   });
   const server = createServer();

@@ -144,7 +144,7 @@ export class CommandLoad {
       this.#asked += 1;
       const client = clients[(this.#asked + unknowns) % clients.length] as PhotonClient;
       try {
-        const envelope = { tenant, name: port, idempotencyKey: key, params };
+        const envelope = { scope: tenant, name: port, idempotencyKey: key, params };
         const result = await client.call(`port.${command}`, envelope, { timeoutMs: patienceMs });
         this.#open.delete(port);
         return { answer: { ok: true, result }, unknowns, overloads };

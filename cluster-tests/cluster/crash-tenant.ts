@@ -44,7 +44,7 @@ export class CrashTenant {
    * @throws PhotonError as the server said it; unknown when no answer came in time
    */
   async ask(method: string, name: string, params: Params = {}, key: string = randomUUID(), waitMs?: number) {
-    const envelope = { tenant, name, idempotencyKey: key, params };
+    const envelope = { scope: tenant, name, idempotencyKey: key, params };
     return await this.client.call(method, waitMs === undefined ? envelope : { ...envelope, waitMs });
   }
 

@@ -51,7 +51,7 @@ export async function openClient(cluster: PhotonCluster, file: string): Promise<
 export async function command(client: PhotonClient, verb: string, id: string, params: unknown = {}): Promise<unknown> {
   const [kind = '', tenant = '', name = ''] = id.split('/');
   const idempotencyKey = `test-${process.pid}-${++commands}`;
-  return (await client.call(`${kind}.${verb}`, { tenant, name, idempotencyKey, params })).result;
+  return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params })).result;
 }
 
 /** @param node worker the port is to be bound on; @param params further params of `port.create`. */

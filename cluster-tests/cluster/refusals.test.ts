@@ -140,10 +140,10 @@ test('names that are none, of objects and of tenants', async () => {
   for (const name of cases.badNames) {
     const shown = JSON.stringify(name.slice(0, 12));
     const volume = { name, idempotencyKey: 'names', params: { sizeMib: 1 } };
-    const object = await refusalOf(acme.call('volume.create', { ...volume, tenant: 'acme' }));
+    const object = await refusalOf(acme.call('volume.create', { ...volume, scope: 'acme' }));
     assert.equal([object.code, object.issues?.[0]?.path], ['params_invalid', 'name'], shown);
-    const tenant = await refusalOf(operator.call('volume.create', { ...volume, tenant: name, name: 'v' }));
-    assert.equal([tenant.code, tenant.issues?.[0]?.path], ['params_invalid', 'tenant'], shown);
+    const tenant = await refusalOf(operator.call('volume.create', { ...volume, scope: name, name: 'v' }));
+    assert.equal([tenant.code, tenant.issues?.[0]?.path], ['params_invalid', 'scope'], shown);
     const id = await refusalOf(operator.call('actor.get', { id: `volume/acme/${name}` }));
     assert.match(id.code, /^(not_found|params_invalid)$/, shown);
   }
@@ -181,8 +181,8 @@ test("what is another tenant's looks like what is not there", async () => {
     }
   }
   for (const tenant of ['beta', 'absent']) {
-    assert.is((await refusalOf(acme.call('actor.list', { tenant }))).code, 'not_found');
-    assert.is((await refusalOf(acme.watch({ tenant }, AbortSignal.timeout(5_000)).next())).code, 'not_found');
+    assert.is((await refusalOf(acme.call('actor.list', { scope: tenant }))).code, 'not_found');
+    assert.is((await refusalOf(acme.watch({ scope: tenant }, AbortSignal.timeout(5_000)).next())).code, 'not_found');
   }
   const { actors } = await acme.call('actor.list', { limit: 500 });
   assert.equal(

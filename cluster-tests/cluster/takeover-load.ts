@@ -73,7 +73,7 @@ export class TakeoverLoad {
 
   /** @throws PhotonError when it is refused: nothing here may be */
   async ask(name: string, key: string, first: number): Promise<unknown> {
-    const command = { tenant: name, name, idempotencyKey: key, params: {} };
+    const command = { scope: name, name, idempotencyKey: key, params: {} };
     for (let at = first; ; at += 1) {
       const { client } = this.#session(at);
       try {

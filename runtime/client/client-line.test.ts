@@ -41,7 +41,7 @@ test('the calls of a tick are one frame, as are their answers, within the longes
     await client.call('ping', {});
     assert.equal(lengths('out'), [undefined as never], 'one alone is no array');
     frames.length = 0;
-    const params = { tenant: 'acme', name: 'b', params: { size: 1 } };
+    const params = { scope: 'acme', name: 'b', params: { size: 1 } };
     const keyOf = (n: number): string => `${'k'.repeat(120)}${n}`;
     const calls = Array.from({ length: 300 }, (_, n) =>
       client.call('box.create', { ...params, idempotencyKey: keyOf(n) }),

@@ -82,7 +82,7 @@ test('calls are answered, errors come as PhotonError with issues and trace', asy
     assert.is(client.hello().node, 'c1');
     api.store.put('box/acme/a', 'open', 4);
     assert.equal((await client.call('actor.get', { id: 'box/acme/a' })).spec, { size: 4 });
-    const key = { tenant: 'acme', name: 'b', idempotencyKey: 'k' };
+    const key = { scope: 'acme', name: 'b', idempotencyKey: 'k' };
     assert.is((await client.call('box.create', { ...key, params: { size: 1 } })).id, 'box/acme/b');
     const wrong = await refused(client.call('box.create', { ...key, params: { size: 'x' } }));
     assert.is(wrong.group, 'rejection');
@@ -131,7 +131,7 @@ test('a call that is in flight when the line drops is sent again with its key', 
   let drops = 0;
   const client = await dial(relay.url, { onDrop: () => (drops += 1) });
   try {
-    const answer = await client.call('box.poke', { tenant: 'acme', name: 'a', idempotencyKey: 'k7', params: {} });
+    const answer = await client.call('box.poke', { scope: 'acme', name: 'a', idempotencyKey: 'k7', params: {} });
     assert.is(answer.version, 3);
     assert.is(drops, 1);
     assert.equal(
@@ -239,7 +239,7 @@ test('a watch ends with its signal, and throws what the server says', async () =
     const { ended } = collect(client.watch({}, stop.signal));
     stop.abort();
     await ended;
-    const foreign = await refused(collect(client.watch({ tenant: 'bits' })).ended);
+    const foreign = await refused(collect(client.watch({ scope: 'bits' })).ended);
     assert.is(foreign.code, 'not_found');
     const strict = await refused(collect(client.watch({ since: 'forged', strict: true })).ended);
     assert.is(strict.code, 'cursor_expired');
@@ -252,7 +252,7 @@ test('a watch ends with its signal, and throws what the server says', async () =
 test('a call gives up after its time or by its signal, and close rejects what waits', async () => {
   const api = await startTestApi({ answer: () => new Promise<Reply>(() => {}) });
   const client = await dial(api.url);
-  const poke = { tenant: 'acme', name: 'a', idempotencyKey: 'k', params: {} };
+  const poke = { scope: 'acme', name: 'a', idempotencyKey: 'k', params: {} };
   try {
     assert.is((await refused(client.call('box.poke', poke, { timeoutMs: 50 }))).code, 'call_timeout');
     const aborted = refused(client.call('box.poke', poke, { signal: AbortSignal.timeout(50) }));

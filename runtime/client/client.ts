@@ -4,7 +4,7 @@
  * idempotencyKey, so nothing is done twice) and resumes watches from their cursors.
  *
  *   const client = await connectPhoton({ url, token, openSocket: nodeSocketFactory({ ca }) });
- *   await client.call('vm.start', { tenant: 'acme', name: 'web-1', idempotencyKey: key, params: {} });
+ *   await client.call('vm.start', { scope: 'acme', name: 'web-1', idempotencyKey: key, params: {} });
  *   for await (const frame of client.watch({ kind: 'vm' }, signal)) ...
  */
 import type { Clock } from '../contract/clock.ts';

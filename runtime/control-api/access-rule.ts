@@ -10,26 +10,25 @@ export interface Principal {
   /** Unique per credential; a replaced or altered credential has another. */
   readonly id: string;
   readonly name: string;
-  readonly tenants: readonly string[] | '*';
+  readonly scopes: readonly string[] | '*';
   /** Operators: may ask commands of permission `admin`. */
   readonly admin: boolean;
 }
 
 /**
- * `administer`: a command of permission `admin`. `refer`: the tenant is the scope of the command that names the
- * actor.
+ * `administer`: a command of permission `admin`. `refer`: the scope is that of the command that names the actor.
  */
 export type Verb = 'read' | 'command' | 'administer' | 'refer';
 
 /**
- * @param tenant the scope in which the principal acts
- * @param id the actor, or undefined for the tenant as a whole
+ * @param scope the scope in which the principal acts
+ * @param id the actor, or undefined for the scope as a whole
  */
-export function mayTouch(principal: Principal, tenant: string, verb: Verb, id?: ActorIdParts): boolean {
-  if (principal.tenants !== '*' && !principal.tenants.includes(tenant)) return false;
+export function mayTouch(principal: Principal, scope: string, verb: Verb, id?: ActorIdParts): boolean {
+  if (principal.scopes !== '*' && !principal.scopes.includes(scope)) return false;
   if (verb === 'administer' && !principal.admin) return false;
-  // For `refer` too and for operators too: nobody joins actors of two tenants.
-  return id === undefined || id.scope === tenant;
+  // For `refer` too and for operators too: nobody joins actors of two scopes.
+  return id === undefined || id.scope === scope;
 }
 
 export const notFound = (what: string): PhotonError =>

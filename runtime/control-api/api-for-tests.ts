@@ -14,10 +14,10 @@ import { MemoryStore, testRegistry } from './store-for-tests.ts';
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quietLog };
 export const testRandom: Random = { ulid: (wallMs) => `01J${wallMs}`, fraction: () => 0.5 };
 
-const person = (name: string, tenants: readonly string[] | '*', admin: boolean): Principal => ({
+const person = (name: string, scopes: readonly string[] | '*', admin: boolean): Principal => ({
   id: `id-${name}`,
   name,
-  tenants,
+  scopes,
   admin,
 });
 

@@ -14,11 +14,11 @@ export interface ApiLimits {
   readonly handshakesPerS: number;
   readonly maxPending: number;
   readonly maxSessions: number;
-  readonly maxSessionsPerTenant: number;
+  readonly maxSessionsPerScope: number;
   readonly commandsPerS: number;
   readonly commandBurst: number;
-  readonly tenantCommandsPerS: number;
-  readonly tenantCommandBurst: number;
+  readonly scopeCommandsPerS: number;
+  readonly scopeCommandBurst: number;
   readonly readsPerS: number;
   readonly readBurst: number;
   readonly maxInFlight: number;
@@ -49,11 +49,11 @@ export const defaultApiLimits: ApiLimits = {
   handshakesPerS: 20,
   maxPending: 200,
   maxSessions: 5_000,
-  maxSessionsPerTenant: 100,
+  maxSessionsPerScope: 100,
   commandsPerS: 50,
   commandBurst: 200,
-  tenantCommandsPerS: 500,
-  tenantCommandBurst: 1_000,
+  scopeCommandsPerS: 500,
+  scopeCommandBurst: 1_000,
   readsPerS: 200,
   readBurst: 400,
   maxInFlight: 64,

@@ -129,7 +129,7 @@ export const watchFrame = z.discriminatedUnion('type', [
 
 /** Params of every `<kind>.<command>`; `params` is replaced by the command's own schema. */
 export const commandEnvelope = z.strictObject({
-  tenant: word,
+  scope: word,
   name: z.string().min(1).max(130),
   idempotencyKey: keyText.meta({
     description: 'Chosen by the caller; the same key with the same params gets the same answer for 24 h',
@@ -146,7 +146,7 @@ export const commandEnvelope = z.strictObject({
 
 const filter = {
   kind: word.optional(),
-  tenant: word.optional(),
+  scope: word.optional(),
   host: word.optional(),
   search: z.string().max(100).optional(),
 };
@@ -159,7 +159,7 @@ export const apiMethods = {
     params: z.strictObject({ token: z.string().min(1).max(512).optional(), ticket: z.string().max(128).optional() }),
     result: z.object({
       principal: z.string(),
-      tenants: z.union([z.array(z.string()), z.literal('*')]),
+      scopes: z.union([z.array(z.string()), z.literal('*')]),
       admin: z.boolean(),
     }),
   },

@@ -26,7 +26,7 @@ export interface SessionPorts {
   readonly principals: Principals;
   readonly passes: BrowserPasses;
   readonly limits: ApiLimits;
-  readonly tenantRates: RateLimits;
+  readonly scopeRates: RateLimits;
   readonly clock: Clock;
   readonly log: Log;
   readonly hello: Omit<Hello, 'authenticated'>;
@@ -174,13 +174,13 @@ export class ClientSession {
     if (name === 'watch.ack') return;
     const waitMs = (method.command ? this.#commandRate : this.#readRate).take(nowMs);
     if (waitMs > 0) throw overloaded('This session asks too fast', waitMs);
-    // An operator's verb names an actor and is not charged to its tenant.
-    if (!method.command || params['tenant'] === undefined) return;
-    // Charged to the tenant asked for, but a foreign one is nobody's to use up.
-    const tenant = String(params['tenant']);
-    const own = principal.tenants === '*' || principal.tenants.includes(tenant);
-    const tenantWaitMs = own ? this.#ports.tenantRates.take(tenant, nowMs) : 0;
-    if (tenantWaitMs > 0) throw overloaded(`Tenant ${tenant.slice(0, 40)} is asked too fast`, tenantWaitMs);
+    // An operator's verb names an actor and is not charged to its scope.
+    if (!method.command || params['scope'] === undefined) return;
+    // Charged to the scope asked for, but a foreign one is nobody's to use up.
+    const scope = String(params['scope']);
+    const own = principal.scopes === '*' || principal.scopes.includes(scope);
+    const scopeWaitMs = own ? this.#ports.scopeRates.take(scope, nowMs) : 0;
+    if (scopeWaitMs > 0) throw overloaded(`Commands for ${scope.slice(0, 40)} come too fast`, scopeWaitMs);
   }
 
   #authenticate(params: unknown): unknown {
@@ -198,7 +198,7 @@ export class ClientSession {
       throw reject('forbidden', 'A session keeps its principal; open another one.');
     }
     this.#become(found);
-    return { principal: found.name, tenants: found.tenants, admin: found.admin };
+    return { principal: found.name, scopes: found.scopes, admin: found.admin };
   }
 
   #become(principal: Principal): void {
@@ -209,7 +209,7 @@ export class ClientSession {
         this.#closeSoon(4403, 'too many sessions');
         throw error;
       }
-    } else if (JSON.stringify(this.#principal.tenants) !== JSON.stringify(principal.tenants)) {
+    } else if (JSON.stringify(this.#principal.scopes) !== JSON.stringify(principal.scopes)) {
       // What the old rights let in must not go on flowing.
       for (const watch of this.#watches.values()) watch.close();
     }

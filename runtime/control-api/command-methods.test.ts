@@ -1,4 +1,4 @@
-/** Commands and reads over real sockets: params, tenants, references, masking; store and host are stand-ins. */
+/** Commands and reads over real sockets: params, scopes, references, masking; store and host are stand-ins. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
@@ -26,7 +26,7 @@ test('a command reaches its actor with key, digest, principal and trace; the rep
     const client = await new RawClient(url).open('ann-token');
     const trace = '00-0123456789abcdef0123456789abcdef-0123456789abcdef-01';
     const params = {
-      tenant: 'acme',
+      scope: 'acme',
       name: 'b1',
       ...key,
       ifVersion: 4,
@@ -53,35 +53,35 @@ test('wrong params are refused with their paths before anything is asked', async
   await within({}, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
     const bad = await client.refusal('box.create', {
-      tenant: 'acme',
+      scope: 'acme',
       name: 'b',
       ...key,
       params: { size: 0, colour: 'red' },
     });
     assert.is(bad.type, code('params_invalid'));
     assert.equal(bad.issues?.map(({ path }) => path).sort(), ['params.colour', 'params.size']);
-    const noKey = await client.refusal('box.create', { tenant: 'acme', name: 'b', params: { size: 1 } });
+    const noKey = await client.refusal('box.create', { scope: 'acme', name: 'b', params: { size: 1 } });
     assert.equal(
       noKey.issues?.map(({ path }) => path),
       ['idempotencyKey'],
     );
     for (const name of ['', 'a b', '-x', 'x'.repeat(300), 'a\n', '../etc', 'a@w1', 'A']) {
-      const wrong = await client.refusal('box.create', { tenant: 'acme', name, ...key, params: { size: 1 } });
+      const wrong = await client.refusal('box.create', { scope: 'acme', name, ...key, params: { size: 1 } });
       assert.equal(
         wrong.issues?.map(({ path }) => path),
         ['name'],
         JSON.stringify(name),
       );
     }
-    const pinned = await client.refusal('twin.poke', { tenant: 'acme', name: 'a', ...key, params: {} });
+    const pinned = await client.refusal('twin.poke', { scope: 'acme', name: 'a', ...key, params: {} });
     assert.equal(
       pinned.issues?.map(({ path }) => path),
       ['name'],
     );
-    const dry = await client.refusal('box.poke', { tenant: 'acme', name: 'b', ...key, dryRun: true, params: {} });
+    const dry = await client.refusal('box.poke', { scope: 'acme', name: 'b', ...key, dryRun: true, params: {} });
     assert.is(dry.type, code('not_supported'));
     assert.is(asked.length, 0);
-    assert.ok(await client.call('twin.poke', { tenant: 'acme', name: 'a@w1', ...key, params: {} }));
+    assert.ok(await client.call('twin.poke', { scope: 'acme', name: 'a@w1', ...key, params: {} }));
     await client.close();
   });
 });
@@ -105,20 +105,20 @@ test('foreign and unknown actors are refused in the same words, by reads and com
       answers.add(shape(await ann.refusal('actor.get', { id }), id));
       answers.add(shape(await ann.refusal('actor.history', { id }), id));
     }
-    for (const [tenant, name] of [
+    for (const [scope, name] of [
       ['bits', 'b1'],
       ['bits', 'nope'],
       ['acme', 'nope'],
     ] as const) {
-      answers.add(shape(await ann.refusal('box.poke', { tenant, name, ...key, params: {} }), `box/${tenant}/${name}`));
+      answers.add(shape(await ann.refusal('box.poke', { scope, name, ...key, params: {} }), `box/${scope}/${name}`));
     }
     assert.is(answers.size, 1, [...answers].join('\n'));
     assert.equal(
       asked.map(({ to }) => to),
       ['box/acme/nope'],
     );
-    assert.is((await ann.refusal('actor.list', { tenant: 'bits' })).type, code('not_found'));
-    assert.is((await ann.refusal('watch.open', { tenant: 'bits' })).type, code('not_found'));
+    assert.is((await ann.refusal('actor.list', { scope: 'bits' })).type, code('not_found'));
+    assert.is((await ann.refusal('watch.open', { scope: 'bits' })).type, code('not_found'));
     assert.is((await ann.refusal('watch.open', { ids: ['box/bits/b1'] })).type, code('not_found'));
     const { actors } = (await ann.call('actor.list')) as { actors: { id: string }[] };
     assert.equal(
@@ -129,7 +129,7 @@ test('foreign and unknown actors are refused in the same words, by reads and com
   });
 });
 
-test('references are checked for the same tenant and existence, for operators too', async () => {
+test('references are checked for the same scope and existence, for operators too', async () => {
   const store = new MemoryStore();
   store.put('lid/bits/l1', 'shut');
   store.put('lid/acme/l1', 'shut');
@@ -137,7 +137,7 @@ test('references are checked for the same tenant and existence, for operators to
   store.remove('lid/acme/l2');
   await within({ store }, async ({ url, asked }) => {
     const ann = await new RawClient(url).open('ann-token');
-    const create = (lid: string) => ({ tenant: 'acme', name: 'b', ...key, params: { size: 1, lid } });
+    const create = (lid: string) => ({ scope: 'acme', name: 'b', ...key, params: { size: 1, lid } });
     for (const lid of ['l2', 'l9']) {
       const missing = await ann.refusal('box.create', create(lid));
       assert.is(missing.type, code('reference_not_found'));
@@ -146,7 +146,7 @@ test('references are checked for the same tenant and existence, for operators to
     const root = await new RawClient(url).open('root-token');
     for (const client of [ann, root]) {
       const foreign = await client.refusal('lid.steal', {
-        tenant: 'acme',
+        scope: 'acme',
         name: 'l',
         ...key,
         params: { from: 'lid/bits/l1' },
@@ -172,11 +172,11 @@ test('operators only: forbidden for others, and rejections of charts pass throug
   await within({ answer }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     assert.is(
-      (await ann.refusal('box.seal', { tenant: 'acme', name: 'b', ...key, params: {} })).type,
+      (await ann.refusal('box.seal', { scope: 'acme', name: 'b', ...key, params: {} })).type,
       code('forbidden'),
     );
     const root = await new RawClient(url).open('root-token');
-    const busy = await root.refusal('box.seal', { tenant: 'acme', name: 'b', ...key, params: {} });
+    const busy = await root.refusal('box.seal', { scope: 'acme', name: 'b', ...key, params: {} });
     assert.is(busy.type, code('name_busy'));
     assert.is(busy.retryable, false);
     assert.equal(busy.issues, [{ path: 'spec.a', message: 'b' }]);
@@ -191,7 +191,7 @@ test('no answer in time is unknown and retryable; a failure inside is masked and
     fail ? Promise.reject(new PhotonError('fault', 'store_lost', 'password=hunter2')) : new Promise<Reply>(() => {});
   await within({ answer, limits: { commandWaitMs: 60 } }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
-    const params = { tenant: 'acme', name: 'b', ...key, params: {} };
+    const params = { scope: 'acme', name: 'b', ...key, params: {} };
     const late = await ann.refusal('box.poke', params);
     assert.is(late.type, code('unknown'));
     assert.is(late.retryable, true);

@@ -1,5 +1,5 @@
 /**
- * `<kind>.<command>` methods, made from the registry: validate, resolve the tenant, check what is referred to, ask the
+ * `<kind>.<command>` methods, made from the registry: validate, resolve the scope, check what is referred to, ask the
  * actor. The actor's chart decides; this file only keeps out what no chart should see.
  * How an actor is asked and its answer waited for is actor-asking.ts.
  */
@@ -41,12 +41,12 @@ export function commandMethods(ports: ApiPorts): Map<string, Method> {
  * it by a test.
  */
 export function isEnvelope(params: object): boolean {
-  const { tenant, name, idempotencyKey, params: own } = params as Readonly<Record<string, unknown>>;
+  const { scope, name, idempotencyKey, params: own } = params as Readonly<Record<string, unknown>>;
   return (
     own !== undefined &&
     Object.keys(params).length === 4 &&
-    typeof tenant === 'string' &&
-    wordForm.test(tenant) &&
+    typeof scope === 'string' &&
+    wordForm.test(scope) &&
     typeof name === 'string' &&
     name.length > 0 &&
     name.length <= 130 &&
@@ -83,11 +83,11 @@ function performCommand(
   caller: Caller,
 ): Promise<CommandResult> {
   const { principal } = caller;
-  const { tenant } = envelope;
-  const text = `${definition.kind}/${tenant}/${envelope.name}`;
-  if (!mayTouch(principal, tenant, 'command')) throw notFound(text);
+  const { scope } = envelope;
+  const text = `${definition.kind}/${scope}/${envelope.name}`;
+  if (!mayTouch(principal, scope, 'command')) throw notFound(text);
   const parts = namedActor(definition, method, text);
-  if (command.permission === 'admin' && !mayTouch(principal, tenant, 'administer', parts)) {
+  if (command.permission === 'admin' && !mayTouch(principal, scope, 'administer', parts)) {
     throw reject('forbidden', `${method} is for operators; ask one of them.`);
   }
   if (envelope.dryRun === true) throw reject('not_supported', `${method} has no dry run yet; send it without dryRun.`);
@@ -98,7 +98,7 @@ function performCommand(
   const references = command.references?.(parsed.data as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
   // Within the time of the answer: a store that is away lets every read wait.
-  const before = (): Promise<void> => checkReferences(ports.reader, caller, tenant, references);
+  const before = (): Promise<void> => checkReferences(ports.reader, caller, scope, references);
   return askActor(ports, caller, { ...asking, before });
 }
 
@@ -115,16 +115,16 @@ function namedActor(definition: ActorDefinition, method: string, text: string): 
 async function checkReferences(
   reader: Reader,
   caller: Caller,
-  tenant: string,
+  scope: string,
   references: readonly Reference[],
 ): Promise<void> {
   const issues: Issue[] = [];
   await Promise.all(
     references.map(async ({ path, to }) => {
       const parts = parseActorId(to);
-      const allowed = parts !== undefined && mayTouch(caller.principal, tenant, 'refer', parts);
+      const allowed = parts !== undefined && mayTouch(caller.principal, scope, 'refer', parts);
       const stored = allowed ? await reader.get(to) : undefined;
-      if (stored?.status !== 'live') issues.push({ path, message: `there is no ${to} in ${tenant}` });
+      if (stored?.status !== 'live') issues.push({ path, message: `there is no ${to} in ${scope}` });
     }),
   );
   const [first] = issues;

@@ -36,7 +36,7 @@ test('hello says what the server is, auth says who we are, a header may say it a
     assert.is(hello.params['authenticated'], false);
     assert.equal(await client.call('auth', { token: 'ann-token' }), {
       principal: 'ann',
-      tenants: ['acme'],
+      scopes: ['acme'],
       admin: false,
     });
     const header = await new RawClient(url, { authorization: 'Bearer root-token' }).open();
@@ -56,8 +56,8 @@ test('no header but the token says who one is', async () => {
     await until(() => ann.frames.length > 0, 'hello');
     const more = await ann.refusal('auth', { token: 'ann-token', principal: 'root', admin: true });
     assert.is(more.type, code('params_invalid'), 'fields that ask for more are refused');
-    const { admin, tenants } = await ann.call('auth', { token: 'ann-token' });
-    assert.equal({ admin, tenants }, { admin: false, tenants: ['acme'] });
+    const { admin, scopes } = await ann.call('auth', { token: 'ann-token' });
+    assert.equal({ admin, scopes }, { admin: false, scopes: ['acme'] });
     await ann.close();
   });
 });
@@ -136,7 +136,7 @@ test('hostile frames: close codes for what cannot be answered, errors for what c
     assert.is((await client.refusal('no.such')).type, code('method_not_found'));
     assert.is((await client.refusal('constructor')).type, code('method_not_found'));
     assert.is(
-      (await client.refusal('box.constructor', { tenant: 'acme', name: 'b', ...key })).type,
+      (await client.refusal('box.constructor', { scope: 'acme', name: 'b', ...key })).type,
       code('method_not_found'),
     );
     const unknown = await client.refusal('ping', { extra: 1 });
@@ -148,7 +148,7 @@ test('hostile frames: close codes for what cannot be answered, errors for what c
 test('who sends several requests in a frame is answered in one frame, anybody else in one for each', async () => {
   const ask = (id: number, method: string, params: object = {}): object => ({ jsonrpc: '2.0', id, method, params });
   const poke = (id: number): object =>
-    ask(id, 'box.poke', { tenant: 'acme', name: 'b', idempotencyKey: `k${id}`, params: {} });
+    ask(id, 'box.poke', { scope: 'acme', name: 'b', idempotencyKey: `k${id}`, params: {} });
   const idsOf = (frame: unknown): unknown => (Array.isArray(frame) ? frame.map(idsOf) : (frame as { id: number }).id);
   await within({ limits: { maxInFlight: 3 } }, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
@@ -185,7 +185,7 @@ test('who sends several requests in a frame is answered in one frame, anybody el
 test('nothing of a batch is performed when something in it cannot be answered', async () => {
   await within({}, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
-    const params = { tenant: 'acme', name: 'b', ...key, params: {} };
+    const params = { scope: 'acme', name: 'b', ...key, params: {} };
     client.send(
       JSON.stringify([
         { jsonrpc: '2.0', id: 7, method: 'box.poke', params },
@@ -204,7 +204,7 @@ test('an id that is in flight closes the session', async () => {
       jsonrpc: '2.0',
       id: 'x',
       method: 'box.poke',
-      params: { tenant: 'acme', name: 'b', ...key, params: {} },
+      params: { scope: 'acme', name: 'b', ...key, params: {} },
     });
     client.send(frame);
     client.send(frame);
@@ -214,7 +214,7 @@ test('an id that is in flight closes the session', async () => {
 
 test('rates and in-flight limits answer overloaded with when to come again', async () => {
   const never = { answer: () => new Promise<Reply>(() => {}) };
-  const params = { tenant: 'acme', name: 'b', ...key, params: {} };
+  const params = { scope: 'acme', name: 'b', ...key, params: {} };
   await within({ ...never, limits: { maxInFlight: 3 } }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     for (const id of ['a', 'b', 'c']) ann.send(JSON.stringify({ jsonrpc: '2.0', id, method: 'box.poke', params }));
@@ -232,17 +232,17 @@ test('rates and in-flight limits answer overloaded with when to come again', asy
     assert.ok((over.retryAfterMs ?? 0) > 0);
     await ann.close();
   });
-  await within({ limits: { tenantCommandsPerS: 1, tenantCommandBurst: 1 } }, async ({ url }) => {
+  await within({ limits: { scopeCommandsPerS: 1, scopeCommandBurst: 1 } }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     const root = await new RawClient(url).open('root-token');
     const bob = await new RawClient(url).open('bob-token');
-    // Another tenant's share cannot be used up from outside.
+    // Another scope's share cannot be used up from outside.
     assert.is((await bob.refusal('box.poke', params)).type, code('not_found'));
     await ann.call('box.poke', params);
     assert.is((await root.refusal('box.poke', params)).type, code('overloaded'));
     for (const client of [ann, root, bob]) await client.close();
   });
-  await within({ limits: { maxSessionsPerTenant: 2 } }, async ({ url }) => {
+  await within({ limits: { maxSessionsPerScope: 2 } }, async ({ url }) => {
     const clients = [await new RawClient(url).open('ann-token'), await new RawClient(url).open('ann-token')];
     const third = await new RawClient(url).open();
     assert.is((await third.refusal('auth', { token: 'ann-token' })).type, code('too_many_sessions'));
@@ -261,7 +261,7 @@ test('a revoked token ends its session, a renewed one keeps it, another principa
     assert.is((await other.refusal('auth', { token: 'bob-token' })).type, code('forbidden'));
     assert.is((await other.closed).code, 4403);
     principals.people.delete('ann');
-    const late = await ann.refusal('box.poke', { tenant: 'acme', name: 'b', ...key, params: {} });
+    const late = await ann.refusal('box.poke', { scope: 'acme', name: 'b', ...key, params: {} });
     assert.is(late.type, code('unauthenticated'));
     assert.is(asked.length, 0);
     assert.is((await ann.closed).code, 4401);
@@ -273,7 +273,7 @@ test('closing answers what is in flight, then says 1012', async () => {
   const api = await startTestApi({ answer: () => new Promise((resolve) => (finish = resolve)) });
   const ann = await new RawClient(api.url).open('ann-token');
   const idle = await new RawClient(api.url).open('ann-token');
-  const answer = ann.call('box.poke', { tenant: 'acme', name: 'b', ...key, params: {} });
+  const answer = ann.call('box.poke', { scope: 'acme', name: 'b', ...key, params: {} });
   await until(() => api.asked.length === 1, 'asked');
   const stopped = api.stop();
   assert.is((await idle.closed).code, 1012);

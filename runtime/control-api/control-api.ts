@@ -87,7 +87,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     principals,
     passes,
     limits,
-    tenantRates: new RateLimits(limits.tenantCommandsPerS, limits.tenantCommandBurst),
+    scopeRates: new RateLimits(limits.scopeCommandsPerS, limits.scopeCommandBurst),
     clock,
     log,
     hello: {
@@ -165,13 +165,13 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
 /** @throws PhotonError `too_many_sessions` */
 function admit(principal: Principal, sessions: readonly ClientSession[], limits: ApiLimits): void {
   const same = sessions.filter((session) => session.principal?.name === principal.name);
-  const tenant = principal.tenants === '*' ? undefined : principal.tenants[0];
+  const scope = principal.scopes === '*' ? undefined : principal.scopes[0];
   const neighbours = sessions.filter(
     ({ principal: other }) =>
-      tenant !== undefined && other !== undefined && other.tenants !== '*' && other.tenants.includes(tenant),
+      scope !== undefined && other !== undefined && other.scopes !== '*' && other.scopes.includes(scope),
   );
-  if (Math.max(same.length, neighbours.length) >= limits.maxSessionsPerTenant) {
-    throw reject('too_many_sessions', `${limits.maxSessionsPerTenant} sessions are open already; close some of them.`);
+  if (Math.max(same.length, neighbours.length) >= limits.maxSessionsPerScope) {
+    throw reject('too_many_sessions', `${limits.maxSessionsPerScope} sessions are open already; close some of them.`);
   }
 }
 

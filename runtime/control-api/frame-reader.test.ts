@@ -20,7 +20,7 @@ const requests = fc.record({
 });
 
 const envelopes = fc.record({
-  tenant: fc.constantFrom('acme', 'acme', 'Acme', 'acme-', '', 7, null, undefined),
+  scope: fc.constantFrom('acme', 'acme', 'Acme', 'acme-', '', 7, null, undefined),
   name: fc.constantFrom('web-1', 'web-1', '', 'n'.repeat(130), 'n'.repeat(131), 7, undefined),
   idempotencyKey: fc.constantFrom('k', 'k', 'k'.repeat(128), 'k'.repeat(129), 'a b', '', 7, undefined),
   ifVersion: fc.constantFrom(1, -1, ...Array.from({ length: 8 }, () => undefined)),

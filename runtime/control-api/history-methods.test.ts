@@ -38,7 +38,7 @@ function historianOf(pages: HistoryPage[]): Historian {
   };
 }
 
-test('history, versions and differences: a tenant sees state and view, an operator the context too', async () => {
+test('history, versions and differences: a scope sees state and view, an operator the context too', async () => {
   const store = new MemoryStore();
   store.put('box/acme/a', 'open', 7);
   const pages: HistoryPage[] = [];

@@ -60,7 +60,7 @@ test('every verb reaches the actor with principal, reason and key; only operator
   });
 });
 
-test('operators see dead letters, of one actor, of one tenant, page by page; others none', async () => {
+test('operators see dead letters, of one actor, of one scope, page by page; others none', async () => {
   await within(async ({ store }, open) => {
     store.letters.push(letterOf('L3', 'box/acme/a'), letterOf('L1', 'box/bits/a'), letterOf('L2', 'box/acme/b'));
     const root = await open('root-token');
@@ -73,7 +73,7 @@ test('operators see dead letters, of one actor, of one tenant, page by page; oth
       return [...page.letters.map(({ letter }) => letter), page.next];
     };
     assert.equal(await list({}), ['L1', 'L2', 'L3', null]);
-    assert.equal(await list({ tenant: 'acme' }), ['L2', 'L3', null]);
+    assert.equal(await list({ scope: 'acme' }), ['L2', 'L3', null]);
     assert.equal(await list({ id: 'box/acme/b' }), ['L2', null]);
     assert.equal(await list({ limit: 2 }), ['L1', 'L2', 'L2']);
     assert.equal(await list({ limit: 2, after: 'L2' }), ['L3', null]);

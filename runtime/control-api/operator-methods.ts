@@ -39,11 +39,11 @@ export function operatorMethods(ports: ApiPorts): Map<string, Method> {
     verb('actor.reset'),
     [
       'deadletters.list',
-      method(apiMethods['deadletters.list'].params, async ({ id, tenant, limit, after = '' }, { principal }) => {
+      method(apiMethods['deadletters.list'].params, async ({ id, scope, limit, after = '' }, { principal }) => {
         const actor = id === undefined ? undefined : administrable(principal, 'deadletters.list', id);
         if (!principal.admin) throw forbidden('deadletters.list');
         const letters = (await ports.reader.deadLetters(actor))
-          .filter((letter) => letter.letter > after && isMine(principal, letter, tenant))
+          .filter((letter) => letter.letter > after && isMine(principal, letter, scope))
           .toSorted((a, b) => (a.letter < b.letter ? -1 : 1));
         const page = letters.slice(0, limit);
         return { letters: page.map(letterOf), next: letters.length > limit ? (page.at(-1)?.letter ?? null) : null };
@@ -68,9 +68,9 @@ function administrable(principal: Principal, name: string, text: string): ActorI
 
 const forbidden = (name: string): Error => reject('forbidden', `${name} is for operators; ask one of them.`);
 
-function isMine(principal: Principal, { actor }: StoredLetter, tenant: string | undefined): boolean {
+function isMine(principal: Principal, { actor }: StoredLetter, scope: string | undefined): boolean {
   const parts = parseActorId(actor);
-  if (parts === undefined || (tenant !== undefined && parts.scope !== tenant)) return false;
+  if (parts === undefined || (scope !== undefined && parts.scope !== scope)) return false;
   return mayTouch(principal, parts.scope, 'administer', parts);
 }
 

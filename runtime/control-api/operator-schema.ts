@@ -75,7 +75,7 @@ export const operatorShapes = {
     description: 'For operators. Inputs that could not be applied, oldest first, with the reason.',
     params: z.strictObject({
       id: idText.optional(),
-      tenant: word.optional(),
+      scope: word.optional(),
       limit: z.number().int().min(1).max(500).default(100),
       after: letterId.optional(),
     }),

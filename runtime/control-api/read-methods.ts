@@ -60,21 +60,21 @@ export const isReadable = (principal: Principal, { id }: Pick<ActorSummary, 'id'
 
 interface Selection {
   readonly kind?: string | undefined;
-  readonly tenant?: string | undefined;
+  readonly scope?: string | undefined;
   readonly state?: string | undefined;
   readonly host?: string | undefined;
   readonly search?: string | undefined;
   readonly held?: boolean | undefined;
 }
 
-/** @throws PhotonError `not_found` for a tenant the principal may not read. */
-export function filterOf(principal: Principal, { kind, tenant, state, host, search, held }: Selection): ActorFilter {
-  if (tenant !== undefined && !mayTouch(principal, tenant, 'read')) throw notFound(`tenant ${tenant}`);
-  const only = principal.tenants !== '*' && principal.tenants.length === 1 ? principal.tenants[0] : undefined;
-  const scope = tenant ?? only;
+/** @throws PhotonError `not_found` for a scope the principal may not read. */
+export function filterOf(principal: Principal, { kind, scope, state, host, search, held }: Selection): ActorFilter {
+  if (scope !== undefined && !mayTouch(principal, scope, 'read')) throw notFound(`scope ${scope}`);
+  const only = principal.scopes !== '*' && principal.scopes.length === 1 ? principal.scopes[0] : undefined;
+  const wanted = scope ?? only;
   return {
     ...(kind === undefined ? {} : { kind }),
-    ...(scope === undefined ? {} : { scope }),
+    ...(wanted === undefined ? {} : { scope: wanted }),
     ...(state === undefined ? {} : { state }),
     ...(host === undefined ? {} : { host }),
     ...(search === undefined ? {} : { search }),

@@ -10,10 +10,10 @@ import type { Log } from '../contract/log.ts';
 import { until } from './raw-client-for-tests.ts';
 import { openTokenFile, parseTokens } from './token-file.ts';
 
-const entry = (token: string, name: string, tenant: unknown, admin = false): object => ({
+const entry = (token: string, name: string, scope: unknown, admin = false): object => ({
   name,
   sha256: createHash('sha256').update(token).digest('hex'),
-  tenant,
+  scope,
   admin,
 });
 
@@ -30,9 +30,9 @@ test('tokens are found by their digests, read again when replaced, kept when the
   const file = openTokenFile({ path, log, pollMs: 20 });
   try {
     const ann = file.byToken('t1');
-    assert.equal([ann?.name, ann?.tenants, ann?.admin], ['ann', ['acme'], false]);
-    assert.equal([file.byToken('t2')?.tenants, file.byToken('t2')?.admin], ['*', true]);
-    assert.equal(file.byToken('t3')?.tenants, ['acme', 'bits']);
+    assert.equal([ann?.name, ann?.scopes, ann?.admin], ['ann', ['acme'], false]);
+    assert.equal([file.byToken('t2')?.scopes, file.byToken('t2')?.admin], ['*', true]);
+    assert.equal(file.byToken('t3')?.scopes, ['acme', 'bits']);
     assert.is(file.byToken('t4'), undefined);
     assert.is(file.byToken(''), undefined);
     assert.is(file.byId(ann?.id ?? ''), ann);
@@ -61,7 +61,7 @@ test('a wrong file names what is wrong', () => {
     [[{ ...entry('t', 'ann', 'acme'), sha256: 'abc' }], /SHA-256 of the token/],
     [[{ ...entry('t', 'ann', 'acme'), extra: 1 }], /extra/],
     [[entry('t', 'Ann', 'acme')], /name/],
-    [[entry('t', 'ann', [])], /tenant/],
+    [[entry('t', 'ann', [])], /scope/],
   ];
   for (const [value, pattern] of wrong) {
     const text = typeof value === 'string' ? value : JSON.stringify(value);

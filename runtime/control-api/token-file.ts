@@ -1,7 +1,7 @@
 /**
  * Principals from a JSON file of token digests:
- *   [{"name": "ann", "sha256": "<64 hex>", "tenant": "acme", "admin": false}]
- * `tenant` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It
+ *   [{"name": "ann", "sha256": "<64 hex>", "scope": "acme", "admin": false}]
+ * `scope` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It
  * is read
  * again when it changes; an entry that disappears ends its sessions. A file that became unreadable or wrong keeps the
  * last good content and says so in the log.
@@ -20,7 +20,7 @@ const tokens = z
     z.strictObject({
       name: word,
       sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the token in lower case hex'),
-      tenant: z.union([z.literal('*'), word, z.array(word).min(1).max(1_000)]),
+      scope: z.union([z.literal('*'), word, z.array(word).min(1).max(1_000)]),
       admin: z.boolean().default(false),
     }),
   )
@@ -47,14 +47,14 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
   }
   const parsed = tokens.safeParse(value);
   if (!parsed.success) throw wrong(path, `is wrong: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
-  return parsed.data.map(({ name, sha256, tenant, admin }) => {
-    const tenants = typeof tenant === 'string' && tenant !== '*' ? [tenant] : tenant;
+  return parsed.data.map(({ name, sha256, scope, admin }) => {
+    const scopes = typeof scope === 'string' && scope !== '*' ? [scope] : scope;
     // The id changes with anything of the entry, so that a session never outlives the rights it was opened with.
     const id = createHash('sha256')
-      .update(JSON.stringify([sha256, name, tenants, admin]))
+      .update(JSON.stringify([sha256, name, scopes, admin]))
       .digest('base64url')
       .slice(0, 22);
-    return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, tenants: tenants as '*' | string[], admin } };
+    return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, scopes: scopes as '*' | string[], admin } };
   });
 }
 

@@ -91,10 +91,7 @@ function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch
 function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Caller): Set<ActorId> | undefined {
   if (texts === undefined) return undefined;
   if (texts.length > ports.limits.maxWatchIds) {
-    throw reject(
-      'too_many_ids',
-      `A watch takes at most ${ports.limits.maxWatchIds} ids; watch the kind or the tenant.`,
-    );
+    throw reject('too_many_ids', `A watch takes at most ${ports.limits.maxWatchIds} ids; watch the kind or the scope.`);
   }
   return new Set(texts.map((text) => readableId(caller.principal, text).id));
 }

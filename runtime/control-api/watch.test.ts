@@ -90,7 +90,7 @@ test('a hold is heard when it begins and when it ends, though the version stays'
   });
 });
 
-test('a principal hears nothing of foreign tenants, an operator hears all', async () => {
+test('a principal hears nothing of foreign scopes, an operator hears all', async () => {
   await within({}, async (_api, store, open) => {
     const ann = await open('ann-token');
     const root = await open('root-token');

@@ -66,7 +66,12 @@ export async function applyDocuments(
     const id = idOf(kind, tenant, name);
     const former = await formerOf(client, id);
     try {
-      await client.call(`${kind}.create`, { tenant, name, idempotencyKey: keyOf(declaration, former), params: spec });
+      await client.call(`${kind}.create`, {
+        scope: tenant,
+        name,
+        idempotencyKey: keyOf(declaration, former),
+        params: spec,
+      });
     } catch (error) {
       throw asInDocument(error, declaration);
     }

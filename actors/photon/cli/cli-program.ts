@@ -65,9 +65,9 @@ function addReading(program: Command): void {
         program,
         async (session, kind: string | undefined, options: objects.ListOptions & Outputs & { watch?: boolean }) => {
           const { state, host, search, held } = options;
-          const tenant = program.opts<{ tenant?: string }>().tenant;
+          const scope = program.opts<{ tenant?: string }>().tenant;
           const filter = Object.fromEntries(
-            Object.entries({ kind, tenant, state, host, search, held }).filter(([, value]) => value !== undefined),
+            Object.entries({ kind, scope, state, host, search, held }).filter(([, value]) => value !== undefined),
           );
           await (options.watch === true
             ? objects.listWatch(session, filter)

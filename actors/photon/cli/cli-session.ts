@@ -62,7 +62,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),
     }),
   });
-  const own = client.principal().tenants;
+  const own = client.principal().scopes;
   const tenant =
     options.tenant ??
     process.env['PHOTON_TENANT'] ??

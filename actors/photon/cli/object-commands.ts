@@ -66,7 +66,7 @@ export async function get(session: Session, kind: string, name: string | undefin
 
 export interface ListOptions {
   readonly kind?: string;
-  readonly tenant?: string;
+  readonly scope?: string;
   readonly state?: string;
   readonly host?: string;
   readonly search?: string;
@@ -107,8 +107,8 @@ export async function list(session: Session, filter: ListOptions, output: Output
 export async function listWatch(session: Session, filter: ListOptions): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
-  const { kind, tenant } = filter;
-  const watched = { ...(kind === undefined ? {} : { kind }), ...(tenant === undefined ? {} : { tenant }) };
+  const { kind, scope } = filter;
+  const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
   for await (const frame of session.client.watch(watched, stop.signal)) {
     if ('actors' in frame) for (const actor of frame.actors) say(listRow(actor as Listed, Date.now()).join('  '));
     else if ('actor' in frame) say(`${frame.type.padEnd(8)} ${listRow(frame.actor as Listed, Date.now()).join('  ')}`);
@@ -127,10 +127,10 @@ export async function events(session: Session, kind: string, name: string | unde
 export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is no object id`);
-  const { kind, scope: tenant, name } = parts;
+  const { kind, scope, name } = parts;
   const idempotencyKey = `cli-${randomUUID()}`;
   const waitMs = 120_000;
-  return session.client.call(`${kind}.${verb}`, { tenant, name, idempotencyKey, waitMs, params });
+  return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params });
 }
 
 export async function remove(session: Session, kind: string, name: string | undefined): Promise<void> {

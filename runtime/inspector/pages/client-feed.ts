@@ -120,9 +120,9 @@ async function keepWatching(
   }
 }
 
-const watchParams = ({ kind, scope, ids }: ListFilter): { kind?: string; tenant?: string; ids?: string[] } => ({
+const watchParams = ({ kind, scope, ids }: ListFilter): { kind?: string; scope?: string; ids?: string[] } => ({
   ...(kind === undefined ? {} : { kind }),
-  ...(scope === undefined ? {} : { tenant: scope }),
+  ...(scope === undefined ? {} : { scope }),
   ...(ids === undefined ? {} : { ids: [...ids] }),
 });
 
