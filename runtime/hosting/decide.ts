@@ -1,17 +1,21 @@
 /**
- * The one file that knows how XState decides. A decision is a value: next snapshot, recorded requests, timers.
+ * The one way to XState's decisions. A decision is a value: next snapshot, recorded requests, timers.
  *
  * XState's public `transition()` builds an inert actor on every call, which doubles its price. `machine.transition`
  * takes the scope as an argument instead, so one scope is reused for all actors of the process; its executor only
  * writes down what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState
- * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. Not here:
- * what the requests mean (draft.ts) and which charts are admitted (registration.ts). Called by the step.
+ * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition
+ * that was taken before goes by its plan (transition-plan.ts), at an eighth of the price. Not here: what the requests
+ * mean (draft.ts) and which charts are admitted (registration.ts). Called by the step.
  */
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
+import type { ChartState } from './chart-check.ts';
+import { agrees, follow, leafOf, planOf } from './transition-plan.ts';
+import type { Move, Plan } from './transition-plan.ts';
 
-/** A chart at rest. Opaque: only this file looks inside. */
+/** A chart at rest. Opaque: only this file and transition-plan.ts look inside. */
 export type ChartSnapshot = AnyMachineSnapshot;
 
 export interface RecordedAction {
@@ -94,6 +98,9 @@ const scope = {
   actionExecutor: record,
 } as unknown as Parameters<AnyStateMachine['transition']>[2];
 
+/** What a plan hands to the chart in place of an actor. */
+const inert = { self, system: scope.system, spawn: refuse };
+
 function begin(): void {
   if (actions.length > 0) actions = [];
   if (timers.length > 0) timers = [];
@@ -124,8 +131,60 @@ export function decideInitial(machine: AnyStateMachine, input: unknown): Decisio
 
 /** What the chart makes of an event. @throws whatever the chart throws; the snapshot is as it was. */
 export function decide(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
+  const leaf = leafOf(snapshot);
+  if (leaf === undefined || event.type === 'xstate.init' || event.type === 'xstate.stop') {
+    return decideAnew(machine, snapshot, event);
+  }
+  const moves = machine.getTransitionData(snapshot, event) as unknown as readonly Move[];
+  const [move] = moves;
+  if (move === undefined || moves.length > 1) return decideAnew(machine, snapshot, event);
+  const known = plansFrom(leaf).get(move);
+  if (known === undefined) return learn(machine, snapshot, event, leaf, move);
+  const planned = known === 'none' ? undefined : decideByPlan(known, snapshot, event, move);
+  return planned ?? decideAnew(machine, snapshot, event);
+}
+
+function decideAnew(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
   begin();
   return finish(machine.transition(snapshot, event, scope) as ChartSnapshot);
+}
+
+function decideByPlan(plan: Plan, snapshot: ChartSnapshot, event: ActorEvent, move: Move): Decision | undefined {
+  begin();
+  handled = move.target !== undefined || move.actions.length > 0;
+  const next = follow(plan, snapshot, event, inert, record);
+  return next === undefined ? undefined : finish(next);
+}
+
+/** Of every transition that was taken, by the leaf state it was taken from: as many as the chart has, and no more. */
+const plans = new WeakMap<ChartState, Map<Move, Plan | 'none'>>();
+
+function plansFrom(leaf: ChartState): Map<Move, Plan | 'none'> {
+  let known = plans.get(leaf);
+  if (known === undefined) plans.set(leaf, (known = new Map()));
+  return known;
+}
+
+/** XState decides; a plan that comes out the same is kept for the next time. */
+function learn(
+  machine: AnyStateMachine,
+  snapshot: ChartSnapshot,
+  event: ActorEvent,
+  leaf: ChartState,
+  move: Move,
+): Decision {
+  const decision = decideAnew(machine, snapshot, event);
+  const plan = planOf(snapshot, move, decision.snapshot);
+  const same = plan !== undefined && agrees(shown(decideByPlan(plan, snapshot, event, move)), shown(decision));
+  plansFrom(leaf).set(move, same ? plan : 'none');
+  return decision;
+}
+
+/** What of a decision leaves this file. */
+function shown(decision: Decision | undefined): unknown {
+  if (decision === undefined) return undefined;
+  const { snapshot, ...rest } = decision;
+  return { ...rest, status: snapshot.status, value: snapshot.value as unknown, context: snapshot.context as unknown };
 }
 
 /** A chart at rest from what was stored. @throws when the chart has no such state. */

@@ -1,0 +1,206 @@
+/**
+ * What a transition of a chart does, worked out once: which actions run in which order, and the states it ends in.
+ * XState works that out anew for every event, from sets of states that are the same each time; that was a third of
+ * what a command costs. Only steps that are the same each time have a plan: from one leaf state to one leaf state, no
+ * regions, no eventless transitions, nothing raised at once, nothing final. Everything else is XState's alone.
+ *
+ * A plan is trusted once XState's own decision of the same event came out the same (`agrees`), and guards, delays and
+ * ids are asked of XState every time. Only decide.ts calls this.
+ */
+import type { AnyStateMachine } from 'xstate';
+import type { ActorEvent } from '../contract/envelope.ts';
+import { nameOf } from './chart-check.ts';
+import type { ChartState } from './chart-check.ts';
+import type { ChartSnapshot, RecordedAction } from './decide.ts';
+
+/** A transition, as XState keeps it. */
+export interface Move {
+  readonly source: ChartState;
+  readonly target: readonly ChartState[] | undefined;
+  readonly reenter: boolean;
+  readonly actions: readonly unknown[];
+}
+
+interface Args {
+  readonly context: unknown;
+  readonly event: ActorEvent;
+}
+
+type Context = Readonly<Record<string, unknown>>;
+type Computed = (args: Args, params?: unknown) => unknown;
+type Assignment = Computed | Context;
+
+/** One of XState's own actions. */
+interface Builtin {
+  readonly type: string;
+  /** Of an assign. */
+  readonly assignment?: Assignment;
+  /** Of a raise. */
+  readonly delay?: unknown;
+  readonly resolve: (
+    inert: unknown,
+    snapshot: ChartSnapshot,
+    args: Args,
+    params: unknown,
+    action: Builtin,
+    extra: { readonly internalQueue: unknown[] },
+  ) => readonly [snapshot: unknown, params: unknown];
+}
+
+interface PlannedAction {
+  readonly type: string;
+  readonly params: unknown;
+  /** Undefined: a request, which is written down and no more. */
+  readonly builtin: Builtin | undefined;
+}
+
+export interface Plan {
+  readonly actions: readonly PlannedAction[];
+  /** The snapshot it ends in, without its context; undefined when no state is left or entered for another. */
+  readonly end: ChartSnapshot | undefined;
+}
+
+/** What XState has, beside what chart-check.ts reads. */
+interface Nodes {
+  readonly _nodes: readonly ChartState[];
+}
+
+const nodesOf = (snapshot: ChartSnapshot): readonly ChartState[] => (snapshot as unknown as Nodes)._nodes;
+
+/** The one active state that has none inside; undefined when there are several, or the chart has ended. */
+export function leafOf(snapshot: ChartSnapshot): ChartState | undefined {
+  const nodes = nodesOf(snapshot);
+  const leaf = nodes.at(-1);
+  // As many active states as it is deep: there is no region beside it.
+  return leaf?.type === 'atomic' && nodes.length === leaf.path.length + 1 ? leaf : undefined;
+}
+
+/** From the state itself to the root. */
+function* upwards(state: ChartState): Generator<ChartState> {
+  for (let at: ChartState | undefined = state; at !== undefined; at = at.parent) yield at;
+}
+
+const isWithin = (state: ChartState, around: ChartState): boolean =>
+  state !== around && state.path.length > around.path.length && [...upwards(state)].includes(around);
+
+/** The innermost state that stays active; undefined when the root itself is left. */
+function domainOf({ source, target, reenter }: Move): ChartState | undefined {
+  const [to] = target as readonly [ChartState];
+  if (!reenter && (to === source || isWithin(to, source))) return source;
+  const around = to.parent === undefined ? [] : [...upwards(to.parent)];
+  const domain = around.find((state) => isWithin(source, state));
+  return domain ?? (reenter ? undefined : [...upwards(source)].at(-1));
+}
+
+/** The target with what is around it up to the domain, and the initial states in it; outermost first. */
+function enteredStates(target: ChartState, domain: ChartState): ChartState[] {
+  const states: ChartState[] = [];
+  for (const state of upwards(target)) {
+    if (state === domain) break;
+    states.unshift(state);
+  }
+  for (let at = target; at.type === 'compound';) {
+    const [first] = (at.initial as unknown as Move).target ?? [];
+    if (first === undefined) break;
+    states.push(first);
+    at = first;
+  }
+  return states;
+}
+
+/** Undefined: this action may do something else the next time. */
+function plannedAction(machine: AnyStateMachine, action: unknown): PlannedAction | undefined {
+  const name = nameOf(action);
+  const params = typeof action === 'object' && action !== null && 'params' in action ? action.params : undefined;
+  const code: unknown = name === undefined ? action : machine.implementations.actions[name];
+  if (typeof code !== 'function' || !('resolve' in code)) {
+    return name === undefined ? undefined : { type: name, params, builtin: undefined };
+  }
+  const builtin = code as unknown as Builtin;
+  const { type } = builtin;
+  const isFixed =
+    type === 'xstate.assign' || type === 'xstate.cancel' || (type === 'xstate.raise' && builtin.delay !== undefined);
+  return isFixed ? { type, params, builtin } : undefined;
+}
+
+/**
+ * @param after the snapshot to which XState has come by this very transition
+ * @returns undefined when it need not be the same every time
+ */
+export function planOf(before: ChartSnapshot, move: Move, after: ChartSnapshot): Plan | undefined {
+  const machine = before.machine as AnyStateMachine;
+  const from = leafOf(before);
+  const to = leafOf(after);
+  const { target = [] } = move;
+  if (from === undefined || to === undefined || target.length > 1) return undefined;
+  if ([...upwards(from), ...upwards(to)].some((state) => state.always !== undefined)) return undefined;
+  const actions: unknown[] = [...move.actions];
+  const [aim] = target;
+  if (aim !== undefined) {
+    const domain = domainOf(move);
+    if (domain === undefined) return undefined;
+    const left = [...upwards(from)].filter((state) => isWithin(state, domain));
+    const entered = enteredStates(aim, domain);
+    if (entered.some((state) => state.config.invoke !== undefined || state.initial.actions.length > 0))
+      return undefined;
+    if ((entered.at(-1) ?? from) !== to) return undefined;
+    actions.unshift(...left.flatMap((state) => state.exit));
+    actions.push(...entered.flatMap((state) => state.entry));
+  }
+  const planned = actions.map((action) => plannedAction(machine, action));
+  if (!planned.every((action) => action !== undefined)) return undefined;
+  return { actions: planned, end: from === to ? undefined : ({ ...after, context: undefined } as ChartSnapshot) };
+}
+
+/**
+ * @param inert what stands for the actor itself
+ * @param record writes down what the chart asks for
+ * @returns undefined when the chart has raised something at once after all: what was recorded counts for nothing
+ * @throws whatever the chart throws; `before` is as it was
+ */
+export function follow(
+  plan: Plan,
+  before: ChartSnapshot,
+  event: ActorEvent,
+  inert: Readonly<Record<'self' | 'system' | 'spawn', unknown>>,
+  record: (action: RecordedAction) => void,
+): ChartSnapshot | undefined {
+  let context = before.context as Context;
+  for (const { type, params, builtin } of plan.actions) {
+    const given = typeof params === 'function' ? (params as Computed)({ context, event }) : params;
+    if (builtin === undefined) {
+      record({ type, params: given });
+      continue;
+    }
+    const args = { context, event, self: inert.self, system: inert.system, spawn: inert.spawn };
+    if (builtin.assignment !== undefined) {
+      context = assigned(context, builtin.assignment, args, given);
+      continue;
+    }
+    const internalQueue: unknown[] = [];
+    const [, asked] = builtin.resolve(inert, before, args, given, builtin, { internalQueue });
+    if (internalQueue.length > 0) return undefined;
+    record({ type, params: asked });
+  }
+  if (plan.end !== undefined) return { ...plan.end, context } as ChartSnapshot;
+  return context === before.context ? before : ({ ...before, context } as ChartSnapshot);
+}
+
+function assigned(before: Context, assignment: Assignment, args: Args, params: unknown): Context {
+  if (typeof assignment === 'function') return { ...before, ...(assignment(args, params) as Context) };
+  const context: Record<string, unknown> = { ...before };
+  for (const [key, value] of Object.entries(assignment)) {
+    context[key] = typeof value === 'function' ? (value as Computed)(args, params) : value;
+  }
+  return context;
+}
+
+/** Whether two values spell the same JSON, and hold no code. */
+export function agrees(one: unknown, other: unknown): boolean {
+  if (Object.is(one, other)) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other)) return false;
+  const keys = Object.keys(one);
+  if (keys.length !== Object.keys(other).length) return false;
+  return keys.every((key) => agrees((one as Context)[key], (other as Context)[key]));
+}
