@@ -144,4 +144,24 @@ test('what is dropped at the cap is an alarm, and no version behind the gap is g
   assert.equal((await node.historian.at(web, 40)).context, contextAt(40));
 });
 
+test('an entry that is spoilt in the store spoils neither the archive nor its neighbours', async (stage) => {
+  const node = await start(stage, 'n1');
+  await own(node, web, 1);
+  await climb(node, web, 1, 60);
+  const [stream = ''] = await node.store.shared.redis.keys(`*h:${web}`);
+  const entries = await node.store.shared.redis.xrange(stream, '-', '+');
+  await node.store.shared.redis.del(stream);
+  for (const [id, fields] of entries) {
+    const text = { '20-0': '{broken', '21-0': '7' }[id] ?? fields[1] ?? '';
+    await node.store.shared.redis.xadd(stream, id, 'e', text);
+  }
+  await climb(node, web, 61, 100);
+  await until('they are archived', async () => (await hot(node, web)) <= 64);
+  assert.equal(await versionsOf(node, web), upTo(100));
+  const [spoilt] = await node.historian.history(web, { after: 19, to: 20, limit: 1 });
+  assert.equal(spoilt?.event, { type: 'history.unreadable', text: '{broken' });
+  assert.equal((await node.historian.at(web, 19)).context, contextAt(19));
+  assert.is(await codeOf(node.historian.at(web, 22)), 'history_incomplete', 'nothing is rebuilt over it');
+});
+
 test.run();

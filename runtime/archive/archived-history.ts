@@ -72,7 +72,7 @@ class ArchivedHistory implements Historian {
       const command = ['xrevrange', key(`h:${id}`), end, '-', 'COUNT', String(hotPage)];
       const [reply] = await store.shared.run((redis) => readAll(redis, [command]));
       const page = reply as StreamEntry[];
-      for (const [, fields] of page) yield decodeHistory(id, fields);
+      for (const [entryId, fields] of page) yield decodeHistory(entryId, fields);
       oldest = page.at(-1)?.[0] ?? oldest;
       if (page.length < hotPage) break;
       end = `(${oldest}`;

@@ -14,6 +14,7 @@ import type { ArchiveStatus } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Commit, ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
+import { entryText } from '../journal/record-decoding.ts';
 import { archiveScript } from '../journal/script-library.ts';
 import { readAll, runScript, type Store } from '../journal/store-connection.ts';
 import { grantText } from '../journal/store-keys.ts';
@@ -158,7 +159,10 @@ export class HistoryArchiver {
     );
     return long.map(({ actor, due, length }, index) => {
       const before = (replies[2 * index] as string | null) ?? '';
-      const entries = (replies[2 * index + 1] as StreamEntry[]).map(([id, fields]) => ({ id, text: fields[1] ?? '' }));
+      const entries = (replies[2 * index + 1] as StreamEntry[]).map(([id, fields]) => ({
+        id,
+        text: entryText(id, fields),
+      }));
       return { ...due, actor, length, before, entries };
     });
   }

@@ -6,6 +6,7 @@ import { PhotonError } from '../contract/errors.ts';
 import type { RebuiltActor } from '../contract/historian.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
+import { isUnreadable } from '../journal/record-decoding.ts';
 
 const whereItWent = 'what is missing was dropped at the cap, or archived on a lost disk';
 
@@ -29,6 +30,7 @@ export function rebuild(id: ActorId, entries: readonly HistoryEntry[]): RebuiltA
     if (entry.version > version + 1)
       throw incomplete(id, `versions ${version + 1} to ${entry.version - 1} are missing; ${whereItWent}`);
     ({ version } = entry);
+    if (isUnreadable(entry)) throw incomplete(id, `what was written of version ${version} is spoilt`);
     if (entry.to === null) context = null;
     else if (entry.whole === undefined) context = changed(context ?? {}, entry);
     else {

@@ -61,6 +61,10 @@ export class PhotonError extends Error {
   }
 }
 
+/** Whether asking again cannot help: what the store holds is spoilt or foreign, or the request was wrong. */
+export const isForGood = (error: unknown): error is PhotonError =>
+  error instanceof PhotonError && (error.record.group === 'bug' || error.record.group === 'defeat');
+
 /** The chain of causes as one line, for logs and records. */
 export function describeCause(cause: unknown): string {
   const lines: string[] = [];

@@ -152,6 +152,25 @@ test('a store that hangs makes nobody accuse anybody', async (stage) => {
   assert.not.ok([...c1.events, ...c2.events].some((event) => event.startsWith('silent')));
 });
 
+test("a node's record that is spoilt holds nobody up, and its node writes it anew", async (stage) => {
+  const { c1, c2 } = await startPair(stage);
+  const lost = c1.lost.length + c2.lost.length;
+  await stage.redis.ask('HSET', 'ph:nodes', 'c1', '{broken', 'ghost', 'null', 'other', '{"name":"c1"}');
+  await until('c1 writes it anew', async () =>
+    String(await stage.redis.ask('HGET', 'ph:nodes', 'c1')).includes('c1-1'),
+  );
+  await startNode(stage, 'w1', 'worker');
+  await until('both hear of who joins', () => [c1, c2].every(({ events }) => events.includes('joined w1')));
+  assert.is(c1.lost.length + c2.lost.length, lost, 'no shard moves for it');
+  assert.equal(
+    c2.membership
+      .nodes()
+      .map(({ name }) => name)
+      .toSorted(),
+    ['c1', 'c2', 'w1'],
+  );
+});
+
 test('a store of another kind is refused', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   const refusals = [

@@ -20,7 +20,7 @@ import type { StoreLapse } from '../journal/ordinal-memory.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
 import { NodeBurial, type Burial } from './node-burial.ts';
-import { NodeRoster, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
+import { NodeRoster, nodeRecordOf, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
 import { balanceMoves } from './shard-balance.ts';
@@ -176,7 +176,10 @@ class StoreMembership implements Membership {
       string | null,
     ];
     this.directory.replace(map);
-    if (this.#isReplaced(records[node.name])) return;
+    const own = records[node.name];
+    const record = own === undefined ? undefined : nodeRecordOf(node.name, own);
+    if (record !== undefined && this.#isReplaced(record)) return;
+    if (own !== undefined && record === undefined) await registerNode(this.#link, keys, node);
     const era = await this.#eras.follow(stored);
     if (this.#stopped) return;
     if (era !== this.#claimant.era) await this.#enter(era);
@@ -202,9 +205,9 @@ class StoreMembership implements Membership {
   }
 
   /** Another process has started under our name: it owns our shards, or will in a moment. */
-  #isReplaced(record: string | undefined): boolean {
+  #isReplaced(record: NodeRecord): boolean {
     const { node, log } = this.#options;
-    if (record === undefined || (JSON.parse(record) as NodeRecord).boot === node.boot) return false;
+    if (record.boot === node.boot) return false;
     log.error(
       { node: node.name },
       'another process has joined the cluster under this name; this one stops; see which should run',

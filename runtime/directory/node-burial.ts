@@ -21,7 +21,7 @@ import type { Log } from '../contract/log.ts';
 import { hostOfShard, hostShard } from '../journal/shard-placement.ts';
 import { readAll } from '../journal/store-connection.ts';
 import { grantText, parseGrant } from '../journal/store-keys.ts';
-import type { NodeRecord, NodeRoster } from './node-roster.ts';
+import { nodeRecordOf, type NodeRecord, type NodeRoster } from './node-roster.ts';
 import type { OwnedShards } from './owned-shards.ts';
 import type { OwnershipMap } from './ownership-map.ts';
 import type { Claimant } from './shard-claims.ts';
@@ -81,7 +81,7 @@ export class NodeBurial {
     if (isTaken) directory.set(shard, text ?? '');
     else if (!(await owned.take(shard, text ?? '')))
       throw new PhotonError('fault', 'shard_moved', `the shard of ${name} has got another owner meanwhile; look again`);
-    return { boot: record === null ? null : (JSON.parse(record) as NodeRecord).boot };
+    return { boot: record === null ? null : (nodeRecordOf(name, record)?.boot ?? null) };
   }
 
   /** The shards this node has of nodes that are back and empty: shard -> node. */

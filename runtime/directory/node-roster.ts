@@ -48,7 +48,11 @@ export class NodeRoster {
     const { self, onNode } = this.#options;
     const before = this.#records;
     const changes = this.#observer.look(when, counters);
-    this.#records = new Map(Object.entries(stored).map(([name, text]) => [name, JSON.parse(text) as NodeRecord]));
+    this.#records = new Map();
+    for (const [name, text] of Object.entries(stored)) {
+      const record = nodeRecordOf(name, text) ?? before.get(name);
+      if (record !== undefined) this.#records.set(name, record);
+    }
     for (const [name, node] of before) if (!this.#records.has(name)) onNode({ event: 'left', node });
     for (const [name, node] of this.#records) {
       if (name !== self && before.get(name)?.boot !== node.boot) onNode({ event: 'joined', node });
@@ -90,6 +94,16 @@ export class NodeRoster {
   /** Whether a node may be given shards: it was seen to live for a while. */
   isSteady(name: string): boolean {
     return name === this.#options.self || this.#observer.isSteady(name);
+  }
+}
+
+/** @returns undefined for what is no record of this node: its node writes it anew with its next beat */
+export function nodeRecordOf(name: string, text: string): NodeRecord | undefined {
+  try {
+    const record = JSON.parse(text) as NodeRecord | null;
+    return record?.name === name ? record : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,6 +4,7 @@
  * A fenced or conflicting commit drops the whole activation (G1): nothing of it can have left, so nothing is undone.
  */
 import type { EffectRequest } from '../contract/effect.ts';
+import type { PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { PendingTimer, Receipt, ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Hold } from '../contract/supervision.ts';
@@ -59,6 +60,8 @@ export class Activation {
   /** Rows for the first input, once read; undefined while nobody asked. */
   rowsRead: Readonly<Record<string, unknown>> | undefined;
   rowsReading = false;
+  /** Why the rows for the first input cannot be read. */
+  rowsFailure: PhotonError | undefined;
   scheduled = false;
   usedMs = 0;
 

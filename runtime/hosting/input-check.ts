@@ -5,6 +5,8 @@
  */
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
+import { isForGood, PhotonError } from '../contract/errors.ts';
+import type { Receipt } from '../contract/journal.ts';
 import { verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { carrierOf, conflict, conflicting, refuseCommand, settleCommand } from './command-answers.ts';
@@ -24,7 +26,7 @@ export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 /** Named by nobody else: what the host says to an actor in its own name. */
 export const systemPrincipal = 'system';
 
-/** @throws whatever the definition's `needs` throws; the caller parks the input. */
+/** @throws whatever the definition's `needs` throws, and rows that cannot be read; the caller parks the input. */
 export function checkInput(host: Surroundings, draft: Draft, input: Input): Verdict {
   switch (input.kind) {
     case 'message':
@@ -175,11 +177,27 @@ export function readReceipt(host: Surroundings, actor: Activation, open: OpenCom
     },
     (failure: unknown) => {
       if (actor.phase === 'dropped') return;
+      if (isForGood(failure)) {
+        host.log.error({ actor: actor.id, commandId: open.command.commandId, failure }, 'a receipt cannot be read');
+        open.receipt = unreadableReceipt(actor, open);
+        return host.schedule(actor);
+      }
       host.log.warn({ actor: actor.id, failure }, 'a receipt could not be read; trying again');
       if (open.receipt === 'reading') open.receipt = 'unknown';
-      host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));
+      return void host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));
     },
   );
+}
+
+/** It was answered once, nobody can say how: the command must not be done again. */
+function unreadableReceipt({ id, version }: Activation, { command: { commandId, digest } }: OpenCommand): Receipt {
+  const text = `${id} has answered command ${commandId} before, but that answer cannot be read. Look at its history.`;
+  const { record } = new PhotonError('unknown', 'receipt_unreadable', text, {
+    actor: id,
+    public: true,
+    retryable: false,
+  });
+  return { commandId, digest, reply: { ok: false, version, error: record } };
 }
 
 /** An actor that does not exist yet is asked with the context it would be born with. */
@@ -204,6 +222,11 @@ function merged(stored: unknown, changed: unknown): Record<string, unknown> {
 function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict {
   const needs = actor.kind?.definition.needs;
   if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
+  const { rowsFailure } = actor;
+  if (rowsFailure !== undefined) {
+    actor.rowsFailure = undefined;
+    throw rowsFailure;
+  }
   if (actor.rowsReading) return 'wait';
   const rows: Record<string, unknown> = {};
   const missing: RowKey[] = [];
@@ -229,8 +252,13 @@ function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict
       host.schedule(actor);
     },
     (failure: unknown) => {
+      if (isForGood(failure)) {
+        actor.rowsReading = false;
+        actor.rowsFailure = failure;
+        return host.schedule(actor);
+      }
       host.log.warn({ actor: actor.id, failure }, 'rows could not be read; trying again');
-      host.clock.after(host.limits.readAgainMs, () => {
+      return void host.clock.after(host.limits.readAgainMs, () => {
         actor.rowsReading = false;
         host.schedule(actor);
       });

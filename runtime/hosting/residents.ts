@@ -6,7 +6,7 @@
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import { partsOf } from '../contract/identifiers.ts';
-import { describeCause, PhotonError } from '../contract/errors.ts';
+import { describeCause, isForGood, PhotonError } from '../contract/errors.ts';
 import { Activation } from './activation.ts';
 import { causeOf } from './draft.ts';
 import type { Draft } from './draft.ts';
@@ -107,9 +107,7 @@ export class Residents {
       (failure: unknown) => {
         this.loads -= 1;
         this.loadNext();
-        // A record that cannot be read does not become readable by asking again.
-        if (failure instanceof PhotonError && failure.record.code === 'record_unreadable')
-          return this.refuse(actor, failure);
+        if (isForGood(failure)) return this.refuse(actor, failure);
         this.host.log.warn({ actor: actor.id, failure }, 'an actor could not be loaded; trying again');
         this.loadLater(actor, this.host.limits.readAgainMs);
         return undefined;

@@ -5,12 +5,14 @@
  * steps before the messages of its earlier owner stand in the outbox, or a newer one could overtake them. Upholds
  * G12: at the end of `close` nothing is in flight that somebody would have to send again.
  */
+import { isForGood } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardBacklog, ShardGrant } from '../contract/journal.ts';
 import type { Residents } from './residents.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const backlogRetryMs = 200;
+const longestBacklogRetryMs = 5_000;
 const closingLookMs = 2;
 
 interface Tenure {
@@ -68,13 +70,16 @@ export class ShardTenure {
   }
 
   private async read({ grant }: Tenure): Promise<ShardBacklog | undefined> {
+    let pauseMs = backlogRetryMs;
     while (this.isCurrent(grant)) {
       try {
         const backlog = await this.host.journal.backlog(grant);
         return this.isCurrent(grant) ? backlog : undefined;
       } catch (failure) {
         this.host.log.warn({ shard: grant.shard, failure }, 'the backlog of a shard could not be read; trying again');
-        await this.pause(backlogRetryMs);
+        await this.pause(pauseMs);
+        // What is of another type than ours stays so until somebody has removed it: no need to say so all the time.
+        if (isForGood(failure)) pauseMs = Math.min(pauseMs * 2, longestBacklogRetryMs);
       }
     }
     return undefined;

@@ -9,7 +9,7 @@
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
-import type { FeedEntry } from '../contract/reader.ts';
+import type { ActorSummary, FeedEntry } from '../contract/reader.ts';
 import { encodeCursor, type FeedPlace } from './feed-cursor.ts';
 import type { FeedHeads } from './feed-heads.ts';
 import { lastOrdinalCommand, lastOrdinalOf, ordinalOf } from './feed-ordinal.ts';
@@ -107,8 +107,15 @@ class FeedPass {
       if (signal.aborted) return;
       const ordinal = ordinalOf(id);
       if (ordinal !== this.positionOf(shard) + 1) throw expired(`shard ${shard} keeps its newest entries only`);
+      let summary: ActorSummary;
+      try {
+        summary = decodeFeedLine(fields);
+      } catch {
+        // Whom it was about is not known: whoever follows lists anew, and goes on behind it.
+        throw expired(`entry ${id} of shard ${shard} cannot be read`);
+      }
       from.positions.set(shard, ordinal);
-      each({ ...decodeFeedLine(fields), cursor: encodeCursor(from) });
+      each({ ...summary, cursor: encodeCursor(from) });
     }
   }
 }

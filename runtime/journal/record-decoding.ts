@@ -1,12 +1,14 @@
 /**
  * The stored forms of an actor, back as values: record, summary, history, backlog. The opposite of commit-encoding.ts.
- * What stands here was written by our own script and is trusted; a text that does not parse is a bug and says of what.
+ * What stands here was written by our own script, but a disk or a hand may have spoilt it: what is not of our shape is
+ * told as `record_unreadable` or, of a backlog, left where it lies, so that its neighbours go on (G8).
  */
 import type { EffectRequest } from '../contract/effect.ts';
 import type { Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
-import type { ActorId } from '../contract/identifiers.ts';
+import { parseActorId, type ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, PendingTimer, ShardBacklog, StoredActor } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
 import type { ActorSummary } from '../contract/reader.ts';
 import type { Hold, StoredLetter } from '../contract/supervision.ts';
 
@@ -25,26 +27,69 @@ export interface RecordHead {
   readonly hold?: Hold;
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const unreadable = (what: string, cause: unknown): PhotonError =>
+  new PhotonError(
+    'bug',
+    'record_unreadable',
+    `${what} is not readable in the store; restore it from a backup or its history`,
+    { cause },
+  );
+
+/** @throws PhotonError bug `record_unreadable` */
 export function parseStored(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new PhotonError(
-      'bug',
-      'record_unreadable',
-      `${what} is not readable in the store; restore it from a backup or its history`,
-      {
-        cause: error,
-      },
-    );
+    throw unreadable(what, error);
   }
 }
 
-/** @param fields the record hash: field -> text @returns undefined when there never was such an actor */
+const isOptional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
+
+const isTimer = (timer: unknown): boolean => isFields(timer) && Number.isFinite(timer['dueMs']);
+
+function isHead(head: unknown): head is RecordHead {
+  return (
+    isFields(head) &&
+    typeof head['uid'] === 'string' &&
+    (head['status'] === 'live' || head['status'] === 'removed') &&
+    Number.isSafeInteger(head['chartVersion']) &&
+    typeof head['stateName'] === 'string' &&
+    Number.isSafeInteger(head['lastSeq']) &&
+    isOptional(head['effects'], (effects) => Array.isArray(effects) && effects.every(isFields)) &&
+    isOptional(head['timers'], (timers) => Array.isArray(timers) && timers.every(isTimer)) &&
+    isOptional(head['deferred'], isFields) &&
+    isOptional(head['hold'], isFields)
+  );
+}
+
+function parseHead(id: ActorId, text: string): RecordHead {
+  const what = `the record of ${id}`;
+  const head = parseStored(text, what);
+  if (!isHead(head)) throw unreadable(what, 'its head is not of the form of one');
+  return head;
+}
+
+/**
+ * @param fields the record hash: field -> text
+ * @returns undefined when there never was such an actor
+ * @throws PhotonError bug `record_unreadable`
+ */
 export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>>): StoredActor | undefined {
   const { version, head: headText } = fields;
-  if (version === undefined || headText === undefined) return undefined;
-  const head = parseStored(headText, `the record of ${id}`) as RecordHead;
+  if (version === undefined && headText === undefined) return undefined;
+  if (version === undefined || headText === undefined || !/^\d+$/.test(version))
+    throw unreadable(`the record of ${id}`, 'it lacks its version or its head');
+  const head = parseHead(id, headText);
+  const state = parseStored(fields['state'] ?? 'null', `the state of ${id}`);
+  const context = parseStored(fields['context'] ?? 'null', `the context of ${id}`);
+  if (head.status === 'live' && !(isFields(context) && (typeof state === 'string' || isFields(state))))
+    throw unreadable(`the snapshot of ${id}`, 'its state or context is not of the form of one');
   const marks: Record<string, number> = {};
   for (const field of Object.keys(fields)) {
     if (field.startsWith('m:')) marks[field.slice('m:'.length)] = Number(fields[field]);
@@ -56,8 +101,8 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     version: Number(version),
     chartVersion: head.chartVersion,
     schemaHash: head.schemaHash,
-    state: parseStored(fields['state'] ?? 'null', `the state of ${id}`),
-    context: parseStored(fields['context'] ?? 'null', `the context of ${id}`),
+    state,
+    context,
     effects: head.effects ?? [],
     timers: head.timers ?? [],
     deferred: head.deferred ?? {},
@@ -76,9 +121,15 @@ export function waitingOf({ status, effects = [], timers = [] }: Waits): ActorSu
   return [...(timers.length > 0 ? ['timer' as const] : []), ...(effects.length > 0 ? ['effect' as const] : [])];
 }
 
-/** One line of a list from two fields of the record. */
+/** One line of a list from two fields of the record; of a record that cannot be read too, so that it is seen. */
 export function decodeSummary(id: ActorId, version: string, headText: string): ActorSummary {
-  const head = parseStored(headText, `the record of ${id}`) as RecordHead;
+  let head: RecordHead;
+  try {
+    head = parseHead(id, headText);
+  } catch {
+    const state = { uid: '', stateName: 'unreadable', status: 'live', waitingOn: [], held: 'quarantined' } as const;
+    return { id, version: Number(version) || 0, at: 0, ...state };
+  }
   const { uid, stateName, status, at, hold } = head;
   const summary = { id, uid, version: Number(version), stateName, status, waitingOn: waitingOf(head), at };
   return hold === undefined ? summary : { ...summary, held: hold.kind };
@@ -89,33 +140,122 @@ export function decodeFeedLine(fields: readonly string[]): ActorSummary {
   return parseStored(fields[1] ?? '', 'an entry of a feed') as ActorSummary;
 }
 
-/** @param entry stream fields: `e`, JSON */
-export function decodeHistory(id: ActorId, entry: readonly string[]): HistoryEntry {
-  return parseStored(entry[1] ?? '', `an entry of the history of ${id}`) as HistoryEntry;
+const unreadableEvent = 'history.unreadable';
+
+/** Whether it stands in place of a history entry that cannot be read; its event has the text that was found. */
+export const isUnreadable = ({ event }: HistoryEntry): boolean => isFields(event) && event['type'] === unreadableEvent;
+
+const isEntry = (entry: unknown): boolean =>
+  isFields(entry) && Number.isSafeInteger(entry['version']) && isFields(entry['event']) && isFields(entry['changed']);
+
+function unreadableEntry(entryId: string, text: string): HistoryEntry {
+  const version = Number(entryId.slice(0, entryId.indexOf('-')));
+  const event = { type: unreadableEvent, text };
+  return { version, at: 0, event, cause: '', from: null, to: 'unreadable', kind: 'dropped', asked: [], changed: {} };
 }
 
-/** @param fields stream fields: `d`, JSON */
-export function decodeLetter(place: string, fields: readonly string[]): StoredLetter {
-  return { ...(parseStored(fields[1] ?? '', 'a dead letter') as Omit<StoredLetter, 'place'>), place };
+/**
+ * @param entryId `<version>-<n>`
+ * @param fields stream fields: `e`, JSON
+ * @returns in place of an entry that cannot be read one that says so: the others are shown, nothing is rebuilt over it
+ */
+export function decodeHistory(entryId: string, fields: readonly string[]): HistoryEntry {
+  const text = fields[1] ?? '';
+  try {
+    const entry: unknown = JSON.parse(text);
+    if (isEntry(entry)) return entry as HistoryEntry;
+  } catch {
+    // Told below, as what is JSON but no entry.
+  }
+  return unreadableEntry(entryId, text);
 }
 
-export function decodeBacklog(
-  outbox: readonly string[],
+/** The text of an entry as the archive takes it: what cannot be read would spoil all that is archived with it. */
+export function entryText(entryId: string, fields: readonly string[]): string {
+  const entry = decodeHistory(entryId, fields);
+  return isUnreadable(entry) ? JSON.stringify(entry) : (fields[1] ?? '');
+}
+
+/** Letters that cannot be read stay where they are and are told. @param entries of one shard's stream: `d`, JSON */
+export function decodeLetters(
+  entries: readonly (readonly [place: string, fields: readonly string[]])[],
+  log: Log,
+): readonly StoredLetter[] {
+  return entries.flatMap(([place, fields]) => {
+    try {
+      const letter: unknown = JSON.parse(fields[1] ?? '');
+      if (isFields(letter) && typeof letter['actor'] === 'string' && isFields(letter['event']))
+        return [{ ...(letter as unknown as Omit<StoredLetter, 'place'>), place }];
+    } catch {
+      // Told below, as what is JSON but no letter.
+    }
+    log.error({ place, fields }, 'a dead letter cannot be read and is left out; it is still in the store');
+    return [];
+  });
+}
+
+/** What a shard's keys `q`, `t` and `b` hold. */
+export type BacklogRows = [
+  outbox: Readonly<Record<string, string>>,
   timers: Readonly<Record<string, string>>,
   busy: readonly string[],
+];
+
+/** A row that cannot be read stays in the store; it is told with its key and field, and the others are taken up. */
+export function decodeBacklog(
+  key: (what: string) => string,
+  [outbox, timers, busy]: BacklogRows,
+  log: Log,
 ): ShardBacklog {
-  const messages = outbox.map((text) => parseStored(text, 'an outbox row') as Message);
+  const tell = (what: string, field: string): undefined => {
+    log.error(
+      { key: key(what), field },
+      'a row of a shard cannot be read; it is left where it is, the shard goes on; mend or remove the row in the store',
+    );
+  };
+  const messages: Message[] = [];
+  for (const [field, text] of Object.entries(outbox)) {
+    const message = messageOf(field, text);
+    if (message === undefined) tell('q', field);
+    else messages.push(message);
+  }
   messages.sort((a, b) => (a.from === b.from ? a.seq - b.seq : a.from < b.from ? -1 : 1));
-  return { outbox: messages, timers: Object.entries(timers).map(decodeTimer), busy: busy as readonly ActorId[] };
+  const pending: (PendingTimer & { actor: ActorId })[] = [];
+  for (const [field, value] of Object.entries(timers)) {
+    const timer = timerOf(field, value);
+    if (timer === undefined) tell('t', field);
+    else pending.push(timer);
+  }
+  const ids = busy.filter((id): id is ActorId => parseActorId(id) !== undefined || tell('b', id) !== undefined);
+  return { outbox: messages, timers: pending, busy: ids };
 }
 
-function decodeTimer([field, value]: [string, string]): PendingTimer & { actor: ActorId } {
+function messageOf(field: string, text: string): Message | undefined {
+  let row: unknown;
+  try {
+    row = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isFields(row)) return undefined;
+  const { to, from, life, era, seq, after, event } = row;
+  const isWhole =
+    typeof to === 'string' &&
+    parseActorId(to) !== undefined &&
+    typeof from === 'string' &&
+    parseActorId(from) !== undefined &&
+    typeof life === 'string' &&
+    [era, seq, after].every(Number.isSafeInteger) &&
+    isFields(event) &&
+    typeof event['type'] === 'string';
+  return isWhole && field === `${from}|${String(seq)}` ? (row as unknown as Message) : undefined;
+}
+
+function timerOf(field: string, value: string): (PendingTimer & { actor: ActorId }) | undefined {
   const bar = field.indexOf('|');
   const blank = value.indexOf(' ');
-  return {
-    actor: field.slice(0, bar) as ActorId,
-    timerId: field.slice(bar + 1),
-    dueMs: Number(value.slice(0, blank)),
-    eventType: value.slice(blank + 1),
-  };
+  const actor = field.slice(0, bar) as ActorId;
+  const dueMs = Number(value.slice(0, blank));
+  if (bar < 0 || blank <= 0 || !Number.isFinite(dueMs) || parseActorId(actor) === undefined) return undefined;
+  return { actor, timerId: field.slice(bar + 1), dueMs, eventType: value.slice(blank + 1) };
 }

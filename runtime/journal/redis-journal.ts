@@ -31,7 +31,7 @@ import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
 import { LapseWatch, rewound, rolledBack } from './lapse-watch.ts';
 import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
-import { decodeActor, decodeBacklog, decodeLetter, parseStored } from './record-decoding.ts';
+import { decodeActor, decodeBacklog, decodeLetters, parseStored, type BacklogRows } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
 import { readRows } from './row-reading.ts';
 import { shardOf } from './shard-placement.ts';
@@ -186,13 +186,13 @@ class StoreJournal implements RedisJournal {
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {
     const key = this.#store.keys.inShard(shardOf(id), 'x');
     const entries = await this.#store.shared.run((redis) => redis.xrange(key, '-', '+'));
-    return entries.map(([place, fields]) => decodeLetter(place, fields)).filter(({ actor }) => actor === id);
+    return decodeLetters(entries, this.#log).filter(({ actor }) => actor === id);
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
     const commands = [
-      ['hvals', key('q')],
+      ['hgetall', key('q')],
       ['hgetall', key('t')],
       ['smembers', key('b')],
     ];
@@ -201,11 +201,11 @@ class StoreJournal implements RedisJournal {
     const replies = await this.#durably(grant.shard, (redis) =>
       readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
-    const [last, outbox, timers, busy] = replies as [unknown, string[], Record<string, string>, string[]];
+    const [last, ...rows] = replies as [unknown, ...BacklogRows];
     // What a store that went back holds must not be acted on under the old era.
     if (grant.era < this.#memory.era) throw rewound();
     this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
-    return decodeBacklog(outbox, timers, busy);
+    return decodeBacklog(key, rows, this.#log);
   }
 
   async forgetMessages(

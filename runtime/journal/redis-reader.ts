@@ -13,7 +13,7 @@ import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../co
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { FeedHeads } from './feed-heads.ts';
 import { followFeeds, presentPlace } from './feed-follower.ts';
-import { decodeActor, decodeHistory, decodeLetter, decodeSummary } from './record-decoding.ts';
+import { decodeActor, decodeHistory, decodeLetters, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
 
@@ -31,7 +31,6 @@ export interface RedisReader extends Reader {
 /** Tells whether an id passes a filter; the state is no part of the id and is asked of the summary. */
 function idPasses(id: string, filter: ActorFilter): boolean {
   if (filter.search !== undefined && !id.includes(filter.search)) return false;
-  if (filter.kind === undefined && filter.scope === undefined && filter.host === undefined) return true;
   const parts = parseActorId(id);
   if (parts === undefined) return false;
   if (filter.kind !== undefined && parts.kind !== filter.kind) return false;
@@ -49,12 +48,14 @@ const recordsPerRead = 1_000;
 class StoreReader implements RedisReader {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #heads: FeedHeads | undefined;
   readonly #closing = new AbortController();
 
-  constructor({ store, clock }: ReaderOptions) {
+  constructor({ store, clock, log }: ReaderOptions) {
     this.#store = store;
     this.#clock = clock;
+    this.#log = log;
     if (store.cluster !== undefined) this.#heads = new FeedHeads({ look: () => presentPlace(store), clock });
   }
 
@@ -90,7 +91,7 @@ class StoreReader implements RedisReader {
     const entries = await this.#store.shared.run((redis) =>
       redis.xrevrange(key, '+', `${after + 1}-0`, 'COUNT', limit),
     );
-    return entries.map(([, fields]) => decodeHistory(id, fields)).reverse();
+    return entries.map(([entryId, fields]) => decodeHistory(entryId, fields)).reverse();
   }
 
   async deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]> {
@@ -98,7 +99,7 @@ class StoreReader implements RedisReader {
     const streams = (await this.#ask(
       shards.map((shard) => ['xrange', this.#store.keys.inShard(shard, 'x'), '-', '+']),
     )) as [string, string[]][][];
-    const letters = streams.flat().map(([place, fields]) => decodeLetter(place, fields));
+    const letters = decodeLetters(streams.flat(), this.#log);
     return actor === undefined ? letters : letters.filter((letter) => letter.actor === actor);
   }
 
