@@ -1,4 +1,5 @@
 /** The kind `network`: subnets and their addresses. Loads per allocation one block of 256, never the whole table. */
+import { defaultPortsPerNetwork } from '@photoncloud/machines/tenant/tenant-events';
 import { blockOf, parseAddress } from '@photoncloud/machines/values/addresses';
 import { inSubnets } from '@photoncloud/machines/network/network-recovery';
 import type { FoundPort } from '@photoncloud/machines/values/wiring';
@@ -35,9 +36,16 @@ function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
   ];
 }
 
+/** Version 2 has a quota of ports. */
+const upgraded = ({ state, context }: { state: unknown; context: unknown }) => ({
+  state,
+  context: { ...(context as object), portQuota: defaultPortsPerNetwork },
+});
+
 export const networkDefinition: ActorDefinition = {
   kind: 'network',
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: { 1: upgraded },
   machine: networkMachine,
   placement: 'sharded',
   input: (id) => ({ id }),
@@ -45,9 +53,9 @@ export const networkDefinition: ActorDefinition = {
   createdBy: [],
   effects: {},
   needs,
-  view: ({ spec, uid, subnets, ports, failure, disputed }: NetworkContext) => ({
+  view: ({ spec, uid, subnets, ports, portQuota, failure, disputed }: NetworkContext) => ({
     spec,
-    status: { uid, subnets, ports, failure, disputed },
+    status: { uid, subnets, ports, portQuota, failure, disputed },
   }),
   ignored: ['era.cleared', 'cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
 };

@@ -1,6 +1,7 @@
 /** The `limits` section of node.json, and the page that lists it. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { defaultQuota } from '@photoncloud/machines/tenant/tenant-events';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { limitDefaults, limitsSchema } from './node-limits.ts';
@@ -13,6 +14,14 @@ test('the page names every limit with its default, and no other', () => {
     Object.entries(limits).map(([name, value]) => `${group}.${name} ${value}`),
   );
   assert.equal(listed.toSorted(), real.toSorted());
+});
+
+test('the page names the quota of a tenant with its defaults', () => {
+  const listed = [...page.matchAll(/^\| [^|]+ \| `(\w+)` (\d+) \| the /gm)].map(([, name, value]) => [
+    name,
+    Number(value),
+  ]);
+  assert.equal(Object.fromEntries(listed), defaultQuota);
 });
 
 test('single values may be set; an unknown name or a value that is no bound is refused with its path', () => {

@@ -281,21 +281,4 @@ test('an address rests after its port, but for the same port', async () => {
   assert.is(await make('b'), undefined);
 });
 
-test('a quota holds, and what is given back can be claimed again', async () => {
-  const { troupe } = await withHosts();
-  troupe.ask('tenant/small/small', 'create', { quota: { network: 1 } });
-  await troupe.settle();
-  const make = async (name: string, cidr: string) => {
-    const answer = troupe.ask(`network/small/${name}`, 'create', { subnets: [{ cidr }] });
-    await troupe.settle();
-    return troupe.answers.get(answer)?.code;
-  };
-  assert.is(await make('a', '10.0.0.0/24'), undefined);
-  assert.is(await make('b', '10.0.1.0/24'), 'quota_exceeded');
-  assert.is(troupe.state('network/small/b'), undefined);
-  troupe.ask('network/small/a', 'delete');
-  await troupe.settle();
-  assert.is(await make('b', '10.0.0.0/24'), undefined);
-});
-
 test.run();

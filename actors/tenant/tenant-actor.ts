@@ -1,4 +1,5 @@
 /** The kind `tenant`: a quota and a VPC. Everything a tenant owns claims its place here. */
+import { defaultPortsPerNetwork } from '@photoncloud/machines/tenant/tenant-events';
 import { tenantMachine } from '@photoncloud/machines/tenant/tenant-machine';
 import type { TenantContext } from '@photoncloud/machines/tenant/tenant-messages';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
@@ -11,9 +12,16 @@ function needs(event: ActorEvent): RowKey[] {
   return event.type === 'tenant.delete' ? [{ collection: 'claim', key: '*' }] : [];
 }
 
+/** Version 2 says how many ports a network may have; the other numbers stay as they were given. */
+function upgraded({ state, context }: { state: unknown; context: unknown }) {
+  const { quota, ...rest } = context as TenantContext;
+  return { state, context: { ...rest, quota: { ...quota, portsPerNetwork: defaultPortsPerNetwork } } };
+}
+
 export const tenantDefinition: ActorDefinition = {
   kind: 'tenant',
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: { 1: upgraded },
   machine: tenantMachine,
   placement: 'sharded',
   input: (id) => ({ id }),

@@ -14,9 +14,10 @@ export const tenantCreateParams = z
         vm: limit.default(defaultQuota.vm),
         volume: limit.default(defaultQuota.volume),
         image: limit.default(defaultQuota.image),
+        portsPerNetwork: limit.default(defaultQuota.portsPerNetwork),
       })
       .prefault({})
-      .describe('How many of each kind it may have at once.'),
+      .describe('How many of each kind it may have at once, and how many ports each of its networks.'),
   })
   .meta({ id: 'TenantSpec' });
 

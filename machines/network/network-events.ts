@@ -27,7 +27,8 @@ export interface NetworkWish {
 export type NetworkEvent =
   | ({ type: 'network.create'; meta: Meta } & NetworkWish)
   | { type: 'network.delete'; meta: Meta }
-  | { type: 'quota.granted'; meta: Meta }
+  /** `ports`: how many it may have; a tenant of an earlier release does not say. */
+  | { type: 'quota.granted'; ports?: number; meta: Meta }
   | { type: 'quota.refused'; error: Failure; meta: Meta }
   | { type: 'cidr.claimed'; vpc: string; meta: Meta }
   | { type: 'cidr.refused'; error: Failure; path: string; meta: Meta }

@@ -100,6 +100,22 @@ const rows: readonly Row[] = [
   },
   {
     in: 'ready',
+    with: { ports: 4_000 },
+    on: allocate,
+    rows: free,
+    to: 'ready',
+    asks: ['address.refused > port'],
+  },
+  {
+    in: 'ready',
+    with: { ports: 4_000 },
+    on: allocate,
+    rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
+    to: 'ready',
+    asks: ['address.allocated > port'],
+  },
+  {
+    in: 'ready',
     on: { type: 'address.release', port: 'port/t/p', address: '10.0.0.5' },
     rows: free,
     to: 'ready',
@@ -162,6 +178,8 @@ class Ledger {
   context: object = { ...held };
   readonly rows = new Map<string, unknown>();
   now = 0;
+  /** Why the last one that asked for an address got none. */
+  refusal = '';
 
   private get subnets(): readonly SubnetUse[] {
     return (this.context as NetworkContext).subnets;
@@ -185,6 +203,8 @@ class Ledger {
 
   allocate(port: string, address: string | null): string | undefined {
     const answer = this.heard({ type: 'address.allocate', port, address, mac: null });
+    const error = answer?.['error'] as { code: string; message: string } | undefined;
+    this.refusal = error === undefined ? '' : `${error.code}: ${error.message}`;
     return answer?.['type'] === 'address.allocated' ? String(answer['address']) : undefined;
   }
 
@@ -247,6 +267,28 @@ test('a full subnet says so, and gives again what has rested', () => {
   assert.is(ledger.allocate('port/t/late', null), undefined, 'it still rests');
   ledger.now += restMs;
   assert.is(ledger.allocate('port/t/late', null), given[3]);
+});
+
+test('the quota of ports is taken from the tenant, and stays what it was when an older one says nothing', () => {
+  const quotaAfter = (on: Row['on']): unknown =>
+    decided(networkMachine, held, { in: 'claiming.quota', on, to: '' }).context['portQuota'];
+  assert.is(quotaAfter({ type: 'quota.granted', kind: 'network', ports: 7 }), 7);
+  assert.is(quotaAfter({ type: 'quota.granted', kind: 'network' }), 4_000);
+});
+
+test('four thousand ports fit into a network, the next waits for one to go, and is told how many there are', () => {
+  const ledger = new Ledger();
+  const wide = declarationOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map(freshUse) };
+  const given = Array.from({ length: 4_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
+  assert.is(given.indexOf(undefined), -1);
+  assert.is(ledger.allocate('port/t/late', null), undefined);
+  assert.match(ledger.refusal, /^quota_exceeded: network\/t\/n has 4000 of 4000 ports/);
+  assert.is(ledger.allocate('port/t/x7', null), given[7], 'asked again, the same');
+  ledger.release('port/t/x7', String(given[7]));
+  ledger.release('port/t/x7', String(given[7]));
+  assert.ok(ledger.allocate('port/t/late', null) !== undefined, 'there is room for one again');
+  assert.is(ledger.allocate('port/t/later', null), undefined, 'given back twice, it counts once');
 });
 
 test('a thousand ports in a /16: one block and two rows each', () => {

@@ -1,11 +1,13 @@
 /**
  * A network: subnets of a VPC, and who holds which of their addresses. It does not reach any host; segments do.
- * Upholds: an address and a declared MAC have one holder at a time; one given back rests; a network with holders stays.
+ * Upholds: an address and a declared MAC have one holder at a time; one given back rests; a network with holders stays;
+ * none beyond its quota of ports gets an address.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
+import { defaultPortsPerNetwork } from '../tenant/tenant-events.ts';
 import type { NetworkEvent } from './network-events.ts';
 import * as messages from './network-messages.ts';
 import type { NetworkContext } from './network-messages.ts';
@@ -24,6 +26,7 @@ export const networkMachine = setup({
   actions: {
     ...requests,
     takeSpec: assign(messages.takeSpec),
+    takeQuota: assign(messages.takeQuota),
     noteWaiter: assign(({ context, event }) =>
       event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
     ),
@@ -78,6 +81,7 @@ export const networkMachine = setup({
     spec: null,
     subnets: [],
     ports: 0,
+    portQuota: defaultPortsPerNetwork,
     waiters: [],
     tries: 0,
     failure: null,
@@ -113,7 +117,7 @@ export const networkMachine = setup({
           description: 'The tenant is asked whether its quota has room for one more network.',
           entry: 'claimQuota',
           on: {
-            'quota.granted': { target: 'cidr' },
+            'quota.granted': { target: 'cidr', actions: 'takeQuota' },
             'quota.refused': { target: '#network.gone', actions: ['rejectAll', 'forgetWaiters'] },
           },
           after: { quotaDeadline: { target: 'quota', reenter: true } },

@@ -19,6 +19,8 @@ export interface NetworkContext {
   readonly subnets: readonly SubnetUse[];
   /** Addresses held, one per port. */
   readonly ports: number;
+  /** So many ports at most, as its tenant says. */
+  readonly portQuota: number;
   /** Commands that wait for the network to be ready, or to be gone. */
   readonly waiters: readonly string[];
   /** Retryable refusals in a row. */
@@ -138,6 +140,11 @@ export const releaseCidrs = ({ context }: At): readonly Asked[] => [
   send(vpcOf(context), { type: 'cidr.release', network: context.id }),
 ];
 
+export function takeQuota({ event }: At): Partial<NetworkContext> {
+  assertEvent(event, 'quota.granted');
+  return event.ports === undefined ? {} : { portQuota: event.ports };
+}
+
 // Addresses
 
 export function specOf(context: NetworkContext): NetworkSpec {
@@ -178,6 +185,12 @@ function macTrouble({ event }: At): Failure | undefined {
   };
 }
 
+const overQuota = ({ id, ports, portQuota }: NetworkContext): Failure => ({
+  code: 'quota_exceeded',
+  message: `${id} has ${ports} of ${portQuota} ports; delete one, or use another network`,
+  retryable: false,
+});
+
 /** Never rewrites more than one block and two small rows; a third only for a declared MAC. */
 export function allocate(seen: At): Done {
   const { context, event } = seen;
@@ -187,6 +200,8 @@ export function allocate(seen: At): Done {
   if (had !== undefined) return { changes: {}, asks: [allocated(context, port, had)] };
   const trouble = macTrouble(seen);
   if (trouble !== undefined) return { changes: {}, asks: [refused(port, trouble, 'spec.mac')] };
+  if (context.ports >= context.portQuota)
+    return { changes: {}, asks: [refused(port, overQuota(context), 'spec.network')] };
   const loaded = (key: string): Block | undefined => row<Block>(event, 'block', key);
   const taken: Taken | { error: Failure; full?: SubnetUse } =
     address === null

@@ -12,6 +12,7 @@ export const held: NetworkContext = {
   spec,
   subnets: spec.subnets.map(freshUse),
   ports: 0,
+  portQuota: 4_000,
   waiters: [],
   tries: 0,
   failure: null,

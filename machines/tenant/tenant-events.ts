@@ -3,10 +3,24 @@ import type { Meta } from '../values/requests.ts';
 
 export type QuotaKind = 'vpc' | 'network' | 'vm' | 'volume' | 'image';
 
-/** How many of each kind the tenant may have at once. */
-export type Quota = Readonly<Record<QuotaKind, number>>;
+/** A number of each kind that the tenant counts. */
+export type Counts = Readonly<Record<QuotaKind, number>>;
 
-export const defaultQuota: Quota = { vpc: 5, network: 20, vm: 50, volume: 100, image: 50 };
+/** How many of each kind the tenant may have at once, and how many ports each of its networks, which counts those. */
+export interface Quota extends Counts {
+  readonly portsPerNetwork: number;
+}
+
+export const defaultPortsPerNetwork = 4_000;
+
+export const defaultQuota: Quota = {
+  vpc: 5,
+  network: 64,
+  vm: 1_000,
+  volume: 100,
+  image: 50,
+  portsPerNetwork: defaultPortsPerNetwork,
+};
 
 export type TenantEvent =
   | { type: 'tenant.create'; quota?: Partial<Quota>; meta: Meta }

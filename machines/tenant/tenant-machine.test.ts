@@ -93,4 +93,35 @@ test('a claimant counts once, and is given back once', () => {
   assert.is(used({ in: 'active', with: full, on: release, rows: fresh, to: '' }), 1);
 });
 
+test('the quota that nobody has said is that of the limits', () => {
+  const { context } = decided(tenantMachine, held, { in: 'born', on: create, command: 'c', to: '' });
+  const limits = { vpc: 5, network: 64, vm: 1_000, volume: 100, image: 50, portsPerNetwork: 4_000 };
+  assert.equal(context['quota'], limits);
+});
+
+test('the last of a kind is granted, the next is told what is used and allowed', () => {
+  const next = (used: number) =>
+    decided(tenantMachine, held, {
+      in: 'active',
+      with: { used: { ...none, vm: used } },
+      on: { type: 'quota.claim', kind: 'vm', claimant: 'vm/t/v' },
+      rows: { 'claim/vm/t/v': null },
+      to: '',
+    });
+  assert.equal(next(999).asks, ['put claim', 'quota.granted > vm']);
+  const refused = next(1_000).asked[0]?.params as { event: { error: { code: string; message: string } } };
+  assert.is(refused.event.error.code, 'quota_exceeded');
+  assert.match(refused.event.error.message, '1000 of 1000 vms');
+});
+
+test('a network is told how many ports it may have, nobody else', () => {
+  const ports = (on: Row['on']): unknown => {
+    const { asked } = decided(tenantMachine, held, { in: 'active', on, rows: fresh, to: '' });
+    const sent = asked.find(({ type }) => type === 'send')?.params as { event: { ports?: number } };
+    return sent.event.ports;
+  };
+  assert.is(ports(claim), 4_000);
+  assert.is(ports({ ...claim, kind: 'vm' }), undefined);
+});
+
 test.run();

@@ -5,7 +5,7 @@
 import { assign, setup } from 'xstate';
 import { requests } from '../values/requests.ts';
 import { tell } from '../values/telling.ts';
-import type { TenantEvent } from './tenant-events.ts';
+import { defaultQuota, type TenantEvent } from './tenant-events.ts';
 import * as messages from './tenant-messages.ts';
 import { none, type TenantContext } from './tenant-messages.ts';
 
@@ -41,7 +41,7 @@ export const tenantMachine = setup({
   delays: { vpcDeadline: 10_000 },
 }).createMachine({
   id: 'tenant',
-  context: ({ input }) => ({ id: input.id, uid: '', quota: none, used: none, waiters: [] }),
+  context: ({ input }) => ({ id: input.id, uid: '', quota: defaultQuota, used: none, waiters: [] }),
   initial: 'born',
   states: {
     born: {

@@ -3,14 +3,14 @@ import { assertEvent } from 'xstate';
 import { canonicalJson, differences } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { defer, putRow, reject, removeRow, reply, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
-import { defaultQuota, type Quota, type QuotaKind, type TenantEvent } from './tenant-events.ts';
+import { defaultQuota, type Counts, type Quota, type QuotaKind, type TenantEvent } from './tenant-events.ts';
 
 export interface TenantContext {
   readonly id: string;
   readonly uid: string;
   readonly quota: Quota;
   /** Claims granted per kind; the claims themselves are rows `claim/<actor id>`. */
-  readonly used: Quota;
+  readonly used: Counts;
   /** Commands that wait for the main VPC, or for the end. */
   readonly waiters: readonly string[];
 }
@@ -22,7 +22,7 @@ export interface Claim {
 
 export type At = Seen<TenantContext, TenantEvent>;
 
-export const none: Quota = { vpc: 0, network: 0, vm: 0, volume: 0, image: 0 };
+export const none: Counts = { vpc: 0, network: 0, vm: 0, volume: 0, image: 0 };
 
 export const mainVpcOf = (context: TenantContext): string => idOf('vpc', partsOfId(context.id).name, 'main');
 
@@ -66,10 +66,12 @@ export function fits({ context, event }: At): boolean {
   return claimed(event) !== undefined || context.used[event.kind] < context.quota[event.kind];
 }
 
-export function grant({ event }: At): readonly Asked[] {
+/** A network is told how many ports it may have: it counts them itself, since only it knows when one has gone. */
+export function grant({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'quota.claim');
   const claim: Claim = { kind: event.kind };
-  const granted = send(event.claimant, { type: 'quota.granted', kind: event.kind });
+  const ports = event.kind === 'network' ? { ports: context.quota.portsPerNetwork } : {};
+  const granted = send(event.claimant, { type: 'quota.granted', kind: event.kind, ...ports });
   return claimed(event) === undefined ? [putRow('claim', event.claimant, claim), granted] : [granted];
 }
 
