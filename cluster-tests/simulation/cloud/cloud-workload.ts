@@ -94,10 +94,15 @@ export class CloudWorkload {
     const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
     if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, wish, client, () => {});
     this.simulation.time.after(1, node.process, 'door', () => {
-      void Promise.all(references.map(({ to }) => node.reader.get(to))).then((found) => {
-        if (found.every((one) => one?.status === 'live')) this.ask(tenant, wish, client, () => {});
-        else this.simulation.reach('a reference was not found at the door');
-      });
+      const reads = Promise.all(references.map(({ to }) => node.reader.get(to)));
+      void reads.then(
+        (found) => {
+          if (found.every((one) => one?.status === 'live')) this.ask(tenant, wish, client, () => {});
+          else this.simulation.reach('a reference was not found at the door');
+        },
+        // The node is stopping, or the store does not answer: the tenant is told so, and nothing was asked.
+        () => this.simulation.reach('the door could not look at a reference'),
+      );
     });
   }
 
