@@ -11,6 +11,7 @@ import type { Chance } from './seeded-random.ts';
 import type { Simulation } from './simulation.ts';
 
 const keys = storeKeys('ph:');
+const quickDiskMs = 0.5;
 
 export class HistoryExam {
   private readonly simulation: Simulation;
@@ -26,6 +27,8 @@ export class HistoryExam {
     const { past } = this.simulation.server;
     // Commits that a store has lost took their part of the list with them.
     if (this.simulation.options.archive === undefined || past.some((entry) => 'rolledBackTo' in entry)) return;
+    // That all of it is there is asked, not how soon: a busy actor's past is hundreds of runs, read one by one.
+    for (const { process } of this.simulation.nodes()) this.simulation.diskOf(process.name).delayMs = quickDiskMs;
     for (const [id, known] of pastOf(past)) this.read(actorId(id), known);
   }
 

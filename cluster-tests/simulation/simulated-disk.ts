@@ -29,10 +29,11 @@ const stallMs = 400;
 
 export class SimulatedDisk {
   trouble: 'full' | 'failing' | undefined;
+  /** What an operation takes, mean. */
+  delayMs: number;
   private readonly files = new Map<string, DiskFile>();
   private readonly time: VirtualTime;
   private readonly chance: Chance;
-  private readonly delayMs: number;
 
   constructor(time: VirtualTime, chance: Chance, delayMs: number) {
     this.time = time;
