@@ -15,7 +15,8 @@ export interface Queue {
   items: Message[];
   /** Index of the first one not sent since the last start. */
   next: number;
-  inFlight: number;
+  /** Sent, and neither answered nor given up: none of them is sent again meanwhile. */
+  readonly inFlight: Set<Message>;
   /** How many may be in flight: one after a pause, doubling with every acknowledgement. */
   window: number;
   backoffMs: number;
@@ -40,7 +41,7 @@ export function newQueue(box: Box, to: ActorId): Queue {
     to,
     items: [],
     next: 0,
-    inFlight: 0,
+    inFlight: new Set(),
     window: widestWindow,
     backoffMs: firstBackoffMs,
     cancelPause: undefined,

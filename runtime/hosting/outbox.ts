@@ -116,7 +116,7 @@ export class Outbox {
   /** Owners have changed: queues that look for theirs go on now, unless an answer to what was sent is still to come. */
   hurry(): void {
     for (const box of this.boxes.values()) {
-      for (const queue of box.queues.values()) if (queue.lost && queue.inFlight === 0) this.resume(queue);
+      for (const queue of box.queues.values()) if (queue.lost && queue.inFlight.size === 0) this.resume(queue);
     }
   }
 
@@ -124,7 +124,7 @@ export class Outbox {
   isSending(shards: ReadonlySet<ShardId>): boolean {
     for (const box of this.boxes.values()) {
       if (!shards.has(box.grant.shard)) continue;
-      for (const queue of box.queues.values()) if (queue.inFlight > 0) return true;
+      for (const queue of box.queues.values()) if (queue.inFlight.size > 0) return true;
     }
     return false;
   }
@@ -195,13 +195,15 @@ export class Outbox {
 
   private pump(queue: Queue): void {
     if (this.held.has(queue.box.grant.shard)) return;
-    while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight < queue.window) {
+    while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight.size < queue.window) {
       const message = queue.items[queue.next] as Message;
       // Numbers of one sequence say nothing of another: what belongs to an earlier one has to arrive first.
       if (!sameSequence(message, queue.items[0] as Message)) return;
+      // Its answer is still to come, and says more than a second one would: the pause was for a later message.
+      if (queue.inFlight.has(message)) return;
       const after = before(queue.items, queue.next);
       queue.next += 1;
-      queue.inFlight += 1;
+      queue.inFlight.add(message);
       this.ports.deliver(after === message.after ? message : { ...message, after }).then(
         (delivery) => this.settled(queue, message, delivery),
         (failure: unknown) => {
@@ -216,9 +218,9 @@ export class Outbox {
   }
 
   private settled(queue: Queue, message: Message, delivery: Delivery): void {
-    queue.inFlight -= 1;
+    queue.inFlight.delete(message);
     if (queue.box.dropped) return;
-    if (queue.items.length === 0 && queue.inFlight === 0) queue.box.queues.delete(queue.to);
+    if (queue.items.length === 0 && queue.inFlight.size === 0) queue.box.queues.delete(queue.to);
     if (delivery.result === 'applied') {
       queue.backoffMs = firstBackoffMs;
       queue.window = Math.min(queue.window * 2, widestWindow);
@@ -251,7 +253,7 @@ export class Outbox {
     if (kept.length === 0) {
       queue.cancelPause?.();
       queue.cancelPause = undefined;
-      if (queue.inFlight === 0) box.queues.delete(queue.to);
+      if (queue.inFlight.size === 0) box.queues.delete(queue.to);
     }
     this.forgetSoon();
   }
@@ -268,7 +270,7 @@ export class Outbox {
     queue.cancelPause = undefined;
     queue.lost = false;
     queue.next = 0;
-    queue.window = queue.inFlight + 1;
+    queue.window = queue.inFlight.size + 1;
     this.pump(queue);
   }
 
