@@ -7,7 +7,7 @@
  */
 import { suite } from 'uvu';
 import { FaultScene } from './fault-scene.ts';
-import { failoverAsked, killed, primaryCutOff, primaryKilled, primaryParted, type Fault } from './nemesis.ts';
+import { failoverAsked, primaryCutOff, primaryKilled, primaryParted, type Fault } from './nemesis.ts';
 import type { PlannedNode } from './photon-commands.ts';
 
 const test = suite('faults-store');
@@ -21,9 +21,7 @@ const faults: readonly Fault[] = [
   failoverAsked(boxes),
   primaryKilled(boxes),
   primaryCutOff(boxes),
-  killed('c2'),
   primaryParted(boxes),
-  killed('w1'),
 ];
 const rounds = Number(process.env['PHOTON_FAULT_ROUNDS'] ?? 1);
 
