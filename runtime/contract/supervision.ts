@@ -60,9 +60,12 @@ export const operatorKind = 'actor';
  */
 export type OperatorVerb = 'pause' | 'resume' | 'skip' | 'redrive' | 'reset';
 
+const verbStart = `${operatorKind}.`;
 const verbs: ReadonlySet<string> = new Set<OperatorVerb>(['pause', 'resume', 'skip', 'redrive', 'reset']);
 
 export function verbOf(event: ActorEvent): OperatorVerb | undefined {
-  const [kind, verb = ''] = event.type.split('.');
-  return kind === operatorKind && verbs.has(verb) ? (verb as OperatorVerb) : undefined;
+  const { type } = event;
+  if (!type.startsWith(verbStart)) return undefined;
+  const verb = type.slice(verbStart.length);
+  return verbs.has(verb) ? (verb as OperatorVerb) : undefined;
 }

@@ -93,6 +93,13 @@ export class Activation {
     if (stored.chartVersion !== this.kind?.definition.chartVersion) this.upgraded = this.snapshot;
   }
 
+  /** The digest of a command that was accepted and is not answered yet. */
+  digestOfDeferred(commandId: string): string | undefined {
+    // Looked up by a name nobody has seen before, and for next to all actors there is none.
+    for (const some in this.deferred) if (some !== '') return this.deferred[commandId];
+    return undefined;
+  }
+
   /** There is no such actor any more; version, marks and sequence go on in a later life. */
   forget(): void {
     this.snapshot = undefined;

@@ -14,7 +14,7 @@ import type { ActorId } from '../contract/identifiers.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import type { Draft } from './draft.ts';
-import type { OpenCommand } from './mailbox.ts';
+import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -61,7 +61,14 @@ function settleAsOwner(host: Surroundings, actor: Activation, open: OpenCommand,
 /** Answers a command whose grounds need no further proof: a receipt, or a commit that has been taken. */
 export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
   actor.commands.delete(open.command.commandId);
-  for (const waiter of open.waiters.splice(0)) waiter(reply);
+  tellAll(open, reply);
+}
+
+/** Everybody who waits for the command hears it, once. */
+export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
+  const { waiters } = open;
+  open.waiters = [];
+  for (const waiter of waiters) waiter(answer);
 }
 
 /**

@@ -10,7 +10,7 @@
 import type { CommitOutcome } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import type { Draft } from './draft.ts';
-import { settleCommand } from './command-answers.ts';
+import { settleCommand, tellAll } from './command-answers.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export function openGate(host: Surroundings, draft: Draft, outcome: CommitOutcome): void {
@@ -51,14 +51,14 @@ function answer(host: Surroundings, actor: Activation, draft: Draft): void {
   const { commands, answered } = actor;
   const reached = draft.outcome?.result === 'committed' ? draft.outcome.durability : undefined;
   for (const receipt of draft.receipts) {
-    const { commandId, reply } = receipt;
+    const { commandId, digest, reply } = receipt;
     const open = commands.get(commandId);
     const told = reached === undefined ? reply : { ...reply, durability: reached };
-    answered.set(commandId, { ...receipt, reply: told });
+    answered.set(commandId, { commandId, digest, reply: told });
     // Another one under the same id, with other parameters, still waits for its refusal.
     if (open?.reply !== reply) continue;
     commands.delete(commandId);
-    for (const waiter of open.waiters.splice(0)) waiter(told);
+    tellAll(open, told);
   }
   for (const commandId of answered.keys()) {
     if (answered.size <= host.limits.receiptsRemembered) break;

@@ -162,7 +162,7 @@ class ActorHost implements Host, Surroundings {
   }
 
   private entry(id: ActorId): ShardGrant | undefined {
-    const shard = this.journal.shardOf(id);
+    const shard = this.residents.find(id)?.grant.shard ?? this.journal.shardOf(id);
     if (!this.tenure.holds(shard)) this.options.onStranger?.(shard);
     return this.tenure.entry(shard);
   }

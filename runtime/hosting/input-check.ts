@@ -124,7 +124,7 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const { command } = open;
   // Answered by a commit on its way; it is told when that is durable.
   if (open.reply !== undefined) return 'settled';
-  const deferredDigest = actor.deferred[command.commandId];
+  const deferredDigest = actor.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
     if (deferredDigest !== command.digest) refuseCommand(host, draft, open, conflicting(command.commandId));

@@ -8,6 +8,7 @@ import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import { describeCause, isForGood, PhotonError } from '../contract/errors.ts';
 import { Activation } from './activation.ts';
+import { tellAll } from './command-answers.ts';
 import { causeOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { busyWhileHeldMs, heldError, isResume } from './holding.ts';
@@ -192,7 +193,7 @@ export class Residents {
       if (input.kind !== 'command') continue;
       const { open } = input;
       actor.commands.delete(open.command.commandId);
-      for (const waiter of open.waiters.splice(0)) waiter({ ok: false, version: actor.version, error });
+      tellAll(open, { ok: false, version: actor.version, error });
     }
   }
 
@@ -251,7 +252,7 @@ export class Residents {
     for (const flight of actor.flights)
       for (const input of flight.inputs) if (input.kind === 'message') input.settle({ result: 'moved' });
     for (const input of actor.mailbox.takeAll()) if (input.kind === 'message') input.settle({ result: 'moved' });
-    for (const open of actor.commands.values()) for (const waiter of open.waiters.splice(0)) waiter(moved);
+    for (const open of actor.commands.values()) tellAll(open, moved);
     this.discard(actor);
   }
 

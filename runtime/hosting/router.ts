@@ -96,11 +96,15 @@ export class Router {
     }
   }
 
-  private async askOnce(command: Command): Promise<CommandAnswer | undefined> {
-    const { directory, local, outlet, nodeName, log } = this.ports;
+  private askOnce(command: Command): Promise<CommandAnswer | undefined> {
+    const { directory, local, nodeName } = this.ports;
     const owner = directory.ownerOf(command.to);
-    if (owner === undefined) return undefined;
-    if (owner === nodeName) return local.command(command);
+    if (owner === undefined) return Promise.resolve(undefined);
+    return owner === nodeName ? local.command(command) : this.askPeer(owner, command);
+  }
+
+  private async askPeer(owner: string, command: Command): Promise<CommandAnswer | undefined> {
+    const { outlet, log } = this.ports;
     try {
       return await outlet.command(owner, command);
     } catch (failure) {
