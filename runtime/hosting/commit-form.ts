@@ -28,7 +28,7 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
   const { timersBefore } = draft;
   // Most steps leave timers and rows alone, and this runs for every one of them.
   const still = actor.timers === timersBefore;
-  const rows = draft.rows.size === 0 ? nothing : [...draft.rows.values()];
+  const rows = draft.rows === undefined ? nothing : [...draft.rows.values()];
   return {
     grant: actor.grant,
     actor: actor.id,
@@ -48,7 +48,7 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     timers: actor.timers,
     deferred: actor.deferred,
     lastSeq: actor.lastSeq,
-    marks: [...draft.marks.values()],
+    marks: draft.marks,
     receipts: draft.receipts,
     history: draft.history,
     messages: draft.messages,

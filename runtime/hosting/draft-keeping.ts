@@ -143,7 +143,7 @@ function keepMessages(draft: Draft, step: DecidedStep, asked: string[]): void {
 function keepRows(draft: Draft, step: DecidedStep, asked: string[]): void {
   for (const row of step.split.rows) {
     const name = `${row.collection}/${row.key}`;
-    draft.rows.set(name, row);
+    (draft.rows ??= new Map()).set(name, row);
     draft.actor.rowsAhead.set(name, { value: row.value, flight: draft.number });
     asked.push(`row:${name}`);
   }

@@ -28,8 +28,10 @@ export class Draft {
   readonly history: HistoryEntry[] = [];
   readonly messages: Message[] = [];
   readonly receipts: Receipt[] = [];
-  readonly marks = new Map<string, { sender: string; seq: number; after: number }>();
-  readonly rows = new Map<string, RowChange>();
+  /** One per sender: there are few, and a Map in every commit costs more than to look through them. */
+  readonly marks: { readonly sender: string; seq: number; readonly after: number }[] = [];
+  /** By `<collection>/<key>`; most commits have none. */
+  rows: Map<string, RowChange> | undefined;
   readonly deadLetters: DeadLetter[] = [];
   readonly lettersGone: string[] = [];
   /** Refused without a receipt, on grounds that must be durable before they are told. */
@@ -60,8 +62,10 @@ export class Draft {
   /** Closes the draft: from here the actor may run ahead, so what the gate needs is taken down now. */
   takeOff(commit: Commit): void {
     const { effects } = commit;
-    this.effectsStarted = effects.filter((effect) => !this.effectsBefore.includes(effect));
-    this.effectsEnded = this.effectsBefore.filter((effect) => !effects.includes(effect));
+    if (effects !== this.effectsBefore) {
+      this.effectsStarted = effects.filter((effect) => !this.effectsBefore.includes(effect));
+      this.effectsEnded = this.effectsBefore.filter((effect) => !effects.includes(effect));
+    }
     this.effectsAfter = effects;
     this.timersAfter = commit.timers;
     this.timersSet = commit.timersSet;
@@ -101,11 +105,10 @@ export function keepInput(draft: Draft, input: Input): void {
     draft.lettersGone.push(input.letter.place);
   }
   if (input.kind !== 'message') return;
-  const { message } = input;
-  const sender = markOf(message);
+  const { message, sender } = input;
   draft.actor.marks.set(sender, message.seq);
-  const mark = draft.marks.get(sender);
-  if (mark === undefined) draft.marks.set(sender, { sender, seq: message.seq, after: message.after });
+  const mark = draft.marks.find((one) => one.sender === sender);
+  if (mark === undefined) draft.marks.push({ sender, seq: message.seq, after: message.after });
   else mark.seq = message.seq;
 }
 

@@ -32,8 +32,10 @@ function release(host: Surroundings, actor: Activation, draft: Draft): void {
   for (const input of draft.inputs) if (input.kind === 'message') input.settle({ result: 'applied' });
   if (draft.receipts.length > 0) answer(host, actor, draft);
   for (const { open, reply } of draft.refusals) settleCommand(actor, open, reply);
-  for (const name of draft.rows.keys()) {
-    if (actor.rowsAhead.get(name)?.flight === draft.number) actor.rowsAhead.delete(name);
+  if (draft.rows !== undefined) {
+    for (const name of draft.rows.keys()) {
+      if (actor.rowsAhead.get(name)?.flight === draft.number) actor.rowsAhead.delete(name);
+    }
   }
   if (draft.messages.length > 0) host.outbox.send(actor.grant, draft.messages);
   for (const timerId of draft.timersCancelled) host.timers.cancel(actor.id, timerId);

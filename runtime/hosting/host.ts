@@ -15,6 +15,7 @@ import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import type { Activation } from './activation.ts';
 import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
+import { markOf } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { figuresOf } from './host-figures.ts';
@@ -131,7 +132,8 @@ class ActorHost implements Host, Surroundings {
     const actor = this.residents.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
-    return new Promise((settle) => this.residents.offer(actor, { kind: 'message', message, settle }));
+    const sender = markOf(message);
+    return new Promise((settle) => this.residents.offer(actor, { kind: 'message', message, sender, settle }));
   }
 
   command(command: Command): Promise<CommandAnswer> {

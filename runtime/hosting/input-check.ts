@@ -11,7 +11,7 @@ import { verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { carrierOf, conflict, conflicting, refuseCommand, settleCommand } from './command-answers.ts';
 import { decideInitial } from './decide.ts';
-import { keepInput, keepLetter, keepNote, markOf } from './draft.ts';
+import { keepInput, keepLetter, keepNote } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
 import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
@@ -92,7 +92,7 @@ export function eventOf(input: Input): ActorEvent {
 function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Verdict {
   const { actor } = draft;
   const { message } = input;
-  const mark = actor.marks.get(markOf(message)) ?? 0;
+  const mark = actor.marks.get(input.sender) ?? 0;
   if (message.seq <= mark) {
     const carrier = carrierOf(draft);
     if (carrier === undefined) input.settle({ result: 'applied' });

@@ -32,6 +32,8 @@ export interface OpenCommand {
 export interface MessageInput {
   readonly kind: 'message';
   readonly message: Message;
+  /** The sequence its number belongs to, as `markOf` spells it. */
+  readonly sender: string;
   readonly settle: (delivery: Delivery) => void;
 }
 
