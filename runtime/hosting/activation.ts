@@ -95,8 +95,8 @@ export class Activation {
 
   /** The digest of a command that was accepted and is not answered yet. */
   digestOfDeferred(commandId: string): string | undefined {
-    // Looked up by a name nobody has seen before, and for next to all actors there is none.
-    for (const some in this.deferred) if (some !== '') return this.deferred[commandId];
+    // A look-up by a name never seen before is dear, and most actors have none to look up.
+    for (const _any in this.deferred) return this.deferred[commandId];
     return undefined;
   }
 
