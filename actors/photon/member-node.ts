@@ -167,6 +167,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       else await options.onBuried?.(reader);
     },
     knownEra: memory.era,
+    ...config.limits.beats,
   });
   late.join(membership);
   const historian = archive.historian(links);

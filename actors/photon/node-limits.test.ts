@@ -9,7 +9,9 @@ import { limitDefaults, limitsSchema } from './node-limits.ts';
 const page = readFileSync(join(import.meta.dirname, '../../docs/limits.md'), 'utf8');
 
 test('the page names every limit with its default, and no other', () => {
-  const listed = [...page.matchAll(/`((?:host|peer|api)\.\w+)` (\d+)/g)].map(([, name, value]) => `${name} ${value}`);
+  const listed = [...page.matchAll(/`((?:host|peer|beats|api)\.\w+)` (\d+)/g)].map(
+    ([, name, value]) => `${name} ${value}`,
+  );
   const real = Object.entries(limitDefaults).flatMap(([group, limits]) =>
     Object.entries(limits).map(([name, value]) => `${group}.${name} ${value}`),
   );
@@ -25,13 +27,14 @@ test('the page names the quota of a tenant with its defaults', () => {
 });
 
 test('single values may be set; an unknown name or a value that is no bound is refused with its path', () => {
-  const set = { host: { mailboxDepth: 512 }, api: { maxSessions: 10 } };
+  const set = { host: { mailboxDepth: 512 }, api: { maxSessions: 10 }, beats: { beatMs: 600 } };
   assert.equal(limitsSchema.parse(set), set);
   for (const wrong of [
     { host: { mailboxdepth: 1 } },
     { peer: { maxInFlight: 0 } },
     { api: { slowMs: 1.5 } },
     { x: {} },
+    { beats: { beatMs: 1_000 } },
   ]) {
     const parsed = limitsSchema.safeParse(wrong);
     assert.not.ok(parsed.success, JSON.stringify(wrong));

@@ -17,6 +17,7 @@ import { sharedShards } from '../journal/shard-placement.ts';
 import { readAll, type Store } from '../journal/store-connection.ts';
 import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreLapse } from '../journal/ordinal-memory.ts';
+import { defaultBeatLimits, type BeatLimits } from './beat-limits.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
 import { NodeBurial, type Burial } from './node-burial.ts';
@@ -27,8 +28,6 @@ import { balanceMoves } from './shard-balance.ts';
 import type { Claimant } from './shard-claims.ts';
 import { ShardHandover } from './shard-handover.ts';
 
-const defaultBeatMs = 500;
-const defaultSilenceMs = 2_000;
 /** Shards this node gives away at once, and so at most per beat. */
 const movesAtOnce = 4;
 /** As long as a drain may take in all. */
@@ -36,7 +35,7 @@ const leaveTimeoutMs = 15_000;
 
 export type { Burial, NodeEvent, NodeRecord };
 
-export interface MembershipOptions {
+export interface MembershipOptions extends Partial<BeatLimits> {
   readonly store: Store;
   readonly node: NodeRecord;
   readonly clock: Clock;
@@ -57,9 +56,6 @@ export interface MembershipOptions {
   readonly onBuried?: (had: 'nothing' | 'served') => Promise<void>;
   /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
   readonly knownEra?: number;
-  readonly beatMs?: number;
-  /** Observed silence after which a controller's shards may be taken. */
-  readonly silenceMs?: number;
 }
 
 export interface Membership {
@@ -101,7 +97,7 @@ class StoreMembership implements Membership {
 
   constructor(options: MembershipOptions, link: StoreLink, era: number) {
     const { store, node } = options;
-    const beatMs = options.beatMs ?? defaultBeatMs;
+    const beatMs = options.beatMs ?? defaultBeatLimits.beatMs;
     this.#options = options;
     this.#link = link;
     const { clock, log, onGrant, onLost, knownEra = 0 } = options;
@@ -109,7 +105,7 @@ class StoreMembership implements Membership {
     this.#claimant = { link, keys: store.keys, node: node.name, boot: node.boot, era };
     this.#roster = new NodeRoster({
       self: node.name,
-      silenceMs: options.silenceMs ?? defaultSilenceMs,
+      silenceMs: options.silenceMs ?? defaultBeatLimits.silenceMs,
       longestGapMs: beatMs * 3,
       onNode: options.onNode,
     });
@@ -136,7 +132,7 @@ class StoreMembership implements Membership {
     if (this.#stopped) return;
     this.#cancelBeat = this.#options.clock.after(delayMs, () => {
       this.#beating = this.#beat().then(
-        () => this.#plan(this.#options.beatMs ?? defaultBeatMs),
+        () => this.#plan(this.#options.beatMs ?? defaultBeatLimits.beatMs),
         (error: unknown) => this.#survive(error),
       );
     });
@@ -145,7 +141,7 @@ class StoreMembership implements Membership {
   /** Only closing the store or a defect ends a beat with an error: connections are waited for inside. */
   #survive(error: unknown): void {
     if (this.#stopped) return;
-    const { log, beatMs = defaultBeatMs } = this.#options;
+    const { log, beatMs = defaultBeatLimits.beatMs } = this.#options;
     log.error(
       { cause: describeCause(error) },
       'a beat failed; this node will be taken for dead if that goes on; look at the cause',
