@@ -49,22 +49,40 @@ export interface LineWork {
   readonly reads?: true;
 }
 
+interface LineParts {
+  readonly link: StoreLink;
+  readonly replicas: ReplicaWatch;
+  readonly clock: Clock;
+  readonly compare: (redis: Redis) => Promise<void>;
+}
+
 export class CommitLine {
   readonly link: StoreLink;
   readonly replicas: ReplicaWatch;
   readonly #compare: (redis: Redis) => Promise<void>;
+  readonly #clock: Clock;
   /** Settled when the present connection was compared with what we know; undefined while there is none. */
   #compared: Promise<void> | undefined;
   #writable = false;
   retired = false;
 
-  constructor(link: StoreLink, replicas: ReplicaWatch, compare: (redis: Redis) => Promise<void>) {
+  constructor({ link, replicas, clock, compare }: LineParts) {
     this.link = link;
     this.replicas = replicas;
+    this.#clock = clock;
     this.#compare = compare;
     link.onLost(() => this.forget());
-    // Also with nothing to write. That it fails is heard by whoever wants to write.
-    link.onReady(() => void this.mayWrite().catch(() => undefined));
+    link.onReady(() => this.#look());
+  }
+
+  /**
+   * Also with nothing to write, and again while the server does not answer it: a primary of a Redis Cluster is back
+   * before the others count on it. That it fails is heard by whoever wants to write.
+   */
+  #look(): void {
+    this.mayWrite().catch(() => {
+      if (this.link.isReady && !this.retired) this.#clock.after(lookAgainMs, () => this.#look());
+    });
   }
 
   /** It must be compared again before the next write. */
@@ -230,7 +248,7 @@ export class CommitLines {
     const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
     const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
     const replicas = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
-    const line = new CommitLine(link, replicas, (redis) => compare(redis, carries));
+    const line = new CommitLine({ link, replicas, clock, compare: (redis) => compare(redis, carries) });
     this.#lines.set(key, line);
     return line;
   }
