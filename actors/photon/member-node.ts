@@ -3,6 +3,7 @@
  * actors. The parts need each other in a circle (the host asks the directory, membership grants to the host); it is
  * closed here.
  */
+import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import {
@@ -168,6 +169,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     knownEra: memory.era,
     ...config.limits.beats,
+    // Whoever has the same authority is of the same cluster, also when both were given one name.
+    identity: new X509Certificate(tls.ca).fingerprint256,
   });
   late.join(membership);
   const historian = archive.historian(links);

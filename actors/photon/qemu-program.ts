@@ -1,10 +1,12 @@
 /** Which QEMU a worker runs: the one named in the environment, the one set-up unpacked, or the host's own. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Log } from '@photoncloud/runtime/contract/log';
 import { z } from 'zod';
 
 const toolchainSchema = z.object({
-  qemu: z.object({ binary: z.string(), libDir: z.string().optional(), libraryPath: z.string().optional() }).optional(),
+  qemu: z.object({ binary: z.string(), libDir: z.string().optional(), libraryPath: z.string().optional() }).nullish(),
 });
 
 export interface QemuProgram {
@@ -14,9 +16,16 @@ export interface QemuProgram {
   readonly libraryPath?: string;
 }
 
-/** PHOTON_TOOLCHAIN names a `toolchain.json`; without it the host's own program is taken. */
-export function findQemu(): QemuProgram {
-  const record = process.env['PHOTON_TOOLCHAIN'] ?? resolve(import.meta.dirname, '../../.cache/toolchain.json');
+/**
+ * PHOTON_TOOLCHAIN names a `toolchain.json`; without it the host's own program is taken. So it is where set-up has
+ * found none, which is told: the worker serves networks and volumes, and placement passes the host over for VMs.
+ *
+ * @throws PhotonError defeat `toolchain_unreadable`
+ */
+export function findQemu(
+  log: Log,
+  record = process.env['PHOTON_TOOLCHAIN'] ?? resolve(import.meta.dirname, '../../.cache/toolchain.json'),
+): QemuProgram {
   let text: string;
   try {
     text = readFileSync(record, 'utf8');
@@ -24,8 +33,20 @@ export function findQemu(): QemuProgram {
     // No record means that set-up found no need to unpack one.
     return { binary: 'qemu-system-x86_64' };
   }
-  const { qemu } = toolchainSchema.parse(JSON.parse(text));
-  if (qemu === undefined) return { binary: 'qemu-system-x86_64' };
+  const qemu = recordedQemu(record, text);
+  if (qemu === null) {
+    log.warn({ record }, 'set-up found no QEMU here: no VM is placed on this host until qemu-system-x86 is installed');
+  }
+  if (qemu === undefined || qemu === null) return { binary: 'qemu-system-x86_64' };
   const { binary, libDir, libraryPath } = qemu;
   return { binary, ...(libDir === undefined ? {} : { libDir }), ...(libraryPath === undefined ? {} : { libraryPath }) };
+}
+
+function recordedQemu(record: string, text: string): z.infer<typeof toolchainSchema>['qemu'] {
+  try {
+    return toolchainSchema.parse(JSON.parse(text)).qemu;
+  } catch (cause) {
+    const what = `${record} is not a record of the set-up; remove it and run the set-up again`;
+    throw new PhotonError('defeat', 'toolchain_unreadable', what, { cause });
+  }
 }

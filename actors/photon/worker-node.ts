@@ -33,7 +33,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     folder: join(folder.path, 'host'),
     allowedRoots: config.allowedRoots,
     underlay: config.address,
-    qemu: findQemu(),
+    qemu: findQemu(log),
     fetchBlob: (host, sha256, signal) => {
       if (links === undefined)
         return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));

@@ -56,6 +56,8 @@ export interface MembershipOptions extends Partial<BeatLimits> {
   readonly onBuried?: (had: 'nothing' | 'served') => Promise<void>;
   /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
   readonly knownEra?: number;
+  /** Tells this cluster from another of the same name (cluster-record.ts). */
+  readonly identity?: string;
 }
 
 export interface Membership {
@@ -296,7 +298,7 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
     throw new PhotonError('bug', 'boot_missing', `node ${node.name} joins without a boot id; give it one per start`);
   const link = store.open('membership');
   try {
-    const { era } = await settleClusterRecord(link, store.keys);
+    const { era } = await settleClusterRecord(link, store.keys, options.identity);
     await registerNode(link, store.keys, node);
     const membership = new StoreMembership(options, link, era);
     await membership.directory.refresh();

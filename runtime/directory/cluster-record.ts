@@ -23,10 +23,14 @@ const mismatch = (what: string, stored: string, ours: string): PhotonError =>
   );
 
 /**
+ * @param identity of the cluster itself, beside its name; without it that is not compared
  * @returns the record, written now if there was none
- * @throws PhotonError defeat `store_mismatch` or `store_scripts_newer`: this program must not serve this store
+ * @throws PhotonError defeat `store_mismatch`, `store_scripts_newer` or `store_of_other_cluster`: this program must not
+ *   serve this store
  */
-export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Promise<ClusterRecord> {
+export async function settleClusterRecord(link: StoreLink, keys: StoreKeys, identity?: string): Promise<ClusterRecord> {
+  // First, and by itself: nothing else is written into what belongs to another cluster.
+  if (identity !== undefined) await settleIdentity(link, keys, identity);
   const ours: Readonly<Record<string, string>> = {
     era: '1',
     shards: String(shardCount),
@@ -58,6 +62,18 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys): Pro
     throw mismatch('scripts of digest', stored['scriptDigest'] ?? 'none', libraryDigest);
   }
   return { era: Number(stored['era']) };
+}
+
+async function settleIdentity(link: StoreLink, keys: StoreKeys, identity: string): Promise<void> {
+  await link.run((redis) => redis.hsetnx(keys.cluster, 'identity', identity));
+  const stored = await link.run((redis) => redis.hget(keys.cluster, 'identity'));
+  if (stored === identity) return;
+  throw new PhotonError(
+    'defeat',
+    'store_of_other_cluster',
+    `the keys that start with ${keys.prefix} belong to another cluster of the same name; give each cluster a store ` +
+      `or a name of its own, or, if this one is to take over that data, HDEL ${keys.cluster} identity`,
+  );
 }
 
 export interface EraStep {

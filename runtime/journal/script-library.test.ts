@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId, type ShardId } from '../contract/identifiers.ts';
-import { libraryDigest, scriptVersion } from './script-library.ts';
+import { allScripts, libraryDigest, scriptVersion } from './script-library.ts';
 import { shardCount, shardOf, sharedShards, slotOfTag } from './shard-placement.ts';
+import { keyCommands } from './store-rights.ts';
 
 /** A changed script needs a new version: add a line here, and raise `scriptVersion`. Never change an old line. */
 const digests: Readonly<Record<number, string>> = {
@@ -13,6 +14,15 @@ const digests: Readonly<Record<number, string>> = {
 
 test('the version of the scripts tells what they are', () => {
   assert.is(libraryDigest, digests[scriptVersion]);
+});
+
+test('every command of a script is among those whose right is asked for at the start', () => {
+  const named = allScripts.flatMap(({ source }) => [...source.matchAll(/call\('([A-Z]+)'|'(S[A-Z]+)'/g)]);
+  const missing = named
+    .map(([, called, chosen]) => called ?? chosen ?? '')
+    .filter((name) => !keyCommands.includes(name));
+  assert.ok(named.length > 30);
+  assert.equal(missing, []);
 });
 
 test('slots are those of Redis', () => {

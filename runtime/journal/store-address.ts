@@ -107,6 +107,8 @@ function strictOptions({ purpose, commandTimeoutMs, mayRetry }: ClientOptions) {
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
     enableAutoPipelining: false,
+    // Ours comes after it and knows more: while a store reads its files the client's own waits without a word.
+    enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,

@@ -10,10 +10,9 @@ import type { Log } from '../contract/log.ts';
 import { askPrimaries } from './primary-pipelines.ts';
 import type { Script } from './script-library.ts';
 import { clusterOf, connectForQuestion, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
-import { storeKeys, type StoreKeys } from './store-keys.ts';
+import { defaultPrefix, storeKeys, type StoreKeys } from './store-keys.ts';
 import { StoreLink } from './store-link.ts';
-
-const defaultPrefix = 'ph:';
+import { checkRights } from './store-rights.ts';
 
 export interface StoreOptions {
   /** One server, Sentinels or a cluster: the forms are those of `parseStoreUrl`. */
@@ -75,7 +74,8 @@ export async function readAll(redis: Redis, commands: readonly (readonly string[
 
 /**
  * @returns when the store answers, is a primary and has our scripts
- * @throws PhotonError fault `store_unreachable` after `connectTimeoutMs`; defeat `store_url_malformed`
+ * @throws PhotonError fault `store_unreachable` after `connectTimeoutMs`; defeat `store_url_malformed`,
+ *   `store_rights_missing`
  */
 export async function connectStore(options: StoreOptions): Promise<Store> {
   const address: StoreAddress = options.connect ? { kind: 'single', url: options.url } : parseStoreUrl(options.url);
@@ -104,27 +104,26 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
   };
   const shared = open('shared');
   const timeoutMs = options.connectTimeoutMs ?? 10_000;
-  const cancel = options.clock.after(timeoutMs, () => {
-    const complaint = shared.complaint;
-    shared.close();
-    options.log.error({ complaint }, 'gave up connecting to the store');
-  });
+  const keys = storeKeys(options.prefix ?? defaultPrefix);
+  const cancel = options.clock.after(timeoutMs, () => shared.close());
   try {
     await shared.whenReady();
   } catch (error) {
     close();
-    throw new PhotonError(
-      'fault',
-      'store_unreachable',
-      `the store could not be used within ${timeoutMs} ms (${shared.complaint || 'no answer'}); ` +
-        'see that it runs and that the URL is right',
-      { cause: error },
-    );
+    const { text, advice } = shared.complaint;
+    const what = `the store could not be used within ${timeoutMs} ms (${text}); ${advice}`;
+    throw new PhotonError('fault', 'store_unreachable', what, { cause: error });
   } finally {
     cancel();
   }
+  try {
+    await checkRights(shared.redis, keys.prefix);
+  } catch (error) {
+    close();
+    throw error;
+  }
   return {
-    keys: storeKeys(options.prefix ?? defaultPrefix),
+    keys,
     shared,
     cluster: clusterOf(shared.redis),
     open,

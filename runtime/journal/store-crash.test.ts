@@ -7,8 +7,9 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { actorId, type ActorId } from '../contract/identifiers.ts';
-import { commitOf, grantFor, historyOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import { commitOf, grantFor } from './commit-for-tests.ts';
+import { actors, checkAll, commitTurns, turns } from './commit-turns-for-tests.ts';
 import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
@@ -37,60 +38,11 @@ test.after.each(async ({ redis, store, journal }) => {
   await redis.remove();
 });
 
-const actors = Array.from({ length: 50 }, (_, index) => actorId(`vm/acme/crash-${index}`));
-const turns = 40;
-
-/** Even turns advance the version, odd ones record a no-op at the same version: the harder case for a resend. */
-async function run(journal: RedisJournal, id: ActorId, ahead: number, acknowledged: () => void): Promise<void> {
-  for (let turn = 0; turn < turns; turn += ahead) {
-    const some = Array.from({ length: ahead }, (_, step) => {
-      const now = turn + step;
-      const version = Math.floor(now / 2) + 1;
-      const noop = now % 2 === 1;
-      return journal.commit(
-        commitOf(id, version, {
-          expectedVersion: noop ? version : version - 1,
-          historyTail: 10_000,
-          history: [{ ...historyOf(version, noop ? 'ignored' : 'transition'), cause: `turn:${now}` }],
-          marks: [{ sender: 'a/b/c~u1', seq: now + 1, after: now }],
-          messages: [messageOf(id, id, now + 1, now)],
-          receipts: [receiptOf(`turn-${now}`, version)],
-        }),
-      );
-    });
-    for (const outcome of await Promise.all(some)) {
-      assert.is(outcome.result, 'committed');
-      acknowledged();
-    }
-  }
-}
-
-async function checkAll({ store }: Stage): Promise<void> {
-  await store.shared.whenReady();
-  let ordinals = 0;
-  for (const shard of new Set(actors.map((id) => grantFor(id).shard))) {
-    ordinals += await store.shared.redis.xlen(store.keys.inShard(shard, 'f'));
-  }
-  assert.is(ordinals, actors.length * turns, 'one feed entry per commit');
-  for (const id of actors) {
-    const key = (what: string): string => store.keys.inShard(grantFor(id).shard, `${what}:${id}`);
-    const entries = await store.shared.redis.xrange(key('h'), '-', '+');
-    const causes = entries.map(([, fields]) => (JSON.parse(fields[1] as string) as { cause: string }).cause);
-    assert.equal(
-      causes,
-      Array.from({ length: turns }, (_, turn) => `turn:${turn}`),
-      'every turn once and in order',
-    );
-    assert.is(await store.shared.redis.hget(key('a'), 'version'), String(turns / 2));
-    assert.is(await store.shared.redis.hlen(key('r')), turns);
-  }
-}
-
 test('kill -9 twice in 2,000 commits', async (stage) => {
   for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
   const all = Promise.all(
-    actors.map((id, index) => run(stage.journal, id, index % 2 === 0 ? 1 : 4, () => (acknowledged += 1))),
+    actors.map((id, index) => commitTurns(stage.journal, id, index % 2 === 0 ? 1 : 4, () => (acknowledged += 1))),
   );
   for (const killAt of [500, 1_300]) {
     await until(`${killAt} commits are acknowledged`, () => acknowledged >= killAt);
@@ -99,20 +51,20 @@ test('kill -9 twice in 2,000 commits', async (stage) => {
   }
   await all;
   assert.is(acknowledged, actors.length * turns);
-  await checkAll(stage);
+  await checkAll(stage.store);
 });
 
 test('a store that hangs longer than a command may take', async (stage) => {
   for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
-  const all = Promise.all(actors.map((id) => run(stage.journal, id, 2, () => (acknowledged += 1))));
+  const all = Promise.all(actors.map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1))));
   await until('some commits are acknowledged', () => acknowledged >= 300);
   stage.redis.signal('SIGSTOP');
   const stoppedMs = performance.now();
   await until('commands are given up', () => performance.now() - stoppedMs > 1_500);
   stage.redis.signal('SIGCONT');
   await all;
-  await checkAll(stage);
+  await checkAll(stage.store);
 });
 
 test('a store that lost acknowledged commits is not written to', async (stage) => {

@@ -3,6 +3,8 @@
  * stop. The one place that knows the texts of Redis and of its client. Upholds "unknown stays unknown": a lost reply
  * is `lost`, never a failure.
  */
+import { describeCause, PhotonError } from '../contract/errors.ts';
+
 export type StoreTrouble =
   /** No answer; the command may have run. Ask again when connected, on a new connection if this one was `silent`. */
   | { readonly kind: 'lost'; readonly silent: boolean }
@@ -19,6 +21,7 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
     advice: 'set its maxmemory-policy to noeviction, or it drops what it has promised to keep',
     reconnect: true,
   },
+  STRANGE: { advice: 'what answers there is no Redis; correct the store URL', reconnect: true },
   CLUSTERED: {
     advice: 'write the store URL as redis+cluster:// with some of its nodes',
     reconnect: true,
@@ -88,9 +91,41 @@ export function troubleOf(error: unknown): StoreTrouble {
   if (typeof code === 'string' && lostCodes.has(code)) return { kind: 'lost', silent: false };
   if (lostTexts.some((text) => error.message.includes(text)))
     return { kind: 'lost', silent: error.message.includes(silence) };
-  // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
-  const word = /^(?:ERR .*?: ?-|-)?([A-Z]{3,12})\b/.exec(error.message)?.[1] ?? '';
+  const word = codeOf(error.message);
   if (word === 'NOSCRIPT') return { kind: 'no_script' };
   const refusal = refusals[word];
   return refusal === undefined ? { kind: 'bug' } : { kind: 'refused', code: word, ...refusal };
+}
+
+function codeOf(message: string): string {
+  // Inside of a script Redis 7.0 and later servers say it in words of their own.
+  if (/^ERR (?:The user executing the script can't|ACL failure in script)/.test(message)) return 'NOPERM';
+  // The client's parser, on what is not the protocol at all.
+  if (message.startsWith('Unknown RESP type')) return 'STRANGE';
+  // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
+  return /^(?:ERR .*?: ?-|-)?([A-Z]{3,12})\b/.exec(message)?.[1] ?? '';
+}
+
+/** What to do about an error that may pass. */
+export function adviceOn(error: unknown): string {
+  const trouble = troubleOf(error);
+  return trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
+}
+
+/** The client's word for "not connected": it says nothing of why. */
+export const saysNothing = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith("Stream isn't writeable");
+
+/** For a request that the store calls wrong: `bug` of `troubleOf`. */
+export function refusedForGood(error: unknown, prefix: string): PhotonError {
+  // What was read could not be made sense of; it says so itself.
+  if (error instanceof PhotonError) return error;
+  if (error instanceof Error && codeOf(error.message) === 'WRONGTYPE') {
+    const text =
+      `a key of the store that starts with ${prefix} is not of our type: something else writes there; ` +
+      'give it another store or prefix, and remove or restore that key';
+    return new PhotonError('defeat', 'store_key_foreign', text, { cause: error });
+  }
+  const text = `the store refused a command of ours (${describeCause(error)}); this is a defect, report it`;
+  return new PhotonError('bug', 'store_command_refused', text, { cause: error });
 }

@@ -30,6 +30,8 @@ export interface StoreKeys {
   inShard(shard: ShardId, what: string): string;
 }
 
+export const defaultPrefix = 'ph:';
+
 export function storeKeys(prefix: string): StoreKeys {
   return {
     prefix,

@@ -12,7 +12,8 @@ import { allScripts } from './script-library.ts';
 import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
 import { clusterOf, connectClient, type StoreAddress } from './store-address.ts';
 import type { StoreOptions } from './store-connection.ts';
-import { troubleOf } from './store-errors.ts';
+import { adviceOn, refusedForGood, saysNothing, troubleOf } from './store-errors.ts';
+import { defaultPrefix } from './store-keys.ts';
 
 const retryDelayMs = 200;
 const sameComplaintMs = 5_000;
@@ -31,6 +32,7 @@ export interface LinkOptions {
   readonly isNode: boolean;
   readonly clock: Clock;
   readonly log: Log;
+  readonly prefix?: string;
   readonly commandTimeoutMs?: number;
   readonly connect?: StoreOptions['connect'];
 }
@@ -47,8 +49,10 @@ export class StoreLink {
   #generation = 0;
   #facts: StoreFacts = factsOfAll([]);
   readonly #isNode: boolean;
+  readonly #prefix: string;
   #complaint = '';
-  #complainedAtMs = 0;
+  #advice = '';
+  #complainedAtMs = -Infinity;
 
   constructor(options: LinkOptions) {
     const { address, purpose, clock } = options;
@@ -56,6 +60,7 @@ export class StoreLink {
     this.#log = options.log.child({ connection: purpose });
     this.#clock = clock;
     this.#isNode = options.isNode;
+    this.#prefix = options.prefix ?? defaultPrefix;
     this.redis =
       options.connect?.(purpose) ??
       connectClient({ address, purpose, commandTimeoutMs, mayRetry: () => !this.#closed });
@@ -110,18 +115,11 @@ export class StoreLink {
 
   /**
    * Waits out what may pass: returns when it is worth asking again.
-   * @throws PhotonError bug when the store says that the request itself is wrong
+   * @throws PhotonError bug when the store says that the request itself is wrong, defeat when a key is not ours
    */
   async recover(error: unknown): Promise<void> {
     const trouble = troubleOf(error);
-    if (trouble.kind === 'bug') {
-      throw new PhotonError(
-        'bug',
-        'store_command_refused',
-        'the store refused a command of ours; this is a defect, report it',
-        { cause: error },
-      );
-    }
+    if (trouble.kind === 'bug') throw refusedForGood(error, this.#prefix);
     if (trouble.kind === 'no_script') {
       await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
       return;
@@ -152,7 +150,6 @@ export class StoreLink {
     }
     if (this.#closed || this.redis.status !== 'ready') return;
     this.#ready = true;
-    this.#complaint = '';
     for (const listener of this.#readyListeners) listener();
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -174,7 +171,9 @@ export class StoreLink {
     if (!this.#ready) return;
     this.#ready = false;
     this.#generation += 1;
-    if (!this.#closed) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
+    // One that we have cut because the store refuses was complained about.
+    const told = this.#closed || this.#clock.monotonicMs() - this.#complainedAtMs < sameComplaintMs;
+    if (!told) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
     for (const listener of this.#lostListeners) listener();
   }
 
@@ -183,22 +182,22 @@ export class StoreLink {
     await Promise.all(each);
   }
 
-  /** The same trouble is told once in a while, not at every try. */
+  /** The same trouble is told once in a while, not at every try, also when we could connect in between. */
   #complain(error: unknown): void {
-    if (this.#closed) return;
-    const trouble = troubleOf(error);
-    const advice = trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
+    if (this.#closed || (saysNothing(error) && this.#complaint !== '')) return;
     const text = describeCause(error);
     const nowMs = this.#clock.monotonicMs();
     if (text === this.#complaint && nowMs - this.#complainedAtMs < sameComplaintMs) return;
     this.#complaint = text;
+    this.#advice = adviceOn(error);
     this.#complainedAtMs = nowMs;
-    this.#log.error({ cause: text }, `the store cannot be used: ${advice}`);
+    this.#log.error({ cause: text }, `the store cannot be used: ${this.#advice}`);
   }
 
-  /** The last thing that went wrong, for whoever gives up. */
-  get complaint(): string {
-    return this.#complaint;
+  /** The last thing that went wrong and what to do about it, for whoever gives up. */
+  get complaint(): { readonly text: string; readonly advice: string } {
+    if (this.#complaint === '') return { text: 'no answer', advice: 'see that it runs and that the URL is right' };
+    return { text: this.#complaint, advice: this.#advice };
   }
 }
 

@@ -1,0 +1,187 @@
+// servers: redis valkey
+/**
+ * Bad days of a store that is there and says no, in the middle of commits: nothing is answered meanwhile, the log says
+ * what to do, and when that is done the work goes on, with nothing lost and nothing done twice. And those on which a
+ * node does not start at all.
+ */
+import { mkdir, rmdir } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '../contract/errors.ts';
+import { grantFor } from './commit-for-tests.ts';
+import { actors, checkAll, commitTurns, turns } from './commit-turns-for-tests.ts';
+import { own } from './journal-for-tests.ts';
+import { createJournal, type RedisJournal } from './redis-journal.ts';
+import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
+import { connectStore, type Store } from './store-connection.ts';
+
+interface Stage {
+  redis: TestRedis;
+  store: Store;
+  journal: RedisJournal;
+  lines: string[];
+}
+
+interface BadDay {
+  readonly name: string;
+  /** What the log must say. */
+  readonly told: RegExp;
+  readonly extra?: readonly string[];
+  begin(redis: TestRedis): Promise<unknown>;
+  end(redis: TestRedis): Promise<unknown>;
+}
+
+const test = suite<Stage>('a store that refuses');
+
+async function start(stage: Stage, extra: readonly string[] = []): Promise<void> {
+  const log = recordedLog();
+  stage.lines = log.lines;
+  stage.redis = await TestRedis.start(extra);
+  stage.store = await connectStore({ url: stage.redis.url, clock, log, commandTimeoutMs: 1_000 });
+  stage.journal = createJournal({ store: stage.store, clock, log });
+  for (const id of actors) await own(stage, grantFor(id));
+}
+
+test.after.each(async ({ redis, store, journal }) => {
+  journal.close();
+  store.close();
+  await redis.remove();
+});
+
+const config = (name: string, value: string) => (redis: TestRedis) => redis.ask('CONFIG', 'SET', name, value);
+const snapshotName = (redis: TestRedis): string => join(redis.folder, 'dump.rdb');
+
+async function saved(redis: TestRedis, status: 'ok' | 'err'): Promise<void> {
+  await until('it may save', async () => !String(await redis.ask('INFO')).includes('bgsave_in_progress:1'));
+  await redis.ask('BGSAVE');
+  await until(`saving is ${status}`, async () => String(await redis.ask('INFO')).includes(`bgsave_status:${status}`));
+}
+
+const badDays: readonly BadDay[] = [
+  {
+    name: 'out of memory',
+    told: /OOM .*|more memory or remove history/,
+    begin: config('maxmemory', '1'),
+    end: config('maxmemory', '0'),
+  },
+  {
+    name: 'MISCONF: it cannot save',
+    told: /free space and look at its log/,
+    extra: ['--save', '3600 1000000'],
+    async begin(redis) {
+      await mkdir(snapshotName(redis));
+      await saved(redis, 'err');
+    },
+    async end(redis) {
+      await rmdir(snapshotName(redis));
+      await saved(redis, 'ok');
+    },
+  },
+  {
+    name: 'made a replica',
+    told: /point the nodes at the primary, or promote it/,
+    begin: (redis) => redis.ask('REPLICAOF', '127.0.0.1', '1'),
+    end: (redis) => redis.ask('REPLICAOF', 'NO', 'ONE'),
+  },
+  {
+    name: 'too few replicas',
+    told: /lower min-replicas-to-write/,
+    begin: config('min-replicas-to-write', '1'),
+    end: config('min-replicas-to-write', '0'),
+  },
+  {
+    name: 'rights taken away',
+    told: /grant it in the store's ACL/,
+    begin: (redis) => redis.ask('ACL', 'SETUSER', 'default', '-evalsha'),
+    end: (redis) => redis.ask('ACL', 'SETUSER', 'default', '+evalsha'),
+  },
+];
+
+for (const { name, told, extra, begin, end } of badDays) {
+  test(`${name}: commits wait, and go on`, async (stage) => {
+    await start(stage, extra);
+    let acknowledged = 0;
+    const run = (from: number, to: number): Promise<unknown> =>
+      Promise.all(actors.slice(from, to).map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1))));
+    await run(0, 10);
+    const amid = run(10, 30);
+    await begin(stage.redis);
+    const behind = run(30, actors.length);
+    await until('it is told what to do', () => stage.lines.some((line) => told.test(line)));
+    const before = acknowledged;
+    const startMs = performance.now();
+    await until('some tries are over', () => performance.now() - startMs > 700);
+    assert.is(acknowledged, before, 'nothing is acknowledged meanwhile');
+    const complaints = stage.lines.filter((line) => told.test(line) || line.startsWith('warn'));
+    assert.ok(complaints.length <= 2, `told once, not at every try:\n${complaints.join('\n')}`);
+    await end(stage.redis);
+    await Promise.all([amid, behind]);
+    assert.is(acknowledged, actors.length * turns);
+    await checkAll(stage.store);
+  });
+}
+
+/**
+ * A stand-in for what cannot be had here: a server too old, and one that reads its files for long. It knows what is
+ * asked of a server before it is used.
+ */
+async function standIn(version: string, toScripts: string): Promise<{ url: string; close: () => void }> {
+  const sockets = new Set<Socket>();
+  const info = `# Server\r\nredis_version:${version}\r\n`;
+  const replies: Readonly<Record<string, string>> = {
+    info: `$${info.length}\r\n${info}`,
+    role: '*3\r\n$6\r\nmaster\r\n:0\r\n*0',
+    script: toScripts,
+  };
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', (asked: Buffer) => {
+      for (const [, name = ''] of asked.toString().matchAll(/\*\d+\r\n\$\d+\r\n(\w+)/g))
+        socket.write(`${replies[name.toLowerCase()] ?? '+OK'}\r\n`);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = (): void => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  return { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, close };
+}
+
+test('what may not be used at all is refused at the start, with what to do', async (stage) => {
+  await start(stage);
+  const { redis } = stage;
+  const refused = async (url: string): Promise<string> => {
+    const given = { url, prefix: 'ph:unit:', clock, log: recordedLog(), connectTimeoutMs: 500 };
+    const error = await connectStore(given).then(
+      (store) => store.close(),
+      (cause: unknown) => cause,
+    );
+    return error instanceof PhotonError ? `${error.record.code} ${error.message}` : 'it connected';
+  };
+  const old = await standIn('6.2.14', '+OK');
+  assert.match(await refused(old.url), /^store_unreachable .*6\.2\.14.*install Redis 7\.0 or newer/);
+  old.close();
+  const reading = await standIn('7.0.15', '-LOADING Redis is loading the dataset in memory');
+  assert.match(await refused(reading.url), /^store_unreachable .*LOADING.*is reading its files; wait/);
+  reading.close();
+
+  const user = redis.url.replace('//', '//photon:pw@');
+  await redis.ask('ACL', 'SETUSER', 'photon', 'on', '>pw', '~ph:other:*', '+@all');
+  assert.match(await refused(user), /^store_rights_missing .*may not use keys that start with ph:unit:; grant/);
+  await redis.ask('ACL', 'SETUSER', 'photon', 'resetkeys', '~ph:unit:*', '-xadd', '-hset');
+  assert.match(await refused(user), /^store_rights_missing .*may not run HSET, XADD on keys/);
+  await redis.ask('ACL', 'SETUSER', 'photon', '+xadd', '+hset');
+  assert.is(await refused(user), 'it connected');
+
+  await redis.ask('CONFIG', 'SET', 'maxmemory', '1gb');
+  await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+  assert.match(await refused(redis.url), /^store_unreachable .*allkeys-lru.*maxmemory-policy to noeviction/);
+});
+
+test.run();
