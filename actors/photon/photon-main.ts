@@ -82,6 +82,7 @@ function addRoles(program: Command): void {
 }
 
 const program = createCli();
+program.commandsGroup('Nodes and releases:');
 addInit(program);
 addRoles(program);
 addUpgrade(program);

@@ -3,7 +3,7 @@
  * cluster that another release runs. Reads the store with the keys of a node's folder and writes nothing; run it from
  * the new release before the first node is replaced.
  */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { checkPopulation } from '@photoncloud/runtime/hosting/population-check';
 import { createReader } from '@photoncloud/runtime/journal/redis-reader';
@@ -11,6 +11,7 @@ import { connectStore } from '@photoncloud/runtime/journal/store-connection';
 import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { createRegistry } from '../registry.ts';
 import { exitCodes, explain } from './cli/cli-session.ts';
+import { withExamples } from './cli/cli-options.ts';
 import { textTable } from './cli/text-table.ts';
 import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 import { openNodeFolder, storeUrlOf } from './node-config.ts';
@@ -19,8 +20,10 @@ const shownRefusals = 20;
 
 async function check(path: string, output: string): Promise<number> {
   const folder = openNodeFolder(path);
-  const log = createLog({});
+  // What the store says ends up in the error; lines of a log beside it would say it again.
+  const log = createLog({ level: 'silent' });
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
+  process.stderr.write(`asking the store at ${url.replace(/\/\/[^@/]*@/, '//')}\n`);
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
   try {
     const reader = createReader({ store, clock: systemClock, log });
@@ -49,13 +52,15 @@ async function check(path: string, output: string): Promise<number> {
 }
 
 export function addUpgrade(program: Command): void {
-  program
+  const command = program
     .command('upgrade')
     .description('releases and the actors they find')
     .command('check')
     .description('whether this program could take up every actor of the store; exit status 1 when not')
     .requiredOption('--dir <folder>', 'the folder of a node of the cluster')
-    .option('-o, --output <form>', 'table or json', 'table')
+    .addOption(
+      new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json']).default('table'),
+    )
     .action(async (options: { dir: string; output: string }) => {
       try {
         process.exitCode = await check(options.dir, options.output);
@@ -65,4 +70,5 @@ export function addUpgrade(program: Command): void {
         process.exitCode = exitCode;
       }
     });
+  withExamples(command, 'upgrade check --dir /var/lib/photon/c1');
 }

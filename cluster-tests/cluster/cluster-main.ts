@@ -7,6 +7,7 @@ import { existsSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { launchCluster } from './cluster-launch.ts';
+import { upgradeCheckCommand } from './photon-commands.ts';
 import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
 import { Topology, runningPrefixes } from './cluster-topology.ts';
 import { isAlive } from './process-identity.ts';
@@ -31,7 +32,8 @@ function thePrefix(given: string | undefined): string {
 }
 
 function describe(record: ClusterRecord): void {
-  const launcher = isAlive(record.launcher) ? `launched by pid ${record.launcher.pid}` : 'its launcher is gone';
+  const gone = record.kept ? 'left running until `stop`' : 'its launcher is gone; `clean` removes it';
+  const launcher = isAlive(record.launcher) ? `launched by pid ${record.launcher.pid}` : gone;
   print(`${record.prefix}  since ${record.createdAt}  ${launcher}`);
   for (const node of record.nodes) {
     const programs = node.programs.map((one) => `${one.name} ${isAlive(one) ? `running, pid ${one.pid}` : 'ended'}`);
@@ -90,7 +92,8 @@ async function clean(given: string | undefined): Promise<void> {
 async function start(): Promise<void> {
   const cluster = await launchCluster({ stem: 'cluster', keep: true, say: print });
   const show = `npm run photon -- --as ${cluster.clientFile} list`;
-  cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show } });
+  const check = `npm run cluster -- ssh c1 ${upgradeCheckCommand.join(' ')}`;
+  cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show, 'upgrade check': check } });
   describe(cluster.topology.record);
 }
 
@@ -98,7 +101,8 @@ async function main(): Promise<number> {
   // What comes after `ssh NODE` is that command's own, options included.
   const given = process.argv.slice(2);
   const own = given.indexOf('ssh') < 0 ? given.length : given.indexOf('ssh') + 2;
-  const options = { cluster: { type: 'string' }, follow: { type: 'boolean', short: 'f', default: false } } as const;
+  const flag = (short: string) => ({ type: 'boolean', short, default: false }) as const;
+  const options = { cluster: { type: 'string' }, follow: flag('f'), help: flag('h') } as const;
   const { values, positionals } = parseArgs({ args: given.slice(0, own), options, allowPositionals: true });
   const [command, node] = positionals;
   const argv = given.slice(own);
@@ -111,7 +115,8 @@ async function main(): Promise<number> {
         .join(', ')}`,
     );
   };
-  if (command === 'start') await start();
+  if (values.help) print(usage);
+  else if (command === 'start') await start();
   else if (command === 'status') status();
   else if (command === 'logs') return await logs(find(), theNode(), values.follow);
   else if (command === 'ssh') return await foreground(find().enter(theNode(), argv.length > 0 ? argv : ['sh', '-i']));

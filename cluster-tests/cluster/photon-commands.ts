@@ -42,6 +42,9 @@ export const initCommand = (plan: InitPlan): string[] =>
 /** Run inside the node. */
 export const roleCommand = (role: NodeRole): string[] => photon(role, '--dir', insideFolder);
 
+/** Run inside a node of the cluster, where its store can be reached. */
+export const upgradeCheckCommand: readonly string[] = photon('upgrade', 'check', '--dir', insideFolder);
+
 /** Run on this machine; `clientFile` is one that init made. */
 export const cliCommand = (clientFile: string, argv: readonly string[]): string[] =>
   photon('--as', clientFile, ...argv);

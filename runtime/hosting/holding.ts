@@ -34,13 +34,16 @@ export function endHold(draft: Draft): void {
 
 export function heldError(actor: ActorId, { kind, reason }: Pick<Hold, 'kind' | 'reason'>): ErrorRecord {
   if (kind === 'paused') {
-    const text = `${actor} is paused: ${reason}. Wait until an operator resumes it.`;
+    const text = `${actor} is paused: ${bare(reason)}. Wait until an operator resumes it.`;
     const options = { actor, retryable: true, retryAfterMs: busyWhileHeldMs };
     return new PhotonError('rejection', 'paused', text, options).record;
   }
-  const text = `${actor} is quarantined: ${reason} An operator must look at it and resume it.`;
+  const text = `${actor} is quarantined: ${bare(reason)}. An operator must look at it and resume it.`;
   return new PhotonError('defeat', 'quarantined', text, { actor, public: true }).record;
 }
+
+/** Reasons come with and without a full stop. */
+const bare = (reason: string): string => reason.replace(/[.\s]+$/, '');
 
 export const isResume = (input: Input): input is CommandInput =>
   input.kind === 'command' && verbOf(input.open.command.event) === 'resume';

@@ -16,7 +16,7 @@ import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
 import { commitOf } from './commit-form.ts';
-import { decide, decideInitial } from './decide.ts';
+import { decide, decideInitial, stateNameOf } from './decide.ts';
 import { causeOf, Draft, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
 import { keepUpgrade } from './context-changes.ts';
 import { keepStep, refusal } from './draft-keeping.ts';
@@ -142,7 +142,7 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
   const quiet = actor.kind?.ignored.has(event.type) === true;
   if (input.kind === 'command') {
     const { commandId, digest } = input.open.command;
-    const where = actor.snapshot === undefined ? 'absent' : JSON.stringify(actor.snapshot.value);
+    const where = actor.snapshot === undefined ? 'absent' : stateNameOf(actor.snapshot.value);
     const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
     if (actor.snapshot === undefined) return refuseCommand(host, draft, input.open, error);
     keepInput(draft, input);

@@ -65,6 +65,7 @@ export async function applyDocuments(
     const { kind, tenant, name, spec } = declaration;
     const id = idOf(kind, tenant, name);
     const former = await formerOf(client, id);
+    options.onWait(`${id} asked for`);
     try {
       await client.call(`${kind}.create`, {
         scope: tenant,

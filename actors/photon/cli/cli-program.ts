@@ -2,8 +2,9 @@
  * The command line of `photon` for people and scripts: parsing, output, exit codes. Node roles are added by
  * photon-main.
  */
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { applyDocuments } from './apply-documents.ts';
+import { outputOption, timeoutOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes } from './cli-session.ts';
 import { readDocuments } from './document-schema.ts';
 import { addHistory } from './history-commands.ts';
@@ -12,17 +13,13 @@ import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
 import { stateWord } from './text-table.ts';
 
-const timeout = (): Option => new Option('--timeout <seconds>', 'how long to wait').default(120).argParser(Number);
-const output = (): Option =>
-  new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json', 'yaml']).default('table');
-
 function addApply(program: Command): void {
-  program
+  const apply = program
     .command('apply')
     .description('make what the documents in a file declare')
     .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
     .option('--wait', 'wait until everything has come to rest')
-    .addOption(timeout())
+    .addOption(timeoutOption())
     .action(
       withSession(program, async (session, options: { file: string; wait?: boolean; timeout: number }) => {
         await applyDocuments(session.client, readDocuments(options.file), {
@@ -37,29 +34,31 @@ function addApply(program: Command): void {
         });
       }),
     );
+  withExamples(apply, 'apply -f network.yaml --wait');
 }
 
-type Outputs = { output: objects.Output };
+type Outputs = { output: Output };
 
 function addReading(program: Command): void {
-  program
+  const get = program
     .command('get <kind> [name]')
     .description('one object; -o json shows all of it')
-    .addOption(output())
+    .addOption(outputOption())
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: Outputs) =>
         objects.get(session, kind, name, options.output),
       ),
     );
-  program
+  withExamples(get, 'get vm/acme/web-1 -o json', '-t acme get vm web-1');
+  const list = program
     .command('list [kind]')
     .description('objects and their states')
     .option('--state <state>', 'only in this state')
     .option('--host <host>', 'only on this host')
     .option('--search <text>', 'only ids that contain it')
-    .option('--held', 'only those that are paused or quarantined')
+    .option('--held', 'only those that are paused or quarantined; who holds them, why, and what to do')
     .option('--watch', 'go on with every change')
-    .addOption(output())
+    .addOption(outputOption())
     .action(
       withSession(
         program,
@@ -75,40 +74,44 @@ function addReading(program: Command): void {
         },
       ),
     );
-  program
+  withExamples(list, 'list vm -t acme', 'list --held', 'list --state failed', 'list --watch');
+  const described = program
     .command('describe <kind> [name]')
     .description('one object with what it waits for and its last history')
     .action(
       withSession(program, (session, kind: string, name: string | undefined) => objects.describe(session, kind, name)),
     );
-  program
+  withExamples(described, 'describe vm/acme/web-1');
+  const events = program
     .command('events <kind> [name]')
     .description('the history of one object')
-    .option('-n, --limit <count>', 'how many, newest last', Number, 32)
+    .option('-n, --limit <count>', 'how many, newest last', wholeNumber, 32)
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) =>
         objects.events(session, kind, name, options.limit),
       ),
     );
+  withExamples(events, 'events vm/acme/web-1 -n 100');
 }
 
 function addChanging(program: Command): void {
-  program
+  const remove = program
     .command('delete <kind> [name]')
     .description('delete one object and wait until it is gone')
     .action(
       withSession(program, (session, kind: string, name: string | undefined) => objects.remove(session, kind, name)),
     );
-  program
+  withExamples(remove, 'delete vm/acme/web-1');
+  const wait = program
     .command('wait <kind> [name]')
     .description('wait until an object has come to rest')
     .option('--for <states>', 'states to wait for, separated by commas; `removed` for gone')
-    .addOption(timeout())
+    .addOption(timeoutOption())
     .action(
       withSession(
         program,
         async (session, kind: string, name: string | undefined, options: { for?: string; timeout: number }) => {
-          const until = options.for === undefined ? {} : { until: options.for };
+          const until = options.for === undefined ? {} : { until: options.for, failing: false };
           await objects.wait(session, objects.targetOf(session, kind, name), {
             timeoutMs: options.timeout * 1_000,
             ...until,
@@ -116,12 +119,13 @@ function addChanging(program: Command): void {
         },
       ),
     );
+  withExamples(wait, 'wait vm/acme/web-1 --for running --timeout 60', 'wait vm/acme/web-1 --for removed');
   const vm = program.command('vm').description('start, stop and restart machines');
   for (const verb of ['start', 'stop', 'restart'] as const) {
     vm.command(`${verb} <name>`)
       .description(`${verb} a VM and wait until it has come to rest`)
       .option('--no-wait', 'return once the command is accepted')
-      .addOption(timeout())
+      .addOption(timeoutOption())
       .action(
         withSession(program, async (session, name: string, options: { wait: boolean; timeout: number }) => {
           const id = objects.targetOf(session, 'vm', name);
@@ -129,35 +133,40 @@ function addChanging(program: Command): void {
           if (!options.wait) return void process.stdout.write(`${id} ${verb} accepted ${JSON.stringify(reply)}\n`);
           await objects.wait(session, id, {
             until: verb === 'stop' ? 'stopped' : 'running',
+            failing: true,
             timeoutMs: options.timeout * 1_000,
           });
         }),
       );
   }
+}
+
+function addHosts(program: Command): void {
   for (const verb of ['cordon', 'uncordon'] as const) {
     program
       .command(`${verb} <host>`)
       .description(verb === 'cordon' ? 'place nothing new on a host' : 'place things on a host again')
       .action(
-        withSession(
-          program,
-          async (session, host: string) =>
-            void (await objects.command(session, objects.targetOf(session, 'host', host), verb, {})),
+        withSession(program, (session, host: string) =>
+          objects.commandAndSay(session, objects.targetOf(session, 'host', host), verb, `${verb}ed`),
         ),
       );
   }
-  program
+  const bury = program
     .command('bury <host>')
-    .description('for operators: say that a silent host is off, so that what ran there may start elsewhere')
+    .description('say that a silent host is off, so that what ran there may start elsewhere')
     .requiredOption('--is-off', 'you have made sure: what still runs there would run twice')
     .requiredOption('--reason <text>', 'how you know; kept with the host and in its history')
     .action(
       withSession(program, async (session, host: string, { isOff, reason }: { isOff: true; reason: string }) => {
         const id = objects.targetOf(session, 'host', host);
-        const reply = await objects.command(session, id, 'bury', { isOff, reason });
-        process.stdout.write(`${id} buried ${JSON.stringify(reply)}\n`);
+        await objects.commandAndSay(session, id, 'bury', 'buried: what ran there may start elsewhere', {
+          isOff,
+          reason,
+        });
       }),
     );
+  withExamples(bury, 'bury w1 --is-off --reason "power supply burnt, unplugged"');
 }
 
 export function createCli(): Command {
@@ -173,9 +182,13 @@ export function createCli(): Command {
     'after',
     '\nexit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 unknown (run it again), 5 unreachable\n',
   );
+  program.commandsGroup('Objects:');
   addApply(program);
   addReading(program);
   addChanging(program);
+  program.commandsGroup('Hosts, for operators:');
+  addHosts(program);
+  program.commandsGroup('When something is stuck:');
   addOperating(program);
   addHistory(program);
   return program;

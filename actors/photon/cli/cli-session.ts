@@ -85,8 +85,15 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
     return { text: `photon: ${cause.message}`, exitCode: exitCodes.refused };
   }
   const { code, group, message, issues = [], retryAfterMs } = error.record;
-  const lines = [`photon: ${message} (${code})`, ...issues.map((issue) => `  ${issue.path}: ${issue.message}`)];
+  // What the server says names its own methods, and often the issue that follows it.
+  const said = message.replaceAll('actor.list', 'photon list');
+  const issueLines = issues.map((issue) => `${issue.path}: ${issue.message}`);
+  const lines = [
+    `photon: ${said} (${code})`,
+    ...issueLines.filter((line) => !said.includes(line)).map((line) => `  ${line}`),
+  ];
   if (retryAfterMs !== undefined) lines.push(`  try again in ${Math.ceil(retryAfterMs / 1_000)} s`);
+  if (code === 'not_accepted') lines.push('  photon describe shows what it waits for, photon events how it came there');
   const isWait = code === 'wait_timeout';
   if (isWait) lines.push('  it goes on by itself; wait longer with --timeout, or photon wait');
   if (group === 'unknown' && !isWait)
@@ -96,7 +103,7 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
 
 function exitCodeOf({ code, group }: ErrorRecord): number {
   if (code === 'not_found') return exitCodes.notFound;
-  if (code === 'unreachable') return exitCodes.unreachable;
+  if (code === 'unreachable' || code === 'store_unreachable') return exitCodes.unreachable;
   if (code === 'file_unreadable' || code.endsWith('_needed')) return exitCodes.usage;
   return group === 'unknown' ? exitCodes.unknown : exitCodes.refused;
 }

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
+import { holdLines, type HoldShown } from './held-actors.ts';
 import { age, stateWord, textTable } from './text-table.ts';
 
 export interface ActorRead {
@@ -14,11 +15,11 @@ export interface ActorRead {
   readonly spec: unknown;
   readonly status: unknown;
   readonly effects: readonly { readonly type: string; readonly state: string }[];
-  readonly hold?: { readonly kind: string; readonly reason: string; readonly by: string; readonly at: number };
+  readonly hold?: HoldShown;
   readonly timers: readonly { readonly id: string; readonly dueMs: number }[];
 }
 
-interface HistoryLine {
+export interface HistoryLine {
   readonly version: number;
   readonly at: number;
   readonly kind: string;
@@ -38,7 +39,7 @@ export function stateText(value: unknown): string {
 }
 
 /** Of an operator's verb: who and why; of an input that led nowhere: what became of it. */
-function whatHappened({ kind, event }: HistoryLine): string {
+export function whatHappened({ kind, event }: HistoryLine): string {
   const word = eventText(event.type);
   if (event.type.startsWith('actor.')) return `${word} by ${event.principal ?? '?'}: ${event.reason ?? ''}`;
   return kind === 'transition' ? word : `${word} (${kind})`;
@@ -62,9 +63,6 @@ const indented = (value: unknown): string =>
     .trimEnd()
     .replace(/^/gm, '  ');
 
-const heldLine = (hold: NonNullable<ActorRead['hold']>, now: number): string =>
-  `${hold.kind} by ${hold.by} ${age(hold.at, now)} ago: ${hold.reason}`;
-
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -75,11 +73,12 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
       return `timer ${timer.replace(/^xstate\.after\./, '')} in ${seconds} s`;
     }),
   ];
-  const state = stateWord(actor.life === 'removed' ? 'removed' : actor.stateName);
+  const word = stateWord(actor.life === 'removed' ? 'removed' : actor.stateName);
+  const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
-    ...(actor.hold === undefined ? [] : [heldLine(actor.hold, now)]),
-    `waits for: ${waits.length === 0 ? 'an event' : waits.join(', ')}`,
+    ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
+    actor.life === 'removed' ? 'waits for: nothing, it was removed' : `waits for: ${waits.join(', ') || 'an event'}`,
     'spec:',
     indented(actor.spec),
     'status:',

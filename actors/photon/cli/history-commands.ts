@@ -5,19 +5,21 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Option, type Command } from 'commander';
-import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
+import type { Command } from 'commander';
+import { askedText } from '@photoncloud/runtime/inspector/asked-text';
 import { checkArchive } from '@photoncloud/runtime/archive/segment-check';
 import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
+import { objectOption, outputOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes, type Session } from './cli-session.ts';
-import { stateText } from './describe-actor.ts';
-import { printObject, type Output } from './object-commands.ts';
+import { stateText, whatHappened, type HistoryLine } from './describe-actor.ts';
+import { printObject } from './object-commands.ts';
 import { withSession } from './session-action.ts';
 import { textTable } from './text-table.ts';
 
 type Entry = ApiResult<'actor.history'>['entries'][number];
 
 const pageEntries = 500;
+const widestCell = 60;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** All entries of versions `from` to `to`, oldest first, page by page from the newest. */
@@ -37,34 +39,45 @@ async function entriesOf(session: Session, id: string, from: number, to: number 
   }
 }
 
-interface Range {
+interface Outputs {
+  readonly output: Output;
+}
+
+interface Range extends Outputs {
   readonly from: number;
   readonly to?: number;
-  readonly output: Output;
 }
 
 async function showHistory(session: Session, id: string, { from, to, output }: Range): Promise<void> {
   const entries = await entriesOf(session, id, from, to);
   if (output !== 'table') return printObject(entries, output);
-  const rows = entries.map((entry) => {
-    const event = eventText((entry.event as { type: string }).type);
-    return [
-      String(entry.version),
-      new Date(entry.at).toISOString(),
-      entry.kind === 'transition' ? event : `${event} (${entry.kind})`,
-      `${stateText(entry.from)} -> ${stateText(entry.to)}`,
-      entry.asked.map(askedText).join(', '),
-    ];
-  });
+  const rows = entries.map((entry) => [
+    String(entry.version),
+    new Date(entry.at).toISOString(),
+    whatHappened(entry as HistoryLine),
+    `${stateText(entry.from)} -> ${stateText(entry.to)}`,
+    entry.asked.map(askedText).join(', '),
+  ]);
   return say(textTable(['version', 'time', 'event', 'from -> to', 'asked for'], rows));
 }
 
-async function showDifferences(session: Session, id: string, from: string, to: string): Promise<void> {
-  const versions = { from: Number(from), to: Number(to) };
-  const { differences } = (await session.client.call('actor.diff', { id, ...versions })) as ApiResult<'actor.diff'>;
-  const text = (value: unknown): string => (value === undefined ? '-' : JSON.stringify(value));
-  const rows = differences.map(({ path, before, after }) => [path, text(before), text(after)]);
-  say(rows.length === 0 ? 'no difference' : textTable(['field', `version ${from}`, `version ${to}`], rows));
+/** A cell of the table; whole values are for -o json. */
+function valueText(path: string, value: unknown): string {
+  const text = value === undefined ? '-' : path === 'state' ? stateText(value) : JSON.stringify(value);
+  return text.length <= widestCell ? text : `${text.slice(0, widestCell - 1)}…`;
+}
+
+async function showDifferences(
+  session: Session,
+  id: string,
+  from: number,
+  to: number,
+  { output }: Outputs,
+): Promise<void> {
+  const { differences } = (await session.client.call('actor.diff', { id, from, to })) as ApiResult<'actor.diff'>;
+  if (output !== 'table') return printObject(differences, output);
+  const rows = differences.map(({ path, before, after }) => [path, valueText(path, before), valueText(path, after)]);
+  return say(rows.length === 0 ? 'no difference' : textTable(['field', `version ${from}`, `version ${to}`], rows));
 }
 
 /** @param folder a node's folder, or the archive in it */
@@ -78,35 +91,49 @@ async function checkFiles(folder: string): Promise<void> {
 }
 
 export function addHistory(program: Command): void {
-  const output = (): Option => new Option('-o, --output <form>').choices(['table', 'json', 'yaml']).default('table');
   const history = program
     .command('history')
-    .description('the past of an actor, from the store and the archives')
-    .argument('<id>', 'whole id: vm/acme/web')
-    .option('--from <version>', 'oldest version', Number, 1)
-    .option('--to <version>', 'newest version', Number)
-    .addOption(output())
+    .description('the past of an actor, from the store and the archives; who held or reset it, and why')
+    .argument('<id>', 'whole id: vm/acme/web-1')
+    .option('--from <version>', 'oldest version', wholeNumber, 1)
+    .option('--to <version>', 'newest version', wholeNumber)
+    .addOption(outputOption())
     .action(withSession(program, (session, id: string, range: Range) => showHistory(session, id, range)));
-  history
-    .command('at <id> <version>')
+  withExamples(history, 'history vm/acme/web-1', 'history vm/acme/web-1 --from 40 --to 60 -o json');
+  const at = history
+    .command('at')
+    .argument('<id>')
+    .argument('<version>', '', wholeNumber)
     .description('an actor as it was at a version')
+    .addOption(objectOption())
     .action(
-      withSession(program, async (session, id: string, version: string) =>
-        printObject(await session.client.call('actor.at', { id, version: Number(version) }), 'yaml'),
+      withSession(program, async (session, id: string, version: number, { output }: Outputs) =>
+        printObject(await session.client.call('actor.at', { id, version }), output),
       ),
     );
-  history
-    .command('diff <id> <from> <to>')
-    .description('what differs between two versions')
+  withExamples(at, 'history at vm/acme/web-1 41');
+  const diff = history
+    .command('diff')
+    .argument('<id>')
+    .argument('<from>', 'version', wholeNumber)
+    .argument('<to>', 'version', wholeNumber)
+    .description('what differs between two versions; -o json shows long values whole')
+    .addOption(outputOption())
     .action(withSession(program, showDifferences));
-  history
+  withExamples(diff, 'history diff vm/acme/web-1 41 42');
+  const status = history
     .command('status')
     .description('how the controller that answers is getting on with its archive')
+    .addOption(objectOption())
     .action(
-      withSession(program, async (session) => printObject(await session.client.call('archive.status', {}), 'yaml')),
+      withSession(program, async (session, { output }: Outputs) =>
+        printObject(await session.client.call('archive.status', {}), output),
+      ),
     );
-  history
+  withExamples(status, 'history status');
+  const check = history
     .command('check <folder>')
     .description("whether the archive in a node's folder is whole; reads its files, may run beside the node")
     .action(checkFiles);
+  withExamples(check, 'history check /var/lib/photon/c1');
 }

@@ -8,12 +8,12 @@ import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { parseActorId } from '@photoncloud/runtime/contract/identifiers';
 import { stringify } from 'yaml';
+import type { Output } from './cli-options.ts';
 import type { Session } from './cli-session.ts';
 import { describeActor, historyTable } from './describe-actor.ts';
+import { heldText, readHeld } from './held-actors.ts';
 import { settle } from './settled-state.ts';
 import { age, stateWord, textTable } from './text-table.ts';
-
-export type Output = 'table' | 'json' | 'yaml';
 
 export interface Listed {
   readonly id: string;
@@ -64,6 +64,7 @@ export async function get(session: Session, kind: string, name: string | undefin
   );
 }
 
+/** What `list` and the watch of it can select by. */
 export interface ListOptions {
   readonly kind?: string;
   readonly scope?: string;
@@ -93,6 +94,11 @@ async function listAll(client: PhotonClient, filter: ListOptions): Promise<Liste
 
 export async function list(session: Session, filter: ListOptions, output: Output): Promise<void> {
   const actors = await listAll(session.client, filter);
+  if (filter.held === true) {
+    const ids = actors.map(({ id }) => id);
+    const held = await readHeld(session.client, ids);
+    return output === 'table' ? say(heldText(held, Date.now())) : printObject(held, output);
+  }
   if (output !== 'table') return printObject(actors, output);
   const now = Date.now();
   return say(
@@ -103,15 +109,25 @@ export async function list(session: Session, filter: ListOptions, output: Output
   );
 }
 
+/** Lines come one by one, so the columns are as wide as most ids and states are. */
+function watchLine(what: string, actor: Listed): string {
+  const [id = '', state = '', version = '', , waits = ''] = listRow(actor, Date.now());
+  return `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits}`.trimEnd();
+}
+
 /** Prints a line per change until interrupted. */
 export async function listWatch(session: Session, filter: ListOptions): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
-  const { kind, scope } = filter;
+  const { kind, scope, ...others } = filter;
+  const [extra] = Object.keys(others);
+  if (extra !== undefined) {
+    throw new PhotonError('rejection', 'option_needed', `--watch follows a kind or a tenant; leave out --${extra}`);
+  }
   const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
   for await (const frame of session.client.watch(watched, stop.signal)) {
-    if ('actors' in frame) for (const actor of frame.actors) say(listRow(actor as Listed, Date.now()).join('  '));
-    else if ('actor' in frame) say(`${frame.type.padEnd(8)} ${listRow(frame.actor as Listed, Date.now()).join('  ')}`);
+    if ('actors' in frame) for (const actor of frame.actors) say(watchLine('', actor as Listed));
+    else if ('actor' in frame) say(watchLine(frame.type, frame.actor as Listed));
   }
 }
 
@@ -121,6 +137,12 @@ export async function describe(session: Session, kind: string, name: string | un
 
 export async function events(session: Session, kind: string, name: string | undefined, limit: number): Promise<void> {
   say(await historyTable(session.client, targetOf(session, kind, name), limit));
+}
+
+/** Runs a command of one object and says what is so now. */
+export async function commandAndSay(session: Session, id: string, verb: string, now: string, params: object = {}) {
+  await command(session, id, verb, params);
+  say(`${id} ${now}`);
 }
 
 /** Runs a command of one object; `params` are the command's own. */
@@ -135,21 +157,21 @@ export async function command(session: Session, id: string, verb: string, params
 
 export async function remove(session: Session, kind: string, name: string | undefined): Promise<void> {
   const id = targetOf(session, kind, name);
-  await command(session, id, 'delete', {});
-  say(`${id} deleted`);
+  await commandAndSay(session, id, 'delete', 'deleted');
 }
 
 export interface WaitOptions {
   readonly until?: string;
+  readonly failing?: boolean;
   readonly timeoutMs: number;
 }
 
-export async function wait(session: Session, id: string, options: WaitOptions): Promise<void> {
-  const until =
-    options.until === undefined
+export async function wait(session: Session, id: string, { until, ...options }: WaitOptions): Promise<void> {
+  const wanted =
+    until === undefined
       ? {}
-      : { until: new RegExp(`^(?:${options.until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
-  const state = await settle(session.client, id, { timeoutMs: options.timeoutMs, onWait: progressLine(), ...until });
+      : { until: new RegExp(`^(?:${until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
+  const state = await settle(session.client, id, { ...options, onWait: progressLine(), ...wanted });
   say(`${id} ${stateWord(state)}`);
 }
 

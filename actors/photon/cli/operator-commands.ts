@@ -1,44 +1,58 @@
 /**
  * The verbs of operators: pause, resume, skip, redrive and reset one actor, and the list of what could not be
- * delivered. Each sends one request and prints its answer; what a verb does is decided by the actor's host.
+ * delivered. Each sends one request and prints its answer (verb-answers.ts); what a verb does is decided by the actor's
+ * host.
  */
 import { randomUUID } from 'node:crypto';
+import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Command } from 'commander';
-import type { Session } from './cli-session.ts';
-import { printObject } from './object-commands.ts';
+import { outputOption, withExamples, type Output } from './cli-options.ts';
+import { exitCodes, type Session } from './cli-session.ts';
+import { printObject, targetOf } from './object-commands.ts';
 import { stateText } from './describe-actor.ts';
 import { withSession } from './session-action.ts';
 import { age, textTable } from './text-table.ts';
+import { verbText, type Verb, type VerbAnswer } from './verb-answers.ts';
 
 interface VerbOptions {
   readonly reason: string;
   readonly letter?: readonly string[];
+  readonly all?: boolean;
   readonly to?: string;
   readonly patch?: string;
   readonly dryRun?: boolean;
+  readonly output: Output;
 }
 
-interface Letter {
-  readonly letter: string;
-  readonly actor: string;
-  readonly event: { readonly type: string };
-  readonly reason: string;
-  readonly state: unknown;
-  readonly version: number;
-  readonly at: number;
-}
+type Letter = ApiResult<'deadletters.list'>['letters'][number];
 
-const verbs = {
-  pause: 'take no inputs until resumed; running effects stop and are performed again later',
-  resume: 'end a pause or a quarantine',
-  skip: 'drop dead letters: those named, or the one behind a quarantine, which then ends',
-  redrive: 'deliver dead letters again, once each: those named, or all of the actor',
-  reset: 'enter a state as the chart would; --dry-run shows what would change',
-} as const;
+const verbs: Readonly<Record<Verb, readonly [description: string, ...examples: string[]]>> = {
+  pause: [
+    'take no inputs until resumed; running effects stop and are performed again later',
+    'actor pause vm/acme/web-1 --reason "its disk is being copied"',
+  ],
+  resume: ['end a pause or a quarantine', 'actor resume vm/acme/web-1 --reason "the copy is done"'],
+  skip: [
+    'drop dead letters: those named, or the one behind a quarantine, which then ends',
+    'actor skip port/acme/p1 --reason "the host is gone for good"',
+    'actor skip port/acme/p1 --letter 01M8BSY8KMY9ZAJ077J9EV7HG4 --reason "sent twice"',
+    'actor skip port/acme/p1 --all --reason "nobody misses them"',
+  ],
+  redrive: [
+    'deliver dead letters again, once each: those named, or all of the actor; exit code 1 when it fails on one again',
+    'actor redrive port/acme/p1 --reason "the chart is mended"',
+  ],
+  reset: [
+    'enter a state as the chart would; --dry-run shows what would change',
+    'actor reset vm/acme/web-1 --to stopped --dry-run --reason "stuck in stopping"',
+    'actor reset vm/acme/web-1 --to stopped --patch \'{"tries":0}\' --reason "stuck in stopping"',
+  ],
+};
 
-async function operate(session: Session, verb: keyof typeof verbs, id: string, options: VerbOptions): Promise<void> {
-  const { reason, letter: letters, to, dryRun } = options;
+async function operate(session: Session, verb: Verb, id: string, options: VerbOptions): Promise<void> {
+  const { reason, to, dryRun = false, output } = options;
+  const letters = options.all === true ? await namesOfLetters(session, id) : options.letter;
   const patch = options.patch === undefined ? {} : { patch: patchOf(options.patch) };
   const answer = (await session.client.call(`actor.${verb}`, {
     id,
@@ -46,12 +60,13 @@ async function operate(session: Session, verb: keyof typeof verbs, id: string, o
     idempotencyKey: `cli-${randomUUID()}`,
     ...(letters === undefined ? {} : { letters }),
     ...(to === undefined ? {} : { to }),
-    ...(dryRun === undefined ? {} : { dryRun }),
+    ...(dryRun ? { dryRun } : {}),
     ...patch,
-  })) as { version: number; result: unknown };
-  const outcome = dryRun === true ? 'would change, from' : 'done,';
-  process.stdout.write(`${id} ${verb} ${outcome} version ${answer.version}\n`);
-  printObject(answer.result, 'yaml');
+  })) as VerbAnswer;
+  const { text, failed } = verbText(verb, answer, dryRun);
+  if (output === 'table') process.stdout.write(`${text}\n`);
+  else printObject(answer, output);
+  if (failed) process.exitCode = exitCodes.refused;
 }
 
 function patchOf(text: string): unknown {
@@ -62,57 +77,87 @@ function patchOf(text: string): unknown {
   }
 }
 
-async function listLetters(session: Session, id: string | undefined, output: 'table' | 'json' | 'yaml'): Promise<void> {
+async function lettersOf(session: Session, filter: { readonly id?: string; readonly scope?: string }) {
   const all: Letter[] = [];
   let after: string | undefined;
   do {
-    const page = (await session.client.call('deadletters.list', {
+    const page = await session.client.call('deadletters.list', {
       limit: 200,
-      ...(id === undefined ? {} : { id }),
+      ...filter,
       ...(after === undefined ? {} : { after }),
-    })) as { letters: Letter[]; next: string | null };
+    });
     all.push(...page.letters);
     after = page.next ?? undefined;
   } while (after !== undefined);
-  if (output !== 'table') return printObject(all, output);
+  return all;
+}
+
+/** The server drops so many with one verb; asked again, the next. */
+const lettersAtOnce = 256;
+
+/** @throws PhotonError rejection `not_found` when there are none: naming none would mean another thing */
+async function namesOfLetters(session: Session, id: string): Promise<string[]> {
+  const names = (await lettersOf(session, { id })).slice(0, lettersAtOnce).map(({ letter }) => letter);
+  if (names.length === 0) throw new PhotonError('rejection', 'not_found', `${id} has no dead letters.`);
+  return names;
+}
+
+function lettersText(letters: readonly Letter[]): string {
+  if (letters.length === 0) return 'there are no dead letters';
   const now = Date.now();
-  const rows = all.map(({ letter, actor, event, reason, state, version, at }) => [
+  const rows = letters.map(({ letter, actor, event, reason, state, version, at }) => [
     letter,
     actor,
-    event.type,
-    `${stateText(state)} v${version}`,
+    (event as { type: string }).type,
+    state === null ? 'no such actor' : `${stateText(state)} v${version}`,
     age(at, now),
     reason,
   ]);
-  process.stdout.write(`${textTable(['letter', 'actor', 'event', 'found', 'age', 'reason'], rows)}\n`);
-  return undefined;
+  const table = textTable(['letter', 'actor', 'event', 'found', 'age', 'reason'], rows);
+  const next = 'photon actor redrive ACTOR [--letter LETTER] --reason WHY delivers again; skip drops';
+  return `${table}\n\n${next}`;
 }
 
 export function addOperating(program: Command): void {
-  const actor = program.command('actor').description('for operators: hold, mend and reset one actor');
-  for (const [verb, description] of Object.entries(verbs) as [keyof typeof verbs, string][]) {
+  const actor = program.command('actor').description('hold, mend and reset one actor; for operators');
+  for (const [verb, [description, ...examples]] of Object.entries(verbs) as [Verb, (typeof verbs)[Verb]][]) {
     const command = actor
-      .command(`${verb} <id>`)
-      .description(description)
+      .command(`${verb} <kind> [name]`)
+      .description(`${description}. Named by KIND NAME or by its whole id`)
       .requiredOption('--reason <text>', 'why; kept in the history of the actor');
     if (verb === 'skip' || verb === 'redrive') command.option('--letter <id...>', 'only these dead letters');
+    if (verb === 'skip') command.option('--all', 'all its dead letters');
     if (verb === 'reset') {
       command
         .requiredOption('--to <state>', 'such as running or preparing.tap')
         .option('--patch <json>', 'fields of the context to set')
         .option('--dry-run', 'say what would change and change nothing');
     }
-    command.action(
-      withSession(program, (session, id: string, options: VerbOptions) => operate(session, verb, id, options)),
-    );
+    command
+      .addOption(outputOption())
+      .action(
+        withSession(program, (session, kind: string, name: string | undefined, options: VerbOptions) =>
+          operate(session, verb, targetOf(session, kind, name), options),
+        ),
+      );
+    withExamples(command, ...examples);
   }
-  program
-    .command('deadletters [id]')
-    .description('for operators: what could not be delivered, and why')
-    .option('-o, --output <form>', 'table, json or yaml', 'table')
+  const letters = program
+    .command('deadletters [kind] [name]')
+    .description('what could not be delivered, and why: of one object, a tenant (-t), or all; for operators')
+    .addOption(outputOption())
     .action(
-      withSession(program, (session, id: string | undefined, options: { output: 'table' | 'json' | 'yaml' }) =>
-        listLetters(session, id, options.output),
+      withSession(
+        program,
+        async (session, kind: string | undefined, name: string | undefined, { output }: { output: Output }) => {
+          const scope = program.opts<{ tenant?: string }>().tenant;
+          const of =
+            kind === undefined ? (scope === undefined ? {} : { scope }) : { id: targetOf(session, kind, name) };
+          const found = await lettersOf(session, of);
+          if (output === 'table') process.stdout.write(`${lettersText(found)}\n`);
+          else printObject(found, output);
+        },
       ),
     );
+  withExamples(letters, 'deadletters', 'deadletters port/acme/p1', 'deadletters -t acme -o json');
 }

@@ -25,28 +25,38 @@ async function reasonOf(client: PhotonClient, id: string): Promise<string> {
   return failure?.message ?? 'photon describe shows what it waits for';
 }
 
+export interface SettleOptions {
+  readonly timeoutMs: number;
+  readonly onWait: (text: string) => void;
+  /** Names of states; default: those in which the kind rests. */
+  readonly until?: RegExp;
+  /** A failed state ends the waiting too; so it is without `until`. */
+  readonly failing?: boolean;
+}
+
 /**
  * Resolves with the name of the state it came to rest in.
  * @throws defeat `not_settled` when it failed; unknown `wait_timeout` when the time is up, naming the state it is in
  */
-export async function settle(
-  client: PhotonClient,
-  id: string,
-  options: { readonly timeoutMs: number; readonly onWait: (text: string) => void; readonly until?: RegExp },
-): Promise<string> {
+export async function settle(client: PhotonClient, id: string, options: SettleOptions): Promise<string> {
   const wanted = options.until ?? rest[partsOfId(id).kind] ?? /^ready$/;
   let last: Seen = { id, stateName: 'unknown', life: 'live' };
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), options.timeoutMs);
   try {
     for await (const frame of client.watch({ ids: [id] }, controller.signal)) {
-      const seen = 'actors' in frame ? frame.actors[0] : 'actor' in frame ? frame.actor : undefined;
+      let seen: Seen | undefined = 'actors' in frame ? frame.actors[0] : 'actor' in frame ? frame.actor : undefined;
+      // A snapshot leaves out what has been removed before.
+      if (frame.type === 'synced' && last.stateName === 'unknown') seen = await client.call('actor.get', { id });
       if (seen === undefined || seen.id !== id) continue;
       last = seen;
-      options.onWait(`${id} ${seen.stateName}`);
-      if (seen.life === 'removed' || wanted.test(seen.stateName))
-        return seen.life === 'removed' ? 'removed' : seen.stateName;
-      if (trouble.test(seen.stateName) && options.until === undefined) {
+      const state = seen.life === 'removed' ? 'removed' : seen.stateName;
+      options.onWait(`${id} ${state}`);
+      if (wanted.test(state)) return state;
+      if (state === 'removed') {
+        throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });
+      }
+      if (trouble.test(seen.stateName) && (options.failing ?? options.until === undefined)) {
         const why = await reasonOf(client, id);
         throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${why}`, { public: true });
       }
