@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
 import { MemoryStore } from '@photoncloud/runtime/control-api/store-for-tests';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { quietLog, sampleRegistry } from '@photoncloud/runtime/inspector/sample-server-for-tests';
 import type { Browser, Page } from 'playwright-core';
@@ -108,6 +109,39 @@ check('the chart follows the actor, over a restart of the node', async (place) =
   await page.getByText(/^removed, last in/).waitFor();
   assert.equal(problems, []);
   await page.context().close();
+});
+
+check('a hold comes and goes while one looks; dead letters are for operators', async (place) => {
+  const held = 'mesh/acme/m-7';
+  const letter = {
+    letter: 'L1',
+    actor: actorId(held),
+    place: '1-1',
+    cause: 'timer:t',
+    state: 'plane',
+    version: 1,
+    at: 1,
+  };
+  place.store.letters.push({ ...letter, event: { type: 'mesh.member' }, reason: 'chart_failed: no list' });
+  const { page, problems } = await openedPage(place, 'root');
+  await page.getByLabel('Search').fill('m-7');
+  place.store.hold(held, 'quarantined');
+  await page.locator('.line', { hasText: 'quarantined' }).getByText('a test says so').waitFor();
+  await page.goto(`${place.served.httpUrl}/a/${held}`);
+  await page.getByLabel('Held').getByText('a test says so').waitFor();
+  await page.getByLabel('Dead letters').getByText('chart_failed: no list').waitFor();
+  place.store.hold(held, undefined);
+  await page.getByLabel('Held').waitFor({ state: 'detached' });
+  assert.equal(problems, []);
+  await page.context().close();
+  const tenants = await openedPage(place);
+  place.store.hold(held, 'paused');
+  await tenants.page.goto(`${place.served.httpUrl}/a/${held}`);
+  await tenants.page.getByLabel('Held').getByText('a test says so').waitFor();
+  assert.is(await tenants.page.getByLabel('Dead letters').count(), 0);
+  place.store.hold(held, undefined);
+  place.store.letters.length = 0;
+  await tenants.page.context().close();
 });
 
 check('another tenant finds nothing at the address', async (place) => {

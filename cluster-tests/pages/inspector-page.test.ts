@@ -122,6 +122,29 @@ check('the table and the raw record say what the picture says; the keys are list
   await page.locator('.lit').waitFor();
 });
 
+check('an actor that is held says who holds it, why, and what comes next', async ({ page, url }) => {
+  await page.goto(`${url}?held=quarantined&search=web`);
+  const line = page.locator('.line', { hasText: 'web-1' });
+  await line.getByText('quarantined').waitFor();
+  await line.getByText('chart_failed: TypeError').waitFor();
+  await line.getByText('operator').waitFor();
+  await page.getByLabel('waits for').selectOption('operator');
+  await page.getByText('1 of 313 actors').waitFor();
+  await page.goto(`${url}/a/job/acme/web-1?held=quarantined`);
+  await page.locator('.bar .badge', { hasText: 'quarantined' }).waitFor();
+  const panel = page.getByLabel('Held');
+  await panel.getByText('photon actor redrive job/acme/web-1 --reason WHY').waitFor();
+  await page.getByLabel('Dead letters').getByText('slot.plugged').waitFor();
+  await page.locator('.entry.dropped', { hasText: 'a dead letter now' }).waitFor();
+  await page.goto(`${url}/a/job/acme/web-1?held=paused`);
+  await panel.getByText('by ann').waitFor();
+  await panel.getByText('photon actor resume job/acme/web-1').waitFor();
+  await page.locator('.entry.operated', { hasText: 'by ann: its disk is being copied' }).waitFor();
+  await page.goto(`${url}/a/job/acme/web-1?held=version`);
+  await panel.getByText('photon upgrade check').waitFor();
+  assert.is(await page.getByLabel('Dead letters').count(), 0);
+});
+
 check('every text fits the box it was measured for', async ({ page, url }) => {
   for (const kind of ['job', 'mesh', 'hostile']) {
     await page.goto(`${url}/a/${kind}/acme/x`);

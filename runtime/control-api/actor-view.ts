@@ -60,6 +60,16 @@ export function viewOf(stored: Viewed, registry: ActorRegistry): { spec: unknown
   return { spec, status };
 }
 
+/** A program too old for an actor shows the rest of it and says so: one such actor must not hide a list of others. */
+function shownOf(stored: StoredActor, registry: ActorRegistry): Pick<ActorObject, 'spec' | 'status' | 'refused'> {
+  try {
+    return viewOf(stored, registry);
+  } catch (error) {
+    if (!(error instanceof PhotonError) || error.record.code !== 'snapshot_version') throw error;
+    return { spec: null, status: null, refused: error.record.message };
+  }
+}
+
 export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObject {
   return {
     id: stored.id,
@@ -70,7 +80,7 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
     stateName: stored.state === null ? 'absent' : stateNameOf(stored.state),
     life: stored.status,
     waitingOn: [...waitingOnOf(stored)],
-    ...viewOf(stored, registry),
+    ...shownOf(stored, registry),
     effects: stored.effects.map(({ effectId, type, stateId }) => ({ id: effectId, type, state: stateId })),
     timers: stored.timers.map(({ timerId, dueMs, eventType }) => ({ id: timerId, dueMs, eventType })),
     ...(stored.hold === undefined ? {} : { hold: { ...stored.hold } }),
@@ -96,7 +106,7 @@ export async function detailedOf(
   const { held: _, ...rest } = summaryOf(summary);
   const held = hold === undefined ? {} : { held: hold.kind };
   const line = { ...rest, ...held, uid, version, stateName, waitingOn: [...waitingOnOf(stored)] };
-  return { ...line, ...viewOf(stored, registry) };
+  return { ...line, ...shownOf(stored, registry) };
 }
 
 export function historyItemOf(entry: HistoryEntry): HistoryItem {

@@ -76,6 +76,11 @@ const hello = z.object({
 const life = z.enum(['live', 'removed']);
 const waitingOn = z.array(z.enum(['timer', 'effect', 'event']));
 
+const refused = z
+  .string()
+  .optional()
+  .meta({ description: 'Why the program that answers cannot read it; spec and status are null then' });
+
 const heldKind = z.enum(['paused', 'quarantined']);
 
 const actorSummary = z.object({
@@ -105,11 +110,13 @@ const actorObject = z.object({
   hold: z
     .object({ kind: heldKind, reason: z.string(), at: z.number(), by: z.string(), letter: z.string().optional() })
     .optional(),
+  refused,
 });
 
 const listedActor = actorSummary.extend({
   spec: z.unknown().optional(),
   status: z.unknown().optional(),
+  refused,
 });
 
 const numbered = { watch: z.string(), n: count };

@@ -129,6 +129,26 @@ test('foreign and unknown actors are refused in the same words, by reads and com
   });
 });
 
+test('an actor says when the program that answers is too old for it', async () => {
+  await within({}, async ({ url, store }) => {
+    const ann = await new RawClient(url).open('ann-token');
+    store.put('box/acme/b', 'open');
+    assert.is((await ann.call('actor.get', { id: 'box/acme/b' }))['refused'], undefined);
+    const id = 'box/acme/b' as ActorId;
+    store.actors.set(id, { ...(store.actors.get(id) as StoredActor), chartVersion: 3 });
+    const { refused } = await ann.call('actor.get', { id });
+    assert.match(String(refused), 'chart version 3, which this node (version 1) cannot read');
+    const listed = await ann.call('actor.list', { detail: true });
+    assert.match(JSON.stringify(listed), 'cannot read');
+    store.actors.set(id, { ...(store.actors.get(id) as StoredActor), chartVersion: 0 });
+    assert.match(
+      String((await ann.call('actor.get', { id }))['refused']),
+      'chart version 0, which this node (version 1) cannot read',
+    );
+    await ann.close();
+  });
+});
+
 test('references are checked for the same scope and existence, for operators too', async () => {
   const store = new MemoryStore();
   store.put('lid/bits/l1', 'shut');

@@ -107,9 +107,10 @@ async function listIds(
       const stored = await reader.get(id);
       if (stored === undefined) return undefined;
       const [last] = await reader.history(id, stored.version - 1, 1);
-      const { uid, version, status, state } = stored;
+      const { uid, version, status, state, hold } = stored;
       const stateName = stateNameOf(state);
-      return { id, uid, version, status, stateName, waitingOn: waitingOnOf(stored), at: last?.at ?? 0 };
+      const line = { id, uid, version, status, stateName, waitingOn: waitingOnOf(stored), at: last?.at ?? 0 };
+      return hold === undefined ? line : { ...line, held: hold.kind };
     }),
   );
   return { items: read.filter((item) => item !== undefined), cursor };

@@ -6,7 +6,10 @@ import { showPages } from './pages/page-root.tsx';
 import type {
   ActorDetail,
   ActorRow,
+  DeadLetter,
+  HeldKind,
   HistoryRow,
+  Hold,
   InspectorFeed,
   ListListener,
   Waiting,
@@ -43,6 +46,44 @@ const script: readonly (readonly [string, unknown, readonly string[], Change])[]
     { target: undefined, error: { code: 'target_full', message: 'w2 has no room' } },
   ],
 ];
+
+/** `?held=paused`, `quarantined`, `version`: the live actor is held so. */
+const held = new URLSearchParams(location.search).get('held') as Hold['kind'] | null;
+const chartFailed = "chart_failed: TypeError: Cannot read properties of null (reading 'address')";
+const reasons = {
+  paused: 'its disk is being copied',
+  quarantined: chartFailed,
+  version: 'it is stored by chart version 3, which this node (version 2) cannot read; ask a node of that version.',
+};
+const hold: Hold | null =
+  held === null
+    ? null
+    : { kind: held, reason: reasons[held], by: held === 'paused' ? 'ann' : 'host', at: born + 70_000 };
+const heldRow: { held?: HeldKind } = held === null || held === 'version' ? {} : { held };
+const letters: readonly DeadLetter[] =
+  held === 'quarantined'
+    ? [
+        {
+          letter: '01JDQ60000000000000000000A',
+          type: 'slot.plugged',
+          reason: chartFailed,
+          from: 'slot/acme/web-1.a',
+          version: 7,
+          at: born + 70_000,
+        },
+      ]
+    : [];
+
+/** What a hold leaves in the history. */
+function heldHistory(version: number, at: unknown): HistoryRow[] {
+  const step = { version, at: born + 70_000, cause: 'command:ann:key-9', from: at, to: at, changed: {} };
+  if (held === 'paused') {
+    const event = { type: 'actor.pause', principal: 'ann', reason: reasons.paused };
+    return [{ ...step, event, kind: 'operated', asked: [] }];
+  }
+  if (held !== 'quarantined') return [];
+  return [{ ...step, event: { type: 'slot.plugged' }, kind: 'dropped', asked: [chartFailed] }];
+}
 
 const stateNameOf = (value: unknown): string =>
   typeof value === 'string'
@@ -82,6 +123,7 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
       gone: false,
       waitingOn: ['effect', 'timer'],
       at: last.at,
+      ...heldRow,
     };
   };
   const advance = (): number => {
@@ -103,11 +145,17 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
     const timers = [
       { timerId: 'a', eventType: 'xstate.after.quietPeriod.job.running.unresponsive', dueMs: Date.now() + 83_000 },
     ];
-    return { ...base, effects, timers, raw: { ...base, effects, timers } };
+    return { ...base, effects, timers, hold, raw: { ...base, effects, timers } };
   };
   const feed: InspectorFeed = {
     get: async (id) => detail(id),
-    history: async (_id, after) => historyUpTo(steps).filter((entry) => entry.version > after),
+    history: async (_id, after) => {
+      const rows = historyUpTo(steps);
+      const last = rows.at(-1);
+      const all = last === undefined ? rows : [...rows, ...heldHistory(last.version, last.to)];
+      return all.filter((entry) => entry.version > after);
+    },
+    letters: async () => letters,
     watch(filter, listener) {
       if (filter.ids === undefined) for (const other of crowd()) listener.row(other);
       listener.row(row());

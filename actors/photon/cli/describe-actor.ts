@@ -16,6 +16,7 @@ export interface ActorRead {
   readonly status: unknown;
   readonly effects: readonly { readonly type: string; readonly state: string }[];
   readonly hold?: HoldShown;
+  readonly refused?: string;
   readonly timers: readonly { readonly id: string; readonly dueMs: number }[];
 }
 
@@ -78,6 +79,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
+    ...(actor.refused === undefined ? [] : [actor.refused, 'next: photon upgrade check --dir FOLDER, on a node']),
     actor.life === 'removed' ? 'waits for: nothing, it was removed' : `waits for: ${waits.join(', ') || 'an event'}`,
     'spec:',
     indented(actor.spec),

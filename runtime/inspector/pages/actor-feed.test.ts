@@ -1,13 +1,26 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { followActor, type LiveActor } from './actor-feed.ts';
-import type { ActorDetail, HistoryRow, InspectorFeed, ListListener } from './inspector-feed.ts';
+import type { ActorDetail, HistoryRow, Hold, InspectorFeed, ListListener } from './inspector-feed.ts';
 
 const id = 'job/acme/web-1';
+
+const operatedRow = (version: number): HistoryRow => ({
+  version,
+  at: 0,
+  event: { type: 'actor.pause', principal: 'ann', reason: 'looked at' },
+  cause: '',
+  from: 'a',
+  to: 'a',
+  kind: 'operated',
+  asked: [],
+  changed: {},
+});
 
 function scripted() {
   let version = 1;
   let failing = false;
+  let hold: Hold | null = null;
   let reads = 0;
   const listeners = new Set<ListListener>();
   const row = () => ({ id, version, stateName: 'a', gone: false, waitingOn: [], at: version });
@@ -15,11 +28,12 @@ function scripted() {
     async get(): Promise<ActorDetail> {
       reads += 1;
       if (failing) throw new Error('not reachable');
-      return { ...row(), uid: 'u', state: 'a', spec: {}, status: {}, effects: [], timers: [], raw: {} };
+      return { ...row(), uid: 'u', state: 'a', spec: {}, status: {}, effects: [], timers: [], hold, raw: {} };
     },
     async history(_id, after): Promise<HistoryRow[]> {
       const steps = Array.from({ length: version }, (_, index) => index + 1).filter((step) => step > after);
-      return steps.map((step) => ({
+      const operated = hold === null ? [] : [operatedRow(version)];
+      const rows = steps.map((step): HistoryRow => ({
         version: step,
         at: 0,
         event: { type: `e${step}` },
@@ -30,7 +44,9 @@ function scripted() {
         asked: [],
         changed: {},
       }));
+      return [...rows, ...operated];
     },
+    letters: async () => null,
     watch(_filter, listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -42,6 +58,10 @@ function scripted() {
     listeners,
     reads: () => reads,
     fail: (on: boolean) => (failing = on),
+    hold: () => {
+      hold = { kind: 'paused', reason: 'looked at', by: 'ann', at: 0 };
+      for (const listener of listeners) listener.row({ ...row(), held: 'paused' });
+    },
     advance: () => {
       version += 1;
       for (const listener of listeners) listener.row(row());
@@ -75,6 +95,23 @@ test('history grows without gaps or repeats, and a burst costs two reads', async
   assert.is(source.reads() - before, 2);
   end();
   assert.is(source.listeners.size, 0);
+});
+
+test('a hold is seen though it changes no version, and its line in the history once', async () => {
+  const source = scripted();
+  const seen: LiveActor[] = [];
+  const end = followActor(source.feed, id, (live) => seen.push(live));
+  await settled();
+  source.hold();
+  await settled();
+  source.hold();
+  await settled();
+  assert.is(seen.at(-1)?.detail?.hold?.by, 'ann');
+  assert.equal(
+    seen.at(-1)?.history.map(({ event }) => event.type),
+    ['e1', 'actor.pause'],
+  );
+  end();
 });
 
 test('a failed read is told and the next change mends it', async () => {

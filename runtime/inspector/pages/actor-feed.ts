@@ -1,16 +1,18 @@
 /** One actor, live: its record and its history, read again after every change that the watch reports. */
 import { useEffect, useState } from 'preact/hooks';
-import type { ActorDetail, HistoryRow, InspectorFeed } from './inspector-feed.ts';
+import type { ActorDetail, DeadLetter, HistoryRow, InspectorFeed } from './inspector-feed.ts';
 
 export interface LiveActor {
   readonly detail: ActorDetail | null;
   /** Oldest first; what was seen stays, also when the journal has trimmed it. */
   readonly history: readonly HistoryRow[];
+  /** Inputs that could not be applied; empty for a reader who may not see them. */
+  readonly letters: readonly DeadLetter[];
   readonly gone: boolean;
   readonly failure: string | null;
 }
 
-const nothing: LiveActor = { detail: null, history: [], gone: false, failure: null };
+const nothing: LiveActor = { detail: null, history: [], letters: [], gone: false, failure: null };
 
 export function useActor(feed: InspectorFeed, id: string): LiveActor {
   const [live, setLive] = useState<LiveActor>(nothing);
@@ -32,12 +34,13 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     if (!ended) publish(live);
   };
   const read = async (): Promise<void> => {
-    const newest = live.history.at(-1)?.version ?? 0;
-    const [detail, rows] = await Promise.all([feed.get(id), feed.history(id, newest)]);
+    // The newest version again: what an operator does, and what leads nowhere, takes no version of its own.
+    const known = Math.max(0, (live.history.at(-1)?.version ?? 0) - 1);
+    const [detail, rows, letters] = await Promise.all([feed.get(id), feed.history(id, known), feed.letters(id)]);
     // The same name in a new life: nothing of the old one belongs to it.
     const reborn = live.detail !== null && live.detail.uid !== detail.uid;
     const history = reborn ? await feed.history(id, 0) : merged(live.history, rows);
-    update({ detail, history, gone: detail.gone, failure: null });
+    update({ detail, history, letters: letters ?? [], gone: detail.gone, failure: null });
   };
   const refresh = (): void => {
     if (ended) return;
@@ -64,7 +67,8 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     {
       row: (row) => {
         if (row.gone) update({ gone: true });
-        if (row.version !== live.detail?.version) refresh();
+        // Of the same version too: a hold and its end change no version.
+        refresh();
       },
       removed: () => {
         update({ gone: true });
@@ -81,7 +85,7 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
 }
 
 function merged(known: readonly HistoryRow[], more: readonly HistoryRow[]): readonly HistoryRow[] {
-  const versions = new Set(known.map((row) => row.version));
-  const fresh = more.filter((row) => !versions.has(row.version));
-  return fresh.length === 0 ? known : [...known, ...fresh].sort((a, b) => a.version - b.version);
+  const [first] = more;
+  if (first === undefined) return known;
+  return [...known.filter((row) => row.version < first.version), ...more];
 }

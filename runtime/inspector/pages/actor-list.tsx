@@ -4,7 +4,8 @@
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ActorRow, InspectorFeed } from './inspector-feed.ts';
-import { filterRows, hostOf, noFilters, optionsOf, sortedRows, type Filters } from './list-filter.ts';
+import { filterRows, hostOf, noFilters, optionsOf, sortedRows, waitsOf, type Filters } from './list-filter.ts';
+import { HoldBadge, useHold } from './hold-panel.tsx';
 import { useKeys } from './key-bindings.ts';
 import { useHealth, useNow } from './page-hooks.ts';
 import { PageBar, pageTitle, scopeWord, waitingGlyphs } from './page-frame.tsx';
@@ -131,7 +132,7 @@ export function ActorList(props: { feed: InspectorFeed }) {
           <span class="number">version</span>
           <span class="number">changed</span>
         </div>
-        <Rows rows={shown} selected={selected} scroller={scroller} synced={synced} />
+        <Rows feed={props.feed} rows={shown} selected={selected} scroller={scroller} synced={synced} />
       </main>
     </div>
   );
@@ -198,6 +199,7 @@ function FilterBar(props: {
 }
 
 function Rows(props: {
+  feed: InspectorFeed;
   rows: readonly ActorRow[];
   selected: string;
   scroller: { current: HTMLDivElement | null };
@@ -223,6 +225,7 @@ function Rows(props: {
         {props.rows.slice(first, last).map((row, offset) => (
           <Row
             key={row.id}
+            feed={props.feed}
             row={row}
             index={first + offset}
             total={props.rows.length}
@@ -235,8 +238,16 @@ function Rows(props: {
   );
 }
 
-function Row(props: { row: ActorRow; index: number; total: number; selected: boolean; now: number }) {
+function Row(props: {
+  feed: InspectorFeed;
+  row: ActorRow;
+  index: number;
+  total: number;
+  selected: boolean;
+  now: number;
+}) {
   const { row } = props;
+  const hold = useHold(props.feed, row);
   const [kind = '', scope = '', name = ''] = row.id.split('/');
   const age = props.now - row.at;
   return (
@@ -264,9 +275,19 @@ function Row(props: { row: ActorRow; index: number; total: number; selected: boo
       <span class={row.stateName.includes('fail') ? 'failure' : ''}>
         {row.stateName.includes('fail') ? '✕ ' : ''}
         {row.stateName}
+        {row.held !== undefined && (
+          <>
+            {' '}
+            <HoldBadge kind={row.held} title={hold?.reason} /> <span class="muted">{hold?.reason}</span>
+          </>
+        )}
       </span>
       <span class="muted">{hostOf(row.id)}</span>
-      <span class="muted">{row.waitingOn.map((what) => `${waitingGlyphs[what]} ${what}`).join('  ')}</span>
+      <span class="muted">
+        {waitsOf(row)
+          .map((what) => `${waitingGlyphs[what]} ${what}`)
+          .join('  ')}
+      </span>
       <span class="number">{row.version}</span>
       <span class={`number ${age < 3000 ? 'fresh' : 'muted'}`}>{ageText(age)}</span>
     </a>

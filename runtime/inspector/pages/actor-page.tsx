@@ -7,6 +7,7 @@ import { stateText, takenTransitions } from '../chart-trace.ts';
 import { useActor, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
+import { HoldBadge, HoldPanel, LetterPanel } from './hold-panel.tsx';
 import { HistoryView } from './history-view.tsx';
 import type { HistoryRow, InspectorFeed } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
@@ -40,6 +41,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const shown = useShown(live, version);
   const last = useMemo(() => lastTransitions(chart, shown.row), [chart, shown.row]);
   const stateName = stateText(shown.state);
+  const hold = version === null && !live.gone ? (live.detail?.hold ?? null) : null;
   useEffect(() => {
     const what = version === null ? id : `${id} @${version}`;
     document.title = `${live.gone ? 'removed' : stateName} · ${what} · ${pageTitle()}`;
@@ -76,6 +78,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
           {id}
         </h1>
         <StateBadge live={live} stateName={stateName} version={version} />
+        {hold !== null && <HoldBadge kind={hold.kind} title={hold.reason} />}
       </PageBar>
       <main class="actor">
         <section class="stage" aria-label="Chart">
@@ -88,6 +91,8 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
               ✕ {live.failure}
             </p>
           )}
+          {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
+          {!live.gone && <LetterPanel letters={live.letters} now={now} />}
           {chart.state === 'ready' && <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} />}
           {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
           <HistoryView

@@ -5,7 +5,7 @@
  */
 import { connectPhoton, type ConnectOptions, type PhotonClient } from '../../client/client.ts';
 import { PhotonError } from '../../contract/errors.ts';
-import type { ActorDetail, ActorRow, FeedHealth, HistoryRow } from './inspector-feed.ts';
+import type { ActorDetail, ActorRow, DeadLetter, FeedHealth, HeldKind, HistoryRow, Hold } from './inspector-feed.ts';
 import type { InspectorFeed, ListFilter, ListListener } from './inspector-feed.ts';
 
 export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' | 'token'>;
@@ -15,6 +15,7 @@ type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
 
 const retryMs = 2_000;
 const historyLimit = 500;
+const letterLimit = 100;
 
 export function createClientFeed(options: FeedOptions): InspectorFeed & { readonly close: () => void } {
   const link = new ClientLink(options);
@@ -27,6 +28,12 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
       const client = await link.client;
       const { entries } = await client.call('actor.history', { id, after, limit: historyLimit });
       return entries.map(historyRowOf);
+    },
+    async letters(id) {
+      const client = await link.client;
+      if (!client.principal().admin) return null;
+      const { letters } = await client.call('deadletters.list', { id, limit: letterLimit });
+      return letters.map(letterOf);
     },
     watch(filter, listener) {
       const ending = new AbortController();
@@ -152,22 +159,25 @@ function deliver(frame: WatchFrame, listener: ListListener): void {
   }
 }
 
-const rowOf = ({ id, version, stateName, life, waitingOn, at }: ListedActor): ActorRow => ({
+const rowOf = ({ id, version, stateName, life, waitingOn, at, held }: ListedActor): ActorRow => ({
   id,
   version,
   stateName,
   gone: life === 'removed',
   waitingOn,
   at,
+  ...(held === undefined ? {} : { held }),
 });
 
 /** What the pages use of `actor.get`. */
-interface AnsweredActor extends Omit<ListedActor, 'at' | 'spec' | 'status'> {
+interface AnsweredActor extends Omit<ListedActor, 'at' | 'spec' | 'status' | 'held'> {
   readonly state?: unknown;
   readonly spec?: unknown;
   readonly status?: unknown;
   readonly effects: readonly { readonly id: string; readonly type: string; readonly state: string }[];
   readonly timers: readonly { readonly id: string; readonly dueMs: number; readonly eventType: string }[];
+  readonly hold?: (Omit<Hold, 'kind'> & { readonly kind: HeldKind }) | undefined;
+  readonly refused?: string | undefined;
 }
 
 const detailOf = (actor: AnsweredActor): ActorDetail => ({
@@ -182,8 +192,27 @@ const detailOf = (actor: AnsweredActor): ActorDetail => ({
   status: actor.status,
   effects: actor.effects.map(({ id, type, state }) => ({ effectId: id, type, stateId: state })),
   timers: actor.timers.map(({ id, dueMs, eventType }) => ({ timerId: id, dueMs, eventType })),
+  hold: holdOf(actor),
   raw: actor,
 });
+
+function holdOf({ hold, refused }: AnsweredActor): Hold | null {
+  if (hold !== undefined) return hold;
+  return refused === undefined ? null : { kind: 'version', reason: refused, by: 'host', at: null };
+}
+
+function letterOf(letter: AnsweredLetter): DeadLetter {
+  const { letter: name, event, reason, from = null, version, at } = letter;
+  return { letter: name, type: typeOf(event), reason, from, version, at };
+}
+
+type AnsweredLetter = Omit<DeadLetter, 'type' | 'from'> & {
+  readonly event?: unknown;
+  readonly from?: string | undefined;
+};
+
+const typeOf = (event: unknown): string =>
+  typeof event === 'object' && event !== null && 'type' in event ? String(event.type) : String(event);
 
 /** An event is an object with a type, unless somebody sent something else. */
 function historyRowOf(item: Omit<HistoryRow, 'event'> & { readonly event?: unknown }): HistoryRow {

@@ -24,9 +24,17 @@ const kindNotes = {
   ignored: 'ignored: no transition fits',
   rejected: 'rejected',
   dropped: 'dropped: came too late',
-  operated: 'by an operator:',
+  operated: '',
   upgraded: 'by a newer program:',
 } as const;
+
+/** What became of an input that led nowhere; who did it, and why, when it was an operator. */
+function noteOf({ kind, event, asked }: HistoryRow): string {
+  if (event.type.startsWith('actor.'))
+    return `by ${String(event['principal'] ?? '?')}: ${String(event['reason'] ?? '')}`;
+  // With what made it a dead letter in place of what it asked for.
+  return kind === 'dropped' && asked.length > 0 ? 'could not be applied: a dead letter now' : kindNotes[kind];
+}
 
 export function HistoryView(props: HistoryViewProps) {
   // An input that changes nothing takes no version of its own, so several rows may have the same.
@@ -51,6 +59,7 @@ function Entry(props: HistoryViewProps & { row: HistoryRow }) {
   }, [current]);
   const from = stateText(row.from);
   const to = stateText(row.to);
+  const note = noteOf(row);
   return (
     <li ref={element} class={`entry ${row.kind}`} aria-current={current}>
       <div
@@ -68,7 +77,7 @@ function Entry(props: HistoryViewProps & { row: HistoryRow }) {
           {ageText(props.now - row.at)} ago
         </span>
         <span class="way">
-          {kindNotes[row.kind] !== '' && <strong>{kindNotes[row.kind]} </strong>}
+          {note !== '' && <strong>{note}</strong>}
           {from === to ? `stays in ${to}` : `${from} → ${to}`}
         </span>
         {row.asked.length > 0 && (

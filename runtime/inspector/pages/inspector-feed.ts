@@ -4,6 +4,26 @@
  */
 export type Waiting = 'timer' | 'effect' | 'event';
 
+export type HeldKind = 'paused' | 'quarantined';
+
+/** Why an actor takes no inputs; `version` is the program's own word: it cannot go on from this snapshot. */
+export interface Hold {
+  readonly kind: HeldKind | 'version';
+  readonly reason: string;
+  readonly by: string;
+  readonly at: number | null;
+}
+
+/** An input that could not be applied. */
+export interface DeadLetter {
+  readonly letter: string;
+  readonly type: string;
+  readonly reason: string;
+  readonly from: string | null;
+  readonly version: number;
+  readonly at: number;
+}
+
 /** One line of the list. */
 export interface ActorRow {
   /** `<kind>/<scope>/<name>`, with `@<host>` when it is pinned. */
@@ -14,6 +34,8 @@ export interface ActorRow {
   readonly waitingOn: readonly Waiting[];
   /** Of the last commit. */
   readonly at: number;
+  /** It takes no inputs; the reason is in the detail. */
+  readonly held?: HeldKind;
 }
 
 export interface PendingEffect {
@@ -29,7 +51,7 @@ export interface PendingTimer {
   readonly dueMs: number;
 }
 
-export interface ActorDetail extends Omit<ActorRow, 'at'> {
+export interface ActorDetail extends Omit<ActorRow, 'at' | 'held'> {
   readonly uid: string;
   /** XState's state value. */
   readonly state: unknown;
@@ -37,6 +59,7 @@ export interface ActorDetail extends Omit<ActorRow, 'at'> {
   readonly status: unknown;
   readonly effects: readonly PendingEffect[];
   readonly timers: readonly PendingTimer[];
+  readonly hold: Hold | null;
   /** The answer as it came, for the raw view. */
   readonly raw: unknown;
 }
@@ -79,6 +102,8 @@ export interface InspectorFeed {
   get(id: string): Promise<ActorDetail>;
   /** Newest last; entries after the version `after`. */
   history(id: string, after: number): Promise<readonly HistoryRow[]>;
+  /** Oldest first; null for a reader who may not see them. */
+  letters(id: string): Promise<readonly DeadLetter[] | null>;
   /** @returns the function that ends it. */
   watch(filter: ListFilter, listener: ListListener): () => void;
   /** Calls at once with what is, then on every change. @returns the function that ends it. */

@@ -1,5 +1,5 @@
 /** Search and filters of the list, apart from its drawing. Pure. */
-import type { ActorRow } from './inspector-feed.ts';
+import type { ActorRow, Waiting } from './inspector-feed.ts';
 
 export interface Filters {
   readonly search: string;
@@ -18,27 +18,31 @@ const scopeOf = (id: string): string => id.split('/')[1] ?? '';
 /** The outermost state; a filter by every nested one would be a list of its own. */
 const stateOf = (row: ActorRow): string => row.stateName.split('.')[0] ?? '';
 
+/** What is held waits for an operator, whatever else is pending: nothing of it moves before. */
+export const waitsOf = (row: ActorRow): readonly (Waiting | 'operator')[] =>
+  row.held === undefined ? row.waitingOn : ['operator'];
+
 /** `web-2` before `web-10`. */
 const order = new Intl.Collator('en', { numeric: true });
 
 export const sortedRows = (rows: Iterable<ActorRow>): readonly ActorRow[] =>
   [...rows].sort((a, b) => order.compare(a.id, b.id));
 
-/** Every word of the search must occur in the id or the state. */
+/** Every word of the search must occur in the id, the state or the word for a hold. */
 export function filterRows(rows: readonly ActorRow[], filters: Filters): readonly ActorRow[] {
   const words = filters.search
     .toLowerCase()
     .split(/\s+/)
     .filter((word) => word !== '');
   return rows.filter((row) => {
-    const text = `${row.id} ${row.stateName}`.toLowerCase();
+    const text = `${row.id} ${row.stateName} ${row.held ?? ''}`.toLowerCase();
     return (
       words.every((word) => text.includes(word)) &&
       (filters.kind === '' || kindOf(row.id) === filters.kind) &&
       (filters.scope === '' || scopeOf(row.id) === filters.scope) &&
       (filters.state === '' || stateOf(row) === filters.state) &&
       (filters.host === '' || hostOf(row.id) === filters.host) &&
-      (filters.waiting === '' || row.waitingOn.some((what) => what === filters.waiting))
+      (filters.waiting === '' || waitsOf(row).some((what) => what === filters.waiting))
     );
   });
 }
@@ -53,6 +57,6 @@ export function optionsOf(rows: readonly ActorRow[]): FilterOptions {
     scope: distinct((row) => scopeOf(row.id)),
     state: distinct(stateOf),
     host: distinct((row) => hostOf(row.id)),
-    waiting: ['timer', 'effect', 'event'],
+    waiting: ['operator', 'timer', 'effect', 'event'],
   };
 }

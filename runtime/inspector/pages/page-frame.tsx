@@ -94,4 +94,4 @@ export function PageBar(props: {
 }
 
 /** The marks of what an actor waits for; glyph and word, never a colour alone. */
-export const waitingGlyphs = { timer: '◷', effect: '⚙\uFE0E', event: '⇢' } as const;
+export const waitingGlyphs = { operator: '☞', timer: '◷', effect: '⚙\uFE0E', event: '⇢' } as const;

@@ -1,0 +1,119 @@
+/**
+ * What an operator has to know of an actor that takes no inputs: who holds it, why, and what ends it; and the inputs
+ * that could not be applied. Shown in the list (a badge) and beside the chart (the whole of it). Verbs are asked for
+ * with the command line; the pages only look.
+ */
+import { useEffect, useState } from 'preact/hooks';
+import type { ActorRow, DeadLetter, Hold, InspectorFeed } from './inspector-feed.ts';
+import { PageLink } from './page-frame.tsx';
+import { actorPath } from './page-route.ts';
+import { ageText, clockText } from './time-text.ts';
+
+const glyphs = { paused: '‖', quarantined: '⚠\uFE0E', version: '◷' } as const;
+
+const words = { paused: 'paused', quarantined: 'quarantined', version: 'waits for a version' } as const;
+
+const meanings = {
+  paused: 'It takes no inputs: messages wait with their senders, its effects rest.',
+  quarantined: 'Its chart failed on an input, so it takes no others: messages wait with their senders.',
+  version: 'The program of its node cannot go on from what is stored; nothing is lost.',
+} as const;
+
+/** Each line: what it does, and the command. */
+const steps = (kind: Hold['kind'], id: string): readonly (readonly [string, string])[] => {
+  if (kind === 'paused') return [['let it go on', `photon actor resume ${id} --reason WHY`]];
+  if (kind === 'version') return [['see what a release can take up', 'photon upgrade check --dir FOLDER']];
+  return [
+    ['deliver again, once the cause is mended', `photon actor redrive ${id} --reason WHY`],
+    ['drop the input it failed on', `photon actor skip ${id} --reason WHY`],
+    ['see what a state would change', `photon actor reset ${id} --to STATE --dry-run --reason WHY`],
+  ];
+};
+
+export function HoldBadge(props: { kind: Hold['kind']; title?: string | undefined }) {
+  return (
+    <span class={`badge held ${props.kind}`} title={props.title}>
+      <span aria-hidden="true">{glyphs[props.kind]} </span>
+      {words[props.kind]}
+    </span>
+  );
+}
+
+export function HoldPanel(props: { id: string; hold: Hold; now: number }) {
+  const { kind, by, at, reason } = props.hold;
+  return (
+    <section class={`panel hold ${kind}`} aria-label="Held" role="status">
+      <p>
+        <HoldBadge kind={kind} />{' '}
+        <span class="muted" title={at === null ? undefined : clockText(at)}>
+          by {by === 'host' ? 'its node' : by}
+          {at !== null && `, ${ageText(props.now - at)} ago`}
+        </span>
+      </p>
+      <p class="reason">{reason}</p>
+      <p class="muted">{meanings[kind]}</p>
+      <h2>What to do next</h2>
+      <dl class="steps">
+        {steps(kind, props.id).map(([what, command]) => [<dt>{what}</dt>, <dd>{<Command text={command} />}</dd>])}
+      </dl>
+    </section>
+  );
+}
+
+/** Breaks between words only: a browser would also break `--dry-run`. */
+function Command(props: { text: string }) {
+  return <code>{props.text.split(' ').map((word, index) => [index > 0 && ' ', <span>{word}</span>])}</code>;
+}
+
+export function LetterPanel(props: { letters: readonly DeadLetter[]; now: number }) {
+  if (props.letters.length === 0) return null;
+  return (
+    <section class="panel" aria-label="Dead letters">
+      <h2>Dead letters: inputs that could not be applied</h2>
+      <ul class="letters">
+        {props.letters.map((letter) => (
+          <li key={letter.letter}>
+            <span>
+              <strong>{letter.type}</strong>
+              {letter.from !== null && (
+                <>
+                  {' '}
+                  from <PageLink path={actorPath(letter.from)}>{letter.from}</PageLink>
+                </>
+              )}
+            </span>
+            <span class="muted" title={clockText(letter.at)}>
+              {ageText(props.now - letter.at)} ago
+            </span>
+            <span class="reason failure">{letter.reason}</span>
+            <span class="muted">
+              at version {letter.version} · <code>{letter.letter}</code>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** The list knows that an actor is held, only its record knows why: read for the few held rows that are drawn. */
+export function useHold(feed: InspectorFeed, row: ActorRow): Hold | null {
+  const [hold, setHold] = useState<Hold | null>(null);
+  useEffect(() => {
+    let wanted = row.held !== undefined;
+    setHold(null);
+    if (!wanted) return;
+    feed.get(row.id).then(
+      (detail) => {
+        if (wanted) setHold(detail.hold);
+      },
+      () => {
+        // The badge stands without its reason; the actor's own page says what went wrong.
+      },
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [feed, row.id, row.held, row.at]);
+  return hold;
+}
