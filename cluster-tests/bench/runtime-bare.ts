@@ -20,16 +20,16 @@ const batchCommits = 32;
 const expectedMark = 70_001;
 const versionMark = 70_002;
 const seqMark = 70_003;
-const commitMark = '01JBENCHBENCHBENCHBENCHBEN.bench';
+const commitMark = '01JBENCHBENCHBENCHBENCHBEN.';
 
 /** One evaluation, ready but for the numbers of its round. */
 interface Template {
   readonly words: readonly string[];
-  /** Positions that get the round less one, the round, the round as history id, a commit id of the round. */
+  /** Positions that get the round less one, the round, the round as history id, the round behind what is there. */
   readonly expectedAt: readonly number[];
   readonly roundAt: readonly number[];
   readonly historyAt: readonly number[];
-  readonly commitAt: readonly number[];
+  readonly stampAt: readonly number[];
 }
 
 function templateOf(actors: readonly ActorId[], model: Commit): Template {
@@ -57,7 +57,7 @@ function templateOf(actors: readonly ActorId[], model: Commit): Template {
     expectedAt: at(String(expectedMark)),
     roundAt: at(String(versionMark), String(seqMark)),
     historyAt: at(`${versionMark}-*`),
-    commitAt: at(commitMark),
+    stampAt: words.flatMap((word, index) => (word.endsWith(commitMark) ? [index] : [])),
   };
 }
 
@@ -68,7 +68,7 @@ function fill(template: Template, round: number): string[] {
   for (const at of template.expectedAt) words[at] = before;
   for (const at of template.roundAt) words[at] = text;
   for (const at of template.historyAt) words[at] = `${text}-*`;
-  for (const at of template.commitAt) words[at] = `01JBENCHBENCHBENCHBENCHBEN.${text}`;
+  for (const at of template.stampAt) words[at] += text;
   return words;
 }
 

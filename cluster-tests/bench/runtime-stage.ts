@@ -60,7 +60,7 @@ export const grantsAt = (ownerEpoch: number): ShardGrant[] =>
 /** Writes what a claim would have written, so that one process may own every shard at once. */
 export async function ownAll(redis: BareRedis, grants: readonly ShardGrant[]): Promise<void> {
   const keys = storeKeys('ph:');
-  const commands = grants.map((grant) => ['hset', keys.inShard(grant.shard, 'o'), 'grant', grantText(grant)]);
+  const commands = grants.map((grant) => ['set', keys.inShard(grant.shard, 'o'), grantText(grant)]);
   await redis.pipeline(commands).exec();
 }
 

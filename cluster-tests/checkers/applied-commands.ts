@@ -4,6 +4,7 @@
  * runtime-promises.ts.
  */
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreFact } from './store-facts.ts';
 
@@ -20,6 +21,9 @@ export function checkCommands(facts: readonly StoreFact[], records: readonly Cli
     ...checkOrder(records),
   ];
 }
+
+const isLive = ({ head = '{}' }: Readonly<Record<string, string>>): boolean =>
+  (JSON.parse(head) as Partial<RecordHead>).status !== 'removed';
 
 function appliedBy(facts: readonly StoreFact[]): Applied {
   const found = new Map<string, Extract<StoreFact, { fact: 'history' }>[]>();
@@ -75,7 +79,7 @@ function checkTotals(facts: readonly StoreFact[]): string[] {
       const count = born ? { total: 0 } : (counts.get(fact.actor) ?? { total: 0 });
       if (['counter.create', 'counter.add', 'counter.burst'].includes(event.type)) count.total += event.by ?? 1;
       counts.set(fact.actor, count);
-    } else if (fact.fact === 'record' && fact.actor.startsWith('counter/') && fact.fields['mode'] !== 'removed') {
+    } else if (fact.fact === 'record' && fact.actor.startsWith('counter/') && isLive(fact.fields)) {
       const context = JSON.parse(fact.fields['context'] ?? 'null') as Count | null;
       const count = counts.get(fact.actor);
       if (context !== null && count !== undefined && context.total !== count.total)

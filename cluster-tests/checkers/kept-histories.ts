@@ -5,6 +5,7 @@
  */
 import type { RebuiltActor } from '@photoncloud/runtime/contract/historian';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
 import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
 
 interface StoredVersion {
@@ -52,7 +53,8 @@ function addRecord(records: StoredVersion[], items: readonly string[]): void {
   const version = field('version');
   if (version === undefined) return;
   if (records.at(-1)?.version === Number(version)) records.pop();
-  records.push({ version: Number(version), state: field('state') ?? 'null', context: field('context') ?? 'null' });
+  const { state = null } = JSON.parse(field('head') ?? '{}') as Partial<RecordHead>;
+  records.push({ version: Number(version), state: JSON.stringify(state), context: field('context') ?? 'null' });
 }
 
 /** @param before committed when the read began @param after when it had ended */

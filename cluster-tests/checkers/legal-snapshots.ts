@@ -16,6 +16,7 @@ export interface Charts {
 
 interface Snapshot {
   readonly uid: string;
+  readonly status: 'live' | 'removed';
   readonly chartVersion: number;
   readonly state: unknown;
   readonly context: unknown;
@@ -36,7 +37,7 @@ export function checkSnapshots(facts: readonly StoreFact[], charts: Charts): str
     else if (fact.fact === 'record' && fact.fields['head'] !== undefined) {
       const now = snapshotOf(fact.fields);
       // An id that was only ever refused something has a record and no chart.
-      if (fact.fields['mode'] === 'removed' || now.state === null) stored.delete(fact.actor);
+      if (now.status === 'removed' || now.state === null) stored.delete(fact.actor);
       else {
         broken.push(...checkOne(fact.actor, now, stored.get(fact.actor), charts, legal));
         stored.set(fact.actor, now);
@@ -46,9 +47,9 @@ export function checkSnapshots(facts: readonly StoreFact[], charts: Charts): str
   return broken;
 }
 
-function snapshotOf({ head = '{}', state = 'null', context = 'null' }: Readonly<Record<string, string>>): Snapshot {
-  const { uid, chartVersion } = JSON.parse(head) as Snapshot;
-  return { uid, chartVersion, state: JSON.parse(state), context: JSON.parse(context) };
+function snapshotOf({ head = '{}', context = 'null' }: Readonly<Record<string, string>>): Snapshot {
+  const { uid, status, chartVersion, state } = JSON.parse(head) as Snapshot;
+  return { uid, status, chartVersion, state, context: JSON.parse(context) };
 }
 
 function checkOne(

@@ -65,8 +65,8 @@ function factsOfEffect(
   const [, shard = '', letter = '', tail = ''] = match;
   const at = { atMs, by, shard, run };
   switch (`${verb} ${letter}`) {
-    case 'HSET o':
-      return pairs(rest).flatMap(([field, grant]) => (field === 'grant' ? [{ ...at, fact: 'grant', grant }] : []));
+    case 'SET o':
+      return [{ ...at, fact: 'grant', grant: rest[0] ?? '' }];
     case 'HSET a':
       return [{ ...at, fact: 'record', actor: tail, fields: Object.fromEntries(pairs(rest)) }];
     case 'XADD h':

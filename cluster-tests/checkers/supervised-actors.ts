@@ -7,6 +7,7 @@
 import { verbOf, type DeadLetter, type Hold } from '@photoncloud/runtime/contract/supervision';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
+import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreFact } from './store-facts.ts';
 
@@ -96,10 +97,10 @@ class Supervision {
   }
 
   /** The record comes last of what a command of the store writes for an actor. */
-  private compare(id: string, { head = '{}', mode }: Readonly<Record<string, string>>): void {
-    const { hold } = JSON.parse(head) as { hold?: Hold };
+  private compare(id: string, { head = '{}' }: Readonly<Record<string, string>>): void {
+    const { hold, status } = JSON.parse(head) as RecordHead;
     const actor = this.actor(id);
-    if (mode === 'removed') actor.hold = undefined;
+    if (status === 'removed') actor.hold = undefined;
     if (hold?.kind !== actor.hold?.kind)
       this.broken.push(
         `K14: ${id} is stored as ${hold?.kind ?? 'free'}; by its history it is ${actor.hold?.kind ?? 'free'}`,

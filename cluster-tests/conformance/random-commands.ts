@@ -57,6 +57,7 @@ export function randomCommand(chance: Chance): string[] {
     () => ['TYPE', key(chance.pick(['h', 's', 'l', 'x', 't']))],
     () => ['SET', name('t'), word()],
     () => ['GET', key('t')],
+    () => ['MGET', key('t'), key('h'), key('t')],
     () => ['INCR', key('t')],
     () => ['ZADD', key('z'), String(chance.whole(0, 9)), field()],
     () => ['ZREM', key('z'), field()],

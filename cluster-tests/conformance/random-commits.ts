@@ -49,7 +49,7 @@ export class RandomScripts {
   }
 
   private epochOf(actor: ActorId): number {
-    return parseGrant(this.stored(actor, 'o', 'grant') ?? '').ownerEpoch;
+    return parseGrant(this.space.text(keys.inShard(shardOf(actor), 'o')) ?? '').ownerEpoch;
   }
 
   private stored(actor: ActorId, key: string, field: string): string | undefined {
@@ -61,7 +61,11 @@ export class RandomScripts {
     const epoch = this.epochOf(actor);
     const before = epoch === 0 || this.chance.happens(0.1) ? '' : grantText(this.grant(actor));
     const after = grantText(grantFor(actor, 'n1', epoch + 1));
-    return { script: claimScript, keys: [keys.inShard(shardOf(actor), 'o')], args: [before, after, 'boot'] };
+    return {
+      script: claimScript,
+      keys: ['o', 'n'].map((what) => keys.inShard(shardOf(actor), what)),
+      args: [before, after, 'boot'],
+    };
   }
 
   private forget(): ScriptCall {

@@ -29,18 +29,24 @@ const one = (name: string, promise: string, file: string, find: string, put: str
 });
 
 const inScripts: readonly Mutant[] = [
-  one('the commit script does not look at the grant', 'G1', commitLua, 'ARGV[at + 1] ~= shard.grant', 'false'),
+  one('the commit script does not look at the grant', 'G1', commitLua, 'grants[index] == ARGV[2 + index]', 'true'),
   {
     // The version alone is a second lock: whoever passes the fence has one activation, and it counts right.
     name: 'a batch sent again is applied again',
     promise: 'G2',
     patches: [
-      { file: commitLua, find: 'if ARGV[ids + c - 1] == stored[2] then again = c end', put: '' },
+      { file: commitLua, find: 'if ARGV[at + 4] == stamp then again = c end', put: '' },
       { file: commitLua, find: 'failed or ARGV[at + 2] ~= version', put: 'failed' },
     ],
   },
   one('a shard is taken whoever has it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
-  one('marks of senders are not written', 'G5', commitLua, '  if next(moved) then\n', '  if false then\n'),
+  one(
+    'marks of senders are not written',
+    'G5',
+    commitLua,
+    'stamp, first, count = ARGV[at + 4], 1, #moved',
+    'stamp, first, count = ARGV[at + 4], 1, 0',
+  ),
   one(
     'receipts are not written',
     'G2',
@@ -119,7 +125,7 @@ const inMessages: readonly Mutant[] = [
     promise: 'G5',
     patches: [
       { file: inputCheck, find: 'if (message.after > mark) {', put: 'if (message.after > mark && mark < 0) {' },
-      { file: commitLua, find: 'if after > mark then return -4, field end', put: '' },
+      { file: commitLua, find: 'if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end', put: '' },
     ],
   },
   {
@@ -127,7 +133,7 @@ const inMessages: readonly Mutant[] = [
     promise: 'G5',
     patches: [
       { file: inputCheck, find: 'if (message.seq <= mark) {', put: 'if (message.seq <= mark && mark < 0) {' },
-      { file: commitLua, find: 'if seq <= mark then return -3, field end', put: '' },
+      { file: commitLua, find: 'if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end', put: '' },
     ],
   },
   one(

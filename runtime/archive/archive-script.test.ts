@@ -13,7 +13,7 @@ const keys = ['{s}:o', '{s}:a:x', '{s}:h:x'] as const;
 
 test.before.each(async (stage) => {
   stage.redis = await TestRedis.start();
-  await stage.redis.ask('HSET', keys[0], 'grant', '1|4|n1');
+  await stage.redis.ask('SET', keys[0], '1|4|n1');
   await stage.redis.ask('HSET', keys[1], 'version', '5');
   for (let version = 1; version <= 5; version += 1) await stage.redis.ask('XADD', keys[2], `${version}-0`, 'e', '{}');
 });

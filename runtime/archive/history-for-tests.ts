@@ -88,7 +88,7 @@ export const removeFolder = (folder: string): Promise<void> => rm(folder, { recu
 /** Makes a node the owner of an actor's shard, as a takeover would. */
 export async function own(node: ArchivingNode, actor: ActorId, ownerEpoch: number): Promise<void> {
   const grant = grantFor(actor, node.name, ownerEpoch);
-  await node.store.shared.redis.hset(node.store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
+  await node.store.shared.redis.set(node.store.keys.inShard(grant.shard, 'o'), grantText(grant));
 }
 
 /** What the context of the actors of these tests is at a version. */

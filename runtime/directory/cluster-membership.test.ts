@@ -89,7 +89,7 @@ test('a node that is asked for a shard it was given takes it at once', async (st
   const { c1, c2, shard } = await startPair(stage);
   c2.freeze();
   const text = grantText({ ...grantIn(c1, shard), node: 'c2' });
-  await stage.redis.ask('HSET', `ph:{${shard}}:o`, 'grant', text);
+  await stage.redis.ask('SET', `ph:{${shard}}:o`, text);
   await c2.membership.verify(shard);
   assert.is(grantIn(c2, shard).ownerEpoch, Number(text.split('|')[1]) + 1);
   await c2.membership.verify('host:w1' as ShardId);

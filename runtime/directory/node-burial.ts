@@ -65,7 +65,7 @@ export class NodeBurial {
     // The grant first: a node that comes to life later beats before it claims.
     const replies = await link.run((redis) =>
       readAll(redis, [
-        ['hget', keys.inShard(shard, 'o'), 'grant'],
+        ['get', keys.inShard(shard, 'o')],
         ['hget', keys.nodes, name],
         ['hget', keys.beats, name],
       ]),

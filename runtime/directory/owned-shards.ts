@@ -53,7 +53,7 @@ export class OwnedShards {
     this.#closed = true;
   }
 
-  /** The map is cheap to read; where it disagrees, the ownership hash is asked. */
+  /** The map is cheap to read; where it disagrees, the ownership key is asked. */
   async verifyDoubtful(): Promise<void> {
     const { directory } = this.#options;
     const doubtful = this.all().filter((grant) => directory.grantOf(grant.shard) !== grantText(grant));
@@ -75,7 +75,7 @@ export class OwnedShards {
   /** Claims what is free, up to an even share, and all that names this node. */
   async claim(): Promise<void> {
     if (this.#closed) return;
-    // The first time every ownership hash is asked; later only where the map knows of nobody alive.
+    // The first time every ownership key is asked; later only where the map knows of nobody alive.
     const candidates = this.#mayOwn().filter(
       (shard) => !this.#grants.has(shard) && (!this.#looked || this.#isFree(shard, this.#known(shard))),
     );

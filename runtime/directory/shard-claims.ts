@@ -1,5 +1,5 @@
 /**
- * Taking shards and giving them back: compare-and-set on the ownership hash, epoch + 1 at every take, then the map's
+ * Taking shards and giving them back: compare-and-set on the ownership key, epoch + 1 at every take, then the map's
  * hint. cluster-membership.ts decides when; the store decides who wins. Upholds G1: two winners never have the same
  * epoch.
  */
@@ -20,12 +20,12 @@ export interface Claimant {
   era: number;
 }
 
-/** @returns shard -> grant text as the ownership hashes have it, `''` when the shard never had an owner */
+/** @returns shard -> grant text as the ownership keys have it, `''` when the shard never had an owner */
 export async function readGrants(
   { link, keys }: Claimant,
   shards: readonly ShardId[],
 ): Promise<ReadonlyMap<ShardId, string>> {
-  const commands = shards.map((shard) => ['hget', keys.inShard(shard, 'o'), 'grant']);
+  const commands = shards.map((shard) => ['get', keys.inShard(shard, 'o')]);
   const replies = (await link.run((redis) => readAll(redis, commands))) as (string | null)[];
   return new Map(shards.map((shard, index) => [shard, replies[index] ?? '']));
 }
@@ -69,7 +69,8 @@ async function swap(
   after: readonly (readonly [ShardId, string])[],
 ): Promise<ReadonlySet<ShardId>> {
   const commands = after.map(([shard, grant]) => {
-    return ['evalsha', claimScript.sha, '1', keys.inShard(shard, 'o'), before.get(shard) ?? '', grant, boot];
+    const names = [keys.inShard(shard, 'o'), keys.inShard(shard, 'n')];
+    return ['evalsha', claimScript.sha, '2', ...names, before.get(shard) ?? '', grant, boot];
   });
   const replies = (await link.run((redis) => readAll(redis, commands))) as number[];
   const won = new Map(after.filter((_, index) => replies[index] === 1));

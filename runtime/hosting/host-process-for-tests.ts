@@ -64,7 +64,7 @@ const host = createHost({
 
 for (const shard of shards) {
   const grant = { shard, node, era: 1, ownerEpoch: epoch };
-  await store.shared.redis.hset(store.keys.inShard(shard, 'o'), 'grant', grantText(grant));
+  await store.shared.redis.set(store.keys.inShard(shard, 'o'), grantText(grant));
   journal.adopt(grant);
   await host.grant(grant);
 }

@@ -6,8 +6,8 @@
  */
 import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
-import type { Commit, CommitOutcome } from '../contract/journal.ts';
-import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { Commit, CommitOutcome, ShardGrant } from '../contract/journal.ts';
+import type { ActorId } from '../contract/identifiers.ts';
 import type { ActorSummary } from '../contract/reader.ts';
 import { waitingOf, type RecordHead } from './record-decoding.ts';
 import { grantText, type StoreKeys } from './store-keys.ts';
@@ -15,6 +15,7 @@ import { shardOf } from './shard-placement.ts';
 
 const receiptKeepMs = 24 * 3_600_000;
 const deadLetterTail = '1000';
+const trimVersions = 8;
 /** Lua's unpack has a bound near 8,000; a write with more arguments is split. Even, because some are pairs. */
 const writeArguments = 2_000;
 
@@ -42,24 +43,26 @@ export function encodeBatch(
   historyCap = 0,
   declaresAll = false,
 ): EncodedBatch {
-  const shards = new Map<ShardId, number>();
-  const shardKeys: string[] = [];
-  const args: string[] = [String(groups.length)];
-  for (const group of groups) {
-    const shard = shardOf(group.actor);
-    let index = shards.get(shard);
-    if (index === undefined) {
-      index = shardKeys.push(keys.inShard(shard, 'o'));
-      shards.set(shard, index);
+  // By identity: an activation has one grant. Two equal ones are two entries, which is as good.
+  const grants = new Map<ShardGrant, string>();
+  const ownerKeys: string[] = [];
+  const args: string[] = ['', String(groups.length)];
+  for (const { commits } of groups) {
+    for (const { grant } of commits) {
+      if (grants.has(grant)) continue;
+      grants.set(grant, String(ownerKeys.push(keys.inShard(grant.shard, 'o'))));
+      args.push(grantText(grant));
     }
-    const senders = sendersOf(group.commits);
-    args.push(String(index), group.actor, String(group.commits.length), String(senders.length));
-    for (const commit of group.commits) args.push(commit.commitId);
-    for (const sender of senders) args.push(`m:${sender}`);
-    for (const commit of group.commits) encodeCommit(commit, args, wallMs, historyCap);
   }
-  if (declaresAll) for (const group of groups) declareKeys(group, keys, shardKeys);
-  return { keys: shardKeys, args };
+  args[0] = String(ownerKeys.length);
+  for (const { actor, commits } of groups) {
+    const senders = sendersOf(commits);
+    args.push(actor, String(commits.length), String(senders.size));
+    for (const sender of senders.keys()) args.push(`m:${sender}`);
+    for (const commit of commits) encodeCommit(commit, grants.get(commit.grant), senders, args, wallMs, historyCap);
+  }
+  if (declaresAll) for (const group of groups) declareKeys(group, keys, ownerKeys);
+  return { keys: ownerKeys, args };
 }
 
 /** Behind the ownership keys, which the script finds by their index. */
@@ -73,38 +76,41 @@ function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared:
   for (const what of [...ofShard, ...ofActor, ...ofRows]) declared.push(keys.inShard(shard, what));
 }
 
-function sendersOf(commits: readonly Commit[]): readonly string[] {
-  const only = commits[0]?.marks;
-  if (commits.length === 1 && only !== undefined) {
-    if (only.length === 0) return [];
-    if (only.length === 1) return only.map((mark) => mark.sender);
+/** The senders of a group and their places, from 1. */
+function sendersOf(commits: readonly Commit[]): ReadonlyMap<string, number> {
+  const places = new Map<string, number>();
+  for (const { marks } of commits) {
+    for (const { sender } of marks) if (!places.has(sender)) places.set(sender, places.size + 1);
   }
-  return [...new Set(commits.flatMap((commit) => commit.marks.map((mark) => mark.sender)))];
+  return places;
 }
 
-function encodeCommit(commit: Commit, args: string[], wallMs: number, historyCap: number): void {
-  const { history } = commit;
+function encodeCommit(
+  commit: Commit,
+  grant = '',
+  senders: ReadonlyMap<string, number>,
+  args: string[],
+  wallMs: number,
+  historyCap: number,
+): void {
+  const { history, marks } = commit;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
   args.push(
     '',
-    grantText(commit.grant),
+    grant,
     String(commit.expectedVersion),
     String(commit.version),
-    commit.commitId,
-    commit.state,
+    `${modeOf(commit)} ${commit.commitId}`,
     commit.context,
     encodeHead(commit, atMs),
-    modeOf(commit),
     encodeFeedLine(commit, atMs),
-    String(commit.marks.length),
+    String(marks.length),
   );
-  for (const mark of commit.marks) args.push(`m:${mark.sender}`, String(mark.seq), String(mark.after));
-  if (history.length > 0) {
-    // The store numbers entries of one version by itself: `<version>-*`.
-    args.push('history', String(Math.max(commit.historyTail, historyCap)), String(history.length * 2));
-    for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
-  }
+  for (const { sender, seq, after } of marks) args.push(String(senders.get(sender)), String(seq), String(after));
+  args.push(trimsHistory(commit) ? String(Math.max(commit.historyTail, historyCap)) : '', String(history.length * 2));
+  // The store numbers entries of one version by itself: `<version>-*`.
+  for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
   encodeMessages(commit, args);
   encodeTimers(commit, args);
@@ -112,9 +118,16 @@ function encodeCommit(commit: Commit, args: string[], wallMs: number, historyCap
   args[start] = String(args.length - start);
 }
 
+/** Trimming costs as much as an entry: once in so many versions, and always when the version stands still. */
+function trimsHistory({ expectedVersion, version }: Commit): boolean {
+  return (
+    version === expectedVersion || Math.floor(version / trimVersions) !== Math.floor(expectedVersion / trimVersions)
+  );
+}
+
 function encodeHead(commit: Commit, at: number): string {
   const { uid, status, chartVersion, schemaHash, stateName, lastSeq, effects, timers, deferred, hold } = commit;
-  const head: RecordHead = {
+  const head: Omit<RecordHead, 'state'> = {
     uid,
     status,
     chartVersion,
@@ -127,7 +140,8 @@ function encodeHead(commit: Commit, at: number): string {
     ...(hasKeys(deferred) ? { deferred } : {}),
     ...(hold === undefined ? {} : { hold }),
   };
-  return JSON.stringify(head);
+  // The state is JSON already.
+  return `${JSON.stringify(head).slice(0, -1)},"state":${commit.state}}`;
 }
 
 function hasKeys(record: Readonly<Record<string, unknown>>): boolean {

@@ -194,11 +194,7 @@ async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): 
   round += 1;
   const ids = [0, 1, 2].map((index) => actorId(`vm/acme/r${round}-${index}`));
   for (const id of ids) {
-    await store.shared.redis.hset(
-      store.keys.inShard(grantFor(id).shard, 'o'),
-      'grant',
-      grantText(grantFor(id, 'n1', 2)),
-    );
+    await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id, 'n1', 2)));
   }
   const models = ids.map(newActor);
   let serial = 0;
@@ -235,7 +231,7 @@ test('random batches, each sent twice, leave what the model says', async ({ stor
 
 test('old receipts go a few at a time, and 1,024 stay whatever their age', async ({ store }) => {
   const id = actorId('vm/acme/receipts');
-  await store.shared.redis.hset(store.keys.inShard(grantFor(id).shard, 'o'), 'grant', grantText(grantFor(id)));
+  await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
   const day = 24 * 3_600_000;
   const write = async (version: number, from: number, count: number, wallMs: number): Promise<void> => {
     const receipts = Array.from({ length: count }, (_, index) => receiptOf(`c${from + index}`, version));
@@ -259,7 +255,7 @@ test('old receipts go a few at a time, and 1,024 stay whatever their age', async
 
 test('more marks, rows and messages than one call can take', async ({ store }) => {
   const id = actorId('vm/acme/large');
-  await store.shared.redis.hset(store.keys.inShard(grantFor(id).shard, 'o'), 'grant', grantText(grantFor(id)));
+  await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
   const marks = Array.from({ length: 5_000 }, (_, index) => ({ sender: `a/b/s${index}~u`, seq: 1, after: 0 }));
   const rowsPut = Array.from({ length: 9_000 }, (_, index) => ({ collection: 'rows', key: `k${index}`, value: '1' }));
   const messages = Array.from({ length: 5_000 }, (_, index) => messageOf(id, id, index + 1));

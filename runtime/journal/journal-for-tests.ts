@@ -20,7 +20,7 @@ interface JournalWish extends Omit<StoreOptions, 'clock' | 'log'> {
 
 /** Makes this node the owner, as the directory does. */
 export async function own({ store, journal }: StoredJournal, grant: ShardGrant): Promise<void> {
-  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
+  await store.shared.redis.set(store.keys.inShard(grant.shard, 'o'), grantText(grant));
   journal.adopt(grant);
 }
 

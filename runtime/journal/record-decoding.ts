@@ -25,6 +25,7 @@ export interface RecordHead {
   readonly timers?: readonly PendingTimer[];
   readonly deferred?: Readonly<Record<string, string>>;
   readonly hold?: Hold;
+  readonly state: unknown;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -86,9 +87,8 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
   if (version === undefined || headText === undefined || !/^\d+$/.test(version))
     throw unreadable(`the record of ${id}`, 'it lacks its version or its head');
   const head = parseHead(id, headText);
-  const state = parseStored(fields['state'] ?? 'null', `the state of ${id}`);
   const context = parseStored(fields['context'] ?? 'null', `the context of ${id}`);
-  if (head.status === 'live' && !(isFields(context) && (typeof state === 'string' || isFields(state))))
+  if (head.status === 'live' && !(isFields(context) && (typeof head.state === 'string' || isFields(head.state))))
     throw unreadable(`the snapshot of ${id}`, 'its state or context is not of the form of one');
   const marks: Record<string, number> = {};
   for (const field of Object.keys(fields)) {
@@ -101,7 +101,7 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     version: Number(version),
     chartVersion: head.chartVersion,
     schemaHash: head.schemaHash,
-    state,
+    state: head.state,
     context,
     effects: head.effects ?? [],
     timers: head.timers ?? [],

@@ -163,7 +163,7 @@ class StoreJournal implements RedisJournal {
 
   async isHeld(grant: ShardGrant): Promise<boolean> {
     const key = this.#store.keys.inShard(grant.shard, 'o');
-    return (await this.#store.shared.run((redis) => redis.hget(key, 'grant'))) === grantText(grant);
+    return (await this.#store.shared.run((redis) => redis.get(key))) === grantText(grant);
   }
 
   async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {

@@ -43,7 +43,7 @@ async function commit(
   changes: Partial<Commit> = {},
 ): Promise<void> {
   const grant = grantFor(id);
-  await store.shared.redis.hset(store.keys.inShard(grant.shard, 'o'), 'grant', grantText(grant));
+  await store.shared.redis.set(store.keys.inShard(grant.shard, 'o'), grantText(grant));
   await store.shared.redis.hset(store.keys.map, grant.shard, grantText(grant));
   const outcome = await journal.commit(commitOf(id, version, changes));
   assert.is(outcome.result, 'committed');

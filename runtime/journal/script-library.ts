@@ -15,10 +15,10 @@ export interface Script {
 }
 
 /** Raised with every change of a script's meaning; a test pins it to the digest. */
-export const scriptVersion = 3;
+export const scriptVersion = 4;
 
 /** Version of the stored form: keys, fields, encodings. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 /** Comments and indentation go: they are no part of what a script does, nor of its digest. */
 function strip(source: string): string {

@@ -4,10 +4,9 @@
  *
  * Keys outside of shards lie on any primary of a Redis Cluster: each is used alone, never two in one command.
  *
- *   o  ownership hash: grant `<era>|<epoch>|<node>`, claim (nonce of the claim)
- *   a:<actor>  record hash: version, commitId, mode (idle, busy, removed), state, context, head (JSON), archived (where
- *      the newest archived run of its history stands),
- *      `m:<sender>` marks, `c:<collection>` flags
+ *   o  ownership: grant `<era>|<epoch>|<node>`, a text, so that a batch reads many at once; n  nonce of the last claim
+ *   a:<actor>  record hash: version, stamp `<mode> <commit id>` (mode idle, busy, removed), context, head (JSON),
+ *      archived (where the newest archived run of its history stands), `m:<sender>` marks, `c:<collection>` flags
  *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
@@ -25,7 +24,7 @@ export interface StoreKeys {
   readonly nodes: string;
   /** Hash: node -> beat counter. */
   readonly beats: string;
-  /** Hash: shard -> `<era>|<epoch>|<node>`; a hint, the ownership hash decides. */
+  /** Hash: shard -> `<era>|<epoch>|<node>`; a hint, the ownership key decides. */
   readonly map: string;
   inShard(shard: ShardId, what: string): string;
 }

@@ -20,6 +20,9 @@ const keyCommands: Readonly<Record<string, StoreCommand>> = {
     return [...space.keys.keys()].filter((key) => (start === undefined ? key === pattern : key.startsWith(start)));
   },
   get: ({ space }, [key = '']) => space.text(key) ?? null,
+  // Of a key of another type it says that there is none.
+  mget: ({ space }, keys) =>
+    keys.map((key) => (space.keys.get(key)?.type === 'string' ? (space.text(key) ?? null) : null)),
   set({ space }, args) {
     const [key = '', value = '', ...rest] = args;
     const flags = rest.map((word) => word.toLowerCase());

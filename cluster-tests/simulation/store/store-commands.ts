@@ -14,8 +14,8 @@ const commands = new Map<string, StoreCommand>(
 );
 
 const reads = new Set(
-  'get exists type keys hget hmget hgetall hkeys hvals hlen hexists hstrlen smembers sismember scard llen lindex lrange'
-    .concat(' zcard zscore zrangebyscore xlen xrange xrevrange xread')
+  'get mget exists type keys hget hmget hgetall hkeys hvals hlen hexists hstrlen smembers sismember scard llen lindex'
+    .concat(' lrange zcard zscore zrangebyscore xlen xrange xrevrange xread')
     .split(' '),
 );
 

@@ -5,7 +5,7 @@
 -- A repeat after a lost reply finds its own pointer. A store that was rolled back in between has another grant or no
 -- such entry, and keeps what it has.
 -- Reply: 1 (done), 0 (somebody else was here), -1 (fenced).
-if redis.call('HGET', KEYS[1], 'grant') ~= ARGV[1] then return -1 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local record = redis.call('HMGET', KEYS[2], 'archived', 'version')
 local pointer = record[1] or ''
 if pointer == ARGV[3] then return 1 end

@@ -1,28 +1,33 @@
 -- A batch of commits, one run, atomic. Called by commit-batcher.ts only; arguments are laid out by commit-encoding.ts.
 --
--- KEYS: the ownership key of every shard in the batch. All other keys are derived from it and share its slot.
--- ARGV: number of groups, then per group (all commits of one actor):
---   shard (index in KEYS), actor, commits, senders, <commit ids...>, <mark fields...>, then per commit:
---   length (ARGVs from here to the next commit), grant, expected version, version, commit id, state, context, head,
---   mode (idle|busy|removed), feed line, marks, <mark field, seq, after>..., then writes until the end of the commit:
---     history  tail  n  <stream id, JSON>...
+-- KEYS: the ownership key of every grant in the batch. All other keys are derived from it and share its slot.
+-- ARGV: number of grants, number of groups, <grants...>, then per group (all commits of one actor):
+--   actor, commits, senders, <mark field of each sender...>, then per commit:
+--   length (ARGVs from here to the next commit), grant (its index), expected version, version, stamp, context, head,
+--   feed line, marks, <sender (its index in the group), seq, after>..., history tail ('' not to trim now), n,
+--   <n: stream id, JSON>..., then other writes until the end of the commit:
 --     receipt  now  keep since  n  <command id, JSON>...
---     HSET|HDEL|XADD  key suffix  n  <n arguments>
+--     HSET|HDEL|XADD|XDEL  key suffix  n  <n arguments>
+-- The stamp is `<mode> <commit id>`, mode one of idle, busy, removed.
 -- Reply, flat: per commit its ordinal (> 0), or -1 (fenced), or -2 version (conflict), or -3 sender (duplicate),
 --   or -4 sender (gap).
 --
 -- Nothing of a commit is written before all of it is validated: Redis does not roll a script back.
--- A resent batch finds the id of its last applied commit in the record: since a batch is applied as a whole and an
--- actor is never in two batches at once, all of the group up to that id was committed then, and is answered so again.
+-- A resent batch finds the stamp of its last applied commit in the record: since a batch is applied as a whole and an
+-- actor is never in two batches at once, all of the group up to that one was committed then, and is answered so again.
+--
+-- It is calls and arguments that cost, each about a microsecond and a tenth of one: what a usual commit does not need,
+-- it does not name, and what a batch can ask once, it does.
 local call = redis.call
 local shards, results = {}, {}
+local grants = call('MGET', unpack(KEYS, 1, tonumber(ARGV[1])))
 
-local function shardAt(index)
+local function shardAt(at)
+  local index = tonumber(ARGV[at])
   local shard = shards[index]
   if shard then return shard end
-  local own = KEYS[index]
-  local prefix = string.sub(own, 1, -2)
-  shard = { prefix = prefix, feed = prefix .. 'f', grant = call('HGET', own, 'grant') }
+  local prefix = string.sub(KEYS[index], 1, -2)
+  shard = { prefix = prefix, feed = prefix .. 'f', held = grants[index] == ARGV[2 + index] }
   shards[index] = shard
   return shard
 end
@@ -63,28 +68,28 @@ local function removeCollections(prefix, actor)
   end
 end
 
--- @return nil when all marks are next in their sequence (`marks` and `moved` then have them), else code and field
-local function checkMarks(marks, moved, at)
-  local fresh = {}
-  for m = 0, tonumber(ARGV[at]) - 1 do
-    local field, seq, after = ARGV[at + 1 + 3 * m], tonumber(ARGV[at + 2 + 3 * m]), tonumber(ARGV[at + 3 + 3 * m])
-    local mark = fresh[field] or marks[field]
-    if seq <= mark then return -3, field end
-    if after > mark then return -4, field end
-    fresh[field] = seq
+-- @param marks what is stored of each sender, or was moved by the batch
+-- @param moved gets field and sequence of every mark
+-- @return nil when all marks are next in their sequence, else code and mark field
+local function checkMarks(marks, moved, fields, first, last)
+  local n, fresh = #moved, {}
+  for m = first, last, 3 do
+    local sender = tonumber(ARGV[m])
+    local mark = tonumber(fresh[sender] or marks[sender])
+    if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end
+    if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end
+    fresh[sender] = ARGV[m + 1]
   end
-  for field, seq in pairs(fresh) do marks[field], moved[field] = seq, seq end
+  for sender, seq in pairs(fresh) do
+    marks[sender], moved[n + 1], moved[n + 2] = seq, ARGV[fields + sender], seq
+    n = n + 2
+  end
 end
 
 local function write(prefix, actor, at, stop)
   while at < stop do
     local verb, last = ARGV[at], nil
-    if verb == 'history' then
-      last = at + 2 + tonumber(ARGV[at + 2])
-      for entry = at + 3, last, 2 do
-        call('XADD', prefix .. 'h:' .. actor, 'MAXLEN', '~', ARGV[at + 1], ARGV[entry], 'e', ARGV[entry + 1])
-      end
-    elseif verb == 'receipt' then
+    if verb == 'receipt' then
       last = at + 3 + tonumber(ARGV[at + 3])
       addReceipts(prefix, actor, ARGV[at + 1], tonumber(ARGV[at + 2]), at + 4, last)
     else
@@ -95,82 +100,111 @@ local function write(prefix, actor, at, stop)
   end
 end
 
--- The record once per actor and batch, from its last commit that passed (at `at`); the sets when the mode has changed.
-local function writeRecord(prefix, actor, key, at, moved, oldMode)
-  local mode, n = ARGV[at + 8], 0
-  if next(moved) then
-    local fields = {}
-    for field, seq in pairs(moved) do
-      fields[n + 1], fields[n + 2] = field, seq
-      n = n + 2
-      if n > 4000 then
-        call('HSET', key, unpack(fields, 1, n))
-        n = 0
-      end
+-- @param at where the history of a commit begins, behind its marks
+local function append(shard, actor, at, stop)
+  local tail, last = ARGV[at], at + 1 + tonumber(ARGV[at + 1])
+  local key = shard.prefix .. 'h:' .. actor
+  for entry = at + 2, last, 2 do
+    if tail == '' then
+      call('XADD', key, ARGV[entry], 'e', ARGV[entry + 1])
+    else
+      call('XADD', key, 'MAXLEN', '~', tail, ARGV[entry], 'e', ARGV[entry + 1])
     end
-    call('HSET', key, 'version', ARGV[at + 3], 'commitId', ARGV[at + 4], 'state', ARGV[at + 5], 'context', ARGV[at + 6],
-      'head', ARGV[at + 7], 'mode', mode, unpack(fields, 1, n))
-  else
-    call('HSET', key, 'version', ARGV[at + 3], 'commitId', ARGV[at + 4], 'state', ARGV[at + 5], 'context', ARGV[at + 6],
-      'head', ARGV[at + 7], 'mode', mode)
   end
-  if mode == oldMode then return end
-  call(mode == 'busy' and 'SADD' or 'SREM', prefix .. 'b', actor)
-  call(mode == 'removed' and 'SREM' or 'SADD', prefix .. 'i', actor)
+  if last + 1 < stop then write(shard.prefix, actor, last + 1, stop) end
 end
 
-local function storedRecord(key, at, senders)
-  if senders == 0 then return call('HMGET', key, 'version', 'commitId', 'mode') end
-  if senders <= 4000 then
-    return call('HMGET', key, 'version', 'commitId', 'mode', unpack(ARGV, at, at + senders - 1))
+-- @return its ordinal. Trimmed now and then only: it costs as much as the entry.
+local function tell(shard, line)
+  local ordinal = string.sub(call('XADD', shard.feed, '0-*', 'e', line), 3)
+  if string.sub(ordinal, -2) == '00' then call('XTRIM', shard.feed, 'MAXLEN', '~', '10000') end
+  return tonumber(ordinal)
+end
+
+-- The record once per actor and batch, from its last commit that passed (at `at`); the sets when the mode has changed.
+-- @param moved field and sequence of the marks
+local function writeRecord(shard, actor, key, at, moved, oldStamp)
+  local stamp, first, count = ARGV[at + 4], 1, #moved
+  while count - first >= 4000 do
+    call('HSET', key, unpack(moved, first, first + 3999))
+    first = first + 4000
   end
-  local record = call('HMGET', key, 'version', 'commitId', 'mode')
-  for s = 0, senders - 1 do record[4 + s] = call('HGET', key, ARGV[at + s]) end
-  return record
+  call('HSET', key, 'version', ARGV[at + 3], 'stamp', stamp, 'context', ARGV[at + 5], 'head', ARGV[at + 6],
+    unpack(moved, first, count))
+  local mode = string.sub(stamp, 1, 1)
+  if oldStamp and string.sub(oldStamp, 1, 1) == mode then return end
+  call(mode == 'b' and 'SADD' or 'SREM', shard.prefix .. 'b', actor)
+  call(mode == 'r' and 'SREM' or 'SADD', shard.prefix .. 'i', actor)
+end
+
+-- @return version, stamp, and the mark of each sender
+local function storedRecord(key, at, senders)
+  if senders == 0 then
+    local record = call('HMGET', key, 'version', 'stamp')
+    return record[1] or '0', record[2]
+  end
+  if senders == 1 then
+    local record = call('HMGET', key, 'version', 'stamp', ARGV[at])
+    return record[1] or '0', record[2], { record[3] or '0' }
+  end
+  local marks = {}
+  for from = 1, senders, 4000 do
+    local last = math.min(from + 3999, senders)
+    local part = call('HMGET', key, unpack(ARGV, at + from - 1, at + last - 1))
+    for s = from, last do marks[s] = part[s - from + 1] or '0' end
+  end
+  local record = call('HMGET', key, 'version', 'stamp')
+  return record[1] or '0', record[2], marks
+end
+
+-- @return the last commit of a group that was applied by an earlier run of the same batch, or 0
+local function lastAgain(at, commits, stamp)
+  local again = 0
+  for c = 1, commits do
+    if ARGV[at + 4] == stamp then again = c end
+    if c < commits then at = at + tonumber(ARGV[at]) end
+  end
+  return again
 end
 
 -- @return where the next group begins
 local function applyGroup(at)
-  local shard, actor = shardAt(tonumber(ARGV[at])), ARGV[at + 1]
-  local commits, senders = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local ids = at + 4
-  local fields = ids + commits
-  local key = shard.prefix .. 'a:' .. actor
-  local stored = storedRecord(key, fields, senders)
-  local version, marks, moved, again, failed, last = stored[1] or '0', {}, {}, 0, false, nil
-  for s = 0, senders - 1 do marks[ARGV[fields + s]] = tonumber(stored[4 + s] or '0') end
-  for c = 1, commits do
-    if ARGV[ids + c - 1] == stored[2] then again = c end
-  end
+  local actor, commits, senders = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local fields = at + 3
   at = fields + senders
+  local shard = shardAt(at + 1)
+  local key = shard.prefix .. 'a:' .. actor
+  local version, stamp, marks = storedRecord(key, fields, senders)
+  local again = lastAgain(at, commits, stamp)
+  local moved, failed, last = {}, false, nil
   for c = 1, commits do
     local stop = at + tonumber(ARGV[at])
     if c <= again then
       results[#results + 1] = lastOrdinal(shard)
-    elseif ARGV[at + 1] ~= shard.grant then
+    elseif not shardAt(at + 1).held then
       results[#results + 1], failed = -1, true
     elseif failed or ARGV[at + 2] ~= version then
       results[#results + 1] = -2
       results[#results + 1], failed = version, true
     else
-      local code, sender = checkMarks(marks, moved, at + 10)
+      local history, code, sender = at + 9 + 3 * tonumber(ARGV[at + 8]), nil, nil
+      if history > at + 9 then code, sender = checkMarks(marks, moved, fields - 1, at + 9, history - 1) end
       if code then
         results[#results + 1] = code
         results[#results + 1], failed = sender, true
       else
         version, last = ARGV[at + 3], at
-        local id = call('XADD', shard.feed, 'MAXLEN', '~', '10000', '0-*', 'e', ARGV[at + 9])
-        results[#results + 1] = tonumber(string.sub(id, 3))
-        write(shard.prefix, actor, at + 11 + 3 * tonumber(ARGV[at + 10]), stop)
-        if ARGV[at + 8] == 'removed' then removeCollections(shard.prefix, actor) end
+        results[#results + 1] = tell(shard, ARGV[at + 7])
+        append(shard, actor, history, stop)
+        if string.sub(ARGV[at + 4], 1, 1) == 'r' then removeCollections(shard.prefix, actor) end
       end
     end
     at = stop
   end
-  if last then writeRecord(shard.prefix, actor, key, last, moved, stored[3]) end
+  if last then writeRecord(shard, actor, key, last, moved, stamp) end
   return at
 end
 
-local at = 2
-for _ = 1, tonumber(ARGV[1]) do at = applyGroup(at) end
+local at = 3 + tonumber(ARGV[1])
+for _ = 1, tonumber(ARGV[2]) do at = applyGroup(at) end
 return results
