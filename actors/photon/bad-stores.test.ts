@@ -41,7 +41,7 @@ test('what a client and an operator see of a store that refuses or is foreign', 
     await createTenant('calm', [session]);
 
     await redis.ask('CONFIG', 'SET', 'maxmemory', '1');
-    const command = { tenant: 'full', name: 'full', idempotencyKey: 'k-full', waitMs: 600, params: {} };
+    const command = { scope: 'full', name: 'full', idempotencyKey: 'k-full', waitMs: 600, params: {} };
     const early = await session.call('tenant.create', command).catch((error: unknown) => error);
     assert.ok(early instanceof PhotonError && early.record.group === 'unknown', String(early));
     assert.match(early.message, /ask again with the same idempotencyKey/);

@@ -9,7 +9,7 @@ import { PhotonError } from '../contract/errors.ts';
 /** Commands on keys, in scripts and without; held to the scripts by a test. */
 export const keyCommands = (
   'HGET HSET HMGET HKEYS HDEL HGETALL HSETNX HINCRBY XADD XDEL XTRIM XRANGE XREVRANGE XLEN ' +
-  'SADD SREM SMEMBERS RPUSH LINDEX LPOP UNLINK'
+  'SADD SREM SMEMBERS RPUSH LINDEX LPOP GET SET MGET UNLINK'
 ).split(' ');
 
 /** Every argument is a key of ours, since some commands take several; the check looks at rights, not at the syntax. */
