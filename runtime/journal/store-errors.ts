@@ -100,6 +100,8 @@ export function troubleOf(error: unknown): StoreTrouble {
 function codeOf(message: string): string {
   // Inside of a script Redis 7.0 and later servers say it in words of their own.
   if (/^ERR (?:The user executing the script can't|ACL failure in script)/.test(message)) return 'NOPERM';
+  // Between being demoted and losing its clients a server answers WAIT so; what was written there counts for nothing.
+  if (/^ERR WAIT(?:AOF)? cannot be used with replica/.test(message)) return 'READONLY';
   // The client's parser, on what is not the protocol at all.
   if (message.startsWith('Unknown RESP type')) return 'STRANGE';
   // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
