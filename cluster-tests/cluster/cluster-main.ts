@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { launchCluster } from './cluster-launch.ts';
 import { upgradeCheckCommand } from './photon-commands.ts';
 import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
+import { inspectorUrl } from './inspector-link.ts';
 import { Topology, runningPrefixes } from './cluster-topology.ts';
 import { isAlive } from './process-identity.ts';
 
@@ -95,6 +96,7 @@ async function start(): Promise<void> {
   const check = `npm run cluster -- ssh c1 ${upgradeCheckCommand.join(' ')}`;
   cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show, 'upgrade check': check } });
   describe(cluster.topology.record);
+  print(`  inspector: ${await inspectorUrl(cluster)} (opens once, within 15 minutes)`);
 }
 
 async function main(): Promise<number> {

@@ -133,6 +133,7 @@ check('an actor that is held says who holds it, why, and what comes next', async
   await page.goto(`${url}/a/job/acme/web-1?held=quarantined`);
   await page.locator('.bar .badge', { hasText: 'quarantined' }).waitFor();
   const panel = page.getByLabel('Held');
+  await page.getByLabel('Waiting for').getByText('an operator').waitFor();
   await panel.getByText('photon actor redrive job/acme/web-1 --reason WHY').waitFor();
   await page.getByLabel('Dead letters').getByText('slot.plugged').waitFor();
   await page.locator('.entry.dropped', { hasText: 'a dead letter now' }).waitFor();

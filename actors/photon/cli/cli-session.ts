@@ -44,8 +44,8 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
 }
 
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const path = options.as ?? process.env['PHOTON_CLIENT'];
-  if (path === undefined) {
+  const path = options.as ?? process.env['PHOTON_CLIENT'] ?? '';
+  if (path === '') {
     throw new PhotonError(
       'rejection',
       'client_needed',

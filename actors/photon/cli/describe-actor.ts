@@ -68,6 +68,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
   const waits = [
+    ...(actor.hold === undefined ? [] : ['an operator']),
     ...actor.effects.map((effect) => `effect ${effect.type} (asked by ${effect.state})`),
     ...actor.timers.map(({ id: timer, dueMs }) => {
       const seconds = Math.max(0, Math.round((dueMs - now) / 1_000));

@@ -46,12 +46,19 @@ export function StatePanel(props: { chart: Chart; state: unknown; picked: string
 
 export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolean }) {
   const { detail, now } = props;
-  const nothing = detail.effects.length === 0 && detail.timers.length === 0;
+  const nothing = detail.effects.length === 0 && detail.timers.length === 0 && detail.hold === null;
   if (props.gone) return null;
   return (
     <section class="panel" aria-label="Waiting for">
       <h2>Waits for</h2>
       <ul class="waits">
+        {detail.hold !== null && (
+          <li>
+            <span aria-hidden="true">{waitingGlyphs.operator}</span>
+            <span>an operator, before anything else</span>
+            <span />
+          </li>
+        )}
         {detail.effects.map((effect) => (
           <li key={effect.effectId} title={effect.effectId}>
             <span aria-hidden="true">{waitingGlyphs.effect}</span>
