@@ -35,10 +35,20 @@ export interface ActorFilter {
   readonly held?: boolean;
 }
 
+/** A part of a list: so many behind an id. What `allows` refuses is not counted. */
+export interface ListPage {
+  readonly after: string;
+  readonly limit: number;
+  readonly allows: (id: ActorId) => boolean;
+}
+
 export interface Reader {
   get(id: ActorId): Promise<StoredActor | undefined>;
   /** Ordered by id. The cursor precedes the read: a feed resumed from it repeats rather than misses. */
-  list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  list(
+    filter: ActorFilter,
+    page?: ListPage,
+  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
   /** Newest last; entries with version > `after`, at most `limit`. */
   history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
   /** Oldest first within a shard; of all shards, or of the one actor. */

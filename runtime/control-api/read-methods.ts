@@ -6,7 +6,7 @@
  */
 import type { ActorDefinition } from '../contract/actor-definition.ts';
 import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
-import { partsOf } from '../contract/identifiers.ts';
+import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
 import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
@@ -43,11 +43,12 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       'actor.list',
       method(shape['actor.list'].params, async (params, { principal }): Promise<ApiResult<'actor.list'>> => {
         const { limit, after = '', detail = false } = params;
-        const { items, cursor } = await reader.list(filterOf(principal, params));
-        const mine = items.filter((item) => item.id > after && isReadable(principal, item));
-        const page = mine.slice(0, limit);
+        const allows = (id: ActorId): boolean => isReadable(principal, { id });
+        // One more than was asked for tells whether there is a next page.
+        const { items, cursor } = await reader.list(filterOf(principal, params), { after, limit: limit + 1, allows });
+        const page = items.slice(0, limit);
         const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
-        return { actors: lines, cursor, next: mine.length > limit ? (page.at(-1)?.id ?? null) : null };
+        return { actors: lines, cursor, next: items.length > limit ? (page.at(-1)?.id ?? null) : null };
       }),
     ],
   ]);

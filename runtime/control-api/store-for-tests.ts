@@ -8,7 +8,7 @@ import type { ActorDefinition, ActorRegistry } from '../contract/actor-definitio
 import { PhotonError } from '../contract/errors.ts';
 import { actorId, partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
-import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 
 const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
@@ -63,6 +63,8 @@ export const testRegistry: ActorRegistry = {
     ],
   ]),
 };
+
+const wholeList: ListPage = { after: '', limit: Infinity, allows: () => true };
 
 export class MemoryStore implements Reader {
   readonly actors = new Map<ActorId, StoredActor>();
@@ -133,16 +135,23 @@ export class MemoryStore implements Reader {
     return this.actors.get(id);
   }
 
-  async list(filter: ActorFilter) {
+  async list(filter: ActorFilter, page: ListPage = wholeList) {
     const cursor = await this.now();
     const items = [...this.actors.values()].filter((stored) => {
       const parts = partsOf(stored.id);
+      if (stored.id <= page.after || !page.allows(stored.id)) return false;
       if (stored.status === 'removed' || (filter.held === true && stored.hold === undefined)) return false;
       if (filter.kind !== undefined && filter.kind !== parts.kind) return false;
       if (filter.scope !== undefined && filter.scope !== parts.scope) return false;
       return filter.search === undefined || stored.id.includes(filter.search);
     });
-    return { items: items.map(summary).sort((a, b) => (a.id < b.id ? -1 : 1)), cursor };
+    return {
+      items: items
+        .map(summary)
+        .sort((a, b) => (a.id < b.id ? -1 : 1))
+        .slice(0, page.limit),
+      cursor,
+    };
   }
 
   async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {

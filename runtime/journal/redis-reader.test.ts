@@ -97,6 +97,23 @@ test('a list is ordered by id and passes its filter', async (stage) => {
   });
 });
 
+test('a page has so many behind an id, whoever is left out', async (stage) => {
+  for (let at = 0; at < 9; at += 1) await commit(stage, actorId(`vm/acme/p${at}`), 1);
+  for (const at of [1, 4]) await commit(stage, actorId(`vm/acme/p${at}`), 2, { status: 'removed' });
+  for (const at of [3, 7]) await commit(stage, actorId(`vm/acme/p${at}`), 2, { stateName: 'other' });
+  const page = async (after: string, limit: number, state?: string, refused = '') => {
+    const allows = (id: ActorId): boolean => id !== refused;
+    const { items } = await stage.reader.list(state === undefined ? {} : { state }, { after, limit, allows });
+    return items.map(({ id }) => id.slice('vm/acme/p'.length)).join('');
+  };
+  assert.is(await page('', 3), '023');
+  assert.is(await page('vm/acme/p3', 3), '567');
+  assert.is(await page('vm/acme/p7', 3), '8');
+  assert.is(await page('', 3, undefined, 'vm/acme/p2'), '035', 'what is not allowed is not counted');
+  assert.is(await page('', 1, 'other'), '3');
+  assert.is(await page('vm/acme/p3', 5, 'other'), '7');
+});
+
 test('history is newest last, after a version, at most so many', async (stage) => {
   const id = actorId('vm/acme/past');
   for (let version = 1; version <= 5; version += 1) await commit(stage, id, version);

@@ -9,7 +9,7 @@ import { parseActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
-import type { ActorFilter, ActorSummary, Cursor, FeedEntry, Reader } from '../contract/reader.ts';
+import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { FeedHeads } from './feed-heads.ts';
 import { followFeeds, presentPlace } from './feed-follower.ts';
@@ -28,7 +28,7 @@ export interface RedisReader extends Reader {
   close(): void;
 }
 
-/** Tells whether an id passes a filter; the state is no part of the id and is asked of the summary. */
+/** Tells whether an id passes a filter; what is no part of the id is asked of the summary. */
 function idPasses(id: string, filter: ActorFilter): boolean {
   if (filter.search !== undefined && !id.includes(filter.search)) return false;
   const parts = parseActorId(id);
@@ -42,6 +42,12 @@ function idPasses(id: string, filter: ActorFilter): boolean {
 function inState(stateName: string, wanted: string | undefined): boolean {
   return wanted === undefined || stateName === wanted || stateName.startsWith(`${wanted}.`);
 }
+
+const onPage = (id: ActorId, page: ListPage | undefined): boolean =>
+  page === undefined || (id > page.after && page.allows(id));
+
+const summaryPasses = ({ status, stateName, held }: ActorSummary, filter: ActorFilter): boolean =>
+  status === 'live' && inState(stateName, filter.state) && (filter.held !== true || held !== undefined);
 
 const recordsPerRead = 1_000;
 
@@ -63,26 +69,33 @@ class StoreReader implements RedisReader {
     return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(this.#recordKey(id))));
   }
 
-  async list(filter: ActorFilter): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
+  /** Every id of the index is looked at, but only the records of the page are read. */
+  async list(
+    filter: ActorFilter,
+    page?: ListPage,
+  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
     const place = await presentPlace(this.#store);
     const shards: readonly ShardId[] =
       filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
     const indexes = await this.#ask(shards.map((shard) => ['smembers', this.#store.keys.inShard(shard, 'i')]));
-    const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter));
+    const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter) && onPage(id, page));
+    ids.sort((a, b) => (a < b ? -1 : 1));
+    const limit = page?.limit ?? Infinity;
     const items: ActorSummary[] = [];
-    for (let from = 0; from < ids.length; from += recordsPerRead) {
+    for (let from = 0; from < ids.length && items.length < limit; from += recordsPerRead) {
       const part = ids.slice(from, from + recordsPerRead);
-      const records = await this.#ask(part.map((id) => ['hmget', this.#recordKey(id), 'version', 'head']));
-      for (const [index, id] of part.entries()) {
-        const [version, head] = records[index] as [string | null, string | null];
-        if (version === null || head === null) continue;
-        const summary = decodeSummary(id, version, head);
-        if (filter.held === true && summary.held === undefined) continue;
-        if (summary.status === 'live' && inState(summary.stateName, filter.state)) items.push(summary);
-      }
+      items.push(...(await this.#summaries(part)).filter((summary) => summaryPasses(summary, filter)));
     }
-    items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-    return { items, cursor: encodeCursor(place) };
+    return { items: items.slice(0, limit), cursor: encodeCursor(place) };
+  }
+
+  /** In the order of the ids; those that have no record are left out. */
+  async #summaries(ids: readonly ActorId[]): Promise<readonly ActorSummary[]> {
+    const records = await this.#ask(ids.map((id) => ['hmget', this.#recordKey(id), 'version', 'head']));
+    return ids.flatMap((id, index) => {
+      const [version, head] = records[index] as [string | null, string | null];
+      return version === null || head === null ? [] : [decodeSummary(id, version, head)];
+    });
   }
 
   /** When there are more than `limit`, the newest of them: a gap in versions shows that some were left out. */
