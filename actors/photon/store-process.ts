@@ -10,7 +10,10 @@ import { execa } from 'execa';
 import type { NodeFolder } from './node-config.ts';
 
 const restartDelayMs = 200;
-/** Starts in a row that ended within a second before we give up: a wrong configuration does not get better. */
+const longestRestartDelayMs = 5_000;
+/** A life shorter than this is followed by a longer pause than the one before. */
+const shortLifeMs = 1_000;
+/** Starts in a row that never came to serve before we give up: a wrong configuration does not get better. */
 const hopelessStarts = 10;
 
 /** Everything the runtime needs and nothing that could end or empty the store. */
@@ -69,27 +72,31 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
   let stopping = false;
   const run = async (): Promise<void> => {
     let hopeless = 0;
+    let pauseMs = restartDelayMs;
     while (!stopping) {
       const startedAt = performance.now();
       const started = startRedis(configuration);
       child = started;
       log.info({ part: 'store', pid: started.pid }, 'the store is started');
-      const last = lastLines(started);
+      const saying = listenTo(started);
       const end = await started;
       if (stopping) return;
-      hopeless = performance.now() - startedAt < 1_000 ? hopeless + 1 : 0;
+      const { said, served } = saying();
+      hopeless = served ? 0 : hopeless + 1;
+      pauseMs =
+        performance.now() - startedAt < shortLifeMs ? Math.min(pauseMs * 2, longestRestartDelayMs) : restartDelayMs;
       log.error(
-        { part: 'store', exitCode: end.exitCode, signal: end.signal, said: last() },
-        'the store ended and is started again',
+        { part: 'store', exitCode: end.exitCode, signal: end.signal, said },
+        `the store ended and is started again: ${adviceOn(said, folder)}`,
       );
       if (hopeless >= hopelessStarts) {
         throw new PhotonError(
           'defeat',
           'store_hopeless',
-          `redis-server ends at once, ${hopeless} times in a row: ${last()}`,
+          `redis-server ends at once, ${hopeless} times in a row (${said}); ${adviceOn(said, folder)}`,
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, restartDelayMs));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   };
   return {
@@ -102,11 +109,21 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
   };
 }
 
-/** What the child said last, for the log: its output is read and dropped otherwise. */
-function lastLines(child: Child): () => string {
+/** What the child said last, for the log, and whether it came to serve: its output is read and dropped otherwise. */
+function listenTo(child: Child): () => { readonly said: string; readonly served: boolean } {
   let tail = '';
+  let served = false;
   child.all?.on('data', (chunk: Buffer) => {
     tail = `${tail}${chunk.toString('utf8')}`.slice(-2_000);
+    served ||= tail.includes('Ready to accept connections');
   });
-  return () => tail.split('\n').slice(-4).join(' | ').trim();
+  return () => ({ said: tail.split('\n').slice(-4).join(' | ').trim(), served });
+}
+
+/** With fsync before every reply it ends rather than answer what it cannot write. */
+function adviceOn(said: string, folder: NodeFolder): string {
+  const home = join(folder.path, 'store');
+  if (/No space left|Short write|AOF write error/.test(said))
+    return `it cannot write; free space for ${home}, then it goes on by itself, nothing acknowledged is lost`;
+  return `look at what it said, and at ${home}`;
 }
