@@ -1,12 +1,15 @@
 /**
- * `npm run campaign [-- <text>...]`: the long counts, or the legs whose name contains one of the texts. Simulated legs
- * run beside the real ones, one of each at a time; each leg's whole output is kept in .cache/campaign, its last lines
- * are printed when it ends. Ends with status 1 when a leg has failed. Not part of `npm test`, which runs the same
- * programs with small counts.
+ * `npm run campaign [-- [--jobs J] <text>...]`: the long counts, or the legs whose name contains one of the texts, one
+ * after the other. First those with real programs, which measure times and want the machine to themselves; then the
+ * simulated ones, spread over J processes (one for each core). Each leg's whole output is kept in .cache/campaign, its
+ * last lines are printed when it ends. Ends with status 1 when a leg has failed. Not part of `npm test`, which runs the
+ * same programs with small counts.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 
 interface Leg {
   readonly name: string;
@@ -17,23 +20,30 @@ interface Leg {
 
 const top = join(import.meta.dirname, '..', '..');
 const logs = join(top, '.cache', 'campaign');
-const shownLines = 45;
+/** The faults and rare states of the cloud are some eighty lines. */
+const shownLines = 120;
+
+const { values, positionals: texts } = parseArgs({
+  options: { jobs: { type: 'string', default: String(availableParallelism()) } },
+  allowPositionals: true,
+});
+const jobs = ['--jobs', values.jobs];
 
 const simulate = (name: string, ...more: readonly string[]): Leg => ({
   name,
-  argv: ['cluster-tests/simulation/simulate-main.ts', '--minutes', '10', ...more],
+  argv: ['cluster-tests/simulation/simulate-main.ts', '--minutes', '10', ...jobs, ...more],
 });
 
-/** They want a core and nothing else. */
+/** They want cores and nothing else. */
 const simulated: readonly Leg[] = [
   simulate('simulate-runtime-twice', '--scenario', 'runtime', '--seeds', '10', '--twice'),
   simulate('simulate-cloud-twice', '--scenario', 'cloud', '--seeds', '10', '--twice'),
   simulate('simulate-runtime', '--scenario', 'runtime', '--seeds', '250'),
   simulate('simulate-cloud', '--scenario', 'cloud', '--seeds', '250'),
-  { name: 'mutants', argv: ['cluster-tests/mutants/mutants-main.ts'] },
+  { name: 'mutants', argv: ['cluster-tests/mutants/mutants-main.ts', ...jobs] },
 ];
 
-/** They want root and the kernel. */
+/** They want root and the kernel, and nothing beside them: they say how long things take. */
 const real: readonly Leg[] = [
   {
     name: 'takeovers',
@@ -49,7 +59,6 @@ const real: readonly Leg[] = [
   },
 ];
 
-const texts = process.argv.slice(2);
 const isWanted = ({ name }: Leg): boolean => texts.length === 0 || texts.some((text) => name.includes(text));
 
 /** @returns whether it ended well */
@@ -65,7 +74,7 @@ function run({ name, argv, environment }: Leg): Promise<boolean> {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    running.add(child);
+    running = child;
     let output = '';
     const keep = (chunk: Buffer): void => {
       log.write(chunk);
@@ -75,7 +84,7 @@ function run({ name, argv, environment }: Leg): Promise<boolean> {
     child.stderr.on('data', keep);
     child.on('error', (error) => keep(Buffer.from(`${error.message}\n`)));
     child.on('close', (code) => {
-      running.delete(child);
+      running = undefined;
       log.end();
       const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1);
       const end = output.trimEnd().split('\n').slice(-shownLines);
@@ -87,32 +96,30 @@ function run({ name, argv, environment }: Leg): Promise<boolean> {
   });
 }
 
-const running = new Set<ReturnType<typeof spawn>>();
+let running: ReturnType<typeof spawn> | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
-    for (const child of running) child.kill('SIGTERM');
+    running?.kill('SIGTERM');
     process.exitCode = 130;
   });
 }
 
-async function runLane(legs: readonly Leg[]): Promise<string[]> {
-  const failed: string[] = [];
-  for (const leg of legs.filter(isWanted)) {
-    if (process.exitCode === 130) return failed;
-    if (!(await run(leg))) failed.push(leg.name);
-  }
-  return failed;
-}
-
 mkdirSync(logs, { recursive: true });
-const legs = [...simulated, ...real].filter(isWanted);
+const all = [...real, ...simulated];
+const legs = all.filter(isWanted);
 if (legs.length === 0) {
-  const all = [...simulated, ...real].map((leg) => leg.name).join(' ');
-  console.log(`no leg is named ${texts.join(' or ')}; there are: ${all}`);
+  console.log(`no leg is named ${texts.join(' or ')}; there are: ${all.map(({ name }) => name).join(' ')}`);
   process.exitCode = 1;
-} else {
-  const failed = (await Promise.all([runLane(simulated), runLane(real)])).flat();
+}
+const failed: string[] = [];
+let passed = 0;
+for (const leg of legs) {
+  if (process.exitCode === 130) break;
+  if (await run(leg)) passed += 1;
+  else failed.push(leg.name);
+}
+if (legs.length > 0) {
   const names = failed.length > 0 ? `; failed: ${failed.join(' ')}` : '';
-  console.log(`${legs.length - failed.length} of ${legs.length} legs passed${names}`);
+  console.log(`${passed} of ${legs.length} legs passed${names}`);
   process.exitCode ??= failed.length > 0 ? 1 : 0;
 }

@@ -1,21 +1,26 @@
 /**
- * `npm run mutants [-- <text>...]`: plants every mutant (or those whose name contains a text) into a copy of the
- * sources and runs the simulation there until a seed catches it, two at a time. Prints what caught it and after how
- * long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the tests.
+ * `npm run mutants [-- [--jobs J] <text>...]`: plants every mutant (or those whose name contains a text) into a copy of
+ * the sources and runs the simulation there until a seed catches it, J at a time (one for each core). Prints what
+ * caught it and after how long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the tests.
  */
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { copyWith } from './mutant-copy.ts';
 import { cloudMutants } from './cloud-mutant-list.ts';
 import { mutants, type Mutant } from './mutant-list.ts';
 import { promiseMutants } from './promise-mutant-list.ts';
 
-const atOnce = 2;
 const patienceMs = 10 * 60_000;
-const howMuch = ['--seeds', '300', '--minutes', '2'];
+// One process for each mutant: it can be ended, and the next one takes its core.
+const howMuch = ['--seeds', '300', '--minutes', '2', '--first', '--jobs', '1'];
 
 const top = join(import.meta.dirname, '..', '..');
-const texts = process.argv.slice(2);
+const { values, positionals: texts } = parseArgs({
+  options: { jobs: { type: 'string', default: String(availableParallelism()) } },
+  allowPositionals: true,
+});
 const all = [...mutants, ...promiseMutants, ...cloudMutants];
 const chosen = all.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
 
@@ -73,6 +78,6 @@ async function work(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: atOnce }, work));
+await Promise.all(Array.from({ length: Number(values.jobs) }, work));
 console.log(`${chosen.length - uncaught} of ${chosen.length} mutants caught`);
 process.exitCode = uncaught === 0 ? 0 : 1;

@@ -1,4 +1,4 @@
-/** Sums of the seeds run so far: the progress line on a terminal, and what stands at the end. */
+/** Sums of the runs so far: the progress line on a terminal, and what stands at the end. */
 import type { RunResult } from './simulation-run.ts';
 
 const progressEveryMs = 5_000;
@@ -38,7 +38,7 @@ export class SeedTally {
     const seconds = (performance.now() - this.startedMs) / 1000;
     const faults = [...this.faults.values()].reduce((sum, count) => sum + count, 0);
     return (
-      `${this.runs} of ${this.planned} seeds, ${(this.runs / seconds).toFixed(2)} seeds/s, ` +
+      `${this.runs} of ${this.planned} runs, ${(this.runs / seconds).toFixed(2)} runs/s, ` +
       `${(this.virtualMs / 3_600_000).toFixed(2)} simulated hours ` +
       `(${(this.virtualMs / 1000 / seconds).toFixed(0)} x real time), ` +
       `${faults} faults, ${this.asked} commands, ${((100 * this.ok) / Math.max(1, this.asked)).toFixed(0)} % ok`
@@ -52,9 +52,9 @@ export class SeedTally {
         .map(([name, count]) => `  ${String(count).padStart(8)} ${name}`)
         .join('\n');
     return (
-      `${this.line()}\n${this.events} events; ` +
-      `longest time to rest after healing ${(this.longestRestMs / 1000).toFixed(1)} s\n` +
-      `faults\n${list(this.faults)}\nreached\n${list(this.reached)}`
+      `faults\n${list(this.faults)}\nreached\n${list(this.reached)}\n` +
+      `${this.events} events; longest time to rest after healing ${(this.longestRestMs / 1000).toFixed(1)} s\n` +
+      this.line()
     );
   }
 }

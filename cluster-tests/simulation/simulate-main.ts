@@ -1,14 +1,15 @@
 /**
  * `npm run simulate -- [--scenario runtime|cloud] [--seeds N] [--from F] [--seed S] [--minutes M] [--twice] [--beyond]
- * [--story]`: runs N seeds from F (1), or S alone, one after the other and says how it goes. A seed that breaks a rule
- * ends the run with its options, its last events and the command that replays it.
+ * [--jobs J] [--first] [--story]`: runs N seeds from F (1), or S alone, in J processes (one for each core), and says
+ * how it goes. Seeds that break a rule are told with their options, their last events and, at the end, the commands
+ * that replay them; `--first` ends with the first of them.
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { cloudScenario } from './cloud/cloud-scenario.ts';
-import { runtimeScenario } from './runtime-scenario.ts';
-import { expandSeed } from './seed-options.ts';
+import { runTasks } from './seed-crew.ts';
+import { isScenario, replayOf, type SeedTask } from './seed-task.ts';
 import { SeedTally } from './seed-tally.ts';
-import { runSeed } from './simulation-run.ts';
+import type { RunResult } from './simulation-run.ts';
 
 const { values } = parseArgs({
   options: {
@@ -24,41 +25,53 @@ const { values } = parseArgs({
     twice: { type: 'boolean', default: false },
     /** Power cuts that lose acknowledged commits; only what then still holds is demanded. */
     beyond: { type: 'boolean', default: false },
-    /** The whole kept story of a single seed. */
+    /** Processes at once; one means this one. */
+    jobs: { type: 'string', default: String(availableParallelism()) },
+    /** Ends at the first seed that breaks a rule. */
+    first: { type: 'boolean', default: false },
+    /** The whole kept story of every seed. */
     story: { type: 'boolean', default: false },
   },
 });
 
+const { scenario, beyond } = values;
+if (!isScenario(scenario)) throw new Error(`there is no scenario ${scenario}; there are runtime and cloud`);
 const minutes = Number(values.minutes);
-const scenario = values.scenario === 'cloud' ? cloudScenario : runtimeScenario;
 const first = Number(values.seed ?? values.from);
 const count = values.seed === undefined ? Number(values.seeds) : 1;
-const tally = new SeedTally(count);
+const tasks = Array.from({ length: count }, (_, at): SeedTask => ({ scenario, seed: first + at, minutes, beyond }));
+const runs = values.twice ? tasks.flatMap((task) => [task, task]) : tasks;
+const tally = new SeedTally(runs.length);
+const hashes = new Map<number, string>();
+/** Seed -> what the end of the output says of it. */
+const failed = new Map<number, string>();
 
-for (let seed = first; seed < first + count; seed += 1) {
-  const options = expandSeed(String(seed), minutes, values.beyond);
-  const result = await runSeed(options, scenario);
+function broken(task: SeedTask, { violations, story, options, hash }: RunResult): string | undefined {
+  const { seed } = task;
+  const earlier = hashes.get(seed);
+  hashes.set(seed, hash);
+  if (violations.length > 0) {
+    const events = values.story ? '' : story.slice(-200).join('\n');
+    console.log(`\n${events}\n\noptions ${JSON.stringify(options, null, 1)}`);
+    return `seed ${seed} broke:\n  ${violations.join('\n  ')}\nreplay: ${replayOf(task)}`;
+  }
+  if (earlier === undefined || earlier === hash) return undefined;
+  return `seed ${seed} is not deterministic: ${earlier}, then ${hash}\nreplay: ${replayOf(task)} --twice`;
+}
+
+await runTasks(runs, values.seed === undefined || values.twice ? Number(values.jobs) : 1, (task, result) => {
   tally.add(result);
   if (values.story) console.log(result.story.join('\n'));
-  if (result.violations.length > 0) {
-    console.log(
-      `\n${values.story ? '' : result.story.slice(-200).join('\n')}\n\noptions ${JSON.stringify(options, null, 1)}`,
-    );
-    console.log(`seed ${seed} broke:\n  ${result.violations.join('\n  ')}`);
-    console.log(
-      `replay: npm run simulate -- --scenario ${values.scenario} --seed ${seed} --minutes ${minutes}` +
-        (values.beyond ? ' --beyond' : ''),
-    );
-    process.exitCode = 1;
-    break;
-  }
-  if (!values.twice) continue;
-  const again = await runSeed(options, scenario);
-  tally.add(again);
-  if (again.hash !== result.hash) {
-    console.log(`seed ${seed} is not deterministic: ${result.hash}, then ${again.hash}`);
-    process.exitCode = 1;
-    break;
-  }
-}
+  const what = broken(task, result);
+  if (what === undefined) return true;
+  failed.set(task.seed, what);
+  console.log(what);
+  return !values.first;
+});
+
 console.log(tally.summary());
+if (failed.size > 0) {
+  const texts = [...failed].toSorted(([one], [other]) => one - other).map(([, text]) => text);
+  console.log(`\n${failed.size} of ${count} seeds failed\n${texts.join('\n')}`);
+  process.exitCode = 1;
+}
