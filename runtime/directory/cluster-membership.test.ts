@@ -66,6 +66,22 @@ test('a silent controller is replaced with a higher epoch, and fenced when it co
   assert.is(c2.retired.length - before, half, 'nothing is taken back from a living node: it was given');
 });
 
+test('a node whose joining the store has lost joins again, whatever record of it is there', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  const stored = async (): Promise<string | null> =>
+    JSON.parse(String(await stage.redis.ask('HGET', 'ph:nodes', 'c1')));
+  const own = await stored();
+  const earlier = { name: 'c1', role: 'controller', peerUrl: '', boot: 'earlier' };
+  for (const before of [{ ...earlier, life: 0 }, earlier, undefined]) {
+    if (before === undefined) await stage.redis.ask('HDEL', 'ph:nodes', 'c1');
+    else await stage.redis.ask('HSET', 'ph:nodes', 'c1', JSON.stringify(before));
+    await until('it has joined again', async () => JSON.stringify(await stored()) === JSON.stringify(own));
+  }
+  assert.is(owning(c1), shardCount);
+  assert.equal(c1.lost, []);
+});
+
 test('a controller that joins is given its share, a few at a time, and no more', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);

@@ -174,10 +174,7 @@ class StoreMembership implements Membership {
       string | null,
     ];
     this.directory.replace(map);
-    const own = records[node.name];
-    const record = own === undefined ? undefined : nodeRecordOf(node.name, own);
-    if (record !== undefined && this.#isReplaced(record)) return;
-    if (own !== undefined && record === undefined) await registerNode(this.#link, keys, node);
+    if (await this.#isReplaced(nodeRecordOf(node.name, records[node.name] ?? ''))) return;
     const era = await this.#eras.follow(stored);
     if (this.#stopped) return;
     if (era !== this.#claimant.era) await this.#enter(era);
@@ -202,10 +199,18 @@ class StoreMembership implements Membership {
     });
   }
 
-  /** Another process has started under our name: it owns our shards, or will in a moment. */
-  #isReplaced(record: NodeRecord): boolean {
-    const { node, log } = this.#options;
-    if (record.boot === node.boot) return false;
+  /**
+   * Another process has started under our name: it owns our shards, or will in a moment. No record, a spoilt one, or
+   * that of an earlier life is a store that has lost our joining and maybe nothing else: we join again.
+   */
+  async #isReplaced(record: NodeRecord | undefined): Promise<boolean> {
+    const { store, node, log } = this.#options;
+    if (record?.boot === node.boot || this.#leaving) return false;
+    if ((record?.life ?? 0) < (node.life ?? 0)) {
+      log.warn({ node: node.name }, 'the store has lost that this node joined; joining again');
+      await registerNode(this.#link, store.keys, node);
+      return false;
+    }
     log.error(
       { node: node.name },
       'another process has joined the cluster under this name; this one stops; see which should run',
@@ -299,8 +304,8 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
   const link = store.open('membership');
   try {
     const { era } = await settleClusterRecord(link, store.keys, options.identity);
-    await registerNode(link, store.keys, node);
-    const membership = new StoreMembership(options, link, era);
+    const life = await registerNode(link, store.keys, node);
+    const membership = new StoreMembership({ ...options, node: { ...node, life } }, link, era);
     await membership.directory.refresh();
     membership.start();
     return membership;

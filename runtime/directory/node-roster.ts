@@ -13,6 +13,8 @@ export interface NodeRecord {
   readonly peerUrl: string;
   /** Unique per process start. */
   readonly boot: string;
+  /** Counts the joins of the whole cluster: of two processes of one name the later one has more. */
+  readonly life?: number;
   /** It hands its shards over and takes no more. */
   readonly leaving?: true;
   /** Text of the grant, another's, under which it has found itself buried and holds nothing (node-burial.ts). */
@@ -107,12 +109,14 @@ export function nodeRecordOf(name: string, text: string): NodeRecord | undefined
   }
 }
 
-/** Puts this node on the list, or on it again when the store has gone back to before it was. */
+/** Puts this node on the list, or on it again when the store has gone back to before it was. @returns its life */
 export async function registerNode(
   link: StoreLink,
   keys: StoreKeys,
-  { name, role, peerUrl, boot }: NodeRecord,
-): Promise<void> {
-  const record = JSON.stringify({ name, role, peerUrl, boot });
+  { name, role, peerUrl, boot, life: known }: NodeRecord,
+): Promise<number> {
+  const life = known ?? (await link.run((redis) => redis.hincrby(keys.cluster, 'joins', 1)));
+  const record = JSON.stringify({ name, role, peerUrl, boot, life });
   await link.run((redis) => redis.hset(keys.nodes, name, record));
+  return life;
 }
