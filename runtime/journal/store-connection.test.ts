@@ -95,6 +95,10 @@ test('errors of the store are told apart', () => {
     'refused',
   );
   assert.is(kind("READONLY You can't write against a read only replica. script: 4b8a, on @user_script:1."), 'refused');
+  assert.is(
+    kind('UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)'),
+    'refused',
+  );
   assert.is(kind('ERR WAIT cannot be used with replica instances. Please also note that if a replica'), 'refused');
   assert.is(kind("ERR The user executing the script can't run this command or subcommand script: 4b8a"), 'refused');
   assert.is(kind("ERR ACL failure in script: User photon has no permissions to run the 'xadd' command"), 'refused');

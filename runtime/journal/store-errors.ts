@@ -42,6 +42,10 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
   MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
   LOADING: { advice: 'the store is reading its files; wait', reconnect: false },
+  UNBLOCKED: {
+    advice: 'this store became a replica while commits waited for replicas; the nodes go on with the new primary',
+    reconnect: true,
+  },
   MASTERDOWN: {
     advice: 'this store is a replica that lost its primary; point the nodes at the primary',
     reconnect: true,
@@ -101,7 +105,7 @@ function codeOf(message: string): string {
   // Inside of a script Redis 7.0 and later servers say it in words of their own.
   if (/^ERR (?:The user executing the script can't|ACL failure in script)/.test(message)) return 'NOPERM';
   // Between being demoted and losing its clients a server answers WAIT so; what was written there counts for nothing.
-  if (/^ERR WAIT(?:AOF)? cannot be used with replica/.test(message)) return 'READONLY';
+  if (/^ERR WAIT(?:AOF)? cannot be used with replica/.test(message)) return 'UNBLOCKED';
   // The client's parser, on what is not the protocol at all.
   if (message.startsWith('Unknown RESP type')) return 'STRANGE';
   // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
