@@ -37,7 +37,7 @@ function crashing(journal: Journal): Journal {
     load: (id) => journal.load(id),
     loadRows: (id, keys) => journal.loadRows(id, keys),
     isHeld: (grant) => journal.isHeld(grant),
-    receipt: (id, commandId) => journal.receipt(id, commandId),
+    receipt: (id, commandId, asked) => journal.receipt(id, commandId, asked),
     letters: (id) => journal.letters(id),
     backlog: (grant) => journal.backlog(grant),
     forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),

@@ -150,8 +150,8 @@ export interface Journal {
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
   /** Whether the store still has this grant: what is told without a commit needs this proof. */
   isHeld(grant: ShardGrant): Promise<boolean>;
-  /** What it finds is durable at the usual level, and says so in its reply. */
-  receipt(id: ActorId, commandId: string): Promise<Receipt | undefined>;
+  /** What it finds is durable at the usual level, or at the one asked for if that is more, and its reply says which. */
+  receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
   letters(id: ActorId): Promise<readonly StoredLetter[]>;
   /** What it finds is durable at the usual level. */

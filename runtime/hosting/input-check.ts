@@ -167,7 +167,8 @@ function mayStart(actor: Activation, type: string, principal: string): boolean {
 /** Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. */
 export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
-  host.journal.receipt(actor.id, open.command.commandId).then(
+  const { commandId, durability = actor.kind?.durability } = open.command;
+  host.journal.receipt(actor.id, commandId, durability).then(
     (receipt) => {
       // The next activation reads for itself: by then a commit of unknown fate may have written it.
       if (actor.phase === 'dropped') return;

@@ -5,7 +5,7 @@
  * demand: `hold` keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and
  * then fails.
  */
-import { durabilities, type DurabilityOffer } from '../contract/durability.ts';
+import { durabilities, strongerOf, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { partsOf } from '../contract/identifiers.ts';
@@ -214,13 +214,13 @@ export class MemoryJournal implements Journal {
     return sameGrant(grant, this.owners.get(grant.shard));
   }
 
-  async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
+  async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined> {
     this.receiptReads += 1;
     // As a reply on its way: what it says may be overtaken by a commit.
     const found = this.receipts.get(`${id} ${commandId}`);
     await turn();
-    const { usual } = this.durability;
-    return found === undefined ? undefined : { ...found, reply: { ...found.reply, durability: usual } };
+    const durability = strongerOf(asked, this.durability.usual);
+    return found === undefined ? undefined : { ...found, reply: { ...found.reply, durability } };
   }
 
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {

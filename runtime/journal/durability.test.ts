@@ -135,6 +135,24 @@ test('what an earlier owner left behind is durable before it is built on', async
   assert.is((await receipt.promise)?.reply.durability, 'fsync');
 });
 
+test('a receipt waits for the level that the command asks for, if that is more than the usual one', async (stage) => {
+  const { store, servers } = stage;
+  await own(stage, grantFor(id));
+  const journal = createJournal({ store, clock, log: recordedLog(), durability: { replicas: 1, usual: 'primary' } });
+  const receipts = [receiptOf('cmd-1', 1)];
+  servers.replica.signal('SIGSTOP');
+  journal.adopt(grantFor(id));
+  assert.is(reached(await journal.commit(commitOf(id, 1, { receipts, durability: 'primary' }))), 'primary');
+  assert.is((await journal.receipt(id, 'cmd-1'))?.reply.durability, 'primary');
+  const stronger = watched(journal.receipt(id, 'cmd-1', 'replicas'));
+  const held = (): boolean => stage.lines.some((line) => line.includes('commits wait for replicas'));
+  await until('it is held', held);
+  assert.not.ok(stronger.settled);
+  servers.replica.signal('SIGCONT');
+  assert.is((await stronger.promise)?.reply.durability, 'replicas');
+  journal.close();
+});
+
 test('one server keeps what its own settings keep, without another round trip', async () => {
   for (const [options, usual] of [
     [[], 'fsync'],

@@ -9,7 +9,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
-import type { DurabilityOffer } from '../contract/durability.ts';
+import { strongerOf, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type {
@@ -166,21 +166,21 @@ class StoreJournal implements RedisJournal {
     return (await this.#store.shared.run((redis) => redis.get(key))) === grantText(grant);
   }
 
-  async receipt(id: ActorId, commandId: string): Promise<Receipt | undefined> {
+  async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined> {
     const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
     if (text === null) return undefined;
     // Another owner may have written it and died before it was durable: it is read again behind a wait for that.
-    const { usual } = this.durability;
-    const durable = await this.#durably(shardOf(id), (redis) => redis.hget(key, commandId));
+    const level = strongerOf(asked, this.durability.usual);
+    const durable = await this.#durably(shardOf(id), level, (redis) => redis.hget(key, commandId));
     if (durable === null) return undefined;
     const stored = parseStored(durable, `the receipt ${commandId} of ${id}`) as Receipt;
-    return { ...stored, reply: { ...stored.reply, durability: usual } };
+    return { ...stored, reply: { ...stored.reply, durability: level } };
   }
 
-  /** What is read is durable at the usual level before it is handed out. */
-  #durably<Result>(shard: ShardId, read: (redis: Redis) => Promise<Result>): Promise<Result> {
-    return this.#lines.durably({ flight: 0, shard, reads: true }, this.durability.usual, read);
+  /** What is read is durable at this level before it is handed out. */
+  #durably<Result>(shard: ShardId, level: Durability, read: (redis: Redis) => Promise<Result>): Promise<Result> {
+    return this.#lines.durably({ flight: 0, shard, reads: true }, level, read);
   }
 
   async letters(id: ActorId): Promise<readonly StoredLetter[]> {
@@ -198,7 +198,7 @@ class StoreJournal implements RedisJournal {
     ];
     // An owner before us may have died with commits that only the primary had: nothing is built on them before they
     // are durable, nor before our own claim is.
-    const replies = await this.#durably(grant.shard, (redis) =>
+    const replies = await this.#durably(grant.shard, this.durability.usual, (redis) =>
       readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
     );
     const [last, ...rows] = replies as [unknown, ...BacklogRows];
