@@ -3,19 +3,30 @@
  * counter says is what its committed history adds up to, and later answers rest on later versions. Pure. Called by
  * runtime-promises.ts.
  */
+import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
 import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
+import { strongerOf } from '@photoncloud/runtime/contract/durability';
+import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreFact } from './store-facts.ts';
 
 type Applied = ReadonlyMap<string, readonly Extract<StoreFact, { fact: 'history' }>[]>;
 
-export function checkCommands(facts: readonly StoreFact[], records: readonly ClientRecord[]): string[] {
+/** @param keptFacts of the server that remained, where the store has lost something */
+export function checkCommands(
+  facts: readonly StoreFact[],
+  records: readonly ClientRecord[],
+  keptFacts: () => readonly StoreFact[],
+): string[] {
   const applied = appliedBy(facts);
-  // What a store has lost was acknowledged all the same; twice is still once too often.
-  if (facts.some(({ fact }) => fact === 'rolled back')) return checkOnce(applied);
+  const always = [...checkOnce(applied), ...checkLevels(records)];
+  // What was acknowledged before a replica had it may be gone; twice is still once too often.
+  if (facts.some(({ fact }) => fact === 'rolled back'))
+    return [...always, ...checkKept(appliedBy(keptFacts()), records)];
   return [
-    ...checkOnce(applied),
+    ...always,
+    ...checkEras(facts),
     ...records.flatMap((record) => checkRecord(applied, record)),
     ...checkTotals(facts),
     ...checkOrder(records),
@@ -59,9 +70,40 @@ function checkRecord(applied: Applied, record: ClientRecord): string[] {
     broken.push(`K5: ${key} (${command.event.type}) was acknowledged and is not in the history`);
   // A refusal without a receipt may come out better the second time, and so may one that overtook the first.
   const earlier = (repeats?.endedMs ?? Infinity) < record.invokedMs ? repeats?.reply : undefined;
-  if (earlier?.ok === true && reply !== undefined && JSON.stringify(earlier) !== JSON.stringify(reply))
+  if (earlier?.ok === true && reply !== undefined && whatWasSaid(earlier) !== whatWasSaid(reply))
     broken.push(`K5: ${key} was answered ${JSON.stringify(earlier)}, and repeated ${JSON.stringify(reply)}`);
   return broken;
+}
+
+/** How durable it is by now is not part of it. */
+const whatWasSaid = (reply: Reply): string => JSON.stringify({ ...reply, durability: undefined });
+
+/** G3: the answer names the level, which is no weaker than what was asked for. */
+function checkLevels(records: readonly ClientRecord[]): string[] {
+  return records.flatMap(({ command: { to, commandId, durability: asked }, reply }) => {
+    const told = reply?.durability;
+    if (asked === undefined || told === undefined || strongerOf(told, asked) === told) return [];
+    return [`K5: ${to} ${commandId} asked for ${asked} and was told ${told}`];
+  });
+}
+
+/** G3: what was acknowledged at more than `primary` is on whichever server remained. */
+function checkKept(applied: Applied, records: readonly ClientRecord[]): string[] {
+  return records.flatMap((record) => {
+    const { command, reply, outcome } = record;
+    const told = reply?.durability ?? 'primary';
+    if (outcome !== 'ok' || told === 'primary' || command.event['dryRun'] === true) return [];
+    const key = `${command.to} ${command.commandId}`;
+    if ((applied.get(key) ?? []).some(({ entry }) => hasMoved(entry))) return [];
+    return [`K5: ${key} (${command.event.type}) was acknowledged at ${told}, and the failover lost it`];
+  });
+}
+
+/** A new era says that acknowledged commits are gone. */
+function checkEras(facts: readonly StoreFact[]): string[] {
+  const later = facts.find((fact) => fact.fact === 'grant' && parseGrant(fact.grant).era > 1);
+  if (later?.fact !== 'grant') return [];
+  return [`K5: an era began (${later.grant} of ${later.shard}), and nothing acknowledged was to be lost`];
 }
 
 interface Count {

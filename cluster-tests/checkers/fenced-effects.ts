@@ -53,7 +53,7 @@ export function checkPerformances(facts: readonly StoreFact[], performances: rea
     if (fact.fact !== 'history') continue;
     for (const what of fact.entry.asked) {
       const match = /^effect:[^:]+:(.+)$/.exec(what);
-      if (match !== null && !asked.has(match[1] ?? ''))
+      if (match !== null && (asked.get(match[1] ?? '')?.atMs ?? Infinity) > fact.atMs)
         asked.set(match[1] ?? '', { atMs: fact.atMs, shard: fact.shard });
     }
   }

@@ -6,7 +6,8 @@
 import type { RebuiltActor } from '@photoncloud/runtime/contract/historian';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
 import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
-import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+import type { StoreEntry } from '../simulation/store/simulated-server.ts';
+import type { StoreRollback } from '../simulation/store/simulated-store.ts';
 
 interface StoredVersion {
   readonly version: number;

@@ -4,7 +4,8 @@
  */
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
-import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+import type { StoreEntry } from '../simulation/store/simulated-server.ts';
+import type { StoreRollback } from '../simulation/store/simulated-store.ts';
 import { checkCommands } from './applied-commands.ts';
 import { checkOutcomes, checkPerformances } from './fenced-effects.ts';
 import { checkSnapshots, type Charts } from './legal-snapshots.ts';
@@ -31,6 +32,10 @@ export interface Performance {
 
 export interface RuntimeRecord {
   readonly past: readonly (StoreEntry | StoreRollback)[];
+  /** The file of the server that remained. */
+  readonly kept: readonly StoreEntry[];
+  /** Written to one that did not; what it caused may have been performed. */
+  readonly lost: readonly StoreEntry[];
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
   /** To hold every snapshot ever written to its chart. */
@@ -41,14 +46,14 @@ export interface RuntimeRecord {
 
 /** @returns rules broken, each with what broke it; at most a few of each */
 export function judgeRuntime(record: RuntimeRecord): readonly string[] {
-  const { past, records, performances, charts, isQuiet, isPoison } = record;
+  const { past, kept, lost, records, performances, charts, isQuiet, isPoison } = record;
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
-    checkCommands(facts, records),
+    checkCommands(facts, records, () => factsOf(kept)),
     checkMessages(facts, isQuiet),
     checkTimers(facts),
-    checkPerformances(facts, performances),
+    checkPerformances(lost.length === 0 ? facts : [...facts, ...factsOf(lost)], performances),
     checkOutcomes(facts),
     checkSupervision(facts, records, isPoison),
     ...(charts === undefined ? [] : [checkSnapshots(facts, charts)]),

@@ -6,7 +6,8 @@
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
 import type { DeadLetter } from '@photoncloud/runtime/contract/supervision';
-import type { StoreEntry, StoreRollback } from '../simulation/store/simulated-server.ts';
+import type { StoreEntry } from '../simulation/store/simulated-server.ts';
+import type { StoreRollback } from '../simulation/store/simulated-store.ts';
 
 interface At {
   readonly atMs: number;

@@ -8,6 +8,7 @@ import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/hos
 import { checkEntry, checkFigures, checkRefusal, checkStreams, refusalOf } from '../checkers/kept-bounds.ts';
 import { archiveCap, type SimulatedNode } from './simulated-node.ts';
 import type { Simulation } from './simulation.ts';
+import type { StoreEntry } from './store/simulated-server.ts';
 
 export class BoundsWatch {
   private readonly simulation: Simulation;
@@ -16,15 +17,15 @@ export class BoundsWatch {
   constructor(simulation: Simulation) {
     this.simulation = simulation;
     this.limits = { ...defaultLimits, ...simulation.options.limits };
-    simulation.server.onWrite(() => this.look());
+    simulation.store.onWrite((entry) => this.look(entry));
   }
 
-  private look(): void {
+  private look({ effects }: StoreEntry): void {
     const { server } = this.simulation;
     for (const { host } of this.simulation.nodes()) this.tell(checkFigures(host.figures(), this.limits));
     const lengthOf = (key: string): number => server.space.stream(key)?.entries.length ?? 0;
     const hot = this.simulation.options.archive === undefined ? undefined : archiveCap;
-    this.tell(checkStreams(server.file.at(-1)?.effects ?? [], lengthOf, hot));
+    this.tell(checkStreams(effects, lengthOf, hot));
   }
 
   /** From the start of a node on: the node's own calls come through here as well. */

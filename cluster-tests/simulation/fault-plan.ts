@@ -5,8 +5,11 @@
  */
 import type { Chance } from './seeded-random.ts';
 import type { Simulation } from './simulation.ts';
+import { storeStrikes } from './store-faults.ts';
 
-type Strike = (simulation: Simulation, chance: Chance, lasts: (ms: number, end: () => void) => void) => void;
+/** What ends a fault, or goes on with it, after a while; at once when all is healed. */
+export type Lasts = (ms: number, next: () => void) => void;
+export type Strike = (simulation: Simulation, chance: Chance, lasts: Lasts) => void;
 
 const anyNode = (simulation: Simulation, chance: Chance): string => chance.pick(simulation.nodeNames());
 
@@ -25,6 +28,7 @@ const refusals = [
 ];
 
 const strikes: Readonly<Record<string, Strike>> = {
+  ...storeStrikes,
   kill(simulation, chance, lasts) {
     const name = anyNode(simulation, chance);
     const process = simulation.processOf(name);
@@ -79,22 +83,26 @@ const strikes: Readonly<Record<string, Strike>> = {
     simulation.network.clog(...pair, chance.around(1_500));
   },
   'store restart'(simulation, chance, lasts) {
-    if (!simulation.server.up) return;
+    const { server, store } = simulation;
+    if (!server.up) return;
     simulation.fault('store restart');
-    simulation.stopStore(true);
-    lasts(chance.around(1_500), () => simulation.startStore());
+    simulation.stopServer(server);
+    lasts(chance.around(1_500), () => store.restart(server));
   },
   'store power cut'(simulation, chance, lasts) {
-    if (!simulation.server.up) return;
+    const { server, store } = simulation;
+    if (!server.up) return;
     simulation.fault('store power cut');
-    simulation.stopStore(false);
-    lasts(chance.around(1_500), () => simulation.startStore());
+    simulation.stopServer(server);
+    store.rollBack();
+    lasts(chance.around(1_500), () => store.restart(server));
   },
   'store pause'(simulation, chance, lasts) {
+    const { server } = simulation;
     simulation.fault('store pause');
-    simulation.server.paused = true;
+    server.paused = true;
     lasts(chance.around(1_500), () => {
-      simulation.server.paused = false;
+      server.paused = false;
     });
   },
   'store cut off'(simulation, chance, lasts) {
@@ -105,10 +113,11 @@ const strikes: Readonly<Record<string, Strike>> = {
   },
   'store refuses'(simulation, chance, lasts) {
     const refusal = chance.pick(refusals);
+    const { server } = simulation;
     simulation.fault('store refuses', refusal);
-    simulation.server.refusal = refusal;
+    server.refusal = refusal;
     lasts(chance.around(1_500), () => {
-      simulation.server.refusal = undefined;
+      server.refusal = undefined;
     });
   },
   'host power cut'(simulation, chance, lasts) {
@@ -136,7 +145,7 @@ const strikes: Readonly<Record<string, Strike>> = {
   'connection reset'(simulation, chance) {
     const name = anyNode(simulation, chance);
     simulation.fault('connection reset', name);
-    simulation.breakConnections((process) => process === name);
+    simulation.breakConnections(({ processName }) => processName === name);
   },
   'wall step'(simulation, chance) {
     const process = simulation.processOf(anyNode(simulation, chance));

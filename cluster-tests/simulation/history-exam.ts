@@ -24,7 +24,7 @@ export class HistoryExam {
   }
 
   start(): void {
-    const { past } = this.simulation.server;
+    const { past } = this.simulation.writes;
     // Commits that a store has lost took their part of the list with them.
     if (this.simulation.options.archive === undefined || past.some((entry) => 'rolledBackTo' in entry)) return;
     // That all of it is there is asked, not how soon: a busy actor's past is hundreds of runs, read one by one.
@@ -45,7 +45,7 @@ export class HistoryExam {
       const read = async (): Promise<readonly string[]> => {
         const entries = await historian.history(id, { after: 0, limit: 1_000_000 });
         simulation.reach(entries.length > hot ? 'a past read from archives' : 'a past read from the store alone');
-        const now = pastOf(simulation.server.past).get(id) ?? known;
+        const now = pastOf(simulation.writes.past).get(id) ?? known;
         return [...checkEntries(id, entries, known, now), ...checkRebuilt(await historian.at(id, version), known)];
       };
       void read()

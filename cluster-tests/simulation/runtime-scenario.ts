@@ -251,7 +251,7 @@ class RuntimeScenario implements Scenario {
     const { simulation, performances, clients } = this;
     const releases = new Map([1, 2, 3].map((release) => [release, kinds(lampOf(release)).kinds]));
     const kept = judgeRuntime({
-      past: simulation.server.past,
+      ...simulation.writes,
       records: clients.records,
       performances,
       charts: {

@@ -3,7 +3,15 @@
  * how tight the limits are. Printed with every failure; some seeds are calm, some are bad at one thing, some at all.
  */
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import type { DurabilityWish } from '@photoncloud/runtime/journal/durability-plan';
 import { Chance } from './seeded-random.ts';
+import type { ReplicaOptions } from './store/simulated-store.ts';
+
+export interface ReplicatedStore extends ReplicaOptions {
+  readonly durability: Required<DurabilityWish>;
+  /** Some commands ask for `primary`, some for `replicas`. */
+  readonly levelsAsked: boolean;
+}
 
 export interface SeedOptions {
   readonly seed: string;
@@ -21,6 +29,8 @@ export interface SeedOptions {
   readonly limits: Partial<HostLimits>;
   /** Nodes keep old history on disks of their own; without, the commit trims it. */
   readonly archive: { readonly diskDelayMs: number } | undefined;
+  /** The store has replicas, and Sentinels. */
+  readonly replicas: ReplicatedStore | undefined;
   /** Clients ask this often, mean, ms. */
   readonly askEveryMs: number;
   /** Beyond the fault budget: the store may lose acknowledged commits. */
@@ -45,6 +55,34 @@ const faultKinds = {
 /** Armed only where there is an archive, from a stream of their own. */
 const diskFaultKinds = { 'host power cut': 50_000, 'disk trouble': 40_000 } as const;
 
+/** Armed only where the store has replicas. */
+const replicaFaultKinds = {
+  'store failover': 25_000,
+  'store switch over': 25_000,
+  'store primary isolated': 30_000,
+  'store replica cut off': 20_000,
+} as const;
+
+/** From a stream of its own. */
+function expandReplicas(chance: Chance): ReplicatedStore | undefined {
+  if (!chance.happens(0.3)) return undefined;
+  const count = chance.whole(1, 2);
+  return {
+    count,
+    lagMs: chance.pick([0.2, 2, 30]),
+    isValkey: chance.happens(0.5),
+    durability: {
+      replicas: chance.whole(1, count),
+      usual: chance.pick(['primary', 'replicas', 'replicas', 'replicas']),
+    },
+    levelsAsked: chance.happens(0.5),
+  };
+}
+
+/** Whether a failover may take away what was acknowledged: something is acknowledged before the replicas have it. */
+export const mayLose = ({ replicas, beyondBudget }: SeedOptions): boolean =>
+  beyondBudget || (replicas !== undefined && (replicas.levelsAsked || replicas.durability.usual === 'primary'));
+
 /** @param beyondBudget the store may lose what it has acknowledged, as no seed does by itself */
 export function expandSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
   const chance = new Chance(`options ${seed}`);
@@ -57,6 +95,12 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   const archive = disks.happens(0.7) ? { diskDelayMs: disks.pick([0.5, 5, 80]) } : undefined;
   for (const [kind, everyMs] of Object.entries(diskFaultKinds)) {
     if (archive !== undefined && disks.happens(0.6)) faults[kind] = Math.round(everyMs * disks.between(0.3, 2));
+  }
+  const replicated = chance.split('replicas');
+  const replicas = beyondBudget ? undefined : expandReplicas(replicated);
+  for (const [kind, everyMs] of Object.entries(replicaFaultKinds)) {
+    if (replicas !== undefined && replicated.happens(0.6))
+      faults[kind] = Math.round(everyMs * replicated.between(0.3, 2));
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
@@ -86,6 +130,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
     },
     archive,
+    replicas,
     askEveryMs: chance.pick([60, 120, 300]),
     beyondBudget,
   };

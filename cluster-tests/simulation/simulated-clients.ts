@@ -28,11 +28,13 @@ export class SimulatedClients {
   readonly records: ClientRecord[] = [];
   private readonly simulation: Simulation;
   private readonly chance: Chance;
+  private readonly levels: Chance;
   private openCount = 0;
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
     this.chance = simulation.chance.split('clients');
+    this.levels = simulation.chance.split('levels');
   }
 
   /** Asked and neither answered nor given up. */
@@ -43,7 +45,17 @@ export class SimulatedClients {
   /** @param onEnd told once, when the outcome is known or the client has given up */
   ask(to: ActorId, event: ActorEvent, principal: string, onEnd: (record: ClientRecord) => void = () => {}): void {
     const commandId = `${principal}-${this.records.length}`;
-    this.start({ to, commandId, digest: JSON.stringify(event), principal, event }, undefined, onEnd);
+    const command = { to, commandId, digest: JSON.stringify(event), principal, event };
+    this.start(this.levelsAsked ? { ...command, ...this.anyLevel() } : command, undefined, onEnd);
+  }
+
+  private get levelsAsked(): boolean {
+    return this.simulation.options.replicas?.levelsAsked === true;
+  }
+
+  private anyLevel(): Pick<Command, 'durability'> {
+    const durability = this.levels.pick([undefined, 'primary', 'replicas'] as const);
+    return durability === undefined ? {} : { durability };
   }
 
   repeat(record: ClientRecord): void {

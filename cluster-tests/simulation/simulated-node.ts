@@ -23,6 +23,7 @@ import {
 } from '@photoncloud/runtime/directory/cluster-membership';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import type { DurabilityWish } from '@photoncloud/runtime/journal/durability-plan';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
@@ -41,6 +42,8 @@ export interface NodeParts {
   readonly process: SimulatedProcess;
   readonly role: 'controller' | 'worker';
   readonly connect: (process: SimulatedProcess) => Redis;
+  /** Where the store has replicas. */
+  readonly durability?: DurabilityWish;
   readonly network: SimulatedNetwork;
   readonly limits: Partial<HostLimits>;
   readonly registry: (node: {
@@ -76,7 +79,13 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const { clock, random, log, name, boot } = process;
   const store = await connectStore({ url: 'simulated', clock, log, connect: () => parts.connect(process) });
   const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
-  const journal = createJournal({ store, clock, log, ...(archive === undefined ? {} : { archive: archive.intake }) });
+  const journal = createJournal({
+    store,
+    clock,
+    log,
+    ...(archive === undefined ? {} : { archive: archive.intake }),
+    ...(parts.durability === undefined ? {} : { durability: parts.durability }),
+  });
   const reader = createReader({ store, clock, log });
   const joined: { membership?: Membership } = {};
   const directory: Directory = {

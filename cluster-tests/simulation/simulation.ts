@@ -6,14 +6,16 @@
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import { Chance, mixText } from './seeded-random.ts';
-import type { SeedOptions } from './seed-options.ts';
+import { mayLose, type SeedOptions } from './seed-options.ts';
+import type { RuntimeRecord } from '../checkers/runtime-promises.ts';
 import type { Handover } from '../checkers/gentle-stops.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
 import { SimulatedProcess, wallStartMs } from './simulated-process.ts';
 import { asRedis, SimulatedConnection, type StoreWeather } from './store/simulated-client.ts';
-import { SimulatedServer } from './store/simulated-server.ts';
+import type { SimulatedServer } from './store/simulated-server.ts';
+import { SimulatedStore } from './store/simulated-store.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const keptEvents = 400;
@@ -39,7 +41,7 @@ export class Simulation {
   readonly options: SeedOptions;
   readonly chance: Chance;
   readonly time: VirtualTime;
-  readonly server: SimulatedServer;
+  readonly store: SimulatedStore;
   readonly storeWeather: StoreWeather;
   readonly network: SimulatedNetwork;
   /** Faults that happened, by kind. */
@@ -61,13 +63,30 @@ export class Simulation {
     this.options = options;
     this.chance = new Chance(`seed ${options.seed}`);
     this.time = new VirtualTime({ onEvent: (atMs, owner, label) => this.mix(`${atMs} ${owner} ${label}`) });
-    this.server = new SimulatedServer({
-      nowMs: () => this.time.nowMs,
+    this.store = new SimulatedStore({
+      time: this.time,
       wallMs: () => wallStartMs + this.time.nowMs,
+      random: this.chance.split('store'),
+      replicas: options.replicas,
     });
     this.storeWeather = { ...options.store, cutOff: new Set() };
     const onFault = (kind: string): void => this.fault(kind);
     this.network = new SimulatedNetwork(this.time, this.chance.split('network'), { ...options.network }, onFault);
+  }
+
+  /**
+   * What was committed, for checkers. Where nothing acknowledged may be lost, what a failover took away must be as if
+   * it had never been: then it is not here either, and every promise is judged without exception.
+   */
+  get writes(): Pick<RuntimeRecord, 'past' | 'lost' | 'kept'> {
+    const { past, lost } = this.store;
+    const kept = this.server.file;
+    return mayLose(this.options) ? { past, lost, kept } : { past: kept, lost: [], kept };
+  }
+
+  /** The store's primary. */
+  get server(): SimulatedServer {
+    return this.store.primary;
   }
 
   /** Counts a fault that has just happened, and notes it for the story of a failed run. */
@@ -165,6 +184,7 @@ export class Simulation {
         registry: plan.registry,
         network: this.network,
         connect: (own) => this.connect(own),
+        ...(this.options.replicas !== undefined ? { durability: this.options.replicas.durability } : {}),
         limits: plan.limits ?? {},
         ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
         onHandover: (shards) => {
@@ -207,11 +227,12 @@ export class Simulation {
     return this.held.has(name);
   }
 
-  private connect(process: SimulatedProcess): ReturnType<typeof asRedis> {
+  /** @param server always this one; else whom the Sentinels name */
+  private connect(process: SimulatedProcess, server?: string): ReturnType<typeof asRedis> {
     this.connectionCount += 1;
     const connection = new SimulatedConnection({
       time: this.time,
-      server: this.server,
+      locate: () => (server === undefined ? this.store.named : this.store.server(server)),
       process,
       weather: this.storeWeather,
       random: this.chance.split(`connection ${this.connectionCount}`),
@@ -234,19 +255,14 @@ export class Simulation {
 
   // The store's bad days.
 
-  breakConnections(which: (process: string) => boolean): void {
-    for (const connection of this.connections) if (which(connection.processName)) connection.break();
+  breakConnections(which: (connection: SimulatedConnection) => boolean): void {
+    for (const connection of this.connections) if (which(connection)) connection.break();
   }
 
-  /** @param lossless whether only the process ends, or the box loses power */
-  stopStore(lossless: boolean): void {
-    this.server.up = false;
-    if (!lossless) this.server.rollBack(this.server.synced);
-    this.breakConnections(() => true);
-  }
-
-  startStore(): void {
-    this.server.restart();
+  /** Its process ends; what it has in its file stays. */
+  stopServer(server: SimulatedServer): void {
+    server.up = false;
+    this.breakConnections(({ serverName }) => serverName === server.name);
   }
 }
 

@@ -67,8 +67,8 @@ class CloudScenario implements Scenario {
 
   judge(): readonly string[] {
     const { simulation, hosts, clients } = this;
-    const { past } = simulation.server;
-    for (const fact of factsOf(past)) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
+    const { writes } = simulation;
+    for (const fact of factsOf(writes.past)) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
     const ofCloud = [
       ...checkRunningMachines(hosts.facts),
       ...checkWiredAddresses(hosts.facts),
@@ -77,7 +77,7 @@ class CloudScenario implements Scenario {
     ];
     return [
       ...ofCloud.map(({ checker, atMs, what }) => `${checker}: ${what} (at ${(atMs / 1_000).toFixed(3)} s)`),
-      ...judgeRuntime({ past, records: clients.records, performances: hosts.performances, isQuiet }),
+      ...judgeRuntime({ ...writes, records: clients.records, performances: hosts.performances, isQuiet }),
     ];
   }
 

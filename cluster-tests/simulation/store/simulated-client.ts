@@ -8,7 +8,7 @@ import type { Redis } from 'ioredis';
 import type { Chance } from '../seeded-random.ts';
 import type { SimulatedProcess } from '../simulated-process.ts';
 import type { VirtualTime } from '../virtual-time.ts';
-import { ReplyFault, StatusReply, type StoreReply } from './keyspace.ts';
+import { BoxSession, type Result } from './box-session.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
 export interface StoreWeather {
@@ -22,7 +22,6 @@ export interface StoreWeather {
 }
 
 type Argument = string | number | Buffer | readonly Argument[];
-type Result = readonly [Error | null, unknown];
 
 interface Pending {
   readonly settle: (results: readonly Result[]) => void;
@@ -35,23 +34,10 @@ const reconnectDelayMs = 100;
 const flat = (args: readonly Argument[]): string[] =>
   args.flatMap((one) => (Array.isArray(one) ? flat(one as readonly Argument[]) : [String(one)]));
 
-function plain(reply: StoreReply): unknown {
-  if (reply instanceof StatusReply) return reply.text;
-  return Array.isArray(reply) ? reply.map(plain) : reply;
-}
-
-/** What the client library makes of a reply, where it does more than hand it on. */
-function transformed(name: string, reply: unknown): unknown {
-  if (name !== 'hgetall') return reply;
-  const pairs = reply as string[];
-  const fields: Record<string, string> = {};
-  for (let at = 0; at < pairs.length; at += 2) fields[pairs[at] as string] = pairs[at + 1] as string;
-  return fields;
-}
-
 export interface ConnectionOptions {
   readonly time: VirtualTime;
-  readonly server: SimulatedServer;
+  /** Asked at each connect: whom the Sentinels name, or always the same server. */
+  readonly locate: () => SimulatedServer;
   readonly process: SimulatedProcess;
   readonly weather: StoreWeather;
   readonly random: Chance;
@@ -65,7 +51,14 @@ export class SimulatedConnection {
     return this.options.process.name;
   }
 
+  /** The one it is or was last connected to. */
+  get serverName(): string | undefined {
+    return this.session?.server.name;
+  }
+
   private readonly options: ConnectionOptions;
+  /** The server's end of the present socket. */
+  private session: BoxSession | undefined;
   private readonly listeners = new Map<string, ((...args: never[]) => void)[]>();
   private readonly pending = new Set<Pending>();
   /** Grows with every socket; what was sent on an older one is lost. */
@@ -103,9 +96,10 @@ export class SimulatedConnection {
   }
 
   private connectAfter(delayMs: number): void {
-    const { time, process, server } = this.options;
+    const { time, process, locate } = this.options;
     time.after(delayMs, process, 'store connect', () => {
       if (this.ended) return;
+      const server = locate();
       if (!server.up || !this.reachable()) {
         const code = server.up ? 'ETIMEDOUT' : 'ECONNREFUSED';
         this.emit('error', Object.assign(new Error(`connect ${code} of the simulated store`), { code }));
@@ -113,6 +107,7 @@ export class SimulatedConnection {
         return;
       }
       this.socket += 1;
+      this.session = new BoxSession(server, process.label, time);
       this.status = 'ready';
       this.emit('ready');
     });
@@ -121,6 +116,7 @@ export class SimulatedConnection {
   /** The socket is gone; ioredis tells every waiting command and connects again. */
   private close(): void {
     this.socket += 1;
+    this.session?.close();
     this.status = this.ended ? 'end' : 'reconnecting';
     const waiting = [...this.pending];
     this.pending.clear();
@@ -135,6 +131,7 @@ export class SimulatedConnection {
     const { socket } = this;
     if (this.status !== 'ready') return;
     this.cutSocket = socket;
+    this.session?.close();
     time.after(this.delay(), process, 'store connection closed', () => {
       if (this.socket === socket && this.status === 'ready') this.close();
     });
@@ -153,7 +150,10 @@ export class SimulatedConnection {
     this.ended = true;
     this.status = 'end';
     // What had left the process may still arrive: only the reply has nobody to go to.
-    if (this.options.random.happens(0.5)) this.socket += 1;
+    if (this.options.random.happens(0.5)) {
+      this.socket += 1;
+      this.session?.close();
+    }
     this.pending.clear();
   }
 
@@ -187,36 +187,22 @@ export class SimulatedConnection {
   }
 
   private arrive(socket: number, waiting: Pending, commands: readonly (readonly string[])[]): void {
-    const { time, server, weather, random, onFault } = this.options;
-    if (!this.carries(socket) || !server.up) return;
-    if (server.paused || !this.reachable()) {
+    const { time, weather, random, onFault } = this.options;
+    const { session } = this;
+    if (session === undefined || !this.carries(socket) || !session.server.up) return;
+    if (session.server.paused || !this.reachable()) {
       // In a socket buffer, until the server or the network goes on.
       time.after(20, undefined, 'store request', () => this.arrive(socket, waiting, commands));
       return;
     }
-    const results = commands.map((command) => this.runOne(command));
-    const block = blockOf(commands);
-    if (block !== undefined && results[0]?.[1] === null) {
-      this.wait(socket, waiting, commands, block);
-      return;
-    }
-    if (random.happens(weather.lostReply)) {
-      onFault('reply lost');
-      this.break();
-      return;
-    }
-    this.reply(socket, waiting, results);
-  }
-
-  private runOne([name = '', ...args]: readonly string[]): Result {
-    const { server, process } = this.options;
-    try {
-      const reply = plain(server.execute(process.label, name, args));
-      return [null, transformed(name.toLowerCase(), reply)];
-    } catch (error) {
-      if (error instanceof ReplyFault) return [error, undefined];
-      throw error;
-    }
+    session.run(commands, (results) => {
+      if (random.happens(weather.lostReply)) {
+        onFault('reply lost');
+        this.break();
+        return;
+      }
+      this.reply(socket, waiting, results);
+    });
   }
 
   private reply(socket: number, waiting: Pending, results: readonly Result[]): void {
@@ -232,39 +218,9 @@ export class SimulatedConnection {
     };
     time.after(this.replyMs - time.nowMs, process, 'store reply', deliver);
   }
-
-  private wait(socket: number, waiting: Pending, commands: readonly (readonly string[])[], blockMs: number): void {
-    const { time, server } = this.options;
-    let over = false;
-    const look = (): void => {
-      if (over) return;
-      const results = this.carries(socket) && server.up ? commands.map((command) => this.runOne(command)) : [];
-      if (results[0]?.[1] === null) return;
-      end();
-      if (results.length > 0) this.reply(socket, waiting, results);
-    };
-    const stop = server.onWrite(look);
-    const cancel = time.after(blockMs, undefined, 'store block', () => {
-      end();
-      this.reply(socket, waiting, repeated(null, commands.length));
-    });
-    const end = (): void => {
-      over = true;
-      stop();
-      cancel();
-    };
-  }
 }
 
-const repeated = (error: Error | null, count: number): Result[] =>
-  Array.from({ length: count }, () => (error === null ? [null, null] : [error, undefined]));
-
-function blockOf(commands: readonly (readonly string[])[]): number | undefined {
-  const [only] = commands;
-  if (commands.length !== 1 || only?.[0]?.toLowerCase() !== 'xread') return undefined;
-  const at = only.findIndex((word) => word.toLowerCase() === 'block');
-  return at < 0 ? undefined : Number(only[at + 1]) || 1;
-}
+const repeated = (error: Error, count: number): Result[] => Array.from({ length: count }, () => [error, undefined]);
 
 /** As the journal's StoreLink wants it. Any command may be called by its name. */
 export function asRedis(connection: SimulatedConnection): Redis {

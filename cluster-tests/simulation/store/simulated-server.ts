@@ -1,9 +1,11 @@
 /**
  * A simulated redis-server: one keyspace, its append-only file, its script cache, and its bad days. It runs commands;
- * connections and their faults are simulated-client.ts. The file is kept as the effects of every command, which is
- * also what the checkers judge: it is the truth about what was committed, by whom and when.
+ * connections and their faults are simulated-client.ts, several servers of one store are simulated-store.ts. The file
+ * is kept as the effects of every command, which is also what the checkers judge: it is the truth about what was
+ * committed, by whom and when. Its length is the replication offset.
  *
- * A restart (kill -9) keeps the file; a power cut loses what was not yet fsynced; both forget the script cache.
+ * A restart (kill -9) keeps the file; a power cut loses what was not yet fsynced; both forget the script cache. A
+ * replica has a file only: its keyspace is read from that when it is promoted.
  */
 import { createHash } from 'node:crypto';
 import { Keyspace, ReplyFault, StatusReply, type StoreReply } from './keyspace.ts';
@@ -17,42 +19,58 @@ export interface StoreEntry {
   readonly effects: readonly (readonly string[])[];
 }
 
-/** The file was cut back: entries from `length` on are gone. */
-export interface StoreRollback {
-  readonly atMs: number;
-  readonly rolledBackTo: number;
+/** How far a replica has come, as its primary knows. */
+export interface FollowerState {
+  readonly replica: string;
+  readonly acknowledged: number;
 }
 
 export interface ServerOptions {
+  /** `host:port` */
+  readonly name: string;
   readonly nowMs: () => number;
   readonly wallMs: () => number;
+  /** As Valkey: WAIT counts what its connection has written, not what it has seen. */
+  readonly isValkey?: boolean;
 }
+
+const waitOnReplica = 'ERR WAIT cannot be used with replica instances.';
 
 export class SimulatedServer {
   space = new Keyspace();
   /** The append-only file. */
   file: StoreEntry[] = [];
-  /** All entries ever, with rollbacks between them; for checkers. */
-  readonly past: (StoreEntry | StoreRollback)[] = [];
   /** Entries that a power cut does not lose. */
   synced = 0;
   up = true;
   paused = false;
+  role: 'master' | 'slave' = 'master';
+  /** Replicas that are connected; a primary's, kept by replication.ts. */
+  readonly followers = new Set<FollowerState>();
   /** A reply every write gets instead of being run: `OOM ...`, `MISCONF ...`, `READONLY ...`, `LOADING ...`. */
   refusal: string | undefined;
   runId = 1;
   private scripts = new Map<string, string>();
   private readonly options: ServerOptions;
-  private readonly writeListeners = new Set<() => void>();
+  private readonly writeListeners = new Set<(entry: StoreEntry) => void>();
+  private readonly ackListeners = new Set<() => void>();
 
   constructor(options: ServerOptions) {
     this.options = options;
   }
 
+  get name(): string {
+    return this.options.name;
+  }
+
+  get waitsOwnWrites(): boolean {
+    return this.options.isValkey === true;
+  }
+
   /** @throws ReplyFault */
   execute(by: string, name: string, args: readonly string[]): StoreReply {
     const command = name.toLowerCase();
-    if (this.refusal !== undefined && this.refuses(command, this.refusal)) throw new ReplyFault(this.refusal);
+    this.admit(command);
     const own = this.ownCommand(command, args);
     if (own !== undefined) return own;
     const context = { space: this.space, wallMs: this.options.wallMs() };
@@ -67,11 +85,12 @@ export class SimulatedServer {
     }
   }
 
-  private refuses(command: string, refusal: string): boolean {
-    if (refusal.startsWith('LOADING')) return true;
-    return (
-      command === 'evalsha' || !(isRead(command) || ['ping', 'role', 'info', 'script', 'config'].includes(command))
-    );
+  /** @throws ReplyFault when it runs no such command now */
+  admit(command: string): void {
+    const refusal = this.role === 'slave' ? "READONLY You can't write against a read only replica." : this.refusal;
+    if (refusal === undefined) return;
+    const harmless = isRead(command) || ['ping', 'role', 'info', 'script', 'config', 'wait'].includes(command);
+    if (command === 'evalsha' || !harmless || refusal.startsWith('LOADING')) throw new ReplyFault(refusal);
   }
 
   private ownCommand(command: string, args: readonly string[]): StoreReply | undefined {
@@ -79,9 +98,7 @@ export class SimulatedServer {
       case 'ping':
         return new StatusReply('PONG');
       case 'role':
-        return this.refusal?.startsWith('READONLY') === true
-          ? ['slave', 'other', 6379, 'connected', 0]
-          : ['master', 0, []];
+        return this.tellRole();
       case 'script': {
         if (args[0]?.toLowerCase() !== 'load') throw new ReplyFault('ERR only SCRIPT LOAD is simulated');
         const source = args[1] ?? '';
@@ -92,20 +109,26 @@ export class SimulatedServer {
       case 'info':
         return [
           '# Server',
-          'redis_version:7.0.15',
+          `redis_version:${this.waitsOwnWrites ? '7.2.4' : '7.0.15'}`,
+          ...(this.waitsOwnWrites ? ['valkey_version:8.0.1'] : []),
           `run_id:${String(this.runId).padStart(40, '0')}`,
           'cluster_enabled:0',
           '',
         ].join('\r\n');
       case 'config':
         return [];
-      case 'wait':
-        return 0;
       case 'client':
         return new StatusReply('OK');
       default:
         return undefined;
     }
+  }
+
+  private tellRole(): StoreReply {
+    if (this.role === 'slave' || this.refusal?.startsWith('READONLY') === true)
+      return ['slave', 'other', 6379, 'connected', 0];
+    const told = [...this.followers].map(({ replica, acknowledged }) => [...replica.split(':'), String(acknowledged)]);
+    return ['master', this.file.length, told];
   }
 
   private record(by: string): void {
@@ -114,14 +137,31 @@ export class SimulatedServer {
     this.space.effects = [];
     const entry = { atMs: this.options.nowMs(), by, effects };
     this.file.push(entry);
-    this.past.push(entry);
-    for (const listener of this.writeListeners) listener();
+    for (const listener of this.writeListeners) listener(entry);
   }
 
-  /** For reads that block. @returns ends it */
-  onWrite(listener: () => void): () => void {
+  /** For reads that block, replicas, and whoever watches. @returns ends it */
+  onWrite(listener: (entry: StoreEntry) => void): () => void {
     this.writeListeners.add(listener);
     return () => this.writeListeners.delete(listener);
+  }
+
+  /** For WAIT: a replica has acknowledged, or the role has changed. @returns ends it */
+  onAcknowledged(listener: () => void): () => void {
+    this.ackListeners.add(listener);
+    return () => this.ackListeners.delete(listener);
+  }
+
+  acknowledged(): void {
+    for (const listener of this.ackListeners) listener();
+  }
+
+  /** How many replicas have everything up to here. @throws ReplyFault */
+  countAcknowledged(place: number): number {
+    if (this.role === 'slave') throw new ReplyFault(waitOnReplica);
+    let count = 0;
+    for (const { acknowledged } of this.followers) if (acknowledged >= place) count += 1;
+    return count;
   }
 
   fsync(): void {
@@ -135,11 +175,29 @@ export class SimulatedServer {
     this.runId += 1;
   }
 
-  /** The box lost power, or a replica that lagged was promoted: entries from `length` on never were. */
+  /** The box lost power: entries from `length` on never were. */
   rollBack(length: number): void {
-    if (length < this.file.length) this.past.push({ atMs: this.options.nowMs(), rolledBackTo: length });
     this.file = this.file.slice(0, length);
     this.synced = length;
+    this.readFile();
+  }
+
+  /** A replica becomes the primary, with what it has. */
+  promote(): void {
+    this.role = 'master';
+    this.readFile();
+    this.acknowledged();
+  }
+
+  /** It follows another from now on: what blocks is told, and what it had alone is gone. */
+  demote(common: number): void {
+    this.role = 'slave';
+    this.file = this.file.slice(0, common);
+    this.followers.clear();
+    this.acknowledged();
+  }
+
+  private readFile(): void {
     this.space = new Keyspace();
     const context = { space: this.space, wallMs: this.options.wallMs() };
     for (const { effects } of this.file) for (const [name = '', ...args] of effects) runCommand(context, name, args);
