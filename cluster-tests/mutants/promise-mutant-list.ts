@@ -1,6 +1,6 @@
 /**
- * Breaks of supervision, snapshots, history, bounds and drain (G8 to G12). Like mutant-list.ts, and caught by the same
- * workload; several by what is examined at the end of a run, while nothing fails.
+ * Breaks of durability, supervision, snapshots, history, bounds and drain (G3, G8 to G12). Like mutant-list.ts, and
+ * caught by the same workload; several by what is examined at the end of a run, while nothing fails.
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -208,6 +208,51 @@ const inHistory: readonly Mutant[] = [
   ),
 ];
 
+const lines = 'runtime/journal/commit-lines.ts';
+
+const inDurability: readonly Mutant[] = [
+  one(
+    'the level is not waited for',
+    'G3',
+    lines,
+    "if (level === 'primary' || (await",
+    "if (level !== 'fsync' || (await",
+  ),
+  one(
+    'the number that WAIT answers is not compared',
+    'G3',
+    'runtime/journal/durability-plan.ts',
+    'isEnough: (reply) => Number(reply) >= replicas,',
+    'isEnough: (reply) => Number(reply) >= 0,',
+  ),
+  {
+    name: 'what a lost connection has written is waited for on the next one',
+    promise: 'G3',
+    patches: [
+      {
+        file: lines,
+        find: 'for (let wrote = where.reads',
+        put: 'let once: { result: Result } | undefined;\n    for (let wrote = where.reads',
+      },
+      { file: lines, find: 'await work(link.redis);', put: '(once ??= { result: await work(link.redis) }).result;' },
+    ],
+  },
+  one(
+    'an answer tells a higher level than was kept',
+    'G3',
+    'runtime/journal/commit-batcher.ts',
+    'decodeOutcomes(reply, count, reached)',
+    "decodeOutcomes(reply, count, reached === 'primary' ? 'replicas' : reached)",
+  ),
+  one(
+    'a receipt is answered at a weaker level than was asked for',
+    'G3',
+    'runtime/journal/redis-journal.ts',
+    'const level = strongerOf(asked, this.durability.usual);',
+    'const level = strongerOf(undefined, this.durability.usual);',
+  ),
+];
+
 const inSnapshots: readonly Mutant[] = [
   one(
     'a snapshot of an unknown version is loaded as it is',
@@ -234,6 +279,7 @@ const inSnapshots: readonly Mutant[] = [
 ];
 
 export const promiseMutants: readonly Mutant[] = [
+  ...inDurability,
   ...inSupervision,
   ...inDrain,
   ...inBounds,
