@@ -94,6 +94,7 @@ export class RandomScripts {
     if (!wrong) this.versions.set(actor, version);
     const from = chance.pick(actors);
     const seq = chance.whole(1, 60);
+    const command = `command-${chance.whole(1, 2_000)}`;
     return commitOf(actor, version, {
       commitId: `commit-${this.commits}`,
       grant: chance.happens(0.05) ? grantFor(actor, 'n9', 9) : this.grant(actor),
@@ -104,7 +105,8 @@ export class RandomScripts {
       timersSet: chance.happens(0.3) ? [{ timerId: `t${chance.whole(1, 3)}`, dueMs: 5_000, eventType: 'go' }] : [],
       timersCancelled: chance.happens(0.3) ? [`t${chance.whole(1, 3)}`] : [],
       marks: chance.happens(0.3) ? [{ sender: `${from}~u1`, seq, after: chance.happens(0.7) ? 0 : seq - 1 }] : [],
-      receipts: [receiptOf(`command-${chance.whole(1, 2_000)}`, version)],
+      receipts: [receiptOf(command, version)],
+      unproven: chance.happens(0.5) ? [command] : [],
       messages: chance.happens(0.4) ? [messageOf(actor, from, chance.whole(1, 30))] : [],
       ackedSeqs: chance.happens(0.2) ? [chance.whole(1, 30)] : [],
       rowsPut: chance.happens(0.3) ? [{ collection: 'c', key: `k${chance.whole(1, 4)}`, value: '1' }] : [],

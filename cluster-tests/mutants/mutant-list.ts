@@ -81,13 +81,19 @@ const inOwnership: readonly Mutant[] = [
 ];
 
 const inCommands: readonly Mutant[] = [
-  one(
-    'a command is decided without a look at its receipt',
-    'G2',
-    inputCheck,
-    "!actor.receiptsKnown && typeof open.receipt === 'string'",
-    "actor.version < 0 && typeof open.receipt === 'string'",
-  ),
+  {
+    // Two locks: the read, where there is time for it, and the script.
+    name: 'a command is decided without a look at its receipt',
+    promise: 'G2',
+    patches: [
+      {
+        file: inputCheck,
+        find: "!actor.receiptsKnown && (open.receipt === 'reading'",
+        put: "false && (open.receipt === 'reading'",
+      },
+      { file: commitLua, find: "if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then", put: 'if false then' },
+    ],
+  },
   one(
     'a receipt that was found is passed over',
     'G2',

@@ -107,6 +107,8 @@ export interface Commit {
   readonly lastSeq: number;
   readonly marks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
   readonly receipts: readonly Receipt[];
+  /** Commands it was decided on whose receipts the actor does not all know: with one of these it is refused. */
+  readonly unproven: readonly string[];
   readonly history: readonly HistoryEntry[];
   readonly messages: readonly Message[];
   /** Outbox rows acknowledged by their receivers since this actor's last commit. */
@@ -128,7 +130,9 @@ export type CommitOutcome =
   | { readonly result: 'fenced' }
   | { readonly result: 'conflict'; readonly storedVersion: number }
   | { readonly result: 'duplicate'; readonly sender: string }
-  | { readonly result: 'gap'; readonly sender: string };
+  | { readonly result: 'gap'; readonly sender: string }
+  /** An unproven command has a receipt already. */
+  | { readonly result: 'answered'; readonly commandId: string };
 
 /** What a new owner must take up again. */
 export interface ShardBacklog {

@@ -55,8 +55,10 @@ export class Activation {
   contextSpelt: unknown = null;
   /** What the upgrade at load made of the snapshot; the first commit writes it into the history. */
   upgraded: ChartSnapshot | undefined;
-  /** True while every receipt of this actor is in `answered` or still in flight: then no command needs a read. */
+  /** True while every receipt of this actor is in `answered` or still in flight. */
   receiptsKnown = false;
+  /** A commit before this activation was refused, maybe because of a receipt: they are read before, as at load. */
+  readsReceipts = false;
   /** Rows for the first input, once read; undefined while nobody asked. */
   rowsRead: Readonly<Record<string, unknown>> | undefined;
   rowsReading = false;

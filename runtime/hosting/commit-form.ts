@@ -50,6 +50,7 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     lastSeq: actor.lastSeq,
     marks: draft.marks,
     receipts: draft.receipts,
+    unproven: actor.receiptsKnown ? nothing : draft.inputs.flatMap(commandIdOf),
     history: draft.history,
     messages: draft.messages,
     ackedSeqs: draft.ackedSeqs,
@@ -62,6 +63,9 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     durability: durabilityOf(draft, kind?.durability ?? usual),
   };
 }
+
+const commandIdOf = (input: Input): readonly string[] =>
+  input.kind === 'command' ? [input.open.command.commandId] : nothing;
 
 const isPut = (row: RowChange): boolean => row.value !== undefined;
 const keyOf = ({ collection, key }: RowChange): RowKey => ({ collection, key });

@@ -46,6 +46,45 @@ test('a resident actor born here needs no read for new commands', async () => {
   await host.drain();
 });
 
+test('a receipt that its read has missed refuses the commit, and the command is answered from it', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  await ask(host, a, { type: 'counter.create', by: 1 });
+  const add = commandOf(a, { type: 'counter.add', by: 10 });
+  const reply = await host.ask(add);
+  await host.drain();
+  const next = await ownerOn(journal, { registry });
+  const receipt = journal.receipt.bind(journal);
+  journal.receipt = () => {
+    journal.receipt = receipt;
+    return Promise.resolve(undefined);
+  };
+  const [again, behind] = await Promise.all([next.ask(add), ask(next, a, { type: 'counter.add', by: 100 })]);
+  assert.equal(again, reply);
+  assert.ok(behind.ok);
+  assert.is(stored(journal, a)?.['total'], 111);
+  await next.drain();
+});
+
+test('more commands than are remembered: a new one needs no read, one asked again is found', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry, limits: { receiptsRemembered: 2 } });
+  await ask(host, a, { type: 'counter.create', by: 1 });
+  const early = commandOf(a, { type: 'counter.add' });
+  const reply = await host.ask(early);
+  const reads = journal.receiptReads;
+  for (let count = 0; count < 6; count += 1) await ask(host, a, { type: 'counter.add' });
+  assert.is(journal.receiptReads, reads, 'new commands need none');
+  assert.equal(await host.ask(early), reply);
+  assert.is(said(await host.ask({ ...early, digest: 'another' })), 'idempotency_conflict');
+  const refused = commandOf(a, { type: 'counter.add' }, { ifVersion: 8 });
+  assert.ok((await host.ask(refused)).ok);
+  for (let count = 0; count < 3; count += 1) await ask(host, a, { type: 'counter.add' });
+  assert.ok((await host.ask(refused)).ok, 'a refusal that needs no commit looks first');
+  assert.is(stored(journal, a)?.['total'], 12);
+  await host.drain();
+});
+
 test('refusals: unknown actor, unaccepted event, stale version, the chart itself', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });

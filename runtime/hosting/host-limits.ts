@@ -19,7 +19,7 @@ export interface HostLimits {
   readonly effects: number;
   /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
   readonly effectsWaiting: number;
-  /** Answered commands remembered per actor; beyond it a command costs one read. */
+  /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */
   readonly receiptsRemembered: number;
   /** Loads running at once during recovery. */
   readonly loads: number;

@@ -127,6 +127,9 @@ test('a retry is not decided again when its answer is written and forgotten whil
 test('what was read of a receipt for an activation that is dropped says nothing to the next one', async () => {
   const journal = new SlowReceipts();
   const { host, order } = await tookOver(journal);
+  // An activation that follows a refused commit reads receipts before it decides.
+  journal.refuseNext({ result: 'conflict', storedVersion: 0 });
+  assert.is(said(await host.ask(commandOf(cook, { type: 'oven.unheard' }))), 'not_accepted');
   journal.slow = true;
   const again = host.ask(order);
   const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));

@@ -22,7 +22,7 @@ import { figuresOf } from './host-figures.ts';
 import type { HostFigures } from './host-figures.ts';
 import { defaultLimits } from './host-limits.ts';
 import type { HostLimits } from './host-limits.ts';
-import { readReceipt } from './input-check.ts';
+import { readReceipt, readsReceipts } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds } from './registration.ts';
@@ -158,7 +158,7 @@ class ActorHost implements Host, Surroundings {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
       // Read at once, beside the load: the actor is not held up when its turn comes.
-      if (!actor.receiptsKnown) readReceipt(this, actor, open);
+      if (readsReceipts(actor)) readReceipt(this, actor, open);
       this.residents.offer(actor, { kind: 'command', open });
     });
   }

@@ -4,7 +4,7 @@
  * was asked for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
-import type { ActorEvent } from '../contract/envelope.ts';
+import type { ActorEvent, Command } from '../contract/envelope.ts';
 import { isForGood, PhotonError } from '../contract/errors.ts';
 import type { Receipt } from '../contract/journal.ts';
 import { verbOf } from '../contract/supervision.ts';
@@ -130,7 +130,7 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
     if (deferredDigest !== command.digest) refuseCommand(host, draft, open, conflicting(command.commandId));
     return 'settled';
   }
-  if (!actor.receiptsKnown && typeof open.receipt === 'string' && open.receipt !== 'absent') {
+  if (!actor.receiptsKnown && (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))) {
     if (open.receipt === 'unknown') readReceipt(host, actor, open);
     return 'wait';
   }
@@ -158,13 +158,29 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   return checkRows(host, actor, input);
 }
 
+/**
+ * Whether a receipt need not be read because the commit is refused if there is one. What leads to no commit has no such
+ * net, nor is it cheap: all that the actor has decided since is thrown away, and its effects are performed anew.
+ */
+function mayTry(actor: Activation, { event, ifVersion }: Command): boolean {
+  const isCommitted = actor.snapshot !== undefined && actor.hold === undefined && verbOf(event) === undefined;
+  return isCommitted && !actor.readsReceipts && (ifVersion === undefined || ifVersion === actor.version);
+}
+
 function mayStart(actor: Activation, type: string, principal: string): boolean {
   const { kind } = actor;
   if (kind === undefined) return false;
   return kind.startedByCommand.has(type) || (principal === systemPrincipal && kind.startedByMessage.has(type));
 }
 
-/** Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. */
+/** Whether a command that arrives is looked up at once: beside the load that costs no time. */
+export const readsReceipts = ({ receiptsKnown, readsReceipts: wary, phase }: Activation): boolean =>
+  !receiptsKnown && (wary || phase !== 'ready');
+
+/**
+ * Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. What it finds may
+ * be overtaken: the commit script has the last word.
+ */
 export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
   const { commandId, durability = actor.kind?.durability } = open.command;

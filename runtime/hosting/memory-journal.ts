@@ -128,6 +128,8 @@ export class MemoryJournal implements Journal {
       if (after > mark) return { result: 'gap', sender };
       marks[sender] = seq;
     }
+    const commandId = commit.unproven.find((id) => this.receipts.has(`${commit.actor} ${id}`));
+    if (commandId !== undefined) return { result: 'answered', commandId };
     this.write(commit, marks);
     this.ordinal += 1;
     return { result: 'committed', ordinal: this.ordinal, durability: commit.durability };

@@ -222,6 +222,7 @@ export class Residents {
     for (const flight of actor.flights) this.host.outbox.returnAcknowledged(actor.id, actor.grant, flight.ackedSeqs);
     this.discard(actor);
     const fresh = this.enter(actor.id, actor.grant);
+    fresh.readsReceipts = true;
     if (pauseMs === 0) this.load(fresh);
     else this.loadLater(fresh, pauseMs);
     const requeued = new Set<string>();

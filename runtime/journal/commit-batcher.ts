@@ -5,10 +5,10 @@
  * at the strongest level that one of its commits wants.
  *
  * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of
- * a batch exact: nothing else can have moved the actor in between, so the script can tell by the last commit id in
- * the record how far it had come. Rejected: a counter per actor in the record (one more field in every commit, and
- * hosting would have to carry it); one commit per actor and batch (an actor that runs ahead would wait a round trip
- * per commit).
+ * a batch exact: nothing else can have moved the actor in between, so the script can tell by the stamp of the last
+ * commit in the record how far it had come. Rejected: a counter per actor in the record (one more field in every
+ * commit, and hosting would have to carry it); one commit per actor and batch (an actor that runs ahead would wait a
+ * round trip per commit).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -219,7 +219,7 @@ export class CommitBatcher {
   }
 }
 
-/** A duplicate or a gap is found only where the version was right, so that is the stored one. */
+/** A duplicate, a gap or a receipt is found only where the version was right, so that is the stored one. */
 function refusalOfLater(commit: Commit, outcome: CommitOutcome): CommitOutcome {
   if (outcome.result === 'fenced' || outcome.result === 'conflict') return outcome;
   return { result: 'conflict', storedVersion: commit.expectedVersion };

@@ -1,8 +1,6 @@
 /**
  * One batch of commits as the flat text arguments of scripts/commit.lua, and its reply as outcomes. The layout is
  * described at the head of the script; the two files change together. Pure: no connection, no clock.
- *
- * Refuses (as a bug) what the script could only fail on half way, because Redis does not roll a script back.
  */
 import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -93,7 +91,7 @@ function encodeCommit(
   wallMs: number,
   historyCap: number,
 ): void {
-  const { history, marks } = commit;
+  const { history, marks, unproven } = commit;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
   args.push(
@@ -105,9 +103,10 @@ function encodeCommit(
     commit.context,
     encodeHead(commit, atMs),
     encodeFeedLine(commit, atMs),
-    String(marks.length),
+    String(marks.length + unproven.length),
   );
   for (const { sender, seq, after } of marks) args.push(String(senders.get(sender)), String(seq), String(after));
+  for (const commandId of unproven) args.push('0', commandId, '');
   args.push(trimsHistory(commit) ? String(Math.max(commit.historyTail, historyCap)) : '', String(history.length * 2));
   // The store numbers entries of one version by itself: `<version>-*`.
   for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
@@ -245,37 +244,6 @@ function pushWrite(args: string[], verb: 'HSET' | 'HDEL' | 'XDEL', key: string, 
   }
 }
 
-/** @throws PhotonError bug when hosting built a commit that must not reach the store */
-export function checkCommit(commit: Commit): void {
-  const { actor, grant, expectedVersion, version } = commit;
-  const wrong = (what: string): PhotonError =>
-    new PhotonError(
-      'bug',
-      'commit_malformed',
-      `a commit of ${actor} ${what}; nothing was written; this is a defect, report it`,
-      { actor },
-    );
-  if (shardOf(actor) !== grant.shard)
-    throw wrong(`bears a grant of shard ${grant.shard} but belongs to ${shardOf(actor)}`);
-  if (!Number.isSafeInteger(expectedVersion) || !Number.isSafeInteger(version) || expectedVersion < 0)
-    throw wrong('has no whole version');
-  if (version < expectedVersion || version < 1) throw wrong(`goes from version ${expectedVersion} to ${version}`);
-  if (commit.commitId === '') throw wrong('has no commit id');
-  let last = expectedVersion;
-  for (const entry of commit.history) {
-    if (!(entry.version >= last && entry.version <= version))
-      throw wrong(`has history of version ${entry.version} out of order`);
-    last = entry.version;
-  }
-  for (const timer of commit.timersSet) {
-    if (!Number.isFinite(timer.dueMs)) throw wrong(`sets timer ${timer.timerId} to no time`);
-  }
-  for (const mark of commit.marks) {
-    if (!Number.isSafeInteger(mark.seq) || !Number.isSafeInteger(mark.after))
-      throw wrong(`has a mark of ${mark.sender} that is no number`);
-  }
-}
-
 /**
  * @param reply as scripts/commit.lua returns it @param count how many commits the batch had, in order of its groups
  * @param durability what the whole batch has reached
@@ -291,6 +259,7 @@ export function decodeOutcomes(reply: unknown, count: number, durability: Durabi
       at += 1;
       const detail = String(words[at]);
       if (word === -2) outcomes.push({ result: 'conflict', storedVersion: Number(detail) });
+      else if (word === -5) outcomes.push({ result: 'answered', commandId: detail });
       else outcomes.push({ result: word === -3 ? 'duplicate' : 'gap', sender: detail.slice('m:'.length) });
     }
   }

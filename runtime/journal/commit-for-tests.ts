@@ -52,6 +52,7 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     lastSeq: 0,
     marks: [],
     receipts: [],
+    unproven: [],
     history: [historyOf(version)],
     messages: [],
     ackedSeqs: [],

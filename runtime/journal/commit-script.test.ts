@@ -28,6 +28,8 @@ interface Wish {
   readonly row: { readonly put: boolean; readonly key: number } | null;
   readonly busy: boolean;
   readonly removed: boolean;
+  /** A command that was asked before, unproven. */
+  readonly asked: number | null;
 }
 
 /** What the store should hold of one actor. */
@@ -59,6 +61,7 @@ const wishes: fc.Arbitrary<Wish> = fc.record({
   row: fc.option(fc.record({ put: fc.boolean(), key: fc.nat(3) })),
   busy: fc.boolean(),
   removed: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+  asked: fc.option(fc.nat(20), { freq: 3 }),
 });
 
 const test = suite<Stage>('commit script');
@@ -88,6 +91,7 @@ function commitFor(id: ActorId, wish: Wish, expected: number, serial: number): C
     marks: wish.mark === null ? [] : [wish.mark],
     messages: [messageOf(id, id, serial)],
     receipts: [receiptOf(`c${serial}`, version)],
+    unproven: [`c${wish.asked ?? serial}`],
     effects: wish.busy ? [{ effectId: `${id}#1`, type: 'x', params: {}, stateId: 's' }] : [],
     timersSet: wish.timer?.set === true ? [timer] : [],
     timersCancelled: wish.timer?.set === false ? [timer.timerId] : [],
@@ -116,6 +120,8 @@ function refusalOf(model: ModelActor, commit: Commit): CommitOutcome | undefined
     if (seq <= (model.marks[sender] ?? 0)) return { result: 'duplicate', sender };
     if (after > (model.marks[sender] ?? 0)) return { result: 'gap', sender };
   }
+  const commandId = commit.unproven.find((one) => model.receipts.includes(one));
+  if (commandId !== undefined) return { result: 'answered', commandId };
   return undefined;
 }
 

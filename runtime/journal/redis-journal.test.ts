@@ -87,6 +87,43 @@ test('a version that is not the expected one is a conflict', async (stage) => {
   assert.equal(await stage.journal.commit(commitOf(id, 3)), { result: 'conflict', storedVersion: 1 });
 });
 
+test('an unproven command that has a receipt refuses its commit, and nothing of it is written', async (stage) => {
+  const id = actorId('vm/acme/unproven');
+  await own(stage, grantFor(id));
+  const command = (commandId: string, version: number) =>
+    commitOf(id, version, { unproven: [commandId], receipts: [receiptOf(commandId, version)] });
+  const first = command('c1', 1);
+  assert.is((await stage.journal.commit(first)).result, 'committed');
+  assert.is((await stage.journal.commit(first)).result, 'committed', 'sent again it is the same commit');
+  const outcomes = await Promise.all(
+    [command('c2', 2), command('c1', 3), command('c3', 4)].map((one) => stage.journal.commit(one)),
+  );
+  assert.equal(
+    outcomes.map(({ result }) => result),
+    ['committed', 'answered', 'conflict'],
+  );
+  assert.equal(outcomes[1], { result: 'answered', commandId: 'c1' });
+  assert.is((await stage.journal.load(id))?.version, 2);
+  assert.is((await stage.journal.receipt(id, 'c1'))?.reply.version, 1);
+  assert.is(await stage.journal.receipt(id, 'c3'), undefined);
+});
+
+test('history is trimmed now and then, also when the version stands still', async (stage) => {
+  const id = actorId('vm/acme/long');
+  await own(stage, grantFor(id));
+  const kept = (): Promise<number> =>
+    stage.store.shared.redis.xlen(stage.store.keys.inShard(grantFor(id).shard, `h:${id}`));
+  const event = { type: 'x', text: 'x'.repeat(1_000) };
+  for (let version = 1; version <= 40; version += 1)
+    await stage.journal.commit(commitOf(id, version, { historyTail: 4, history: [{ ...historyOf(version), event }] }));
+  assert.ok((await kept()) < 20, `${await kept()} of 40`);
+  for (let times = 0; times < 40; times += 1)
+    await stage.journal.commit(
+      commitOf(id, 40, { expectedVersion: 40, historyTail: 4, history: [{ ...historyOf(40, 'ignored'), event }] }),
+    );
+  assert.ok((await kept()) < 20, `${await kept()} of 80`);
+});
+
 test('marks: a repeat is a duplicate, a missing one a gap, and both write nothing', async (stage) => {
   const id = actorId('vm/acme/marked');
   await own(stage, grantFor(id));

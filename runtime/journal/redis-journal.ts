@@ -24,7 +24,7 @@ import type {
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 import type { Log } from '../contract/log.ts';
-import { checkCommit } from './commit-encoding.ts';
+import { checkCommit } from './commit-check.ts';
 import { CommitBatcher } from './commit-batcher.ts';
 import { CommitLines } from './commit-lines.ts';
 import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';

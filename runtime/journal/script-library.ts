@@ -15,7 +15,7 @@ export interface Script {
 }
 
 /** Raised with every change of a script's meaning; a test pins it to the digest. */
-export const scriptVersion = 4;
+export const scriptVersion = 5;
 
 /** Version of the stored form: keys, fields, encodings. */
 export const formatVersion = 2;

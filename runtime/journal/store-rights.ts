@@ -8,7 +8,7 @@ import { PhotonError } from '../contract/errors.ts';
 
 /** Commands on keys, in scripts and without; held to the scripts by a test. */
 export const keyCommands = (
-  'HGET HSET HMGET HKEYS HDEL HGETALL HSETNX HINCRBY XADD XDEL XTRIM XRANGE XREVRANGE XLEN ' +
+  'HGET HSET HMGET HKEYS HDEL HEXISTS HGETALL HSETNX HINCRBY XADD XDEL XTRIM XRANGE XREVRANGE XLEN ' +
   'SADD SREM SMEMBERS RPUSH LINDEX LPOP GET SET MGET UNLINK'
 ).split(' ');
 

@@ -4,13 +4,13 @@
 -- ARGV: number of grants, number of groups, <grants...>, then per group (all commits of one actor):
 --   actor, commits, senders, <mark field of each sender...>, then per commit:
 --   length (ARGVs from here to the next commit), grant (its index), expected version, version, stamp, context, head,
---   feed line, marks, <sender (its index in the group), seq, after>..., history tail ('' not to trim now), n,
---   <n: stream id, JSON>..., then other writes until the end of the commit:
+--   feed line, marks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail ('' not to
+--   trim now), n, <n: stream id, JSON>..., then other writes until the end of the commit:
 --     receipt  now  keep since  n  <command id, JSON>...
 --     HSET|HDEL|XADD|XDEL  key suffix  n  <n arguments>
 -- The stamp is `<mode> <commit id>`, mode one of idle, busy, removed.
 -- Reply, flat: per commit its ordinal (> 0), or -1 (fenced), or -2 version (conflict), or -3 sender (duplicate),
---   or -4 sender (gap).
+--   or -4 sender (gap), or -5 command id (it has a receipt).
 --
 -- Nothing of a commit is written before all of it is validated: Redis does not roll a script back.
 -- A resent batch finds the stamp of its last applied commit in the record: since a batch is applied as a whole and an
@@ -68,17 +68,22 @@ local function removeCollections(prefix, actor)
   end
 end
 
+-- Messages are next in their sequence, and commands that the actor does not know have no receipt.
 -- @param marks what is stored of each sender, or was moved by the batch
 -- @param moved gets field and sequence of every mark
--- @return nil when all marks are next in their sequence, else code and mark field
-local function checkMarks(marks, moved, fields, first, last)
+-- @return nil when all is so, else code and mark field or command id
+local function checkMarks(marks, moved, receipts, fields, first, last)
   local n, fresh = #moved, {}
   for m = first, last, 3 do
     local sender = tonumber(ARGV[m])
-    local mark = tonumber(fresh[sender] or marks[sender])
-    if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end
-    if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end
-    fresh[sender] = ARGV[m + 1]
+    if sender == 0 then
+      if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then return -5, ARGV[m + 1] end
+    else
+      local mark = tonumber(fresh[sender] or marks[sender])
+      if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end
+      if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end
+      fresh[sender] = ARGV[m + 1]
+    end
   end
   for sender, seq in pairs(fresh) do
     marks[sender], moved[n + 1], moved[n + 2] = seq, ARGV[fields + sender], seq
@@ -187,11 +192,14 @@ local function applyGroup(at)
       results[#results + 1] = -2
       results[#results + 1], failed = version, true
     else
-      local history, code, sender = at + 9 + 3 * tonumber(ARGV[at + 8]), nil, nil
-      if history > at + 9 then code, sender = checkMarks(marks, moved, fields - 1, at + 9, history - 1) end
+      local history, code, culprit = at + 9 + 3 * tonumber(ARGV[at + 8]), nil, nil
+      if history > at + 9 then
+        local receipts = shard.prefix .. 'r:' .. actor
+        code, culprit = checkMarks(marks, moved, receipts, fields - 1, at + 9, history - 1)
+      end
       if code then
         results[#results + 1] = code
-        results[#results + 1], failed = sender, true
+        results[#results + 1], failed = culprit, true
       else
         version, last = ARGV[at + 3], at
         results[#results + 1] = tell(shard, ARGV[at + 7])
