@@ -1,7 +1,8 @@
 /**
  * `npm run mutants [-- [--jobs J] <text>...]`: plants every mutant (or those whose name contains a text) into a copy of
  * the sources and runs the simulation there until a seed catches it, J at a time (one for each core). Prints what
- * caught it and after how long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the tests.
+ * caught it and after how long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the
+ * tests.
  */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
