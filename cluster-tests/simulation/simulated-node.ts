@@ -41,7 +41,8 @@ export const archiveCap = 400;
 export interface NodeParts {
   readonly process: SimulatedProcess;
   readonly role: 'controller' | 'worker';
-  readonly connect: (process: SimulatedProcess) => Redis;
+  /** @param server always this one; else whom the Sentinels name */
+  readonly connect: (process: SimulatedProcess, server?: string) => Redis;
   /** Where the store has replicas. */
   readonly durability?: DurabilityWish;
   readonly network: SimulatedNetwork;
@@ -77,7 +78,12 @@ export interface SimulatedNode {
 export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const { process, role, network } = parts;
   const { clock, random, log, name, boot } = process;
-  const store = await connectStore({ url: 'simulated', clock, log, connect: () => parts.connect(process) });
+  const store = await connectStore({
+    url: 'simulated',
+    clock,
+    log,
+    connect: (_purpose, server) => parts.connect(process, server),
+  });
   const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
   const journal = createJournal({
     store,

@@ -183,7 +183,7 @@ export class Simulation {
         role: plan.role,
         registry: plan.registry,
         network: this.network,
-        connect: (own) => this.connect(own),
+        connect: (own, server) => this.connect(own, server),
         ...(this.options.replicas !== undefined ? { durability: this.options.replicas.durability } : {}),
         limits: plan.limits ?? {},
         ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
@@ -233,6 +233,7 @@ export class Simulation {
     const connection = new SimulatedConnection({
       time: this.time,
       locate: () => (server === undefined ? this.store.named : this.store.server(server)),
+      queues: server !== undefined,
       process,
       weather: this.storeWeather,
       random: this.chance.split(`connection ${this.connectionCount}`),

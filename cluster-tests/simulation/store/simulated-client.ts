@@ -38,6 +38,8 @@ export interface ConnectionOptions {
   readonly time: VirtualTime;
   /** Asked at each connect: whom the Sentinels name, or always the same server. */
   readonly locate: () => SimulatedServer;
+  /** What is sent before it is connected waits for that: a connection for one question. */
+  readonly queues?: boolean;
   readonly process: SimulatedProcess;
   readonly weather: StoreWeather;
   readonly random: Chance;
@@ -158,6 +160,12 @@ export class SimulatedConnection {
   }
 
   send(commands: readonly (readonly string[])[]): Promise<readonly Result[]> {
+    if (this.status === 'connecting' && this.options.queues === true) {
+      return new Promise((resolve) => {
+        this.on('ready', () => resolve(this.send(commands)));
+        this.on('close', () => resolve(repeated(new Error('Connection is closed.'), commands.length)));
+      });
+    }
     if (this.status !== 'ready') {
       const text = "Stream isn't writeable and enableOfflineQueue options is false";
       return Promise.resolve(repeated(new Error(text), commands.length));

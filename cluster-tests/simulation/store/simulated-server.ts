@@ -111,7 +111,7 @@ export class SimulatedServer {
           '# Server',
           `redis_version:${this.waitsOwnWrites ? '7.2.4' : '7.0.15'}`,
           ...(this.waitsOwnWrites ? ['valkey_version:8.0.1'] : []),
-          `run_id:${String(this.runId).padStart(40, '0')}`,
+          `run_id:${createHash('sha1').update(`${this.name} ${this.runId}`).digest('hex')}`,
           'cluster_enabled:0',
           '',
         ].join('\r\n');
