@@ -41,7 +41,7 @@ stdenvNoCC.mkDerivation {
     ${lib.concatMapStrings unpack npmPackages}
     ${lib.concatMapStrings link rooms}
     makeWrapper ${nodejs_24}/bin/node "$out/bin/photon" \
-      --add-flags "$share/actors/photon/photon-main.ts" \
+      --add-flags "${manifest.config.nodeFlags} $share/actors/photon/photon-main.ts" \
       --prefix PATH : ${lib.makeBinPath programs}
     runHook postInstall
   '';

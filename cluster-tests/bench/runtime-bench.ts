@@ -9,6 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nodeFlags } from '../harness/node-flags.ts';
 import { figureLines, goalTable, judge, type RowReport } from './runtime-goals.ts';
 import type { RowOptions } from './runtime-throughput.ts';
 
@@ -33,7 +34,7 @@ const goodbyeMs = 5_000;
 /** @throws Error when the row ends without a report or takes too long; its own words have gone to stderr */
 function runRow(name: string, options: RowOptions): Promise<RowReport> {
   return new Promise((resolve, reject) => {
-    const argv = [rowProgram, name, JSON.stringify(options)];
+    const argv = [...nodeFlags, rowProgram, name, JSON.stringify(options)];
     const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     let report: RowReport | undefined;
     let why = 'ended without a report';

@@ -3,6 +3,7 @@
  * nodes are started, how the CLI is called. Data only; cluster-launch.ts runs them.
  */
 import { join, resolve } from 'node:path';
+import { nodeFlags } from '../harness/node-flags.ts';
 import { insideFolder } from './topology-record.ts';
 
 export type NodeRole = 'store' | 'controller' | 'worker';
@@ -14,7 +15,7 @@ export interface PlannedNode {
 
 export const checkout = resolve(import.meta.dirname, '../..');
 const photonMain = join(checkout, 'actors/photon/photon-main.ts');
-const photon = (...argv: readonly string[]): string[] => [process.execPath, photonMain, ...argv];
+const photon = (...argv: readonly string[]): string[] => [process.execPath, ...nodeFlags, photonMain, ...argv];
 
 /** Where a controller offers its API to this machine, below its own folder. */
 export const apiSocketName = 'api.sock';

@@ -5,14 +5,13 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { nodeFlags } from '../harness/node-flags.ts';
 import { lostRun, runTask, type SeedTask } from './seed-task.ts';
 import type { RunResult } from './simulation-run.ts';
 
 const entry = join(import.meta.dirname, 'seed-job-main.ts');
 /** Ten simulated minutes take some ten seconds; on a machine with much else to do, several times that. */
 const runLimitMs = 10 * 60_000;
-/** The young generation at its default size costs a tenth of the time. */
-const youngGeneration = '--max-semi-space-size=64';
 
 /** @returns whether to go on */
 export type OnRun = (task: SeedTask, result: RunResult) => boolean;
@@ -33,7 +32,7 @@ async function runInProcesses(queue: SeedTask[], jobs: number, onRun: OnRun): Pr
     let child: ChildProcess | undefined;
     for (let task = queue.shift(); task !== undefined && !enough; task = queue.shift()) {
       if (child === undefined || hasEnded(child)) {
-        child = fork(entry, { serialization: 'advanced', execArgv: [...process.execArgv, youngGeneration] });
+        child = fork(entry, { serialization: 'advanced', execArgv: [...process.execArgv, ...nodeFlags] });
         children.add(child);
       }
       const result = await runIn(child, task);
