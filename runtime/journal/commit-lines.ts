@@ -51,14 +51,12 @@ export interface LineWork {
 
 interface LineParts {
   readonly link: StoreLink;
-  readonly replicas: ReplicaWatch;
   readonly clock: Clock;
   readonly compare: (redis: Redis) => Promise<void>;
 }
 
 export class CommitLine {
   readonly link: StoreLink;
-  readonly replicas: ReplicaWatch;
   readonly #compare: (redis: Redis) => Promise<void>;
   readonly #clock: Clock;
   /** Settled when the present connection was compared with what we know; undefined while there is none. */
@@ -66,9 +64,8 @@ export class CommitLine {
   #writable = false;
   retired = false;
 
-  constructor({ link, replicas, clock, compare }: LineParts) {
+  constructor({ link, clock, compare }: LineParts) {
     this.link = link;
-    this.replicas = replicas;
     this.#clock = clock;
     this.#compare = compare;
     link.onLost(() => this.forget());
@@ -115,6 +112,8 @@ export class CommitLine {
 export class CommitLines {
   readonly #options: LinesOptions;
   readonly #lines = new Map<string, CommitLine>();
+  /** By the run id of the primary: as many as servers were primaries since this process began. */
+  readonly #replicas = new Map<string, ReplicaWatch>();
 
   constructor(options: LinesOptions) {
     this.#options = options;
@@ -142,7 +141,7 @@ export class CommitLines {
         mayGoOn();
         const { generation } = link;
         const result = await work(link.redis);
-        if (level === 'primary' || (await this.#settle(line, level, generation, wrote ? undefined : where.shard))) {
+        if (level === 'primary' || (await this.#settle(link, level, generation, wrote ? undefined : where.shard))) {
           return result;
         }
       } catch (error) {
@@ -167,13 +166,13 @@ export class CommitLines {
    * @param unwritten the shard of work that may have written nothing: read, or sent again and found done
    * @returns false when the connection is not the one the work was done on
    */
-  async #settle(line: CommitLine, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
+  async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
     const { store, clock, replicas: least } = this.#options;
-    const { link, replicas } = line;
     const { facts } = link;
+    const replicas = this.#replicasOf(facts.runId);
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {
-      const wanted = least === 0 ? 0 : replicas.wanted(facts.runId);
+      const wanted = least === 0 ? 0 : replicas.wanted();
       const wait = waitFor(level, wanted, facts);
       if (wait === undefined) return true;
       if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
@@ -192,6 +191,16 @@ export class CommitLines {
       replicas.waited(waitedMs);
       if (tries > eagerTries) await new Promise<void>((resolve) => clock.after(stallPauseMs, resolve));
     }
+  }
+
+  /** One watch for all lines to the same primary: what left is known on a new connection, too. */
+  #replicasOf(runId: string): ReplicaWatch {
+    const known = this.#replicas.get(runId);
+    if (known !== undefined) return known;
+    const { store, clock, replicas: least } = this.#options;
+    const watch = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
+    this.#replicas.set(runId, watch);
+    return watch;
   }
 
   #present(flight: number): CommitLine | undefined {
@@ -243,12 +252,11 @@ export class CommitLines {
     const key = `${flight} ${name}`;
     const known = this.#lines.get(key);
     if (known !== undefined) return known;
-    const { store, clock, compare, replicas: least } = this.#options;
+    const { store, clock, compare } = this.#options;
     const purpose = flight === 0 ? 'commits' : `commits-${flight}`;
     const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
     const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
-    const replicas = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
-    const line = new CommitLine({ link, replicas, clock, compare: (redis) => compare(redis, carries) });
+    const line = new CommitLine({ link, clock, compare: (redis) => compare(redis, carries) });
     this.#lines.set(key, line);
     return line;
   }

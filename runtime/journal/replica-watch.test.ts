@@ -40,16 +40,14 @@ async function thrownBy(work: Promise<unknown>): Promise<string> {
 }
 
 test('everybody who follows is waited for, and at least as many as were configured', async ({ watch }) => {
-  assert.is(watch.wanted('one'), 1);
+  assert.is(watch.wanted(), 1);
   assert.is(await watch.agrees(followedBy('a:1', 'b:1'), 1), false, 'more follow than acknowledged');
-  assert.is(watch.wanted('one'), 2);
+  assert.is(watch.wanted(), 2);
   assert.is(await watch.agrees(followedBy('a:1', 'b:1'), 2), true);
-  assert.is(watch.wanted('another server'), 1);
 });
 
 test('a replica that left and is a primary now stops everything, for as long as it says so', async (stage) => {
   const { watch, roles } = stage;
-  watch.wanted('one');
   await watch.agrees(followedBy('a:1', 'b:1'), 2);
   roles.set('a:1', 'master');
   for (let turn = 0; turn < 2; turn += 1) {
@@ -61,7 +59,6 @@ test('a replica that left and is a primary now stops everything, for as long as 
 
 test('a replica that is off is forgotten, one that is syncing is not asked at every commit', async (stage) => {
   const { watch, roles, asked } = stage;
-  watch.wanted('one');
   await watch.agrees(followedBy('a:1', 'b:1', 'c:1'), 3);
   roles.set('b:1', 'slave');
   assert.is(await watch.agrees(followedBy('c:1'), 1), true);
@@ -74,14 +71,13 @@ test('a replica that is off is forgotten, one that is syncing is not asked at ev
 
 test('one that follows and stands still holds commits for a second, and is left out then', async (stage) => {
   const { watch } = stage;
-  watch.wanted('one');
   await watch.agrees(followedBy('a:1', 'b:1'), 1);
   watch.waited(900);
-  assert.is(watch.wanted('one'), 2);
+  assert.is(watch.wanted(), 2);
   watch.waited(1_001);
-  assert.is(watch.wanted('one'), 1);
+  assert.is(watch.wanted(), 1);
   stage.nowMs += 60_000;
-  assert.is(watch.wanted('one'), 2);
+  assert.is(watch.wanted(), 2);
 });
 
 test.run();

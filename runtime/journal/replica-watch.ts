@@ -1,5 +1,5 @@
 /**
- * Which replicas a commit waits for, on one line. Every replica that follows the primary acknowledges, at least as many
+ * Which replicas of one run of a primary a commit waits for. Every replica that follows acknowledges, at least as many
  * as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts once the
  * wait was answered; no timer of its own. Upholds G3.
  *
@@ -31,23 +31,17 @@ export interface ReplicaWatchOptions {
 
 export class ReplicaWatch {
   readonly #options: ReplicaWatchOptions;
-  /** Those that have followed the primary with this run id and can still be asked; asked from then on, if they left. */
+  /** Those that have followed and can still be asked, and when to ask one that left. */
   readonly #known = new Map<string, number>();
   #following = 0;
-  #runId = '';
   #leftOutUntilMs = 0;
 
   constructor(options: ReplicaWatchOptions) {
     this.#options = options;
   }
 
-  /** How many a wait asks for. @param runId of the server that is asked: another one has other replicas */
-  wanted(runId: string): number {
-    if (runId !== this.#runId) {
-      this.#runId = runId;
-      this.#known.clear();
-      this.#following = 0;
-    }
+  /** How many a wait asks for. */
+  wanted(): number {
     const { least, clock } = this.#options;
     return clock.monotonicMs() < this.#leftOutUntilMs ? least : Math.max(least, this.#following);
   }
@@ -75,7 +69,7 @@ export class ReplicaWatch {
       if (says === undefined) this.#known.delete(name);
       else this.#known.set(name, clock.monotonicMs() + askAgainMs);
     }
-    return this.wanted(this.#runId) <= awaited;
+    return this.wanted() <= awaited;
   }
 }
 

@@ -8,7 +8,7 @@ import type { Redis } from 'ioredis';
 export interface StoreFacts {
   /** `7.0.15`; a Valkey names the Redis it is compatible with. */
   readonly version: string;
-  /** Another one after every start of the server; empty when the server does not tell. */
+  /** Another one after every start of the server; of one that does not tell, after every connect. */
   readonly runId: string;
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
@@ -20,6 +20,8 @@ export interface StoreFacts {
 }
 
 const oldestMajor = 7;
+let untold = 0;
+const untoldRunId = (): string => `untold ${(untold += 1)}`;
 const unknownFacts: StoreFacts = {
   version: '',
   runId: '',
@@ -49,7 +51,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const [role] = (await redis.call('ROLE')) as [string];
   if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
   const info = (await redis.call('INFO').catch(ifNotTold)) as string | undefined;
-  if (info === undefined) return unknownFacts;
+  if (info === undefined) return { ...unknownFacts, runId: untoldRunId() };
   const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
@@ -64,7 +66,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const isValkey = fields.has('valkey_version');
   return {
     version,
-    runId: fields.get('run_id') ?? '',
+    runId: fields.get('run_id') ?? untoldRunId(),
     fsyncBeforeReply,
     waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
     waitsOwnWrites: isValkey || !version.startsWith('7.0.'),
