@@ -24,6 +24,13 @@ export interface PendingTimer {
   readonly eventType: string;
 }
 
+/** A command that was accepted and is answered later. */
+export interface DeferredCommand {
+  readonly digest: string;
+  /** The level it asked for, if any: whoever asked may be told by another activation. */
+  readonly durability?: Durability;
+}
+
 export interface StoredActor {
   readonly id: ActorId;
   readonly uid: string;
@@ -36,8 +43,8 @@ export interface StoredActor {
   readonly context: unknown;
   readonly effects: readonly EffectRequest[];
   readonly timers: readonly PendingTimer[];
-  /** Commands accepted but not yet answered: command id -> digest. */
-  readonly deferred: Readonly<Record<string, string>>;
+  /** Commands accepted but not yet answered, by command id. */
+  readonly deferred: Readonly<Record<string, DeferredCommand>>;
   /** Highest sequence number this actor has used as a sender. */
   readonly lastSeq: number;
   /** `<sender id>~<life>`, from the second era on `<sender id>~<life>~<era>` -> highest seq applied. */
@@ -103,7 +110,7 @@ export interface Commit {
   readonly timersCancelled: readonly string[];
   /** The whole list after this commit, as stored in the actor's record. */
   readonly timers: readonly PendingTimer[];
-  readonly deferred: Readonly<Record<string, string>>;
+  readonly deferred: Readonly<Record<string, DeferredCommand>>;
   readonly lastSeq: number;
   readonly marks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
   readonly receipts: readonly Receipt[];

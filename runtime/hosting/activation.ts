@@ -6,7 +6,7 @@
 import type { EffectRequest } from '../contract/effect.ts';
 import type { PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
-import type { PendingTimer, Receipt, ShardGrant, StoredActor } from '../contract/journal.ts';
+import type { DeferredCommand, PendingTimer, Receipt, ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Hold } from '../contract/supervision.ts';
 import type { ChartSnapshot } from './decide.ts';
 import type { Flight } from './draft.ts';
@@ -48,7 +48,7 @@ export class Activation {
   version = 0;
   effects: readonly EffectRequest[] = [];
   timers: readonly PendingTimer[] = [];
-  deferred: Readonly<Record<string, string>> = {};
+  deferred: Readonly<Record<string, DeferredCommand>> = {};
   lastSeq = 0;
   contextText = 'null';
   /** The context that `contextText` spells. */
@@ -98,7 +98,7 @@ export class Activation {
   /** The digest of a command that was accepted and is not answered yet. */
   digestOfDeferred(commandId: string): string | undefined {
     // A look-up by a name never seen before is dear, and most actors have none to look up.
-    for (const _any in this.deferred) return this.deferred[commandId];
+    for (const _any in this.deferred) return this.deferred[commandId]?.digest;
     return undefined;
   }
 

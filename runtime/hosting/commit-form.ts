@@ -76,7 +76,7 @@ const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[])
 
 /** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
 function durabilityOf(draft: Draft, own: Durability): Durability {
-  let level: Durability | undefined;
+  let level = draft.owedLevel;
   for (const input of draft.inputs) level = strongerOf(level, askedBy(input) ?? own);
   for (const { commandId } of draft.receipts) {
     level = strongerOf(level, draft.actor.commands.get(commandId)?.command.durability ?? own);

@@ -5,6 +5,7 @@
  * Called by step.ts, and for a reset by operator-verbs.ts; the rules of effects (who owns one, when it ends) are here
  * and nowhere else (G7).
  */
+import { strongerOf } from '../contract/durability.ts';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
@@ -158,11 +159,13 @@ function keepAnswers(draft: Draft, step: DecidedStep, asked: string[]): void {
     const commandId = answer.commandId ?? handling?.commandId;
     if (commandId === undefined) continue;
     const own = commandId === handling?.commandId && !answered;
-    const digest = own ? handling.digest : actor.deferred[commandId];
+    const owed = own ? undefined : actor.deferred[commandId];
+    const digest = own ? handling.digest : owed?.digest;
     // Answered before, or never asked here: said in the history, for nobody waits.
     asked.push(`reply:${commandId}${digest === undefined ? ':unclaimed' : ''}`);
     if (digest === undefined) continue;
     if (own) answered = true;
+    if (owed?.durability !== undefined) draft.owedLevel = strongerOf(draft.owedLevel, owed.durability);
     if (commandId in actor.deferred) actor.deferred = without(actor.deferred, commandId);
     const { version } = actor;
     const { error } = answer;
@@ -174,15 +177,19 @@ function keepAnswers(draft: Draft, step: DecidedStep, asked: string[]): void {
     );
   }
   if (handling === undefined || answered) return;
-  if (split.defer) actor.deferred = { ...actor.deferred, [handling.commandId]: handling.digest };
-  else keepReply(draft, handling.commandId, handling.digest, { ok: true, version: actor.version, result: null });
+  if (split.defer) {
+    const { commandId, digest, durability } = handling;
+    const owed = durability === undefined ? { digest } : { digest, durability };
+    actor.deferred = { ...actor.deferred, [commandId]: owed };
+  } else keepReply(draft, handling.commandId, handling.digest, { ok: true, version: actor.version, result: null });
 }
 
 function keepRemoval(draft: Draft): void {
   const { actor } = draft;
   actor.effects = [];
   actor.timers = [];
-  for (const [commandId, digest] of Object.entries(actor.deferred)) {
+  for (const [commandId, { digest, durability }] of Object.entries(actor.deferred)) {
+    if (durability !== undefined) draft.owedLevel = strongerOf(draft.owedLevel, durability);
     const error = rejection('removed', `${actor.id} was removed before it answered. Ask again if it is created anew.`);
     keepReply(draft, commandId, digest, { ok: false, version: actor.version, error });
   }
@@ -190,6 +197,8 @@ function keepRemoval(draft: Draft): void {
   draft.closed = true;
 }
 
-function without(deferred: Readonly<Record<string, string>>, commandId: string): Readonly<Record<string, string>> {
+type Deferred = Activation['deferred'];
+
+function without(deferred: Deferred, commandId: string): Deferred {
   return Object.fromEntries(Object.entries(deferred).filter(([name]) => name !== commandId));
 }

@@ -7,6 +7,7 @@
  * A transition raises the version by one; an ignored, rejected or dropped input is recorded under the version it
  * found.
  */
+import type { Durability } from '../contract/durability.ts';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
@@ -36,6 +37,8 @@ export class Draft {
   readonly lettersGone: string[] = [];
   /** Refused without a receipt, on grounds that must be durable before they are told. */
   readonly refusals: { readonly open: OpenCommand; readonly reply: Reply }[] = [];
+  /** The strongest level that the deferred commands it answers have asked for. */
+  owedLevel: Durability | undefined;
   ackedSeqs: readonly number[] = [];
   effectsStarted: readonly EffectRequest[] = [];
   effectsEnded: readonly EffectRequest[] = [];

@@ -2,7 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ActorDefinition } from '../contract/actor-definition.ts';
 import type { Durability, DurabilityOffer } from '../contract/durability.ts';
-import { ask, ownerOn, said } from './host-for-tests.ts';
+import { done } from '../contract/outcome.ts';
+import { ask, commandOf, ownerOn, said, until } from './host-for-tests.ts';
 import { counter, plainRegistry } from './kinds-for-tests.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { registerKind } from './registration.ts';
@@ -51,6 +52,31 @@ test('inputs of one commit get the strongest level among them', async () => {
     ['fsync', 'fsync', 'fsync'],
   );
   await host.drain();
+});
+
+test('what answers a deferred command keeps the level it asked for, in another life of its actor as well', async () => {
+  const journal = journalOffering({ usual: 'primary', offered: ['primary', 'replicas', 'fsync'] });
+  const host = await ownerOn(journal, { registry: plainRegistry(() => new Promise(() => {})) });
+  const order = commandOf('oven/t/o', { type: 'oven.bake', loaf: 'spelt' }, { durability: 'replicas' });
+  void host.command(order);
+  await until('the order is stored', () => journal.commits.length === 1);
+  let bakes = 0;
+  let release = (): void => {};
+  const bake = plainRegistry(
+    ({ loaf }) =>
+      new Promise((resolve) => {
+        bakes += 1;
+        release = () => resolve(done({ loaf }));
+      }),
+  );
+  const next = await ownerOn(journal, { registry: bake });
+  await host.drain();
+  await until('the effect is performed again', () => bakes === 1);
+  release();
+  await until('it is answered', () => journal.commits.length === 2);
+  assert.is(journal.commits[1]?.durability, 'replicas');
+  assert.is((await next.ask(order)).durability, 'replicas');
+  await next.drain();
 });
 
 test('what the store does not keep is refused: a command by a rejection, a kind at its registration', async () => {

@@ -7,7 +7,7 @@ import type { EffectRequest } from '../contract/effect.ts';
 import type { Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { parseActorId, type ActorId } from '../contract/identifiers.ts';
-import type { HistoryEntry, PendingTimer, ShardBacklog, StoredActor } from '../contract/journal.ts';
+import type { DeferredCommand, HistoryEntry, PendingTimer, ShardBacklog, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { ActorSummary } from '../contract/reader.ts';
 import type { Hold, StoredLetter } from '../contract/supervision.ts';
@@ -23,7 +23,7 @@ export interface RecordHead {
   readonly at: number;
   readonly effects?: readonly EffectRequest[];
   readonly timers?: readonly PendingTimer[];
-  readonly deferred?: Readonly<Record<string, string>>;
+  readonly deferred?: Readonly<Record<string, DeferredCommand>>;
   readonly hold?: Hold;
   readonly state: unknown;
 }
@@ -64,7 +64,7 @@ function isHead(head: unknown): head is RecordHead {
     Number.isSafeInteger(head['lastSeq']) &&
     isOptional(head['effects'], (effects) => Array.isArray(effects) && effects.every(isFields)) &&
     isOptional(head['timers'], (timers) => Array.isArray(timers) && timers.every(isTimer)) &&
-    isOptional(head['deferred'], isFields) &&
+    isOptional(head['deferred'], (deferred) => isFields(deferred) && Object.values(deferred).every(isFields)) &&
     isOptional(head['hold'], isFields)
   );
 }

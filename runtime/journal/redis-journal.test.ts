@@ -39,7 +39,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
       effects,
       timersSet: timers,
       timers,
-      deferred: { c9: 'd9' },
+      deferred: { c9: { digest: 'd9', durability: 'replicas' } },
       lastSeq: 3,
       marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }],
     }),
@@ -56,7 +56,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
     context: { count: 1 },
     effects,
     timers,
-    deferred: { c9: 'd9' },
+    deferred: { c9: { digest: 'd9', durability: 'replicas' } },
     lastSeq: 3,
     marks: { 'a/b/c~u': 7 },
   });
