@@ -1,7 +1,8 @@
 /**
- * How the program's processes start Node, read from package.json, where nix/package.nix reads it too. A young generation
- * of the default size is full every few milliseconds under load, and emptying it costs a tenth of all CPU; this one
- * grows to at most 192 MB, on a busy node only. Used wherever tests and benchmarks start what stands for a node.
+ * How the program's processes start Node, read from package.json, where nix/package.nix reads it too. A young
+ * generation of the default size is full every few milliseconds under load, and emptying it costs a tenth of all CPU;
+ * this one grows to at most 192 MB, on a busy node only. Used wherever tests and benchmarks start what stands for a
+ * node.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
