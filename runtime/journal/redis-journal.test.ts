@@ -1,6 +1,7 @@
 // servers: redis valkey
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf, letterOf, messageOf, receiptOf } from './commit-for-tests.ts';
 import { own } from './journal-for-tests.ts';
@@ -16,6 +17,14 @@ interface Stage {
 
 const test = suite<Stage>('redis journal');
 const log = recordedLog();
+
+async function assertFenced(work: Promise<unknown>): Promise<void> {
+  const failure = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.is((failure as PhotonError | undefined)?.record.code, 'shard_fenced');
+}
 
 test.before(async (stage) => {
   stage.redis = await TestRedis.start();
@@ -266,6 +275,17 @@ test('a store that refuses writes is waited for, with a word to the operator', a
   await until('the log says what to do', () => log.lines.some((line) => line.includes('maxmemory')));
   await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '0');
   assert.is((await pending).result, 'committed');
+});
+
+test('a backlog is for its owner only: a claim may have been lost with the primary that took it', async (stage) => {
+  const grant = grantFor(actorId('vm/acme/claimed'));
+  await own(stage, grant);
+  await stage.journal.backlog(grant);
+  const key = stage.store.keys.inShard(grant.shard, 'o');
+  const before = await stage.store.shared.redis.getdel(key);
+  await assertFenced(stage.journal.backlog(grant));
+  await stage.store.shared.redis.set(key, before ?? '');
+  await stage.journal.backlog(grant);
 });
 
 test.run();

@@ -192,18 +192,20 @@ class StoreJournal implements RedisJournal {
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
     const key = (what: string): string => this.#store.keys.inShard(grant.shard, what);
     const commands = [
+      ['get', key('o')],
+      lastOrdinalCommand(this.#store.keys, grant.shard),
       ['hgetall', key('q')],
       ['hgetall', key('t')],
       ['smembers', key('b')],
     ];
     // An owner before us may have died with commits that only the primary had: nothing is built on them before they
     // are durable, nor before our own claim is.
-    const replies = await this.#durably(grant.shard, this.durability.usual, (redis) =>
-      readAll(redis, [lastOrdinalCommand(this.#store.keys, grant.shard), ...commands]),
-    );
-    const [last, ...rows] = replies as [unknown, ...BacklogRows];
+    const replies = await this.#durably(grant.shard, this.durability.usual, (redis) => readAll(redis, commands));
+    const [owner, last, ...rows] = replies as [string | null, unknown, ...BacklogRows];
     // What a store that went back holds must not be acted on under the old era.
     if (grant.era < this.#memory.era) throw rewound();
+    // Our claim may have been lost with the primary that took it: then what was waited for is not behind it.
+    if (owner !== grantText(grant)) throw this.#fenced(grant);
     this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
     return decodeBacklog(key, rows, this.#log);
   }
@@ -218,14 +220,7 @@ class StoreJournal implements RedisJournal {
       const removed = await this.#lines.durably({ flight: 0, shard: grant.shard }, 'primary', (redis) =>
         runScript(redis, forgetScript, keys, [grantText(grant), ...fields]),
       );
-      if (removed === -1) {
-        this.#tellFenced(grant);
-        throw new PhotonError(
-          'ownership_lost',
-          'shard_fenced',
-          `shard ${grant.shard} has another owner; drop its actors`,
-        );
-      }
+      if (removed === -1) throw this.#fenced(grant);
     }
   }
 
@@ -305,15 +300,19 @@ class StoreJournal implements RedisJournal {
     } else if (outcome.result === 'fenced') this.#tellFenced(commit.grant);
   }
 
+  #fenced(grant: ShardGrant): PhotonError {
+    this.#tellFenced(grant);
+    const text = `shard ${grant.shard} has another owner; drop its actors`;
+    return new PhotonError('ownership_lost', 'shard_fenced', text);
+  }
+
   #tellFenced(grant: ShardGrant): void {
-    const owned = this.#owned.get(grant.shard);
-    if (owned === undefined || owned.fenceTold || owned.grant.ownerEpoch !== grant.ownerEpoch) return;
+    const { shard, ownerEpoch } = grant;
+    const owned = this.#owned.get(shard);
+    if (owned === undefined || owned.fenceTold || owned.grant.ownerEpoch !== ownerEpoch) return;
     owned.fenceTold = true;
-    this.#log.warn(
-      { shard: grant.shard, ownerEpoch: grant.ownerEpoch },
-      'the store says that this shard has another owner',
-    );
-    for (const listener of this.#fencedListeners) listener(grant.shard);
+    this.#log.warn({ shard, ownerEpoch }, 'the store says that this shard has another owner');
+    for (const listener of this.#fencedListeners) listener(shard);
   }
 }
 
