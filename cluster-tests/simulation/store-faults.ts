@@ -29,8 +29,8 @@ function rejoin(simulation: Simulation, server: SimulatedServer): void {
 
 /**
  * Where one replica's word is enough, the one that is not promoted acknowledges for a moment what will be lost.
- * ReplicaWatch sees most of it, not all: not before this process has seen that replica follow, and while one is left
- * out for its lag the word of the other is enough. Without this line seed 116 of one minute loses commands.
+ * ReplicaWatch sees it, but for a process that first connects in just that moment: it has never seen the one that left
+ * follow. Without this line a node of seed 116 (one minute) does so, and loses commands.
  */
 const allAcknowledge = ({ store, options }: Simulation): boolean =>
   options.replicas?.durability.replicas === store.replicas.length;

@@ -117,7 +117,9 @@ export class CommitLines {
 
   constructor(options: LinesOptions) {
     this.#options = options;
-    if (options.store.cluster === undefined) this.#lineOn(0, '');
+    if (options.store.cluster !== undefined) return;
+    this.#meet(options.store.shared);
+    this.#lineOn(0, '');
   }
 
   /** True when a batch may hold commits of several shards. */
@@ -193,6 +195,11 @@ export class CommitLines {
     }
   }
 
+  /** Who follows at every connect: one may have left, and be a primary, before the first commit. */
+  #meet(link: StoreLink): void {
+    link.onReady(() => this.#replicasOf(link.facts.runId).saw(link.facts.followers));
+  }
+
   /** One watch for all lines to the same primary: what left is known on a new connection, too. */
   #replicasOf(runId: string): ReplicaWatch {
     const known = this.#replicas.get(runId);
@@ -257,6 +264,7 @@ export class CommitLines {
     const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
     const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
     const line = new CommitLine({ link, clock, compare: (redis) => compare(redis, carries) });
+    this.#meet(link);
     this.#lines.set(key, line);
     return line;
   }

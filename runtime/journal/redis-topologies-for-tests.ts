@@ -37,9 +37,14 @@ async function infoOf(server: TestRedis, field: string): Promise<string | undefi
   return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(text)?.[1];
 }
 
-/** Resolves when this many replicas are in step with the primary. */
-const inStep = (primary: TestRedis, replicas: number): Promise<void> =>
-  until(`${replicas} replicas are in step`, async () => (await primary.ask('WAIT', '9', '1')) === replicas, 15_000);
+/** Resolves when this many replicas are in step with the primary. A server that is none any more has no answer. */
+const inStep = (primary: () => TestRedis | Promise<TestRedis>, replicas: number): Promise<void> =>
+  until(
+    `${replicas} replicas are in step`,
+    // Sentinels may have changed their mind: the next look is at the next primary.
+    async () => (await (await primary()).ask('WAIT', '9', '1').catch(() => undefined)) === replicas,
+    30_000,
+  );
 
 export interface ReplicatedStore {
   readonly primary: TestRedis;
@@ -54,7 +59,7 @@ export async function startReplicated(extra: readonly string[] = []): Promise<Re
   try {
     const replica = await TestRedis.start([...replicating, ...replicaOf(primary), ...extra]);
     servers.push(replica);
-    await inStep(primary, 1);
+    await inStep(() => primary, 1);
     return { primary, replica, remove };
   } catch (error) {
     await remove();
@@ -109,7 +114,7 @@ export async function startSentinelBoxes(extra: readonly string[] = []): Promise
   const remove = (): Promise<void> => removeAll(servers);
   try {
     servers.push(...(await startAll([1, 2].map(() => () => TestRedis.start([...options, ...replicaOf(first)])))));
-    await inStep(first, 2);
+    await inStep(() => first, 2);
     const watch = sentinelArguments(first);
     servers.push(...(await startAll([1, 2, 3].map(() => () => TestRedis.startWith(watch)))));
     return await watchBoxes(servers.slice(0, 3), servers.slice(3), remove);
@@ -165,26 +170,21 @@ async function watchBoxes(
         }
       }
       await killed.kill();
-      let promoted = killed;
-      await until(
-        'another box is promoted',
-        async () => (promoted = await primary().catch(() => killed)) !== killed,
-        30_000,
-      );
-      await inStep(promoted, 1);
-      return { killed, promoted };
+      await until('another box is promoted', async () => (await primary().catch(() => killed)) !== killed, 30_000);
+      await inStep(primary, 1);
+      return { killed, promoted: await primary() };
     },
     async switchOver() {
       const before = await primary();
       await sentinels[0]?.ask('SENTINEL', 'FAILOVER', masterName);
       await until('another box is promoted', async () => (await primary().catch(() => before)) !== before, 30_000);
-      await inStep(await primary(), 2);
+      await inStep(primary, 2);
     },
     async rejoin(box) {
       const now = await primary();
       await box.launch(replicaOf(now));
       await until('the box is in step', async () => (await infoOf(box, 'master_link_status')) === 'up', 15_000);
-      await inStep(now, 2);
+      await inStep(primary, 2);
     },
     remove,
   };

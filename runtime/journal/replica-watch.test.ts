@@ -57,6 +57,13 @@ test('a replica that left and is a primary now stops everything, for as long as 
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
 });
 
+test('a replica that followed when a connection was made is asked, though no commit has waited for it', async (stage) => {
+  const { watch, roles } = stage;
+  watch.saw(['a:1', 'b:1']);
+  roles.set('a:1', 'master');
+  assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+});
+
 test('a replica that is off is forgotten, one that is syncing is not asked at every commit', async (stage) => {
   const { watch, roles, asked } = stage;
   await watch.agrees(followedBy('a:1', 'b:1', 'c:1'), 3);

@@ -9,11 +9,12 @@
  * Rejected: asking the Sentinels (they name the new primary only when all is over); waiting for all replicas the
  * store was set up with (one dead box would stop every commit).
  *
- * Not closed: a replica that was promoted and that we cannot ask, or before this process has ever seen it follow. One
+ * Not closed: a replica that was promoted and that we cannot ask, or before this process has first connected. One
  * that follows but has not acknowledged for a second is left out for a minute, so that a box that stands still stops
  * nobody; that it leaves is still seen.
  */
 import type { Clock } from '../contract/clock.ts';
+import { followersIn } from './server-facts.ts';
 
 /** A replica that follows and has not acknowledged for so long holds commits no longer. */
 const slowMs = 1_000;
@@ -38,6 +39,11 @@ export class ReplicaWatch {
 
   constructor(options: ReplicaWatchOptions) {
     this.#options = options;
+  }
+
+  /** These followed when a connection was made. */
+  saw(names: readonly string[]): void {
+    for (const name of names) this.#known.set(name, 0);
   }
 
   /** How many a wait asks for. */
@@ -71,10 +77,4 @@ export class ReplicaWatch {
     }
     return this.wanted() <= awaited;
   }
-}
-
-/** `[master, offset, [[host, port, acknowledged offset], ...]]` */
-function followersIn(role: unknown): string[] {
-  const [, , replicas] = role as readonly [string, number, readonly (readonly [string, string, string])[]];
-  return replicas.map(([host, listenPort]) => `${host}:${listenPort}`);
 }

@@ -10,6 +10,8 @@ export interface StoreFacts {
   readonly version: string;
   /** Another one after every start of the server; of one that does not tell, after every connect. */
   readonly runId: string;
+  /** The replicas that followed it then, `host:port` as it sees them. */
+  readonly followers: readonly string[];
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
   /** Has an append-only file, knows `WAITAOF`, and what that says of the file is true (`tellsTruthOfFile`). */
@@ -25,6 +27,7 @@ const untoldRunId = (): string => `untold ${(untold += 1)}`;
 const unknownFacts: StoreFacts = {
   version: '',
   runId: '',
+  followers: [],
   fsyncBeforeReply: false,
   waitsForFile: false,
   waitsOwnWrites: true,
@@ -48,10 +51,12 @@ function knowsFileWait(version: string, isValkey: boolean): boolean {
  * @throws Error in the form of the server's own errors: READONLY, OLDVERSION, EVICTS (advice: store-errors.ts)
  */
 export async function readFacts(redis: Redis): Promise<StoreFacts> {
-  const [role] = (await redis.call('ROLE')) as [string];
+  const answer = (await redis.call('ROLE')) as readonly [string];
+  const [role] = answer;
   if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
+  const followers = followersIn(answer);
   const info = (await redis.call('INFO').catch(ifNotTold)) as string | undefined;
-  if (info === undefined) return { ...unknownFacts, runId: untoldRunId() };
+  if (info === undefined) return { ...unknownFacts, followers, runId: untoldRunId() };
   const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
@@ -67,11 +72,18 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   return {
     version,
     runId: fields.get('run_id') ?? untoldRunId(),
+    followers,
     fsyncBeforeReply,
     waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
     waitsOwnWrites: isValkey || !version.startsWith('7.0.'),
     isClusterNode: fields.get('cluster_enabled') === '1',
   };
+}
+
+/** Of a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`. */
+export function followersIn(role: unknown): string[] {
+  const [, , replicas = []] = role as readonly [string, number?, (readonly (readonly [string, string, string])[])?];
+  return replicas.map(([host, listenPort]) => `${host}:${listenPort}`);
 }
 
 /** A user that may not ask is told nothing, and nothing is built on it. */
