@@ -57,7 +57,7 @@ test('a replica that left and is a primary now stops everything, for as long as 
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
 });
 
-test('a replica that followed when a connection was made is asked, though no commit has waited for it', async (stage) => {
+test('a replica that followed at a connect is asked, though no commit has waited for it', async (stage) => {
   const { watch, roles } = stage;
   watch.saw(['a:1', 'b:1']);
   roles.set('a:1', 'master');
