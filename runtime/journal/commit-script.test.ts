@@ -167,7 +167,7 @@ async function compare(store: Store, id: ActorId, model: ModelActor): Promise<vo
     const stored = await journal.load(id);
     assert.is(stored?.version ?? 0, model.version);
     assert.equal(stored?.marks ?? {}, model.marks);
-    const { outbox, timers, busy } = await journal.backlog(grantFor(id));
+    const { outbox, timers, busy } = await journal.backlog(grantFor(id, 'n1', 2));
     const mine = outbox.filter((message) => message.from === id);
     assert.equal(
       mine.map((message) => message.seq),
