@@ -112,7 +112,7 @@ export class CommitLine {
 export class CommitLines {
   readonly #options: LinesOptions;
   readonly #lines = new Map<string, CommitLine>();
-  /** By the run id of the primary: as many as servers were primaries since this process began. */
+  /** By the reign of the primary: one that was demoted and is promoted again has other replicas. */
   readonly #replicas = new Map<string, ReplicaWatch>();
 
   constructor(options: LinesOptions) {
@@ -171,7 +171,7 @@ export class CommitLines {
   async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
     const { store, clock, replicas: least } = this.#options;
     const { facts } = link;
-    const replicas = this.#replicasOf(facts.runId);
+    const replicas = this.#replicasOf(facts.reign);
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {
       const wanted = least === 0 ? 0 : replicas.wanted();
@@ -197,16 +197,16 @@ export class CommitLines {
 
   /** Who follows at every connect: one may have left, and be a primary, before the first commit. */
   #meet(link: StoreLink): void {
-    link.onReady(() => this.#replicasOf(link.facts.runId).saw(link.facts.followers));
+    link.onReady(() => this.#replicasOf(link.facts.reign).saw(link.facts.followers));
   }
 
   /** One watch for all lines to the same primary: what left is known on a new connection, too. */
-  #replicasOf(runId: string): ReplicaWatch {
-    const known = this.#replicas.get(runId);
+  #replicasOf(reign: string): ReplicaWatch {
+    const known = this.#replicas.get(reign);
     if (known !== undefined) return known;
     const { store, clock, replicas: least } = this.#options;
     const watch = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
-    this.#replicas.set(runId, watch);
+    this.#replicas.set(reign, watch);
     return watch;
   }
 

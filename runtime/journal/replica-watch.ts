@@ -1,5 +1,5 @@
 /**
- * Which replicas of one run of a primary a commit waits for. Every replica that follows acknowledges, at least as many
+ * Which replicas a commit waits for, in one reign of a primary. Every one that follows acknowledges, at least as many
  * as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts once the
  * wait was answered; no timer of its own. Upholds G3.
  *

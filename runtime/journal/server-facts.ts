@@ -8,8 +8,8 @@ import type { Redis } from 'ioredis';
 export interface StoreFacts {
   /** `7.0.15`; a Valkey names the Redis it is compatible with. */
   readonly version: string;
-  /** Another one after every start of the server; of one that does not tell, after every connect. */
-  readonly runId: string;
+  /** Another one after every start and every promotion; of a server that does not tell, after every connect. */
+  readonly reign: string;
   /** The replicas that followed it then, `host:port` as it sees them. */
   readonly followers: readonly string[];
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
@@ -23,10 +23,10 @@ export interface StoreFacts {
 
 const oldestMajor = 7;
 let untold = 0;
-const untoldRunId = (): string => `untold ${(untold += 1)}`;
+const untoldReign = (): string => `untold ${(untold += 1)}`;
 const unknownFacts: StoreFacts = {
   version: '',
-  runId: '',
+  reign: '',
   followers: [],
   fsyncBeforeReply: false,
   waitsForFile: false,
@@ -56,7 +56,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
   const followers = followersIn(answer);
   const info = (await redis.call('INFO').catch(ifNotTold)) as string | undefined;
-  if (info === undefined) return { ...unknownFacts, followers, runId: untoldRunId() };
+  if (info === undefined) return { ...unknownFacts, followers, reign: untoldReign() };
   const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
@@ -71,7 +71,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const isValkey = fields.has('valkey_version');
   return {
     version,
-    runId: fields.get('run_id') ?? untoldRunId(),
+    reign: fields.get('master_replid') ?? untoldReign(),
     followers,
     fsyncBeforeReply,
     waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),

@@ -49,7 +49,7 @@ export class SimulatedServer {
   readonly followers = new Set<FollowerState>();
   /** A reply every write gets instead of being run: `OOM ...`, `MISCONF ...`, `READONLY ...`, `LOADING ...`. */
   refusal: string | undefined;
-  runId = 1;
+  reign = 1;
   private scripts = new Map<string, string>();
   private readonly options: ServerOptions;
   private readonly writeListeners = new Set<(entry: StoreEntry) => void>();
@@ -111,7 +111,7 @@ export class SimulatedServer {
           '# Server',
           `redis_version:${this.waitsOwnWrites ? '7.2.4' : '7.0.15'}`,
           ...(this.waitsOwnWrites ? ['valkey_version:8.0.1'] : []),
-          `run_id:${createHash('sha1').update(`${this.name} ${this.runId}`).digest('hex')}`,
+          `master_replid:${createHash('sha1').update(`${this.name} ${this.reign}`).digest('hex')}`,
           'cluster_enabled:0',
           '',
         ].join('\r\n');
@@ -172,7 +172,7 @@ export class SimulatedServer {
   restart(): void {
     this.up = true;
     this.scripts = new Map();
-    this.runId += 1;
+    this.reign += 1;
   }
 
   /** The box lost power: entries from `length` on never were. */
@@ -184,6 +184,7 @@ export class SimulatedServer {
 
   /** A replica becomes the primary, with what it has. */
   promote(): void {
+    this.reign += 1;
     this.role = 'master';
     this.readFile();
     this.acknowledged();
