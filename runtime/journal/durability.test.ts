@@ -3,6 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Durability } from '../contract/durability.ts';
+import type { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { CommitOutcome } from '../contract/journal.ts';
 import { commitOf, grantFor, receiptOf } from './commit-for-tests.ts';
@@ -10,7 +11,9 @@ import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { isValkey, processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { startReplicated, type ReplicatedStore } from './redis-topologies-for-tests.ts';
+import { shardOf } from './shard-placement.ts';
 import { connectStore, type Store } from './store-connection.ts';
+import { storeKeys } from './store-keys.ts';
 
 interface Stage {
   servers: ReplicatedStore;
@@ -46,6 +49,10 @@ function watched<Value>(promise: Promise<Value>): { settled: boolean; readonly p
   return state;
 }
 
+/** What a reader sees there, durable or not. */
+const versionOn = async ({ primary }: ReplicatedStore): Promise<number> =>
+  Number(await primary.ask('HGET', storeKeys('ph:').inShard(shardOf(id), `a:${id}`), 'version').catch(() => 0));
+
 const reached = (outcome: CommitOutcome): Durability | undefined =>
   outcome.result === 'committed' ? outcome.durability : undefined;
 
@@ -57,7 +64,7 @@ test('a stalled replica holds what wants it, not what does not, and is complaine
   assert.is(reached(await journal.commit(commitOf(id, 1, { durability: 'replicas' }))), 'replicas');
   servers.replica.signal('SIGSTOP');
   const held = watched(journal.commit(commitOf(id, 2, { durability: 'replicas' })));
-  await until('it is on the primary', async () => (await journal.load(id))?.version === 2);
+  await until('it is on the primary', async () => (await versionOn(servers)) === 2);
   assert.is(reached(await journal.commit(commitOf(other, 1))), 'primary');
   await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
   assert.ok(stage.lines.some((line) => line.includes('start the missing replicas')));
@@ -72,10 +79,10 @@ test('a batch that was answered but not acknowledged is waited for again after a
   await own(stage, grantFor(id));
   servers.replica.signal('SIGSTOP');
   const held = watched(journal.commit(commitOf(id, 1, { durability: 'replicas' })));
-  await until('it is on the primary', async () => (await journal.load(id))?.version === 1);
+  await until('it is on the primary', async () => (await versionOn(servers)) === 1);
   await servers.primary.kill();
   await servers.primary.launch();
-  await until('the journal is back', async () => (await journal.load(id))?.version === 1);
+  await until('the primary is back', async () => (await versionOn(servers)) === 1);
   assert.not.ok(held.settled, 'a new connection acknowledges nothing by itself');
   servers.replica.signal('SIGCONT');
   const outcome = await held.promise;
@@ -88,10 +95,10 @@ test('a batch whose answer was lost is waited for when it is sent again and foun
   for (const [at, durability] of (['replicas', 'fsync'] as const).entries()) {
     servers.replica.signal('SIGSTOP');
     const held = watched(journal.commit(commitOf(id, at + 1, { durability })));
-    await until('it is on the primary', async () => (await journal.load(id))?.version === at + 1);
-    const before = await commitsAsked(servers);
+    await until('it is on the primary', async () => (await versionOn(servers)) === at + 1);
+    const before = await callsOf(servers, 'evalsha');
     await servers.primary.ask('CLIENT', 'KILL', 'TYPE', 'normal');
-    await until('it is sent again', async () => (await commitsAsked(servers)) > before);
+    await until('it is sent again', async () => (await callsOf(servers, 'evalsha')) > before);
     await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
     assert.not.ok(held.settled, durability);
     servers.replica.signal('SIGCONT');
@@ -100,8 +107,10 @@ test('a batch whose answer was lost is waited for when it is sent again and foun
   }
 });
 
-const commitsAsked = async ({ primary }: ReplicatedStore): Promise<number> =>
-  Number(/cmdstat_evalsha:calls=(\d+)/.exec(String(await primary.ask('INFO', 'commandstats')))?.[1] ?? 0);
+const callsOf = async ({ primary }: ReplicatedStore, command: string): Promise<number> => {
+  const stats = String(await primary.ask('INFO', 'commandstats'));
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+};
 
 test('a replica without a file is enough for replicas; for fsync only where the server cannot tell', async (stage) => {
   const { journal, servers } = stage;
@@ -128,11 +137,44 @@ test('what an earlier owner left behind is durable before it is built on', async
   earlier.close();
   const backlog = watched(journal.backlog(grantFor(id)));
   const receipt = watched(journal.receipt(id, 'cmd-1'));
+  const record = watched(journal.load(id));
   await until('they are held', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
-  assert.not.ok(backlog.settled || receipt.settled);
+  assert.not.ok(backlog.settled || receipt.settled || record.settled);
   servers.replica.signal('SIGCONT');
   await backlog.promise;
+  assert.is((await record.promise)?.version, 1);
   assert.is((await receipt.promise)?.reply.durability, 'fsync');
+});
+
+test('an owner reads nothing that no replica acknowledges: the primary may have been replaced', async (stage) => {
+  const { journal, servers } = stage;
+  await own(stage, grantFor(id));
+  servers.replica.signal('SIGSTOP');
+  const row = [{ collection: 'ports', key: 'p1' }];
+  const reads = [journal.load(id), journal.loadRows(id, row), journal.letters(id), journal.isHeld(grantFor(id))].map(
+    (read) => watched<unknown>(read),
+  );
+  await until('they are held', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+  assert.equal(
+    reads.map(({ settled }) => settled),
+    [false, false, false, false],
+  );
+  servers.replica.signal('SIGCONT');
+  const found = await Promise.all(reads.map(({ promise }) => promise));
+  assert.equal(found, [undefined, { 'ports/p1': null }, [], true]);
+});
+
+test('what is read together is waited for once, and a spoilt key fails alone', async (stage) => {
+  const { journal, servers } = stage;
+  await own(stage, grantFor(id));
+  await journal.load(id);
+  await servers.primary.ask('SET', storeKeys('ph:').inShard(shardOf(other), `a:${other}`), 'not a hash');
+  const before = await callsOf(servers, 'wait');
+  const many = Array.from({ length: 200 }, (_, index) => journal.load(actorId(`vm/acme/many-${index}`)));
+  const spoilt = await journal.load(other).catch((error: unknown) => error);
+  assert.is((spoilt as PhotonError).record.code, 'store_key_foreign');
+  await Promise.all(many);
+  assert.is((await callsOf(servers, 'wait')) - before, 1);
 });
 
 test('a receipt waits for the level that the command asks for, if that is more than the usual one', async (stage) => {

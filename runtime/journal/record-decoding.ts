@@ -176,11 +176,11 @@ export function entryText(entryId: string, fields: readonly string[]): string {
   return isUnreadable(entry) ? JSON.stringify(entry) : (fields[1] ?? '');
 }
 
+/** A reply of XRANGE. */
+export type StreamEntries = readonly (readonly [entryId: string, fields: readonly string[]])[];
+
 /** Letters that cannot be read stay where they are and are told. @param entries of one shard's stream: `d`, JSON */
-export function decodeLetters(
-  entries: readonly (readonly [place: string, fields: readonly string[]])[],
-  log: Log,
-): readonly StoredLetter[] {
+export function decodeLetters(entries: StreamEntries, log: Log): readonly StoredLetter[] {
   return entries.flatMap(([place, fields]) => {
     try {
       const letter: unknown = JSON.parse(fields[1] ?? '');

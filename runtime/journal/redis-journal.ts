@@ -30,10 +30,10 @@ import { CommitLines } from './commit-lines.ts';
 import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
 import { LapseWatch, rewound, rolledBack } from './lapse-watch.ts';
+import { OwnerReads } from './owner-reads.ts';
 import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
-import { decodeActor, decodeBacklog, decodeLetters, parseStored, type BacklogRows } from './record-decoding.ts';
+import { decodeBacklog, parseStored, type BacklogRows } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
-import { readRows } from './row-reading.ts';
 import { shardOf } from './shard-placement.ts';
 import { readAll, runScript, type Store } from './store-connection.ts';
 import { grantText } from './store-keys.ts';
@@ -89,6 +89,7 @@ class StoreJournal implements RedisJournal {
   readonly #log: Log;
   readonly #archive: JournalOptions['archive'];
   readonly #lines: CommitLines;
+  readonly #reads: OwnerReads;
   /** One for everything; on a Redis Cluster, where a script may touch one slot only, one per shard. */
   readonly #batchers = new Map<ShardId | '', CommitBatcher>();
   readonly #owned = new Map<ShardId, OwnedShard>();
@@ -120,6 +121,7 @@ class StoreJournal implements RedisJournal {
         if (this.#stopped !== undefined) throw this.#stopped;
       },
     });
+    this.#reads = new OwnerReads({ store, lines: this.#lines, replicas, log: this.#log });
   }
 
   commit(commit: Commit): Promise<CommitOutcome> {
@@ -150,20 +152,20 @@ class StoreJournal implements RedisJournal {
     return batcher;
   }
 
-  async load(id: ActorId): Promise<StoredActor | undefined> {
-    const key = this.#store.keys.inShard(shardOf(id), `a:${id}`);
-    return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(key)));
+  load(id: ActorId): Promise<StoredActor | undefined> {
+    return this.#reads.load(id);
   }
 
-  async loadRows(id: ActorId, rows: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>> {
-    const { keys, shared } = this.#store;
-    const key = (collection: string): string => keys.inShard(shardOf(id), `c:${id}:${collection}`);
-    return rows.length === 0 ? {} : shared.run((redis) => readRows(redis, id, key, rows));
+  loadRows(id: ActorId, rows: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>> {
+    return this.#reads.loadRows(id, rows);
   }
 
-  async isHeld(grant: ShardGrant): Promise<boolean> {
-    const key = this.#store.keys.inShard(grant.shard, 'o');
-    return (await this.#store.shared.run((redis) => redis.get(key))) === grantText(grant);
+  isHeld(grant: ShardGrant): Promise<boolean> {
+    return this.#reads.isHeld(grant);
+  }
+
+  letters(id: ActorId): Promise<readonly StoredLetter[]> {
+    return this.#reads.letters(id);
   }
 
   async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined> {
@@ -181,12 +183,6 @@ class StoreJournal implements RedisJournal {
   /** What is read is durable at this level before it is handed out. */
   #durably<Result>(shard: ShardId, level: Durability, read: (redis: Redis) => Promise<Result>): Promise<Result> {
     return this.#lines.durably({ flight: 0, shard, reads: true }, level, read);
-  }
-
-  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
-    const key = this.#store.keys.inShard(shardOf(id), 'x');
-    const entries = await this.#store.shared.run((redis) => redis.xrange(key, '-', '+'));
-    return decodeLetters(entries, this.#log).filter(({ actor }) => actor === id);
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {

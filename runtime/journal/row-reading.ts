@@ -2,11 +2,9 @@
  * Rows of an actor's collections, read by name or whole, one command per collection. Called by redis-journal.ts; rows
  * are written by the commit script only.
  */
-import type { Redis } from 'ioredis';
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { parseStored } from './record-decoding.ts';
-import { readAll } from './store-connection.ts';
 
 /** A reply of HMGET, in the order asked, or of HGETALL. */
 type StoredRows = readonly (string | null)[] | Readonly<Record<string, string>>;
@@ -31,11 +29,12 @@ function rowsOf(
 }
 
 /**
+ * @param read the replies to commands, in order
  * @param keyOf collection -> its key in the store
  * @returns `<collection>/<key>` -> value, or null where there is none; an object of all rows for the key `*`
  */
 export async function readRows(
-  redis: Redis,
+  read: (commands: readonly (readonly string[])[]) => Promise<unknown[]>,
   id: ActorId,
   keyOf: (collection: string) => string,
   rows: readonly RowKey[],
@@ -45,7 +44,7 @@ export async function readRows(
   const commands = [...wanted].map(([collection, names]) =>
     names.includes('*') ? ['hgetall', keyOf(collection)] : ['hmget', keyOf(collection), ...names],
   );
-  const replies = (await readAll(redis, commands)) as StoredRows[];
+  const replies = (await read(commands)) as StoredRows[];
   const found: Record<string, unknown> = {};
   for (const [index, [collection, names]] of [...wanted].entries()) {
     Object.assign(found, rowsOf(collection, names, replies[index] ?? [], id));

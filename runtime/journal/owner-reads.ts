@@ -1,0 +1,139 @@
+/**
+ * What the owner of an actor reads before it acts: records, rows, letters, its own grant. Called by redis-journal.ts.
+ *
+ * A connection may still reach a primary that was replaced, and its answers look like any other: an effect would be
+ * performed again that was left long ago, a letter delivered twice, a hold forgotten. So where the store has replicas
+ * a read counts only after they have acknowledged, which those of a replaced primary do not (replica-watch.ts). What
+ * comes together is one pipeline and one wait. Without replicas nothing is waited for. Upholds G1, G3, G7 and G8.
+ *
+ * Rejected: to compare the last commit's id with every commit. Effects and answers leave without one.
+ */
+import type { Redis } from 'ioredis';
+import type { RowKey } from '../contract/actor-definition.ts';
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { ShardGrant, StoredActor } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
+import type { StoredLetter } from '../contract/supervision.ts';
+import type { CommitLines } from './commit-lines.ts';
+import { decodeActor, decodeLetters, type StreamEntries } from './record-decoding.ts';
+import { readRows } from './row-reading.ts';
+import { shardOf } from './shard-placement.ts';
+import { readAll, type Store } from './store-connection.ts';
+import { refusedForGood, troubleOf } from './store-errors.ts';
+import { grantText } from './store-keys.ts';
+
+/** Behind those of the batcher: a commit's wait holds up no read, and the other way round. */
+const readsFlight = 2;
+const readsPerWait = 1_000;
+
+type Command = readonly string[];
+
+interface Asked {
+  readonly shard: ShardId;
+  readonly commands: readonly Command[];
+  readonly resolve: (replies: unknown[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface OwnerReadsOptions {
+  readonly store: Store;
+  readonly lines: CommitLines;
+  readonly replicas: number;
+  readonly log: Log;
+}
+
+export class OwnerReads {
+  readonly #options: OwnerReadsOptions;
+  /** One for everything; on a Redis Cluster one per shard, because the wait is for its primary. Each is being sent. */
+  readonly #queues = new Map<ShardId | '', Asked[]>();
+
+  constructor(options: OwnerReadsOptions) {
+    this.#options = options;
+  }
+
+  async load(id: ActorId): Promise<StoredActor | undefined> {
+    const [record] = await this.#read(shardOf(id), [['hgetall', this.#key(shardOf(id), `a:${id}`)]]);
+    return decodeActor(id, record as Readonly<Record<string, string>>);
+  }
+
+  async loadRows(id: ActorId, rows: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>> {
+    if (rows.length === 0) return {};
+    const shard = shardOf(id);
+    const key = (collection: string): string => this.#key(shard, `c:${id}:${collection}`);
+    return readRows((commands) => this.#read(shard, commands), id, key, rows);
+  }
+
+  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
+    const [entries] = await this.#read(shardOf(id), [['xrange', this.#key(shardOf(id), 'x'), '-', '+']]);
+    return decodeLetters(entries as StreamEntries, this.#options.log).filter(({ actor }) => actor === id);
+  }
+
+  async isHeld(grant: ShardGrant): Promise<boolean> {
+    const [owner] = await this.#read(grant.shard, [['get', this.#key(grant.shard, 'o')]]);
+    return owner === grantText(grant);
+  }
+
+  #key(shard: ShardId, what: string): string {
+    return this.#options.store.keys.inShard(shard, what);
+  }
+
+  /**
+   * @returns the replies in order
+   * @throws PhotonError when the store calls one of the commands wrong, or nothing may be asked any more
+   */
+  #read(shard: ShardId, commands: readonly Command[]): Promise<unknown[]> {
+    const { store, lines, replicas } = this.#options;
+    if (replicas === 0) return store.shared.run((redis) => readAll(redis, commands));
+    return new Promise((resolve, reject) => {
+      const asked = { shard, commands, resolve, reject };
+      const key = lines.mixesShards ? '' : shard;
+      const queue = this.#queues.get(key);
+      if (queue !== undefined) {
+        queue.push(asked);
+        return;
+      }
+      this.#queues.set(key, [asked]);
+      // After everything that is asked in the same turn.
+      queueMicrotask(() => void this.#send(key));
+    });
+  }
+
+  async #send(key: ShardId | ''): Promise<void> {
+    const queue = this.#queues.get(key) ?? [];
+    while (queue.length > 0) await this.#ask(queue.splice(0, readsPerWait));
+    this.#queues.delete(key);
+  }
+
+  async #ask(batch: readonly Asked[]): Promise<void> {
+    const { store, lines } = this.#options;
+    const commands = batch.flatMap((asked) => asked.commands);
+    const where = { flight: readsFlight, shard: (batch[0] as Asked).shard, reads: true } as const;
+    try {
+      const replies = await lines.durably(where, 'replicas', (redis) => readEach(redis, commands, store.keys.prefix));
+      let at = 0;
+      for (const { commands: own, resolve, reject } of batch) {
+        const answered = replies.slice(at, (at += own.length));
+        const wrong = answered.find((reply) => reply instanceof Error);
+        if (wrong === undefined) resolve(answered);
+        else reject(wrong);
+      }
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+}
+
+/**
+ * What the store calls wrong stands as an error in its place: one spoilt key must not keep its neighbours from loading.
+ *
+ * @throws the first error that may pass
+ */
+async function readEach(redis: Redis, commands: readonly Command[], prefix: string): Promise<unknown[]> {
+  const replies = await redis.pipeline(commands.map((command) => [...command])).exec();
+  if (replies === null) throw new Error('Connection is closed.');
+  return replies.map(([error, reply]) => {
+    if (error === null) return reply;
+    if (troubleOf(error).kind !== 'bug') throw error;
+    return refusedForGood(error, prefix);
+  });
+}
