@@ -60,13 +60,19 @@ export const vase: ActorDefinition = {
     types: { context: {} as VaseContext & { forMs: number }, events: {} as VaseEvent },
     actions: {
       take: assign(({ context, event }) => taken(event, context)),
+      // An event that does nothing is not accepted, and nobody is born by it.
+      make: assign({}),
       light: assign(({ event }) => ({ fuse: event.item ?? 0, forMs: event.forMs ?? 1_000 })),
     },
     delays: { burning: ({ context }) => context.forMs },
   }).createMachine({
     context: { items: 0, mended: false, fuse: undefined, forMs: 0 },
     initial: 'standing',
-    on: { 'vase.put': { actions: 'take' }, 'vase.make': {}, 'vase.wait': { target: '.burning', actions: 'light' } },
+    on: {
+      'vase.put': { actions: 'take' },
+      'vase.make': { actions: 'make' },
+      'vase.wait': { target: '.burning', actions: 'light' },
+    },
     states: {
       standing: { description: 'Takes what comes.', tags: 'steady' },
       burning: { description: 'Takes something more.', after: { burning: { target: 'standing', actions: 'take' } } },
