@@ -156,7 +156,8 @@ export class TestRedis {
 
   /** A bare client, to look at what is stored. The caller disconnects it. */
   client(): Redis {
-    const client = new Redis(this.url, { protocol: 2, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+    const once = { retryStrategy: () => null, maxRetriesPerRequest: 0, disconnectTimeout: 100 };
+    const client = new Redis(this.url, { protocol: 2, ...once });
     client.on('error', () => {});
     return client;
   }

@@ -12,6 +12,8 @@ const sentinelTimeoutMs = 1_000;
 /** One of several boxes may be off, and then another is found soon: no use in waiting long for it. */
 const boxConnectTimeoutMs = 1_500;
 const questionTimeoutMs = 500;
+/** From our end of a connection until it counts as closed. A silent server never closes its own; the client's 2 s. */
+const disconnectTimeoutMs = 100;
 const slotsRefreshIntervalMs = 5_000;
 
 interface Endpoint {
@@ -112,6 +114,7 @@ function strictOptions({ purpose, commandTimeoutMs, mayRetry }: ClientOptions) {
     maxRetriesPerRequest: 0,
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
     retryStrategy: () => (mayRetry() ? reconnectDelayMs : null),
     reconnectOnError: () => false as const,
   };
@@ -146,6 +149,7 @@ export function connectForQuestion(address: StoreAddress): Redis {
     connectionName: 'photoncloud-question',
     connectTimeout: questionTimeoutMs,
     commandTimeout: questionTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
     retryStrategy: () => null,
   });
   // What goes wrong is the answer's error, too.

@@ -74,7 +74,7 @@ test('a server that has fallen silent is left, and not waited for on the same co
     const { generation } = store.shared;
     redis.signal('SIGSTOP');
     const asked = store.shared.run((client) => client.get('nothing'));
-    await until('the connection is given up', () => store.shared.generation > generation);
+    await until('the connection is given up', () => store.shared.generation > generation, 1_000);
     redis.signal('SIGCONT');
     assert.is(await asked, null);
     store.close();
