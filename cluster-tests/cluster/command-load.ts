@@ -49,6 +49,8 @@ export interface LoadFigures {
 
 /** One in so many commands is asked a second time with its key. */
 const repeatEvery = 8;
+/** Between two tries of one command, which come slower and slower, as those of a client that means well. */
+const longestPauseMs = 800;
 
 export class CommandLoad {
   readonly records: CommandRecord[] = [];
@@ -159,7 +161,7 @@ export class CommandLoad {
         }
         this.#open.set(port, `${command}, key ${key}: ${error.message}`);
         if (this.#givenUp) throw error;
-        await pause(Math.max(50, retryAfterMs ?? 0));
+        await pause(Math.max(Math.min(longestPauseMs, 50 * 2 ** (unknowns + overloads)), retryAfterMs ?? 0));
       }
     }
   }
