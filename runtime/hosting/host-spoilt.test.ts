@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { assign, setup } from 'xstate';
 import { z } from 'zod';
 import type { ActorDefinition } from '../contract/actor-definition.ts';
+import type { ActorEvent, Reply } from '../contract/envelope.ts';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { messageOf } from '../journal/commit-for-tests.ts';
@@ -81,6 +82,9 @@ const bomb: ActorDefinition = {
     },
   }),
 };
+
+const eventFor = (id: ActorId): ActorEvent =>
+  id === shelf ? { type: 'shelf.put', key: 'one', value: 1 } : { type: 'counter.add' };
 
 async function takeOver(stage: Stage): Promise<void> {
   stage.epoch += 1;
@@ -174,6 +178,23 @@ test('a record that is spoilt quarantines its actor alone, and it is resumed onc
       [a, b].toSorted(),
     );
   }
+});
+
+test('a key that only commits touch and that is not ours quarantines its actor alone', async (stage) => {
+  const { redis, host, reader } = stage;
+  await redis.ask('RENAME', key(`h:${a}`), 'kept');
+  await redis.ask('SET', key(`h:${a}`), 'foreign');
+  const [refused, ...others] = await Promise.all([a, b, shelf].map((id) => ask(host, id, eventFor(id))));
+  assert.is(said(refused as Reply), 'quarantined');
+  assert.match(host.figures().held[0]?.reason ?? '', /is not of our type/);
+  for (const other of others) assert.ok(other.ok, 'a neighbour');
+  assert.equal(said(await ask(host, a, { type: 'actor.resume', reason })), 'quarantined', 'not removed yet');
+  await redis.ask('RENAME', 'kept', key(`h:${a}`));
+  assert.equal(said(await ask(host, a, { type: 'actor.resume', reason })), { held: null });
+  assert.ok((await ask(host, a, eventFor(a))).ok);
+  const pastOf = async (id: ActorId) => (await reader.history(id, 0, 10)).map(({ kind }) => kind);
+  assert.equal(await pastOf(a), ['transition', 'operated', 'transition']);
+  assert.equal(await pastOf(b), ['transition', 'transition'], 'what was sent again was not applied again');
 });
 
 test('what is spoilt is seen in lists, and hides nothing else there', async (stage) => {

@@ -7,7 +7,7 @@
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
-import { PhotonError } from '../contract/errors.ts';
+import { isForGood } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Journal, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
@@ -242,9 +242,8 @@ class ActorHost implements Host, Surroundings {
     );
     if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
     else if (draft.outcome !== undefined) this.residents.reload(actor);
-    else if (failure instanceof PhotonError && failure.record.code === 'commit_malformed') {
-      this.residents.condemn(draft, failure);
-    } else this.residents.reload(actor, this.limits.readAgainMs);
+    else if (isForGood(failure)) this.residents.condemn(draft, failure);
+    else this.residents.reload(actor, this.limits.readAgainMs);
   }
 
   fenced(grant: ShardGrant): void {

@@ -198,13 +198,14 @@ export class Residents {
   }
 
   /**
-   * A commit that the journal will never take. Its inputs are decided again one by one; the one whose commit of its own
-   * cannot be written either is parked.
+   * A commit that the journal will never take. If that is because of what was decided, its inputs are decided again one
+   * by one, and the one whose commit of its own cannot be written either is parked. Else the actor cannot be written.
    */
-  condemn(draft: Draft, failure: unknown): void {
+  condemn(draft: Draft, failure: PhotonError): void {
     const { actor, inputs } = draft;
     const [only] = inputs;
     const fresh = this.reload(actor);
+    if (failure.record.code !== 'commit_malformed') return this.refuse(fresh, failure);
     fresh.careful = true;
     if (inputs.length === 1 && only !== undefined) fresh.poison = { cause: causeOf(only), failure };
     else if (inputs.length === 0) this.refuse(fresh, failure);

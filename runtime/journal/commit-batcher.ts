@@ -151,7 +151,7 @@ export class CommitBatcher {
   async #send(groups: readonly Group[]): Promise<void> {
     const flight = this.#free.pop() as number;
     try {
-      this.#settle(groups, await this.#untilDurable(groups, flight));
+      await this.#carry(groups, flight);
     } catch (error) {
       const cause = error instanceof PhotonError ? error : brokenBatch(error);
       for (const group of groups) for (const one of group.waiting) one.reject(cause);
@@ -164,6 +164,27 @@ export class CommitBatcher {
       this.#free.push(flight);
       this.#schedule();
     }
+  }
+
+  /**
+   * A key that is not ours fails a whole batch, half way: each actor is sent again alone, and the one it belongs to is
+   * refused. Those before it are found committed; of that one the feed and what else lies before the key may have been
+   * written twice, but never its record, which comes last.
+   */
+  async #carry(groups: readonly Group[], flight: number): Promise<void> {
+    try {
+      this.#settle(groups, await this.#untilDurable(groups, flight));
+    } catch (error) {
+      if (!(error instanceof PhotonError) || error.record.code !== 'store_key_foreign') throw error;
+      const [only] = groups as readonly [Group];
+      if (groups.length > 1) for (const group of groups) await this.#carry([group], flight);
+      else this.#refuse(only, error);
+    }
+  }
+
+  #refuse({ actor, waiting }: Group, error: PhotonError): void {
+    for (const one of waiting) one.reject(error);
+    this.#release(actor, (later) => later.reject(error));
   }
 
   async #untilDurable(groups: readonly Group[], flight: number): Promise<readonly CommitOutcome[]> {
@@ -202,17 +223,17 @@ export class CommitBatcher {
         this.#options.onOutcome(one.commit, outcome);
         one.resolve(outcome);
       }
-      this.#release(group.actor, refusal);
+      this.#release(group.actor, refusal && ((later) => later.resolve(refusal)));
     }
   }
 
   /** What an actor queued behind a refused commit was decided on a past that did not happen: it is refused as well. */
-  #release(actor: ActorId, refusal: CommitOutcome | undefined): void {
+  #release(actor: ActorId, refuse: ((later: Waiting) => void) | undefined): void {
     const lane = this.#lanes.get(actor);
     if (lane === undefined) return;
-    if (refusal !== undefined) {
+    if (refuse !== undefined) {
       this.#waitingCommits -= lane.length;
-      for (const one of lane.splice(0)) one.resolve(refusal);
+      for (const one of lane.splice(0)) refuse(one);
     }
     if (lane.length > 0) this.#ready.push(actor);
     else this.#lanes.delete(actor);

@@ -156,8 +156,8 @@ export class TestRedis {
 
   /** A bare client, to look at what is stored. The caller disconnects it. */
   client(): Redis {
-    const once = { retryStrategy: () => null, maxRetriesPerRequest: 0, disconnectTimeout: 100 };
-    const client = new Redis(this.url, { protocol: 2, ...once });
+    const brief = { retryStrategy: () => null, maxRetriesPerRequest: 0, disconnectTimeout: 100 };
+    const client = new Redis(this.url, { protocol: 2, ...brief });
     client.on('error', () => {});
     return client;
   }
