@@ -13,7 +13,7 @@ import type { Durability } from '../contract/durability.ts';
 import type { ShardId } from '../contract/identifiers.ts';
 import { markCommand, waitFor } from './durability-plan.ts';
 import { slotOfTag } from './shard-placement.ts';
-import { ReplicaWatch } from './replica-watch.ts';
+import { ReplicaWatches } from './replica-watch.ts';
 import { readAll, type Store } from './store-connection.ts';
 import type { StoreLink } from './store-link.ts';
 
@@ -113,12 +113,14 @@ export class CommitLines {
   readonly #options: LinesOptions;
   readonly #lines = new Map<string, CommitLine>();
   /** By the reign of the primary: one that was demoted and is promoted again has other replicas. */
-  readonly #replicas = new Map<string, ReplicaWatch>();
+  readonly #replicas: ReplicaWatches;
 
   constructor(options: LinesOptions) {
     this.#options = options;
-    if (options.store.cluster !== undefined) return;
-    this.#meet(options.store.shared);
+    const { store, clock, replicas: least } = options;
+    this.#replicas = new ReplicaWatches({ clock, least, roleOf: store.roleOf });
+    if (store.cluster !== undefined) return;
+    this.#meet(store.shared);
     this.#lineOn(0, '');
   }
 
@@ -160,6 +162,11 @@ export class CommitLines {
     for (const line of this.#lines.values()) line.forget();
   }
 
+  /** Of which it is known who followed: those that a line is to. */
+  get reigns(): readonly string[] {
+    return this.#replicas.reigns;
+  }
+
   close(): void {
     for (const line of this.#lines.values()) line.retire();
   }
@@ -171,7 +178,7 @@ export class CommitLines {
   async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
     const { store, clock, replicas: least } = this.#options;
     const { facts } = link;
-    const replicas = this.#replicasOf(facts.reign);
+    const replicas = this.#replicas.of(facts.reign);
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {
       const wanted = least === 0 ? 0 : replicas.wanted();
@@ -197,17 +204,11 @@ export class CommitLines {
 
   /** Who follows at every connect: one may have left, and be a primary, before the first commit. */
   #meet(link: StoreLink): void {
-    link.onReady(() => this.#replicasOf(link.facts.reign).saw(link.facts.followers));
-  }
-
-  /** One watch for all lines to the same primary: what left is known on a new connection, too. */
-  #replicasOf(reign: string): ReplicaWatch {
-    const known = this.#replicas.get(reign);
-    if (known !== undefined) return known;
-    const { store, clock, replicas: least } = this.#options;
-    const watch = new ReplicaWatch({ clock, least, roleOf: store.roleOf });
-    this.#replicas.set(reign, watch);
-    return watch;
+    link.onReady(() => {
+      this.#replicas.of(link.facts.reign).saw(link.facts.followers);
+      const links = [this.#options.store.shared, ...[...this.#lines.values()].map((line) => line.link)];
+      this.#replicas.keep(new Set(links.map(({ facts }) => facts.reign)));
+    });
   }
 
   #present(flight: number): CommitLine | undefined {
@@ -264,8 +265,8 @@ export class CommitLines {
     const link = name === '' ? store.open(purpose) : store.openNode(purpose, name);
     const carries = (shard: ShardId): boolean => name === '' || store.cluster?.slots[slotOfTag(shard)]?.[0] === name;
     const line = new CommitLine({ link, clock, compare: (redis) => compare(redis, carries) });
-    this.#meet(link);
     this.#lines.set(key, line);
+    this.#meet(link);
     return line;
   }
 }

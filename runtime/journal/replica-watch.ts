@@ -78,3 +78,30 @@ export class ReplicaWatch {
     return this.wanted() <= awaited;
   }
 }
+
+/** One watch for each reign, for all lines to the same primary: what left is known on a new connection, too. */
+export class ReplicaWatches {
+  readonly #options: ReplicaWatchOptions;
+  readonly #byReign = new Map<string, ReplicaWatch>();
+
+  constructor(options: ReplicaWatchOptions) {
+    this.#options = options;
+  }
+
+  get reigns(): readonly string[] {
+    return [...this.#byReign.keys()];
+  }
+
+  of(reign: string): ReplicaWatch {
+    const known = this.#byReign.get(reign);
+    if (known !== undefined) return known;
+    const watch = new ReplicaWatch(this.#options);
+    this.#byReign.set(reign, watch);
+    return watch;
+  }
+
+  /** The others have ended: no line is to such a primary any more. */
+  keep(reigns: ReadonlySet<string>): void {
+    for (const reign of this.#byReign.keys()) if (!reigns.has(reign)) this.#byReign.delete(reign);
+  }
+}

@@ -1,0 +1,88 @@
+import { EventEmitter } from 'node:events';
+import type { Redis } from 'ioredis';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CommitLines } from './commit-lines.ts';
+import { processClock as clock, recordedLog, until } from './redis-for-tests.ts';
+import { connectStore } from './store-connection.ts';
+import type { StoreLink } from './store-link.ts';
+
+/** A client of a primary that tells its reign, or says that INFO is not for us, and can be connected again. */
+class StandInClient extends EventEmitter {
+  status = 'ready';
+  reign: string | undefined;
+
+  constructor(reign: string | undefined) {
+    super();
+    this.enter(reign);
+  }
+
+  enter(reign: string | undefined): void {
+    this.reign = reign;
+    setImmediate(() => this.emit('ready'));
+  }
+
+  async call(command: string): Promise<unknown> {
+    if (command === 'ROLE') return ['master', 0, []];
+    if (command !== 'INFO') return [];
+    if (this.reign === undefined) throw new Error('NOPERM this user has no permissions to run the info command');
+    return `redis_version:7.0.15\r\nmaster_replid:${this.reign}\r\n`;
+  }
+
+  async script(): Promise<void> {}
+
+  disconnect(): void {
+    this.status = 'end';
+  }
+}
+
+const isFirst = <Item>(item: Item, at: number, all: readonly Item[]): boolean => all.indexOf(item) === at;
+
+for (const [told, reigns] of [
+  ['told', ['first', 'second', 'third', 'second']],
+  ['not told', [undefined, undefined, undefined, undefined]],
+] as const) {
+  test(`what is known of replicas goes with the reign of their primary, which is ${told}`, async () => {
+    const clients: StandInClient[] = [];
+    const connected = await connectStore({
+      url: 'redis://stand-in',
+      clock,
+      log: recordedLog(),
+      connect: () => {
+        const client = new StandInClient(reigns[0]);
+        clients.push(client);
+        return client as unknown as Redis;
+      },
+    });
+    const links = [connected.shared];
+    const open = (purpose: string): StoreLink => {
+      const link = connected.open(purpose);
+      links.push(link);
+      return link;
+    };
+    const store = { ...connected, open };
+    const lines = new CommitLines({
+      store,
+      clock,
+      replicas: 1,
+      waits: true,
+      compare: async () => undefined,
+      mayGoOn: () => undefined,
+    });
+    const allReady = (): Promise<void> => until('every line is ready', () => links.every(({ isReady }) => isReady));
+    for (const reign of reigns.slice(1)) {
+      await allReady();
+      for (const client of clients) {
+        client.emit('close');
+        client.enter(reign);
+      }
+    }
+    await allReady();
+    assert.is(links.length, 2);
+    assert.equal(lines.reigns.toSorted(), links.map(({ facts }) => facts.reign).filter(isFirst));
+    lines.close();
+    store.close();
+  });
+}
+
+test.run();
