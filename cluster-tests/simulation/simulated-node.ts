@@ -43,6 +43,8 @@ export interface NodeParts {
   readonly role: 'controller' | 'worker';
   /** @param server always this one; else whom the Sentinels name */
   readonly connect: (process: SimulatedProcess, server?: string) => Redis;
+  /** What Sentinels say. */
+  readonly boxes: (process: SimulatedProcess) => Promise<readonly string[]>;
   /** Where the store has replicas. */
   readonly durability?: DurabilityWish;
   readonly network: SimulatedNetwork;
@@ -83,6 +85,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     clock,
     log,
     connect: (_purpose, server) => parts.connect(process, server),
+    boxes: () => parts.boxes(process),
   });
   const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
   const journal = createJournal({

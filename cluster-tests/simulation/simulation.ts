@@ -184,6 +184,7 @@ export class Simulation {
         registry: plan.registry,
         network: this.network,
         connect: (own, server) => this.connect(own, server),
+        boxes: (own) => this.boxesKnown(own),
         ...(this.options.replicas !== undefined ? { durability: this.options.replicas.durability } : {}),
         limits: plan.limits ?? {},
         ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
@@ -242,6 +243,15 @@ export class Simulation {
     this.connections.add(connection);
     process.onEnd(() => this.connections.delete(connection));
     return asRedis(connection);
+  }
+
+  /** The Sentinels know every box, and name them a while after they were asked. */
+  private async boxesKnown(process: SimulatedProcess): Promise<readonly string[]> {
+    const { servers } = this.store;
+    if (servers.length === 1) return [];
+    const delayMs = this.chance.split(`sentinels ${this.connectionCount}`).around(this.storeWeather.delayMs);
+    await new Promise<void>((resolve) => this.time.after(delayMs, process, 'sentinels', resolve));
+    return servers.map(({ name }) => name);
   }
 
   diskOf(host: string): SimulatedDisk {

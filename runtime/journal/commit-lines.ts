@@ -118,7 +118,7 @@ export class CommitLines {
   constructor(options: LinesOptions) {
     this.#options = options;
     const { store, clock, replicas: least } = options;
-    this.#replicas = new ReplicaWatches({ clock, least, roleOf: store.roleOf });
+    this.#replicas = new ReplicaWatches({ clock, least, standingOf: store.standingOf });
     if (store.cluster !== undefined) return;
     this.#meet(store.shared);
     this.#lineOn(0, '');
@@ -202,10 +202,11 @@ export class CommitLines {
     }
   }
 
-  /** Who follows at every connect: one may have left, and be a primary, before the first commit. */
+  /** Who follows, and which boxes there are, at every connect: one may be a primary before the first commit. */
   #meet(link: StoreLink): void {
     link.onReady(() => {
-      this.#replicas.of(link.facts.reign).saw(link.facts.followers);
+      const { reign, followers, boxes } = link.facts;
+      this.#replicas.of(reign).saw(followers, boxes);
       const links = [this.#options.store.shared, ...[...this.#lines.values()].map((line) => line.link)];
       this.#replicas.keep(new Set(links.map(({ facts }) => facts.reign)));
     });

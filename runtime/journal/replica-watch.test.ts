@@ -6,6 +6,8 @@ interface Stage {
   nowMs: number;
   /** What a server answers that is asked for its role; nothing when it is off. */
   roles: Map<string, string>;
+  /** Its own reign and the one it followed, where it tells. */
+  reigns: Map<string, readonly [reign: string, formerReign: string]>;
   asked: string[];
   watch: ReplicaWatch;
 }
@@ -15,13 +17,16 @@ const test = suite<Stage>('replica watch');
 test.before.each((stage) => {
   stage.nowMs = 0;
   stage.roles = new Map();
+  stage.reigns = new Map();
   stage.asked = [];
-  stage.watch = new ReplicaWatch({
+  stage.watch = new ReplicaWatch('ours', {
     clock: { wallMs: () => stage.nowMs, monotonicMs: () => stage.nowMs, after: () => () => undefined },
     least: 1,
-    roleOf: async (name) => {
+    standingOf: async (name) => {
       stage.asked.push(name);
-      return stage.roles.get(name);
+      const role = stage.roles.get(name);
+      const [reign, formerReign] = stage.reigns.get(name) ?? [];
+      return role === undefined ? undefined : { role, reign, formerReign };
     },
   });
 });
@@ -62,6 +67,43 @@ test('a replica that followed at a connect is asked, though no commit has waited
   watch.saw(['a:1', 'b:1']);
   roles.set('a:1', 'master');
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+});
+
+test('a box that was promoted before the first connect is known by the reign it followed', async (stage) => {
+  const { watch, roles, reigns } = stage;
+  watch.saw(['b:1'], ['self:1', 'a:1', 'b:1']);
+  roles.set('self:1', 'master').set('a:1', 'master');
+  reigns.set('self:1', ['ours', 'before']).set('a:1', ['theirs', 'ours']);
+  assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+});
+
+test('neither this server itself nor the one that it has replaced stops anything', async (stage) => {
+  const { watch, roles, reigns, asked } = stage;
+  watch.saw(['b:1'], ['self:1', 'before:1', 'b:1', 'off:1']);
+  roles.set('self:1', 'master').set('before:1', 'master');
+  reigns.set('self:1', ['ours', 'before']).set('before:1', ['before', 'long ago']);
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+  stage.nowMs += 100;
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+  assert.equal(asked, ['self:1', 'before:1', 'off:1', 'before:1']);
+  // It has been told, and is promoted again.
+  watch.saw(['before:1']);
+  reigns.set('before:1', ['theirs', 'ours']);
+  assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED before:1 /);
+});
+
+test('a box that tells no reign and was never seen to follow stops nothing', async (stage) => {
+  const { watch, roles } = stage;
+  watch.saw([], ['a:1']);
+  roles.set('a:1', 'master');
+  assert.is(await watch.agrees(followedBy(), 1), true);
+});
+
+test('a primary that was made a replica since the wait was answered is told so, and not that it answers wrong', async ({
+  watch,
+}) => {
+  const role = ['slave', 'a', 6379, 'connected', 100];
+  assert.match(await thrownBy(watch.agrees(role, 1)), /^READONLY /);
 });
 
 test('a replica that is off is forgotten, one that is syncing is not asked at every commit', async (stage) => {

@@ -6,15 +6,21 @@
  * Why not WAIT with the configured number alone: any replica satisfies it, and Sentinels promote any replica. After
  * `SENTINEL FAILOVER` the old primary goes on taking commits for a second or two, the third box still follows it and
  * acknowledges them, and then both throw them away (seen: 202 of 1,258 answered commands lost, three boxes, WAIT 1).
- * Rejected: asking the Sentinels (they name the new primary only when all is over); waiting for all replicas the
- * store was set up with (one dead box would stop every commit).
+ * Rejected: asking the Sentinels who is the primary (they name the new one only when all is over); waiting for all
+ * replicas the store was set up with (one dead box would stop every commit).
  *
- * Not closed: a replica that was promoted and that we cannot ask, or before this process has first connected. One
- * that follows but has not acknowledged for a second is left out for a minute, so that a box that stands still stops
- * nobody; that it leaves is still seen.
+ * One that was promoted before this process first connected was never seen to follow. Where there are Sentinels they
+ * name all boxes at each connect, and those are asked, too. Of a box that was never seen to follow it is not enough
+ * that it is a primary: it may be the one this server has replaced, not yet told so. It has replaced this one if the
+ * reign that it followed until it was promoted is this one.
+ *
+ * Not closed: a replica that was promoted and that we cannot ask; one promoted before we connected, if it or we may not
+ * use INFO. One that follows but has not acknowledged for a second is left out for a minute, so that a box that stands
+ * still stops nobody; that it leaves is still seen.
  */
 import type { Clock } from '../contract/clock.ts';
 import { followersIn } from './server-facts.ts';
+import type { Standing } from './sentinel-boxes.ts';
 
 /** A replica that follows and has not acknowledged for so long holds commits no longer. */
 const slowMs = 1_000;
@@ -26,24 +32,36 @@ export interface ReplicaWatchOptions {
   readonly clock: Clock;
   /** How many must acknowledge whatever happens. */
   readonly least: number;
-  /** The role the server at `host:port` says it has; undefined when it cannot be asked. */
-  readonly roleOf: (name: string) => Promise<string | undefined>;
+  /** What the server at `host:port` says of its place; undefined when it cannot be asked. */
+  readonly standingOf: (name: string) => Promise<Standing | undefined>;
+}
+
+interface KnownBox {
+  /** When to ask it, if it does not follow. */
+  askAtMs: number;
+  hasFollowed: boolean;
 }
 
 export class ReplicaWatch {
   readonly #options: ReplicaWatchOptions;
-  /** Those that have followed and can still be asked, and when to ask one that left. */
-  readonly #known = new Map<string, number>();
+  readonly #reign: string;
+  /** Those that have followed or may have, and can still be asked. */
+  readonly #known = new Map<string, KnownBox>();
   #following = 0;
   #leftOutUntilMs = 0;
 
-  constructor(options: ReplicaWatchOptions) {
+  constructor(reign: string, options: ReplicaWatchOptions) {
+    this.#reign = reign;
     this.#options = options;
   }
 
-  /** These followed when a connection was made. */
-  saw(names: readonly string[]): void {
-    for (const name of names) this.#known.set(name, 0);
+  /**
+   * @param followers followed when a connection was made
+   * @param boxes may have followed before: all that the Sentinels know, this server among them
+   */
+  saw(followers: Iterable<string>, boxes: readonly string[] = []): void {
+    for (const name of followers) this.#known.set(name, { askAtMs: 0, hasFollowed: true });
+    for (const name of boxes) if (!this.#known.has(name)) this.#known.set(name, { askAtMs: 0, hasFollowed: false });
   }
 
   /** How many a wait asks for. */
@@ -61,21 +79,31 @@ export class ReplicaWatch {
    * @param role the primary's answer to ROLE, asked after the wait
    * @param awaited how many the wait was for
    * @returns false when more follow than were waited for
-   * @throws Error DEPOSED when a replica that left is a primary now: what was acknowledged will be thrown away
+   * @throws Error DEPOSED when one that was a replica is a primary now: what was acknowledged will be thrown away
    */
   async agrees(role: unknown, awaited: number): Promise<boolean> {
-    const { clock, roleOf } = this.#options;
+    const { clock, standingOf } = this.#options;
     const following = new Set(followersIn(role));
     this.#following = following.size;
-    for (const name of following) this.#known.set(name, 0);
-    for (const [name, askAtMs] of this.#known) {
-      if (following.has(name) || clock.monotonicMs() < askAtMs) continue;
-      const says = await roleOf(name);
-      if (says === 'master') throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
-      if (says === undefined) this.#known.delete(name);
-      else this.#known.set(name, clock.monotonicMs() + askAgainMs);
+    this.saw(following);
+    for (const [name, box] of this.#known) {
+      if (following.has(name) || clock.monotonicMs() < box.askAtMs) continue;
+      const says = await standingOf(name);
+      if (says === undefined || this.#isOurs(says)) this.#known.delete(name);
+      else if (this.#hasReplaced(box, says))
+        throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
+      else box.askAtMs = clock.monotonicMs() + askAgainMs;
     }
     return this.wanted() <= awaited;
+  }
+
+  /** It is this server itself: a replica that is promoted takes a name of its own for its reign. */
+  #isOurs({ role, reign }: Standing): boolean {
+    return role === 'master' && reign === this.#reign;
+  }
+
+  #hasReplaced({ hasFollowed }: KnownBox, { role, formerReign }: Standing): boolean {
+    return role === 'master' && (hasFollowed || formerReign === this.#reign);
   }
 }
 
@@ -95,7 +123,7 @@ export class ReplicaWatches {
   of(reign: string): ReplicaWatch {
     const known = this.#byReign.get(reign);
     if (known !== undefined) return known;
-    const watch = new ReplicaWatch(this.#options);
+    const watch = new ReplicaWatch(reign, this.#options);
     this.#byReign.set(reign, watch);
     return watch;
   }

@@ -12,6 +12,8 @@ export interface StoreFacts {
   readonly reign: string;
   /** The replicas that followed it then, `host:port` as it sees them. */
   readonly followers: readonly string[];
+  /** Every box the Sentinels know, this one among them; nothing without Sentinels. Asked by store-link.ts. */
+  readonly boxes: readonly string[];
   /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
   /** Has an append-only file, knows `WAITAOF`, and what that says of the file is true (`tellsTruthOfFile`). */
@@ -28,6 +30,7 @@ const unknownFacts: StoreFacts = {
   version: '',
   reign: '',
   followers: [],
+  boxes: [],
   fsyncBeforeReply: false,
   waitsForFile: false,
   waitsOwnWrites: true,
@@ -51,13 +54,9 @@ function knowsFileWait(version: string, isValkey: boolean): boolean {
  * @throws Error in the form of the server's own errors: READONLY, OLDVERSION, EVICTS (advice: store-errors.ts)
  */
 export async function readFacts(redis: Redis): Promise<StoreFacts> {
-  const answer = (await redis.call('ROLE')) as readonly [string];
-  const [role] = answer;
-  if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
-  const followers = followersIn(answer);
-  const info = (await redis.call('INFO').catch(ifNotTold)) as string | undefined;
-  if (info === undefined) return { ...unknownFacts, followers, reign: untoldReign() };
-  const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string | undefined]));
+  const followers = followersIn(await redis.call('ROLE'));
+  const fields = await fieldsTold(redis);
+  if (fields === undefined) return { ...unknownFacts, followers, reign: untoldReign() };
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
     throw new Error(`OLDVERSION the store is Redis ${version}`);
@@ -73,6 +72,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     version,
     reign: fields.get('master_replid') ?? untoldReign(),
     followers,
+    boxes: [],
     fsyncBeforeReply,
     waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
     waitsOwnWrites: isValkey || !version.startsWith('7.0.'),
@@ -80,14 +80,29 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   };
 }
 
-/** Of a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`. */
-export function followersIn(role: unknown): string[] {
-  const [, , replicas = []] = role as readonly [string, number?, (readonly (readonly [string, string, string])[])?];
-  return replicas.map(([host, listenPort]) => `${host}:${listenPort}`);
+/** The fields of INFO; undefined when the user may not ask. */
+export async function fieldsTold(
+  redis: Redis,
+  ...section: readonly string[]
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const info = (await redis.call('INFO', [...section]).catch(ifNotTold)) as string | undefined;
+  return info === undefined
+    ? undefined
+    : new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string]));
+}
+
+/**
+ * Of a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`.
+ * @throws Error READONLY when it is none
+ */
+export function followersIn(answer: unknown): string[] {
+  const [role, , replicas] = answer as readonly [string, unknown, unknown];
+  if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
+  return ((replicas ?? []) as readonly (readonly string[])[]).map(([host, listenPort]) => `${host}:${listenPort}`);
 }
 
 /** A user that may not ask is told nothing, and nothing is built on it. */
-function ifNotTold(error: unknown): undefined {
+export function ifNotTold(error: unknown): undefined {
   if (error instanceof Error && /^(?:NOPERM|ERR unknown command)/.test(error.message)) return undefined;
   throw error;
 }

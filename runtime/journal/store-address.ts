@@ -190,8 +190,15 @@ export function nodeAddress(store: StoreAddress, name: string): StoreAddress {
     url.host = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     return { kind: 'single', url: url.href };
   }
-  const login = store.kind === 'single' ? {} : store.login;
-  const user = login.username === undefined ? '' : encodeURIComponent(login.username);
-  const secret = login.password === undefined ? '' : `${user}:${encodeURIComponent(login.password)}@`;
+  return serverAddress({ host, port }, store.kind === 'single' ? {} : store.login);
+}
+
+function serverAddress({ host, port }: Endpoint, { username, password }: Login): StoreAddress {
+  const user = username === undefined ? '' : encodeURIComponent(username);
+  const secret = password === undefined ? '' : `${user}:${encodeURIComponent(password)}@`;
   return { kind: 'single', url: `redis://${secret}${host.includes(':') ? `[${host}]` : host}:${port}` };
 }
+
+/** Each Sentinel as a server of its own, for questions to it. */
+export const sentinelAddresses = (store: StoreAddress): readonly StoreAddress[] =>
+  store.kind === 'sentinel' ? store.endpoints.map((endpoint) => serverAddress(endpoint, store.sentinelLogin)) : [];

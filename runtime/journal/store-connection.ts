@@ -10,11 +10,12 @@ import type { Log } from '../contract/log.ts';
 import { askPrimaries } from './primary-pipelines.ts';
 import type { Script } from './script-library.ts';
 import { clusterOf, connectForQuestion, nodeAddress, parseStoreUrl, type StoreAddress } from './store-address.ts';
+import { askStanding, type Standing } from './sentinel-boxes.ts';
 import { defaultPrefix, storeKeys, type StoreKeys } from './store-keys.ts';
-import { StoreLink } from './store-link.ts';
+import { StoreLink, type SimulatedStoreParts } from './store-link.ts';
 import { checkRights } from './store-rights.ts';
 
-export interface StoreOptions {
+export interface StoreOptions extends SimulatedStoreParts {
   /** One server, Sentinels or a cluster: the forms are those of `parseStoreUrl`. */
   readonly url: string;
   readonly prefix?: string;
@@ -24,11 +25,6 @@ export interface StoreOptions {
   readonly connectTimeoutMs?: number;
   /** After this long without a reply a command is lost; 5 s, with Sentinels 2.5 s. */
   readonly commandTimeoutMs?: number;
-  /**
-   * Makes the client of one connection in place of the real one: the simulation puts its own store here.
-   * @param name `host:port` when that server is meant and no other
-   */
-  readonly connect?: (purpose: string, name?: string) => Redis;
 }
 
 export interface Store {
@@ -41,8 +37,8 @@ export interface Store {
   readonly cluster: Cluster | undefined;
   /** A connection to one primary of the cluster, named `host:port`. */
   openNode(purpose: string, name: string): StoreLink;
-  /** The role the server at `host:port` says it has, `master` for a primary; undefined when it does not answer soon. */
-  roleOf(name: string): Promise<string | undefined>;
+  /** What the server at `host:port` says of its place; undefined when it does not answer soon. */
+  standingOf(name: string): Promise<Standing | undefined>;
   close(): void;
 }
 
@@ -87,11 +83,10 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
   const open = (purpose: string): StoreLink => add(new StoreLink({ ...options, address, purpose, isNode: false }));
   const openNode = (purpose: string, name: string): StoreLink =>
     add(new StoreLink({ ...options, address: nodeAddress(address, name), purpose, isNode: true }));
-  const roleOf = async (name: string): Promise<string | undefined> => {
-    const client = options.connect?.('role', name) ?? connectForQuestion(nodeAddress(address, name));
+  const standingOf = async (name: string): Promise<Standing | undefined> => {
+    const client = options.connect?.('standing', name) ?? connectForQuestion(nodeAddress(address, name));
     try {
-      const [role] = (await client.call('ROLE')) as [string];
-      return role;
+      return await askStanding(client);
     } catch {
       return undefined;
     } finally {
@@ -128,7 +123,7 @@ export async function connectStore(options: StoreOptions): Promise<Store> {
     cluster: clusterOf(shared.redis),
     open,
     openNode,
-    roleOf,
+    standingOf,
     close,
   };
 }

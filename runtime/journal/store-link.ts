@@ -11,7 +11,7 @@ import type { Log } from '../contract/log.ts';
 import { allScripts } from './script-library.ts';
 import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
 import { clusterOf, connectClient, type StoreAddress } from './store-address.ts';
-import type { StoreOptions } from './store-connection.ts';
+import { knownBoxes } from './sentinel-boxes.ts';
 import { adviceOn, refusedForGood, saysNothing, troubleOf } from './store-errors.ts';
 import { defaultPrefix } from './store-keys.ts';
 
@@ -25,7 +25,18 @@ const serverTimeoutMs = 5_000;
  */
 const boxTimeoutMs = 2_500;
 
-export interface LinkOptions {
+/** What the simulation puts in place of sockets. */
+export interface SimulatedStoreParts {
+  /**
+   * Makes the client of one connection.
+   * @param name `host:port` when that server is meant and no other
+   */
+  readonly connect?: (purpose: string, name?: string) => Redis;
+  /** As `knownBoxes`. */
+  readonly boxes?: () => Promise<readonly string[]>;
+}
+
+export interface LinkOptions extends SimulatedStoreParts {
   readonly address: StoreAddress;
   readonly purpose: string;
   /** One of a cluster's primaries, on purpose. */
@@ -34,7 +45,6 @@ export interface LinkOptions {
   readonly log: Log;
   readonly prefix?: string;
   readonly commandTimeoutMs?: number;
-  readonly connect?: StoreOptions['connect'];
 }
 
 export class StoreLink {
@@ -49,6 +59,7 @@ export class StoreLink {
   #generation = 0;
   #facts: StoreFacts = factsOfAll([]);
   readonly #isNode: boolean;
+  readonly #boxes: () => Promise<readonly string[]>;
   readonly #prefix: string;
   #complaint = '';
   #advice = '';
@@ -60,6 +71,7 @@ export class StoreLink {
     this.#log = options.log.child({ connection: purpose });
     this.#clock = clock;
     this.#isNode = options.isNode;
+    this.#boxes = options.boxes ?? (() => knownBoxes(address));
     this.#prefix = options.prefix ?? defaultPrefix;
     this.redis =
       options.connect?.(purpose) ??
@@ -164,7 +176,7 @@ export class StoreLink {
     const facts = factsOfAll(await Promise.all(this.#servers().map(readFacts)));
     const isCluster = clusterOf(this.redis) !== undefined || this.#isNode;
     if (facts.isClusterNode && !isCluster) throw new Error('CLUSTERED the store is a node of a Redis Cluster');
-    return facts;
+    return { ...facts, boxes: await this.#boxes() };
   }
 
   #leave(): void {

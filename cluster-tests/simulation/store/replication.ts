@@ -50,9 +50,11 @@ export class Replication implements FollowerState {
 
   /** Takes what there is to take. */
   follow(): void {
-    const { time, random, primary, lagMs } = this.options;
+    const { time, random, primary, replica, lagMs } = this.options;
     const upTo = primary.file.length;
-    if (this.underWay || this.cuts > 0 || this.isOver || upTo <= this.acknowledged) return;
+    if (this.cuts > 0 || this.isOver) return;
+    replica.replid = primary.replid;
+    if (this.underWay || upTo <= this.acknowledged) return;
     this.underWay = true;
     const { generation } = this;
     const stumble = random.happens(stumbles.probability) ? random.around(stumbles.meanMs) : 0;

@@ -49,7 +49,11 @@ export class SimulatedServer {
   readonly followers = new Set<FollowerState>();
   /** A reply every write gets instead of being run: `OOM ...`, `MISCONF ...`, `READONLY ...`, `LOADING ...`. */
   refusal: string | undefined;
-  reign = 1;
+  /** Of its history; a replica's is its primary's. */
+  replid: string;
+  /** Of the history it followed until it was promoted. */
+  private formerReplid = '0'.repeat(40);
+  private reign = 1;
   private scripts = new Map<string, string>();
   private readonly options: ServerOptions;
   private readonly writeListeners = new Set<(entry: StoreEntry) => void>();
@@ -57,6 +61,16 @@ export class SimulatedServer {
 
   constructor(options: ServerOptions) {
     this.options = options;
+    this.replid = this.ownReplid();
+  }
+
+  private ownReplid(): string {
+    return createHash('sha1').update(`${this.name} ${this.reign}`).digest('hex');
+  }
+
+  private beginReign(): void {
+    this.reign += 1;
+    this.replid = this.ownReplid();
   }
 
   get name(): string {
@@ -111,7 +125,9 @@ export class SimulatedServer {
           '# Server',
           `redis_version:${this.waitsOwnWrites ? '7.2.4' : '7.0.15'}`,
           ...(this.waitsOwnWrites ? ['valkey_version:8.0.1'] : []),
-          `master_replid:${createHash('sha1').update(`${this.name} ${this.reign}`).digest('hex')}`,
+          `role:${this.role}`,
+          `master_replid:${this.replid}`,
+          `master_replid2:${this.formerReplid}`,
           'cluster_enabled:0',
           '',
         ].join('\r\n');
@@ -172,7 +188,8 @@ export class SimulatedServer {
   restart(): void {
     this.up = true;
     this.scripts = new Map();
-    this.reign += 1;
+    this.formerReplid = '0'.repeat(40);
+    this.beginReign();
   }
 
   /** The box lost power: entries from `length` on never were. */
@@ -184,7 +201,8 @@ export class SimulatedServer {
 
   /** A replica becomes the primary, with what it has. */
   promote(): void {
-    this.reign += 1;
+    this.formerReplid = this.replid;
+    this.beginReign();
     this.role = 'master';
     this.readFile();
     this.acknowledged();
