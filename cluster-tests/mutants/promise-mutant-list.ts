@@ -225,6 +225,13 @@ const inDurability: readonly Mutant[] = [
     'isEnough: (reply) => Number(reply) >= replicas,',
     'isEnough: (reply) => Number(reply) >= 0,',
   ),
+  one(
+    'a replica that was promoted is taken for one that is away',
+    'G3',
+    'runtime/journal/replica-watch.ts',
+    "return role === 'master' && (hasFollowed || formerReign === this.#reign);",
+    'return !hasFollowed && role === formerReign;',
+  ),
   {
     name: 'what a lost connection has written is waited for on the next one',
     promise: 'G3',
