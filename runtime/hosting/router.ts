@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
-import { PhotonError } from '../contract/errors.ts';
+import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
@@ -36,6 +36,8 @@ export class Router {
   /** Ends of the pauses that are being made. */
   private readonly pauses = new Set<() => void>();
   private refreshing = false;
+  /** Why the map could not be read when it was last asked for. */
+  private unread: string | undefined;
 
   constructor(ports: RouterPorts) {
     this.ports = ports;
@@ -54,10 +56,22 @@ export class Router {
     this.refreshing = true;
     this.ports.directory
       .refresh()
-      .catch((failure: unknown) => this.ports.log.warn({ failure }, 'the map of owners could not be read again'))
+      .then(
+        () => this.noteReading(undefined),
+        (failure: unknown) => this.noteReading(failure),
+      )
       .finally(() => {
         this.refreshing = false;
       });
+  }
+
+  /** Told when it changes: a node that stops asks again and again. */
+  private noteReading(failure: unknown): void {
+    const unread = failure === undefined ? undefined : describeCause(failure);
+    if (unread === this.unread) return;
+    this.unread = unread;
+    if (failure === undefined) this.ports.log.info({}, 'the map of owners is read again');
+    else this.ports.log.warn({ failure }, 'the map of owners could not be read again');
   }
 
   /** Asks until an owner answers; a lost answer is asked for again under the same id. */
