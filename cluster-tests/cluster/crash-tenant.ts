@@ -5,11 +5,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { ActorObject, PhotonClient } from '@photoncloud/runtime/client/client';
+import { connectPhoton, type ActorObject, type PhotonClient } from '@photoncloud/runtime/client/client';
+import type { ClientSocket, SocketFactory } from '@photoncloud/runtime/client/client-socket';
+import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { GuestPlace } from '../demo/guest-page.ts';
 import { placeOf, type ActorJson, type GetActor } from '../demo/tenant-view.ts';
-import { openApi } from './api-session.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
 import { until } from './process-identity.ts';
@@ -20,6 +21,46 @@ type Params = Readonly<Record<string, unknown>>;
 
 /** How often a wait looks; a look is one read. */
 const lookEveryMs = 40;
+const dialEveryMs = 40;
+/** Nobody closed it: there is no controller to speak to. */
+const notThere = 1006;
+
+/**
+ * Meets a controller that is started again as soon as it is there. The client by itself waits twice as long after each
+ * try, and a test that kills many controllers would wait most of the time.
+ */
+const dialsOften =
+  (open: SocketFactory): SocketFactory =>
+  (url, protocol, listener) => {
+    let socket: ClientSocket;
+    let wasThere = false;
+    let isOver = false;
+    let pause: NodeJS.Timeout | undefined;
+    const dial = (): void => {
+      pause = undefined;
+      socket = open(url, protocol, {
+        onText: (text) => {
+          wasThere = true;
+          listener.onText(text);
+        },
+        onClosed: (code, why) => {
+          if (isOver || wasThere || code !== notThere) listener.onClosed(code, why);
+          else pause = setTimeout(dial, dialEveryMs);
+        },
+      });
+    };
+    dial();
+    return {
+      send: (text) => socket.send(text),
+      soon: (task) => socket.soon(task),
+      close: (code, why) => {
+        isOver = true;
+        if (pause === undefined) return socket.close(code, why);
+        clearTimeout(pause);
+        listener.onClosed(notThere, why);
+      },
+    };
+  };
 
 export class CrashTenant {
   readonly client: PhotonClient;
@@ -32,7 +73,9 @@ export class CrashTenant {
 
   static async open(cluster: PhotonCluster): Promise<CrashTenant> {
     const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
-    return new CrashTenant(await openApi(cluster.relay, token), cluster.topology);
+    const openSocket = dialsOften(nodeSocketFactory());
+    const client = await connectPhoton({ url: `ws://${cluster.relay}/api`, token, openSocket });
+    return new CrashTenant(client, cluster.topology);
   }
 
   close(): void {
@@ -49,9 +92,9 @@ export class CrashTenant {
   }
 
   /** The actor as it is now; undefined when there is none, or none any more. */
-  async find(id: string): Promise<ActorObject | undefined> {
+  async find(id: string, client: PhotonClient = this.client): Promise<ActorObject | undefined> {
     try {
-      const found = await this.client.call('actor.get', { id });
+      const found = await client.call('actor.get', { id });
       return found.life === 'live' ? found : undefined;
     } catch (error) {
       if (error instanceof PhotonError && error.record.code === 'not_found') return undefined;

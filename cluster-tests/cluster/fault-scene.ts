@@ -126,17 +126,22 @@ export class FaultScene {
     };
   }
 
+  /** Each session reads its share, as fast as one session may. */
   async #portsNow(names: Iterable<string>): Promise<Map<string, PortNow>> {
     const now = new Map<string, PortNow>();
-    for (const name of names) {
-      const id = `port/${tenant}/${name}`;
-      const found = await this.#acme.find(id);
-      await pause(15); // two reads each, within what one session may ask for
-      if (found === undefined) continue;
-      const { entries } = await this.#acme.client.call('actor.history', { id, limit: 100 });
-      const versions = entries.map((entry) => entry.version);
-      now.set(name, { uid: (found.status as { uid: string }).uid, stateName: found.stateName, versions });
-    }
+    const waiting = [...names];
+    const readAll = async (client: PhotonClient): Promise<void> => {
+      for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+        const id = `port/${tenant}/${name}`;
+        const found = await this.#acme.find(id, client);
+        await pause(15); // two reads each, within what one session may ask for
+        if (found === undefined) continue;
+        const { entries } = await client.call('actor.history', { id, limit: 100 });
+        const versions = entries.map((entry) => entry.version);
+        now.set(name, { uid: (found.status as { uid: string }).uid, stateName: found.stateName, versions });
+      }
+    };
+    await Promise.all(this.#clients.map(readAll));
     return now;
   }
 

@@ -41,6 +41,12 @@ const sentinelLines = (primary: string): string[] => [
   `sentinel parallel-syncs ${masterName} 1`,
 ];
 
+/**
+ * By itself a Sentinel looks at servers every 10 s and at the others every 2 s, and waits four times that before it
+ * tells an old primary that it is a replica: a test would wait 10 s for what happens just so in 2 s.
+ */
+const sentinelPeriods = ['sentinel', 'debug', 'info-period', '1000', 'publish-period', '500'];
+
 /** Runs redis-cli in the box. @throws execFile's error when the server does not answer */
 async function ask(topology: Topology, box: string, port: string, ...command: readonly string[]): Promise<string[]> {
   const argv = ['timeout', '2', 'redis-cli', '-p', port, ...command];
@@ -68,6 +74,11 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
   for (const box of boxes) {
     writeFileSync(join(topology.node(box).folder, 'sentinel.conf'), `${sentinelLines(primary).join('\n')}\n`);
     await startProgram(topology, box, 'sentinel', ['redis-server', join(insideFolder, 'sentinel.conf'), '--sentinel']);
+    const isSet = async (): Promise<boolean> => {
+      const answer = await ask(topology, box, sentinelListenPort, ...sentinelPeriods).catch(() => ['']);
+      return answer[0] === 'OK';
+    };
+    await until(`the Sentinel of ${box} looks often`, isSet);
   }
   const known = `slaves=${others.length},sentinels=${boxes.length}`;
   await until(

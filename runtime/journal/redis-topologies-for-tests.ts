@@ -13,6 +13,11 @@ const clusterSlots = 16_384;
 /** A replica is asked to sync at once, and a dead peer is noticed soon: tests do not wait for minutes. */
 const replicating = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1', '--repl-timeout', '5'];
 const downAfterMs = 1_000;
+/**
+ * Sentinels look at servers every 10 s and at each other every 2 s, and wait four times that before they tell an old
+ * primary that it is a replica: a test would wait 10 s for what happens just so in 2 s.
+ */
+const sentinelPeriods = ['SENTINEL', 'DEBUG', 'INFO-PERIOD', '1000', 'PUBLISH-PERIOD', '500'];
 
 async function removeAll(servers: readonly TestRedis[]): Promise<void> {
   await Promise.all(servers.map((server) => server.remove()));
@@ -117,6 +122,7 @@ export async function startSentinelBoxes(extra: readonly string[] = []): Promise
     await inStep(() => first, 2);
     const watch = sentinelArguments(first);
     servers.push(...(await startAll([1, 2, 3].map(() => () => TestRedis.startWith(watch)))));
+    for (const sentinel of servers.slice(3)) await sentinel.ask(...sentinelPeriods);
     return await watchBoxes(servers.slice(0, 3), servers.slice(3), remove);
   } catch (error) {
     await remove();
