@@ -78,8 +78,8 @@ const inDrain: readonly Mutant[] = [
   one(
     'a node ends without handing over',
     'G12',
-    'runtime/directory/cluster-membership.ts',
-    'await this.#handover.giveAll(steady.length > 0 ? steady : others);',
+    'runtime/directory/node-departure.ts',
+    'await handover.giveAll(steady.length > 0 ? steady : others);',
     '',
   ),
   one(

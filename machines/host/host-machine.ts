@@ -88,6 +88,17 @@ const refuseBurial = ({ context, event }: At): readonly Asked[] => {
   return [reject({ commandId: context.order?.command ?? '', code, message: why })];
 };
 
+/** What a host that is not there is told all the same. */
+const silent = {
+  'host.registered': { actions: 'noteIndex' },
+  'host.refused': { actions: 'noteRefusal' },
+  'host.silent': {},
+} as const;
+const cordoned = {
+  'host.cordon': { actions: ['cordon', 'tellCluster'] },
+  'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
+} as const;
+
 export const hostMachine = setup({
   types: { context: {} as HostContext, events: {} as HostEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
@@ -194,13 +205,10 @@ export const hostMachine = setup({
       tags: 'steady',
       entry: 'tellCluster',
       on: {
-        'host.registered': { actions: 'noteIndex' },
-        'host.refused': { actions: 'noteRefusal' },
-        'host.silent': {},
+        ...silent,
         'host.back': { target: 'present.joining', actions: 'noteBack' },
         'host.announce': { target: 'present.joining', actions: 'noteReport' },
-        'host.cordon': { actions: ['cordon', 'tellCluster'] },
-        'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
+        ...cordoned,
         'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
       },
     },
@@ -208,9 +216,7 @@ export const hostMachine = setup({
       description: 'An operator has said that it is off: its twins are taken over, if it is silent indeed.',
       initial: 'taking',
       on: {
-        'host.registered': { actions: 'noteIndex' },
-        'host.refused': { actions: 'noteRefusal' },
-        'host.silent': {},
+        ...silent,
         'host.back': [
           { guard: 'isBuried', target: 'buried', actions: ['refuseBurial', 'forgetOrder'] },
           { target: 'present.joining', actions: ['refuseBurial', 'noteBack'] },
@@ -248,15 +254,12 @@ export const hostMachine = setup({
       tags: 'steady',
       entry: 'tellCluster',
       on: {
-        'host.registered': { actions: 'noteIndex' },
-        'host.refused': { actions: 'noteRefusal' },
-        'host.silent': {},
+        ...silent,
         'host.back': {},
         'host.announce': [{ guard: 'isEarlierBoot' }, { target: 'present.joining', actions: 'noteReport' }],
         // It had its twins back, and was gone again before it could say so.
         'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
-        'host.cordon': { actions: ['cordon', 'tellCluster'] },
-        'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
+        ...cordoned,
       },
     },
   },

@@ -11,32 +11,7 @@ import * as changes from './port-changes.ts';
 import type { PortContext } from './port-context.ts';
 import type { PortEvent } from './port-events.ts';
 import * as messages from './port-messages.ts';
-
-const created = { guard: 'isSame', actions: ['answerSame', 'tellReady'] } as const;
-const different = { actions: 'refuseDifferent' } as const;
-const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
-const inUse = { guard: 'isHeldCommand', actions: 'rejectInUse' } as const;
-const stale = { guard: 'isStale' } as const;
-const waits = { guard: 'isGoneDirect', target: '#port.binding.waiting', actions: ['noteBroken', 'noteTry'] } as const;
-/** Its binding has trouble: what may pass is tried again by the binding itself. */
-const troubled = (note: 'noteFailure' | 'noteBroken') =>
-  [
-    waits,
-    { guard: 'isCurrentFault', actions: note },
-    { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
-  ] as const;
-/** To another host, or anew on this one. */
-const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
-
-/** What every state with a binding answers alike, but for `port.bind`. */
-const bound = {
-  'port.create': [created, different],
-  'port.unbind': [foreign, inUse, { target: '#port.unbinding', actions: ['noteWaiter', 'keepOpen'] }],
-  'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
-  'port.delete': [inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'noteWaiter', 'keepOpen'] }],
-} as const;
-/** A new run needs a tap that QEMU can take. */
-const rebound = [foreign, stale, { guard: 'isHere', target: '#port.binding.tap', actions: 'takeBind' }, moved] as const;
+import { awaited, bound, created, foreign, inUse, moved, rebound, stale, troubled, waits } from './port-transitions.ts';
 
 export const portMachine = setup({
   types: { context: {} as PortContext, events: {} as PortEvent, input: {} as { id: string }, tags: {} as 'steady' },
@@ -145,7 +120,7 @@ export const portMachine = setup({
       description: 'The cluster is asked for the host the port is to be bound on.',
       entry: 'findHost',
       on: {
-        'port.create': [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, different],
+        'port.create': awaited,
         'port.delete': { target: 'gone', actions: ['rejectDeleted', 'forgetWaiters'] },
         'host.found': { target: 'claiming', actions: 'takeHost' },
         'host.missing': { target: 'gone', actions: ['tellNoHost', 'forgetWaiters'] },
@@ -156,7 +131,7 @@ export const portMachine = setup({
       description: 'The network is asked for an address; nothing is made yet.',
       initial: 'asking',
       on: {
-        'port.create': [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, different],
+        'port.create': awaited,
         'port.release': [foreign, { target: 'gone', actions: 'releaseAddress' }],
         'port.delete': [inUse, { target: 'gone', actions: ['rejectDeleted', 'forgetWaiters', 'releaseAddress'] }],
       },
@@ -195,7 +170,7 @@ export const portMachine = setup({
       description: 'It has its address and is on no host.',
       tags: 'steady',
       on: {
-        'port.create': [created, different],
+        'port.create': created,
         'port.bind': [foreign, { target: 'binding', actions: 'takeBind' }],
         'port.unbind': [foreign, { actions: 'tellUnbound' }],
         'port.release': [foreign, { target: 'gone', actions: 'releaseAddress' }],
@@ -298,7 +273,7 @@ export const portMachine = setup({
       description: 'Routes to it are withdrawn, then its host takes its tap away.',
       entry: 'takeOff',
       on: {
-        'port.create': [{ guard: 'isLeaving', actions: 'refuseBusy' }, created, different],
+        'port.create': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...created],
         'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
         'port.unbind': [foreign, inUse, { actions: ['forgetNext', 'noteWaiter', 'keepOpen'] }],
         'port.release': [foreign, { actions: 'noteLeaving' }],

@@ -20,6 +20,7 @@ import type { StoreLapse } from '../journal/ordinal-memory.ts';
 import { defaultBeatLimits, type BeatLimits } from './beat-limits.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
+import { depart } from './node-departure.ts';
 import { NodeBurial, type Burial } from './node-burial.ts';
 import { NodeRoster, nodeRecordOf, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
@@ -30,8 +31,6 @@ import { ShardHandover } from './shard-handover.ts';
 
 /** Shards this node gives away at once, and so at most per beat. */
 const movesAtOnce = 4;
-/** As long as a drain may take in all. */
-const leaveTimeoutMs = 15_000;
 
 export type { Burial, NodeEvent, NodeRecord };
 
@@ -252,44 +251,17 @@ class StoreMembership implements Membership {
     if (this.#stopped || this.#leaving) return;
     this.#leaving = true;
     this.#owned.close();
-    const { clock, log } = this.#options;
-    let cancel = (): void => {};
-    const timeUp = new Promise<'late'>((resolve) => (cancel = clock.after(leaveTimeoutMs, () => resolve('late'))));
-    try {
-      if ((await Promise.race([this.#giveBack(), timeUp])) === 'late') {
-        log.warn(
-          {},
-          `not all was handed over within ${leaveTimeoutMs} ms; the rest is taken over once this node is silent`,
-        );
-      }
-    } catch (error) {
-      log.warn(
-        { cause: describeCause(error) },
-        "this node's shards could not be given back; they are taken over once it is silent",
-      );
-    } finally {
-      cancel();
-      this.#stopped = true;
-      this.#cancelBeat();
-      this.#link.close();
-    }
-  }
-
-  async #giveBack(): Promise<'done'> {
-    await this.#beating;
-    const { keys, node } = this.#claimant;
-    const record = JSON.stringify({ ...this.#options.node, leaving: true });
-    await this.#link.run((redis) => redis.hset(keys.nodes, node, record));
-    const others = this.#roster.staying().filter((name) => name !== node);
-    const steady = others.filter((name) => this.#roster.isSteady(name));
-    await this.#handover.giveAll(steady.length > 0 ? steady : others);
-    await this.#link.run((redis) =>
-      readAll(redis, [
-        ['hdel', keys.nodes, node],
-        ['hdel', keys.beats, node],
-      ]),
-    );
-    return 'done';
+    await depart({
+      ...this.#options,
+      link: this.#link,
+      claimant: this.#claimant,
+      roster: this.#roster,
+      handover: this.#handover,
+      beating: this.#beating,
+    });
+    this.#stopped = true;
+    this.#cancelBeat();
+    this.#link.close();
   }
 }
 

@@ -29,6 +29,7 @@ import { CommitBatcher } from './commit-batcher.ts';
 import { CommitLines } from './commit-lines.ts';
 import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
+import { HeldGrants } from './held-grants.ts';
 import { LapseWatch, rewound, rolledBack } from './lapse-watch.ts';
 import { OwnerReads } from './owner-reads.ts';
 import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
@@ -77,11 +78,6 @@ export interface JournalOptions {
   readonly memory?: OrdinalMemory;
 }
 
-interface OwnedShard {
-  readonly grant: ShardGrant;
-  fenceTold: boolean;
-}
-
 class StoreJournal implements RedisJournal {
   readonly durability: DurabilityOffer;
   readonly #store: Store;
@@ -92,11 +88,10 @@ class StoreJournal implements RedisJournal {
   readonly #reads: OwnerReads;
   /** One for everything; on a Redis Cluster, where a script may touch one slot only, one per shard. */
   readonly #batchers = new Map<ShardId | '', CommitBatcher>();
-  readonly #owned = new Map<ShardId, OwnedShard>();
+  readonly #held: HeldGrants;
   readonly #memory: OrdinalMemory;
   readonly #watch: LapseWatch;
   readonly #rolledBackListeners: ((lapse: StoreLapse) => void)[] = [];
-  readonly #fencedListeners: ((shard: ShardId) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
   #stopped: PhotonError | undefined;
   #failure: PhotonError | undefined;
@@ -107,6 +102,7 @@ class StoreJournal implements RedisJournal {
     this.#watch = new LapseWatch({ keys: store.keys, memory, onLapse: (lapse) => this.#lapsed(lapse) });
     this.#clock = clock;
     this.#log = log.child({ part: 'journal' });
+    this.#held = new HeldGrants(this.#log);
     this.#archive = archive;
     const { facts } = store.shared;
     const replicas = durability.replicas ?? 0;
@@ -201,7 +197,7 @@ class StoreJournal implements RedisJournal {
     // What a store that went back holds must not be acted on under the old era.
     if (grant.era < this.#memory.era) throw rewound();
     // Our claim may have been lost with the primary that took it: then what was waited for is not behind it.
-    if (owner !== grantText(grant)) throw this.#fenced(grant);
+    if (owner !== grantText(grant)) throw this.#held.fenced(grant);
     this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
     return decodeBacklog(key, rows, this.#log);
   }
@@ -216,7 +212,7 @@ class StoreJournal implements RedisJournal {
       const removed = await this.#lines.durably({ flight: 0, shard: grant.shard }, 'primary', (redis) =>
         runScript(redis, forgetScript, keys, [grantText(grant), ...fields]),
       );
-      if (removed === -1) throw this.#fenced(grant);
+      if (removed === -1) throw this.#held.fenced(grant);
     }
   }
 
@@ -230,15 +226,15 @@ class StoreJournal implements RedisJournal {
       this.#fence();
       this.#watch.release();
     }
-    this.#owned.set(grant.shard, { grant, fenceTold: false });
+    this.#held.add(grant);
   }
 
   drop(shard: ShardId): void {
-    this.#owned.delete(shard);
+    this.#held.remove(shard);
   }
 
   onFenced(listener: (shard: ShardId) => void): void {
-    this.#fencedListeners.push(listener);
+    this.#held.onFenced(listener);
   }
 
   onRolledBack(listener: (lapse: StoreLapse) => void): void {
@@ -293,22 +289,7 @@ class StoreJournal implements RedisJournal {
     if (outcome.result === 'committed') {
       this.#memory.raise(commit.grant.era, commit.grant.shard, outcome.ordinal);
       this.#archive?.note(commit);
-    } else if (outcome.result === 'fenced') this.#tellFenced(commit.grant);
-  }
-
-  #fenced(grant: ShardGrant): PhotonError {
-    this.#tellFenced(grant);
-    const text = `shard ${grant.shard} has another owner; drop its actors`;
-    return new PhotonError('ownership_lost', 'shard_fenced', text);
-  }
-
-  #tellFenced(grant: ShardGrant): void {
-    const { shard, ownerEpoch } = grant;
-    const owned = this.#owned.get(shard);
-    if (owned === undefined || owned.fenceTold || owned.grant.ownerEpoch !== ownerEpoch) return;
-    owned.fenceTold = true;
-    this.#log.warn({ shard, ownerEpoch }, 'the store says that this shard has another owner');
-    for (const listener of this.#fencedListeners) listener(shard);
+    } else if (outcome.result === 'fenced') this.#held.tellFenced(commit.grant);
   }
 }
 
