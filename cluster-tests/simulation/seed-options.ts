@@ -135,3 +135,17 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
     beyondBudget,
   };
 }
+
+/**
+ * A seed of the cloud: where its store has replicas, every commit waits for them. A failover then loses nothing that was
+ * acknowledged. At `primary` it does, and charts that act on hosts have by then made taps and QEMUs that no record tells
+ * of: what a cloud promises after that it promises through eras and what operators do (docs/decisions/0007), neither of
+ * which the simulated nodes have. They would go on with the older store as if it were the newest.
+ */
+export function expandCloudSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
+  const options = expandSeed(seed, minutes, beyondBudget);
+  const { replicas } = options;
+  if (replicas === undefined) return options;
+  const durability = { ...replicas.durability, usual: 'replicas' as const };
+  return { ...options, replicas: { ...replicas, durability, levelsAsked: false } };
+}

@@ -5,10 +5,13 @@
  */
 import { cloudScenario } from './cloud/cloud-scenario.ts';
 import { runtimeScenario } from './runtime-scenario.ts';
-import { expandSeed } from './seed-options.ts';
+import { expandCloudSeed, expandSeed } from './seed-options.ts';
 import { runSeed, type RunResult } from './simulation-run.ts';
 
-const scenarios = { runtime: runtimeScenario, cloud: cloudScenario };
+const scenarios = {
+  runtime: { expand: expandSeed, scenarioOf: runtimeScenario },
+  cloud: { expand: expandCloudSeed, scenarioOf: cloudScenario },
+};
 
 export type ScenarioName = keyof typeof scenarios;
 
@@ -22,12 +25,13 @@ export interface SeedTask {
 
 export const isScenario = (name: string): name is ScenarioName => Object.hasOwn(scenarios, name);
 
-const optionsOf = ({ seed, minutes, beyond }: SeedTask) => expandSeed(String(seed), minutes, beyond);
+const optionsOf = ({ scenario, seed, minutes, beyond }: SeedTask) =>
+  scenarios[scenario].expand(String(seed), minutes, beyond);
 
 /** Never rejects. */
 export async function runTask(task: SeedTask): Promise<RunResult> {
   try {
-    return await runSeed(optionsOf(task), scenarios[task.scenario]);
+    return await runSeed(optionsOf(task), scenarios[task.scenario].scenarioOf);
   } catch (failure) {
     return lostRun(task, `it threw ${failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)}`);
   }

@@ -6,7 +6,7 @@
 // test limit: 200 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { expandSeed } from '../seed-options.ts';
+import { expandCloudSeed } from '../seed-options.ts';
 import { runSeed, type RunResult } from '../simulation-run.ts';
 import { cloudScenario } from './cloud-scenario.ts';
 
@@ -14,7 +14,7 @@ const minutes = 2;
 const seeds = [2, 3, 4, 6, 7, 9, 11, 12];
 const twice = [3, 6];
 const seen = new Map<number, RunResult>();
-const run = (seed: number): Promise<RunResult> => runSeed(expandSeed(String(seed), minutes), cloudScenario);
+const run = (seed: number): Promise<RunResult> => runSeed(expandCloudSeed(String(seed), minutes), cloudScenario);
 
 test(`${seeds.length} clouds of ${minutes} minutes keep the promises, and come to rest when left alone`, async () => {
   for (const seed of seeds) {
