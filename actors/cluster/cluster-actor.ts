@@ -37,6 +37,7 @@ export const clusterDefinition: ActorDefinition = {
     lift: {
       params: z.strictObject({}),
       permission: 'admin',
+      relieves: true,
       description:
         'After the store has gone back: places and allocates again. Says that hosts which are silent are off.',
     },

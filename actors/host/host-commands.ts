@@ -16,6 +16,7 @@ export const hostCommands: Record<string, CommandDefinition> = {
       reason: z.string().min(1).max(500).describe('How that is known; kept with the host and in its history.'),
     }),
     permission: 'admin',
+    relieves: true,
     description:
       'Says that a silent host is off. Its VMs may start elsewhere; back again, it is emptied before it serves.',
   },

@@ -125,8 +125,8 @@ const inBounds: readonly Mutant[] = [
     'a full house takes commands for newcomers',
     'G11',
     host,
-    'return this.effectsCrowded || !this.residents.passivation.hasRoom(to);',
-    'return this.effectsCrowded;',
+    'return !this.residents.passivation.hasRoom(command.to) && !relieves(this.kinds, command);',
+    'return false;',
   ),
   one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
   one(

@@ -10,6 +10,10 @@ import { archiveCap, type SimulatedNode } from './simulated-node.ts';
 import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
 
+/** A full house takes what nodes say themselves, and operators' verbs: what fills it may wait for just these. */
+const endsWaiting = ({ principal, event }: Command): boolean =>
+  principal === 'system' || event.type.startsWith('actor.');
+
 export class BoundsWatch {
   private readonly simulation: Simulation;
   private readonly limits: HostLimits;
@@ -49,7 +53,7 @@ export class BoundsWatch {
     const command = host.command.bind(host);
     Object.assign(host, {
       deliver: (message: Message) => entered(() => deliver(message), false),
-      command: (asked: Command) => entered(() => command(asked), true),
+      command: (asked: Command) => entered(() => command(asked), !endsWaiting(asked)),
     });
   }
 

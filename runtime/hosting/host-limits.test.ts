@@ -1,11 +1,12 @@
 /** Bounds of a host that no other test fills: who is turned away, with what words, and that it ends. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { CommandDefinition } from '../contract/actor-definition.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Outlet } from '../contract/link.ts';
 import { ask, commandOf, hostOn, Net, ownerOn, said, until } from './host-for-tests.ts';
-import { counter, oven, plainRegistry, registryOf } from './kinds-for-tests.ts';
+import { counter, oven, plainRegistry, registryOf, relay } from './kinds-for-tests.ts';
 import { MemoryJournal } from './memory-journal.ts';
 
 const registry = plainRegistry();
@@ -75,6 +76,28 @@ test('a commit holds so many events, and what is left is the next one', async ()
   await Promise.all(Array.from({ length: 12 }, () => ask(host, a, { type: 'counter.add' })));
   const sizes = journal.commits.slice(before).map(({ receipts }) => receipts.length);
   assert.equal(sizes, [5, 5, 2]);
+  await host.drain();
+});
+
+test('a house full of actors that wait for a silent node takes what may end the waiting, and nothing else', async () => {
+  const journal = new MemoryJournal(16);
+  const add = { ...(counter.commands['add'] as CommandDefinition), relieves: true };
+  const silence = (): Promise<never> => Promise.reject(new Error('no link'));
+  const host = await ownerOn(journal, {
+    registry: registryOf({ ...counter, commands: { ...counter.commands, add } }, relay),
+    limits: { residents: 2 },
+    outlet: { deliver: silence, command: silence },
+  });
+  await ask(host, a, { type: 'counter.create' });
+  host.revoke(journal.shardOf(sink));
+  journal.ownOne('n2', journal.shardOf(sink));
+  for (const name of ['r', 'x']) assert.ok((await ask(host, `relay/t/${name}`, { type: 'relay.send', to: sink })).ok);
+  assert.ok(isTurnedAway(await ask(host, 'relay/t/y', { type: 'relay.send', to: sink })));
+  assert.ok(isTurnedAway(await ask(host, a, { type: 'counter.read' })));
+  assert.ok((await ask(host, a, { type: 'counter.add' })).ok, 'the kind says that others wait for it');
+  assert.is(said(await ask(host, 'relay/t/y', { type: 'actor.resume', reason: 'senders wait' })), 'not_found');
+  await host.tell('counter/t/b' as ActorId, { type: 'counter.create' });
+  assert.ok(isTurnedAway(await ask(host, 'relay/t/z', { type: 'relay.send', to: sink })));
   await host.drain();
 });
 

@@ -25,7 +25,8 @@ import type { HostLimits } from './host-limits.ts';
 import { readReceipt, readsReceipts } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
-import { registerKinds } from './registration.ts';
+import { registerKinds, type RegisteredKind } from './registration.ts';
+import { relieves } from './relief.ts';
 import { fateOf, Residents } from './residents.ts';
 import { Router } from './router.ts';
 import { ShardTenure } from './shard-tenure.ts';
@@ -76,6 +77,7 @@ class ActorHost implements Host, Surroundings {
   readonly timers: TimerQueue;
   readonly effects: EffectRunner;
   private readonly options: HostOptions;
+  private readonly kinds: ReadonlyMap<string, RegisteredKind>;
   private readonly residents: Residents;
   private readonly router: Router;
   private readonly tenure: ShardTenure;
@@ -92,7 +94,8 @@ class ActorHost implements Host, Surroundings {
     this.log = log.child({ node: nodeName });
     this.limits = { ...defaultLimits, ...options.limits };
     this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
-    this.residents = new Residents(this, registerKinds(options.registry, journal.durability));
+    this.kinds = registerKinds(options.registry, journal.durability);
+    this.residents = new Residents(this, this.kinds);
     this.tenure = new ShardTenure(this, this.residents);
     this.router = new Router({ ...options, log: this.log, local: this, askMs: this.limits.askMs });
     this.timers = new TimerQueue(clock, (shard, input) => {
@@ -139,7 +142,7 @@ class ActorHost implements Host, Surroundings {
   command(command: Command): Promise<CommandAnswer> {
     const grant = this.entry(command.to);
     if (grant === undefined) return Promise.resolve({ moved: true });
-    if (this.isFull(command.to)) return Promise.resolve(overloaded(command.to, 0, 'this node'));
+    if (this.isFull(command)) return Promise.resolve(overloaded(command.to, 0, 'this node'));
     const actor = this.residents.activate(command.to, grant);
     const known = actor.commands.get(command.commandId);
     if (known !== undefined) return this.join(actor, known, command);
@@ -185,8 +188,9 @@ class ActorHost implements Host, Surroundings {
   }
 
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
-  private isFull(to: ActorId): boolean {
-    return this.effectsCrowded || !this.residents.passivation.hasRoom(to);
+  private isFull(command: Command): boolean {
+    if (this.effectsCrowded) return true;
+    return !this.residents.passivation.hasRoom(command.to) && !relieves(this.kinds, command);
   }
 
   private get effectsCrowded(): boolean {

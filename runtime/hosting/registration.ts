@@ -21,6 +21,8 @@ export interface RegisteredKind {
   /** Event types that may start an actor, from a command or from another actor. */
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
+  /** Commands that a full house takes (relief.ts). */
+  readonly relieving: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
   /** The level of its commits, and what may be asked for in its place. */
   readonly durability: Durability;
@@ -112,13 +114,17 @@ export function registerKind(definition: ActorDefinition, offer = everyLevel): R
       effectStates.set(name, [...(effectStates.get(name) ?? []), state.path]);
     }
   }
-  const creating = Object.entries(definition.commands).filter(([, command]) => command.creates === true);
+  const commandsWith = (mark: 'creates' | 'relieves'): ReadonlySet<string> => {
+    const marked = Object.entries(definition.commands).filter(([, command]) => command[mark] === true);
+    return new Set(marked.map(([name]) => `${kind}.${name}`));
+  };
   return {
     definition,
     machine,
     effectStates,
-    startedByCommand: new Set(creating.map(([name]) => `${kind}.${name}`)),
+    startedByCommand: commandsWith('creates'),
     startedByMessage: new Set(definition.createdBy),
+    relieving: commandsWith('relieves'),
     ignored: new Set(definition.ignored ?? []),
     durability: definition.durability ?? offer.usual,
     offered: offer.offered,
