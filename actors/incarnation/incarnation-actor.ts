@@ -7,12 +7,14 @@ import { incarnationEffects } from './incarnation-effects.ts';
 export function incarnationDefinition(machines: MachineDataplane): ActorDefinition {
   return {
     kind: 'incarnation',
-    chartVersion: 1,
+    chartVersion: 2,
+    // Version 2 answers a stop of a run that is not there.
+    upgrades: { 1: (stored) => stored },
     machine: incarnationMachine,
     placement: 'pinned',
     input: (id) => ({ id }),
     commands: {},
-    createdBy: ['incarnation.start'],
+    createdBy: ['incarnation.start', 'incarnation.stop'],
     effects: incarnationEffects(machines),
     view: ({ spec, proof, unwired, startedAt, reason, failure }: IncarnationContext) => ({
       spec,

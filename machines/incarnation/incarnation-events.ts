@@ -14,7 +14,7 @@ export type RunEnd = 'guest_shutdown' | 'host_quit' | 'crash' | 'killed' | 'gone
 export type IncarnationEvent =
   | { type: 'incarnation.start'; vm: string; spec: MachineSpec; meta: Meta }
   | { type: 'host.gone'; meta: Meta }
-  | { type: 'incarnation.stop'; graceMs: number; meta: Meta }
+  | { type: 'incarnation.stop'; graceMs: number; life: string | null; meta: Meta }
   | { type: 'binding.ready'; binding: string; proof: TapProof; meta: Meta }
   | { type: 'binding.failed'; binding: string; error: Failure; meta: Meta }
   | ({ type: 'qemu.start.done'; meta: Meta } & MachineProof)

@@ -36,7 +36,7 @@ const first = { unwired: [bindings[0]] };
 const start = { type: 'incarnation.start', vm, spec };
 /** The VM is at its next run: this one was born of a start repeated too late. */
 const another = { ...start, spec: { ...spec, owner: { ...spec.owner, uid: 'LIFE-2' } } };
-const stop = { type: 'incarnation.stop', graceMs: 3_000 };
+const stop = { type: 'incarnation.stop', graceMs: 3_000, life: 'L1' };
 const wired = (binding: string) => ({ type: 'binding.ready', binding, proof: {} });
 const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
 const lasting = { code: 'no_kvm', message: 'no', retryable: false };
@@ -240,6 +240,16 @@ test('with its host a run ends, whatever was being done', () => {
   };
   assert.equal(endOf({ reason: 'wiring_failed', failure: buried }), ['host_gone', null]);
   assert.equal(endOf({ reason: 'stopped' }), ['stopped', null], 'it was to end anyway');
+});
+
+test('a run that is not there has ended, says who is told to stop it', () => {
+  const { state, asked } = decided(incarnationMachine, held, { in: 'born', with: fresh, on: stop, from: vm, to: '' });
+  assert.is(state, 'gone');
+  const ended = { type: 'incarnation.ended', host: 'w1', life: 'L1', reason: 'stopped', error: null };
+  assert.equal(
+    asked.map(({ params }) => params),
+    [{ to: vm, event: ended }],
+  );
 });
 
 test.run();

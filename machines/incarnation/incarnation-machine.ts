@@ -84,6 +84,13 @@ export const incarnationMachine = setup({
       assertEvent(event, 'binding.ready');
       return { unwired: context.unwired.filter((binding) => binding !== event.binding) };
     }),
+    /** What it was told of its end is lost: a VM would wait for it for ever, and could not be deleted. */
+    answerAbsent: enqueueActions(({ context, event, enqueue }) => {
+      assertEvent(event, 'incarnation.stop');
+      const { host } = partsOfId(context.id);
+      const ended = { type: 'incarnation.ended', host, life: event.life, reason: 'stopped', error: null };
+      enqueue({ type: 'send', params: { to: event.meta.from ?? '', event: ended } });
+    }),
     noteEnd: assign(({ event }) => {
       assertEvent(event, 'qemu.watch.done');
       return { reason: event.reason };
@@ -137,7 +144,10 @@ export const incarnationMachine = setup({
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
-      on: { 'incarnation.start': { target: 'spawning', actions: 'take' } },
+      on: {
+        'incarnation.start': { target: 'spawning', actions: 'take' },
+        'incarnation.stop': { target: 'gone', actions: 'answerAbsent' },
+      },
     },
     spawning: {
       description:
@@ -231,5 +241,6 @@ export const incarnationMachine = setup({
       type: 'final',
       entry: { type: 'send', params: tellEnded },
     },
+    gone: { description: 'There is no such run; the VM that wanted it stopped has been told so.', type: 'final' },
   },
 });

@@ -169,5 +169,5 @@ export const askRun = ({ context }: Seen): Letter => ({
 
 export const askStop = ({ context }: Seen): Letter => ({
   to: incarnationId(context),
-  event: { type: 'incarnation.stop', graceMs: context.graceMs },
+  event: { type: 'incarnation.stop', graceMs: context.graceMs, life: context.life },
 });
