@@ -140,10 +140,10 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
 const commandsPerWait = 4;
 
 /**
- * A seed of the cloud: where its store has replicas, every commit waits for them. A failover then loses nothing that was
- * acknowledged. At `primary` it does, and charts that act on hosts have by then made taps and QEMUs that no record tells
- * of: what a cloud promises after that it promises through eras and what operators do (docs/decisions/0007), neither of
- * which the simulated nodes have. They would go on with the older store as if it were the newest.
+ * A seed of the cloud: where its store has replicas, every commit waits for them, so that a failover loses nothing that
+ * was acknowledged. At `primary` it does, and charts that act on hosts have by then made taps and QEMUs that no record
+ * tells of: what a cloud promises after that it promises through eras and what operators do (docs/decisions/0007),
+ * neither of which its simulated nodes have. They would go on with the older store as if it were the newest.
  *
  * Commands of such a store are lost more rarely, so that a commit breaks its connection as often as without replicas:
  * charts of the cloud need some twenty commits for one command of a client (at a hundredth 48 of 588 were answered ok).

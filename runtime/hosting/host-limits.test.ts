@@ -79,7 +79,7 @@ test('a commit holds so many events, and what is left is the next one', async ()
   await host.drain();
 });
 
-test('a house full of actors that wait for a silent node takes what may end the waiting, and nothing else', async () => {
+test('a house full of actors that wait for a silent node takes what may end that, and nothing else', async () => {
   const journal = new MemoryJournal(16);
   const add = { ...(counter.commands['add'] as CommandDefinition), relieves: true };
   const silence = (): Promise<never> => Promise.reject(new Error('no link'));
