@@ -8,10 +8,7 @@ import { runtimeScenario } from './runtime-scenario.ts';
 import { expandCloudSeed, expandSeed } from './seed-options.ts';
 import { runSeed, type RunResult } from './simulation-run.ts';
 
-const scenarios = {
-  runtime: { expand: expandSeed, scenarioOf: runtimeScenario },
-  cloud: { expand: expandCloudSeed, scenarioOf: cloudScenario },
-};
+const scenarios = { runtime: runtimeScenario, cloud: cloudScenario };
 
 export type ScenarioName = keyof typeof scenarios;
 
@@ -26,12 +23,12 @@ export interface SeedTask {
 export const isScenario = (name: string): name is ScenarioName => Object.hasOwn(scenarios, name);
 
 const optionsOf = ({ scenario, seed, minutes, beyond }: SeedTask) =>
-  scenarios[scenario].expand(String(seed), minutes, beyond);
+  (scenario === 'cloud' ? expandCloudSeed : expandSeed)(String(seed), minutes, beyond);
 
 /** Never rejects. */
 export async function runTask(task: SeedTask): Promise<RunResult> {
   try {
-    return await runSeed(optionsOf(task), scenarios[task.scenario].scenarioOf);
+    return await runSeed(optionsOf(task), scenarios[task.scenario]);
   } catch (failure) {
     return lostRun(task, `it threw ${failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)}`);
   }
