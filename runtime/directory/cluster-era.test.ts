@@ -47,7 +47,7 @@ test.after.each(async ({ redis, folder, nodes }) => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function startNode(stage: Stage, name: string, boot = `${name}-1`): Promise<TestNode> {
+async function startNode(stage: Stage, name: string, boot = `${name}-1`, beatMs = 50): Promise<TestNode> {
   const log = recordedLog();
   const store = await connectStore({ url: stage.redis.url, clock, log });
   const memory = new OrdinalMemory({ path: join(stage.folder, name), clock, log });
@@ -72,7 +72,7 @@ async function startNode(stage: Stage, name: string, boot = `${name}-1`): Promis
     onNode: () => {},
     onEra: (era) => eras.push(era),
     knownEra: memory.era,
-    beatMs: 50,
+    beatMs,
     silenceMs: 400,
   });
   joined.membership = membership;
@@ -198,6 +198,30 @@ test('a record of an earlier era than was seen: the next one is above both', asy
   await allOwned(stage, 5);
   assert.equal(c1.eras, [4, 5]);
   assert.match(await record(stage, 'eraBecause'), 'of era 2, 4 was seen');
+});
+
+test('what was handed over in a newer era is not taken under an older one', async (stage) => {
+  // It beats once: of what happens afterwards it hears only from who sends it messages.
+  const c1 = await startNode(stage, 'c1', 'c1-1', 60_000);
+  await allOwned(stage, 1);
+  const key = `ph:{${shard}}:o`;
+  // As another node that has begun the next era, taken the shard and given it back within a beat of this one.
+  await stage.redis.ask('HSET', 'ph:cluster', 'era', '2');
+  await stage.redis.ask('SET', key, '2|7|c2');
+  await c1.membership.verify(shard);
+  await stage.redis.ask('SET', key, '2|7|c1');
+  await c1.membership.verify(shard);
+  assert.is(await stage.redis.ask('GET', key), '2|7|c1');
+  assert.is(c1.membership.grants().length, shardCount - 1);
+});
+
+test('a shard was granted under an era that the record has lost: the next one is above both', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await allOwned(stage, 1);
+  await stage.redis.ask('SET', `ph:{${shard}}:o`, '4|7|c1');
+  await c1.membership.verify(shard);
+  await allOwned(stage, 5);
+  assert.equal(c1.eras, [5]);
 });
 
 test.run();

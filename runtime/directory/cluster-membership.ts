@@ -112,7 +112,8 @@ class StoreMembership implements Membership {
     });
     this.directory = new OwnershipMap(link, store.keys);
     const parts = { claimant: this.#claimant, node, roster: this.#roster, directory: this.directory, log };
-    this.#owned = new OwnedShards({ ...parts, onGrant, onLost });
+    const onNewerEra = (newer: number): void => this.#eras.saw(newer);
+    this.#owned = new OwnedShards({ ...parts, onGrant, onLost, onNewerEra });
     this.#handover = new ShardHandover({ ...parts, owned: this.#owned, clock, retire: options.onHandover });
     this.#burial = new NodeBurial({ ...parts, owned: this.#owned, onBuried: options.onBuried });
   }

@@ -26,6 +26,8 @@ export interface EraKeeperOptions {
 export class EraKeeper {
   readonly #options: EraKeeperOptions;
   #era: number;
+  /** The highest of those that shards were granted under. */
+  #seen = 0;
   #because: string | undefined;
 
   constructor(options: EraKeeperOptions) {
@@ -38,10 +40,15 @@ export class EraKeeper {
     if (era >= this.#era) this.#because = `shard ${shard} is at ordinal ${found}, ${known} was acknowledged`;
   }
 
+  /** The next look at the record finds it there, or finds that the record has lost it. */
+  saw(era: number): void {
+    this.#seen = Math.max(this.#seen, era);
+  }
+
   /** @param stored the record's era as it was just read; null when there is no record any more */
   async follow(stored: string | null): Promise<number> {
     let found = Number(stored ?? 0);
-    while (found <= this.#era) {
+    while (found <= this.#era || found < this.#seen) {
       const because = this.#because ?? this.#older(found);
       if (because === undefined) return this.#era;
       found = await this.#begin(found, because);
@@ -53,14 +60,15 @@ export class EraKeeper {
   }
 
   #older(found: number): string | undefined {
-    return found < this.#era ? `the cluster record is of era ${found}, ${this.#era} was seen` : undefined;
+    const seen = Math.max(this.#era, this.#seen);
+    return found < seen ? `the cluster record is of era ${found}, ${seen} was seen` : undefined;
   }
 
   async #begin(found: number, because: string): Promise<number> {
     const { link, keys, clock, log } = this.#options;
     // A store that has lost everything has no record either; writing it again is harmless where there is one.
     const from = found === 0 ? (await settleClusterRecord(link, keys)).era : found;
-    const to = Math.max(from, this.#era) + 1;
+    const to = Math.max(from, this.#era, this.#seen) + 1;
     log.error({ from, to, because }, 'the store was rolled back; a new era begins');
     return beginEra(link, keys, { from, to, because, wallMs: clock.wallMs() });
   }

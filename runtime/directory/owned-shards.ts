@@ -20,6 +20,8 @@ export interface OwnedShardsOptions {
   readonly log: Log;
   readonly onGrant: (grant: ShardGrant) => void;
   readonly onLost: (shard: ShardId) => void;
+  /** A shard was granted under an era that this node has not entered. */
+  readonly onNewerEra: (era: number) => void;
 }
 
 export class OwnedShards {
@@ -166,7 +168,8 @@ export class OwnedShards {
 
   async #win(wanted: ReadonlyMap<ShardId, string>): Promise<void> {
     const { claimant, directory, onGrant } = this.#options;
-    for (const grant of await claimShards(claimant, wanted)) {
+    const ours = new Map([...wanted].filter(([, text]) => !this.#isNewer(text)));
+    for (const grant of await claimShards(claimant, ours)) {
       directory.set(grant.shard, grantText(grant));
       // One of an era that has ended meanwhile is claimed again, under the new one.
       if (this.#closed || grant.era !== claimant.era) continue;
@@ -174,6 +177,15 @@ export class OwnedShards {
       this.#hasHeld = true;
       onGrant(grant);
     }
+  }
+
+  /** Taken under our era it would go back to an earlier one, whose numbers receivers take for those of old messages. */
+  #isNewer(text: string): boolean {
+    const { claimant, onNewerEra } = this.#options;
+    const { era } = parseGrant(text);
+    if (era <= claimant.era) return false;
+    onNewerEra(era);
+    return true;
   }
 
   /**
