@@ -1,4 +1,5 @@
 // servers: redis valkey
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
@@ -79,6 +80,40 @@ test('a server that has fallen silent is left, and not waited for on the same co
     assert.is(await asked, null);
     store.close();
   } finally {
+    await redis.remove();
+  }
+});
+
+/** A way to the store that takes this long in each direction and is cut once, while the first client says hello. */
+async function slowWay(redis: TestRedis, delayMs: number, cutAfterMs: number): Promise<{ way: Server; taken: Socket[] }> {
+  const later = (from: Socket, to: Socket): void => {
+    from.on('data', (bytes) => void setTimeout(() => to.writable && to.write(bytes), delayMs));
+    from.on('close', () => to.destroy());
+    from.on('error', () => to.destroy());
+  };
+  const taken: Socket[] = [];
+  const way = createServer((client) => {
+    const server = connect(redis.listenPort, '127.0.0.1');
+    later(client, server);
+    later(server, client);
+    if (taken.push(client) === 1) setTimeout(() => client.destroy(), cutAfterMs);
+  });
+  await new Promise<void>((resolve) => way.listen(0, '127.0.0.1', resolve));
+  return { way, taken };
+}
+
+test('a connection that was lost while it was looked at does not take the next one with it', async () => {
+  const redis = await TestRedis.start();
+  const { way, taken } = await slowWay(redis, 40, 100);
+  try {
+    const { port } = way.address() as AddressInfo;
+    const url = `redis://127.0.0.1:${port}`;
+    // Four questions of 80 ms each: longer than the pause after which one that failed is left.
+    const store = await connectStore({ url, clock, log: recordedLog() });
+    store.close();
+    assert.is(taken.length, 2, 'connections until the store could be used');
+  } finally {
+    way.close();
     await redis.remove();
   }
 });

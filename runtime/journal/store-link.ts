@@ -57,6 +57,8 @@ export class StoreLink {
   #ready = false;
   #closed = false;
   #generation = 0;
+  /** Connections that were made, used or not. */
+  #entries = 0;
   #facts: StoreFacts = factsOfAll([]);
   readonly #isNode: boolean;
   readonly #boxes: () => Promise<readonly string[]>;
@@ -152,12 +154,13 @@ export class StoreLink {
   }
 
   async #enter(): Promise<void> {
+    const entry = (this.#entries += 1);
     try {
       this.#facts = await this.#askFacts();
       await this.#loadScripts();
     } catch (error) {
       this.#complain(error);
-      this.#clock.after(retryDelayMs, () => this.redis.disconnect(!this.#closed));
+      this.#clock.after(retryDelayMs, () => this.#giveUp(entry));
       return;
     }
     if (this.#closed || this.redis.status !== 'ready') return;
@@ -166,6 +169,11 @@ export class StoreLink {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const one of waiting) one.resolve();
+  }
+
+  /** One that was lost comes back by itself, and the next one may be about to be ready. */
+  #giveUp(entry: number): void {
+    if (entry === this.#entries && this.redis.status === 'ready') this.redis.disconnect(!this.#closed);
   }
 
   #servers(): readonly Redis[] {
