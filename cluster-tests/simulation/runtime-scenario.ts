@@ -94,6 +94,7 @@ class RuntimeScenario implements Scenario {
         name: `n${at}`,
         role: 'controller',
         limits: options.limits,
+        outlivesRollback: true,
         registry: ({ process }) =>
           kinds(this.releases.lampFor(process.name), (params, context) => this.bake(process, params.loaf, context)),
         onStarted: (node) => {

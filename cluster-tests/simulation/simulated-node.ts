@@ -3,6 +3,7 @@
  * actors/photon/member-node.ts wires them, on simulated ports. What it hosts is the scenario's registry. A node whose
  * journal has failed ends its process, as in production; who starts it again is simulation.ts.
  */
+import { LateMembership } from '@photoncloud/actors/photon/late-membership';
 import { createHistorian } from '@photoncloud/runtime/archive/archived-history';
 import { HistoryArchiver } from '@photoncloud/runtime/archive/history-archiver';
 import type { RunPlace } from '@photoncloud/runtime/archive/history-run';
@@ -14,7 +15,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Commit, ShardGrant } from '@photoncloud/runtime/contract/journal';
-import type { Directory, Inlet } from '@photoncloud/runtime/contract/link';
+import type { Inlet } from '@photoncloud/runtime/contract/link';
 import {
   joinCluster,
   type Burial,
@@ -24,6 +25,7 @@ import {
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { DurabilityWish } from '@photoncloud/runtime/journal/durability-plan';
+import { OrdinalMemory, type OrdinalPlatform } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
@@ -61,6 +63,10 @@ export interface NodeParts {
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** It has begun to hand these over. */
   readonly onHandover?: (shards: readonly ShardId[]) => void;
+  /** A new era of the store has begun. */
+  readonly onEra?: () => void;
+  /** The folder of its box: outlives the process. Without it a store that went back ends the process. */
+  readonly box?: OrdinalPlatform;
   /** Without it the commit trims history, and nothing is archived. */
   readonly diskOf?: (host: string) => SimulatedDisk;
 }
@@ -88,33 +94,33 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     boxes: () => parts.boxes(process),
   });
   const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
+  const { box } = parts;
+  const file = box === undefined ? undefined : { path: 'acknowledged.json', clock, log, platform: box };
+  const memory = new OrdinalMemory(file);
   const journal = createJournal({
     store,
     clock,
     log,
+    memory,
     ...(archive === undefined ? {} : { archive: archive.intake }),
     ...(parts.durability === undefined ? {} : { durability: parts.durability }),
   });
   const reader = createReader({ store, clock, log });
-  const joined: { membership?: Membership } = {};
-  const directory: Directory = {
-    ownerOf: (id) => joined.membership?.directory.ownerOf(id),
-    refresh: async () => joined.membership?.directory.refresh(),
-  };
-  const verify = (shard: ShardId): void => void joined.membership?.verify(shard);
+  const late = new LateMembership();
+  const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
+  if (box !== undefined) journal.onRolledBack((lapse) => late.rolledBack(lapse));
   journal.onFailed(() => process.kill());
   const bury = async (node: string, { actor, fence: { era, ownerEpoch } }: Pick<EffectContext, 'actor' | 'fence'>) => {
-    if (joined.membership === undefined) throw new PhotonError('fault', 'not_joined', 'still joining');
     const grant = { shard: journal.shardOf(actor), node: name, era, ownerEpoch };
-    return await joined.membership.bury(node, async () => {
+    return await late.bury(node, async () => {
       if (!(await journal.isHeld(grant))) throw new PhotonError('ownership_lost', 'shard_fenced', 'another decides');
     });
   };
   const host = createHost({
     registry: parts.registry({ process, reader, bury }),
     journal,
-    directory,
+    directory: late,
     outlet: network.outletOf(process),
     nodeName: name,
     clock,
@@ -147,12 +153,14 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
       return host.retire(shards);
     },
     onNode: (event) => parts.onNode?.(event, host),
+    onEra: () => parts.onEra?.(),
     onBuried: async (had) => {
       if (had === 'served') process.kill();
       else await parts.onBuried?.(reader);
     },
+    knownEra: memory.era,
   });
-  joined.membership = membership;
+  late.join(membership);
   const end = async (): Promise<void> => {
     await membership.leave();
     await host.drain();

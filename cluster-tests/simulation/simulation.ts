@@ -5,6 +5,7 @@
  */
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import type { OrdinalPlatform } from '@photoncloud/runtime/journal/ordinal-memory';
 import { Chance, mixText } from './seeded-random.ts';
 import { mayLose, type SeedOptions } from './seed-options.ts';
 import type { RuntimeRecord } from '../checkers/runtime-promises.ts';
@@ -25,6 +26,8 @@ const startAgainMs = 1_000;
 export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onBuried'> & {
   readonly name: string;
   readonly limits?: Partial<HostLimits>;
+  /** A store that went back begins a new era. Otherwise its process ends, and the next one knows nothing of it. */
+  readonly outlivesRollback?: boolean;
   /** Called whenever the node has joined, after each start. */
   readonly onStarted?: (node: SimulatedNode) => void;
 };
@@ -52,6 +55,8 @@ export class Simulation {
   readonly violations: string[] = [];
   /** Shards that a process has begun to hand over. */
   readonly handovers: Handover[] = [];
+  /** What the box of a node keeps of a file it has written whole. */
+  private readonly boxes = new Map<string, string>();
   private readonly disks = new Map<string, SimulatedDisk>();
   private readonly seats = new Map<string, Seat>();
   private readonly connections = new Set<SimulatedConnection>();
@@ -191,7 +196,9 @@ export class Simulation {
         onHandover: (shards) => {
           for (const shard of shards) this.handovers.push({ atMs: this.time.nowMs, by: process.label, shard });
         },
+        ...(plan.outlivesRollback === true ? { box: this.boxOf(plan.name) } : {}),
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
+        onEra: () => this.reach('a new era'),
         ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
         ...(plan.onBuried === undefined ? {} : { onBuried: plan.onBuried }),
       });
@@ -262,6 +269,17 @@ export class Simulation {
       this.disks.set(host, disk);
     }
     return disk;
+  }
+
+  private boxOf(name: string): OrdinalPlatform {
+    return {
+      read: (path) => {
+        const text = this.boxes.get(`${name} ${path}`);
+        if (text === undefined) throw Object.assign(new Error(`${name} has no ${path}`), { code: 'ENOENT' });
+        return text;
+      },
+      write: (path, text) => void this.boxes.set(`${name} ${path}`, text),
+    };
   }
 
   // The store's bad days.

@@ -26,7 +26,25 @@ export interface OrdinalFile {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** The disk, unless it says otherwise. */
+  readonly platform?: OrdinalPlatform;
 }
+
+/** What a simulation replaces. */
+export interface OrdinalPlatform {
+  /** @throws Error with code ENOENT when there is none */
+  readonly read: (path: string) => string;
+  /** All or nothing. */
+  readonly write: (path: string, text: string) => void;
+}
+
+const onDisk: OrdinalPlatform = {
+  read: (path) => readFileSync(path, 'utf8'),
+  write(path, text) {
+    writeFileSync(`${path}.new`, text);
+    renameSync(`${path}.new`, path);
+  },
+};
 
 export class OrdinalMemory {
   readonly #file: OrdinalFile | undefined;
@@ -78,20 +96,17 @@ export class OrdinalMemory {
     this.#cancelWrite = undefined;
     const file = this.#file as OrdinalFile;
     try {
-      writeFileSync(
-        `${file.path}.new`,
-        JSON.stringify({ era: this.#era, ordinals: Object.fromEntries(this.#ordinals) }),
-      );
-      renameSync(`${file.path}.new`, file.path);
+      const text = JSON.stringify({ era: this.#era, ordinals: Object.fromEntries(this.#ordinals) });
+      (file.platform ?? onDisk).write(file.path, text);
     } catch (cause) {
       file.log.warn({ path: file.path, cause: describeCause(cause) }, 'what the store has acknowledged is not kept');
     }
   }
 
   /** An unreadable file is no memory; it is not worth refusing to start. */
-  #read({ path, log }: OrdinalFile): void {
+  #read({ path, log, platform = onDisk }: OrdinalFile): void {
     try {
-      const kept = JSON.parse(readFileSync(path, 'utf8')) as { era: number; ordinals: Record<ShardId, number> };
+      const kept = JSON.parse(platform.read(path)) as { era: number; ordinals: Record<ShardId, number> };
       this.#ordinals = new Map(Object.entries(kept.ordinals) as [ShardId, number][]);
       this.#era = kept.era;
     } catch (cause) {
