@@ -66,6 +66,20 @@ test('a silent controller is replaced with a higher epoch, and fenced when it co
   assert.is(c2.retired.length - before, half, 'nothing is taken back from a living node: it was given');
 });
 
+test('a shard that many ask after at once is looked at once', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  const shard = shardOf(id);
+  const asked = async (): Promise<number> =>
+    Number(/cmdstat_get:calls=(\d+)/.exec(String(await stage.redis.ask('INFO', 'commandstats')))?.[1] ?? 0);
+  const before = await asked();
+  // As hosting does for each message and command to a shard it has dropped; while the store is away they add up.
+  await Promise.all(Array.from({ length: 500 }, () => c1.membership.verify(shard)));
+  assert.is((await asked()) - before, 1);
+  await c1.membership.verify(shard);
+  assert.is((await asked()) - before, 2);
+});
+
 test('a node whose joining the store has lost joins again, whatever record of it is there', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);

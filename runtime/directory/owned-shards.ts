@@ -62,13 +62,14 @@ export class OwnedShards {
     if (doubtful.length > 0) await this.#verify(doubtful.map((grant) => grant.shard));
   }
 
-  /** Lets go of the shard, or takes it, if that is how things are. */
+  /** Lets go of the shard, or takes it, if that is how things are. Whoever asks meanwhile adds no question. */
   async look(shard: ShardId): Promise<void> {
-    if (this.#grants.has(shard)) return await this.#verify([shard]);
-    if (this.#closed || this.#looking.has(shard) || !this.#mayOwn().includes(shard)) return;
+    if (this.#looking.has(shard)) return;
+    const isOurs = this.#grants.has(shard);
+    if (!isOurs && (this.#closed || !this.#mayOwn().includes(shard))) return;
     this.#looking.add(shard);
     try {
-      await this.#claimOf([shard]);
+      await (isOurs ? this.#verify([shard]) : this.#claimOf([shard]));
     } finally {
       this.#looking.delete(shard);
     }
