@@ -85,7 +85,11 @@ test('a server that has fallen silent is left, and not waited for on the same co
 });
 
 /** A way to the store that takes this long in each direction and is cut once, while the first client says hello. */
-async function slowWay(redis: TestRedis, delayMs: number, cutAfterMs: number): Promise<{ way: Server; taken: Socket[] }> {
+async function slowWay(
+  redis: TestRedis,
+  delayMs: number,
+  cutAfterMs: number,
+): Promise<{ way: Server; taken: Socket[] }> {
   const later = (from: Socket, to: Socket): void => {
     from.on('data', (bytes) => void setTimeout(() => to.writable && to.write(bytes), delayMs));
     from.on('close', () => to.destroy());
