@@ -152,6 +152,16 @@ test('a shard is given away only when what was delivered is removed: its next ow
   await host.drain();
 });
 
+test('a store that removes nothing any more does not keep a host from its end', async () => {
+  const journal = new SlowForget();
+  const host = hostOn(journal, { registry, limits: { drainMs: 50 } });
+  for (const grant of journal.own('n1')) await host.grant(grant);
+  await ask(host, relay, send);
+  await until('the message is being removed', () => journal.waiting.length === 1);
+  await host.drain();
+  assert.is(journal.waiting.length, 1, 'its next owner finds the row');
+});
+
 test('a host tells when it is taken for the owner of a shard it does not hold', async () => {
   const journal = new MemoryJournal();
   const strangers: ShardId[] = [];

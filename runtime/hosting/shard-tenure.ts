@@ -100,10 +100,16 @@ export class ShardTenure {
       this.host.outbox.hold(shard);
     }
     const startedMs = this.host.clock.monotonicMs();
-    while (this.isBusy(closing) && this.host.clock.monotonicMs() - startedMs < this.host.limits.drainMs) {
-      await this.pause(closingLookMs);
-    }
-    await this.host.outbox.forgetNow();
+    const leftMs = (): number => this.host.limits.drainMs - (this.host.clock.monotonicMs() - startedMs);
+    while (this.isBusy(closing) && leftMs() > 0) await this.pause(closingLookMs);
+    await this.within(leftMs(), this.host.outbox.forgetNow());
+  }
+
+  private async within(timeoutMs: number, work: Promise<void>): Promise<void> {
+    let cancel = (): void => {};
+    const timeUp = new Promise<void>((resolve) => (cancel = this.host.clock.after(Math.max(timeoutMs, 0), resolve)));
+    await Promise.race([work, timeUp]);
+    cancel();
   }
 
   private isBusy(shards: ReadonlySet<ShardId>): boolean {
