@@ -200,6 +200,20 @@ test('a record of an earlier era than was seen: the next one is above both', asy
   assert.match(await record(stage, 'eraBecause'), 'of era 2, 4 was seen');
 });
 
+test('an era begins on a connection that was made after the lapse was found', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await allOwned(stage, 1);
+  // Another server may be the primary by now: on the old one the era would be lost with it.
+  const connection = async (): Promise<string | undefined> =>
+    /^id=(\d+) .*name=photoncloud-membership/m.exec(String(await stage.redis.ask('CLIENT', 'LIST')))?.[1];
+  const before = await connection();
+  assert.ok(before);
+  c1.membership.rolledBack({ era: 1, shard, known: 2, found: 1 });
+  await allOwned(stage, 2);
+  assert.is.not(await connection(), before);
+  assert.equal(c1.eras, [2]);
+});
+
 test('what was handed over in a newer era is not taken under an older one', async (stage) => {
   // It beats once: of what happens afterwards it hears only from who sends it messages.
   const c1 = await startNode(stage, 'c1', 'c1-1', 60_000);

@@ -227,6 +227,8 @@ class StoreMembership implements Membership {
 
   rolledBack(lapse: StoreLapse): void {
     this.#eras.suspect(lapse);
+    // Who has noticed is connected to whoever is the primary now; an era that the old one is told is lost with it.
+    this.#link.renew();
   }
 
   /** Everything is given up and taken again: what this node has in memory may be ahead of the store. */

@@ -144,6 +144,13 @@ export class StoreLink {
     await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
   }
 
+  /** Leaves the server for the one that is named now. A cluster's client follows its primaries by itself. */
+  renew(): void {
+    if (!this.#ready || clusterOf(this.redis) !== undefined) return;
+    this.#leave();
+    this.redis.disconnect(true);
+  }
+
   close(): void {
     this.#closed = true;
     this.#leave();
