@@ -1,7 +1,7 @@
 /**
  * K8: between two actors every message is applied once, in the order it was sent, and none is left out. Sent is what
- * the sender's commit put into its outbox; applied is what the receiver's history says. Pure. Called by
- * runtime-promises.ts, after the cluster came to rest.
+ * the sender's commit put into its outbox; applied is what the receiver's history says. Where the store went back, what
+ * was sent since is judged. Pure. Called by runtime-promises.ts, after the cluster came to rest.
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { StoreFact } from './store-facts.ts';
@@ -14,15 +14,21 @@ export type IsQuiet = (message: Message) => boolean;
 export function checkMessages(facts: readonly StoreFact[], isQuiet: IsQuiet = () => false): string[] {
   const sent = new Map<string, Message[]>();
   const applied = new Map<string, number[]>();
+  let wentBack = false;
   for (const fact of facts) {
-    if (fact.fact === 'rolled back') return [];
+    if (fact.fact === 'rolled back') {
+      wentBack = true;
+      sent.clear();
+      applied.clear();
+    }
     if (fact.fact === 'sent') add(sent, `${fact.message.from} to ${fact.message.to}`, fact.message);
     if (fact.fact !== 'history' || fact.entry.kind === 'operated') continue;
     const match = causePattern.exec(fact.entry.cause);
     if (match !== null) add(applied, `${match[1]} to ${fact.actor}`, Number(match[2]));
   }
+  const compare = wentBack ? comparePairSince : comparePair;
   return [...new Set([...sent.keys(), ...applied.keys()])].flatMap((pair) =>
-    comparePair(pair, sent.get(pair) ?? [], applied.get(pair) ?? [], isQuiet),
+    compare(pair, sent.get(pair) ?? [], applied.get(pair) ?? [], isQuiet),
   );
 }
 
@@ -40,6 +46,25 @@ function comparePair(pair: string, sent: readonly Message[], applied: readonly n
     `K8: ${pair}: sent ${sent.length}, applied ${applied.length}; at ${where} sent ${seqs.join(' ')}, ` +
       `applied ${applied.slice(next, next + 4).join(' ')}`,
   ];
+}
+
+/** After the store went back: what was sent since is applied in its order, between what was sent before. */
+function comparePairSince(
+  pair: string,
+  sent: readonly Message[],
+  applied: readonly number[],
+  isQuiet: IsQuiet,
+): string[] {
+  let next = 0;
+  const missed = sent.find((message) => {
+    const at = applied.indexOf(message.seq, next);
+    if (at < 0) return !isQuiet(message);
+    next = at + 1;
+    return false;
+  });
+  if (missed === undefined) return [];
+  const { seq, life, era } = missed;
+  return [`K8: ${pair}: ${seq} of life ${life}, era ${era}, sent since the store went back, was not applied`];
 }
 
 function add<Item>(lists: Map<string, Item[]>, key: string, value: Item): void {
