@@ -84,21 +84,22 @@ const strikes: Readonly<Record<string, Strike>> = {
   },
   'store restart'(simulation, chance, lasts) {
     const { server, store } = simulation;
-    if (!server.up) return;
+    if (!server.up || store.isFailingOver) return;
     simulation.fault('store restart');
     simulation.stopServer(server);
     lasts(chance.around(1_500), () => store.restart(server));
   },
   'store power cut'(simulation, chance, lasts) {
     const { server, store } = simulation;
-    if (!server.up) return;
+    if (!server.up || store.isFailingOver) return;
     simulation.fault('store power cut');
     simulation.stopServer(server);
     store.rollBack();
     lasts(chance.around(1_500), () => store.restart(server));
   },
   'store pause'(simulation, chance, lasts) {
-    const { server } = simulation;
+    const { server, store } = simulation;
+    if (store.isFailingOver) return;
     simulation.fault('store pause');
     server.paused = true;
     lasts(chance.around(1_500), () => {

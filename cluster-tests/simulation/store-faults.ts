@@ -1,16 +1,23 @@
 /**
  * What happens to a store with replicas: its primary dies, is replaced while it goes on, or is cut off from the others;
  * a replica is cut off for a while. Each as Sentinels go about it, and never two at once: one box is the fault budget.
- * Part of the fault plan (fault-plan.ts), and armed only where a seed has replicas.
+ * Nor does a box stand still while another is promoted: one that is promoted and at once cannot be asked is what
+ * ReplicaWatch says it cannot see. Part of the fault plan (fault-plan.ts), and armed only where a seed has replicas.
  */
 import type { Lasts, Strike } from './fault-plan.ts';
 import type { Chance } from './seeded-random.ts';
 import type { Simulation } from './simulation.ts';
+import type { Replication } from './store/replication.ts';
 import type { SimulatedServer } from './store/simulated-server.ts';
 
 const noticedAfterMs = 1_500;
+/** Sentinels ask boxes for their place every ten seconds; one that is just back they do not promote. */
+const knownAfterMs = 3_000;
 
 const mayBegin = ({ store }: Simulation): boolean => !store.isFailingOver && store.primary.up;
+
+const isFit = (replication: Replication | undefined, nowMs: number): boolean =>
+  replication?.isConnected === true && nowMs - replication.sinceMs >= knownAfterMs;
 
 /** The one that has most. */
 const best = (servers: readonly SimulatedServer[]): SimulatedServer =>
@@ -58,7 +65,7 @@ export const storeStrikes: Readonly<Record<string, Strike>> = {
   },
   'store switch over'(simulation, chance, lasts) {
     const { store, server } = simulation;
-    const fit = store.replicas.filter((one) => store.replicationOf(one)?.isConnected === true);
+    const fit = store.replicas.filter((one) => isFit(store.replicationOf(one), simulation.time.nowMs));
     if (!mayBegin(simulation) || fit.length === 0) return;
     const next = chance.pick(fit);
     simulation.fault('store switch over', `${server.name} to ${next.name}`);

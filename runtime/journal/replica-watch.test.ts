@@ -106,7 +106,31 @@ test('a primary that was made a replica since the wait was answered is told so, 
   assert.match(await thrownBy(watch.agrees(role, 1)), /^READONLY /);
 });
 
-test('a replica that is off is forgotten, one that is syncing is not asked at every commit', async (stage) => {
+test('a box that was off, and has followed and was promoted while no commit looked, is asked', async (stage) => {
+  const { watch, roles, reigns } = stage;
+  watch.saw(['b:1'], ['a:1']);
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+  stage.nowMs += 2_000;
+  roles.set('a:1', 'master');
+  reigns.set('a:1', ['theirs', 'ours']);
+  assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+});
+
+test('a box that is off holds up no commit, and is asked once a second whether it is back', async (stage) => {
+  const { watch, roles, asked } = stage;
+  await watch.agrees(followedBy('a:1', 'b:1'), 2);
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+  stage.nowMs += 999;
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true);
+  assert.equal(asked, ['a:1']);
+  stage.nowMs += 1;
+  roles.set('a:1', 'master');
+  assert.is(await watch.agrees(followedBy('b:1'), 1), true, 'it does not wait for the answer');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
+});
+
+test('a replica that is off is asked no more for a while, one that is syncing is not asked at every commit', async (stage) => {
   const { watch, roles, asked } = stage;
   await watch.agrees(followedBy('a:1', 'b:1', 'c:1'), 3);
   roles.set('b:1', 'slave');

@@ -14,9 +14,10 @@
  * that it is a primary: it may be the one this server has replaced, not yet told so. It has replaced this one if the
  * reign that it followed until it was promoted is this one.
  *
- * Not closed: a replica that was promoted and that we cannot ask; one promoted before we connected, if it or we may not
- * use INFO. One that follows but has not acknowledged for a second is left out for a minute, so that a box that stands
- * still stops nobody; that it leaves is still seen.
+ * Not closed: a replica that was promoted and that we cannot ask; one that was off, follows and is promoted all within
+ * two seconds (Sentinels learn of one that is back later than that); one promoted before we connected, if it or we may
+ * not use INFO. One that follows but has not acknowledged for a second is left out for a minute, so that a box that
+ * stands still stops nobody; that it leaves is still seen.
  */
 import type { Clock } from '../contract/clock.ts';
 import { followersIn } from './server-facts.ts';
@@ -27,6 +28,12 @@ const slowMs = 1_000;
 const leftOutMs = 60_000;
 /** One that has left and says that it is a replica, syncing maybe, is asked again after that, not at every commit. */
 const askAgainMs = 100;
+/**
+ * One that could not be asked may be on again, follow and be promoted while no commit of ours looks: it is asked again,
+ * beside the commits, because a box without power answers no question for half a second, unless none has been for long.
+ */
+const offAskAgainMs = 1_000;
+const offForSureMs = 2_000;
 
 export interface ReplicaWatchOptions {
   readonly clock: Clock;
@@ -40,12 +47,16 @@ interface KnownBox {
   /** When to ask it, if it does not follow. */
   askAtMs: number;
   hasFollowed: boolean;
+  /** It could not be asked, and commits wait for no other answer until then. */
+  offUntilMs: number;
 }
+
+const newBox = (hasFollowed: boolean): KnownBox => ({ askAtMs: 0, hasFollowed, offUntilMs: 0 });
 
 export class ReplicaWatch {
   readonly #options: ReplicaWatchOptions;
   readonly #reign: string;
-  /** Those that have followed or may have, and can still be asked. */
+  /** Those that have followed or may have. */
   readonly #known = new Map<string, KnownBox>();
   #following = 0;
   #leftOutUntilMs = 0;
@@ -60,8 +71,8 @@ export class ReplicaWatch {
    * @param boxes may have followed before: all that the Sentinels know, this server among them
    */
   saw(followers: Iterable<string>, boxes: readonly string[] = []): void {
-    for (const name of followers) this.#known.set(name, { askAtMs: 0, hasFollowed: true });
-    for (const name of boxes) if (!this.#known.has(name)) this.#known.set(name, { askAtMs: 0, hasFollowed: false });
+    for (const name of followers) this.#known.set(name, newBox(true));
+    for (const name of boxes) if (!this.#known.has(name)) this.#known.set(name, newBox(false));
   }
 
   /** How many a wait asks for. */
@@ -82,19 +93,40 @@ export class ReplicaWatch {
    * @throws Error DEPOSED when one that was a replica is a primary now: what was acknowledged will be thrown away
    */
   async agrees(role: unknown, awaited: number): Promise<boolean> {
-    const { clock, standingOf } = this.#options;
+    const { clock } = this.#options;
     const following = new Set(followersIn(role));
     this.#following = following.size;
     this.saw(following);
     for (const [name, box] of this.#known) {
-      if (following.has(name) || clock.monotonicMs() < box.askAtMs) continue;
-      const says = await standingOf(name);
-      if (says === undefined || this.#isOurs(says)) this.#known.delete(name);
-      else if (this.#hasReplaced(box, says))
-        throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
-      else box.askAtMs = clock.monotonicMs() + askAgainMs;
+      const nowMs = clock.monotonicMs();
+      if (following.has(name) || nowMs < box.askAtMs) continue;
+      if (nowMs >= box.offUntilMs) await this.#ask(name, box);
+      else this.#askBeside(name, box);
     }
     return this.wanted() <= awaited;
+  }
+
+  /** @throws Error DEPOSED */
+  async #ask(name: string, box: KnownBox): Promise<void> {
+    const { clock, standingOf } = this.#options;
+    const says = await standingOf(name);
+    const nowMs = clock.monotonicMs();
+    if (says === undefined) {
+      box.askAtMs = nowMs + offAskAgainMs;
+      box.offUntilMs = nowMs + offForSureMs;
+      return;
+    }
+    box.offUntilMs = 0;
+    if (this.#isOurs(says)) this.#known.delete(name);
+    else if (this.#hasReplaced(box, says))
+      throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
+    else box.askAtMs = nowMs + askAgainMs;
+  }
+
+  /** If it is a primary now, the next commit asks it again and hears of it. */
+  #askBeside(name: string, box: KnownBox): void {
+    box.askAtMs = this.#options.clock.monotonicMs() + offAskAgainMs;
+    this.#ask(name, box).catch(() => (box.askAtMs = 0));
   }
 
   /** It is this server itself: a replica that is promoted takes a name of its own for its reign. */

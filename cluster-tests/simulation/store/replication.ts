@@ -21,6 +21,7 @@ const stumbles = { probability: 0.01, meanMs: 300 };
 
 export class Replication implements FollowerState {
   acknowledged: number;
+  readonly sinceMs: number;
   private readonly options: ReplicationOptions;
   private readonly stopListening: () => void;
   /** Raised when what is under way will not arrive. */
@@ -31,8 +32,9 @@ export class Replication implements FollowerState {
   private isOver = false;
 
   constructor(options: ReplicationOptions) {
-    const { primary, replica } = options;
+    const { primary, replica, time } = options;
     this.options = options;
+    this.sinceMs = time.nowMs;
     replica.demote(commonLength(primary, replica));
     this.acknowledged = replica.file.length;
     primary.followers.add(this);
