@@ -130,7 +130,7 @@ test('a box that is off holds up no commit, and is asked once a second whether i
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
 });
 
-test('a replica that is off is asked no more for a while, one that is syncing is not asked at every commit', async (stage) => {
+test('one that is off is asked no more for a while, one that is syncing not at every commit', async (stage) => {
   const { watch, roles, asked } = stage;
   await watch.agrees(followedBy('a:1', 'b:1', 'c:1'), 3);
   roles.set('b:1', 'slave');
