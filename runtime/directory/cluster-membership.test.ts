@@ -160,6 +160,28 @@ test('two controllers share the shards, and one that leaves hands its part over 
   await until('c1 is off the list', () => c2.events.includes('left c1'));
 });
 
+test('who has begun to leave takes no shard that it is given, and keeps none that it was taking', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  c1.freeze();
+  const [given, other] = c1.membership.grants().map(({ shard }) => shard) as [ShardId, ShardId];
+  for (const shard of [given, other]) {
+    await stage.redis.ask('SET', `ph:{${shard}}:o`, '1|7|c2');
+    await c1.membership.verify(shard);
+    await stage.redis.ask('SET', `ph:{${shard}}:o`, '1|7|c1');
+  }
+  // One is being taken as it leaves; of the other it hears a moment later.
+  const taking = c1.membership.verify(given);
+  const left = c1.membership.leave();
+  await Promise.all([taking, c1.membership.verify(other), left]);
+  assert.is(
+    await stage.redis.ask('GET', `ph:{${other}}:o`),
+    '1|7|c1',
+    'left as it was: the others see that c1 is gone',
+  );
+  assert.is(await stage.redis.ask('GET', `ph:{${given}}:o`), '1|7|c1');
+});
+
 test('a restart of the store costs nobody a shard', async (stage) => {
   const { c1, c2 } = await startPair(stage);
   const granted = c1.granted.length + c2.granted.length;

@@ -216,7 +216,7 @@ class StoreMembership implements Membership {
       'another process has joined the cluster under this name; this one stops; see which should run',
     );
     this.#stopped = true;
-    this.#owned.close();
+    void this.#owned.close();
     this.#owned.loseAll();
     return true;
   }
@@ -253,14 +253,14 @@ class StoreMembership implements Membership {
   async leave(): Promise<void> {
     if (this.#stopped || this.#leaving) return;
     this.#leaving = true;
-    this.#owned.close();
+    const claiming = this.#owned.close();
     await depart({
       ...this.#options,
       link: this.#link,
       claimant: this.#claimant,
       roster: this.#roster,
       handover: this.#handover,
-      beating: this.#beating,
+      underWay: Promise.all([this.#beating, claiming]),
     });
     this.#stopped = true;
     this.#cancelBeat();

@@ -23,8 +23,8 @@ export interface DepartureParts {
   readonly node: NodeRecord;
   readonly clock: Clock;
   readonly log: Log;
-  /** The beat that was under way: what it decided comes first. */
-  readonly beating: Promise<void>;
+  /** The beat and the claims that were begun: what they decide comes first. */
+  readonly underWay: Promise<unknown>;
 }
 
 /** Never throws: what it cannot give back, others take over. */
@@ -49,8 +49,8 @@ export async function depart(parts: DepartureParts): Promise<void> {
   }
 }
 
-async function giveBack({ link, claimant, roster, handover, node, beating }: DepartureParts): Promise<'done'> {
-  await beating;
+async function giveBack({ link, claimant, roster, handover, node, underWay }: DepartureParts): Promise<'done'> {
+  await underWay;
   const { keys } = claimant;
   const record = JSON.stringify({ ...node, leaving: true });
   await link.run((redis) => redis.hset(keys.nodes, node.name, record));

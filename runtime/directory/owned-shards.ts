@@ -50,9 +50,10 @@ export class OwnedShards {
     return this.#hasHeld;
   }
 
-  /** Takes nothing more; what is owned stays until it is given away or lost. */
-  close(): void {
+  /** Takes nothing more; what is owned stays until it is given away or lost. @returns when claims under way have ended */
+  close(): Promise<void> {
     this.#closed = true;
+    return this.#claiming;
   }
 
   /** The map is cheap to read; where it disagrees, the ownership key is asked. */
@@ -158,7 +159,10 @@ export class OwnedShards {
 
   async #claimNow(candidates: readonly ShardId[]): Promise<void> {
     const { claimant, node } = this.#options;
+    if (this.#closed) return;
     const stored = await readGrants(claimant, candidates);
+    // Who has begun to leave takes nothing, and no more than it can still give away.
+    if (this.#closed) return;
     const free = [...stored].filter(([shard, text]) => this.#isFree(shard, text));
     const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
     const others = free.filter(([, text]) => parseGrant(text).node !== node.name);
@@ -173,7 +177,7 @@ export class OwnedShards {
     for (const grant of await claimShards(claimant, ours)) {
       directory.set(grant.shard, grantText(grant));
       // One of an era that has ended meanwhile is claimed again, under the new one.
-      if (this.#closed || grant.era !== claimant.era) continue;
+      if (grant.era !== claimant.era) continue;
       this.#grants.set(grant.shard, grant);
       this.#hasHeld = true;
       onGrant(grant);

@@ -153,4 +153,21 @@ test('one that follows and stands still holds commits for a second, and is left 
   assert.is(watch.wanted(), 2);
 });
 
+test('one that was left out counts again as soon as it has caught up', async ({ watch }) => {
+  const at = (offset: number, own: number): unknown => [
+    'master',
+    offset,
+    [
+      ['a', '1', String(offset)],
+      ['b', '1', String(own)],
+    ],
+  ];
+  await watch.agrees(at(200, 100), 2);
+  watch.waited(1_001);
+  assert.is(await watch.agrees(at(300, 100), 1), true);
+  assert.is(await watch.agrees(at(400, 250), 1), true, 'it goes on, but is behind');
+  assert.is(await watch.agrees(at(500, 400), 1), false, 'it has what was there at the last look');
+  assert.is(watch.wanted(), 2);
+});
+
 test.run();

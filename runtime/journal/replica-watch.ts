@@ -16,11 +16,12 @@
  *
  * Not closed: a replica that was promoted and that we cannot ask; one that was off, follows and is promoted all within
  * two seconds (Sentinels learn of one that is back later than that); one promoted before we connected, if it or we may
- * not use INFO. One that follows but has not acknowledged for a second is left out for a minute, so that a box that
- * stands still stops nobody; that it leaves is still seen.
+ * not use INFO. One that follows but has not acknowledged for a second is left out until all have caught up, for a minute
+ * at most, so that a box that stands still stops nobody; that it leaves is still seen, but if it was behind when it was
+ * promoted on request, what it had not got is lost.
  */
 import type { Clock } from '../contract/clock.ts';
-import { followersIn } from './server-facts.ts';
+import { placesIn } from './server-facts.ts';
 import type { Standing } from './sentinel-boxes.ts';
 
 /** A replica that follows and has not acknowledged for so long holds commits no longer. */
@@ -59,6 +60,8 @@ export class ReplicaWatch {
   /** Those that have followed or may have. */
   readonly #known = new Map<string, KnownBox>();
   #following = 0;
+  /** How far the primary had written at the last look. */
+  #offset = Infinity;
   #leftOutUntilMs = 0;
 
   constructor(reign: string, options: ReplicaWatchOptions) {
@@ -94,9 +97,13 @@ export class ReplicaWatch {
    */
   async agrees(role: unknown, awaited: number): Promise<boolean> {
     const { clock } = this.#options;
-    const following = new Set(followersIn(role));
+    const { offset, acknowledged } = placesIn(role);
+    const following = new Set(acknowledged.keys());
     this.#following = following.size;
     this.saw(following);
+    // All have what was written when we last looked: nobody stands still any more.
+    if (Math.min(...acknowledged.values()) >= this.#offset) this.#leftOutUntilMs = 0;
+    this.#offset = offset;
     for (const [name, box] of this.#known) {
       const nowMs = clock.monotonicMs();
       if (following.has(name) || nowMs < box.askAtMs) continue;

@@ -95,11 +95,16 @@ export async function fieldsTold(
  * Of a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`.
  * @throws Error READONLY when it is none
  */
-export function followersIn(answer: unknown): string[] {
-  const [role, , replicas] = answer as readonly [string, unknown, unknown];
+export function placesIn(answer: unknown): { readonly offset: number; readonly acknowledged: Map<string, number> } {
+  const [role, offset, replicas] = answer as readonly [string, unknown, unknown];
   if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
-  return ((replicas ?? []) as readonly (readonly string[])[]).map(([host, listenPort]) => `${host}:${listenPort}`);
+  const rows = (replicas ?? []) as readonly (readonly string[])[];
+  const acknowledged = new Map(rows.map(([host, listenPort, place]) => [`${host}:${listenPort}`, Number(place)]));
+  return { offset: Number(offset), acknowledged };
 }
+
+/** @throws Error READONLY when it is the answer of no primary */
+export const followersIn = (answer: unknown): string[] => [...placesIn(answer).acknowledged.keys()];
 
 /** A user that may not ask is told nothing, and nothing is built on it. */
 export function ifNotTold(error: unknown): undefined {
