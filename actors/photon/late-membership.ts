@@ -5,6 +5,7 @@
 import type { Burial, Membership } from '@photoncloud/runtime/directory/cluster-membership';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ActorId, ShardId } from '@photoncloud/runtime/contract/identifiers';
+import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Directory } from '@photoncloud/runtime/contract/link';
 import type { StoreLapse } from '@photoncloud/runtime/journal/ordinal-memory';
 
@@ -51,5 +52,9 @@ export class LateMembership implements Directory {
 
   verify(shard: ShardId): void {
     void this.#joined?.verify(shard);
+  }
+
+  fenced(grant: ShardGrant): void {
+    void this.#joined?.fenced(grant);
   }
 }

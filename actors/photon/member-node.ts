@@ -125,7 +125,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     directory: late,
     outlet: links,
     nodeName: config.node,
-    onFenced: ({ shard }) => verify(shard),
+    onFenced: (grant) => late.fenced(grant),
     onStranger: verify,
     limits: config.limits.host ?? {},
     ...common,

@@ -38,7 +38,7 @@ export async function joinBench(url: string, name: string): Promise<BenchMember>
     clock,
     random,
     log: benchLog,
-    onFenced: ({ shard }) => verify(shard),
+    onFenced: (grant) => void joined.membership?.fenced(grant),
   });
   journal.onFenced(verify);
   const membership = await joinCluster({

@@ -127,7 +127,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     random,
     log,
     limits: parts.limits,
-    onFenced: ({ shard }) => verify(shard),
+    onFenced: (grant) => late.fenced(grant),
     onStranger: verify,
   });
   const inlet: Inlet = host;

@@ -160,6 +160,21 @@ test('two controllers share the shards, and one that leaves hands its part over 
   await until('c1 is off the list', () => c2.events.includes('left c1'));
 });
 
+test('a shard that hosting has dropped is taken anew where the store still names this node', async (stage) => {
+  const { c1, c2, shard } = await startPair(stage);
+  const grant = grantIn(c1, shard);
+  // As a primary that was replaced may make it believe.
+  await c1.membership.fenced(grant);
+  assert.is(c1.lost.at(-1), shard);
+  assert.is(grantIn(c1, shard).ownerEpoch, grant.ownerEpoch + 1);
+  await c1.membership.fenced(grant);
+  assert.is(grantIn(c1, shard).ownerEpoch, grant.ownerEpoch + 1, 'of an earlier grant nothing is lost any more');
+  c1.freeze();
+  await stage.redis.ask('SET', `ph:{${shard}}:o`, grantText({ ...grantIn(c1, shard), node: 'c2' }));
+  await c1.membership.fenced(grantIn(c1, shard));
+  assert.is(owning(c1) + owning(c2), shardCount - 1, 'of another it is not');
+});
+
 test('who has begun to leave takes no shard that it is given, and keeps none that it was taking', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);

@@ -70,6 +70,8 @@ export interface Membership {
    * journal's `onFenced` and to hosting's `onStranger`.
    */
   verify(shard: ShardId): Promise<void>;
+  /** The same, and hosting has dropped the shard. Wire it to hosting's `onFenced`. */
+  fenced(grant: ShardGrant): Promise<void>;
   /** Takes the own shard of a node that somebody knows to be off: see node-burial.ts. */
   bury(node: string, assure: () => Promise<void>): Promise<Burial>;
   /** The store is behind what it has acknowledged: the next beat begins a new era. Wire it to `onRolledBack`. */
@@ -241,9 +243,17 @@ class StoreMembership implements Membership {
     onEra?.(era);
   }
 
-  async verify(shard: ShardId): Promise<void> {
+  verify(shard: ShardId): Promise<void> {
+    return this.#unlessStopped(this.#owned.look(shard));
+  }
+
+  fenced(grant: ShardGrant): Promise<void> {
+    return this.#unlessStopped(this.#owned.fenced(grant));
+  }
+
+  async #unlessStopped(looked: Promise<void>): Promise<void> {
     try {
-      await this.#owned.look(shard);
+      await looked;
     } catch (error) {
       // Closing the link ends what still asks; whoever owns the shard now, it is not this node.
       if (!this.#stopped) throw error;

@@ -86,7 +86,7 @@ const host = createHost({
   clock,
   random: createSystemRandom(),
   log,
-  onFenced: ({ shard }) => verify(shard),
+  onFenced: (grant) => void joined.membership?.fenced(grant),
   onStranger: verify,
 });
 journal.onFenced(verify);

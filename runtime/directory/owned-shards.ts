@@ -50,7 +50,7 @@ export class OwnedShards {
     return this.#hasHeld;
   }
 
-  /** Takes nothing more; what is owned stays until it is given away or lost. @returns when claims under way have ended */
+  /** Takes nothing more; what is owned stays until it is given away or lost. @returns when no claim is under way */
   close(): Promise<void> {
     this.#closed = true;
     return this.#claiming;
@@ -74,6 +74,15 @@ export class OwnedShards {
     } finally {
       this.#looking.delete(shard);
     }
+  }
+
+  /**
+   * Hosting has dropped the shard because the store refused this grant. A primary that was replaced may have said so:
+   * if the store still names this node, it takes the shard anew.
+   */
+  async fenced({ shard, ownerEpoch }: ShardGrant): Promise<void> {
+    if (this.#grants.get(shard)?.ownerEpoch === ownerEpoch) this.#lose(shard);
+    await this.look(shard);
   }
 
   /** Claims what is free, up to an even share, and all that names this node. */

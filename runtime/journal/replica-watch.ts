@@ -16,9 +16,9 @@
  *
  * Not closed: a replica that was promoted and that we cannot ask; one that was off, follows and is promoted all within
  * two seconds (Sentinels learn of one that is back later than that); one promoted before we connected, if it or we may
- * not use INFO. One that follows but has not acknowledged for a second is left out until all have caught up, for a minute
- * at most, so that a box that stands still stops nobody; that it leaves is still seen, but if it was behind when it was
- * promoted on request, what it had not got is lost.
+ * not use INFO. One that follows but has not acknowledged for a second is left out until all have caught up, for a
+ * minute at most, so that a box that stands still stops nobody; that it leaves is still seen, but if it was behind when
+ * it was promoted on request, what it had not got is lost.
  */
 import type { Clock } from '../contract/clock.ts';
 import { placesIn } from './server-facts.ts';
