@@ -13,6 +13,7 @@ import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts'
 import { BoundsWatch } from './bounds-watch.ts';
 import { DrainExam } from './drain-exam.ts';
 import { HistoryExam } from './history-exam.ts';
+import { kiln } from './kiln-kind.ts';
 import { isLampContext, lampOf } from './lamp-kind.ts';
 import type { Chance } from './seeded-random.ts';
 import { sleeper } from './sleeper-kind.ts';
@@ -45,7 +46,7 @@ const names = (kind: string, count: number) =>
 
 const kinds = (lamp: ActorDefinition, bake?: Bake): ActorRegistry => {
   const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  const all = [...plain.kinds.values(), sleeper, vase, lamp];
+  const all = [...plain.kinds.values(), sleeper, vase, lamp, kiln(bake)];
   // Little of it stays in the store, so that much is archived.
   return registryOf(...all.map((definition) => ({ ...definition, historyTail })));
 };
@@ -63,6 +64,8 @@ class RuntimeScenario implements Scenario {
   private readonly relays = names('relay', 5);
   private readonly sinks = names('sink', 3);
   private readonly ovens = names('oven', 4);
+  /** Many, so that each is seldom sent to, and one that is forgotten stays forgotten. */
+  private readonly kilns = names('kiln', 40);
   private readonly shelves = names('shelf', 2);
   private readonly sleepers = names('sleeper', 8);
   private readonly operators: SimulatedOperators;
@@ -130,8 +133,12 @@ class RuntimeScenario implements Scenario {
       return clients.repeat(chance.pick(clients.records.slice(-200)));
     const draw = chance.fraction();
     if (draw < 0.45) return this.askCounter(client);
-    if (draw < 0.7)
+    if (draw < 0.68)
       return clients.ask(chance.pick(this.relays), { type: 'relay.send', to: chance.pick(this.sinks) }, client);
+    if (draw < 0.7) {
+      const to = chance.pick(this.kilns);
+      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to, as: 'kiln.fire' }, client);
+    }
     if (draw < 0.85) {
       const [type, patienceMs] = [
         chance.pick(['oven.bake', 'oven.bake', 'oven.stop', 'oven.hurry']),
