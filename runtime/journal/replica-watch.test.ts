@@ -85,7 +85,7 @@ test('neither this server itself nor the one that it has replaced stops anything
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
   stage.nowMs += 100;
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
-  assert.equal(asked, ['self:1', 'before:1', 'off:1', 'before:1']);
+  assert.equal(asked, ['self:1', 'before:1', 'off:1', 'off:1', 'before:1']);
   // It has been told, and is promoted again.
   watch.saw(['before:1']);
   reigns.set('before:1', ['theirs', 'ours']);
@@ -106,6 +106,15 @@ test('a primary that was made a replica since the wait was answered is told so, 
   assert.match(await thrownBy(watch.agrees(role, 1)), /^READONLY /);
 });
 
+test('a box whose answer is lost is asked once more', async (stage) => {
+  const { watch, roles, asked } = stage;
+  await watch.agrees(followedBy('a:1', 'b:1'), 2);
+  const agreed = watch.agrees(followedBy('b:1'), 1);
+  roles.set('a:1', 'master');
+  assert.match(await thrownBy(agreed), /^DEPOSED a:1 /);
+  assert.equal(asked, ['a:1', 'a:1']);
+});
+
 test('a box that was off, and has followed and was promoted while no commit looked, is asked', async (stage) => {
   const { watch, roles, reigns } = stage;
   watch.saw(['b:1'], ['a:1']);
@@ -122,7 +131,7 @@ test('a box that is off holds up no commit, and is asked once a second whether i
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
   stage.nowMs += 999;
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
-  assert.equal(asked, ['a:1']);
+  assert.equal(asked, ['a:1', 'a:1']);
   stage.nowMs += 1;
   roles.set('a:1', 'master');
   assert.is(await watch.agrees(followedBy('b:1'), 1), true, 'it does not wait for the answer');
@@ -136,7 +145,7 @@ test('one that is off is asked no more for a while, one that is syncing not at e
   roles.set('b:1', 'slave');
   assert.is(await watch.agrees(followedBy('c:1'), 1), true);
   assert.is(await watch.agrees(followedBy('c:1'), 1), true);
-  assert.equal(asked, ['a:1', 'b:1']);
+  assert.equal(asked, ['a:1', 'a:1', 'b:1']);
   stage.nowMs += 100;
   roles.set('b:1', 'master');
   assert.match(await thrownBy(watch.agrees(followedBy('c:1'), 1)), /^DEPOSED b:1 /);

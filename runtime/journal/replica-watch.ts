@@ -116,7 +116,8 @@ export class ReplicaWatch {
   /** @throws Error DEPOSED */
   async #ask(name: string, box: KnownBox): Promise<void> {
     const { clock, standingOf } = this.#options;
-    const says = await standingOf(name);
+    // An answer may get lost on its way; a box that is off gives none twice.
+    const says = (await standingOf(name)) ?? (await standingOf(name));
     const nowMs = clock.monotonicMs();
     if (says === undefined) {
       box.askAtMs = nowMs + offAskAgainMs;
