@@ -148,7 +148,7 @@ export class Residents {
   private refuse(actor: Activation, failure: unknown): void {
     if (actor.phase !== 'loading') return;
     const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
-    this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded; it is quarantined');
+    this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded or written; it is quarantined');
     this.quarantine(actor, reason);
   }
 
