@@ -175,6 +175,24 @@ test('a shard that hosting has dropped is taken anew where the store still names
   assert.is(owning(c1) + owning(c2), shardCount - 1, 'of another it is not');
 });
 
+test('shards whose grants the store has lost are taken by whoever has room for them', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  await until('c1 owns all', () => owning(c1) === shardCount);
+  const c2 = await startNode(stage, 'c2');
+  await until('c1 knows of c2', () => c1.events.includes('joined c2'));
+  // A failover that lost the claims, but not what the map says of them.
+  const before = c1.membership.grants().map(({ shard }) => shard);
+  await stage.redis.ask('DEL', ...before.map((shard) => `ph:{${shard}}:o`));
+  await Promise.all(before.map((shard) => c1.membership.verify(shard)));
+  await until('each has its half', () => owning(c1) === half && owning(c2) === half);
+  const owned = [...c1.membership.grants(), ...c2.membership.grants()].map(({ shard }) => shard);
+  assert.is(new Set(owned).size, shardCount);
+  await stage.redis.ask('DEL', 'ph:map');
+  const lines = async (): Promise<number> => Number(await stage.redis.ask('HLEN', 'ph:map'));
+  await until('the map that was lost is written anew', async () => (await lines()) === shardCount);
+  assert.equal([owning(c1), owning(c2)], [half, half]);
+});
+
 test('who has begun to leave takes no shard that it is given, and keeps none that it was taking', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);

@@ -146,9 +146,10 @@ export class OwnedShards {
     this.#options.onLost(shard);
   }
 
+  /** Also where a shard has no owner any more: as long as the map names one, nobody else takes it. */
   async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
     const { directory, claimant } = this.#options;
-    const wrong = new Map([...stored].filter(([shard, text]) => text !== '' && directory.grantOf(shard) !== text));
+    const wrong = new Map([...stored].filter(([shard, text]) => (directory.grantOf(shard) ?? '') !== text));
     for (const [shard, text] of wrong) directory.set(shard, text);
     await writeMap(claimant.link, claimant.keys, wrong);
   }
@@ -176,8 +177,9 @@ export class OwnedShards {
     const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
     const others = free.filter(([, text]) => parseGrant(text).node !== node.name);
     const room = Math.max(0, this.#share() - this.#grants.size - ours.length);
-    await this.#win(new Map([...ours, ...others.slice(0, room)]));
-    await this.#correctMap(new Map([...stored].filter(([shard, text]) => !this.#isFree(shard, text))));
+    const wanted = new Map([...ours, ...others.slice(0, room)]);
+    await this.#win(wanted);
+    await this.#correctMap(new Map([...stored].filter(([shard]) => !wanted.has(shard))));
   }
 
   async #win(wanted: ReadonlyMap<ShardId, string>): Promise<void> {

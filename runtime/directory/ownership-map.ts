@@ -26,7 +26,7 @@ export class OwnershipMap implements Directory {
     return this.#nodes.get(shardOf(id));
   }
 
-  /** The grant's text as the map has it; undefined when nobody is known. */
+  /** The grant's text as the map has it; undefined when it has none. */
   grantOf(shard: ShardId): string | undefined {
     return this.#grants.get(shard);
   }
@@ -52,7 +52,9 @@ export class OwnershipMap implements Directory {
     this.replace(await this.#link.run((redis) => redis.hgetall(this.#keys.map)));
   }
 
+  /** A line that the store has lost is no line any more, so that somebody asks; until then it is the best guess. */
   replace(lines: Readonly<Record<string, string>>): void {
+    for (const shard of this.#grants.keys()) if (lines[shard] === undefined) this.#grants.delete(shard);
     for (const [shard, grant] of Object.entries(lines)) this.set(shard as ShardId, grant);
   }
 
