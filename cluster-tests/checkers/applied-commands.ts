@@ -26,7 +26,6 @@ export function checkCommands(
     return [...always, ...checkKept(appliedBy(keptFacts()), records)];
   return [
     ...always,
-    ...checkEras(facts),
     ...records.flatMap((record) => checkRecord(applied, record)),
     ...checkTotals(facts),
     ...checkOrder(records),
@@ -99,8 +98,12 @@ function checkKept(applied: Applied, records: readonly ClientRecord[]): string[]
   });
 }
 
-/** A new era says that acknowledged commits are gone. */
-function checkEras(facts: readonly StoreFact[]): string[] {
+/**
+ * A new era says that acknowledged commits are gone.
+ * @param foundings of the cluster: one that comes again is of a store that has lost even that
+ */
+export function checkEras(facts: readonly StoreFact[], foundings: number): string[] {
+  if (foundings > 1 || facts.some(({ fact }) => fact === 'rolled back')) return [];
   const later = facts.find((fact) => fact.fact === 'grant' && parseGrant(fact.grant).era > 1);
   if (later?.fact !== 'grant') return [];
   return [`K5: an era began (${later.grant} of ${later.shard}), and nothing acknowledged was to be lost`];

@@ -51,6 +51,8 @@ function checkEffects(performances: readonly Performance[], { askedMs, handovers
   return performances.flatMap((first) => {
     const { actor, effectId, by, endedMs } = first;
     if (endedMs === undefined || endedMs < askedMs) return [];
+    // A refused commit drops an activation and what its effects have come to; then it is the second run that counts.
+    if (performances.some((other) => other.effectId === effectId && other.by === by && other.atMs > endedMs)) return [];
     const shard = shardOf(actorId(actor));
     const given = handovers.find((one) => one.shard === shard && one.by === by && one.atMs > endedMs);
     const again = performances.find((other) => other.effectId === effectId && other.by !== by && other.atMs > endedMs);

@@ -6,7 +6,7 @@ import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreEntry } from '../simulation/store/simulated-server.ts';
 import type { StoreRollback } from '../simulation/store/simulated-store.ts';
-import { checkCommands } from './applied-commands.ts';
+import { checkCommands, checkEras } from './applied-commands.ts';
 import { checkOutcomes, checkPerformances } from './fenced-effects.ts';
 import { checkSnapshots, type Charts } from './legal-snapshots.ts';
 import { checkMessages, type IsQuiet } from './message-order.ts';
@@ -36,6 +36,8 @@ export interface RuntimeRecord {
   readonly kept: readonly StoreEntry[];
   /** Written to one that did not; what it caused may have been performed. */
   readonly lost: readonly StoreEntry[];
+  /** How many times the record of the cluster was written where there was none. */
+  readonly foundings: number;
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
   /** To hold every snapshot ever written to its chart. */
@@ -46,11 +48,12 @@ export interface RuntimeRecord {
 
 /** @returns rules broken, each with what broke it; at most a few of each */
 export function judgeRuntime(record: RuntimeRecord): readonly string[] {
-  const { past, kept, lost, records, performances, charts, isQuiet, isPoison } = record;
+  const { past, kept, lost, foundings, records, performances, charts, isQuiet, isPoison } = record;
   const facts = factsOf(past);
   const found = [
     checkWriters(facts),
     checkCommands(facts, records, () => factsOf(kept)),
+    checkEras(facts, foundings),
     checkMessages(facts, isQuiet),
     checkTimers(facts),
     checkPerformances(lost.length === 0 ? facts : [...facts, ...factsOf(lost)], performances),

@@ -83,10 +83,10 @@ export class Simulation {
    * What was committed, for checkers. Where nothing acknowledged may be lost, what a failover took away must be as if
    * it had never been: then it is not here either, and every promise is judged without exception.
    */
-  get writes(): Pick<RuntimeRecord, 'past' | 'lost' | 'kept'> {
-    const { past, lost } = this.store;
+  get writes(): Pick<RuntimeRecord, 'past' | 'lost' | 'kept' | 'foundings'> {
+    const { past, lost, foundings } = this.store;
     const kept = this.server.file;
-    return mayLose(this.options) ? { past, lost, kept } : { past: kept, lost: [], kept };
+    return mayLose(this.options) ? { past, lost, kept, foundings } : { past: kept, lost: [], kept, foundings };
   }
 
   /** The store's primary. */

@@ -91,6 +91,13 @@ export class SimulatedStore {
     return found;
   }
 
+  /** How many times a cluster has found no record of itself and written one. */
+  get foundings(): number {
+    const isFounding = ([verb, key, field, era]: readonly string[]): boolean =>
+      `${verb} ${field} ${era}` === 'HSET era 1' && key?.endsWith('cluster') === true;
+    return [...this.past, ...this.lost].filter((entry) => 'effects' in entry && entry.effects.some(isFounding)).length;
+  }
+
   get hasLost(): boolean {
     return this.past.some((entry) => 'rolledBackTo' in entry);
   }
