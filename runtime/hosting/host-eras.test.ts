@@ -92,6 +92,17 @@ test('a rewound receiver goes on hearing a sender that was not', async () => {
   await second.drain();
 });
 
+test('a message of an era that its owner has not entered is not taken yet', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  const message = { to: sink, from: relay, life: 'L', seq: 1, after: 0, event: { type: 'sink.put', item: 1 }, cause: 't' };
+  const newer = await host.deliver({ ...message, era: 2 });
+  assert.is(newer.result, 'busy');
+  assert.is(stored(journal, sink), undefined);
+  assert.equal(await host.deliver({ ...message, era: 1 }), { result: 'applied' });
+  await host.drain();
+});
+
 test('a message of a newer era waits for the older ones to the same receiver', async () => {
   const heard: string[] = [];
   const outbox = new Outbox({

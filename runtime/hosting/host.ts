@@ -129,6 +129,8 @@ class ActorHost implements Host, Surroundings {
   deliver(message: Message): Promise<Delivery> {
     const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
+    // Its sender knows that the store went back. Until this node does, it may be writing what will be thrown away.
+    if (message.era > grant.era) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     // A full house takes messages: their senders stay in it until they are delivered, so it would stay full for ever.
     this.residents.passivation.hasRoom(message.to);
     if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });

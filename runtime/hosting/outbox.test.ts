@@ -11,6 +11,26 @@ const grant = { shard: 's1' as ShardId, node: 'n1', era: 1, ownerEpoch: 1 };
 const plain = { from: actorId('relay/t/r'), to: actorId('sink/t/s'), life: 'L', era: 1, cause: 'test' };
 const message = (seq: number): Message => ({ ...plain, seq, after: seq - 1, event: { type: 'sink.put' } });
 
+test('numbers that could not be removed are forgotten with their shard', async () => {
+  const failing = Promise.withResolvers<void>();
+  const outbox = new Outbox({
+    clock: { monotonicMs: () => 0, wallMs: () => 0, after: () => () => {} },
+    log: testLog,
+    deliver: () => Promise.resolve({ result: 'applied' }),
+    refresh: () => {},
+    forget: () => failing.promise,
+    fraction: () => 0.5,
+  });
+  outbox.send(grant, [message(1)]);
+  await new Promise((resolve) => setImmediate(resolve));
+  const forgotten = outbox.forgetNow();
+  // The store went back, and its numbers are used again.
+  outbox.dropShard(grant.shard);
+  failing.reject(new Error('fenced'));
+  await forgotten;
+  assert.equal(outbox.takeAcknowledged(plain.from), []);
+});
+
 test('a message on its way is not sent again because one behind it was refused', async () => {
   const sent: { readonly seq: number; readonly answer: (delivery: Delivery) => void }[] = [];
   const pauses = new Set<() => void>();

@@ -173,6 +173,8 @@ export class Outbox {
       }
     }
     for (const { box, seqs } of taken) {
+      // Whoever holds the shard next finds them in the store; in a newer era they may be the numbers of others.
+      if (box.dropped) continue;
       if (failed.has(box.grant)) this.returnAcknowledged(box.from, box.grant, seqs);
       else this.tidy(box);
     }
