@@ -19,8 +19,8 @@ export interface EventOwner {
 }
 
 interface ScheduledEvent {
-  readonly atMs: number;
-  readonly seq: number;
+  atMs: number;
+  seq: number;
   readonly owner: EventOwner | undefined;
   readonly label: string;
   readonly task: () => void;
@@ -71,7 +71,11 @@ export class VirtualTime {
     owner.paused = false;
     const missed = this.stalled.get(owner) ?? [];
     this.stalled.delete(owner);
-    for (const { label, task, cancelled } of missed) if (!cancelled) this.after(0, owner, label, task);
+    for (const event of missed) {
+      this.seq += 1;
+      // The same event: who may still cancel it has hold of this one.
+      pushToHeap(this.heap, Object.assign(event, { atMs: this.nowMs, seq: this.seq }), isBefore);
+    }
   }
 
   /** Resolves when virtual time has come to `untilMs`, or `stop` says so. @throws what an event threw */
