@@ -49,10 +49,10 @@ export function checkGentleStop(
 
 function checkEffects(performances: readonly Performance[], { askedMs, handovers }: GentleStop): string[] {
   return performances.flatMap((first) => {
-    const { actor, effectId, by, endedMs } = first;
+    const { actor, effectId, by, atMs, endedMs } = first;
     if (endedMs === undefined || endedMs < askedMs) return [];
     // A refused commit drops an activation and what its effects have come to; then it is the second run that counts.
-    if (performances.some((other) => other.effectId === effectId && other.by === by && other.atMs > endedMs)) return [];
+    if (performances.some((other) => other.effectId === effectId && other.by === by && other.atMs > atMs)) return [];
     const shard = shardOf(actorId(actor));
     const given = handovers.find((one) => one.shard === shard && one.by === by && one.atMs > endedMs);
     const again = performances.find((other) => other.effectId === effectId && other.by !== by && other.atMs > endedMs);

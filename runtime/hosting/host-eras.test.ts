@@ -95,7 +95,15 @@ test('a rewound receiver goes on hearing a sender that was not', async () => {
 test('a message of an era that its owner has not entered is not taken yet', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });
-  const message = { to: sink, from: relay, life: 'L', seq: 1, after: 0, event: { type: 'sink.put', item: 1 }, cause: 't' };
+  const message = {
+    to: sink,
+    from: relay,
+    life: 'L',
+    seq: 1,
+    after: 0,
+    event: { type: 'sink.put', item: 1 },
+    cause: 't',
+  };
   const newer = await host.deliver({ ...message, era: 2 });
   assert.is(newer.result, 'busy');
   assert.is(stored(journal, sink), undefined);
