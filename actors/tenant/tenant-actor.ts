@@ -26,7 +26,7 @@ export const tenantDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: tenantCommands,
-  createdBy: [],
+  createdBy: ['quota.claim'],
   effects: {},
   needs,
   view: ({ quota, uid, used }: TenantContext) => ({ spec: { quota }, status: { uid, used } }),

@@ -25,6 +25,7 @@ const full = { quota: { ...defaultQuota, network: 1 }, used: { ...none, vpc: 1, 
 
 const rows: readonly Row[] = [
   { in: 'born', on: create, command: 'c', to: 'opening', asks: ['defer', 'vpc.create > vpc'] },
+  { in: 'born', on: claim, to: 'gone', asks: ['quota.refused > network'] },
   { in: 'opening', with: { waiters: ['c', 'd'] }, on: opened, to: 'active', asks: ['reply', 'reply'] },
   { in: 'opening', on: 'vpcDeadline', to: 'opening', asks: ['vpc.create > vpc'] },
   { in: 'opening', on: create, command: 'd', to: 'opening', asks: ['defer'] },

@@ -28,6 +28,7 @@ export const tenantMachine = setup({
     closeVpc: tell(messages.closeVpc),
     grant: tell(messages.grant),
     refuse: tell(messages.refuse),
+    refuseAbsent: tell(messages.refuseAbsent),
     refuseLate: tell(messages.refuseLate),
     dropClaim: tell(messages.dropClaim),
     count: assign(messages.counted),
@@ -47,7 +48,10 @@ export const tenantMachine = setup({
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
-      on: { 'tenant.create': { target: 'opening', actions: ['noteSpec', 'noteWaiter', 'keepOpen'] } },
+      on: {
+        'tenant.create': { target: 'opening', actions: ['noteSpec', 'noteWaiter', 'keepOpen'] },
+        'quota.claim': { target: 'gone', actions: 'refuseAbsent' },
+      },
     },
     opening: {
       description: 'The VPC main is being made; the tenant can be used once that is ready.',
@@ -89,7 +93,7 @@ export const tenantMachine = setup({
       after: { vpcDeadline: { target: 'deleting', reenter: true } },
     },
     gone: {
-      description: 'The tenant has ended; its name is free.',
+      description: 'The tenant has ended, or never began; its name is free.',
       type: 'final',
       entry: 'answerAll',
     },

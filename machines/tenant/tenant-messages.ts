@@ -1,6 +1,6 @@
 /** What a tenant remembers and what it tells whom: pure functions, computed before the context changes. */
 import { assertEvent } from 'xstate';
-import { canonicalJson, differences } from '../values/failures.ts';
+import { canonicalJson, differences, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { defer, putRow, reject, removeRow, reply, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import { defaultQuota, type Counts, type Quota, type QuotaKind, type TenantEvent } from './tenant-events.ts';
@@ -75,18 +75,26 @@ export function grant({ context, event }: At): readonly Asked[] {
   return claimed(event) === undefined ? [putRow('claim', event.claimant, claim), granted] : [granted];
 }
 
-export function refuse({ context, event }: At): readonly Asked[] {
+export function refuse(at: At): readonly Asked[] {
+  const { context, event } = at;
   assertEvent(event, 'quota.claim');
   const { used, quota } = context;
   const have = `${used[event.kind]} of ${quota[event.kind]} ${event.kind}s`;
   const message = `${context.id} has ${have}; delete one, or ask for a larger quota`;
-  const error = { code: 'quota_exceeded', message, retryable: false };
-  return [send(event.claimant, { type: 'quota.refused', kind: event.kind, error })];
+  return refusal(at, { code: 'quota_exceeded', message, retryable: false });
 }
 
-export function refuseLate({ context, event }: At): readonly Asked[] {
+export function refuseLate(at: At): readonly Asked[] {
+  return refusal(at, { code: 'tenant_deleting', message: `${at.context.id} is being deleted`, retryable: false });
+}
+
+export function refuseAbsent(at: At): readonly Asked[] {
+  const message = `there is no ${at.context.id}; create it first`;
+  return refusal(at, { code: 'tenant_not_found', message, retryable: false });
+}
+
+function refusal({ event }: At, error: Failure): readonly Asked[] {
   assertEvent(event, 'quota.claim');
-  const error = { code: 'tenant_deleting', message: `${context.id} is being deleted`, retryable: false };
   return [send(event.claimant, { type: 'quota.refused', kind: event.kind, error })];
 }
 
