@@ -70,7 +70,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const seen = async (): Promise<number> =>
       Number(/packets (\d+)/.exec(await inside('nft', 'list', 'chain', 'bridge', 'probe', 'seen'))?.[1]);
     const guest = new FrameGuest(namespace, tap, spec.mac);
-    // The kernel tells a bridge of a port's carrier some time later, and until then the bridge drops what comes from it.
+    // A bridge hears of a port's carrier some time later, and drops what comes from it until then.
     await until('the bridge forwards for the guest', async () =>
       (await inside('ip', '-d', 'link', 'show', 'dev', tap)).includes('state forwarding'),
     );
