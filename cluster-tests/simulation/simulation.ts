@@ -6,7 +6,8 @@
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { OrdinalPlatform } from '@photoncloud/runtime/journal/ordinal-memory';
-import { Chance, mixText } from './seeded-random.ts';
+import { RunTrace } from './run-trace.ts';
+import { Chance } from './seeded-random.ts';
 import { mayLose, type SeedOptions } from './seed-options.ts';
 import type { RuntimeRecord } from '../checkers/runtime-promises.ts';
 import type { Handover } from '../checkers/gentle-stops.ts';
@@ -19,7 +20,6 @@ import type { SimulatedServer } from './store/simulated-server.ts';
 import { SimulatedStore } from './store/simulated-store.ts';
 import { VirtualTime } from './virtual-time.ts';
 
-const keptEvents = 400;
 const startAgainMs = 1_000;
 
 /** What a scenario says about a node: everything but the simulated parts. */
@@ -60,14 +60,13 @@ export class Simulation {
   private readonly disks = new Map<string, SimulatedDisk>();
   private readonly seats = new Map<string, Seat>();
   private readonly connections = new Set<SimulatedConnection>();
-  private readonly events: string[] = [];
-  private hash: readonly [number, number] = [0x811c9dc5, 0x01000193];
+  private readonly trace = new RunTrace();
   private connectionCount = 0;
 
   constructor(options: SeedOptions) {
     this.options = options;
     this.chance = new Chance(`seed ${options.seed}`);
-    this.time = new VirtualTime({ onEvent: (atMs, owner, label) => this.mix(`${atMs} ${owner} ${label}`) });
+    this.time = new VirtualTime({ onEvent: (atMs, owner, label) => this.trace.mix(`${atMs} ${owner} ${label}`) });
     this.store = new SimulatedStore({
       time: this.time,
       wallMs: () => wallStartMs + this.time.nowMs,
@@ -111,23 +110,16 @@ export class Simulation {
 
   /** One line of the story; it is part of the trace. */
   note(who: string, what: string): void {
-    const line = `${(this.time.nowMs / 1000).toFixed(6).padStart(12)} ${who.padEnd(8)} ${what}`;
-    this.mix(line);
-    this.events.push(line);
-    if (this.events.length > keptEvents * 2) this.events.splice(0, keptEvents);
+    this.trace.note(this.time.nowMs, who, what);
   }
 
   story(): readonly string[] {
-    return this.events.slice(-keptEvents);
+    return this.trace.story();
   }
 
   /** Equal for two runs of a seed, or something was not under the simulation's control. */
   traceHash(): string {
-    return this.hash.map((lane) => lane.toString(16).padStart(8, '0')).join('');
-  }
-
-  private mix(text: string): void {
-    this.hash = mixText(this.hash, text);
+    return this.trace.hashText();
   }
 
   // Nodes.

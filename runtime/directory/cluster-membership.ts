@@ -87,6 +87,7 @@ class StoreMembership implements Membership {
   readonly directory: OwnershipMap;
   readonly #options: MembershipOptions;
   readonly #link: StoreLink;
+  readonly #beatMs: number;
   readonly #eras: EraKeeper;
   readonly #claimant: Claimant;
   readonly #roster: NodeRoster;
@@ -100,7 +101,7 @@ class StoreMembership implements Membership {
 
   constructor(options: MembershipOptions, link: StoreLink, era: number) {
     const { store, node } = options;
-    const beatMs = options.beatMs ?? defaultBeatLimits.beatMs;
+    this.#beatMs = options.beatMs ?? defaultBeatLimits.beatMs;
     this.#options = options;
     this.#link = link;
     const { clock, log, onGrant, onLost, knownEra = 0 } = options;
@@ -109,7 +110,7 @@ class StoreMembership implements Membership {
     this.#roster = new NodeRoster({
       self: node.name,
       silenceMs: options.silenceMs ?? defaultBeatLimits.silenceMs,
-      longestGapMs: beatMs * 3,
+      longestGapMs: this.#beatMs * 3,
       onNode: options.onNode,
     });
     this.directory = new OwnershipMap(link, store.keys);
@@ -128,15 +129,12 @@ class StoreMembership implements Membership {
     return this.#owned.all();
   }
 
-  start(): void {
-    this.#plan(0);
-  }
-
-  #plan(delayMs: number): void {
+  /** And from then on. */
+  beatAfter(delayMs: number): void {
     if (this.#stopped) return;
     this.#cancelBeat = this.#options.clock.after(delayMs, () => {
       this.#beating = this.#beat().then(
-        () => this.#plan(this.#options.beatMs ?? defaultBeatLimits.beatMs),
+        () => this.beatAfter(this.#beatMs),
         (error: unknown) => this.#survive(error),
       );
     });
@@ -145,12 +143,11 @@ class StoreMembership implements Membership {
   /** Only closing the store or a defect ends a beat with an error: connections are waited for inside. */
   #survive(error: unknown): void {
     if (this.#stopped) return;
-    const { log, beatMs = defaultBeatLimits.beatMs } = this.#options;
-    log.error(
+    this.#options.log.error(
       { cause: describeCause(error) },
       'a beat failed; this node will be taken for dead if that goes on; look at the cause',
     );
-    this.#plan(beatMs);
+    this.beatAfter(this.#beatMs);
   }
 
   async #beat(): Promise<void> {
@@ -292,7 +289,7 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
     const life = await registerNode(link, store.keys, node);
     const membership = new StoreMembership({ ...options, node: { ...node, life } }, link, era);
     await membership.directory.refresh();
-    membership.start();
+    membership.beatAfter(0);
     return membership;
   } catch (error) {
     link.close();
