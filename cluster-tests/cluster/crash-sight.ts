@@ -4,6 +4,7 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Topology } from './cluster-topology.ts';
+import { until } from './process-identity.ts';
 
 /** A process inside the node; pid and start time name one for ever. */
 export interface SeenProcess {
@@ -119,17 +120,24 @@ export function wordsFor(sight: Sight): string {
   ].join('; ');
 }
 
-/** The one redis-server of a store node. @throws Error when there is none, or more than one. */
-export async function redisOf(topology: Topology, node: string): Promise<SeenProcess> {
-  const text = await topology.exec(node, ['sh', '-c', script]);
-  const lines = text.split('\n').filter((line) => line.startsWith('redis '));
-  const [only] = lines;
-  if (only === undefined || lines.length > 1) throw new Error(`${node} runs ${lines.length} redis-server, wanted one`);
-  return processOf(only);
+/** The redis-server of a store node once there is just one, other than `than`; for a moment, one that forks is two. */
+export async function redisOf(topology: Topology, node: string, than?: SeenProcess): Promise<SeenProcess> {
+  let found: SeenProcess[] = [];
+  await until(`one redis-server runs in ${node}`, async () => {
+    const text = await topology.exec(node, ['sh', '-c', script]);
+    found = text
+      .split('\n')
+      .filter((line) => line.startsWith('redis '))
+      .map(processOf);
+    return found.length === 1 && found[0]?.pid !== than?.pid;
+  });
+  return found[0] as SeenProcess;
 }
 
 /** SIGKILL to a process by its pid inside the node. */
 export async function killInside(topology: Topology, node: string, target: SeenProcess): Promise<void> {
+  // 0 and less are groups: `kill` would end the group it is in, which is the test itself.
+  if (!(target.pid > 1)) throw new Error(`${target.pid} is no process of ${node} that may be killed`);
   await topology.exec(node, ['kill', '-9', String(target.pid)]);
 }
 

@@ -5,7 +5,7 @@
  */
 import { startNode, type PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
-import { redisOf } from './crash-sight.ts';
+import { killInside, redisOf } from './crash-sight.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import { isAlive, parentOf, signal, until } from './process-identity.ts';
 import { askFailover, boxProgram, primaryBox, startBox, waitInStep } from './store-boxes.ts';
@@ -73,15 +73,9 @@ export const parted = (node: string, others: readonly string[]): Fault => ({
 export const storeKilled = (node: string): Fault => ({
   name: `kill -9 redis-server of ${node}`,
   async strike({ topology }) {
-    const running = (): Promise<number> =>
-      redisOf(topology, node).then(
-        ({ pid }) => pid,
-        () => 0,
-      );
-    await until('redis-server runs', async () => (await running()) > 0);
-    const pid = await running();
-    await topology.exec(node, ['kill', '-KILL', String(pid)]);
-    return async () => await until('redis-server is back', async () => ![0, pid].includes(await running()));
+    const struck = await redisOf(topology, node);
+    await killInside(topology, node, struck);
+    return async () => void (await redisOf(topology, node, struck));
   },
 });
 

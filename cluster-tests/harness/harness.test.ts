@@ -111,6 +111,12 @@ test('a rejection nobody waits for fails the file', async () => {
   assert.match(result.output, /nobody waits for me/);
 });
 
+test('a file that was killed has failed, and names the signal', async () => {
+  const result = await run('killed');
+  assert.equal(counts(result), [0, 1, 0]);
+  assert.match(result.output, /ended with SIGKILL before its tests had/);
+});
+
 test('what needs the kernel is skipped with the reason where it cannot run', async () => {
   const file = { ...fixture('healthy'), needsKernel: true };
   const result = await fileStep({ ...place, limit: 'no root' }, file).run();

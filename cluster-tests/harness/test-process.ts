@@ -6,7 +6,8 @@
 import { spawn } from 'node:child_process';
 
 export interface ProcessOutcome {
-  readonly code: number | null;
+  /** Exit status, or the signal that ended it; null when it could not be started. */
+  readonly code: number | NodeJS.Signals | null;
   readonly timedOut: boolean;
   /** Standard output and error as they came, the last `keptBytes` of them. */
   readonly output: string;
@@ -50,7 +51,7 @@ export function runProcess(
     }, options.limitMs);
     let settled = false;
     let leftBehind = false;
-    const settle = (code: number | null): void => {
+    const settle = (code: ProcessOutcome['code']): void => {
       if (settled) return;
       settled = true;
       clearTimeout(limit);
@@ -61,7 +62,8 @@ export function runProcess(
       keep(`${program} could not be started: ${error.message}\n`);
       settle(null);
     });
-    child.on('exit', (code) => {
+    child.on('exit', (status, killer) => {
+      const code = status ?? killer;
       // What is left of the group would hold the pipes open, and outlive the run.
       leftBehind = signalGroup(group, 'SIGKILL') && !timedOut;
       child.on('close', () => settle(code));

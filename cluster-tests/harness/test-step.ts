@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoreServer, TestFile } from './test-files.ts';
-import { runProcess } from './test-process.ts';
+import { runProcess, type ProcessOutcome } from './test-process.ts';
 import type { StepResult } from './test-report.ts';
 import type { FileOutcome } from './timed-uvu.ts';
 
@@ -114,7 +114,7 @@ interface Judgement {
   readonly remark: string;
 }
 
-function judge(outcome: FileOutcome | null, code: number | null, timedOut: boolean): Judgement {
+function judge(outcome: FileOutcome | null, code: ProcessOutcome['code'], timedOut: boolean): Judgement {
   if (outcome === null) {
     if (timedOut) return { failed: 1, remark: '' };
     if (code === 0) return { failed: 1, remark: 'no test ran: does the file end with test.run()?' };
