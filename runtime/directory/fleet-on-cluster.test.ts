@@ -75,10 +75,10 @@ test('a slot moves, a controller dies, a primary restarts: all stays exact, and 
   await withFleet(async (cluster, fleet) => {
     const store = await connectStore({ url: cluster.url, clock, log: recordedLog() });
     const reader = createReader({ store, clock, log: recordedLog() });
+    const following = new Following();
+    const ended = reader.follow(await reader.now(), following.take, new AbortController().signal);
     const load = new Load(fleet);
     try {
-      const following = new Following();
-      const ended = reader.follow(await reader.now(), following.take, new AbortController().signal);
       ended.catch(() => undefined); // awaited below
       await load.flows();
       await bake(load, 'calm');

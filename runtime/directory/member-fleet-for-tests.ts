@@ -52,6 +52,8 @@ export interface FromMember extends Omit<ToMember, 'ask'> {
 
 export interface Member {
   readonly child: ChildProcess;
+  /** Its process has ended; `connected` of the child may say otherwise for a moment. */
+  gone: boolean;
   owns: number;
   fenced: number;
   drainedMs: number | undefined;
@@ -80,7 +82,7 @@ export class MemberFleet {
     this.#started += 1;
     const orders: MemberOrders = { ...this.#orders, node, boot: `${node}-${this.#started}` };
     const child = fork(program, [JSON.stringify(orders)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    const member: Member = { child, owns: 0, fenced: 0, drainedMs: undefined };
+    const member: Member = { child, gone: false, owns: 0, fenced: 0, drainedMs: undefined };
     this.members.set(node, member);
     await new Promise<void>((resolve, reject) => {
       child.on('message', (news: FromMember) => {
@@ -89,6 +91,7 @@ export class MemberFleet {
       });
       child.once('exit', () => {
         reject(new Error(`${node} ended before it was ready`));
+        member.gone = true;
         this.#ended(node);
       });
     });
@@ -147,7 +150,8 @@ export class MemberFleet {
   #forward(from: string, call: MemberCall): void {
     this.#numbered += 1;
     const { number, to } = call;
-    const alive = this.members.get(to)?.child.connected === true;
+    const member = this.members.get(to);
+    const alive = member?.child.connected === true && !member.gone;
     if (!alive || this.#cut.has(`${from} ${to}`)) return this.#send(from, { result: { number } });
     this.#calls.set(this.#numbered, { from, to, number });
     return this.#send(to, { call: { ...call, number: this.#numbered } });

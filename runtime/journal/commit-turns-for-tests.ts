@@ -31,6 +31,7 @@ export async function commitTurns(
           marks: [{ sender: 'a/b/c~u1', seq: now + 1, after: now }],
           messages: [messageOf(id, id, now + 1, now)],
           receipts: [receiptOf(`turn-${now}`, version)],
+          durability: journal.durability.usual,
         }),
       );
     });

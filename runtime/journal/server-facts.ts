@@ -51,12 +51,14 @@ function knowsFileWait(version: string, isValkey: boolean): boolean {
 }
 
 /**
- * @throws Error in the form of the server's own errors: READONLY, OLDVERSION, EVICTS (advice: store-errors.ts)
+ * @throws Error in the form of the server's own errors: READONLY, LOADING, OLDVERSION, EVICTS (advice: store-errors.ts)
  */
 export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const followers = followersIn(await redis.call('ROLE'));
   const fields = await fieldsTold(redis);
   if (fields === undefined) return { ...unknownFacts, followers, reign: untoldReign() };
+  // While it reads its files a server says `aof_enabled:0`, whatever it was told to keep.
+  if (fields.get('loading') === '1') throw new Error('LOADING the store is reading its files');
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
     throw new Error(`OLDVERSION the store is Redis ${version}`);

@@ -28,7 +28,7 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   },
   NOFSYNC: {
     advice: 'set its appendfsync to always, or ask for less durability (docs/decisions/0011)',
-    reconnect: false,
+    reconnect: true,
   },
   STALLED: {
     advice: 'start the missing replicas, or look why they do not follow; for fsync they need appendonly yes',

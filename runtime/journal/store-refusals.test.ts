@@ -68,6 +68,15 @@ const badDays: readonly BadDay[] = [
     end: config('maxmemory', '0'),
   },
   {
+    name: 'no longer fsync at every write',
+    told: /set its appendfsync to always/,
+    async begin(redis) {
+      await redis.ask('CONFIG', 'SET', 'appendfsync', 'everysec');
+      await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    },
+    end: config('appendfsync', 'always'),
+  },
+  {
     name: 'MISCONF: it cannot save',
     told: /free space and look at its log/,
     extra: ['--save', '3600 1000000'],
@@ -125,23 +134,33 @@ for (const { name, told, extra, begin, end } of badDays) {
 }
 
 /**
- * A stand-in for what cannot be had here: a server too old, and one that reads its files for long. It knows what is
- * asked of a server before it is used.
+ * A stand-in for what cannot be had here: a server too old, and one that reads its files for long, or until between two
+ * questions. It knows what is asked of a server before it is used.
+ *
+ * @param infos what INFO says, one after the other; the last one stays
  */
-async function standIn(version: string, toScripts: string): Promise<{ url: string; close: () => void }> {
+async function standIn(
+  infos: readonly (readonly string[])[],
+  toScripts: string,
+): Promise<{ url: string; close: () => void }> {
   const sockets = new Set<Socket>();
-  const info = `# Server\r\nredis_version:${version}\r\n`;
-  const replies: Readonly<Record<string, string>> = {
-    info: `$${info.length}\r\n${info}`,
-    role: '*3\r\n$6\r\nmaster\r\n:0\r\n*0',
-    script: toScripts,
+  const left = infos.map((fields) => ['# Server', ...fields, ''].join('\r\n'));
+  const replyTo = (name: string): string => {
+    const info = (name === 'info' && left.length > 1 ? left.shift() : left[0]) ?? '';
+    const replies: Readonly<Record<string, string>> = {
+      info: `$${info.length}\r\n${info}`,
+      role: '*3\r\n$6\r\nmaster\r\n:0\r\n*0',
+      config: '*2\r\n$11\r\nappendfsync\r\n$6\r\nalways',
+      script: toScripts,
+    };
+    return replies[name] ?? '+OK';
   };
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.on('data', (asked: Buffer) => {
       for (const [, name = ''] of asked.toString().matchAll(/\*\d+\r\n\$\d+\r\n(\w+)/g))
-        socket.write(`${replies[name.toLowerCase()] ?? '+OK'}\r\n`);
+        socket.write(`${replyTo(name.toLowerCase())}\r\n`);
     });
   });
   server.listen(0, '127.0.0.1');
@@ -164,10 +183,10 @@ test('what may not be used at all is refused at the start, with what to do', asy
     );
     return error instanceof PhotonError ? `${error.record.code} ${error.message}` : 'it connected';
   };
-  const old = await standIn('6.2.14', '+OK');
+  const old = await standIn([['redis_version:6.2.14']], '+OK');
   assert.match(await refused(old.url), /^store_unreachable .*6\.2\.14.*install Redis 7\.0 or newer/);
   old.close();
-  const reading = await standIn('7.0.15', '-LOADING Redis is loading the dataset in memory');
+  const reading = await standIn([['redis_version:7.0.15']], '-LOADING Redis is loading the dataset in memory');
   assert.match(await refused(reading.url), /^store_unreachable .*LOADING.*is reading its files; wait/);
   reading.close();
 
@@ -182,6 +201,21 @@ test('what may not be used at all is refused at the start, with what to do', asy
   await redis.ask('CONFIG', 'SET', 'maxmemory', '1gb');
   await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
   assert.match(await refused(redis.url), /^store_unreachable .*allkeys-lru.*maxmemory-policy to noeviction/);
+});
+
+test('what a server says of itself while it reads its files is not believed: it has none yet', async (stage) => {
+  await start(stage);
+  const version = 'redis_version:7.0.15';
+  const server = await standIn(
+    [
+      [version, 'loading:1', 'aof_enabled:0'],
+      [version, 'loading:0', 'aof_enabled:1'],
+    ],
+    '+OK',
+  );
+  const store = await connectStore({ url: server.url, clock, log: recordedLog() }).finally(server.close);
+  assert.is(store.shared.facts.fsyncBeforeReply, true);
+  store.close();
 });
 
 test.run();
