@@ -113,8 +113,12 @@ for (const { name, told, extra, begin, end } of badDays) {
   test(`${name}: commits wait, and go on`, async (stage) => {
     await start(stage, extra);
     let acknowledged = 0;
-    const run = (from: number, to: number): Promise<unknown> =>
-      Promise.all(actors.slice(from, to).map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1))));
+    const run = (from: number, to: number): Promise<unknown> => {
+      const all = actors.slice(from, to).map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1)));
+      const ended = Promise.all(all);
+      ended.catch(() => undefined); // awaited below, unless something else is wrong first
+      return ended;
+    };
     await run(0, 10);
     const amid = run(10, 30);
     await begin(stage.redis);
@@ -125,7 +129,8 @@ for (const { name, told, extra, begin, end } of badDays) {
     await until('some tries are over', () => performance.now() - startMs > 700);
     assert.is(acknowledged, before, 'nothing is acknowledged meanwhile');
     const complaints = stage.lines.filter((line) => told.test(line) || line.startsWith('warn'));
-    assert.ok(complaints.length <= 2, `told once, not at every try:\n${complaints.join('\n')}`);
+    // One for each of two connections that are gone, and why it is not used.
+    assert.ok(complaints.length <= 3, `told once, not at every try:\n${complaints.join('\n')}`);
     await end(stage.redis);
     await Promise.all([amid, behind]);
     assert.is(acknowledged, actors.length * turns);
