@@ -82,6 +82,7 @@ const stored = (id: string, state: unknown, context: Readonly<Record<string, unk
   deferred: {},
   lastSeq: 0,
   marks: {},
+  prunedLife: '',
 });
 
 test('K11: a state the chart has not, a newer chart and a final state stored as live are found', () => {

@@ -60,6 +60,31 @@ export function refusalOf(answer: Answer): Refusal | undefined {
 export const checkRefusal = ({ word, retryAfterMs = 0 }: Refusal): string[] =>
   retryAfterMs > 0 ? [] : [`K12: somebody was told ${word}, and not when to come again`];
 
+/** What a mark of a receiver is about: a sender's life, and when it was over by the clocks; Infinity while it lasts. */
+export interface MarkedLife {
+  readonly sender: string;
+  readonly endedMs: number;
+  /** Its outbox holds messages of that life. */
+  readonly isSending: boolean;
+}
+
+/** Those that had to stay at the last review, for messages not yet acknowledged, and those that came since. */
+const marksSlack = 24;
+
+/**
+ * @param lives of the marks of one receiver, just now
+ * @param soonMs what has ended later than this need not be gone
+ */
+export function checkMarks(receiver: string, lives: readonly MarkedLife[], soonMs: number, marks: number): string[] {
+  const kept = lives.filter(({ endedMs, isSending }) => endedMs >= soonMs || isSending).length;
+  // Of each sender one life was not over at the last review.
+  const senders = new Set(lives.map(({ sender }) => sender)).size;
+  const most = Math.max(marks, 2 * kept, 2 * senders) + marksSlack;
+  return lives.length > most
+    ? [`K12: ${receiver} has ${lives.length} marks, ${kept} of senders that are not gone, and ${most} at most`]
+    : [];
+}
+
 /** @param lengthOf how many entries a stream has now @param effects what a command of the store has just done
  * @param historyEntries the cap of what waits to be archived, where there is an archive */
 export function checkStreams(

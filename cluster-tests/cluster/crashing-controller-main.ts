@@ -39,6 +39,8 @@ function crashing(journal: Journal): Journal {
     isHeld: (grant) => journal.isHeld(grant),
     receipt: (id, commandId, asked) => journal.receipt(id, commandId, asked),
     letters: (id) => journal.letters(id),
+    endedSequences: (marks, beforeMs) => journal.endedSequences(marks, beforeMs),
+    isOutstanding: (message) => journal.isOutstanding(message),
     backlog: (grant) => journal.backlog(grant),
     forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),
     shardOf: (id) => journal.shardOf(id),

@@ -36,7 +36,12 @@ export const importRules: readonly ImportRule[] = [
   { from: 'runtime/hosting', packages: ['xstate'], folders: contract, node: true },
   { from: 'runtime/hosting/system-random', packages: ['ulid'], folders: contract, node: true },
   { from: 'runtime/archive', packages: [], folders: [...contract, 'runtime/journal'], node: true },
-  { from: 'runtime/journal', packages: ['ioredis', 'zod'], folders: [...contract, 'runtime/directory'], node: true },
+  {
+    from: 'runtime/journal',
+    packages: ['ioredis', 'ulid', 'zod'],
+    folders: [...contract, 'runtime/directory'],
+    node: true,
+  },
   { from: 'runtime/directory', packages: ['ioredis', 'zod'], folders: [...contract, 'runtime/journal'], node: true },
   { from: 'runtime/transport', packages: ['ws', 'zod'], folders: wire, node: true },
   { from: 'runtime/control-api', packages: ['ws', 'zod'], folders: wire, node: true },

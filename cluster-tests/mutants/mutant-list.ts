@@ -41,6 +41,13 @@ const inScripts: readonly Mutant[] = [
   },
   one('a shard is taken whoever has it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
   one(
+    'what bears no mark is taken, however old its sender',
+    'G2',
+    inputCheck,
+    'if (mark === 0 && message.life <= actor.prunedLife)',
+    'if (mark < 0)',
+  ),
+  one(
     'marks of senders are not written',
     'G5',
     commitLua,

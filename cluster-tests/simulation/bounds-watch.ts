@@ -5,10 +5,27 @@
 import type { Command, Message, Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/host-limits';
-import { checkEntry, checkFigures, checkRefusal, checkStreams, refusalOf } from '../checkers/kept-bounds.ts';
+import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
+import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
+import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
+import { defaultPrefix, storeKeys } from '@photoncloud/runtime/journal/store-keys';
+import { decodeTime } from 'ulid';
+import {
+  checkEntry,
+  checkFigures,
+  checkMarks,
+  checkRefusal,
+  checkStreams,
+  refusalOf,
+  type MarkedLife,
+} from '../checkers/kept-bounds.ts';
 import { archiveCap, type SimulatedNode } from './simulated-node.ts';
 import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
+
+const keys = storeKeys(defaultPrefix);
+/** How long a receiver that goes on writing may have too many: it has to ask the store, which has bad days. */
+const reviewMs = 15_000;
 
 /** A full house takes what nodes say themselves, and operators' verbs: what fills it may wait for just these. */
 const endsWaiting = ({ principal, event }: Command): boolean =>
@@ -17,6 +34,8 @@ const endsWaiting = ({ principal, event }: Command): boolean =>
 export class BoundsWatch {
   private readonly simulation: Simulation;
   private readonly limits: HostLimits;
+  /** Records with too many marks, since when. */
+  private readonly manyMarks = new Map<string, number>();
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
@@ -30,6 +49,35 @@ export class BoundsWatch {
     const lengthOf = (key: string): number => server.space.stream(key)?.entries.length ?? 0;
     const hot = this.simulation.options.archive === undefined ? undefined : archiveCap;
     this.tell(checkStreams(effects, lengthOf, hot));
+    for (const [verb, key = '', ...fields] of effects) {
+      if (verb === 'HSET' && key.includes('}:a:') && fields.some((field) => field.startsWith('m:')))
+        this.lookAtMarks(key);
+    }
+  }
+
+  private lookAtMarks(key: string): void {
+    const { simulation, limits } = this;
+    const marks = [...(simulation.server.space.hash(key)?.keys() ?? [])].filter((field) => field.startsWith('m:'));
+    // Nothing can be wrong with so few, and this is asked at every message.
+    if (marks.length <= limits.marks) return void this.manyMarks.delete(key);
+    const lives = marks.map((mark) => this.lifeOf(mark.slice('m:'.length)));
+    const walls = simulation.nodes().map(({ process }) => process.clock.wallMs());
+    const soonMs = Math.min(...walls) - limits.markGraceMs;
+    const broken = checkMarks(key, lives, soonMs, limits.marks);
+    if (broken.length === 0) this.manyMarks.delete(key);
+    else if (!this.manyMarks.has(key)) this.manyMarks.set(key, simulation.time.nowMs);
+    else if (simulation.time.nowMs - (this.manyMarks.get(key) ?? 0) > reviewMs) this.tell(broken);
+  }
+
+  private lifeOf(mark: string): MarkedLife {
+    const { space } = this.simulation.server;
+    const [from, life] = mark.split('~') as [ActorId, string];
+    const keyOf = (what: string): string => keys.inShard(shardOf(from), what);
+    const head = JSON.parse(space.hash(keyOf(`a:${from}`))?.get('head') ?? '{}') as Partial<RecordHead>;
+    const { status = 'removed', uid = '', at = Infinity } = head;
+    const endedMs = status === 'removed' ? at : uid === life ? Infinity : decodeTime(uid);
+    const rows = [...(space.hash(keyOf('q')) ?? [])].filter(([field]) => field.startsWith(`${from}|`));
+    return { sender: from, endedMs, isSending: rows.some(([, text]) => (JSON.parse(text) as Message).life === life) };
   }
 
   /** From the start of a node on: the node's own calls come through here as well. */

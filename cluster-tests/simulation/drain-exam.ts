@@ -4,7 +4,7 @@
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
-import { markOf } from '@photoncloud/runtime/hosting/draft';
+import { markOf } from '@photoncloud/runtime/contract/sender-mark';
 import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import { storeKeys } from '@photoncloud/runtime/journal/store-keys';
 import { checkGentleStop } from '../checkers/gentle-stops.ts';

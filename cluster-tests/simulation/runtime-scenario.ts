@@ -180,6 +180,7 @@ class RuntimeScenario implements Scenario {
       'create',
       'create',
       'burst',
+      'burst',
       'delete',
     ]);
     const by = chance.whole(-1, 5);

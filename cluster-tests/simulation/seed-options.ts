@@ -104,6 +104,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
+  const marked = chance.split('marks');
   return {
     seed,
     minutes,
@@ -123,6 +124,8 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
     faults,
     limits: {
       idleMs: chance.pick([2_000, 10_000, 60_000]),
+      marks: marked.pick([2, 2, 8, 1_000]),
+      markGraceMs: marked.pick([1, 1, 5_000]),
       ...(tight
         ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, residents: 12, loads: 2 }
         : {}),

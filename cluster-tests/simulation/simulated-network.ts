@@ -20,6 +20,13 @@ export interface NetworkWeather {
 /** How long a silent link is held for alive, as the heartbeat of runtime/transport has it. */
 const silenceMs = 3_000;
 
+/**
+ * Of what arrives twice, how much arrives the second time only after so long, mean: as from a process that stood still
+ * with it, when everything it knew has changed.
+ */
+const lateShare = 0.1;
+const lateMs = 10_000;
+
 interface Peer {
   readonly process: SimulatedProcess;
   readonly inlet: Inlet;
@@ -154,14 +161,23 @@ export class SimulatedNetwork {
       };
       this.request(from, to, ask, answer, () => end('no link'));
       if (!this.random.happens(this.weather.duplicate)) return;
-      this.onFault('message twice');
-      this.request(
-        from,
-        to,
-        ask,
-        () => {},
-        () => {},
-      );
+      const again = (): void =>
+        this.request(
+          from,
+          to,
+          ask,
+          () => {},
+          () => {},
+        );
+      if (!this.random.happens(lateShare)) {
+        this.onFault('message twice');
+        return again();
+      }
+      this.time.after(this.random.around(lateMs), undefined, 'late copy', () => {
+        if (this.weather.duplicate === 0) return;
+        this.onFault('message again, late');
+        again();
+      });
     });
   }
 

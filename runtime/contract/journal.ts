@@ -49,6 +49,11 @@ export interface StoredActor {
   readonly lastSeq: number;
   /** `<sender id>~<life>`, from the second era on `<sender id>~<life>~<era>` -> highest seq applied. */
   readonly marks: Readonly<Record<string, number>>;
+  /**
+   * The youngest life (a ULID) of which marks were pruned, '' when none was: of this life and older ones, what bears no
+   * mark may have been applied long ago.
+   */
+  readonly prunedLife: string;
   readonly hold?: Hold;
 }
 
@@ -113,6 +118,10 @@ export interface Commit {
   readonly deferred: Readonly<Record<string, DeferredCommand>>;
   readonly lastSeq: number;
   readonly marks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
+  /** Marks that leave the record, because their senders are gone. */
+  readonly marksPruned: readonly string[];
+  /** As in the record, after this commit. */
+  readonly prunedLife: string;
   readonly receipts: readonly Receipt[];
   /** Commands it was decided on whose receipts the actor does not all know: with one of these it is refused. */
   readonly unproven: readonly string[];
@@ -167,6 +176,13 @@ export interface Journal {
   letters(id: ActorId): Promise<readonly StoredLetter[]>;
   /** What it finds is durable at the usual level. */
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
+  /**
+   * Of these marks those whose sender's life was over before this wall time and has left no message in its outbox: no
+   * message of that life will ever be sent again that was not applied.
+   */
+  endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]>;
+  /** Whether the message still stands in its sender's outbox, from which it goes once it was applied. */
+  isOutstanding(message: Message): Promise<boolean>;
   /** Outbox rows acknowledged when the sender has nothing to commit. */
   forgetMessages(grant: ShardGrant, rows: readonly { readonly from: ActorId; readonly seq: number }[]): Promise<void>;
   shardOf(id: ActorId): ShardId;

@@ -83,7 +83,7 @@ export class MemoryStore implements Reader {
     const version = (before?.version ?? 0) + 1;
     const uid = before?.status === 'live' ? before.uid : `uid-${version}`;
     const context = { spec: { size }, secret: 'in the context only' };
-    const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, marks: {} };
+    const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, marks: {}, prunedLife: '' };
     const chart = { chartVersion: 1, schemaHash: '' };
     const stored: StoredActor = { id, uid, status, version, ...chart, state: stateName, context, ...rest };
     this.actors.set(id, stored);

@@ -30,6 +30,14 @@ export class Activation {
   /** Uncommitted rows by `<collection>/<key>`; undefined: removed. They win over what is read from the store. */
   readonly rowsAhead = new Map<string, { readonly value: unknown; readonly flight: number }>();
   readonly marks = new Map<string, number>();
+  /** As StoredActor has it. */
+  prunedLife = '';
+  /** How many marks it may have before the store is asked which of them can go; undefined: as many as the host says. */
+  marksAllowed: number | undefined;
+  /** The store is being asked. */
+  reviewsMarks = false;
+  /** Marks that go with the next commits, of the oldest life first. */
+  prunable: readonly string[] = [];
   /** Commits on their way, oldest first. */
   readonly flights: Flight[] = [];
   phase: ActivationPhase = 'loading';
@@ -85,6 +93,7 @@ export class Activation {
     this.version = stored.version;
     this.lastSeq = stored.lastSeq;
     for (const [sender, seq] of Object.entries(stored.marks)) this.marks.set(sender, seq);
+    this.prunedLife = stored.prunedLife;
     if (stored.status === 'removed') return;
     this.uid = stored.uid;
     this.effects = stored.effects;

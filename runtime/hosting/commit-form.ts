@@ -49,6 +49,8 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     deferred: actor.deferred,
     lastSeq: actor.lastSeq,
     marks: draft.marks,
+    marksPruned: draft.marksPruned,
+    prunedLife: actor.prunedLife,
     receipts: draft.receipts,
     unproven: actor.receiptsKnown ? nothing : draft.inputs.flatMap(commandIdOf),
     history: draft.history,

@@ -40,6 +40,8 @@ export class Draft {
   /** The strongest level that the deferred commands it answers have asked for. */
   owedLevel: Durability | undefined;
   ackedSeqs: readonly number[] = [];
+  /** Marks that leave the record: their senders are gone (mark-pruning.ts). */
+  marksPruned: readonly string[] = [];
   effectsStarted: readonly EffectRequest[] = [];
   effectsEnded: readonly EffectRequest[] = [];
   timersSet: readonly PendingTimer[] = [];
@@ -91,13 +93,6 @@ export function causeOf(input: Input): string {
       return `letter:${input.letter.letter}`;
   }
 }
-
-/**
- * A sender that was rewound with its store uses its numbers again, for other content, but in a newer era: so each era
- * has marks of its own. The first one bears no number: most clusters never see a second.
- */
-export const markOf = ({ from, life, era }: Message): string =>
-  era > 1 ? `${from}~${life}~${era}` : `${from}~${life}`;
 
 /** The input is dealt with by this commit; a message is marked, so that it is never applied again. */
 export function keepInput(draft: Draft, input: Input): void {

@@ -19,6 +19,12 @@ export interface HostLimits {
   readonly effects: number;
   /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
   readonly effectsWaiting: number;
+  /**
+   * Marks of senders that an actor keeps before those of senders that are gone are pruned; then twice what had to stay.
+   */
+  readonly marks: number;
+  /** How long the mark of a sender that is gone stays at least; longer than one primary of a cluster ever goes back. */
+  readonly markGraceMs: number;
   /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */
   readonly receiptsRemembered: number;
   /** Loads running at once during recovery. */
@@ -40,6 +46,8 @@ export const defaultLimits: HostLimits = {
   idleMs: 60_000,
   effects: 16,
   effectsWaiting: 256,
+  marks: 1_000,
+  markGraceMs: 86_400_000,
   receiptsRemembered: 256,
   loads: 64,
   readAgainMs: 100,

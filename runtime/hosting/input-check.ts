@@ -14,6 +14,7 @@ import { decideInitial } from './decide.ts';
 import { keepInput, keepLetter, keepNote } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
+import { checkDoubtful } from './mark-pruning.ts';
 import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
@@ -93,6 +94,10 @@ function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Ve
   const { actor } = draft;
   const { message } = input;
   const mark = actor.marks.get(input.sender) ?? 0;
+  if (mark === 0 && message.life <= actor.prunedLife) {
+    const verdict = checkDoubtful(host, actor, input);
+    if (verdict !== undefined) return verdict;
+  }
   if (message.seq <= mark) {
     const carrier = carrierOf(draft);
     if (carrier === undefined) input.settle({ result: 'applied' });

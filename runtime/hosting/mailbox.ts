@@ -35,6 +35,8 @@ export interface MessageInput {
   /** The sequence its number belongs to, as `markOf` spells it. */
   readonly sender: string;
   readonly settle: (delivery: Delivery) => void;
+  /** Of one whose mark may have been pruned: whether its sender still has it to send. */
+  atSender?: 'reading' | 'outstanding' | 'gone' | 'unreadable' | undefined;
 }
 
 export interface CommandInput {

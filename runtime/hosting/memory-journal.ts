@@ -20,6 +20,7 @@ import type {
   StoredActor,
 } from '../contract/journal.ts';
 import type { Message } from '../contract/envelope.ts';
+import { sequenceOf } from '../contract/sender-mark.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 
 interface Stored {
@@ -44,6 +45,7 @@ export class MemoryJournal implements Journal {
   /** Of the grants given from now on; a test that rewinds what is stored raises it. */
   era = 1;
   receiptReads = 0;
+  outboxReads = 0;
   loads = 0;
   private readonly owners = new Map<ShardId, ShardGrant>();
   private ordinal = 0;
@@ -128,6 +130,7 @@ export class MemoryJournal implements Journal {
       if (after > mark) return { result: 'gap', sender };
       marks[sender] = seq;
     }
+    for (const mark of commit.marksPruned) delete marks[mark];
     const commandId = commit.unproven.find((id) => this.receipts.has(`${commit.actor} ${id}`));
     if (commandId !== undefined) return { result: 'answered', commandId };
     this.write(commit, marks);
@@ -148,6 +151,7 @@ export class MemoryJournal implements Journal {
       timers,
       deferred,
       lastSeq,
+      prunedLife,
       hold,
     } = commit;
     const state: unknown = JSON.parse(commit.state);
@@ -166,6 +170,7 @@ export class MemoryJournal implements Journal {
       deferred,
       lastSeq,
       marks,
+      prunedLife,
       ...(hold === undefined ? {} : { hold }),
     };
     this.actors.set(id, { actor: copy(actor), commitId: commit.commitId });
@@ -240,6 +245,23 @@ export class MemoryJournal implements Journal {
       timers: here.flatMap((actor) => actor.timers.map((timer) => ({ ...timer, actor: actor.id }))),
       busy: here.filter((actor) => actor.effects.length > 0).map((actor) => actor.id),
     });
+  }
+
+  async endedSequences(marks: readonly string[]): Promise<readonly string[]> {
+    await turn();
+    return marks.filter((mark) => {
+      const { from, life } = sequenceOf(mark);
+      const sender = this.actors.get(from)?.actor;
+      const isOver = sender !== undefined && (sender.status === 'removed' || sender.uid !== life);
+      return isOver && ![...this.outbox.values()].some((message) => message.from === from && message.life === life);
+    });
+  }
+
+  async isOutstanding({ from, life, era, seq }: Message): Promise<boolean> {
+    this.outboxReads += 1;
+    await turn();
+    const row = this.outbox.get(`${from} ${seq}`);
+    return row?.life === life && row.era === era;
   }
 
   async forgetMessages(grant: ShardGrant, rows: readonly { from: ActorId; seq: number }[]): Promise<void> {

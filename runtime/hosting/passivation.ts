@@ -70,6 +70,7 @@ export class Passivation {
     )
       return false;
     if (actor.effects.length > 0 && actor.hold === undefined && actor.phase === 'ready') return false;
+    if (actor.reviewsMarks || actor.prunable.length > 0) return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

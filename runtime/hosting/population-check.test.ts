@@ -23,6 +23,7 @@ const storedAs = (id: string, definition: ActorDefinition, more: Partial<StoredA
   deferred: {},
   lastSeq: 0,
   marks: {},
+  prunedLife: '',
   ...more,
 });
 

@@ -74,7 +74,7 @@ export class Residents {
   }
 
   schedule(actor: Activation): void {
-    if (actor.scheduled || actor.mailbox.length === 0) return;
+    if (actor.scheduled || (actor.mailbox.length === 0 && actor.prunable.length === 0)) return;
     if (actor.phase !== 'ready' && actor.phase !== 'quarantined') return;
     if (actor.flights.length >= this.host.limits.commitsInFlight) return;
     actor.scheduled = true;
@@ -230,6 +230,7 @@ export class Residents {
     for (const input of inputs) {
       if (input.kind === 'command') requeued.add(input.open.command.commandId);
       // Whether a letter was taken is in the store alone; the verb that put it there reads it again.
+      else if (input.kind === 'message') fresh.mailbox.push({ ...input, atSender: undefined });
       else if (input.kind !== 'letter') fresh.mailbox.push(input);
     }
     for (const [commandId, open] of actor.commands) {

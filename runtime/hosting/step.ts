@@ -26,6 +26,7 @@ import { endHold } from './holding.ts';
 import { checkInput, eventOf } from './input-check.ts';
 import type { Verdict } from './input-check.ts';
 import type { Input } from './mailbox.ts';
+import { pruneMarks, reviewMarks } from './mark-pruning.ts';
 import { applyVerb } from './operator-verbs.ts';
 import { consume, park } from './parking.ts';
 import { rejection, split } from './split.ts';
@@ -51,7 +52,8 @@ export function step(host: Surroundings, actor: Activation): boolean {
     if (verdict === 'decide') take(host, draft, input);
     actor.rowsRead = undefined;
   }
-  if (draft.due) commit(host, draft);
+  if (draft.due || actor.prunable.length > 0) commit(host, draft);
+  reviewMarks(host, actor);
   return !waits;
 }
 
@@ -164,6 +166,7 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
 function commit(host: Surroundings, draft: Draft): void {
   const { actor } = draft;
   draft.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
+  pruneMarks(draft);
   if (actor.upgraded !== undefined) keepUpgrade(draft, actor.upgraded, host.clock.wallMs());
   actor.flights.push(draft);
   let form: Commit;

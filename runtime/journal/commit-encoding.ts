@@ -113,6 +113,7 @@ function encodeCommit(
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
   encodeMessages(commit, args);
   encodeTimers(commit, args);
+  if (commit.marksPruned.length > 0) encodePruning(commit, args);
   if (commit.rowsPut.length > 0 || commit.rowsRemoved.length > 0) encodeRows(commit, args);
   args[start] = String(args.length - start);
 }
@@ -216,6 +217,18 @@ function encodeTimers(commit: Commit, args: string[]): void {
       timersSet.flatMap((timer) => [`${actor}|${timer.timerId}`, `${timer.dueMs} ${timer.eventType}`]),
     );
   }
+}
+
+/** The life first: a record that lacks a mark and does not say so would be applied to twice. */
+function encodePruning({ actor, marksPruned, prunedLife }: Commit, args: string[]): void {
+  const key = `a:${actor}`;
+  pushWrite(args, 'HSET', key, ['prunedLife', prunedLife]);
+  pushWrite(
+    args,
+    'HDEL',
+    key,
+    marksPruned.map((mark) => `m:${mark}`),
+  );
 }
 
 function encodeRows(commit: Commit, args: string[]): void {

@@ -51,6 +51,8 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     deferred: {},
     lastSeq: 0,
     marks: [],
+    marksPruned: [],
+    prunedLife: '',
     receipts: [],
     unproven: [],
     history: [historyOf(version)],

@@ -1,5 +1,6 @@
 /**
- * What the owner of an actor reads before it acts: records, rows, letters, its own grant. Called by redis-journal.ts.
+ * What the owner of an actor reads before it acts: records, rows, letters, its own grant, and what its senders have
+ * left behind. Called by redis-journal.ts.
  *
  * A connection may still reach a primary that was replaced, and its answers look like any other: an effect would be
  * performed again that was left long ago, a letter delivered twice, a hold forgotten. So where the store has replicas
@@ -10,12 +11,21 @@
  */
 import type { Redis } from 'ioredis';
 import type { RowKey } from '../contract/actor-definition.ts';
+import type { Message } from '../contract/envelope.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
+import { sequenceOf, type MarkedSequence } from '../contract/sender-mark.ts';
 import type { StoredLetter } from '../contract/supervision.ts';
 import type { CommitLines } from './commit-lines.ts';
-import { decodeActor, decodeLetters, type StreamEntries } from './record-decoding.ts';
+import {
+  decodeActor,
+  decodeLetters,
+  decodeMessage,
+  endOfLife,
+  unreadable,
+  type StreamEntries,
+} from './record-decoding.ts';
 import { readRows } from './row-reading.ts';
 import { shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
@@ -73,6 +83,42 @@ export class OwnerReads {
     return owner === grantText(grant);
   }
 
+  /** Of a shard in one pipeline, records first: a life that is over writes no more messages. */
+  async endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+    const byShard = new Map<ShardId, string[]>();
+    for (const mark of marks) {
+      const shard = shardOf(sequenceOf(mark).from);
+      const known = byShard.get(shard);
+      if (known === undefined) byShard.set(shard, [mark]);
+      else known.push(mark);
+    }
+    const ended = [...byShard].map(([shard, own]) => this.#endedIn(shard, own, beforeMs));
+    return (await Promise.all(ended)).flat();
+  }
+
+  async #endedIn(shard: ShardId, marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+    const sequences = marks.map((mark) => ({ mark, ...sequenceOf(mark) }));
+    const heads = sequences.map(({ from }) => ['hget', this.#key(shard, `a:${from}`), 'head']);
+    const replies = await this.#read(shard, [...heads, ['hgetall', this.#key(shard, 'q')]]);
+    const sending = livesSending(replies.pop() as Readonly<Record<string, string>>);
+    const isSending = ({ from, life }: MarkedSequence): boolean =>
+      sending.get(from)?.some((one) => one === life || one === undefined) === true;
+    return sequences.flatMap((sequence, at) => {
+      const { mark, from, life } = sequence;
+      const isOver = endOfLife(from, replies[at] as string | null, life) < beforeMs;
+      return isOver && !isSending(sequence) ? [mark] : [];
+    });
+  }
+
+  async isOutstanding({ from, life, era, seq }: Message): Promise<boolean> {
+    const shard = shardOf(from);
+    const [text] = await this.#read(shard, [['hget', this.#key(shard, 'q'), `${from}|${seq}`]]);
+    if (text === null) return false;
+    const row = decodeMessage(`${from}|${seq}`, text as string);
+    if (row === undefined) throw unreadable(`message ${seq} of ${from}`, 'its row is not of the form of one');
+    return row.life === life && row.era === era;
+  }
+
   #key(shard: ShardId, what: string): string {
     return this.#options.store.keys.inShard(shard, what);
   }
@@ -121,6 +167,19 @@ export class OwnerReads {
       for (const { reject } of batch) reject(error);
     }
   }
+}
+
+/** Senders and lives of the messages in an outbox; undefined for a life that cannot be read. */
+function livesSending(outbox: Readonly<Record<string, string>>): ReadonlyMap<string, readonly (string | undefined)[]> {
+  const lives = new Map<string, (string | undefined)[]>();
+  for (const [field, text] of Object.entries(outbox)) {
+    const from = field.slice(0, field.lastIndexOf('|'));
+    const life = decodeMessage(field, text)?.life;
+    const known = lives.get(from);
+    if (known === undefined) lives.set(from, [life]);
+    else if (!known.includes(life)) known.push(life);
+  }
+  return lives;
 }
 
 /**

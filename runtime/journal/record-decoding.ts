@@ -3,6 +3,7 @@
  * What stands here was written by our own script, but a disk or a hand may have spoilt it: what is not of our shape is
  * told as `record_unreadable` or, of a backlog, left where it lies, so that its neighbours go on (G8).
  */
+import { decodeTime } from 'ulid';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -33,7 +34,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const unreadable = (what: string, cause: unknown): PhotonError =>
+export const unreadable = (what: string, cause: unknown): PhotonError =>
   new PhotonError(
     'bug',
     'record_unreadable',
@@ -108,8 +109,26 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     deferred: head.deferred ?? {},
     lastSeq: head.lastSeq,
     marks,
+    prunedLife: fields['prunedLife'] ?? '',
     ...(head.hold === undefined ? {} : { hold: head.hold }),
   };
+}
+
+/**
+ * When a life of an actor was over, wall ms at the latest; Infinity while it lasts, or when nobody can say.
+ *
+ * @param headText null when there is no record
+ */
+export function endOfLife(id: ActorId, headText: string | null, life: string): number {
+  if (headText === null) return Infinity;
+  let head: RecordHead;
+  try {
+    head = parseHead(id, headText);
+  } catch {
+    return Infinity;
+  }
+  if (head.status === 'removed') return head.at;
+  return head.uid === life ? Infinity : decodeTime(head.uid);
 }
 
 type Waits = Pick<RecordHead, 'status' | 'effects' | 'timers'>;
@@ -215,7 +234,7 @@ export function decodeBacklog(
   };
   const messages: Message[] = [];
   for (const [field, text] of Object.entries(outbox)) {
-    const message = messageOf(field, text);
+    const message = decodeMessage(field, text);
     if (message === undefined) tell('q', field);
     else messages.push(message);
   }
@@ -230,7 +249,8 @@ export function decodeBacklog(
   return { outbox: messages, timers: pending, busy: ids };
 }
 
-function messageOf(field: string, text: string): Message | undefined {
+/** @param field `<from>|<seq>` @returns undefined when it is not of the form of one */
+export function decodeMessage(field: string, text: string): Message | undefined {
   let row: unknown;
   try {
     row = JSON.parse(text);

@@ -68,6 +68,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
     deferred: { c9: { digest: 'd9', durability: 'replicas' } },
     lastSeq: 3,
     marks: { 'a/b/c~u': 7 },
+    prunedLife: '',
   });
   const backlog = await stage.journal.backlog(grantFor(id));
   assert.equal(backlog.busy, [id]);

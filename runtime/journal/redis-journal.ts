@@ -10,6 +10,7 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import { strongerOf, type Durability, type DurabilityOffer } from '../contract/durability.ts';
+import type { Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type {
@@ -162,6 +163,14 @@ class StoreJournal implements RedisJournal {
 
   letters(id: ActorId): Promise<readonly StoredLetter[]> {
     return this.#reads.letters(id);
+  }
+
+  endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+    return this.#reads.endedSequences(marks, beforeMs);
+  }
+
+  isOutstanding(message: Message): Promise<boolean> {
+    return this.#reads.isOutstanding(message);
   }
 
   async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined> {

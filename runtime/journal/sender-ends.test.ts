@@ -1,0 +1,107 @@
+// servers: redis valkey
+/** What a receiver may forget of its senders, and what it asks them: `endedSequences` and `isOutstanding`. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PhotonError } from '../contract/errors.ts';
+import { actorId } from '../contract/identifiers.ts';
+import type { Commit } from '../contract/journal.ts';
+import { commitOf, grantFor, messageOf } from './commit-for-tests.ts';
+import { own } from './journal-for-tests.ts';
+import { createJournal, type RedisJournal } from './redis-journal.ts';
+import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';
+import { shardOf } from './shard-placement.ts';
+import { connectStore, type Store } from './store-connection.ts';
+
+interface Stage {
+  redis: TestRedis;
+  store: Store;
+  journal: RedisJournal;
+}
+
+const test = suite<Stage>('ends of senders');
+const log = recordedLog();
+const receiver = actorId('network/acme/net');
+const oldLife = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
+const newLife = '01BX5ZZKBKACTAV9WEVGEMMVRZ';
+/** When the second life began, as its ULID says. */
+const newLifeMs = 1_508_808_576_371;
+
+test.before(async (stage) => {
+  stage.redis = await TestRedis.start();
+  stage.store = await connectStore({ url: stage.redis.url, clock, log });
+  stage.journal = createJournal({ store: stage.store, clock, log });
+});
+
+test.after(async ({ redis, store, journal }) => {
+  journal.close();
+  store.close();
+  await redis.remove();
+});
+
+async function commit(stage: Stage, text: string, version: number, changes: Partial<Commit>): Promise<string> {
+  const id = actorId(text);
+  if (version === 1) await own(stage, grantFor(id));
+  assert.is((await stage.journal.commit(commitOf(id, version, changes))).result, 'committed');
+  return `${text}~${changes.uid}`;
+}
+
+const ended = (stage: Stage, marks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
+  stage.journal.endedSequences(marks, beforeMs);
+
+test('a life is over when its actor was removed or lives anew, and not before', async (stage) => {
+  const live = await commit(stage, 'port/acme/live', 1, { uid: oldLife });
+  const removed = await commit(stage, 'port/acme/removed', 1, { uid: oldLife, status: 'removed' });
+  const again = await commit(stage, 'port/acme/again', 1, { uid: newLife });
+  const former = `port/acme/again~${oldLife}`;
+  const inEra = `${removed}~3`;
+  const marks = [live, removed, again, former, inEra, `port/acme/never~${oldLife}`];
+  assert.equal([...(await ended(stage, marks))].toSorted(), [former, inEra, removed].toSorted());
+  assert.equal(await ended(stage, [removed], 1), [], 'not for long enough');
+  assert.equal(await ended(stage, [former], newLifeMs), []);
+  assert.equal(await ended(stage, [former], newLifeMs + 1), [former]);
+});
+
+test('a life with a message in its outbox is not over, whatever other lives have sent', async (stage) => {
+  const from = actorId('port/acme/sender');
+  const message = { ...messageOf(from, receiver, 1), life: oldLife };
+  const mark = await commit(stage, from, 1, { uid: oldLife, messages: [message] });
+  await commit(stage, from, 2, { uid: oldLife, status: 'removed' });
+  assert.equal(await ended(stage, [mark]), []);
+  assert.is(await stage.journal.isOutstanding(message), true);
+  assert.is(await stage.journal.isOutstanding({ ...message, life: newLife }), false, 'of another life');
+  assert.is(await stage.journal.isOutstanding({ ...message, era: 2 }), false, 'of another era');
+  await commit(stage, from, 3, { uid: newLife, messages: [{ ...message, life: newLife, seq: 2 }] });
+  assert.equal(await ended(stage, [mark]), []);
+  await stage.journal.forgetMessages(grantFor(from), [{ from, seq: 1 }]);
+  assert.equal(await ended(stage, [mark]), [mark]);
+  assert.is(await stage.journal.isOutstanding(message), false);
+});
+
+test('a sender that cannot be read keeps its mark, and its message is not taken for gone', async (stage) => {
+  const from = actorId('port/acme/spoilt');
+  const mark = await commit(stage, from, 1, { uid: oldLife, status: 'removed' });
+  const key = (what: string): string => stage.store.keys.inShard(shardOf(from), what);
+  assert.equal(await ended(stage, [mark]), [mark]);
+  await stage.redis.ask('HSET', key('q'), `${from}|5`, 'no message');
+  assert.equal(await ended(stage, [mark]), []);
+  const asked = stage.journal.isOutstanding({ ...messageOf(from, receiver, 5), life: oldLife });
+  const failure: unknown = await asked.catch((error: unknown) => error);
+  assert.is(failure instanceof PhotonError && failure.record.code, 'record_unreadable');
+  await stage.redis.ask('HDEL', key('q'), `${from}|5`);
+  await stage.redis.ask('HSET', key(`a:${from}`), 'head', '{');
+  assert.equal(await ended(stage, [mark]), []);
+});
+
+test('marks leave the record with their commit, which keeps the youngest life of theirs', async (stage) => {
+  const marks = [1, 2, 3].map((n) => ({ sender: `port/acme/p${n}~${oldLife}`, seq: n, after: 0 }));
+  await commit(stage, receiver, 1, { marks });
+  const marksPruned = marks.slice(0, 2).map(({ sender }) => sender);
+  await commit(stage, receiver, 2, { marksPruned, prunedLife: oldLife });
+  const stored = await stage.journal.load(receiver);
+  assert.equal(stored?.marks, { [`port/acme/p3~${oldLife}`]: 3 });
+  assert.is(stored?.prunedLife, oldLife);
+  await commit(stage, receiver, 3, { prunedLife: oldLife });
+  assert.is((await stage.journal.load(receiver))?.prunedLife, oldLife);
+});
+
+test.run();
