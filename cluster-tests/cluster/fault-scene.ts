@@ -90,7 +90,8 @@ export class FaultScene {
     assert.equal(wrongsOf(load.records, now), []);
     assert.equal(observed, [], 'what was seen on the worker');
     await this.#acme.reachState(`vm/${tenant}/watched`, /^running$/);
-    assert.is(invalidity(figures, wantedPerS), undefined);
+    const invalid = invalidity(figures, wantedPerS);
+    assert.is(invalid, undefined, `${invalid}\n${this.#complaints()}`);
   }
 
   /** One fault after the other, each with a calm behind it. */

@@ -63,6 +63,8 @@ export class StoreLink {
   readonly #isNode: boolean;
   readonly #boxes: () => Promise<readonly string[]>;
   readonly #prefix: string;
+  /** Complaints of the last while, and when: refusals of a server and of its Sentinels take turns. */
+  readonly #told = new Map<string, number>();
   #complaint = '';
   #advice = '';
   #complainedAtMs = -Infinity;
@@ -214,7 +216,9 @@ export class StoreLink {
     if (this.#closed || (saysNothing(error) && this.#complaint !== '')) return;
     const text = describeCause(error);
     const nowMs = this.#clock.monotonicMs();
-    if (text === this.#complaint && nowMs - this.#complainedAtMs < sameComplaintMs) return;
+    for (const [known, atMs] of this.#told) if (nowMs - atMs >= sameComplaintMs) this.#told.delete(known);
+    if (this.#told.has(text)) return;
+    this.#told.set(text, nowMs);
     this.#complaint = text;
     this.#advice = adviceOn(error);
     this.#complainedAtMs = nowMs;
