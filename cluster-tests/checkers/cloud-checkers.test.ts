@@ -116,6 +116,14 @@ test('K13: what is wanted and what is there are compared', () => {
   const grant = { address: '10.0.0.4', mac: lease.mac, network: { network: 'network/a/n' } };
   const port = stored('port/a/p', 'active', { grant, host: { name: 'w1' } });
   assert.match(unsettled([port], [bare]).join(), /says is free.*no more.*is wired as \[\]/);
+  const failed = stored('port/a/q', 'failed', { grant: null, spec: { holder: 'vm/a/v' } });
+  const tap = { ...lease, port: 'port/a/q', owner: 'binding/a/q@w1' };
+  const wiredOn = (...actors: StoredActor[]): boolean =>
+    unsettled([failed, ...actors], [{ ...bare, taps: [tap] }]).some((what) =>
+      what.includes('is "failed" and wired on w1'),
+    );
+  assert.is(wiredOn(), true);
+  assert.is(wiredOn(running), false, 'its VM goes on with it');
 });
 
 test.run();

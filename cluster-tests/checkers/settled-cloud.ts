@@ -135,7 +135,10 @@ function wrongPort(
     if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which is no more`);
   }
   const bound = state === 'active';
-  if (!bound && state !== 'degraded' && state !== 'tapped' && taps.length > 0)
+  // One that fails under a running VM keeps its tap: the VM goes on, and says what is wrong with it.
+  const holder = live.get(String(fields(fields(context)['spec'])['holder']));
+  const mayBeWired = state === 'degraded' || state === 'tapped' || (state === 'failed' && holder?.state === 'running');
+  if (!bound && !mayBeWired && taps.length > 0)
     problems.push(`${id} is ${JSON.stringify(state)} and wired on ${taps.map(({ at }) => at).join()}`);
   if (!bound) return problems;
   const [only] = taps;
