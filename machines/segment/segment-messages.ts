@@ -90,7 +90,7 @@ export const tellReady = ({ context }: At): readonly Asked[] => [
   }),
 ];
 
-export function tellFailed({ context, event }: At): readonly Asked[] {
+function troubleOf({ context, event }: At): unknown {
   assertEvent(event, [
     'segment.ensure.failed',
     'segment.ensure.unknown',
@@ -99,13 +99,16 @@ export function tellFailed({ context, event }: At): readonly Asked[] {
     'segment.route.failed',
     'host.gone',
   ]);
-  if (event.type === 'host.gone')
-    return [send(context.vpc, { type: 'segment.failed', host: context.host, error: hostGoneFailure(context.host) })];
-  const error =
-    event.type === 'segment.watch.done'
-      ? { code: event.reason, message: event.detail, retryable: true }
-      : failureOf(event.error);
-  return [send(context.vpc, { type: 'segment.failed', host: context.host, error })];
+  if (event.type === 'host.gone') return hostGoneFailure(context.host);
+  if (event.type === 'segment.watch.done') return { code: event.reason, message: event.detail, retryable: true };
+  return failureOf(event.error);
+}
+
+export function tellFailed(at: At): readonly Asked[] {
+  const { host, vpc, spec, realizing } = at.context;
+  // The newest that this life has heard of: what was asked for since is still to come, and is answered then.
+  const generation = spec?.generation ?? realizing;
+  return [send(vpc, { type: 'segment.failed', host, generation, error: troubleOf(at) })];
 }
 
 /** The sender is answered: after a life that never had a spec there is no vpc in the context. */

@@ -50,6 +50,14 @@ test('the others lose a peer, and who waited there is told', () => {
   );
 });
 
+test('that it is gone, said before it heard of what was last asked, leaves it: that is still answered', () => {
+  const said = (generation: number): Row => ({ ...gone, on: { ...(gone.on as object), generation } as Row['on'] });
+  const { asks, context } = decided(vpcMachine, held, said(1));
+  assert.equal(asks, []);
+  assert.equal(Object.keys(context['segments'] as object), ['w1', 'w2']);
+  assert.equal(Object.keys(decided(vpcMachine, held, said(2)).context['segments'] as object), ['w2']);
+});
+
 test('it owes no proof any more, and a VPC that ends does not wait for it', () => {
   const owing = { ...held, waiting: [], withdrawing: { [name]: { w1: 3 } } };
   const { asks, context } = decided(vpcMachine, owing, gone);

@@ -13,7 +13,7 @@ export type VpcEvent =
   | { type: 'cidr.release'; network: string; meta: Meta }
   | { type: 'segment.need'; port: string; host: HostFacts; network: NetworkSpec; meta: Meta }
   | { type: 'segment.ready'; host: string; generation: number; proof: SegmentProof; meta: Meta }
-  | { type: 'segment.failed'; host: string; error: Failure; meta: Meta }
+  | { type: 'segment.failed'; host: string; generation?: number; error: Failure; meta: Meta }
   | { type: 'segment.removed'; host: string; meta: Meta }
   | { type: 'port.located'; port: string; address: string; host: number; meta: Meta }
   | { type: 'port.left'; port: string; address: string; host: number; meta: Meta };

@@ -213,6 +213,8 @@ export function noteFailed({ context, event }: At): Done {
   const view = context.segments[event.host];
   if (view === undefined) return { changes: {}, asks: [] };
   const error = failureOf(event.error);
+  // Said before it heard of the latest: if the host is still gone, that is answered alike; if it is back, it is served.
+  if (isHostGone(event) && (event.generation ?? Infinity) < view.generation) return { changes: {}, asks: [] };
   if (isHostGone(event)) return forget(event.host, error, { context, event });
   const segments = { ...context.segments, [event.host]: { ...view, failure: error } };
   // What may pass is tried again by the segment itself; its ports go on waiting.
