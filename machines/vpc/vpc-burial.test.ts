@@ -28,12 +28,8 @@ const held: VpcContext = {
   withdrawing: {},
   waiters: [],
 };
-const gone: Row = {
-  in: 'ready',
-  on: { type: 'segment.failed', host: 'w1', error: { code: 'host_gone', message: 'gone', retryable: false } },
-  rows: { 'location/*': {} },
-  to: '',
-};
+const failed = { type: 'segment.failed', host: 'w1', error: { code: 'host_gone', message: 'gone', retryable: false } };
+const gone: Row = { in: 'ready', on: failed, rows: { 'location/*': {} }, to: '' };
 
 test('the others lose a peer, and who waited there is told', () => {
   const { context, asks, asked, state } = decided(vpcMachine, held, gone);
@@ -51,7 +47,7 @@ test('the others lose a peer, and who waited there is told', () => {
 });
 
 test('that it is gone, said before it heard of what was last asked, leaves it: that is still answered', () => {
-  const said = (generation: number): Row => ({ ...gone, on: { ...(gone.on as object), generation } as Row['on'] });
+  const said = (generation: number): Row => ({ ...gone, on: { ...failed, generation } });
   const { asks, context } = decided(vpcMachine, held, said(1));
   assert.equal(asks, []);
   assert.equal(Object.keys(context['segments'] as object), ['w1', 'w2']);
