@@ -6,10 +6,9 @@ import type { Command, Message, Reply } from '@photoncloud/runtime/contract/enve
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
-import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
+import { endOfLife } from '@photoncloud/runtime/journal/record-decoding';
 import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import { defaultPrefix, storeKeys } from '@photoncloud/runtime/journal/store-keys';
-import { decodeTime } from 'ulid';
 import {
   checkEntry,
   checkFigures,
@@ -73,9 +72,7 @@ export class BoundsWatch {
     const { space } = this.simulation.server;
     const [from, life] = mark.split('~') as [ActorId, string];
     const keyOf = (what: string): string => keys.inShard(shardOf(from), what);
-    const head = JSON.parse(space.hash(keyOf(`a:${from}`))?.get('head') ?? '{}') as Partial<RecordHead>;
-    const { status = 'removed', uid = '', at = Infinity } = head;
-    const endedMs = status === 'removed' ? at : uid === life ? Infinity : decodeTime(uid);
+    const endedMs = endOfLife(from, space.hash(keyOf(`a:${from}`))?.get('head') ?? null, life);
     const rows = [...(space.hash(keyOf('q')) ?? [])].filter(([field]) => field.startsWith(`${from}|`));
     return { sender: from, endedMs, isSending: rows.some(([, text]) => (JSON.parse(text) as Message).life === life) };
   }
