@@ -4,7 +4,7 @@
  */
 import type { ShardGrant } from '../contract/journal.ts';
 import type { DurabilityWish } from './durability-plan.ts';
-import { processClock as clock, recordedLog } from './redis-for-tests.ts';
+import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { connectStore, type Store, type StoreOptions } from './store-connection.ts';
 import { grantText } from './store-keys.ts';
@@ -12,6 +12,26 @@ import { grantText } from './store-keys.ts';
 export interface StoredJournal {
   readonly store: Store;
   readonly journal: RedisJournal;
+}
+
+/** What the tests of a file share. */
+export interface JournalStage extends StoredJournal {
+  readonly redis: TestRedis;
+  readonly log: ReturnType<typeof recordedLog>;
+}
+
+/** A server of its own, with a journal on it; `closeStage` ends both. */
+export async function openStage(): Promise<JournalStage> {
+  const log = recordedLog();
+  const redis = await TestRedis.start();
+  const store = await connectStore({ url: redis.url, clock, log });
+  return { redis, store, log, journal: createJournal({ store, clock, log }) };
+}
+
+export async function closeStage({ redis, store, journal }: JournalStage): Promise<void> {
+  journal.close();
+  store.close();
+  await redis.remove();
 }
 
 interface JournalWish extends Omit<StoreOptions, 'clock' | 'log'> {

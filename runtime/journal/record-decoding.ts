@@ -121,14 +121,14 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
  */
 export function endOfLife(id: ActorId, headText: string | null, life: string): number {
   if (headText === null) return Infinity;
-  let head: RecordHead;
   try {
-    head = parseHead(id, headText);
+    const { status, at, uid } = parseHead(id, headText);
+    if (status === 'removed') return at;
+    return uid === life ? Infinity : decodeTime(uid);
   } catch {
+    // Spoilt: whoever loads that actor is told, and its neighbours are judged all the same.
     return Infinity;
   }
-  if (head.status === 'removed') return head.at;
-  return head.uid === life ? Infinity : decodeTime(head.uid);
 }
 
 type Waits = Pick<RecordHead, 'status' | 'effects' | 'timers'>;

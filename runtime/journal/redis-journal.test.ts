@@ -4,19 +4,10 @@ import * as assert from 'uvu/assert';
 import type { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf, letterOf, messageOf, receiptOf } from './commit-for-tests.ts';
-import { own } from './journal-for-tests.ts';
-import { createJournal, type RedisJournal } from './redis-journal.ts';
-import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
-import { connectStore, type Store } from './store-connection.ts';
+import { closeStage, openStage, own, type JournalStage } from './journal-for-tests.ts';
+import { until } from './redis-for-tests.ts';
 
-interface Stage {
-  redis: TestRedis;
-  store: Store;
-  journal: RedisJournal;
-}
-
-const test = suite<Stage>('redis journal');
-const log = recordedLog();
+const test = suite<JournalStage>('redis journal');
 
 async function assertFenced(work: Promise<unknown>): Promise<void> {
   const failure = await work.then(
@@ -26,17 +17,8 @@ async function assertFenced(work: Promise<unknown>): Promise<void> {
   assert.is((failure as PhotonError | undefined)?.record.code, 'shard_fenced');
 }
 
-test.before(async (stage) => {
-  stage.redis = await TestRedis.start();
-  stage.store = await connectStore({ url: stage.redis.url, clock, log });
-  stage.journal = createJournal({ store: stage.store, clock, log });
-});
-
-test.after(async ({ redis, store, journal }) => {
-  journal.close();
-  store.close();
-  await redis.remove();
-});
+test.before(async (stage) => void Object.assign(stage, await openStage()));
+test.after(closeStage);
 
 test('a commit is stored whole and loaded back', async (stage) => {
   const id = actorId('vm/acme/first');
@@ -273,7 +255,7 @@ test('a store that refuses writes is waited for, with a word to the operator', a
   await own(stage, grantFor(id));
   await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '1');
   const pending = stage.journal.commit(commitOf(id, 1));
-  await until('the log says what to do', () => log.lines.some((line) => line.includes('maxmemory')));
+  await until('the log says what to do', () => stage.log.lines.some((line) => line.includes('maxmemory')));
   await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '0');
   assert.is((await pending).result, 'committed');
 });

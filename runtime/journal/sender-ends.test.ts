@@ -6,46 +6,27 @@ import { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { Commit } from '../contract/journal.ts';
 import { commitOf, grantFor, messageOf } from './commit-for-tests.ts';
-import { own } from './journal-for-tests.ts';
-import { createJournal, type RedisJournal } from './redis-journal.ts';
-import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';
+import { closeStage, openStage, own, type JournalStage } from './journal-for-tests.ts';
 import { shardOf } from './shard-placement.ts';
-import { connectStore, type Store } from './store-connection.ts';
 
-interface Stage {
-  redis: TestRedis;
-  store: Store;
-  journal: RedisJournal;
-}
-
-const test = suite<Stage>('ends of senders');
-const log = recordedLog();
+const test = suite<JournalStage>('ends of senders');
 const receiver = actorId('network/acme/net');
 const oldLife = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
 const newLife = '01BX5ZZKBKACTAV9WEVGEMMVRZ';
 /** When the second life began, as its ULID says. */
 const newLifeMs = 1_508_808_576_371;
 
-test.before(async (stage) => {
-  stage.redis = await TestRedis.start();
-  stage.store = await connectStore({ url: stage.redis.url, clock, log });
-  stage.journal = createJournal({ store: stage.store, clock, log });
-});
+test.before(async (stage) => void Object.assign(stage, await openStage()));
+test.after(closeStage);
 
-test.after(async ({ redis, store, journal }) => {
-  journal.close();
-  store.close();
-  await redis.remove();
-});
-
-async function commit(stage: Stage, text: string, version: number, changes: Partial<Commit>): Promise<string> {
+async function commit(stage: JournalStage, text: string, version: number, changes: Partial<Commit>): Promise<string> {
   const id = actorId(text);
   if (version === 1) await own(stage, grantFor(id));
   assert.is((await stage.journal.commit(commitOf(id, version, changes))).result, 'committed');
   return `${text}~${changes.uid}`;
 }
 
-const ended = (stage: Stage, marks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
+const ended = (stage: JournalStage, marks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
   stage.journal.endedSequences(marks, beforeMs);
 
 test('a life is over when its actor was removed or lives anew, and not before', async (stage) => {
@@ -89,7 +70,9 @@ test('a sender that cannot be read keeps its mark, and its message is not taken 
   assert.is(failure instanceof PhotonError && failure.record.code, 'record_unreadable');
   await stage.redis.ask('HDEL', key('q'), `${from}|5`);
   await stage.redis.ask('HSET', key(`a:${from}`), 'head', '{');
-  assert.equal(await ended(stage, [mark]), []);
+  const other = await commit(stage, 'port/acme/other', 1, { uid: oldLife, status: 'removed' });
+  const strange = await commit(stage, 'port/acme/strange', 1, { uid: 'no life' });
+  assert.equal(await ended(stage, [mark, strange.replace('no life', oldLife), other]), [other]);
 });
 
 test('marks leave the record with their commit, which keeps the youngest life of theirs', async (stage) => {
