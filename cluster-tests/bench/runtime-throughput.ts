@@ -5,6 +5,7 @@
  */
 import type { Commit } from '@photoncloud/runtime/contract/journal';
 import type { RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
+import { summarize } from './bench-figures.ts';
 import { bareLoads, bareStepper } from './runtime-bare.ts';
 import type { Figure, Goal, RowReport } from './runtime-goals.ts';
 import { benchActor, pressCycleLength, pressStep } from './runtime-kinds.ts';
@@ -93,8 +94,8 @@ export function pressSender(node: BenchNode, group: string, count: number, event
 export interface Contest {
   /** By name of the load: its price in each round. */
   readonly prices: Readonly<Record<string, readonly Price[]>>;
-  /** Round by round. */
-  ratio(product: string, bare: string): readonly number[];
+  /** Round by round; of their rates, if not said otherwise. */
+  ratio(load: string, other: string, field?: keyof Price): readonly number[];
 }
 
 type Loads = Readonly<Record<string, (forMs: number) => Promise<number>>>;
@@ -110,9 +111,9 @@ export async function contest(bare: BareRedis, loads: Loads, options: RowOptions
   }
   return {
     prices,
-    ratio: (product, other) => {
-      const base = prices[other] ?? [];
-      return (prices[product] ?? []).map(({ perSecond }, round) => perSecond / (base[round]?.perSecond ?? Number.NaN));
+    ratio: (load, other, field = 'perSecond') => {
+      const base = pick(prices[other], field);
+      return pick(prices[load], field).map((taken, round) => taken / (base[round] ?? Number.NaN));
     },
   };
 }
@@ -126,6 +127,30 @@ export function priceFigures(level: Level, prices: Contest['prices']): Figure[] 
     { name: `${level}, ${name}: CPU of this process`, unit: 'us', samples: pick(taken, 'nodeUs') },
     { name: `${level}, ${name}: CPU of redis`, unit: 'us', samples: pick(taken, 'redisUs') },
   ]);
+}
+
+/** us of the reference script where the bounds were set: docs/decisions/0013-cpu-of-the-reference.md. */
+const referenceThen = { nodeUs: 7.1, redisUs: 10.7 } as const;
+
+/**
+ * CPU of a process per commit at everysec, of what the reference script costs the same process in the same round.
+ * @param us the bound on the machine where it was set
+ */
+export function cpuGoal(
+  name: string,
+  result: Contest,
+  load: string,
+  field: keyof typeof referenceThen,
+  us: number,
+): Goal {
+  const median = (of: string): string => summarize(pick(result.prices[of], field)).median.toFixed(1);
+  return {
+    name: `everysec: ${name}, of the reference`,
+    unit: 'x',
+    samples: result.ratio(load, 'reference', field),
+    atMost: Number((us / referenceThen[field]).toFixed(2)),
+    note: `${median(load)} us of ${median('reference')}`,
+  };
 }
 
 /** Shares of the bare limits to reach. */
@@ -143,10 +168,9 @@ export async function throughputRow(options: RowOptions): Promise<RowReport> {
       const send = pressSender(node, 'throughput', actors);
       const product = (forMs: number): Promise<number> => closedLoop(64, forMs, send);
       const result = await contest(bare, { single, grouped, reference, product }, options);
-      const { prices, ratio } = result;
-      figures.push(...priceFigures(level, prices));
+      figures.push(...priceFigures(level, result.prices));
       for (const limit of ['grouped', 'single'] as const) {
-        const samples = ratio('product', limit);
+        const samples = result.ratio('product', limit);
         goals.push({
           name: `${level}: in-process, of bare ${limit}`,
           unit: 'x',
@@ -155,10 +179,8 @@ export async function throughputRow(options: RowOptions): Promise<RowReport> {
         });
       }
       if (level === 'always') return;
-      const nodeUs = pick(prices['product'], 'nodeUs');
-      goals.push({ name: `${level}: CPU of the node per message in-process`, unit: 'us', samples: nodeUs, atMost: 14 });
-      const redisUs = pick(prices['product'], 'redisUs');
-      goals.push({ name: `${level}: CPU of redis per commit`, unit: 'us', samples: redisUs, atMost: 15 });
+      goals.push(cpuGoal('CPU of the node per message in-process', result, 'product', 'nodeUs', 14));
+      goals.push(cpuGoal('CPU of redis per commit', result, 'product', 'redisUs', 15));
     });
   }
   return { goals, figures };

@@ -18,7 +18,7 @@ import { bareLoads } from './runtime-bare.ts';
 import type { Figure, Goal, RowReport } from './runtime-goals.ts';
 import { benchActor, benchRegistry, pressStep } from './runtime-kinds.ts';
 import { benchLog, closedLoop, levels, type BenchNode, type Level } from './runtime-stage.ts';
-import { contest, inArena, pick, priceFigures, type RowOptions } from './runtime-throughput.ts';
+import { contest, cpuGoal, inArena, priceFigures, type RowOptions } from './runtime-throughput.ts';
 
 const actors = 1_000;
 const lanes = 64;
@@ -143,21 +143,15 @@ async function raceOver(level: Level, options: RowOptions, goals: Goal[], figure
       };
       const ask = asker(node);
       const asked = (forMs: number): Promise<number> => closedLoop(lanes, forMs, ask);
-      const { prices, ratio } = await contest(bare, { single, grouped, reference, asked, websocket }, options);
-      figures.push(...priceFigures(level, prices));
+      const result = await contest(bare, { single, grouped, reference, asked, websocket }, options);
+      figures.push(...priceFigures(level, result.prices));
       // The first was to get warm.
       figures.push({ name: `${level}, websocket: CPU of the client`, unit: 'us', samples: clientUs.slice(1) });
-      const samples = ratio('websocket', 'single');
+      const samples = result.ratio('websocket', 'single');
       const name = `${level}: commanded over one WebSocket, of bare single`;
       goals.push({ name, unit: 'x', samples, atLeast: shares[level] });
       if (level === 'always') return;
-      const cpu = pick(prices['websocket'], 'nodeUs');
-      goals.push({
-        name: `${level}: CPU of the node per command over WebSocket`,
-        unit: 'us',
-        samples: cpu,
-        atMost: 20,
-      });
+      goals.push(cpuGoal('CPU of the node per command over WebSocket', result, 'websocket', 'nodeUs', 20));
     } finally {
       child.kill('SIGKILL');
       await door.close();
