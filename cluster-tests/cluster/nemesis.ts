@@ -8,7 +8,7 @@ import type { Topology } from './cluster-topology.ts';
 import { killInside, redisOf } from './crash-sight.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import { isAlive, parentOf, signal, until } from './process-identity.ts';
-import { askFailover, boxProgram, primaryBox, startBox, waitInStep } from './store-boxes.ts';
+import { allInStep, askFailover, boxProgram, primaryBox, startBox } from './store-boxes.ts';
 
 export interface Fault {
   readonly name: string;
@@ -81,11 +81,6 @@ export const storeKilled = (node: string): Fault => ({
 
 const otherThan = (primary: string, boxes: readonly string[]): string[] => boxes.filter((box) => box !== primary);
 
-/** Heals when a box that was the primary follows the one that is it now. */
-async function inStepAgain(topology: Topology, boxes: readonly string[]): Promise<void> {
-  await waitInStep(topology, await primaryBox(topology, boxes), boxes.length - 1);
-}
-
 /** The primary's redis-server ends without a word and is started again only after another was promoted. */
 export const primaryKilled = (boxes: readonly string[]): Fault => ({
   name: 'kill -9 the primary of the store',
@@ -95,7 +90,7 @@ export const primaryKilled = (boxes: readonly string[]): Fault => ({
     return async () => {
       await primaryBox(topology, otherThan(primary, boxes));
       await startBox(topology, primary);
-      await inStepAgain(topology, boxes);
+      await allInStep(topology, boxes);
     };
   },
 });
@@ -108,7 +103,7 @@ export const primaryParted = (boxes: readonly string[]): Fault => ({
     const heal = await part(topology, primary, otherThan(primary, boxes));
     return async () => {
       await heal();
-      await inStepAgain(topology, boxes);
+      await allInStep(topology, boxes);
     };
   },
 });
@@ -121,7 +116,7 @@ export const primaryCutOff = (boxes: readonly string[]): Fault => ({
     const heal = await part(topology, primary, [...otherThan(primary, boxes), ...nodes.map((node) => node.name)]);
     return async () => {
       await heal();
-      await inStepAgain(topology, boxes);
+      await allInStep(topology, boxes);
     };
   },
 });
@@ -133,6 +128,6 @@ export const failoverAsked = (boxes: readonly string[]): Fault => ({
     const primary = await primaryBox(topology, boxes);
     await askFailover(topology, primary);
     await until('another box is the primary', async () => (await primaryBox(topology, boxes)) !== primary, 30_000);
-    return () => inStepAgain(topology, boxes);
+    return () => allInStep(topology, boxes);
   },
 });

@@ -3,10 +3,10 @@
  * names for clusters that must not lose what they acknowledged. Programs find it by a `redis+sentinel://` URL.
  * Real redis-server, real Sentinels; called by cluster-launch.ts and by faults that strike the primary.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Topology } from './cluster-topology.ts';
-import { startProgram } from './node-program.ts';
+import { logPath, startProgram } from './node-program.ts';
 import { until } from './process-identity.ts';
 import { insideFolder } from './topology-record.ts';
 
@@ -16,6 +16,7 @@ const masterName = 'main';
 
 /** The name of the redis-server of a box among the programs of its node. */
 export const boxProgram = 'redis';
+const sentinelProgram = 'sentinel';
 
 // Nobody but the cluster's own nodes reaches the underlay; how a store is locked is tested elsewhere. A replica syncs
 // at once and a peer that is silent is noticed soon: a test does not wait for minutes.
@@ -70,10 +71,15 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
   const primary = topology.node(first).address;
   await startBox(topology, first);
   for (const box of others) await startBox(topology, box, primary);
-  await waitInStep(topology, first, others.length);
+  const follow = (): Promise<boolean> => isInStep(topology, first, others.length);
+  await until(`all other boxes follow ${first}`, follow, 30_000);
   for (const box of boxes) {
     writeFileSync(join(topology.node(box).folder, 'sentinel.conf'), `${sentinelLines(primary).join('\n')}\n`);
-    await startProgram(topology, box, 'sentinel', ['redis-server', join(insideFolder, 'sentinel.conf'), '--sentinel']);
+    await startProgram(topology, box, sentinelProgram, [
+      'redis-server',
+      join(insideFolder, 'sentinel.conf'),
+      '--sentinel',
+    ]);
     const isSet = async (): Promise<boolean> => {
       const answer = await ask(topology, box, sentinelListenPort, ...sentinelPeriods).catch(() => ['']);
       return answer[0] === 'OK';
@@ -93,30 +99,59 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
   return `redis+sentinel://${endpoints.join(',')}/${masterName}`;
 }
 
-/** Resolves when this many replicas of the box are in step with it. */
-export async function waitInStep(topology: Topology, primary: string, replicas: number): Promise<void> {
-  const inStep = async (): Promise<boolean> => {
-    const facts = await factsOf(topology, primary);
-    const online = [...facts].filter(([field, text]) => /^slave\d+$/.test(field) && text.includes('state=online'));
-    return facts.get('role') === 'master' && online.length >= replicas;
-  };
-  await until(`${primary} has ${replicas} replicas in step`, inStep, 30_000);
+async function isInStep(topology: Topology, primary: string, replicas: number): Promise<boolean> {
+  const facts = await factsOf(topology, primary);
+  const online = [...facts].filter(([field, text]) => /^slave\d+$/.test(field) && text.includes('state=online'));
+  return facts.get('role') === 'master' && online.length >= replicas;
 }
 
-/** The box that most Sentinels name, which says so itself. @throws Error after 30 s without one */
-export async function primaryBox(topology: Topology, boxes: readonly string[]): Promise<string> {
-  let found: string | undefined;
+/** The box that most Sentinels name, if it says so itself. */
+async function namedPrimary(topology: Topology, boxes: readonly string[]): Promise<string | undefined> {
   const named = async (box: string): Promise<string | undefined> => {
     const command = ['sentinel', 'get-master-addr-by-name', masterName];
     return (await ask(topology, box, sentinelListenPort, ...command).catch(() => []))[0];
   };
-  const agreed = async (): Promise<boolean> => {
-    const votes = await Promise.all(boxes.map(named));
-    found = boxes.find((box) => votes.filter((vote) => vote === topology.node(box).address).length * 2 > boxes.length);
-    return found !== undefined && (await factsOf(topology, found)).get('role') === 'master';
-  };
-  await until('most Sentinels name one primary', agreed, 30_000);
+  const votes = await Promise.all(boxes.map(named));
+  const found = boxes.find((box) => isMost(votes, topology.node(box).address));
+  return found !== undefined && (await factsOf(topology, found)).get('role') === 'master' ? found : undefined;
+}
+
+const isMost = (votes: readonly unknown[], one: string): boolean =>
+  votes.filter((vote) => vote === one).length * 2 > votes.length;
+
+/** The box that most Sentinels name, which says so itself. @throws Error after 30 s without one */
+export async function primaryBox(topology: Topology, boxes: readonly string[]): Promise<string> {
+  let found: string | undefined;
+  const isNamed = async (): Promise<boolean> => (found = await namedPrimary(topology, boxes)) !== undefined;
+  await until('most Sentinels name one primary', isNamed, 30_000);
   return found as string;
+}
+
+/**
+ * Resolves when the primary has all other boxes in step with it. Whoever is the primary then: on a busy machine the
+ * Sentinels take a second's silence for a death, and replace it while we wait.
+ */
+export async function allInStep(topology: Topology, boxes: readonly string[]): Promise<void> {
+  const holds = async (): Promise<boolean> => {
+    const primary = await namedPrimary(topology, boxes);
+    return primary !== undefined && isInStep(topology, primary, boxes.length - 1);
+  };
+  await until('the primary of the store has all other boxes in step', holds, 30_000).catch(async (error: unknown) => {
+    const told = await Promise.all(boxes.map((box) => placeOf(topology, box)));
+    throw new Error(`${String(error)}\n${told.join('\n')}`, { cause: error });
+  });
+}
+
+/** What Redis and Sentinel of a box say of its place, and the end of the Sentinel's log. */
+async function placeOf(topology: Topology, box: string): Promise<string> {
+  const facts = await factsOf(topology, box);
+  const ofPlace = /^(role|master_host|master_link_status|master_sync_in_progress|slave\d+)$/;
+  const words = [...facts].flatMap(([field, text]) => (ofPlace.test(field) ? [`${field}=${text}`] : []));
+  const log = readFileSync(logPath(topology, box, sentinelProgram), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .slice(-15);
+  return [`${box}, ${topology.node(box).address}: ${words.join(' ')}`, ...log.map((line) => `  ${line}`)].join('\n');
 }
 
 /** Asks the Sentinels for another primary, as an operator does before work on a box. */
