@@ -68,6 +68,7 @@ export async function timersRow({ quick }: RowOptions): Promise<RowReport> {
     while (watch.lateMs.length < fuses && performance.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
+    delay.disable();
     const stood: Figure = { name: 'longest the node stood still', unit: 'ms', samples: [delay.max / 1e6] };
     await node.close();
     return reportOf(watch.lateMs, fuses, seconds, stood);

@@ -136,9 +136,9 @@ export async function allInStep(topology: Topology, boxes: readonly string[]): P
     const primary = await namedPrimary(topology, boxes);
     return primary !== undefined && isInStep(topology, primary, boxes.length - 1);
   };
-  await until('the primary of the store has all other boxes in step', holds, 30_000).catch(async (error: unknown) => {
+  await until('the primary of the store has all other boxes in step', holds, 30_000).catch(async (error: Error) => {
     const told = await Promise.all(boxes.map((box) => placeOf(topology, box)));
-    throw new Error(`${String(error)}\n${told.join('\n')}`, { cause: error });
+    throw new Error(`${error.message}\n${told.join('\n')}`, { cause: error });
   });
 }
 
