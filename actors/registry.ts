@@ -3,12 +3,12 @@
  */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { agentDefinition } from './agent/agent-actor.ts';
-import type { AgentDoings } from './agent/agent-effects.ts';
+import type { AgentPerformer } from './agent/agent-effects.ts';
 import { bindingDefinition } from './binding/binding-actor.ts';
 import { clusterDefinition } from './cluster/cluster-actor.ts';
 import type { Dataplane } from './dataplane/contract/dataplane-contract.ts';
 import { hostDefinition } from './host/host-actor.ts';
-import type { HostDoings } from './host/host-effects.ts';
+import type { HostPerformer } from './host/host-effects.ts';
 import { imageCopyDefinition } from './image-copy/image-copy-actor.ts';
 import { imageDefinition } from './image/image-actor.ts';
 import { incarnationDefinition } from './incarnation/incarnation-actor.ts';
@@ -21,7 +21,7 @@ import { vmDefinition } from './vm/vm-actor.ts';
 import { volumeDefinition } from './volume/volume-actor.ts';
 import { vpcDefinition } from './vpc/vpc-actor.ts';
 
-export function createRegistry(dataplane: Dataplane, agent: AgentDoings, hosts: HostDoings): ActorRegistry {
+export function createRegistry(dataplane: Dataplane, agent: AgentPerformer, hosts: HostPerformer): ActorRegistry {
   const all: ActorDefinition[] = [
     clusterDefinition,
     hostDefinition(hosts),

@@ -2,11 +2,11 @@
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
-import type { HostFinds } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/wiring';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { z } from 'zod';
 
-const foundRows = ({ runs, ports, vnis }: HostFinds): RowKey[] => [
+const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
   ...runs.map(({ vm }) => ({ collection: 'found-run', key: vm })),
   ...[...new Set(ports.map(({ vpc }) => vpc))].map((key) => ({ collection: 'found-ports', key })),
   ...vnis.flatMap(({ vpc, vni }) => [
@@ -19,7 +19,7 @@ function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
   if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }];
   if (event.type === 'place.release') return [reservation];
-  if (event.type === 'host.found') return foundRows(event as ActorEvent & HostFinds);
+  if (event.type === 'host.found') return foundRows(event as ActorEvent & HostInventory);
   if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
@@ -34,10 +34,10 @@ export const clusterDefinition: ActorDefinition = {
   placement: 'sharded',
   input: (id) => ({ id }),
   commands: {
-    lift: {
+    'release-barrier': {
       params: z.strictObject({}),
       permission: 'admin',
-      relieves: true,
+      exemptFromOverload: true,
       description:
         'After the store has gone back: places and allocates again. Says that hosts which are silent are off.',
     },
@@ -49,5 +49,5 @@ export const clusterDefinition: ActorDefinition = {
     spec: { name },
     status: { hosts, nextVni, era, recovery },
   }),
-  ignored: ['cluster.open', 'cluster.lift', 'era.ask', 'host.found', 'vni.allocate'],
+  ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'host.found', 'vni.allocate'],
 };

@@ -76,7 +76,7 @@ export async function codeOf(work: Promise<unknown>): Promise<string> {
   throw outcome;
 }
 
-/** A guest without a machine: drives cluster-tests/harness/tap-guest.pl, which says what it can do. */
+/** A guest without an incarnation: drives cluster-tests/harness/tap-guest.pl, which says what it can do. */
 export class FrameGuest {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers = new Map<number, (answer: Record<string, unknown>) => void>();

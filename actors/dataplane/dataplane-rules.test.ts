@@ -9,7 +9,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { codeOf, makeTestFolder, ownerOf, segmentSpec, tapSpec } from './dataplane-for-tests.ts';
 import { configText, hostText } from './dhcp/dhcp-config.ts';
 import { FenceFloor } from './fence-floor.ts';
-import { machineArguments } from './hypervisor/machine-arguments.ts';
+import { incarnationArguments } from './hypervisor/qemu-arguments.ts';
 import { kernelError } from './kernel-errors.ts';
 import { KernelNames, hashName } from './kernel-names.ts';
 import { aliasOf, ownerOfAlias, refuseOlder } from './owner-alias.ts';
@@ -187,7 +187,7 @@ test('what comes from a spec stands in JSON or alone on the command line', () =>
   };
   const files = { pidFile: '/r/pid', agentSocket: '/r/a', toolingSocket: '/r/t', console: '/k/console' };
   const boot = { kernel: '/k', initrd: '/i', commandLine: 'a=1,b=2 -S' };
-  const words = machineArguments(spec, {
+  const words = incarnationArguments(spec, {
     name: 'm',
     files,
     libDir: undefined,

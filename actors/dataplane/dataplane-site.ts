@@ -1,6 +1,6 @@
 /**
  * What every operation of one dataplane shares: names, folders, links into namespaces, fences, locks, the log.
- * Made once by linux-dataplane.ts and passed down; holds no knowledge of its own about taps or machines.
+ * Made once by linux-dataplane.ts and passed down; holds no knowledge of its own about taps or incarnations.
  */
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -23,7 +23,7 @@ export interface DataplaneSite {
 export interface SiteFolders {
   readonly images: string;
   readonly volumes: string;
-  readonly machines: string;
+  readonly incarnations: string;
   /** Below /run: what a reboot may take. Sockets need short paths, and dnsmasq reads its folder unprivileged. */
   readonly run: string;
   readonly dhcp: string;
@@ -33,7 +33,7 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
   return {
     images: path.join(options.folder, 'images'),
     volumes: path.join(options.folder, 'volumes'),
-    machines: path.join(options.folder, 'machines'),
+    incarnations: path.join(options.folder, 'incarnations'),
     run: `/run/photon-${options.prefix}`,
     dhcp: `/run/photon-${options.prefix}/dhcp`,
   };
@@ -43,8 +43,8 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
 export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
   for (const folder of [
     site.folders.dhcp,
-    path.join(site.folders.run, 'machines'),
-    site.folders.machines,
+    path.join(site.folders.run, 'incarnations'),
+    site.folders.incarnations,
     site.folders.run,
   ]) {
     try {

@@ -8,8 +8,8 @@ import { foldersOf } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import { FenceFloor } from './fence-floor.ts';
 import { hostOperations } from './host/host-operations.ts';
-import { machineOperations } from './hypervisor/machine-operations.ts';
-import { MachineSessions } from './hypervisor/machine-session.ts';
+import { incarnationOperations } from './hypervisor/qemu-operations.ts';
+import { IncarnationSessions } from './hypervisor/qemu-session.ts';
 import { fileError } from './kernel-errors.ts';
 import { KernelNames } from './kernel-names.ts';
 import { NamespaceLinks } from './namespace-link.ts';
@@ -35,10 +35,10 @@ export async function createDataplane(options: DataplaneOptions): Promise<Datapl
     locks: new ObjectLocks(),
     folders: foldersOf(options),
   };
-  const sessions = new MachineSessions();
+  const sessions = new IncarnationSessions();
   return {
     ...networkOperations(site),
-    ...machineOperations(site, sessions),
+    ...incarnationOperations(site, sessions),
     ...storageOperations(site),
     ...hostOperations(site, sessions),
     close: async () => {

@@ -10,13 +10,13 @@ export const hostCommands: Record<string, CommandDefinition> = {
     permission: 'admin',
     description: 'Places nothing new on the host; what runs there runs on.',
   },
-  bury: {
+  fence: {
     params: z.strictObject({
-      isOff: z.literal(true).describe('Says that the host is off: what ran there is started elsewhere.'),
+      poweredOff: z.literal(true).describe('Says that the host is off: what ran there is started elsewhere.'),
       reason: z.string().min(1).max(500).describe('How that is known; kept with the host and in its history.'),
     }),
     permission: 'admin',
-    relieves: true,
+    exemptFromOverload: true,
     description:
       'Says that a silent host is off. Its VMs may start elsewhere; back again, it is emptied before it serves.',
   },

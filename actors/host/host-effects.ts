@@ -2,19 +2,20 @@
 import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
 import { done } from '@photoncloud/runtime/contract/outcome';
 
-export interface HostDoings {
+export interface HostPerformer {
   /**
    * Takes over what is pinned to the host, as long as this effect is due.
    * @returns the last boot of its worker; null when that had left in good order
    */
-  bury(host: string, call: EffectContext): Promise<{ readonly boot: string | null }>;
+  fence(host: string, call: EffectContext): Promise<{ readonly boot: string | null }>;
 }
 
-export function hostEffects(doings: HostDoings): Record<string, EffectBinding> {
+export function hostEffects(performer: HostPerformer): Record<string, EffectBinding> {
   return {
-    'host.bury': {
+    'host.fence': {
       timeoutMs: 20_000,
-      perform: async ({ host }: { host: string }, call: EffectContext) => done({ ...(await doings.bury(host, call)) }),
+      perform: async ({ host }: { host: string }, call: EffectContext) =>
+        done({ ...(await performer.fence(host, call)) }),
     },
   };
 }

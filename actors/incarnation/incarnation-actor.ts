@@ -1,15 +1,13 @@
 /** The kind `incarnation`: one run of a VM on a host. Its VM starts and stops it; its bindings report to it. */
 import { incarnationMachine, type IncarnationContext } from '@photoncloud/machines/incarnation/incarnation-machine';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
-import type { MachineDataplane } from '../dataplane/contract/machine-contract.ts';
+import type { IncarnationDataplane } from '../dataplane/contract/incarnation-contract.ts';
 import { incarnationEffects } from './incarnation-effects.ts';
 
-export function incarnationDefinition(machines: MachineDataplane): ActorDefinition {
+export function incarnationDefinition(machines: IncarnationDataplane): ActorDefinition {
   return {
     kind: 'incarnation',
-    chartVersion: 2,
-    // Version 2 answers a stop of a run that is not there.
-    upgrades: { 1: (stored) => stored },
+    chartVersion: 1,
     machine: incarnationMachine,
     placement: 'pinned',
     input: (id) => ({ id }),

@@ -1,5 +1,4 @@
 /** The kind `network`: subnets and their addresses. Loads per allocation one block of 256, never the whole table. */
-import { defaultPortsPerNetwork } from '@photoncloud/machines/tenant/tenant-events';
 import { blockOf, parseAddress } from '@photoncloud/machines/values/addresses';
 import { inSubnets } from '@photoncloud/machines/network/network-recovery';
 import type { FoundPort } from '@photoncloud/machines/values/wiring';
@@ -36,16 +35,9 @@ function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
   ];
 }
 
-/** Version 2 has a quota of ports. */
-const upgraded = ({ state, context }: { state: unknown; context: unknown }) => ({
-  state,
-  context: { ...(context as object), portQuota: defaultPortsPerNetwork },
-});
-
 export const networkDefinition: ActorDefinition = {
   kind: 'network',
-  chartVersion: 2,
-  upgrades: { 1: upgraded },
+  chartVersion: 1,
   machine: networkMachine,
   placement: 'sharded',
   input: (id) => ({ id }),

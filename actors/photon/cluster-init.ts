@@ -11,16 +11,16 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
 
-export interface NodeWish {
+export interface NodeRequest {
   readonly node: string;
   readonly role: NodeConfig['role'];
   readonly address: string;
 }
 
-export interface InitWish {
+export interface InitRequest {
   readonly folder: string;
   readonly cluster: string;
-  readonly nodes: readonly NodeWish[];
+  readonly nodes: readonly NodeRequest[];
   readonly allowedRoots: readonly string[];
   /** Tenants that get a token of their own beside the operator's. */
   readonly tenants: readonly string[];
@@ -46,10 +46,10 @@ function kernelPrefix(cluster: string, node: string): string {
 }
 
 /** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */
-function makeTokens(wish: InitWish, clients: string, url: string): TokenLine[] {
+function makeTokens(request: InitRequest, clients: string, url: string): TokenLine[] {
   const people = [
     { name: 'operator', scope: '*', admin: true },
-    ...wish.tenants.map((name) => ({ name, scope: name, admin: false })),
+    ...request.tenants.map((name) => ({ name, scope: name, admin: false })),
   ];
   return people.map(({ name, scope, admin }) => {
     const token = secret();
@@ -59,9 +59,9 @@ function makeTokens(wish: InitWish, clients: string, url: string): TokenLine[] {
 }
 
 /** @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store` */
-export async function initCluster(wish: InitWish): Promise<void> {
-  const folder = resolve(wish.folder);
-  for (const name of [wish.cluster, ...wish.nodes.map((node) => node.node), ...wish.tenants]) {
+export async function initCluster(request: InitRequest): Promise<void> {
+  const folder = resolve(request.folder);
+  for (const name of [request.cluster, ...request.nodes.map((node) => node.node), ...request.tenants]) {
     const parsed = nameSchema.safeParse(name);
     if (!parsed.success) {
       throw new PhotonError(
@@ -71,7 +71,7 @@ export async function initCluster(wish: InitWish): Promise<void> {
       );
     }
   }
-  const find = (role: NodeConfig['role']): NodeWish | undefined => wish.nodes.find((node) => node.role === role);
+  const find = (role: NodeConfig['role']): NodeRequest | undefined => request.nodes.find((node) => node.role === role);
   const store = find('store');
   const controller = find('controller');
   if (controller === undefined)
@@ -83,34 +83,34 @@ export async function initCluster(wish: InitWish): Promise<void> {
   const authority = join(folder, 'authority');
   const clients = join(folder, 'clients');
   mkdirSync(clients, { recursive: true, mode: 0o700 });
-  await makeAuthority(authority, wish.cluster);
+  await makeAuthority(authority, request.cluster);
   copyFileSync(join(authority, 'ca.crt'), join(clients, 'ca.crt'));
-  const tokens = makeTokens(wish, clients, `wss://${controller.address}:${wish.listenPorts.api}/api`);
+  const tokens = makeTokens(request, clients, `wss://${controller.address}:${request.listenPorts.api}/api`);
   const password = secret();
-  for (const node of wish.nodes) await makeNode(wish, node, { folder, authority, password, store, tokens });
+  for (const node of request.nodes) await makeNode(request, node, { folder, authority, password, store, tokens });
 }
 
 interface Common {
   readonly folder: string;
   readonly authority: string;
   readonly password: string;
-  readonly store: NodeWish;
+  readonly store: NodeRequest;
   readonly tokens: readonly TokenLine[];
 }
 
-async function makeNode(wish: InitWish, node: NodeWish, common: Common): Promise<void> {
+async function makeNode(request: InitRequest, node: NodeRequest, common: Common): Promise<void> {
   const target = join(common.folder, 'nodes', node.node);
   mkdirSync(target, { recursive: true, mode: 0o700 });
   const config: NodeConfig = nodeConfigSchema.parse({
-    cluster: wish.cluster,
+    cluster: request.cluster,
     node: node.node,
     role: node.role,
     address: node.address,
-    peerListenPort: wish.listenPorts.peer,
-    apiListenPort: wish.listenPorts.api,
-    store: { address: common.store.address, listenPort: wish.listenPorts.store },
-    kernelPrefix: kernelPrefix(wish.cluster, node.node),
-    allowedRoots: wish.allowedRoots,
+    peerListenPort: request.listenPorts.peer,
+    apiListenPort: request.listenPorts.api,
+    store: { address: common.store.address, listenPort: request.listenPorts.store },
+    kernelPrefix: kernelPrefix(request.cluster, node.node),
+    allowedRoots: request.allowedRoots,
   });
   writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));

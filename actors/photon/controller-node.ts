@@ -14,7 +14,7 @@ import type { Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
-import { tellGone } from './buried-host.ts';
+import { tellGone } from './fenced-host.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -46,12 +46,15 @@ export async function startController(
     folder,
     role: 'controller',
     log,
-    registry: ({ bury }) => createRegistry(noDataplane, noAgent, { bury }),
+    registry: ({ fence }) => createRegistry(noDataplane, noAgent, { fence }),
     ...options,
     onEra: (_, host) => void openCluster(host, config.cluster),
     onHostShard: (grant, { host: inlet, reader, registry }) =>
       void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
-        log.error({ shard: grant.shard, why: describeCause(error) }, 'the twins of a buried host could not be told');
+        log.error(
+          { shard: grant.shard, why: describeCause(error) },
+          'the counterparts of a fenced host could not be told',
+        );
       }),
     onNode: ({ event, node }, host) => {
       if (node.role !== 'worker' || event === 'joined') return;

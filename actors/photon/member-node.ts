@@ -8,7 +8,7 @@ import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import {
   joinCluster,
-  type Burial,
+  type Fencing,
   type Membership,
   type NodeEvent,
 } from '@photoncloud/runtime/directory/cluster-membership';
@@ -46,7 +46,7 @@ export interface MemberParts {
   /** @throws PhotonError ownership_lost when the store has gone back to before what was just read from it */
   readonly assureStore: () => Promise<void>;
   /** Takes over the shard of a node that is off, for an effect of an actor here and as long as that is due. */
-  readonly bury: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Burial>;
+  readonly fence: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Fencing>;
 }
 
 export interface MemberOptions {
@@ -59,10 +59,10 @@ export interface MemberOptions {
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** The store went back and a new era has begun; this node's shards are being taken again. */
   readonly onEra?: (era: number, host: Host) => void;
-  /** The shard of a host was taken up here: by its own worker, or by a controller because it was buried. */
+  /** The shard of a host was taken up here: by its own worker, or by a controller because it was fenced. */
   readonly onHostShard?: (grant: ShardGrant, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
-  /** This worker was buried and is back: removes what earlier lives have left, or rejects. */
-  readonly onBuried?: (reader: RedisReader) => Promise<void>;
+  /** This worker was fenced and is back: removes what earlier lives have left, or rejects. */
+  readonly onHostFenced?: (reader: RedisReader) => Promise<void>;
   readonly journal?: JournalDecorator;
 }
 
@@ -109,14 +109,14 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     links,
     reader,
     assureStore: () => journal.assureStore(),
-    bury: (node, { actor, fence: { era, ownerEpoch } }) => {
+    fence: (node, { actor, fence: { era, ownerEpoch } }) => {
       const grant = { shard: journal.shardOf(actor), node: config.node, era, ownerEpoch };
-      return late.bury(node, () => assureHeld(journal, grant));
+      return late.fence(node, () => assureHeld(journal, grant));
     },
   });
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
-  journal.onRolledBack((lapse) => late.rolledBack(lapse));
+  journal.onRolledBack((rollback) => late.rolledBack(rollback));
   const common = { clock: systemClock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
@@ -163,9 +163,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     onHandover: (shards) => host.retire(shards),
     onNode: (event) => options.onNode?.(event, host),
     onEra: (era) => options.onEra?.(era, host),
-    onBuried: async (had) => {
-      if (had === 'served') fail(buriedAlive(config.node));
-      else await options.onBuried?.(reader);
+    onHostFenced: async (had) => {
+      if (had === 'served') fail(fencedAlive(config.node));
+      else await options.onHostFenced?.(reader);
     },
     knownEra: memory.era,
     ...config.limits.beats,
@@ -193,10 +193,10 @@ async function assureHeld(journal: Journal, grant: ShardGrant): Promise<void> {
   throw new PhotonError('ownership_lost', 'shard_fenced', text);
 }
 
-const buriedAlive = (node: string): PhotonError =>
+const fencedAlive = (node: string): PhotonError =>
   new PhotonError(
     'ownership_lost',
-    'node_buried',
+    'node_fenced',
     `an operator has said that ${node} is off while this process ran; it ends, and the next one empties the host first`,
   );
 
@@ -209,8 +209,8 @@ async function openParts(
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
   const archive = openArchive(folder, store, clock, log);
-  const { replicas, durability: usual } = folder.config.store;
-  const durability = { replicas, ...(usual === undefined ? {} : { usual }) };
+  const { replicas, durability: level } = folder.config.store;
+  const durability = { replicas, ...(level === undefined ? {} : { default: level }) };
   const memory = new OrdinalMemory({ path: join(folder.path, 'acknowledged.json'), clock, log });
   const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });

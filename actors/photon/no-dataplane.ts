@@ -1,10 +1,10 @@
 /**
  * The dataplane of a node that has none: controllers know the pinned kinds (to show, to speak to, and to answer for
- * those of a buried host), but no effect of theirs is ever performed here. Being called at all is a bug and says so.
+ * those of a fenced host), but no effect of theirs is ever performed here. Being called at all is a bug and says so.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { AgentDoings } from '../agent/agent-effects.ts';
-import type { HostDoings } from '../host/host-effects.ts';
+import type { AgentPerformer } from '../agent/agent-effects.ts';
+import type { HostPerformer } from '../host/host-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 
 const refusing = <Port extends object>(): Port =>
@@ -15,6 +15,6 @@ const refusing = <Port extends object>(): Port =>
   });
 
 export const noDataplane = refusing<Dataplane>();
-export const noAgent = refusing<AgentDoings>();
+export const noAgent = refusing<AgentPerformer>();
 /** Workers know the kind too, and never own one. */
-export const noHosts = refusing<HostDoings>();
+export const noHosts = refusing<HostPerformer>();

@@ -10,7 +10,7 @@ import type { Log } from '@photoncloud/runtime/contract/log';
 import { createHistorian } from '@photoncloud/runtime/archive/archived-history';
 import { HistoryArchiver } from '@photoncloud/runtime/archive/history-archiver';
 import { createRunFetch, createRunRoute, runPath } from '@photoncloud/runtime/archive/run-route';
-import { SegmentWriter } from '@photoncloud/runtime/archive/segment-writer';
+import { ChunkWriter } from '@photoncloud/runtime/archive/chunk-writer';
 import type { Store } from '@photoncloud/runtime/journal/store-connection';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { PeerRoute } from '@photoncloud/runtime/transport/peer-server';
@@ -32,7 +32,7 @@ export interface NodeArchive {
 export function openArchive(folder: NodeFolder, store: Store, clock: Clock, log: Log): NodeArchive {
   const { node } = folder.config;
   const path = archiveFolderOf(folder.path);
-  const writer = new SegmentWriter({ folder: path, node });
+  const writer = new ChunkWriter({ folder: path, node });
   const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap });
   const answer = createRunRoute(node, path);
   return {

@@ -2,14 +2,14 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
-import { initCluster, type NodeWish } from './cluster-init.ts';
+import { initCluster, type NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
 import { addUpgrade } from './upgrade-commands.ts';
 
 /** `w1=10.0.0.11`, repeatable. */
-const wish =
+const request =
   (role: NodeConfig['role']) =>
-  (text: string, before: readonly NodeWish[] = []): NodeWish[] => {
+  (text: string, before: readonly NodeRequest[] = []): NodeRequest[] => {
     const [node = '', address = '', ...rest] = text.split('=');
     if (node === '' || address === '' || rest.length > 0) throw new InvalidArgumentError('must be NAME=ADDRESS');
     return [...before, { node, role, address }];
@@ -19,9 +19,9 @@ const collect = (text: string, before: readonly string[] = []): string[] => [...
 interface InitOptions {
   readonly dir: string;
   readonly cluster: string;
-  readonly store?: NodeWish[];
-  readonly controller?: NodeWish[];
-  readonly worker?: NodeWish[];
+  readonly store?: NodeRequest[];
+  readonly controller?: NodeRequest[];
+  readonly worker?: NodeRequest[];
   readonly allowRoot?: string[];
   readonly tenant?: string[];
   readonly storePort: number;
@@ -35,9 +35,9 @@ function addInit(program: Command): void {
     .description('make the folders of a new cluster: authority, certificates, tokens, one folder per node')
     .requiredOption('--dir <folder>', 'where; must not hold a cluster')
     .requiredOption('--cluster <name>', 'its name')
-    .option('--store <name=address>', 'node that runs the store', wish('store'))
-    .option('--controller <name=address>', 'controller node, repeatable', wish('controller'))
-    .option('--worker <name=address>', 'worker node, repeatable', wish('worker'))
+    .option('--store <name=address>', 'node that runs the store', request('store'))
+    .option('--controller <name=address>', 'controller node, repeatable', request('controller'))
+    .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
     .option('--allow-root <folder>', 'folder workers may import images from, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
     .option('--store-port <number>', 'TCP port of the store', Number, 6379)

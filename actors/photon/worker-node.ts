@@ -10,11 +10,11 @@ import type { Host } from '@photoncloud/runtime/hosting/host';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
-import type { AgentDoings } from '../agent/agent-effects.ts';
+import type { AgentPerformer } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
-import { emptyHost } from './buried-host.ts';
+import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
 import { noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -48,10 +48,10 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     role: 'worker',
     log,
     onHostShard: (_, { host, boot }) => void announce(host, folder, boot).then(announced),
-    onBuried: (reader) => emptyHost(config.node, dataplane, reader, log),
+    onHostFenced: (reader) => emptyHost(config.node, dataplane, reader, log),
     registry: (parts) => {
       ({ links } = parts);
-      return createRegistry(dataplane, agentDoings(folder, dataplane, parts), noHosts);
+      return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts);
     },
     routes: {
       [blobPath]: (request, response) =>
@@ -74,14 +74,14 @@ const announce = (host: Host, { config: { node } }: NodeFolder, boot: string): P
 
 type Seeing = Pick<MemberParts, 'reader' | 'assureStore'>;
 
-function agentDoings(folder: NodeFolder, dataplane: Dataplane, { reader, assureStore }: Seeing): AgentDoings {
+function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assureStore }: Seeing): AgentPerformer {
   const { config } = folder;
   return {
     async observe(call) {
       const facts = await dataplane.observeHost(call);
       return { ...facts, peerUrl: `https://${config.address}:${config.peerListenPort}` };
     },
-    find: async () => ({ ...(await dataplane.findHost()), kept: await withoutOwner(dataplane, reader) }),
+    find: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
     sweep: (kept, call) =>
       dataplane.sweep(
         {

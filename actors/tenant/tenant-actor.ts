@@ -1,5 +1,4 @@
 /** The kind `tenant`: a quota and a VPC. Everything a tenant owns claims its place here. */
-import { defaultPortsPerNetwork } from '@photoncloud/machines/tenant/tenant-events';
 import { tenantMachine } from '@photoncloud/machines/tenant/tenant-machine';
 import type { TenantContext } from '@photoncloud/machines/tenant/tenant-messages';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
@@ -12,16 +11,9 @@ function needs(event: ActorEvent): RowKey[] {
   return event.type === 'tenant.delete' ? [{ collection: 'claim', key: '*' }] : [];
 }
 
-/** Version 2 says how many ports a network may have; the other numbers stay as they were given. */
-function upgraded({ state, context }: { state: unknown; context: unknown }) {
-  const { quota, ...rest } = context as TenantContext;
-  return { state, context: { ...rest, quota: { ...quota, portsPerNetwork: defaultPortsPerNetwork } } };
-}
-
 export const tenantDefinition: ActorDefinition = {
   kind: 'tenant',
-  chartVersion: 2,
-  upgrades: { 1: upgraded },
+  chartVersion: 1,
   machine: tenantMachine,
   placement: 'sharded',
   input: (id) => ({ id }),

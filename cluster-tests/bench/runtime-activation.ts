@@ -102,7 +102,7 @@ export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
     };
     const registry = benchRegistry(watch);
     // An actor with a pending effect stays: a node with so many of them is given room for them.
-    const limits = { residents: beacons * 2 };
+    const limits = { activations: beacons * 2 };
     const first = await next({ registry, limits });
     await forEachOf(beacons, lanes, (index) =>
       new Courier(first.host, benchActor('beacon', 'b', index)).send({ type: 'beacon.light' }),
@@ -123,7 +123,7 @@ export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
   });
 }
 
-const lampBytes = 1_536;
+const toggleBytes = 1_536;
 /** What heap figures of this size scatter by; an activation is some thousands of bytes. */
 const noticeableBytes = 32;
 
@@ -131,19 +131,19 @@ async function usedBytes(redis: BareRedis): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
 }
 
-/** Bytes of the store per lamp, all histories and feeds taken away. */
-async function lampsInStore({ bare, next }: Scene, lamps: number): Promise<number> {
+/** Bytes of the store per toggle, all histories and feeds taken away. */
+async function lampsInStore({ bare, next }: Scene, toggles: number): Promise<number> {
   const empty = await usedBytes(bare);
   const node = await next();
   const { keys } = node.store;
-  const ids = Array.from({ length: lamps }, (_, index) => benchActor('lamp', 'small', index));
-  await forEachOf(lamps, lanes, (index) =>
-    new Courier(node.host, ids[index] as ActorId).send({ type: 'lamp.turn', level: 3 }),
+  const ids = Array.from({ length: toggles }, (_, index) => benchActor('toggle', 'small', index));
+  await forEachOf(toggles, lanes, (index) =>
+    new Courier(node.host, ids[index] as ActorId).send({ type: 'toggle.turn', level: 3 }),
   );
   await node.close();
   for (const id of ids) await bare.del(keys.inShard(shardOf(id), `h:${id}`));
   for (const shard of sharedShards) await bare.del(keys.inShard(shard, 'f'));
-  return ((await usedBytes(bare)) - empty) / lamps;
+  return ((await usedBytes(bare)) - empty) / toggles;
 }
 
 function heapBytes(collect: () => void): number {
@@ -156,26 +156,26 @@ export function memoryRow({ quick }: RowOptions): Promise<RowReport> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   return inScene(async (scene) => {
-    const lamps = quick ? 2_000 : 20_000;
-    const stored = await lampsInStore(scene, lamps);
-    const node = await scene.next({ limits: { residents: lamps * 2, idleMs: 4_000 } });
-    const gone = (): boolean => node.host.figures().residents === 0;
-    const visit = (step: number): Promise<void> => forEachOf(lamps, lanes, (index) => press(node, index, step));
+    const toggles = quick ? 2_000 : 20_000;
+    const stored = await lampsInStore(scene, toggles);
+    const node = await scene.next({ limits: { activations: toggles * 2, idleMs: 4_000 } });
+    const gone = (): boolean => node.host.figures().activations === 0;
+    const visit = (step: number): Promise<void> => forEachOf(toggles, lanes, (index) => press(node, index, step));
     // Once for maps and code, then in earnest.
     await visit(0);
     await soon('the presses leave', gone);
     const before = heapBytes(collect);
     await visit(1);
-    const resident = (heapBytes(collect) - before) / lamps;
+    const activation = (heapBytes(collect) - before) / toggles;
     await soon('the presses leave again', gone);
-    const passivated = (heapBytes(collect) - before) / lamps;
+    const passivated = (heapBytes(collect) - before) / toggles;
     await node.close();
     return {
       goals: [
-        { name: 'bytes in Redis per small idle actor', unit: 'B', samples: [stored], atMost: lampBytes },
+        { name: 'bytes in Redis per small idle actor', unit: 'B', samples: [stored], atMost: toggleBytes },
         { name: 'bytes of the node per passivated actor', unit: 'B', samples: [passivated], atMost: noticeableBytes },
       ],
-      figures: [{ name: 'heap of the node per resident actor', unit: 'B', samples: [resident] }],
+      figures: [{ name: 'heap of the node per activation actor', unit: 'B', samples: [activation] }],
     };
   });
 }

@@ -44,7 +44,7 @@ function templateOf(actors: readonly ActorId[], model: Commit): Template {
       commitId: commitMark,
       expectedVersion: expectedMark,
       version: versionMark,
-      marks: model.marks.map(({ sender }) => ({ sender, seq: seqMark, after: 0 })),
+      watermarks: model.watermarks.map(({ sender }) => ({ sender, seq: seqMark, after: 0 })),
       history: model.history.map((entry) => ({ ...entry, version: versionMark })),
     };
     return { actor, commits: [commit] };

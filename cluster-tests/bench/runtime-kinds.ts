@@ -1,7 +1,7 @@
 /**
  * The kinds of actors that the runtime bench loads: press (the working actor, 12 states on 3 levels, a cycle of ten
  * events with guards, entry actions, one timer), beacon (holds a watch), belfry (ten far timers), fuse (one near
- * timer), lamp (small and idle). Charts only; what is measured with them is in the rows.
+ * timer), toggle (small and idle). Charts only; what is measured with them is in the rows.
  */
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -236,10 +236,10 @@ const fuse: ActorDefinition = {
   }),
 };
 
-const lamp: ActorDefinition = {
+const toggle: ActorDefinition = {
   ...base,
-  kind: 'lamp',
-  createdBy: ['lamp.turn'],
+  kind: 'toggle',
+  createdBy: ['toggle.turn'],
   input: () => undefined,
   historyTail: 1,
   commands: {},
@@ -250,8 +250,8 @@ const lamp: ActorDefinition = {
     context: { level: 0, by: '' },
     initial: 'off',
     states: {
-      off: { description: 'Dark.', on: { 'lamp.turn': { target: 'on', actions: 'turn' } } },
-      on: { description: 'Bright.', on: { 'lamp.turn': { actions: 'turn' } } },
+      off: { description: 'Dark.', on: { 'toggle.turn': { target: 'on', actions: 'turn' } } },
+      on: { description: 'Bright.', on: { 'toggle.turn': { actions: 'turn' } } },
     },
   }),
 };
@@ -260,7 +260,7 @@ const unwatched: PerformEffect = () => new Promise(() => {});
 
 /** @param watch performs the beacons' watch; without it nobody ever sees anything */
 export function benchRegistry(watch: PerformEffect = unwatched): ActorRegistry {
-  const kinds = [press, beacon(watch), belfry, fuse, lamp];
+  const kinds = [press, beacon(watch), belfry, fuse, toggle];
   return { kinds: new Map(kinds.map((definition) => [definition.kind, definition])) };
 }
 

@@ -119,7 +119,7 @@ export class Courier {
     const message: Message = {
       to: this.#to,
       from: this.#from,
-      life: '01JDRIVERDRIVERDRIVERDRIVE',
+      senderUid: '01JDRIVERDRIVERDRIVERDRIVE',
       era: 1,
       seq: this.#seq,
       after,

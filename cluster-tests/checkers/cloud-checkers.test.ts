@@ -6,7 +6,7 @@ import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { KernelFact, Violation } from './kernel-facts.ts';
-import { checkRunningMachines } from './running-machines.ts';
+import { checkRunningIncarnations } from './running-incarnations.ts';
 import { unsettledParts, type HostListing } from './settled-cloud.ts';
 import { checkStoredSnapshots } from './stored-snapshots.ts';
 import { checkTenantSegments } from './tenant-segments.ts';
@@ -17,23 +17,23 @@ const ids = (violations: readonly Violation[]): string[] => violations.map(({ ch
 const runs = (host: string, pid: number): KernelFact => ({
   atMs: 1,
   host,
-  fact: 'machine.runs',
+  fact: 'incarnation.runs',
   vm: 'vm/a/v',
-  life: `L${pid}`,
+  incarnationUid: `L${pid}`,
   pid,
 });
 const rests = (host: string, pid: number): KernelFact => ({
   atMs: 2,
   host,
-  fact: 'machine.rests',
+  fact: 'incarnation.rests',
   vm: 'vm/a/v',
   pid,
   reason: 'gone',
 });
 
 test('K1: a VM that runs on two hosts at once is found, one that moved is not', () => {
-  assert.equal(checkRunningMachines([runs('w1', 1), rests('w1', 1), runs('w2', 1)]), []);
-  assert.equal(ids(checkRunningMachines([runs('w1', 1), runs('w2', 1), rests('w1', 1)])), ['K1']);
+  assert.equal(checkRunningIncarnations([runs('w1', 1), rests('w1', 1), runs('w2', 1)]), []);
+  assert.equal(ids(checkRunningIncarnations([runs('w1', 1), runs('w2', 1), rests('w1', 1)])), ['K1']);
 });
 
 const wired = (host: string, tap: string, port: string, address: string, mac: string): KernelFact => ({
@@ -81,8 +81,8 @@ const stored = (id: string, state: unknown, context: Readonly<Record<string, unk
   timers: [],
   deferred: {},
   lastSeq: 0,
-  marks: {},
-  prunedLife: '',
+  watermarks: {},
+  prunedUid: '',
 });
 
 test('K11: a state the chart has not, a newer chart and a final state stored as live are found', () => {
@@ -93,24 +93,27 @@ test('K11: a state the chart has not, a newer chart and a final state stored as 
   assert.equal(check(stored('vm/a/v', 'gone')), ['K11']);
 });
 
-const bare: HostListing = { host: 'w1', machines: [], taps: [], segments: [], leases: [] };
-const machine = { vm: 'vm/a/v', life: 'L1', owner: 'incarnation/a/v@w1', runs: true };
-const running = stored('vm/a/v', 'running', { host: { name: 'w1' }, life: 'L1' });
+const bare: HostListing = { host: 'w1', incarnations: [], taps: [], segments: [], leases: [] };
+const incarnation = { vm: 'vm/a/v', incarnationUid: 'L1', owner: 'incarnation/a/v@w1', runs: true };
+const running = stored('vm/a/v', 'running', { host: { name: 'w1' }, incarnationUid: 'L1' });
 const run = stored('incarnation/a/v@w1', { alive: 'running' });
 
 test('K13: what is wanted and what is there are compared', () => {
   const unsettled = (actors: readonly StoredActor[], hosts: readonly HostListing[]): readonly string[] =>
     unsettledParts({ registry, actors, owners: new Map(), hosts });
-  assert.equal(unsettled([running, run], [{ ...bare, machines: [machine] }]), []);
+  assert.equal(unsettled([running, run], [{ ...bare, incarnations: [incarnation] }]), []);
   assert.match(unsettled([running, run], [bare]).join(), /runs 0 times/);
-  assert.match(unsettled([running, run], [{ ...bare, machines: [{ ...machine, life: 'L0' }] }]).join(), /as L0/);
   assert.match(
-    unsettled([run], [{ ...bare, machines: [{ ...machine, owner: 'incarnation/a/x@w1' }] }]).join(),
+    unsettled([running, run], [{ ...bare, incarnations: [{ ...incarnation, incarnationUid: 'L0' }] }]).join(),
+    /as L0/,
+  );
+  assert.match(
+    unsettled([run], [{ ...bare, incarnations: [{ ...incarnation, owner: 'incarnation/a/x@w1' }] }]).join(),
     /no more/,
   );
   assert.match(unsettled([stored('vm/a/v', { preparing: 'asking' })], [bare]).join(), /still in/);
   const stopped = stored('vm/a/v', 'stopped');
-  assert.match(unsettled([stopped, run], [{ ...bare, machines: [machine] }]).join(), /runs on w1/);
+  assert.match(unsettled([stopped, run], [{ ...bare, incarnations: [incarnation] }]).join(), /runs on w1/);
   const lease = { vpc: 'vpc/a/main', address: '10.0.0.4', mac: '02:00:00:00:00:01', tap: 't' };
   assert.match(unsettled([], [{ ...bare, leases: [lease] }]).join(), /fits no tap/);
   const grant = { address: '10.0.0.4', mac: lease.mac, network: { network: 'network/a/n' } };

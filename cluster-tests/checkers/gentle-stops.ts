@@ -2,7 +2,7 @@
  * K15: a node that is asked to stop hands over (G12). Judges one stop in a cluster where nothing fails: no message came
  * a second time, no effect that had ended before its shard was given away was begun anew, the node owned nothing at its
  * end, and whoever was named took each shard at once, not when somebody had been found silent. Pure. Called by
- * simulation/drain-exam.ts.
+ * simulation/drain-check.ts.
  */
 import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';

@@ -31,12 +31,12 @@ export function checkFigures(figures: HostFigures, limits: HostLimits): string[]
 /** What one input that was let in may not do: make full what was full. */
 export function checkEntry(before: HostFigures, after: HostFigures, limits: HostLimits, isCommand: boolean): string[] {
   const broken: string[] = [];
-  const { mailboxDepth, residents } = limits;
+  const { mailboxDepth, activations } = limits;
   if (after.fullest.mailbox > before.fullest.mailbox && after.fullest.mailbox > mailboxDepth)
     broken.push(`K12: input ${after.fullest.mailbox} was let into a mailbox that holds ${mailboxDepth}`);
   // A full house takes messages: their senders stay in it until they are delivered.
-  if (isCommand && after.residents > before.residents && after.residents > residents)
-    broken.push(`K12: a command brought actor ${after.residents} into a house of ${residents}`);
+  if (isCommand && after.activations > before.activations && after.activations > activations)
+    broken.push(`K12: a command brought actor ${after.activations} into a node that holds ${activations}`);
   return broken;
 }
 
@@ -60,8 +60,11 @@ export function refusalOf(answer: Answer): Refusal | undefined {
 export const checkRefusal = ({ word, retryAfterMs = 0 }: Refusal): string[] =>
   retryAfterMs > 0 ? [] : [`K12: somebody was told ${word}, and not when to come again`];
 
-/** What a mark of a receiver is about: a sender's life, and when it was over by the clocks; Infinity while it lasts. */
-export interface MarkedLife {
+/**
+ * What a watermark of a receiver is about: a sender's life, and when it was over by the clocks; Infinity while it
+ * lasts.
+ */
+export interface WatermarkedSender {
   readonly sender: string;
   readonly endedMs: number;
   /** Its outbox holds messages of that life. */
@@ -69,19 +72,24 @@ export interface MarkedLife {
 }
 
 /** Those that had to stay at the last review, for messages not yet acknowledged, and those that came since. */
-const marksSlack = 24;
+const watermarksSlack = 24;
 
 /**
- * @param lives of the marks of one receiver, just now
+ * @param lives of the watermarks of one receiver, just now
  * @param soonMs what has ended later than this need not be gone
  */
-export function checkMarks(receiver: string, lives: readonly MarkedLife[], soonMs: number, marks: number): string[] {
+export function checkWatermarks(
+  receiver: string,
+  lives: readonly WatermarkedSender[],
+  soonMs: number,
+  watermarks: number,
+): string[] {
   const kept = lives.filter(({ endedMs, isSending }) => endedMs >= soonMs || isSending).length;
   // Of each sender one life was not over at the last review.
   const senders = new Set(lives.map(({ sender }) => sender)).size;
-  const most = Math.max(marks, 2 * kept, 2 * senders) + marksSlack;
+  const most = Math.max(watermarks, 2 * kept, 2 * senders) + watermarksSlack;
   return lives.length > most
-    ? [`K12: ${receiver} has ${lives.length} marks, ${kept} of senders that are not gone, and ${most} at most`]
+    ? [`K12: ${receiver} has ${lives.length} watermarks, ${kept} of senders that are not gone, and ${most} at most`]
     : [];
 }
 

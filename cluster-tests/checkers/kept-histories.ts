@@ -1,7 +1,7 @@
 /**
  * K16: what is read of an actor's past, from the store and the archives together, is what was ever committed of it,
  * every entry, in order; and folding it gives what was stored at that version (G10). Committed is what the store's file
- * says. Pure. Called by simulation/history-exam.ts.
+ * says. Pure. Called by simulation/history-check.ts.
  */
 import type { RebuiltActor } from '@photoncloud/runtime/contract/historian';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';

@@ -1,11 +1,11 @@
 /**
  * What an observer outside the control plane sees happen on hosts: one fact per change, in the order of time.
  * The simulated kernel writes them down; an observer of real hosts may write the same. Types only.
- * The cloud-level checkers (running-machines, wired-addresses, tenant-segments) judge nothing but these.
+ * The cloud-level checkers (running-incarnations, wired-addresses, tenant-segments) judge nothing but these.
  */
 export type KernelFact = { readonly atMs: number; readonly host: string } & (
-  | { readonly fact: 'machine.runs'; readonly vm: string; readonly life: string; readonly pid: number }
-  | { readonly fact: 'machine.rests'; readonly vm: string; readonly pid: number; readonly reason: string }
+  | { readonly fact: 'incarnation.runs'; readonly vm: string; readonly incarnationUid: string; readonly pid: number }
+  | { readonly fact: 'incarnation.rests'; readonly vm: string; readonly pid: number; readonly reason: string }
   | {
       readonly fact: 'tap.wired';
       readonly tap: string;

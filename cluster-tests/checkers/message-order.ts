@@ -63,8 +63,8 @@ function comparePairSince(
     return false;
   });
   if (missed === undefined) return [];
-  const { seq, life, era } = missed;
-  return [`K8: ${pair}: ${seq} of life ${life}, era ${era}, sent since the store went back, was not applied`];
+  const { seq, senderUid, era } = missed;
+  return [`K8: ${pair}: ${seq} of life ${senderUid}, era ${era}, sent since the store went back, was not applied`];
 }
 
 function add<Item>(lists: Map<string, Item[]>, key: string, value: Item): void {

@@ -9,9 +9,9 @@ import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 
 export interface HostListing {
   readonly host: string;
-  readonly machines: readonly {
+  readonly incarnations: readonly {
     readonly vm: string;
-    readonly life: string;
+    readonly incarnationUid: string;
     readonly owner: string;
     readonly runs: boolean;
   }[];
@@ -82,7 +82,7 @@ function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): str
   const left = (what: string, owner: string): string[] =>
     live.has(owner) ? [] : [`${what} on ${host.host} is owned by ${owner}, which is no more`];
   return [
-    ...host.machines.flatMap(({ vm, owner }) => left(`the machine of ${vm}`, owner)),
+    ...host.incarnations.flatMap(({ vm, owner }) => left(`the incarnation of ${vm}`, owner)),
     ...host.taps.flatMap(({ tap, owner }) => left(`tap ${tap}`, owner)),
     ...host.segments.flatMap(({ vpc, owner }) => left(`the segment of ${vpc}`, owner)),
     // An entry may stay behind a tap that an operator took away, for as long as its port has the address.
@@ -103,17 +103,16 @@ function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): str
 }
 
 function wrongRun({ id, state, context }: StoredActor, hosts: readonly HostListing[]): string[] {
-  const { host, life } = fields(context);
-  const running = hosts.flatMap(({ host: at, machines }) =>
-    machines.filter(({ vm, runs }) => vm === id && runs).map((machine) => ({ ...machine, at })),
+  const { host, incarnationUid } = fields(context);
+  const running = hosts.flatMap(({ host: at, incarnations }) =>
+    incarnations.filter(({ vm, runs }) => vm === id && runs).map((incarnation) => ({ ...incarnation, at })),
   );
   if (state !== 'running') return running.map(({ at }) => `${id} is ${JSON.stringify(state)} and runs on ${at}`);
   const [only] = running;
   if (running.length !== 1 || only === undefined) return [`${id} is running and runs ${running.length} times`];
-  const right = only.at === fields(host)['name'] && only.life === life;
-  return right
-    ? []
-    : [`${id} runs on ${only.at} as ${only.life}, not on ${String(fields(host)['name'])} as ${String(life)}`];
+  const found = `${only.at} as ${only.incarnationUid}`;
+  const wanted = `${String(fields(host)['name'])} as ${String(incarnationUid)}`;
+  return found === wanted ? [] : [`${id} runs on ${found}, not on ${wanted}`];
 }
 
 function wrongPort(

@@ -18,7 +18,7 @@ interface At {
   readonly run: number;
 }
 
-type Letter = DeadLetter & { readonly actor: string };
+type ActorDeadLetter = DeadLetter & { readonly actor: string };
 
 export type StoreFact = At &
   (
@@ -29,8 +29,8 @@ export type StoreFact = At &
     | { readonly fact: 'forgotten'; readonly from: string; readonly seq: number }
     | { readonly fact: 'timer'; readonly actor: string; readonly timerId: string; readonly dueMs: number }
     | { readonly fact: 'no timer'; readonly actor: string; readonly timerId: string }
-    | { readonly fact: 'letter'; readonly place: string; readonly letter: Letter }
-    | { readonly fact: 'letter gone'; readonly place: string }
+    | { readonly fact: 'deadLetter'; readonly place: string; readonly deadLetter: ActorDeadLetter }
+    | { readonly fact: 'deadLetter gone'; readonly place: string }
     | { readonly fact: 'rolled back' }
   );
 
@@ -63,9 +63,9 @@ function factsOfEffect(
 ): StoreFact[] {
   const match = keyPattern.exec(key);
   if (match === null) return [];
-  const [, shard = '', letter = '', tail = ''] = match;
+  const [, shard = '', deadLetter = '', tail = ''] = match;
   const at = { atMs, by, shard, run };
-  switch (`${verb} ${letter}`) {
+  switch (`${verb} ${deadLetter}`) {
     case 'SET o':
       return [{ ...at, fact: 'grant', grant: rest[0] ?? '' }];
     case 'HSET a':
@@ -73,9 +73,16 @@ function factsOfEffect(
     case 'XADD h':
       return [{ ...at, fact: 'history', actor: tail, entry: JSON.parse(rest.at(-1) ?? '') as HistoryEntry }];
     case 'XADD x':
-      return [{ ...at, fact: 'letter', place: rest.at(-3) ?? '', letter: JSON.parse(rest.at(-1) ?? '') as Letter }];
+      return [
+        {
+          ...at,
+          fact: 'deadLetter',
+          place: rest.at(-3) ?? '',
+          deadLetter: JSON.parse(rest.at(-1) ?? '') as ActorDeadLetter,
+        },
+      ];
     case 'XDEL x':
-      return rest.map((place) => ({ ...at, fact: 'letter gone', place }));
+      return rest.map((place) => ({ ...at, fact: 'deadLetter gone', place }));
     case 'HSET q':
       return pairs(rest).map(([, text]) => ({ ...at, fact: 'sent', message: JSON.parse(text) as Message }));
     case 'HDEL q':

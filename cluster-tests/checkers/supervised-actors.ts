@@ -1,8 +1,8 @@
 /**
  * K14: a chart that throws costs one input and stops one actor (G8). What the chart failed on is a dead letter, and the
  * actor quarantined, in one commit; a held actor takes verbs and nothing else; every verb that was acknowledged is in
- * the history, once, with who and why; a letter goes only by a skip or by being delivered again. That the others of the
- * shard go on is examined while it runs (simulated-operators.ts). Pure. Called by runtime-promises.ts.
+ * the history, once, with who and why; a dead letter goes only by a skip or by being delivered again. That the others
+ * of the shard go on is examined while it runs (simulated-operators.ts). Pure. Called by runtime-promises.ts.
  */
 import { verbOf, type DeadLetter, type Hold } from '@photoncloud/runtime/contract/supervision';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
@@ -15,10 +15,10 @@ import type { StoreFact } from './store-facts.ts';
 export type IsPoison = (actor: string, event: ActorEvent, context: Record<string, unknown>) => boolean | undefined;
 
 type History = Extract<StoreFact, { fact: 'history' }>;
-type Letter = DeadLetter & { readonly actor: string };
+type ActorDeadLetter = DeadLetter & { readonly actor: string };
 
 interface Supervised {
-  hold: { readonly kind: Hold['kind']; readonly hasLetter: boolean } | undefined;
+  hold: { readonly kind: Hold['kind']; readonly hasDeadLetter: boolean } | undefined;
   context: Record<string, unknown>;
 }
 
@@ -29,13 +29,13 @@ const hasFailed = ({ kind, asked }: HistoryEntry): boolean =>
 class Supervision {
   readonly broken: string[] = [];
   private readonly actors = new Map<string, Supervised>();
-  private readonly lying = new Map<string, Letter>();
+  private readonly lying = new Map<string, ActorDeadLetter>();
   private readonly isPoison: IsPoison;
   /** Of the command of the store that is being read: what it parked, delivered again and let go of. */
   private run = -1;
   private failed: History[] = [];
-  private parked: Letter[] = [];
-  private gone: Letter[] = [];
+  private parked: ActorDeadLetter[] = [];
+  private gone: ActorDeadLetter[] = [];
   private takers: History[] = [];
 
   constructor(isPoison: IsPoison) {
@@ -47,13 +47,13 @@ class Supervision {
     this.run = fact.run;
     if (fact.fact === 'history') this.readEntry(fact);
     else if (fact.fact === 'record' && fact.fields['head'] !== undefined) this.compare(fact.actor, fact.fields);
-    else if (fact.fact === 'letter') {
-      this.parked.push(fact.letter);
-      this.lying.set(`${fact.shard} ${fact.place}`, fact.letter);
-    } else if (fact.fact === 'letter gone') {
+    else if (fact.fact === 'deadLetter') {
+      this.parked.push(fact.deadLetter);
+      this.lying.set(`${fact.shard} ${fact.place}`, fact.deadLetter);
+    } else if (fact.fact === 'deadLetter gone') {
       const place = `${fact.shard} ${fact.place}`;
-      const letter = this.lying.get(place);
-      if (letter !== undefined) this.gone.push(letter);
+      const deadLetter = this.lying.get(place);
+      if (deadLetter !== undefined) this.gone.push(deadLetter);
       this.lying.delete(place);
     }
   }
@@ -69,10 +69,10 @@ class Supervision {
     const actor = this.actor(id);
     const event = eventOf(entry);
     const verb = entry.cause.startsWith('command:') ? verbOf(event) : undefined;
-    const isLetter = entry.cause.startsWith('letter:');
-    if (isLetter || verb === 'skip') this.takers.push(fact);
+    const isDeadLetter = entry.cause.startsWith('dead-letter:');
+    if (isDeadLetter || verb === 'skip') this.takers.push(fact);
     if (actor.hold !== undefined && verb === undefined && entry.kind !== 'upgraded') {
-      if (isLetter && actor.hold.kind === 'quarantined') actor.hold = undefined;
+      if (isDeadLetter && actor.hold.kind === 'quarantined') actor.hold = undefined;
       else this.broken.push(`K14: ${id}, ${actor.hold.kind}, took ${entry.cause} (${event.type}) from ${by}`);
     }
     const failed = hasFailed(entry);
@@ -82,16 +82,16 @@ class Supervision {
     actor.context = entry.whole === undefined ? { ...actor.context, ...entry.changed } : { ...entry.changed };
     if (failed) this.failed.push(fact);
     if (entry.to === null) actor.hold = undefined;
-    else if (failed) actor.hold = { kind: 'quarantined', hasLetter: !entry.cause.startsWith('command:') };
+    else if (failed) actor.hold = { kind: 'quarantined', hasDeadLetter: !entry.cause.startsWith('command:') };
     else if (verb !== undefined) this.apply(actor, verb, event);
   }
 
   private apply(actor: Supervised, verb: string, event: ActorEvent): void {
-    if (verb === 'pause') actor.hold ??= { kind: 'paused', hasLetter: false };
+    if (verb === 'pause') actor.hold ??= { kind: 'paused', hasDeadLetter: false };
     else if (verb === 'resume') actor.hold = undefined;
     else if (
       actor.hold?.kind === 'quarantined' &&
-      (verb === 'reset' || (verb === 'skip' && event['letters'] === undefined))
+      (verb === 'reset' || (verb === 'skip' && event['deadLetters'] === undefined))
     )
       actor.hold = undefined;
   }
@@ -105,33 +105,38 @@ class Supervision {
       this.broken.push(
         `K14: ${id} is stored as ${hold?.kind ?? 'free'}; by its history it is ${actor.hold?.kind ?? 'free'}`,
       );
-    const own = this.parked.find(({ letter }) => letter === hold?.letter);
+    const own = this.parked.find(({ deadLetterId }) => deadLetterId === hold?.deadLetterId);
     const isNew = this.failed.some((fact) => fact.actor === id);
-    if (isNew && actor.hold?.hasLetter === true && own?.actor !== id)
-      this.broken.push(`K14: ${id} is quarantined, and its hold does not name the letter that led to it`);
+    if (isNew && actor.hold?.hasDeadLetter === true && own?.actor !== id)
+      this.broken.push(`K14: ${id} is quarantined, and its hold does not name the dead letter that led to it`);
   }
 
   private closeRun(): void {
     for (const { actor, entry, by } of this.failed) {
       if (entry.cause.startsWith('command:')) continue;
-      const letter = this.parked.find(
+      const deadLetter = this.parked.find(
         (one) =>
           one.actor === actor && JSON.stringify(one.event) === JSON.stringify(entry.event) && sameCause(one, entry),
       );
-      if (letter === undefined)
-        this.broken.push(`K14: ${entry.cause} of ${actor} was dropped by ${by} without a letter`);
+      if (deadLetter === undefined)
+        this.broken.push(`K14: ${entry.cause} of ${actor} was dropped by ${by} without a dead letter`);
     }
     for (const { actor, entry } of this.takers) {
       const { cause } = entry;
-      if (cause.startsWith('letter:') && !this.gone.some(({ letter }) => cause === `letter:${letter}`))
+      if (
+        cause.startsWith('dead-letter:') &&
+        !this.gone.some(({ deadLetterId }) => cause === `dead-letter:${deadLetterId}`)
+      )
         this.broken.push(`K14: ${cause} was delivered again to ${actor} and did not leave its place`);
     }
-    for (const letter of this.gone) {
+    for (const deadLetter of this.gone) {
       const taker = this.takers.find(
         ({ actor, entry }) =>
-          actor === letter.actor && (entry.cause === `letter:${letter.letter}` || !entry.cause.startsWith('letter:')),
+          actor === deadLetter.actor &&
+          (entry.cause === `dead-letter:${deadLetter.deadLetterId}` || !entry.cause.startsWith('dead-letter:')),
       );
-      if (taker === undefined) this.broken.push(`K14: letter ${letter.letter} of ${letter.actor} went without a word`);
+      if (taker === undefined)
+        this.broken.push(`K14: dead letter ${deadLetter.deadLetterId} of ${deadLetter.actor} went without a word`);
     }
     this.failed = [];
     this.parked = [];
@@ -140,9 +145,9 @@ class Supervision {
   }
 }
 
-/** A letter that fails again keeps its first cause. */
-const sameCause = (letter: Letter, { cause }: HistoryEntry): boolean =>
-  letter.cause === cause || cause.startsWith('letter:');
+/** A dead letter that fails again keeps its first cause. */
+const sameCause = (deadLetter: ActorDeadLetter, { cause }: HistoryEntry): boolean =>
+  deadLetter.cause === cause || cause.startsWith('dead-letter:');
 
 export function checkSupervision(
   facts: readonly StoreFact[],

@@ -41,7 +41,7 @@ export interface PhotonCluster {
   readonly relay: string;
 }
 
-export const usualNodes: readonly PlannedNode[] = [
+export const defaultNodes: readonly PlannedNode[] = [
   { name: 's1', role: 'store' },
   { name: 'c1', role: 'controller' },
   { name: 'w1', role: 'worker' },
@@ -100,7 +100,7 @@ function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void 
  */
 export async function launchCluster(options: LaunchOptions): Promise<PhotonCluster> {
   const say = options.say ?? (() => undefined);
-  const nodes = options.nodes ?? usualNodes;
+  const nodes = options.nodes ?? defaultNodes;
   const boxes = options.storeBoxes ?? [];
   const tenants = options.tenants ?? [];
   const topology = await Topology.create({

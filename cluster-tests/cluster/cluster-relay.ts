@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Topology } from './cluster-topology.ts';
-import { markOf } from './topology-record.ts';
+import { watermarkOf } from './topology-record.ts';
 import { identify } from './process-identity.ts';
 
 /** Listens on 127.0.0.1 and joins each connection to the socket; resolves with the TCP port it listens on. */
@@ -27,7 +27,7 @@ export async function serveRelay(socketPath: string, listenPort: number): Promis
 
 /** Starts the relay as its own process. @returns `127.0.0.1:<TCP port>`. */
 export async function startRelay(topology: Topology, socketPath: string): Promise<string> {
-  const mark = markOf(topology.prefix, 'relay');
+  const mark = watermarkOf(topology.prefix, 'relay');
   const main = join(import.meta.dirname, 'relay-main.ts');
   const argv = [main, socketPath, mark];
   const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });

@@ -42,11 +42,11 @@ test('a program runs apart, logs, is killed by its pid, and its daemons end with
   const topology = await Topology.create({ stem: 'topo', nodes: ['a'] });
   try {
     const script = 'echo started; setsid sleep 1000 </dev/null >/dev/null 2>&1 & exec sleep 999';
-    const program = await startProgram(topology, 'a', 'sleeper', ['sh', '-c', script]);
-    await until('it logs', () => readFileSync(logPath(topology, 'a', 'sleeper'), 'utf8') === 'started\n');
-    assert.ok(isRunning(topology, 'a', 'sleeper'));
+    const program = await startProgram(topology, 'a', 'idle', ['sh', '-c', script]);
+    await until('it logs', () => readFileSync(logPath(topology, 'a', 'idle'), 'utf8') === 'started\n');
+    assert.ok(isRunning(topology, 'a', 'idle'));
     assert.match(await topology.exec('a', ['ps', '-e', '-o', 'args']), 'sleep 1000');
-    signal(findProgram(Topology.find(topology.prefix), 'a', 'sleeper'), 'SIGKILL');
+    signal(findProgram(Topology.find(topology.prefix), 'a', 'idle'), 'SIGKILL');
     await until('it is gone', () => !isAlive(program));
     assert.match(await topology.exec('a', ['ps', '-e', '-o', 'args']), 'sleep 1000');
     assert.not.match(await topology.exec('a', ['ps', '-e', '-o', 'stat']), 'Z');

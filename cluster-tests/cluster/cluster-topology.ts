@@ -17,7 +17,7 @@ import {
   clusterFolder,
   forgetRecord,
   insideFolder,
-  markOf,
+  watermarkOf,
   prefixOfMark,
   readRecord,
   writeRecord,
@@ -73,10 +73,14 @@ type Init = Promise<ProcessIdentity>;
 
 async function startInit(prefix: string, node: string, script: string, argv: readonly string[]): Init {
   const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc'];
-  const child = spawn('unshare', [...flags, 'sh', '-c', `${script}\n${waitScript}`, markOf(prefix, node), ...argv], {
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    'unshare',
+    [...flags, 'sh', '-c', `${script}\n${waitScript}`, watermarkOf(prefix, node), ...argv],
+    {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
   await new Promise<void>((resolve, reject) => {

@@ -104,7 +104,7 @@ export class CommandLoad {
   }
 
   async #live(port: string): Promise<void> {
-    for (let life = 0; !this.#stopping; life++) {
+    for (let sessionNumber = 0; !this.#stopping; sessionNumber++) {
       await this.#command(port, 'create');
       // Some are left standing at the end, some are not.
       if (!this.#stopping) await this.#command(port, 'delete');

@@ -65,7 +65,7 @@ async function startCrashing(name: string, last: number): Promise<void> {
   await startProgram(cluster.topology, 'c1', 'controller', argv);
 }
 
-async function becomeUsual(): Promise<void> {
+async function runAsUsual(): Promise<void> {
   await killController();
   await startNode(cluster.topology, controller);
 }
@@ -182,7 +182,7 @@ test('killed after each commit of a creation: the VM comes up once', async () =>
     const killed = await killedIn(name);
     const after = commitsOf(name).at(-1);
     if (killed) await startCrashing(nameOf('k', index + 1), index + 1);
-    else await becomeUsual(); // what it has not counted of this creation, the deletion would
+    else await runAsUsual(); // what it has not counted of this creation, the deletion would
     try {
       await provedOnce(creation);
       if (index % 16 === 1) await readGuest(await acme.placeOf(name), 60_000);
@@ -200,7 +200,7 @@ test('killed at random moments of a creation: the VM comes up once', async () =>
   const seed = Number(process.env['PHOTON_CRASH_SEED'] ?? randomInt(2 ** 31));
   console.log(`moments from PHOTON_CRASH_SEED=${seed}`);
   const moment = momentsFrom(seed);
-  await becomeUsual();
+  await runAsUsual();
   for (let round = 0; round < randomKills; round++) {
     const name = nameOf('r', round);
     // A network of its own: bridge and DHCP server are made within the creation, unlike above.
@@ -210,7 +210,7 @@ test('killed at random moments of a creation: the VM comes up once', async () =>
     // A creation takes about this long; later moments meet a VM that has just been made.
     const delayMs = moment(1_500);
     await new Promise((resolve) => setTimeout(resolve, delayMs));
-    await becomeUsual();
+    await runAsUsual();
     try {
       await provedOnce(creation);
     } catch (error) {

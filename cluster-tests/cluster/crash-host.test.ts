@@ -2,7 +2,7 @@
 // time limit: 300 s
 // test limit: 150 s
 /**
- * A worker host dies, or only its agent does: nothing is started elsewhere before an operator has buried it, then what
+ * A worker host dies, or only its agent does: nothing is started elsewhere before an operator has fenced it, then what
  * is bound to nothing there runs on another host. A host that comes back with its old QEMUs stops them before it
  * serves, and keeps its volumes. What runs is counted in the kernels of the workers, never asked of the product.
  */
@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readGuest, visitGuest } from '../demo/guest-page.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { launchCluster, photonCli, startNode, usualNodes, type PhotonCluster } from './cluster-launch.ts';
+import { launchCluster, photonCli, startNode, defaultNodes, type PhotonCluster } from './cluster-launch.ts';
 import { sightOf, wordsFor, type SeenProcess } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { findProgram } from './node-program.ts';
@@ -26,7 +26,7 @@ let acme: CrashTenant;
 
 test.before(async () => {
   const guest = await buildGuestImage();
-  cluster = await launchCluster({ stem: 'gonehost', images: { '/run/guest': guest.folder }, nodes: usualNodes });
+  cluster = await launchCluster({ stem: 'gonehost', images: { '/run/guest': guest.folder }, nodes: defaultNodes });
   acme = await CrashTenant.open(cluster);
   await acme.declareGround(guest.commandLine, 'w2');
 });
@@ -37,17 +37,17 @@ test.after(async () => {
 });
 
 const operate = (...argv: string[]): Promise<string> => photonCli(cluster.clientFile, argv);
-const bury = (): Promise<string> => operate('bury', 'w1', '--is-off', '--reason', 'the test says so');
+const fence = (): Promise<string> => operate('host', 'fence', 'w1', '--powered-off', '--reason', 'the test says so');
 const machinesOf = async (node: string): Promise<readonly SeenProcess[]> =>
   (await sightOf(cluster.topology, node)).machines;
 const words = (machines: readonly SeenProcess[]): string => machines.map((one) => `${one.pid} ${one.startTime}`).join();
 
 /** On w1, because w2 takes nothing just now. */
 async function startOnW1(name: string, disks: object[]): Promise<void> {
-  await operate('cordon', 'w2');
+  await operate('host', 'cordon', 'w2');
   await acme.ask('vm.create', name, { ...acme.vmParams(), disks, restart: 'on-failure' }, randomUUID());
   await acme.reachState(`vm/${tenant}/${name}`, /^running$/, 60_000);
-  await operate('uncordon', 'w2');
+  await operate('host', 'uncordon', 'w2');
 }
 
 /** Its agent is gone, and for several seconds after that has been noticed w2 starts nothing. */
@@ -70,7 +70,7 @@ const runsOn = (name: string, host: string): Promise<unknown> =>
     60_000,
   );
 
-test('only the agent dies: buried, its VM runs elsewhere; back, it stops the old QEMUs before it serves', async () => {
+test('only the agent dies: fenced, its VM runs elsewhere; back, it stops the old QEMUs before it serves', async () => {
   const { topology } = cluster;
   await startOnW1('moves', []);
   await startOnW1('stays', [{ volume: 'visits' }]);
@@ -84,7 +84,7 @@ test('only the agent dies: buried, its VM runs elsewhere; back, it stops the old
   await nothingMoves();
   assert.is(words(await machinesOf('w1')), words(old), 'both run on');
 
-  await bury();
+  await fence();
   await runsOn('moves', 'w2');
   assert.is((await machinesOf('w2')).length, 1);
   await readGuest(await acme.placeOf('moves'), 60_000);
@@ -107,14 +107,14 @@ test('only the agent dies: buried, its VM runs elsewhere; back, it stops the old
   assert.is((await machinesOf('w2')).length, 1);
 });
 
-test('the whole host dies: buried, what it had goes on elsewhere; what needs its disk waits, and can go', async () => {
+test('the whole host dies: fenced, what it had goes on elsewhere; what needs its disk waits, and can go', async () => {
   const { topology } = cluster;
   await startOnW1('third', []);
   const { init } = topology.node('w1');
   signal(init, 'SIGKILL');
   await until('the host is gone', () => !isAlive(init));
   await nothingMoves();
-  await bury();
+  await fence();
   await runsOn('third', 'w2');
   assert.is((await machinesOf('w2')).length, 2);
   await readGuest(await acme.placeOf('third'), 60_000);

@@ -95,7 +95,7 @@ export class CrashTenant {
   async find(id: string, client: PhotonClient = this.client): Promise<ActorObject | undefined> {
     try {
       const found = await client.call('actor.get', { id });
-      return found.life === 'live' ? found : undefined;
+      return found.lifecycle === 'live' ? found : undefined;
     } catch (error) {
       if (error instanceof PhotonError && error.record.code === 'not_found') return undefined;
       throw error;

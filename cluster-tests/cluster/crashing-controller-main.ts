@@ -38,7 +38,7 @@ function crashing(journal: Journal): Journal {
     loadRows: (id, keys) => journal.loadRows(id, keys),
     isHeld: (grant) => journal.isHeld(grant),
     receipt: (id, commandId, asked) => journal.receipt(id, commandId, asked),
-    letters: (id) => journal.letters(id),
+    deadLetters: (id) => journal.deadLetters(id),
     endedSequences: (marks, beforeMs) => journal.endedSequences(marks, beforeMs),
     isOutstanding: (message) => journal.isOutstanding(message),
     backlog: (grant) => journal.backlog(grant),

@@ -40,28 +40,28 @@ function createdOf(record: CommandRecord): Created | undefined {
 
 /** From the answer to its creation until its deletion was asked for, a port has its address for itself. */
 function sharedAddresses(records: readonly CommandRecord[]): string[] {
-  const tenures: { port: string; address: string; fromMs: number; toMs: number }[] = [];
+  const holdings: { port: string; address: string; fromMs: number; toMs: number }[] = [];
   const open = new Map<string, { port: string; address: string; fromMs: number; toMs: number }>();
   for (const record of records.toSorted((a, b) => a.invokedMs - b.invokedMs)) {
     const created = createdOf(record);
     if (created !== undefined) {
-      const tenure = { port: record.port, address: created.address, fromMs: record.answeredMs, toMs: Infinity };
-      open.set(record.port, tenure);
-      tenures.push(tenure);
+      const holding = { port: record.port, address: created.address, fromMs: record.answeredMs, toMs: Infinity };
+      open.set(record.port, holding);
+      holdings.push(holding);
     } else if (record.command === 'delete') {
-      const tenure = open.get(record.port);
-      if (tenure !== undefined) tenure.toMs = record.invokedMs;
+      const holding = open.get(record.port);
+      if (holding !== undefined) holding.toMs = record.invokedMs;
       open.delete(record.port);
     }
   }
   const wrong: string[] = [];
-  const last = new Map<string, (typeof tenures)[number]>();
-  for (const tenure of tenures.toSorted((a, b) => a.fromMs - b.fromMs)) {
-    const before = last.get(tenure.address);
-    if (before !== undefined && before.toMs > tenure.fromMs) {
-      wrong.push(`${tenure.address} was ${before.port}'s and ${tenure.port}'s at once`);
+  const last = new Map<string, (typeof holdings)[number]>();
+  for (const holding of holdings.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const before = last.get(holding.address);
+    if (before !== undefined && before.toMs > holding.fromMs) {
+      wrong.push(`${holding.address} was ${before.port}'s and ${holding.port}'s at once`);
     }
-    if (before === undefined || tenure.toMs > before.toMs) last.set(tenure.address, tenure);
+    if (before === undefined || holding.toMs > before.toMs) last.set(holding.address, holding);
   }
   return wrong;
 }

@@ -45,7 +45,7 @@ export const prefixPattern = /^[a-z][a-z0-9-]{0,23}$/;
 
 /** Stands in the command line of every process that roots a cluster; another checkout's clusters have another stem. */
 const markStem = `photon-cluster-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
-export const markOf = (prefix: string, part: string): string => `${markStem}:${prefix}:${part}`;
+export const watermarkOf = (prefix: string, part: string): string => `${markStem}:${prefix}:${part}`;
 
 /** The prefix in a mark of this checkout; undefined for any other text. */
 export function prefixOfMark(argument: string): string | undefined {

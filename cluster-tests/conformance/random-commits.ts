@@ -104,7 +104,7 @@ export class RandomScripts {
         : [],
       timersSet: chance.happens(0.3) ? [{ timerId: `t${chance.whole(1, 3)}`, dueMs: 5_000, eventType: 'go' }] : [],
       timersCancelled: chance.happens(0.3) ? [`t${chance.whole(1, 3)}`] : [],
-      marks: chance.happens(0.3) ? [{ sender: `${from}~u1`, seq, after: chance.happens(0.7) ? 0 : seq - 1 }] : [],
+      watermarks: chance.happens(0.3) ? [{ sender: `${from}~u1`, seq, after: chance.happens(0.7) ? 0 : seq - 1 }] : [],
       receipts: [receiptOf(command, version)],
       unproven: chance.happens(0.5) ? [command] : [],
       messages: chance.happens(0.4) ? [messageOf(actor, from, chance.whole(1, 30))] : [],

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { bannedWords, fileLines, lineWidth, topLevel } from './tidy-rules.ts';
+import { bannedWords, fileLines, lineWidth, retiredWords, topLevel } from './tidy-rules.ts';
 import { isElement, lineAt, type Finding, type SourceFile } from './tidy-sources.ts';
 
 const measured = /\.(ts|tsx|sh|lua|pl)$/;
@@ -16,7 +16,7 @@ export function checkText(source: SourceFile): Finding[] {
     findings.push({ file: source.path, line, rule, advice });
   };
   const length = source.lines.length - (source.lines.at(-1) === '' ? 1 : 0);
-  const longFile = `${length} lines; give a part of it a noun of its own (about 300)`;
+  const longFile = `${length} lines; give a part of it a noun of its own (${fileLines} at most)`;
   if (length > fileLines) report(length, 'long file', longFile);
   source.lines.forEach((text, index) => {
     if (text.length > lineWidth) report(index + 1, 'wide line', `${text.length} columns; ${lineWidth} at most`);
@@ -46,6 +46,19 @@ const wordsOf = (name: string): string[] =>
     .split(/[^A-Za-z0-9]+/)
     .flatMap((part) => part.split(' '))
     .map((word) => word.toLowerCase());
+
+/** Every whole word, and every part of a name, of a text or a page. */
+export function checkRetiredWords(source: SourceFile): Finding[] {
+  return source.lines.flatMap((text, index) => {
+    const retired = new Set(wordsOf(text).filter((word) => Object.hasOwn(retiredWords, word)));
+    return [...retired].map((word) => ({
+      file: source.path,
+      line: index + 1,
+      rule: 'retired word',
+      advice: `"${word}" is retired; the term is "${retiredWords[word]}" (docs/glossary.md)`,
+    }));
+  });
+}
 
 export function checkNames(source: SourceFile): Finding[] {
   if (!measured.test(source.path)) return [];

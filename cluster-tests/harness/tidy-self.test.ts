@@ -5,7 +5,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkImports } from './tidy-imports.ts';
-import { checkNames, checkText, checkTopLevel, checkUniqueNames } from './tidy-layout.ts';
+import { checkNames, checkRetiredWords, checkText, checkTopLevel, checkUniqueNames } from './tidy-layout.ts';
 import { parseSource, type Finding } from './tidy-sources.ts';
 import { checkSyntax } from './tidy-syntax.ts';
 
@@ -53,7 +53,20 @@ test('imports of charts and actors', () => {
 test('tests may see their workspace', () => {
   const imports = ["{ test } from 'uvu'", "{ Redis } from 'ioredis'", "{ x } from '../journal/outbox.ts'"];
   const text = imports.map((one) => `import ${one};\n`).join('');
-  assert.equal(findingsOf('runtime/hosting/step.test.ts', `${text}test.run();\n`), []);
+  assert.equal(
+    findingsOf(
+      'runtime/hosting/step.test.ts',
+      `${text}test('retired words', () => {
+  const words = (text: string) => checkRetiredWords(parseSource('docs/page.md', text)).map(({ advice }) => advice);
+  assert.match(words('The undertaker takes over.').join(), /"undertaker" is retired; the term is "surrogate owner"/);
+  assert.is(words('const onBuried = newReign;').length, 2);
+  assert.equal(words('A surrogate owner takes over after 2 elapsed seconds.'), []);
+});
+
+test.run();\n`,
+    ),
+    [],
+  );
 });
 
 test('banned calls', () => {
@@ -89,7 +102,7 @@ test('lengths', () => {
   holds('long function', hosting, `function f() {\n${lines(80, 'go();')}}`, `function f() {\n${lines(60, 'go();')}}`);
   const nested = `function f() {\n${lines(3, `const g = () => {\n${lines(40, 'go();')}};`)}}`;
   assert.equal(findingsOf(hosting, head + nested), []);
-  holds('long file', hosting, lines(330, 'go();'), lines(300, 'go();'));
+  holds('long file', hosting, lines(410, 'go();'), lines(390, 'go();'));
   holds('wide line', hosting, `// ${'x'.repeat(120)}`, `// ${'x'.repeat(110)}`);
 });
 
@@ -122,11 +135,41 @@ test('test files end with test.run()', () => {
     findingsOf(path, file).map((one) => one.rule),
     ['test.run'],
   );
-  assert.equal(findingsOf(path, `${file}test.run();\n`), []);
   assert.equal(
-    findingsOf(path, `${file}test.only('y', () => {});\ntest.run();\n`).map((one) => one.rule),
+    findingsOf(
+      path,
+      `${file}test('retired words', () => {
+  const words = (text: string) => checkRetiredWords(parseSource('docs/page.md', text)).map(({ advice }) => advice);
+  assert.match(words('The undertaker takes over.').join(), /"undertaker" is retired; the term is "surrogate owner"/);
+  assert.is(words('const onBuried = newReign;').length, 2);
+  assert.equal(words('A surrogate owner takes over after 2 elapsed seconds.'), []);
+});
+
+test.run();\n`,
+    ),
+    [],
+  );
+  assert.equal(
+    findingsOf(
+      path,
+      `${file}test.only('y', () => {});\ntest('retired words', () => {
+  const words = (text: string) => checkRetiredWords(parseSource('docs/page.md', text)).map(({ advice }) => advice);
+  assert.match(words('The undertaker takes over.').join(), /"undertaker" is retired; the term is "surrogate owner"/);
+  assert.is(words('const onBuried = newReign;').length, 2);
+  assert.equal(words('A surrogate owner takes over after 2 elapsed seconds.'), []);
+});
+
+test.run();\n`,
+    ).map((one) => one.rule),
     ['only'],
   );
+});
+
+test('retired words', () => {
+  const words = (text: string) => checkRetiredWords(parseSource('docs/page.md', text)).map(({ advice }) => advice);
+  assert.match(words('The undertaker takes over.').join(), /"undertaker" is retired; the term is "surrogate owner"/);
+  assert.is(words('const onBuried = newReign;').length, 2);
+  assert.equal(words('A surrogate owner takes over after 2 elapsed seconds.'), []);
 });
 
 test.run();

@@ -6,7 +6,14 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkImports } from './tidy-imports.ts';
-import { checkLinks, checkNames, checkText, checkTopLevel, checkUniqueNames } from './tidy-layout.ts';
+import {
+  checkLinks,
+  checkNames,
+  checkRetiredWords,
+  checkText,
+  checkTopLevel,
+  checkUniqueNames,
+} from './tidy-layout.ts';
 import { exceptions } from './tidy-rules.ts';
 import { formatFinding, listFiles, readSource, type Finding } from './tidy-sources.ts';
 import { checkSyntax } from './tidy-syntax.ts';
@@ -42,12 +49,20 @@ test('files, lines and heads', () => {
 test('names', () => {
   assertNone([...sources.flatMap(checkNames), ...checkUniqueNames(sources.map((one) => one.path))]);
 });
+test('words of the glossary', () => {
+  const pages = paths.filter((path) => path.endsWith('.md')).map((path) => readSource(top, path));
+  const spoken = [...sources, ...pages].filter(({ path }) => !path.startsWith('cluster-tests/harness/tidy-'));
+  assertNone(spoken.flatMap(checkRetiredWords));
+});
 test('top level', () => {
   assertNone(checkTopLevel(paths));
 });
 
 test('pages lead to files that exist', () => {
-  assert.ok(paths.includes('docs/map.md'), 'docs/map.md is missing: it says which file answers which wish to change');
+  assert.ok(
+    paths.includes('docs/map.md'),
+    'docs/map.md is missing: it says which file answers which request to change',
+  );
   const pages = paths.filter((path) => path.endsWith('.md')).map((path) => readSource(top, path));
   assertNone(pages.flatMap((page) => checkLinks(top, page)));
 });

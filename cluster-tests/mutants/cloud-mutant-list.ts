@@ -72,9 +72,9 @@ export const cloudMutants: readonly Mutant[] = [
     ],
   },
   one(
-    'twins of a buried host that wait for nothing are not told',
+    'counterparts of a fenced host that wait for nothing are not told',
     'K13',
-    'actors/photon/buried-host.ts',
+    'actors/photon/fenced-host.ts',
     'items.filter(listens).map(tell)',
     'items.filter(() => false).map(tell)',
   ),

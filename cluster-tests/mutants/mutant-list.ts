@@ -41,14 +41,14 @@ const inScripts: readonly Mutant[] = [
   },
   one('a shard is taken whoever has it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
   one(
-    'what bears no mark is taken, however old its sender',
+    'what bears no watermark is taken, however old its sender',
     'G2',
     inputCheck,
-    'if (mark === 0 && message.life <= actor.prunedLife)',
-    'if (mark < 0)',
+    'if (watermark === 0 && message.senderUid <= actor.prunedUid)',
+    'if (watermark < 0)',
   ),
   one(
-    'marks of senders are not written',
+    'watermarks of senders are not written',
     'G5',
     commitLua,
     'stamp, first, count = ARGV[at + 4], 1, #moved',
@@ -121,7 +121,7 @@ const inCommands: readonly Mutant[] = [
     'G4',
     'runtime/hosting/step.ts',
     '  host.journal.commit(form).then(',
-    "  openGate(host, draft, { result: 'committed', ordinal: 0 });\n  host.journal.commit(form).then(",
+    "  openGate(host, builder, { result: 'committed', ordinal: 0 });\n  host.journal.commit(form).then(",
   ),
   one(
     'a context that has changed is not written anew',
@@ -137,22 +137,38 @@ const inMessages: readonly Mutant[] = [
     name: 'a gap before a message is not seen',
     promise: 'G5',
     patches: [
-      { file: inputCheck, find: 'if (message.after > mark) {', put: 'if (message.after > mark && mark < 0) {' },
-      { file: commitLua, find: 'if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end', put: '' },
+      {
+        file: inputCheck,
+        find: 'if (message.after > watermark) {',
+        put: 'if (message.after > watermark && watermark < 0) {',
+      },
+      {
+        file: commitLua,
+        find: 'if tonumber(ARGV[m + 2]) > watermark then return -4, ARGV[fields + sender] end',
+        put: '',
+      },
     ],
   },
   {
     name: 'a message that was applied is applied again',
     promise: 'G5',
     patches: [
-      { file: inputCheck, find: 'if (message.seq <= mark) {', put: 'if (message.seq <= mark && mark < 0) {' },
-      { file: commitLua, find: 'if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end', put: '' },
+      {
+        file: inputCheck,
+        find: 'if (message.seq <= watermark) {',
+        put: 'if (message.seq <= watermark && watermark < 0) {',
+      },
+      {
+        file: commitLua,
+        find: 'if tonumber(ARGV[m + 1]) <= watermark then return -3, ARGV[fields + sender] end',
+        put: '',
+      },
     ],
   },
   one(
     'messages of the earlier owner are left lying',
     'G5',
-    'runtime/hosting/shard-tenure.ts',
+    'runtime/hosting/shard-lifecycle.ts',
     'this.host.outbox.recover(grant, backlog.outbox);',
     '',
   ),
@@ -183,7 +199,7 @@ const inTimersAndEffects: readonly Mutant[] = [
   one(
     'timers of the earlier owner are forgotten',
     'G6',
-    'runtime/hosting/shard-tenure.ts',
+    'runtime/hosting/shard-lifecycle.ts',
     'for (const timer of backlog.timers) this.host.timers.set(grant.shard, timer.actor, timer);',
     '',
   ),
@@ -214,8 +230,8 @@ const inTimersAndEffects: readonly Mutant[] = [
   one(
     'effects of the earlier owner are left undone',
     'G7',
-    'runtime/hosting/shard-tenure.ts',
-    'for (const id of backlog.busy) this.residents.activate(id, grant, true);',
+    'runtime/hosting/shard-lifecycle.ts',
+    'for (const id of backlog.busy) this.activations.activate(id, grant, true);',
     '',
   ),
   one(
@@ -229,8 +245,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a late result reaches the chart',
     'G7',
     inputCheck,
-    'if (draft.actor.effects.some((effect) => effect.effectId === input.effectId))',
-    'if (draft.actor.snapshot !== undefined)',
+    'if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))',
+    'if (builder.actor.snapshot !== undefined)',
   ),
   one(
     'an unknown outcome is told as a failure',
@@ -243,8 +259,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'one entry of history per commit',
     'G10',
     'runtime/hosting/commit-form.ts',
-    'history: draft.history,',
-    'history: draft.history.slice(0, 1),',
+    'history: builder.history,',
+    'history: builder.history.slice(0, 1),',
   ),
 ];
 

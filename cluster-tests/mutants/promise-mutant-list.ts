@@ -22,16 +22,16 @@ const inSupervision: readonly Mutant[] = [
     'a chart that throws stops its shard',
     'G8',
     host,
-    'return this.tenure.entry(shard);',
+    'return this.shards.entry(shard);',
     'const stops = ({ actor }) => actor !== id && this.journal.shardOf(actor) === shard;\n' +
-      '    return this.figures().held.some(stops) ? undefined : this.tenure.entry(shard);',
+      '    return this.figures().held.some(stops) ? undefined : this.shards.entry(shard);',
   ),
   one(
-    'poison is dropped without a letter',
+    'poison is dropped without a deadLetter',
     'G8',
     'runtime/hosting/parking.ts',
     "    input.kind === 'command'\n      ? {}",
-    "    input.kind !== 'letter'\n      ? {}",
+    "    input.kind !== 'deadLetter'\n      ? {}",
   ),
   one(
     'a paused actor takes messages',
@@ -51,27 +51,27 @@ const inSupervision: readonly Mutant[] = [
     'a skip is not written down',
     'G8',
     verbs,
-    'keepVerb(host, draft, input, { skipped: gone.map(({ letter }) => letter) });',
-    'keepInput(draft, input);\n' +
+    'stageVerb(host, builder, input, { skipped: gone.map(({ deadLetterId }) => deadLetterId) });',
+    'stageInput(builder, input);\n' +
       '  const reply = { ok: true, version: actor.version, result: null } as const;\n' +
-      '  keepReply(draft, open.command.commandId, open.command.digest, reply);',
+      '  stageReply(builder, open.command.commandId, open.command.digest, reply);',
   ),
   one('a verb is written down without who', 'G8', verbs, 'event: { ...event, principal }', 'event'),
   one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'this.hold = stored.hold;', ''),
   one(
-    'a letter that was delivered again stays where it lay',
+    'a deadLetter that was delivered again stays where it lay',
     'G8',
-    'runtime/hosting/draft.ts',
-    'draft.lettersGone.push(input.letter.place);',
+    'runtime/hosting/commit-builder.ts',
+    'builder.deadLettersGone.push(input.deadLetter.place);',
     '',
   ),
 ];
 
 const inDrain: readonly Mutant[] = [
   one(
-    'shards are given away before flights have landed',
+    'shards are given away before commits in flight have landed',
     'G12',
-    'runtime/hosting/shard-tenure.ts',
+    'runtime/hosting/shard-lifecycle.ts',
     'while (this.isBusy(closing) &&',
     'while (this.isBusy(new Set()) &&',
   ),
@@ -85,7 +85,7 @@ const inDrain: readonly Mutant[] = [
   one(
     'a shard that is given away still sends',
     'G12',
-    'runtime/hosting/shard-tenure.ts',
+    'runtime/hosting/shard-lifecycle.ts',
     'this.host.outbox.hold(shard);',
     '',
   ),
@@ -125,7 +125,7 @@ const inBounds: readonly Mutant[] = [
     'a full house takes commands for newcomers',
     'G11',
     host,
-    'return !this.residents.passivation.hasRoom(command.to) && !relieves(this.kinds, command);',
+    'return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);',
     'return false;',
   ),
   one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
@@ -139,8 +139,8 @@ const inBounds: readonly Mutant[] = [
   one(
     'commits of one actor are in flight without bound',
     'G11',
-    'runtime/hosting/residents.ts',
-    'if (actor.flights.length >= this.host.limits.commitsInFlight) return;',
+    'runtime/hosting/activation-table.ts',
+    'if (actor.inFlight.length >= this.host.limits.commitsInFlight) return;',
     '',
   ),
   one(
@@ -157,14 +157,14 @@ const inHistory: readonly Mutant[] = [
   one(
     'history is trimmed before it is on the disk',
     'G10',
-    'runtime/archive/segment-writer.ts',
+    'runtime/archive/chunk-writer.ts',
     '    await at.file.datasync();\n    at.bytes = bytes;',
     '    at.bytes = bytes;',
   ),
   one(
     'a new segment is not in its folder yet when it is relied upon',
     'G10',
-    'runtime/archive/segment-writer.ts',
+    'runtime/archive/chunk-writer.ts',
     'await this.#platform.syncFolder(folder);',
     '',
   ),
@@ -229,8 +229,8 @@ const inDurability: readonly Mutant[] = [
     'a replica that was promoted is taken for one that is away',
     'G3',
     'runtime/journal/replica-watch.ts',
-    "return role === 'master' && (hasFollowed || formerReign === this.#reign);",
-    'return !hasFollowed && role === formerReign;',
+    "return role === 'master' && (hasFollowed || formerReplicationId === this.#replicationId);",
+    'return !hasFollowed && role === formerReplicationId;',
   ),
   {
     name: 'what a lost connection has written is waited for on the next one',
@@ -255,8 +255,8 @@ const inDurability: readonly Mutant[] = [
     'a receipt is answered at a weaker level than was asked for',
     'G3',
     'runtime/journal/redis-journal.ts',
-    'const level = strongerOf(asked, this.durability.usual);',
-    'const level = strongerOf(undefined, this.durability.usual);',
+    'const level = strongerOf(asked, this.durability.default);',
+    'const level = strongerOf(undefined, this.durability.default);',
   ),
 ];
 
@@ -280,7 +280,7 @@ const inSnapshots: readonly Mutant[] = [
     'an upgrade is not written down',
     'G9',
     'runtime/hosting/step.ts',
-    'if (actor.upgraded !== undefined) keepUpgrade(draft, actor.upgraded, host.clock.wallMs());',
+    'if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());',
     '',
   ),
 ];

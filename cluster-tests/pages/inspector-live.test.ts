@@ -113,8 +113,8 @@ check('the chart follows the actor, over a restart of the node', async (place) =
 
 check('a hold comes and goes while one looks; dead letters are for operators', async (place) => {
   const held = 'mesh/acme/m-7';
-  const letter = {
-    letter: 'L1',
+  const deadLetter = {
+    deadLetterId: 'L1',
     actor: actorId(held),
     place: '1-1',
     cause: 'timer:t',
@@ -122,7 +122,7 @@ check('a hold comes and goes while one looks; dead letters are for operators', a
     version: 1,
     at: 1,
   };
-  place.store.letters.push({ ...letter, event: { type: 'mesh.member' }, reason: 'chart_failed: no list' });
+  place.store.keptDeadLetters.push({ ...deadLetter, event: { type: 'mesh.member' }, reason: 'chart_failed: no list' });
   const { page, problems } = await openedPage(place, 'root');
   await page.getByLabel('Search').fill('m-7');
   place.store.hold(held, 'quarantined');
@@ -140,7 +140,7 @@ check('a hold comes and goes while one looks; dead letters are for operators', a
   await tenants.page.getByLabel('Held').getByText('a test says so').waitFor();
   assert.is(await tenants.page.getByLabel('Dead letters').count(), 0);
   place.store.hold(held, undefined);
-  place.store.letters.length = 0;
+  place.store.keptDeadLetters.length = 0;
   await tenants.page.context().close();
 });
 

@@ -6,17 +6,17 @@ import type { Command, Message, Reply } from '@photoncloud/runtime/contract/enve
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
-import { endOfLife } from '@photoncloud/runtime/journal/record-decoding';
+import { endOfUid } from '@photoncloud/runtime/journal/record-decoding';
 import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import { defaultPrefix, storeKeys } from '@photoncloud/runtime/journal/store-keys';
 import {
   checkEntry,
   checkFigures,
-  checkMarks,
+  checkWatermarks,
   checkRefusal,
   checkStreams,
   refusalOf,
-  type MarkedLife,
+  type WatermarkedSender,
 } from '../checkers/kept-bounds.ts';
 import { archiveCap, type SimulatedNode } from './simulated-node.ts';
 import type { Simulation } from './simulation.ts';
@@ -33,8 +33,8 @@ const endsWaiting = ({ principal, event }: Command): boolean =>
 export class BoundsWatch {
   private readonly simulation: Simulation;
   private readonly limits: HostLimits;
-  /** Records with too many marks, since when. */
-  private readonly manyMarks = new Map<string, number>();
+  /** Records with too many watermarks, since when. */
+  private readonly manyWatermarks = new Map<string, number>();
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
@@ -50,31 +50,35 @@ export class BoundsWatch {
     this.tell(checkStreams(effects, lengthOf, hot));
     for (const [verb, key = '', ...fields] of effects) {
       if (verb === 'HSET' && key.includes('}:a:') && fields.some((field) => field.startsWith('m:')))
-        this.lookAtMarks(key);
+        this.lookAtWatermarks(key);
     }
   }
 
-  private lookAtMarks(key: string): void {
+  private lookAtWatermarks(key: string): void {
     const { simulation, limits } = this;
-    const marks = [...(simulation.server.space.hash(key)?.keys() ?? [])].filter((field) => field.startsWith('m:'));
+    const watermarks = [...(simulation.server.space.hash(key)?.keys() ?? [])].filter((field) => field.startsWith('m:'));
     // Nothing can be wrong with so few, and this is asked at every message.
-    if (marks.length <= limits.marks) return void this.manyMarks.delete(key);
-    const lives = marks.map((mark) => this.lifeOf(mark.slice('m:'.length)));
+    if (watermarks.length <= limits.watermarks) return void this.manyWatermarks.delete(key);
+    const senders = watermarks.map((watermark) => this.senderOf(watermark.slice('m:'.length)));
     const walls = simulation.nodes().map(({ process }) => process.clock.wallMs());
-    const soonMs = Math.min(...walls) - limits.markGraceMs;
-    const broken = checkMarks(key, lives, soonMs, limits.marks);
-    if (broken.length === 0) this.manyMarks.delete(key);
-    else if (!this.manyMarks.has(key)) this.manyMarks.set(key, simulation.time.nowMs);
-    else if (simulation.time.nowMs - (this.manyMarks.get(key) ?? 0) > reviewMs) this.tell(broken);
+    const soonMs = Math.min(...walls) - limits.watermarkGraceMs;
+    const broken = checkWatermarks(key, senders, soonMs, limits.watermarks);
+    if (broken.length === 0) this.manyWatermarks.delete(key);
+    else if (!this.manyWatermarks.has(key)) this.manyWatermarks.set(key, simulation.time.nowMs);
+    else if (simulation.time.nowMs - (this.manyWatermarks.get(key) ?? 0) > reviewMs) this.tell(broken);
   }
 
-  private lifeOf(mark: string): MarkedLife {
+  private senderOf(watermark: string): WatermarkedSender {
     const { space } = this.simulation.server;
-    const [from, life] = mark.split('~') as [ActorId, string];
+    const [from, senderUid] = watermark.split('~') as [ActorId, string];
     const keyOf = (what: string): string => keys.inShard(shardOf(from), what);
-    const endedMs = endOfLife(from, space.hash(keyOf(`a:${from}`))?.get('head') ?? null, life);
+    const endedMs = endOfUid(from, space.hash(keyOf(`a:${from}`))?.get('head') ?? null, senderUid);
     const rows = [...(space.hash(keyOf('q')) ?? [])].filter(([field]) => field.startsWith(`${from}|`));
-    return { sender: from, endedMs, isSending: rows.some(([, text]) => (JSON.parse(text) as Message).life === life) };
+    return {
+      sender: from,
+      endedMs,
+      isSending: rows.some(([, text]) => (JSON.parse(text) as Message).senderUid === senderUid),
+    };
   }
 
   /** From the start of a node on: the node's own calls come through here as well. */

@@ -109,8 +109,8 @@ const strikes: Readonly<Record<string, Strike>> = {
   'store cut off'(simulation, chance, lasts) {
     const name = anyNode(simulation, chance);
     simulation.fault('store cut off', name);
-    simulation.storeWeather.cutOff.add(name);
-    lasts(chance.around(4_000), () => simulation.storeWeather.cutOff.delete(name));
+    simulation.storeConditions.cutOff.add(name);
+    lasts(chance.around(4_000), () => simulation.storeConditions.cutOff.delete(name));
   },
   'store refuses'(simulation, chance, lasts) {
     const refusal = chance.pick(refusals);
@@ -200,8 +200,8 @@ export class FaultPlan {
     for (const end of this.ends) end();
     this.ends.clear();
     simulation.network.heal();
-    simulation.storeWeather.lostRequest = 0;
-    simulation.storeWeather.lostReply = 0;
+    simulation.storeConditions.lostRequest = 0;
+    simulation.storeConditions.lostReply = 0;
     for (const { process } of simulation.nodes()) process.wallOffsetMs = 0;
     for (const name of simulation.nodeNames()) simulation.hold(name, false);
     for (const name of simulation.nodeNames()) simulation.startSeat(name);

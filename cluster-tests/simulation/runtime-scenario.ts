@@ -11,18 +11,18 @@ import { done, type EffectOutcome } from '@photoncloud/runtime/contract/outcome'
 import { plainRegistry, registryOf, type Bake } from '@photoncloud/runtime/hosting/kinds-for-tests';
 import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts';
 import { BoundsWatch } from './bounds-watch.ts';
-import { DrainExam } from './drain-exam.ts';
-import { HistoryExam } from './history-exam.ts';
-import { kiln } from './kiln-kind.ts';
-import { isLampContext, lampOf } from './lamp-kind.ts';
+import { DrainCheck } from './drain-check.ts';
+import { HistoryCheck } from './history-check.ts';
+import { effectOnly } from './effect-only-kind.ts';
+import { isUpgradedContext, upgradedOf } from './upgraded-kind.ts';
 import type { Chance } from './seeded-random.ts';
-import { sleeper } from './sleeper-kind.ts';
+import { timerOnly } from './timer-only-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
 import { SimulatedOperators } from './simulated-operators.ts';
 import { SimulatedReleases } from './simulated-releases.ts';
 import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
-import { isPoison, vase } from './vase-kind.ts';
+import { isPoison, throwing } from './throwing-kind.ts';
 
 /** What simulation-run.ts asks of a workload. */
 export interface Scenario {
@@ -44,9 +44,9 @@ export type ScenarioOf = (simulation: Simulation) => Scenario;
 const names = (kind: string, count: number) =>
   Array.from({ length: count }, (_, at) => actorId(`${kind}/t/${kind}${at}`));
 
-const kinds = (lamp: ActorDefinition, bake?: Bake): ActorRegistry => {
+const kinds = (upgraded: ActorDefinition, bake?: Bake): ActorRegistry => {
   const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  const all = [...plain.kinds.values(), sleeper, vase, lamp, kiln(bake)];
+  const all = [...plain.kinds.values(), timerOnly, throwing, upgraded, effectOnly(bake)];
   // Little of it stays in the store, so that much is archived.
   return registryOf(...all.map((definition) => ({ ...definition, historyTail })));
 };
@@ -65,27 +65,27 @@ class RuntimeScenario implements Scenario {
   private readonly sinks = names('sink', 3);
   private readonly ovens = names('oven', 4);
   /** Many, so that each is seldom sent to, and one that is forgotten stays forgotten. */
-  private readonly kilns = names('kiln', 40);
+  private readonly effectOnlyActors = names('effect-only', 40);
   private readonly shelves = names('shelf', 2);
-  private readonly sleepers = names('sleeper', 8);
+  private readonly timerOnlyActors = names('timer-only', 8);
   private readonly operators: SimulatedOperators;
   private readonly releases: SimulatedReleases;
-  private readonly drain: DrainExam;
+  private readonly drain: DrainCheck;
   private readonly bounds: BoundsWatch;
-  private readonly histories: HistoryExam;
+  private readonly histories: HistoryCheck;
   readonly exams: readonly (() => void)[];
   private asking = true;
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
     this.clients = new SimulatedClients(simulation);
-    const { counters, relays, sinks, ovens, sleepers } = this;
-    const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...sleepers];
+    const { counters, relays, sinks, ovens, timerOnlyActors } = this;
+    const pausable = [...counters.slice(1), ...relays, ...sinks, ...ovens, ...timerOnlyActors];
     this.operators = new SimulatedOperators(simulation, this.clients, { neighbours: counters.slice(0, 4), pausable });
     this.releases = new SimulatedReleases(simulation, this.clients);
     this.bounds = new BoundsWatch(simulation);
-    this.drain = new DrainExam(simulation, () => this.askSomething());
-    this.histories = new HistoryExam(simulation);
+    this.drain = new DrainCheck(simulation, () => this.askSomething());
+    this.histories = new HistoryCheck(simulation);
     this.exams = [() => this.operators.examine(), () => this.drain.start(), () => this.histories.start()];
     this.chance = simulation.chance.split('workload');
   }
@@ -99,7 +99,7 @@ class RuntimeScenario implements Scenario {
         limits: options.limits,
         outlivesRollback: true,
         registry: ({ process }) =>
-          kinds(this.releases.lampFor(process.name), (params, context) => this.bake(process, params.loaf, context)),
+          kinds(this.releases.upgradedFor(process.name), (params, context) => this.bake(process, params.loaf, context)),
         onStarted: (node) => {
           this.drain.watch(node);
           this.bounds.watch(node);
@@ -136,12 +136,12 @@ class RuntimeScenario implements Scenario {
     if (draw < 0.68)
       return clients.ask(chance.pick(this.relays), { type: 'relay.send', to: chance.pick(this.sinks) }, client);
     if (draw < 0.7) {
-      const to = chance.pick(this.kilns);
-      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to, as: 'kiln.fire' }, client);
+      const to = chance.pick(this.effectOnlyActors);
+      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to, as: 'effect-only.fire' }, client);
     }
     if (draw < 0.85) {
       const [type, patienceMs] = [
-        chance.pick(['oven.bake', 'oven.bake', 'oven.stop', 'oven.hurry']),
+        chance.pick(['oven.bake', 'oven.bake', 'oven.stop', 'oven.finish']),
         chance.whole(20, 4_000),
       ];
       return clients.ask(
@@ -152,8 +152,8 @@ class RuntimeScenario implements Scenario {
     }
     if (draw < 0.89)
       return clients.ask(
-        chance.pick(this.sleepers),
-        { type: 'sleeper.sleep', forMs: chance.whole(20, 20_000) },
+        chance.pick(this.timerOnlyActors),
+        { type: 'timer-only.sleep', forMs: chance.whole(20, 20_000) },
         client,
       );
     const key = `k${chance.whole(1, 6)}`;
@@ -205,20 +205,20 @@ class RuntimeScenario implements Scenario {
     this.fences.set(actor, token);
     const random = process.random;
     const delayMs = random.pick([1, 20, 400, 3_000]);
-    const fate = random.fraction();
+    const fault = random.fraction();
     await new Promise<void>((resolve) => process.clock.after(random.around(delayMs), resolve));
     if (context.signal.aborted) simulation.reach('an effect that ends after its state was left');
-    if (fate >= 0.18 || fate < 0.15) performance.endedMs = simulation.time.nowMs;
-    if (fate < 0.1) throw new PhotonError('fault', 'oven_cold', 'the oven is cold');
-    if (fate < 0.15) throw new PhotonError('unknown', 'oven_silent', 'the oven does not say');
-    if (fate < 0.18) await new Promise<void>(() => {});
+    if (fault >= 0.18 || fault < 0.15) performance.endedMs = simulation.time.nowMs;
+    if (fault < 0.1) throw new PhotonError('fault', 'oven_cold', 'the oven is cold');
+    if (fault < 0.15) throw new PhotonError('unknown', 'oven_silent', 'the oven does not say');
+    if (fault < 0.18) await new Promise<void>(() => {});
     return done({ loaf });
   }
 
   unsettled(): string | undefined {
     const { simulation, clients } = this;
-    const exam = this.releases.unsettled() ?? this.drain.unsettled() ?? this.histories.unsettled();
-    if (exam !== undefined) return exam;
+    const check = this.releases.unsettled() ?? this.drain.unsettled() ?? this.histories.unsettled();
+    if (check !== undefined) return check;
     if (clients.open > 0) return `${clients.open} commands without an answer`;
     const running = simulation.nodes();
     if (running.length !== simulation.options.controllers) return `${running.length} nodes have joined`;
@@ -258,16 +258,17 @@ class RuntimeScenario implements Scenario {
 
   judge(): readonly string[] {
     const { simulation, performances, clients } = this;
-    const releases = new Map([1, 2, 3].map((release) => [release, kinds(lampOf(release)).kinds]));
+    const releases = new Map([1, 2, 3].map((release) => [release, kinds(upgradedOf(release)).kinds]));
     const kept = judgeRuntime({
       ...simulation.writes,
       records: clients.records,
       performances,
       charts: {
-        of: (kind, version) => releases.get(kind === 'lamp' ? version : 1)?.get(kind),
-        hasShape: (kind, version, context) => kind !== 'lamp' || isLampContext(version, context),
+        of: (kind, version) => releases.get(kind === 'upgraded' ? version : 1)?.get(kind),
+        hasShape: (kind, version, context) => kind !== 'upgraded' || isUpgradedContext(version, context),
       },
-      isPoison: (actor, event, context) => (actor.startsWith('vase/') ? isPoison(event, context as never) : undefined),
+      isPoison: (actor, event, context) =>
+        actor.startsWith('throwing/') ? isPoison(event, context as never) : undefined,
     });
     return [...kept, ...this.drain.judge(performances)];
   }

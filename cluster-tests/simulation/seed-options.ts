@@ -3,12 +3,12 @@
  * how tight the limits are. Printed with every failure; some seeds are calm, some are bad at one thing, some at all.
  */
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
-import type { DurabilityWish } from '@photoncloud/runtime/journal/durability-plan';
+import type { DurabilityRequest } from '@photoncloud/runtime/journal/durability-plan';
 import { Chance } from './seeded-random.ts';
 import type { ReplicaOptions } from './store/simulated-store.ts';
 
 export interface ReplicatedStore extends ReplicaOptions {
-  readonly durability: Required<DurabilityWish>;
+  readonly durability: Required<DurabilityRequest>;
   /** Some commands ask for `primary`, some for `replicas`. */
   readonly levelsAsked: boolean;
 }
@@ -73,7 +73,7 @@ function expandReplicas(chance: Chance): ReplicatedStore | undefined {
     isValkey: chance.happens(0.5),
     durability: {
       replicas: chance.whole(1, count),
-      usual: chance.pick(['primary', 'replicas', 'replicas', 'replicas']),
+      default: chance.pick(['primary', 'replicas', 'replicas', 'replicas']),
     },
     levelsAsked: chance.happens(0.5),
   };
@@ -81,7 +81,7 @@ function expandReplicas(chance: Chance): ReplicatedStore | undefined {
 
 /** Whether a failover may take away what was acknowledged: something is acknowledged before the replicas have it. */
 export const mayLose = ({ replicas, beyondBudget }: SeedOptions): boolean =>
-  beyondBudget || (replicas !== undefined && (replicas.levelsAsked || replicas.durability.usual === 'primary'));
+  beyondBudget || (replicas !== undefined && (replicas.levelsAsked || replicas.durability.default === 'primary'));
 
 /** @param beyondBudget the store may lose what it has acknowledged, as no seed does by itself */
 export function expandSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
@@ -104,7 +104,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
-  const marked = chance.split('marks');
+  const marked = chance.split('watermarks');
   return {
     seed,
     minutes,
@@ -124,10 +124,10 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
     faults,
     limits: {
       idleMs: chance.pick([2_000, 10_000, 60_000]),
-      marks: marked.pick([2, 2, 8, 1_000]),
-      markGraceMs: marked.pick([1, 1, 5_000]),
+      watermarks: marked.pick([2, 2, 8, 1_000]),
+      watermarkGraceMs: marked.pick([1, 1, 5_000]),
       ...(tight
-        ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, residents: 12, loads: 2 }
+        ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, activations: 12, loads: 2 }
         : {}),
       ...(chance.happens(0.3) ? { eventsPerCommit: chance.pick([1, 2, 4]) } : {}),
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
@@ -139,7 +139,9 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   };
 }
 
-/** Commands of the store for one commit that waits for replicas: the script, WAIT, ROLE, and on a Valkey a mark. */
+/**
+ * Commands of the store for one commit that waits for replicas: the script, WAIT, ROLE, and on a Valkey a watermark.
+ */
 const commandsPerWait = 4;
 
 /**
@@ -155,7 +157,7 @@ export function expandCloudSeed(seed: string, minutes: number, beyondBudget = fa
   const options = expandSeed(seed, minutes, beyondBudget);
   const { replicas, store } = options;
   if (replicas === undefined) return options;
-  const durability = { ...replicas.durability, usual: 'replicas' as const };
+  const durability = { ...replicas.durability, default: 'replicas' as const };
   const lostRequest = store.lostRequest / commandsPerWait;
   const lostReply = store.lostReply / commandsPerWait;
   return {

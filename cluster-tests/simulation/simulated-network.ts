@@ -9,7 +9,7 @@ import type { Chance } from './seeded-random.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
-export interface NetworkWeather {
+export interface NetworkConditions {
   /** One way, mean, ms. */
   delayMs: number;
   lostRequest: number;
@@ -43,7 +43,7 @@ interface Call {
 const copy = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
 
 export class SimulatedNetwork {
-  readonly weather: NetworkWeather;
+  readonly conditions: NetworkConditions;
   private readonly time: VirtualTime;
   private readonly random: Chance;
   private readonly onFault: (kind: string) => void;
@@ -53,10 +53,10 @@ export class SimulatedNetwork {
   private readonly calls = new Set<Call>();
   private readonly arrivals = new Map<string, number>();
 
-  constructor(time: VirtualTime, random: Chance, weather: NetworkWeather, onFault: (kind: string) => void) {
+  constructor(time: VirtualTime, random: Chance, conditions: NetworkConditions, onFault: (kind: string) => void) {
     this.time = time;
     this.random = random;
-    this.weather = weather;
+    this.conditions = conditions;
     this.onFault = onFault;
   }
 
@@ -111,9 +111,9 @@ export class SimulatedNetwork {
   heal(): void {
     this.blocked.clear();
     this.clogged.clear();
-    this.weather.lostRequest = 0;
-    this.weather.lostAnswer = 0;
-    this.weather.duplicate = 0;
+    this.conditions.lostRequest = 0;
+    this.conditions.lostAnswer = 0;
+    this.conditions.duplicate = 0;
   }
 
   private breakCalls(which: (call: Call) => boolean): void {
@@ -125,7 +125,7 @@ export class SimulatedNetwork {
   }
 
   private delay(): number {
-    return 0.05 + this.random.around(this.weather.delayMs);
+    return 0.05 + this.random.around(this.conditions.delayMs);
   }
 
   /** Links keep the order of what is sent on them. */
@@ -149,10 +149,10 @@ export class SimulatedNetwork {
         this.onFault(kind);
         if (this.calls.delete(call)) this.time.after(this.delay(), from, 'link broken', fail);
       };
-      if (this.random.happens(this.weather.lostRequest)) return end('message lost');
+      if (this.random.happens(this.conditions.lostRequest)) return end('message lost');
       const answer = (value: Answer): void => {
         const answered = copy(value);
-        if (this.random.happens(this.weather.lostAnswer)) return end('answer lost');
+        if (this.random.happens(this.conditions.lostAnswer)) return end('answer lost');
         if (this.blocked.has(`${to}>${from.name}`)) return end('answer blocked');
         call.answered = true;
         this.time.after(this.travel(to, from.name), from, 'link answer', () => {
@@ -160,7 +160,7 @@ export class SimulatedNetwork {
         });
       };
       this.request(from, to, ask, answer, () => end('no link'));
-      if (!this.random.happens(this.weather.duplicate)) return;
+      if (!this.random.happens(this.conditions.duplicate)) return;
       const again = (): void =>
         this.request(
           from,
@@ -174,7 +174,7 @@ export class SimulatedNetwork {
         return again();
       }
       this.time.after(this.random.around(lateMs), undefined, 'late copy', () => {
-        if (this.weather.duplicate === 0) return;
+        if (this.conditions.duplicate === 0) return;
         this.onFault('message again, late');
         again();
       });

@@ -7,8 +7,8 @@ import { LateMembership } from '@photoncloud/actors/photon/late-membership';
 import { createHistorian } from '@photoncloud/runtime/archive/archived-history';
 import { HistoryArchiver } from '@photoncloud/runtime/archive/history-archiver';
 import type { RunPlace } from '@photoncloud/runtime/archive/history-run';
-import { readRunLine } from '@photoncloud/runtime/archive/segment-reader';
-import { SegmentWriter } from '@photoncloud/runtime/archive/segment-writer';
+import { readRunLine } from '@photoncloud/runtime/archive/chunk-reader';
+import { ChunkWriter } from '@photoncloud/runtime/archive/chunk-writer';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -18,13 +18,13 @@ import type { Commit, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Inlet } from '@photoncloud/runtime/contract/link';
 import {
   joinCluster,
-  type Burial,
+  type Fencing,
   type Membership,
   type NodeEvent,
 } from '@photoncloud/runtime/directory/cluster-membership';
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
-import type { DurabilityWish } from '@photoncloud/runtime/journal/durability-plan';
+import type { DurabilityRequest } from '@photoncloud/runtime/journal/durability-plan';
 import { OrdinalMemory, type OrdinalPlatform } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
@@ -36,7 +36,7 @@ import type { SimulatedNetwork } from './simulated-network.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 
 const folder = 'archive';
-const segmentBytes = 16_384;
+const chunkBytes = 16_384;
 /** Entries of one actor that stay in the store while nothing can be archived. */
 export const archiveCap = 400;
 
@@ -48,16 +48,16 @@ export interface NodeParts {
   /** What Sentinels say. */
   readonly boxes: (process: SimulatedProcess) => Promise<readonly string[]>;
   /** Where the store has replicas. */
-  readonly durability?: DurabilityWish;
+  readonly durability?: DurabilityRequest;
   readonly network: SimulatedNetwork;
   readonly limits: Partial<HostLimits>;
   readonly registry: (node: {
     readonly process: SimulatedProcess;
     readonly reader: RedisReader;
-    readonly bury: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Burial>;
+    readonly fence: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Fencing>;
   }) => ActorRegistry;
-  /** This worker was buried and is back. */
-  readonly onBuried?: (reader: RedisReader) => Promise<void>;
+  /** This worker was fenced and is back. */
+  readonly onHostFenced?: (reader: RedisReader) => Promise<void>;
   /** The shard of a host was taken up here. */
   readonly onHostShard?: (grant: ShardGrant, node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
@@ -109,16 +109,16 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const late = new LateMembership();
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
-  if (box !== undefined) journal.onRolledBack((lapse) => late.rolledBack(lapse));
+  if (box !== undefined) journal.onRolledBack((rollback) => late.rolledBack(rollback));
   journal.onFailed(() => process.kill());
-  const bury = async (node: string, { actor, fence: { era, ownerEpoch } }: Pick<EffectContext, 'actor' | 'fence'>) => {
+  const fence = async (node: string, { actor, fence: { era, ownerEpoch } }: Pick<EffectContext, 'actor' | 'fence'>) => {
     const grant = { shard: journal.shardOf(actor), node: name, era, ownerEpoch };
-    return await late.bury(node, async () => {
+    return await late.fence(node, async () => {
       if (!(await journal.isHeld(grant))) throw new PhotonError('ownership_lost', 'shard_fenced', 'another decides');
     });
   };
   const host = createHost({
-    registry: parts.registry({ process, reader, bury }),
+    registry: parts.registry({ process, reader, fence }),
     journal,
     directory: late,
     outlet: network.outletOf(process),
@@ -154,9 +154,9 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     },
     onNode: (event) => parts.onNode?.(event, host),
     onEra: () => parts.onEra?.(),
-    onBuried: async (had) => {
+    onHostFenced: async (had) => {
       if (had === 'served') process.kill();
-      else await parts.onBuried?.(reader);
+      else await parts.onHostFenced?.(reader);
     },
     knownEra: memory.era,
   });
@@ -181,7 +181,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
 function openArchive(process: SimulatedProcess, store: Store, diskOf: (host: string) => SimulatedDisk) {
   const { name: node, clock, log } = process;
   const platform = diskOf(node).platformFor(process);
-  const writer = new SegmentWriter({ folder, node, segmentBytes, platform });
+  const writer = new ChunkWriter({ folder, node, chunkBytes, platform });
   const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap: archiveCap });
   const fetchRun = (place: RunPlace): Promise<string> =>
     readRunLine(folder, place, diskOf(place.node).platformFor(process));

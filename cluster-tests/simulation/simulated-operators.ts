@@ -1,7 +1,8 @@
 /**
- * The operators of the simulated cluster, and who gives them work: poison for vases by command, message and timer,
- * pauses of actors of every kind, and for whatever is held a verb, sooner or later. Verbs travel as in production: as
- * commands to the actor's owner. Used by runtime-scenario.ts; judged by cluster-tests/checkers/supervised-actors.ts.
+ * The operators of the simulated cluster, and who gives them work: poison for throwingActors by command, message and
+ * timer, pauses of actors of every kind, and for whatever is held a verb, sooner or later. Verbs travel as in
+ * production: as commands to the actor's owner. Used by runtime-scenario.ts; judged by
+ * cluster-tests/checkers/supervised-actors.ts.
  */
 import { operatorKind, verbOf, type Hold } from '@photoncloud/runtime/contract/supervision';
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -9,12 +10,12 @@ import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import type { Chance } from './seeded-random.ts';
 import type { ClientRecord, SimulatedClients } from './simulated-clients.ts';
 import type { Simulation } from './simulation.ts';
-import { sharpItem } from './vase-kind.ts';
+import { sharpItem } from './throwing-kind.ts';
 
 export interface OperatedActors {
-  /** Each vase is made to share the shard of one of them. */
+  /** Each throwing is made to share the shard of one of them. */
   readonly neighbours: readonly ActorId[];
-  /** What may be paused, besides vases. */
+  /** What may be paused, besides throwingActors. */
   readonly pausable: readonly ActorId[];
 }
 
@@ -31,9 +32,9 @@ const freeEveryMs = 250;
 const progressMs = 5_000;
 
 /** A name that lies in the same shard. */
-function vaseBeside(neighbour: ActorId): ActorId {
+function throwingBeside(neighbour: ActorId): ActorId {
   for (let at = 0; ; at += 1) {
-    const id = actorId(`vase/t/vase${at}`);
+    const id = actorId(`throwing/t/throwing${at}`);
     if (shardOf(id) === shardOf(neighbour)) return id;
   }
 }
@@ -42,7 +43,7 @@ export class SimulatedOperators {
   private readonly simulation: Simulation;
   private readonly clients: SimulatedClients;
   private readonly actors: OperatedActors;
-  private readonly vases: readonly ActorId[];
+  private readonly throwingActors: readonly ActorId[];
   private readonly relay = actorId('relay/t/potter');
   private readonly chance: Chance;
   private poisoning = true;
@@ -53,7 +54,7 @@ export class SimulatedOperators {
     this.simulation = simulation;
     this.clients = clients;
     this.actors = actors;
-    this.vases = actors.neighbours.map(vaseBeside);
+    this.throwingActors = actors.neighbours.map(throwingBeside);
     this.chance = simulation.chance.split('operators');
   }
 
@@ -71,16 +72,16 @@ export class SimulatedOperators {
     this.simulation.time.after(this.chance.around(600), undefined, 'potter', () => {
       if (!this.poisoning) return;
       const { chance } = this;
-      // Now and then so many that a vase that is held fills the outbox of who sends to it.
+      // Now and then so many that a throwing that is held fills the outbox of who sends to it.
       const messages = chance.happens(0.02) ? 80 : 1;
-      const to = chance.pick(this.vases);
+      const to = chance.pick(this.throwingActors);
       const draw = chance.fraction();
       const item = chance.happens(0.2) ? sharpItem : chance.whole(0, 30);
       if (draw < 0.5)
-        for (let at = 0; at < messages; at += 1) this.ask(this.relay, { type: 'relay.send', to, as: 'vase.put' });
-      else if (draw < 0.6) this.ask(to, { type: 'vase.make' });
-      else if (draw < 0.9) this.ask(to, { type: 'vase.put', item });
-      else this.ask(to, { type: 'vase.wait', item, forMs: chance.whole(20, 3_000) });
+        for (let at = 0; at < messages; at += 1) this.ask(this.relay, { type: 'relay.send', to, as: 'throwing.put' });
+      else if (draw < 0.6) this.ask(to, { type: 'throwing.make' });
+      else if (draw < 0.9) this.ask(to, { type: 'throwing.put', item });
+      else this.ask(to, { type: 'throwing.wait', item, forMs: chance.whole(20, 3_000) });
       this.poisonSoon();
     });
   }
@@ -107,8 +108,8 @@ export class SimulatedOperators {
     const held = this.held();
     if (held.length > 0 && (!this.poisoning || chance.happens(0.7))) this.mend(chance.pick(held));
     else if (!this.poisoning) return;
-    else if (chance.happens(0.6)) this.verb(chance.pick([...this.actors.pausable, ...this.vases]), 'pause');
-    else this.verb(chance.pick(this.vases), chance.pick(['resume', 'skip', 'redrive']));
+    else if (chance.happens(0.6)) this.verb(chance.pick([...this.actors.pausable, ...this.throwingActors]), 'pause');
+    else this.verb(chance.pick(this.throwingActors), chance.pick(['resume', 'skip', 'redrive']));
   }
 
   private mend({ actor, hold }: HeldActor): void {
@@ -117,11 +118,11 @@ export class SimulatedOperators {
     if (hold.kind === 'paused')
       return this.verb(actor, chance.happens(0.8) ? 'resume' : chance.pick(['skip', 'redrive']));
     const verb = chance.pick(['resume', 'skip', 'redrive', 'reset', 'reset', 'pause'] as const);
-    if (verb === 'reset' && actor.startsWith('vase/')) return this.reset(actor);
+    if (verb === 'reset' && actor.startsWith('throwing/')) return this.reset(actor);
     return this.verb(actor, verb === 'reset' ? 'skip' : verb);
   }
 
-  /** First to see what would come of it, now and then; afterwards its letters may be delivered again. */
+  /** First to see what would come of it, now and then; afterwards its dead letters may be delivered again. */
   private reset(actor: ActorId): void {
     const plan = { to: 'standing', patch: { mended: true } };
     if (this.chance.happens(0.3)) return this.verb(actor, 'reset', { ...plan, dryRun: true });
@@ -158,20 +159,20 @@ export class SimulatedOperators {
   }
 
   /**
-   * Nothing fails, and one vase is broken: whoever shares its shard goes on. Called when the cluster is at rest; a rule
-   * that is broken is a violation.
+   * Nothing fails, and one throwing is broken: whoever shares its shard goes on. Called when the cluster is at rest; a
+   * rule that is broken is a violation.
    */
   examine(): void {
-    const at = this.chance.whole(0, this.vases.length - 1);
-    const [broken, neighbour] = [this.vases[at] as ActorId, this.actors.neighbours[at] as ActorId];
+    const at = this.chance.whole(0, this.throwingActors.length - 1);
+    const [broken, neighbour] = [this.throwingActors[at] as ActorId, this.actors.neighbours[at] as ActorId];
     this.examining = broken;
-    this.clients.ask(broken, { type: 'vase.make' }, 'potter', () => this.breakVase(broken, neighbour));
+    this.clients.ask(broken, { type: 'throwing.make' }, 'potter', () => this.breakThrowing(broken, neighbour));
   }
 
-  private breakVase(broken: ActorId, neighbour: ActorId): void {
-    this.clients.ask(broken, { type: 'vase.put', item: sharpItem }, 'potter', ({ reply }) => {
+  private breakThrowing(broken: ActorId, neighbour: ActorId): void {
+    this.clients.ask(broken, { type: 'throwing.put', item: sharpItem }, 'potter', ({ reply }) => {
       // It was mended once too often.
-      if (reply?.ok === true) return this.breakVase(broken, neighbour);
+      if (reply?.ok === true) return this.breakThrowing(broken, neighbour);
       const [first] = this.held();
       if (first?.actor !== broken) this.simulation.violate(`K14: ${broken} broke, and is not held`);
       return this.clients.ask(

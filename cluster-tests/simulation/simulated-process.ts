@@ -33,11 +33,11 @@ export class SimulatedProcess implements EventOwner {
   private readonly time: VirtualTime;
   private readonly endListeners: (() => void)[] = [];
 
-  constructor(time: VirtualTime, name: string, life: number, random: Chance, sink: LogSink) {
+  constructor(time: VirtualTime, name: string, bootNumber: number, random: Chance, sink: LogSink) {
     this.time = time;
     this.name = name;
-    this.boot = `${name}-boot-${life}`;
-    this.label = `${name}.${life}`;
+    this.boot = `${name}-boot-${bootNumber}`;
+    this.label = `${name}.${bootNumber}`;
     this.random = random;
     const zeroMs = random.between(0, 1_000_000);
     const drift = 1 + (random.fraction() - 0.5) * 0.002;

@@ -4,7 +4,7 @@
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
-import { lampOf, newestRelease } from './lamp-kind.ts';
+import { upgradedOf, newestRelease } from './upgraded-kind.ts';
 import type { Chance } from './seeded-random.ts';
 import type { SimulatedClients } from './simulated-clients.ts';
 import type { Simulation } from './simulation.ts';
@@ -18,7 +18,7 @@ export class SimulatedReleases {
   private readonly chance: Chance;
   /** By the name of a node. */
   private readonly running = new Map<string, number>();
-  private readonly lamps = [0, 1, 2, 3].map((at) => actorId(`lamp/t/lamp${at}`));
+  private readonly upgradedActors = [0, 1, 2, 3].map((at) => actorId(`upgraded/t/upgraded${at}`));
   private ending = false;
 
   constructor(simulation: Simulation, clients: SimulatedClients) {
@@ -28,14 +28,14 @@ export class SimulatedReleases {
   }
 
   /** Of the process of this node that is being started. */
-  lampFor(node: string): ActorDefinition {
+  upgradedFor(node: string): ActorDefinition {
     const before = this.running.get(node) ?? this.chance.whole(1, newestRelease - 1);
     const step = this.chance.pick([-1, 0, 1, 1]);
     const release = this.ending ? newestRelease : Math.min(newestRelease, Math.max(1, before + step));
     if (release < before) this.simulation.reach('a node that goes back to an older release');
     this.simulation.note(node, `release ${release}`);
     this.running.set(node, release);
-    return lampOf(release);
+    return upgradedOf(release);
   }
 
   start(): void {
@@ -57,10 +57,10 @@ export class SimulatedReleases {
   private askSoon(): void {
     this.simulation.time.after(this.chance.around(askEveryMs), undefined, 'client', () => {
       if (this.ending) return;
-      const type = this.chance.pick(['lamp.light', 'lamp.light', 'lamp.douse']);
-      const to = this.chance.pick(this.lamps);
+      const type = this.chance.pick(['upgraded.light', 'upgraded.light', 'upgraded.douse']);
+      const to = this.chance.pick(this.upgradedActors);
       this.clients.ask(to, { type, watts: this.chance.whole(1, 100) }, 'lamplighter', ({ reply }) => {
-        if (reply === undefined) this.simulation.reach('a lamp that no release near could read');
+        if (reply === undefined) this.simulation.reach('a upgraded that no release near could read');
       });
       this.askSoon();
     });

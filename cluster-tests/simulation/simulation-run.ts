@@ -70,9 +70,9 @@ async function live(simulation: Simulation, scenario: Scenario): Promise<number>
   const restedAfterMs = await rest(simulation, scenario, 'healing');
   for (const [at, examine] of (scenario.exams ?? []).entries()) {
     if (broken()) break;
-    simulation.note('exam', String(at + 1));
+    simulation.note('check', String(at + 1));
     examine();
-    await rest(simulation, scenario, `the beginning of exam ${at + 1}`);
+    await rest(simulation, scenario, `the beginning of check ${at + 1}`);
   }
   return restedAfterMs;
 }

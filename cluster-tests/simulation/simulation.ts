@@ -15,7 +15,7 @@ import { SimulatedDisk } from './simulated-disk.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
 import { SimulatedProcess, wallStartMs } from './simulated-process.ts';
-import { asRedis, SimulatedConnection, type StoreWeather } from './store/simulated-client.ts';
+import { asRedis, SimulatedConnection, type StoreConditions } from './store/simulated-client.ts';
 import type { SimulatedServer } from './store/simulated-server.ts';
 import { SimulatedStore } from './store/simulated-store.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -23,7 +23,7 @@ import { VirtualTime } from './virtual-time.ts';
 const startAgainMs = 1_000;
 
 /** What a scenario says about a node: everything but the simulated parts. */
-export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onBuried'> & {
+export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onHostFenced'> & {
   readonly name: string;
   readonly limits?: Partial<HostLimits>;
   /** A store that went back begins a new era. Otherwise its process ends, and the next one knows nothing of it. */
@@ -35,7 +35,7 @@ export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostS
 /** A place of a node: its plan and, unless it is down, its process and parts. */
 interface Seat {
   readonly plan: NodePlan;
-  life: number;
+  bootNumber: number;
   process: SimulatedProcess | undefined;
   node: SimulatedNode | undefined;
 }
@@ -45,7 +45,7 @@ export class Simulation {
   readonly chance: Chance;
   readonly time: VirtualTime;
   readonly store: SimulatedStore;
-  readonly storeWeather: StoreWeather;
+  readonly storeConditions: StoreConditions;
   readonly network: SimulatedNetwork;
   /** Faults that happened, by kind. */
   readonly faults = new Map<string, number>();
@@ -73,7 +73,7 @@ export class Simulation {
       random: this.chance.split('store'),
       replicas: options.replicas,
     });
-    this.storeWeather = { ...options.store, cutOff: new Set() };
+    this.storeConditions = { ...options.store, cutOff: new Set() };
     const onFault = (kind: string): void => this.fault(kind);
     this.network = new SimulatedNetwork(this.time, this.chance.split('network'), { ...options.network }, onFault);
   }
@@ -126,7 +126,7 @@ export class Simulation {
 
   /** Starts a node and goes on starting it whenever its process has ended, unless `hold` says it stays down. */
   addNode(plan: NodePlan): void {
-    this.seats.set(plan.name, { plan, life: 0, process: undefined, node: undefined });
+    this.seats.set(plan.name, { plan, bootNumber: 0, process: undefined, node: undefined });
     this.startSeat(plan.name);
   }
 
@@ -153,10 +153,10 @@ export class Simulation {
   startSeat(name: string): void {
     const seat = this.seats.get(name) as Seat;
     if (seat.process?.alive === true || this.off.has(name)) return;
-    seat.life += 1;
-    const { life, plan } = seat;
-    const random = this.chance.split(`process ${name} ${life}`);
-    const process = new SimulatedProcess(this.time, name, life, random, (who, level, message, fields) => {
+    seat.bootNumber += 1;
+    const { bootNumber, plan } = seat;
+    const random = this.chance.split(`process ${name} ${bootNumber}`);
+    const process = new SimulatedProcess(this.time, name, bootNumber, random, (who, level, message, fields) => {
       if (level === 'info') return;
       this.note(who, `${level}: ${message} ${describe(fields)}`);
     });
@@ -192,7 +192,7 @@ export class Simulation {
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
         onEra: () => this.reach('a new era'),
         ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
-        ...(plan.onBuried === undefined ? {} : { onBuried: plan.onBuried }),
+        ...(plan.onHostFenced === undefined ? {} : { onHostFenced: plan.onHostFenced }),
       });
       seat.node = node;
       this.note(process.label, 'joined');
@@ -235,7 +235,7 @@ export class Simulation {
       locate: () => (server === undefined ? this.store.named : this.store.server(server)),
       queues: server !== undefined,
       process,
-      weather: this.storeWeather,
+      conditions: this.storeConditions,
       random: this.chance.split(`connection ${this.connectionCount}`),
       onFault: (kind) => this.fault(kind),
     });
@@ -248,7 +248,7 @@ export class Simulation {
   private async boxesKnown(process: SimulatedProcess): Promise<readonly string[]> {
     const { servers } = this.store;
     if (servers.length === 1) return [];
-    const delayMs = this.chance.split(`sentinels ${this.connectionCount}`).around(this.storeWeather.delayMs);
+    const delayMs = this.chance.split(`sentinels ${this.connectionCount}`).around(this.storeConditions.delayMs);
     await new Promise<void>((resolve) => this.time.after(delayMs, process, 'sentinels', resolve));
     return servers.map(({ name }) => name);
   }

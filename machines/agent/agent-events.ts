@@ -2,7 +2,7 @@
 import type { HostReport } from '../host/host-events.ts';
 import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
-import type { HostFinds } from '../values/wiring.ts';
+import type { HostInventory } from '../values/wiring.ts';
 
 /** What one sweep did; names are cut to the first few. */
 export interface SweepReport {
@@ -16,7 +16,7 @@ export type AgentEvent =
   | { type: 'agent.boot'; boot: string; host: string; meta: Meta }
   | { type: 'host.gone'; meta: Meta }
   | { type: 'host.admitted'; index: number; boot: string; meta: Meta }
-  | ({ type: 'host.find.done'; kept: readonly string[]; meta: Meta } & HostFinds)
+  | ({ type: 'host.find.done'; kept: readonly string[]; meta: Meta } & HostInventory)
   | { type: 'host.find.failed'; error: Failure; meta: Meta }
   | { type: 'host.find.unknown'; error: Failure; meta: Meta }
   | { type: 'host.heard'; era: number; meta: Meta }

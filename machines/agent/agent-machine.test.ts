@@ -82,16 +82,16 @@ test('decisions', () => {
   assert.equal(disagreements(agentMachine, held, rows), []);
 });
 
-test('buried, it does nothing until its worker has booted anew', () => {
+test('fenced, it does nothing until its worker has booted anew', () => {
   const gone: readonly Row[] = [
     ...['finding.telling', 'observing.waiting', 'announcing', 'serving.resting'].map((state) => ({
       in: state,
       on: { type: 'host.gone' },
-      to: 'buried',
+      to: 'fenced',
       asks: [],
     })),
-    { in: 'buried', on: { type: 'host.admitted', index: 1, boot: 'b1' }, to: 'buried', asks: [] },
-    { in: 'buried', on: boot, to: 'observing.looking', asks: ['host.observe'] },
+    { in: 'fenced', on: { type: 'host.admitted', index: 1, boot: 'b1' }, to: 'fenced', asks: [] },
+    { in: 'fenced', on: boot, to: 'observing.looking', asks: ['host.observe'] },
   ];
   assert.equal(disagreements(agentMachine, held, gone), []);
 });

@@ -32,7 +32,7 @@ const announce = ({ context }: At): readonly Asked[] => [
   send(hostId(context.host), { type: 'host.announce', host: context.host, boot: context.boot, facts: context.report }),
 ];
 
-const finds = ({ context, event }: At): readonly Asked[] => {
+const inventory = ({ context, event }: At): readonly Asked[] => {
   assertEvent(event, 'host.find.done');
   const { runs, ports, vnis } = event;
   return [send(clusterId, { type: 'host.found', host: context.host, era: eraOf(event), runs, ports, vnis })];
@@ -72,7 +72,7 @@ export const agentMachine = setup({
     }),
     noteEra: assign(({ event }) => ({ era: eraOf(event) })),
     tellHost: tell(announce),
-    tellFinds: tell(finds),
+    reportInventory: tell(inventory),
   },
   guards: {
     isThisEra: ({ event }) => event.type === 'host.heard' && event.era === eraOf(event),
@@ -109,14 +109,14 @@ export const agentMachine = setup({
       { guard: 'isNewEra', target: '.finding.looking', reenter: true, actions: 'noteBoot' },
       { target: '.observing.looking', reenter: true, actions: 'noteBoot' },
     ],
-    'host.gone': { target: '.buried' },
+    'host.gone': { target: '.fenced' },
   },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
     },
-    buried: {
+    fenced: {
       description: 'An operator has said that the host is off. The next boot of its worker starts it over.',
       tags: 'steady',
     },
@@ -128,7 +128,7 @@ export const agentMachine = setup({
           description: 'Runs, taps, addresses and VNIs are read from the kernel; nothing is changed.',
           entry: 'host.find',
           on: {
-            'host.find.done': { target: 'telling', actions: ['noteFinds', 'tellFinds'] },
+            'host.find.done': { target: 'telling', actions: ['noteFinds', 'reportInventory'] },
             'host.find.failed': { target: 'waiting', actions: 'noteFailure' },
             'host.find.unknown': { target: 'waiting', actions: 'noteFailure' },
           },

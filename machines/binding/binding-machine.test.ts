@@ -204,21 +204,21 @@ test('a new run starts without the proof, the tap and the requester of the last'
   assert.equal([context['proof'], context['tap'], context['requester'], context['uid']], [null, null, null, 'U1']);
 });
 
-const buried = { code: 'host_gone', message: 'gone', retryable: false };
+const fenced = { code: 'host_gone', message: 'gone', retryable: false };
 const off = 'binding.removed > port';
 
 test('with its host a binding is gone, and the port may go elsewhere', () => {
   const gone: readonly Row[] = [
-    { in: 'tapping.making', on: failed('tap.create', buried), to: 'gone', asks: [told, off] },
+    { in: 'tapping.making', on: failed('tap.create', fenced), to: 'gone', asks: [told, off] },
     {
       in: 'wiring.making',
       with: wanted,
-      on: failed('tap.wire', buried),
+      on: failed('tap.wire', fenced),
       to: 'gone',
       asks: [told, 'binding.failed > incarnation', off],
     },
-    { in: 'ready', on: failed('tap.watch', buried), to: 'gone', asks: [told, off] },
-    { in: 'removing.taking', on: failed('tap.remove', buried), to: 'gone', asks: [off] },
+    { in: 'ready', on: failed('tap.watch', fenced), to: 'gone', asks: [told, off] },
+    { in: 'removing.taking', on: failed('tap.remove', fenced), to: 'gone', asks: [off] },
     { in: 'tapped', on: { type: 'host.gone' }, to: 'gone', asks: [told, off] },
     { in: 'wiring.waiting', on: { type: 'host.gone' }, to: 'gone', asks: [told, off] },
   ];

@@ -9,7 +9,7 @@ export interface HostRecord {
   readonly schedulable: boolean;
   readonly silent: boolean;
   /** An operator has said that it is off: nothing of what was there runs. Absent in older records. */
-  readonly buried?: boolean;
+  readonly fenced?: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
   readonly vms: number;

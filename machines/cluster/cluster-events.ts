@@ -1,14 +1,14 @@
 /** Events of the cluster chart; see docs/protocol.md. */
 import type { HostReport } from '../host/host-events.ts';
 import type { Meta } from '../values/requests.ts';
-import type { HostFinds } from '../values/wiring.ts';
+import type { HostInventory } from '../values/wiring.ts';
 
 export interface LastRun {
   readonly host: string;
-  readonly life: string;
+  readonly incarnationUid: string;
 }
 
-export interface PlaceWish {
+export interface PlaceRequest {
   readonly vm: string;
   readonly cpus: number;
   readonly memoryMib: number;
@@ -20,7 +20,7 @@ export interface PlaceWish {
   readonly lastRun: LastRun | null;
 }
 
-export interface ImportWish {
+export interface ImportRequest {
   readonly image: string;
   readonly path: string;
   readonly host: string | null;
@@ -35,15 +35,15 @@ export type ClusterEvent =
       schedulable: boolean;
       silent: boolean;
       /** Hosts of before chart version 2 do not say it. */
-      buried?: boolean;
+      fenced?: boolean;
       meta: Meta;
     }
   | { type: 'host.find'; host: string; meta: Meta }
   | { type: 'vni.allocate'; vpc: string; meta: Meta }
   | { type: 'vni.release'; vpc: string; meta: Meta }
-  | ({ type: 'place'; meta: Meta } & PlaceWish)
+  | ({ type: 'place'; meta: Meta } & PlaceRequest)
   | { type: 'place.release'; vm: string; meta: Meta }
-  | ({ type: 'import.place'; meta: Meta } & ImportWish)
-  | ({ type: 'host.found'; host: string; era: number; meta: Meta } & HostFinds)
+  | ({ type: 'import.place'; meta: Meta } & ImportRequest)
+  | ({ type: 'host.found'; host: string; era: number; meta: Meta } & HostInventory)
   | { type: 'era.ask'; network: string; vpc: string; meta: Meta }
-  | { type: 'cluster.lift'; meta: Meta };
+  | { type: 'cluster.release-barrier'; meta: Meta };

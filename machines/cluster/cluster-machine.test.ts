@@ -174,35 +174,35 @@ test('indexes and numbers are the lowest free, and go round', () => {
 });
 
 test('why not, host by host', () => {
-  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
   const why = (more: Partial<HostRecord>, other: object = {}): string => {
-    const placing = placeVm({ w1: record(1, more) }, { ...wish, ...other }, undefined);
+    const placing = placeVm({ w1: record(1, more) }, { ...request, ...other }, undefined);
     return 'error' in placing ? (placing.reasons[0]?.reason ?? '') : 'placed';
   };
   assert.is(why({}), 'placed');
   assert.match(why({ schedulable: false }), 'cordoned');
   assert.match(why({ silent: true, schedulable: false }), 'silent');
-  assert.match(why({ silent: true, schedulable: false, buried: true }), 'buried');
+  assert.match(why({ silent: true, schedulable: false, fenced: true }), 'fenced');
   assert.match(why({ reservedMib: 3_500 }), /340 MiB of memory free, 512 are needed/);
   assert.match(why({ reservedCpus: 16 }), 'virtual processors');
   assert.match(why({ report: { ...report(1), qemuVersion: null } }), 'QEMU');
   assert.match(why({}, { volumeHosts: [null, 'w2'] }), 'on w2');
   assert.match(why({}, { host: 'w2' }), 'is not w2');
-  const none = placeVm({}, wish, undefined);
+  const none = placeVm({}, request, undefined);
   assert.match('error' in none ? none.error.message : '', 'no hosts yet');
 });
 
 test('a VM keeps its host, also a cordoned one, and gets no second one while the first is silent', () => {
-  const wish = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
   const reserved: Reservation = { host: 'w2', cpus: 1, memoryMib: 512 };
   const on = (more: Partial<HostRecord>) =>
-    placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, wish, reserved);
+    placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, request, reserved);
   const named = (placing: ReturnType<typeof placeVm>): string =>
     'error' in placing ? placing.error.code : placing.host.name;
   assert.is(named(on({})), 'w2');
   assert.is(named(on({ schedulable: false })), 'w2');
   assert.is(named(on({ silent: true, schedulable: false })), 'host_silent');
-  assert.is(named(on({ silent: true, schedulable: false, buried: true })), 'w1', 'it runs there no more');
+  assert.is(named(on({ silent: true, schedulable: false, fenced: true })), 'w1', 'it runs there no more');
 });
 
 test('an import goes where its path is allowed', () => {

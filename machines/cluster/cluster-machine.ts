@@ -34,7 +34,7 @@ function withHost(seen: At): Partial<ClusterContext> {
     report: event.facts,
     schedulable: event.schedulable,
     silent: event.silent,
-    buried: event.buried === true,
+    fenced: event.fenced === true,
   };
   return { hosts: { ...context.hosts, [event.host]: record } };
 }
@@ -172,7 +172,7 @@ export const clusterMachine = setup({
           { guard: 'isPresent', actions: 'hear' },
         ],
         'era.ask': [newEra, { actions: 'clear' }],
-        'cluster.lift': {},
+        'cluster.release-barrier': {},
       },
     },
     recovering: {
@@ -185,7 +185,7 @@ export const clusterMachine = setup({
         place: { actions: 'refusePlacing' },
         'import.place': { actions: 'refuseImport' },
         'host.found': { guard: 'isPresent', actions: 'hear' },
-        'cluster.lift': { target: 'open', actions: 'lift' },
+        'cluster.release-barrier': { target: 'open', actions: 'lift' },
         // Asked again by whoever needs an answer.
         'vni.allocate': {},
         'era.ask': {},
@@ -202,7 +202,7 @@ export const clusterMachine = setup({
         },
         overdue: {
           description:
-            'Hosts stay silent; what runs there is unknown. Bring them back, or say by cluster.lift that they are off.',
+            'Hosts stay silent; what runs there is unknown. Bring them back, or power them off and release it.',
           tags: 'steady',
           always: { guard: 'allHeard', target: '#cluster.open', actions: 'lift' },
         },

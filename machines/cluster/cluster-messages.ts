@@ -82,12 +82,12 @@ export function dropVni({ event }: At): readonly Asked[] {
 /** @returns the index the host has or gets, or the reason why it gets none. */
 export function admission({ context, event }: At): { index: number } | { code: string; message: string } {
   assertEvent(event, 'host.register');
-  const twin = Object.values(context.hosts).find(
+  const sameAddress = Object.values(context.hosts).find(
     (other) => other.facts.name !== event.host && !other.silent && other.facts.underlay === event.facts.underlay,
   );
-  if (twin !== undefined) {
+  if (sameAddress !== undefined) {
     const { underlay } = event.facts;
-    const message = `${event.host} has the address ${underlay}, which is ${twin.facts.name}'s; give each host its own`;
+    const message = `${event.host} has the address ${underlay} of ${sameAddress.facts.name}; give each host its own`;
     return { code: 'underlay_taken', message };
   }
   const index = context.hosts[event.host]?.facts.index ?? freeIndex(context.hosts);

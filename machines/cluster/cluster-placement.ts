@@ -6,7 +6,7 @@
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
 import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
-import type { ImportWish, PlaceWish } from './cluster-events.ts';
+import type { ImportRequest, PlaceRequest } from './cluster-events.ts';
 
 export interface HostReason {
   readonly host: string;
@@ -26,19 +26,20 @@ function without(record: HostRecord, held: Reservation | undefined): HostRecord 
   return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };
 }
 
-function whyNot(record: HostRecord, wish: PlaceWish, held: Reservation | undefined): string | undefined {
+function whyNot(record: HostRecord, request: PlaceRequest, held: Reservation | undefined): string | undefined {
   const { report, facts } = record;
-  if (wish.host !== null && wish.host !== facts.name) return `is not ${wish.host}, which was asked for`;
-  const far = wish.volumeHosts.find((host) => host !== null && host !== facts.name);
+  if (request.host !== null && request.host !== facts.name) return `is not ${request.host}, which was asked for`;
+  const far = request.volumeHosts.find((host) => host !== null && host !== facts.name);
   if (far !== undefined) return `has not the volume that is on ${far}`;
-  if (record.buried === true) return 'was buried';
+  if (record.fenced === true) return 'was fenced';
   if (record.silent) return 'is silent';
   if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
   if (report.qemuVersion === null) return 'has no usable QEMU';
   const freeMib = report.memoryMib - hostReserveMib - record.reservedMib;
-  if (freeMib < wish.memoryMib) return `has ${Math.max(0, freeMib)} MiB of memory free, ${wish.memoryMib} are needed`;
+  if (freeMib < request.memoryMib)
+    return `has ${Math.max(0, freeMib)} MiB of memory free, ${request.memoryMib} are needed`;
   const freeCpus = report.cpus * cpuShares - record.reservedCpus;
-  if (freeCpus < wish.cpus) return `has ${freeCpus} virtual processors free, ${wish.cpus} are needed`;
+  if (freeCpus < request.cpus) return `has ${freeCpus} virtual processors free, ${request.cpus} are needed`;
   return undefined;
 }
 
@@ -50,48 +51,48 @@ function emptier(a: HostRecord, b: HostRecord): number {
 
 /**
  * A VM keeps the host it has as long as that host will do. While that host is silent the VM gets no other one:
- * it may still be running there. Once it was buried it is not.
+ * it may still be running there. Once it was fenced it is not.
  */
-export function placeVm(hosts: ClusterContext['hosts'], wish: PlaceWish, held: Reservation | undefined): Placing {
+export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, held: Reservation | undefined): Placing {
   const had = held === undefined ? undefined : hosts[held.host];
-  if (held !== undefined && had?.silent === true && had.buried !== true) {
+  if (held !== undefined && had?.silent === true && had.fenced !== true) {
     const where = `${held.host}, which is silent`;
-    const message = `${wish.vm} may still run on ${where}; bring that host back, or bury it if it is off`;
+    const message = `${request.vm} may still run on ${where}; bring that host back, or fence it if it is off`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
   const records = Object.values(hosts).map((record) => without(record, held));
-  const judged = records.map((record) => ({ record, reason: whyNot(record, wish, held) }));
+  const judged = records.map((record) => ({ record, reason: whyNot(record, request, held) }));
   const fitting = judged.filter(({ reason }) => reason === undefined).map(({ record }) => record);
   const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(emptier)[0];
   if (best !== undefined) return { host: best.facts };
   const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
-  return refusal('no_host', `no host can take ${wish.vm}: ${spoken(reasons)}`, true, reasons);
+  return refusal('no_host', `no host can take ${request.vm}: ${spoken(reasons)}`, true, reasons);
 }
 
 /**
  * The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file
  * itself.
  */
-export function placeImport(hosts: ClusterContext['hosts'], wish: ImportWish): Placing {
-  if (wish.host !== null && hosts[wish.host] === undefined) {
-    return refusal('host_not_found', `the cluster has no host ${wish.host}; see the list of hosts`, false, []);
+export function placeImport(hosts: ClusterContext['hosts'], request: ImportRequest): Placing {
+  if (request.host !== null && hosts[request.host] === undefined) {
+    return refusal('host_not_found', `the cluster has no host ${request.host}; see the list of hosts`, false, []);
   }
   const judged = Object.values(hosts)
-    .map((record) => ({ record, reason: whyNoImport(record, wish) }))
+    .map((record) => ({ record, reason: whyNoImport(record, request) }))
     .sort((a, b) => (a.record.facts.name < b.record.facts.name ? -1 : 1));
   const found = judged.find(({ reason }) => reason === undefined);
   if (found !== undefined) return { host: found.record.facts };
   const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
-  const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was buried'].includes(reason));
+  const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was fenced'].includes(reason));
   const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
-  return refusal(code, `no host can import ${wish.path}: ${spoken(reasons)}`, passing, reasons);
+  return refusal(code, `no host can import ${request.path}: ${spoken(reasons)}`, passing, reasons);
 }
 
-function whyNoImport(record: HostRecord, wish: ImportWish): string | undefined {
-  if (wish.host !== null && wish.host !== record.facts.name) return `is not ${wish.host}, which was asked for`;
-  const allowed = record.report.allowedRoots.some((root) => beneath(root, wish.path));
+function whyNoImport(record: HostRecord, request: ImportRequest): string | undefined {
+  if (request.host !== null && request.host !== record.facts.name) return `is not ${request.host}, which was asked for`;
+  const allowed = record.report.allowedRoots.some((root) => beneath(root, request.path));
   if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
-  if (record.buried === true) return 'was buried';
+  if (record.fenced === true) return 'was fenced';
   if (record.silent) return 'is silent';
   return record.schedulable ? undefined : 'is cordoned';
 }

@@ -54,7 +54,7 @@ const ask = { type: 'era.ask', network: 'network/t/n', vpc: 'vpc/t/main' };
 const asking = { from: 'network/t/n', rows: { 'found-ports/vpc/t/main': null } };
 const heard = ['host.heard > agent'];
 const open = { type: 'cluster.open', name: 'c' };
-const lift = { type: 'cluster.lift' };
+const lift = { type: 'cluster.release-barrier' };
 const waiting = 'recovering.waiting';
 const settling = 'recovering.settling';
 
@@ -107,7 +107,7 @@ test('numbers leap over those that may have been given since', () => {
 });
 
 test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () => {
-  const run = { vm, life: 'L1', runEpoch: 2 };
+  const run = { vm, incarnationUid: 'L1', runEpoch: 2 };
   const port = { vpc: 'vpc/t/main', port: 'port/t/p', address: '10.0.0.5', mac: 'm' };
   const numbers = [
     { vpc: 'vpc/t/main', vni: 4100 },
@@ -121,7 +121,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
       on: found('w2', { runs: [run], ports: [port], vnis: numbers }),
       era: 2,
       rows: {
-        [`found-run/${vm}`]: { host: 'w1', life: 'L0', runEpoch: 3, era: 1 },
+        [`found-run/${vm}`]: { host: 'w1', incarnationUid: 'L0', runEpoch: 3, era: 1 },
         'found-ports/vpc/t/main': { w1: [] },
         'vni/vpc/t/main': null,
         'vni-owner/4100': null,
@@ -152,25 +152,25 @@ test('a VM that does not know its own run gets no place, one that does is placed
         on: { ...place, lastRun },
         from,
         era: 2,
-        rows: { ...placeRows, [`found-run/${vm}`]: { host, vm, life: 'L1', runEpoch: 1, era } },
+        rows: { ...placeRows, [`found-run/${vm}`]: { host, vm, incarnationUid: 'L1', runEpoch: 1, era } },
         to: '',
       },
     ).asks;
   assert.equal(placed(null), ['place.refused > vm']);
-  assert.equal(placed({ host: 'w1', life: 'L0' }), ['place.refused > vm']);
-  assert.equal(placed({ host: 'w2', life: 'L1' }), ['place.refused > vm']);
+  assert.equal(placed({ host: 'w1', incarnationUid: 'L0' }), ['place.refused > vm']);
+  assert.equal(placed({ host: 'w2', incarnationUid: 'L1' }), ['place.refused > vm']);
   const free = ['remove found-run', 'put reservation', 'placed > vm'];
-  assert.equal(placed({ host: 'w1', life: 'L1' }), free);
+  assert.equal(placed({ host: 'w1', incarnationUid: 'L1' }), free);
   // Found in an earlier era: it is over when its host has been heard since and did not name it again.
   assert.equal(placed(null, 1), free);
   assert.equal(placed(null, 1, 'w2'), ['place.refused > vm']);
 });
 
-test('a buried host is not waited for, and what was found on it is over', () => {
-  const hosts = { ...held.hosts, w2: { ...record('w2', 2), buried: true } };
+test('a fenced host is not waited for, and what was found on it is over', () => {
+  const hosts = { ...held.hosts, w2: { ...record('w2', 2), fenced: true } };
   const before = { ...held, ...second, recovery: { ...recovery, heard: [] }, hosts };
   assert.is(decided(clusterMachine, before, { in: waiting, on: found('w1'), era: 2, to: '' }).state, 'open');
-  const known = { ...placeRows, [`found-run/${vm}`]: { host: 'w2', vm, life: 'L1', runEpoch: 1, era: 2 } };
+  const known = { ...placeRows, [`found-run/${vm}`]: { host: 'w2', vm, incarnationUid: 'L1', runEpoch: 1, era: 2 } };
   const { asks } = decided(clusterMachine, before, { in: 'open', on: place, from, era: 2, rows: known, to: '' });
   assert.equal(asks, ['remove found-run', 'put reservation', 'placed > vm']);
 });

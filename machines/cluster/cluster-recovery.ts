@@ -42,7 +42,7 @@ export function begin({ context, event }: At): Partial<ClusterContext> {
 }
 
 const missingOf = ({ hosts, recovery }: ClusterContext): readonly string[] =>
-  Object.keys(hosts).filter((host) => hosts[host]?.buried !== true && recovery?.heard.includes(host) !== true);
+  Object.keys(hosts).filter((host) => hosts[host]?.fenced !== true && recovery?.heard.includes(host) !== true);
 
 export const allHeard = ({ context }: { readonly context: ClusterContext }): boolean => missingOf(context).length === 0;
 
@@ -97,14 +97,16 @@ export function refuseImport({ event }: At): readonly Asked[] {
 
 /** Its host is off, or has said in a later era what it has: that run is no more. */
 const isOver = ({ era, hosts, recovery }: ClusterContext, found: FoundOn): boolean =>
-  hosts[found.host]?.buried === true || (found.era < era && recovery?.heard.includes(found.host) === true);
+  hosts[found.host]?.fenced === true || (found.era < era && recovery?.heard.includes(found.host) === true);
 
 /** The run that was found and that the VM does not know of; undefined when all is well. */
 function strangeRun({ context, event }: At): FoundOn | undefined {
   assertEvent(event, 'place');
   const found = row<FoundOn>(event, 'found-run', event.vm);
   if (found === undefined || isOver(context, found)) return undefined;
-  return event.lastRun?.host === found.host && event.lastRun.life === found.life ? undefined : found;
+  return event.lastRun?.host === found.host && event.lastRun.incarnationUid === found.incarnationUid
+    ? undefined
+    : found;
 }
 
 export const isStrange = (seen: At): boolean => strangeRun(seen) !== undefined;
@@ -122,7 +124,7 @@ export function refuseStrange(seen: At): readonly Asked[] {
   assertEvent(event, 'place');
   const found = strangeRun(seen);
   const message =
-    `${event.vm} was found running on ${found?.host} (run ${found?.life}), which the store does not know; ` +
+    `${event.vm} was found running on ${found?.host} (run ${found?.incarnationUid}), which the store does not know; ` +
     `give the VM another name; this one is free in the next era if that QEMU has been stopped on its host`;
   const error = { code: 'runs_already', message, retryable: true };
   return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];

@@ -25,9 +25,9 @@ export type HostEvent =
   | { type: 'host.refused'; host: string; error: Failure; meta: Meta }
   | { type: 'host.silent'; meta: Meta }
   | { type: 'host.back'; meta: Meta }
-  | { type: 'host.bury'; isOff: true; reason: string; meta: Meta }
-  | { type: 'host.bury.done'; boot: string | null; meta: Meta }
-  | { type: 'host.bury.failed'; error: Failure; meta: Meta }
-  | { type: 'host.bury.unknown'; error: Failure; meta: Meta }
+  | { type: 'host.fence'; poweredOff: true; reason: string; meta: Meta }
+  | { type: 'host.fence.done'; boot: string | null; meta: Meta }
+  | { type: 'host.fence.failed'; error: Failure; meta: Meta }
+  | { type: 'host.fence.unknown'; error: Failure; meta: Meta }
   | { type: 'host.cordon'; meta: Meta }
   | { type: 'host.uncordon'; meta: Meta };

@@ -25,7 +25,7 @@ const held: HostContext = {
   silent: false,
   announcedAt: 0,
   order: null,
-  grave: null,
+  fencingRecord: null,
   tries: 0,
   failure: null,
 };
@@ -79,90 +79,101 @@ test('the cluster is told whether it takes work', () => {
 
 const order = { by: 'op', reason: 'no power', at: 900, boot: 'b1', command: 'k' };
 const ordered = { silent: true, order };
-const grave = { by: 'op', reason: 'no power', at: 900, boot: 'b1' };
-const buried = { silent: true, grave };
-const bury = { type: 'host.bury', isOff: true, reason: 'no power' };
+const fencingRecord = { by: 'op', reason: 'no power', at: 900, boot: 'b1' };
+const fenced = { silent: true, fencingRecord };
+const fence = { type: 'host.fence', poweredOff: true, reason: 'no power' };
 const failed = (retryable: boolean) => ({
-  type: 'host.bury.failed',
+  type: 'host.fence.failed',
   error: { code: 'node_alive', message: 'it beats', retryable },
 });
-const unknown = { type: 'host.bury.unknown', error: { code: 'effect_timeout', message: 'late', retryable: true } };
+const unknown = { type: 'host.fence.unknown', error: { code: 'effect_timeout', message: 'late', retryable: true } };
 const refusedThen = (...asks: string[]) => ['reject node_alive', ...asks];
 
-const burials: readonly Row[] = [
-  { in: 'present.ready', on: bury, command: 'k', to: 'present.ready', asks: [] },
-  { in: 'silent', with: { silent: true }, on: bury, command: 'k', to: 'burying.taking', asks: ['defer', 'host.bury'] },
-  { in: 'burying.taking', with: ordered, on: failed(true), to: 'burying.waiting', asks: [] },
-  { in: 'burying.taking', with: ordered, on: failed(false), to: 'silent', asks: refusedThen(register) },
-  { in: 'burying.taking', with: { ...ordered, tries: 5 }, on: failed(true), to: 'silent' },
-  { in: 'burying.taking', with: ordered, on: unknown, to: 'burying.waiting', asks: [] },
-  { in: 'burying.taking', with: ordered, on: 'buryDeadline', to: 'burying.taking', asks: ['host.bury'] },
-  { in: 'burying.waiting', with: ordered, on: 'backoff', to: 'burying.taking', asks: ['host.bury'] },
+const fencings: readonly Row[] = [
+  { in: 'present.ready', on: fence, command: 'k', to: 'present.ready', asks: [] },
   {
-    in: 'burying.waiting',
+    in: 'silent',
+    with: { silent: true },
+    on: fence,
+    command: 'k',
+    to: 'fencing.taking',
+    asks: ['defer', 'host.fence'],
+  },
+  { in: 'fencing.taking', with: ordered, on: failed(true), to: 'fencing.waiting', asks: [] },
+  { in: 'fencing.taking', with: ordered, on: failed(false), to: 'silent', asks: refusedThen(register) },
+  { in: 'fencing.taking', with: { ...ordered, tries: 5 }, on: failed(true), to: 'silent' },
+  { in: 'fencing.taking', with: ordered, on: unknown, to: 'fencing.waiting', asks: [] },
+  { in: 'fencing.taking', with: ordered, on: 'fenceDeadline', to: 'fencing.taking', asks: ['host.fence'] },
+  { in: 'fencing.waiting', with: ordered, on: 'backoff', to: 'fencing.taking', asks: ['host.fence'] },
+  {
+    in: 'fencing.waiting',
     with: ordered,
     on: { type: 'host.back' },
     to: 'present.joining',
     asks: ['reject host_present', register],
   },
   {
-    in: 'burying.taking',
+    in: 'fencing.taking',
     with: ordered,
     on: { ...announce, boot: 'b1' },
-    to: 'burying.taking',
+    to: 'fencing.taking',
     asks: [],
   },
   {
-    in: 'burying.taking',
+    in: 'fencing.taking',
     with: ordered,
     on: announce,
     to: 'present.joining',
     asks: ['reject host_present', register],
   },
-  { in: 'burying.taking', with: ordered, on: bury, command: 'l', to: 'burying.taking', asks: [] },
+  { in: 'fencing.taking', with: ordered, on: fence, command: 'l', to: 'fencing.taking', asks: [] },
   {
-    in: 'burying.taking',
+    in: 'fencing.taking',
     with: ordered,
-    on: { type: 'host.bury.done', boot: 'b1' },
-    to: 'buried',
+    on: { type: 'host.fence.done', boot: 'b1' },
+    to: 'fenced',
     asks: ['reply', register],
   },
-  { in: 'buried', with: buried, on: { type: 'host.back' }, to: 'buried', asks: [] },
-  { in: 'buried', with: buried, on: bury, command: 'k', to: 'burying.taking', asks: ['defer', 'host.bury'] },
+  { in: 'fenced', with: fenced, on: { type: 'host.back' }, to: 'fenced', asks: [] },
+  { in: 'fenced', with: fenced, on: fence, command: 'k', to: 'fencing.taking', asks: ['defer', 'host.fence'] },
   {
-    in: 'burying.taking',
-    with: { ...ordered, grave },
+    in: 'fencing.taking',
+    with: { ...ordered, fencingRecord },
     on: failed(false),
-    to: 'buried',
+    to: 'fenced',
     asks: refusedThen(register),
   },
   {
-    in: 'burying.waiting',
-    with: { ...ordered, grave },
+    in: 'fencing.waiting',
+    with: { ...ordered, fencingRecord },
     on: { type: 'host.back' },
-    to: 'buried',
+    to: 'fenced',
     asks: ['reject host_present', register],
   },
-  { in: 'buried', with: buried, on: { ...announce, boot: 'b1' }, to: 'buried', asks: [] },
-  { in: 'buried', with: { ...buried, boot: 'b0' }, on: { ...announce, boot: 'b0' }, to: 'buried', asks: [] },
-  { in: 'buried', with: buried, on: announce, to: 'present.joining', asks: [register] },
-  { in: 'buried', with: buried, on: { type: 'host.uncordon' }, command: 'c', to: 'buried', asks: [register] },
+  { in: 'fenced', with: fenced, on: { ...announce, boot: 'b1' }, to: 'fenced', asks: [] },
+  { in: 'fenced', with: { ...fenced, boot: 'b0' }, on: { ...announce, boot: 'b0' }, to: 'fenced', asks: [] },
+  { in: 'fenced', with: fenced, on: announce, to: 'present.joining', asks: [register] },
+  { in: 'fenced', with: fenced, on: { type: 'host.uncordon' }, command: 'c', to: 'fenced', asks: [register] },
 ];
 
-test('it is buried only while it is silent, and back only with a boot of after that', () => {
-  assert.equal(disagreements(hostMachine, held, burials), []);
+test('it is fenced only while it is silent, and back only with a boot of after that', () => {
+  assert.equal(disagreements(hostMachine, held, fencings), []);
 });
 
 test('the word of the operator is kept, told to the cluster, and over when the host is back', () => {
-  const at = { in: 'silent', with: { silent: true }, on: bury, command: 'k', at: 900, to: '' };
+  const at = { in: 'silent', with: { silent: true }, on: fence, command: 'k', at: 900, to: '' };
   assert.equal(decided(hostMachine, held, at).context['order'], { ...order, by: '' });
-  const done = { in: 'burying.taking', with: ordered, on: { type: 'host.bury.done', boot: null }, to: '' };
+  const done = { in: 'fencing.taking', with: ordered, on: { type: 'host.fence.done', boot: null }, to: '' };
   const after = decided(hostMachine, held, done);
-  assert.equal([after.context['order'], after.context['grave']], [null, grave], 'it had left: the boot it announced');
-  const { event } = after.asked.at(-1)?.params as { event: { buried: boolean; schedulable: boolean } };
-  assert.equal([event.buried, event.schedulable], [true, false]);
-  const back = decided(hostMachine, held, { in: 'buried', with: buried, on: announce, to: '' });
-  assert.equal([back.context['grave'], back.context['silent']], [null, false]);
+  assert.equal(
+    [after.context['order'], after.context['fencingRecord']],
+    [null, fencingRecord],
+    'it had left: the boot it announced',
+  );
+  const { event } = after.asked.at(-1)?.params as { event: { fenced: boolean; schedulable: boolean } };
+  assert.equal([event.fenced, event.schedulable], [true, false]);
+  const back = decided(hostMachine, held, { in: 'fenced', with: fenced, on: announce, to: '' });
+  assert.equal([back.context['fencingRecord'], back.context['silent']], [null, false]);
 });
 
 test.run();

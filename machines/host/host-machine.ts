@@ -1,5 +1,5 @@
 /**
- * A host as the control plane sees it: present, silent, cordoned, buried. Its agent does the work; this actor can
+ * A host as the control plane sees it: present, silent, cordoned, fenced. Its agent does the work; this actor can
  * report its death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent
  * host's VMs may be well, until an operator says that it is off (docs/decisions/0012).
  */
@@ -11,7 +11,7 @@ import { reject, reply, send, tell, type Asked, type Seen } from '../values/tell
 import type { HostEvent, HostReport } from './host-events.ts';
 
 /** An operator's word that the host is off. */
-interface Grave {
+interface FencingRecord {
   readonly by: string;
   readonly reason: string;
   /** Wall time, ms. */
@@ -34,9 +34,9 @@ export interface HostContext {
   /** Wall time of the last announcement, ms. */
   readonly announcedAt: number;
   /** While the word is being carried out, with the command that waits for it. */
-  readonly order: (Grave & { readonly command: string }) | null;
-  /** Set while it is buried. */
-  readonly grave: Grave | null;
+  readonly order: (FencingRecord & { readonly command: string }) | null;
+  /** Set while it is fenced. */
+  readonly fencingRecord: FencingRecord | null;
   readonly tries: number;
   readonly failure: Failure | null;
 }
@@ -44,16 +44,16 @@ export interface HostContext {
 type At = Seen<HostContext, HostEvent>;
 
 /** It is there, and whatever was said of it is over. */
-const heard = { silent: false, order: null, grave: null, tries: 0, failure: null } as const;
+const heard = { silent: false, order: null, fencingRecord: null, tries: 0, failure: null } as const;
 
 const register = ({ context }: At): readonly Asked[] => [
   send(clusterId, {
     type: 'host.register',
     host: context.name,
     facts: context.report,
-    schedulable: !context.cordoned && !context.silent && context.grave === null,
+    schedulable: !context.cordoned && !context.silent && context.fencingRecord === null,
     silent: context.silent,
-    buried: context.grave !== null,
+    fenced: context.fencingRecord !== null,
   }),
 ];
 
@@ -62,28 +62,28 @@ const admit = ({ context }: At): readonly Asked[] => [
 ];
 
 /** So often it is looked whether a node that is said to be off is silent; a controller needs some seconds to see it. */
-const buryTries = 5;
+const fenceTries = 5;
 
 function noteOrder({ context, event }: At): Partial<HostContext> {
-  assertEvent(event, 'host.bury');
+  assertEvent(event, 'host.fence');
   const { at, principal = '', commandId = '' } = event.meta;
   const order = { by: principal, reason: event.reason, at, boot: context.boot, command: commandId };
   return { order, tries: 0, failure: null };
 }
 
-function noteGrave({ context, event }: At): Partial<HostContext> {
-  assertEvent(event, 'host.bury.done');
+function noteFencingRecord({ context, event }: At): Partial<HostContext> {
+  assertEvent(event, 'host.fence.done');
   if (context.order === null) return {};
-  const { command: _, ...grave } = context.order;
-  return { order: null, grave: { ...grave, boot: event.boot ?? grave.boot } };
+  const { command: _, ...fencingRecord } = context.order;
+  return { order: null, fencingRecord: { ...fencingRecord, boot: event.boot ?? fencingRecord.boot } };
 }
 
-const answerBurial = ({ context }: At): readonly Asked[] => [
-  reply(context.order?.command ?? '', { host: context.name, buried: true }),
+const answerFencing = ({ context }: At): readonly Asked[] => [
+  reply(context.order?.command ?? '', { host: context.name, fenced: true }),
 ];
 
-const refuseBurial = ({ context, event }: At): readonly Asked[] => {
-  const message = `${context.name} is there; bury a host only when it is off and will stay so`;
+const refuseFencing = ({ context, event }: At): readonly Asked[] => {
+  const message = `${context.name} is there; fence a host only when it is off and will stay so`;
   const { code, message: why } = 'error' in event ? event.error : { code: 'host_present', message };
   return [reject({ commandId: context.order?.command ?? '', code, message: why })];
 };
@@ -103,7 +103,7 @@ export const hostMachine = setup({
   types: { context: {} as HostContext, events: {} as HostEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    'host.bury': request<{ host: string }>(),
+    'host.fence': request<{ host: string }>(),
     noteReport: assign(({ context, event }) => {
       assertEvent(event, 'host.announce');
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
@@ -120,28 +120,28 @@ export const hostMachine = setup({
     noteSilent: assign({ silent: true }),
     noteBack: assign(heard),
     noteOrder: assign(noteOrder),
-    noteGrave: assign(noteGrave),
+    noteFencingRecord: assign(noteFencingRecord),
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
     forgetOrder: assign({ order: null }),
-    answerBurial: tell(answerBurial),
-    refuseBurial: tell(refuseBurial),
+    answerFencing: tell(answerFencing),
+    refuseFencing: tell(refuseFencing),
     cordon: assign({ cordoned: true }),
     uncordon: assign({ cordoned: false }),
     tellCluster: tell(register),
     tellAgent: tell(admit),
   },
   guards: {
-    mayPass: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < buryTries,
-    isBuried: ({ context }) => context.grave !== null,
+    mayPass: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < fenceTries,
+    isFenced: ({ context }) => context.fencingRecord !== null,
     isEarlierBoot: ({ context, event }) =>
-      event.type === 'host.announce' && [context.boot, context.grave?.boot].includes(event.boot),
+      event.type === 'host.announce' && [context.boot, context.fencingRecord?.boot].includes(event.boot),
   },
   delays: {
     registerDeadline: 5_000,
     refusedPause: 30_000,
-    buryDeadline: 30_000,
+    fenceDeadline: 30_000,
     backoff: ({ context }) => backoffMs(context.tries),
   },
 }).createMachine({
@@ -157,7 +157,7 @@ export const hostMachine = setup({
     silent: false,
     announcedAt: 0,
     order: null,
-    grave: null,
+    fencingRecord: null,
     tries: 0,
     failure: null,
   }),
@@ -209,37 +209,38 @@ export const hostMachine = setup({
         'host.back': { target: 'present.joining', actions: 'noteBack' },
         'host.announce': { target: 'present.joining', actions: 'noteReport' },
         ...cordoned,
-        'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
+        'host.fence': { target: 'fencing', actions: ['noteOrder', 'defer'] },
       },
     },
-    burying: {
-      description: 'An operator has said that it is off: its twins are taken over, if it is silent indeed.',
+    fencing: {
+      description:
+        'An operator has said that it is off: its pinned counterparts are taken over, if it is silent indeed.',
       initial: 'taking',
       on: {
         ...silent,
         'host.back': [
-          { guard: 'isBuried', target: 'buried', actions: ['refuseBurial', 'forgetOrder'] },
-          { target: 'present.joining', actions: ['refuseBurial', 'noteBack'] },
+          { guard: 'isFenced', target: 'fenced', actions: ['refuseFencing', 'forgetOrder'] },
+          { target: 'present.joining', actions: ['refuseFencing', 'noteBack'] },
         ],
         'host.announce': [
           { guard: 'isEarlierBoot' },
-          { target: 'present.joining', actions: ['refuseBurial', 'noteReport'] },
+          { target: 'present.joining', actions: ['refuseFencing', 'noteReport'] },
         ],
       },
       states: {
         taking: {
           description: 'A controller takes over what was pinned to the host.',
-          entry: { type: 'host.bury', params: ({ context }) => ({ host: context.name }) },
+          entry: { type: 'host.fence', params: ({ context }) => ({ host: context.name }) },
           on: {
-            'host.bury.done': { target: '#host.buried', actions: ['answerBurial', 'noteGrave'] },
-            'host.bury.failed': [
+            'host.fence.done': { target: '#host.fenced', actions: ['answerFencing', 'noteFencingRecord'] },
+            'host.fence.failed': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
-              { guard: 'isBuried', target: '#host.buried', actions: ['refuseBurial', 'forgetOrder'] },
-              { target: '#host.silent', actions: ['refuseBurial', 'noteFailure', 'forgetOrder'] },
+              { guard: 'isFenced', target: '#host.fenced', actions: ['refuseFencing', 'forgetOrder'] },
+              { target: '#host.silent', actions: ['refuseFencing', 'noteFailure', 'forgetOrder'] },
             ],
-            'host.bury.unknown': { target: 'waiting', actions: 'noteFailure' },
+            'host.fence.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
-          after: { buryDeadline: { target: 'taking', reenter: true } },
+          after: { fenceDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
           description: 'It could not be taken over yet; the failure says why. It is tried again shortly.',
@@ -247,18 +248,18 @@ export const hostMachine = setup({
         },
       },
     },
-    buried: {
+    fenced: {
       description:
         'It is off, as an operator has said: nothing of what was there runs, and what is asked of it is answered so. ' +
-        'A new boot of its worker removes what is left there, and announces itself once it has its twins back.',
+        'A new boot of its worker removes what is left there, and announces itself once it has its actors back.',
       tags: 'steady',
       entry: 'tellCluster',
       on: {
         ...silent,
         'host.back': {},
         'host.announce': [{ guard: 'isEarlierBoot' }, { target: 'present.joining', actions: 'noteReport' }],
-        // It had its twins back, and was gone again before it could say so.
-        'host.bury': { target: 'burying', actions: ['noteOrder', 'defer'] },
+        // It had its pinned counterparts back, and was gone again before it could say so.
+        'host.fence': { target: 'fencing', actions: ['noteOrder', 'defer'] },
         ...cordoned,
       },
     },

@@ -140,11 +140,11 @@ test('only a finished copy has a digest to remove', () => {
 });
 
 test('its host is gone: the image is told, the bytes wait, and a removal is over', () => {
-  const buried = { code: 'host_gone', message: 'gone', retryable: false };
+  const fenced = { code: 'host_gone', message: 'gone', retryable: false };
   const hostGone: readonly Row[] = [
     { in: 'ready', on: { type: 'host.gone' }, to: 'ready', asks: ['copy.lost > image'] },
-    { in: 'fetching', with: fetched, on: failed('image.fetch', buried), to: 'rejected', asks: [rejected] },
-    { in: 'removing', on: failed('image.remove', buried), to: 'gone', asks: [gone] },
+    { in: 'fetching', with: fetched, on: failed('image.fetch', fenced), to: 'rejected', asks: [rejected] },
+    { in: 'removing', on: failed('image.remove', fenced), to: 'gone', asks: [gone] },
   ];
   assert.equal(disagreements(imageCopyMachine, imported, hostGone), []);
 });

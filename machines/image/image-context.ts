@@ -1,6 +1,6 @@
 /** What an image remembers, and the messages it builds from that. */
 import type { Failure } from '../values/failures.ts';
-import { partsOfId, tenantId, twinOf } from '../values/identifiers.ts';
+import { partsOfId, tenantId, counterpartOf } from '../values/identifiers.ts';
 import { clusterId } from '../values/identifiers.ts';
 import type { SentEvent } from '../values/requests.ts';
 import type { CopyFetchSpec, CopyImportSpec, CopyProof, OwnerToken } from '../values/wiring.ts';
@@ -25,7 +25,7 @@ export interface ImageContext {
   readonly failure: Failure | null;
 }
 
-export interface Letter {
+export interface OutgoingMessage {
   readonly to: string;
   readonly event: SentEvent;
 }
@@ -35,27 +35,27 @@ interface Seen {
 }
 
 const ownerOn = (context: ImageContext, host: string): OwnerToken => ({
-  actor: twinOf(context.id, 'image-copy', host),
+  actor: counterpartOf(context.id, 'image-copy', host),
   uid: context.uid,
   runEpoch: 1,
 });
 
-export const claimQuota = ({ context }: Seen): Letter => ({
+export const claimQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(partsOfId(context.id).tenant),
   event: { type: 'quota.claim', kind: 'image', claimant: context.id },
 });
 
-export const releaseQuota = ({ context }: Seen): Letter => ({
+export const releaseQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(partsOfId(context.id).tenant),
   event: { type: 'quota.release', kind: 'image', claimant: context.id },
 });
 
-export const askPlace = ({ context }: Seen): Letter => ({
+export const askPlace = ({ context }: Seen): OutgoingMessage => ({
   to: clusterId,
   event: { type: 'import.place', image: context.id, path: context.spec?.source.path, host: context.spec?.host ?? null },
 });
 
-export function askImport({ context }: Seen): Letter {
+export function askImport({ context }: Seen): OutgoingMessage {
   const host = context.home ?? '';
   const spec: CopyImportSpec = {
     owner: ownerOn(context, host),
@@ -63,10 +63,10 @@ export function askImport({ context }: Seen): Letter {
     format: context.spec?.format ?? 'raw',
     sha256: context.spec?.sha256 ?? null,
   };
-  return { to: twinOf(context.id, 'image-copy', host), event: { type: 'copy.import', image: context.id, spec } };
+  return { to: counterpartOf(context.id, 'image-copy', host), event: { type: 'copy.import', image: context.id, spec } };
 }
 
-export function askFetch(context: ImageContext, host: string): Letter {
+export function askFetch(context: ImageContext, host: string): OutgoingMessage {
   const spec: CopyFetchSpec = {
     owner: ownerOn(context, host),
     format: context.spec?.format ?? 'raw',
@@ -74,15 +74,15 @@ export function askFetch(context: ImageContext, host: string): Letter {
     sizeBytes: context.proof?.sizeBytes ?? 0,
     from: context.home ?? '',
   };
-  return { to: twinOf(context.id, 'image-copy', host), event: { type: 'copy.fetch', image: context.id, spec } };
+  return { to: counterpartOf(context.id, 'image-copy', host), event: { type: 'copy.fetch', image: context.id, spec } };
 }
 
-export const dropCopy = (context: ImageContext, host: string): Letter => ({
-  to: twinOf(context.id, 'image-copy', host),
+export const dropCopy = (context: ImageContext, host: string): OutgoingMessage => ({
+  to: counterpartOf(context.id, 'image-copy', host),
   event: { type: 'copy.remove' },
 });
 
-export const provide = (context: ImageContext, holder: string, host: string): Letter => ({
+export const provide = (context: ImageContext, holder: string, host: string): OutgoingMessage => ({
   to: holder,
   event: {
     type: 'image.provided',
@@ -94,7 +94,7 @@ export const provide = (context: ImageContext, holder: string, host: string): Le
   },
 });
 
-export const refuse = (context: ImageContext, holder: string, error: Failure): Letter => ({
+export const refuse = (context: ImageContext, holder: string, error: Failure): OutgoingMessage => ({
   to: holder,
   event: { type: 'image.refused', image: context.id, error },
 });

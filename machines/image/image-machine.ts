@@ -5,7 +5,7 @@
 import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { differences, failureOf, sameJson, type Failure } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
-import * as letters from './image-context.ts';
+import * as messages from './image-context.ts';
 import type { ImageContext } from './image-context.ts';
 import type { ImageEvent, ImageSpec } from './image-events.ts';
 
@@ -54,20 +54,20 @@ const created = ({ context }: Seen) => ({
   result: { uid: context.uid, host: context.home },
 });
 const deleted = ({ context }: Seen) => ({ commandId: context.deleteCommand ?? '', result: { uid: context.uid } });
-const refuseEarly = ({ context, event }: Seen): letters.Letter => {
+const refuseEarly = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, 'image.need');
   const message = `${context.id} is not ready${context.failure === null ? '' : `: ${context.failure.message}`}`;
-  return letters.refuse(context, event.holder, {
+  return messages.refuse(context, event.holder, {
     code: 'image_not_ready',
     message,
     retryable: context.failure === null,
   });
 };
 /** Of an image that is not there: nobody would ever answer otherwise. */
-const refuseAbsent = ({ context, event }: Seen): letters.Letter => {
+const refuseAbsent = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, 'image.need');
   const message = `there is no ${context.id}; create it, or delete what names it`;
-  return letters.refuse(context, event.holder, { code: 'image_not_found', message, retryable: false });
+  return messages.refuse(context, event.holder, { code: 'image_not_found', message, retryable: false });
 };
 const holderRow = ({ event }: Seen) => {
   assertEvent(event, ['image.need', 'image.free']);
@@ -109,7 +109,7 @@ export const imageMachine = setup({
       assertEvent(event, 'image.need');
       const host = event.host.name;
       if (context.copies[host] === 'ready') {
-        enqueue({ type: 'send', params: letters.provide(context, event.holder, host) });
+        enqueue({ type: 'send', params: messages.provide(context, event.holder, host) });
         return;
       }
       const others = context.waiting.filter((wait) => wait.holder !== event.holder || wait.host !== host);
@@ -117,16 +117,16 @@ export const imageMachine = setup({
         copies: { ...context.copies, [host]: 'fetching' },
         waiting: [...others, { holder: event.holder, host }],
       });
-      enqueue({ type: 'send', params: letters.askFetch(context, host) });
+      enqueue({ type: 'send', params: messages.askFetch(context, host) });
     }),
     settleWaiting: enqueueActions(({ context, event, enqueue }) => {
       assertEvent(event, ['copy.ready', 'copy.rejected']);
       for (const { holder } of context.waiting.filter((wait) => wait.host === event.host)) {
-        const letter =
+        const message =
           event.type === 'copy.ready'
-            ? letters.provide(context, holder, event.host)
-            : letters.refuse(context, holder, failureOf(event.error));
-        enqueue({ type: 'send', params: letter });
+            ? messages.provide(context, holder, event.host)
+            : messages.refuse(context, holder, failureOf(event.error));
+        enqueue({ type: 'send', params: message });
       }
       const copies = { ...context.copies };
       if (event.type === 'copy.rejected') delete copies[event.host];
@@ -142,7 +142,7 @@ export const imageMachine = setup({
     }),
     dropCopies: enqueueActions(({ context, enqueue }) => {
       for (const host of Object.keys(context.copies))
-        enqueue({ type: 'send', params: letters.dropCopy(context, host) });
+        enqueue({ type: 'send', params: messages.dropCopy(context, host) });
     }),
     forgetCopy: assign(({ context, event }) => {
       assertEvent(event, ['copy.removed', 'copy.rejected']);
@@ -198,7 +198,7 @@ export const imageMachine = setup({
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more image.',
-      entry: { type: 'send', params: letters.claimQuota },
+      entry: { type: 'send', params: messages.claimQuota },
       on: {
         'quota.granted': { target: 'placing' },
         'quota.refused': { target: 'refused', actions: { type: 'reject', params: refused } },
@@ -208,7 +208,7 @@ export const imageMachine = setup({
     },
     placing: {
       description: 'The cluster is asked which host allows the path.',
-      entry: { type: 'send', params: letters.askPlace },
+      entry: { type: 'send', params: messages.askPlace },
       on: {
         'import.placed': { target: 'inspecting', actions: 'takeHome' },
         'import.refused': { target: 'gone', actions: { type: 'reject', params: refused } },
@@ -218,7 +218,7 @@ export const imageMachine = setup({
     },
     inspecting: {
       description: 'The host opens the file and reads its header; nothing is copied before that says yes.',
-      entry: { type: 'send', params: letters.askImport },
+      entry: { type: 'send', params: messages.askImport },
       on: {
         'copy.inspected': { target: 'importing', actions: [{ type: 'reply', params: created }, 'answered'] },
         'copy.ready': { target: 'ready', actions: [{ type: 'reply', params: created }, 'answered', 'takeProof'] },
@@ -236,7 +236,7 @@ export const imageMachine = setup({
       },
       // Asked again, but not inspected again: the client has its answer, and what is rejected now stays to say why.
       after: {
-        importDeadline: { target: 'importing', reenter: true, actions: { type: 'send', params: letters.askImport } },
+        importDeadline: { target: 'importing', reenter: true, actions: { type: 'send', params: messages.askImport } },
       },
     },
     ready: {
@@ -281,7 +281,7 @@ export const imageMachine = setup({
     gone: {
       description: 'Deleted, or refused before anything was made; its quota is given back.',
       type: 'final',
-      entry: { type: 'send', params: letters.releaseQuota },
+      entry: { type: 'send', params: messages.releaseQuota },
     },
   },
 });

@@ -1,7 +1,7 @@
 /** Events of the incarnation chart; see docs/protocol.md. */
 import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
-import type { MachineProof, MachineSpec, TapProof } from '../values/wiring.ts';
+import type { IncarnationProof, IncarnationSpec, TapProof } from '../values/wiring.ts';
 
 interface Failed {
   error: Failure;
@@ -12,12 +12,12 @@ interface Failed {
 export type RunEnd = 'guest_shutdown' | 'host_quit' | 'crash' | 'killed' | 'gone';
 
 export type IncarnationEvent =
-  | { type: 'incarnation.start'; vm: string; spec: MachineSpec; meta: Meta }
+  | { type: 'incarnation.start'; vm: string; spec: IncarnationSpec; meta: Meta }
   | { type: 'host.gone'; meta: Meta }
-  | { type: 'incarnation.stop'; graceMs: number; life: string | null; meta: Meta }
+  | { type: 'incarnation.stop'; graceMs: number; incarnationUid: string | null; meta: Meta }
   | { type: 'binding.ready'; binding: string; proof: TapProof; meta: Meta }
   | { type: 'binding.failed'; binding: string; error: Failure; meta: Meta }
-  | ({ type: 'qemu.start.done'; meta: Meta } & MachineProof)
+  | ({ type: 'qemu.start.done'; meta: Meta } & IncarnationProof)
   | ({ type: 'qemu.start.failed' } & Failed)
   | ({ type: 'qemu.start.unknown' } & Failed)
   | { type: 'qemu.resume.done'; meta: Meta }

@@ -36,7 +36,7 @@ const first = { unwired: [bindings[0]] };
 const start = { type: 'incarnation.start', vm, spec };
 /** The VM is at its next run: this one was born of a start repeated too late. */
 const another = { ...start, spec: { ...spec, owner: { ...spec.owner, uid: 'LIFE-2' } } };
-const stop = { type: 'incarnation.stop', graceMs: 3_000, life: 'L1' };
+const stop = { type: 'incarnation.stop', graceMs: 3_000, incarnationUid: 'L1' };
 const wired = (binding: string) => ({ type: 'binding.ready', binding, proof: {} });
 const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
 const lasting = { code: 'no_kvm', message: 'no', retryable: false };
@@ -175,7 +175,7 @@ test('the VM is told which run it is', () => {
   const running = sent(row('alive.resuming', {}, done('qemu.resume'), '', []), 'incarnation.running');
   assert.equal(running, {
     to: vm,
-    event: { type: 'incarnation.running', host: 'w1', runEpoch: 2, life: 'L1', proof },
+    event: { type: 'incarnation.running', host: 'w1', runEpoch: 2, incarnationUid: 'L1', proof },
   });
   const end = sent(
     row('cleaning', { reason: 'start_failed', failure: lasting }, done('qemu.clean'), '', []),
@@ -187,7 +187,7 @@ test('the VM is told which run it is', () => {
       type: 'incarnation.ended',
       host: 'w1',
       runEpoch: 2,
-      life: 'L1',
+      incarnationUid: 'L1',
       reason: 'start_failed',
       error: lasting,
     },
@@ -218,15 +218,15 @@ test('a guest gets its grace time, a failed start none; the deadline outlasts it
   assert.equal(grace(row('spawning', { graceMs: 9 }, failed('qemu.start', lasting), '', [])), [0, 30_000]);
 });
 
-const buried = { code: 'host_gone', message: 'gone', retryable: false };
+const fenced = { code: 'host_gone', message: 'gone', retryable: false };
 
 const goneRows: readonly Row[] = [
-  row('spawning', unstarted, failed('qemu.start', buried), 'ended', [toldEnd]),
-  row('alive.wiring', first, failed('qemu.watch', buried), 'ended', [toldEnd]),
-  row('alive.resuming', {}, failed('qemu.resume', buried), 'ended', [toldEnd]),
-  row('alive.running', {}, failed('qemu.watch', buried), 'ended', [toldEnd]),
-  row('stopping', {}, failed('qemu.stop', buried), 'ended', [toldEnd]),
-  row('cleaning', {}, failed('qemu.clean', buried), 'ended', [toldEnd]),
+  row('spawning', unstarted, failed('qemu.start', fenced), 'ended', [toldEnd]),
+  row('alive.wiring', first, failed('qemu.watch', fenced), 'ended', [toldEnd]),
+  row('alive.resuming', {}, failed('qemu.resume', fenced), 'ended', [toldEnd]),
+  row('alive.running', {}, failed('qemu.watch', fenced), 'ended', [toldEnd]),
+  row('stopping', {}, failed('qemu.stop', fenced), 'ended', [toldEnd]),
+  row('cleaning', {}, failed('qemu.clean', fenced), 'ended', [toldEnd]),
   row('rewatching', {}, { type: 'host.gone' }, 'ended', [toldEnd]),
   row('stopBackoff', {}, { type: 'host.gone' }, 'ended', [toldEnd]),
 ];
@@ -234,18 +234,18 @@ const goneRows: readonly Row[] = [
 test('with its host a run ends, whatever was being done', () => {
   assert.equal(disagreements(incarnationMachine, held, goneRows), []);
   const endOf = (before: object): unknown => {
-    const at = row('stopping', { ...before }, failed('qemu.stop', buried), 'ended', []);
+    const at = row('stopping', { ...before }, failed('qemu.stop', fenced), 'ended', []);
     const { reason, failure } = decided(incarnationMachine, held, at).context;
     return [reason, failure];
   };
-  assert.equal(endOf({ reason: 'wiring_failed', failure: buried }), ['host_gone', null]);
+  assert.equal(endOf({ reason: 'wiring_failed', failure: fenced }), ['host_gone', null]);
   assert.equal(endOf({ reason: 'stopped' }), ['stopped', null], 'it was to end anyway');
 });
 
 test('a run that is not there has ended, says who is told to stop it', () => {
   const { state, asked } = decided(incarnationMachine, held, { in: 'born', with: fresh, on: stop, from: vm, to: '' });
   assert.is(state, 'gone');
-  const ended = { type: 'incarnation.ended', host: 'w1', life: 'L1', reason: 'stopped', error: null };
+  const ended = { type: 'incarnation.ended', host: 'w1', incarnationUid: 'L1', reason: 'stopped', error: null };
   assert.equal(
     asked.map(({ params }) => params),
     [{ to: vm, event: ended }],

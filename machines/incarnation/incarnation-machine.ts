@@ -7,7 +7,7 @@ import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { failureOf, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
 import { request, requests } from '../values/requests.ts';
-import type { MachineProof, MachineSpec } from '../values/wiring.ts';
+import type { IncarnationProof, IncarnationSpec } from '../values/wiring.ts';
 import type { IncarnationEvent, RunEnd } from './incarnation-events.ts';
 
 /** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
@@ -16,9 +16,9 @@ export type EndReason = RunEnd | 'stopped' | 'start_failed' | 'wiring_failed' | 
 export interface IncarnationContext {
   readonly id: string;
   readonly vm: string;
-  readonly spec: MachineSpec | null;
+  readonly spec: IncarnationSpec | null;
   /** Set when QEMU has started; pid and start time name one process. */
-  readonly proof: MachineProof | null;
+  readonly proof: IncarnationProof | null;
   /** Bindings that are not wired yet. */
   readonly unwired: readonly string[];
   readonly graceMs: number;
@@ -31,12 +31,12 @@ interface Seen {
   readonly context: IncarnationContext;
 }
 
-const specOf = ({ context }: Seen) => ({ spec: context.spec as MachineSpec });
-const stopOf = ({ context }: Seen) => ({ spec: context.spec as MachineSpec, graceMs: context.graceMs });
+const specOf = ({ context }: Seen) => ({ spec: context.spec as IncarnationSpec });
+const stopOf = ({ context }: Seen) => ({ spec: context.spec as IncarnationSpec, graceMs: context.graceMs });
 const standing = ({ context }: Seen) => ({
   host: partsOfId(context.id).host,
   runEpoch: context.spec?.owner.runEpoch,
-  life: context.spec?.owner.uid,
+  incarnationUid: context.spec?.owner.uid,
 });
 const tellRunning = (seen: Seen) => ({
   to: seen.context.vm,
@@ -61,11 +61,11 @@ export const incarnationMachine = setup({
   types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
   actions: {
     ...requests,
-    'qemu.start': request<{ spec: MachineSpec }>(),
-    'qemu.resume': request<{ spec: MachineSpec }>(),
-    'qemu.watch': request<{ spec: MachineSpec }>(),
-    'qemu.stop': request<{ spec: MachineSpec; graceMs: number }>(),
-    'qemu.clean': request<{ spec: MachineSpec }>(),
+    'qemu.start': request<{ spec: IncarnationSpec }>(),
+    'qemu.resume': request<{ spec: IncarnationSpec }>(),
+    'qemu.watch': request<{ spec: IncarnationSpec }>(),
+    'qemu.stop': request<{ spec: IncarnationSpec; graceMs: number }>(),
+    'qemu.clean': request<{ spec: IncarnationSpec }>(),
     take: assign(({ event }) => {
       assertEvent(event, 'incarnation.start');
       return { vm: event.vm, spec: event.spec, unwired: event.spec.nics.map((nic) => nic.binding) };
@@ -88,7 +88,13 @@ export const incarnationMachine = setup({
     answerAbsent: enqueueActions(({ context, event, enqueue }) => {
       assertEvent(event, 'incarnation.stop');
       const { host } = partsOfId(context.id);
-      const ended = { type: 'incarnation.ended', host, life: event.life, reason: 'stopped', error: null };
+      const ended = {
+        type: 'incarnation.ended',
+        host,
+        incarnationUid: event.incarnationUid,
+        reason: 'stopped',
+        error: null,
+      };
       enqueue({ type: 'send', params: { to: event.meta.from ?? '', event: ended } });
     }),
     noteEnd: assign(({ event }) => {

@@ -3,29 +3,29 @@ import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
 import type { FoundPort } from '../values/wiring.ts';
 
-export interface SubnetWish {
+export interface SubnetRequest {
   readonly name?: string;
   readonly cidr: string;
   readonly gateway?: string | null;
 }
 
-export interface DhcpWish {
+export interface DhcpRequest {
   readonly leaseSeconds?: number;
   readonly dns?: readonly string[];
   readonly domain?: string | null;
   readonly ntp?: readonly string[];
 }
 
-export interface NetworkWish {
+export interface NetworkRequest {
   /** Name of the VPC. */
   readonly vpc?: string;
-  readonly subnets: readonly SubnetWish[];
+  readonly subnets: readonly SubnetRequest[];
   readonly mtu?: number;
-  readonly dhcp?: DhcpWish;
+  readonly dhcp?: DhcpRequest;
 }
 
 export type NetworkEvent =
-  | ({ type: 'network.create'; meta: Meta } & NetworkWish)
+  | ({ type: 'network.create'; meta: Meta } & NetworkRequest)
   | { type: 'network.delete'; meta: Meta }
   /** `ports`: how many it may have; a tenant of an earlier release does not say. */
   | { type: 'quota.granted'; ports?: number; meta: Meta }

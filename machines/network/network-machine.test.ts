@@ -6,11 +6,11 @@ import { addressOf, blockOf } from '../values/addresses.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
-import { held, wish } from './network-rows-for-tests.ts';
+import { held, request } from './network-rows-for-tests.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { declarationOf } from './network-spec.ts';
 
-const create = { type: 'network.create', ...wish };
+const create = { type: 'network.create', ...request };
 const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };
 const lasting = { code: 'cidr_overlap', message: 'y', retryable: false };
 const waiting = { waiters: ['c'] };
@@ -165,7 +165,7 @@ test('decisions', () => {
 test('equal declarations are equal, whatever was left to its default', () => {
   assert.equal(
     declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] }),
-    declarationOf({ ...wish, vpc: 'main', mtu: 1450, dhcp: {} }),
+    declarationOf({ ...request, vpc: 'main', mtu: 1450, dhcp: {} }),
   );
 });
 

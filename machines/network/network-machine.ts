@@ -36,7 +36,7 @@ export const networkMachine = setup({
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
     noteReady: assign({ failure: null, tries: 0 }),
-    keepOpen: tell(messages.keepOpen),
+    deferAnswer: tell(messages.deferAnswer),
     answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectAll: tell(messages.rejectAll),
@@ -96,7 +96,7 @@ export const networkMachine = setup({
       on: {
         'network.create': [
           { guard: 'isInvalid', target: 'gone', actions: 'rejectInvalid' },
-          { target: 'claiming', actions: ['takeSpec', 'noteWaiter', 'keepOpen'] },
+          { target: 'claiming', actions: ['takeSpec', 'noteWaiter', 'deferAnswer'] },
         ],
       },
     },
@@ -104,7 +104,7 @@ export const networkMachine = setup({
       description: 'Nothing is made yet: quota and address ranges are being claimed.',
       initial: 'quota',
       on: {
-        'network.create': [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, { actions: 'rejectDifferent' }],
+        'network.create': [{ guard: 'isSame', actions: ['noteWaiter', 'deferAnswer'] }, { actions: 'rejectDifferent' }],
         'network.delete': {
           target: 'gone',
           actions: ['rejectDeleted', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'],
@@ -156,7 +156,7 @@ export const networkMachine = setup({
         'network.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
         'network.delete': [
           { guard: 'hasPorts', actions: 'rejectInUse' },
-          { target: 'withdrawing', actions: ['noteWaiter', 'keepOpen'] },
+          { target: 'withdrawing', actions: ['noteWaiter', 'deferAnswer'] },
         ],
         'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
         'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
@@ -168,7 +168,7 @@ export const networkMachine = setup({
       entry: 'releaseCidrs',
       on: {
         'network.create': { actions: 'rejectBusy' },
-        'network.delete': { actions: ['noteWaiter', 'keepOpen'] },
+        'network.delete': { actions: ['noteWaiter', 'deferAnswer'] },
         'address.allocate': { actions: 'refuseLate' },
         'address.release': {},
         'network.withdrawn': { target: 'gone', actions: ['forgetBlocks', 'releaseQuota'] },

@@ -35,18 +35,19 @@ export interface NetworkContext {
 export type At = Seen<NetworkContext, NetworkEvent>;
 type Done = Acted<NetworkContext>;
 
-const wishOf = (event: NetworkEvent): NetworkDeclaration => {
+const requestOf = (event: NetworkEvent): NetworkDeclaration => {
   assertEvent(event, 'network.create');
   return declarationOf(event);
 };
 
 // Life
 
-export const isInvalid = ({ event }: At): boolean => problemsOf(wishOf(event)).length > 0;
-export const isSame = ({ context, event }: At): boolean => canonicalJson(wishOf(event)) === canonicalJson(context.spec);
+export const isInvalid = ({ event }: At): boolean => problemsOf(requestOf(event)).length > 0;
+export const isSame = ({ context, event }: At): boolean =>
+  canonicalJson(requestOf(event)) === canonicalJson(context.spec);
 
 export function rejectInvalid({ event }: At): readonly Asked[] {
-  const problems = problemsOf(wishOf(event));
+  const problems = problemsOf(requestOf(event));
   const [first] = problems;
   if (first === undefined) return [];
   return [
@@ -59,14 +60,14 @@ export function rejectInvalid({ event }: At): readonly Asked[] {
 }
 
 export function takeSpec({ event }: At): Partial<NetworkContext> {
-  const spec = wishOf(event);
+  const spec = requestOf(event);
   // One that is made in a later era may have been there before, under the same name: it asks first.
   const era = eraOf(event) > 1 ? 0 : 1;
   return { uid: event.meta.ulid, spec, subnets: spec.subnets.map(ipam.freshUse), era };
 }
 
 export function rejectDifferent({ context, event }: At): readonly Asked[] {
-  const issues = differences(context.spec ?? {}, wishOf(event)).map((issue) => ({
+  const issues = differences(context.spec ?? {}, requestOf(event)).map((issue) => ({
     ...issue,
     path: `spec.${issue.path}`,
   }));
@@ -89,7 +90,7 @@ export function rejectInUse({ context, event }: At): readonly Asked[] {
   ];
 }
 
-export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
 /** Answered like the first time. An action stands here because a transition without one counts as not handled. */
 export const answerSame = ({ context, event }: At): readonly Asked[] =>
   event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid })];
@@ -109,7 +110,7 @@ export const rejectDeleted = ({ context }: At): readonly Asked[] =>
     reject({ commandId, code: 'deleted', message: `${context.id} was deleted before it was ready` }),
   );
 
-/** The VPC has not answered for a minute: there is none, the claim may be in its dead letters. */
+/** The VPC has not answered for a minute: there is none, the claim may be in its dead messages. */
 export const rejectLost = ({ context }: At): readonly Asked[] =>
   context.waiters.map((commandId) =>
     rejectFor(

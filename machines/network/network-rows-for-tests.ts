@@ -4,8 +4,8 @@ import type { NetworkContext } from './network-messages.ts';
 import { declarationOf } from './network-spec.ts';
 
 const id = 'network/t/n';
-export const wish = { subnets: [{ cidr: '10.0.0.0/28' }] };
-const spec = declarationOf(wish);
+export const request = { subnets: [{ cidr: '10.0.0.0/28' }] };
+const spec = declarationOf(request);
 export const held: NetworkContext = {
   id,
   uid: 'U1',

@@ -5,7 +5,7 @@
 import * as addresses from '../values/addresses.ts';
 import type { Issue } from '../values/telling.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
-import type { NetworkWish, SubnetWish } from './network-events.ts';
+import type { NetworkRequest, SubnetRequest } from './network-events.ts';
 
 /** The whole declaration with its defaults; equal declarations have equal specs. */
 export interface NetworkDeclaration {
@@ -24,18 +24,18 @@ export interface NetworkDeclaration {
 const defaultMtu = 1450;
 const defaultLeaseSeconds = 3_600;
 
-function subnetOf(wish: SubnetWish, index: number): SubnetSpec {
-  const cidr = addresses.parseCidr(wish.cidr);
-  const gateway = wish.gateway ?? (cidr === undefined ? '' : addresses.defaultGateway(cidr));
-  return { name: wish.name ?? `subnet-${index}`, cidr: wish.cidr, gateway };
+function subnetOf(request: SubnetRequest, index: number): SubnetSpec {
+  const cidr = addresses.parseCidr(request.cidr);
+  const gateway = request.gateway ?? (cidr === undefined ? '' : addresses.defaultGateway(cidr));
+  return { name: request.name ?? `subnet-${index}`, cidr: request.cidr, gateway };
 }
 
-export function declarationOf(wish: NetworkWish): NetworkDeclaration {
-  const { leaseSeconds = defaultLeaseSeconds, dns = [], domain = null, ntp = [] } = wish.dhcp ?? {};
+export function declarationOf(request: NetworkRequest): NetworkDeclaration {
+  const { leaseSeconds = defaultLeaseSeconds, dns = [], domain = null, ntp = [] } = request.dhcp ?? {};
   return {
-    vpc: wish.vpc ?? 'main',
-    subnets: wish.subnets.map(subnetOf),
-    mtu: wish.mtu ?? defaultMtu,
+    vpc: request.vpc ?? 'main',
+    subnets: request.subnets.map(subnetOf),
+    mtu: request.mtu ?? defaultMtu,
     dhcp: { leaseSeconds, dns, domain, ntp },
   };
 }

@@ -1,5 +1,5 @@
 /** What a port remembers. */
-import { idOf, partsOfId, twinOf } from '../values/identifiers.ts';
+import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
 
@@ -46,7 +46,8 @@ export interface PortContext {
 export const tenantOf = (context: PortContext): string => partsOfId(context.id).tenant;
 export const networkId = (context: PortContext): string =>
   idOf('network', tenantOf(context), context.spec?.network ?? '');
-export const bindingId = (context: PortContext): string => twinOf(context.id, 'binding', context.host?.name ?? '');
+export const bindingId = (context: PortContext): string =>
+  counterpartOf(context.id, 'binding', context.host?.name ?? '');
 
 /** A port that no VM holds is wired as soon as it has a tap. */
 export const isDirect = (context: PortContext): boolean => context.spec?.holder === null;
@@ -56,7 +57,7 @@ export function tapSpec(context: PortContext): TapSpec {
   const { grant } = context;
   if (grant === null) throw new TypeError(`${context.id} has no address`);
   return {
-    // The binding puts its own uid here: this actor does not know which life of the twin will read it.
+    // The binding puts its own uid here: this actor does not know which life of the counterpart will read it.
     owner: { actor: bindingId(context), uid: '', runEpoch: context.runEpoch },
     vpc: grant.vpc,
     network: grant.network.network,

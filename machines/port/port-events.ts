@@ -3,7 +3,7 @@ import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
 import type { HostFacts, NetworkSpec, TapProof } from '../values/wiring.ts';
 
-export interface PortWish {
+export interface PortRequest {
   /** Name of the network. */
   readonly network: string;
   readonly address?: string | null;
@@ -22,7 +22,7 @@ interface FromBinding {
 }
 
 export type PortEvent =
-  | ({ type: 'port.create'; meta: Meta } & PortWish)
+  | ({ type: 'port.create'; meta: Meta } & PortRequest)
   | { type: 'port.bind'; holder: string; host: HostFacts; runEpoch: number; meta: Meta }
   | { type: 'port.unbind'; holder?: string; meta: Meta }
   | { type: 'port.release'; holder: string; meta: Meta }

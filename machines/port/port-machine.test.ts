@@ -26,11 +26,11 @@ const grant = {
   vpc: 'vpc/t/main',
   network,
 };
-const wish = { network: 'n', address: null, mac: null, host: null, holder: vm };
+const request = { network: 'n', address: null, mac: null, host: null, holder: vm };
 const held: PortContext = {
   id,
   uid: 'U1',
-  spec: wish,
+  spec: request,
   grant,
   host: w1,
   runEpoch: 2,
@@ -43,9 +43,9 @@ const held: PortContext = {
   failure: null,
 };
 const fresh = { uid: '', spec: null, grant: null, host: null, runEpoch: 0 };
-const own = { spec: { ...wish, holder: null, host: 'w1' } };
+const own = { spec: { ...request, holder: null, host: 'w1' } };
 const claiming = { grant: null, host: null };
-const create = { type: 'port.create', ...wish };
+const create = { type: 'port.create', ...request };
 const bind = (host: object, runEpoch: number, holder = vm) => ({ type: 'port.bind', holder, host, runEpoch });
 const unbind = { type: 'port.unbind', holder: vm };
 const release = { type: 'port.release', holder: vm };
@@ -271,7 +271,7 @@ test('a rejected creation names the field and answers everybody who asked', () =
   };
   const { asked } = decided(
     portMachine,
-    { ...held, ...claiming, spec: { ...wish, holder: null }, waiters: ['a', 'b'] },
+    { ...held, ...claiming, spec: { ...request, holder: null }, waiters: ['a', 'b'] },
     row,
   );
   const issues = [{ path: 'spec.address', message: 'y' }];

@@ -1,7 +1,7 @@
 /**
  * A port: an address of a network, and where it is bound. It asks the network for the address, the VPC for a segment
- * and its twin on the host for a tap; the VM that holds it is told at every step. It makes nothing itself. Upholds:
- * one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
+ * and its counterpart on the host for a tap; the VM that holds it is told at every step. It makes nothing itself.
+ * Upholds: one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs } from '../values/failures.ts';
@@ -33,7 +33,7 @@ export const portMachine = setup({
     noteBroken: assign(changes.noteBroken),
     noteTry: assign(changes.noteTry),
     noteOff: assign(changes.noteOff),
-    keepOpen: tell(messages.keepOpen),
+    deferAnswer: tell(messages.deferAnswer),
     answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectDeleted: tell(messages.rejectDeleted),
@@ -110,8 +110,8 @@ export const portMachine = setup({
       tags: 'steady',
       on: {
         'port.create': [
-          { guard: 'wantsHost', target: 'finding', actions: ['take', 'noteWaiter', 'keepOpen'] },
-          { target: 'claiming', actions: ['take', 'noteWaiter', 'keepOpen'] },
+          { guard: 'wantsHost', target: 'finding', actions: ['take', 'noteWaiter', 'deferAnswer'] },
+          { target: 'claiming', actions: ['take', 'noteWaiter', 'deferAnswer'] },
         ],
         'port.release': { target: 'gone' },
       },
@@ -174,7 +174,7 @@ export const portMachine = setup({
         'port.bind': [foreign, { target: 'binding', actions: 'takeBind' }],
         'port.unbind': [foreign, { actions: 'tellUnbound' }],
         'port.release': [foreign, { target: 'gone', actions: 'releaseAddress' }],
-        'port.delete': [inUse, { target: 'gone', actions: ['noteWaiter', 'keepOpen', 'releaseAddress'] }],
+        'port.delete': [inUse, { target: 'gone', actions: ['noteWaiter', 'deferAnswer', 'releaseAddress'] }],
       },
     },
     binding: {
@@ -197,7 +197,7 @@ export const portMachine = setup({
           after: { segmentDeadline: { target: 'segment', reenter: true } },
         },
         tap: {
-          description: 'Its twin on the host makes the tap; without a VM it is wired at once.',
+          description: 'Its counterpart on the host makes the tap; without a VM it is wired at once.',
           entry: 'askTap',
           on: {
             'port.bind': [
@@ -275,9 +275,9 @@ export const portMachine = setup({
       on: {
         'port.create': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...created],
         'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
-        'port.unbind': [foreign, inUse, { actions: ['forgetNext', 'noteWaiter', 'keepOpen'] }],
+        'port.unbind': [foreign, inUse, { actions: ['forgetNext', 'noteWaiter', 'deferAnswer'] }],
         'port.release': [foreign, { actions: 'noteLeaving' }],
-        'port.delete': [inUse, { actions: ['noteLeaving', 'noteWaiter', 'keepOpen'] }],
+        'port.delete': [inUse, { actions: ['noteLeaving', 'noteWaiter', 'deferAnswer'] }],
         'binding.removed': [
           { guard: 'isOffLeaving', target: 'gone', actions: ['noteOff', 'releaseAddress'] },
           { guard: 'isOffNext', target: 'binding', actions: ['noteOff', 'takeNext'] },

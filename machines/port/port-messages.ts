@@ -25,7 +25,7 @@ const toHolder = ({ context }: At, event: { type: string; [field: string]: unkno
 
 // Creation
 
-export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
 
 const result = ({ uid, grant }: PortContext) => ({ uid, address: grant?.address ?? null, mac: grant?.mac ?? null });
 

@@ -6,7 +6,7 @@
 const different = { actions: 'refuseDifferent' } as const;
 export const created = [{ guard: 'isSame', actions: ['answerSame', 'tellReady'] }, different] as const;
 /** Of one that has no address yet: the answer comes with that. */
-export const awaited = [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, different] as const;
+export const awaited = [{ guard: 'isSame', actions: ['noteWaiter', 'deferAnswer'] }, different] as const;
 export const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 export const inUse = { guard: 'isHeldCommand', actions: 'rejectInUse' } as const;
 export const stale = { guard: 'isStale' } as const;
@@ -28,9 +28,9 @@ export const moved = { target: '#port.unbinding', actions: 'noteNext' } as const
 /** What every state with a binding answers alike, but for `port.bind`. */
 export const bound = {
   'port.create': created,
-  'port.unbind': [foreign, inUse, { target: '#port.unbinding', actions: ['noteWaiter', 'keepOpen'] }],
+  'port.unbind': [foreign, inUse, { target: '#port.unbinding', actions: ['noteWaiter', 'deferAnswer'] }],
   'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
-  'port.delete': [inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'noteWaiter', 'keepOpen'] }],
+  'port.delete': [inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'noteWaiter', 'deferAnswer'] }],
 } as const;
 /** A new run needs a tap that QEMU can take. */
 export const rebound = [

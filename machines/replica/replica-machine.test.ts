@@ -104,12 +104,12 @@ test('tries are counted while it fails, and forgotten when it does not', () => {
 });
 
 test('its host is gone: the volume is told, the file waits, and a removal is over', () => {
-  const buried = { code: 'host_gone', message: 'gone', retryable: false };
+  const fenced = { code: 'host_gone', message: 'gone', retryable: false };
   const gone: readonly Row[] = [
     { in: 'ready', on: { type: 'host.gone' }, to: 'ready', asks: ['replica.failed > volume'] },
     { in: 'failed', on: { type: 'host.gone' }, to: 'failed', asks: [] },
-    { in: 'making', on: failed('replica.make', buried), to: 'failed', asks: ['replica.failed > volume'] },
-    { in: 'removing', on: failed('replica.remove', buried), to: 'gone', asks: ['replica.removed > volume'] },
+    { in: 'making', on: failed('replica.make', fenced), to: 'failed', asks: ['replica.failed > volume'] },
+    { in: 'removing', on: failed('replica.remove', fenced), to: 'gone', asks: ['replica.removed > volume'] },
   ];
   assert.equal(disagreements(replicaMachine, asked, gone), []);
   const { asked: told } = decided(replicaMachine, asked, { in: 'ready', on: { type: 'host.gone' }, to: '' });

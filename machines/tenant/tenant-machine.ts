@@ -18,7 +18,7 @@ export const tenantMachine = setup({
       event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
     ),
     forgetWaiters: assign({ waiters: [] }),
-    keepOpen: tell(messages.keepOpen),
+    deferAnswer: tell(messages.deferAnswer),
     answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectDifferent: tell(messages.differs),
@@ -49,7 +49,7 @@ export const tenantMachine = setup({
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
       on: {
-        'tenant.create': { target: 'opening', actions: ['noteSpec', 'noteWaiter', 'keepOpen'] },
+        'tenant.create': { target: 'opening', actions: ['noteSpec', 'noteWaiter', 'deferAnswer'] },
         'quota.claim': { target: 'gone', actions: 'refuseAbsent' },
       },
     },
@@ -57,8 +57,8 @@ export const tenantMachine = setup({
       description: 'The VPC main is being made; the tenant can be used once that is ready.',
       entry: 'openVpc',
       on: {
-        'tenant.create': [{ guard: 'isSame', actions: ['noteWaiter', 'keepOpen'] }, { actions: 'rejectDifferent' }],
-        'tenant.delete': { target: 'deleting', actions: ['noteWaiter', 'keepOpen'] },
+        'tenant.create': [{ guard: 'isSame', actions: ['noteWaiter', 'deferAnswer'] }, { actions: 'rejectDifferent' }],
+        'tenant.delete': { target: 'deleting', actions: ['noteWaiter', 'deferAnswer'] },
         'vpc.opened': { target: 'active', actions: ['answerAll', 'forgetWaiters'] },
         'quota.claim': [{ guard: 'fits', actions: ['grant', 'count'] }, { actions: 'refuse' }],
         'quota.release': { actions: ['dropClaim', 'count'] },
@@ -72,7 +72,7 @@ export const tenantMachine = setup({
         'tenant.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
         'tenant.delete': [
           { guard: 'isHeld', actions: 'rejectInUse' },
-          { target: 'deleting', actions: ['noteWaiter', 'keepOpen'] },
+          { target: 'deleting', actions: ['noteWaiter', 'deferAnswer'] },
         ],
         'quota.claim': [{ guard: 'fits', actions: ['grant', 'count'] }, { actions: 'refuse' }],
         'quota.release': { actions: ['dropClaim', 'count'] },
@@ -85,7 +85,7 @@ export const tenantMachine = setup({
       always: { guard: 'isEmpty', target: 'gone' },
       on: {
         'tenant.create': { actions: 'rejectBusy' },
-        'tenant.delete': { actions: ['noteWaiter', 'keepOpen'] },
+        'tenant.delete': { actions: ['noteWaiter', 'deferAnswer'] },
         'quota.claim': { actions: 'refuseLate' },
         'quota.release': { actions: ['dropClaim', 'count'] },
         'vpc.opened': {},

@@ -47,7 +47,7 @@ export const busy = ({ context }: At): readonly Asked[] => [
   reject({ code: 'name_busy', message: `${context.id} is being deleted; try again once it is gone` }),
 ];
 
-export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
 
 export const openVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), { type: 'vpc.create' })];
 export const closeVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), { type: 'vpc.delete' })];

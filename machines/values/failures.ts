@@ -14,12 +14,12 @@ export const failureOf = (error: Failure): Failure => ({
   retryable: error.retryable,
 });
 
-/** What the runtime answers to whatever is asked of a host that was buried: nothing of it is there any more. */
+/** What the runtime answers to whatever is asked of a host that was fenced: nothing of it is there any more. */
 export const hostGone = 'host_gone';
 
 export const hostGoneFailure = (host: string): Failure => ({
   code: hostGone,
-  message: `host ${host} was buried, and what was there with it; use another one, or bring that host back`,
+  message: `host ${host} was fenced, and what was there with it; use another one, or bring that host back`,
   retryable: false,
 });
 

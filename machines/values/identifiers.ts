@@ -9,7 +9,7 @@ export const namePattern = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 /** A tenant, object or host name: 1 to 40 characters. */
 export const nameSchema = z
   .string()
-  .regex(namePattern, 'must be 1 to 40 characters: lower case letters, digits and inner hyphens, first a letter');
+  .regex(namePattern, 'must be 1 to 40 characters: lower case messages, digits and inner hyphens, first a message');
 
 /** A port's name: a name, or `<vm>.<nic>` for a port derived from a VM. */
 export const portNameSchema = z
@@ -29,7 +29,7 @@ export interface IdParts {
   readonly host?: string;
 }
 
-/** The id of a sharded actor, or of its twin on a host. */
+/** The id of a sharded actor, or of its counterpart on a host. */
 export function idOf(kind: string, tenant: string, name: string, host?: string): string {
   return host === undefined ? `${kind}/${tenant}/${name}` : `${kind}/${tenant}/${name}@${host}`;
 }
@@ -40,8 +40,8 @@ export function partsOfId(id: string): IdParts {
   return host === undefined ? { kind, tenant, name } : { kind, tenant, name, host };
 }
 
-/** The twin of an actor on a host: `port/acme/p` -> `binding/acme/p@w1`. */
-export function twinOf(id: string, kind: string, host: string): string {
+/** The counterpart of an actor on a host: `port/acme/p` -> `binding/acme/p@w1`. */
+export function counterpartOf(id: string, kind: string, host: string): string {
   const { tenant, name } = partsOfId(id);
   return idOf(kind, tenant, name, host);
 }

@@ -5,7 +5,7 @@
 
 /** Who owns a kernel object; stands in its ifalias. A lower runEpoch never touches what a higher one made. */
 export interface OwnerToken {
-  /** Actor id of the twin that owns it: `binding/acme/web-1.eth0@w1`. */
+  /** Actor id of the counterpart that owns it: `binding/acme/web-1.eth0@w1`. */
   readonly actor: string;
   readonly uid: string;
   readonly runEpoch: number;
@@ -139,7 +139,7 @@ export interface ReplicaSpec {
   readonly image: { readonly sha256: string; readonly format: DiskFormat } | null;
 }
 
-export interface MachineNic {
+export interface IncarnationNic {
   readonly port: string;
   readonly binding: string;
   readonly bindingUid: string;
@@ -147,7 +147,7 @@ export interface MachineNic {
   readonly mtu: number;
 }
 
-export interface MachineDisk {
+export interface IncarnationDisk {
   readonly volume: string;
   readonly volumeUid: string;
   readonly serial: string;
@@ -155,7 +155,7 @@ export interface MachineDisk {
 }
 
 /** One run of a VM on a host. */
-export interface MachineSpec {
+export interface IncarnationSpec {
   readonly owner: OwnerToken;
   readonly vm: string;
   /** Era in which the cluster placed it; a host starts nothing that was placed in an earlier one. 1 if absent. */
@@ -164,13 +164,13 @@ export interface MachineSpec {
   readonly memoryMib: number;
   /** Pinned and versioned, such as `pc-q35-7.2`; null lets the host pin its own default, which it reports. */
   readonly machineType: string | null;
-  readonly nics: readonly MachineNic[];
-  readonly disks: readonly MachineDisk[];
+  readonly nics: readonly IncarnationNic[];
+  readonly disks: readonly IncarnationDisk[];
   /** Direct boot by image digests, or null to boot the first disk. */
   readonly boot: { readonly kernelSha256: string; readonly initrdSha256: string; readonly commandLine: string } | null;
 }
 
-export interface MachineProof {
+export interface IncarnationProof {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat: with the pid it names one process for ever. */
   readonly startTime: string;
@@ -182,7 +182,7 @@ export interface MachineProof {
 export interface FoundRun {
   readonly vm: string;
   /** Uid of the run. */
-  readonly life: string;
+  readonly incarnationUid: string;
   readonly runEpoch: number;
 }
 
@@ -195,7 +195,7 @@ export interface FoundPort {
 }
 
 /** What really is on a host, whatever the store knows of it. */
-export interface HostFinds {
+export interface HostInventory {
   readonly runs: readonly FoundRun[];
   readonly ports: readonly FoundPort[];
   readonly vnis: readonly { readonly vpc: string; readonly vni: number }[];

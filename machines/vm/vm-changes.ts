@@ -1,7 +1,7 @@
 /** How events change what a VM remembers: pure functions of (context, event) used as named assigns of the chart. */
 import { assertEvent } from 'xstate';
 import { failureOf } from '../values/failures.ts';
-import type { MachineDisk, MachineNic } from '../values/wiring.ts';
+import type { IncarnationDisk, IncarnationNic } from '../values/wiring.ts';
 import { imageIds, portIds, volumeIds, type VmContext } from './vm-context.ts';
 import type { VmEvent } from './vm-events.ts';
 import { specOf } from './vm-replies.ts';
@@ -56,14 +56,14 @@ export function noteRefusal({ context, event }: Seen): Change {
 export function noteTapped({ context, event }: Seen): Change {
   assertEvent(event, 'port.tapped');
   const { port, binding, bindingUid, mac, mtu } = event;
-  const nic: MachineNic = { port, binding, bindingUid, mac, mtu };
+  const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu };
   return { nics: { ...context.nics, [port]: nic }, awaited: without(context.awaited, port) };
 }
 
 export function noteAttached({ context, event }: Seen): Change {
   assertEvent(event, 'volume.attached');
   const { volume, uid, serial, format } = event;
-  const disk: MachineDisk = { volume, volumeUid: uid, serial, format };
+  const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format };
   return { disks: { ...context.disks, [volume]: disk }, awaited: without(context.awaited, volume) };
 }
 
@@ -109,10 +109,10 @@ export function noteFailure({ context, event }: Seen): Change {
 }
 
 /** A new uid for the run that is about to start; kept when the request is repeated. */
-export const newLife = ({ context, event }: Seen): Change => ({
-  life: event.meta.ulid,
+export const newIncarnation = ({ context, event }: Seen): Change => ({
+  incarnationUid: event.meta.ulid,
   runs: context.runs + 1,
-  lastRun: { host: context.host?.name ?? '', life: event.meta.ulid },
+  lastRun: { host: context.host?.name ?? '', incarnationUid: event.meta.ulid },
 });
 
 export function noteRunning({ context, event }: Seen): Change {
@@ -162,7 +162,7 @@ export const wantDeleted = ({ event }: Seen): Change => ({
 export const settle = ({ context }: Seen): Change => (context.failure === null ? { wanted: 'stopped' } : {});
 export const letGo = (): Change => ({
   host: null,
-  life: null,
+  incarnationUid: null,
   nics: {},
   disks: {},
   images: {},

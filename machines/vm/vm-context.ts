@@ -1,8 +1,14 @@
 /** What a VM remembers, and the messages it builds from that. */
 import type { Failure } from '../values/failures.ts';
-import { clusterId, idOf, partsOfId, tenantId, twinOf } from '../values/identifiers.ts';
+import { clusterId, idOf, partsOfId, tenantId, counterpartOf } from '../values/identifiers.ts';
 import type { SentEvent } from '../values/requests.ts';
-import type { HostFacts, MachineDisk, MachineNic, MachineProof, MachineSpec } from '../values/wiring.ts';
+import type {
+  HostFacts,
+  IncarnationDisk,
+  IncarnationNic,
+  IncarnationProof,
+  IncarnationSpec,
+} from '../values/wiring.ts';
 import type { LastRun } from '../cluster/cluster-events.ts';
 import type { VmNic, VmSpec } from './vm-events.ts';
 
@@ -34,13 +40,13 @@ export interface VmContext {
   /** The last run that was begun; the cluster compares it with what it found when the store had gone back. */
   readonly lastRun: LastRun | null;
   /** What the next run is made of, gathered while preparing. */
-  readonly nics: Readonly<Record<string, MachineNic>>;
-  readonly disks: Readonly<Record<string, MachineDisk>>;
+  readonly nics: Readonly<Record<string, IncarnationNic>>;
+  readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
   readonly machineType: string | null;
   /** Uid of the present run: a late word of an earlier run is told apart by it. */
-  readonly life: string | null;
-  readonly proof: MachineProof | null;
+  readonly incarnationUid: string | null;
+  readonly proof: IncarnationProof | null;
   readonly runningSince: number | null;
   /** Failures in a row, for the backoff; cleared by ten healthy minutes or by a command. */
   readonly tries: number;
@@ -52,7 +58,7 @@ export interface VmContext {
   readonly deleteCommand: string | null;
 }
 
-export interface Letter {
+export interface OutgoingMessage {
   readonly to: string;
   readonly event: SentEvent;
 }
@@ -81,19 +87,19 @@ export function imageIds(context: VmContext): string[] {
 }
 
 export const incarnationId = (context: VmContext): string =>
-  twinOf(context.id, 'incarnation', context.host?.name ?? '');
+  counterpartOf(context.id, 'incarnation', context.host?.name ?? '');
 
-export const claimQuota = ({ context }: Seen): Letter => ({
+export const claimQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(tenantOf(context)),
   event: { type: 'quota.claim', kind: 'vm', claimant: context.id },
 });
 
-export const releaseQuota = ({ context }: Seen): Letter => ({
+export const releaseQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(tenantOf(context)),
   event: { type: 'quota.release', kind: 'vm', claimant: context.id },
 });
 
-export function askPort(context: VmContext, nic: VmNic): Letter {
+export function askPort(context: VmContext, nic: VmNic): OutgoingMessage {
   const event = {
     type: 'port.create',
     network: nic.network,
@@ -105,7 +111,7 @@ export function askPort(context: VmContext, nic: VmNic): Letter {
   return { to: portId(context, nic), event };
 }
 
-export const askPlace = ({ context }: Seen): Letter => ({
+export const askPlace = ({ context }: Seen): OutgoingMessage => ({
   to: clusterId,
   event: {
     type: 'place',
@@ -118,23 +124,23 @@ export const askPlace = ({ context }: Seen): Letter => ({
   },
 });
 
-export const releasePlace = ({ context }: Seen): Letter => ({
+export const releasePlace = ({ context }: Seen): OutgoingMessage => ({
   to: clusterId,
   event: { type: 'place.release', vm: context.id },
 });
 
 /** Everything a run needs on its host, asked for at once; whoever has answered already is not asked again. */
-export function preparations(context: VmContext): Letter[] {
+export function preparations(context: VmContext): OutgoingMessage[] {
   const { host, runEpoch } = context;
-  const letters: Letter[] = [
+  const messages: OutgoingMessage[] = [
     ...portIds(context).map((to) => ({ to, event: { type: 'port.bind', holder: context.id, host, runEpoch } })),
     ...volumeIds(context).map((to) => ({ to, event: { type: 'volume.attach', vm: context.id, host, runEpoch } })),
     ...imageIds(context).map((to) => ({ to, event: { type: 'image.need', holder: context.id, host } })),
   ];
-  return letters.filter((letter) => context.awaited.includes(letter.to));
+  return messages.filter((message) => context.awaited.includes(message.to));
 }
 
-export function releases(context: VmContext): Letter[] {
+export function releases(context: VmContext): OutgoingMessage[] {
   return [
     ...portIds(context).map((to) => ({ to, event: { type: 'port.unbind', holder: context.id } })),
     ...volumeIds(context).map((to) => ({ to, event: { type: 'volume.detach', vm: context.id } })),
@@ -143,18 +149,18 @@ export function releases(context: VmContext): Letter[] {
   ];
 }
 
-function machineSpec(context: VmContext): MachineSpec {
+function incarnationSpec(context: VmContext): IncarnationSpec {
   const spec = specIn(context);
   const [kernel, initrd] = imageIds(context).map((id) => context.images[id] ?? '');
   return {
-    owner: { actor: incarnationId(context), uid: context.life ?? '', runEpoch: context.runEpoch },
+    owner: { actor: incarnationId(context), uid: context.incarnationUid ?? '', runEpoch: context.runEpoch },
     vm: context.id,
     era: context.era,
     cpus: spec.cpus,
     memoryMib: spec.memoryMib,
     machineType: context.machineType,
-    nics: portIds(context).map((id) => context.nics[id] as MachineNic),
-    disks: volumeIds(context).map((id) => context.disks[id] as MachineDisk),
+    nics: portIds(context).map((id) => context.nics[id] as IncarnationNic),
+    disks: volumeIds(context).map((id) => context.disks[id] as IncarnationDisk),
     boot:
       spec.boot === null
         ? null
@@ -162,12 +168,12 @@ function machineSpec(context: VmContext): MachineSpec {
   };
 }
 
-export const askRun = ({ context }: Seen): Letter => ({
+export const askRun = ({ context }: Seen): OutgoingMessage => ({
   to: incarnationId(context),
-  event: { type: 'incarnation.start', vm: context.id, spec: machineSpec(context) },
+  event: { type: 'incarnation.start', vm: context.id, spec: incarnationSpec(context) },
 });
 
-export const askStop = ({ context }: Seen): Letter => ({
+export const askStop = ({ context }: Seen): OutgoingMessage => ({
   to: incarnationId(context),
-  event: { type: 'incarnation.stop', graceMs: context.graceMs, life: context.life },
+  event: { type: 'incarnation.stop', graceMs: context.graceMs, incarnationUid: context.incarnationUid },
 });

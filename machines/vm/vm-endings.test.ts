@@ -234,7 +234,7 @@ test('the time the guest is given to power off', () => {
 
 test('what is let go of is forgotten, addresses and the last host are not', () => {
   const free = after(row('releasing', { ...resting, ...waiting }, v.unbound, ''));
-  assert.equal([free['host'], free['life'], free['volumeHosts']], [null, null, []]);
+  assert.equal([free['host'], free['incarnationUid'], free['volumeHosts']], [null, null, []]);
   assert.equal([free['ports'], free['lastHost'], free['uid']], [held.ports, 'w1', 'U1']);
 });
 

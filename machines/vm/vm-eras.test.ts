@@ -27,7 +27,7 @@ test('a restart in a new era asks for a place first', () => {
 
 test('it tells its last run when it asks, and notes the era of its place', () => {
   const asked = decided(vmMachine, held, row('locating', { awaited: [v.volume] }, v.located, '')).asked.at(-1);
-  assert.equal((asked?.params as { event: { lastRun: object } }).event.lastRun, { host: 'w1', life: 'L1' });
+  assert.equal((asked?.params as { event: { lastRun: object } }).event.lastRun, { host: 'w1', incarnationUid: 'L1' });
   const placed = decided(vmMachine, held, row('placing', {}, { ...v.placed, era: 2 }, '', undefined, later));
   assert.is(placed.context['era'], 2);
 });

@@ -1,7 +1,7 @@
 /** Events of the VM chart; see docs/protocol.md. */
 import type { Failure } from '../values/failures.ts';
 import type { Meta } from '../values/requests.ts';
-import type { DiskFormat, HostFacts, MachineProof } from '../values/wiring.ts';
+import type { DiskFormat, HostFacts, IncarnationProof } from '../values/wiring.ts';
 
 export interface VmNic {
   /** `eth0`; the port is `<vm>.<name>`. */
@@ -69,5 +69,12 @@ export type VmEvent =
   | ({ type: 'image.refused'; image: string } & Failed)
   | { type: 'placed'; host: HostFacts; era: number; meta: Meta }
   | ({ type: 'place.refused'; reasons: readonly { readonly host: string; readonly reason: string }[] } & Failed)
-  | { type: 'incarnation.running'; host: string; life: string; proof: MachineProof; meta: Meta }
-  | { type: 'incarnation.ended'; host: string; life: string; reason: string; error: Failure | null; meta: Meta };
+  | { type: 'incarnation.running'; host: string; incarnationUid: string; proof: IncarnationProof; meta: Meta }
+  | {
+      type: 'incarnation.ended';
+      host: string;
+      incarnationUid: string;
+      reason: string;
+      error: Failure | null;
+      meta: Meta;
+    };

@@ -25,7 +25,8 @@ export const releasedWithFailure = (seen: Seen): boolean =>
   nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;
 export const releasedForRun = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen);
 /** The word of an earlier run, which changes nothing. */
-export const thisLife = ({ context, event }: Seen): boolean => 'life' in event && event.life === context.life;
+export const isThisIncarnation = ({ context, event }: Seen): boolean =>
+  'incarnationUid' in event && event.incarnationUid === context.incarnationUid;
 export const passes = ({ event }: Seen): boolean => 'error' in event && event.error !== null && event.error.retryable;
 export const isHostGone = ({ event }: Seen): boolean => saysHostGone(event);
 /** Its last run ended with its host, and it goes on: not there. */

@@ -62,7 +62,7 @@ test('from the command to the addresses, or back to nothing', () => {
   assert.equal(disagreements(vmMachine, held, coming), []);
 });
 
-const away = { host: null, life: null, awaited: [volume] };
+const away = { host: null, incarnationUid: null, awaited: [volume] };
 const asked = { awaited: [port, volume, kernel, initrd] };
 const preparing = 'preparing.asking';
 
@@ -179,8 +179,8 @@ test('a run is made of what was prepared, and has a life of its own', () => {
     disks: [disks[volume]],
     boot: { kernelSha256: 'K', initrdSha256: `sha of ${initrd}`, commandLine: '' },
   });
-  assert.equal([after(last)['life'], after(last)['runs']], ['U2', 2]);
-  assert.is(after(row('starting', {}, 'startDeadline', ''))['life'], 'L1');
+  assert.equal([after(last)['incarnationUid'], after(last)['runs']], ['U2', 2]);
+  assert.is(after(row('starting', {}, 'startDeadline', ''))['incarnationUid'], 'L1');
 });
 
 test('the machine type of the first run stays', () => {

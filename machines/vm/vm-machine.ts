@@ -6,7 +6,7 @@
  * started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the run epoch (I2, I9
  * of the invariants).
  */
-import * as letters from './vm-context.ts';
+import * as messages from './vm-context.ts';
 import * as replies from './vm-replies.ts';
 import { vmSetup } from './vm-setup.ts';
 
@@ -54,7 +54,7 @@ export const vmMachine = vmSetup.createMachine({
     disks: {},
     images: {},
     machineType: null,
-    life: null,
+    incarnationUid: null,
     proof: null,
     runningSince: null,
     tries: 0,
@@ -78,7 +78,7 @@ export const vmMachine = vmSetup.createMachine({
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more VM.',
-      entry: { type: 'send', params: letters.claimQuota },
+      entry: { type: 'send', params: messages.claimQuota },
       on: {
         'quota.granted': { target: 'addressing' },
         'quota.refused': { target: 'refused', actions: { type: 'reject', params: replies.refused } },
@@ -135,7 +135,7 @@ export const vmMachine = vmSetup.createMachine({
     },
     placing: {
       description: 'The cluster is asked for a host that has room, allows us, and holds our volumes.',
-      entry: { type: 'send', params: letters.askPlace },
+      entry: { type: 'send', params: messages.askPlace },
       on: {
         placed: { target: 'preparing', actions: 'notePlaced' },
         'place.refused': { target: 'unplaced', actions: 'noteFailure' },
@@ -152,7 +152,7 @@ export const vmMachine = vmSetup.createMachine({
       description: 'Taps, volumes and images are made ready on the host, all at once.',
       entry: 'awaitPreparations',
       initial: 'asking',
-      always: { guard: 'nothingAwaited', target: 'starting', actions: 'newLife' },
+      always: { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' },
       on: {
         'port.tapped': { actions: 'noteTapped' },
         'volume.attached': { actions: 'noteAttached' },
@@ -184,10 +184,10 @@ export const vmMachine = vmSetup.createMachine({
     },
     starting: {
       description: 'The host starts QEMU paused, wires the taps and lets it go.',
-      entry: { type: 'send', params: letters.askRun },
+      entry: { type: 'send', params: messages.askRun },
       on: {
-        'incarnation.running': { guard: 'thisLife', target: 'running', actions: 'noteRunning' },
-        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        'incarnation.running': { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' },
+        'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
         ...duringRun,
       },
       after: { startDeadline: { target: 'starting', reenter: true } },
@@ -196,7 +196,7 @@ export const vmMachine = vmSetup.createMachine({
       description: 'The guest runs on its host.',
       tags: 'steady',
       on: {
-        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
         'port.failed': { actions: 'noteFailure' },
         'vm.start': { actions: { type: 'reply', params: replies.same } },
         'vm.restart': { target: 'stopping', actions: 'wantRestart' },
@@ -205,9 +205,9 @@ export const vmMachine = vmSetup.createMachine({
     },
     stopping: {
       description: 'The guest is asked to power off; after its grace time it is made to.',
-      entry: { type: 'send', params: letters.askStop },
+      entry: { type: 'send', params: messages.askStop },
       on: {
-        'incarnation.ended': { guard: 'thisLife', target: 'ended', actions: 'noteEnd' },
+        'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
         ...whileLetGo,
         'vm.start': [dying, { actions: ['wantRunning', 'wantRestart'] }],
       },
@@ -289,7 +289,7 @@ export const vmMachine = vmSetup.createMachine({
     gone: {
       description: 'Deleted, or refused before anything was left; its quota is given back. Its volumes stay.',
       type: 'final',
-      entry: { type: 'send', params: letters.releaseQuota },
+      entry: { type: 'send', params: messages.releaseQuota },
     },
   },
 });

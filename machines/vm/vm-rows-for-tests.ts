@@ -41,12 +41,12 @@ export const held: VmContext = {
   runEpoch: 1,
   lastHost: 'w1',
   era: 1,
-  lastRun: { host: 'w1', life: 'L1' },
+  lastRun: { host: 'w1', incarnationUid: 'L1' },
   nics: {},
   disks: {},
   images: {},
   machineType: null,
-  life: 'L1',
+  incarnationUid: 'L1',
   proof: null,
   runningSince: null,
   tries: 0,
@@ -56,7 +56,16 @@ export const held: VmContext = {
   createCommand: null,
   deleteCommand: null,
 };
-export const fresh = { uid: '', spec: null, ports: {}, host: null, lastHost: null, runEpoch: 0, life: null, runs: 0 };
+export const fresh = {
+  uid: '',
+  spec: null,
+  ports: {},
+  host: null,
+  lastHost: null,
+  runEpoch: 0,
+  incarnationUid: null,
+  runs: 0,
+};
 export const waiting = { awaited: [port] };
 export const resting = { wanted: 'stopped' };
 export const dying = { wanted: 'deleted', deleteCommand: 'D1' };
@@ -89,11 +98,11 @@ export const gone = { type: 'port.gone', port };
 export const portFailed = (error: object) => ({ type: 'port.failed', port, error });
 export const volumeRefused = (error: object) => ({ type: 'volume.refused', volume, error });
 export const imageRefused = (error: object) => ({ type: 'image.refused', image: kernel, error });
-export const running = (life: string) => ({ type: 'incarnation.running', host: 'w1', life, proof });
-export const ended = (reason: string, error: object | null = null, life = 'L1') => ({
+export const running = (incarnationUid: string) => ({ type: 'incarnation.running', host: 'w1', incarnationUid, proof });
+export const ended = (reason: string, error: object | null = null, incarnationUid = 'L1') => ({
   type: 'incarnation.ended',
   host: 'w1',
-  life,
+  incarnationUid,
   reason,
   error,
 });

@@ -6,7 +6,7 @@ import { assign, enqueueActions, setup } from 'xstate';
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import * as changes from './vm-changes.ts';
-import * as letters from './vm-context.ts';
+import * as messages from './vm-context.ts';
 import type { VmContext } from './vm-context.ts';
 import type { VmEvent } from './vm-events.ts';
 import * as guards from './vm-guards.ts';
@@ -31,7 +31,7 @@ export const vmSetup = setup({
     noteGone: assign(changes.noteGone),
     notePlaced: assign(changes.notePlaced),
     noteFailure: assign(changes.noteFailure),
-    newLife: assign(changes.newLife),
+    newIncarnation: assign(changes.newIncarnation),
     noteRunning: assign(changes.noteRunning),
     noteEnd: assign(changes.noteEnd),
     wantRunning: assign(changes.wantRunning),
@@ -42,9 +42,9 @@ export const vmSetup = setup({
     letGo: assign(changes.letGo),
     forgetFailure: assign({ failure: null }),
     askPorts: enqueueActions(({ context, enqueue }) => {
-      for (const nic of letters.specIn(context).nics) {
-        const letter = letters.askPort(context, nic);
-        if (context.awaited.includes(letter.to)) enqueue({ type: 'send', params: letter });
+      for (const nic of messages.specIn(context).nics) {
+        const message = messages.askPort(context, nic);
+        if (context.awaited.includes(message.to)) enqueue({ type: 'send', params: message });
       }
     }),
     askVolumes: enqueueActions(({ context, enqueue }) => {
@@ -52,10 +52,10 @@ export const vmSetup = setup({
         enqueue({ type: 'send', params: { to, event: { type: 'volume.locate', vm: context.id } } });
     }),
     askPreparations: enqueueActions(({ context, enqueue }) => {
-      for (const params of letters.preparations(context)) enqueue({ type: 'send', params });
+      for (const params of messages.preparations(context)) enqueue({ type: 'send', params });
     }),
     askReleases: enqueueActions(({ context, enqueue }) => {
-      for (const params of letters.releases(context)) enqueue({ type: 'send', params });
+      for (const params of messages.releases(context)) enqueue({ type: 'send', params });
     }),
     releasePorts: enqueueActions(({ context, enqueue }) => {
       for (const to of context.awaited)

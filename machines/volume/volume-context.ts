@@ -1,5 +1,5 @@
 /** What a volume remembers, and the messages it builds from that. */
-import { partsOfId, idOf, tenantId, twinOf } from '../values/identifiers.ts';
+import { partsOfId, idOf, tenantId, counterpartOf } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
 import type { SentEvent } from '../values/requests.ts';
 import type { DiskFormat, HostFacts, ReplicaSpec } from '../values/wiring.ts';
@@ -24,7 +24,7 @@ export interface VolumeContext {
   readonly failure: Failure | null;
 }
 
-export interface Letter {
+export interface OutgoingMessage {
   readonly to: string;
   readonly event: SentEvent;
 }
@@ -36,27 +36,28 @@ interface Seen {
 export const imageOf = (context: VolumeContext): string | null =>
   context.spec?.image ? idOf('image', partsOfId(context.id).tenant, context.spec.image) : null;
 
-export const claimQuota = ({ context }: Seen): Letter => ({
+export const claimQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(partsOfId(context.id).tenant),
   event: { type: 'quota.claim', kind: 'volume', claimant: context.id },
 });
 
-export const releaseQuota = ({ context }: Seen): Letter => ({
+export const releaseQuota = ({ context }: Seen): OutgoingMessage => ({
   to: tenantId(partsOfId(context.id).tenant),
   event: { type: 'quota.release', kind: 'volume', claimant: context.id },
 });
 
-export const askImage = ({ context }: Seen): Letter => ({
+export const askImage = ({ context }: Seen): OutgoingMessage => ({
   to: imageOf(context) ?? '',
   event: { type: 'image.need', holder: context.id, host: context.host },
 });
 
-export const freeImage = ({ context }: Seen): Letter => ({
+export const freeImage = ({ context }: Seen): OutgoingMessage => ({
   to: imageOf(context) ?? '',
   event: { type: 'image.free', holder: context.id },
 });
 
-export const replicaOf = (context: VolumeContext): string => twinOf(context.id, 'replica', context.host?.name ?? '');
+export const replicaOf = (context: VolumeContext): string =>
+  counterpartOf(context.id, 'replica', context.host?.name ?? '');
 
 function replicaSpec(context: VolumeContext): ReplicaSpec {
   const spec = context.spec as VolumeSpec;
@@ -70,17 +71,17 @@ function replicaSpec(context: VolumeContext): ReplicaSpec {
   };
 }
 
-export const askReplica = ({ context }: Seen): Letter => ({
+export const askReplica = ({ context }: Seen): OutgoingMessage => ({
   to: replicaOf(context),
   event: { type: 'replica.ensure', volume: context.id, spec: replicaSpec(context) },
 });
 
-export const dropReplica = ({ context }: Seen): Letter => ({
+export const dropReplica = ({ context }: Seen): OutgoingMessage => ({
   to: replicaOf(context),
   event: { type: 'replica.remove' },
 });
 
-export const tellAttached = ({ context }: Seen): Letter => ({
+export const tellAttached = ({ context }: Seen): OutgoingMessage => ({
   to: context.holder ?? '',
   event: {
     type: 'volume.attached',
@@ -92,7 +93,7 @@ export const tellAttached = ({ context }: Seen): Letter => ({
   },
 });
 
-export const tellRefused = ({ context }: Seen): Letter => ({
+export const tellRefused = ({ context }: Seen): OutgoingMessage => ({
   to: context.holder ?? '',
   event: { type: 'volume.refused', volume: context.id, error: context.failure },
 });

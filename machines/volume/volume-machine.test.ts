@@ -192,14 +192,14 @@ test('a locator hears the host, or that there is none', () => {
 });
 
 test('a volume whose host is gone says so, and keeps its place', () => {
-  const buried = { ...failed, error: { code: 'host_gone', message: 'gone', retryable: false } };
+  const fenced = { ...failed, error: { code: 'host_gone', message: 'gone', retryable: false } };
   const gone: readonly Row[] = [
-    { in: 'available', with: placed, on: buried, to: 'available', asks: [] },
-    { in: 'held.attached', with: held, on: buried, to: 'held.attached', asks: [] },
+    { in: 'available', with: placed, on: fenced, to: 'available', asks: [] },
+    { in: 'held.attached', with: held, on: fenced, to: 'held.attached', asks: [] },
   ];
   assert.equal(disagreements(volumeMachine, stored, gone), []);
-  const { context } = decided(volumeMachine, stored, { in: 'available', with: placed, on: buried, to: '' });
-  assert.equal([context['failure'], context['host']], [buried.error, w1]);
+  const { context } = decided(volumeMachine, stored, { in: 'available', with: placed, on: fenced, to: '' });
+  assert.equal([context['failure'], context['host']], [fenced.error, w1]);
 });
 
 test.run();

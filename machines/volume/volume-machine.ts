@@ -6,7 +6,7 @@ import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { differences, failureOf, sameJson } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { serialOf } from '../values/serials.ts';
-import * as letters from './volume-context.ts';
+import * as messages from './volume-context.ts';
 import type { VolumeContext } from './volume-context.ts';
 import type { VolumeEvent, VolumeSpec } from './volume-events.ts';
 
@@ -20,7 +20,7 @@ function specOf(event: VolumeEvent): VolumeSpec {
   return { sizeMib: event.sizeMib, format: event.format, image: event.image };
 }
 
-const refuseHeld = ({ context, event }: Seen): letters.Letter => {
+const refuseHeld = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, 'volume.attach');
   const isGoing = context.holder === null;
   const message = isGoing
@@ -31,7 +31,7 @@ const refuseHeld = ({ context, event }: Seen): letters.Letter => {
     event: { type: 'volume.refused', volume: context.id, error: { code: 'volume_in_use', message, retryable: true } },
   };
 };
-const refuseElsewhere = ({ context, event }: Seen): letters.Letter => {
+const refuseElsewhere = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, 'volume.attach');
   const message = `${context.id} has its bytes on host ${context.host?.name}, the VM was placed on ${event.host.name}`;
   return {
@@ -44,7 +44,7 @@ const refuseElsewhere = ({ context, event }: Seen): letters.Letter => {
   };
 };
 /** Of a volume that is not there: nobody would ever answer otherwise. */
-const refuseAbsent = ({ context, event }: Seen): letters.Letter => {
+const refuseAbsent = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, ['volume.locate', 'volume.attach']);
   const message = `there is no ${context.id}; create it, or delete the VM that names it`;
   return {
@@ -56,7 +56,7 @@ const refuseAbsent = ({ context, event }: Seen): letters.Letter => {
     },
   };
 };
-const tellLocation = ({ context, event }: Seen): letters.Letter => {
+const tellLocation = ({ context, event }: Seen): messages.OutgoingMessage => {
   assertEvent(event, 'volume.locate');
   return { to: event.vm, event: { type: 'volume.located', volume: context.id, host: context.host?.name ?? null } };
 };
@@ -113,7 +113,7 @@ export const volumeMachine = setup({
       return { failure: failureOf(event.error), ...(event.type === 'image.refused' ? { host: null } : {}) };
     }),
     freeSource: enqueueActions(({ context, enqueue }) => {
-      if (context.spec?.image) enqueue({ type: 'send', params: letters.freeImage({ context }) });
+      if (context.spec?.image) enqueue({ type: 'send', params: messages.freeImage({ context }) });
     }),
     noteDelete: assign(({ event }) => ({ deleteCommand: event.meta.commandId ?? null })),
   },
@@ -168,7 +168,7 @@ export const volumeMachine = setup({
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more volume.',
-      entry: { type: 'send', params: letters.claimQuota },
+      entry: { type: 'send', params: messages.claimQuota },
       on: {
         'quota.granted': { target: 'available', actions: [{ type: 'reply', params: created }, 'answered'] },
         'quota.refused': { target: 'refused', actions: { type: 'reject', params: refused } },
@@ -210,7 +210,7 @@ export const volumeMachine = setup({
       states: {
         imaging: {
           description: 'The image is brought to the host, as a source for the first bytes.',
-          entry: { type: 'send', params: letters.askImage },
+          entry: { type: 'send', params: messages.askImage },
           on: {
             'image.provided': { guard: 'isHere', target: 'attaching', actions: 'takeSource' },
             'image.refused': { target: 'stuck', actions: 'noteFailure' },
@@ -219,7 +219,7 @@ export const volumeMachine = setup({
         },
         attaching: {
           description: 'The host makes sure the bytes are there.',
-          entry: { type: 'send', params: letters.askReplica },
+          entry: { type: 'send', params: messages.askReplica },
           on: {
             'replica.ready': { target: 'attached' },
             'replica.failed': { target: 'stuck', actions: 'noteFailure' },
@@ -230,18 +230,18 @@ export const volumeMachine = setup({
           description: 'The holder may run on it, unless the failure says that the host is gone.',
           tags: 'steady',
           on: { 'replica.failed': { actions: 'noteFailure' } },
-          entry: { type: 'send', params: letters.tellAttached },
+          entry: { type: 'send', params: messages.tellAttached },
         },
         stuck: {
           description: 'Its bytes cannot be made; the failure says why. The holder lets go or asks again.',
           tags: 'steady',
-          entry: { type: 'send', params: letters.tellRefused },
+          entry: { type: 'send', params: messages.tellRefused },
         },
       },
     },
     removing: {
       description: 'The host removes the bytes.',
-      entry: { type: 'send', params: letters.dropReplica },
+      entry: { type: 'send', params: messages.dropReplica },
       on: {
         'replica.removed': { target: 'gone' },
         'volume.create': { actions: { type: 'reject', params: nameBusy } },
@@ -261,7 +261,7 @@ export const volumeMachine = setup({
     gone: {
       description: 'Deleted; its quota is given back.',
       type: 'final',
-      entry: ['freeSource', { type: 'send', params: letters.releaseQuota }, { type: 'reply', params: deleted }],
+      entry: ['freeSource', { type: 'send', params: messages.releaseQuota }, { type: 'reply', params: deleted }],
     },
   },
 });

@@ -66,7 +66,7 @@ export function specFor(
     (other) => !other.removing && other.facts.name !== view.facts.name,
   );
   return {
-    // The segment puts its own uid here: this actor does not know which life of the twin will read it.
+    // The segment puts its own uid here: this actor does not know which life of the counterpart will read it.
     owner: { actor: segmentId(context, view.facts.name), uid: '', runEpoch: 1 },
     vpc: context.id,
     vni: context.vni,

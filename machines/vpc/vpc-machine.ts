@@ -19,7 +19,7 @@ export const vpcMachine = setup({
       event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
     ),
     forgetWaiters: assign({ waiters: [] }),
-    keepOpen: tell(messages.keepOpen),
+    deferAnswer: tell(messages.deferAnswer),
     answerSame: tell(messages.answerSame),
     answerAll: tell(messages.answerAll),
     rejectAll: tell(messages.rejectAll),
@@ -69,7 +69,7 @@ export const vpcMachine = setup({
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
       on: {
-        'vpc.create': { target: 'claiming', actions: ['noteUid', 'noteWaiter', 'keepOpen'] },
+        'vpc.create': { target: 'claiming', actions: ['noteUid', 'noteWaiter', 'deferAnswer'] },
         // The tenant believes in a VPC that is not there: the claim goes, and that is all there was.
         'vpc.delete': { target: 'gone', actions: 'releaseQuota' },
       },
@@ -78,8 +78,8 @@ export const vpcMachine = setup({
       description: 'The tenant is asked whether its quota has room for one more VPC.',
       entry: 'claimQuota',
       on: {
-        'vpc.create': { actions: ['noteWaiter', 'keepOpen'] },
-        'vpc.delete': { target: 'gone', actions: ['noteWaiter', 'keepOpen', 'releaseQuota'] },
+        'vpc.create': { actions: ['noteWaiter', 'deferAnswer'] },
+        'vpc.delete': { target: 'gone', actions: ['noteWaiter', 'deferAnswer', 'releaseQuota'] },
         'quota.granted': { target: 'numbering' },
         'quota.refused': { target: 'gone', actions: ['rejectAll', 'forgetWaiters'] },
         'cidr.claim': { actions: 'refuseEarly' },
@@ -91,8 +91,8 @@ export const vpcMachine = setup({
       description: 'The cluster gives the VPC its VNI, the number it has on the wire.',
       entry: 'askVni',
       on: {
-        'vpc.create': { actions: ['noteWaiter', 'keepOpen'] },
-        'vpc.delete': { target: 'removing', actions: ['noteWaiter', 'keepOpen'] },
+        'vpc.create': { actions: ['noteWaiter', 'deferAnswer'] },
+        'vpc.delete': { target: 'removing', actions: ['noteWaiter', 'deferAnswer'] },
         'quota.granted': {},
         'vni.allocated': { target: 'ready', actions: ['noteVni', 'tellTenant', 'answerAll', 'forgetWaiters'] },
         'cidr.claim': { actions: 'refuseEarly' },
@@ -107,7 +107,7 @@ export const vpcMachine = setup({
         'vpc.create': { actions: ['answerSame', 'tellTenant'] },
         'vpc.delete': [
           { guard: 'hasNetworks', actions: 'rejectInUse' },
-          { target: 'removing', actions: ['noteWaiter', 'keepOpen'] },
+          { target: 'removing', actions: ['noteWaiter', 'deferAnswer'] },
         ],
         'quota.granted': {},
         'vni.allocated': {},
@@ -127,7 +127,7 @@ export const vpcMachine = setup({
       always: { guard: 'hasNoSegments', target: 'gone', actions: ['forgetLocations', 'releaseVni', 'releaseQuota'] },
       on: {
         'vpc.create': { actions: 'rejectBusy' },
-        'vpc.delete': { actions: ['noteWaiter', 'keepOpen'] },
+        'vpc.delete': { actions: ['noteWaiter', 'deferAnswer'] },
         'vni.allocated': {},
         'cidr.claim': { actions: 'refuseLate' },
         'segment.need': { actions: 'refuseLate' },

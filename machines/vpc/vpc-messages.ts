@@ -34,7 +34,7 @@ export const tellTenant = ({ context }: At): readonly Asked[] => [
   send(tenant(context), { type: 'vpc.opened', vpc: context.id }),
 ];
 
-export const keepOpen = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
+export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
 export const answerSame = ({ context, event }: At): readonly Asked[] =>
   event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid, vni: context.vni })];
 

@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
 import { TestRedis, until } from '../journal/redis-for-tests.ts';
 import { archivingNode, climb, contextAt, own, removeFolder, tempFolder } from './history-for-tests.ts';
-import { checkArchive } from './segment-check.ts';
+import { checkArchive } from './chunk-check.ts';
 
 const run = promisify(execFile);
 const web = actorId('vm/acme/web');

@@ -1,6 +1,6 @@
 /**
  * What an archive needs of the machine: files that can be synced, and compression. The real one is here; that of the
- * simulation fills up, tears writes and loses what was not synced. Used by the writer and the reader of segments;
+ * simulation fills up, tears writes and loses what was not synced. Used by the writer and the reader of chunks;
  * upholds nothing itself, but all of G10 stands on `datasync` and `syncFolder` meaning it.
  */
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';

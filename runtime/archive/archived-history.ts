@@ -12,7 +12,7 @@ import { readAll, type Store } from '../journal/store-connection.ts';
 import type { ArchivePlatform } from './archive-platform.ts';
 import { incomplete, isBase, rebuild } from './history-fold.ts';
 import { compareIds, parsePointer, type HistoryRun, type RunPlace } from './history-run.ts';
-import { parseRun, readRunLine } from './segment-reader.ts';
+import { parseRun, readRunLine } from './chunk-reader.ts';
 
 const hotPage = 500;
 /** Entries folded for one answer; more would hold a node's memory. */

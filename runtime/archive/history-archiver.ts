@@ -19,7 +19,7 @@ import { archiveScript } from '../journal/script-library.ts';
 import { readAll, runScript, type Store } from '../journal/store-connection.ts';
 import { grantText } from '../journal/store-keys.ts';
 import { parsePointer, pointerText, runLine, versionOf } from './history-run.ts';
-import type { SegmentWriter } from './segment-writer.ts';
+import type { ChunkWriter } from './chunk-writer.ts';
 
 const actorsPerRound = 256;
 const entriesPerRun = 200;
@@ -34,7 +34,7 @@ const sameAlarmMs = 60_000;
 
 export interface ArchiverOptions {
   readonly store: Store;
-  readonly writer: SegmentWriter;
+  readonly writer: ChunkWriter;
   readonly clock: Clock;
   readonly log: Log;
   /** Hot entries at which the commit begins to drop the oldest; an actor close to it is an alarm. */

@@ -55,7 +55,7 @@ function pad(chartVersion: number): ActorDefinition {
 const value = fc.oneof(fc.constant(undefined), fc.constant(null), fc.integer(), fc.string(), fc.array(fc.integer()));
 const values = fc.dictionary(fc.constantFrom(...keys), value);
 const word = fc.constantFrom('create', 'write', 'write', 'write', 'shut', 'open', 'end');
-const doings = fc.array(fc.record({ word, values }), { minLength: 1, maxLength: 25 });
+const performer = fc.array(fc.record({ word, values }), { minLength: 1, maxLength: 25 });
 
 const id = actorId('pad/t/p');
 
@@ -81,7 +81,7 @@ async function perform(journal: MemoryJournal, chartVersion: number, list: reado
 test('every version rebuilt from the history is the snapshot that was committed', async () => {
   let [compared, upgrades] = [0, 0];
   await fc.assert(
-    fc.asyncProperty(doings, doings, async (before, after) => {
+    fc.asyncProperty(performer, performer, async (before, after) => {
       const journal = new MemoryJournal();
       const events = (list: typeof before): ActorEvent[] =>
         list.map((doing) => ({ type: `pad.${doing.word}`, values: doing.values }));

@@ -18,8 +18,8 @@ import { grantText } from '../journal/store-keys.ts';
 import { createHistorian } from './archived-history.ts';
 import { HistoryArchiver } from './history-archiver.ts';
 import type { RunPlace } from './history-run.ts';
-import { readRunLine } from './segment-reader.ts';
-import { SegmentWriter } from './segment-writer.ts';
+import { readRunLine } from './chunk-reader.ts';
+import { ChunkWriter } from './chunk-writer.ts';
 
 export const historyCap = 400;
 
@@ -59,7 +59,7 @@ export async function archivingNode(url: string, name: string, folder: string): 
   const log = recordedLog();
   const clock = processClock;
   const store = await connectStore({ url, clock, log });
-  const writer = new SegmentWriter({ folder, node: name });
+  const writer = new ChunkWriter({ folder, node: name });
   const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap });
   const archive = { historyCap, note: (commit: Commit) => archiver.note(commit) };
   const journal = createJournal({ store, clock, log, archive });

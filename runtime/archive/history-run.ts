@@ -4,7 +4,7 @@
  * list, also over the archives of several nodes, and nothing has to be searched. A run that no list leads to (written,
  * then not acknowledged by the store) does not exist.
  *
- * Rejected: an index of actors per segment (has to be kept, merged and asked for on every node, and cannot tell which
+ * Rejected: an index of actors per chunk (has to be kept, merged and asked for on every node, and cannot tell which
  * of two archives of a rolled-back store is the true one; the list is rolled back with the store).
  */
 import type { ActorId } from '../contract/identifiers.ts';
@@ -12,8 +12,8 @@ import type { HistoryEntry } from '../contract/journal.ts';
 
 export interface RunPlace {
   readonly node: string;
-  readonly segment: number;
-  /** Of the block in the segment. */
+  readonly chunk: number;
+  /** Of the block in the chunk. */
   readonly offset: number;
   /** Line in the block. */
   readonly line: number;
@@ -34,7 +34,7 @@ export interface HistoryRun {
   readonly entries: readonly HistoryEntry[];
 }
 
-export const placeText = ({ node, segment, offset, line }: RunPlace): string => `${node}/${segment}/${offset}/${line}`;
+export const placeText = ({ node, chunk, offset, line }: RunPlace): string => `${node}/${chunk}/${offset}/${line}`;
 
 export const pointerText = (pointer: RunPointer): string => `${placeText(pointer)}/${pointer.last}`;
 
@@ -42,8 +42,8 @@ export const pointerText = (pointer: RunPointer): string => `${placeText(pointer
 export function parsePointer(text: string): RunPointer | undefined {
   const match = /^([a-z0-9-]+)\/(\d{1,10})\/(\d{1,15})\/(\d{1,9})\/(\d+-\d+)$/.exec(text);
   if (match === null) return undefined;
-  const [, node, segment, offset, line, last] = match as unknown as [string, string, string, string, string, string];
-  return { node, segment: Number(segment), offset: Number(offset), line: Number(line), last };
+  const [, node, chunk, offset, line, last] = match as unknown as [string, string, string, string, string, string];
+  return { node, chunk: Number(chunk), offset: Number(offset), line: Number(line), last };
 }
 
 export const versionOf = (entryId: string): number => Number(entryId.slice(0, entryId.indexOf('-')));

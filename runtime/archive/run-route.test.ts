@@ -7,11 +7,11 @@ import * as assert from 'uvu/assert';
 import { codeOf, removeFolder, tempFolder } from './history-for-tests.ts';
 import type { RunPlace } from './history-run.ts';
 import { createRunFetch, createRunRoute } from './run-route.ts';
-import { SegmentWriter } from './segment-writer.ts';
+import { ChunkWriter } from './chunk-writer.ts';
 
 test('a run is fetched as it was written; damage and absence are told apart', async () => {
   const folder = await tempFolder();
-  const writer = new SegmentWriter({ folder, node: 'n1' });
+  const writer = new ChunkWriter({ folder, node: 'n1' });
   const places = await writer.append(['{"first":1}', '{"second":"ü"}']);
   await writer.close();
   const route = createRunRoute('n1', folder);
@@ -30,10 +30,10 @@ test('a run is fetched as it was written; damage and absence are told apart', as
     const [, second] = places as [RunPlace, RunPlace];
     assert.is(await fetchRun(second), '{"second":"ü"}');
     assert.match(paths[0] ?? '', /^\/history\/1\/\d+\/1$/);
-    assert.is(await codeOf(fetchRun({ ...second, segment: 9 })), 'archive_damaged');
+    assert.is(await codeOf(fetchRun({ ...second, chunk: 9 })), 'archive_damaged');
     assert.is(await codeOf(fetchRun({ ...second, line: 7 })), 'archive_damaged');
     assert.is(await codeOf(fetchRun({ ...second, node: 'n2' })), 'archive_unreachable');
-    assert.is(await codeOf(fetchRun({ ...second, segment: -1 })), 'archive_unreachable');
+    assert.is(await codeOf(fetchRun({ ...second, chunk: -1 })), 'archive_unreachable');
   } finally {
     server.close();
     await removeFolder(folder);

@@ -1,5 +1,5 @@
 /**
- * How nodes read each other's archives: `GET /history/<segment>/<offset>/<line>` on the peer server, only from a
+ * How nodes read each other's archives: `GET /history/<chunk>/<offset>/<line>` on the peer server, only from a
  * certificate of the cluster. The answer is the run as it was written, or the word `damaged` and what is wrong. Mounted
  * by the composition root, which also hands in how a peer is asked.
  */
@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { PhotonError, describeCause } from '../contract/errors.ts';
 import type { RunPlace } from './history-run.ts';
-import { readRunLine } from './segment-reader.ts';
+import { readRunLine } from './chunk-reader.ts';
 
 export const runPath = '/history/';
 const damagedWord = 'damaged ';
@@ -21,10 +21,10 @@ export function createRunRoute(node: string, folder: string) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const match = /^(\d{1,10})\/(\d{1,15})\/(\d{1,9})$/.exec((request.url ?? '').slice(runPath.length));
     if (match === null) return void response.writeHead(404).end();
-    const [segment, offset, line] = match.slice(1).map(Number) as [number, number, number];
+    const [chunk, offset, line] = match.slice(1).map(Number) as [number, number, number];
     let body: string;
     try {
-      body = await readRunLine(folder, { node, segment, offset, line });
+      body = await readRunLine(folder, { node, chunk, offset, line });
     } catch (error) {
       if (!(error instanceof PhotonError)) return void response.writeHead(500).end();
       body = `${damagedWord}${error.record.message}`;
@@ -36,10 +36,10 @@ export function createRunRoute(node: string, folder: string) {
 
 /** @param get the body of a GET on another node; rejects when it cannot be reached, or answers with an error */
 export function createRunFetch(get: (node: string, path: string) => Promise<Readable>) {
-  return async ({ node, segment, offset, line }: RunPlace): Promise<string> => {
+  return async ({ node, chunk, offset, line }: RunPlace): Promise<string> => {
     let body: string;
     try {
-      body = await text(await get(node, `${runPath}${segment}/${offset}/${line}`));
+      body = await text(await get(node, `${runPath}${chunk}/${offset}/${line}`));
     } catch (cause) {
       throw new PhotonError(
         'fault',

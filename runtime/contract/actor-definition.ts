@@ -43,7 +43,7 @@ export interface CommandDefinition {
   /** May start an actor that does not exist. */
   readonly creates?: boolean;
   /** May end what many actors wait for, so a node full of them takes it. Only for kinds with few actors. */
-  readonly relieves?: boolean;
+  readonly exemptFromOverload?: boolean;
   readonly references?: (params: never, id: ActorId) => readonly Reference[];
   readonly description: string;
 }

@@ -16,7 +16,7 @@ export type Durability = (typeof durabilities)[number];
 /** What the store, as it is set up, can keep. */
 export interface DurabilityOffer {
   /** For whoever asks for nothing else: the strongest that is offered, unless configured otherwise. */
-  readonly usual: Durability;
+  readonly default: Durability;
   readonly offered: readonly Durability[];
 }
 

@@ -26,14 +26,14 @@ export interface EventMeta {
 }
 
 /**
- * Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, life and era, `after` is the
- * receiver's previous one.
+ * Actor to actor. Exactly-once and FIFO per (sender, receiver): `seq` grows per sender, senderUid and era, `after` is
+ * the receiver's previous one.
  */
 export interface Message {
   readonly to: ActorId;
   readonly from: ActorId;
   /** The sender's uid: a new life of the same name starts a new sequence. */
-  readonly life: string;
+  readonly senderUid: string;
   readonly era: number;
   /** Sender-wide, grows by one per message, any receiver. */
   readonly seq: number;

@@ -1,13 +1,14 @@
 /**
- * The journal port: what hosting needs from the store. runtime/journal binds it to Redis, the simulation to a twin.
- * All keys of a shard share one slot; one commit is one atomic script run, batched with others of the node.
+ * The journal port: what hosting needs from the store. runtime/journal binds it to Redis, the simulation to a
+ * counterpart. All keys of a shard share one slot; one commit is one atomic script run, batched with others of the
+ * node.
  */
 import type { Durability, DurabilityOffer } from './durability.ts';
 import type { ActorId, ShardId } from './identifiers.ts';
 import type { EffectRequest } from './effect.ts';
 import type { Message, Reply } from './envelope.ts';
 import type { RowKey } from './actor-definition.ts';
-import type { DeadLetter, Hold, StoredLetter } from './supervision.ts';
+import type { DeadLetter, Hold, StoredDeadLetter } from './supervision.ts';
 
 /** Proof of ownership that goes with every write of a shard. */
 export interface ShardGrant {
@@ -47,13 +48,13 @@ export interface StoredActor {
   readonly deferred: Readonly<Record<string, DeferredCommand>>;
   /** Highest sequence number this actor has used as a sender. */
   readonly lastSeq: number;
-  /** `<sender id>~<life>`, from the second era on `<sender id>~<life>~<era>` -> highest seq applied. */
-  readonly marks: Readonly<Record<string, number>>;
+  /** `<sender id>~<sender uid>`, from the second era on `<sender id>~<sender uid>~<era>` -> highest seq applied. */
+  readonly watermarks: Readonly<Record<string, number>>;
   /**
-   * The youngest life (a ULID) of which marks were pruned, '' when none was: of this life and older ones, what bears no
-   * mark may have been applied long ago.
+   * The youngest life (a ULID) of which watermarks were pruned, '' when none was: of this life and older ones, what
+   * bears no watermark may have been applied long ago.
    */
-  readonly prunedLife: string;
+  readonly prunedUid: string;
   readonly hold?: Hold;
 }
 
@@ -62,7 +63,7 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `letter:<id>`, `upgrade:<n>`. */
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `deadLetter:<id>`, `upgrade:<n>`. */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
@@ -117,11 +118,11 @@ export interface Commit {
   readonly timers: readonly PendingTimer[];
   readonly deferred: Readonly<Record<string, DeferredCommand>>;
   readonly lastSeq: number;
-  readonly marks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
-  /** Marks that leave the record, because their senders are gone. */
-  readonly marksPruned: readonly string[];
+  readonly watermarks: readonly { readonly sender: string; readonly seq: number; readonly after: number }[];
+  /** Watermarks that leave the record, because their senders are gone. */
+  readonly watermarksPruned: readonly string[];
   /** As in the record, after this commit. */
-  readonly prunedLife: string;
+  readonly prunedUid: string;
   readonly receipts: readonly Receipt[];
   /** Commands it was decided on whose receipts the actor does not all know: with one of these it is refused. */
   readonly unproven: readonly string[];
@@ -133,7 +134,7 @@ export interface Commit {
   readonly rowsRemoved: readonly RowKey[];
   readonly deadLetters: readonly DeadLetter[];
   /** Places of dead letters that this commit has delivered again or dropped. */
-  readonly lettersGone: readonly string[];
+  readonly deadLettersGone: readonly string[];
   /** Undefined: the actor takes inputs. */
   readonly hold: Hold | undefined;
   readonly historyTail: number;
@@ -173,14 +174,14 @@ export interface Journal {
   /** What it finds is durable at the usual level, or at the one asked for if that is more, and its reply says which. */
   receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
-  letters(id: ActorId): Promise<readonly StoredLetter[]>;
+  deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]>;
   /** What it finds is durable at the usual level. */
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
   /**
-   * Of these marks those whose sender's life was over before this wall time and has left no message in its outbox: no
-   * message of that life will ever be sent again that was not applied.
+   * Of these watermarks those whose sender's life was over before this wall time and has left no message in its outbox:
+   * no message of that life will ever be sent again that was not applied.
    */
-  endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]>;
+  endedSequences(watermarks: readonly string[], beforeMs: number): Promise<readonly string[]>;
   /** Whether the message still stands in its sender's outbox, from which it goes once it was applied. */
   isOutstanding(message: Message): Promise<boolean>;
   /** Outbox rows acknowledged when the sender has nothing to commit. */

@@ -1,7 +1,7 @@
 /** Reading what is committed, from any node: the control API and the inspector stand on this port. Never writes. */
 import type { ActorId } from './identifiers.ts';
 import type { HistoryEntry, StoredActor } from './journal.ts';
-import type { Hold, StoredLetter } from './supervision.ts';
+import type { Hold, StoredDeadLetter } from './supervision.ts';
 
 /** One line of a list, kept in the shard's index by the commit itself. */
 export interface ActorSummary {
@@ -52,7 +52,7 @@ export interface Reader {
   /** Newest last; entries with version > `after`, at most `limit`. */
   history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
   /** Oldest first within a shard; of all shards, or of the one actor. */
-  deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]>;
+  deadLetters(actor?: ActorId): Promise<readonly StoredDeadLetter[]>;
   /** Calls `each` for every commit after the cursor until the signal aborts. Rejects `cursor_expired` when trimmed. */
   follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void>;
   now(): Promise<Cursor>;

@@ -1,6 +1,6 @@
 /**
  * What an operator can do with one actor, and what the store keeps of it (G8): the hold that keeps an actor from
- * taking inputs, the letters that could not be delivered, the verbs that change either. Types and names only.
+ * taking inputs, the dead letters that could not be delivered, the verbs that change either. Types and names only.
  *
  * A verb travels as an ordinary command of type `actor.<verb>`: the host answers it before the chart could see it, so
  * it has one receipt, one commit and one entry in the actor's history. The control API admits operators only.
@@ -18,13 +18,13 @@ export interface Hold {
   /** The operator's principal; `host` for a quarantine. */
   readonly by: string;
   /** The input that led to a quarantine, when it lies among the dead letters. */
-  readonly letter?: string;
+  readonly deadLetterId?: string;
 }
 
 /** An input that could not be applied: nobody to take it, or the chart failed on it. */
 export interface DeadLetter {
   /** A ULID, unique for ever. */
-  readonly letter: string;
+  readonly deadLetterId: string;
   readonly event: ActorEvent;
   /** As in the history: `message:<from>:<seq>`, `timer:<id>`, `effect:<id>`. */
   readonly cause: string;
@@ -41,7 +41,7 @@ export interface DeadLetter {
 }
 
 /** As it lies in the store. */
-export interface StoredLetter extends DeadLetter {
+export interface StoredDeadLetter extends DeadLetter {
   readonly actor: ActorId;
   /** Its place in the shard's stream of dead letters; opaque. */
   readonly place: string;
@@ -53,8 +53,8 @@ export const operatorKind = 'actor';
 /**
  * pause    {reason}                       takes no inputs until it is resumed; its effects stop and are performed again
  * resume   {reason}                       ends a hold of either kind
- * skip     {reason, letters?}             drops dead letters: those named, or the one that led to the quarantine
- * redrive  {reason, letters?}             delivers dead letters again: those named, or all of this actor
+ * skip     {reason, dead letters?}             drops dead letters: those named, or the one that led to the quarantine
+ * redrive  {reason, dead letters?}             delivers dead letters again: those named, or all of this actor
  * reset    {reason, to, patch?, dryRun?}  enters a state with its entry actions, as if the chart had gone there
  * Skip, redrive and reset end a quarantine; a pause is ended by resume alone.
  */

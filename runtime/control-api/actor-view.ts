@@ -78,7 +78,7 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
     chartVersion: stored.chartVersion,
     state: stored.state,
     stateName: stored.state === null ? 'absent' : stateNameOf(stored.state),
-    life: stored.status,
+    lifecycle: stored.status,
     waitingOn: [...waitingOnOf(stored)],
     ...shownOf(stored, registry),
     effects: stored.effects.map(({ effectId, type, stateId }) => ({ id: effectId, type, state: stateId })),
@@ -89,7 +89,7 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
 
 export function summaryOf(summary: ActorSummary): ActorSummaryWire {
   const { id, uid, version, stateName, status, waitingOn, at, held } = summary;
-  const line = { id, uid, version, stateName, life: status, waitingOn: [...waitingOn], at };
+  const line = { id, uid, version, stateName, lifecycle: status, waitingOn: [...waitingOn], at };
   return held === undefined ? line : { ...line, held };
 }
 

@@ -80,8 +80,8 @@ test('a watch takes so many ids at most', async () => {
 test('nobody waits longer for an answer than the server lets him', async () => {
   await within({ maxCommandWaitMs: 50 }, async ({ url }) => {
     const root = await new RawClient(url).open('root-token');
-    const wish = { id: 'box/acme/b', idempotencyKey: 'k', reason: 'test', waitMs: 60_000 };
-    const late = await root.refusal('actor.pause', wish);
+    const request = { id: 'box/acme/b', idempotencyKey: 'k', reason: 'test', waitMs: 60_000 };
+    const late = await root.refusal('actor.pause', request);
     assert.is(late.type, code('unknown'));
     assert.match(late.detail, 'within 50 ms');
     await root.close();

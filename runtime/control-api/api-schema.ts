@@ -73,7 +73,7 @@ const hello = z.object({
     .meta({ description: 'True when the handshake carried a token; `auth` is then not needed' }),
 });
 
-const life = z.enum(['live', 'removed']);
+const lifecycle = z.enum(['live', 'removed']);
 const waitingOn = z.array(z.enum(['timer', 'effect', 'event']));
 
 const refused = z
@@ -88,7 +88,7 @@ const actorSummary = z.object({
   uid: z.string(),
   version: count,
   stateName: z.string(),
-  life,
+  lifecycle,
   waitingOn,
   at: z.number().meta({ description: 'Wall time of the last commit, ms since the epoch' }),
   held: heldKind.optional().meta({ description: 'It takes no commands and messages; see `hold` of actor.get' }),
@@ -101,14 +101,14 @@ const actorObject = z.object({
   chartVersion: count,
   state: z.unknown().meta({ description: 'State value of the chart: a name, or nested names' }),
   stateName: z.string(),
-  life,
+  lifecycle,
   waitingOn,
   spec: z.unknown(),
   status: z.unknown(),
   effects: z.array(z.object({ id: z.string(), type: z.string(), state: z.string() })),
   timers: z.array(z.object({ id: z.string(), dueMs: z.number(), eventType: z.string() })),
   hold: z
-    .object({ kind: heldKind, reason: z.string(), at: z.number(), by: z.string(), letter: z.string().optional() })
+    .object({ kind: heldKind, reason: z.string(), at: z.number(), by: z.string(), deadLetterId: z.string().optional() })
     .optional(),
   refused,
 });

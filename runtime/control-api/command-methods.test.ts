@@ -73,7 +73,7 @@ test('wrong params are refused with their paths before anything is asked', async
         JSON.stringify(name),
       );
     }
-    const pinned = await client.refusal('twin.poke', { scope: 'acme', name: 'a', ...key, params: {} });
+    const pinned = await client.refusal('pinned.poke', { scope: 'acme', name: 'a', ...key, params: {} });
     assert.equal(
       pinned.issues?.map(({ path }) => path),
       ['name'],
@@ -81,7 +81,7 @@ test('wrong params are refused with their paths before anything is asked', async
     const dry = await client.refusal('box.poke', { scope: 'acme', name: 'b', ...key, dryRun: true, params: {} });
     assert.is(dry.type, code('not_supported'));
     assert.is(asked.length, 0);
-    assert.ok(await client.call('twin.poke', { scope: 'acme', name: 'a@w1', ...key, params: {} }));
+    assert.ok(await client.call('pinned.poke', { scope: 'acme', name: 'a@w1', ...key, params: {} }));
     await client.close();
   });
 });
@@ -231,8 +231,8 @@ test('an actor that is gone, and only refused something since, can still be look
   store.actors.set('box/acme/a' as ActorId, { ...(held as StoredActor), state: null, context: null });
   await within({ store }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
-    const { life, stateName, spec } = await ann.call('actor.get', { id: 'box/acme/a' });
-    assert.equal({ life, stateName, spec }, { life: 'removed', stateName: 'absent', spec: null });
+    const { lifecycle, stateName, spec } = await ann.call('actor.get', { id: 'box/acme/a' });
+    assert.equal({ lifecycle, stateName, spec }, { lifecycle: 'removed', stateName: 'absent', spec: null });
     await ann.close();
   });
 });
@@ -245,7 +245,7 @@ test('get, list pages and history show what is committed, and no context', async
     const ann = await new RawClient(url).open('ann-token');
     const actor = await ann.call('actor.get', { id: 'box/acme/a' });
     assert.is(actor['stateName'], 'shut');
-    assert.is(actor['life'], 'live');
+    assert.is(actor['lifecycle'], 'live');
     assert.equal(actor['spec'], { size: 8 });
     assert.equal(actor['waitingOn'], ['event']);
     assert.not.match(JSON.stringify(actor), 'in the context only');

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 import { startTestApi, type TestApi } from './api-for-tests.ts';
 import { RawClient } from './raw-client-for-tests.ts';
 
@@ -11,7 +11,7 @@ const given = { id: 'box/acme/a', reason: 'looked at it', idempotencyKey: 'k1' }
 const verbs = [
   ['actor.pause', {}],
   ['actor.resume', {}],
-  ['actor.skip', { letters: ['L1'] }],
+  ['actor.skip', { deadLetters: ['L1'] }],
   ['actor.redrive', {}],
   ['actor.reset', { to: 'open', patch: { size: 2 }, dryRun: true }],
 ] as const;
@@ -31,10 +31,10 @@ async function within(work: (api: TestApi, open: (token: string) => Promise<RawC
   }
 }
 
-function letterOf(letter: string, actor: string): StoredLetter {
+function deadLetterOf(deadLetterId: string, actor: string): StoredDeadLetter {
   const event = { type: 'box.poke' };
   const found = { cause: 'message:lid/acme/l:1', reason: 'no_such_actor', state: null, version: 0, at: 5 };
-  return { letter, actor: actorId(actor), place: '1-0', event, ...found };
+  return { deadLetterId, actor: actorId(actor), place: '1-0', event, ...found };
 }
 
 test('every verb reaches the actor with principal, reason and key; only operators may', async () => {
@@ -62,15 +62,19 @@ test('every verb reaches the actor with principal, reason and key; only operator
 
 test('operators see dead letters, of one actor, of one scope, page by page; others none', async () => {
   await within(async ({ store }, open) => {
-    store.letters.push(letterOf('L3', 'box/acme/a'), letterOf('L1', 'box/bits/a'), letterOf('L2', 'box/acme/b'));
+    store.keptDeadLetters.push(
+      deadLetterOf('L3', 'box/acme/a'),
+      deadLetterOf('L1', 'box/bits/a'),
+      deadLetterOf('L2', 'box/acme/b'),
+    );
     const root = await open('root-token');
     const ann = await open('ann-token');
     const list = async (params: object): Promise<unknown> => {
       const page = (await root.call('deadletters.list', params as never)) as {
-        letters: { letter: string }[];
+        deadLetters: { deadLetterId: string }[];
         next: string | null;
       };
-      return [...page.letters.map(({ letter }) => letter), page.next];
+      return [...page.deadLetters.map(({ deadLetterId }) => deadLetterId), page.next];
     };
     assert.equal(await list({}), ['L1', 'L2', 'L3', null]);
     assert.equal(await list({ scope: 'acme' }), ['L2', 'L3', null]);

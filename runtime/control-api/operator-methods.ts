@@ -6,7 +6,7 @@
 import { parseActorId } from '../contract/identifiers.ts';
 import { reject } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 import { mayTouch, readableId, type Principal } from './access-rule.ts';
 import { askActor } from './actor-asking.ts';
 import { apiMethods, type ApiResult } from './api-schema.ts';
@@ -42,11 +42,14 @@ export function operatorMethods(ports: ApiPorts): Map<string, Method> {
       method(apiMethods['deadletters.list'].params, async ({ id, scope, limit, after = '' }, { principal }) => {
         const actor = id === undefined ? undefined : administrable(principal, 'deadletters.list', id);
         if (!principal.admin) throw forbidden('deadletters.list');
-        const letters = (await ports.reader.deadLetters(actor))
-          .filter((letter) => letter.letter > after && isMine(principal, letter, scope))
-          .toSorted((a, b) => (a.letter < b.letter ? -1 : 1));
-        const page = letters.slice(0, limit);
-        return { letters: page.map(letterOf), next: letters.length > limit ? (page.at(-1)?.letter ?? null) : null };
+        const deadLetters = (await ports.reader.deadLetters(actor))
+          .filter((deadLetter) => deadLetter.deadLetterId > after && isMine(principal, deadLetter, scope))
+          .toSorted((a, b) => (a.deadLetterId < b.deadLetterId ? -1 : 1));
+        const page = deadLetters.slice(0, limit);
+        return {
+          deadLetters: page.map(deadLetterOf),
+          next: deadLetters.length > limit ? (page.at(-1)?.deadLetterId ?? null) : null,
+        };
       }),
     ],
   ]);
@@ -68,17 +71,17 @@ function administrable(principal: Principal, name: string, text: string): ActorI
 
 const forbidden = (name: string): Error => reject('forbidden', `${name} is for operators; ask one of them.`);
 
-function isMine(principal: Principal, { actor }: StoredLetter, scope: string | undefined): boolean {
+function isMine(principal: Principal, { actor }: StoredDeadLetter, scope: string | undefined): boolean {
   const parts = parseActorId(actor);
   if (parts === undefined || (scope !== undefined && parts.scope !== scope)) return false;
   return mayTouch(principal, parts.scope, 'administer', parts);
 }
 
-function letterOf({
+function deadLetterOf({
   place: _,
   from,
   trace,
-  ...letter
-}: StoredLetter): ApiResult<'deadletters.list'>['letters'][number] {
-  return { ...letter, ...(from === undefined ? {} : { from }), ...(trace === undefined ? {} : { trace }) };
+  ...deadLetter
+}: StoredDeadLetter): ApiResult<'deadletters.list'>['deadLetters'][number] {
+  return { ...deadLetter, ...(from === undefined ? {} : { from }), ...(trace === undefined ? {} : { trace }) };
 }

@@ -17,7 +17,7 @@ export const commandResult = z.object({
 });
 
 const waitMs = z.number().int().min(1).optional();
-const letterId = z.string().min(1).max(40);
+const deadLetterIdSchema = z.string().min(1).max(40);
 /** Of every verb of operators. */
 const verb = {
   id: idText,
@@ -26,9 +26,9 @@ const verb = {
   waitMs,
   reason: z.string().min(1).max(500).meta({ description: 'Kept in the history with the principal' }),
 };
-const letters = z.array(letterId).min(1).max(256).optional();
+const deadLetters = z.array(deadLetterIdSchema).min(1).max(256).optional();
 const deadLetter = z.object({
-  letter: z.string(),
+  deadLetterId: z.string(),
   actor: z.string(),
   event: z.unknown(),
   cause: z.string(),
@@ -53,12 +53,12 @@ export const operatorShapes = {
   },
   'actor.skip': {
     description: 'For operators. Drops dead letters: those named, or the one behind a quarantine, which then ends.',
-    params: z.strictObject({ ...verb, letters }),
+    params: z.strictObject({ ...verb, deadLetters }),
     result: commandResult,
   },
   'actor.redrive': {
     description: 'For operators. Delivers dead letters again, once each: those named, or all of the actor.',
-    params: z.strictObject({ ...verb, letters }),
+    params: z.strictObject({ ...verb, deadLetters }),
     result: commandResult,
   },
   'actor.reset': {
@@ -77,8 +77,8 @@ export const operatorShapes = {
       id: idText.optional(),
       scope: word.optional(),
       limit: z.number().int().min(1).max(500).default(100),
-      after: letterId.optional(),
+      after: deadLetterIdSchema.optional(),
     }),
-    result: z.object({ letters: z.array(deadLetter), next: z.string().nullable() }),
+    result: z.object({ deadLetters: z.array(deadLetter), next: z.string().nullable() }),
   },
 } as const;

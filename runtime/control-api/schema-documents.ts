@@ -10,7 +10,7 @@ import { commandResult } from './operator-schema.ts';
 
 type Json = Record<string, unknown>;
 
-/** Draft 2020-12. Fields with defaults are optional for params and present in results. */
+/** CommitBuilder 2020-12. Fields with defaults are optional for params and present in results. */
 export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'input'): Json => {
   const whole = z.toJSONSchema(schema, { io, unrepresentable: 'any', cycles: 'ref' }) as Json;
   // Said once, by the bundle.
@@ -38,7 +38,7 @@ export function schemaBundle(registry?: ActorRegistry): Json {
   const notifications: Json = {};
   for (const [name, schema] of Object.entries(apiNotifications)) notifications[name] = jsonSchemaOf(schema, 'output');
   return {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    $schema: 'https://json-schema.org/builder/2020-12/schema',
     title: `Control API ${apiProtocol}`,
     methods,
     command: {

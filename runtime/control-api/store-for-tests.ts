@@ -9,7 +9,7 @@ import { PhotonError } from '../contract/errors.ts';
 import { actorId, partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 
 const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
   kind: name,
@@ -58,8 +58,8 @@ export const testRegistry: ActorRegistry = {
       }),
     ],
     [
-      'twin',
-      kind('twin', { poke: { params: z.strictObject({}), permission: 'scope', description: 'Pokes it.' } }, true),
+      'pinned',
+      kind('pinned', { poke: { params: z.strictObject({}), permission: 'scope', description: 'Pokes it.' } }, true),
     ],
   ]),
 };
@@ -69,7 +69,7 @@ const wholeList: ListPage = { after: '', limit: Infinity, allows: () => true };
 export class MemoryStore implements Reader {
   readonly actors = new Map<ActorId, StoredActor>();
   readonly past = new Map<ActorId, HistoryEntry[]>();
-  readonly letters: StoredLetter[] = [];
+  readonly keptDeadLetters: StoredDeadLetter[] = [];
   readonly #feed: FeedEntry[] = [];
   #trimmed = 0;
   readonly #waiting = new Set<() => void>();
@@ -83,7 +83,7 @@ export class MemoryStore implements Reader {
     const version = (before?.version ?? 0) + 1;
     const uid = before?.status === 'live' ? before.uid : `uid-${version}`;
     const context = { spec: { size }, secret: 'in the context only' };
-    const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, marks: {}, prunedLife: '' };
+    const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, watermarks: {}, prunedUid: '' };
     const chart = { chartVersion: 1, schemaHash: '' };
     const stored: StoredActor = { id, uid, status, version, ...chart, state: stateName, context, ...rest };
     this.actors.set(id, stored);
@@ -158,8 +158,8 @@ export class MemoryStore implements Reader {
     return (this.past.get(id) ?? []).filter((entry) => entry.version > after).slice(0, limit);
   }
 
-  async deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]> {
-    return this.letters.filter((letter) => actor === undefined || letter.actor === actor);
+  async deadLetters(actor?: ActorId): Promise<readonly StoredDeadLetter[]> {
+    return this.keptDeadLetters.filter((deadLetter) => actor === undefined || deadLetter.actor === actor);
   }
 
   async now(): Promise<Cursor> {

@@ -17,7 +17,14 @@ type Frame = {
   actors?: Line[];
   error?: { type: string };
 };
-type Line = { id: string; version: number; stateName: string; life: string; held?: string; spec?: { size: number } };
+type Line = {
+  id: string;
+  version: number;
+  stateName: string;
+  lifecycle: string;
+  held?: string;
+  spec?: { size: number };
+};
 
 async function within(
   options: TestApiOptions,
@@ -68,7 +75,7 @@ test('snapshot, synced, then added, changed, removed, numbered without gaps', as
       [1, 2, 3, 4, 5],
     );
     assert.is(framesOf(ann)[3]?.actor?.stateName, 'shut');
-    assert.is(framesOf(ann)[4]?.actor?.life, 'removed');
+    assert.is(framesOf(ann)[4]?.actor?.lifecycle, 'removed');
   });
 });
 

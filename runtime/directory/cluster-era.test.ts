@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import { commitOf } from '../journal/commit-for-tests.ts';
-import { OrdinalMemory, type StoreLapse } from '../journal/ordinal-memory.ts';
+import { OrdinalMemory, type StoreRollback } from '../journal/ordinal-memory.ts';
 import { processClock as clock, recordedLog, TestRedis, until } from '../journal/redis-for-tests.ts';
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
@@ -53,10 +53,10 @@ async function startNode(stage: Stage, name: string, boot = `${name}-1`, beatMs 
   const memory = new OrdinalMemory({ path: join(stage.folder, name), clock, log });
   const journal = createJournal({ store, clock, log, memory });
   const [eras, lost]: [number[], string[]] = [[], []];
-  const joined: { membership?: Membership; lapse?: StoreLapse } = {};
-  journal.onRolledBack((lapse) => {
-    joined.lapse = lapse;
-    joined.membership?.rolledBack(lapse);
+  const joined: { membership?: Membership; rollback?: StoreRollback } = {};
+  journal.onRolledBack((rollback) => {
+    joined.rollback = rollback;
+    joined.membership?.rolledBack(rollback);
   });
   const membership = await joinCluster({
     store,
@@ -76,7 +76,7 @@ async function startNode(stage: Stage, name: string, boot = `${name}-1`, beatMs 
     silenceMs: 400,
   });
   joined.membership = membership;
-  if (joined.lapse !== undefined) membership.rolledBack(joined.lapse);
+  if (joined.rollback !== undefined) membership.rolledBack(joined.rollback);
   const die = (): void => {
     journal.close();
     store.close();
@@ -200,7 +200,7 @@ test('a record of an earlier era than was seen: the next one is above both', asy
   assert.match(await record(stage, 'eraBecause'), 'of era 2, 4 was seen');
 });
 
-test('an era begins on a connection that was made after the lapse was found', async (stage) => {
+test('an era begins on a connection that was made after the rollback was found', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
   // Another server may be the primary by now: on the old one the era would be lost with it.

@@ -87,7 +87,7 @@ test('a node whose joining the store has lost joins again, whatever record of it
     JSON.parse(String(await stage.redis.ask('HGET', 'ph:nodes', 'c1')));
   const own = await stored();
   const earlier = { name: 'c1', role: 'controller', peerUrl: '', boot: 'earlier' };
-  for (const before of [{ ...earlier, life: 0 }, earlier, undefined]) {
+  for (const before of [{ ...earlier, joinNumber: 0 }, earlier, undefined]) {
     if (before === undefined) await stage.redis.ask('HDEL', 'ph:nodes', 'c1');
     else await stage.redis.ask('HSET', 'ph:nodes', 'c1', JSON.stringify(before));
     await until('it has joined again', async () => JSON.stringify(await stored()) === JSON.stringify(own));

@@ -16,12 +16,12 @@ import type { Log } from '../contract/log.ts';
 import { sharedShards } from '../journal/shard-placement.ts';
 import { readAll, type Store } from '../journal/store-connection.ts';
 import type { StoreLink } from '../journal/store-link.ts';
-import type { StoreLapse } from '../journal/ordinal-memory.ts';
+import type { StoreRollback } from '../journal/ordinal-memory.ts';
 import { defaultBeatLimits, type BeatLimits } from './beat-limits.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
 import { depart } from './node-departure.ts';
-import { NodeBurial, type Burial } from './node-burial.ts';
+import { NodeFencing, type Fencing } from './node-fencing.ts';
 import { NodeRoster, nodeRecordOf, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
@@ -32,7 +32,7 @@ import { ShardHandover } from './shard-handover.ts';
 /** Shards this node gives away at once, and so at most per beat. */
 const movesAtOnce = 4;
 
-export type { Burial, NodeEvent, NodeRecord };
+export type { Fencing, NodeEvent, NodeRecord };
 
 export interface MembershipOptions extends Partial<BeatLimits> {
   readonly store: Store;
@@ -48,11 +48,11 @@ export interface MembershipOptions extends Partial<BeatLimits> {
   /** A new era has begun: every shard has been told lost, and is claimed again. */
   readonly onEra?: (era: number) => void;
   /**
-   * This node was buried: its own shard is in other hands. Had it nothing in this life, what earlier ones have left is
+   * This node was fenced: its own shard is in other hands. Had it nothing in this life, what earlier ones have left is
    * to be removed; it resolves when nothing is left and is called again when it rejects. Had it served, its process is
    * to end.
    */
-  readonly onBuried?: (had: 'nothing' | 'served') => Promise<void>;
+  readonly onHostFenced?: (had: 'nothing' | 'served') => Promise<void>;
   /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
   readonly knownEra?: number;
   /** Tells this cluster from another of the same name (cluster-record.ts). */
@@ -72,10 +72,10 @@ export interface Membership {
   verify(shard: ShardId): Promise<void>;
   /** The same, and hosting has dropped the shard. Wire it to hosting's `onFenced`. */
   fenced(grant: ShardGrant): Promise<void>;
-  /** Takes the own shard of a node that somebody knows to be off: see node-burial.ts. */
-  bury(node: string, assure: () => Promise<void>): Promise<Burial>;
+  /** Takes the own shard of a node that somebody knows to be off: see node-fencing.ts. */
+  fence(node: string, assure: () => Promise<void>): Promise<Fencing>;
   /** The store is behind what it has acknowledged: the next beat begins a new era. Wire it to `onRolledBack`. */
-  rolledBack(lapse: StoreLapse): void;
+  rolledBack(rollback: StoreRollback): void;
   /**
    * Hands all shards to the others and takes the node off the list; it goes on beating meanwhile (G12). Never throws;
    * what it cannot do, others take over.
@@ -93,7 +93,7 @@ class StoreMembership implements Membership {
   readonly #roster: NodeRoster;
   readonly #owned: OwnedShards;
   readonly #handover: ShardHandover;
-  readonly #burial: NodeBurial;
+  readonly #fencing: NodeFencing;
   #leaving = false;
   #stopped = false;
   #cancelBeat: () => void = () => {};
@@ -118,7 +118,7 @@ class StoreMembership implements Membership {
     const onNewerEra = (newer: number): void => this.#eras.saw(newer);
     this.#owned = new OwnedShards({ ...parts, onGrant, onLost, onNewerEra });
     this.#handover = new ShardHandover({ ...parts, owned: this.#owned, clock, retire: options.onHandover });
-    this.#burial = new NodeBurial({ ...parts, owned: this.#owned, onBuried: options.onBuried });
+    this.#fencing = new NodeFencing({ ...parts, owned: this.#owned, onHostFenced: options.onHostFenced });
   }
 
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[] {
@@ -181,7 +181,7 @@ class StoreMembership implements Membership {
     await this.#owned.verifyDoubtful();
     if (this.#leaving) return;
     await this.#owned.claim();
-    await this.#burial.lookAtOwn();
+    await this.#fencing.lookAtOwn();
     this.#balance();
   }
 
@@ -191,7 +191,7 @@ class StoreMembership implements Membership {
     const able = this.#roster.staying().filter((name) => this.#roster.isSteady(name));
     const moves = balanceMoves(this.directory.owners(sharedShards), able);
     const own = moves.filter(({ from }) => from === this.#options.node.name).slice(0, movesAtOnce);
-    const given = new Map([...this.#burial.returning(), ...own.map(({ shard, to }) => [shard, to] as const)]);
+    const given = new Map([...this.#fencing.returning(), ...own.map(({ shard, to }) => [shard, to] as const)]);
     if (given.size === 0) return;
     this.#handover.give(given).catch((error: unknown) => {
       if (!this.#stopped) this.#options.log.error({ cause: describeCause(error) }, 'shards could not be handed over');
@@ -205,7 +205,7 @@ class StoreMembership implements Membership {
   async #isReplaced(record: NodeRecord | undefined): Promise<boolean> {
     const { store, node, log } = this.#options;
     if (record?.boot === node.boot || this.#leaving) return false;
-    if ((record?.life ?? 0) < (node.life ?? 0)) {
+    if ((record?.joinNumber ?? 0) < (node.joinNumber ?? 0)) {
       log.warn({ node: node.name }, 'the store has lost that this node joined; joining again');
       await registerNode(this.#link, store.keys, node);
       return false;
@@ -220,12 +220,12 @@ class StoreMembership implements Membership {
     return true;
   }
 
-  bury(node: string, assure: () => Promise<void>): Promise<Burial> {
-    return this.#burial.bury(node, assure);
+  fence(node: string, assure: () => Promise<void>): Promise<Fencing> {
+    return this.#fencing.fence(node, assure);
   }
 
-  rolledBack(lapse: StoreLapse): void {
-    this.#eras.suspect(lapse);
+  rolledBack(rollback: StoreRollback): void {
+    this.#eras.suspect(rollback);
     // Who has noticed is connected to whoever is the primary now; an era that the old one is told is lost with it.
     this.#link.renew();
   }
@@ -286,8 +286,8 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
   const link = store.open('membership');
   try {
     const { era } = await settleClusterRecord(link, store.keys, options.identity);
-    const life = await registerNode(link, store.keys, node);
-    const membership = new StoreMembership({ ...options, node: { ...node, life } }, link, era);
+    const joinNumber = await registerNode(link, store.keys, node);
+    const membership = new StoreMembership({ ...options, node: { ...node, joinNumber } }, link, era);
     await membership.directory.refresh();
     membership.beatAfter(0);
     return membership;

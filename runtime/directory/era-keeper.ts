@@ -9,7 +9,7 @@
  */
 import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
-import type { StoreLapse } from '../journal/ordinal-memory.ts';
+import type { StoreRollback } from '../journal/ordinal-memory.ts';
 import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
 import { beginEra, settleClusterRecord } from './cluster-record.ts';
@@ -36,7 +36,7 @@ export class EraKeeper {
   }
 
   /** What was found under an earlier era has been answered by the present one. */
-  suspect({ era, shard, known, found }: StoreLapse): void {
+  suspect({ era, shard, known, found }: StoreRollback): void {
     if (era >= this.#era) this.#because = `shard ${shard} is at ordinal ${found}, ${known} was acknowledged`;
   }
 

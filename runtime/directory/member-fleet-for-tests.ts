@@ -42,7 +42,7 @@ export interface FromMember extends Omit<ToMember, 'ask'> {
   readonly ready?: true;
   readonly owns?: number;
   readonly answer?: { readonly commandId: string; readonly reply: Reply };
-  /** The store has this message: `<sender>~<life> <seq>`. */
+  /** The store has this message: `<sender>~<sender uid> <seq>`. */
   readonly applied?: string;
   readonly delivering?: string;
   readonly number?: number;

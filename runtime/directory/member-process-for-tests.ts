@@ -39,7 +39,7 @@ const outlet: Outlet = {
   command: (to, command) => call(to, { command }),
 };
 
-const nameOf = ({ from, life, seq }: Message): string => `${from}~${life} ${seq}`;
+const nameOf = ({ from, senderUid, seq }: Message): string => `${from}~${senderUid} ${seq}`;
 
 /** Tells the parent what the store has taken, so that it can see what is sent again. */
 function watched(journal: RedisJournal): RedisJournal {
@@ -48,7 +48,7 @@ function watched(journal: RedisJournal): RedisJournal {
     const outcome = await commit(form);
     if (outcome.result === 'fenced') tell({ fenced: form.grant.shard });
     if (outcome.result !== 'committed') return outcome;
-    for (const { sender, seq } of form.marks) tell({ applied: `${sender} ${seq}` });
+    for (const { sender, seq } of form.watermarks) tell({ applied: `${sender} ${seq}` });
     return outcome;
   };
   return journal;

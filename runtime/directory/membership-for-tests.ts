@@ -22,8 +22,8 @@ export interface TestNode {
   readonly granted: ShardGrant[];
   readonly lost: string[];
   readonly retired: string[];
-  /** What it was told of its burial. */
-  readonly buried: string[];
+  /** What it was told of its fencing. */
+  readonly fenced: string[];
   /** Set: it cannot be emptied as long as it says so. */
   full: boolean;
   readonly events: string[];
@@ -80,7 +80,7 @@ export async function startNode(
   const granted: ShardGrant[] = [];
   const lost: string[] = [];
   const retired: string[] = [];
-  const buried: string[] = [];
+  const fenced: string[] = [];
   const events: string[] = [];
   const timers = haltingClock();
   const membership = await joinCluster({
@@ -97,8 +97,8 @@ export async function startNode(
       journal.drop(shard);
     },
     onHandover: async (shards) => void retired.push(...shards),
-    onBuried: async (had) => {
-      buried.push(had);
+    onHostFenced: async (had) => {
+      fenced.push(had);
       if (started.full) throw new Error('something is left');
     },
     onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
@@ -117,7 +117,7 @@ export async function startNode(
     granted,
     lost,
     retired,
-    buried,
+    fenced,
     full: false,
     events,
     log,

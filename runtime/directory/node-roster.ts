@@ -14,10 +14,10 @@ export interface NodeRecord {
   /** Unique per process start. */
   readonly boot: string;
   /** Counts the joins of the whole cluster: of two processes of one name the later one has more. */
-  readonly life?: number;
+  readonly joinNumber?: number;
   /** It hands its shards over and takes no more. */
   readonly leaving?: true;
-  /** Text of the grant, another's, under which it has found itself buried and holds nothing (node-burial.ts). */
+  /** Text of the grant, another's, under which it has found itself fenced and holds nothing (node-fencing.ts). */
   readonly emptied?: string;
 }
 
@@ -113,10 +113,10 @@ export function nodeRecordOf(name: string, text: string): NodeRecord | undefined
 export async function registerNode(
   link: StoreLink,
   keys: StoreKeys,
-  { name, role, peerUrl, boot, life: known }: NodeRecord,
+  { name, role, peerUrl, boot, joinNumber: known }: NodeRecord,
 ): Promise<number> {
-  const life = known ?? (await link.run((redis) => redis.hincrby(keys.cluster, 'joins', 1)));
-  const record = JSON.stringify({ name, role, peerUrl, boot, life });
+  const joinNumber = known ?? (await link.run((redis) => redis.hincrby(keys.cluster, 'joins', 1)));
+  const record = JSON.stringify({ name, role, peerUrl, boot, joinNumber });
   await link.run((redis) => redis.hset(keys.nodes, name, record));
-  return life;
+  return joinNumber;
 }

@@ -13,8 +13,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createHistorian } from '../archive/archived-history.ts';
 import { HistoryArchiver } from '../archive/history-archiver.ts';
-import { readRunLine } from '../archive/segment-reader.ts';
-import { SegmentWriter } from '../archive/segment-writer.ts';
+import { readRunLine } from '../archive/chunk-reader.ts';
+import { ChunkWriter } from '../archive/chunk-writer.ts';
 import type { Commit } from '../contract/journal.ts';
 import type { Historian } from '../contract/historian.ts';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
@@ -57,7 +57,7 @@ async function startNode(scene: Scene, name: string, role: NodeRecord['role']): 
   const folder = join(scene.folder, name, 'archive');
   const store = await connectStore({ url: cluster.url, clock, log });
   const memory = new OrdinalMemory({ path: join(scene.folder, `${name}.json`), clock, log });
-  const writer = new SegmentWriter({ folder, node: name });
+  const writer = new ChunkWriter({ folder, node: name });
   const archiver = new HistoryArchiver({ store, writer, clock, log, historyCap });
   const archive = { historyCap, note: (commit: Commit) => archiver.note(commit) };
   const journal = createJournal({ store, clock, log, memory, archive });
@@ -82,7 +82,7 @@ async function startNode(scene: Scene, name: string, role: NodeRecord['role']): 
   });
   net.nodes.set(name, host);
   journal.onFenced((shard) => void verify(shard));
-  journal.onRolledBack((lapse) => joined.membership?.rolledBack(lapse));
+  journal.onRolledBack((rollback) => joined.membership?.rolledBack(rollback));
   const eras: number[] = [];
   const membership = await joinCluster({
     store,
@@ -186,15 +186,15 @@ async function provedRedriven(node: ClusterNode, id: string): Promise<void> {
   const send = { type: 'relay.send', to: id, as: 'counter.add' };
   await ask(node.host, 'relay/t/r', send);
   await ask(node.host, 'relay/t/r', send);
-  const letters = () => node.journal.letters(actorId(id));
-  await until('both are dead letters', async () => (await letters()).length === 2, patienceMs);
+  const deadLetters = () => node.journal.deadLetters(actorId(id));
+  await until('both are dead letters', async () => (await deadLetters()).length === 2, patienceMs);
   await ask(node.host, id, { type: 'counter.create', by: 40 });
-  const [first] = await letters();
+  const [first] = await deadLetters();
   const asked = (name: string, more: object) => ask(node.host, id, { type: `actor.${name}`, reason: 'test', ...more });
-  assert.ok((await asked('skip', { letters: [first?.letter] })).ok);
+  assert.ok((await asked('skip', { deadLetters: [first?.deadLetterId] })).ok);
   assert.ok((await asked('redrive', {})).ok);
   assert.is(await total(node, id), 41);
-  assert.is((await letters()).length, 0);
+  assert.is((await deadLetters()).length, 0);
 }
 
 /** @returns how long the slowest of the commands took that were asked one after the other meanwhile */

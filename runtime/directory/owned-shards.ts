@@ -157,7 +157,7 @@ export class OwnedShards {
   #mayOwn(): readonly ShardId[] {
     const { node } = this.#options;
     if (node.role === 'worker') return [hostShard(node.name)];
-    return [...sharedShards, ...this.#options.directory.buried()];
+    return [...sharedShards, ...this.#options.directory.fenced()];
   }
 
   /** One after the other: a second claim must not take our own first one for that of an earlier life. */
@@ -206,7 +206,7 @@ export class OwnedShards {
 
   /**
    * Nobody's, ours from an earlier life or handed to us, or of a node that is silent or gone. A shard that is a node's
-   * own passes between controllers only once it was buried, and from them to the node only by being handed over.
+   * own passes between controllers only once it was fenced, and from them to the node only by being handed over.
    */
   #isFree(shard: ShardId, text: string): boolean {
     const { roster, node: self } = this.#options;

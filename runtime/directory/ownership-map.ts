@@ -36,8 +36,8 @@ export class OwnershipMap implements Directory {
     return new Map(shards.map((shard) => [shard, this.#nodes.get(shard) ?? '']));
   }
 
-  /** The shards of nodes that were buried: they are in other hands than their node's. */
-  buried(): readonly ShardId[] {
+  /** The shards of nodes that were fenced: they are in other hands than their node's. */
+  fenced(): readonly ShardId[] {
     const inOtherHands = [...this.#nodes].filter(([shard, node]) => (hostOfShard(shard) ?? node) !== node);
     return inOtherHands.map(([shard]) => shard);
   }

@@ -52,7 +52,7 @@ export class ShardHandover {
 
   /**
    * Everything, in groups, to these nodes; to nobody in particular when there are none. The own shard of a node is
-   * nobody else's; that of one that was buried stays ours rather than nobody's, for then its node could take it.
+   * nobody else's; that of one that was fenced stays ours rather than nobody's, for then its node could take it.
    */
   async giveAll(staying: readonly string[]): Promise<void> {
     const { claimant, owned, directory } = this.#options;

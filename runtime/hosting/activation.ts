@@ -9,7 +9,7 @@ import type { ActorId } from '../contract/identifiers.ts';
 import type { DeferredCommand, PendingTimer, Receipt, ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Hold } from '../contract/supervision.ts';
 import type { ChartSnapshot } from './decide.ts';
-import type { Flight } from './draft.ts';
+import type { InFlightCommit } from './commit-builder.ts';
 import { Mailbox } from './mailbox.ts';
 import type { OpenCommand } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
@@ -28,24 +28,27 @@ export class Activation {
   /** Durable answers, oldest first: all that is kept of a command, because there are many of them. */
   readonly answered = new Map<string, Receipt>();
   /** Uncommitted rows by `<collection>/<key>`; undefined: removed. They win over what is read from the store. */
-  readonly rowsAhead = new Map<string, { readonly value: unknown; readonly flight: number }>();
-  readonly marks = new Map<string, number>();
+  readonly rowsAhead = new Map<string, { readonly value: unknown; readonly inFlight: number }>();
+  readonly watermarks = new Map<string, number>();
   /** As StoredActor has it. */
-  prunedLife = '';
-  /** How many marks it may have before the store is asked which of them can go; undefined: as many as the host says. */
-  marksAllowed: number | undefined;
+  prunedUid = '';
+  /**
+   * How many watermarks it may have before the store is asked which of them can go; undefined: as many as the host
+   * says.
+   */
+  watermarksAllowed: number | undefined;
   /** The store is being asked. */
-  reviewsMarks = false;
-  /** Marks that go with the next commits, of the oldest life first. */
+  reviewsWatermarks = false;
+  /** Watermarks that go with the next commits, of the oldest life first. */
   prunable: readonly string[] = [];
   /** Commits on their way, oldest first. */
-  readonly flights: Flight[] = [];
+  readonly inFlight: InFlightCommit[] = [];
   phase: ActivationPhase = 'loading';
   quarantineReason = '';
   /** Set: takes operators' verbs only. */
   hold: Hold | undefined;
   /** Dead letters delivered again or dropped by this activation; what is read from the store may still show them. */
-  readonly lettersTaken = new Set<string>();
+  readonly deadLettersTaken = new Set<string>();
   /** A commit of this actor could not be written: its inputs go one by one until the culprit is found. */
   careful = false;
   /** The culprit, by its cause, and why it cannot be written. */
@@ -92,8 +95,8 @@ export class Activation {
     }
     this.version = stored.version;
     this.lastSeq = stored.lastSeq;
-    for (const [sender, seq] of Object.entries(stored.marks)) this.marks.set(sender, seq);
-    this.prunedLife = stored.prunedLife;
+    for (const [sender, seq] of Object.entries(stored.watermarks)) this.watermarks.set(sender, seq);
+    this.prunedUid = stored.prunedUid;
     if (stored.status === 'removed') return;
     this.uid = stored.uid;
     this.effects = stored.effects;
@@ -111,7 +114,7 @@ export class Activation {
     return undefined;
   }
 
-  /** There is no such actor any more; version, marks and sequence go on in a later life. */
+  /** There is no such actor any more; version, watermarks and sequence go on in a later life. */
   forget(): void {
     this.snapshot = undefined;
     this.uid = '';

@@ -13,10 +13,10 @@ import type { ErrorRecord } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 /** How long whoever meets a full node or actor stays away. */
 export const overloadRetryMs = 200;
@@ -24,25 +24,25 @@ export const overloadRetryMs = 200;
 /**
  * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
  */
-export function carrierOf(draft: Draft): Draft | undefined {
-  return draft.due ? draft : draft.actor.flights.at(-1);
+export function carrierOf(builder: CommitBuilder): CommitBuilder | undefined {
+  return builder.due ? builder : builder.actor.inFlight.at(-1);
 }
 
 /** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
-export function refuseCommand(host: Surroundings, draft: Draft, open: OpenCommand, error: ErrorRecord): void {
-  const { actor } = draft;
-  answerPlainly(host, draft, open, { ok: false, version: actor.version, error });
+export function refuseCommand(host: StepContext, builder: CommitBuilder, open: OpenCommand, error: ErrorRecord): void {
+  const { actor } = builder;
+  answerPlainly(host, builder, open, { ok: false, version: actor.version, error });
 }
 
 /** Answers without a receipt, on grounds that are durable and still ours. */
-export function answerPlainly(host: Surroundings, draft: Draft, open: OpenCommand, reply: Reply): void {
-  const carrier = carrierOf(draft);
-  if (carrier === undefined) settleAsOwner(host, draft.actor, open, reply);
+export function answerPlainly(host: StepContext, builder: CommitBuilder, open: OpenCommand, reply: Reply): void {
+  const carrier = carrierOf(builder);
+  if (carrier === undefined) settleAsOwner(host, builder.actor, open, reply);
   else carrier.refusals.push({ open, reply });
 }
 
 /** Whoever asks in the meantime waits with the others; if the shard is lost all of them are sent on. */
-function settleAsOwner(host: Surroundings, actor: Activation, open: OpenCommand, reply: Reply): void {
+function settleAsOwner(host: StepContext, actor: Activation, open: OpenCommand, reply: Reply): void {
   host.journal.isHeld(actor.grant).then(
     (held) => {
       if (actor.phase === 'dropped') return;
@@ -75,8 +75,8 @@ export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
  * The receipt of a command that a commit on its way answers, though nobody waited for it when it was decided: one that
  * was deferred before this activation. The store may not have it yet, so it must not be asked.
  */
-export function receiptOnItsWay({ flights }: Activation, commandId: string): Receipt | undefined {
-  for (const { receipts } of flights) {
+export function receiptOnItsWay({ inFlight }: Activation, commandId: string): Receipt | undefined {
+  for (const { receipts } of inFlight) {
     const receipt = receipts.find((one) => one.commandId === commandId);
     if (receipt !== undefined) return receipt;
   }

@@ -1,5 +1,5 @@
 /**
- * A finished draft in the form of the journal.
+ * A finished builder in the form of the journal.
  * State and context become JSON here, once, and the context only when it has changed; everything else is handed over as
  * values, which the journal writes as it likes. Called by step.ts, at the end of a step and nowhere else.
  */
@@ -8,16 +8,16 @@ import { strongerOf } from '../contract/durability.ts';
 import type { Durability } from '../contract/durability.ts';
 import type { Commit, PendingTimer } from '../contract/journal.ts';
 import { stateNameOf } from './decide.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import type { Input } from './mailbox.ts';
 import type { RowChange } from './split.ts';
 
 const defaultHistoryTail = 32;
 const nothing: readonly never[] = [];
 
-/** @param usual for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
-export function commitOf(draft: Draft, commitId: string, usual: Durability): Commit {
-  const { actor } = draft;
+/** @param fallback for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
+export function commitOf(builder: CommitBuilder, commitId: string, fallback: Durability): Commit {
+  const { actor } = builder;
   const { snapshot, kind } = actor;
   const live = snapshot !== undefined && snapshot.status !== 'done';
   if (snapshot !== undefined && actor.contextSpelt !== snapshot.context) {
@@ -25,15 +25,15 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     actor.contextText = JSON.stringify(snapshot.context);
   }
   const value = snapshot === undefined ? null : (snapshot.value as unknown);
-  const { timersBefore } = draft;
+  const { timersBefore } = builder;
   // Most steps leave timers and rows alone, and this runs for every one of them.
   const still = actor.timers === timersBefore;
-  const rows = draft.rows === undefined ? nothing : [...draft.rows.values()];
+  const rows = builder.rows === undefined ? nothing : [...builder.rows.values()];
   return {
     grant: actor.grant,
     actor: actor.id,
     commitId,
-    expectedVersion: draft.expectedVersion,
+    expectedVersion: builder.expectedVersion,
     version: actor.version,
     uid: actor.uid,
     status: live ? 'live' : 'removed',
@@ -48,21 +48,21 @@ export function commitOf(draft: Draft, commitId: string, usual: Durability): Com
     timers: actor.timers,
     deferred: actor.deferred,
     lastSeq: actor.lastSeq,
-    marks: draft.marks,
-    marksPruned: draft.marksPruned,
-    prunedLife: actor.prunedLife,
-    receipts: draft.receipts,
-    unproven: actor.receiptsKnown ? nothing : draft.inputs.flatMap(commandIdOf),
-    history: draft.history,
-    messages: draft.messages,
-    ackedSeqs: draft.ackedSeqs,
+    watermarks: builder.watermarks,
+    watermarksPruned: builder.watermarksPruned,
+    prunedUid: actor.prunedUid,
+    receipts: builder.receipts,
+    unproven: actor.receiptsKnown ? nothing : builder.inputs.flatMap(commandIdOf),
+    history: builder.history,
+    messages: builder.messages,
+    ackedSeqs: builder.ackedSeqs,
     rowsPut: rows.length === 0 ? nothing : rows.filter(isPut).map(spelt),
     rowsRemoved: rows.length === 0 ? nothing : rows.filter((row) => !isPut(row)).map(keyOf),
-    deadLetters: draft.deadLetters,
-    lettersGone: draft.lettersGone,
+    deadLetters: builder.deadLetters,
+    deadLettersGone: builder.deadLettersGone,
     hold: live ? actor.hold : undefined,
     historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
-    durability: durabilityOf(draft, kind?.durability ?? usual),
+    durability: durabilityOf(builder, kind?.durability ?? fallback),
   };
 }
 
@@ -77,11 +77,11 @@ const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[])
   before.filter((timer) => !now.some((kept) => kept.timerId === timer.timerId)).map((timer) => timer.timerId);
 
 /** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
-function durabilityOf(draft: Draft, own: Durability): Durability {
-  let level = draft.owedLevel;
-  for (const input of draft.inputs) level = strongerOf(level, askedBy(input) ?? own);
-  for (const { commandId } of draft.receipts) {
-    level = strongerOf(level, draft.actor.commands.get(commandId)?.command.durability ?? own);
+function durabilityOf(builder: CommitBuilder, own: Durability): Durability {
+  let level = builder.owedLevel;
+  for (const input of builder.inputs) level = strongerOf(level, askedBy(input) ?? own);
+  for (const { commandId } of builder.receipts) {
+    level = strongerOf(level, builder.actor.commands.get(commandId)?.command.durability ?? own);
   }
   return level ?? own;
 }

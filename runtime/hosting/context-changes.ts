@@ -2,12 +2,12 @@
  * What a step did to an actor's context, as the history keeps it: enough to fold the entries into the very context
  * that the snapshot of that version holds (G10). Values are compared by identity, for charts replace what they change.
  * A value that is undefined has no place in JSON, so its key stands among those that are gone. Called by
- * draft-keeping.ts and step.ts; the fold is history-fold.ts of the archive.
+ * commit-staging.ts and step.ts; the fold is history-fold.ts of the archive.
  */
 import type { HistoryEntry } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
 import type { ChartSnapshot } from './decide.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 
 export type Context = Readonly<Record<string, unknown>>;
 
@@ -36,13 +36,13 @@ const chartVersionOf = ({ kind }: Activation): number => kind?.definition.chartV
  * Goes before everything else of the actor's first commit after an upgrade: no other entry tells what the upgrade did,
  * and without it the entries behind could not be folded.
  */
-export function keepUpgrade(draft: Draft, snapshot: ChartSnapshot, at: number): void {
-  const { actor } = draft;
+export function stageUpgrade(builder: CommitBuilder, snapshot: ChartSnapshot, at: number): void {
+  const { actor } = builder;
   const value = snapshot.value as unknown;
   const version = chartVersionOf(actor);
   actor.upgraded = undefined;
-  draft.history.unshift({
-    version: draft.expectedVersion,
+  builder.history.unshift({
+    version: builder.expectedVersion,
     at,
     event: { type: 'actor.upgraded', chartVersion: version },
     cause: `upgrade:${version}`,

@@ -6,7 +6,7 @@
  * writes down what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState
  * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition
  * that was taken before goes by its plan (transition-plan.ts), at an eighth of the price. Not here: what the requests
- * mean (draft.ts) and which charts are admitted (registration.ts). Called by the step.
+ * mean (commit-builder.ts) and which charts are admitted (registration.ts). Called by the step.
  */
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';

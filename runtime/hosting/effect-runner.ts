@@ -3,7 +3,7 @@
  * effect is due: gate, loading and recovery say so. An effect that ends after its state was left is still reported
  * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
  * bounded number of places; watches (no deadline) are not counted. An effect of an actor that is pinned to another node
- * is not performed but answered `host_gone`: its shard is here only because that node was buried
+ * is not performed but answered `host_gone`: its shard is here only because that node was fenced
  * (docs/decisions/0012).
  */
 import type { Clock } from '../contract/clock.ts';
@@ -138,7 +138,7 @@ export class EffectRunner {
   /** The activation is gone: nothing of its effects is heard any more. */
   cancelAll(actor: Activation): void {
     for (const { effectId } of actor.effects) this.drop(effectId, actor);
-    for (const flight of actor.flights) for (const { effectId } of flight.effectsBefore) this.drop(effectId, actor);
+    for (const commit of actor.inFlight) for (const { effectId } of commit.effectsBefore) this.drop(effectId, actor);
   }
 
   /** The host ends: not even those that do not listen to their signal are waited for. */

@@ -9,50 +9,50 @@
  */
 import type { CommitOutcome } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import { settleCommand, tellAll } from './command-answers.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
-export function openGate(host: Surroundings, draft: Draft, outcome: CommitOutcome): void {
-  const { actor } = draft;
+export function openGate(host: StepContext, builder: CommitBuilder, outcome: CommitOutcome): void {
+  const { actor } = builder;
   if (actor.phase === 'dropped') return;
-  draft.outcome = outcome;
-  for (let first = actor.flights[0]; first?.outcome !== undefined; first = actor.flights[0]) {
+  builder.outcome = outcome;
+  for (let first = actor.inFlight[0]; first?.outcome !== undefined; first = actor.inFlight[0]) {
     if (first.outcome.result !== 'committed') {
       host.lost(first, first.outcome);
       return;
     }
-    actor.flights.shift();
+    actor.inFlight.shift();
     release(host, actor, first);
   }
   host.schedule(actor);
 }
 
-function release(host: Surroundings, actor: Activation, draft: Draft): void {
-  for (const input of draft.inputs) if (input.kind === 'message') input.settle({ result: 'applied' });
-  if (draft.receipts.length > 0) answer(host, actor, draft);
-  for (const { open, reply } of draft.refusals) settleCommand(actor, open, reply);
-  if (draft.rows !== undefined) {
-    for (const name of draft.rows.keys()) {
-      if (actor.rowsAhead.get(name)?.flight === draft.number) actor.rowsAhead.delete(name);
+function release(host: StepContext, actor: Activation, builder: CommitBuilder): void {
+  for (const input of builder.inputs) if (input.kind === 'message') input.settle({ result: 'applied' });
+  if (builder.receipts.length > 0) answer(host, actor, builder);
+  for (const { open, reply } of builder.refusals) settleCommand(actor, open, reply);
+  if (builder.rows !== undefined) {
+    for (const name of builder.rows.keys()) {
+      if (actor.rowsAhead.get(name)?.inFlight === builder.number) actor.rowsAhead.delete(name);
     }
   }
-  if (draft.messages.length > 0) host.outbox.send(actor.grant, draft.messages);
-  for (const timerId of draft.timersCancelled) host.timers.cancel(actor.id, timerId);
-  for (const timer of draft.timersSet) host.timers.set(actor.grant.shard, actor.id, timer);
-  for (const effect of draft.effectsEnded) host.effects.cancel(effect.effectId);
+  if (builder.messages.length > 0) host.outbox.send(actor.grant, builder.messages);
+  for (const timerId of builder.timersCancelled) host.timers.cancel(actor.id, timerId);
+  for (const timer of builder.timersSet) host.timers.set(actor.grant.shard, actor.id, timer);
+  for (const effect of builder.effectsEnded) host.effects.cancel(effect.effectId);
   if (actor.hold !== undefined) return;
-  if (draft.woken) host.wake(actor, draft);
-  for (const effect of draft.effectsStarted) {
+  if (builder.woken) host.wake(actor, builder);
+  for (const effect of builder.effectsStarted) {
     // A later step may have left the state already: then nobody needs it any more.
     if (actor.phase === 'ready' && actor.effects.includes(effect)) host.effects.start(actor, effect, false);
   }
 }
 
-function answer(host: Surroundings, actor: Activation, draft: Draft): void {
+function answer(host: StepContext, actor: Activation, builder: CommitBuilder): void {
   const { commands, answered } = actor;
-  const reached = draft.outcome?.result === 'committed' ? draft.outcome.durability : undefined;
-  for (const receipt of draft.receipts) {
+  const reached = builder.outcome?.result === 'committed' ? builder.outcome.durability : undefined;
+  for (const receipt of builder.receipts) {
     const { commandId, digest, reply } = receipt;
     const open = commands.get(commandId);
     const told = reached === undefined ? reply : { ...reply, durability: reached };

@@ -8,28 +8,28 @@ import type { ErrorRecord } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { verbOf } from '../contract/supervision.ts';
 import type { Hold } from '../contract/supervision.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import type { CommandInput, Input } from './mailbox.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 /** How long a sender leaves a held actor alone. */
 export const busyWhileHeldMs = 2000;
 
 /** From here the actor takes no inputs. Its effects stop; they are still pending and performed again later. */
-export function beginHold(host: Surroundings, draft: Draft, hold: Hold): void {
-  const { actor } = draft;
+export function beginHold(host: StepContext, builder: CommitBuilder, hold: Hold): void {
+  const { actor } = builder;
   actor.hold = hold;
-  draft.due = true;
+  builder.due = true;
   host.effects.cancelAll(actor);
 }
 
 /** The actor goes on; what was pending with it does so when this is durable. */
-export function endHold(draft: Draft): void {
-  const { actor } = draft;
+export function endHold(builder: CommitBuilder): void {
+  const { actor } = builder;
   if (actor.hold === undefined) return;
   actor.hold = undefined;
-  draft.woken = true;
-  draft.due = true;
+  builder.woken = true;
+  builder.due = true;
 }
 
 export function heldError(actor: ActorId, { kind, reason }: Pick<Hold, 'kind' | 'reason'>): ErrorRecord {

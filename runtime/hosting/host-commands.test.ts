@@ -30,7 +30,7 @@ test('the same command id is answered from its receipt: at once, while in flight
   await next.drain();
 });
 
-test('a resident actor born here needs no read for new commands', async () => {
+test('a activation actor born here needs no read for new commands', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry, limits: { receiptsRemembered: 4 } });
   await ask(host, a, { type: 'counter.create' });

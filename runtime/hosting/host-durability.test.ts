@@ -27,7 +27,7 @@ test('a commit wants what its kind says, or the usual, or what the command asks 
     ['fsync', 'primary', 'primary'],
     ['primary', 'replicas', 'replicas'],
   ] as const) {
-    const journal = journalOffering({ usual: 'replicas', offered: ['primary', 'replicas', 'fsync'] });
+    const journal = journalOffering({ default: 'replicas', offered: ['primary', 'replicas', 'fsync'] });
     const host = await ownerOn(journal, { registry: counters(kind) });
     const options = asked === undefined ? {} : { durability: asked };
     const reply = await ask(host, a, { type: 'counter.create', by: 1 }, options);
@@ -38,7 +38,7 @@ test('a commit wants what its kind says, or the usual, or what the command asks 
 });
 
 test('inputs of one commit get the strongest level among them', async () => {
-  const journal = journalOffering({ usual: 'primary', offered: ['primary', 'replicas', 'fsync'] });
+  const journal = journalOffering({ default: 'primary', offered: ['primary', 'replicas', 'fsync'] });
   const host = await ownerOn(journal, { registry: plainRegistry() });
   await ask(host, a, { type: 'counter.create', by: 1 });
   const levels: (Durability | undefined)[] = [undefined, 'fsync', 'replicas'];
@@ -55,7 +55,7 @@ test('inputs of one commit get the strongest level among them', async () => {
 });
 
 test('what answers a deferred command keeps the level it asked for, in another life of its actor as well', async () => {
-  const journal = journalOffering({ usual: 'primary', offered: ['primary', 'replicas', 'fsync'] });
+  const journal = journalOffering({ default: 'primary', offered: ['primary', 'replicas', 'fsync'] });
   const host = await ownerOn(journal, { registry: plainRegistry(() => new Promise(() => {})) });
   const order = commandOf('oven/t/o', { type: 'oven.bake', loaf: 'spelt' }, { durability: 'replicas' });
   void host.command(order);
@@ -80,7 +80,7 @@ test('what answers a deferred command keeps the level it asked for, in another l
 });
 
 test('what the store does not keep is refused: a command by a rejection, a kind at its registration', async () => {
-  const offer: DurabilityOffer = { usual: 'primary', offered: ['primary'] };
+  const offer: DurabilityOffer = { default: 'primary', offered: ['primary'] };
   const journal = journalOffering(offer);
   const host = await ownerOn(journal, { registry: plainRegistry() });
   const reply = await ask(host, a, { type: 'counter.create' }, { durability: 'replicas' });

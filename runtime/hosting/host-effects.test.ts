@@ -74,7 +74,7 @@ test('a failure, an unknown and anything thrown come back as events, and re-entr
   await host.drain();
 });
 
-test('what an actor of a buried node asks is answered host_gone and never performed', async () => {
+test('what an actor of a fenced node asks is answered host_gone and never performed', async () => {
   const journal = new MemoryJournal();
   const bakery = new Bakery();
   const pinned = 'oven/t/o@lost' as ActorId;
@@ -88,7 +88,7 @@ test('what an actor of a buried node asks is answered host_gone and never perfor
   const order = commandOf(pinned, { type: 'oven.bake', loaf: 'rye' });
   void lost.command(order);
   await until('its own node performs it', () => bakery.calls.length === 1);
-  const undertaker = await takenBy('n2');
+  const surrogate = await takenBy('n2');
   await until('pending and new ones are answered', () => Number(stored(journal, pinned)?.['tries']) >= 3);
   assert.is(stored(journal, pinned)?.['why'], 'host_gone');
   assert.is(bakery.calls.length, 1, 'none was performed');
@@ -97,9 +97,9 @@ test('what an actor of a buried node asks is answered host_gone and never perfor
   const { error } = failed?.[0]?.event as unknown as { error: ErrorRecord };
   assert.equal([error.group, error.retryable, error.actor], ['defeat', false, pinned]);
   // Whoever speaks to it is answered as ever.
-  assert.is(said(await ask(undertaker, pinned, { type: 'oven.hurry' })), 'not_accepted');
+  assert.is(said(await ask(surrogate, pinned, { type: 'oven.finish' })), 'not_accepted');
   await lost.drain();
-  await undertaker.drain();
+  await surrogate.drain();
 });
 
 test('after its time an effect is unknown, not failed, and its signal aborts', async () => {

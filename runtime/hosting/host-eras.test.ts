@@ -98,7 +98,7 @@ test('a message of an era that its owner has not entered is not taken yet', asyn
   const message = {
     to: sink,
     from: relay,
-    life: 'L',
+    senderUid: 'L',
     seq: 1,
     after: 0,
     event: { type: 'sink.put', item: 1 },
@@ -124,7 +124,7 @@ test('a message of a newer era waits for the older ones to the same receiver', a
     forget: () => Promise.resolve(),
     fraction: () => 0,
   });
-  const plain = { to: sink, from: relay, life: 'L', after: 0, event: { type: 'sink.put' }, cause: 'test' };
+  const plain = { to: sink, from: relay, senderUid: 'L', after: 0, event: { type: 'sink.put' }, cause: 'test' };
   const grant = { shard: 's1' as ShardId, node: 'n1', era: 2, ownerEpoch: 2 };
   outbox.recover(grant, [
     { ...plain, era: 2, seq: 8 },

@@ -13,7 +13,7 @@ const sink = 'sink/t/s' as ActorId;
 
 function put(seq: number, item: unknown, to = sink): Message {
   const event = { type: 'sink.put', item };
-  return { to, from: 'relay/t/x' as ActorId, life: 'L', era: 1, seq, after: seq - 1, event, cause: 'test' };
+  return { to, from: 'relay/t/x' as ActorId, senderUid: 'L', era: 1, seq, after: seq - 1, event, cause: 'test' };
 }
 
 test('a poison message is parked, its actor quarantined, and others go on', async () => {
@@ -23,7 +23,7 @@ test('a poison message is parked, its actor quarantined, and others go on', asyn
   const [poison, behind] = await Promise.all([host.deliver(put(2, 'poison')), host.deliver(put(3, 'behind'))]);
   assert.equal(poison, { result: 'applied' }, 'parked is durable, the sender is rid of it');
   assert.is(behind.result, 'busy', 'the sender keeps what comes behind');
-  assert.match(journal.deadLetters[0]?.reason ?? '', /^chart_failed: Error: poison/);
+  assert.match(journal.keptDeadLetters[0]?.reason ?? '', /^chart_failed: Error: poison/);
   assert.equal(
     host.figures().held.map(({ actor }) => actor),
     [sink],
@@ -69,7 +69,7 @@ test('a conflicting commit is decided again on what the store holds', async () =
   await host.drain();
 });
 
-test('a commit of unknown fate is not done twice', async () => {
+test('a commit whose outcome is unknown is not done twice', async () => {
   const journal = new MemoryJournal();
   let bakes = 0;
   const counted = registryOf(
@@ -181,7 +181,7 @@ test('a context that is not JSON quarantines its actor and nothing else', async 
   );
   assert.equal(stored(journal, sink)?.['items'], ['good', 'too']);
   assert.match(host.figures().held.at(-1)?.reason ?? '', /cannot be written/);
-  assert.is(journal.deadLetters.length, 1);
+  assert.is(journal.keptDeadLetters.length, 1);
   assert.ok((await ask(host, 'counter/t/c', { type: 'counter.create' })).ok);
   await host.drain();
 });
@@ -195,23 +195,23 @@ test('idle actors leave memory and come back as they were; busy ones stay', asyn
   const host = await ownerOn(journal, { registry: stuck, limits: { idleMs: 20 } });
   await ask(host, a, { type: 'counter.create', by: 7 });
   void host.command(commandOf('oven/t/o', { type: 'oven.bake' }));
-  await until('the idle one is gone', () => host.figures().residents === 1);
+  await until('the idle one is gone', () => host.figures().activations === 1);
   assert.is(host.figures().effects, 1);
   assert.is((said(await ask(host, a, { type: 'counter.read' })) as { total: number }).total, 7);
   await host.drain();
   const next = await ownerOn(journal, { registry: stuck, limits: { idleMs: 20 } });
   await until('the effect goes on, and nobody asks', () => next.figures().effects === 1);
   await ask(next, a, { type: 'counter.read' });
-  await until('the idle one is gone', () => next.figures().residents === 1);
+  await until('the idle one is gone', () => next.figures().activations === 1);
   assert.is(next.figures().effects, 1);
   await next.drain();
 });
 
-test('above the limit of residents the longest idle leave at once', async () => {
+test('above the limit of activations the longest idle leave at once', async () => {
   const journal = new MemoryJournal();
-  const host = await ownerOn(journal, { registry, limits: { residents: 10 } });
+  const host = await ownerOn(journal, { registry, limits: { activations: 10 } });
   for (let count = 0; count < 300; count += 1) await ask(host, `counter/t/c${count}`, { type: 'counter.create' });
-  assert.ok(host.figures().residents <= 10, `${host.figures().residents} residents`);
+  assert.ok(host.figures().activations <= 10, `${host.figures().activations} activations`);
   await host.drain();
 });
 
@@ -221,13 +221,13 @@ test('with nobody at rest newcomers are told to come later, and come when somebo
     counter,
     oven(() => new Promise(() => {})),
   );
-  const host = await ownerOn(journal, { registry: stuck, limits: { residents: 3, effects: 10 } });
+  const host = await ownerOn(journal, { registry: stuck, limits: { activations: 3, effects: 10 } });
   const baked = ['a', 'b', 'c'].map((name) => host.command(commandOf(`oven/t/${name}`, { type: 'oven.bake' })));
   await until('all bake', () => host.figures().effects === 3);
   const late = await ask(host, a, { type: 'counter.create' });
   assert.ok(!late.ok && late.error.code === 'overloaded' && late.error.retryAfterMs === 200);
-  assert.is(host.figures().residents, 3, 'nobody was let in');
-  await ask(host, 'oven/t/a', { type: 'oven.hurry' });
+  assert.is(host.figures().activations, 3, 'nobody was let in');
+  await ask(host, 'oven/t/a', { type: 'oven.finish' });
   await until('there is room', () => journal.actors.get('oven/t/a' as ActorId)?.actor.state === 'cold');
   let came = await ask(host, a, { type: 'counter.create' });
   for (let tries = 0; !came.ok && tries < 500; tries += 1) {
@@ -236,7 +236,7 @@ test('with nobody at rest newcomers are told to come later, and come when somebo
     came = await ask(host, a, { type: 'counter.create' });
   }
   assert.ok(came.ok);
-  assert.is(host.figures().residents, 3);
+  assert.is(host.figures().activations, 3);
   await host.drain();
   void baked;
 });
@@ -268,7 +268,7 @@ test('draining answers what was taken and takes no more', async () => {
   await drained;
   assert.is(stored(journal, a)?.['total'], 2);
   assert.equal(await host.command(commandOf(a, { type: 'counter.add' })), { moved: true });
-  assert.is(host.figures().residents, 0);
+  assert.is(host.figures().activations, 0);
 });
 
 test('a node that has lost its shards without knowing refuses nothing from memory', async () => {
@@ -288,7 +288,7 @@ test('a node that has lost its shards without knowing refuses nothing from memor
 
 test('a house full of senders takes what they send, and is empty again', async () => {
   const journal = new MemoryJournal();
-  const host = await ownerOn(journal, { registry: plainRegistry(), limits: { residents: 3 } });
+  const host = await ownerOn(journal, { registry: plainRegistry(), limits: { activations: 3 } });
   const senders = ['relay/t/a', 'relay/t/b', 'relay/t/c'];
   await Promise.all(senders.map((id, at) => ask(host, id, { type: 'relay.send', to: `sink/t/s${at}` })));
   await until('all is delivered', () => host.figures().outboxDepth === 0);

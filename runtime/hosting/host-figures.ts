@@ -4,11 +4,11 @@
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Activation } from './activation.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 export interface HostFigures {
   readonly shards: number;
-  readonly residents: number;
+  readonly activations: number;
   /** Inputs waiting in all mailboxes. */
   readonly mailboxDepth: number;
   readonly commitsInFlight: number;
@@ -35,27 +35,27 @@ interface Population {
 }
 
 export function figuresOf(
-  { outbox, timers, effects }: Pick<Surroundings, 'outbox' | 'timers' | 'effects'>,
-  residents: Population,
+  { outbox, timers, effects }: Pick<StepContext, 'outbox' | 'timers' | 'effects'>,
+  activations: Population,
   shards: number,
 ): HostFigures {
   let mailboxDepth = 0;
   let commitsInFlight = 0;
   const fullest = { mailbox: 0, outbox: 0, commitsInFlight: 0, receipts: 0 };
   const held: { actor: ActorId; reason: string }[] = [];
-  for (const actor of residents.all()) {
+  for (const actor of activations.all()) {
     mailboxDepth += actor.mailbox.length;
-    commitsInFlight += actor.flights.length;
+    commitsInFlight += actor.inFlight.length;
     fullest.mailbox = Math.max(fullest.mailbox, actor.mailbox.offered);
     fullest.outbox = Math.max(fullest.outbox, outbox.depthOf(actor.id));
-    fullest.commitsInFlight = Math.max(fullest.commitsInFlight, actor.flights.length);
+    fullest.commitsInFlight = Math.max(fullest.commitsInFlight, actor.inFlight.length);
     fullest.receipts = Math.max(fullest.receipts, actor.answered.size);
     if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
     else if (actor.hold !== undefined) held.push({ actor: actor.id, reason: actor.hold.reason });
   }
   return {
     shards,
-    residents: residents.size,
+    activations: activations.size,
     mailboxDepth,
     commitsInFlight,
     outboxDepth: outbox.size,

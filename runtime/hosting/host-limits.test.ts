@@ -16,7 +16,7 @@ const sink = 'sink/t/s' as ActorId;
 const put = (seq: number): Message => ({
   to: sink,
   from: 'relay/t/x' as ActorId,
-  life: 'L',
+  senderUid: 'L',
   era: 1,
   seq,
   after: seq - 1,
@@ -81,11 +81,11 @@ test('a commit holds so many events, and what is left is the next one', async ()
 
 test('a house full of actors that wait for a silent node takes what may end that, and nothing else', async () => {
   const journal = new MemoryJournal(16);
-  const add = { ...(counter.commands['add'] as CommandDefinition), relieves: true };
+  const add = { ...(counter.commands['add'] as CommandDefinition), exemptFromOverload: true };
   const silence = (): Promise<never> => Promise.reject(new Error('no link'));
   const host = await ownerOn(journal, {
     registry: registryOf({ ...counter, commands: { ...counter.commands, add } }, relay),
-    limits: { residents: 2 },
+    limits: { activations: 2 },
     outlet: { deliver: silence, command: silence },
   });
   await ask(host, a, { type: 'counter.create' });
@@ -144,7 +144,7 @@ test('a drain that waits for a store which does not answer ends all the same', a
   const startedMs = performance.now();
   await host.drain();
   assert.ok(performance.now() - startedMs < 4_000);
-  assert.is(host.figures().residents, 0);
+  assert.is(host.figures().activations, 0);
 });
 
 test.run();

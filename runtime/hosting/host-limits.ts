@@ -12,7 +12,7 @@ export interface HostLimits {
   /** Commits of one actor in flight. */
   readonly commitsInFlight: number;
   /** Actors in memory; beyond it the longest idle ones leave, and when none can, newcomers are told to come later. */
-  readonly residents: number;
+  readonly activations: number;
   /** How long an actor with nothing going on stays in memory. */
   readonly idleMs: number;
   /** Effects with a deadline running at once; watches are not counted. */
@@ -20,11 +20,15 @@ export interface HostLimits {
   /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
   readonly effectsWaiting: number;
   /**
-   * Marks of senders that an actor keeps before those of senders that are gone are pruned; then twice what had to stay.
+   * Watermarks of senders that an actor keeps before those of senders that are gone are pruned; then twice what had to
+   * stay.
    */
-  readonly marks: number;
-  /** How long the mark of a sender that is gone stays at least; longer than one primary of a cluster ever goes back. */
-  readonly markGraceMs: number;
+  readonly watermarks: number;
+  /**
+   * How long the watermark of a sender that is gone stays at least; longer than one primary of a cluster ever goes
+   * back.
+   */
+  readonly watermarkGraceMs: number;
   /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */
   readonly receiptsRemembered: number;
   /** Loads running at once during recovery. */
@@ -42,12 +46,12 @@ export const defaultLimits: HostLimits = {
   outboxDepth: 512,
   eventsPerCommit: 64,
   commitsInFlight: 2,
-  residents: 10_000,
+  activations: 10_000,
   idleMs: 60_000,
   effects: 16,
   effectsWaiting: 256,
-  marks: 1_000,
-  markGraceMs: 86_400_000,
+  watermarks: 1_000,
+  watermarkGraceMs: 86_400_000,
   receiptsRemembered: 256,
   loads: 64,
   readAgainMs: 100,

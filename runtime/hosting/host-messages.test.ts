@@ -20,7 +20,7 @@ function message(seq: number, options: Partial<Message> = {}): Message {
   return {
     to: sink as ActorId,
     from: 'relay/t/x' as ActorId,
-    life: 'L',
+    senderUid: 'L',
     era: 1,
     seq,
     after: seq - 1,
@@ -37,7 +37,7 @@ test('duplicates are acknowledged, gaps are named, foreign lives start anew', as
   assert.equal(await host.deliver(message(1)), { result: 'applied' });
   assert.equal(await host.deliver(message(1)), { result: 'applied' });
   assert.equal(await host.deliver(message(4, { after: 0 })), { result: 'applied' });
-  assert.equal(await host.deliver(message(1, { life: 'M' })), { result: 'applied' });
+  assert.equal(await host.deliver(message(1, { senderUid: 'M' })), { result: 'applied' });
   assert.equal(items(journal), [1, 4, 1]);
   await host.drain();
   const next = await ownerOn(journal, { registry });
@@ -70,7 +70,7 @@ test('a message to nobody is a dead letter, acknowledged, and stays one when sen
   assert.equal(await host.deliver(message(1, { to })), { result: 'applied' });
   assert.equal(await host.deliver(message(2, { to: 'stranger/t/x' as ActorId, after: 0 })), { result: 'applied' });
   assert.equal(
-    journal.deadLetters.map(({ reason }) => reason),
+    journal.keptDeadLetters.map(({ reason }) => reason),
     ['no_such_actor', 'unknown_kind'],
   );
   assert.ok((await ask(host, to, { type: 'counter.create' })).ok, 'it may still be created');
@@ -88,12 +88,12 @@ test('unheard events are recorded as ignored, those ignored on purpose only mark
     journal.history.get(to)?.map(({ kind }) => kind),
     ['transition', 'ignored'],
   );
-  assert.equal(journal.actors.get(to)?.actor.marks, { 'relay/t/x~L': 2 });
+  assert.equal(journal.actors.get(to)?.actor.watermarks, { 'relay/t/x~L': 2 });
   await host.drain();
 });
 
 /** A link that loses, repeats, delays and misreports, as told by a list of numbers. */
-function weather(journal: MemoryJournal, net: Net, moods: readonly number[]): Outlet {
+function faultyOutlet(journal: MemoryJournal, net: Net, moods: readonly number[]): Outlet {
   let at = 0;
   return {
     command: (node, command) => net.outlet.command(node, command),
@@ -117,7 +117,7 @@ test('exactly once and in order over a bad link between two nodes, while the rec
       async (moods, moves) => {
         const journal = new MemoryJournal(16);
         const net = new Net();
-        const outlet = weather(journal, net, [...moods, 0, 0]);
+        const outlet = faultyOutlet(journal, net, [...moods, 0, 0]);
         const one = hostOn(journal, { registry, node: 'n1', net, outlet });
         const two = hostOn(journal, { registry, node: 'n2', net, outlet });
         for (const grant of journal.own('n1')) await one.grant(grant);

@@ -182,7 +182,7 @@ test('a node that was paused while another took over emits nothing', async (stag
   assert.is(await stateOf(stage, 'sink/t/a'), undefined);
 });
 
-test('killed amid a redrive: each letter once; a quarantine is kept by the next owner', async (stage) => {
+test('killed amid a redrive: each dead letter once; a quarantine is kept by the next owner', async (stage) => {
   const total = 300;
   const node = await start(stage);
   for (let sent = 0; sent < total; sent += 1)

@@ -13,7 +13,7 @@ import { MemoryJournal } from './memory-journal.ts';
 
 const cook = 'oven/t/o' as ActorId;
 
-/** A host that has taken over an oven whose order the earlier owner has not answered; `oven.hurry` answers it. */
+/** A host that has taken over an oven whose order the earlier owner has not answered; `oven.finish` answers it. */
 async function tookOver(
   journal: MemoryJournal,
   limits: Partial<HostLimits> = {},
@@ -75,9 +75,9 @@ test('a retry that waits behind what answers it is answered, not decided again',
   const journal = new MemoryJournal();
   const { host, order } = await tookOver(journal);
   // All three receipts are read, and absent, before the first of the three answers the order.
-  const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));
+  const finish = host.ask(commandOf(cook, { type: 'oven.finish' }));
   const again = host.ask(order);
-  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await finish), 'finished');
   const first = await again;
   assert.is(said(first), 'half done');
   assert.equal(await host.ask(order), first, 'the receipt stands');
@@ -89,7 +89,7 @@ test('a retry that comes while what answers it is on its way is told with it, no
   const journal = new MemoryJournal();
   const { host, order } = await tookOver(journal);
   journal.hold();
-  const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));
+  const finish = host.ask(commandOf(cook, { type: 'oven.finish' }));
   await until('the answer is on its way', () => journal.heldCommits === 1);
   const again = host.ask(order);
   const other = host.ask({ ...order, digest: 'another' });
@@ -97,7 +97,7 @@ test('a retry that comes while what answers it is on its way is told with it, no
   await until('the retry was looked at', () => host.figures().mailboxDepth === 0);
   assert.is(journal.heldCommits, 1, 'nothing more was decided');
   journal.free();
-  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await finish), 'finished');
   assert.is(said(await again), 'half done');
   assert.is(journal.actors.get(cook)?.actor.state, 'cold', 'nothing was baked again');
   await host.drain();
@@ -107,14 +107,14 @@ test('a retry is not decided again when its answer is written and forgotten whil
   const journal = new SlowReceipts();
   const { host, order } = await tookOver(journal, { receiptsRemembered: 1, commitsInFlight: 1 });
   journal.hold();
-  const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));
+  const finish = host.ask(commandOf(cook, { type: 'oven.finish' }));
   await until('the answer is on its way', () => journal.heldCommits === 1);
   journal.slow = true;
   const again = host.ask(order);
   // Nothing to wait for: a read need not be made. If it is, it has found nothing by now.
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   journal.free();
-  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await finish), 'finished');
   journal.slow = false;
   for (const answer of journal.answers) answer();
   await until('the retry was looked at', () => host.figures().mailboxDepth === 0);
@@ -132,7 +132,7 @@ test('what was read of a receipt for an activation that is dropped says nothing 
   assert.is(said(await host.ask(commandOf(cook, { type: 'oven.unheard' }))), 'not_accepted');
   journal.slow = true;
   const again = host.ask(order);
-  const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));
+  const finish = host.ask(commandOf(cook, { type: 'oven.finish' }));
   await until('both receipts are being read', () => journal.answers.length === 2);
   // The commit that answers both is applied, and that it was is lost: the actor is loaded anew.
   journal.loseNext();
@@ -140,7 +140,7 @@ test('what was read of a receipt for an activation that is dropped says nothing 
   await until('the receipt is being read again', () => journal.answers.length === 3);
   journal.slow = false;
   for (const answer of journal.answers) answer();
-  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await finish), 'finished');
   await until('the retry was looked at', () => host.figures().mailboxDepth === 0);
   assert.is(journal.actors.get(cook)?.actor.state, 'cold');
   assert.is(host.figures().commitsInFlight, 0, 'nothing more was decided');
@@ -151,9 +151,9 @@ test('what was read of a receipt for an activation that is dropped says nothing 
 test('a deferred command asked again with other parameters is refused, also behind what answers it', async () => {
   const journal = new MemoryJournal();
   const { host, order } = await tookOver(journal);
-  const hurry = host.ask(commandOf(cook, { type: 'oven.hurry' }));
+  const finish = host.ask(commandOf(cook, { type: 'oven.finish' }));
   const other = host.ask({ ...order, digest: 'another' });
-  assert.is(said(await hurry), 'hurried');
+  assert.is(said(await finish), 'finished');
   assert.is(said(await other), 'idempotency_conflict');
   assert.is(said(await host.ask(order)), 'half done', 'the receipt is that of the order');
   await host.drain();

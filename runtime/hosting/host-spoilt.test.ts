@@ -222,15 +222,15 @@ test('what is spoilt is seen in lists, and hides nothing else there', async (sta
   await redis.ask('XADD', key('x'), '*', 'd', '{broken');
   await redis.ask('XADD', key('x'), '*', 'd', '[]');
   await stage.host.deliver({ ...messageOf(actorId('relay/t/y'), shelf, 1), event: { type: 'shelf.put' } });
-  const letters = await reader.deadLetters();
+  const deadLetters = await reader.deadLetters();
   assert.equal(
-    letters.map(({ actor, reason: why }) => [actor, why]),
+    deadLetters.map(({ actor, reason: why }) => [actor, why]),
     [
       [ufo, 'unknown_kind'],
       [shelf, 'no_such_actor'],
     ],
   );
-  assert.is((await stage.journal.letters(shelf)).length, 1);
+  assert.is((await stage.journal.deadLetters(shelf)).length, 1);
   assert.ok(stage.log.lines.some((line) => line.includes('dead letter cannot be read')));
 });
 
@@ -295,8 +295,8 @@ test('a guard that throws, and an entry action behind a timer', async ({ host, r
   await until('the timer has been parked', () => host.figures().held.length === 1);
   assert.match(host.figures().held[0]?.reason ?? '', /the entry action failed/);
   const place = `ph:{${shardOf(timed)}}:`;
-  const [[, letter]] = (await redis.ask('XRANGE', `${place}x`, '-', '+')) as [[string, string[]]];
-  const lies = JSON.parse(letter[1] ?? '') as { cause: string; reason: string; state: unknown };
+  const [[, deadLetter]] = (await redis.ask('XRANGE', `${place}x`, '-', '+')) as [[string, string[]]];
+  const lies = JSON.parse(deadLetter[1] ?? '') as { cause: string; reason: string; state: unknown };
   assert.match(lies.cause, /^timer:/);
   assert.match(lies.reason, /the entry action failed/);
   assert.is(lies.state, 'armed', 'as the input found it');

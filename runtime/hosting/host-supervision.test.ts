@@ -17,7 +17,7 @@ const reason = 'a test says so';
 
 function put(seq: number, item: unknown, to = sink): Message {
   const event = { type: 'sink.put', item };
-  return { to, from: 'relay/t/x' as ActorId, life: 'L', era: 1, seq, after: seq - 1, event, cause: 'test' };
+  return { to, from: 'relay/t/x' as ActorId, senderUid: 'L', era: 1, seq, after: seq - 1, event, cause: 'test' };
 }
 
 const verb = (host: Host, id: ActorId, name: string, more: object = {}): Promise<unknown> =>
@@ -36,28 +36,28 @@ async function poisoned(journal: MemoryJournal, limits: Partial<HostLimits> = {}
 test('a quarantine is kept by the next owner, with the reason and the input that led to it', async () => {
   const journal = new MemoryJournal();
   const host = await poisoned(journal);
-  const [letter] = journal.deadLetters;
-  assert.equal([letter?.state, letter?.version, letter?.cause], ['open', 1, 'message:relay/t/x:2']);
+  const [deadLetter] = journal.keptDeadLetters;
+  assert.equal([deadLetter?.state, deadLetter?.version, deadLetter?.cause], ['open', 1, 'message:relay/t/x:2']);
   await host.drain();
   const next = await ownerOn(journal, { registry });
   assert.is((await next.deliver(put(3, 'behind'))).result, 'busy');
   assert.match(next.figures().held[0]?.reason ?? '', /^chart_failed: Error: poison/);
   assert.equal(await next.deliver(put(2, 'poison')), { result: 'applied' }, 'what was parked is not asked for again');
-  assert.equal(await verb(next, sink, 'skip'), { skipped: [letter?.letter] });
+  assert.equal(await verb(next, sink, 'skip'), { skipped: [deadLetter?.deadLetterId] });
   assert.equal(await next.deliver(put(3, 'behind')), { result: 'applied' });
   assert.equal(items(journal), ['good', 'behind']);
-  assert.equal(journal.deadLetters, []);
+  assert.equal(journal.keptDeadLetters, []);
   const entry = journal.history.get(sink)?.find(({ kind }) => kind === 'operated');
   assert.equal(entry?.event, { type: 'actor.skip', reason, principal: 'root' });
   await next.drain();
 });
 
-test('a redriven letter is applied once, before what waited behind it, whatever the node loses', async () => {
+test('a redriven dead letter is applied once, before what waited behind it, whatever the node loses', async () => {
   const journal = new MemoryJournal();
   const host = await poisoned(journal);
-  const [letter] = journal.deadLetters;
-  assert.ok(letter);
-  journal.deadLetters = [{ ...letter, event: { type: 'sink.put', item: 'mended' } }];
+  const [deadLetter] = journal.keptDeadLetters;
+  assert.ok(deadLetter);
+  journal.keptDeadLetters = [{ ...deadLetter, event: { type: 'sink.put', item: 'mended' } }];
   const redrive = commandOf(sink, { type: 'actor.redrive', reason }, { principal: 'root' });
   // The commit is applied and its answer lost: the step is decided again on what the store holds.
   journal.loseNext();
@@ -67,49 +67,49 @@ test('a redriven letter is applied once, before what waited behind it, whatever 
   assert.equal(items(journal), ['good', 'mended']);
   assert.equal(await host.deliver(put(3, 'behind')), { result: 'applied' });
   assert.equal(items(journal), ['good', 'mended', 'behind']);
-  assert.equal(journal.deadLetters, []);
+  assert.equal(journal.keptDeadLetters, []);
   assert.equal(await host.ask(redrive), first, 'asked again it has its receipt');
   await host.drain();
 });
 
-test('a letter that fails again lies there anew, and the actor is quarantined anew', async () => {
+test('a dead letter that fails again lies there anew, and the actor is quarantined anew', async () => {
   const journal = new MemoryJournal();
   const host = await poisoned(journal);
-  const [before] = journal.deadLetters;
+  const [before] = journal.keptDeadLetters;
   assert.ok(before);
-  const second = { ...before, letter: 'L2', place: 'p2', event: { type: 'sink.put', item: 'second' } };
-  journal.deadLetters.push(second);
+  const second = { ...before, deadLetterId: 'L2', place: 'p2', event: { type: 'sink.put', item: 'second' } };
+  journal.keptDeadLetters.push(second);
   const result = (await verb(host, sink, 'redrive')) as { redriven: string[]; left: number; quarantined: string };
-  assert.equal([result.redriven, result.left], [[before.letter], 1]);
+  assert.equal([result.redriven, result.left], [[before.deadLetterId], 1]);
   assert.match(result.quarantined, /poison/);
-  assert.equal(journal.deadLetters[0], second, 'what comes behind it stays where it is');
-  assert.is.not(journal.deadLetters[1]?.letter, before.letter);
+  assert.equal(journal.keptDeadLetters[0], second, 'what comes behind it stays where it is');
+  assert.is.not(journal.keptDeadLetters[1]?.deadLetterId, before.deadLetterId);
   assert.equal(items(journal), ['good']);
   assert.is((await host.deliver(put(3, 'behind'))).result, 'busy');
   await host.drain();
 });
 
-test('a redrive frees the actor with its first letter, never in a commit that is not in the history', async () => {
+test('a redrive frees the actor with its first dead letter, never in a commit that is not in the history', async () => {
   const journal = new MemoryJournal();
   const host = await poisoned(journal, { eventsPerCommit: 1 });
-  const [letter] = journal.deadLetters;
-  assert.ok(letter);
-  journal.deadLetters = [{ ...letter, event: { type: 'sink.put', item: 'mended' } }];
-  assert.equal(await verb(host, sink, 'redrive'), { redriven: [letter.letter], left: 0 });
+  const [deadLetter] = journal.keptDeadLetters;
+  assert.ok(deadLetter);
+  journal.keptDeadLetters = [{ ...deadLetter, event: { type: 'sink.put', item: 'mended' } }];
+  assert.equal(await verb(host, sink, 'redrive'), { redriven: [deadLetter.deadLetterId], left: 0 });
   assert.equal(items(journal), ['good', 'mended']);
   assert.is(journal.commits.filter(({ history }) => history.length === 0).length, 0);
   await host.drain();
 });
 
-test('a letter for nobody waits until somebody is born', async () => {
+test('a dead letter for nobody waits until somebody is born', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });
   await host.deliver({ ...put(1, 'x', a), event: { type: 'counter.add', by: 5 } });
-  assert.is(journal.deadLetters[0]?.reason, 'no_such_actor');
+  assert.is(journal.keptDeadLetters[0]?.reason, 'no_such_actor');
   assert.equal(await verb(host, a, 'redrive'), { redriven: [], left: 1 });
   await ask(host, a, { type: 'counter.create' });
-  const letters = journal.deadLetters.map(({ letter }) => letter);
-  assert.equal(await verb(host, a, 'redrive', { letters }), { redriven: letters, left: 0 });
+  const deadLetters = journal.keptDeadLetters.map(({ deadLetterId }) => deadLetterId);
+  assert.equal(await verb(host, a, 'redrive', { deadLetters }), { redriven: deadLetters, left: 0 });
   assert.is(stored(journal, a)?.['total'], 6);
   assert.is(said(await ask(host, 'counter/t/nobody', { type: 'actor.redrive', reason })), 'not_found');
   await host.drain();

@@ -13,10 +13,10 @@ import type { Journal, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
-import { markOf } from '../contract/sender-mark.ts';
+import { watermarkOf } from '../contract/deduplication-watermark.ts';
 import type { Activation } from './activation.ts';
 import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
-import type { Draft } from './draft.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { figuresOf } from './host-figures.ts';
 import type { HostFigures } from './host-figures.ts';
@@ -26,11 +26,11 @@ import { readReceipt, readsReceipts } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds, type RegisteredKind } from './registration.ts';
-import { relieves } from './relief.ts';
-import { fateOf, Residents } from './residents.ts';
+import { exemptFromOverload } from './overload-exemption.ts';
+import { refusalReason, ActivationTable } from './activation-table.ts';
 import { Router } from './router.ts';
-import { ShardTenure } from './shard-tenure.ts';
-import type { Surroundings } from './surroundings.ts';
+import { ShardLifecycle } from './shard-lifecycle.ts';
+import type { StepContext } from './step-context.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 export interface HostOptions {
@@ -67,7 +67,7 @@ export interface Host extends Inlet {
 
 const busyRetryMs = 50;
 
-class ActorHost implements Host, Surroundings {
+class ActorHost implements Host, StepContext {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly random: Random;
@@ -78,12 +78,12 @@ class ActorHost implements Host, Surroundings {
   readonly effects: EffectRunner;
   private readonly options: HostOptions;
   private readonly kinds: ReadonlyMap<string, RegisteredKind>;
-  private readonly residents: Residents;
+  private readonly activations: ActivationTable;
   private readonly router: Router;
-  private readonly tenure: ShardTenure;
+  private readonly shards: ShardLifecycle;
   private readonly commitPrefix: string;
   private commits = 0;
-  private drafts = 0;
+  private builders = 0;
 
   constructor(options: HostOptions) {
     const { journal, clock, random, log, nodeName } = options;
@@ -95,19 +95,19 @@ class ActorHost implements Host, Surroundings {
     this.limits = { ...defaultLimits, ...options.limits };
     this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
     this.kinds = registerKinds(options.registry, journal.durability);
-    this.residents = new Residents(this, this.kinds);
-    this.tenure = new ShardTenure(this, this.residents);
+    this.activations = new ActivationTable(this, this.kinds);
+    this.shards = new ShardLifecycle(this, this.activations);
     this.router = new Router({ ...options, log: this.log, local: this, askMs: this.limits.askMs });
     this.timers = new TimerQueue(clock, (shard, input) => {
-      const grant = this.tenure.entry(shard);
-      if (grant !== undefined) this.residents.offer(this.residents.activate(input.actor, grant, true), input);
+      const grant = this.shards.entry(shard);
+      if (grant !== undefined) this.activations.offer(this.activations.activate(input.actor, grant, true), input);
     });
     this.effects = new EffectRunner({
       clock,
       node: nodeName,
       places: this.limits.effects,
       report: (actor, input) => {
-        if (actor.phase !== 'dropped') this.residents.offer(actor, input);
+        if (actor.phase !== 'dropped') this.activations.offer(actor, input);
       },
     });
     this.outbox = new Outbox({
@@ -119,8 +119,8 @@ class ActorHost implements Host, Surroundings {
       fraction: () => random.fraction(),
     });
     options.directory.onChange?.(() => {
-      this.router.hurry();
-      this.outbox.hurry();
+      this.router.retryNow();
+      this.outbox.retryNow();
     });
   }
 
@@ -132,20 +132,20 @@ class ActorHost implements Host, Surroundings {
     // Its sender knows that the store went back. Until this node does, it may be writing what will be thrown away.
     if (message.era > grant.era) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     // A full house takes messages: their senders stay in it until they are delivered, so it would stay full for ever.
-    this.residents.passivation.hasRoom(message.to);
+    this.activations.passivation.hasRoom(message.to);
     if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
-    const actor = this.residents.activate(message.to, grant);
+    const actor = this.activations.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
-    const sender = markOf(message);
-    return new Promise((settle) => this.residents.offer(actor, { kind: 'message', message, sender, settle }));
+    const sender = watermarkOf(message);
+    return new Promise((settle) => this.activations.offer(actor, { kind: 'message', message, sender, settle }));
   }
 
   command(command: Command): Promise<CommandAnswer> {
     const grant = this.entry(command.to);
     if (grant === undefined) return Promise.resolve({ moved: true });
     if (this.isFull(command)) return Promise.resolve(overloaded(command.to, 0, 'this node'));
-    const actor = this.residents.activate(command.to, grant);
+    const actor = this.activations.activate(command.to, grant);
     const known = actor.commands.get(command.commandId);
     if (known !== undefined) return this.join(actor, known, command);
     const past = actor.answered.get(command.commandId);
@@ -164,14 +164,14 @@ class ActorHost implements Host, Surroundings {
       actor.commands.set(command.commandId, open);
       // Read at once, beside the load: the actor is not held up when its turn comes.
       if (readsReceipts(actor)) readReceipt(this, actor, open);
-      this.residents.offer(actor, { kind: 'command', open });
+      this.activations.offer(actor, { kind: 'command', open });
     });
   }
 
   private entry(id: ActorId): ShardGrant | undefined {
-    const shard = this.residents.find(id)?.grant.shard ?? this.journal.shardOf(id);
-    if (!this.tenure.holds(shard)) this.options.onStranger?.(shard);
-    return this.tenure.entry(shard);
+    const shard = this.activations.find(id)?.grant.shard ?? this.journal.shardOf(id);
+    if (!this.shards.holds(shard)) this.options.onStranger?.(shard);
+    return this.shards.entry(shard);
   }
 
   private join(actor: Activation, open: OpenCommand, command: Command): Promise<CommandAnswer> {
@@ -192,7 +192,7 @@ class ActorHost implements Host, Surroundings {
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
   private isFull(command: Command): boolean {
     if (this.effectsCrowded) return true;
-    return !this.residents.passivation.hasRoom(command.to) && !relieves(this.kinds, command);
+    return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);
   }
 
   private get effectsCrowded(): boolean {
@@ -208,22 +208,22 @@ class ActorHost implements Host, Surroundings {
   // Shards.
 
   grant(grant: ShardGrant): Promise<void> {
-    return this.tenure.open(grant);
+    return this.shards.open(grant);
   }
 
   revoke(shard: ShardId): void {
-    this.tenure.drop(shard);
+    this.shards.drop(shard);
   }
 
   retire(shards: readonly ShardId[]): Promise<void> {
-    return this.tenure.close(shards);
+    return this.shards.close(shards);
   }
 
   // What steps find around them.
 
   nextNumber(): number {
-    this.drafts += 1;
-    return this.drafts;
+    this.builders += 1;
+    return this.builders;
   }
 
   nextCommitId(): string {
@@ -232,28 +232,28 @@ class ActorHost implements Host, Surroundings {
   }
 
   schedule(actor: Activation): void {
-    this.residents.schedule(actor);
+    this.activations.schedule(actor);
   }
 
-  wake(actor: Activation, draft: Draft): void {
-    this.residents.wake(actor, draft);
+  wake(actor: Activation, builder: CommitBuilder): void {
+    this.activations.wake(actor, builder);
   }
 
-  lost(draft: Draft, failure: unknown): void {
-    const { actor } = draft;
+  lost(builder: CommitBuilder, failure: unknown): void {
+    const { actor } = builder;
     if (actor.phase === 'dropped') return;
     this.log.warn(
-      { actor: actor.id, fate: fateOf(draft, failure) },
+      { actor: actor.id, outcome: refusalReason(builder, failure) },
       'a commit was not taken; the activation is dropped',
     );
-    if (draft.outcome?.result === 'fenced') this.fenced(actor.grant);
-    else if (draft.outcome !== undefined) this.residents.reload(actor);
-    else if (isForGood(failure)) this.residents.condemn(draft, failure);
-    else this.residents.reload(actor, this.limits.readAgainMs);
+    if (builder.outcome?.result === 'fenced') this.fenced(actor.grant);
+    else if (builder.outcome !== undefined) this.activations.reload(actor);
+    else if (isForGood(failure)) this.activations.condemn(builder, failure);
+    else this.activations.reload(actor, this.limits.readAgainMs);
   }
 
   fenced(grant: ShardGrant): void {
-    if (!this.tenure.isCurrent(grant)) return;
+    if (!this.shards.isCurrent(grant)) return;
     this.revoke(grant.shard);
     this.options.onFenced?.(grant);
   }
@@ -267,14 +267,14 @@ class ActorHost implements Host, Surroundings {
   }
 
   async drain(): Promise<void> {
-    await this.tenure.close(this.tenure.all());
-    for (const shard of this.tenure.all()) this.tenure.drop(shard);
+    await this.shards.close(this.shards.all());
+    for (const shard of this.shards.all()) this.shards.drop(shard);
     this.effects.stop();
-    this.residents.passivation.stop();
+    this.activations.passivation.stop();
   }
 
   figures(): HostFigures {
-    return figuresOf(this, this.residents, this.tenure.size);
+    return figuresOf(this, this.activations, this.shards.size);
   }
 }
 

@@ -11,14 +11,14 @@ import { verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { carrierOf, conflict, conflicting, refuseCommand, settleCommand } from './command-answers.ts';
 import { decideInitial } from './decide.ts';
-import { keepInput, keepLetter, keepNote } from './draft.ts';
-import type { Draft } from './draft.ts';
+import { stageInput, stageDeadLetter, stageNote } from './commit-builder.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
-import { checkDoubtful } from './mark-pruning.ts';
-import type { CommandInput, Input, LetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
+import { checkDoubtful } from './watermark-pruning.ts';
+import type { CommandInput, Input, DeadLetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 import { checkVerb } from './verb-check.ts';
 
 /** `again`: something was put before this input. */
@@ -28,33 +28,33 @@ export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 export const systemPrincipal = 'system';
 
 /** @throws whatever the definition's `needs` throws, and rows that cannot be read; the caller parks the input. */
-export function checkInput(host: Surroundings, draft: Draft, input: Input): Verdict {
+export function checkInput(host: StepContext, builder: CommitBuilder, input: Input): Verdict {
   switch (input.kind) {
     case 'message':
-      return checkMessage(host, draft, input);
+      return checkMessage(host, builder, input);
     case 'command':
-      return checkCommand(host, draft, input);
+      return checkCommand(host, builder, input);
     case 'timer':
-      return checkTimer(host, draft.actor, input);
+      return checkTimer(host, builder.actor, input);
     case 'effect': {
       // Performed again when the hold ends.
-      if (draft.actor.hold !== undefined) return 'settled';
-      if (draft.actor.effects.some((effect) => effect.effectId === input.effectId))
-        return checkRows(host, draft.actor, input);
+      if (builder.actor.hold !== undefined) return 'settled';
+      if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))
+        return checkRows(host, builder.actor, input);
       // The world has changed for a state that is no longer; a failure has changed nothing.
-      if (draft.actor.snapshot !== undefined && input.outcome.result === 'done') {
-        keepInput(draft, input);
-        keepNote(draft, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
+      if (builder.actor.snapshot !== undefined && input.outcome.result === 'done') {
+        stageInput(builder, input);
+        stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
       }
       return 'settled';
     }
-    case 'letter':
-      return checkLetter(host, draft, input);
+    case 'deadLetter':
+      return checkDeadLetter(host, builder, input);
   }
 }
 
 /** A reminder counts when the timer still stands and is due by the clock of this step, which may have gone back. */
-function checkTimer(host: Surroundings, actor: Activation, input: TimerInput): Verdict {
+function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Verdict {
   const timer = actor.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
   if (timer === undefined || actor.hold !== undefined) return 'settled';
   if (timer.dueMs <= host.clock.wallMs()) return checkRows(host, actor, input);
@@ -62,11 +62,11 @@ function checkTimer(host: Surroundings, actor: Activation, input: TimerInput): V
   return 'settled';
 }
 
-/** A letter that nobody could take still lies where it lay. */
-function checkLetter(host: Surroundings, { actor }: Draft, input: LetterInput): Verdict {
-  const { place, event } = input.letter;
+/** A dead letter that nobody could take still lies where it lay. */
+function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: DeadLetterInput): Verdict {
+  const { place, event } = input.deadLetter;
   if (actor.hold !== input.frees && actor.hold !== undefined) return 'settled';
-  if (actor.lettersTaken.has(place)) return 'settled';
+  if (actor.deadLettersTaken.has(place)) return 'settled';
   if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
   return checkRows(host, actor, input);
 }
@@ -80,8 +80,8 @@ export function eventOf(input: Input): ActorEvent {
       return input.open.command.event;
     case 'timer':
       return { type: input.eventType };
-    case 'letter':
-      return input.letter.event;
+    case 'deadLetter':
+      return input.deadLetter.event;
     case 'effect': {
       const { outcome } = input;
       const type = `${input.type}.${outcome.result}`;
@@ -90,21 +90,21 @@ export function eventOf(input: Input): ActorEvent {
   }
 }
 
-function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Verdict {
-  const { actor } = draft;
+function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageInput): Verdict {
+  const { actor } = builder;
   const { message } = input;
-  const mark = actor.marks.get(input.sender) ?? 0;
-  if (mark === 0 && message.life <= actor.prunedLife) {
+  const watermark = actor.watermarks.get(input.sender) ?? 0;
+  if (watermark === 0 && message.senderUid <= actor.prunedUid) {
     const verdict = checkDoubtful(host, actor, input);
     if (verdict !== undefined) return verdict;
   }
-  if (message.seq <= mark) {
-    const carrier = carrierOf(draft);
+  if (message.seq <= watermark) {
+    const carrier = carrierOf(builder);
     if (carrier === undefined) input.settle({ result: 'applied' });
     else carrier.inputs.push(input);
     return 'settled';
   }
-  if (message.after > mark) {
+  if (message.after > watermark) {
     input.settle({ result: 'gap' });
     return 'settled';
   }
@@ -113,18 +113,18 @@ function checkMessage(host: Surroundings, draft: Draft, input: MessageInput): Ve
     return 'settled';
   }
   if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(message.event.type) !== true) {
-    keepInput(draft, input);
+    stageInput(builder, input);
     const at = host.clock.wallMs();
     const reason = actor.kind === undefined ? 'unknown_kind' : 'no_such_actor';
-    keepLetter(draft, input, { letter: host.random.ulid(at), event: message.event, reason, at });
-    keepNote(draft, input, { kind: 'dropped', event: message.event, at });
+    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
+    stageNote(builder, input, { kind: 'dropped', event: message.event, at });
     return 'settled';
   }
   return checkRows(host, actor, input);
 }
 
-function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Verdict {
-  const { actor } = draft;
+function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandInput): Verdict {
+  const { actor } = builder;
   const { open } = input;
   const { command } = open;
   // Answered by a commit on its way; it is told when that is durable.
@@ -132,7 +132,7 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   const deferredDigest = actor.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
-    if (deferredDigest !== command.digest) refuseCommand(host, draft, open, conflicting(command.commandId));
+    if (deferredDigest !== command.digest) refuseCommand(host, builder, open, conflicting(command.commandId));
     return 'settled';
   }
   if (!actor.receiptsKnown && (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))) {
@@ -147,17 +147,17 @@ function checkCommand(host: Surroundings, draft: Draft, input: CommandInput): Ve
   }
   const verb = verbOf(command.event);
   if (verb === undefined && actor.hold !== undefined) {
-    refuseCommand(host, draft, open, heldError(actor.id, actor.hold));
+    refuseCommand(host, builder, open, heldError(actor.id, actor.hold));
     return 'settled';
   }
   if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
     const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
-    refuseCommand(host, draft, open, rejection('version_conflict', text));
+    refuseCommand(host, builder, open, rejection('version_conflict', text));
     return 'settled';
   }
-  if (verb !== undefined) return checkVerb(host, draft, input, verb);
+  if (verb !== undefined) return checkVerb(host, builder, input, verb);
   if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
-    refuseCommand(host, draft, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
+    refuseCommand(host, builder, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
   return checkRows(host, actor, input);
@@ -186,12 +186,12 @@ export const readsReceipts = ({ receiptsKnown, readsReceipts: wary, phase }: Act
  * Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. What it finds may
  * be overtaken: the commit script has the last word.
  */
-export function readReceipt(host: Surroundings, actor: Activation, open: OpenCommand): void {
+export function readReceipt(host: StepContext, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
   const { commandId, durability = actor.kind?.durability } = open.command;
   host.journal.receipt(actor.id, commandId, durability).then(
     (receipt) => {
-      // The next activation reads for itself: by then a commit of unknown fate may have written it.
+      // The next activation reads for itself: by then a commit whose outcome is unknown may have written it.
       if (actor.phase === 'dropped') return;
       // Or answered in the meantime, which this read does not know.
       if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
@@ -241,7 +241,7 @@ function merged(stored: unknown, changed: unknown): Record<string, unknown> {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-function checkRows(host: Surroundings, actor: Activation, input: Input): Verdict {
+function checkRows(host: StepContext, actor: Activation, input: Input): Verdict {
   const needs = actor.kind?.definition.needs;
   if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
   const { rowsFailure } = actor;

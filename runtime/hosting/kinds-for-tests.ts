@@ -189,7 +189,7 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
     ...base,
     kind: 'oven',
     input: () => undefined,
-    commands: { bake: command(true), stop: command(), hurry: command() },
+    commands: { bake: command(true), stop: command(), finish: command() },
     effects: { 'loaf.bake': { perform: bake as never, timeoutMs } },
     machine: setup({
       types: {
@@ -234,11 +234,11 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
             'loaf.bake.failed': { target: 'resting', actions: 'again' },
             'loaf.bake.unknown': { target: 'resting', actions: 'again' },
             'oven.stop': 'cold',
-            'oven.hurry': {
+            'oven.finish': {
               target: 'cold',
               actions: [
                 { type: 'reply', params: ({ context }) => ({ commandId: context.waits, result: 'half done' }) },
-                { type: 'reply', params: { result: 'hurried' } },
+                { type: 'reply', params: { result: 'finished' } },
               ],
             },
           },

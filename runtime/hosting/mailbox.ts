@@ -9,7 +9,7 @@ import type { Command, Message, Reply } from '../contract/envelope.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
-import type { Hold, StoredLetter } from '../contract/supervision.ts';
+import type { Hold, StoredDeadLetter } from '../contract/supervision.ts';
 
 export type CommandAnswer = Reply | { readonly moved: true };
 
@@ -24,18 +24,18 @@ export interface OpenCommand {
   /** A resume of an actor that could not be loaded: it was loaded again for it. */
   retried?: boolean;
   /** Of an operator's verb: the actor's dead letters, once read. */
-  letters?: 'reading' | readonly StoredLetter[] | undefined;
-  /** Of a redrive: the letters that were put before it. */
-  driven?: readonly StoredLetter[] | undefined;
+  deadLetters?: 'reading' | readonly StoredDeadLetter[] | undefined;
+  /** Of a redrive: the dead letters that were put before it. */
+  driven?: readonly StoredDeadLetter[] | undefined;
 }
 
 export interface MessageInput {
   readonly kind: 'message';
   readonly message: Message;
-  /** The sequence its number belongs to, as `markOf` spells it. */
+  /** The sequence its number belongs to, as `watermarkOf` spells it. */
   readonly sender: string;
   readonly settle: (delivery: Delivery) => void;
-  /** Of one whose mark may have been pruned: whether its sender still has it to send. */
+  /** Of one whose watermark may have been pruned: whether its sender still has it to send. */
   atSender?: 'reading' | 'outstanding' | 'gone' | 'unreadable' | undefined;
 }
 
@@ -60,14 +60,14 @@ export interface TimerInput {
 }
 
 /** A dead letter that is delivered again. */
-export interface LetterInput {
-  readonly kind: 'letter';
-  readonly letter: StoredLetter;
-  /** The quarantine that it ends when it is taken; not one that a letter before it has led to. */
+export interface DeadLetterInput {
+  readonly kind: 'deadLetter';
+  readonly deadLetter: StoredDeadLetter;
+  /** The quarantine that it ends when it is taken; not one that a dead letter before it has led to. */
   readonly frees: Hold | undefined;
 }
 
-export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | LetterInput;
+export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | DeadLetterInput;
 
 /** First in, first out; taking is cheap also from a long queue. */
 export class Mailbox {

@@ -1,9 +1,9 @@
 /**
  * Test support: the journal contract in memory, for tests of hosting that need no store. Never used in production.
- * Honours ownership, versions, marks, commit ids and receipts; everything passes through JSON, as in a real store. It
- * outlives the hosts it is given to, so a test "restarts" a node by making a new host on the same journal. Faults on
- * demand: `hold` keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and
- * then fails.
+ * Honours ownership, versions, watermarks, commit ids and receipts; everything passes through JSON, as in a real store.
+ * It outlives the hosts it is given to, so a test "restarts" a node by making a new host on the same journal. Faults on
+ * demand: `hold` keeps commits from settling, `refuseNext` answers one of them as told, `loseNext` applies it and then
+ * fails.
  */
 import { durabilities, strongerOf, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -20,8 +20,8 @@ import type {
   StoredActor,
 } from '../contract/journal.ts';
 import type { Message } from '../contract/envelope.ts';
-import { sequenceOf } from '../contract/sender-mark.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import { sequenceOf } from '../contract/deduplication-watermark.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 
 interface Stored {
   actor: StoredActor;
@@ -33,13 +33,13 @@ const sameGrant = (one: ShardGrant, other: ShardGrant | undefined): boolean =>
   one.era === other?.era && one.ownerEpoch === other.ownerEpoch && one.node === other.node;
 
 export class MemoryJournal implements Journal {
-  readonly durability: DurabilityOffer = { usual: 'fsync', offered: durabilities };
+  readonly durability: DurabilityOffer = { default: 'fsync', offered: durabilities };
   readonly actors = new Map<ActorId, Stored>();
   readonly receipts = new Map<string, Receipt>();
   readonly history = new Map<ActorId, HistoryEntry[]>();
   readonly outbox = new Map<string, Message>();
   readonly rows = new Map<string, unknown>();
-  deadLetters: StoredLetter[] = [];
+  keptDeadLetters: StoredDeadLetter[] = [];
   readonly commits: Commit[] = [];
   readonly shards: number;
   /** Of the grants given from now on; a test that rewinds what is stored raises it. */
@@ -123,22 +123,22 @@ export class MemoryJournal implements Journal {
       return { result: 'committed', ordinal: this.ordinal, durability: commit.durability };
     const storedVersion = known?.actor.version ?? 0;
     if (storedVersion !== commit.expectedVersion) return { result: 'conflict', storedVersion };
-    const marks: Record<string, number> = { ...known?.actor.marks };
-    for (const { sender, seq, after } of commit.marks) {
-      const mark = marks[sender] ?? 0;
-      if (seq <= mark) return { result: 'duplicate', sender };
-      if (after > mark) return { result: 'gap', sender };
-      marks[sender] = seq;
+    const watermarks: Record<string, number> = { ...known?.actor.watermarks };
+    for (const { sender, seq, after } of commit.watermarks) {
+      const watermark = watermarks[sender] ?? 0;
+      if (seq <= watermark) return { result: 'duplicate', sender };
+      if (after > watermark) return { result: 'gap', sender };
+      watermarks[sender] = seq;
     }
-    for (const mark of commit.marksPruned) delete marks[mark];
+    for (const watermark of commit.watermarksPruned) delete watermarks[watermark];
     const commandId = commit.unproven.find((id) => this.receipts.has(`${commit.actor} ${id}`));
     if (commandId !== undefined) return { result: 'answered', commandId };
-    this.write(commit, marks);
+    this.write(commit, watermarks);
     this.ordinal += 1;
     return { result: 'committed', ordinal: this.ordinal, durability: commit.durability };
   }
 
-  private write(commit: Commit, marks: Record<string, number>): void {
+  private write(commit: Commit, watermarks: Record<string, number>): void {
     this.commits.push(copy(commit));
     const {
       actor: id,
@@ -151,7 +151,7 @@ export class MemoryJournal implements Journal {
       timers,
       deferred,
       lastSeq,
-      prunedLife,
+      prunedUid,
       hold,
     } = commit;
     const state: unknown = JSON.parse(commit.state);
@@ -169,8 +169,8 @@ export class MemoryJournal implements Journal {
       timers,
       deferred,
       lastSeq,
-      marks,
-      prunedLife,
+      watermarks,
+      prunedUid,
       ...(hold === undefined ? {} : { hold }),
     };
     this.actors.set(id, { actor: copy(actor), commitId: commit.commitId });
@@ -184,10 +184,10 @@ export class MemoryJournal implements Journal {
     for (const row of commit.rowsRemoved) this.rows.delete(`${id} ${row.collection}/${row.key}`);
     if (status === 'removed')
       for (const name of this.rows.keys()) if (name.startsWith(`${id} `)) this.rows.delete(name);
-    this.deadLetters = this.deadLetters.filter(({ place }) => !commit.lettersGone.includes(place));
-    for (const letter of copy(commit.deadLetters)) {
+    this.keptDeadLetters = this.keptDeadLetters.filter(({ place }) => !commit.deadLettersGone.includes(place));
+    for (const deadLetter of copy(commit.deadLetters)) {
       this.places += 1;
-      this.deadLetters.push({ ...letter, actor: id, place: String(this.places) });
+      this.keptDeadLetters.push({ ...deadLetter, actor: id, place: String(this.places) });
     }
   }
 
@@ -226,13 +226,13 @@ export class MemoryJournal implements Journal {
     // As a reply on its way: what it says may be overtaken by a commit.
     const found = this.receipts.get(`${id} ${commandId}`);
     await turn();
-    const durability = strongerOf(asked, this.durability.usual);
+    const durability = strongerOf(asked, this.durability.default);
     return found === undefined ? undefined : { ...found, reply: { ...found.reply, durability } };
   }
 
-  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
+  async deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]> {
     await turn();
-    return copy(this.deadLetters.filter(({ actor }) => actor === id));
+    return copy(this.keptDeadLetters.filter(({ actor }) => actor === id));
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
@@ -247,21 +247,23 @@ export class MemoryJournal implements Journal {
     });
   }
 
-  async endedSequences(marks: readonly string[]): Promise<readonly string[]> {
+  async endedSequences(watermarks: readonly string[]): Promise<readonly string[]> {
     await turn();
-    return marks.filter((mark) => {
-      const { from, life } = sequenceOf(mark);
+    return watermarks.filter((watermark) => {
+      const { from, senderUid } = sequenceOf(watermark);
       const sender = this.actors.get(from)?.actor;
-      const isOver = sender !== undefined && (sender.status === 'removed' || sender.uid !== life);
-      return isOver && ![...this.outbox.values()].some((message) => message.from === from && message.life === life);
+      const isOver = sender !== undefined && (sender.status === 'removed' || sender.uid !== senderUid);
+      return (
+        isOver && ![...this.outbox.values()].some((message) => message.from === from && message.senderUid === senderUid)
+      );
     });
   }
 
-  async isOutstanding({ from, life, era, seq }: Message): Promise<boolean> {
+  async isOutstanding({ from, senderUid, era, seq }: Message): Promise<boolean> {
     this.outboxReads += 1;
     await turn();
     const row = this.outbox.get(`${from} ${seq}`);
-    return row?.life === life && row.era === era;
+    return row?.senderUid === senderUid && row.era === era;
   }
 
   async forgetMessages(grant: ShardGrant, rows: readonly { from: ActorId; seq: number }[]): Promise<void> {

@@ -50,7 +50,8 @@ export function newQueue(box: Box, to: ActorId): Queue {
 }
 
 /** A sender counts anew with every life, and its store may have been rewound before every era. */
-export const sameSequence = (one: Message, other: Message): boolean => one.life === other.life && one.era === other.era;
+export const sameSequence = (one: Message, other: Message): boolean =>
+  one.senderUid === other.senderUid && one.era === other.era;
 
 /** The number of the message before it in the queue, where all are of one sequence; 0 when there is none. */
 export const before = (items: readonly Message[], index: number): number => items[index - 1]?.seq ?? 0;

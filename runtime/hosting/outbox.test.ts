@@ -8,7 +8,7 @@ import { testLog } from './host-for-tests.ts';
 import { Outbox } from './outbox.ts';
 
 const grant = { shard: 's1' as ShardId, node: 'n1', era: 1, ownerEpoch: 1 };
-const plain = { from: actorId('relay/t/r'), to: actorId('sink/t/s'), life: 'L', era: 1, cause: 'test' };
+const plain = { from: actorId('relay/t/r'), to: actorId('sink/t/s'), senderUid: 'L', era: 1, cause: 'test' };
 const message = (seq: number): Message => ({ ...plain, seq, after: seq - 1, event: { type: 'sink.put' } });
 
 test('numbers that could not be removed are forgotten with their shard', async () => {

@@ -114,7 +114,7 @@ export class Outbox {
   }
 
   /** Owners have changed: queues that look for theirs go on now, unless an answer to what was sent is still to come. */
-  hurry(): void {
+  retryNow(): void {
     for (const box of this.boxes.values()) {
       for (const queue of box.queues.values()) if (queue.lost && queue.inFlight.size === 0) this.resume(queue);
     }

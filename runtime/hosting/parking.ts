@@ -7,15 +7,15 @@ import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
-import { causeOf, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
-import type { Draft } from './draft.ts';
+import { causeOf, stageInput, stageDeadLetter, stageNote, stageReply } from './commit-builder.ts';
+import type { CommitBuilder } from './commit-builder.ts';
 import { beginHold } from './holding.ts';
 import { eventOf } from './input-check.ts';
 import type { Input } from './mailbox.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
-export function park(host: Surroundings, draft: Draft, input: Input, failure: unknown): void {
-  const { actor } = draft;
+export function park(host: StepContext, builder: CommitBuilder, input: Input, failure: unknown): void {
+  const { actor } = builder;
   const reason = `chart_failed: ${describeCause(failure)}`;
   const at = host.clock.wallMs();
   const event = writable(eventOf(input));
@@ -26,20 +26,21 @@ export function park(host: Surroundings, draft: Draft, input: Input, failure: un
   if (input.kind === 'command') {
     const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
     const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
-    if (actor.snapshot === undefined) return refuseCommand(host, draft, input.open, record);
+    if (actor.snapshot === undefined) return refuseCommand(host, builder, input.open, record);
     const reply = { ok: false, version: actor.version, error: record } as const;
-    keepReply(draft, input.open.command.commandId, input.open.command.digest, reply);
+    stageReply(builder, input.open.command.commandId, input.open.command.digest, reply);
   }
-  keepInput(draft, input);
+  stageInput(builder, input);
   consume(actor, input);
   // A command has its answer, and whoever asked can ask anew; nobody would say the others again.
-  const letter =
+  const deadLetter =
     input.kind === 'command'
       ? {}
-      : { letter: keepLetter(draft, input, { letter: host.random.ulid(at), event, reason, at }) };
-  keepNote(draft, input, { kind: 'dropped', event, at, asked: [reason] });
-  draft.closed = true;
-  if (actor.snapshot !== undefined) beginHold(host, draft, { kind: 'quarantined', reason, at, by: 'host', ...letter });
+      : { deadLetterId: stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason, at }) };
+  stageNote(builder, input, { kind: 'dropped', event, at, asked: [reason] });
+  builder.closed = true;
+  if (actor.snapshot !== undefined)
+    beginHold(host, builder, { kind: 'quarantined', reason, at, by: 'host', ...deadLetter });
 }
 
 /** A timer fires once and an effect has one result, whether or not the chart cares. */

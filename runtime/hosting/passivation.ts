@@ -1,24 +1,24 @@
 /**
  * Who leaves memory, and when: actors with nothing going on that were idle long enough, or the longest idle ones when
  * too many are here (G11). Nothing is lost by it, the store has all of them. Also says when the house is full, so that
- * newcomers are told to come later. Called by residents.ts, and by the inlet before it lets somebody in.
+ * newcomers are told to come later. Called by activation-table.ts, and by the inlet before it lets somebody in.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Activation } from './activation.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 const sweepEveryMs = 5000;
 /** With nobody at rest, how long it is taken for granted that the house is full. */
 const lookAgainMs = 50;
 
 export class Passivation {
-  private readonly host: Surroundings;
+  private readonly host: StepContext;
   private readonly actors: ReadonlyMap<ActorId, Activation>;
   private readonly leave: (actor: Activation) => void;
   private cancelSweep: (() => void) | undefined;
   private fullUntilMs = 0;
 
-  constructor(host: Surroundings, actors: ReadonlyMap<ActorId, Activation>, leave: (actor: Activation) => void) {
+  constructor(host: StepContext, actors: ReadonlyMap<ActorId, Activation>, leave: (actor: Activation) => void) {
     this.host = host;
     this.actors = actors;
     this.leave = leave;
@@ -26,15 +26,15 @@ export class Passivation {
 
   /**
    * Whether somebody new may come in. When the house is full a part of those at rest leaves, so that a run of newcomers
-   * does not sort all residents for each of them.
+   * does not sort all activations for each of them.
    */
   hasRoom(id: ActorId): boolean {
-    const { residents } = this.host.limits;
-    if (this.actors.size < residents || this.actors.has(id)) return true;
+    const { activations } = this.host.limits;
+    if (this.actors.size < activations || this.actors.has(id)) return true;
     const nowMs = this.host.clock.monotonicMs();
     if (nowMs < this.fullUntilMs) return false;
-    this.sweep(Math.floor(residents * 0.95));
-    if (this.actors.size < residents) return true;
+    this.sweep(Math.floor(activations * 0.95));
+    if (this.actors.size < activations) return true;
     this.fullUntilMs = nowMs + lookAgainMs;
     return false;
   }
@@ -48,7 +48,7 @@ export class Passivation {
   }
 
   /** Passivation: whoever has nothing going on and was idle long enough, or is in the way, leaves memory. */
-  private sweep(most = this.host.limits.residents): void {
+  private sweep(most = this.host.limits.activations): void {
     const nowMs = this.host.clock.monotonicMs();
     const idle: Activation[] = [];
     for (const actor of this.actors.values()) if (this.atRest(actor)) idle.push(actor);
@@ -66,11 +66,11 @@ export class Passivation {
     if (
       (actor.phase !== 'ready' && actor.phase !== 'quarantined') ||
       actor.mailbox.length > 0 ||
-      actor.flights.length > 0
+      actor.inFlight.length > 0
     )
       return false;
     if (actor.effects.length > 0 && actor.hold === undefined && actor.phase === 'ready') return false;
-    if (actor.reviewsMarks || actor.prunable.length > 0) return false;
+    if (actor.reviewsWatermarks || actor.prunable.length > 0) return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

@@ -22,8 +22,8 @@ const storedAs = (id: string, definition: ActorDefinition, more: Partial<StoredA
   timers: [],
   deferred: {},
   lastSeq: 0,
-  marks: {},
-  prunedLife: '',
+  watermarks: {},
+  prunedUid: '',
   ...more,
 });
 

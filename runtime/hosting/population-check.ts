@@ -15,7 +15,7 @@ import { admitSnapshot } from './snapshot-admission.ts';
 
 const readsAtOnce = 32;
 
-/** Actors that share kind, stored version, state and fate. */
+/** Actors that share kind, stored version, state and outcome. */
 export interface PopulationRow {
   readonly kind: string;
   /** 0 when the record could not be read. */

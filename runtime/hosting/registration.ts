@@ -21,8 +21,8 @@ export interface RegisteredKind {
   /** Event types that may start an actor, from a command or from another actor. */
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
-  /** Commands that a full house takes (relief.ts). */
-  readonly relieving: ReadonlySet<string>;
+  /** Commands that a full house takes (overload-exemption.ts). */
+  readonly exempt: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
   /** The level of its commits, and what may be asked for in its place. */
   readonly durability: Durability;
@@ -68,7 +68,7 @@ function guardEnqueued(machine: AnyStateMachine, kind: string): void {
   }
 }
 
-const everyLevel: DurabilityOffer = { usual: 'primary', offered: durabilities };
+const everyLevel: DurabilityOffer = { default: 'primary', offered: durabilities };
 
 /** All reasons why this definition cannot be hosted; empty when it can. */
 export function definitionProblems(definition: ActorDefinition, { offered } = everyLevel): readonly string[] {
@@ -114,8 +114,8 @@ export function registerKind(definition: ActorDefinition, offer = everyLevel): R
       effectStates.set(name, [...(effectStates.get(name) ?? []), state.path]);
     }
   }
-  const commandsWith = (mark: 'creates' | 'relieves'): ReadonlySet<string> => {
-    const marked = Object.entries(definition.commands).filter(([, command]) => command[mark] === true);
+  const commandsWith = (watermark: 'creates' | 'exemptFromOverload'): ReadonlySet<string> => {
+    const marked = Object.entries(definition.commands).filter(([, command]) => command[watermark] === true);
     return new Set(marked.map(([name]) => `${kind}.${name}`));
   };
   return {
@@ -124,9 +124,9 @@ export function registerKind(definition: ActorDefinition, offer = everyLevel): R
     effectStates,
     startedByCommand: commandsWith('creates'),
     startedByMessage: new Set(definition.createdBy),
-    relieving: commandsWith('relieves'),
+    exempt: commandsWith('exemptFromOverload'),
     ignored: new Set(definition.ignored ?? []),
-    durability: definition.durability ?? offer.usual,
+    durability: definition.durability ?? offer.default,
     offered: offer.offered,
     schemaHash: schemaHashOf(definition),
   };

@@ -12,11 +12,11 @@ import type { ActorEvent } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
 import { decide, isActive, restore } from './decide.ts';
 import type { Decision } from './decide.ts';
-import type { DecidedStep } from './draft-keeping.ts';
+import type { DecidedStep } from './commit-staging.ts';
 import type { CommandInput } from './mailbox.ts';
 import { split } from './split.ts';
 import type { Answer, Split } from './split.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 const resetType = 'actor.reset';
 
@@ -26,7 +26,7 @@ interface StateConfig {
 }
 
 /** @throws PhotonError rejection `params_invalid`, or whatever the chart throws on the way. */
-export function resetStep(host: Surroundings, actor: Activation, input: CommandInput): DecidedStep {
+export function resetStep(host: StepContext, actor: Activation, input: CommandInput): DecidedStep {
   const { command } = input.open;
   const { kind, snapshot } = actor;
   if (kind === undefined || snapshot === undefined) throw reject('not_found', `${actor.id} does not exist.`);

@@ -128,7 +128,7 @@ export class Router {
   }
 
   /** Owners have changed: whoever looks for one looks now. */
-  hurry(): void {
+  retryNow(): void {
     for (const end of this.pauses) end();
   }
 

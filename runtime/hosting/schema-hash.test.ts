@@ -5,7 +5,7 @@ import type { ActorDefinition } from '../contract/actor-definition.ts';
 import { counter } from './kinds-for-tests.ts';
 import { schemaHashOf } from './schema-hash.ts';
 
-interface Wish {
+interface Request {
   readonly states?: readonly string[];
   readonly context?: Readonly<Record<string, unknown>>;
   readonly delay?: 'soon' | 'late';
@@ -13,23 +13,29 @@ interface Wish {
   readonly kind?: string;
 }
 
-function lampOf({ states = ['on', 'off'], context = { lit: 0 }, delay = 'soon', effect = false, kind = 'lamp' }: Wish) {
+function toggleOf({
+  states = ['on', 'off'],
+  context = { lit: 0 },
+  delay = 'soon',
+  effect = false,
+  kind = 'toggle',
+}: Request) {
   const machine = setup({
-    actions: { 'lamp.ring': () => {} },
+    actions: { 'toggle.ring': () => {} },
     guards: { always: () => true },
     delays: { soon: 10, late: 10 },
   }).createMachine({
     context,
     initial: states[0] ?? 'on',
-    ...(effect ? { entry: 'lamp.ring' as const } : {}),
+    ...(effect ? { entry: 'toggle.ring' as const } : {}),
     after: { [delay]: { guard: 'always' as const } },
     states: Object.fromEntries(states.map((name) => [name, { description: 'Is so.' }])),
   });
-  const effects = { 'lamp.ring': { perform: () => Promise.reject(new Error('never')), timeoutMs: null } };
+  const effects = { 'toggle.ring': { perform: () => Promise.reject(new Error('never')), timeoutMs: null } };
   return { ...counter, kind, machine, effects } as ActorDefinition;
 }
 
-const hash = (wish: Wish): string => schemaHashOf(lampOf(wish));
+const hash = (request: Request): string => schemaHashOf(toggleOf(request));
 
 test('the hash moves with whatever a stored snapshot depends on, and with nothing else', () => {
   const plain = hash({});
@@ -37,7 +43,7 @@ test('the hash moves with whatever a stored snapshot depends on, and with nothin
   assert.is(hash({}), plain, 'made twice');
   assert.is(hash({ states: ['off', 'on'] }), plain, 'the order of states');
   assert.is(hash({ context: { lit: 7 } }), plain, 'a value of the same kind');
-  const others: Wish[] = [
+  const others: Request[] = [
     { states: ['on', 'out'] },
     { states: ['on', 'off', 'broken'] },
     { context: { lit: '0' } },

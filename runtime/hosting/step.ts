@@ -4,7 +4,7 @@
  *   load -> check -> decide -> split -> keep -> commit once -> open the gate (acknowledge, send, perform)
  *
  * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step
- * may run while a commit is in flight; what it produces waits behind it. Loading is residents.ts, checking is
+ * may run while a commit is in flight; what it produces waits behind it. Loading is activation-table.ts, checking is
  * input-check.ts, the gate is gate.ts. A chart that throws is tried three times, then its input is parked and the
  * actor quarantined (G8).
  */
@@ -17,81 +17,81 @@ import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
 import { commitOf } from './commit-form.ts';
 import { decide, decideInitial, stateNameOf } from './decide.ts';
-import { causeOf, Draft, keepInput, keepLetter, keepNote, keepReply } from './draft.ts';
-import { keepUpgrade } from './context-changes.ts';
-import { keepStep, refusal } from './draft-keeping.ts';
-import type { DecidedStep } from './draft-keeping.ts';
+import { causeOf, CommitBuilder, stageInput, stageDeadLetter, stageNote, stageReply } from './commit-builder.ts';
+import { stageUpgrade } from './context-changes.ts';
+import { stageStep, refusal } from './commit-staging.ts';
+import type { DecidedStep } from './commit-staging.ts';
 import { openGate } from './gate.ts';
 import { endHold } from './holding.ts';
 import { checkInput, eventOf } from './input-check.ts';
 import type { Verdict } from './input-check.ts';
 import type { Input } from './mailbox.ts';
-import { pruneMarks, reviewMarks } from './mark-pruning.ts';
+import { pruneWatermarks, reviewWatermarks } from './watermark-pruning.ts';
 import { applyVerb } from './operator-verbs.ts';
 import { consume, park } from './parking.ts';
 import { rejection, split } from './split.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { StepContext } from './step-context.ts';
 
 const triesBeforeParking = 3;
 
 /**
  * Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read.
  */
-export function step(host: Surroundings, actor: Activation): boolean {
-  const draft = new Draft(actor, host.nextNumber());
+export function step(host: StepContext, actor: Activation): boolean {
+  const builder = new CommitBuilder(actor, host.nextNumber());
   let waits = false;
   const most = actor.careful ? 1 : host.limits.eventsPerCommit;
-  for (let taken = 0; taken < most && !draft.closed; taken += 1) {
+  for (let taken = 0; taken < most && !builder.closed; taken += 1) {
     const input = actor.mailbox.peek();
     if (input === undefined) break;
-    const verdict = check(host, draft, input);
+    const verdict = check(host, builder, input);
     waits = verdict === 'wait';
     if (waits) break;
     if (verdict === 'again') continue;
     actor.mailbox.shift();
-    if (verdict === 'decide') take(host, draft, input);
+    if (verdict === 'decide') take(host, builder, input);
     actor.rowsRead = undefined;
   }
-  if (draft.due || actor.prunable.length > 0) commit(host, draft);
-  reviewMarks(host, actor);
+  if (builder.due || actor.prunable.length > 0) commit(host, builder);
+  reviewWatermarks(host, actor);
   return !waits;
 }
 
-function check(host: Surroundings, draft: Draft, input: Input): Verdict {
+function check(host: StepContext, builder: CommitBuilder, input: Input): Verdict {
   try {
-    return checkInput(host, draft, input);
+    return checkInput(host, builder, input);
   } catch (failure) {
-    park(host, draft, input, failure);
+    park(host, builder, input, failure);
     return 'settled';
   }
 }
 
-function take(host: Surroundings, draft: Draft, input: Input): void {
-  const { actor } = draft;
+function take(host: StepContext, builder: CommitBuilder, input: Input): void {
+  const { actor } = builder;
   if (input.kind === 'command') {
     const verb = verbOf(input.open.command.event);
-    if (verb !== undefined) return applyVerb(host, draft, input, verb);
+    if (verb !== undefined) return applyVerb(host, builder, input, verb);
   }
-  // In the commit that has the letter in its history, and in no other.
-  if (input.kind === 'letter') endHold(draft);
-  if (actor.poison?.cause === causeOf(input)) return park(host, draft, input, actor.poison.failure);
+  // In the commit that has the dead letter in its history, and in no other.
+  if (input.kind === 'deadLetter') endHold(builder);
+  if (actor.poison?.cause === causeOf(input)) return park(host, builder, input, actor.poison.failure);
   let failure: unknown;
   for (let tries = 0; tries < triesBeforeParking; tries += 1) {
     try {
       const decided = consider(host, actor, input);
-      if (decided === undefined) keepUnhandled(host, draft, input);
-      else if (decided.born && refusal(decided)) answerUnborn(host, draft, decided);
-      else keepStep(draft, decided);
+      if (decided === undefined) stageUnhandled(host, builder, input);
+      else if (decided.born && refusal(decided)) answerUnborn(host, builder, decided);
+      else stageStep(builder, decided);
       return;
     } catch (error) {
       failure = error;
     }
   }
-  park(host, draft, input, failure);
+  park(host, builder, input, failure);
 }
 
 /** What the chart makes of an input, without touching the actor. @returns undefined when no transition handles it. */
-function consider(host: Surroundings, actor: Activation, input: Input): DecidedStep | undefined {
+function consider(host: StepContext, actor: Activation, input: Input): DecidedStep | undefined {
   const { kind } = actor;
   if (kind === undefined) throw new PhotonError('bug', 'kind_unknown', `no kind is registered for ${actor.id}`);
   const at = host.clock.wallMs();
@@ -114,31 +114,31 @@ function consider(host: Surroundings, actor: Activation, input: Input): DecidedS
   return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
 }
 
-function metaOf(host: Surroundings, actor: Activation, input: Input, at: number): EventMeta {
+function metaOf(host: StepContext, actor: Activation, input: Input, at: number): EventMeta {
   const ulid = host.random.ulid(at);
   const known = { at, ulid, era: actor.grant.era, ...(actor.rowsRead === undefined ? {} : { rows: actor.rowsRead }) };
   if (input.kind === 'message') return { ...known, from: input.message.from };
   if (input.kind === 'effect') return { ...known, effectId: input.effectId };
   if (input.kind === 'timer') return known;
-  if (input.kind === 'letter') return letterMeta(known, input.letter);
+  if (input.kind === 'deadLetter') return deadLetterMeta(known, input.deadLetter);
   const { commandId, principal } = input.open.command;
   return { ...known, commandId, principal };
 }
 
-function letterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMeta {
+function deadLetterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMeta {
   if (from !== undefined) return { ...known, from };
   return cause.startsWith('effect:') ? { ...known, effectId: cause.slice('effect:'.length) } : known;
 }
 
 /** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
-function answerUnborn(host: Surroundings, draft: Draft, decided: DecidedStep): void {
+function answerUnborn(host: StepContext, builder: CommitBuilder, decided: DecidedStep): void {
   const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
   if (decided.input.kind !== 'command' || error === undefined) return;
-  refuseCommand(host, draft, decided.input.open, error);
+  refuseCommand(host, builder, decided.input.open, error);
 }
 
-function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
-  const { actor } = draft;
+function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input): void {
+  const { actor } = builder;
   const at = host.clock.wallMs();
   const event = eventOf(input);
   const quiet = actor.kind?.ignored.has(event.type) === true;
@@ -146,39 +146,39 @@ function keepUnhandled(host: Surroundings, draft: Draft, input: Input): void {
     const { commandId, digest } = input.open.command;
     const where = actor.snapshot === undefined ? 'absent' : stateNameOf(actor.snapshot.value);
     const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
-    if (actor.snapshot === undefined) return refuseCommand(host, draft, input.open, error);
-    keepInput(draft, input);
-    keepReply(draft, commandId, digest, { ok: false, version: actor.version, error });
-    return keepNote(draft, input, { kind: 'rejected', event, at });
+    if (actor.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
+    stageInput(builder, input);
+    stageReply(builder, commandId, digest, { ok: false, version: actor.version, error });
+    return stageNote(builder, input, { kind: 'rejected', event, at });
   }
   // It lies where it lay until somebody is there who takes it.
-  if (input.kind === 'letter' && actor.snapshot === undefined) return undefined;
-  keepInput(draft, input);
+  if (input.kind === 'deadLetter' && actor.snapshot === undefined) return undefined;
+  stageInput(builder, input);
   if (input.kind === 'message' && actor.snapshot === undefined) {
-    keepLetter(draft, input, { letter: host.random.ulid(at), event, reason: 'not_accepted', at });
-    return keepNote(draft, input, { kind: 'dropped', event, at });
+    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason: 'not_accepted', at });
+    return stageNote(builder, input, { kind: 'dropped', event, at });
   }
   consume(actor, input);
-  if (!quiet) keepNote(draft, input, { kind: 'ignored', event, at });
+  if (!quiet) stageNote(builder, input, { kind: 'ignored', event, at });
   return undefined;
 }
 
-function commit(host: Surroundings, draft: Draft): void {
-  const { actor } = draft;
-  draft.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
-  pruneMarks(draft);
-  if (actor.upgraded !== undefined) keepUpgrade(draft, actor.upgraded, host.clock.wallMs());
-  actor.flights.push(draft);
+function commit(host: StepContext, builder: CommitBuilder): void {
+  const { actor } = builder;
+  builder.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
+  pruneWatermarks(builder);
+  if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());
+  actor.inFlight.push(builder);
   let form: Commit;
   try {
-    form = commitOf(draft, host.nextCommitId(), host.journal.durability.usual);
+    form = commitOf(builder, host.nextCommitId(), host.journal.durability.default);
   } catch (failure) {
-    host.lost(draft, new PhotonError('bug', 'commit_malformed', `${actor.id} cannot be written`, { cause: failure }));
+    host.lost(builder, new PhotonError('bug', 'commit_malformed', `${actor.id} cannot be written`, { cause: failure }));
     return;
   }
-  draft.takeOff(form);
+  builder.seal(form);
   host.journal.commit(form).then(
-    (outcome) => openGate(host, draft, outcome),
-    (failure: unknown) => host.lost(draft, failure),
+    (outcome) => openGate(host, builder, outcome),
+    (failure: unknown) => host.lost(builder, failure),
   );
 }

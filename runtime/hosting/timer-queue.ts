@@ -61,7 +61,7 @@ export class TimerQueue {
     const known = this.byActor.get(actor);
     const index = known === undefined ? -1 : known.findIndex((entry) => entry.timer.timerId === timerId);
     if (known === undefined || index < 0) return;
-    this.bury(known[index] as Entry);
+    this.fence(known[index] as Entry);
     if (known.length === 1) this.byActor.delete(actor);
     else known.splice(index, 1);
     this.sweep();
@@ -69,7 +69,7 @@ export class TimerQueue {
 
   /** Makes the reminders of one actor equal to what the store says. */
   replace(shard: ShardId, actor: ActorId, timers: readonly PendingTimer[]): void {
-    for (const entry of this.byActor.get(actor) ?? []) this.bury(entry);
+    for (const entry of this.byActor.get(actor) ?? []) this.fence(entry);
     this.byActor.delete(actor);
     for (const timer of timers) this.set(shard, actor, timer);
     this.sweep();
@@ -78,7 +78,7 @@ export class TimerQueue {
   dropShard(shard: ShardId): void {
     for (const [actor, entries] of this.byActor) {
       if (entries[0]?.shard !== shard) continue;
-      for (const entry of entries) this.bury(entry);
+      for (const entry of entries) this.fence(entry);
       this.byActor.delete(actor);
     }
     this.sweep();
@@ -133,7 +133,7 @@ export class TimerQueue {
     else known.splice(known.indexOf(entry), 1);
   }
 
-  private bury(entry: Entry): void {
+  private fence(entry: Entry): void {
     entry.gone = true;
     this.goneCount += 1;
   }

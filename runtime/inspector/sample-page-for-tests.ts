@@ -60,11 +60,11 @@ const hold: Hold | null =
     ? null
     : { kind: held, reason: reasons[held], by: held === 'paused' ? 'ann' : 'host', at: born + 70_000 };
 const heldRow: { held?: HeldKind } = held === null || held === 'version' ? {} : { held };
-const letters: readonly DeadLetter[] =
+const deadLetters: readonly DeadLetter[] =
   held === 'quarantined'
     ? [
         {
-          letter: '01JDQ60000000000000000000A',
+          deadLetterId: '01JDQ60000000000000000000A',
           type: 'slot.plugged',
           reason: chartFailed,
           from: 'slot/acme/web-1.a',
@@ -155,7 +155,7 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
       const all = last === undefined ? rows : [...rows, ...heldHistory(last.version, last.to)];
       return all.filter((entry) => entry.version > after);
     },
-    letters: async () => letters,
+    deadLetters: async () => deadLetters,
     watch(filter, listener) {
       if (filter.ids === undefined) for (const other of crowd()) listener.row(other);
       listener.row(row());

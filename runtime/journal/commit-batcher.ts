@@ -26,8 +26,8 @@ const batchCommits = 32;
 const deepBatchCommits = 64;
 const deepBacklogCommits = 256;
 const batchesInFlight = 2;
-/** Marks of one actor in one batch: bounded, because they are read by one command. */
-const groupMarks = 2_000;
+/** Watermarks of one actor in one batch: bounded, because they are read by one command. */
+const groupWatermarks = 2_000;
 
 /** In place of a reply: the batch was formed in an earlier era. */
 const fenced = Symbol('fenced');
@@ -248,11 +248,11 @@ function refusalOfLater(commit: Commit, outcome: CommitOutcome): CommitOutcome {
 
 /** How many of a lane's commits go into a batch with this much room; the first always does when the batch is empty. */
 function fitting(lane: Lane, room: number): number {
-  let marks = 0;
+  let watermarks = 0;
   let count = 0;
   while (count < lane.length && count < room) {
-    marks += (lane[count] as Waiting).commit.marks.length;
-    if (count > 0 && marks > groupMarks) break;
+    watermarks += (lane[count] as Waiting).commit.watermarks.length;
+    if (count > 0 && watermarks > groupWatermarks) break;
     count += 1;
   }
   return count;

@@ -31,8 +31,8 @@ export function checkCommit(commit: Commit): void {
   for (const timer of commit.timersSet) {
     if (!Number.isFinite(timer.dueMs)) throw wrong(`sets timer ${timer.timerId} to no time`);
   }
-  for (const mark of commit.marks) {
-    if (!Number.isSafeInteger(mark.seq) || !Number.isSafeInteger(mark.after))
-      throw wrong(`has a mark of ${mark.sender} that is no number`);
+  for (const watermark of commit.watermarks) {
+    if (!Number.isSafeInteger(watermark.seq) || !Number.isSafeInteger(watermark.after))
+      throw wrong(`has a watermark of ${watermark.sender} that is no number`);
   }
 }

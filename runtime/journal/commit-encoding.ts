@@ -77,8 +77,8 @@ function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared:
 /** The senders of a group and their places, from 1. */
 function sendersOf(commits: readonly Commit[]): ReadonlyMap<string, number> {
   const places = new Map<string, number>();
-  for (const { marks } of commits) {
-    for (const { sender } of marks) if (!places.has(sender)) places.set(sender, places.size + 1);
+  for (const { watermarks } of commits) {
+    for (const { sender } of watermarks) if (!places.has(sender)) places.set(sender, places.size + 1);
   }
   return places;
 }
@@ -91,7 +91,7 @@ function encodeCommit(
   wallMs: number,
   historyCap: number,
 ): void {
-  const { history, marks, unproven } = commit;
+  const { history, watermarks, unproven } = commit;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
   args.push(
@@ -103,9 +103,9 @@ function encodeCommit(
     commit.context,
     encodeHead(commit, atMs),
     encodeFeedLine(commit, atMs),
-    String(marks.length + unproven.length),
+    String(watermarks.length + unproven.length),
   );
-  for (const { sender, seq, after } of marks) args.push(String(senders.get(sender)), String(seq), String(after));
+  for (const { sender, seq, after } of watermarks) args.push(String(senders.get(sender)), String(seq), String(after));
   for (const commandId of unproven) args.push('0', commandId, '');
   args.push(trimsHistory(commit) ? String(Math.max(commit.historyTail, historyCap)) : '', String(history.length * 2));
   // The store numbers entries of one version by itself: `<version>-*`.
@@ -113,7 +113,7 @@ function encodeCommit(
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
   encodeMessages(commit, args);
   encodeTimers(commit, args);
-  if (commit.marksPruned.length > 0) encodePruning(commit, args);
+  if (commit.watermarksPruned.length > 0) encodePruning(commit, args);
   if (commit.rowsPut.length > 0 || commit.rowsRemoved.length > 0) encodeRows(commit, args);
   args[start] = String(args.length - start);
 }
@@ -193,7 +193,7 @@ function encodeMessages(commit: Commit, args: string[]): void {
       'q',
       ackedSeqs.map((seq) => `${actor}|${seq}`),
     );
-  if (commit.lettersGone.length > 0) pushWrite(args, 'XDEL', 'x', commit.lettersGone);
+  if (commit.deadLettersGone.length > 0) pushWrite(args, 'XDEL', 'x', commit.deadLettersGone);
   for (const dead of commit.deadLetters) {
     args.push('XADD', 'x', '6', 'MAXLEN', '~', deadLetterTail, '*', 'd', JSON.stringify({ actor, ...dead }));
   }
@@ -219,15 +219,15 @@ function encodeTimers(commit: Commit, args: string[]): void {
   }
 }
 
-/** The life first: a record that lacks a mark and does not say so would be applied to twice. */
-function encodePruning({ actor, marksPruned, prunedLife }: Commit, args: string[]): void {
+/** The life first: a record that lacks a watermark and does not say so would be applied to twice. */
+function encodePruning({ actor, watermarksPruned, prunedUid }: Commit, args: string[]): void {
   const key = `a:${actor}`;
-  pushWrite(args, 'HSET', key, ['prunedLife', prunedLife]);
+  pushWrite(args, 'HSET', key, ['prunedUid', prunedUid]);
   pushWrite(
     args,
     'HDEL',
     key,
-    marksPruned.map((mark) => `m:${mark}`),
+    watermarksPruned.map((watermark) => `m:${watermark}`),
   );
 }
 

@@ -50,9 +50,9 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     timers: [],
     deferred: {},
     lastSeq: 0,
-    marks: [],
-    marksPruned: [],
-    prunedLife: '',
+    watermarks: [],
+    watermarksPruned: [],
+    prunedUid: '',
     receipts: [],
     unproven: [],
     history: [historyOf(version)],
@@ -61,7 +61,7 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
     rowsPut: [],
     rowsRemoved: [],
     deadLetters: [],
-    lettersGone: [],
+    deadLettersGone: [],
     hold: undefined,
     historyTail: 32,
     durability: 'primary',
@@ -70,12 +70,12 @@ export function commitOf(actor: ActorId, version: number, changes: Partial<Commi
 }
 
 export function messageOf(from: ActorId, to: ActorId, seq: number, after = 0): Message {
-  return { to, from, life: 'u1', era: 1, seq, after, event: { type: 'hello' }, cause: `${from}@1` };
+  return { to, from, senderUid: 'u1', era: 1, seq, after, event: { type: 'hello' }, cause: `${from}@1` };
 }
 
-export function letterOf(letter: string): DeadLetter {
+export function deadLetterOf(deadLetterId: string): DeadLetter {
   const cause = 'message:vm/acme/from:3';
-  return { letter, event: { type: 'hello' }, cause, reason: 'poison', state: 'running', version: 1, at: 1_000 };
+  return { deadLetterId, event: { type: 'hello' }, cause, reason: 'poison', state: 'running', version: 1, at: 1_000 };
 }
 
 export function receiptOf(commandId: string, version: number): Receipt {

@@ -7,26 +7,27 @@ import { processClock as clock, recordedLog, until } from './redis-for-tests.ts'
 import { connectStore } from './store-connection.ts';
 import type { StoreLink } from './store-link.ts';
 
-/** A client of a primary that tells its reign, or says that INFO is not for us, and can be connected again. */
+/** A client of a primary that tells its replicationId, or says that INFO is not for us, and can be connected again. */
 class StandInClient extends EventEmitter {
   status = 'ready';
-  reign: string | undefined;
+  replicationId: string | undefined;
 
-  constructor(reign: string | undefined) {
+  constructor(replicationId: string | undefined) {
     super();
-    this.enter(reign);
+    this.enter(replicationId);
   }
 
-  enter(reign: string | undefined): void {
-    this.reign = reign;
+  enter(replicationId: string | undefined): void {
+    this.replicationId = replicationId;
     setImmediate(() => this.emit('ready'));
   }
 
   async call(command: string): Promise<unknown> {
     if (command === 'ROLE') return ['master', 0, []];
     if (command !== 'INFO') return [];
-    if (this.reign === undefined) throw new Error('NOPERM this user has no permissions to run the info command');
-    return `redis_version:7.0.15\r\nmaster_replid:${this.reign}\r\n`;
+    if (this.replicationId === undefined)
+      throw new Error('NOPERM this user has no permissions to run the info command');
+    return `redis_version:7.0.15\r\nmaster_replid:${this.replicationId}\r\n`;
   }
 
   async script(): Promise<void> {}
@@ -38,18 +39,18 @@ class StandInClient extends EventEmitter {
 
 const isFirst = <Item>(item: Item, at: number, all: readonly Item[]): boolean => all.indexOf(item) === at;
 
-for (const [told, reigns] of [
+for (const [told, replicationIds] of [
   ['told', ['first', 'second', 'third', 'second']],
   ['not told', [undefined, undefined, undefined, undefined]],
 ] as const) {
-  test(`what is known of replicas goes with the reign of their primary, which is ${told}`, async () => {
+  test(`what is known of replicas goes with the replicationId of their primary, which is ${told}`, async () => {
     const clients: StandInClient[] = [];
     const connected = await connectStore({
       url: 'redis://stand-in',
       clock,
       log: recordedLog(),
       connect: () => {
-        const client = new StandInClient(reigns[0]);
+        const client = new StandInClient(replicationIds[0]);
         clients.push(client);
         return client as unknown as Redis;
       },
@@ -70,16 +71,16 @@ for (const [told, reigns] of [
       mayGoOn: () => undefined,
     });
     const allReady = (): Promise<void> => until('every line is ready', () => links.every(({ isReady }) => isReady));
-    for (const reign of reigns.slice(1)) {
+    for (const replicationId of replicationIds.slice(1)) {
       await allReady();
       for (const client of clients) {
         client.emit('close');
-        client.enter(reign);
+        client.enter(replicationId);
       }
     }
     await allReady();
     assert.is(links.length, 2);
-    assert.equal(lines.reigns.toSorted(), links.map(({ facts }) => facts.reign).filter(isFirst));
+    assert.equal(lines.replicationIds.toSorted(), links.map(({ facts }) => facts.replicationId).filter(isFirst));
     lines.close();
     store.close();
   });

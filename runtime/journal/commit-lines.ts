@@ -11,7 +11,7 @@ import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import type { Durability } from '../contract/durability.ts';
 import type { ShardId } from '../contract/identifiers.ts';
-import { markCommand, waitFor } from './durability-plan.ts';
+import { barrierWrite, waitFor } from './durability-plan.ts';
 import { slotOfTag } from './shard-placement.ts';
 import { ReplicaWatches } from './replica-watch.ts';
 import { readAll, type Store } from './store-connection.ts';
@@ -112,7 +112,7 @@ export class CommitLine {
 export class CommitLines {
   readonly #options: LinesOptions;
   readonly #lines = new Map<string, CommitLine>();
-  /** By the reign of the primary: one that was demoted and is promoted again has other replicas. */
+  /** By the replicationId of the primary: one that was demoted and is promoted again has other replicas. */
   readonly #replicas: ReplicaWatches;
 
   constructor(options: LinesOptions) {
@@ -163,8 +163,8 @@ export class CommitLines {
   }
 
   /** Of which it is known who followed: those that a line is to. */
-  get reigns(): readonly string[] {
-    return this.#replicas.reigns;
+  get replicationIds(): readonly string[] {
+    return this.#replicas.replicationIds;
   }
 
   close(): void {
@@ -178,7 +178,7 @@ export class CommitLines {
   async #settle(link: StoreLink, level: Durability, generation: number, unwritten?: ShardId): Promise<boolean> {
     const { store, clock, replicas: least } = this.#options;
     const { facts } = link;
-    const replicas = this.#replicas.of(facts.reign);
+    const replicas = this.#replicas.of(facts.replicationId);
     const startMs = clock.monotonicMs();
     for (let tries = 1; ; tries += 1) {
       const wanted = least === 0 ? 0 : replicas.wanted();
@@ -186,7 +186,7 @@ export class CommitLines {
       if (wait === undefined) return true;
       if (wait === 'impossible') throw new Error(`NOFSYNC the store cannot keep durability ${level}`);
       if (tries === 1 && unwritten !== undefined && facts.waitsOwnWrites) {
-        await readAll(link.redis, [markCommand(store.keys, unwritten)]);
+        await readAll(link.redis, [barrierWrite(store.keys, unwritten)]);
       }
       const [reply, role] = await readAll(link.redis, wanted === 0 ? [wait.command] : [wait.command, ['role']]);
       const agreed = wanted === 0 || (await replicas.agrees(role, wanted));
@@ -205,10 +205,10 @@ export class CommitLines {
   /** Who follows, and which boxes there are, at every connect: one may be a primary before the first commit. */
   #meet(link: StoreLink): void {
     link.onReady(() => {
-      const { reign, followers, boxes } = link.facts;
-      this.#replicas.of(reign).saw(followers, boxes);
+      const { replicationId, followers, boxes } = link.facts;
+      this.#replicas.of(replicationId).saw(followers, boxes);
       const links = [this.#options.store.shared, ...[...this.#lines.values()].map((line) => line.link)];
-      this.#replicas.keep(new Set(links.map(({ facts }) => facts.reign)));
+      this.#replicas.keep(new Set(links.map(({ facts }) => facts.replicationId)));
     });
   }
 

@@ -18,12 +18,12 @@ interface Stage {
   store: Store;
 }
 
-interface Wish {
+interface Request {
   readonly actor: number;
   readonly advances: boolean;
   readonly wrongVersion: boolean;
   readonly stale: boolean;
-  readonly mark: { readonly sender: string; readonly seq: number; readonly after: number } | null;
+  readonly watermark: { readonly sender: string; readonly seq: number; readonly after: number } | null;
   readonly timer: { readonly set: boolean; readonly id: number } | null;
   readonly row: { readonly put: boolean; readonly key: number } | null;
   readonly busy: boolean;
@@ -39,18 +39,18 @@ interface ModelActor {
   busy: boolean;
   removed: boolean;
   sent: number[];
-  marks: Record<string, number>;
+  watermarks: Record<string, number>;
   timers: Set<string>;
   rows: Set<string>;
   receipts: string[];
 }
 
-const wishes: fc.Arbitrary<Wish> = fc.record({
+const requests: fc.Arbitrary<Request> = fc.record({
   actor: fc.nat(2),
   advances: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
   wrongVersion: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
   stale: fc.integer({ min: 0, max: 14 }).map((n) => n === 0),
-  mark: fc.option(
+  watermark: fc.option(
     fc.record({
       sender: fc.constantFrom('a/b/c~1', 'a/b/d~1'),
       seq: fc.integer({ min: 1, max: 8 }),
@@ -78,26 +78,26 @@ test.after(async ({ redis, store }) => {
   await redis.remove();
 });
 
-function commitFor(id: ActorId, wish: Wish, expected: number, serial: number): Commit {
-  const before = wish.wrongVersion ? expected + 1 : expected;
-  const version = before + (wish.advances || before === 0 ? 1 : 0);
-  const row = { collection: 'rows', key: `k${wish.row?.key}` };
-  const timer = { timerId: `t${wish.timer?.id}`, dueMs: 5, eventType: 'due' };
+function commitFor(id: ActorId, request: Request, expected: number, serial: number): Commit {
+  const before = request.wrongVersion ? expected + 1 : expected;
+  const version = before + (request.advances || before === 0 ? 1 : 0);
+  const row = { collection: 'rows', key: `k${request.row?.key}` };
+  const timer = { timerId: `t${request.timer?.id}`, dueMs: 5, eventType: 'due' };
   return commitOf(id, version, {
     expectedVersion: before,
-    grant: grantFor(id, 'n1', wish.stale ? 1 : 2),
+    grant: grantFor(id, 'n1', request.stale ? 1 : 2),
     history: [historyOf(version)],
     historyTail: 10_000,
-    marks: wish.mark === null ? [] : [wish.mark],
+    watermarks: request.watermark === null ? [] : [request.watermark],
     messages: [messageOf(id, id, serial)],
     receipts: [receiptOf(`c${serial}`, version)],
-    unproven: [`c${wish.asked ?? serial}`],
-    effects: wish.busy ? [{ effectId: `${id}#1`, type: 'x', params: {}, stateId: 's' }] : [],
-    timersSet: wish.timer?.set === true ? [timer] : [],
-    timersCancelled: wish.timer?.set === false ? [timer.timerId] : [],
-    rowsPut: wish.row?.put === true ? [{ ...row, value: '1' }] : [],
-    rowsRemoved: wish.row?.put === false ? [row] : [],
-    status: wish.removed ? 'removed' : 'live',
+    unproven: [`c${request.asked ?? serial}`],
+    effects: request.busy ? [{ effectId: `${id}#1`, type: 'x', params: {}, stateId: 's' }] : [],
+    timersSet: request.timer?.set === true ? [timer] : [],
+    timersCancelled: request.timer?.set === false ? [timer.timerId] : [],
+    rowsPut: request.row?.put === true ? [{ ...row, value: '1' }] : [],
+    rowsRemoved: request.row?.put === false ? [row] : [],
+    status: request.removed ? 'removed' : 'live',
   });
 }
 
@@ -107,7 +107,7 @@ const newActor = (): ModelActor => ({
   busy: false,
   removed: true,
   sent: [],
-  marks: {},
+  watermarks: {},
   timers: new Set(),
   rows: new Set(),
   receipts: [],
@@ -116,9 +116,9 @@ const newActor = (): ModelActor => ({
 function refusalOf(model: ModelActor, commit: Commit): CommitOutcome | undefined {
   if (commit.grant.ownerEpoch !== 2) return { result: 'fenced' };
   if (commit.expectedVersion !== model.version) return { result: 'conflict', storedVersion: model.version };
-  for (const { sender, seq, after } of commit.marks) {
-    if (seq <= (model.marks[sender] ?? 0)) return { result: 'duplicate', sender };
-    if (after > (model.marks[sender] ?? 0)) return { result: 'gap', sender };
+  for (const { sender, seq, after } of commit.watermarks) {
+    if (seq <= (model.watermarks[sender] ?? 0)) return { result: 'duplicate', sender };
+    if (after > (model.watermarks[sender] ?? 0)) return { result: 'gap', sender };
   }
   const commandId = commit.unproven.find((one) => model.receipts.includes(one));
   if (commandId !== undefined) return { result: 'answered', commandId };
@@ -130,7 +130,7 @@ function apply(model: ModelActor, commit: Commit): void {
   model.entries += 1;
   model.removed = commit.status === 'removed';
   model.busy = !model.removed && commit.effects.length > 0;
-  for (const mark of commit.marks) model.marks[mark.sender] = mark.seq;
+  for (const watermark of commit.watermarks) model.watermarks[watermark.sender] = watermark.seq;
   for (const message of commit.messages) model.sent.push(message.seq);
   for (const receipt of commit.receipts) model.receipts.push(receipt.commandId);
   for (const timerId of commit.timersCancelled) model.timers.delete(timerId);
@@ -166,7 +166,7 @@ async function compare(store: Store, id: ActorId, model: ModelActor): Promise<vo
   try {
     const stored = await journal.load(id);
     assert.is(stored?.version ?? 0, model.version);
-    assert.equal(stored?.marks ?? {}, model.marks);
+    assert.equal(stored?.watermarks ?? {}, model.watermarks);
     const { outbox, timers, busy } = await journal.backlog(grantFor(id, 'n1', 2));
     const mine = outbox.filter((message) => message.from === id);
     assert.equal(
@@ -196,7 +196,7 @@ async function compare(store: Store, id: ActorId, model: ModelActor): Promise<vo
   }
 }
 
-async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): Promise<void> {
+async function checkRound(store: Store, batches: readonly (readonly Request[])[]): Promise<void> {
   round += 1;
   const ids = [0, 1, 2].map((index) => actorId(`vm/acme/r${round}-${index}`));
   for (const id of ids) {
@@ -209,10 +209,10 @@ async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): 
       // Versions as hosting runs ahead with them: each commit expects what the one before it would have left.
       let expected = (models[index] as ModelActor).version;
       const commits = batch
-        .filter((wish) => wish.actor === index)
-        .map((wish) => {
+        .filter((request) => request.actor === index)
+        .map((request) => {
           serial += 1;
-          const commit = commitFor(id, wish, expected, serial);
+          const commit = commitFor(id, request, expected, serial);
           expected = commit.version;
           return commit;
         });
@@ -230,7 +230,7 @@ async function checkRound(store: Store, batches: readonly (readonly Wish[])[]): 
 test('random batches, each sent twice, leave what the model says', async ({ store }) => {
   const seed = Number(process.env['PHOTON_SEED'] ?? Date.now() % 1_000_000_000);
   console.log(`seed ${seed} (PHOTON_SEED=${seed} repeats it)`);
-  const batches = fc.array(fc.array(wishes, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 8 });
+  const batches = fc.array(fc.array(requests, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 8 });
   const property = fc.asyncProperty(batches, (each) => checkRound(store, each));
   await fc.assert(property, { seed, numRuns: 60, includeErrorInReport: true });
 });
@@ -259,19 +259,21 @@ test('old receipts go a few at a time, and 1,024 stay whatever their age', async
   assert.is(await held(), 1_024, 'a receipt that is written again is not counted twice');
 });
 
-test('more marks, rows and messages than one call can take', async ({ store }) => {
+test('more watermarks, rows and messages than one call can take', async ({ store }) => {
   const id = actorId('vm/acme/large');
   await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
-  const marks = Array.from({ length: 5_000 }, (_, index) => ({ sender: `a/b/s${index}~u`, seq: 1, after: 0 }));
+  const watermarks = Array.from({ length: 5_000 }, (_, index) => ({ sender: `a/b/s${index}~u`, seq: 1, after: 0 }));
   const rowsPut = Array.from({ length: 9_000 }, (_, index) => ({ collection: 'rows', key: `k${index}`, value: '1' }));
   const messages = Array.from({ length: 5_000 }, (_, index) => messageOf(id, id, index + 1));
-  const [outcome] = await send(store, [{ actor: id, commits: [commitOf(id, 1, { marks, rowsPut, messages })] }]);
+  const [outcome] = await send(store, [{ actor: id, commits: [commitOf(id, 1, { watermarks, rowsPut, messages })] }]);
   assert.is(outcome?.result, 'committed');
   const key = (what: string): string => store.keys.inShard(grantFor(id).shard, what);
   assert.is(await store.shared.redis.hlen(key(`c:${id}:rows`)), 9_000);
   const outbox = await store.shared.redis.hkeys(key('q'));
   assert.is(outbox.filter((field) => field.startsWith(`${id}|`)).length, 5_000);
-  const [again] = await send(store, [{ actor: id, commits: [commitOf(id, 2, { marks: marks.slice(0, 3) })] }]);
+  const [again] = await send(store, [
+    { actor: id, commits: [commitOf(id, 2, { watermarks: watermarks.slice(0, 3) })] },
+  ]);
   assert.equal(again, { result: 'duplicate', sender: 'a/b/s0~u' });
 });
 

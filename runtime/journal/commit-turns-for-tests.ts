@@ -28,10 +28,10 @@ export async function commitTurns(
           expectedVersion: noop ? version : version - 1,
           historyTail: 10_000,
           history: [{ ...historyOf(version, noop ? 'ignored' : 'transition'), cause: `turn:${now}` }],
-          marks: [{ sender: 'a/b/c~u1', seq: now + 1, after: now }],
+          watermarks: [{ sender: 'a/b/c~u1', seq: now + 1, after: now }],
           messages: [messageOf(id, id, now + 1, now)],
           receipts: [receiptOf(`turn-${now}`, version)],
-          durability: journal.durability.usual,
+          durability: journal.durability.default,
         }),
       );
     });

@@ -5,7 +5,7 @@
  * WAIT and WAITAOF may answer with fewer than asked: the number must be compared, always. What they count up to is not
  * the same everywhere: Redis 7.0.15 takes everything its connection has seen, also by a command that wrote nothing;
  * Valkey 8.0.1 only what this connection wrote, and answers a connection that wrote nothing at once. There a batch that
- * is sent again and found applied, or a read, is followed by a write of ours (`markCommand`) before it is waited for.
+ * is sent again and found applied, or a read, is followed by a write of ours (`barrierWrite`) before it is waited for.
  * Rejected: to write it always; with WAITAOF it makes a commit three times as slow.
  *
  * WAITAOF is asked where the primary syncs before each reply, for the sake of its replicas: it counts only those whose
@@ -19,9 +19,9 @@ import type { StoreFacts } from './server-facts.ts';
 import type { StoreKeys } from './store-keys.ts';
 
 /** Of the replicas the store has, how many must acknowledge; and the level for whoever asks for nothing else. */
-export interface DurabilityWish {
+export interface DurabilityRequest {
   readonly replicas?: number;
-  readonly usual?: Durability;
+  readonly default?: Durability;
 }
 
 export interface DurabilityWait {
@@ -63,22 +63,22 @@ export function waitFor(
 }
 
 /** Moves what this connection is known to have written past everything it has seen. */
-export const markCommand = (keys: StoreKeys, shard: ShardId): readonly string[] => [
+export const barrierWrite = (keys: StoreKeys, shard: ShardId): readonly string[] => [
   'set',
   keys.inShard(shard, 'w'),
   '',
 ];
 
-/** @throws PhotonError defeat `durability_not_offered` when the wish cannot be kept by this store */
-export function offerOf({ replicas = 0, usual }: DurabilityWish, facts: StoreFacts): DurabilityOffer {
+/** @throws PhotonError defeat `durability_not_offered` when the request cannot be kept by this store */
+export function offerOf({ replicas = 0, default: wanted }: DurabilityRequest, facts: StoreFacts): DurabilityOffer {
   const offered = durabilities.filter((level) => waitFor(level, replicas, facts) !== 'impossible');
-  if (usual !== undefined && !offered.includes(usual)) {
+  if (wanted !== undefined && !offered.includes(wanted)) {
     throw new PhotonError(
       'defeat',
       'durability_not_offered',
-      `the store cannot keep durability ${usual} (it keeps ${offered.join(', ')}); ` +
+      `the store cannot keep durability ${wanted} (it keeps ${offered.join(', ')}); ` +
         'configure replicas, set its appendfsync to always, or ask for less',
     );
   }
-  return { usual: usual ?? offered.at(-1) ?? 'primary', offered };
+  return { default: wanted ?? offered.at(-1) ?? 'primary', offered };
 }

@@ -58,7 +58,7 @@ const reached = (outcome: CommitOutcome): Durability | undefined =>
 
 test('a stalled replica holds what wants it, not what does not, and is complained of', async (stage) => {
   const { journal, servers } = stage;
-  assert.equal(journal.durability, { usual: 'fsync', offered: ['primary', 'replicas', 'fsync'] });
+  assert.equal(journal.durability, { default: 'fsync', offered: ['primary', 'replicas', 'fsync'] });
   await own(stage, grantFor(id));
   await own(stage, grantFor(other));
   assert.is(reached(await journal.commit(commitOf(id, 1, { durability: 'replicas' }))), 'replicas');
@@ -151,9 +151,12 @@ test('an owner reads nothing that no replica acknowledges: the primary may have 
   await own(stage, grantFor(id));
   servers.replica.signal('SIGSTOP');
   const row = [{ collection: 'ports', key: 'p1' }];
-  const reads = [journal.load(id), journal.loadRows(id, row), journal.letters(id), journal.isHeld(grantFor(id))].map(
-    (read) => watched<unknown>(read),
-  );
+  const reads = [
+    journal.load(id),
+    journal.loadRows(id, row),
+    journal.deadLetters(id),
+    journal.isHeld(grantFor(id)),
+  ].map((read) => watched<unknown>(read));
   await until('they are held', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
   assert.equal(
     reads.map(({ settled }) => settled),
@@ -180,7 +183,7 @@ test('what is read together is waited for once, and a spoilt key fails alone', a
 test('a receipt waits for the level that the command asks for, if that is more than the usual one', async (stage) => {
   const { store, servers } = stage;
   await own(stage, grantFor(id));
-  const journal = createJournal({ store, clock, log: recordedLog(), durability: { replicas: 1, usual: 'primary' } });
+  const journal = createJournal({ store, clock, log: recordedLog(), durability: { replicas: 1, default: 'primary' } });
   const receipts = [receiptOf('cmd-1', 1)];
   servers.replica.signal('SIGSTOP');
   journal.adopt(grantFor(id));
@@ -206,14 +209,14 @@ test('one server keeps what its own settings keep, without another round trip', 
     const store = await connectStore({ url: redis.url, clock, log });
     try {
       const journal = createJournal({ store, clock, log });
-      assert.is(journal.durability.usual, usual, options.join(' '));
+      assert.is(journal.durability.default, usual, options.join(' '));
       await own({ store, journal }, grantFor(id));
       assert.is(reached(await journal.commit(commitOf(id, 1, { durability: usual }))), usual);
       await journal.backlog(grantFor(id));
       assert.not.match(String(await redis.ask('INFO', 'commandstats')), /cmdstat_wait/);
       assert.is(String(await redis.ask('CLIENT', 'LIST')).match(/photoncloud-commits/g)?.length, 1);
-      const wish = { replicas: 0, usual: 'replicas' } as const;
-      assert.throws(() => createJournal({ store, clock, log, durability: wish }), /cannot keep durability replicas/);
+      const request = { replicas: 0, default: 'replicas' } as const;
+      assert.throws(() => createJournal({ store, clock, log, durability: request }), /cannot keep durability replicas/);
       journal.close();
     } finally {
       store.close();

@@ -3,7 +3,7 @@
  * redis-for-tests.ts and redis-topologies-for-tests.ts, the commits commit-for-tests.ts.
  */
 import type { ShardGrant } from '../contract/journal.ts';
-import type { DurabilityWish } from './durability-plan.ts';
+import type { DurabilityRequest } from './durability-plan.ts';
 import { processClock as clock, recordedLog, TestRedis } from './redis-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { connectStore, type Store, type StoreOptions } from './store-connection.ts';
@@ -34,8 +34,8 @@ export async function closeStage({ redis, store, journal }: JournalStage): Promi
   await redis.remove();
 }
 
-interface JournalWish extends Omit<StoreOptions, 'clock' | 'log'> {
-  readonly durability?: DurabilityWish;
+interface JournalRequest extends Omit<StoreOptions, 'clock' | 'log'> {
+  readonly durability?: DurabilityRequest;
 }
 
 /** Makes this node the owner, as the directory does. */
@@ -46,7 +46,7 @@ export async function own({ store, journal }: StoredJournal, grant: ShardGrant):
 
 /** Does the work on a journal that is closed afterwards; when it fails, the end of the log is printed. */
 export async function withJournal(
-  { durability = {}, ...where }: JournalWish,
+  { durability = {}, ...where }: JournalRequest,
   work: (stored: StoredJournal) => Promise<void>,
 ): Promise<void> {
   const log = recordedLog();

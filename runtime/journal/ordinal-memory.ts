@@ -15,7 +15,7 @@ import type { Log } from '../contract/log.ts';
 const writeAfterMs = 1_000;
 
 /** A shard that is behind what the store has acknowledged to us in that era. */
-export interface StoreLapse {
+export interface StoreRollback {
   readonly era: number;
   readonly shard: ShardId;
   readonly known: number;

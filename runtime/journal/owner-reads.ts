@@ -1,11 +1,12 @@
 /**
- * What the owner of an actor reads before it acts: records, rows, letters, its own grant, and what its senders have
- * left behind. Called by redis-journal.ts.
+ * What the owner of an actor reads before it acts: records, rows, dead letters, its own grant, and what its senders
+ * have left behind. Called by redis-journal.ts.
  *
  * A connection may still reach a primary that was replaced, and its answers look like any other: an effect would be
- * performed again that was left long ago, a letter delivered twice, a hold forgotten. So where the store has replicas
- * a read counts only after they have acknowledged, which those of a replaced primary do not (replica-watch.ts). What
- * comes together is one pipeline and one wait. Without replicas nothing is waited for. Upholds G1, G3, G7 and G8.
+ * performed again that was left long ago, a dead letter delivered twice, a hold forgotten. So where the store has
+ * replicas a read counts only after they have acknowledged, which those of a replaced primary do not
+ * (replica-watch.ts). What comes together is one pipeline and one wait. Without replicas nothing is waited for. Upholds
+ * G1, G3, G7 and G8.
  *
  * Rejected: to compare the last commit's id with every commit. Effects and answers leave without one.
  */
@@ -15,14 +16,14 @@ import type { Message } from '../contract/envelope.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
-import { sequenceOf, type MarkedSequence } from '../contract/sender-mark.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import { sequenceOf, type WatermarkedSequence } from '../contract/deduplication-watermark.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { CommitLines } from './commit-lines.ts';
 import {
   decodeActor,
-  decodeLetters,
+  decodeDeadLetters,
   decodeMessage,
-  endOfLife,
+  endOfUid,
   unreadable,
   type StreamEntries,
 } from './record-decoding.ts';
@@ -73,9 +74,9 @@ export class OwnerReads {
     return readRows((commands) => this.#read(shard, commands), id, key, rows);
   }
 
-  async letters(id: ActorId): Promise<readonly StoredLetter[]> {
+  async deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]> {
     const [entries] = await this.#read(shardOf(id), [['xrange', this.#key(shardOf(id), 'x'), '-', '+']]);
-    return decodeLetters(entries as StreamEntries, this.#options.log).filter(({ actor }) => actor === id);
+    return decodeDeadLetters(entries as StreamEntries, this.#options.log).filter(({ actor }) => actor === id);
   }
 
   async isHeld(grant: ShardGrant): Promise<boolean> {
@@ -84,39 +85,39 @@ export class OwnerReads {
   }
 
   /** Of a shard in one pipeline, records first: a life that is over writes no more messages. */
-  async endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+  async endedSequences(watermarks: readonly string[], beforeMs: number): Promise<readonly string[]> {
     const byShard = new Map<ShardId, string[]>();
-    for (const mark of marks) {
-      const shard = shardOf(sequenceOf(mark).from);
+    for (const watermark of watermarks) {
+      const shard = shardOf(sequenceOf(watermark).from);
       const known = byShard.get(shard);
-      if (known === undefined) byShard.set(shard, [mark]);
-      else known.push(mark);
+      if (known === undefined) byShard.set(shard, [watermark]);
+      else known.push(watermark);
     }
     const ended = [...byShard].map(([shard, own]) => this.#endedIn(shard, own, beforeMs));
     return (await Promise.all(ended)).flat();
   }
 
-  async #endedIn(shard: ShardId, marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
-    const sequences = marks.map((mark) => ({ mark, ...sequenceOf(mark) }));
+  async #endedIn(shard: ShardId, watermarks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+    const sequences = watermarks.map((watermark) => ({ watermark, ...sequenceOf(watermark) }));
     const heads = sequences.map(({ from }) => ['hget', this.#key(shard, `a:${from}`), 'head']);
     const replies = await this.#read(shard, [...heads, ['hgetall', this.#key(shard, 'q')]]);
-    const sending = livesSending(replies.pop() as Readonly<Record<string, string>>);
-    const isSending = ({ from, life }: MarkedSequence): boolean =>
-      sending.get(from)?.some((one) => one === life || one === undefined) === true;
+    const sending = uidsSending(replies.pop() as Readonly<Record<string, string>>);
+    const isSending = ({ from, senderUid }: WatermarkedSequence): boolean =>
+      sending.get(from)?.some((one) => one === senderUid || one === undefined) === true;
     return sequences.flatMap((sequence, at) => {
-      const { mark, from, life } = sequence;
-      const isOver = endOfLife(from, replies[at] as string | null, life) < beforeMs;
-      return isOver && !isSending(sequence) ? [mark] : [];
+      const { watermark, from, senderUid } = sequence;
+      const isOver = endOfUid(from, replies[at] as string | null, senderUid) < beforeMs;
+      return isOver && !isSending(sequence) ? [watermark] : [];
     });
   }
 
-  async isOutstanding({ from, life, era, seq }: Message): Promise<boolean> {
+  async isOutstanding({ from, senderUid, era, seq }: Message): Promise<boolean> {
     const shard = shardOf(from);
     const [text] = await this.#read(shard, [['hget', this.#key(shard, 'q'), `${from}|${seq}`]]);
     if (text === null) return false;
     const row = decodeMessage(`${from}|${seq}`, text as string);
     if (row === undefined) throw unreadable(`message ${seq} of ${from}`, 'its row is not of the form of one');
-    return row.life === life && row.era === era;
+    return row.senderUid === senderUid && row.era === era;
   }
 
   #key(shard: ShardId, what: string): string {
@@ -169,17 +170,17 @@ export class OwnerReads {
   }
 }
 
-/** Senders and lives of the messages in an outbox; undefined for a life that cannot be read. */
-function livesSending(outbox: Readonly<Record<string, string>>): ReadonlyMap<string, readonly (string | undefined)[]> {
-  const lives = new Map<string, (string | undefined)[]>();
+/** Senders and uids of the messages in an outbox; undefined for a life that cannot be read. */
+function uidsSending(outbox: Readonly<Record<string, string>>): ReadonlyMap<string, readonly (string | undefined)[]> {
+  const uids = new Map<string, (string | undefined)[]>();
   for (const [field, text] of Object.entries(outbox)) {
     const from = field.slice(0, field.lastIndexOf('|'));
-    const life = decodeMessage(field, text)?.life;
-    const known = lives.get(from);
-    if (known === undefined) lives.set(from, [life]);
-    else if (!known.includes(life)) known.push(life);
+    const senderUid = decodeMessage(field, text)?.senderUid;
+    const known = uids.get(from);
+    if (known === undefined) uids.set(from, [senderUid]);
+    else if (!known.includes(senderUid)) known.push(senderUid);
   }
-  return lives;
+  return uids;
 }
 
 /**

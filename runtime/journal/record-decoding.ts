@@ -11,7 +11,7 @@ import { parseActorId, type ActorId } from '../contract/identifiers.ts';
 import type { DeferredCommand, HistoryEntry, PendingTimer, ShardBacklog, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { ActorSummary } from '../contract/reader.ts';
-import type { Hold, StoredLetter } from '../contract/supervision.ts';
+import type { Hold, StoredDeadLetter } from '../contract/supervision.ts';
 
 /** Everything of an actor that the commit script need not look at, as one JSON text. Empty lists are left out. */
 export interface RecordHead {
@@ -91,9 +91,9 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
   const context = parseStored(fields['context'] ?? 'null', `the context of ${id}`);
   if (head.status === 'live' && !(isFields(context) && (typeof head.state === 'string' || isFields(head.state))))
     throw unreadable(`the snapshot of ${id}`, 'its state or context is not of the form of one');
-  const marks: Record<string, number> = {};
+  const watermarks: Record<string, number> = {};
   for (const field of Object.keys(fields)) {
-    if (field.startsWith('m:')) marks[field.slice('m:'.length)] = Number(fields[field]);
+    if (field.startsWith('m:')) watermarks[field.slice('m:'.length)] = Number(fields[field]);
   }
   return {
     id,
@@ -108,8 +108,8 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
     timers: head.timers ?? [],
     deferred: head.deferred ?? {},
     lastSeq: head.lastSeq,
-    marks,
-    prunedLife: fields['prunedLife'] ?? '',
+    watermarks,
+    prunedUid: fields['prunedUid'] ?? '',
     ...(head.hold === undefined ? {} : { hold: head.hold }),
   };
 }
@@ -119,12 +119,12 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
  *
  * @param headText null when there is no record
  */
-export function endOfLife(id: ActorId, headText: string | null, life: string): number {
+export function endOfUid(id: ActorId, headText: string | null, senderUid: string): number {
   if (headText === null) return Infinity;
   try {
     const { status, at, uid } = parseHead(id, headText);
     if (status === 'removed') return at;
-    return uid === life ? Infinity : decodeTime(uid);
+    return uid === senderUid ? Infinity : decodeTime(uid);
   } catch {
     // Spoilt: whoever loads that actor is told, and its neighbours are judged all the same.
     return Infinity;
@@ -198,15 +198,15 @@ export function entryText(entryId: string, fields: readonly string[]): string {
 /** A reply of XRANGE. */
 export type StreamEntries = readonly (readonly [entryId: string, fields: readonly string[]])[];
 
-/** Letters that cannot be read stay where they are and are told. @param entries of one shard's stream: `d`, JSON */
-export function decodeLetters(entries: StreamEntries, log: Log): readonly StoredLetter[] {
+/** DeadLetters that cannot be read stay where they are and are told. @param entries of one shard's stream: `d`, JSON */
+export function decodeDeadLetters(entries: StreamEntries, log: Log): readonly StoredDeadLetter[] {
   return entries.flatMap(([place, fields]) => {
     try {
-      const letter: unknown = JSON.parse(fields[1] ?? '');
-      if (isFields(letter) && typeof letter['actor'] === 'string' && isFields(letter['event']))
-        return [{ ...(letter as unknown as Omit<StoredLetter, 'place'>), place }];
+      const deadLetter: unknown = JSON.parse(fields[1] ?? '');
+      if (isFields(deadLetter) && typeof deadLetter['actor'] === 'string' && isFields(deadLetter['event']))
+        return [{ ...(deadLetter as unknown as Omit<StoredDeadLetter, 'place'>), place }];
     } catch {
-      // Told below, as what is JSON but no letter.
+      // Told below, as what is JSON but no deadLetter.
     }
     log.error({ place, fields }, 'a dead letter cannot be read and is left out; it is still in the store');
     return [];
@@ -258,13 +258,13 @@ export function decodeMessage(field: string, text: string): Message | undefined 
     return undefined;
   }
   if (!isFields(row)) return undefined;
-  const { to, from, life, era, seq, after, event } = row;
+  const { to, from, senderUid, era, seq, after, event } = row;
   const isWhole =
     typeof to === 'string' &&
     parseActorId(to) !== undefined &&
     typeof from === 'string' &&
     parseActorId(from) !== undefined &&
-    typeof life === 'string' &&
+    typeof senderUid === 'string' &&
     [era, seq, after].every(Number.isSafeInteger) &&
     isFields(event) &&
     typeof event['type'] === 'string';

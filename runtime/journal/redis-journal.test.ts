@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
-import { commitOf, grantFor, historyOf, letterOf, messageOf, receiptOf } from './commit-for-tests.ts';
+import { commitOf, grantFor, historyOf, deadLetterOf, messageOf, receiptOf } from './commit-for-tests.ts';
 import { closeStage, openStage, own, type JournalStage } from './journal-for-tests.ts';
 import { until } from './redis-for-tests.ts';
 
@@ -32,7 +32,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
       timers,
       deferred: { c9: { digest: 'd9', durability: 'replicas' } },
       lastSeq: 3,
-      marks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }],
+      watermarks: [{ sender: 'a/b/c~u', seq: 7, after: 0 }],
     }),
   );
   assert.equal(outcome, { result: 'committed', ordinal: 1, durability: 'primary' });
@@ -49,8 +49,8 @@ test('a commit is stored whole and loaded back', async (stage) => {
     timers,
     deferred: { c9: { digest: 'd9', durability: 'replicas' } },
     lastSeq: 3,
-    marks: { 'a/b/c~u': 7 },
-    prunedLife: '',
+    watermarks: { 'a/b/c~u': 7 },
+    prunedUid: '',
   });
   const backlog = await stage.journal.backlog(grantFor(id));
   assert.equal(backlog.busy, [id]);
@@ -116,19 +116,26 @@ test('history is trimmed now and then, also when the version stands still', asyn
   assert.ok((await kept()) < 20, `${await kept()} of 80`);
 });
 
-test('marks: a repeat is a duplicate, a missing one a gap, and both write nothing', async (stage) => {
+test('watermarks: a repeat is a duplicate, a missing one a gap, and both write nothing', async (stage) => {
   const id = actorId('vm/acme/marked');
   await own(stage, grantFor(id));
-  const mark = (seq: number, after: number) => ({ marks: [{ sender: 'net/acme/x~u1', seq, after }] });
-  assert.is((await stage.journal.commit(commitOf(id, 1, mark(4, 0)))).result, 'committed');
-  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(4, 0))), {
+  const watermark = (seq: number, after: number) => ({ watermarks: [{ sender: 'net/acme/x~u1', seq, after }] });
+  assert.is((await stage.journal.commit(commitOf(id, 1, watermark(4, 0)))).result, 'committed');
+  assert.equal(await stage.journal.commit(commitOf(id, 2, watermark(4, 0))), {
     result: 'duplicate',
     sender: 'net/acme/x~u1',
   });
-  assert.equal(await stage.journal.commit(commitOf(id, 2, mark(9, 6))), { result: 'gap', sender: 'net/acme/x~u1' });
-  const drained = [...mark(5, 4).marks, ...mark(8, 5).marks, { sender: 'net/acme/y~u1', seq: 1, after: 0 }];
-  assert.is((await stage.journal.commit(commitOf(id, 2, { marks: drained }))).result, 'committed');
-  assert.equal((await stage.journal.load(id))?.marks, { 'net/acme/x~u1': 8, 'net/acme/y~u1': 1 });
+  assert.equal(await stage.journal.commit(commitOf(id, 2, watermark(9, 6))), {
+    result: 'gap',
+    sender: 'net/acme/x~u1',
+  });
+  const drained = [
+    ...watermark(5, 4).watermarks,
+    ...watermark(8, 5).watermarks,
+    { sender: 'net/acme/y~u1', seq: 1, after: 0 },
+  ];
+  assert.is((await stage.journal.commit(commitOf(id, 2, { watermarks: drained }))).result, 'committed');
+  assert.equal((await stage.journal.load(id))?.watermarks, { 'net/acme/x~u1': 8, 'net/acme/y~u1': 1 });
 });
 
 test('commits of one actor keep their order, and one that is refused takes the later ones with it', async (stage) => {
@@ -141,7 +148,7 @@ test('commits of one actor keep their order, and one that is refused takes the l
   const still = { expectedVersion: 100, history: [historyOf(100, 'ignored')] };
   const results = await Promise.all([
     stage.journal.commit(commitOf(id, 100, still)),
-    stage.journal.commit(commitOf(id, 100, { ...still, marks: [{ sender: 's', seq: 2, after: 1 }] })),
+    stage.journal.commit(commitOf(id, 100, { ...still, watermarks: [{ sender: 's', seq: 2, after: 1 }] })),
     stage.journal.commit(commitOf(id, 100, still)),
     stage.journal.commit(commitOf(id, 101)),
   ]);
@@ -177,7 +184,7 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
       receipts: [receiptOf('cmd-1', 1)],
       messages: [messageOf(id, to, 1), messageOf(id, to, 2, 1), messageOf(id, to, 10, 2)],
       rowsPut: [{ collection: 'ports', key: 'p1', value: '{"mac":"m"}' }],
-      deadLetters: [letterOf('l1'), letterOf('l2')],
+      deadLetters: [deadLetterOf('l1'), deadLetterOf('l2')],
     }),
   );
   const receipt = receiptOf('cmd-1', 1);
@@ -202,11 +209,11 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
   assert.equal(await stage.journal.loadRows(id, asked.slice(0, 1)), { 'ports/p1': null });
   await stage.journal.forgetMessages(grant, [{ from: id, seq: 2 }]);
   assert.equal(await seqs(), [10]);
-  const [first, second] = await stage.journal.letters(id);
-  assert.equal(first, { ...letterOf('l1'), actor: id, place: first?.place });
-  await stage.journal.commit(commitOf(id, 3, { lettersGone: [first?.place ?? ''] }));
-  assert.equal(await stage.journal.letters(id), [second]);
-  assert.equal(await stage.journal.letters(to), []);
+  const [first, second] = await stage.journal.deadLetters(id);
+  assert.equal(first, { ...deadLetterOf('l1'), actor: id, place: first?.place });
+  await stage.journal.commit(commitOf(id, 3, { deadLettersGone: [first?.place ?? ''] }));
+  assert.equal(await stage.journal.deadLetters(id), [second]);
+  assert.equal(await stage.journal.deadLetters(to), []);
 });
 
 test('a hold is stored with the actor and goes with the commit that ends it', async (stage) => {

@@ -23,17 +23,17 @@ import type {
   StoredActor,
 } from '../contract/journal.ts';
 import type { RowKey } from '../contract/actor-definition.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-check.ts';
 import { CommitBatcher } from './commit-batcher.ts';
 import { CommitLines } from './commit-lines.ts';
-import { offerOf, waitFor, type DurabilityWish } from './durability-plan.ts';
+import { offerOf, waitFor, type DurabilityRequest } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
 import { HeldGrants } from './held-grants.ts';
-import { LapseWatch, rewound, rolledBack } from './lapse-watch.ts';
+import { RollbackDetector, rewound, rolledBack } from './rollback-detector.ts';
 import { OwnerReads } from './owner-reads.ts';
-import { OrdinalMemory, type StoreLapse } from './ordinal-memory.ts';
+import { OrdinalMemory, type StoreRollback } from './ordinal-memory.ts';
 import { decodeBacklog, parseStored, type BacklogRows } from './record-decoding.ts';
 import { forgetScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
@@ -52,7 +52,7 @@ export interface RedisJournal extends Journal {
    * Told when the store is behind what it has acknowledged to us: somebody must begin a new era. Nobody listening, the
    * journal fails instead.
    */
-  onRolledBack(listener: (lapse: StoreLapse) => void): void;
+  onRolledBack(listener: (rollback: StoreRollback) => void): void;
   /**
    * Compares once more. What was read from the store before this resolves was not read from one that had gone back.
    * @throws PhotonError ownership_lost `store_rewound`
@@ -74,7 +74,7 @@ export interface JournalOptions {
    */
   readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
   /** No replicas, and the strongest level the store keeps without them, unless it says otherwise. */
-  readonly durability?: DurabilityWish;
+  readonly durability?: DurabilityRequest;
   /** What the store has acknowledged to this node; one that outlives the process where that is wanted. */
   readonly memory?: OrdinalMemory;
 }
@@ -91,8 +91,8 @@ class StoreJournal implements RedisJournal {
   readonly #batchers = new Map<ShardId | '', CommitBatcher>();
   readonly #held: HeldGrants;
   readonly #memory: OrdinalMemory;
-  readonly #watch: LapseWatch;
-  readonly #rolledBackListeners: ((lapse: StoreLapse) => void)[] = [];
+  readonly #watch: RollbackDetector;
+  readonly #rolledBackListeners: ((rollback: StoreRollback) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
   #stopped: PhotonError | undefined;
   #failure: PhotonError | undefined;
@@ -100,7 +100,7 @@ class StoreJournal implements RedisJournal {
   constructor({ store, clock, log, durability = {}, archive, memory = new OrdinalMemory() }: JournalOptions) {
     this.#store = store;
     this.#memory = memory;
-    this.#watch = new LapseWatch({ keys: store.keys, memory, onLapse: (lapse) => this.#lapsed(lapse) });
+    this.#watch = new RollbackDetector({ keys: store.keys, memory, onRollback: (rollback) => this.#lapsed(rollback) });
     this.#clock = clock;
     this.#log = log.child({ part: 'journal' });
     this.#held = new HeldGrants(this.#log);
@@ -161,12 +161,12 @@ class StoreJournal implements RedisJournal {
     return this.#reads.isHeld(grant);
   }
 
-  letters(id: ActorId): Promise<readonly StoredLetter[]> {
-    return this.#reads.letters(id);
+  deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]> {
+    return this.#reads.deadLetters(id);
   }
 
-  endedSequences(marks: readonly string[], beforeMs: number): Promise<readonly string[]> {
-    return this.#reads.endedSequences(marks, beforeMs);
+  endedSequences(watermarks: readonly string[], beforeMs: number): Promise<readonly string[]> {
+    return this.#reads.endedSequences(watermarks, beforeMs);
   }
 
   isOutstanding(message: Message): Promise<boolean> {
@@ -178,7 +178,7 @@ class StoreJournal implements RedisJournal {
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
     if (text === null) return undefined;
     // Another owner may have written it and died before it was durable: it is read again behind a wait for that.
-    const level = strongerOf(asked, this.durability.usual);
+    const level = strongerOf(asked, this.durability.default);
     const durable = await this.#durably(shardOf(id), level, (redis) => redis.hget(key, commandId));
     if (durable === null) return undefined;
     const stored = parseStored(durable, `the receipt ${commandId} of ${id}`) as Receipt;
@@ -201,7 +201,7 @@ class StoreJournal implements RedisJournal {
     ];
     // An owner before us may have died with commits that only the primary had: nothing is built on them before they
     // are durable, nor before our own claim is.
-    const replies = await this.#durably(grant.shard, this.durability.usual, (redis) => readAll(redis, commands));
+    const replies = await this.#durably(grant.shard, this.durability.default, (redis) => readAll(redis, commands));
     const [owner, last, ...rows] = replies as [string | null, unknown, ...BacklogRows];
     // What a store that went back holds must not be acted on under the old era.
     if (grant.era < this.#memory.era) throw rewound();
@@ -246,7 +246,7 @@ class StoreJournal implements RedisJournal {
     this.#held.onFenced(listener);
   }
 
-  onRolledBack(listener: (lapse: StoreLapse) => void): void {
+  onRolledBack(listener: (rollback: StoreRollback) => void): void {
     this.#rolledBackListeners.push(listener);
   }
 
@@ -273,11 +273,11 @@ class StoreJournal implements RedisJournal {
     for (const batcher of this.#batchers.values()) batcher.stop(error);
   }
 
-  #lapsed(lapse: StoreLapse): void {
-    if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBack(lapse));
-    this.#log.error({ ...lapse }, 'the store has lost acknowledged commits; a new era is to begin');
+  #lapsed(rollback: StoreRollback): void {
+    if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBack(rollback));
+    this.#log.error({ ...rollback }, 'the store has lost acknowledged commits; a new era is to begin');
     this.#fence();
-    for (const listener of this.#rolledBackListeners) listener(lapse);
+    for (const listener of this.#rolledBackListeners) listener(rollback);
   }
 
   #fence(): void {

@@ -8,12 +8,12 @@ import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import { parseActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
-import type { StoredLetter } from '../contract/supervision.ts';
+import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { FeedHeads } from './feed-heads.ts';
 import { followFeeds, presentPlace } from './feed-follower.ts';
-import { decodeActor, decodeHistory, decodeLetters, decodeSummary } from './record-decoding.ts';
+import { decodeActor, decodeHistory, decodeDeadLetters, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
 
@@ -107,13 +107,13 @@ class StoreReader implements RedisReader {
     return entries.map(([entryId, fields]) => decodeHistory(entryId, fields)).reverse();
   }
 
-  async deadLetters(actor?: ActorId): Promise<readonly StoredLetter[]> {
+  async deadLetters(actor?: ActorId): Promise<readonly StoredDeadLetter[]> {
     const shards = actor === undefined ? [...(await presentPlace(this.#store)).positions.keys()] : [shardOf(actor)];
     const streams = (await this.#ask(
       shards.map((shard) => ['xrange', this.#store.keys.inShard(shard, 'x'), '-', '+']),
     )) as [string, string[]][][];
-    const letters = decodeLetters(streams.flat(), this.#log);
-    return actor === undefined ? letters : letters.filter((letter) => letter.actor === actor);
+    const deadLetters = decodeDeadLetters(streams.flat(), this.#log);
+    return actor === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.actor === actor);
   }
 
   async follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {

@@ -6,8 +6,8 @@ interface Stage {
   nowMs: number;
   /** What a server answers that is asked for its role; nothing when it is off. */
   roles: Map<string, string>;
-  /** Its own reign and the one it followed, where it tells. */
-  reigns: Map<string, readonly [reign: string, formerReign: string]>;
+  /** Its own replicationId and the one it followed, where it tells. */
+  replicationIds: Map<string, readonly [replicationId: string, formerReplicationId: string]>;
   asked: string[];
   watch: ReplicaWatch;
 }
@@ -17,7 +17,7 @@ const test = suite<Stage>('replica watch');
 test.before.each((stage) => {
   stage.nowMs = 0;
   stage.roles = new Map();
-  stage.reigns = new Map();
+  stage.replicationIds = new Map();
   stage.asked = [];
   stage.watch = new ReplicaWatch('ours', {
     clock: { wallMs: () => stage.nowMs, monotonicMs: () => stage.nowMs, after: () => () => undefined },
@@ -25,8 +25,8 @@ test.before.each((stage) => {
     standingOf: async (name) => {
       stage.asked.push(name);
       const role = stage.roles.get(name);
-      const [reign, formerReign] = stage.reigns.get(name) ?? [];
-      return role === undefined ? undefined : { role, reign, formerReign };
+      const [replicationId, formerReplicationId] = stage.replicationIds.get(name) ?? [];
+      return role === undefined ? undefined : { role, replicationId, formerReplicationId };
     },
   });
 });
@@ -69,30 +69,30 @@ test('a replica that followed at a connect is asked, though no commit has waited
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
 });
 
-test('a box that was promoted before the first connect is known by the reign it followed', async (stage) => {
-  const { watch, roles, reigns } = stage;
+test('a box that was promoted before the first connect is known by the replicationId it followed', async (stage) => {
+  const { watch, roles, replicationIds } = stage;
   watch.saw(['b:1'], ['self:1', 'a:1', 'b:1']);
   roles.set('self:1', 'master').set('a:1', 'master');
-  reigns.set('self:1', ['ours', 'before']).set('a:1', ['theirs', 'ours']);
+  replicationIds.set('self:1', ['ours', 'before']).set('a:1', ['theirs', 'ours']);
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
 });
 
 test('neither this server itself nor the one that it has replaced stops anything', async (stage) => {
-  const { watch, roles, reigns, asked } = stage;
+  const { watch, roles, replicationIds, asked } = stage;
   watch.saw(['b:1'], ['self:1', 'before:1', 'b:1', 'off:1']);
   roles.set('self:1', 'master').set('before:1', 'master');
-  reigns.set('self:1', ['ours', 'before']).set('before:1', ['before', 'long ago']);
+  replicationIds.set('self:1', ['ours', 'before']).set('before:1', ['before', 'long ago']);
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
   stage.nowMs += 100;
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
   assert.equal(asked, ['self:1', 'before:1', 'off:1', 'off:1', 'before:1']);
   // It has been told, and is promoted again.
   watch.saw(['before:1']);
-  reigns.set('before:1', ['theirs', 'ours']);
+  replicationIds.set('before:1', ['theirs', 'ours']);
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED before:1 /);
 });
 
-test('a box that tells no reign and was never seen to follow stops nothing', async (stage) => {
+test('a box that tells no replicationId and was never seen to follow stops nothing', async (stage) => {
   const { watch, roles } = stage;
   watch.saw([], ['a:1']);
   roles.set('a:1', 'master');
@@ -116,12 +116,12 @@ test('a box whose answer is lost is asked once more', async (stage) => {
 });
 
 test('a box that was off, and has followed and was promoted while no commit looked, is asked', async (stage) => {
-  const { watch, roles, reigns } = stage;
+  const { watch, roles, replicationIds } = stage;
   watch.saw(['b:1'], ['a:1']);
   assert.is(await watch.agrees(followedBy('b:1'), 1), true);
   stage.nowMs += 2_000;
   roles.set('a:1', 'master');
-  reigns.set('a:1', ['theirs', 'ours']);
+  replicationIds.set('a:1', ['theirs', 'ours']);
   assert.match(await thrownBy(watch.agrees(followedBy('b:1'), 1)), /^DEPOSED a:1 /);
 });
 

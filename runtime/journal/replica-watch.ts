@@ -1,7 +1,7 @@
 /**
- * Which replicas a commit waits for, in one reign of a primary. Every one that follows acknowledges, at least as many
- * as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts once the
- * wait was answered; no timer of its own. Upholds G3.
+ * Which replicas a commit waits for, in one replicationId of a primary. Every one that follows acknowledges, at least
+ * as many as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts
+ * once the wait was answered; no timer of its own. Upholds G3.
  *
  * Why not WAIT with the configured number alone: any replica satisfies it, and Sentinels promote any replica. After
  * `SENTINEL FAILOVER` the old primary goes on taking commits for a second or two, the third box still follows it and
@@ -12,7 +12,7 @@
  * One that was promoted before this process first connected was never seen to follow. Where there are Sentinels they
  * name all boxes at each connect, and those are asked, too. Of a box that was never seen to follow it is not enough
  * that it is a primary: it may be the one this server has replaced, not yet told so. It has replaced this one if the
- * reign that it followed until it was promoted is this one.
+ * replicationId that it followed until it was promoted is this one.
  *
  * Not closed: a replica that was promoted and that we cannot ask; one that was off, follows and is promoted all within
  * two seconds (Sentinels learn of one that is back later than that); one promoted before we connected, if it or we may
@@ -56,7 +56,7 @@ const newBox = (hasFollowed: boolean): KnownBox => ({ askAtMs: 0, hasFollowed, o
 
 export class ReplicaWatch {
   readonly #options: ReplicaWatchOptions;
-  readonly #reign: string;
+  readonly #replicationId: string;
   /** Those that have followed or may have. */
   readonly #known = new Map<string, KnownBox>();
   #following = 0;
@@ -64,8 +64,8 @@ export class ReplicaWatch {
   #offset = Infinity;
   #leftOutUntilMs = 0;
 
-  constructor(reign: string, options: ReplicaWatchOptions) {
-    this.#reign = reign;
+  constructor(replicationId: string, options: ReplicaWatchOptions) {
+    this.#replicationId = replicationId;
     this.#options = options;
   }
 
@@ -137,39 +137,40 @@ export class ReplicaWatch {
     this.#ask(name, box).catch(() => (box.askAtMs = 0));
   }
 
-  /** It is this server itself: a replica that is promoted takes a name of its own for its reign. */
-  #isOurs({ role, reign }: Standing): boolean {
-    return role === 'master' && reign === this.#reign;
+  /** It is this server itself: a replica that is promoted takes a name of its own for its replicationId. */
+  #isOurs({ role, replicationId }: Standing): boolean {
+    return role === 'master' && replicationId === this.#replicationId;
   }
 
-  #hasReplaced({ hasFollowed }: KnownBox, { role, formerReign }: Standing): boolean {
-    return role === 'master' && (hasFollowed || formerReign === this.#reign);
+  #hasReplaced({ hasFollowed }: KnownBox, { role, formerReplicationId }: Standing): boolean {
+    return role === 'master' && (hasFollowed || formerReplicationId === this.#replicationId);
   }
 }
 
-/** One watch for each reign, for all lines to the same primary: what left is known on a new connection, too. */
+/** One watch for each replicationId, for all lines to the same primary: what left is known on a new connection, too. */
 export class ReplicaWatches {
   readonly #options: ReplicaWatchOptions;
-  readonly #byReign = new Map<string, ReplicaWatch>();
+  readonly #byReplicationId = new Map<string, ReplicaWatch>();
 
   constructor(options: ReplicaWatchOptions) {
     this.#options = options;
   }
 
-  get reigns(): readonly string[] {
-    return [...this.#byReign.keys()];
+  get replicationIds(): readonly string[] {
+    return [...this.#byReplicationId.keys()];
   }
 
-  of(reign: string): ReplicaWatch {
-    const known = this.#byReign.get(reign);
+  of(replicationId: string): ReplicaWatch {
+    const known = this.#byReplicationId.get(replicationId);
     if (known !== undefined) return known;
-    const watch = new ReplicaWatch(reign, this.#options);
-    this.#byReign.set(reign, watch);
+    const watch = new ReplicaWatch(replicationId, this.#options);
+    this.#byReplicationId.set(replicationId, watch);
     return watch;
   }
 
   /** The others have ended: no line is to such a primary any more. */
-  keep(reigns: ReadonlySet<string>): void {
-    for (const reign of this.#byReign.keys()) if (!reigns.has(reign)) this.#byReign.delete(reign);
+  keep(replicationIds: ReadonlySet<string>): void {
+    for (const replicationId of this.#byReplicationId.keys())
+      if (!replicationIds.has(replicationId)) this.#byReplicationId.delete(replicationId);
   }
 }

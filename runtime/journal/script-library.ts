@@ -15,10 +15,10 @@ export interface Script {
 }
 
 /** Raised with every change of a script's meaning; a test pins it to the digest. */
-export const scriptVersion = 5;
+export const scriptVersion = 6;
 
 /** Version of the stored form: keys, fields, encodings. */
-export const formatVersion = 2;
+export const formatVersion = 3;
 
 /** Comments and indentation go: they are no part of what a script does, nor of its digest. */
 function strip(source: string): string {

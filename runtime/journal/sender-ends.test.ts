@@ -11,10 +11,10 @@ import { shardOf } from './shard-placement.ts';
 
 const test = suite<JournalStage>('ends of senders');
 const receiver = actorId('network/acme/net');
-const oldLife = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
-const newLife = '01BX5ZZKBKACTAV9WEVGEMMVRZ';
+const oldUid = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
+const newUid = '01BX5ZZKBKACTAV9WEVGEMMVRZ';
 /** When the second life began, as its ULID says. */
-const newLifeMs = 1_508_808_576_371;
+const newUidMs = 1_508_808_576_371;
 
 test.before(async (stage) => void Object.assign(stage, await openStage()));
 test.after(closeStage);
@@ -26,65 +26,65 @@ async function commit(stage: JournalStage, text: string, version: number, change
   return `${text}~${changes.uid}`;
 }
 
-const ended = (stage: JournalStage, marks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
-  stage.journal.endedSequences(marks, beforeMs);
+const ended = (stage: JournalStage, watermarks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
+  stage.journal.endedSequences(watermarks, beforeMs);
 
 test('a life is over when its actor was removed or lives anew, and not before', async (stage) => {
-  const live = await commit(stage, 'port/acme/live', 1, { uid: oldLife });
-  const removed = await commit(stage, 'port/acme/removed', 1, { uid: oldLife, status: 'removed' });
-  const again = await commit(stage, 'port/acme/again', 1, { uid: newLife });
-  const former = `port/acme/again~${oldLife}`;
+  const live = await commit(stage, 'port/acme/live', 1, { uid: oldUid });
+  const removed = await commit(stage, 'port/acme/removed', 1, { uid: oldUid, status: 'removed' });
+  const again = await commit(stage, 'port/acme/again', 1, { uid: newUid });
+  const former = `port/acme/again~${oldUid}`;
   const inEra = `${removed}~3`;
-  const marks = [live, removed, again, former, inEra, `port/acme/never~${oldLife}`];
-  assert.equal([...(await ended(stage, marks))].toSorted(), [former, inEra, removed].toSorted());
+  const watermarks = [live, removed, again, former, inEra, `port/acme/never~${oldUid}`];
+  assert.equal([...(await ended(stage, watermarks))].toSorted(), [former, inEra, removed].toSorted());
   assert.equal(await ended(stage, [removed], 1), [], 'not for long enough');
-  assert.equal(await ended(stage, [former], newLifeMs), []);
-  assert.equal(await ended(stage, [former], newLifeMs + 1), [former]);
+  assert.equal(await ended(stage, [former], newUidMs), []);
+  assert.equal(await ended(stage, [former], newUidMs + 1), [former]);
 });
 
 test('a life with a message in its outbox is not over, whatever other lives have sent', async (stage) => {
   const from = actorId('port/acme/sender');
-  const message = { ...messageOf(from, receiver, 1), life: oldLife };
-  const mark = await commit(stage, from, 1, { uid: oldLife, messages: [message] });
-  await commit(stage, from, 2, { uid: oldLife, status: 'removed' });
-  assert.equal(await ended(stage, [mark]), []);
+  const message = { ...messageOf(from, receiver, 1), senderUid: oldUid };
+  const watermark = await commit(stage, from, 1, { uid: oldUid, messages: [message] });
+  await commit(stage, from, 2, { uid: oldUid, status: 'removed' });
+  assert.equal(await ended(stage, [watermark]), []);
   assert.is(await stage.journal.isOutstanding(message), true);
-  assert.is(await stage.journal.isOutstanding({ ...message, life: newLife }), false, 'of another life');
+  assert.is(await stage.journal.isOutstanding({ ...message, senderUid: newUid }), false, 'of another life');
   assert.is(await stage.journal.isOutstanding({ ...message, era: 2 }), false, 'of another era');
-  await commit(stage, from, 3, { uid: newLife, messages: [{ ...message, life: newLife, seq: 2 }] });
-  assert.equal(await ended(stage, [mark]), []);
+  await commit(stage, from, 3, { uid: newUid, messages: [{ ...message, senderUid: newUid, seq: 2 }] });
+  assert.equal(await ended(stage, [watermark]), []);
   await stage.journal.forgetMessages(grantFor(from), [{ from, seq: 1 }]);
-  assert.equal(await ended(stage, [mark]), [mark]);
+  assert.equal(await ended(stage, [watermark]), [watermark]);
   assert.is(await stage.journal.isOutstanding(message), false);
 });
 
-test('a sender that cannot be read keeps its mark, and its message is not taken for gone', async (stage) => {
+test('a sender that cannot be read keeps its watermark, and its message is not taken for gone', async (stage) => {
   const from = actorId('port/acme/spoilt');
-  const mark = await commit(stage, from, 1, { uid: oldLife, status: 'removed' });
+  const watermark = await commit(stage, from, 1, { uid: oldUid, status: 'removed' });
   const key = (what: string): string => stage.store.keys.inShard(shardOf(from), what);
-  assert.equal(await ended(stage, [mark]), [mark]);
+  assert.equal(await ended(stage, [watermark]), [watermark]);
   await stage.redis.ask('HSET', key('q'), `${from}|5`, 'no message');
-  assert.equal(await ended(stage, [mark]), []);
-  const asked = stage.journal.isOutstanding({ ...messageOf(from, receiver, 5), life: oldLife });
+  assert.equal(await ended(stage, [watermark]), []);
+  const asked = stage.journal.isOutstanding({ ...messageOf(from, receiver, 5), senderUid: oldUid });
   const failure: unknown = await asked.catch((error: unknown) => error);
   assert.is(failure instanceof PhotonError && failure.record.code, 'record_unreadable');
   await stage.redis.ask('HDEL', key('q'), `${from}|5`);
   await stage.redis.ask('HSET', key(`a:${from}`), 'head', '{');
-  const other = await commit(stage, 'port/acme/other', 1, { uid: oldLife, status: 'removed' });
+  const other = await commit(stage, 'port/acme/other', 1, { uid: oldUid, status: 'removed' });
   const strange = await commit(stage, 'port/acme/strange', 1, { uid: 'no life' });
-  assert.equal(await ended(stage, [mark, strange.replace('no life', oldLife), other]), [other]);
+  assert.equal(await ended(stage, [watermark, strange.replace('no life', oldUid), other]), [other]);
 });
 
-test('marks leave the record with their commit, which keeps the youngest life of theirs', async (stage) => {
-  const marks = [1, 2, 3].map((n) => ({ sender: `port/acme/p${n}~${oldLife}`, seq: n, after: 0 }));
-  await commit(stage, receiver, 1, { marks });
-  const marksPruned = marks.slice(0, 2).map(({ sender }) => sender);
-  await commit(stage, receiver, 2, { marksPruned, prunedLife: oldLife });
+test('watermarks leave the record with their commit, which keeps the youngest life of theirs', async (stage) => {
+  const watermarks = [1, 2, 3].map((n) => ({ sender: `port/acme/p${n}~${oldUid}`, seq: n, after: 0 }));
+  await commit(stage, receiver, 1, { watermarks });
+  const watermarksPruned = watermarks.slice(0, 2).map(({ sender }) => sender);
+  await commit(stage, receiver, 2, { watermarksPruned, prunedUid: oldUid });
   const stored = await stage.journal.load(receiver);
-  assert.equal(stored?.marks, { [`port/acme/p3~${oldLife}`]: 3 });
-  assert.is(stored?.prunedLife, oldLife);
-  await commit(stage, receiver, 3, { prunedLife: oldLife });
-  assert.is((await stage.journal.load(receiver))?.prunedLife, oldLife);
+  assert.equal(stored?.watermarks, { [`port/acme/p3~${oldUid}`]: 3 });
+  assert.is(stored?.prunedUid, oldUid);
+  await commit(stage, receiver, 3, { prunedUid: oldUid });
+  assert.is((await stage.journal.load(receiver))?.prunedUid, oldUid);
 });
 
 test.run();

@@ -11,17 +11,18 @@ import { connectForQuestion, sentinelAddresses, type StoreAddress } from './stor
 export interface Standing {
   /** `master` for a primary. */
   readonly role: string;
-  /** As `StoreFacts.reign`, a replica's is that of its primary; undefined when it does not tell. */
-  readonly reign?: string | undefined;
+  /** As `StoreFacts.replicationId`, a replica's is that of its primary; undefined when it does not tell. */
+  readonly replicationId?: string | undefined;
   /** Of a primary: of the one it followed until it was promoted, or 40 times 0. */
-  readonly formerReign?: string | undefined;
+  readonly formerReplicationId?: string | undefined;
 }
 
 /** @throws what the client throws when there is no answer */
 export async function askStanding(client: Redis): Promise<Standing> {
   const info = await fieldsTold(client, 'replication');
   const role = info?.get('role');
-  if (role !== undefined) return { role, reign: info?.get('master_replid'), formerReign: info?.get('master_replid2') };
+  if (role !== undefined)
+    return { role, replicationId: info?.get('master_replid'), formerReplicationId: info?.get('master_replid2') };
   const [told] = (await client.call('ROLE')) as [string];
   return { role: told };
 }

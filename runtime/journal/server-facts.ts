@@ -9,7 +9,7 @@ export interface StoreFacts {
   /** `7.0.15`; a Valkey names the Redis it is compatible with. */
   readonly version: string;
   /** Another one after every start and every promotion; of a server that does not tell, after every connect. */
-  readonly reign: string;
+  readonly replicationId: string;
   /** The replicas that followed it then, `host:port` as it sees them. */
   readonly followers: readonly string[];
   /** Every box the Sentinels know, this one among them; nothing without Sentinels. Asked by store-link.ts. */
@@ -25,10 +25,10 @@ export interface StoreFacts {
 
 const oldestMajor = 7;
 let untold = 0;
-const untoldReign = (): string => `untold ${(untold += 1)}`;
+const unreportedReplicationId = (): string => `untold ${(untold += 1)}`;
 const unknownFacts: StoreFacts = {
   version: '',
-  reign: '',
+  replicationId: '',
   followers: [],
   boxes: [],
   fsyncBeforeReply: false,
@@ -56,7 +56,7 @@ function knowsFileWait(version: string, isValkey: boolean): boolean {
 export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const followers = followersIn(await redis.call('ROLE'));
   const fields = await fieldsTold(redis);
-  if (fields === undefined) return { ...unknownFacts, followers, reign: untoldReign() };
+  if (fields === undefined) return { ...unknownFacts, followers, replicationId: unreportedReplicationId() };
   // While it reads its files a server says `aof_enabled:0`, whatever it was told to keep.
   if (fields.get('loading') === '1') throw new Error('LOADING the store is reading its files');
   const version = fields.get('redis_version') ?? '';
@@ -72,7 +72,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const isValkey = fields.has('valkey_version');
   return {
     version,
-    reign: fields.get('master_replid') ?? untoldReign(),
+    replicationId: fields.get('master_replid') ?? unreportedReplicationId(),
     followers,
     boxes: [],
     fsyncBeforeReply,

@@ -113,14 +113,14 @@ test('a primary that is replaced on request takes no acknowledged commit with it
       // As above.
       running.catch(() => undefined);
       await until('commits are acknowledged', () => progress.acknowledged > 200, 30_000);
-      const { reign, boxes: known } = store.shared.facts;
+      const { replicationId, boxes: known } = store.shared.facts;
       const names = boxes.boxes.map(({ listenPort }) => `127.0.0.1:${listenPort}`);
       assert.equal(known.toSorted(), names.toSorted(), 'the Sentinels name every box');
       await boxes.switchOver();
       const promoted = await store.standingOf(`127.0.0.1:${(await boxes.primary()).listenPort}`);
       assert.equal(
-        { role: promoted?.role, formerReign: promoted?.formerReign },
-        { role: 'master', formerReign: reign },
+        { role: promoted?.role, formerReplicationId: promoted?.formerReplicationId },
+        { role: 'master', formerReplicationId: replicationId },
       );
       const after = progress.acknowledged;
       await until('commits go on', () => progress.acknowledged > after + 200, 30_000);

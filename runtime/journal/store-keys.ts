@@ -1,13 +1,13 @@
 /**
  * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the
- * commit script derives them from the ownership key alone, by the same letters.
+ * commit script derives them from the ownership key alone, by the same deadLetters.
  *
  * Keys outside of shards lie on any primary of a Redis Cluster: each is used alone, never two in one command.
  *
  *   o  ownership: grant `<era>|<epoch>|<node>`, a text, so that a batch reads many at once; n  nonce of the last claim
  *   a:<actor>  record hash: version, stamp `<mode> <commit id>` (mode idle, busy, removed), context, head (JSON),
- *      archived (where the newest archived run of its history stands), `m:<sender>` marks, prunedLife (the youngest
- *      life whose mark was pruned), `c:<collection>` flags
+ *      archived (where the newest archived run of its history stands), `m:<sender>` watermarks, prunedUid (the youngest
+ *      life whose watermark was pruned), `c:<collection>` flags
  *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`

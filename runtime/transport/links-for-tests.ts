@@ -28,7 +28,7 @@ export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child:
 export const message = (seq: number, text = ''): Message => ({
   to: actorId('vm/acme/web-1'),
   from: actorId('port/acme/web-1.eth0'),
-  life: '01J0000000000000000000000',
+  senderUid: '01J0000000000000000000000',
   era: 1,
   seq,
   after: seq - 1,

@@ -7,11 +7,11 @@
 import type { Readable } from 'node:stream';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { HostDataplane } from './host-contract.ts';
-import type { MachineDataplane } from './machine-contract.ts';
+import type { IncarnationDataplane } from './incarnation-contract.ts';
 import type { NetworkDataplane } from './network-contract.ts';
 import type { StorageDataplane } from './storage-contract.ts';
 
-export interface Dataplane extends NetworkDataplane, MachineDataplane, StorageDataplane, HostDataplane {
+export interface Dataplane extends NetworkDataplane, IncarnationDataplane, StorageDataplane, HostDataplane {
   /** Ends our coprocesses and watches. dnsmasq, QEMU and every kernel object stay: the next process takes them up. */
   close(): Promise<void>;
 }

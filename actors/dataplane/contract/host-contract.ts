@@ -2,7 +2,7 @@
  * The host half of the dataplane's port: what this host is, what of ours is on it, and sweeping what nobody owns.
  * `agent` calls it; tests and the demo share `residue` as their proof that nothing was left.
  */
-import type { HostFinds, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { HostInventory, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
 export interface HostObservation {
@@ -36,17 +36,17 @@ export interface SweepResult {
 export interface HostDataplane {
   observeHost(call: Call): Promise<HostObservation>;
   /**
-   * Removes what bears our mark and an owner that `owners` does not name (actor ids of every twin this host still has).
-   * `owners` is asked after the objects were listed: an object is made only once its owner is committed, so an object
-   * that was seen and whose owner is not named has none. What is `kept` by name is left alone whoever owns it, but for
-   * machines whose process has ended.
+   * Removes what bears our mark and an owner that `owners` does not name (actor ids of every counterpart this host
+   * still has). `owners` is asked after the objects were listed: an object is made only once its owner is committed, so
+   * an object that was seen and whose owner is not named has none. What is `kept` by name is left alone whoever owns
+   * it, but for incarnations whose process has ended.
    */
   sweep(
     known: { readonly owners: () => Promise<readonly string[]>; readonly kept?: readonly string[] },
     call: Call,
   ): Promise<SweepResult>;
   /** Which runs, ports and VNIs are really here. Only reads. */
-  findHost(): Promise<HostFinds>;
+  readInventory(): Promise<HostInventory>;
   /** Everything of ours that is on the host now. Only reads. */
   residue(): Promise<readonly ResidueItem[]>;
 }

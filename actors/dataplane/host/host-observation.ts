@@ -6,7 +6,7 @@ import os from 'node:os';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { HostObservation } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { canUseKvm } from '../hypervisor/machine-start.ts';
+import { canUseKvm } from '../hypervisor/qemu-start.ts';
 import { runProgram } from '../program.ts';
 
 export async function observe(site: DataplaneSite): Promise<HostObservation> {

@@ -1,17 +1,17 @@
 /** The host half of the port: observe, sweep, residue. Called by linux-dataplane.ts only. */
 import type { HostDataplane } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import type { MachineSessions } from '../hypervisor/machine-session.ts';
-import { findHost } from './host-finds.ts';
+import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
+import { readInventory } from './host-inventory.ts';
 import { observe } from './host-observation.ts';
 import { listResidue } from './host-residue.ts';
 import { sweepHost } from './host-sweep.ts';
 
-export function hostOperations(site: DataplaneSite, sessions: MachineSessions): HostDataplane {
+export function hostOperations(site: DataplaneSite, sessions: IncarnationSessions): HostDataplane {
   return {
     observeHost: () => observe(site),
     sweep: (known, call) => site.locks.hold('sweep', () => sweepHost(site, sessions, known, call.signal)),
-    findHost: () => findHost(site),
+    readInventory: () => readInventory(site),
     residue: () => listResidue(site),
   };
 }

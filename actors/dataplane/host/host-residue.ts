@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { ResidueItem } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listPlaces } from '../hypervisor/machine-folder.ts';
+import { listPlaces } from '../hypervisor/qemu-folder.ts';
 import { readOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { vxlanName } from '../kernel-names.ts';
@@ -61,12 +61,12 @@ async function processes(site: DataplaneSite): Promise<ResidueItem[]> {
     (folder: string) =>
     (word: string): boolean =>
       word.replace('--conf-file=', '').startsWith(`${folder}/`);
-  const machines = new Map((await listPlaces(site)).map(({ place, owner }) => [place.pidFile, owner]));
+  const incarnations = new Map((await listPlaces(site)).map(({ place, owner }) => [place.pidFile, owner]));
   const found = await findProcesses((words) => words.some(below(site.folders.run)) && !words.includes('nsenter'));
   return Promise.all(
     found.map(async ({ pid }): Promise<ResidueItem> => {
       const words = await commandLineOf(pid);
-      const owner = words.map((word) => machines.get(word)).find((one) => one !== undefined);
+      const owner = words.map((word) => incarnations.get(word)).find((one) => one !== undefined);
       return { what: 'process', name: String(pid), owner: owner ?? null };
     }),
   );
@@ -78,12 +78,12 @@ async function runFolders(site: DataplaneSite): Promise<ResidueItem[]> {
     name: path.join(site.folders.dhcp, name),
     owner: null,
   }));
-  const machines = (await listPlaces(site)).map(({ place, owner }): ResidueItem => ({
+  const incarnations = (await listPlaces(site)).map(({ place, owner }): ResidueItem => ({
     what: 'folder',
     name: place.runFolder,
     owner,
   }));
-  return [...dhcp, ...machines];
+  return [...dhcp, ...incarnations];
 }
 
 async function images(site: DataplaneSite): Promise<ResidueItem[]> {

@@ -13,10 +13,10 @@ import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
 import { command } from '../kernel-command.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listPlaces, removePlace } from '../hypervisor/machine-folder.ts';
-import { findMachine } from '../hypervisor/machine-session.ts';
-import type { MachineSessions } from '../hypervisor/machine-session.ts';
-import { quitMachine } from '../hypervisor/machine-watch.ts';
+import { listPlaces, removePlace } from '../hypervisor/qemu-folder.ts';
+import { findIncarnation } from '../hypervisor/qemu-session.ts';
+import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
+import { quitIncarnation } from '../hypervisor/qemu-watch.ts';
 import { dropOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
@@ -76,14 +76,14 @@ class Sweep {
 
 export async function sweepHost(
   site: DataplaneSite,
-  sessions: MachineSessions,
+  sessions: IncarnationSessions,
   known: { readonly owners: () => Promise<readonly string[]>; readonly kept?: readonly string[] },
   signal: AbortSignal,
 ): Promise<SweepResult> {
   const candidates = await listResidue(site);
   const sweep = new Sweep(site, candidates, await known.owners(), known.kept ?? []);
   const steps = [
-    () => sweepMachines(sweep, sessions),
+    () => sweepIncarnations(sweep, sessions),
     () => sweepHostTaps(sweep),
     () => sweepNamespaces(sweep),
     () => sweepFiles(sweep),
@@ -96,14 +96,14 @@ export async function sweepHost(
   return { removed: sweep.removed, kept: sweep.kept, failed: sweep.failed };
 }
 
-async function sweepMachines(sweep: Sweep, sessions: MachineSessions): Promise<void> {
+async function sweepIncarnations(sweep: Sweep, sessions: IncarnationSessions): Promise<void> {
   for (const { place, owner } of await listPlaces(sweep.site)) {
-    await sweep.site.locks.hold(`machine ${place.id}`, async () => {
+    await sweep.site.locks.hold(`incarnation ${place.id}`, async () => {
       const item: ResidueItem = { what: 'folder', name: place.runFolder, owner };
-      const isKept = sweep.keeps(item) && (await findMachine(place, true)) !== null;
+      const isKept = sweep.keeps(item) && (await findIncarnation(place, true)) !== null;
       const work = async (): Promise<void> => {
-        const sight = await findMachine(place, true);
-        if (sight !== null && !(await quitMachine(sessions, place, sight))) {
+        const sight = await findIncarnation(place, true);
+        if (sight !== null && !(await quitIncarnation(sessions, place, sight))) {
           await signalProcess(sight, 'SIGKILL');
           if (!(await awaitGone(sight, 5000)))
             throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);

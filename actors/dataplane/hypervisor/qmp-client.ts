@@ -1,12 +1,12 @@
 /**
- * QEMU's machine protocol on one unix socket: greeting, commands in order, events. One client per socket is all QEMU
- * serves. Called by machine-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each
+ * QEMU's incarnation protocol on one unix socket: greeting, commands in order, events. One client per socket is all
+ * QEMU serves. Called by qemu-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each
  * has a time-out and that is `unknown`; what it says is checked before it is believed, and its lines are bounded (T24).
  */
 import net from 'node:net';
 import { z } from 'zod';
 import { errnoOf, fileError } from '../kernel-errors.ts';
-import { qmpClosed, qmpRefused, qmpTimeout } from './machine-errors.ts';
+import { qmpClosed, qmpRefused, qmpTimeout } from './qemu-errors.ts';
 
 const greetingSchema = z.object({
   QMP: z.object({ version: z.object({ qemu: z.object({ major: z.number(), minor: z.number(), micro: z.number() }) }) }),

@@ -34,7 +34,7 @@ export const tapBusy = (tap: string): PhotonError =>
   new PhotonError(
     'fault',
     'tap_busy',
-    `Tap ${tap} of an earlier run is still held by a process; stop its machine first.`,
+    `Tap ${tap} of an earlier run is still held by a process; stop its incarnation first.`,
   );
 
 export const nameTaken = (name: string): PhotonError =>

@@ -7,7 +7,7 @@ export const replicaErrors: readonly ErrorRule[] = [
     says: /Failed to get .*lock/i,
     group: 'fault',
     code: 'disk_locked',
-    advice: 'A machine still uses it; stop the machine first.',
+    advice: 'An incarnation still uses it; stop the incarnation first.',
   },
   {
     says: /not in qcow2 format|Image is corrupt|Invalid|refcount/i,

@@ -10,7 +10,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DiskFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
 import type { ReplicaProof, ReplicaRef } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { textOf } from '../hypervisor/machine-folder.ts';
+import { textOf } from '../hypervisor/qemu-folder.ts';
 import { blobPath } from '../image/copy-paths.ts';
 import { readCopy } from '../image/copy-store.ts';
 import { blobMissing } from '../image/image-errors.ts';

@@ -20,7 +20,7 @@ export interface ApplyStep {
 
 interface Former {
   readonly uid: string;
-  readonly life: 'live' | 'removed';
+  readonly lifecycle: 'live' | 'removed';
 }
 
 /** What stood under this name before: a deleted object's uid keeps an old receipt from answering for a new life. */
@@ -34,8 +34,8 @@ export async function formerOf(client: PhotonClient, id: string): Promise<Former
 }
 
 function keyOf(declaration: Declaration, former: Former | undefined): string {
-  const life = former === undefined ? 'first' : former.uid;
-  const text = `${declaration.origin}\n${life}\n${canonicalJson({ ...declaration, origin: null })}`;
+  const priorUid = former === undefined ? 'first' : former.uid;
+  const text = `${declaration.origin}\n${priorUid}\n${canonicalJson({ ...declaration, origin: null })}`;
   return `apply-${createHash('sha256').update(text).digest('hex').slice(0, 40)}`;
 }
 
@@ -81,7 +81,7 @@ export async function applyDocuments(
       options.wait || kind === 'image'
         ? await settle(client, id, { timeoutMs: options.timeoutMs, onWait: options.onWait })
         : ((await client.call('actor.get', { id })) as { stateName: string }).stateName;
-    const result = former?.life === 'live' ? 'unchanged' : 'created';
+    const result = former?.lifecycle === 'live' ? 'unchanged' : 'created';
     options.onStep({ id, result, state, tookMs: performance.now() - startedAt });
   }
 }

@@ -142,31 +142,33 @@ function addChanging(program: Command): void {
 }
 
 function addHosts(program: Command): void {
+  const host = program.command('host').description('cordon, uncordon and fence hosts');
   for (const verb of ['cordon', 'uncordon'] as const) {
-    program
+    host
       .command(`${verb} <host>`)
       .description(verb === 'cordon' ? 'place nothing new on a host' : 'place things on a host again')
       .action(
-        withSession(program, (session, host: string) =>
-          objects.commandAndSay(session, objects.targetOf(session, 'host', host), verb, `${verb}ed`),
+        withSession(program, (session, name: string) =>
+          objects.commandAndSay(session, objects.targetOf(session, 'host', name), verb, `${verb}ed`),
         ),
       );
   }
-  const bury = program
-    .command('bury <host>')
-    .description('say that a silent host is off, so that what ran there may start elsewhere')
-    .requiredOption('--is-off', 'you have made sure: what still runs there would run twice')
+  const fence = host
+    .command('fence <host>')
+    .description('say that a silent host is powered off, so that what ran there may start elsewhere')
+    .requiredOption('--powered-off', 'you have made sure: what still runs there would run twice')
     .requiredOption('--reason <text>', 'how you know; kept with the host and in its history')
     .action(
-      withSession(program, async (session, host: string, { isOff, reason }: { isOff: true; reason: string }) => {
-        const id = objects.targetOf(session, 'host', host);
-        await objects.commandAndSay(session, id, 'bury', 'buried: what ran there may start elsewhere', {
-          isOff,
+      withSession(program, async (session, name: string, options: { poweredOff: true; reason: string }) => {
+        const id = objects.targetOf(session, 'host', name);
+        const { poweredOff, reason } = options;
+        await objects.commandAndSay(session, id, 'fence', 'fenced: what ran there may start elsewhere', {
+          poweredOff,
           reason,
         });
       }),
     );
-  withExamples(bury, 'bury w1 --is-off --reason "power supply burnt, unplugged"');
+  withExamples(fence, 'host fence w1 --powered-off --reason "power supply burnt, unplugged"');
 }
 
 export function createCli(): Command {

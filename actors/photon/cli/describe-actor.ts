@@ -10,7 +10,7 @@ export interface ActorRead {
   readonly uid: string;
   readonly version: number;
   readonly stateName: string;
-  readonly life: 'live' | 'removed';
+  readonly lifecycle: 'live' | 'removed';
   readonly waitingOn: readonly string[];
   readonly spec: unknown;
   readonly status: unknown;
@@ -75,13 +75,15 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
       return `timer ${timer.replace(/^xstate\.after\./, '')} in ${seconds} s`;
     }),
   ];
-  const word = stateWord(actor.life === 'removed' ? 'removed' : actor.stateName);
+  const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
     ...(actor.refused === undefined ? [] : [actor.refused, 'next: photon upgrade check --dir FOLDER, on a node']),
-    actor.life === 'removed' ? 'waits for: nothing, it was removed' : `waits for: ${waits.join(', ') || 'an event'}`,
+    actor.lifecycle === 'removed'
+      ? 'waits for: nothing, it was removed'
+      : `waits for: ${waits.join(', ') || 'an event'}`,
     'spec:',
     indented(actor.spec),
     'status:',

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { askedText } from '@photoncloud/runtime/inspector/asked-text';
-import { checkArchive } from '@photoncloud/runtime/archive/segment-check';
+import { checkArchive } from '@photoncloud/runtime/archive/chunk-check';
 import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
 import { objectOption, outputOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes, type Session } from './cli-session.ts';
@@ -83,10 +83,10 @@ async function showDifferences(
 /** @param folder a node's folder, or the archive in it */
 async function checkFiles(folder: string): Promise<void> {
   const inside = join(folder, 'archive');
-  const { segments, blocks, bytes, damage, remains } = await checkArchive(existsSync(inside) ? inside : folder);
+  const { chunks, blocks, bytes, damage, remains } = await checkArchive(existsSync(inside) ? inside : folder);
   for (const line of damage) say(`damage: ${line}`);
   for (const line of remains) say(`remains, harmless: ${line}`);
-  say(`${segments} segments, ${blocks} blocks, ${bytes} bytes: ${damage.length === 0 ? 'whole' : 'damaged'}`);
+  say(`${chunks} chunks, ${blocks} blocks, ${bytes} bytes: ${damage.length === 0 ? 'whole' : 'damaged'}`);
   process.exitCode = damage.length === 0 ? exitCodes.ok : exitCodes.refused;
 }
 

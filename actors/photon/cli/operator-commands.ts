@@ -17,7 +17,7 @@ import { verbText, type Verb, type VerbAnswer } from './verb-answers.ts';
 
 interface VerbOptions {
   readonly reason: string;
-  readonly letter?: readonly string[];
+  readonly deadLetter?: readonly string[];
   readonly all?: boolean;
   readonly to?: string;
   readonly patch?: string;
@@ -25,7 +25,7 @@ interface VerbOptions {
   readonly output: Output;
 }
 
-type Letter = ApiResult<'deadletters.list'>['letters'][number];
+type DeadLetter = ApiResult<'deadletters.list'>['deadLetters'][number];
 
 const verbs: Readonly<Record<Verb, readonly [description: string, ...examples: string[]]>> = {
   pause: [
@@ -36,7 +36,7 @@ const verbs: Readonly<Record<Verb, readonly [description: string, ...examples: s
   skip: [
     'drop dead letters: those named, or the one behind a quarantine, which then ends',
     'actor skip port/acme/p1 --reason "the host is gone for good"',
-    'actor skip port/acme/p1 --letter 01M8BSY8KMY9ZAJ077J9EV7HG4 --reason "sent twice"',
+    'actor skip port/acme/p1 --dead-letter 01M8BSY8KMY9ZAJ077J9EV7HG4 --reason "sent twice"',
     'actor skip port/acme/p1 --all --reason "nobody misses them"',
   ],
   redrive: [
@@ -52,13 +52,13 @@ const verbs: Readonly<Record<Verb, readonly [description: string, ...examples: s
 
 async function operate(session: Session, verb: Verb, id: string, options: VerbOptions): Promise<void> {
   const { reason, to, dryRun = false, output } = options;
-  const letters = options.all === true ? await namesOfLetters(session, id) : options.letter;
+  const deadLetters = options.all === true ? await deadLetterIdsOf(session, id) : options.deadLetter;
   const patch = options.patch === undefined ? {} : { patch: patchOf(options.patch) };
   const answer = (await session.client.call(`actor.${verb}`, {
     id,
     reason,
     idempotencyKey: `cli-${randomUUID()}`,
-    ...(letters === undefined ? {} : { letters }),
+    ...(deadLetters === undefined ? {} : { deadLetters }),
     ...(to === undefined ? {} : { to }),
     ...(dryRun ? { dryRun } : {}),
     ...patch,
@@ -77,8 +77,8 @@ function patchOf(text: string): unknown {
   }
 }
 
-async function lettersOf(session: Session, filter: { readonly id?: string; readonly scope?: string }) {
-  const all: Letter[] = [];
+async function deadLettersOf(session: Session, filter: { readonly id?: string; readonly scope?: string }) {
+  const all: DeadLetter[] = [];
   let after: string | undefined;
   do {
     const page = await session.client.call('deadletters.list', {
@@ -86,35 +86,37 @@ async function lettersOf(session: Session, filter: { readonly id?: string; reado
       ...filter,
       ...(after === undefined ? {} : { after }),
     });
-    all.push(...page.letters);
+    all.push(...page.deadLetters);
     after = page.next ?? undefined;
   } while (after !== undefined);
   return all;
 }
 
 /** The server drops so many with one verb; asked again, the next. */
-const lettersAtOnce = 256;
+const deadLettersAtOnce = 256;
 
 /** @throws PhotonError rejection `not_found` when there are none: naming none would mean another thing */
-async function namesOfLetters(session: Session, id: string): Promise<string[]> {
-  const names = (await lettersOf(session, { id })).slice(0, lettersAtOnce).map(({ letter }) => letter);
+async function deadLetterIdsOf(session: Session, id: string): Promise<string[]> {
+  const names = (await deadLettersOf(session, { id }))
+    .slice(0, deadLettersAtOnce)
+    .map(({ deadLetterId }) => deadLetterId);
   if (names.length === 0) throw new PhotonError('rejection', 'not_found', `${id} has no dead letters.`);
   return names;
 }
 
-function lettersText(letters: readonly Letter[]): string {
-  if (letters.length === 0) return 'there are no dead letters';
+function deadLettersText(deadLetters: readonly DeadLetter[]): string {
+  if (deadLetters.length === 0) return 'there are no dead letters';
   const now = Date.now();
-  const rows = letters.map(({ letter, actor, event, reason, state, version, at }) => [
-    letter,
+  const rows = deadLetters.map(({ deadLetterId, actor, event, reason, state, version, at }) => [
+    deadLetterId,
     actor,
     (event as { type: string }).type,
     state === null ? 'no such actor' : `${stateText(state)} v${version}`,
     age(at, now),
     reason,
   ]);
-  const table = textTable(['letter', 'actor', 'event', 'found', 'age', 'reason'], rows);
-  const next = 'photon actor redrive ACTOR [--letter LETTER] --reason WHY delivers again; skip drops';
+  const table = textTable(['dead letter', 'actor', 'event', 'found', 'age', 'reason'], rows);
+  const next = 'photon actor redrive ACTOR [--dead-letter ID] --reason WHY delivers again; skip drops';
   return `${table}\n\n${next}`;
 }
 
@@ -125,7 +127,7 @@ export function addOperating(program: Command): void {
       .command(`${verb} <kind> [name]`)
       .description(`${description}. Named by KIND NAME or by its whole id`)
       .requiredOption('--reason <text>', 'why; kept in the history of the actor');
-    if (verb === 'skip' || verb === 'redrive') command.option('--letter <id...>', 'only these dead letters');
+    if (verb === 'skip' || verb === 'redrive') command.option('--dead-letter <id...>', 'only these dead letters');
     if (verb === 'skip') command.option('--all', 'all its dead letters');
     if (verb === 'reset') {
       command
@@ -142,7 +144,7 @@ export function addOperating(program: Command): void {
       );
     withExamples(command, ...examples);
   }
-  const letters = program
+  const deadLetters = program
     .command('deadletters [kind] [name]')
     .description('what could not be delivered, and why: of one object, a tenant (-t), or all; for operators')
     .addOption(outputOption())
@@ -153,11 +155,11 @@ export function addOperating(program: Command): void {
           const scope = program.opts<{ tenant?: string }>().tenant;
           const of =
             kind === undefined ? (scope === undefined ? {} : { scope }) : { id: targetOf(session, kind, name) };
-          const found = await lettersOf(session, of);
-          if (output === 'table') process.stdout.write(`${lettersText(found)}\n`);
+          const found = await deadLettersOf(session, of);
+          if (output === 'table') process.stdout.write(`${deadLettersText(found)}\n`);
           else printObject(found, output);
         },
       ),
     );
-  withExamples(letters, 'deadletters', 'deadletters port/acme/p1', 'deadletters -t acme -o json');
+  withExamples(deadLetters, 'deadletters', 'deadletters port/acme/p1', 'deadletters -t acme -o json');
 }

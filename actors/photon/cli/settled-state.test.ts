@@ -6,9 +6,9 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { settle, type SettleOptions } from './settled-state.ts';
 
 const id = 'vm/acme/web-1';
-const seen = (stateName: string, life = 'live') => ({ id, stateName, life });
+const seen = (stateName: string, lifecycle = 'live') => ({ id, stateName, lifecycle });
 const items = (...actors: object[]) => ({ type: 'items', actors });
-const changed = (stateName: string, life?: string) => ({ type: 'changed', actor: seen(stateName, life) });
+const changed = (stateName: string, lifecycle?: string) => ({ type: 'changed', actor: seen(stateName, lifecycle) });
 const synced = { type: 'synced' };
 
 /** @returns the state, or the code of the refusal */

@@ -6,7 +6,7 @@ import type { PhotonClient } from '@photoncloud/runtime/client/client';
 interface Seen {
   readonly id: string;
   readonly stateName: string;
-  readonly life: 'live' | 'removed';
+  readonly lifecycle: 'live' | 'removed';
   readonly status?: unknown;
 }
 
@@ -40,7 +40,7 @@ export interface SettleOptions {
  */
 export async function settle(client: PhotonClient, id: string, options: SettleOptions): Promise<string> {
   const wanted = options.until ?? rest[partsOfId(id).kind] ?? /^ready$/;
-  let last: Seen = { id, stateName: 'unknown', life: 'live' };
+  let last: Seen = { id, stateName: 'unknown', lifecycle: 'live' };
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), options.timeoutMs);
   try {
@@ -50,7 +50,7 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
       if (frame.type === 'synced' && last.stateName === 'unknown') seen = await client.call('actor.get', { id });
       if (seen === undefined || seen.id !== id) continue;
       last = seen;
-      const state = seen.life === 'removed' ? 'removed' : seen.stateName;
+      const state = seen.lifecycle === 'removed' ? 'removed' : seen.stateName;
       options.onWait(`${id} ${state}`);
       if (wanted.test(state)) return state;
       if (state === 'removed') {

@@ -32,7 +32,7 @@ test('a redrive that fails again is a failure, one that finds nothing is none', 
 });
 
 test('a skip that drops nothing says how to drop', () => {
-  assert.match(told('skip', { skipped: [] }).text, /nothing was dropped[^]*--letter[^]*--all/);
+  assert.match(told('skip', { skipped: [] }).text, /nothing was dropped[^]*--dead-letter[^]*--all/);
   assert.match(told('skip', { skipped: ['A', 'B'] }).text, '2 dead letters of vm/acme/web-1 dropped: A, B');
 });
 

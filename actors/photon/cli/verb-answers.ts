@@ -33,7 +33,7 @@ interface Plan {
   readonly changed: readonly string[];
 }
 
-const letterCount = (count: number): string => `${count} dead letter${count === 1 ? '' : 's'}`;
+const deadLetterCount = (count: number): string => `${count} dead letter${count === 1 ? '' : 's'}`;
 
 export function verbText(verb: Verb, { id, version, result }: VerbAnswer, dryRun: boolean): Told {
   switch (verb) {
@@ -46,9 +46,11 @@ export function verbText(verb: Verb, { id, version, result }: VerbAnswer, dryRun
     case 'skip': {
       const { skipped } = result as { skipped: readonly string[] };
       if (skipped.length === 0) {
-        return told(`nothing was dropped: ${id} is not quarantined; name letters with --letter, or all with --all`);
+        return told(
+          `nothing was dropped: ${id} is not quarantined; name deadLetters with --dead-letter, or all with --all`,
+        );
       }
-      return told(`${letterCount(skipped.length)} of ${id} dropped: ${skipped.join(', ')}`);
+      return told(`${deadLetterCount(skipped.length)} of ${id} dropped: ${skipped.join(', ')}`);
     }
     case 'redrive':
       return redriveText(id, result as { redriven: readonly string[]; left: number; quarantined?: string });
@@ -71,7 +73,7 @@ function redriveText(
   if (redriven.length === 0 && left === 0 && quarantined === undefined) {
     return told(`${id} has no dead letter to deliver; nothing has changed`);
   }
-  const lines = [`${letterCount(redriven.length)} of ${id} delivered again, ${left} left`];
+  const lines = [`${deadLetterCount(redriven.length)} of ${id} delivered again, ${left} left`];
   if (quarantined !== undefined) lines.push(`  it is held: ${quarantined}`);
   return { text: lines.join('\n'), failed: quarantined !== undefined };
 }

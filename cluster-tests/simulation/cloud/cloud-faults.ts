@@ -1,6 +1,6 @@
 /**
  * What goes wrong on the hosts of a simulated cloud: operations fail, guests end by themselves, hosts are reset, an
- * operator deletes interfaces behind our back, hosts lose their power and are buried by somebody who has looked. Nodes,
+ * operator deletes interfaces behind our back, hosts lose their power and are fenced by somebody who has looked. Nodes,
  * links and the store have their faults from fault-plan.ts. All from the seed. `heal` ends everything: after it the
  * cloud must come to rest (K13).
  */
@@ -10,7 +10,7 @@ import type { Chance } from '../seeded-random.ts';
 import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import type { CloudHosts } from './cloud-hosts.ts';
-import { calmRates, type FaultRates } from './dataplane-fate.ts';
+import { calmRates, type FaultRates } from './dataplane-faults.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 
 function drawRates(chance: Chance): FaultRates {
@@ -60,10 +60,10 @@ export class CloudFaults {
     this.hosts.rates = calmRates;
     for (const host of this.lost) this.simulation.switchOn(host);
     for (const kernel of this.hosts.kernels.values())
-      for (const machine of kernel.machines.values()) machine.hung = false;
+      for (const incarnation of kernel.incarnations.values()) incarnation.hung = false;
   }
 
-  /** It stays off until it is buried and some time after; some come back before anybody has said anything. */
+  /** It stays off until it is fenced and some time after; some come back before anybody has said anything. */
   private lose(kernel: SimulatedKernel): void {
     const { host } = kernel;
     if (this.lost.has(host)) return;
@@ -71,15 +71,15 @@ export class CloudFaults {
     this.simulation.switchOff(host);
     kernel.reset();
     const isNoticed = this.chance.happens(0.8);
-    this.later(this.chance.around(8_000), () => (isNoticed ? this.bury(host) : this.restore(host)));
+    this.later(this.chance.around(8_000), () => (isNoticed ? this.fence(host) : this.restore(host)));
   }
 
-  private bury(host: string): void {
-    const event = { type: 'host.bury', isOff: true, reason: 'it has no power' };
+  private fence(host: string): void {
+    const event = { type: 'host.fence', poweredOff: true, reason: 'it has no power' };
     this.clients.ask(actorId(hostId(host)), event, 'operator', ({ outcome }) => {
-      if (outcome === 'ok') this.simulation.reach('a host was buried');
+      if (outcome === 'ok') this.simulation.reach('a host was fenced');
       if (outcome === 'ok') this.later(this.chance.around(20_000), () => this.restore(host));
-      else this.later(5_000, () => this.bury(host));
+      else this.later(5_000, () => this.fence(host));
     });
   }
 
@@ -114,14 +114,15 @@ export class CloudFaults {
   private endGuest(): void {
     const { chance: random } = this;
     const kernel = this.kernel();
-    const running = [...kernel.machines.values()].filter((machine) => machine.status === 'running');
+    const running = [...kernel.incarnations.values()].filter((incarnation) => incarnation.status === 'running');
     if (running.length === 0) return;
-    const machine = random.pick(running);
+    const incarnation = random.pick(running);
     const roll = random.fraction();
-    if (roll < 0.4) kernel.rest(machine, 'shutdown', { reason: 'guest_shutdown', detail: 'The guest powered off.' });
-    else if (roll < 0.6) kernel.rest(machine, 'dead', { reason: 'crash', detail: 'The guest panicked.' });
-    else if (roll < 0.9) kernel.rest(machine, 'dead', { reason: 'gone', detail: 'Killed by somebody.' });
-    else machine.hung = true;
+    if (roll < 0.4)
+      kernel.rest(incarnation, 'shutdown', { reason: 'guest_shutdown', detail: 'The guest powered off.' });
+    else if (roll < 0.6) kernel.rest(incarnation, 'dead', { reason: 'crash', detail: 'The guest panicked.' });
+    else if (roll < 0.9) kernel.rest(incarnation, 'dead', { reason: 'gone', detail: 'Killed by somebody.' });
+    else incarnation.hung = true;
   }
 }
 
@@ -135,7 +136,7 @@ function meddle(kernel: SimulatedKernel, random: Chance): void {
     if (roll < 0.6) segment.dnsmasqPid = null;
     else if (roll < 0.75) segment.vxlanIfindex = null;
     else if (roll < 0.95) segment.bridges.delete(random.pick([...segment.bridges.keys()]));
-    else kernel.deleteSegment(segment.vpc);
+    else kernel.deleteChunk(segment.vpc);
   }
   kernel.changed();
 }

@@ -5,7 +5,7 @@
  */
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
-import { emptyHost, tellGone } from '@photoncloud/actors/photon/buried-host';
+import { emptyHost, tellGone } from '@photoncloud/actors/photon/fenced-host';
 import { createRegistry } from '@photoncloud/actors/registry';
 import { agentId, clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -18,7 +18,7 @@ import type { KernelFact } from '../../checkers/kernel-facts.ts';
 import type { Performance } from '../../checkers/runtime-promises.ts';
 import type { SimulatedProcess } from '../simulated-process.ts';
 import type { Simulation } from '../simulation.ts';
-import { calmRates, type FaultRates } from './dataplane-fate.ts';
+import { calmRates, type FaultRates } from './dataplane-faults.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 import { storedActors } from './stored-actors.ts';
@@ -71,9 +71,9 @@ export class CloudHosts {
         name: `c${at}`,
         role: 'controller',
         limits,
-        registry: ({ process, bury }) => {
+        registry: ({ process, fence }) => {
           this.noteDeath(process);
-          return (registry = createRegistry(noDataplane, noAgent, { bury }));
+          return (registry = createRegistry(noDataplane, noAgent, { fence }));
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
         onHostShard: (grant, { host: inlet, reader, process: { log } }) =>
@@ -91,8 +91,8 @@ export class CloudHosts {
         registry: ({ process, reader }) => this.workerRegistry(process, reader),
         onHostShard: (_, { host, process }) =>
           this.say(host, agentId(name), { type: 'agent.boot', boot: process.boot, host: name }),
-        onBuried: async (reader) => {
-          simulation.reach('a buried host came back');
+        onHostFenced: async (reader) => {
+          simulation.reach('a fenced host came back');
           const { log } = simulation.processOf(name) as SimulatedProcess;
           await emptyHost(name, this.dataplanes.get(name) as Dataplane, reader, log);
         },
@@ -124,7 +124,7 @@ export class CloudHosts {
       {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
         // Nothing is kept: this store never goes back.
-        find: async () => ({ ...(await dataplane.findHost()), kept: [] }),
+        find: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);

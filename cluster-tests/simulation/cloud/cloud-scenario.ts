@@ -1,10 +1,10 @@
 /**
  * The workload at the level of the cloud: all charts and actors of the registry on controllers and workers, tenants
- * with their wishes, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of
+ * with their requests, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of
  * the runtime and by K1, K3, K4, K10, K11 and K13 of the cloud. Started by simulation-run.ts.
  */
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
-import { checkRunningMachines } from '../../checkers/running-machines.ts';
+import { checkRunningIncarnations } from '../../checkers/running-incarnations.ts';
 import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
 import { factsOf } from '../../checkers/store-facts.ts';
 import { checkStoredSnapshots } from '../../checkers/stored-snapshots.ts';
@@ -77,7 +77,7 @@ class CloudScenario implements Scenario {
     const { writes } = simulation;
     for (const fact of factsOf(writes.past)) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
     const ofCloud = [
-      ...checkRunningMachines(hosts.facts),
+      ...checkRunningIncarnations(hosts.facts),
       ...checkWiredAddresses(hosts.facts),
       ...checkTenantSegments(hosts.facts),
       ...checkStoredSnapshots(registry, storedActors(simulation.server), simulation.time.nowMs),
@@ -115,9 +115,9 @@ function listingOf(kernel: SimulatedKernel): HostListing {
   const segments = [...kernel.segments.values()];
   return {
     host: kernel.host,
-    machines: [...kernel.machines.values()].map(({ spec, owner, status }) => ({
+    incarnations: [...kernel.incarnations.values()].map(({ spec, owner, status }) => ({
       vm: spec.vm,
-      life: owner.uid,
+      incarnationUid: owner.uid,
       owner: owner.actor,
       runs: status === 'running',
     })),

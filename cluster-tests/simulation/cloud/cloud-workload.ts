@@ -11,7 +11,7 @@ import { SimulatedClients, type ClientRecord } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import { imageRoot } from './cloud-hosts.ts';
 
-type Wish = readonly [method: string, name: string, params: unknown];
+type Request = readonly [method: string, name: string, params: unknown];
 
 const registry = createRegistry(noDataplane, noAgent, noHosts);
 const openingMs = 15_000;
@@ -55,14 +55,14 @@ export class CloudWorkload {
   }
 
   private furnish(tenant: string): void {
-    for (const wish of [this.network('front'), this.network('back'), ...this.images()]) this.insist(tenant, wish);
+    for (const request of [this.network('front'), this.network('back'), ...this.images()]) this.insist(tenant, request);
   }
 
   /** Until it is so. */
-  private insist(tenant: string, wish: Wish, then: () => void = () => {}): void {
-    this.ask(tenant, wish, tenant, ({ outcome }) => {
+  private insist(tenant: string, request: Request, then: () => void = () => {}): void {
+    this.ask(tenant, request, tenant, ({ outcome }) => {
       if (outcome === 'ok') then();
-      else this.later(againMs, () => this.insist(tenant, wish, then));
+      else this.later(againMs, () => this.insist(tenant, request, then));
     });
   }
 
@@ -73,7 +73,7 @@ export class CloudWorkload {
       const { records } = this.clients;
       const repeats = this.random.happens(0.04) && records.length > 0;
       if (repeats) this.clients.repeat(this.random.pick(records.slice(-100)));
-      else this.enter(tenant, this.wish(tenant), client);
+      else this.enter(tenant, this.request(tenant), client);
     });
   }
 
@@ -83,8 +83,8 @@ export class CloudWorkload {
   }
 
   /** The door: what the params name must be there, as far as a controller can see just now. */
-  private enter(tenant: string, wish: Wish, client: string): void {
-    const [method, name, params] = wish;
+  private enter(tenant: string, request: Request, client: string): void {
+    const [method, name, params] = request;
     const [kind = '', verb = ''] = method.split('.');
     const command = registry.kinds.get(kind)?.commands[verb];
     const controllers = this.simulation.nodes().filter(({ role }) => role === 'controller');
@@ -92,12 +92,12 @@ export class CloudWorkload {
     if (node === undefined || command === undefined) return;
     const parsed = command.params.parse(params);
     const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
-    if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, wish, client, () => {});
+    if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, request, client, () => {});
     this.simulation.time.after(1, node.process, 'door', () => {
       const reads = Promise.all(references.map(({ to }) => node.reader.get(to)));
       void reads.then(
         (found) => {
-          if (found.every((one) => one?.status === 'live')) this.ask(tenant, wish, client, () => {});
+          if (found.every((one) => one?.status === 'live')) this.ask(tenant, request, client, () => {});
           else this.simulation.reach('a reference was not found at the door');
         },
         // The node is stopping, or the store does not answer: the tenant is told so, and nothing was asked.
@@ -108,7 +108,7 @@ export class CloudWorkload {
 
   private ask(
     tenant: string,
-    [method, name, params]: Wish,
+    [method, name, params]: Request,
     client: string,
     then: (record: ClientRecord) => void,
   ): void {
@@ -121,14 +121,14 @@ export class CloudWorkload {
     });
   }
 
-  private network(name: string): Wish {
+  private network(name: string): Request {
     // `side` has the addresses of `front` in a VPC of its own, as every tenant's `front` has the same.
     const cidr = name === 'back' ? '10.0.1.0/28' : '10.0.0.0/28';
     return ['network.create', name, { vpc: name === 'side' ? 'side' : 'main', subnets: [{ name: 'a', cidr }] }];
   }
 
-  private images(): Wish[] {
-    const image = (name: string, file: string, format: string): Wish => [
+  private images(): Request[] {
+    const image = (name: string, file: string, format: string): Request => [
       'image.create',
       name,
       { source: { path: `${imageRoot}/${file}` }, format },
@@ -136,7 +136,7 @@ export class CloudWorkload {
     return [image('kernel', 'vmlinuz', 'kernel'), image('initrd', 'initrd', 'initrd'), image('base', 'disk', 'raw')];
   }
 
-  private vm(name: string): Wish {
+  private vm(name: string): Request {
     const { random } = this;
     const networks = random.happens(0.3) ? ['front', 'back'] : ['front'];
     const params = {
@@ -158,11 +158,11 @@ export class CloudWorkload {
     return fitting.length > 0 && !this.random.happens(0.12) ? this.random.pick(fitting) : this.random.pick(names);
   }
 
-  private wish(tenant: string): Wish {
+  private request(tenant: string): Request {
     const { random } = this;
     const graceMs = random.pick([0, 500, 5_000]);
     const vm = this.named(tenant, 'vm', vms, true);
-    const wishes: readonly (readonly [number, () => Wish])[] = [
+    const requests: readonly (readonly [number, () => Request])[] = [
       [24, () => this.vm(this.named(tenant, 'vm', vms, false))],
       [13, () => ['vm.delete', vm, {}]],
       [10, () => ['vm.start', vm, {}]],
@@ -182,17 +182,17 @@ export class CloudWorkload {
       [1, () => ['image.delete', random.pick(['kernel', 'base']), {}]],
       [2, () => random.pick(this.images())],
     ];
-    let roll = random.fraction() * wishes.reduce((sum, [weight]) => sum + weight, 0);
-    const chosen = wishes.find(([weight]) => (roll -= weight) < 0) ?? wishes[0];
-    return (chosen as (typeof wishes)[number])[1]();
+    let roll = random.fraction() * requests.reduce((sum, [weight]) => sum + weight, 0);
+    const chosen = requests.find(([weight]) => (roll -= weight) < 0) ?? requests[0];
+    return (chosen as (typeof requests)[number])[1]();
   }
 
-  private volume(name: string): Wish {
+  private volume(name: string): Request {
     const image = this.random.happens(0.5) ? 'base' : null;
     return ['volume.create', name, { sizeMib: 8, image }];
   }
 
-  private port(name: string): Wish {
+  private port(name: string): Request {
     const host = this.random.happens(0.5) ? this.random.pick(this.hosts) : null;
     const network = this.random.happens(0.25) ? 'side' : 'front';
     return ['port.create', name, { network, host }];

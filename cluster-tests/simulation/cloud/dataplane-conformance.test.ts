@@ -14,8 +14,8 @@ import { inOwnNamespaces, testOptions, testQemu } from '@photoncloud/actors/data
 import { createDataplane } from '@photoncloud/actors/dataplane/linux-dataplane';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { Chance } from '../seeded-random.ts';
-import { calmRates } from './dataplane-fate.ts';
-import { machineScript, networkScript, recorder, storageScript, type Step } from './dataplane-script.ts';
+import { calmRates } from './dataplane-faults.ts';
+import { incarnationScript, networkScript, recorder, storageScript, type Step } from './dataplane-script.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 
@@ -63,8 +63,8 @@ inOwnNamespaces(import.meta.filename, () => {
 
   alike('segments and taps', networkScript);
   alike('replicas and image copies', (dp, step) => storageScript(dp, step, folder));
-  if (qemu === null) test.skip('machines: there is no QEMU in .cache/toolchain.json; run set-up first');
-  else alike('machines', machineScript);
+  if (qemu === null) test.skip('incarnations: there is no QEMU in .cache/toolchain.json; run set-up first');
+  else alike('incarnations', incarnationScript);
 });
 
 test.run();

@@ -8,7 +8,7 @@ import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract'
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import type { TapReading } from '@photoncloud/actors/dataplane/contract/network-contract';
 import { nextCall, ownerOf, segmentSpec, tapSpec } from '@photoncloud/actors/dataplane/dataplane-for-tests';
-import type { MachineSpec, ReplicaSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+import type { IncarnationSpec, ReplicaSpec, TapSpec } from '@photoncloud/machines/values/wiring';
 
 type Said = readonly [what: string, came: unknown];
 
@@ -115,7 +115,7 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
     ({ sha256 } = proof);
     return proof.virtualSizeBytes;
   });
-  const other = { ...copy, owner: ownerOf('image-copy/acme/twin@w1') };
+  const other = { ...copy, owner: ownerOf('image-copy/acme/counterpart@w1') };
   await step('for a second owner', dp.importCopy(other, nextCall()), (proof) => proof.sha256 === sha256);
   await step('the first lets go', dp.removeCopy({ ...copy, sha256 }, nextCall()));
   await step('the second lets go', dp.removeCopy({ ...other, sha256 }, nextCall()));
@@ -126,9 +126,9 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
   await step('it is gone', dp.removeReplica(ref, nextCall()));
 }
 
-export async function machineScript(dp: Dataplane, step: Step): Promise<void> {
+export async function incarnationScript(dp: Dataplane, step: Step): Promise<void> {
   const nic = { port: tap.port, binding: tap.owner.actor, bindingUid: tap.owner.uid, mac: tap.mac, mtu: tap.mtu };
-  const machine = (runEpoch = 1): MachineSpec => ({
+  const incarnation = (runEpoch = 1): IncarnationSpec => ({
     owner: ownerOf('incarnation/acme/web@w1', runEpoch),
     vm: 'vm/acme/web',
     cpus: 1,
@@ -139,38 +139,45 @@ export async function machineScript(dp: Dataplane, step: Step): Promise<void> {
     disks: [{ volume: 'volume/acme/data', volumeUid: 'DISK', serial: 'SERIAL', format: 'raw' }],
   });
   const run = tapSpec(11, { owner: { ...tap.owner, runEpoch: 7 } });
-  const start = (spec: MachineSpec, call: Call = nextCall()) => dp.startMachine(spec, call);
+  const start = (spec: IncarnationSpec, call: Call = nextCall()) => dp.startIncarnation(spec, call);
   const started = (one: { started: boolean; runStatus: string }) => [one.started, one.runStatus];
   const disk = { owner: ownerOf('replica/acme/disk@w1'), volumeUid: 'DISK', serial: 'SERIAL', sizeMib: 4 };
-  await step('without a tap', start(machine()));
+  await step('without a tap', start(incarnation()));
   await step('its tap', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('without a disk', start(machine()));
+  await step('without a disk', start(incarnation()));
   await step('its disk', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
-  await step('resumed before', dp.resumeMachine(machine(), nextCall()));
-  await step('stopped before', dp.stopMachine({ machine: machine(), graceMs: 0 }, nextCall()));
-  await step('started', start(machine()), started);
-  await step('taken up again', start(machine()), started);
+  await step('resumed before', dp.resumeIncarnation(incarnation(), nextCall()));
+  await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
+  await step('started', start(incarnation()), started);
+  await step('taken up again', start(incarnation()), started);
   await step('a held tap', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('cleaned too early', dp.cleanMachine(machine(), nextCall()));
-  const anew = { ...machine().owner, uid: '01TESTUID0000000000000000B', runEpoch: 2 };
-  await step('a later life too early', start({ ...machine(), owner: anew }));
-  await step('a rival for the disk', start({ ...machine(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }));
-  await step('resumed', dp.resumeMachine(machine(), nextCall()));
-  await step('resumed again', dp.resumeMachine(machine(), nextCall()));
-  await step('read', dp.readMachine(machine(), nextCall()), (one) => [one.presence, one.runStatus, one.guestMacs]);
+  await step('cleaned too early', dp.cleanIncarnation(incarnation(), nextCall()));
+  const anew = { ...incarnation().owner, uid: '01TESTUID0000000000000000B', runEpoch: 2 };
+  await step('a later life too early', start({ ...incarnation(), owner: anew }));
+  await step(
+    'a rival for the disk',
+    start({ ...incarnation(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }),
+  );
+  await step('resumed', dp.resumeIncarnation(incarnation(), nextCall()));
+  await step('resumed again', dp.resumeIncarnation(incarnation(), nextCall()));
+  await step('read', dp.readIncarnation(incarnation(), nextCall()), (one) => [
+    one.presence,
+    one.runStatus,
+    one.guestMacs,
+  ]);
   await step('its segment', dp.ensureSegment(segment, nextCall()), ({ generation }) => generation);
   await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('its tap read', dp.readTap(run, nextCall()), seenTap);
   await step('a held tap in its segment', dp.createTap(run, nextCall()), ({ place }) => place);
-  const watch = dp.watchMachine(machine(), nextCall());
-  await step('stopped', dp.stopMachine({ machine: machine(), graceMs: 0 }, nextCall()));
+  const watch = dp.watchIncarnation(incarnation(), nextCall());
+  await step('stopped', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('what the watch saw', watch, ({ reason }) => reason);
-  await step('a later watch', dp.watchMachine(machine(), nextCall()), ({ reason }) => reason);
-  await step('cleaned', dp.cleanMachine(machine(), nextCall()));
-  await step('cleaned again', dp.cleanMachine(machine(), nextCall()));
+  await step('a later watch', dp.watchIncarnation(incarnation(), nextCall()), ({ reason }) => reason);
+  await step('cleaned', dp.cleanIncarnation(incarnation(), nextCall()));
+  await step('cleaned again', dp.cleanIncarnation(incarnation(), nextCall()));
   await step('a dead tap is made anew', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('the next run', start(machine(2)), started);
-  await step('the run before', start(machine(1)));
+  await step('the next run', start(incarnation(2)), started);
+  await step('the run before', start(incarnation(1)));
   await step('swept', dp.sweep({ owners: async () => [] }, nextCall()), ({ failed }) => failed);
   await step('all that is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
 }

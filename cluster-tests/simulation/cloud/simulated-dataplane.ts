@@ -5,7 +5,7 @@
  */
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { simulatedHost } from './simulated-host.ts';
-import { simulatedMachines } from './simulated-machines.ts';
+import { simulatedIncarnations } from './simulated-incarnations.ts';
 import { simulatedSegments } from './simulated-segments.ts';
 import { SimulatedSite, type SiteOptions } from './simulated-site.ts';
 import { simulatedStorage } from './simulated-storage.ts';
@@ -19,7 +19,7 @@ export function createSimulatedDataplane(options: SiteOptions): SimulatedDatapla
   const site = new SimulatedSite(options);
   return {
     ...simulatedSegments(site),
-    ...simulatedMachines(site),
+    ...simulatedIncarnations(site),
     ...simulatedStorage(site),
     ...simulatedHost(site),
     kill: () => site.kill(),

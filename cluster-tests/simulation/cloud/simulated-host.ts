@@ -1,12 +1,12 @@
 /**
  * The host half of the simulated dataplane: what the host is, what of ours is on it, and sweeping what nobody owns, in
- * the order and by the rules of actors/dataplane/host: machines, taps, segments, copies; volumes never.
+ * the order and by the rules of actors/dataplane/host: incarnations, taps, segments, copies; volumes never.
  * Called by simulated-dataplane.ts; the liveness checkers use `residueOf` as their proof that nothing was left.
  */
 import type { HostDataplane, ResidueItem } from '@photoncloud/actors/dataplane/contract/host-contract';
 import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
-import type { HostFinds } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
@@ -38,7 +38,7 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         call.signal.throwIfAborted();
         return site.befall('sweep', () => sweep(kernel, candidates, owners, new Set(known.kept)));
       }),
-    findHost: () => site.befall('findHost', () => findsOf(kernel)),
+    readInventory: () => site.befall('readInventory', () => findsOf(kernel)),
     residue: () => Promise.resolve(residueOf(kernel)),
   };
 }
@@ -49,7 +49,7 @@ export function residueOf(kernel: SimulatedKernel): ResidueItem[] {
   return [
     ...[...kernel.segments.values()].map(({ namespace, owner }) => ({ what: 'namespace', name: namespace, owner })),
     ...[...kernel.taps.values()].map(({ name, owner }) => ({ what: 'interface', name, owner })),
-    ...[...kernel.machines.values()].map(({ id, owner }) => ({ what: 'folder', name: id, owner })),
+    ...[...kernel.incarnations.values()].map(({ id, owner }) => ({ what: 'folder', name: id, owner })),
     ...[...kernel.copies].map(([key, { owners }]) => ({ what: 'file', name: key, owner: owners[0] ?? null })),
     ...[...kernel.replicas].map(([uid, { owner }]) => ({ what: 'file', name: `volumes/${uid}`, owner })),
   ] as ResidueItem[];
@@ -81,10 +81,10 @@ function sweep(
       failed.push({ item, reason: error.message });
     }
   };
-  for (const machine of kernel.machines.values())
-    take({ what: 'folder', name: machine.id, owner: machine.owner }, () => {
-      kernel.rest(machine, 'dead', { reason: 'host_quit', detail: 'Swept.' });
-      kernel.machines.delete(machine.id);
+  for (const incarnation of kernel.incarnations.values())
+    take({ what: 'folder', name: incarnation.id, owner: incarnation.owner }, () => {
+      kernel.rest(incarnation, 'dead', { reason: 'host_quit', detail: 'Swept.' });
+      kernel.incarnations.delete(incarnation.id);
     });
   for (const tap of kernel.taps.values())
     take({ what: 'interface', name: tap.name, owner: tap.owner }, () => dropStrayTap(kernel, tap));
@@ -92,7 +92,7 @@ function sweep(
     take({ what: 'namespace', name: namespace, owner }, () => {
       const port = [...kernel.taps.values()].find((tap) => tap.vpc === vpc);
       if (port !== undefined) throw segmentInUse(vpc, port.name);
-      kernel.deleteSegment(vpc);
+      kernel.deleteChunk(vpc);
     });
   for (const [key, copy] of kernel.copies) {
     const owner = copy.owners.find((one) => owners.has(one.actor)) ?? copy.owners[0] ?? null;
@@ -101,15 +101,19 @@ function sweep(
   return { removed, kept: kept + kernel.replicas.size, failed };
 }
 
-function findsOf(kernel: SimulatedKernel): HostFinds {
-  const twin = (actor: string, kind: string): string => {
+function findsOf(kernel: SimulatedKernel): HostInventory {
+  const counterpart = (actor: string, kind: string): string => {
     const { tenant, name } = partsOfId(actor);
     return idOf(kind, tenant, name);
   };
   return {
-    runs: [...kernel.machines.values()]
+    runs: [...kernel.incarnations.values()]
       .filter(({ status }) => status !== 'dead')
-      .map(({ owner }) => ({ vm: twin(owner.actor, 'vm'), life: owner.uid, runEpoch: owner.runEpoch })),
+      .map(({ owner }) => ({
+        vm: counterpart(owner.actor, 'vm'),
+        incarnationUid: owner.uid,
+        runEpoch: owner.runEpoch,
+      })),
     ports: [...kernel.taps.values()].flatMap(({ wiring }) =>
       wiring === null ? [] : [{ vpc: wiring.vpc, port: wiring.port, address: wiring.address, mac: wiring.mac }],
     ),

@@ -1,12 +1,18 @@
 /**
- * One simulated host as its kernel, disks and process table know it: segments, taps, machines, image copies, replicas.
- * It is not the dataplane (simulated-dataplane.ts asks and changes it) and knows no actor; it outlives the worker
- * process. Every change a guest or another host could notice is written down as a fact for the checkers.
+ * One simulated host as its kernel, disks and process table know it: segments, taps, incarnations, image copies,
+ * replicas. It is not the dataplane (simulated-dataplane.ts asks and changes it) and knows no actor; it outlives the
+ * worker process. Every change a guest or another host could notice is written down as a fact for the checkers.
  * Upholds, as a real kernel does: one holder per tap, one writer per disk; a reset clears what is not on disk.
  */
 import type { KernelFact } from '../../checkers/kernel-facts.ts';
-import type { MachineEnd } from '@photoncloud/actors/dataplane/contract/machine-contract';
-import type { CopyProof, DiskFormat, ImageFormat, MachineSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { IncarnationEnd } from '@photoncloud/actors/dataplane/contract/incarnation-contract';
+import type {
+  CopyProof,
+  DiskFormat,
+  ImageFormat,
+  IncarnationSpec,
+  OwnerToken,
+} from '@photoncloud/machines/values/wiring';
 
 export interface DhcpHost {
   readonly tap: string;
@@ -59,13 +65,13 @@ export interface Tap {
 export interface Machine {
   readonly id: string;
   readonly owner: OwnerToken;
-  readonly spec: MachineSpec;
+  readonly spec: IncarnationSpec;
   readonly pid: number;
   readonly startTime: string;
   readonly taps: readonly string[];
   /** `dead`: only its folder is left. */
   status: 'prelaunch' | 'running' | 'shutdown' | 'dead';
-  end: MachineEnd | null;
+  end: IncarnationEnd | null;
   /** Does not answer on its control socket. */
   hung: boolean;
 }
@@ -101,7 +107,7 @@ export class SimulatedKernel {
   readonly index: number;
   readonly segments = new Map<string, Segment>();
   readonly taps = new Map<string, Tap>();
-  readonly machines = new Map<string, Machine>();
+  readonly incarnations = new Map<string, Machine>();
   // On disk: what a reset leaves.
   readonly copies = new Map<string, Copy>();
   readonly replicas = new Map<string, Replica>();
@@ -155,7 +161,7 @@ export class SimulatedKernel {
   }
 
   /** Its taps go with it: a namespace takes everything that is in it. */
-  deleteSegment(vpc: string): void {
+  deleteChunk(vpc: string): void {
     if (!this.segments.has(vpc)) return;
     for (const tap of this.taps.values()) if (tap.vpc === vpc) this.deleteTap(tap.name);
     this.segments.delete(vpc);
@@ -164,29 +170,35 @@ export class SimulatedKernel {
   }
 
   /** The guest's processors stand still from here on; the process may still be there. */
-  rest(machine: Machine, status: 'shutdown' | 'dead', end: MachineEnd): void {
-    const ran = machine.status === 'running';
-    if (machine.status === 'dead') return;
-    machine.status = status;
-    machine.end ??= end;
-    if (ran) this.tell({ fact: 'machine.rests', vm: machine.spec.vm, pid: machine.pid, reason: end.reason });
-    if (status === 'dead') for (const tap of this.taps.values()) if (tap.heldBy === machine.pid) tap.heldBy = null;
+  rest(incarnation: Machine, status: 'shutdown' | 'dead', end: IncarnationEnd): void {
+    const ran = incarnation.status === 'running';
+    if (incarnation.status === 'dead') return;
+    incarnation.status = status;
+    incarnation.end ??= end;
+    if (ran)
+      this.tell({ fact: 'incarnation.rests', vm: incarnation.spec.vm, pid: incarnation.pid, reason: end.reason });
+    if (status === 'dead') for (const tap of this.taps.values()) if (tap.heldBy === incarnation.pid) tap.heldBy = null;
     this.changed();
   }
 
-  run(machine: Machine): void {
-    if (machine.status !== 'prelaunch') return;
-    machine.status = 'running';
-    this.tell({ fact: 'machine.runs', vm: machine.spec.vm, life: machine.owner.uid, pid: machine.pid });
+  run(incarnation: Machine): void {
+    if (incarnation.status !== 'prelaunch') return;
+    incarnation.status = 'running';
+    this.tell({
+      fact: 'incarnation.runs',
+      vm: incarnation.spec.vm,
+      incarnationUid: incarnation.owner.uid,
+      pid: incarnation.pid,
+    });
     this.changed();
   }
 
-  /** The machine under the host is switched off and on: disks stay, everything else goes. */
+  /** The incarnation under the host is switched off and on: disks stay, everything else goes. */
   reset(): void {
-    for (const machine of this.machines.values())
-      this.rest(machine, 'dead', { reason: 'gone', detail: 'The host was reset.' });
-    this.machines.clear();
-    for (const vpc of this.segments.keys()) this.deleteSegment(vpc);
+    for (const incarnation of this.incarnations.values())
+      this.rest(incarnation, 'dead', { reason: 'gone', detail: 'The host was reset.' });
+    this.incarnations.clear();
+    for (const vpc of this.segments.keys()) this.deleteChunk(vpc);
     for (const name of this.taps.keys()) this.deleteTap(name);
     this.changed();
   }

@@ -52,7 +52,7 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
         refuseOlder(`namespace ${found.namespace}`, segment.owner, found.owner);
         const port = [...kernel.taps.values()].find((tap) => tap.vpc === segment.vpc);
         if (port !== undefined) throw segmentInUse(segment.vpc, port.name);
-        kernel.deleteSegment(segment.vpc);
+        kernel.deleteChunk(segment.vpc);
         return { removed: true };
       }),
     createTap: (spec, call) =>
@@ -97,7 +97,7 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
 }
 
 function makeSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentProof {
-  const segment = openSegment(kernel, spec);
+  const segment = openChunk(kernel, spec);
   for (const network of segment.bridges.keys())
     if (!spec.networks.some((one) => one.network === network)) segment.bridges.delete(network);
   for (const { network, mtu } of spec.networks) {
@@ -115,7 +115,7 @@ function makeSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentProof {
 }
 
 /** Namespace and VXLAN, as the real order has it: what a half-made segment consists of. */
-function openSegment(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
+function openChunk(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
   checkSegment(spec);
   const carried = overlayMtu([spec.self, ...spec.peers]);
   for (const { network, mtu } of spec.networks) if (mtu > carried) throw mtuTooLarge(network, mtu, carried);
@@ -144,7 +144,7 @@ function openSegment(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
 }
 
 function makeHalf(kernel: SimulatedKernel, spec: SegmentSpec): void {
-  openSegment(kernel, spec);
+  openChunk(kernel, spec);
   kernel.changed();
 }
 

@@ -11,7 +11,7 @@ import type { Clock } from '@photoncloud/runtime/contract/clock';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Random } from '@photoncloud/runtime/contract/random';
-import { drawFate, type Fate, type FaultRates } from './dataplane-fate.ts';
+import { drawFault, type FaultDraw, type FaultRates } from './dataplane-faults.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 
 export interface SiteOptions {
@@ -29,19 +29,19 @@ export interface SiteOptions {
   readonly peer: (host: string) => SimulatedKernel | undefined;
 }
 
-interface Flight {
-  readonly fate: Fate;
+interface PendingOperation {
+  readonly fault: FaultDraw;
   readonly apply: () => unknown;
 }
 
-type FencedKind = 'segment' | 'routes' | 'tap' | 'machine' | 'copy' | 'replica';
+type FencedKind = 'segment' | 'routes' | 'tap' | 'incarnation' | 'copy' | 'replica';
 
 export class SimulatedSite {
   readonly options: SiteOptions;
   readonly kernel: SimulatedKernel;
   readonly locks = new ObjectLocks();
   private readonly versions = new Map<string, number>();
-  private readonly flights = new Set<Flight>();
+  private readonly pending = new Set<PendingOperation>();
   private ended = false;
 
   constructor(options: SiteOptions) {
@@ -71,28 +71,28 @@ export class SimulatedSite {
     });
   }
 
-  /** One operation meets its fate. */
+  /** One operation meets its fault. */
   async befall<Result>(method: string, work: () => Result | Promise<Result>, half?: () => void): Promise<Result> {
     const { random, rates, count } = this.options;
-    const fate = drawFate(method, rates(), random);
-    const flight: Flight = { fate, apply: fate.applied === 'whole' ? work : (half ?? (() => {})) };
-    this.flights.add(flight);
-    await this.pause(fate.delayMs);
-    this.flights.delete(flight);
-    if (fate.error === null) return work();
-    count(`${method} ${fate.applied === 'none' ? '' : `${fate.applied} `}${fate.error.record.code}`);
-    if (fate.applied === 'whole') await work();
-    if (fate.applied === 'half') half?.();
-    throw fate.error;
+    const fault = drawFault(method, rates(), random);
+    const operation: PendingOperation = { fault, apply: fault.applied === 'whole' ? work : (half ?? (() => {})) };
+    this.pending.add(operation);
+    await this.pause(fault.delayMs);
+    this.pending.delete(operation);
+    if (fault.error === null) return work();
+    count(`${method} ${fault.applied === 'none' ? '' : `${fault.applied} `}${fault.error.record.code}`);
+    if (fault.applied === 'whole') await work();
+    if (fault.applied === 'half') half?.();
+    throw fault.error;
   }
 
   /** The process is gone. What it had asked the kernel for may still happen, or have happened. */
   kill(): void {
     if (this.ended) return;
     this.ended = true;
-    for (const { fate, apply } of this.flights) {
+    for (const { fault, apply } of this.pending) {
       const happens = this.options.random.fraction() < 0.5;
-      if (!happens || fate.applied === 'none') continue;
+      if (!happens || fault.applied === 'none') continue;
       this.options.count('applied in death');
       try {
         const result: unknown = apply();
@@ -101,7 +101,7 @@ export class SimulatedSite {
         if (!(error instanceof PhotonError)) throw error;
       }
     }
-    this.flights.clear();
+    this.pending.clear();
   }
 
   /** Resolves with what `look` finds, some time after the change that made it so. Rejects when the signal aborts. */

@@ -1,7 +1,7 @@
 /**
- * Taps of the simulated host: made down in the host's namespace, taken by a machine, moved and wired, read, taken away.
- * The rules are those of actors/dataplane/tap: a held tap is never replaced, a dead one is made anew, what has moved on
- * is left alone. Called by simulated-segments.ts (behind locks and fences) and the sweep of simulated-host.ts.
+ * Taps of the simulated host: made down in the host's namespace, taken by an incarnation, moved and wired, read, taken
+ * away. The rules are those of actors/dataplane/tap: a held tap is never replaced, a dead one is made anew, what has
+ * moved on is left alone. Called by simulated-segments.ts (behind locks and fences) and the sweep of simulated-host.ts.
  */
 import type {
   TapBroken,

@@ -11,7 +11,7 @@ import type { VirtualTime } from '../virtual-time.ts';
 import { BoxSession, type Result } from './box-session.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
-export interface StoreWeather {
+export interface StoreConditions {
   /** One way, mean, ms. */
   delayMs: number;
   /** Per request: the connection breaks before it arrives; after it was run, before the reply arrives. */
@@ -41,7 +41,7 @@ export interface ConnectionOptions {
   /** What is sent before it is connected waits for that: a connection for one question. */
   readonly queues?: boolean;
   readonly process: SimulatedProcess;
-  readonly weather: StoreWeather;
+  readonly conditions: StoreConditions;
   readonly random: Chance;
   /** Faults by kind that this connection met. */
   readonly onFault: (kind: string) => void;
@@ -86,11 +86,11 @@ export class SimulatedConnection {
   }
 
   private delay(): number {
-    return 0.05 + this.options.random.around(this.options.weather.delayMs);
+    return 0.05 + this.options.random.around(this.options.conditions.delayMs);
   }
 
   private reachable(): boolean {
-    return !this.options.weather.cutOff.has(this.options.process.name);
+    return !this.options.conditions.cutOff.has(this.options.process.name);
   }
 
   private carries(socket: number): boolean {
@@ -170,7 +170,7 @@ export class SimulatedConnection {
       const text = "Stream isn't writeable and enableOfflineQueue options is false";
       return Promise.resolve(repeated(new Error(text), commands.length));
     }
-    const { time, process, weather, random, onFault } = this.options;
+    const { time, process, conditions, random, onFault } = this.options;
     return new Promise((resolve) => {
       const { socket } = this;
       const cancelTimeout = time.after(commandTimeoutMs, process, 'store timeout', () => {
@@ -184,7 +184,7 @@ export class SimulatedConnection {
         },
       };
       this.pending.add(waiting);
-      if (random.happens(weather.lostRequest)) {
+      if (random.happens(conditions.lostRequest)) {
         onFault('request lost');
         this.break();
         return;
@@ -195,7 +195,7 @@ export class SimulatedConnection {
   }
 
   private arrive(socket: number, waiting: Pending, commands: readonly (readonly string[])[]): void {
-    const { time, weather, random, onFault } = this.options;
+    const { time, conditions, random, onFault } = this.options;
     const { session } = this;
     if (session === undefined || !this.carries(socket) || !session.server.up) return;
     if (session.server.paused || !this.reachable()) {
@@ -204,7 +204,7 @@ export class SimulatedConnection {
       return;
     }
     session.run(commands, (results) => {
-      if (random.happens(weather.lostReply)) {
+      if (random.happens(conditions.lostReply)) {
         onFault('reply lost');
         this.break();
         return;

@@ -53,7 +53,7 @@ export class SimulatedServer {
   replid: string;
   /** Of the history it followed until it was promoted. */
   private formerReplid = '0'.repeat(40);
-  private reign = 1;
+  private replicationId = 1;
   private scripts = new Map<string, string>();
   private readonly options: ServerOptions;
   private readonly writeListeners = new Set<(entry: StoreEntry) => void>();
@@ -65,11 +65,11 @@ export class SimulatedServer {
   }
 
   private ownReplid(): string {
-    return createHash('sha1').update(`${this.name} ${this.reign}`).digest('hex');
+    return createHash('sha1').update(`${this.name} ${this.replicationId}`).digest('hex');
   }
 
-  private beginReign(): void {
-    this.reign += 1;
+  private beginReplicationId(): void {
+    this.replicationId += 1;
     this.replid = this.ownReplid();
   }
 
@@ -189,7 +189,7 @@ export class SimulatedServer {
     this.up = true;
     this.scripts = new Map();
     this.formerReplid = '0'.repeat(40);
-    this.beginReign();
+    this.beginReplicationId();
   }
 
   /** The box lost power: entries from `length` on never were. */
@@ -202,7 +202,7 @@ export class SimulatedServer {
   /** A replica becomes the primary, with what it has. */
   promote(): void {
     this.formerReplid = this.replid;
-    this.beginReign();
+    this.beginReplicationId();
     this.role = 'master';
     this.readFile();
     this.acknowledged();

@@ -46,7 +46,7 @@ function scripted() {
       }));
       return [...rows, ...operated];
     },
-    letters: async () => null,
+    deadLetters: async () => null,
     watch(_filter, listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -7,12 +7,12 @@ export interface LiveActor {
   /** Oldest first; what was seen stays, also when the journal has trimmed it. */
   readonly history: readonly HistoryRow[];
   /** Inputs that could not be applied; empty for a reader who may not see them. */
-  readonly letters: readonly DeadLetter[];
+  readonly deadLetters: readonly DeadLetter[];
   readonly gone: boolean;
   readonly failure: string | null;
 }
 
-const nothing: LiveActor = { detail: null, history: [], letters: [], gone: false, failure: null };
+const nothing: LiveActor = { detail: null, history: [], deadLetters: [], gone: false, failure: null };
 
 export function useActor(feed: InspectorFeed, id: string): LiveActor {
   const [live, setLive] = useState<LiveActor>(nothing);
@@ -36,11 +36,15 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
   const read = async (): Promise<void> => {
     // The newest version again: what an operator does, and what leads nowhere, takes no version of its own.
     const known = Math.max(0, (live.history.at(-1)?.version ?? 0) - 1);
-    const [detail, rows, letters] = await Promise.all([feed.get(id), feed.history(id, known), feed.letters(id)]);
-    // The same name in a new life: nothing of the old one belongs to it.
+    const [detail, rows, deadLetters] = await Promise.all([
+      feed.get(id),
+      feed.history(id, known),
+      feed.deadLetters(id),
+    ]);
+    // The same name in a new lifecycle: nothing of the old one belongs to it.
     const reborn = live.detail !== null && live.detail.uid !== detail.uid;
     const history = reborn ? await feed.history(id, 0) : merged(live.history, rows);
-    update({ detail, history, letters: letters ?? [], gone: detail.gone, failure: null });
+    update({ detail, history, deadLetters: deadLetters ?? [], gone: detail.gone, failure: null });
   };
   const refresh = (): void => {
     if (ended) return;

@@ -7,7 +7,7 @@ import { stateText, takenTransitions } from '../chart-trace.ts';
 import { useActor, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
-import { HoldBadge, HoldPanel, LetterPanel } from './hold-panel.tsx';
+import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView } from './history-view.tsx';
 import type { HistoryRow, InspectorFeed } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
@@ -92,7 +92,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
             </p>
           )}
           {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
-          {!live.gone && <LetterPanel letters={live.letters} now={now} />}
+          {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
           {chart.state === 'ready' && <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} />}
           {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
           <HistoryView

@@ -15,7 +15,7 @@ type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
 
 const retryMs = 2_000;
 const historyLimit = 500;
-const letterLimit = 100;
+const deadLetterLimit = 100;
 
 export function createClientFeed(options: FeedOptions): InspectorFeed & { readonly close: () => void } {
   const link = new ClientLink(options);
@@ -29,11 +29,11 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
       const { entries } = await client.call('actor.history', { id, after, limit: historyLimit });
       return entries.map(historyRowOf);
     },
-    async letters(id) {
+    async deadLetters(id) {
       const client = await link.client;
       if (!client.principal().admin) return null;
-      const { letters } = await client.call('deadletters.list', { id, limit: letterLimit });
-      return letters.map(letterOf);
+      const { deadLetters } = await client.call('deadletters.list', { id, limit: deadLetterLimit });
+      return deadLetters.map(deadLetterOf);
     },
     watch(filter, listener) {
       const ending = new AbortController();
@@ -159,11 +159,11 @@ function deliver(frame: WatchFrame, listener: ListListener): void {
   }
 }
 
-const rowOf = ({ id, version, stateName, life, waitingOn, at, held }: ListedActor): ActorRow => ({
+const rowOf = ({ id, version, stateName, lifecycle, waitingOn, at, held }: ListedActor): ActorRow => ({
   id,
   version,
   stateName,
-  gone: life === 'removed',
+  gone: lifecycle === 'removed',
   waitingOn,
   at,
   ...(held === undefined ? {} : { held }),
@@ -185,7 +185,7 @@ const detailOf = (actor: AnsweredActor): ActorDetail => ({
   uid: actor.uid,
   version: actor.version,
   stateName: actor.stateName,
-  gone: actor.life === 'removed',
+  gone: actor.lifecycle === 'removed',
   waitingOn: actor.waitingOn,
   state: actor.state,
   spec: actor.spec,
@@ -201,12 +201,12 @@ function holdOf({ hold, refused }: AnsweredActor): Hold | null {
   return refused === undefined ? null : { kind: 'version', reason: refused, by: 'host', at: null };
 }
 
-function letterOf(letter: AnsweredLetter): DeadLetter {
-  const { letter: name, event, reason, from = null, version, at } = letter;
-  return { letter: name, type: typeOf(event), reason, from, version, at };
+function deadLetterOf(deadLetter: AnsweredDeadLetter): DeadLetter {
+  const { deadLetterId: name, event, reason, from = null, version, at } = deadLetter;
+  return { deadLetterId: name, type: typeOf(event), reason, from, version, at };
 }
 
-type AnsweredLetter = Omit<DeadLetter, 'type' | 'from'> & {
+type AnsweredDeadLetter = Omit<DeadLetter, 'type' | 'from'> & {
   readonly event?: unknown;
   readonly from?: string | undefined;
 };

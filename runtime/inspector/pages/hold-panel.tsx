@@ -65,29 +65,29 @@ function Command(props: { text: string }) {
   return <code>{props.text.split(' ').map((word, index) => [index > 0 && ' ', <span>{word}</span>])}</code>;
 }
 
-export function LetterPanel(props: { letters: readonly DeadLetter[]; now: number }) {
-  if (props.letters.length === 0) return null;
+export function DeadLetterPanel(props: { deadLetters: readonly DeadLetter[]; now: number }) {
+  if (props.deadLetters.length === 0) return null;
   return (
     <section class="panel" aria-label="Dead letters">
       <h2>Dead letters: inputs that could not be applied</h2>
-      <ul class="letters">
-        {props.letters.map((letter) => (
-          <li key={letter.letter}>
+      <ul class="deadLetters">
+        {props.deadLetters.map((deadLetter) => (
+          <li key={deadLetter.deadLetterId}>
             <span>
-              <strong>{letter.type}</strong>
-              {letter.from !== null && (
+              <strong>{deadLetter.type}</strong>
+              {deadLetter.from !== null && (
                 <>
                   {' '}
-                  from <PageLink path={actorPath(letter.from)}>{letter.from}</PageLink>
+                  from <PageLink path={actorPath(deadLetter.from)}>{deadLetter.from}</PageLink>
                 </>
               )}
             </span>
-            <span class="muted" title={clockText(letter.at)}>
-              {ageText(props.now - letter.at)} ago
+            <span class="muted" title={clockText(deadLetter.at)}>
+              {ageText(props.now - deadLetter.at)} ago
             </span>
-            <span class="reason failure">{letter.reason}</span>
+            <span class="reason failure">{deadLetter.reason}</span>
             <span class="muted">
-              at version {letter.version} · <code>{letter.letter}</code>
+              at version {deadLetter.version} · <code>{deadLetter.deadLetterId}</code>
             </span>
           </li>
         ))}

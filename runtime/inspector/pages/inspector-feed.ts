@@ -16,7 +16,7 @@ export interface Hold {
 
 /** An input that could not be applied. */
 export interface DeadLetter {
-  readonly letter: string;
+  readonly deadLetterId: string;
   readonly type: string;
   readonly reason: string;
   readonly from: string | null;
@@ -103,7 +103,7 @@ export interface InspectorFeed {
   /** Newest last; entries after the version `after`. */
   history(id: string, after: number): Promise<readonly HistoryRow[]>;
   /** Oldest first; null for a reader who may not see them. */
-  letters(id: string): Promise<readonly DeadLetter[] | null>;
+  deadLetters(id: string): Promise<readonly DeadLetter[] | null>;
   /** @returns the function that ends it. */
   watch(filter: ListFilter, listener: ListListener): () => void;
   /** Calls at once with what is, then on every change. @returns the function that ends it. */

@@ -2,10 +2,10 @@
 --
 -- KEYS: the ownership key of every grant in the batch. All other keys are derived from it and share its slot.
 -- ARGV: number of grants, number of groups, <grants...>, then per group (all commits of one actor):
---   actor, commits, senders, <mark field of each sender...>, then per commit:
+--   actor, commits, senders, <watermark field of each sender...>, then per commit:
 --   length (ARGVs from here to the next commit), grant (its index), expected version, version, stamp, context, head,
---   feed line, marks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail ('' not to
---   trim now), n, <n: stream id, JSON>..., then other writes until the end of the commit:
+--   feed line, watermarks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail
+--   ('' not to trim now), n, <n: stream id, JSON>..., then other writes until the end of the commit:
 --     receipt  now  keep since  n  <command id, JSON>...
 --     HSET|HDEL|XADD|XDEL  key suffix  n  <n arguments>
 -- The stamp is `<mode> <commit id>`, mode one of idle, busy, removed.
@@ -57,7 +57,7 @@ local function addReceipts(prefix, actor, now, since, first, last)
   end
 end
 
--- A removed actor keeps its record (version, marks) so that a new life goes on from it, but none of its rows.
+-- A removed actor keeps its record (version, watermarks) so that a new life goes on from it, but none of its rows.
 local function removeCollections(prefix, actor)
   local key = prefix .. 'a:' .. actor
   for _, field in ipairs(call('HKEYS', key)) do
@@ -69,24 +69,24 @@ local function removeCollections(prefix, actor)
 end
 
 -- Messages are next in their sequence, and commands that the actor does not know have no receipt.
--- @param marks what is stored of each sender, or was moved by the batch
--- @param moved gets field and sequence of every mark
--- @return nil when all is so, else code and mark field or command id
-local function checkMarks(marks, moved, receipts, fields, first, last)
+-- @param watermarks what is stored of each sender, or was moved by the batch
+-- @param moved gets field and sequence of every watermark
+-- @return nil when all is so, else code and watermark field or command id
+local function checkWatermarks(watermarks, moved, receipts, fields, first, last)
   local n, fresh = #moved, {}
   for m = first, last, 3 do
     local sender = tonumber(ARGV[m])
     if sender == 0 then
       if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then return -5, ARGV[m + 1] end
     else
-      local mark = tonumber(fresh[sender] or marks[sender])
-      if tonumber(ARGV[m + 1]) <= mark then return -3, ARGV[fields + sender] end
-      if tonumber(ARGV[m + 2]) > mark then return -4, ARGV[fields + sender] end
+      local watermark = tonumber(fresh[sender] or watermarks[sender])
+      if tonumber(ARGV[m + 1]) <= watermark then return -3, ARGV[fields + sender] end
+      if tonumber(ARGV[m + 2]) > watermark then return -4, ARGV[fields + sender] end
       fresh[sender] = ARGV[m + 1]
     end
   end
   for sender, seq in pairs(fresh) do
-    marks[sender], moved[n + 1], moved[n + 2] = seq, ARGV[fields + sender], seq
+    watermarks[sender], moved[n + 1], moved[n + 2] = seq, ARGV[fields + sender], seq
     n = n + 2
   end
 end
@@ -105,7 +105,7 @@ local function write(prefix, actor, at, stop)
   end
 end
 
--- @param at where the history of a commit begins, behind its marks
+-- @param at where the history of a commit begins, behind its watermarks
 local function append(shard, actor, at, stop)
   local tail, last = ARGV[at], at + 1 + tonumber(ARGV[at + 1])
   local key = shard.prefix .. 'h:' .. actor
@@ -127,7 +127,7 @@ local function tell(shard, line)
 end
 
 -- The record once per actor and batch, from its last commit that passed (at `at`); the sets when the mode has changed.
--- @param moved field and sequence of the marks
+-- @param moved field and sequence of the watermarks
 local function writeRecord(shard, actor, key, at, moved, oldStamp)
   local stamp, first, count = ARGV[at + 4], 1, #moved
   while count - first >= 4000 do
@@ -142,7 +142,7 @@ local function writeRecord(shard, actor, key, at, moved, oldStamp)
   call(mode == 'r' and 'SREM' or 'SADD', shard.prefix .. 'i', actor)
 end
 
--- @return version, stamp, and the mark of each sender
+-- @return version, stamp, and the watermark of each sender
 local function storedRecord(key, at, senders)
   if senders == 0 then
     local record = call('HMGET', key, 'version', 'stamp')
@@ -152,14 +152,14 @@ local function storedRecord(key, at, senders)
     local record = call('HMGET', key, 'version', 'stamp', ARGV[at])
     return record[1] or '0', record[2], { record[3] or '0' }
   end
-  local marks = {}
+  local watermarks = {}
   for from = 1, senders, 4000 do
     local last = math.min(from + 3999, senders)
     local part = call('HMGET', key, unpack(ARGV, at + from - 1, at + last - 1))
-    for s = from, last do marks[s] = part[s - from + 1] or '0' end
+    for s = from, last do watermarks[s] = part[s - from + 1] or '0' end
   end
   local record = call('HMGET', key, 'version', 'stamp')
-  return record[1] or '0', record[2], marks
+  return record[1] or '0', record[2], watermarks
 end
 
 -- @return the last commit of a group that was applied by an earlier run of the same batch, or 0
@@ -179,7 +179,7 @@ local function applyGroup(at)
   at = fields + senders
   local shard = shardAt(at + 1)
   local key = shard.prefix .. 'a:' .. actor
-  local version, stamp, marks = storedRecord(key, fields, senders)
+  local version, stamp, watermarks = storedRecord(key, fields, senders)
   local again = lastAgain(at, commits, stamp)
   local moved, failed, last = {}, false, nil
   for c = 1, commits do
@@ -195,7 +195,7 @@ local function applyGroup(at)
       local history, code, culprit = at + 9 + 3 * tonumber(ARGV[at + 8]), nil, nil
       if history > at + 9 then
         local receipts = shard.prefix .. 'r:' .. actor
-        code, culprit = checkMarks(marks, moved, receipts, fields - 1, at + 9, history - 1)
+        code, culprit = checkWatermarks(watermarks, moved, receipts, fields - 1, at + 9, history - 1)
       end
       if code then
         results[#results + 1] = code

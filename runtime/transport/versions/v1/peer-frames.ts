@@ -1,7 +1,7 @@
 /**
  * Version 1 of what nodes say to each other: JSON text frames, each an array of entries of one tick.
  * This file knows shapes only; it opens no socket and takes no decision. `peer-link.ts` and `peer-acceptance.ts` call
- * it. The schemas are the shapes; usual-entries.ts recognises the usual ones for a fraction of their price.
+ * it. The schemas are the shapes; fast-entries.ts recognises the usual ones for a fraction of their price.
  *
  *   dialler  -> {"hello":{"versions":[1]}}                          first frame
  *   acceptor -> {"hello":{"version":1}}                             first frame
@@ -16,7 +16,7 @@ import { durabilities } from '../../../contract/durability.ts';
 import type { Command, Message, Reply } from '../../../contract/envelope.ts';
 import { parseActorId, type ActorId } from '../../../contract/identifiers.ts';
 import type { Delivery } from '../../../contract/link.ts';
-import { isApplied, isUsualRequests, isUsualResponses } from './usual-entries.ts';
+import { isApplied, isFastRequests, isFastResponses } from './fast-entries.ts';
 
 export const peerVersion = 1;
 
@@ -27,7 +27,7 @@ const count = z.number().int().nonnegative();
 const message = z.object({
   to: actorId,
   from: actorId,
-  life: z.string().max(64),
+  senderUid: z.string().max(64),
   era: count,
   seq: count,
   after: count,
@@ -104,9 +104,9 @@ function read<T>(
 export const readOffer = (text: string): readonly number[] | undefined => read(offer, text)?.hello.versions;
 export const readAcceptance = (text: string): number | undefined => read(acceptance, text)?.hello.version;
 export const readRequests = (text: string): readonly RequestEntry[] | undefined =>
-  read(requestFrame, text, isUsualRequests) as readonly RequestEntry[] | undefined;
+  read(requestFrame, text, isFastRequests) as readonly RequestEntry[] | undefined;
 export const readResponses = (text: string): readonly ResponseEntry[] | undefined =>
-  read(responseFrame, text, isUsualResponses) as readonly ResponseEntry[] | undefined;
+  read(responseFrame, text, isFastResponses) as readonly ResponseEntry[] | undefined;
 
 export const readDelivery = (value: unknown): Delivery | undefined =>
   isApplied(value) ? { result: 'applied' } : delivery.safeParse(value).data;

@@ -1,0 +1,83 @@
+/**
+ * Which runs, ports and VNIs this host really has: read from processes, taps, DHCP host entries and overlays, never
+ * from what was asked for. The agent tells the cluster when the store has gone back. Called by host-operations.ts.
+ * Promise: a QEMU that runs and an address that a tap of ours holds are named, whether the store knows them or not.
+ */
+import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
+import type { FoundPort, FoundRun, HostInventory } from '@photoncloud/machines/values/wiring';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { listPlaces } from '../hypervisor/qemu-folder.ts';
+import { findIncarnation } from '../hypervisor/qemu-session.ts';
+import { vxlanName } from '../kernel-names.ts';
+import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
+import { ownerOfAlias } from '../owner-alias.ts';
+import { listFolder } from '../storage-files.ts';
+
+export async function readInventory(site: DataplaneSite): Promise<HostInventory> {
+  const names = (await listFolder('/run/netns')).filter((name) => site.names.isNamespace(name));
+  const [runs, segments] = await Promise.all([
+    findRuns(site),
+    Promise.all(names.map((name) => findSegment(site, name))),
+  ]);
+  return {
+    runs,
+    ports: segments.flatMap((segment) => segment.ports),
+    vnis: segments.flatMap((segment) => segment.vnis),
+  };
+}
+
+/** The sharded actor a pinned one is the counterpart of: `binding/acme/p@w1` -> `port/acme/p`. */
+function shardedIdOf(actor: string, kind: string): string {
+  const { tenant, name } = partsOfId(actor);
+  return idOf(kind, tenant, name);
+}
+
+async function findRuns(site: DataplaneSite): Promise<FoundRun[]> {
+  const found = await Promise.all(
+    (await listPlaces(site)).map(async ({ place, owner }): Promise<FoundRun[]> => {
+      if (owner === null || (await findIncarnation(place, true)) === null) return [];
+      return [{ vm: shardedIdOf(owner.actor, 'vm'), incarnationUid: owner.uid, runEpoch: owner.runEpoch }];
+    }),
+  );
+  return found.flat();
+}
+
+async function findSegment(site: DataplaneSite, namespace: string): Promise<Pick<HostInventory, 'ports' | 'vnis'>> {
+  const nothing = { ports: [], vnis: [] };
+  if ((await readNamespace(namespace)) !== 'present') return nothing;
+  const link = site.links.of(namespace);
+  const owner = await readNamespaceOwner(link, site.options.cluster);
+  if (owner === null) return nothing;
+  const vpc = shardedIdOf(owner.actor, 'vpc');
+  const links = await link.links();
+  const vni = links.find((one) => one.ifname === vxlanName)?.linkinfo?.info_data?.['id'];
+  const bindings = new Map(
+    links.flatMap((one) => {
+      const tapOwner = site.names.isTap(one.ifname) ? ownerOfAlias(site.options.cluster, one.ifalias) : null;
+      return tapOwner === null ? [] : [[one.ifname, tapOwner.actor] as const];
+    }),
+  );
+  return {
+    ports: await findPorts(site, namespace, vpc, bindings),
+    vnis: typeof vni === 'number' ? [{ vpc, vni }] : [],
+  };
+}
+
+/** By the DHCP host entries, which say what tap has an address. */
+async function findPorts(
+  site: DataplaneSite,
+  namespace: string,
+  vpc: string,
+  bindings: ReadonlyMap<string, string>,
+): Promise<FoundPort[]> {
+  const folder = hostsFolder(site.folders.dhcp, namespace);
+  const found: FoundPort[] = [];
+  for (const address of await listDhcpHosts(folder)) {
+    const entry = await readDhcpHost(folder, address);
+    const binding = bindings.get(entry?.tap ?? '');
+    const [mac = ''] = (entry?.line ?? '').split(',');
+    if (binding !== undefined) found.push({ vpc, port: shardedIdOf(binding, 'port'), address, mac });
+  }
+  return found;
+}

@@ -1,0 +1,213 @@
+/**
+ * Machines against the real QEMU (paused, without a guest): started once, taken up again, hung, killed, swept.
+ */
+// needs: kernel
+// test limit: 100 s
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import {
+  codeOf,
+  inOwnNamespaces,
+  makeTestFolder,
+  nextCall,
+  ownerOf,
+  run,
+  segmentSpec,
+  tapSpec,
+  testOptions,
+  testQemu,
+  until,
+} from '../dataplane-for-tests.ts';
+import { createDataplane } from '../linux-dataplane.ts';
+import { findProcesses } from '../process-sight.ts';
+
+const qemu = testQemu();
+
+function declare(): void {
+  if (qemu === null) {
+    test.skip('there is no QEMU in .cache/toolchain.json: run set-up first');
+    return;
+  }
+  const { folder, remove } = makeTestFolder();
+  const opened = createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+  const tap = tapSpec();
+  const disk = {
+    owner: ownerOf('replica/acme/data@w1'),
+    volumeUid: 'DATA',
+    serial: 'SERIAL',
+    sizeMib: 4,
+    format: 'raw' as const,
+    image: null,
+  };
+  const incarnation = (runEpoch = 1, more: Partial<IncarnationSpec> = {}): IncarnationSpec => ({
+    owner: ownerOf('incarnation/acme/web@w1', runEpoch),
+    vm: 'vm/acme/web',
+    cpus: 1,
+    memoryMib: 64,
+    machineType: null,
+    boot: null,
+    nics: [{ port: tap.port, binding: tap.owner.actor, bindingUid: tap.owner.uid, mac: tap.mac, mtu: tap.mtu }],
+    disks: [{ volume: 'volume/acme/data', volumeUid: 'DATA', serial: 'SERIAL', format: 'raw' }],
+    ...more,
+  });
+  const qemus = async (): Promise<number> =>
+    (await findProcesses((words) => words[0]?.includes('qemu-system') ?? false)).length;
+
+  test.after(async () => {
+    await (await opened).close();
+    remove();
+  });
+
+  test('what it needs must be there first', async () => {
+    const dp = await opened;
+    assert.is(await codeOf(dp.startIncarnation(incarnation(), nextCall())), 'tap_missing');
+    // Placed before the store went back: it may have been undone since, and done elsewhere.
+    const early = incarnation(1, { owner: ownerOf('incarnation/acme/early@w1'), nics: [], era: 1 });
+    assert.is(await codeOf(dp.startIncarnation(early, nextCall({ era: 2 }))), 'placed_in_older_era');
+    await dp.createTap(tap, nextCall());
+    assert.is(await codeOf(dp.startIncarnation(incarnation(), nextCall())), 'disk_missing');
+    await dp.ensureReplica(disk, nextCall());
+    const boot = { kernelSha256: 'a'.repeat(64), initrdSha256: 'b'.repeat(64), commandLine: '' };
+    assert.is(await codeOf(dp.startIncarnation(incarnation(1, { boot }), nextCall())), 'image_missing');
+    for (const more of [{ machineType: 'pc,accel=kvm' }, { cpus: 0 }, { boot: { ...boot, commandLine: 'a\nb' } }]) {
+      assert.is(await codeOf(dp.startIncarnation(incarnation(1, more), nextCall())), 'spec_invalid');
+    }
+    assert.is(
+      await codeOf(dp.startIncarnation(incarnation(1, { machineType: 'pc-q35-99.1' }), nextCall())),
+      'qemu_refused',
+    );
+    assert.is((await dp.readIncarnation(incarnation(), nextCall())).presence, 'absent');
+    assert.is(await codeOf(dp.resumeIncarnation(incarnation(), nextCall())), 'incarnation_missing');
+  });
+
+  test('it starts paused, is taken up again by the same and by another process, and never twice', async () => {
+    const dp = await opened;
+    const first = await dp.startIncarnation(incarnation(), nextCall());
+    assert.ok(first.started);
+    assert.is(first.runStatus, 'prelaunch');
+    assert.is(first.machineType, 'pc-q35-7.2');
+    const [again, third] = await Promise.all([
+      dp.startIncarnation(incarnation(), nextCall()),
+      dp.startIncarnation(incarnation(), nextCall()),
+    ]);
+    assert.equal([again.pid, again.started, third.pid, third.started], [first.pid, false, first.pid, false]);
+    await dp.close();
+    const next = await createDataplane(testOptions(path.join(folder, 'other'), { qemu }));
+    const adopted = await next.startIncarnation(incarnation(), nextCall());
+    assert.equal([adopted.pid, adopted.startTime, adopted.started], [first.pid, first.startTime, false]);
+    assert.is((await next.readIncarnation(incarnation(), nextCall())).guestMacs[0], tap.mac);
+    assert.is((await next.resumeIncarnation(incarnation(), nextCall())).runStatus, 'running');
+    assert.is(await codeOf(next.cleanIncarnation(incarnation(), nextCall())), 'incarnation_alive');
+    assert.is(await codeOf(next.startIncarnation(incarnation(2), nextCall())), 'older_run_alive');
+    assert.is(await qemus(), 1);
+    await next.close();
+  });
+
+  const reopened = (): ReturnType<typeof createDataplane> =>
+    createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+
+  test('a killed QEMU is told as gone, also to who asks later; its tap is made anew', async () => {
+    const dp = await reopened();
+    const { pid } = await dp.startIncarnation(incarnation(), nextCall());
+    await dp.ensureSegment(segmentSpec(), nextCall());
+    await dp.wireTap(tap, nextCall());
+    const watch = dp.watchIncarnation(incarnation(), nextCall());
+    process.kill(pid, 'SIGKILL');
+    assert.is((await watch).reason, 'gone');
+    assert.is((await dp.watchIncarnation(incarnation(), nextCall())).reason, 'gone');
+    assert.is((await dp.readIncarnation(incarnation(), nextCall())).presence, 'absent');
+    assert.is((await dp.createTap(tap, nextCall())).place, 'host');
+    assert.ok((await dp.cleanIncarnation(incarnation(), nextCall())).removed);
+    const second = await dp.startIncarnation(incarnation(2), nextCall());
+    assert.is((await dp.wireTap(tap, nextCall())).tap, (await dp.createTap(tap, nextCall())).tap);
+    assert.ok(second.started);
+    assert.is(await codeOf(dp.startIncarnation(incarnation(1), nextCall())), 'run_epoch_older');
+    await dp.close();
+  });
+
+  test('a stopped QEMU is hung, not dead; stopping it kills that very process', async () => {
+    const dp = await reopened();
+    const { pid } = await dp.startIncarnation(incarnation(2), nextCall());
+    process.kill(pid, 'SIGSTOP');
+    assert.is((await dp.readIncarnation(incarnation(2), nextCall())).presence, 'hung');
+    assert.is(await codeOf(dp.resumeIncarnation(incarnation(2), nextCall())), 'qmp_timeout');
+    const watch = dp.watchIncarnation(incarnation(2), nextCall());
+    assert.is((await dp.stopIncarnation({ incarnation: incarnation(2), graceMs: 100 }, nextCall())).how, 'killed');
+    assert.is((await watch).reason, 'killed');
+    assert.is((await dp.stopIncarnation({ incarnation: incarnation(2), graceMs: 0 }, nextCall())).how, 'absent');
+    await dp.close();
+  });
+
+  test('a disk has one writer, a stop without grace is a quit, and a watch can be left', async () => {
+    const dp = await reopened();
+    await dp.createTap(tap, nextCall());
+    await dp.startIncarnation(incarnation(3), nextCall());
+    const rival = incarnation(1, { owner: ownerOf('incarnation/acme/rival@w1'), nics: [] });
+    assert.is(await codeOf(dp.startIncarnation(rival, nextCall())), 'disk_locked');
+    const left = new AbortController();
+    const watch = dp.watchIncarnation(incarnation(3), nextCall({}, left.signal));
+    left.abort(new Error('left'));
+    await watch.then(
+      () => assert.unreachable(),
+      (error: Error) => assert.match(String(error), /left|abort/i),
+    );
+    assert.is((await dp.stopIncarnation({ incarnation: incarnation(3), graceMs: 0 }, nextCall())).how, 'quit');
+    assert.is((await dp.watchIncarnation(incarnation(3), nextCall())).reason, 'host_quit');
+    await dp.close();
+  });
+
+  test('a sweep spares what is owned and ends what is not; the volume stays until it is removed', async () => {
+    const dp = await reopened();
+    await dp.createTap(tap, nextCall());
+    const { pid } = await dp.startIncarnation(incarnation(4), nextCall());
+    await dp.wireTap(tap, nextCall());
+    const owners = [incarnation().owner.actor, tap.owner.actor, segmentSpec().owner.actor];
+    const spared = await dp.sweep({ owners: async () => owners }, nextCall());
+    assert.equal(spared.failed, []);
+    assert.ok(existsSync(`/proc/${pid}`));
+    assert.equal((await dp.readTap(tap, nextCall())).drift, []);
+    const inventory = await dp.readInventory();
+    assert.equal(inventory.runs, [{ vm: 'vm/acme/web', incarnationUid: incarnation(4).owner.uid, runEpoch: 4 }]);
+    assert.equal(inventory.ports, [{ vpc: tap.vpc, port: tap.port, address: tap.address, mac: tap.mac }]);
+    assert.equal(inventory.vnis, [{ vpc: tap.vpc, vni: segmentSpec().vni }]);
+    const kept = (await dp.residue()).map((item) => item.name);
+    const around = await dp.sweep({ owners: async () => [], kept }, nextCall());
+    const dead = around.removed.filter((item) => item.what === 'folder' && item.owner?.runEpoch !== 4);
+    assert.equal(around.removed, dead, 'what is kept stays, but for incarnations whose process has ended');
+    assert.ok(existsSync(`/proc/${pid}`));
+    const swept = await dp.sweep({ owners: async () => [segmentSpec().owner.actor] }, nextCall());
+    assert.equal(swept.failed, []);
+    await until(
+      'QEMU to be gone',
+      () => !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '),
+    );
+    assert.is((await dp.readTap(tap, nextCall())).place, 'none');
+    assert.equal((await dp.readSegment(segmentSpec(), nextCall())).drift, []);
+    assert.not.match(
+      await run(
+        'nsenter',
+        `--net=/run/netns/${(await dp.ensureSegment(segmentSpec(), nextCall())).namespace}`,
+        'nft',
+        'list',
+        'ruleset',
+      ),
+      /10\.77\.1\.11/,
+    );
+    assert.equal((await dp.sweep({ owners: async () => [] }, nextCall())).failed, []);
+    assert.equal(
+      (await dp.residue()).map((item) => item.name),
+      ['volumes/DATA.owner', 'volumes/DATA.raw'],
+    );
+    await dp.removeReplica(disk, nextCall());
+    assert.equal(await dp.residue(), []);
+    assert.not.ok(existsSync('/run/photon-tst'));
+    await dp.close();
+  });
+}
+
+inOwnNamespaces(import.meta.filename, declare);
+
+test.run();

@@ -1,0 +1,81 @@
+/**
+ * The hypervisor half of the port: start, resume, watch, stop, read, clean; each behind its fence and the incarnation's
+ * lock. Called by linux-dataplane.ts only.
+ */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { z } from 'zod';
+import type { IncarnationDataplane, IncarnationReading, IncarnationRef } from '../contract/incarnation-contract.ts';
+import { dropEmptyRunFolders } from '../dataplane-site.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { fencedChange } from '../network-operations.ts';
+import { checkOwner } from '../wiring-checks.ts';
+import { defaultMachineType } from './qemu-arguments.ts';
+import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
+import { incarnationId, placeOf, removePlace } from './qemu-folder.ts';
+import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
+import type { IncarnationSessions } from './qemu-session.ts';
+import { startQemu } from './qemu-start.ts';
+import { stopQemu } from './qemu-stop.ts';
+import { awaitEnd } from './qemu-watch.ts';
+
+const filtersSchema = z.array(z.object({ 'main-mac': z.string() }));
+
+export function incarnationOperations(site: DataplaneSite, sessions: IncarnationSessions): IncarnationDataplane {
+  const change = fencedChange(site);
+  const lockOf = (incarnation: IncarnationRef): string => `incarnation ${incarnationId(incarnation.owner)}`;
+  return {
+    startIncarnation: (spec, call) =>
+      change('incarnation', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec, call.fence.era)),
+    resumeIncarnation: (incarnation, call) =>
+      change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
+        const place = placeOf(site, incarnation.owner);
+        if ((await findIncarnation(place)) === null) throw incarnationMissing(incarnation.owner.actor);
+        await (await sessions.client(place)).execute('cont');
+        return { runStatus: await sessions.status(place) };
+      }),
+    watchIncarnation: (incarnation, call) => {
+      checkOwner(incarnation.owner);
+      return awaitEnd(sessions, placeOf(site, incarnation.owner), call.signal);
+    },
+    stopIncarnation: (stop, call) =>
+      change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
+        stopQemu(site, sessions, stop, call.signal),
+      ),
+    readIncarnation: (incarnation) => readQemu(site, sessions, incarnation),
+    cleanIncarnation: (incarnation, call) =>
+      change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
+        checkOwner(incarnation.owner);
+        const place = placeOf(site, incarnation.owner);
+        const alive = await findIncarnation(place, true);
+        if (alive !== null) throw incarnationAlive(incarnation.owner.actor, alive.pid);
+        const removed = await removePlace(place);
+        await dropEmptyRunFolders(site);
+        return { removed };
+      }),
+  };
+}
+
+async function readQemu(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  incarnation: IncarnationRef,
+): Promise<IncarnationReading> {
+  checkOwner(incarnation.owner);
+  const place = placeOf(site, incarnation.owner);
+  const sight = await findIncarnation(place);
+  if (sight === null) return { presence: 'absent', proof: null, runStatus: null, guestMacs: [] };
+  try {
+    const client = await sessions.client(place);
+    const [runStatus, filters, type] = await Promise.all([
+      sessions.status(place),
+      client.execute('query-rx-filter', {}, qmpAnswerMs),
+      client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs),
+    ]);
+    const machineType = typeof type === 'string' ? type.replace(/-machine$/, '') : defaultMachineType;
+    const guestMacs = filtersSchema.parse(filters).map((filter) => filter['main-mac']);
+    return { presence: 'alive', proof: { ...sight, qemuVersion: client.version, machineType }, runStatus, guestMacs };
+  } catch (error) {
+    if (!(error instanceof PhotonError) || error.record.group !== 'unknown') throw error;
+    return { presence: 'hung', proof: { ...sight, qemuVersion: '', machineType: '' }, runStatus: null, guestMacs: [] };
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Starts QEMU for a run, paused, or takes up the one that is there. Called by qemu-operations.ts under the
+ * incarnation's lock.
+ * Promise: never two processes for one run, whatever crashed before: the owner stands in the folder before QEMU is
+ * started, and a process is looked for by its pidfile and, failing that, among all processes.
+ * A QEMU is never pointed at a tap name that is not ours and waiting: it would silently make one of its own.
+ */
+import { access, open, readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import type { IncarnationStarted } from '../contract/incarnation-contract.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { blobPath } from '../image/copy-paths.ts';
+import { errnoOf } from '../kernel-errors.ts';
+import { ownerOfAlias } from '../owner-alias.ts';
+import type { ProcessSight } from '../process-sight.ts';
+import { runProgram } from '../program.ts';
+import { tapMissing } from '../tap/tap-errors.ts';
+import { replicaPath } from '../volume/replica-paths.ts';
+import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
+import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
+import { fileMissing, incarnationErrors, olderRunAlive, placedEarlier } from './qemu-errors.ts';
+import { listPlaces, makePlace, placeOf } from './qemu-folder.ts';
+import type { IncarnationPlace } from './qemu-folder.ts';
+import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
+import type { IncarnationSessions } from './qemu-session.ts';
+
+const startTimeoutMs = 20_000;
+let sandboxMissing = false;
+
+export async function startQemu(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  spec: IncarnationSpec,
+  era: number,
+): Promise<IncarnationStarted> {
+  checkIncarnation(spec);
+  const place = placeOf(site, spec.owner);
+  const running = await findIncarnation(place, true);
+  if (running !== null) return describe(sessions, place, spec, running, false);
+  // What was decided before the store went back may have been undone and done elsewhere since: the cluster knows.
+  if ((spec.era ?? 1) < era) throw placedEarlier(spec.owner.actor, spec.era ?? 1, era);
+  await refuseOlderRuns(site, spec);
+  await requireParts(site, spec);
+  await makePlace(site, place, spec.owner);
+  await launch(site, place, spec);
+  const started = await findIncarnation(place);
+  if (started === null)
+    throw new PhotonError(
+      'fault',
+      'qemu_failed',
+      `QEMU of ${spec.owner.actor} ended right after its start; try again.`,
+    );
+  return describe(sessions, place, spec, started, true);
+}
+
+function checkIncarnation(spec: IncarnationSpec): void {
+  checkOwner(spec.owner);
+  checkActor('vm', spec.vm);
+  checkCount('cpus', spec.cpus, 1, 512);
+  checkCount('memoryMib', spec.memoryMib, 16, 16 << 20);
+  const valid = spec.machineType === null || /^pc-q35-\d{1,2}\.\d{1,2}$/.test(spec.machineType);
+  if (!valid)
+    throw new PhotonError(
+      'defeat',
+      'spec_invalid',
+      `machineType must be a versioned q35 such as ${defaultMachineType}; got ${spec.machineType}.`,
+    );
+  spec.nics.forEach((nic, index) => {
+    checkActor(`nics.${index}.binding`, nic.binding);
+    checkUid(`nics.${index}.bindingUid`, nic.bindingUid);
+    checkMac(`nics.${index}.mac`, nic.mac);
+    checkCount(`nics.${index}.mtu`, nic.mtu, 576, 65535);
+  });
+  spec.disks.forEach((disk, index) => {
+    checkUid(`disks.${index}.volumeUid`, disk.volumeUid);
+    if (!/^[a-zA-Z0-9]{1,20}$/.test(disk.serial))
+      throw new PhotonError('defeat', 'spec_invalid', `disks.${index}.serial must be 1 to 20 letters and digits.`);
+  });
+  if (spec.boot === null) return;
+  checkDigest('boot.kernelSha256', spec.boot.kernelSha256);
+  checkDigest('boot.initrdSha256', spec.boot.initrdSha256);
+  if (!/^[\x20-\x7e]{0,2000}$/.test(spec.boot.commandLine)) {
+    throw new PhotonError('defeat', 'spec_invalid', 'boot.commandLine must be at most 2000 printable characters.');
+  }
+}
+
+async function refuseOlderRuns(site: DataplaneSite, spec: IncarnationSpec): Promise<void> {
+  for (const { place, owner } of await listPlaces(site)) {
+    if (owner?.actor !== spec.owner.actor) continue;
+    const alive = await findIncarnation(place);
+    if (alive !== null) throw olderRunAlive(spec.owner.actor, owner.runEpoch, alive.pid);
+  }
+}
+
+const tapOf = (site: DataplaneSite, nic: IncarnationNic): string =>
+  site.names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
+const diskFile = (site: DataplaneSite, disk: IncarnationDisk): string =>
+  replicaPath(site.folders.volumes, disk.volumeUid, disk.format);
+
+async function requireParts(site: DataplaneSite, spec: IncarnationSpec): Promise<void> {
+  for (const nic of spec.nics) {
+    const tap = await site.links.host.link(tapOf(site, nic));
+    const owner = ownerOfAlias(site.options.cluster, tap?.ifalias);
+    if (owner?.actor !== nic.binding || owner.uid !== nic.bindingUid) throw tapMissing(tapOf(site, nic), nic.port);
+  }
+  for (const disk of spec.disks) {
+    if (!(await exists(diskFile(site, disk)))) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
+  }
+  if (spec.boot === null) return;
+  for (const [sha256, format] of [
+    [spec.boot.kernelSha256, 'kernel'],
+    [spec.boot.initrdSha256, 'initrd'],
+  ] as const) {
+    if (!(await exists(blobPath(site.folders.images, sha256, format))))
+      throw fileMissing('image_missing', `The ${format} ${sha256.slice(0, 12)}`);
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function launch(site: DataplaneSite, place: IncarnationPlace, spec: IncarnationSpec): Promise<void> {
+  const { qemu } = site.options;
+  const kvm = await canUseKvm();
+  const attempt = (sandbox: boolean): Promise<unknown> =>
+    runProgram({
+      program: qemu.binary,
+      what: `starting QEMU for ${spec.vm}`,
+      timeoutMs: startTimeoutMs,
+      rules: incarnationErrors,
+      ...(qemu.libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: qemu.libraryPath } }),
+      args: incarnationArguments(spec, {
+        name: place.id,
+        files: place,
+        libDir: qemu.libDir,
+        kvm,
+        sandbox,
+        tapOf: (nic) => tapOf(site, nic),
+        fileOf: (disk) => diskFile(site, disk),
+        boot:
+          spec.boot === null
+            ? null
+            : {
+                kernel: blobPath(site.folders.images, spec.boot.kernelSha256, 'kernel'),
+                initrd: blobPath(site.folders.images, spec.boot.initrdSha256, 'initrd'),
+                commandLine: spec.boot.commandLine,
+              },
+      }),
+    });
+  try {
+    await attempt(!sandboxMissing);
+  } catch (error) {
+    if (sandboxMissing || !(error instanceof PhotonError) || !/sandbox/i.test(error.message)) throw error;
+    sandboxMissing = true;
+    site.options.log.warn({ qemu: qemu.binary }, 'this QEMU has no seccomp sandbox; incarnations run without it');
+    await attempt(false);
+  }
+}
+
+/**
+ * The device alone proves nothing: with software-only KVM (kvm_pvm) it opens and QEMU 10 aborts or its guests hang.
+ * So the processor must say that it can.
+ */
+export async function canUseKvm(): Promise<boolean> {
+  try {
+    if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(await readFile('/proc/cpuinfo', 'utf8'))) return false;
+    await (await open('/dev/kvm', 'r+')).close();
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === '') throw error;
+    return false;
+  }
+}
+
+async function describe(
+  sessions: IncarnationSessions,
+  place: IncarnationPlace,
+  spec: IncarnationSpec,
+  sight: ProcessSight,
+  started: boolean,
+): Promise<IncarnationStarted> {
+  const client = await sessions.client(place);
+  const [runStatus, type] = await Promise.all([
+    sessions.status(place),
+    readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs)),
+  ]);
+  return {
+    ...sight,
+    qemuVersion: client.version,
+    machineType: type ?? spec.machineType ?? defaultMachineType,
+    started,
+    runStatus,
+  };
+}
+
+/** `pc-q35-7.2-machine` as QEMU names the running incarnation's class. */
+async function readMachineType(answer: Promise<unknown>): Promise<string | null> {
+  const text = z.string().safeParse(await answer);
+  return text.success ? text.data.replace(/-machine$/, '') : null;
+}

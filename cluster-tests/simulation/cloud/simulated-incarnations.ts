@@ -1,0 +1,170 @@
+/**
+ * The hypervisor half of the simulated dataplane, by the contract in incarnation-contract.ts: one process per run,
+ * which outlives the worker. The process exists from the moment it is launched, whatever becomes of the call.
+ * Called by simulated-dataplane.ts; state in simulated-kernel.ts.
+ */
+import type {
+  IncarnationDataplane,
+  IncarnationEnd,
+  IncarnationRef,
+  IncarnationStarted,
+  IncarnationStop,
+} from '@photoncloud/actors/dataplane/contract/incarnation-contract';
+import {
+  fileMissing,
+  incarnationAlive,
+  incarnationMissing,
+  olderRunAlive,
+  qmpTimeout,
+} from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
+import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
+import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
+import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Machine, SimulatedKernel } from './simulated-kernel.ts';
+import type { SimulatedSite } from './simulated-site.ts';
+
+const names = new KernelNames('sim');
+const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
+const isAlive = (incarnation: Machine | undefined): incarnation is Machine =>
+  incarnation !== undefined && incarnation.status !== 'dead';
+
+const quit: IncarnationEnd = { reason: 'host_quit', detail: 'QEMU was told to quit.' };
+const killed: IncarnationEnd = { reason: 'killed', detail: 'QEMU did not answer and was killed.' };
+const poweredOff: IncarnationEnd = { reason: 'guest_shutdown', detail: 'The guest powered off when asked to.' };
+const gone: IncarnationEnd = { reason: 'gone', detail: 'The QEMU process is gone without a word.' };
+
+export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane {
+  const { kernel } = site;
+  const lockOf = ({ owner }: IncarnationRef): string => `incarnation ${incarnationId(owner)}`;
+  const find = ({ owner }: IncarnationRef): Machine | undefined => kernel.incarnations.get(incarnationId(owner));
+  return {
+    startIncarnation: (spec, call) =>
+      site.change('startIncarnation', 'incarnation', lockOf(spec), spec.owner, call, () => start(kernel, spec)),
+    resumeIncarnation: (incarnation, call) =>
+      site.change('resumeIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+        const found = find(incarnation);
+        if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
+        if (found.hung) throw qmpTimeout(`resuming ${incarnation.owner.actor}`, 2_000);
+        kernel.run(found);
+        return { runStatus: found.status };
+      }),
+    watchIncarnation: (incarnation, call) =>
+      site.watch(call.signal, (): IncarnationEnd | null => {
+        const found = find(incarnation);
+        if (found?.status === 'shutdown') kernel.rest(found, 'dead', quit);
+        const known = found?.end ?? gone;
+        return isAlive(found) ? null : known;
+      }),
+    stopIncarnation: (stop, call) =>
+      site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
+        end(site, find(stop.incarnation), stop, call.signal),
+      ),
+    readIncarnation: (incarnation) => {
+      const found = find(incarnation);
+      if (!isAlive(found))
+        return Promise.resolve({ presence: 'absent', proof: null, runStatus: null, guestMacs: [] } as const);
+      const { proof } = describe(found, false);
+      if (found.hung) return Promise.resolve({ presence: 'hung', proof, runStatus: null, guestMacs: [] } as const);
+      const guestMacs = found.spec.nics.map((nic) => nic.mac);
+      return Promise.resolve({ presence: 'alive', proof, runStatus: found.status, guestMacs } as const);
+    },
+    cleanIncarnation: (incarnation, call) =>
+      site.change('cleanIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+        const found = find(incarnation);
+        if (isAlive(found)) throw incarnationAlive(incarnation.owner.actor, found.pid);
+        return { removed: kernel.incarnations.delete(incarnationId(incarnation.owner)) };
+      }),
+  };
+}
+
+function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStarted {
+  const id = incarnationId(spec.owner);
+  const found = kernel.incarnations.get(id);
+  if (isAlive(found)) {
+    if (found.hung) throw qmpTimeout(`taking up ${spec.owner.actor}`, 2_000);
+    return describe(found, false).answer;
+  }
+  for (const other of kernel.incarnations.values())
+    if (other.owner.actor === spec.owner.actor && isAlive(other))
+      throw olderRunAlive(spec.owner.actor, other.owner.runEpoch, other.pid);
+  requireParts(kernel, spec);
+  const pid = kernel.next();
+  const taps = spec.nics.map((nic) => names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
+  const incarnation: Machine = {
+    id,
+    owner: spec.owner,
+    spec,
+    pid,
+    startTime: String(pid),
+    taps,
+    status: 'prelaunch',
+    end: null,
+    hung: false,
+  };
+  for (const name of taps) {
+    const tap = kernel.findTap(name);
+    if (tap !== undefined) tap.heldBy = pid;
+  }
+  kernel.incarnations.set(id, incarnation);
+  kernel.changed();
+  return describe(incarnation, true).answer;
+}
+
+/** In the order in which the real one asks. */
+function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
+  for (const nic of spec.nics) {
+    const name = names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
+    const tap = kernel.findTap(name);
+    if (tap === undefined || tap.vpc !== null) throw tapMissing(name, nic.port);
+  }
+  for (const disk of spec.disks)
+    if (!kernel.replicas.has(disk.volumeUid)) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
+  for (const [sha256, format] of [
+    [spec.boot?.kernelSha256, 'kernel'],
+    [spec.boot?.initrdSha256, 'initrd'],
+  ] as const)
+    if (sha256 !== undefined && !kernel.copies.has(`${sha256}.${format}`))
+      throw fileMissing('image_missing', `The ${format} ${sha256.slice(0, 12)}`);
+  for (const nic of spec.nics) {
+    const tap = kernel.findTap(names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
+    if (tap?.heldBy !== null) throw new PhotonError('fault', 'tap_busy', `The tap of ${nic.port} is held.`);
+  }
+  const writes = (incarnation: Machine): boolean =>
+    isAlive(incarnation) &&
+    incarnation.spec.disks.some((disk) => spec.disks.some((own) => own.volumeUid === disk.volumeUid));
+  if ([...kernel.incarnations.values()].some(writes))
+    throw new PhotonError('fault', 'disk_locked', `Another process writes a disk of ${spec.vm}.`);
+}
+
+function describe(incarnation: Machine, started: boolean) {
+  const { pid, startTime, spec, status } = incarnation;
+  const proof = { pid, startTime, qemuVersion: '7.2.0', machineType: spec.machineType ?? 'pc-q35-7.2' };
+  return { proof, answer: { ...proof, started, runStatus: status } };
+}
+
+async function end(
+  site: SimulatedSite,
+  incarnation: Machine | undefined,
+  { graceMs }: IncarnationStop,
+  signal: AbortSignal,
+): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
+  const { kernel } = site;
+  const { random } = site.options;
+  if (!isAlive(incarnation)) return { how: 'absent' };
+  if (incarnation.hung) {
+    await site.pause(2_000);
+    kernel.rest(incarnation, 'dead', killed);
+    return { how: 'killed' };
+  }
+  const heeds = random.fraction() < 0.7;
+  if (incarnation.status === 'running' && graceMs > 0) {
+    await site.pause(heeds ? random.fraction() * graceMs : graceMs);
+    if (heeds) kernel.rest(incarnation, 'shutdown', poweredOff);
+  }
+  // The power button is pressed for nobody who has gone: what follows would be another state's business.
+  signal.throwIfAborted();
+  const powered = incarnation.status === 'shutdown';
+  kernel.rest(incarnation, 'dead', quit);
+  return { how: powered ? 'guest' : 'quit' };
+}

@@ -1,0 +1,275 @@
+/**
+ * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on. It
+ * decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
+ * commit has landed, and by recovery. Upholds G1 (a refused commit drops the activation), G8 and G11.
+ */
+import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import type { ShardGrant, StoredActor } from '../contract/journal.ts';
+import { partsOf } from '../contract/identifiers.ts';
+import { describeCause, isForGood, PhotonError } from '../contract/errors.ts';
+import { Activation } from './activation.ts';
+import { tellAll } from './command-answers.ts';
+import { causeOf } from './commit-builder.ts';
+import type { CommitBuilder } from './commit-builder.ts';
+import { busyWhileHeldMs, heldError, isResume } from './holding.ts';
+import type { CommandAnswer, Input } from './mailbox.ts';
+import { Passivation } from './passivation.ts';
+import type { RegisteredKind } from './registration.ts';
+import { step } from './step.ts';
+import type { StepContext } from './step-context.ts';
+
+export class ActivationTable {
+  private readonly actors = new Map<ActorId, Activation>();
+  private readonly host: StepContext;
+  readonly passivation: Passivation;
+  private readonly kinds: ReadonlyMap<string, RegisteredKind>;
+  private ready: Activation[] = [];
+  private turnPlanned = false;
+  private readonly waitingLoads: Activation[] = [];
+  private loads = 0;
+
+  constructor(host: StepContext, kinds: ReadonlyMap<string, RegisteredKind>) {
+    this.host = host;
+    this.kinds = kinds;
+    this.passivation = new Passivation(host, this.actors, (actor) => this.discard(actor));
+  }
+
+  get size(): number {
+    return this.actors.size;
+  }
+
+  all(): IterableIterator<Activation> {
+    return this.actors.values();
+  }
+
+  find(id: ActorId): Activation | undefined {
+    return this.actors.get(id);
+  }
+
+  /**
+   * The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a
+   * recovery.
+   */
+  activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
+    const known = this.actors.get(id);
+    if (known !== undefined) return known;
+    const actor = this.enter(id, grant);
+    if (patient && this.loads >= this.host.limits.loads) this.waitingLoads.push(actor);
+    else this.load(actor);
+    return actor;
+  }
+
+  private enter(id: ActorId, grant: ShardGrant): Activation {
+    const actor = new Activation(id, this.kinds.get(partsOf(id).kind), grant);
+    actor.usedMs = this.host.clock.monotonicMs();
+    this.actors.set(id, actor);
+    this.passivation.plan();
+    return actor;
+  }
+
+  offer(actor: Activation, input: Input): void {
+    actor.usedMs = this.host.clock.monotonicMs();
+    actor.mailbox.push(input);
+    this.schedule(actor);
+  }
+
+  schedule(actor: Activation): void {
+    if (actor.scheduled || (actor.mailbox.length === 0 && actor.prunable.length === 0)) return;
+    if (actor.phase !== 'ready' && actor.phase !== 'quarantined') return;
+    if (actor.inFlight.length >= this.host.limits.commitsInFlight) return;
+    actor.scheduled = true;
+    this.ready.push(actor);
+    if (this.turnPlanned) return;
+    this.turnPlanned = true;
+    // After everything that arrived in the same turn of the loop, so that it becomes one commit.
+    queueMicrotask(() => this.turn());
+  }
+
+  private turn(): void {
+    this.turnPlanned = false;
+    const { ready } = this;
+    this.ready = [];
+    for (const actor of ready) {
+      actor.scheduled = false;
+      if (actor.phase === 'ready') {
+        if (step(this.host, actor)) this.schedule(actor);
+      } else if (actor.phase === 'quarantined') this.refuseAll(actor);
+    }
+  }
+
+  private load(actor: Activation): void {
+    this.loads += 1;
+    this.host.journal.load(actor.id).then(
+      (stored) => {
+        this.loads -= 1;
+        this.loaded(actor, stored);
+        this.loadNext();
+      },
+      (failure: unknown) => {
+        this.loads -= 1;
+        this.loadNext();
+        if (isForGood(failure)) return this.refuse(actor, failure);
+        this.host.log.warn({ actor: actor.id, failure }, 'an actor could not be loaded; trying again');
+        this.loadLater(actor, this.host.limits.readAgainMs);
+        return undefined;
+      },
+    );
+  }
+
+  private loadLater(actor: Activation, pauseMs: number): void {
+    this.host.clock.after(pauseMs, () => {
+      if (actor.phase === 'loading') this.load(actor);
+    });
+  }
+
+  private loadNext(): void {
+    if (this.loads >= this.host.limits.loads) return;
+    const next = this.waitingLoads.shift();
+    if (next !== undefined && next.phase === 'loading') this.load(next);
+  }
+
+  private loaded(actor: Activation, stored: StoredActor | undefined): void {
+    if (actor.phase !== 'loading') return;
+    try {
+      actor.load(stored);
+    } catch (failure) {
+      this.refuse(actor, failure);
+      return;
+    }
+    actor.phase = 'ready';
+    if (actor.hold === undefined) {
+      this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
+      this.resumeEffects(actor);
+    }
+    this.schedule(actor);
+  }
+
+  /** The program, not the actor, is at fault: nothing is written, and the next owner judges anew (G9). */
+  private refuse(actor: Activation, failure: unknown): void {
+    if (actor.phase !== 'loading') return;
+    const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
+    this.host.log.error({ actor: actor.id, failure }, 'an actor cannot be loaded or written; it is quarantined');
+    this.quarantine(actor, reason);
+  }
+
+  wake(actor: Activation, builder: CommitBuilder): void {
+    this.host.timers.replace(actor.grant.shard, actor.id, builder.timersAfter);
+    for (const effect of builder.effectsAfter) {
+      if (actor.effects.includes(effect))
+        this.host.effects.start(actor, effect, !builder.effectsStarted.includes(effect));
+    }
+  }
+
+  /** Pending effects are performed again, but for those whose outcome is already waiting in the mailbox. */
+  private resumeEffects(actor: Activation): void {
+    for (const effect of actor.effects) {
+      if (!actor.mailbox.some((input) => input.kind === 'effect' && input.effectId === effect.effectId)) {
+        this.host.effects.start(actor, effect, true);
+      }
+    }
+  }
+
+  private quarantine(actor: Activation, reason: string): void {
+    actor.phase = 'quarantined';
+    actor.quarantineReason = reason;
+    this.host.effects.cancelAll(actor);
+    // Not in the middle of a step: what the step has kept is committed first.
+    this.schedule(actor);
+  }
+
+  private refuseAll(actor: Activation): void {
+    const inputs = actor.mailbox.takeAll();
+    const again = inputs.find((input) => isResume(input) && !input.open.retried);
+    if (again?.kind === 'command') {
+      // What was refused may be readable by now; the verb is answered by the activation that comes.
+      again.open.retried = true;
+      for (const input of inputs) actor.mailbox.push(input);
+      this.reload(actor);
+      return;
+    }
+    const error = heldError(actor.id, { kind: 'quarantined', reason: actor.quarantineReason });
+    for (const input of inputs) {
+      if (input.kind === 'message') input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
+      if (input.kind !== 'command') continue;
+      const { open } = input;
+      actor.commands.delete(open.command.commandId);
+      tellAll(open, { ok: false, version: actor.version, error });
+    }
+  }
+
+  /**
+   * A commit that the journal will never take. If that is because of what was decided, its inputs are decided again one
+   * by one, and the one whose commit of its own cannot be written either is parked. Else the actor cannot be written.
+   */
+  condemn(builder: CommitBuilder, failure: PhotonError): void {
+    const { actor, inputs } = builder;
+    const [only] = inputs;
+    const fresh = this.reload(actor);
+    if (failure.record.code !== 'commit_malformed') return this.refuse(fresh, failure);
+    fresh.careful = true;
+    if (inputs.length === 1 && only !== undefined) fresh.poison = { cause: causeOf(only), failure };
+    else if (inputs.length === 0) this.refuse(fresh, failure);
+  }
+
+  /**
+   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor
+   * decided since is thrown away and decided again on what the store holds. Inputs that were applied after all are
+   * found there.
+   *
+   * @param pauseMs before the store is asked, when it is the store that has trouble
+   */
+  reload(actor: Activation, pauseMs = 0): Activation {
+    const inputs = [...actor.inFlight.flatMap((commit) => commit.inputs), ...actor.mailbox.takeAll()];
+    for (const commit of actor.inFlight) this.host.outbox.returnAcknowledged(actor.id, actor.grant, commit.ackedSeqs);
+    this.discard(actor);
+    const fresh = this.enter(actor.id, actor.grant);
+    fresh.readsReceipts = true;
+    if (pauseMs === 0) this.load(fresh);
+    else this.loadLater(fresh, pauseMs);
+    const requeued = new Set<string>();
+    for (const input of inputs) {
+      if (input.kind === 'command') requeued.add(input.open.command.commandId);
+      // Whether a dead letter was taken is in the store alone; the verb that put it there reads it again.
+      else if (input.kind === 'message') fresh.mailbox.push({ ...input, atSender: undefined });
+      else if (input.kind !== 'deadLetter') fresh.mailbox.push(input);
+    }
+    for (const [commandId, open] of actor.commands) {
+      if (open.waiters.length === 0 && !requeued.has(commandId)) continue;
+      open.receipt = 'unknown';
+      open.reply = undefined;
+      open.deadLetters = undefined;
+      open.driven = undefined;
+      fresh.commands.set(commandId, open);
+      fresh.mailbox.push({ kind: 'command', open });
+    }
+    return fresh;
+  }
+
+  /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
+  dropShard(shard: ShardId): void {
+    for (const actor of this.actors.values()) if (actor.grant.shard === shard) this.drop(actor);
+  }
+
+  private drop(actor: Activation): void {
+    const moved: CommandAnswer = { moved: true };
+    for (const commit of actor.inFlight)
+      for (const input of commit.inputs) if (input.kind === 'message') input.settle({ result: 'moved' });
+    for (const input of actor.mailbox.takeAll()) if (input.kind === 'message') input.settle({ result: 'moved' });
+    for (const open of actor.commands.values()) tellAll(open, moved);
+    this.discard(actor);
+  }
+
+  private discard(actor: Activation): void {
+    this.host.effects.cancelAll(actor);
+    actor.phase = 'dropped';
+    actor.inFlight.length = 0;
+    if (this.actors.get(actor.id) === actor) this.actors.delete(actor.id);
+  }
+}
+
+/** For the log: why a commit was not taken. */
+export function refusalReason(builder: CommitBuilder, failure: unknown): string {
+  const { outcome } = builder;
+  if (outcome === undefined) return describeCause(failure);
+  return outcome.result === 'conflict' ? `conflict at version ${outcome.storedVersion}` : outcome.result;
+}

@@ -1,0 +1,38 @@
+/**
+ * What a step finds around itself: the ports it was given and the organs of its host. Types only.
+ * Exists so that step.ts, gate.ts and input-check.ts name what they need instead of importing the host.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { EffectRequest } from '../contract/effect.ts';
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Journal, ShardGrant } from '../contract/journal.ts';
+import type { Log } from '../contract/log.ts';
+import type { Random } from '../contract/random.ts';
+import type { Activation } from './activation.ts';
+import type { CommitBuilder } from './commit-builder.ts';
+import type { EffectRunner } from './effect-runner.ts';
+import type { HostLimits } from './host-limits.ts';
+import type { Outbox } from './outbox.ts';
+import type { TimerQueue } from './timer-queue.ts';
+
+export interface StepContext {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: HostLimits;
+  readonly outbox: Outbox;
+  readonly timers: TimerQueue;
+  readonly effects: EffectRunner;
+  nextNumber(): number;
+  nextCommitId(): string;
+  /** Lets the actor step again as soon as this turn is over. */
+  schedule(actor: Activation): void;
+  /** A hold has ended durably: what was pending after this builder is armed and performed again. */
+  wake(actor: Activation, builder: CommitBuilder): void;
+  /** The store said no to a commit, or nothing that can be believed: the activation and all behind it are dropped. */
+  lost(builder: CommitBuilder, failure: unknown): void;
+  fenced(grant: ShardGrant): void;
+}
+
+export type { ActorId, EffectRequest };

@@ -1,0 +1,112 @@
+/**
+ * Watermarks of senders that are gone leave the record (G11); what arrives of them all the same is not applied twice
+ * (G2).
+ *
+ * A copy of a message may arrive arbitrarily late: a process that stood still holds in memory what its successor has
+ * long had acknowledged. So a watermark may go only when its sender's life is over and no message of it stands in the
+ * outbox: what is not there any more was applied, and what is gone is never written again. The record keeps the
+ * youngest life whose watermark was pruned. A message that bears no watermark and is of no younger life is doubtful:
+ * its sender's outbox is asked, and if it does not stand there, it was applied. A message of a younger life costs
+ * nothing.
+ *
+ * The grace is for a Redis Cluster of which one primary goes back alone: rows of acknowledged messages are back there,
+ * and only the watermark tells. Called by step.ts and input-check.ts.
+ */
+import { isForGood } from '../contract/errors.ts';
+import { sequenceOf } from '../contract/deduplication-watermark.ts';
+import type { Activation } from './activation.ts';
+import type { CommitBuilder } from './commit-builder.ts';
+import { busyWhileHeldMs } from './holding.ts';
+import type { MessageInput } from './mailbox.ts';
+import type { StepContext } from './step-context.ts';
+
+/** Removed by one commit: it holds up the others for as long as some ten usual ones. */
+const watermarksPerCommit = 500;
+
+/**
+ * Asks which watermarks can go, once there are too many. Those go at once: who is seldom in memory would else keep
+ * them.
+ */
+export function reviewWatermarks(host: StepContext, actor: Activation): void {
+  const { id, watermarks } = actor;
+  if (watermarks.size <= (actor.watermarksAllowed ?? host.limits.watermarks) || actor.reviewsWatermarks) return;
+  actor.reviewsWatermarks = true;
+  host.journal
+    .endedSequences([...watermarks.keys()], host.clock.wallMs() - host.limits.watermarkGraceMs)
+    .then(
+      (ended) => {
+        if (actor.phase !== 'ready') return;
+        actor.prunable = ended.toSorted((one, other) =>
+          sequenceOf(one).senderUid < sequenceOf(other).senderUid ? -1 : 1,
+        );
+        actor.watermarksAllowed = Math.max(host.limits.watermarks, 2 * (watermarks.size - ended.length));
+        host.schedule(actor);
+      },
+      (failure: unknown) => {
+        host.log.warn({ actor: id, failure }, 'senders of an actor could not be read; its watermarks stay for now');
+        actor.watermarksAllowed = watermarks.size + host.limits.watermarks;
+      },
+    )
+    .finally(() => {
+      actor.reviewsWatermarks = false;
+    });
+}
+
+/** A part of what can go leaves with this commit, which may be about nothing else. */
+export function pruneWatermarks(builder: CommitBuilder): void {
+  const { actor } = builder;
+  if (actor.prunable.length === 0) return;
+  builder.watermarksPruned = actor.prunable.slice(0, watermarksPerCommit);
+  actor.prunable = actor.prunable.slice(watermarksPerCommit);
+  for (const watermark of builder.watermarksPruned) {
+    actor.watermarks.delete(watermark);
+    const { senderUid } = sequenceOf(watermark);
+    if (senderUid > actor.prunedUid) actor.prunedUid = senderUid;
+  }
+}
+
+/** @returns undefined when the message has not been applied, as far as its sender knows */
+export function checkDoubtful(
+  host: StepContext,
+  actor: Activation,
+  input: MessageInput,
+): 'wait' | 'settled' | undefined {
+  switch (input.atSender) {
+    case 'outstanding':
+      return undefined;
+    case 'gone':
+      input.settle({ result: 'applied' });
+      return 'settled';
+    case 'unreadable':
+      input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
+      return 'settled';
+    case undefined:
+      askSender(host, actor, input);
+      return 'wait';
+    case 'reading':
+      return 'wait';
+  }
+}
+
+function askSender(host: StepContext, actor: Activation, input: MessageInput): void {
+  input.atSender = 'reading';
+  const { from, seq } = input.message;
+  host.journal.isOutstanding(input.message).then(
+    (isOutstanding) => {
+      input.atSender = isOutstanding ? 'outstanding' : 'gone';
+      host.schedule(actor);
+    },
+    (failure: unknown) => {
+      if (isForGood(failure)) {
+        host.log.error({ actor: actor.id, from, seq, failure }, 'a message cannot be read at its sender; it is held');
+        input.atSender = 'unreadable';
+        return host.schedule(actor);
+      }
+      host.log.warn({ actor: actor.id, from, seq, failure }, 'a sender could not be read; trying again');
+      return void host.clock.after(host.limits.readAgainMs, () => {
+        input.atSender = undefined;
+        host.schedule(actor);
+      });
+    },
+  );
+}
