@@ -1,6 +1,6 @@
 /**
- * Rules every chart keeps (docs/protocol.md, house.md "Charts"), checked on all folders of machines at once: what
- * cannot be explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
+ * Rules that every chart keeps (docs/architecture.md#rules-of-charts, docs/protocol.md), checked on all charts at
+ * once. A state that nobody can explain, store, cancel or leave is found here, before a node refuses it at its start.
  * What a chart decides is tested beside each chart; this file only looks at how it is built.
  */
 import { readFileSync, readdirSync } from 'node:fs';

@@ -1,10 +1,10 @@
 /**
  * A VM: what a tenant declared, where it runs, and what is done when a run ends.
  *
- * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `life`. Addresses, MACs
- * and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images) before QEMU is
- * started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the run epoch (I2, I9
- * of the invariants).
+ * The VM outlives its runs. Each run is an incarnation on a host with a uid of its own. Addresses, MACs and disks
+ * belong to the VM and stay the same over all runs. Ports, volumes and images of a run are prepared before QEMU is
+ * started, and all of them are released before the VM is `stopped` or gone. A start on another host than the last one
+ * raises the run epoch. Upholds "one run" and "identity is kept" of docs/promises.md#promises-of-the-cloud.
  */
 import * as messages from './vm-context.ts';
 import * as replies from './vm-replies.ts';
