@@ -1,5 +1,6 @@
 /**
- * Coprocesses against the real `ip` and `nft`: answers belong to their commands, silence is unknown, death is repaired.
+ * Coprocesses with the real `ip` and `nft`: each answer is assigned to its own command, a missing answer is `unknown`,
+ * and a process that died is replaced.
  */
 // needs: kernel
 // test limit: 60 s
@@ -13,7 +14,7 @@ const ip = (): Coprocess => new Coprocess('ip', ['ip', '-j', '-force', '-batch',
 const nft = (): Coprocess => new Coprocess('nft', ['nft', '-i'], 'nft');
 
 inOwnNamespaces(import.meta.filename, () => {
-  test('an error belongs to its command, also among requests sent together', async () => {
+  test('an error is assigned to the command that caused it, also when requests are sent at the same time', async () => {
     const tool = ip();
     const answers = await Promise.all([
       tool.run(['link add d0 type bridge', 'route replace 10.0.0.1/32 dev nowhere', 'link set d0 up']),
@@ -34,7 +35,7 @@ inOwnNamespaces(import.meta.filename, () => {
     await tool.close();
   });
 
-  test('nft: a request is one transaction, and its error does not spill into the next', async () => {
+  test('nft: a request is one transaction, and its error is not reported for the next request', async () => {
     const tool = nft();
     await tool.run(['add table inet t; add set inet t s { type ipv4_addr; }']);
     const [bad, good] = await Promise.all([
@@ -50,7 +51,7 @@ inOwnNamespaces(import.meta.filename, () => {
     await tool.close();
   });
 
-  test('a long request and many at once come back whole', async () => {
+  test('a long request and many concurrent requests get complete answers', async () => {
     const tool = nft();
     const elements = Array.from({ length: 2000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`).join(', ');
     assert.equal((await tool.run([`add element inet t s { ${elements} }`])).failures, []);
@@ -62,9 +63,9 @@ inOwnNamespaces(import.meta.filename, () => {
     await tool.close();
   });
 
-  test('silence is unknown, and the next request gets a new process', async () => {
-    const deaf = new Coprocess('deaf', ['sleep', '60'], 'batch');
-    assert.is(await codeOf(deaf.run(['link show'], 200)), 'coprocess_timeout');
+  test('a request without an answer is unknown, and the next request gets a new process', async () => {
+    const silent = new Coprocess('silent', ['sleep', '60'], 'batch');
+    assert.is(await codeOf(silent.run(['link show'], 200)), 'coprocess_timeout');
     const dying = new Coprocess('dying', ['sh', '-c', 'read line; exit 3'], 'batch');
     assert.is(await codeOf(dying.run(['link show'])), 'coprocess_died');
     const tool = ip();

@@ -1,13 +1,14 @@
 /**
- * A long-lived `ip -batch -`, `bridge -batch -` or `nft -i`: 8 to 67 us a change where a spawned program costs 1.4 to
- * 3 ms. Not a shell: requests are lists of words or statements that were validated before. Called by
- * namespace-link.ts only.
+ * A long-lived `ip -batch -`, `bridge -batch -` or `nft -i`. One change costs 8 to 67 us; starting a program for it
+ * costs 1.4 to 3 ms. No shell is involved: requests are commands or statements that the caller has validated.
+ * Called by namespace-link.ts only.
  *
- * How an answer is told apart: the tools print nothing on success, and stdout and stderr share one pipe. So each
- * request is followed by a word the tool cannot know (`zz17`); its complaint marks the end. `ip` and `bridge` also
- * number the lines that failed, so an error always belongs to its own command; one nft request is one line, one
- * transaction. `ip` and `bridge` remember the index behind a device's name for as long as they live: see `renew`.
- * Promise: an answer that does not come is `unknown`; the process is then replaced, never reused.
+ * How the end of an answer is found: the tools print nothing on success, and stdout and stderr share one pipe. So each
+ * request is followed by a word that the tool does not know (`zz17`); the tool's error message about this word marks
+ * the end. `ip` and `bridge` also print the number of the line that failed, so every error is assigned to its own
+ * command. One nft request is one line and one transaction. `ip` and `bridge` cache the interface index of a device
+ * name for the life of the process: see `renew`.
+ * Promise: a missing answer is `unknown`; the process is then replaced and never used again.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
@@ -20,7 +21,7 @@ export type Dialect = 'batch' | 'nft';
 export interface CoprocessAnswer {
   /** Lines printed by commands that succeeded, in order. */
   readonly printed: readonly string[];
-  /** Failed commands: index in the request and what the tool said. For nft the index is always 0. */
+  /** Failed commands: index in the request and the tool's message. For nft the index is always 0. */
   readonly failures: readonly { readonly index: number; readonly text: string }[];
 }
 
@@ -32,8 +33,8 @@ interface Pending {
   readonly timer: NodeJS.Timeout;
   readonly printed: string[];
   readonly failures: { index: number; text: string }[];
-  complaint: string[];
-  marked: boolean;
+  message: string[];
+  markerSeen: boolean;
 }
 
 const pendingLimit = 4096;
@@ -69,7 +70,7 @@ export class Coprocess {
     return session.ask(commands, timeoutMs);
   }
 
-  /** The next request gets a new process; what the old one was given it still answers, then it ends. */
+  /** The next request starts a new process; the old one answers the requests it already has, then ends. */
   renew(): void {
     clearTimeout(this.#idle);
     if (this.#session === undefined) return;
@@ -79,14 +80,14 @@ export class Coprocess {
     void ending.then(() => this.#ending.delete(ending));
   }
 
-  /** Ends the process after what it was given; resolves when it is gone. */
+  /** Ends the process after the requests it already has; resolves when it has ended. */
   async close(): Promise<void> {
     this.renew();
     await Promise.all(this.#ending);
   }
 }
 
-/** One life of the tool. */
+/** One process of the tool. */
 class Session {
   readonly #what: string;
   readonly #dialect: Dialect;
@@ -100,13 +101,13 @@ class Session {
   constructor(what: string, argv: readonly string[], dialect: Dialect) {
     this.#what = what;
     this.#dialect = dialect;
-    // one pipe for both streams keeps their order; stdbuf makes answers come line by line
+    // One pipe for both streams keeps their order; stdbuf makes the tool flush after every line.
     const child = spawn('sh', ['-c', 'exec "$@" 2>&1', 'sh', 'stdbuf', '-oL', ...argv], {
       env: programEnv,
       stdio: 'pipe',
     });
     this.#child = child;
-    createInterface({ input: child.stdout }).on('line', (line) => this.#take(line));
+    createInterface({ input: child.stdout }).on('line', (line) => this.#readLine(line));
     child.stderr.resume();
     child.stdin.on('error', (error) => this.#fail('coprocess_died', error.message));
     this.#gone = new Promise((resolve) => {
@@ -141,8 +142,8 @@ class Session {
         timer,
         printed: [],
         failures: [],
-        complaint: [],
-        marked: false,
+        message: [],
+        markerSeen: false,
       };
       this.#pending.push(pending);
     });
@@ -157,51 +158,53 @@ class Session {
     clearTimeout(hard);
   }
 
-  #take(line: string): void {
+  #readLine(line: string): void {
     const [head] = this.#pending;
     if (head === undefined) return;
-    const whole = this.#dialect === 'nft' ? takeNftLine(head, line) : takeBatchLine(head, line);
+    const whole = this.#dialect === 'nft' ? readNftLine(head, line) : readBatchLine(head, line);
     if (!whole) return;
     this.#pending.shift();
     clearTimeout(head.timer);
     head.resolve({ printed: head.printed, failures: head.failures });
   }
 
-  /** Everything that waits gets the same word; the process is not used again. */
+  /** Rejects every waiting request with the same error; the process is not used again. */
   #fail(code: string, why: string): void {
     this.ended = true;
     this.#child.kill('SIGKILL');
     const lost = this.#pending;
     this.#pending = [];
-    const said = lost[0]?.complaint.join(' ') ?? '';
+    const printed = lost[0]?.message.join(' ') ?? '';
     for (const pending of lost) {
       clearTimeout(pending.timer);
-      const message = `${this.#what} ${why}${said === '' ? '' : ` (${said})`}; what it was asked may have happened.`;
+      const message = `${this.#what} ${why}${printed === '' ? '' : ` (${printed})`}; the change may have been made.`;
       pending.reject(new PhotonError('unknown', code, message));
     }
   }
 }
 
-/** `ip` and `bridge`: JSON lines are answers, the rest is a complaint that a `Command failed -:<line>` closes. */
-function takeBatchLine(head: Pending, line: string): boolean {
+/**
+ * `ip` and `bridge`: a JSON line is an answer; other lines are an error message, ended by `Command failed -:<line>`.
+ */
+function readBatchLine(head: Pending, line: string): boolean {
   const failed = /^Command failed -:(\d+)$/.exec(line);
   if (failed === null) {
     if (line.startsWith('[')) head.printed.push(line);
-    else if (line.startsWith(`Object "${head.marker}" is unknown`)) head.marked = true;
-    else if (line.trim() !== '') head.complaint.push(line);
+    else if (line.startsWith(`Object "${head.marker}" is unknown`)) head.markerSeen = true;
+    else if (line.trim() !== '') head.message.push(line);
     return false;
   }
-  if (head.marked) return true;
-  head.failures.push({ index: Number(failed[1]) - head.firstLine, text: head.complaint.join(' ') });
-  head.complaint = [];
+  if (head.markerSeen) return true;
+  head.failures.push({ index: Number(failed[1]) - head.firstLine, text: head.message.join(' ') });
+  head.message = [];
   return false;
 }
 
-/** `nft -i`: everything before the complaint about the marker belongs to the request. */
-function takeNftLine(head: Pending, line: string): boolean {
-  if (head.marked) return caretLine.test(line);
+/** `nft -i`: every line before the error message about the marker belongs to the request. */
+function readNftLine(head: Pending, line: string): boolean {
+  if (head.markerSeen) return caretLine.test(line);
   if (line === `@${head.marker}`) {
-    head.marked = true;
+    head.markerSeen = true;
     return false;
   }
   if (line.startsWith('Error: syntax error, unexpected @')) return false;

@@ -1,6 +1,7 @@
 /**
- * What the dataplane's own tests share: a fresh network and mount namespace around the whole test process (so that
- * every kernel object goes with it, also after a crash), a dataplane in it, and specs. Not part of the product.
+ * Shared by the dataplane's tests: new network, mount and process namespaces around the whole test process (so that
+ * every kernel object disappears with it, also after a crash), options of a dataplane, and specs. Not part of the
+ * product.
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
@@ -23,9 +24,9 @@ const insideMark = 'PHOTON_TEST_INSIDE';
 const top = path.resolve(import.meta.dirname, '../..');
 
 /**
- * Declares the file's tests, inside network, mount and process namespaces of its own: outside, one test runs the file
- * again in there. Whatever it leaves (processes too) ends with the namespaces. Without root it is skipped, with the
- * reason.
+ * Declares the file's tests so that they run in network, mount and process namespaces of their own. Called outside
+ * these namespaces it declares one test, which runs the file again inside them. Whatever the tests leave, processes
+ * included, ends with the namespaces. Without root the test is skipped and the reason is printed.
  */
 export function inOwnNamespaces(file: string, declare: () => void): void {
   const name = path.basename(file);
@@ -37,16 +38,17 @@ export function inOwnNamespaces(file: string, declare: () => void): void {
 async function runInside(file: string): Promise<void> {
   const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
   const unshare = ['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script, 'sh'];
-  // when this process is killed, unshare must go too, and with it everything inside: it ignores SIGTERM while it waits
+  // When this process is killed, unshare and everything inside must end too. unshare ignores SIGTERM while it waits,
+  // so it gets SIGKILL.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...unshare, process.execPath, file], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, [insideMark]: 'yes' },
   });
   const code = await new Promise((resolve) => child.once('exit', resolve));
-  assert.is(code, 0, `the tests inside failed, see above`);
+  assert.is(code, 0, `the tests inside the namespaces failed; their output is above`);
 }
 
-/** QEMU as set-up has found it, or null. */
+/** The QEMU that set-up found, or null. */
 export function testQemu(): DataplaneOptions['qemu'] | null {
   const toolchain = path.join(top, '.cache/toolchain.json');
   return existsSync(toolchain) ? JSON.parse(readFileSync(toolchain, 'utf8')).qemu : null;
@@ -57,16 +59,16 @@ export async function run(program: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(program, args, { encoding: 'utf8' })).stdout;
 }
 
-/** Looks again every 20 ms until it holds. @throws Error with `what` */
+/** Polls every 20 ms until `holds` answers true. @throws Error that names `what` when the time is over */
 export async function until(what: string, holds: () => Promise<boolean> | boolean, withinMs = 5000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);
+    if (performance.now() > deadline) throw new Error(`${what}: did not happen within ${withinMs} ms`);
     await pause(20);
   }
 }
 
-/** The error's code; fails when there is none. */
+/** The code of the error that `work` rejects with; the test fails when `work` resolves. */
 export async function codeOf(work: Promise<unknown>): Promise<string> {
   const outcome = await work.then(
     (value) => assert.unreachable(`no error but ${JSON.stringify(value)}`),
@@ -76,7 +78,7 @@ export async function codeOf(work: Promise<unknown>): Promise<string> {
   throw outcome;
 }
 
-/** A guest without an incarnation: drives cluster-tests/harness/tap-guest.pl, which says what it can do. */
+/** A guest without QEMU: drives cluster-tests/harness/tap-guest.pl, whose head lists the commands. */
 export class FrameGuest {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers = new Map<number, (answer: Record<string, unknown>) => void>();
@@ -137,7 +139,7 @@ export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}
 }
 
 let version = 0;
-/** A call with the next version; `fence` to pretend an older one. */
+/** A call with the next version; a test passes `fence` to send an older one. */
 export function nextCall(fence: Partial<Fence> = {}, signal: AbortSignal = new AbortController().signal): Call {
   version += 1;
   return { fence: { era: 1, ownerEpoch: 1, version, ...fence }, signal };

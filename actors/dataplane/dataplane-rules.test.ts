@@ -1,5 +1,6 @@
 /**
- * The dataplane's pure parts: names, owner marks, the door, fences, configuration and command lines. No root needed.
+ * The dataplane's pure parts: kernel names, owner marks, input checks, fences, dnsmasq configuration, QEMU command
+ * lines. No root needed.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -25,12 +26,12 @@ const codeThrown = (work: () => void): string => {
   return 'nothing thrown';
 };
 
-test('kernel names are short, derived and told apart by prefix, kind and uid', () => {
+test('kernel names are short, derived, and differ by prefix, kind of object and uid', () => {
   const names = new KernelNames('pa1');
   const tap = names.tapOf(ownerOf('binding/acme/web.eth0@w1'));
   assert.match(tap, /^pa1p[a-z2-7]{11}$/);
   assert.is(tap, new KernelNames('pa1').tapOf(ownerOf('binding/acme/web.eth0@w1', 7)));
-  assert.is.not(tap, names.tapOf(ownerOf('binding/acme/web.eth0@w1', 1, '01OTHERLIFE')));
+  assert.is.not(tap, names.tapOf(ownerOf('binding/acme/web.eth0@w1', 1, '01OTHERUID')));
   assert.ok(names.isTap(tap));
   assert.not.ok(names.isNamespace(tap));
   assert.not.ok(new KernelNames('pa2').isTap(tap));
@@ -38,7 +39,7 @@ test('kernel names are short, derived and told apart by prefix, kind and uid', (
   for (const prefix of ['', 'toolong', '1a', 'A', 'a-b', 'a b']) assert.throws(() => new KernelNames(prefix));
 });
 
-test('an owner survives its alias, and another cluster or a foreign text is nobody', () => {
+test('an owner is read back from its alias; an alias of another cluster or a foreign text has no owner', () => {
   const owner = ownerOf('binding/acme/web.eth0@w1', 3);
   const alias = aliasOf('main', owner);
   assert.not.match(alias, /\s/);
@@ -61,7 +62,7 @@ test('an owner survives its alias, and another cluster or a foreign text is nobo
   refuseOlder('tap', ownerOf('binding/acme/other@w1', 1), owner);
 });
 
-test('one bad field of a spec stops it at the door', () => {
+test('a spec with one bad field is refused', () => {
   const [network] = segmentSpec().networks;
   assert.ok(network);
   checkSegment(segmentSpec());
@@ -101,7 +102,7 @@ test('one bad field of a spec stops it at the door', () => {
   assert.equal(cidrParts('10.64.0.0/10'), { network: '10.64.0.0', prefixLength: 10, mask: '255.192.0.0' });
 });
 
-test('fences are kept across a restart, and a line cut by a crash counts for nothing', async () => {
+test('fences are kept across a restart, and a line cut short by a crash is ignored', async () => {
   const { folder, remove } = makeTestFolder();
   const owner = ownerOf('binding/acme/web@w1', 5);
   try {
@@ -130,7 +131,7 @@ test('fences are kept across a restart, and a line cut by a crash counts for not
   }
 });
 
-test('a fence that could not be written was not seen', async () => {
+test('a fence that could not be written does not count as seen', async () => {
   const { folder, remove } = makeTestFolder();
   try {
     const floor = await FenceFloor.open(folder);
@@ -144,7 +145,7 @@ test('a fence that could not be written was not seen', async () => {
   }
 });
 
-test('dnsmasq gets typed options of known values and nothing else', () => {
+test('dnsmasq gets only typed options with known values', () => {
   const [network] = segmentSpec().networks;
   assert.ok(network);
   const text = configText([{ bridge: 'tstbabc', network }], '/run/x/hosts', 'nobody');
@@ -166,7 +167,7 @@ test('dnsmasq gets typed options of known values and nothing else', () => {
   );
 });
 
-test('what comes from a spec stands in JSON or alone on the command line', () => {
+test('a value from a spec is written as JSON or as an argument of its own on the QEMU command line', () => {
   const spec = {
     owner: ownerOf('incarnation/acme/web@w1'),
     vm: 'vm/acme/web',
@@ -208,7 +209,7 @@ test('what comes from a spec stands in JSON or alone on the command line', () =>
   assert.ok(words.includes('-S') && words.includes('-daemonize') && words.includes('-nodefaults'));
 });
 
-test('texts of the kernel become the kind of error that says what to do', () => {
+test('messages of the kernel become errors of the group that says what the caller must do', () => {
   const groupOf = (text: string): string =>
     kernelError('trying', text).record.group + ' ' + kernelError('trying', text).record.code;
   assert.is(groupOf('RTNETLINK answers: Device or resource busy'), 'fault kernel_busy');

@@ -1,6 +1,6 @@
 /**
- * What every operation of one dataplane shares: names, folders, links into namespaces, fences, locks, the log.
- * Made once by linux-dataplane.ts and passed down; holds no knowledge of its own about taps or incarnations.
+ * What all operations of one dataplane share: names, folders, namespace links, fences, locks, options with the log.
+ * Created once by linux-dataplane.ts and passed to the operations; contains no logic of taps or incarnations.
  */
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -24,7 +24,9 @@ export interface SiteFolders {
   readonly images: string;
   readonly volumes: string;
   readonly incarnations: string;
-  /** Below /run: what a reboot may take. Sockets need short paths, and dnsmasq reads its folder unprivileged. */
+  /**
+   * Below /run: files that a reboot may delete. Sockets need short paths, and dnsmasq reads its folder unprivileged.
+   */
   readonly run: string;
   readonly dhcp: string;
 }
@@ -39,7 +41,7 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
   };
 }
 
-/** Folders of a kind go with their last object, so that nothing of ours is left when nothing of ours is there. */
+/** Removes the folders of a kind of object when they are empty, so that a host without objects has no folders left. */
 export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
   for (const folder of [
     site.folders.dhcp,

@@ -1,8 +1,9 @@
 /**
- * The highest fence and run epoch seen, per actor and kind of object; lower ones are refused (G7).
- * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened); the
- * version only in memory: a lower version under the same owner can only come from this very process.
- * Called by linux-dataplane.ts before every ensure, start, stop and remove.
+ * The floor of an object is the highest fence and run epoch seen for it, per actor and kind of object. A call below
+ * the floor is refused (promise G7 of docs/promises.md).
+ * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened). The
+ * version is kept in memory only: a lower version under the same owner epoch can come only from this process.
+ * Called through network-operations.ts before every ensure, start, stop and remove.
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -19,7 +20,7 @@ interface Floor {
   readonly version: number;
 }
 
-/** What a fence guards; objects of one actor that live apart have floors apart. */
+/** The kinds of object that a fence guards; each kind of object of one actor has a floor of its own. */
 export type FencedKind = 'segment' | 'routes' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
 
 export class FenceFloor {
@@ -28,7 +29,7 @@ export class FenceFloor {
   #queue: string[] = [];
   #flushing: Promise<void> | undefined;
 
-  /** Reads the floors below `folder` and rewrites the file without what has been outgrown. */
+  /** Reads the floors from `folder` and rewrites the file with the newest line of each. */
   static async open(folder: string): Promise<FenceFloor> {
     const floor = new FenceFloor();
     const name = path.join(folder, 'fences.log');
@@ -64,7 +65,7 @@ export class FenceFloor {
     try {
       await this.#flush();
     } catch (error) {
-      // not durable, so not seen: the next call must write it again
+      // The fence is not durable, so it does not count as seen: the next call must write it again.
       this.#flushing = undefined;
       if (this.#floors.get(key) === next) this.#restore(key, floor);
       throw fileError(`recording the fence of ${key}`, error);
@@ -83,7 +84,7 @@ export class FenceFloor {
   }
 
   #flush(): Promise<void> {
-    // all rises that came in while the disk was busy share the next fsync
+    // All rises that arrive during an fsync share the next one.
     const earlier = this.#flushing ?? Promise.resolve();
     const write = async (): Promise<void> => {
       if (this.#queue.length === 0) return;
@@ -94,7 +95,7 @@ export class FenceFloor {
       await this.#file.appendFile(lines);
       await this.#file.datasync();
     };
-    // after a failed write the next caller tries anew; the failure itself went to its own callers
+    // A failed write rejected its own callers; the next caller writes again.
     const flushing = earlier.then(write, write);
     this.#flushing = flushing;
     return flushing;
@@ -102,7 +103,7 @@ export class FenceFloor {
 
   #learn(line: string): void {
     const [kind, actor, uid, era, ownerEpoch, runEpoch] = line.split(' ');
-    // the last line may have been cut by a crash before it was synced: nothing was done under it
+    // A crash before the sync may have cut the last line short; nothing was changed under that fence.
     if (runEpoch === undefined || !line.endsWith(';')) return;
     const next = { era: Number(era), ownerEpoch: Number(ownerEpoch), runEpoch: Number(runEpoch), version: 0 };
     this.#floors.set(`${kind} ${actor} ${uid}`, next);
@@ -118,14 +119,14 @@ function refuseBelow(key: string, floor: Floor, next: Floor): void {
       'ownership_lost',
       'fence_older',
       `${key}: fence ${next.era}.${next.ownerEpoch}.${next.version} is ` +
-        `below ${floor.era}.${floor.ownerEpoch}.${floor.version}, which has been seen; nothing was touched.`,
+        `below ${floor.era}.${floor.ownerEpoch}.${floor.version}, which this host has seen; nothing was changed.`,
     );
   }
   if (next.runEpoch < floor.runEpoch) {
     throw new PhotonError(
       'ownership_lost',
       'run_epoch_older',
-      `${key}: run ${next.runEpoch} is below ${floor.runEpoch}, which has been seen; nothing was touched.`,
+      `${key}: run epoch ${next.runEpoch} is below ${floor.runEpoch}, which this host has seen; nothing was changed.`,
     );
   }
 }

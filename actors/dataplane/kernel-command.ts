@@ -1,6 +1,7 @@
 /**
- * Lines for `ip` and `bridge`, the only way to make one. A value is one word or part of one, whatever it holds: no
- * text can become a second word or a second command (T4). Pure; called by every noun folder that changes the kernel.
+ * Command lines for `ip` and `bridge`; `command` is the only way to build one. A value is always one word or a part of
+ * one word: no value can become a second word or a second command (docs/threats.md#t4). Pure; called by every noun
+ * folder that changes the kernel.
  */
 
 /** One line for `ip` or `bridge`, made only by `command`. */
@@ -9,7 +10,8 @@ export type Command = string & { readonly __brand: 'Command' };
 const plainValue = /^[A-Za-z0-9@:,./_*-]+$/;
 
 /**
- * Used as a tag: `link set ${tap} up`. @throws TypeError for a value with a space, a line break or a sign of a shell
+ * A template tag: command`link set ${tap} up`. @throws TypeError for a value with a space, a line break or a shell
+ * metacharacter
  */
 export function command(texts: TemplateStringsArray, ...values: readonly (string | number)[]): Command {
   for (const value of values) {

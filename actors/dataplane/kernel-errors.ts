@@ -1,68 +1,69 @@
 /**
- * Turns what programs and system calls say into PhotonErrors: one table for what every kernel object shares, and the
- * way for a noun's own table (`tap-errors.ts`, `overlay-errors.ts`, ...) to come before it.
- * Called by everything in the dataplane that runs a program. Promise: a text no table knows stays a fault with the
- * text in it, a time-out stays unknown.
+ * Translates messages of programs and errors of system calls into PhotonErrors. A noun's own table (`tap-errors.ts`,
+ * `overlay-errors.ts`, ...) is tried before the table here, which all nouns share.
+ * Called by everything in the dataplane that runs a program. Promise: a message that no table knows becomes a fault
+ * that contains it; a time-out stays `unknown`.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ErrorGroup } from '@photoncloud/runtime/contract/errors';
 
 export interface ErrorRule {
   /** Matched against stderr, an errno name, or both joined by a space. */
-  readonly says: RegExp;
+  readonly matches: RegExp;
   readonly group: ErrorGroup;
   readonly code: string;
-  /** What to do next, a sentence. */
+  /** One sentence: what to do next. */
   readonly advice: string;
 }
 
 const sharedRules: readonly ErrorRule[] = [
   {
-    says: /VNI already exists|specified VNI/i,
+    matches: /VNI already exists|specified VNI/i,
     group: 'fault',
     code: 'vni_busy',
     advice: 'An older segment with this VNI is still being removed; try again shortly.',
   },
   {
-    says: /EBUSY|resource busy|RTNETLINK answers: File exists|already exists|EEXIST/i,
+    matches: /EBUSY|resource busy|RTNETLINK answers: File exists|already exists|EEXIST/i,
     group: 'fault',
     code: 'kernel_busy',
-    advice: 'Something else holds it; observe and try again.',
+    advice: 'Something else uses it; observe it and try again.',
   },
   {
-    says: /ENOSPC|No space left/i,
+    matches: /ENOSPC|No space left/i,
     group: 'fault',
     code: 'storage_full',
     advice: 'Free space on the host, then try again.',
   },
   {
-    says: /ENOMEM|EMFILE|ENFILE|ENOBUFS|EAGAIN|Cannot allocate memory|Too many open files|No buffer space|temporarily/i,
+    matches:
+      /ENOMEM|EMFILE|ENFILE|ENOBUFS|EAGAIN|Cannot allocate memory|Too many open files|No buffer space|temporarily/i,
     group: 'fault',
     code: 'kernel_exhausted',
     advice: 'The host is short of memory or descriptors; try again later.',
   },
   {
-    says: /EPERM|EACCES|Operation not permitted|Permission denied/i,
+    matches: /EPERM|EACCES|Operation not permitted|Permission denied/i,
     group: 'defeat',
     code: 'not_permitted',
     advice: 'The worker lacks a capability it needs; run it as root or with CAP_NET_ADMIN.',
   },
   {
-    says: /ENODEV|Cannot find device|No such device|does not exist|Cannot open network namespace|ENXIO/i,
+    matches: /ENODEV|Cannot find device|No such device|does not exist|Cannot open network namespace|ENXIO/i,
     group: 'fault',
     code: 'device_missing',
-    advice: 'It vanished; ensure it again.',
+    advice: 'The device no longer exists; ensure it again.',
   },
   {
-    says: /EINVAL|Invalid argument|Numerical result out of range|not supported|Unknown device type|EOPNOTSUPP/i,
+    matches: /EINVAL|Invalid argument|Numerical result out of range|not supported|Unknown device type|EOPNOTSUPP/i,
     group: 'defeat',
     code: 'kernel_refused',
-    advice: 'This kernel does not take it; the host needs an operator.',
+    advice: 'This kernel does not support it; an operator must look at the host.',
   },
 ];
 
 /**
- * @param what what was tried, to what: `creating tap pa1pxyz for binding/acme/web@w1`
+ * @param what the attempted action and its object: `creating tap pa1pxyz for binding/acme/web@w1`
  * @param text stderr or `error.code + message`
  */
 export function kernelError(
@@ -71,12 +72,12 @@ export function kernelError(
   rules: readonly ErrorRule[] = [],
   cause?: unknown,
 ): PhotonError {
-  const said = text.trim().replaceAll(/\s+/g, ' ').slice(0, 400);
-  const rule = [...rules, ...sharedRules].find((candidate) => candidate.says.test(said));
+  const message = text.trim().replaceAll(/\s+/g, ' ').slice(0, 400);
+  const rule = [...rules, ...sharedRules].find((candidate) => candidate.matches.test(message));
   const options = cause === undefined ? {} : { cause };
   if (rule === undefined)
-    return new PhotonError('fault', 'kernel_failed', `${what} failed: ${said || 'no reason given'}`, options);
-  return new PhotonError(rule.group, rule.code, `${what} failed: ${said}. ${rule.advice}`, options);
+    return new PhotonError('fault', 'kernel_failed', `${what} failed: ${message || 'no reason given'}`, options);
+  return new PhotonError(rule.group, rule.code, `${what} failed: ${message}. ${rule.advice}`, options);
 }
 
 /** An errno of node:fs as text for the tables: `ENOENT: no such file or directory, open '...'`. */
@@ -84,7 +85,7 @@ export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
-/** A file system call that failed. PhotonErrors pass through unchanged. */
+/** The PhotonError of a file system call that failed. A PhotonError is returned unchanged. */
 export function fileError(what: string, error: unknown, rules: readonly ErrorRule[] = []): PhotonError {
   if (error instanceof PhotonError) return error;
   return kernelError(what, error instanceof Error ? `${errnoOf(error)} ${error.message}` : String(error), rules, error);

@@ -1,7 +1,7 @@
 /**
- * Names of kernel objects, derived: prefix, a letter for what it is, base32 of a hash. Never a user's text (T4).
- * Called by every noun folder. Promise: the same ids give the same names on every run, at most 15 characters,
- * and two clusters on one machine differ in their prefix.
+ * Derived names of kernel objects: prefix, one letter for the kind of object, base32 of a hash. A name never contains
+ * text of a user (docs/threats.md#t4). Called by every noun folder. Promise: the same ids give the same names on every
+ * run, at most 15 characters; two clusters on one computer differ in their prefix.
  */
 import { createHash } from 'node:crypto';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -32,7 +32,7 @@ export class KernelNames {
 
   constructor(prefix: string) {
     if (!/^[a-z][a-z0-9]{0,3}$/.test(prefix))
-      throw new TypeError(`not a prefix of 1 to 4 characters: ${JSON.stringify(prefix)}`);
+      throw new TypeError(`the prefix must be 1 to 4 characters [a-z0-9], a letter first: ${JSON.stringify(prefix)}`);
     this.prefix = prefix;
   }
 
@@ -50,7 +50,7 @@ export class KernelNames {
     return this.#name('b', network);
   }
 
-  /** By actor and uid: a later life of the same name is another tap. */
+  /** Derived from actor and uid: an actor created again under the same name gets another tap. */
   tapOf(owner: Pick<OwnerToken, 'actor' | 'uid'>): string {
     return this.#name('p', `${owner.actor} ${owner.uid}`);
   }
@@ -74,7 +74,7 @@ export class KernelNames {
 
 /** The one VXLAN device of a VPC namespace. */
 export const vxlanName = 'vx0';
-/** The same on every bridge of every host, so that a guest that moves keeps its gateway's address. */
+/** The same on every bridge of every host, so that a guest that moves to another host keeps its gateway's MAC. */
 export const gatewayMac = '02:00:5e:00:00:01';
 export const overlayAddress = (hostIndex: number): string => `169.254.64.${hostIndex}`;
 export const overlayMac = (hostIndex: number): string => `02:00:5f:00:00:${hostIndex.toString(16).padStart(2, '0')}`;

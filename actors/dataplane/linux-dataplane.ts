@@ -1,6 +1,7 @@
 /**
- * The dataplane on Linux: puts the halves of the port together over one site. The worker's composition root calls it;
- * nothing else imports past contract/. Promise: opening it changes nothing on the host but the folders it was given.
+ * The dataplane on Linux: combines the network, hypervisor, storage and host operations over one DataplaneSite. Only
+ * the worker's composition root calls it; every other production file imports contract/. Promise: creating it changes
+ * nothing on the host except its own folder.
  */
 import { mkdir } from 'node:fs/promises';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
@@ -19,7 +20,7 @@ import { storageOperations } from './storage-operations.ts';
 
 export type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
 
-/** @throws TypeError for a prefix that is no prefix; fault when the folder cannot be made */
+/** @throws TypeError for an invalid prefix; fault when the folder cannot be made */
 export async function createDataplane(options: DataplaneOptions): Promise<Dataplane> {
   const names = new KernelNames(options.prefix);
   try {

@@ -1,8 +1,7 @@
 /**
- * One network namespace as the dataplane speaks to it: changes and reads through long-lived `ip`, `bridge` and `nft`.
- * Called by the noun folders through
- * NamespaceLinks; the link of the host's own namespace has the name null.
- * Promise: the first failure of a request is thrown with the command it belongs to.
+ * Access to one network namespace: changes and reads through long-lived `ip`, `bridge` and `nft` coprocesses.
+ * The noun folders get it from NamespaceLinks; the link of the host's own namespace has the name null.
+ * Promise: the first failure of a request is thrown, with the command that failed.
  */
 import { z } from 'zod';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -64,8 +63,8 @@ export class NamespaceLink {
   readonly #ip: Coprocess;
   readonly #bridge: Coprocess;
   readonly #nft: Coprocess;
-  /** Names these tools have been asked about, and so may remember. */
-  readonly #met = new Set<string>();
+  /** Device names that appeared in a request: the tools may have cached their interface indexes. */
+  readonly #usedNames = new Set<string>();
 
   constructor(name: string | null) {
     this.name = name;
@@ -78,22 +77,22 @@ export class NamespaceLink {
   }
 
   #linesOf(commands: readonly Command[]): readonly Command[] {
-    for (const word of commands.join(' ').split(' ')) if (deviceName.test(word)) this.#met.add(word);
+    for (const word of commands.join(' ').split(' ')) if (deviceName.test(word)) this.#usedNames.add(word);
     return commands;
   }
 
   /**
-   * To be called when a device has just appeared: if its name was met before, the tools still know the index of the old
-   * one and would act on it, or find nothing.
+   * Must be called when a device has just appeared. If its name was used before, the tools have cached the interface
+   * index of the old device and would change that one or find nothing; they are then started anew.
    */
   appeared(device: string): void {
-    if (!this.#met.has(device)) return;
-    this.#met.clear();
+    if (!this.#usedNames.has(device)) return;
+    this.#usedNames.clear();
     this.#ip.renew();
     this.#bridge.renew();
   }
 
-  /** Changes. All commands are tried; the first that failed is thrown. @param what for the error */
+  /** Makes changes. All commands are tried; the first failure is thrown. @param what the action, for the error */
   async ip(what: string, commands: readonly Command[], rules: readonly ErrorRule[] = []): Promise<void> {
     if (commands.length > 0) throwFirst(what, commands, await this.#ip.run(this.#linesOf(commands)), rules);
   }
@@ -102,14 +101,14 @@ export class NamespaceLink {
     if (commands.length > 0) throwFirst(what, commands, await this.#bridge.run(this.#linesOf(commands)), rules);
   }
 
-  /** Statements of one transaction: all or none. They are built from validated values only. */
+  /** Runs statements as one transaction: all or none. The caller builds them from validated values only. */
   async nft(what: string, statements: readonly string[], rules: readonly ErrorRule[] = []): Promise<void> {
     if (statements.length === 0) return;
     const [failure] = (await this.#nft.run([statements.join('; ')])).failures;
     if (failure !== undefined) throw kernelError(what, `nft: ${failure.text}`, rules);
   }
 
-  /** What a listing statement prints, or null when there is no such thing. */
+  /** The output of a listing statement, or null when its object does not exist. */
   async nftRead(statement: string): Promise<string | null> {
     const { printed, failures } = await this.#nft.run([statement]);
     const [failure] = failures;
@@ -118,7 +117,7 @@ export class NamespaceLink {
     throw kernelError(`reading ${statement} in ${this.name ?? 'the host'}`, failure.text);
   }
 
-  /** Several reads in one round trip; null for each whose subject does not exist. */
+  /** Several reads in one round trip; null for each read whose object does not exist. */
   async #read(commands: readonly Command[], tool: Coprocess): Promise<(unknown[] | null)[]> {
     const answer = await tool.run(this.#linesOf(commands));
     const failed = new Map(answer.failures.map(({ index, text }) => [index, text]));
@@ -138,13 +137,13 @@ export class NamespaceLink {
 
   async links(): Promise<KernelLink[]> {
     const [found] = await this.#read([command`link show`], this.#ip);
-    // an interface that vanishes during the dump leaves an empty object
+    // An interface that is deleted during the dump leaves an empty object in the output.
     return (found ?? []).filter((one) => linkSchema.safeParse(one).success).map((one) => linkSchema.parse(one));
   }
 
   /**
-   * Own addresses with their subnets' lengths, seen as connected routes: `addr show` after `link show` is empty in
-   * one batch.
+   * The device's own addresses with prefix lengths, derived from its connected routes: in one batch, `addr show` after
+   * `link show` prints nothing.
    */
   async addresses(device: string): Promise<readonly string[]> {
     const connected = (await this.routesOf(device)).filter(
@@ -210,7 +209,7 @@ function throwFirst(
   throw kernelError(what, `${commands[failure.index]}: ${failure.text}`, rules);
 }
 
-/** The links of this host's namespaces; closed before their namespace goes, since an open one keeps it alive. */
+/** The links of this host's namespaces. A link must be closed before its namespace is deleted: it keeps it alive. */
 export class NamespaceLinks {
   readonly #links = new Map<string, NamespaceLink>();
   readonly host = new NamespaceLink(null);
@@ -218,7 +217,7 @@ export class NamespaceLinks {
 
   of(name: string): NamespaceLink {
     if (this.#closed)
-      throw new PhotonError('fault', 'dataplane_closed', 'This dataplane was closed; the next process takes over.');
+      throw new PhotonError('fault', 'dataplane_closed', 'This dataplane was closed; the next worker process goes on.');
     const known = this.#links.get(name);
     if (known !== undefined) return known;
     const link = new NamespaceLink(name);

@@ -1,5 +1,5 @@
 /**
- * Segments and taps on the real kernel: proofs, frames of a guest, faults, repetition, removal without residue.
+ * Segments and taps on the real kernel: proofs, traffic of a guest, faults, repeated calls, removal without residue.
  */
 // needs: kernel
 // test limit: 100 s
@@ -33,7 +33,7 @@ inOwnNamespaces(import.meta.filename, () => {
     remove();
   });
 
-  test('a segment is proved by the kernel, and ensuring it again changes nothing', async () => {
+  test('the proof of a segment is read from the kernel, and ensuring the segment again changes nothing', async () => {
     const dp = await opened;
     const proof = await dp.ensureSegment(spec, nextCall());
     assert.is(proof.bridges['network/acme/front']?.mtu, 1400);
@@ -45,7 +45,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal((await dp.readSegment(spec, nextCall())).drift, []);
   });
 
-  test('peers and routes follow the spec, and a removal takes only its own route', async () => {
+  test('peers and routes follow the spec, and a removal deletes only a route to the named host', async () => {
     const dp = await opened;
     const peer = { name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 };
     const { namespace } = await dp.ensureSegment(
@@ -70,7 +70,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.not.match(await inside(namespace, 'ip', 'neigh', 'show', 'dev', 'vx0'), /169/);
   });
 
-  test('a tap is wired with proof; its guest gets its lease, reaches the gateway, poses as nobody', async () => {
+  test('a tap is wired with proof; its guest gets a lease, reaches the gateway and cannot spoof', async () => {
     const dp = await opened;
     const tap = tapSpec();
     assert.is((await dp.createTap(tap, nextCall())).place, 'host');
@@ -85,7 +85,11 @@ inOwnNamespaces(import.meta.filename, () => {
       assert.is(lease['mtu'], 1400);
       assert.is(lease['router'], '10.77.1.1');
       assert.ok((await dp.readTap(tap, nextCall())).carrier);
-      assert.is((await dp.createTap(tap, nextCall())).place, 'segment', 'a held tap is left alone');
+      assert.is(
+        (await dp.createTap(tap, nextCall())).place,
+        'segment',
+        'a tap that a process has open is not replaced',
+      );
       const ping = await guest.ask({ do: 'ping', to: '10.77.1.1', count: 1, timeoutMs: 2000 });
       assert.is(ping['received'], 1, JSON.stringify(ping));
       await guest.ask({ do: 'configure', address: '10.77.1.12', prefix: 24, gateway: '10.77.1.1' });
@@ -97,7 +101,7 @@ inOwnNamespaces(import.meta.filename, () => {
     }
   });
 
-  test('a port comes back after its server was killed, and the watch says what died', async () => {
+  test('the watch reports a killed dnsmasq, and ensuring the segment serves the port again', async () => {
     const dp = await opened;
     const { dnsmasqPid, namespace } = await dp.ensureSegment(spec, nextCall());
     const watch = dp.watchSegment(spec, nextCall());
@@ -112,7 +116,7 @@ inOwnNamespaces(import.meta.filename, () => {
     }
   });
 
-  test('what an operator breaks is drift, and wiring again mends it', async () => {
+  test('changes made by hand are reported as drift, and wiring again repairs them', async () => {
     const dp = await opened;
     const { namespace } = await dp.ensureSegment(spec, nextCall());
     const { tap, bridge } = await dp.wireTap(tapSpec(), nextCall());
@@ -126,7 +130,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal((await dp.readTap(tapSpec(), nextCall())).drift, []);
   });
 
-  test('older runs and older fences have no say', async () => {
+  test('calls with an older run epoch or an older fence are refused', async () => {
     const dp = await opened;
     const newer = tapSpec(11, { owner: ownerOf('binding/acme/web-11.eth0@w1', 2) });
     await dp.createTap(newer, nextCall());
@@ -137,10 +141,10 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal((await dp.readTap(newer, nextCall())).drift, []);
   });
 
-  test('an address that another port holds by now survives the removal of the first', async () => {
+  test('removing a port does not take away an address that another port has by now', async () => {
     const dp = await opened;
     const first = tapSpec(31);
-    const second = tapSpec(31, { owner: ownerOf('binding/acme/web-31.eth0@w1', 1, '01SECONDLIFE') });
+    const second = tapSpec(31, { owner: ownerOf('binding/acme/web-31.eth0@w1', 1, '01SECONDUID') });
     for (const one of [first, second]) {
       await dp.createTap(one, nextCall());
       await dp.wireTap(one, nextCall());
@@ -154,7 +158,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.not.match(await inside(namespace, 'ip', 'route'), /10\.77\.1\.31/);
   });
 
-  test('what cannot be is refused by name, and a refused port does not harm the next', async () => {
+  test('impossible requests are refused with their own codes, and a refused port can be wired afterwards', async () => {
     const dp = await opened;
     assert.is(await codeOf(dp.wireTap(tapSpec(40), nextCall())), 'tap_missing');
     assert.is(await codeOf(dp.createTap(tapSpec(40, { hostname: 'a\nb' }), nextCall())), 'spec_invalid');
@@ -178,7 +182,7 @@ inOwnNamespaces(import.meta.filename, () => {
     await dp.removeTap(tapSpec(40), nextCall());
   });
 
-  test('a second dataplane takes everything over as it is; a removed network and segment leave nothing', async () => {
+  test('a second dataplane adopts everything unchanged; a removed network and segment leave nothing', async () => {
     const first = await opened;
     const tap = tapSpec(11, { owner: ownerOf('binding/acme/web-11.eth0@w1', 2) });
     const before = await first.ensureSegment(spec, nextCall());
@@ -187,7 +191,8 @@ inOwnNamespaces(import.meta.filename, () => {
     try {
       const after = await next.ensureSegment(spec, nextCall());
       assert.is(after.dnsmasqPid, before.dnsmasqPid);
-      assert.is(await codeOf(next.removeTap(tapSpec(), nextCall())), 'run_epoch_older', 'the mark alone must say so');
+      // The second dataplane has another fences.log: only the mark on the tap can refuse the older run.
+      assert.is(await codeOf(next.removeTap(tapSpec(), nextCall())), 'run_epoch_older');
       assert.equal((await next.readTap(tap, nextCall())).drift, []);
       await next.removeTap(tap, nextCall());
       const bare = await next.ensureSegment({ ...spec, networks: [], generation: 2 }, nextCall());
@@ -196,7 +201,7 @@ inOwnNamespaces(import.meta.filename, () => {
       assert.ok((await next.removeSegment(spec, nextCall())).removed);
       assert.not.ok((await next.removeSegment(spec, nextCall())).removed);
       assert.equal(await next.residue(), []);
-      // the VNI is free at once
+      // The VNI is free at once.
       await next.ensureSegment({ ...spec, owner: ownerOf('segment/acme/other@w1'), vpc: 'vpc/acme/other' }, nextCall());
       assert.is(await codeOf(next.ensureSegment({ ...spec, vpc: 'vpc/acme/third' }, nextCall())), 'vni_busy');
     } finally {

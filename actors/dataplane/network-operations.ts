@@ -1,6 +1,7 @@
 /**
- * The network half of the port: each operation behind its signal, its fence and its lock, in this order.
- * A segment's ensure and removal exclude each other; ports of one VPC are wired side by side.
+ * The network part of the dataplane. Each changing operation checks its abort signal, waits for the lock of its object
+ * and raises the fence floor before it changes anything. Ensure and removal of one segment exclude each other; ports
+ * of one VPC are wired concurrently.
  * Called by linux-dataplane.ts only.
  */
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -17,9 +18,12 @@ import { watchForLoss } from './segment/segment-watch.ts';
 import { makeTap } from './tap/tap-device.ts';
 import { dropTap } from './tap/tap-removal.ts';
 import { watchForTapLoss } from './tap/tap-watch.ts';
-import { joinTap, readWiring } from './tap/tap-wiring.ts';
+import { readWiring, wireTap } from './tap/tap-wiring.ts';
 
-/** Runs a change: not if the effect has ended, not below the floor, not beside another change of the same object. */
+/**
+ * Runs a change under the lock of its object. The change does not run when the effect was cancelled or when its fence
+ * is below the floor.
+ */
 export function fencedChange(site: DataplaneSite) {
   return async <Result>(
     kind: FencedKind,
@@ -39,7 +43,7 @@ export function fencedChange(site: DataplaneSite) {
 
 export function networkOperations(site: DataplaneSite): NetworkDataplane {
   const change = fencedChange(site);
-  // the sweep knows only kernel names, so the locks go by them
+  // The sweep knows only kernel names, so locks are keyed by kernel names.
   const segmentLock = (vpc: string): string => `segment ${site.names.namespaceOf(vpc)}`;
   const tapLock = (owner: OwnerToken): string => `tap ${site.names.tapOf(owner)}`;
   return {
@@ -57,7 +61,7 @@ export function networkOperations(site: DataplaneSite): NetworkDataplane {
       }),
     createTap: (spec, call) => change('tap', tapLock(spec.owner), spec.owner, call, () => makeTap(site, spec)),
     wireTap: (spec, call) =>
-      change('tap', tapLock(spec.owner), spec.owner, call, () => joinTap(site, spec, call.signal)),
+      change('tap', tapLock(spec.owner), spec.owner, call, () => wireTap(site, spec, call.signal)),
     readTap: (spec) => readWiring(site, spec),
     watchTap: (spec, call) => watchForTapLoss(site, spec, call.signal),
     removeTap: (tap, call) => change('tap', tapLock(tap.owner), tap.owner, call, () => dropTap(site, tap)),

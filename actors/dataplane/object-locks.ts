@@ -1,13 +1,13 @@
 /**
- * One change at a time per kernel object of this process. Not a lock between processes: a host has one worker.
- * Called by the operations of linux-dataplane.ts. Promise: waiters run in the order they came.
+ * Locks within this process: one change at a time per kernel object. No lock between processes is needed because a
+ * host has one worker. Called by the operations and the sweep. Promise: waiters run in the order in which they called.
  */
 export class ObjectLocks {
   readonly #tails = new Map<string, Promise<unknown>>();
 
   async hold<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
     const before = this.#tails.get(key) ?? Promise.resolve();
-    // work starts whatever became of the one before; its error went to its own caller
+    // The work starts whether the work before it succeeded or failed; an error is given to its own caller only.
     const mine = before.then(work, work);
     this.#tails.set(key, mine);
     try {

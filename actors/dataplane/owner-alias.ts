@@ -1,7 +1,7 @@
 /**
- * The mark that says whose a kernel object is: written to `ifalias` (which survives moves between namespaces), and as
- * the first line of our files. Read by ensure, remove, sweep and residue. Promise (T18): a lower run epoch never
- * touches what a higher one has marked, and what bears no mark of this cluster is not ours.
+ * The owner mark of a kernel object: written to `ifalias`, which survives moves between namespaces, and into files
+ * beside the stored data. Read by ensure, remove, sweep and residue. Promise (docs/threats.md#t18): a lower run epoch
+ * never changes an object that a higher one has marked, and an object without a mark of this cluster is not ours.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -10,7 +10,7 @@ const mark = 'photon1';
 const aliasLimit = 255;
 const word = /^[A-Za-z0-9@./_-]+$/;
 
-/** `photon1,<cluster>,<actor>,<uid>,<runEpoch>`: no spaces, `ip -batch` splits at them. */
+/** `photon1,<cluster>,<actor>,<uid>,<runEpoch>`, without spaces because `ip -batch` splits at spaces. */
 export function aliasOf(cluster: string, owner: OwnerToken): string {
   for (const part of [cluster, owner.actor, owner.uid]) {
     if (!word.test(part)) throw new TypeError(`not fit for an owner token: ${JSON.stringify(part)}`);
@@ -20,7 +20,7 @@ export function aliasOf(cluster: string, owner: OwnerToken): string {
   return alias;
 }
 
-/** The owner, or null when there is no mark or it is another cluster's. */
+/** The owner, or null when there is no mark or the mark names another cluster. */
 export function ownerOfAlias(cluster: string, alias: string | undefined): OwnerToken | null {
   const [head, where, actor, uid, epoch] = (alias ?? '').split(',');
   if (head !== mark || where !== cluster || actor === undefined || uid === undefined || epoch === undefined)
@@ -38,6 +38,6 @@ export function refuseOlder(what: string, asking: OwnerToken, actual: OwnerToken
   throw new PhotonError(
     'ownership_lost',
     'run_epoch_older',
-    `${what} belongs to run ${actual.runEpoch} of ${actual.actor}; run ${asking.runEpoch} no longer has a say.`,
+    `${what} belongs to run ${actual.runEpoch} of ${actual.actor}; run ${asking.runEpoch} may no longer change it.`,
   );
 }

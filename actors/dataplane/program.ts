@@ -1,7 +1,8 @@
 /**
- * Runs one program to its end: the only place of the dataplane that does (long-lived ones live in coprocess.ts).
- * Argument arrays only, never a shell; a time-out, an output cap and a limit of programs at once (G11).
- * Called by every noun folder. Promise: time-outs and kills are `unknown`, never reported as a failure.
+ * Runs one program to its end; no other file of the dataplane does (coprocess.ts runs the long-lived ones).
+ * Arguments are an array and no shell is used. Run time, output size and the number of concurrent programs are bounded
+ * (promise G11 of docs/promises.md). Called by every noun folder. Promise: a time-out or a kill is `unknown`, never
+ * reported as a failure.
  */
 import { execa } from 'execa';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -17,7 +18,7 @@ export interface ProgramRequest {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly rules?: readonly ErrorRule[];
-  /** Exit codes that are no failure; 0 always is none. */
+  /** Exit codes other than 0 that count as success. */
   readonly acceptedCodes?: readonly number[];
   readonly signal?: AbortSignal;
 }
@@ -32,7 +33,7 @@ const outputCapBytes = 1 << 20;
 const programsAtOnce = 8;
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What every program of ours sees: nothing of the worker's own environment. */
+/** The whole environment of every program we run: nothing is inherited from the worker. */
 export const programEnv = { PATH: searchPath, LC_ALL: 'C' } as const;
 
 let running = 0;
@@ -73,13 +74,13 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
     throw new PhotonError(
       'unknown',
       'program_timeout',
-      `${what}: ${program} gave no answer within ${timeoutMs} ms; observe first.`,
+      `${what}: ${program} did not end within ${timeoutMs} ms; observe the object before the next attempt.`,
     );
   if (result.isCanceled)
     throw new PhotonError(
       'unknown',
       'program_aborted',
-      `${what}: ${program} was cut off because the effect ended; observe first.`,
+      `${what}: ${program} was stopped because the effect was cancelled; observe the object before the next attempt.`,
     );
   if (exitCode === undefined) {
     if (result.code === 'ENOENT') {
@@ -92,7 +93,7 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
     throw new PhotonError(
       'unknown',
       'program_killed',
-      `${what}: ${program} ended by ${result.signal ?? 'an unknown cause'}; observe first.`,
+      `${what}: ${program} was killed by ${result.signal ?? 'an unknown cause'}; observe before the next attempt.`,
     );
   }
   if (exitCode !== 0 && !(request.acceptedCodes ?? []).includes(exitCode)) {

@@ -1,9 +1,9 @@
 /**
- * Files as the storage folders write them: complete or not there. A new file gets a dotted name, is synced, then
- * renamed. Called by image/ and volume/. Promise: a crash leaves at most a dotted file, which the sweep takes away.
+ * Writes files of the storage folders atomically: a new file gets a name with a leading dot, is synced, then renamed.
+ * Called by image/ and volume/. Promise: a crash leaves at most a file with a leading dot, which the sweep removes.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -14,10 +14,10 @@ const zeros = Buffer.alloc(chunkBytes);
 const reserveBytes = 64 << 20;
 const beingWritten = new Set<string>();
 
-/** Whether this process is filling the dotted file just now. */
+/** Whether this process is writing this unfinished file now. */
 export const isBeingWritten = (file: string): boolean => beingWritten.has(file);
 
-/** Runs `fill` on a new file in the folder and gives it its name when that was fine. */
+/** Runs `fill` on a new file; when it succeeds, renames it to `file`, or to the name that `fill` returned. */
 export async function createFile(
   file: string,
   fill: (fresh: string, handle: FileHandle) => Promise<string | void>,
@@ -54,19 +54,19 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Takes one chunk at its place; holes stay holes. */
+/** Writes one chunk at its position; a chunk of zeros is skipped and stays a hole. */
 export async function writeSparse(target: FileHandle, chunk: Buffer, position: number): Promise<void> {
   if (chunk.length <= chunkBytes && chunk.equals(zeros.subarray(0, chunk.length))) return;
   for (let done = 0; done < chunk.length;)
     done += (await target.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
 }
 
-/** Copies from an open file; `see` gets every chunk, zeros too. @returns bytes copied */
+/** Copies an open file; `onChunk` is called with every chunk, zeros included. @returns bytes copied */
 export async function copySparse(
   source: FileHandle,
   target: FileHandle,
   signal: AbortSignal,
-  see: (chunk: Buffer) => void = () => {},
+  onChunk: (chunk: Buffer) => void = () => {},
 ): Promise<number> {
   const buffer = Buffer.alloc(chunkBytes);
   let position = 0;
@@ -75,7 +75,7 @@ export async function copySparse(
     const { bytesRead } = await source.read(buffer, 0, chunkBytes, position);
     if (bytesRead === 0) break;
     const chunk = buffer.subarray(0, bytesRead);
-    see(chunk);
+    onChunk(chunk);
     await writeSparse(target, chunk, position);
     position += bytesRead;
   }
@@ -83,7 +83,7 @@ export async function copySparse(
   return position;
 }
 
-/** @throws fault `storage_full`: before anything is written, with what is needed and what is free */
+/** Called before anything is written. @throws fault `storage_full`, which names the needed and the free bytes */
 export async function requireSpace(folder: string, wantedBytes: number): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { bavail, bsize } = await statfs(folder);
@@ -92,7 +92,7 @@ export async function requireSpace(folder: string, wantedBytes: number): Promise
   throw new PhotonError(
     'fault',
     'storage_full',
-    `${wantedBytes} bytes are needed in ${path.basename(folder)} and ${Math.max(0, freeBytes)} are free; free some.`,
+    `${wantedBytes} bytes are needed in ${path.basename(folder)}, ${Math.max(0, freeBytes)} are free; free some space.`,
   );
 }
 
@@ -102,5 +102,15 @@ export async function listFolder(folder: string): Promise<string[]> {
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw fileError(`listing ${folder}`, error);
+  }
+}
+
+/** The text of a file, or undefined when it does not exist. */
+export async function readTextFile(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw fileError(`reading ${file}`, error);
   }
 }

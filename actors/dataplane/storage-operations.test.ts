@@ -1,4 +1,4 @@
-/** Image copies and replicas: what is refused and why, what is stored, who still owns it. No root needed. */
+/** Image copies and replicas: which files are refused and why, what is stored, who owns it. No root needed. */
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import {
@@ -62,7 +62,7 @@ test.after(async () => {
   remove();
 });
 
-test('a path is taken only as it stands, below an allowed folder, and never through a link', async () => {
+test('a path is accepted only without "." and "..", below an allowed folder, and without symbolic links', async () => {
   const real = file('disk.raw', Buffer.alloc(4096, 7));
   writeFileSync(path.join(folder, 'secret/key'), 'top secret');
   symlinkSync(path.join(folder, 'secret/key'), path.join(root, 'link'));
@@ -92,7 +92,7 @@ test('a path is taken only as it stands, below an allowed folder, and never thro
   );
 });
 
-test('a lying, referring or damaged image is refused by name', async () => {
+test('an image that is damaged, refers to another file or has another format is refused with a code', async () => {
   const base = qcow2('base.qcow2');
   const withBase = path.join(root, 'child.qcow2');
   qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', withBase);
@@ -141,7 +141,7 @@ test('a lying, referring or damaged image is refused by name', async () => {
   assert.equal(existsSync(images) ? readdirSync(images) : [], [], 'something was left');
 });
 
-test('a copy is stored by digest, shared by its owners, and goes with the last', async () => {
+test('a copy is stored by digest, shared by its owners, and removed with the last owner', async () => {
   const dp = await opened;
   const at = qcow2('good.qcow2');
   linkSync(at, path.join(root, 'hard-link.qcow2'));
@@ -161,7 +161,7 @@ test('a copy is stored by digest, shared by its owners, and goes with the last',
   assert.equal(readdirSync(path.join(node, 'images')), []);
 });
 
-test('a fetched copy is what was asked for, or a fault that may be repeated', async () => {
+test('a fetched copy has the requested digest, size and format, or the fetch fails', async () => {
   const dp = await opened;
   const content = readFileSync(qcow2('far.qcow2'));
   const digest = sha(content);
@@ -175,11 +175,11 @@ test('a fetched copy is what was asked for, or a fault that may be repeated', as
   assert.is(await codeOf(fetch(digest, content.length, 'raw')), 'format_lies');
   assert.is((await fetch(digest)).sizeBytes, content.length);
   blobs.clear();
-  assert.is((await fetch(digest)).sha256, digest, 'what is here is not fetched again');
+  assert.is((await fetch(digest)).sha256, digest, 'a copy that is on this host is not fetched again');
   assert.equal(readdirSync(path.join(node, 'images')).sort(), [`${digest}.qcow2`, `${digest}.qcow2.owners`]);
 });
 
-test('replicas are made from nothing or from a copy, in either format, once', async () => {
+test('a replica is made empty or from a copy, in either format, and only once', async () => {
   const dp = await opened;
   const raw = await take(file('four.raw', Buffer.alloc(4 << 20, 9)), 'raw');
   const cow = await take(qcow2('eight.qcow2'), 'qcow2');
@@ -236,7 +236,7 @@ test('replicas are made from nothing or from a copy, in either format, once', as
   assert.is(await codeOf(dp.ensureReplica({ ...newer, owner: of }, nextCall())), 'run_epoch_older');
 });
 
-test('a volume whose guest wrote a qcow2 header stays raw for ever', async () => {
+test('a raw volume stays raw when its guest writes a qcow2 header into it', async () => {
   const dp = await opened;
   const of = ownerOf('replica/acme/trap@w1');
   const spec = { owner: of, volumeUid: 'TRAP', serial: 'S', sizeMib: 1, format: 'raw' as const, image: null };

@@ -1,11 +1,11 @@
 /**
- * The storage half of the port: each operation behind its fence and the lock of its copy or volume.
+ * The storage part of the dataplane: each change takes the lock of its copy or volume and checks its fence.
  * Called by linux-dataplane.ts only.
  */
 import type { StorageDataplane } from './contract/storage-contract.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import { dropOwners } from './image/copy-owners.ts';
-import { inspectFile, openCopy, takeFile, takeFromHost } from './image/copy-store.ts';
+import { inspectFile, openCopy, importFile, fetchFromHost } from './image/copy-store.ts';
 import { fencedChange } from './network-operations.ts';
 import { dropReplica, findReplica, makeReplica } from './volume/replica-store.ts';
 import { checkDigest, checkOwner, checkUid } from './wiring-checks.ts';
@@ -15,9 +15,9 @@ export function storageOperations(site: DataplaneSite): StorageDataplane {
   return {
     inspectImage: (image, call) => inspectFile(site, image, call.signal),
     importCopy: (spec, call) =>
-      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFile(site, spec, call.signal)),
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => importFile(site, spec, call.signal)),
     fetchCopy: (spec, call) =>
-      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => takeFromHost(site, spec, call.signal)),
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => fetchFromHost(site, spec, call.signal)),
     openBlob: (sha256) => openCopy(site, sha256),
     removeCopy: (copy, call) =>
       change('copy', `copy ${copy.owner.actor}`, copy.owner, call, async () => {

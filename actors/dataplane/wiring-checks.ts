@@ -1,7 +1,7 @@
 /**
- * The dataplane's own door: every text that will stand in a command, a rule or a configuration file is checked here,
- * whatever was checked before (T1, T3, T4). Called at the start of each operation. Promise: nothing is made from a spec
- * with one bad field; the defeat `spec_invalid` names the field.
+ * Input checks of the dataplane: every text that becomes part of a command, a firewall rule or a configuration file is
+ * checked here, even if other layers have checked it before (docs/threats.md#t1, #t3, #t4). Called at the start of each
+ * operation. Promise: nothing is made from a spec with one bad field; the defeat `spec_invalid` names the field.
  */
 import net from 'node:net';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -20,14 +20,14 @@ function must(holds: boolean, path: string, value: unknown): void {
   throw new PhotonError(
     'defeat',
     'spec_invalid',
-    `${path} of the spec cannot be used: ${JSON.stringify(value)?.slice(0, 80)}; nothing was made.`,
+    `${path} of the spec is invalid: ${JSON.stringify(value)?.slice(0, 80)}; nothing was made.`,
   );
 }
 
 const isCount = (value: number, low: number, high: number): boolean =>
   Number.isInteger(value) && value >= low && value <= high;
 
-/** Dotted quad in its one canonical form. */
+/** Whether the text is an IPv4 address in canonical form. */
 export const isAddress = (text: string): boolean =>
   net.isIPv4(text) && text.split('.').every((part) => String(Number(part)) === part);
 

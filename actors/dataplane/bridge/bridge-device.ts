@@ -1,7 +1,7 @@
 /**
- * A network's bridge in the VPC namespace: the same gateway address and MAC on every host, answering ARP for everybody
- * (its ports are isolated from each other, so every packet between guests is routed and filtered).
- * Called by segment-making.ts. Promise: only bridges of our own naming are touched, and none that still has ports.
+ * A network's bridge in the VPC namespace. It has the same gateway address and MAC on every host and answers ARP for
+ * every address (proxy ARP): its ports are isolated from each other, so every packet between guests is routed and
+ * filtered. Called by segment-making.ts. Promise: a bridge that still has ports is never removed.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { NetworkSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -21,7 +21,7 @@ export interface WantedBridge {
 const gatewayAddresses = (network: NetworkSpec): string[] =>
   network.subnets.map((subnet) => `${subnet.gateway}/${cidrParts(subnet.cidr).prefixLength}`);
 
-/** @param actual all links of the namespace. @returns names of the bridges made now. */
+/** @param actual all links of the namespace. @returns names of the bridges that this call made. */
 export async function ensureBridges(
   link: NamespaceLink,
   cluster: string,
@@ -47,11 +47,11 @@ export async function ensureBridges(
       down.map(({ bridge }) => bridge),
     );
   for (const { bridge, network } of wanted)
-    await settle(link, bridge, network, aliasOf(cluster, owner), present.get(bridge));
+    await configureBridge(link, bridge, network, aliasOf(cluster, owner), present.get(bridge));
   return missing.map(({ bridge }) => bridge);
 }
 
-async function settle(
+async function configureBridge(
   link: NamespaceLink,
   bridge: string,
   network: NetworkSpec,

@@ -1,11 +1,11 @@
-/** What `ip` says about a network's bridge, and what that means for the caller. */
+/** Error messages of `ip` for a network's bridge, with the error that each becomes. */
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const bridgeErrors: readonly ErrorRule[] = [
   {
-    says: /Cannot find device|does not exist/i,
+    matches: /Cannot find device|does not exist/i,
     group: 'fault',
     code: 'network_missing',
-    advice: 'Its bridge is gone; ensure the segment.',
+    advice: 'The bridge of the network is gone; ensure the segment.',
   },
 ];

@@ -1,6 +1,6 @@
 /**
- * The host half of the dataplane's port: what this host is, what of ours is on it, and sweeping what nobody owns.
- * `agent` calls it; tests and the demo share `residue` as their proof that nothing was left.
+ * The host part of the dataplane's interface: observing the host, listing our objects on it, and removing objects
+ * without an owner. `agent` calls it; tests and the demo use `residue` to prove that nothing was left.
  */
 import type { HostInventory, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
@@ -22,7 +22,7 @@ export interface ResidueItem {
   readonly what: 'namespace' | 'interface' | 'process' | 'folder' | 'file';
   /** Kernel name, pid or path below the host's folder. */
   readonly name: string;
-  /** Null when it bears no token that can be read. */
+  /** Null when the object has no readable owner mark. */
   readonly owner: OwnerToken | null;
 }
 
@@ -36,17 +36,17 @@ export interface SweepResult {
 export interface HostDataplane {
   observeHost(call: Call): Promise<HostObservation>;
   /**
-   * Removes what bears our mark and an owner that `owners` does not name (actor ids of every counterpart this host
-   * still has). `owners` is asked after the objects were listed: an object is made only once its owner is committed, so
-   * an object that was seen and whose owner is not named has none. What is `kept` by name is left alone whoever owns
-   * it, but for incarnations whose process has ended.
+   * Removes every object of ours whose owner is not in `owners`, the ids of all actors that are pinned to this host.
+   * `owners` is called after the objects were listed. An object is made only after its owner was committed, so a
+   * listed object whose owner is not returned has no owner. Objects named in `kept` are not removed whoever owns them,
+   * except the folders of incarnations whose QEMU process has ended.
    */
   sweep(
     known: { readonly owners: () => Promise<readonly string[]>; readonly kept?: readonly string[] },
     call: Call,
   ): Promise<SweepResult>;
-  /** Which runs, ports and VNIs are really here. Only reads. */
+  /** The runs, ports and VNIs that exist on this host now. Only reads. */
   readInventory(): Promise<HostInventory>;
-  /** Everything of ours that is on the host now. Only reads. */
+  /** Every object of ours that is on the host now. Only reads. */
   residue(): Promise<readonly ResidueItem[]>;
 }

@@ -1,25 +1,25 @@
 /**
- * The hypervisor half of the dataplane's port: one QEMU process per incarnation.
+ * The hypervisor part of the dataplane's interface: one QEMU process per incarnation.
  * QEMU outlives the worker process; every method finds it again by pidfile, start time and QMP. Effects of
- * `incarnation` call it. Promise: one owner uid and run epoch never has two processes.
+ * `incarnation` call it. Promise: an owner uid and run epoch never has two QEMU processes.
  */
 import type { IncarnationProof, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
-/** Enough to find an incarnation again; an IncarnationSpec is one as it stands. */
+/** The part of an IncarnationSpec that identifies an incarnation; a whole spec can be passed. */
 export interface IncarnationRef {
   readonly owner: OwnerToken;
 }
 
 export interface IncarnationStarted extends IncarnationProof {
-  /** False when a process of this run was already there and was taken up again. */
+  /** False when a QEMU process of this run already existed and was adopted. */
   readonly started: boolean;
-  /** QEMU's word: `prelaunch` (paused before the first instruction), `running`, `paused`, `shutdown`, ... */
+  /** QEMU's run state: `prelaunch` (paused before the first instruction), `running`, `paused`, `shutdown`, ... */
   readonly runStatus: string;
 }
 
 export interface IncarnationReading {
-  /** `hung`: the process lives and does not answer on QMP. */
+  /** `hung`: the QEMU process exists and does not answer on QMP. */
   readonly presence: 'absent' | 'alive' | 'hung';
   readonly proof: IncarnationProof | null;
   readonly runStatus: string | null;
@@ -27,32 +27,34 @@ export interface IncarnationReading {
 }
 
 export interface IncarnationEnd {
-  /** `host_quit`: QEMU was told to quit; `crash`: guest panic or QEMU abort; `gone`: dead without a word (killed). */
+  /** `host_quit`: QEMU got `quit`; `crash`: guest panic or QEMU abort; `gone`: the process ended without a reason. */
   readonly reason: 'guest_shutdown' | 'host_quit' | 'crash' | 'killed' | 'gone';
   readonly detail: string;
 }
 
 export interface IncarnationStop {
   readonly incarnation: IncarnationRef;
-  /** Time the guest gets after the power button; 0 pulls the plug. */
+  /** Time the guest gets after the power button; 0 ends QEMU without asking the guest. */
   readonly graceMs: number;
 }
 
 export interface IncarnationDataplane {
   /**
-   * Starts QEMU paused, or takes up the one that already runs for this owner uid and run epoch.
-   * A process of a lower run epoch of the same actor is a defeat: stop it first.
+   * Starts QEMU paused, or adopts the QEMU process that already runs for this owner uid and run epoch.
+   * While a process of another run of the same actor exists, nothing is started (`older_run_alive`): stop it first.
    * @throws fault `qemu_failed`, `tap_missing`, `disk_locked`; defeat `qemu_missing`, `qemu_refused`, `disk_missing`,
    *   `image_missing`; unknown `qmp_timeout`
    */
   startIncarnation(spec: IncarnationSpec, call: Call): Promise<IncarnationStarted>;
-  /** QMP `cont`; running already is fine. @throws fault `incarnation_missing`; unknown `qmp_timeout` */
+  /** QMP `cont`; no error when it runs already. @throws fault `incarnation_missing`; unknown `qmp_timeout` */
   resumeIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly runStatus: string }>;
-  /** Resolves when the run is over, also when it was before the call. Rejects with the signal's reason when aborted. */
+  /**
+   * Resolves when the run has ended, also if it ended before the call. Rejects with the signal's reason when aborted.
+   */
   watchIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationEnd>;
-  /** Power button, then quit, then SIGKILL by pid and start time. Gone already is fine. */
+  /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;
-  /** Removes sockets, pidfile and console of a run that is over. @throws fault `incarnation_alive` */
+  /** Removes sockets, pidfile and console of a run that has ended. @throws fault `incarnation_alive` */
   cleanIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly removed: boolean }>;
 }

@@ -1,6 +1,6 @@
 /**
- * The storage half of the dataplane's port: image copies (by digest) and replicas (a volume's file on this host).
- * A format is declared once, checked by our own header reader at the door, and never probed again.
+ * The storage part of the dataplane's interface: image copies (by digest) and replicas (a volume's file on this host).
+ * A format is declared once, checked by our own header reader before the file is accepted, and never probed again.
  * Effects of `image-copy` and `replica` call it; other hosts read blobs through openBlob.
  */
 import type { Readable } from 'node:stream';
@@ -27,13 +27,13 @@ export interface ReplicaRef {
 
 export interface ReplicaProof {
   readonly sizeBytes: number;
-  /** Bytes the file really takes on disk. */
+  /** Bytes allocated on disk; holes are not counted. */
   readonly allocatedBytes: number;
   /** False when it was already there. */
   readonly created: boolean;
 }
 
-/** Why a file is no image we take; the codes of the defeats of importCopy and inspectImage. */
+/** Why a file is not accepted as an image: the error codes of the defeats of importCopy and inspectImage. */
 export type ImageRefusal =
   | 'path_not_absolute'
   | 'path_outside_roots'
@@ -55,22 +55,23 @@ export type ImageRefusal =
 export interface ImageFile {
   readonly path: string;
   readonly format: ImageFormat;
-  /** What its digest must be; any will do without it. */
+  /** The digest the file must have; without it any digest is accepted. */
   readonly sha256?: string | null;
 }
 
 export interface StorageDataplane {
-  /** Reads header and digest, keeps nothing. @throws defeat with an ImageRefusal as its code */
+  /** Reads header and digest and stores nothing. @throws defeat with an ImageRefusal as its code */
   inspectImage(image: ImageFile, call: Call): Promise<CopyProof>;
   /**
-   * Copies the file in, digest in the same pass. @throws defeat ImageRefusal; fault `storage_full`, `storage_failed`
+   * Copies the file and computes its digest in one pass. @throws defeat ImageRefusal; fault `storage_full`,
+   * `storage_failed`
    */
   importCopy(spec: CopyImportSpec, call: Call): Promise<CopyProof>;
   /** Fetches it from another host. @throws fault `fetch_failed`, `storage_full`; defeat `digest_mismatch` */
   fetchCopy(spec: CopyFetchSpec, call: Call): Promise<CopyProof>;
-  /** For serving to other hosts. @throws defeat `image_missing` */
+  /** Opens a copy so that it can be served to another host. @throws defeat `image_missing` */
   openBlob(sha256: string): Promise<{ readonly stream: Readable; readonly sizeBytes: number }>;
-  /** This owner lets go; the file goes with its last owner. */
+  /** Removes this owner from the copy; the file is deleted with its last owner. */
   removeCopy(copy: CopyRef, call: Call): Promise<{ readonly removed: boolean }>;
 
   /** @throws fault `storage_full`, `storage_failed`; defeat `image_missing`, `replica_differs`, `image_larger` */

@@ -1,6 +1,7 @@
 /**
- * dnsmasq's configuration for one VPC namespace and the host line of one port, as text. Typed options only: there is no
- * way for a free string to get in (T1). Pure; called by dhcp-server.ts and dhcp-hosts.ts.
+ * dnsmasq's configuration for one VPC namespace and the host line of one port, as text. It consists of typed options
+ * only, so no free text of a user can become an option (docs/threats.md#t1). Pure; called by dhcp-server.ts and
+ * dhcp-hosts.ts.
  */
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
 import { cidrParts } from '../wiring-checks.ts';
@@ -10,7 +11,7 @@ export interface DhcpNetwork {
   readonly network: NetworkSpec;
 }
 
-/** Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, T2). */
+/** Ranges are static: only declared addresses are given out. DNS is off (`port=0`, docs/threats.md#t2). */
 export function configText(networks: readonly DhcpNetwork[], hostsFolder: string, user: string): string {
   const lines = [
     'port=0',
@@ -59,6 +60,6 @@ export interface DhcpHost {
   readonly hostname: string;
 }
 
-/** One file per address; the first line names the tap that has it. */
+/** The content of an address's file; the first line names the tap that has the address. */
 export const hostText = (host: DhcpHost): string => `# ${host.tap}\n${hostLine(host)}\n`;
 export const hostLine = (host: DhcpHost): string => `${host.mac},${host.address},${host.hostname}`;

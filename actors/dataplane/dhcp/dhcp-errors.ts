@@ -1,17 +1,17 @@
-/** What dnsmasq says when it cannot start, and what that means for the caller. */
+/** Error messages of dnsmasq when it cannot start, with the error that each becomes. */
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const dhcpErrors: readonly ErrorRule[] = [
   {
-    says: /bad option|bad dhcp-|illegal|unrecognised|unknown user|inconsistent/i,
+    matches: /bad option|bad dhcp-|illegal|unrecognised|unknown user|inconsistent/i,
     group: 'defeat',
     code: 'dnsmasq_refused',
-    advice: 'dnsmasq does not take our configuration; this version needs an operator.',
+    advice: 'dnsmasq does not accept our configuration; an operator must look at its version.',
   },
   {
-    says: /dnsmasq|Address already in use|unknown interface/i,
+    matches: /dnsmasq|Address already in use|unknown interface/i,
     group: 'fault',
     code: 'dnsmasq_failed',
-    advice: 'Try again; if it stays, look for another DHCP server in the namespace.',
+    advice: 'Try again; if the error persists, look for another DHCP server in the namespace.',
   },
 ];

@@ -1,7 +1,8 @@
 /**
- * The DHCP host entries of a namespace: one file per address in dnsmasq's hosts folder, which it watches by inotify.
- * They are desired state, not leases: written anew at will, read by any later dnsmasq. A file also says which tap holds
- * an address on this host; tap-wiring.ts and tap-removal.ts ask that before they touch what is keyed by an address.
+ * The DHCP host entries of a namespace: one file per address in dnsmasq's hosts folder, which dnsmasq watches by
+ * inotify. The files are desired state, not leases: they may be rewritten at any time, and a restarted dnsmasq reads
+ * them again. A file also names the tap that has the address on this host; tap-wiring.ts and tap-removal.ts check this
+ * before they change anything that is keyed by an address.
  */
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -17,7 +18,7 @@ const fileOf = (folder: string, address: string): string => path.join(folder, ad
 export async function ensureHostsFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true });
-    // readable for dnsmasq whatever our umask is
+    // dnsmasq must be able to read the folders whatever our umask is.
     for (const one of [folder, ...[1, 2, 3].map((up) => path.resolve(folder, ...Array<string>(up).fill('..')))])
       await chmod(one, 0o755);
   } catch (error) {
@@ -25,7 +26,7 @@ export async function ensureHostsFolder(folder: string): Promise<void> {
   }
 }
 
-/** Which tap the address belongs to and its host line; null when nobody's. */
+/** The tap that has the address and its host line; null when no tap has it. */
 export async function readDhcpHost(folder: string, address: string): Promise<{ tap: string; line: string } | null> {
   try {
     const [first = '', line = ''] = (await readFile(fileOf(folder, address), 'utf8')).split('\n');
@@ -36,12 +37,12 @@ export async function readDhcpHost(folder: string, address: string): Promise<{ t
   }
 }
 
-/** @returns false when it was there already. */
+/** @returns false when the same entry already existed. */
 export async function writeDhcpHost(folder: string, host: DhcpHost): Promise<boolean> {
   const actual = await readDhcpHost(folder, host.address);
   const text = hostText(host);
   if (actual !== null && text === `# ${actual.tap}\n${actual.line}\n`) return false;
-  // dnsmasq skips names that begin with a dot, and sees the rename as one whole new file
+  // dnsmasq ignores names that begin with a dot, and sees the rename as one complete new file.
   const fresh = path.join(folder, `.${host.address}`);
   try {
     await writeFile(fresh, text);
@@ -61,7 +62,7 @@ export async function deleteDhcpHost(folder: string, address: string): Promise<v
   }
 }
 
-/** Addresses that ports of this host hold. */
+/** Addresses that ports of this VPC have on this host. */
 export async function listDhcpHosts(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).filter(isAddress);

@@ -1,16 +1,16 @@
 /**
- * One dnsmasq per VPC namespace: detached, unprivileged, found again by its pidfile and command line after our own
- * death. It is restarted only when its configuration changes; hosts come and go through dhcp-hosts.ts without a
- * restart. Called by segment-making.ts and tap operations. Promise: at most one per namespace; ports never wait for
- * leases, there is no lease file.
+ * One dnsmasq per VPC namespace: detached, unprivileged, and found again by its pidfile and command line after the
+ * worker restarts. It is restarted only when its configuration changes; host entries are added and removed through
+ * dhcp-hosts.ts without a restart. Called by segment-making.ts and the tap operations. Promise: at most one dnsmasq per
+ * namespace. There is no lease file, so no port waits for another port's lease to expire.
  */
 import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
-import { awaitGone, commandLineOf, readPidFile, seeProcess, signalProcess } from '../process-sight.ts';
-import type { ProcessSight } from '../process-sight.ts';
+import { awaitGone, commandLineOf, readPidFile, identifyProcess, signalProcess } from '../process-lookup.ts';
+import type { ProcessIdentity } from '../process-lookup.ts';
 import { runProgram } from '../program.ts';
 import { configText } from './dhcp-config.ts';
 import type { DhcpNetwork } from './dhcp-config.ts';
@@ -21,26 +21,26 @@ const pidFileOf = (dhcpFolder: string, namespace: string): string => path.join(d
 const stopGraceMs = 1000;
 let account: string | undefined;
 
-/** Debian's dnsmasq-base makes a user of its own; without it, nobody. */
+/** Debian's dnsmasq-base makes the user `dnsmasq`; on other hosts dnsmasq runs as `nobody`. */
 async function dnsmasqAccount(): Promise<string> {
   account ??= /^dnsmasq:/m.test(await readFile('/etc/passwd', 'utf8')) ? 'dnsmasq' : 'nobody';
   return account;
 }
 
-/** The one that serves this namespace, and the configuration file it was started with. */
+/** The running dnsmasq of this namespace and the configuration file it was started with; null when there is none. */
 export async function readDhcpServer(
   dhcpFolder: string,
   namespace: string,
-): Promise<(ProcessSight & { config: string }) | null> {
+): Promise<(ProcessIdentity & { config: string }) | null> {
   const pid = await readPidFile(pidFileOf(dhcpFolder, namespace));
   if (pid === null) return null;
-  const [sight, words] = await Promise.all([seeProcess(pid), commandLineOf(pid)]);
+  const [identity, words] = await Promise.all([identifyProcess(pid), commandLineOf(pid)]);
   const config = words.find((word) => word.startsWith('--conf-file='))?.slice('--conf-file='.length);
   const ours = config !== undefined && path.dirname(config) === path.join(dhcpFolder, namespace);
-  return sight === null || !ours ? null : { ...sight, config };
+  return identity === null || !ours ? null : { ...identity, config };
 }
 
-/** @returns the pid; 0 when no network wants DHCP. @throws fault `dnsmasq_failed`; defeat `dnsmasq_refused` */
+/** @returns the pid; 0 when there is no network. @throws fault `dnsmasq_failed`; defeat `dnsmasq_refused` */
 export async function ensureDhcpServer(
   dhcpFolder: string,
   namespace: string,
@@ -50,7 +50,7 @@ export async function ensureDhcpServer(
   const hosts = hostsFolder(dhcpFolder, namespace);
   await ensureHostsFolder(hosts);
   const text = configText(networks, hosts, await dnsmasqAccount());
-  // the name tells the content: a running server shows in its command line what it serves
+  // The file name contains a hash of the content: the command line of a running server tells whether it is up to date.
   const config = path.join(folder, `dnsmasq-${hashName(text, 16)}.conf`);
   const running = await readDhcpServer(dhcpFolder, namespace);
   if (running !== null && running.config === config && networks.length > 0) return running.pid;
@@ -82,21 +82,21 @@ export async function ensureDhcpServer(
   return started.pid;
 }
 
-async function stopServer(server: ProcessSight): Promise<void> {
+async function stopServer(server: ProcessIdentity): Promise<void> {
   await signalProcess(server, 'SIGTERM');
   if (await awaitGone(server, stopGraceMs)) return;
   await signalProcess(server, 'SIGKILL');
   if (await awaitGone(server, stopGraceMs)) return;
-  throw new PhotonError('fault', 'dnsmasq_stuck', `dnsmasq ${server.pid} does not die; the host needs a look.`);
+  throw new PhotonError('fault', 'dnsmasq_stuck', `dnsmasq ${server.pid} survived SIGKILL; look at the host.`);
 }
 
-/** New files are seen by themselves; removed ones are dropped only when it reads everything anew. */
+/** Makes dnsmasq read all host entries again: inotify shows it new files, but not that a file was removed. */
 export async function refreshDhcpServer(dhcpFolder: string, namespace: string): Promise<void> {
   const server = await readDhcpServer(dhcpFolder, namespace);
   if (server !== null) await signalProcess(server, 'SIGHUP');
 }
 
-/** The server and its whole folder. */
+/** Stops the server and removes its folder. */
 export async function removeDhcpServer(dhcpFolder: string, namespace: string): Promise<void> {
   const server = await readDhcpServer(dhcpFolder, namespace);
   if (server !== null) await stopServer(server);

@@ -1,21 +1,21 @@
-/** What nft says when a rule or an element cannot be changed, and what that means for the caller. */
+/** Error messages of nft when a rule or an element cannot be changed, with the error that each becomes. */
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const firewallErrors: readonly ErrorRule[] = [
   {
-    says: /syntax error|Could not resolve|datatype mismatch/i,
+    matches: /syntax error|Could not resolve|datatype mismatch/i,
     group: 'defeat',
     code: 'firewall_refused',
-    advice: 'nft does not understand a statement of ours; this nft version needs an operator.',
+    advice: 'This nft does not accept our statement; an operator must look at its version.',
   },
   {
-    says: /No such file or directory/i,
+    matches: /No such file or directory/i,
     group: 'fault',
     code: 'firewall_missing',
-    advice: 'The skeleton or the element is gone; ensure the segment, then the port.',
+    advice: 'The table or the element is gone; ensure the segment, then the port.',
   },
   {
-    says: /File exists/i,
+    matches: /File exists/i,
     group: 'fault',
     code: 'firewall_conflict',
     advice: 'Another port has this address; observe and try again.',

@@ -1,7 +1,7 @@
 /**
- * The firewall of one VPC namespace, changed and read through its NamespaceLink: skeleton, network chains, ports.
- * Called by segment-making.ts and tap-wiring.ts. Promise: every change is one nft transaction that also raises the
- * generation; what `read` returns comes from the kernel.
+ * The firewall of one VPC namespace, changed and read through its NamespaceLink: skeleton (the fixed tables), chains of
+ * networks, elements of ports. Called by segment-making.ts and tap-wiring.ts. Promise: every change is one nft
+ * transaction that also raises the generation; what a read returns comes from the kernel.
  */
 import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
 import type { NamespaceLink } from '../namespace-link.ts';
@@ -19,7 +19,7 @@ import {
 } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
 
-/** By namespace, for this process: generations are raised without reading them first. */
+/** The last generation this process wrote per namespace, so that raising it needs no read. */
 const generations = new WeakMap<NamespaceLink, number>();
 
 async function commit(link: NamespaceLink, what: string, statements: readonly string[]): Promise<number> {
@@ -34,14 +34,14 @@ async function commit(link: NamespaceLink, what: string, statements: readonly st
   return next;
 }
 
-/** Null when there is no skeleton. */
+/** The generation in the kernel; null when the skeleton is not loaded. */
 export async function readGeneration(link: NamespaceLink): Promise<number | null> {
   const printed = await link.nftRead('list set inet photon generation');
   const match = printed === null ? null : /elements = \{ (0x[0-9a-f]+|\d+) \}/.exec(printed);
   return match === null ? null : Number(match[1]);
 }
 
-/** @returns true when the skeleton was missing and has been loaded. */
+/** @returns true when the skeleton was missing and this call loaded it. */
 export async function ensureSkeleton(link: NamespaceLink, namespace: string): Promise<boolean> {
   if ((await readGeneration(link)) !== null) return false;
   await runProgram({
@@ -69,11 +69,11 @@ export async function removeNetworkRules(link: NamespaceLink, bridge: string): P
   await commit(link, `removing the ingress rules of ${bridge}`, [`flush chain ${chain}`, `delete chain ${chain}`]);
 }
 
-/** The port may speak as itself, and what may come in to it is decided by its network's chain. */
+/** Lets the port send with its own MAC and address, and applies the ingress chain of its network to its address. */
 export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge: string): Promise<void> {
   const what = `admitting ${port.tap} as ${port.address}`;
   const key = ingressKey(port.address);
-  // the address may still be mapped to another network's chain by a port that is gone: one transaction replaces it
+  // A removed port may have left the address mapped to another network's chain; the same transaction replaces it.
   const stale = await link.nftRead(`get element ${key}`);
   const replaces = stale !== null && !stale.includes(`goto ${ingressChain(bridge)}`);
   await commit(link, what, [
@@ -85,7 +85,7 @@ export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge:
   ]);
 }
 
-/** @param keepsAddress another port has the address by now: only this tap's own elements go. */
+/** @param keepsAddress another port has the address by now, so only the elements of this tap are removed. */
 export async function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
   const own = [macElement(port), spoofElement(port), clientElement(port)];
   const elements = [...own, ...(keepsAddress ? [] : [ingressKey(port.address)])];

@@ -1,13 +1,13 @@
 /**
- * The nft ruleset of one VPC namespace as text: a fixed skeleton, a chain per network, elements per port.
+ * The nft ruleset of one VPC namespace as text: a fixed skeleton, one chain per network, elements per port.
  *
- * Rule order (T13), decided once here: a frame from a tap passes only by saying who it is. The policy of `bridge port
- * pre` is drop, and only taps are bridge ports: a tap that is not yet admitted passes nothing, even if it were up
- * (T14). `@th,288,48` is chaddr, the client a DHCP message speaks for: it must be the port's own, or a guest declines
- * its neighbour's address and the server withholds it for ten minutes. Ports are elements of sets, never chains of
- * their own: adding the 200th costs what the first did.
- * Every transaction also replaces the one element of `inet photon generation`: what a proof reads is the rules' own
- * age. Called by firewall-ports.ts and segment-making.ts.
+ * Anti-spoofing and its rule order (docs/threats.md#t13): a frame from a tap passes only with the MAC and address of
+ * its port. The policy of chain `bridge port pre` is drop, and only taps are bridge ports, so a tap that is not yet
+ * admitted passes nothing even when it is up (docs/threats.md#t14). `@th,288,48` is chaddr, the MAC of the client that
+ * a DHCP message names. It must be the port's own MAC: otherwise a guest could decline its neighbour's address, and
+ * dnsmasq would withhold that address for ten minutes. Ports are elements of sets and have no chains of their own, so
+ * adding the 200th port costs as much as adding the first. Every transaction also replaces the only element of the set
+ * `inet photon generation`: a proof reads the generation of the loaded rules from it. Called by firewall-ports.ts.
  */
 import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
 import { defaultIngress } from './default-rules.ts';
@@ -56,10 +56,10 @@ table inet sg {
 add element inet photon generation { 1 }
 `;
 
-/** The chain that decides what may come in to the ports of the network behind this bridge. */
+/** The chain that filters packets to the ports of the network behind this bridge. */
 export const ingressChain = (bridge: string): string => `in_${bridge}`;
 
-/** One transaction: the network's ingress chain as it should be. */
+/** The statements that set the network's ingress chain; the caller runs them in one transaction. */
 export function ingressStatements(bridge: string, subnets: readonly SubnetSpec[]): string[] {
   const chain = ingressChain(bridge);
   const own = subnets.map((subnet) => subnet.cidr);

@@ -1,13 +1,13 @@
 /**
- * Which runs, ports and VNIs this host really has: read from processes, taps, DHCP host entries and overlays, never
- * from what was asked for. The agent tells the cluster when the store has gone back. Called by host-operations.ts.
- * Promise: a QEMU that runs and an address that a tap of ours holds are named, whether the store knows them or not.
+ * The inventory of this host: its runs, ports and VNIs, read from processes, taps, DHCP host entries and overlays,
+ * never from desired state. After a store rollback the agent sends it to the cluster. Called by host-operations.ts.
+ * Promise: every running QEMU process and every address of a tap of ours is listed, whether or not the store knows it.
  */
 import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { FoundPort, FoundRun, HostInventory } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
-import { listPlaces } from '../hypervisor/qemu-folder.ts';
+import { listRuns } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import { vxlanName } from '../kernel-names.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
@@ -27,7 +27,7 @@ export async function readInventory(site: DataplaneSite): Promise<HostInventory>
   };
 }
 
-/** The sharded actor a pinned one is the counterpart of: `binding/acme/p@w1` -> `port/acme/p`. */
+/** The sharded actor whose per-host counterpart the given actor is: `binding/acme/p@w1` -> `port/acme/p`. */
 function shardedIdOf(actor: string, kind: string): string {
   const { tenant, name } = partsOfId(actor);
   return idOf(kind, tenant, name);
@@ -35,8 +35,8 @@ function shardedIdOf(actor: string, kind: string): string {
 
 async function findRuns(site: DataplaneSite): Promise<FoundRun[]> {
   const found = await Promise.all(
-    (await listPlaces(site)).map(async ({ place, owner }): Promise<FoundRun[]> => {
-      if (owner === null || (await findIncarnation(place, true)) === null) return [];
+    (await listRuns(site)).map(async ({ paths, owner }): Promise<FoundRun[]> => {
+      if (owner === null || (await findIncarnation(paths, true)) === null) return [];
       return [{ vm: shardedIdOf(owner.actor, 'vm'), incarnationUid: owner.uid, runEpoch: owner.runEpoch }];
     }),
   );
@@ -64,7 +64,7 @@ async function findSegment(site: DataplaneSite, namespace: string): Promise<Pick
   };
 }
 
-/** By the DHCP host entries, which say what tap has an address. */
+/** The ports by their DHCP host entries, which name the tap of each address. */
 async function findPorts(
   site: DataplaneSite,
   namespace: string,

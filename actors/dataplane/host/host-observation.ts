@@ -1,6 +1,6 @@
 /**
- * What this host is: its underlay, its size, its QEMU. Only reads. Called by host-operations.ts.
- * Promise: the MTU is that of the interface which really carries the underlay address.
+ * Observes this host: underlay address and MTU, CPUs and memory, QEMU and KVM. Only reads. Called by
+ * host-operations.ts. Promise: the MTU is that of the interface that has the underlay address.
  */
 import os from 'node:os';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -42,7 +42,7 @@ async function observeUnderlay(site: DataplaneSite): Promise<{ address: string; 
   );
 }
 
-/** Null when it is not there or does not say a version. */
+/** Null when QEMU is missing or prints no version. */
 async function observeQemu(site: DataplaneSite): Promise<string | null> {
   const { binary, libraryPath } = site.options.qemu;
   try {

@@ -1,4 +1,4 @@
-/** The host half of the port: observe, sweep, residue. Called by linux-dataplane.ts only. */
+/** The host part of the dataplane: observe, sweep, inventory, residue. Called by linux-dataplane.ts only. */
 import type { HostDataplane } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';

@@ -1,19 +1,19 @@
 /**
- * Everything of ours that is on this host now, with its owner: namespaces, interfaces, processes, folders, files.
- * Only reads. The sweep works from it, and tests and the demo use it as proof that nothing was left.
- * Promise: what bears our prefix, our mark or lies in our folders is listed, whoever made it and whatever broke.
+ * The residue: every object of ours on this host now, with its owner: namespaces, interfaces, processes, folders,
+ * files. Only reads. The sweep starts from it, and tests and the demo use it to prove that nothing was left.
+ * Promise: everything with our name prefix or in our folders is listed, also what a crash has left half made.
  */
 import path from 'node:path';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { ResidueItem } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listPlaces } from '../hypervisor/qemu-folder.ts';
+import { listRuns } from '../hypervisor/qemu-folder.ts';
 import { readOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { vxlanName } from '../kernel-names.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
-import { commandLineOf, findProcesses } from '../process-sight.ts';
+import { commandLineOf, findProcesses } from '../process-lookup.ts';
 import { listFolder } from '../storage-files.ts';
 import { readReplicaOwner } from '../volume/replica-store.ts';
 
@@ -61,7 +61,7 @@ async function processes(site: DataplaneSite): Promise<ResidueItem[]> {
     (folder: string) =>
     (word: string): boolean =>
       word.replace('--conf-file=', '').startsWith(`${folder}/`);
-  const incarnations = new Map((await listPlaces(site)).map(({ place, owner }) => [place.pidFile, owner]));
+  const incarnations = new Map((await listRuns(site)).map(({ paths, owner }) => [paths.pidFile, owner]));
   const found = await findProcesses((words) => words.some(below(site.folders.run)) && !words.includes('nsenter'));
   return Promise.all(
     found.map(async ({ pid }): Promise<ResidueItem> => {
@@ -78,9 +78,9 @@ async function runFolders(site: DataplaneSite): Promise<ResidueItem[]> {
     name: path.join(site.folders.dhcp, name),
     owner: null,
   }));
-  const incarnations = (await listPlaces(site)).map(({ place, owner }): ResidueItem => ({
+  const incarnations = (await listRuns(site)).map(({ paths, owner }): ResidueItem => ({
     what: 'folder',
-    name: place.runFolder,
+    name: paths.runFolder,
     owner,
   }));
   return [...dhcp, ...incarnations];

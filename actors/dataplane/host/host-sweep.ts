@@ -1,9 +1,9 @@
 /**
- * Removes what no actor of this host owns any more: left by crashes, by a lost journal, by a host that was away.
- * Machines first (they hold taps and disks), then taps, segments, image copies, half-written files.
- * Volumes are never swept: a list of owners that is wrong for once must not cost data; residue shows them.
- * Called by host-operations.ts. Promise: only what was there before the owners were asked is swept (a thing is made
- * only once its owner is committed), and each is looked at again under its own lock before it goes.
+ * Removes objects that no actor of this host owns any more: left by crashes, by a lost journal, or by a host that was
+ * disconnected. Order: QEMU processes (they have taps and disks open), taps, segments, image copies, unfinished files.
+ * Volumes are never swept, because one wrong list of owners must not destroy data; the residue shows them.
+ * Called by host-operations.ts. Promise: only objects listed before the owners were requested are swept (an object is
+ * made only after its owner was committed), and each is checked again under its own lock before it is removed.
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
 import { command } from '../kernel-command.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listPlaces, removePlace } from '../hypervisor/qemu-folder.ts';
+import { listRuns, removeRunFolders } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { quitIncarnation } from '../hypervisor/qemu-watch.ts';
@@ -21,7 +21,7 @@ import { dropOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
-import { awaitGone, signalProcess } from '../process-sight.ts';
+import { awaitGone, signalProcess } from '../process-lookup.ts';
 import { dropNamespace } from '../segment/segment-removal.ts';
 import { isBeingWritten, listFolder } from '../storage-files.ts';
 import { dropStrayTap } from '../tap/tap-removal.ts';
@@ -58,7 +58,7 @@ class Sweep {
     return this.#keeps.has(item.name);
   }
 
-  /** One item: kept when its owner is known, else removed by `work`; a failure is noted and does not end the sweep. */
+  /** Keeps an item whose owner is known, else removes it by `work`; a failure is noted and the sweep goes on. */
   async take(item: ResidueItem, work: () => Promise<unknown>, isKept = this.keeps(item)): Promise<void> {
     if (isKept || !this.#candidates.has(item.name) || (item.owner !== null && this.knows(item.owner))) {
       this.kept += 1;
@@ -97,18 +97,18 @@ export async function sweepHost(
 }
 
 async function sweepIncarnations(sweep: Sweep, sessions: IncarnationSessions): Promise<void> {
-  for (const { place, owner } of await listPlaces(sweep.site)) {
-    await sweep.site.locks.hold(`incarnation ${place.id}`, async () => {
-      const item: ResidueItem = { what: 'folder', name: place.runFolder, owner };
-      const isKept = sweep.keeps(item) && (await findIncarnation(place, true)) !== null;
+  for (const { paths, owner } of await listRuns(sweep.site)) {
+    await sweep.site.locks.hold(`incarnation ${paths.id}`, async () => {
+      const item: ResidueItem = { what: 'folder', name: paths.runFolder, owner };
+      const isKept = sweep.keeps(item) && (await findIncarnation(paths, true)) !== null;
       const work = async (): Promise<void> => {
-        const sight = await findIncarnation(place, true);
-        if (sight !== null && !(await quitIncarnation(sessions, place, sight))) {
-          await signalProcess(sight, 'SIGKILL');
-          if (!(await awaitGone(sight, 5000)))
-            throw new PhotonError('fault', 'qemu_stuck', `QEMU ${sight.pid} does not die.`);
+        const identity = await findIncarnation(paths, true);
+        if (identity !== null && !(await quitIncarnation(sessions, paths, identity))) {
+          await signalProcess(identity, 'SIGKILL');
+          if (!(await awaitGone(identity, 5000)))
+            throw new PhotonError('fault', 'qemu_stuck', `QEMU process ${identity.pid} survived SIGKILL.`);
         }
-        await removePlace(place);
+        await removeRunFolders(paths);
       };
       await sweep.take(item, work, isKept);
     });
@@ -141,7 +141,7 @@ async function sweepNamespaces(sweep: Sweep): Promise<void> {
       );
     });
   }
-  // folders of namespaces that are gone, with a dnsmasq that may still run in one
+  // Folders of namespaces that no longer exist; a dnsmasq may still run for one of them.
   for (const namespace of (await listFolder(site.folders.dhcp)).filter((one) => site.names.isNamespace(one))) {
     await site.locks.hold(`segment ${namespace}`, async () => {
       if ((await readNamespace(namespace)) === 'present') return;

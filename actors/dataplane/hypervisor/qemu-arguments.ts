@@ -1,18 +1,18 @@
 /**
- * QEMU's command line for an IncarnationSpec. Pure. Everything that comes from a spec stands in JSON or in an argument
- * of its own, never in a comma list (T3); every disk's format is explicit (T8); nothing is probed and nothing is
- * implied. Called by qemu-start.ts and its test.
+ * QEMU's command line for an IncarnationSpec. Pure. Every value from a spec is written as JSON or as an argument of its
+ * own, never into a comma-separated list (docs/threats.md#t3). The format of every disk is explicit, so QEMU probes
+ * nothing (docs/threats.md#t8). Called by qemu-start.ts and a test.
  */
 import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 
-/** Known to QEMU 7.2 and 10: an incarnation that started on one host can go to the other. */
+/** The machine type that both QEMU 7.2 and QEMU 10 know, so that a VM can move between hosts with either. */
 export const defaultMachineType = 'pc-q35-7.2';
 
 export interface IncarnationFiles {
   readonly pidFile: string;
   readonly agentSocket: string;
   readonly toolingSocket: string;
-  /** Serial console, appended to; watching cuts it down when it grows past its bound. */
+  /** Output of the serial console, appended to; the watch truncates it when it grows past its limit. */
   readonly console: string;
 }
 
@@ -42,14 +42,14 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     spec.machineType ?? defaultMachineType,
     '-accel',
     parts.kvm ? 'kvm' : 'tcg',
-    // a guest without a source of chance waits for one at boot; the emulated model offers it only when asked
+    // A guest without a source of entropy blocks at boot; the emulated CPU has rdrand and rdseed only on request.
     '-cpu',
     parts.kvm ? 'host' : 'qemu64,+rdrand,+rdseed',
     '-smp',
     String(spec.cpus),
     '-m',
     String(spec.memoryMib),
-    // paused until everything it needs is wired; a guest that powers off stays readable until we quit it
+    // QEMU starts paused until the taps are wired; after a power-off it stays, paused, so that the reason can be read.
     '-S',
     '-action',
     'shutdown=pause',
@@ -64,7 +64,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     `file,id=console,path=${files.console},append=on`,
     '-serial',
     'chardev:console',
-    // spawn and elevateprivileges cannot be denied: QEMU puts the filter on before -daemonize forks and calls setsid
+    // spawn and elevateprivileges cannot be denied: QEMU installs the filter before -daemonize forks and calls setsid.
     ...(parts.sandbox ? ['-sandbox', 'on,obsolete=deny,resourcecontrol=deny'] : []),
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),

@@ -1,49 +1,49 @@
-/** What QEMU says when it does not start, the errors of its control socket, and what they mean for the caller. */
+/** Error messages of a QEMU that does not start and errors of its control socket, with the error that each becomes. */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const incarnationErrors: readonly ErrorRule[] = [
   {
-    says: /Failed to get .*lock|Is another process using the image/i,
+    matches: /Failed to get .*lock|Is another process using the image/i,
     group: 'fault',
     code: 'disk_locked',
-    advice: 'Another process writes this disk; stop that incarnation first.',
+    advice: 'Another process has this disk open for writing; stop its incarnation first.',
   },
   {
-    says: /could not configure \/dev\/net\/tun|could not open \/dev\/net\/tun|TUNSETIFF/i,
+    matches: /could not configure \/dev\/net\/tun|could not open \/dev\/net\/tun|TUNSETIFF/i,
     group: 'fault',
     code: 'tap_busy',
-    advice: 'The tap is held by another process or gone; create the tap again.',
+    advice: 'Another process has the tap open, or the tap is gone; create the tap again.',
   },
   {
-    says: /Could not open '.*': No such file/i,
+    matches: /Could not open '.*': No such file/i,
     group: 'defeat',
     code: 'disk_missing',
     advice: 'Ensure the replica on this host first.',
   },
   {
-    says: /Image is not in qcow2 format|not a valid .* image/i,
+    matches: /Image is not in qcow2 format|not a valid .* image/i,
     group: 'defeat',
     code: 'disk_damaged',
-    advice: 'The volume file is not what its format says; restore it.',
+    advice: 'The volume file does not have its declared format; restore it.',
   },
   {
-    says: /unsupported machine type|Property .* not found|is not a valid|invalid option|Parameter .* expects/i,
+    matches: /unsupported machine type|Property .* not found|is not a valid|invalid option|Parameter .* expects/i,
     group: 'defeat',
     code: 'qemu_refused',
-    advice: 'This QEMU does not take the incarnation as declared; use one that does or change the machine type.',
+    advice: 'This QEMU does not support the declared VM; use a QEMU that does, or change the machine type.',
   },
   {
-    says: /cannot allocate memory|cannot set up guest memory/i,
+    matches: /cannot allocate memory|cannot set up guest memory/i,
     group: 'fault',
     code: 'kernel_exhausted',
-    advice: 'The host has not enough memory for this machine.',
+    advice: 'The host has not enough memory for this VM.',
   },
   {
-    says: /qemu|exited with/i,
+    matches: /qemu|exited with/i,
     group: 'fault',
     code: 'qemu_failed',
-    advice: 'Try again; the reason is in the message.',
+    advice: 'Try again; the message contains the reason.',
   },
 ];
 
@@ -51,14 +51,14 @@ export const qmpTimeout = (what: string, withinMs: number): PhotonError =>
   new PhotonError(
     'unknown',
     'qmp_timeout',
-    `${what}: QEMU gave no answer within ${withinMs} ms; it may be stopped. Observe first.`,
+    `${what}: QEMU gave no answer within ${withinMs} ms; its process may be stopped. Observe it first.`,
   );
 
 export const qmpClosed = (what: string): PhotonError =>
   new PhotonError(
     'unknown',
     'qmp_closed',
-    `${what}: QEMU's control socket closed; it has probably ended. Observe first.`,
+    `${what}: QEMU's control socket closed; its process has probably ended. Observe it first.`,
   );
 
 export const qmpRefused = (what: string, text: string): PhotonError =>
@@ -68,21 +68,25 @@ export const incarnationMissing = (actor: string): PhotonError =>
   new PhotonError(
     'fault',
     'incarnation_missing',
-    `No QEMU runs for this run of ${actor} on this host; start it first.`,
+    `There is no QEMU process of this run of ${actor} on this host; start it first.`,
   );
 
 export const incarnationAlive = (actor: string, pid: number): PhotonError =>
-  new PhotonError('fault', 'incarnation_alive', `QEMU ${pid} of ${actor} still runs; stop it before its folder goes.`);
+  new PhotonError('fault', 'incarnation_alive', `QEMU process ${pid} of ${actor} still runs; stop it first.`);
 
 export const olderRunAlive = (actor: string, runEpoch: number, pid: number): PhotonError =>
-  new PhotonError('fault', 'older_run_alive', `Run ${runEpoch} of ${actor} still has QEMU ${pid}; stop it first.`);
+  new PhotonError(
+    'fault',
+    'older_run_alive',
+    `QEMU process ${pid} of run ${runEpoch} of ${actor} still runs; stop it.`,
+  );
 
 export const fileMissing = (code: 'disk_missing' | 'image_missing', what: string): PhotonError =>
-  new PhotonError('defeat', code, `${what} is not on this host; make it here before the incarnation starts.`);
+  new PhotonError('defeat', code, `${what} is not on this host; ensure it here before the incarnation starts.`);
 
 export const placedEarlier = (actor: string, placed: number, era: number): PhotonError =>
   new PhotonError(
     'fault',
     'placed_in_older_era',
-    `${actor} was placed in era ${placed}, now is era ${era}; the cluster must place it again; nothing was started.`,
+    `${actor} was placed in era ${placed}, this is era ${era}; the cluster must place it again, nothing was started.`,
   );

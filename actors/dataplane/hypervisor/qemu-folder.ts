@@ -1,24 +1,25 @@
 /**
- * Where a run of an incarnation keeps its things, and who it belongs to: sockets and pidfile below /run (a unix
- * socket's path holds 107 bytes, a host's folder may be deeper), the console below the host's folder. Called by the
- * hypervisor folder and host/. Promise: one folder per (actor, uid, run epoch), its owner in it before QEMU is started,
- * so that a sweep can tell whose a process is.
+ * Folders and files of an incarnation, and its owner file. Sockets and pidfile are below /run, because the path of a
+ * unix socket is limited to 107 bytes and the host's folder may be longer; the console is below the host's folder.
+ * Called by hypervisor/ and host/. Promise: one folder per (actor, uid, run epoch); its owner file is written before
+ * QEMU is started, so that the sweep can tell to whom a process belongs.
  */
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
 import { aliasOf, ownerOfAlias } from '../owner-alias.ts';
+import { listFolder, readTextFile } from '../storage-files.ts';
 import type { IncarnationFiles } from './qemu-arguments.ts';
 
-export interface IncarnationPlace extends IncarnationFiles {
+export interface IncarnationPaths extends IncarnationFiles {
   readonly id: string;
   readonly runFolder: string;
   readonly keptFolder: string;
   readonly ownerFile: string;
-  /** How the run ended, once it is known. */
+  /** Written once, when it is known how the run ended. */
   readonly endFile: string;
 }
 
@@ -27,11 +28,11 @@ const runRoot = (site: DataplaneSite): string => path.join(site.folders.run, 'in
 export const incarnationId = (owner: OwnerToken): string =>
   hashName(`${owner.actor} ${owner.uid} ${owner.runEpoch}`, 20);
 
-export function placeOf(site: DataplaneSite, owner: OwnerToken): IncarnationPlace {
-  return placeOfId(site, incarnationId(owner));
+export function pathsOf(site: DataplaneSite, owner: OwnerToken): IncarnationPaths {
+  return pathsOfId(site, incarnationId(owner));
 }
 
-export function placeOfId(site: DataplaneSite, id: string): IncarnationPlace {
+export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
   const runFolder = path.join(runRoot(site), id);
   const keptFolder = path.join(site.folders.incarnations, id);
   return {
@@ -47,61 +48,41 @@ export function placeOfId(site: DataplaneSite, id: string): IncarnationPlace {
   };
 }
 
-export async function makePlace(site: DataplaneSite, place: IncarnationPlace, owner: OwnerToken): Promise<void> {
+export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPaths, owner: OwnerToken): Promise<void> {
   try {
-    for (const folder of [place.runFolder, place.keptFolder]) {
+    for (const folder of [paths.runFolder, paths.keptFolder]) {
       await mkdir(folder, { recursive: true });
       await chmod(folder, 0o700);
     }
-    for (const left of [place.pidFile, place.agentSocket, place.toolingSocket, place.endFile])
+    for (const left of [paths.pidFile, paths.agentSocket, paths.toolingSocket, paths.endFile])
       await rm(left, { force: true });
-    await writeFile(place.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
+    await writeFile(paths.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
   } catch (error) {
     throw fileError(`making the folder of ${owner.actor}`, error);
   }
 }
 
-/** @returns false when there was none */
-export async function removePlace(place: IncarnationPlace): Promise<boolean> {
+/** @returns false when there was no folder */
+export async function removeRunFolders(paths: IncarnationPaths): Promise<boolean> {
   try {
     const there =
-      (await entries(path.dirname(place.runFolder))).includes(place.id) ||
-      (await entries(path.dirname(place.keptFolder))).includes(place.id);
-    await rm(place.runFolder, { recursive: true, force: true });
-    await rm(place.keptFolder, { recursive: true, force: true });
+      (await listFolder(path.dirname(paths.runFolder))).includes(paths.id) ||
+      (await listFolder(path.dirname(paths.keptFolder))).includes(paths.id);
+    await rm(paths.runFolder, { recursive: true, force: true });
+    await rm(paths.keptFolder, { recursive: true, force: true });
     return there;
   } catch (error) {
-    throw fileError(`removing ${place.runFolder}`, error);
+    throw fileError(`removing ${paths.runFolder}`, error);
   }
 }
 
-/** Every run that has a folder on this host. */
-export async function listPlaces(
-  site: DataplaneSite,
-): Promise<{ place: IncarnationPlace; owner: OwnerToken | null }[]> {
-  const ids = new Set([...(await entries(runRoot(site))), ...(await entries(site.folders.incarnations))]);
+/** Every run that has a folder on this host, with its owner. */
+export async function listRuns(site: DataplaneSite): Promise<{ paths: IncarnationPaths; owner: OwnerToken | null }[]> {
+  const ids = new Set([...(await listFolder(runRoot(site))), ...(await listFolder(site.folders.incarnations))]);
   return Promise.all(
     [...ids].map(async (id) => {
-      const place = placeOfId(site, id);
-      return { place, owner: ownerOfAlias(site.options.cluster, await textOf(place.ownerFile)) };
+      const paths = pathsOfId(site, id);
+      return { paths, owner: ownerOfAlias(site.options.cluster, await readTextFile(paths.ownerFile)) };
     }),
   );
-}
-
-export async function textOf(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw fileError(`reading ${file}`, error);
-  }
-}
-
-async function entries(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw fileError(`listing ${folder}`, error);
-  }
 }

@@ -1,5 +1,5 @@
 /**
- * Machines against the real QEMU (paused, without a guest): started once, taken up again, hung, killed, swept.
+ * Incarnations with the real QEMU (paused, without a guest): started once, adopted, hung, killed, swept.
  */
 // needs: kernel
 // test limit: 100 s
@@ -22,7 +22,7 @@ import {
   until,
 } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
-import { findProcesses } from '../process-sight.ts';
+import { findProcesses } from '../process-lookup.ts';
 
 const qemu = testQemu();
 
@@ -61,10 +61,10 @@ function declare(): void {
     remove();
   });
 
-  test('what it needs must be there first', async () => {
+  test('an incarnation is not started before its taps, disks and images exist, nor with an invalid spec', async () => {
     const dp = await opened;
     assert.is(await codeOf(dp.startIncarnation(incarnation(), nextCall())), 'tap_missing');
-    // Placed before the store went back: it may have been undone since, and done elsewhere.
+    // Placed before a store rollback: the cluster may have undone it and placed the VM on another host.
     const early = incarnation(1, { owner: ownerOf('incarnation/acme/early@w1'), nics: [], era: 1 });
     assert.is(await codeOf(dp.startIncarnation(early, nextCall({ era: 2 }))), 'placed_in_older_era');
     await dp.createTap(tap, nextCall());
@@ -83,7 +83,7 @@ function declare(): void {
     assert.is(await codeOf(dp.resumeIncarnation(incarnation(), nextCall())), 'incarnation_missing');
   });
 
-  test('it starts paused, is taken up again by the same and by another process, and never twice', async () => {
+  test('it starts paused, is adopted by the same and by another dataplane, and is never started twice', async () => {
     const dp = await opened;
     const first = await dp.startIncarnation(incarnation(), nextCall());
     assert.ok(first.started);
@@ -109,7 +109,7 @@ function declare(): void {
   const reopened = (): ReturnType<typeof createDataplane> =>
     createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
 
-  test('a killed QEMU is told as gone, also to who asks later; its tap is made anew', async () => {
+  test('a killed QEMU is reported as gone, also to a later watch; its tap is made again', async () => {
     const dp = await reopened();
     const { pid } = await dp.startIncarnation(incarnation(), nextCall());
     await dp.ensureSegment(segmentSpec(), nextCall());
@@ -128,7 +128,7 @@ function declare(): void {
     await dp.close();
   });
 
-  test('a stopped QEMU is hung, not dead; stopping it kills that very process', async () => {
+  test('a QEMU stopped by SIGSTOP is hung, not absent; stopping the incarnation kills its process', async () => {
     const dp = await reopened();
     const { pid } = await dp.startIncarnation(incarnation(2), nextCall());
     process.kill(pid, 'SIGSTOP');
@@ -141,7 +141,7 @@ function declare(): void {
     await dp.close();
   });
 
-  test('a disk has one writer, a stop without grace is a quit, and a watch can be left', async () => {
+  test('a disk has one writer, a stop without grace time is a quit, and a watch can be aborted', async () => {
     const dp = await reopened();
     await dp.createTap(tap, nextCall());
     await dp.startIncarnation(incarnation(3), nextCall());
@@ -159,7 +159,7 @@ function declare(): void {
     await dp.close();
   });
 
-  test('a sweep spares what is owned and ends what is not; the volume stays until it is removed', async () => {
+  test('a sweep keeps owned objects and removes others; the volume stays until it is removed', async () => {
     const dp = await reopened();
     await dp.createTap(tap, nextCall());
     const { pid } = await dp.startIncarnation(incarnation(4), nextCall());
@@ -176,7 +176,7 @@ function declare(): void {
     const kept = (await dp.residue()).map((item) => item.name);
     const around = await dp.sweep({ owners: async () => [], kept }, nextCall());
     const dead = around.removed.filter((item) => item.what === 'folder' && item.owner?.runEpoch !== 4);
-    assert.equal(around.removed, dead, 'what is kept stays, but for incarnations whose process has ended');
+    assert.equal(around.removed, dead, 'only folders of incarnations whose QEMU process has ended may be removed');
     assert.ok(existsSync(`/proc/${pid}`));
     const swept = await dp.sweep({ owners: async () => [segmentSpec().owner.actor] }, nextCall());
     assert.equal(swept.failed, []);

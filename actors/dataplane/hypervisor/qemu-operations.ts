@@ -1,6 +1,6 @@
 /**
- * The hypervisor half of the port: start, resume, watch, stop, read, clean; each behind its fence and the incarnation's
- * lock. Called by linux-dataplane.ts only.
+ * The hypervisor part of the dataplane: start, resume, watch, stop, read, clean. Each change takes the lock of the
+ * incarnation and checks its fence. Called by linux-dataplane.ts only.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import { fencedChange } from '../network-operations.ts';
 import { checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType } from './qemu-arguments.ts';
 import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
-import { incarnationId, placeOf, removePlace } from './qemu-folder.ts';
+import { incarnationId, pathsOf, removeRunFolders } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import { startQemu } from './qemu-start.ts';
@@ -28,14 +28,14 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
       change('incarnation', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec, call.fence.era)),
     resumeIncarnation: (incarnation, call) =>
       change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
-        const place = placeOf(site, incarnation.owner);
-        if ((await findIncarnation(place)) === null) throw incarnationMissing(incarnation.owner.actor);
-        await (await sessions.client(place)).execute('cont');
-        return { runStatus: await sessions.status(place) };
+        const paths = pathsOf(site, incarnation.owner);
+        if ((await findIncarnation(paths)) === null) throw incarnationMissing(incarnation.owner.actor);
+        await (await sessions.client(paths)).execute('cont');
+        return { runStatus: await sessions.status(paths) };
       }),
     watchIncarnation: (incarnation, call) => {
       checkOwner(incarnation.owner);
-      return awaitEnd(sessions, placeOf(site, incarnation.owner), call.signal);
+      return awaitEnd(sessions, pathsOf(site, incarnation.owner), call.signal);
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
@@ -45,10 +45,10 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
     cleanIncarnation: (incarnation, call) =>
       change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
         checkOwner(incarnation.owner);
-        const place = placeOf(site, incarnation.owner);
-        const alive = await findIncarnation(place, true);
+        const paths = pathsOf(site, incarnation.owner);
+        const alive = await findIncarnation(paths, true);
         if (alive !== null) throw incarnationAlive(incarnation.owner.actor, alive.pid);
-        const removed = await removePlace(place);
+        const removed = await removeRunFolders(paths);
         await dropEmptyRunFolders(site);
         return { removed };
       }),
@@ -61,21 +61,31 @@ async function readQemu(
   incarnation: IncarnationRef,
 ): Promise<IncarnationReading> {
   checkOwner(incarnation.owner);
-  const place = placeOf(site, incarnation.owner);
-  const sight = await findIncarnation(place);
-  if (sight === null) return { presence: 'absent', proof: null, runStatus: null, guestMacs: [] };
+  const paths = pathsOf(site, incarnation.owner);
+  const identity = await findIncarnation(paths);
+  if (identity === null) return { presence: 'absent', proof: null, runStatus: null, guestMacs: [] };
   try {
-    const client = await sessions.client(place);
+    const client = await sessions.client(paths);
     const [runStatus, filters, type] = await Promise.all([
-      sessions.status(place),
+      sessions.status(paths),
       client.execute('query-rx-filter', {}, qmpAnswerMs),
       client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs),
     ]);
     const machineType = typeof type === 'string' ? type.replace(/-machine$/, '') : defaultMachineType;
     const guestMacs = filtersSchema.parse(filters).map((filter) => filter['main-mac']);
-    return { presence: 'alive', proof: { ...sight, qemuVersion: client.version, machineType }, runStatus, guestMacs };
+    return {
+      presence: 'alive',
+      proof: { ...identity, qemuVersion: client.version, machineType },
+      runStatus,
+      guestMacs,
+    };
   } catch (error) {
     if (!(error instanceof PhotonError) || error.record.group !== 'unknown') throw error;
-    return { presence: 'hung', proof: { ...sight, qemuVersion: '', machineType: '' }, runStatus: null, guestMacs: [] };
+    return {
+      presence: 'hung',
+      proof: { ...identity, qemuVersion: '', machineType: '' },
+      runStatus: null,
+      guestMacs: [],
+    };
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Starts QEMU for a run, paused, or takes up the one that is there. Called by qemu-operations.ts under the
+ * Starts QEMU for a run, paused, or adopts the QEMU process that already exists. Called by qemu-operations.ts under the
  * incarnation's lock.
- * Promise: never two processes for one run, whatever crashed before: the owner stands in the folder before QEMU is
- * started, and a process is looked for by its pidfile and, failing that, among all processes.
- * A QEMU is never pointed at a tap name that is not ours and waiting: it would silently make one of its own.
+ * Promise: one run never has two QEMU processes, whatever crashed before. The owner file is written before QEMU is
+ * started, and an existing process is searched by its pidfile and then among all processes.
+ * QEMU is started only when its taps exist with our mark: with a missing tap it would silently make one itself.
  */
 import { access, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
@@ -14,15 +14,15 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { blobPath } from '../image/copy-paths.ts';
 import { errnoOf } from '../kernel-errors.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
-import type { ProcessSight } from '../process-sight.ts';
+import type { ProcessIdentity } from '../process-lookup.ts';
 import { runProgram } from '../program.ts';
 import { tapMissing } from '../tap/tap-errors.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
 import { fileMissing, incarnationErrors, olderRunAlive, placedEarlier } from './qemu-errors.ts';
-import { listPlaces, makePlace, placeOf } from './qemu-folder.ts';
-import type { IncarnationPlace } from './qemu-folder.ts';
+import { listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
+import type { IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 
@@ -36,23 +36,23 @@ export async function startQemu(
   era: number,
 ): Promise<IncarnationStarted> {
   checkIncarnation(spec);
-  const place = placeOf(site, spec.owner);
-  const running = await findIncarnation(place, true);
-  if (running !== null) return describe(sessions, place, spec, running, false);
-  // What was decided before the store went back may have been undone and done elsewhere since: the cluster knows.
+  const paths = pathsOf(site, spec.owner);
+  const running = await findIncarnation(paths, true);
+  if (running !== null) return describe(sessions, paths, spec, running, false);
+  // After a store rollback the cluster may place the VM on another host: a placement of an older era must not start it.
   if ((spec.era ?? 1) < era) throw placedEarlier(spec.owner.actor, spec.era ?? 1, era);
   await refuseOlderRuns(site, spec);
   await requireParts(site, spec);
-  await makePlace(site, place, spec.owner);
-  await launch(site, place, spec);
-  const started = await findIncarnation(place);
+  await makeRunFolders(site, paths, spec.owner);
+  await launch(site, paths, spec);
+  const started = await findIncarnation(paths);
   if (started === null)
     throw new PhotonError(
       'fault',
       'qemu_failed',
       `QEMU of ${spec.owner.actor} ended right after its start; try again.`,
     );
-  return describe(sessions, place, spec, started, true);
+  return describe(sessions, paths, spec, started, true);
 }
 
 function checkIncarnation(spec: IncarnationSpec): void {
@@ -65,7 +65,7 @@ function checkIncarnation(spec: IncarnationSpec): void {
     throw new PhotonError(
       'defeat',
       'spec_invalid',
-      `machineType must be a versioned q35 such as ${defaultMachineType}; got ${spec.machineType}.`,
+      `machineType must be a versioned q35 machine type such as ${defaultMachineType}; got ${spec.machineType}.`,
     );
   spec.nics.forEach((nic, index) => {
     checkActor(`nics.${index}.binding`, nic.binding);
@@ -87,9 +87,9 @@ function checkIncarnation(spec: IncarnationSpec): void {
 }
 
 async function refuseOlderRuns(site: DataplaneSite, spec: IncarnationSpec): Promise<void> {
-  for (const { place, owner } of await listPlaces(site)) {
+  for (const { paths, owner } of await listRuns(site)) {
     if (owner?.actor !== spec.owner.actor) continue;
-    const alive = await findIncarnation(place);
+    const alive = await findIncarnation(paths);
     if (alive !== null) throw olderRunAlive(spec.owner.actor, owner.runEpoch, alive.pid);
   }
 }
@@ -128,7 +128,7 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
-async function launch(site: DataplaneSite, place: IncarnationPlace, spec: IncarnationSpec): Promise<void> {
+async function launch(site: DataplaneSite, paths: IncarnationPaths, spec: IncarnationSpec): Promise<void> {
   const { qemu } = site.options;
   const kvm = await canUseKvm();
   const attempt = (sandbox: boolean): Promise<unknown> =>
@@ -139,8 +139,8 @@ async function launch(site: DataplaneSite, place: IncarnationPlace, spec: Incarn
       rules: incarnationErrors,
       ...(qemu.libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: qemu.libraryPath } }),
       args: incarnationArguments(spec, {
-        name: place.id,
-        files: place,
+        name: paths.id,
+        files: paths,
         libDir: qemu.libDir,
         kvm,
         sandbox,
@@ -161,14 +161,14 @@ async function launch(site: DataplaneSite, place: IncarnationPlace, spec: Incarn
   } catch (error) {
     if (sandboxMissing || !(error instanceof PhotonError) || !/sandbox/i.test(error.message)) throw error;
     sandboxMissing = true;
-    site.options.log.warn({ qemu: qemu.binary }, 'this QEMU has no seccomp sandbox; incarnations run without it');
+    site.options.log.warn({ qemu: qemu.binary }, 'this QEMU has no seccomp sandbox; VMs run without it');
     await attempt(false);
   }
 }
 
 /**
- * The device alone proves nothing: with software-only KVM (kvm_pvm) it opens and QEMU 10 aborts or its guests hang.
- * So the processor must say that it can.
+ * Whether QEMU can use KVM. That /dev/kvm opens is not enough: with software-only KVM (kvm_pvm) it opens too, but QEMU
+ * 10 aborts or its guests hang. So the processor must also report vmx or svm.
  */
 export async function canUseKvm(): Promise<boolean> {
   try {
@@ -183,18 +183,18 @@ export async function canUseKvm(): Promise<boolean> {
 
 async function describe(
   sessions: IncarnationSessions,
-  place: IncarnationPlace,
+  paths: IncarnationPaths,
   spec: IncarnationSpec,
-  sight: ProcessSight,
+  identity: ProcessIdentity,
   started: boolean,
 ): Promise<IncarnationStarted> {
-  const client = await sessions.client(place);
+  const client = await sessions.client(paths);
   const [runStatus, type] = await Promise.all([
-    sessions.status(place),
+    sessions.status(paths),
     readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs)),
   ]);
   return {
-    ...sight,
+    ...identity,
     qemuVersion: client.version,
     machineType: type ?? spec.machineType ?? defaultMachineType,
     started,
@@ -202,7 +202,7 @@ async function describe(
   };
 }
 
-/** `pc-q35-7.2-machine` as QEMU names the running incarnation's class. */
+/** The machine type from the QOM type of /machine: `pc-q35-7.2-machine` becomes `pc-q35-7.2`. */
 async function readMachineType(answer: Promise<unknown>): Promise<string | null> {
   const text = z.string().safeParse(await answer);
   return text.success ? text.data.replace(/-machine$/, '') : null;

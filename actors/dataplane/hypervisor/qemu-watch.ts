@@ -1,9 +1,9 @@
 /**
- * Waits for the end of a run and says how it came, and cuts the console down when it outgrows its bound.
- * A guest that powers off leaves QEMU paused (`-action shutdown=pause`), so the reason can be read even when nobody
- * listened at that moment; the watch then writes it down and tells QEMU to quit. Called by qemu-operations.ts.
- * Promise: the same end is told to every watch of the run, also to one that starts after it, until the folder is
- * cleaned.
+ * Waits for the end of a run and reports its reason; also truncates the console file when it exceeds its limit.
+ * After a power-off of the guest QEMU stays, paused (`-action shutdown=pause`), so the reason can be read even if no
+ * client was connected at that moment; the watch then records the reason and sends `quit`. Called by
+ * qemu-operations.ts.
+ * Promise: every watch of a run reports the same end, also one that starts afterwards, until the folder is removed.
  */
 import { copyFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -11,15 +11,15 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import type { IncarnationEnd } from '../contract/incarnation-contract.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
-import { awaitGone, isSame } from '../process-sight.ts';
-import type { ProcessSight } from '../process-sight.ts';
-import { textOf } from './qemu-folder.ts';
-import type { IncarnationPlace } from './qemu-folder.ts';
+import { awaitGone, isStillRunning } from '../process-lookup.ts';
+import type { ProcessIdentity } from '../process-lookup.ts';
+import { readTextFile } from '../storage-files.ts';
+import type { IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import type { QmpClient, QmpEvent } from './qmp-client.ts';
 
-const lookEveryMs = 500;
+const pollEveryMs = 500;
 const consoleLimitBytes = 1 << 20;
 const quitGraceMs = 3000;
 const endSchema = z.object({
@@ -27,59 +27,59 @@ const endSchema = z.object({
   detail: z.string(),
 });
 
-export async function readEnd(place: IncarnationPlace): Promise<IncarnationEnd | null> {
-  const text = await textOf(place.endFile);
+export async function readEnd(paths: IncarnationPaths): Promise<IncarnationEnd | null> {
+  const text = await readTextFile(paths.endFile);
   return text === undefined ? null : endSchema.parse(JSON.parse(text));
 }
 
-/** The first word stands. */
-export async function writeEnd(place: IncarnationPlace, end: IncarnationEnd): Promise<IncarnationEnd> {
+/** Records how the run ended. The first record is kept. @returns the record that is kept */
+export async function writeEnd(paths: IncarnationPaths, end: IncarnationEnd): Promise<IncarnationEnd> {
   try {
-    await writeFile(place.endFile, JSON.stringify(end), { flag: 'wx', mode: 0o600 });
+    await writeFile(paths.endFile, JSON.stringify(end), { flag: 'wx', mode: 0o600 });
     return end;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return (await readEnd(place)) ?? end;
-    // the folder was cleaned meanwhile: nobody will ask again
+    if (errnoOf(error) === 'EEXIST') return (await readEnd(paths)) ?? end;
+    // The folder was removed meanwhile: no later watch can read the record.
     if (errnoOf(error) === 'ENOENT') return end;
-    throw fileError(`recording the end of ${place.id}`, error);
+    throw fileError(`recording the end of ${paths.id}`, error);
   }
 }
 
 export async function awaitEnd(
   sessions: IncarnationSessions,
-  place: IncarnationPlace,
+  paths: IncarnationPaths,
   signal: AbortSignal,
 ): Promise<IncarnationEnd> {
-  let said: IncarnationEnd | null = null;
+  let lastEnd: IncarnationEnd | null = null;
   let listening: QmpClient | undefined;
   let wake: () => void = () => {};
-  const hear = (event: QmpEvent): void => {
-    said = endOfEvent(event) ?? said;
+  const onEvent = (event: QmpEvent): void => {
+    lastEnd = endOfEvent(event) ?? lastEnd;
     wake();
   };
   for (;;) {
     signal.throwIfAborted();
-    const known = await readEnd(place);
-    const sight = await findIncarnation(place);
-    if (sight === null)
+    const known = await readEnd(paths);
+    const identity = await findIncarnation(paths);
+    if (identity === null)
       return (
         known ??
         writeEnd(
-          place,
-          said ?? { reason: 'gone', detail: 'The QEMU process is gone without a word; it was killed or it crashed.' },
+          paths,
+          lastEnd ?? { reason: 'gone', detail: 'The QEMU process ended without a reason; it was killed or crashed.' },
         )
       );
     if (listening === undefined || listening.closed) {
-      listening = await listen(sessions, place, hear);
+      listening = await listen(sessions, paths, onEvent);
       listening?.onClose(() => wake());
     }
-    const paused = listening === undefined ? null : await endOfStatus(sessions, place);
+    const paused = listening === undefined ? null : await endOfStatus(sessions, paths);
     if (paused !== null) {
-      const end = await writeEnd(place, paused);
-      await quitIncarnation(sessions, place, sight);
+      const end = await writeEnd(paths, paused);
+      await quitIncarnation(sessions, paths, identity);
       return end;
     }
-    await boundConsole(place);
+    await boundConsole(paths);
     const soon = new Promise<void>((resolve) => {
       wake = resolve;
     });
@@ -91,19 +91,19 @@ async function sleepOr(soon: Promise<void>, signal: AbortSignal): Promise<void> 
   const until = new AbortController();
   await Promise.race([
     soon,
-    pause(lookEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) }),
+    pause(pollEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) }),
   ]).finally(() => until.abort());
 }
 
-/** Undefined when it does not answer: a stopped QEMU is alive, so the watch goes on by its process alone. */
+/** Undefined when QEMU does not answer: it may be stopped, so the watch goes on with the process alone. */
 async function listen(
   sessions: IncarnationSessions,
-  place: IncarnationPlace,
-  hear: (event: QmpEvent) => void,
+  paths: IncarnationPaths,
+  onEvent: (event: QmpEvent) => void,
 ): Promise<QmpClient | undefined> {
   try {
-    const client = await sessions.client(place);
-    client.onEvent(hear);
+    const client = await sessions.client(paths);
+    client.onEvent(onEvent);
     return client;
   } catch (error) {
     if (error instanceof PhotonError) return undefined;
@@ -127,38 +127,38 @@ const endings: Readonly<Record<string, IncarnationEnd>> = {
   'internal-error': { reason: 'crash', detail: 'QEMU met an internal error and stopped the guest.' },
 };
 
-async function endOfStatus(sessions: IncarnationSessions, place: IncarnationPlace): Promise<IncarnationEnd | null> {
+async function endOfStatus(sessions: IncarnationSessions, paths: IncarnationPaths): Promise<IncarnationEnd | null> {
   try {
-    return endings[await sessions.status(place)] ?? null;
+    return endings[await sessions.status(paths)] ?? null;
   } catch (error) {
     if (error instanceof PhotonError) return null;
     throw error;
   }
 }
 
-/** @returns whether the process is gone */
+/** @returns whether the process has ended */
 export async function quitIncarnation(
   sessions: IncarnationSessions,
-  place: IncarnationPlace,
-  sight: ProcessSight,
+  paths: IncarnationPaths,
+  identity: ProcessIdentity,
 ): Promise<boolean> {
   try {
-    await (await sessions.client(place)).execute('quit');
+    await (await sessions.client(paths)).execute('quit');
   } catch (error) {
-    // it may close the socket before it answers; what counts is whether the process goes
+    // QEMU may close the socket before it answers; what matters is whether the process ends.
     if (!(error instanceof PhotonError)) throw error;
-    if (error.record.code === 'qmp_timeout' && (await isSame(sight))) return false;
+    if (error.record.code === 'qmp_timeout' && (await isStillRunning(identity))) return false;
   }
-  return awaitGone(sight, quitGraceMs);
+  return awaitGone(identity, quitGraceMs);
 }
 
-/** QEMU appends, so a cut file stays consistent; the piece before the cut is kept as `console.old`. */
-async function boundConsole(place: IncarnationPlace): Promise<void> {
+/** Truncates a large console file, which is safe because QEMU appends; the old content is kept as `console.old`. */
+async function boundConsole(paths: IncarnationPaths): Promise<void> {
   try {
-    if ((await stat(place.console)).size <= consoleLimitBytes) return;
-    await copyFile(place.console, `${place.console}.old`);
-    await truncate(place.console, 0);
+    if ((await stat(paths.console)).size <= consoleLimitBytes) return;
+    await copyFile(paths.console, `${paths.console}.old`);
+    await truncate(paths.console, 0);
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw fileError(`cutting ${place.console}`, error);
+    if (errnoOf(error) !== 'ENOENT') throw fileError(`truncating ${paths.console}`, error);
   }
 }

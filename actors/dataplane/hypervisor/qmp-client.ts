@@ -1,7 +1,8 @@
 /**
- * QEMU's incarnation protocol on one unix socket: greeting, commands in order, events. One client per socket is all
- * QEMU serves. Called by qemu-session.ts. Promise: every call ends: a stopped QEMU accepts and never answers, so each
- * has a time-out and that is `unknown`; what it says is checked before it is believed, and its lines are bounded (T24).
+ * A client of the QEMU Machine Protocol (QMP) on one unix socket: greeting, commands in order, events. QEMU serves one
+ * client per socket. Called by qemu-session.ts. Promise: every call ends. A stopped QEMU accepts connections and never
+ * answers, so each call has a time-out, whose error is `unknown`. Answers are validated and the length of a line is
+ * bounded (docs/threats.md#t24).
  */
 import net from 'node:net';
 import { z } from 'zod';
@@ -40,12 +41,12 @@ export class QmpClient {
   private constructor(socket: net.Socket) {
     this.#socket = socket;
     socket.setEncoding('utf8');
-    socket.on('data', (text: string) => this.#take(text));
+    socket.on('data', (text: string) => this.#readData(text));
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#end());
   }
 
-  /** @throws unknown `qmp_timeout`; fault by errno: ECONNREFUSED or ENOENT say that there is no QEMU */
+  /** @throws unknown `qmp_timeout`; fault by errno: ECONNREFUSED or ENOENT mean that there is no QEMU process */
   static async connect(path: string, withinMs: number): Promise<QmpClient> {
     const what = `connecting to ${path}`;
     const socket = net.connect(path);
@@ -75,8 +76,8 @@ export class QmpClient {
   }
 
   /**
-   * @throws fault `qmp_refused`; unknown `qmp_timeout` (the client is then closed: a late answer must not meet a
-   * later question)
+   * @throws fault `qmp_refused`; unknown `qmp_timeout` (the client is then closed, so that a late answer is not taken
+   * for the answer to the next command)
    */
   execute(command: string, args: Readonly<Record<string, unknown>> = {}, withinMs = 2000): Promise<unknown> {
     if (this.closed) throw qmpClosed(command);
@@ -90,7 +91,7 @@ export class QmpClient {
     });
   }
 
-  /** @returns stops listening */
+  /** @returns a function that removes the listener */
   onEvent(listener: (event: QmpEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -120,7 +121,7 @@ export class QmpClient {
     });
   }
 
-  #take(text: string): void {
+  #readData(text: string): void {
     this.#text += text;
     if (this.#text.length > lineLimit) return this.close();
     for (let end = this.#text.indexOf('\n'); end >= 0; end = this.#text.indexOf('\n')) {
@@ -131,19 +132,19 @@ export class QmpClient {
   }
 
   #answer(line: string): void {
-    let said: unknown;
+    let answer: unknown;
     try {
-      said = JSON.parse(line);
+      answer = JSON.parse(line);
     } catch {
-      // not JSON is not QMP: whoever speaks here is not asked again, and what was asked is unknown
+      // A peer that does not send JSON is no QEMU: the client closes, and the waiting commands are `unknown`.
       return this.close();
     }
-    const greeting = greetingSchema.safeParse(said);
+    const greeting = greetingSchema.safeParse(answer);
     if (greeting.success) {
       const { major, minor, micro } = greeting.data.QMP.version.qemu;
       return this.#greeted?.(`${major}.${minor}.${micro}`);
     }
-    const event = eventSchema.safeParse(said);
+    const event = eventSchema.safeParse(answer);
     if (event.success) {
       for (const listener of this.#listeners) listener(event.data);
       return;
@@ -151,9 +152,9 @@ export class QmpClient {
     const waiting = this.#waiting.shift();
     if (waiting === undefined) return;
     clearTimeout(waiting.timer);
-    const error = errorSchema.safeParse(said);
+    const error = errorSchema.safeParse(answer);
     if (error.success) waiting.reject(qmpRefused(waiting.what, error.data.error.desc));
-    else waiting.resolve(returnSchema.parse(said).return);
+    else waiting.resolve(returnSchema.parse(answer).return);
   }
 
   #end(): void {

@@ -1,6 +1,7 @@
 /**
- * Who uses a copy: one alias per line beside it. The file goes with its last owner.
- * Called by copy-store.ts, storage-operations.ts and the sweep. Promise: changes of one copy's owners never overlap.
+ * The owners of an image copy: a file beside the copy with one owner mark per line. The copy is deleted with its last
+ * owner. Called by copy-store.ts, storage-operations.ts and the sweep. Promise: two changes of one copy's owners never
+ * overlap.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import type { ImageFormat, OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -33,16 +34,16 @@ async function writeOwners(
 }
 
 const lockOf = (sha256: string, format: ImageFormat): string => `owners ${sha256}.${format}`;
-const sameLife = (a: OwnerToken, b: OwnerToken): boolean => a.actor === b.actor && a.uid === b.uid;
+const sameActorAndUid = (a: OwnerToken, b: OwnerToken): boolean => a.actor === b.actor && a.uid === b.uid;
 
 export function addOwner(site: DataplaneSite, sha256: string, format: ImageFormat, owner: OwnerToken): Promise<void> {
   return site.locks.hold(lockOf(sha256, format), async () => {
-    const others = (await readOwners(site, sha256, format)).filter((one) => !sameLife(one, owner));
+    const others = (await readOwners(site, sha256, format)).filter((one) => !sameActorAndUid(one, owner));
     await writeOwners(site, sha256, format, [...others, owner]);
   });
 }
 
-/** @returns whether the copy itself went */
+/** @returns whether the copy itself was deleted */
 export function dropOwners(
   site: DataplaneSite,
   sha256: string,

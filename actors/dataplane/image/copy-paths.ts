@@ -1,4 +1,4 @@
-/** Where image copies stand: by digest and format, never by a name somebody chose. */
+/** Paths of image copies, derived from digest and format, never from a name that a user chose. */
 import path from 'node:path';
 import type { ImageFormat } from '@photoncloud/machines/values/wiring';
 
@@ -6,6 +6,6 @@ export const imageFormats: readonly ImageFormat[] = ['raw', 'qcow2', 'kernel', '
 
 export const blobPath = (folder: string, sha256: string, format: ImageFormat): string =>
   path.join(folder, `${sha256}.${format}`);
-/** One owner alias per line. */
+/** The file with one owner mark per line. */
 export const ownersPath = (folder: string, sha256: string, format: ImageFormat): string =>
   `${blobPath(folder, sha256, format)}.owners`;

@@ -1,7 +1,7 @@
 /**
  * Image copies of this host: imported from an allowed path or fetched from another host, named by their digest, shared
- * by owners. Called by storage-operations.ts. Promise (T6, T7, T11): what is stored has the digest of its name and was
- * inspected in the very bytes that are stored, not in a file that could be changed meanwhile.
+ * by owners. Called by storage-operations.ts. Promise (docs/threats.md#t6, #t7, #t11): a stored copy has the digest in
+ * its name, and its header was inspected in the stored bytes, not in the source file, which could change meanwhile.
  */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
@@ -61,18 +61,18 @@ function requireDigest(shown: string, sha256: string, expected: string | null): 
   throw refuseImage('digest_mismatch', `${shown} has sha256 ${sha256}, declared was ${expected}`);
 }
 
-async function readAll(source: FileHandle, signal: AbortSignal, see: (chunk: Buffer) => void): Promise<number> {
+async function readAll(source: FileHandle, signal: AbortSignal, onChunk: (chunk: Buffer) => void): Promise<number> {
   const buffer = Buffer.alloc(1 << 20);
   for (let position = 0; ;) {
     signal.throwIfAborted();
     const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) return position;
-    see(buffer.subarray(0, bytesRead));
+    onChunk(buffer.subarray(0, bytesRead));
     position += bytesRead;
   }
 }
 
-export async function takeFile(site: DataplaneSite, spec: CopyImportSpec, signal: AbortSignal): Promise<CopyProof> {
+export async function importFile(site: DataplaneSite, spec: CopyImportSpec, signal: AbortSignal): Promise<CopyProof> {
   checkOwner(spec.owner);
   checkFormat(spec.format);
   if (spec.sha256 !== null) checkDigest('sha256', spec.sha256);
@@ -80,17 +80,17 @@ export async function takeFile(site: DataplaneSite, spec: CopyImportSpec, signal
   return using(source, async () => {
     await inspectHeader(source, spec.format, spec.path);
     await requireSpace(site.folders.images, (await source.stat()).blocks * 512);
-    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, see) =>
-      copySparse(source, target, signal, see),
+    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, onChunk) =>
+      copySparse(source, target, signal, onChunk),
     );
   });
 }
 
-export async function takeFromHost(site: DataplaneSite, spec: CopyFetchSpec, signal: AbortSignal): Promise<CopyProof> {
+export async function fetchFromHost(site: DataplaneSite, spec: CopyFetchSpec, signal: AbortSignal): Promise<CopyProof> {
   checkOwner(spec.owner);
   checkFormat(spec.format);
   checkDigest('sha256', spec.sha256);
-  // owner first: then another owner's leaving cannot take the file away between the look and the claim
+  // The owner is added before the copy is read again: then the removal of another owner cannot delete the file.
   if ((await readCopy(site, spec.sha256, spec.format)) !== null)
     await addOwner(site, spec.sha256, spec.format, spec.owner);
   const present = await readCopy(site, spec.sha256, spec.format);
@@ -103,8 +103,8 @@ export async function takeFromHost(site: DataplaneSite, spec: CopyFetchSpec, sig
   } catch (error) {
     throw fetchFailed(shown, error);
   }
-  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, see) =>
-    receive(stream, target, spec.sizeBytes, shown, see),
+  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, onChunk) =>
+    receive(stream, target, spec.sizeBytes, shown, onChunk),
   );
 }
 
@@ -113,14 +113,15 @@ async function receive(
   target: FileHandle,
   limitBytes: number,
   shown: string,
-  see: (chunk: Buffer) => void,
+  onChunk: (chunk: Buffer) => void,
 ): Promise<number> {
   let position = 0;
   try {
     for await (const piece of stream) {
       const chunk = Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece));
-      if (position + chunk.length > limitBytes) throw new Error(`more than the declared ${limitBytes} bytes came`);
-      see(chunk);
+      if (position + chunk.length > limitBytes)
+        throw new Error(`the other host sent more than the declared ${limitBytes} bytes`);
+      onChunk(chunk);
       await writeSparse(target, chunk, position);
       position += chunk.length;
     }
@@ -137,18 +138,18 @@ const fetchFailed = (shown: string, error: unknown): PhotonError =>
   new PhotonError(
     'fault',
     'fetch_failed',
-    `Fetching ${shown} failed: ${describeCause(error)}. Try again, or from another host.`,
+    `Fetching ${shown} failed: ${describeCause(error)}. Try again, or fetch it from another host.`,
     { cause: error },
   );
 
-/** Fills a new file, checks its digest and its header, and only then names it. */
+/** Fills a new file, checks its digest and header, and only then gives it its final name. */
 async function store(
   site: DataplaneSite,
   owner: OwnerToken,
   format: ImageFormat,
   shown: string,
   expected: string | null,
-  fill: (target: FileHandle, see: (chunk: Buffer) => void) => Promise<number>,
+  fill: (target: FileHandle, onChunk: (chunk: Buffer) => void) => Promise<number>,
 ): Promise<CopyProof> {
   const digest = createHash('sha256');
   let proof: CopyProof | undefined;
@@ -159,7 +160,7 @@ async function store(
     const written = await open(fresh, 'r');
     const virtualSizeBytes = await using(written, () => inspectHeader(written, format, shown));
     proof = { sha256, sizeBytes, virtualSizeBytes };
-    // the owner first: a blob without one is garbage to the sweep
+    // The owner is added before the rename: the sweep removes a blob without an owner.
     await addOwner(site, sha256, format, owner);
     return blobPath(site.folders.images, sha256, format);
   });
@@ -167,7 +168,7 @@ async function store(
   return proof;
 }
 
-/** Null when there is no such copy. Its digest was checked when it got its name; the header is read anew. */
+/** Null when there is no such copy. Its digest was checked when it was stored; the header is inspected again. */
 export async function readCopy(site: DataplaneSite, sha256: string, format: ImageFormat): Promise<CopyProof | null> {
   let file: FileHandle;
   try {

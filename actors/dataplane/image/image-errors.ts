@@ -1,4 +1,4 @@
-/** Every reason for which a file is no image we take, with what to do; the code is what clients see. */
+/** Every reason why a file is refused as an image, with advice; clients see the code. */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ImageRefusal } from '../contract/storage-contract.ts';
 
@@ -10,16 +10,16 @@ const advice: Readonly<Record<ImageRefusal, string>> = {
   path_not_regular: 'It is not a regular file.',
   path_unreadable: 'The worker may not read it.',
   image_empty: 'The file is empty.',
-  format_lies: 'Declare the format it really has, or convert it.',
-  qcow2_malformed: 'Its header makes no sense; create it anew with qemu-img.',
-  qcow2_version: 'Only qcow2 versions 2 and 3 are taken.',
+  format_lies: 'Declare its actual format, or convert it.',
+  qcow2_malformed: 'Its header is invalid; create the image again with qemu-img.',
+  qcow2_version: 'Only qcow2 versions 2 and 3 are accepted.',
   qcow2_backing_file: 'It refers to another file; flatten it with qemu-img convert.',
-  qcow2_data_file: 'Its content lies in another file; flatten it with qemu-img convert.',
-  qcow2_encrypted: 'Encrypted images are not taken.',
+  qcow2_data_file: 'Its content is in another file; flatten it with qemu-img convert.',
+  qcow2_encrypted: 'Encrypted images are not accepted.',
   qcow2_incompatible:
-    'It uses features that are not taken, or was not closed cleanly; run qemu-img check, then convert it.',
-  qcow2_size: 'Its declared size is zero or beyond 16 TiB.',
-  digest_mismatch: 'The content is not what was declared; check the file and the sha256.',
+    'It uses features that are not accepted, or was not closed cleanly; run qemu-img check, then convert it.',
+  qcow2_size: 'Its declared size is zero or more than 16 TiB.',
+  digest_mismatch: 'The content does not have the declared digest; check the file and the sha256.',
 };
 
 export function refuseImage(code: ImageRefusal, what: string): PhotonError {

@@ -1,7 +1,8 @@
 /**
- * Our own reader of image headers: what a file really is, whatever its name or its owner says (T7, T8).
- * No tool probes an image before this has accepted it, and afterwards its format is a fact that is passed on
- * explicitly. Called by copy-store.ts and replica-store.ts, always on an open descriptor.
+ * Our own reader of image headers: it determines the format from the bytes, not from the file name or from what its
+ * owner declared (docs/threats.md#t7, #t8). No tool opens an image before this file has accepted it, and afterwards the
+ * format is passed to every tool explicitly. Called by copy-store.ts and replica-store.ts, always on an open
+ * descriptor.
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { ImageFormat } from '@photoncloud/machines/values/wiring';
@@ -11,7 +12,7 @@ const headBytes = 65536;
 const sizeLimitBytes = 16 * 2 ** 40;
 const l1LimitBytes = 32 << 20;
 const dataFileBit = 1n << 2n;
-/** Compression type and extended L2 entries: features that stay inside the file. */
+/** Accepted incompatible features: compression type and extended L2 entries; they refer to no other file. */
 const takenBits = (1n << 3n) | (1n << 4n);
 const dataFileExtension = 0x44415441;
 
@@ -26,7 +27,7 @@ const signature = (format: string, offset: number, bytes: string | readonly numb
   bytes: typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes),
 });
 
-/** Formats of disks that a guest could fake inside a raw one, or an owner could pass off as raw. */
+/** Disk formats whose header a guest could write into a raw disk, or whose owner could declare them as raw. */
 const diskSignatures: readonly Signature[] = [
   signature('qcow2', 0, 'QFI\xfb'),
   signature('vmdk', 0, 'KDMV'),
@@ -57,26 +58,27 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
 }
 
 /**
- * @param shown how the file is called in errors
- * @returns the size a guest would see, in bytes
+ * @param shown the file's name in errors
+ * @returns the size in bytes that a guest would see
  * @throws defeat ImageRefusal
  */
 export async function inspectHeader(file: FileHandle, format: ImageFormat, shown: string): Promise<number> {
   const { size } = await file.stat();
   if (size === 0) throw refuseImage('image_empty', `${shown} has no content`);
   const head = await readAt(file, 0, headBytes);
-  const lie = (really: string): Error => refuseImage('format_lies', `${shown} is declared ${format} but is ${really}`);
+  const mismatch = (really: string): Error =>
+    refuseImage('format_lies', `${shown} is declared ${format} but is ${really}`);
   switch (format) {
     case 'raw': {
       const disk =
         found(head, diskSignatures) ??
         found(await readAt(file, Math.max(0, size - 512), 512), [signature('vhd', 0, 'conectix')]);
-      if (disk !== undefined) throw lie(disk);
+      if (disk !== undefined) throw mismatch(disk);
       return size;
     }
     case 'qcow2': {
       const disk = found(head, diskSignatures);
-      if (disk !== 'qcow2') throw lie(disk ?? 'something else');
+      if (disk !== 'qcow2') throw mismatch(disk ?? 'something else');
       return inspectQcow2(head, size, shown);
     }
     case 'kernel':
@@ -85,10 +87,10 @@ export async function inspectHeader(file: FileHandle, format: ImageFormat, shown
         head.readUInt16LE(0x1fe) !== 0xaa55 ||
         head.toString('latin1', 0x202, 0x206) !== 'HdrS'
       )
-        throw lie('no bzImage');
+        throw mismatch('no bzImage');
       return size;
     case 'initrd':
-      if (found(head, initrdSignatures) === undefined) throw lie('neither cpio nor a compressed one');
+      if (found(head, initrdSignatures) === undefined) throw mismatch('neither cpio nor a compressed one');
       return size;
   }
 }
@@ -111,7 +113,7 @@ function inspectQcow2(head: Buffer, fileSize: number, shown: string): number {
   ];
   if (l1Entries * 8 > l1LimitBytes) throw malformed(`an L1 table of ${l1Entries} entries`);
   if (l1Offset + BigInt(l1Entries * 8) > BigInt(fileSize) || refcountOffset >= BigInt(fileSize))
-    throw malformed('its tables lie beyond its end');
+    throw malformed('its tables mismatch beyond its end');
   let headerLength = 72;
   if (version === 3) {
     if (head.length < 104) throw malformed('shorter than a version 3 header');

@@ -1,8 +1,8 @@
 /**
- * Opens a file below an allowed root without following any link (T5, T6). Called by copy-store.ts.
- * Node has no openat2: each part is opened with O_NOFOLLOW below the descriptor of the part before it, through
- * /proc/self/fd, so that a rename or a link made in between changes nothing. Whoever reads, reads the opened
- * descriptor.
+ * Opens a file below an allowed root without following symbolic links (docs/threats.md#t5, #t6). Called by
+ * copy-store.ts. Node has no openat2, so each part of the path is opened with O_NOFOLLOW below the descriptor of its
+ * parent, through /proc/self/fd: a rename or a link made meanwhile has no effect. The caller reads from the returned
+ * descriptor and never opens the path again.
  */
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
@@ -29,7 +29,7 @@ export async function openBeneath(allowedRoots: readonly string[], file: string)
     .slice(root.length)
     .split('/')
     .filter((part) => part !== '');
-  // the root itself is the operator's word and may be a link
+  // The root was configured by the operator and may itself be a link.
   let at = await openPart(root, O_DIRECTORY, shown);
   for (const [index, part] of parts.entries()) {
     const flags = index === parts.length - 1 ? O_NONBLOCK | O_NOFOLLOW : O_DIRECTORY | O_NOFOLLOW;

@@ -1,7 +1,7 @@
 /**
- * vx0: the one VXLAN device of a VPC on this host, its peers (one neighbour and one FDB entry per other host, nothing
- * per guest) and the /32 routes to ports that other hosts hold. Called by segment-making.ts and segment-routes.ts.
- * Promise: nothing is learned from the wire; a local port's route is never displaced by a list of remote ones.
+ * vx0, the only VXLAN device of a VPC on this host; its peers (one neighbour and one FDB entry per other host, none per
+ * guest); and the /32 routes to ports on other hosts. Called by segment-making.ts and segment-routes.ts.
+ * Promise: addresses are never learned from traffic; the list of remote routes never replaces a local port's route.
  */
 import type { HostFacts, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
 import { command, joined } from '../kernel-command.ts';
@@ -14,7 +14,7 @@ import { overlayErrors } from './overlay-errors.ts';
 export const overlayOverheadBytes = 50;
 const vxlanListenPort = 4789;
 
-/** What every host of the VPC can carry. */
+/** The largest MTU that every host of the VPC can carry inside the overlay. */
 export function overlayMtu(hosts: readonly HostFacts[]): number {
   return Math.min(...hosts.map((host) => host.underlayMtu)) - overlayOverheadBytes;
 }
@@ -36,7 +36,7 @@ function vxlanCommand(namespace: string, { vni, self }: SegmentSpec): Command {
   return joined(make, settings);
 }
 
-/** @param host link of the host's own namespace, where the UDP socket stays. @returns true when it was made now. */
+/** @param host link of the host's namespace, where the UDP socket stays. @returns true when this call made vx0. */
 export async function ensureOverlay(
   host: NamespaceLink,
   link: NamespaceLink,
@@ -49,7 +49,7 @@ export async function ensureOverlay(
   const keeps = actual !== null && fits(actual, spec);
   if (actual !== null && !keeps) await deleteOverlay(link);
   if (!keeps) {
-    // made from the host's namespace straight into the other one: making it here and moving it costs 20 ms more
+    // `netns` makes vx0 directly in the VPC's namespace; making it in the host's and moving it takes 20 ms longer.
     await host.ip(what, [vxlanCommand(String(link.name), spec)], overlayErrors);
     link.appeared(vxlanName);
   }
@@ -70,7 +70,7 @@ export async function ensureOverlay(
   return !keeps;
 }
 
-/** Before its namespace: a namespace is reaped later, and until then its VXLAN keeps the VNI taken. */
+/** Called before the namespace is deleted: the kernel reaps a namespace later, and until then vx0 occupies the VNI. */
 export async function deleteOverlay(link: NamespaceLink): Promise<void> {
   if ((await link.link(vxlanName)) === null) return;
   await link.ip(`removing the overlay in ${link.name}`, [command`link delete ${vxlanName}`], overlayErrors);
@@ -112,7 +112,7 @@ export const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
 export const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
   command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
 
-/** Remote routes as the kernel has them: address -> host index. */
+/** Remote routes in the kernel: address -> host index. */
 export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string, number>> {
   const routes = new Map<string, number>();
   for (const { dst, gateway } of await link.routesOf(vxlanName)) {
@@ -122,7 +122,7 @@ export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string,
   return routes;
 }
 
-/** @param local addresses of ports that are wired here: their own wiring is newer than any list of remote ports. */
+/** @param local addresses of ports that are wired on this host: their wiring is newer than any list of remote ports. */
 export async function ensureRoutes(
   link: NamespaceLink,
   wanted: readonly RouteSpec[],

@@ -1,7 +1,7 @@
 /**
- * The network namespace of a VPC on this host: made, marked with its owner on `lo`, its sysctls, removed.
- * Called by segment-making.ts and segment-removal.ts. Promise: what is under the name is a live namespace marked with
- * our owner, or an error; a namespace of a later run is left alone.
+ * The network namespace of a VPC on this host: creation, owner mark on `lo`, sysctls, removal.
+ * Called by segment-making.ts and segment-removal.ts. Promise: after `ensureNamespace` and `markNamespace` the name
+ * refers to a live namespace with the owner's mark, or an error was thrown; a namespace of a later run is not changed.
  */
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import { overlayErrors } from './overlay-errors.ts';
 const nsfsMagic = 0x6e736673;
 export const namespacePath = (namespace: string): string => `/run/netns/${namespace}`;
 
-/** `stale`: a file without a namespace behind it, left by a crash between the two steps of making one. */
+/** `stale`: the file exists but no namespace is mounted on it; a crash between the two steps of `ip netns add`. */
 export async function readNamespace(namespace: string): Promise<'present' | 'stale' | 'absent'> {
   try {
     return (await statfs(namespacePath(namespace))).type === nsfsMagic ? 'present' : 'stale';
@@ -26,7 +26,7 @@ export async function readNamespace(namespace: string): Promise<'present' | 'sta
   }
 }
 
-/** @returns true when it was made now. */
+/** @returns true when this call made the namespace. */
 export async function ensureNamespace(namespace: string): Promise<boolean> {
   const found = await readNamespace(namespace);
   if (found === 'present') return false;
@@ -53,7 +53,7 @@ export async function readNamespaceOwner(link: NamespaceLink, cluster: string): 
   return ownerOfAlias(cluster, (await link.link('lo'))?.ifalias);
 }
 
-/** @throws ownership_lost when a later run has marked it */
+/** @throws ownership_lost when the namespace has the mark of a later run */
 export async function markNamespace(link: NamespaceLink, cluster: string, owner: OwnerToken): Promise<void> {
   const actual = await readNamespaceOwner(link, cluster);
   refuseOlder(`namespace ${link.name}`, owner, actual);
@@ -72,7 +72,7 @@ async function setSysctls(namespace: string, settings: readonly string[]): Promi
   });
 }
 
-/** Needs the firewall's skeleton to be loaded: it is what brings conntrack, and its sysctl, into the namespace. */
+/** Call it after the firewall's skeleton is loaded: loading it creates conntrack's sysctl in the namespace. */
 export async function setNamespaceSysctls(namespace: string): Promise<void> {
   const bridgeFilter = existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables');
   const ipv6 = existsSync('/proc/sys/net/ipv6');
@@ -82,14 +82,14 @@ export async function setNamespaceSysctls(namespace: string): Promise<void> {
     'net.ipv4.conf.default.send_redirects=0',
     'net.ipv4.conf.all.rp_filter=0',
     'net.ipv4.conf.default.rp_filter=0',
-    // with the default of 1 a flow whose rule was revoked comes back to life with its next packet
+    // With the default of 1, a flow whose rule was removed would be tracked and accepted again at its next packet.
     'net.netfilter.nf_conntrack_tcp_loose=0',
     ...(ipv6 ? ['net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1'] : []),
     ...(bridgeFilter ? ['net.bridge.bridge-nf-call-iptables=0', 'net.bridge.bridge-nf-call-arptables=0'] : []),
   ]);
 }
 
-/** Before the bridge is up: without proxy_delay 0 the kernel answers ARP after a random wait. */
+/** Call it before the bridge is up: without proxy_delay 0 the kernel delays ARP answers by a random time. */
 export async function setBridgeSysctls(namespace: string, bridges: readonly string[]): Promise<void> {
   await setSysctls(
     namespace,

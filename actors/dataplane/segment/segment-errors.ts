@@ -1,4 +1,4 @@
-/** Errors of a segment as a whole; those of its parts stand in overlay-, bridge-, dhcp- and firewall-errors.ts. */
+/** Errors of a segment as a whole; those of its parts are in overlay-, bridge-, dhcp- and firewall-errors.ts. */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 
 export const mtuTooLarge = (network: string, wanted: number, carried: number): PhotonError =>

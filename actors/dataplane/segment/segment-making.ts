@@ -1,8 +1,9 @@
 /**
- * Makes a VPC on this host as its spec says, by difference: a second call on what fits changes nothing.
- * Order: namespace, nft skeleton, sysctls, vx0, bridges with their ingress chains, routes, dnsmasq; then what the spec
- * no longer has goes. (The skeleton precedes the sysctls because it brings conntrack's into the namespace.)
- * Called by linux-dataplane.ts. Promise: the proof is read back, and a segment that reads back wrong is a fault.
+ * Makes a VPC on this host as its spec says. Only differences are applied: a second call changes nothing.
+ * Order: namespace, nft skeleton, sysctls, vx0, bridges with their ingress chains, routes, dnsmasq; at last, bridges of
+ * networks that are no longer in the spec are removed. (The skeleton comes before the sysctls because loading it
+ * creates conntrack's sysctl in the namespace.)
+ * Called by network-operations.ts. Promise: the proof is read back from the kernel; drift after the change is a fault.
  */
 import type { SegmentProof, SegmentSpec } from '@photoncloud/machines/values/wiring';
 import { ensureBridges, removeBridge } from '../bridge/bridge-device.ts';
@@ -18,13 +19,13 @@ import { checkSegment } from '../wiring-checks.ts';
 import { mtuTooLarge, segmentDrifted } from './segment-errors.ts';
 import { readSegmentParts } from './segment-reading.ts';
 
-/** What this process has already put into a namespace and need not look at again; gone with the link. */
-interface Settled {
+/** What this process has already applied to a namespace and need not check again; forgotten with the link. */
+interface AppliedState {
   sysctls: boolean;
-  /** Bridge -> its subnets, as the rules in the kernel were made from. */
+  /** Bridge -> the subnets from which its ingress rules in the kernel were made. */
   readonly rules: Map<string, string>;
 }
-const settledLinks = new WeakMap<NamespaceLink, Settled>();
+const appliedStates = new WeakMap<NamespaceLink, AppliedState>();
 
 export async function makeSegment(site: DataplaneSite, spec: SegmentSpec, signal: AbortSignal): Promise<SegmentProof> {
   checkSegment(spec);
@@ -41,20 +42,20 @@ export async function makeSegment(site: DataplaneSite, spec: SegmentSpec, signal
   if (await ensureNamespace(namespace)) await site.links.forget(namespace);
   const link = site.links.of(namespace);
   await markNamespace(link, cluster, spec.owner);
-  const settled = settledLinks.get(link) ?? { sysctls: false, rules: new Map<string, string>() };
-  settledLinks.set(link, settled);
-  if (await ensureSkeleton(link, namespace)) settled.rules.clear();
-  if (!settled.sysctls) await setNamespaceSysctls(namespace);
-  settled.sysctls = true;
+  const applied = appliedStates.get(link) ?? { sysctls: false, rules: new Map<string, string>() };
+  appliedStates.set(link, applied);
+  if (await ensureSkeleton(link, namespace)) applied.rules.clear();
+  if (!applied.sysctls) await setNamespaceSysctls(namespace);
+  applied.sysctls = true;
   signal.throwIfAborted();
 
   await ensureOverlay(site.links.host, link, cluster, spec);
-  await makeNetworks(link, cluster, spec, wanted, settled);
+  await makeNetworks(link, cluster, spec, wanted, applied);
   const hosts = hostsFolder(site.folders.dhcp, namespace);
   await ensureRoutes(link, spec.routes, new Set(await listDhcpHosts(hosts)));
   signal.throwIfAborted();
   await ensureDhcpServer(site.folders.dhcp, namespace, wanted);
-  await removeOthers(site, link, wanted, settled);
+  await removeOthers(site, link, wanted, applied);
 
   const { proof, drift } = await readSegmentParts(site, spec);
   if (proof === null || drift.length > 0) throw segmentDrifted(spec.vpc, drift);
@@ -66,29 +67,29 @@ async function makeNetworks(
   cluster: string,
   spec: SegmentSpec,
   wanted: readonly WantedBridge[],
-  settled: Settled,
+  applied: AppliedState,
 ): Promise<void> {
   await ensureBridges(link, cluster, spec.owner, wanted, await link.links());
   for (const { bridge, network } of wanted) {
     const subnets = JSON.stringify(network.subnets.map((subnet) => subnet.cidr));
-    if (settled.rules.get(bridge) === subnets) continue;
+    if (applied.rules.get(bridge) === subnets) continue;
     await setNetworkRules(link, bridge, network.subnets);
-    settled.rules.set(bridge, subnets);
+    applied.rules.set(bridge, subnets);
   }
 }
 
-/** After dnsmasq has let go of them: bridges of networks that the spec no longer has. */
+/** Removes bridges of networks that are no longer in the spec; called after dnsmasq has stopped using them. */
 async function removeOthers(
   site: DataplaneSite,
   link: NamespaceLink,
   wanted: readonly WantedBridge[],
-  settled: Settled,
+  applied: AppliedState,
 ): Promise<void> {
   const keep = new Set(wanted.map(({ bridge }) => bridge));
   const actual = await link.links();
   for (const { ifname } of actual.filter((one) => site.names.isBridge(one.ifname) && !keep.has(one.ifname))) {
     await removeBridge(link, ifname, actual);
     await removeNetworkRules(link, ifname);
-    settled.rules.delete(ifname);
+    applied.rules.delete(ifname);
   }
 }

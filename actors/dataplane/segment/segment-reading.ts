@@ -1,7 +1,7 @@
 /**
- * Reads a segment back from the kernel and says what differs from its spec. Changes nothing.
- * Called by segment-making.ts for the proof, and for `readSegment`. Promise: no field of a proof is an echo, but for
- * `generation`, which is the spec's own and says what the rest was compared with.
+ * Reads a segment back from the kernel and lists its differences from the spec. Changes nothing.
+ * Called by segment-making.ts for the proof, and for `readSegment`. Promise: every field of a proof is read from the
+ * kernel, except `generation`: it is copied from the spec and says with which spec the rest was compared.
  */
 import type { SegmentProof, SegmentSpec } from '@photoncloud/machines/values/wiring';
 import type { SegmentReading } from '../contract/network-contract.ts';

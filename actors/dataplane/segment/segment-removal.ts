@@ -1,7 +1,7 @@
 /**
- * Removes a VPC from this host: dnsmasq, vx0 by itself, then the namespace with everything else in it.
- * Called by linux-dataplane.ts and the sweep. Promise: the VNI is free again when it resolves; a segment that still
- * has ports or belongs to a later run is left as it is.
+ * Removes a VPC from this host: dnsmasq, then vx0, then the namespace with everything else in it.
+ * Called by network-operations.ts and the sweep. Promise: the VNI is free again when the call resolves; a segment that
+ * still has ports or belongs to a later run is not changed.
  */
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { SegmentRef } from '../contract/network-contract.ts';
@@ -19,7 +19,7 @@ export async function dropSegment(site: DataplaneSite, segment: SegmentRef): Pro
   return dropNamespace(site, site.names.namespaceOf(segment.vpc), segment.vpc, segment.owner);
 }
 
-/** @param owner null sweeps it whoever made it */
+/** @param owner null removes the namespace whoever owns it (for the sweep) */
 export async function dropNamespace(
   site: DataplaneSite,
   namespace: string,
@@ -38,7 +38,7 @@ export async function dropNamespace(
   } else {
     await removeDhcpServer(site.folders.dhcp, namespace);
   }
-  // an open coprocess would keep the namespace alive
+  // An open coprocess would keep the namespace alive.
   await site.links.forget(namespace);
   if (found !== 'absent') await deleteNamespace(namespace);
   return { removed: found !== 'absent' };

@@ -1,7 +1,7 @@
 /**
- * Routes to ports of other hosts, changed one by one as ports come and go: the hot path, no program is started.
- * Called by linux-dataplane.ts. Promise: an explicit addition also displaces a local route (it is how a moved port
- * leaves this host); a removal takes only the very route it names.
+ * Adds and removes single routes to ports on other hosts as ports are wired and removed there. This is a hot path: no
+ * program is started. Called by network-operations.ts. Promise: an addition replaces a local route to the same address
+ * (the port has moved to another host); a removal deletes only a route that leads to the named host.
  */
 import type { RouteChange } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';

@@ -1,7 +1,8 @@
 /**
- * Waits until something of a segment has vanished: dnsmasq (its start time), the namespace, vx0, a bridge.
- * A look costs three small reads of /proc each 500 ms; the interfaces are seen through dnsmasq's own /proc entry, so no
- * program runs. Called by linux-dataplane.ts. Promise: it says what is missing only after it has seen it missing.
+ * Waits until a part of a segment is gone: dnsmasq (known by its start time), the namespace, vx0, a bridge.
+ * Every 500 ms it makes three small reads of /proc. The interfaces are read through dnsmasq's /proc entry, so no
+ * program is started. Called by network-operations.ts. Promise: a part is reported only after a read has shown that it
+ * is gone.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SegmentSpec } from '@photoncloud/machines/values/wiring';
@@ -10,10 +11,10 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { readDhcpServer } from '../dhcp/dhcp-server.ts';
 import { vxlanName } from '../kernel-names.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import { interfacesOf, isSame } from '../process-sight.ts';
-import type { ProcessSight } from '../process-sight.ts';
+import { interfacesOf, isStillRunning } from '../process-lookup.ts';
+import type { ProcessIdentity } from '../process-lookup.ts';
 
-const lookEveryMs = 500;
+const pollEveryMs = 500;
 
 export async function watchForLoss(
   site: DataplaneSite,
@@ -21,15 +22,15 @@ export async function watchForLoss(
   signal: AbortSignal,
 ): Promise<SegmentBroken> {
   const namespace = site.names.namespaceOf(spec.vpc);
-  let server: ProcessSight | null = null;
+  let server: ProcessIdentity | null = null;
   for (;;) {
     signal.throwIfAborted();
     if ((await readNamespace(namespace)) !== 'present')
       return { reason: 'namespace_gone', detail: `Namespace ${namespace} of ${spec.vpc} is gone.` };
-    if (server === null || !(await isSame(server))) server = await readDhcpServer(site.folders.dhcp, namespace);
+    if (server === null || !(await isStillRunning(server))) server = await readDhcpServer(site.folders.dhcp, namespace);
     const broken = server === null ? withoutServer(spec, namespace) : await missingInterface(site, spec, server);
     if (broken !== null) return broken;
-    await pause(lookEveryMs, undefined, { signal });
+    await pause(pollEveryMs, undefined, { signal });
   }
 }
 
@@ -41,10 +42,10 @@ function withoutServer(spec: SegmentSpec, namespace: string): SegmentBroken | nu
 async function missingInterface(
   site: DataplaneSite,
   spec: SegmentSpec,
-  server: ProcessSight,
+  server: ProcessIdentity,
 ): Promise<SegmentBroken | null> {
   const interfaces = await interfacesOf(server.pid);
-  // an empty answer means the process ended between two looks: the next one says so
+  // An empty answer means that dnsmasq has ended between two reads: the next read reports it.
   if (interfaces.size === 0) return null;
   if (!interfaces.has(vxlanName)) return { reason: 'vxlan_gone', detail: `vx0 of ${spec.vpc} is gone.` };
   const network = spec.networks.find((one) => !interfaces.has(site.names.bridgeOf(one.network)));

@@ -1,7 +1,8 @@
 /**
- * A port's tap: made persistent and down in the host's namespace for QEMU to take, found again in either namespace.
- * Called by linux-dataplane.ts; tap-wiring.ts moves and wires it. Promise: a tap a live process holds is never
- * replaced; a dead one is made anew (cheaper than moving it back, and free of what it was); a later run's is refused.
+ * A port's tap: made in the host's namespace, persistent and down, for QEMU to open; found again in either namespace.
+ * Called by network-operations.ts; tap-wiring.ts moves and wires it. Promise: a tap that a process has open is never
+ * replaced. A tap that no process has open is deleted and made again, which is cheaper than moving it back and leaves
+ * no old settings. A tap of a later run is not changed.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';
@@ -21,7 +22,7 @@ export interface FoundTap {
   readonly device: KernelLink;
 }
 
-/** In the VPC's namespace first: that is where it usually is. */
+/** Looks in the VPC's namespace first, where the tap usually is. */
 export async function findTap(site: DataplaneSite, vpc: string, tap: string): Promise<FoundTap | null> {
   const namespace = site.names.namespaceOf(vpc);
   if ((await readNamespace(namespace)) === 'present') {
@@ -33,7 +34,7 @@ export async function findTap(site: DataplaneSite, vpc: string, tap: string): Pr
   return device === null ? null : { place: 'host', link: site.links.host, device };
 }
 
-/** Whether a process has the tap open. While it is up the carrier says so; down, only the processes themselves do. */
+/** Whether a process has the tap open. The carrier tells this while the tap is up; else the processes are searched. */
 export async function isHeld(found: FoundTap): Promise<boolean> {
   if (found.device.flags.includes('UP')) return found.device.flags.includes('LOWER_UP');
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
@@ -49,9 +50,9 @@ async function holdsTap(pid: string, tap: string): Promise<boolean> {
     }
     return false;
   } catch (error) {
-    // the process or its descriptor went away while we looked: it holds nothing any more
+    // The process ended or closed the descriptor meanwhile: it no longer has the tap open.
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(errnoOf(error))) return false;
-    throw fileError(`looking who holds ${tap}`, error);
+    throw fileError(`searching for a process that has ${tap} open`, error);
   }
 }
 
@@ -63,7 +64,7 @@ export async function makeTap(site: DataplaneSite, spec: TapSpec): Promise<TapCr
   const found = await findTap(site, spec.vpc, tap);
   if (found !== null) {
     const owner = ownerOfAlias(cluster, found.device.ifalias);
-    // a crash between making and marking leaves our name without a mark; nobody can have taken it yet
+    // A crash between creating and marking leaves a tap of our name without a mark; QEMU cannot have opened it yet.
     if (owner === null && (found.place === 'segment' || (await isHeld(found)))) throw nameTaken(tap);
     refuseOlder(`tap ${tap}`, spec.owner, owner);
     const ours = owner !== null && sameOwner(owner, spec.owner);

@@ -1,40 +1,36 @@
-/** What `ip` says when a tap cannot be made, moved or wired, and what that means for the caller. */
+/** Error messages of `ip` when a tap cannot be made, moved or wired, with the error that each becomes. */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const tapErrors: readonly ErrorRule[] = [
   {
-    says: /open: No such file|\/dev\/net\/tun/i,
+    matches: /open: No such file|\/dev\/net\/tun/i,
     group: 'defeat',
     code: 'tun_missing',
     advice: 'The host has no /dev/net/tun; load the tun module or give the worker the device.',
   },
   {
-    says: /TUNSETIFF.*busy|TUNSETIFF.*exists/i,
+    matches: /TUNSETIFF.*busy|TUNSETIFF.*exists/i,
     group: 'fault',
     code: 'tap_busy',
-    advice: 'Something else holds a tap of this name; observe and try again.',
+    advice: 'Another process has a tap of this name open; observe it and try again.',
   },
   {
-    says: /TUNSETIFF.*(Invalid|not permitted)/i,
+    matches: /TUNSETIFF.*(Invalid|not permitted)/i,
     group: 'defeat',
     code: 'tap_refused',
-    advice: 'The kernel does not make taps here; the host needs an operator.',
+    advice: 'The kernel refuses to make taps here; an operator must look at the host.',
   },
 ];
 
 export const tapMissing = (tap: string, port: string): PhotonError =>
-  new PhotonError(
-    'fault',
-    'tap_missing',
-    `Tap ${tap} of ${port} is not there; create it, let QEMU take it, then wire it.`,
-  );
+  new PhotonError('fault', 'tap_missing', `Tap ${tap} of ${port} does not exist; create it, start QEMU, then wire it.`);
 
 export const tapBusy = (tap: string): PhotonError =>
   new PhotonError(
     'fault',
     'tap_busy',
-    `Tap ${tap} of an earlier run is still held by a process; stop its incarnation first.`,
+    `Tap ${tap} of an earlier run is still open in a process; stop that incarnation first.`,
   );
 
 export const nameTaken = (name: string): PhotonError =>

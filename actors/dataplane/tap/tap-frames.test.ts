@@ -1,6 +1,6 @@
 /**
- * What a guest may put on the wire, frame by frame (T13): a counter behind the anti-spoof chain sees the good ones and
- * none of the bad. And whose lease a port gives after another has gone.
+ * Which frames of a guest pass (docs/threats.md#t13): a counter behind the anti-spoofing chain counts the permitted
+ * frames and none of the others. Also: which lease a guest gets after another port of the same name was removed.
  */
 // needs: kernel
 // test limit: 60 s
@@ -19,9 +19,9 @@ function frame(to: Buffer, from: Buffer, type: string, body: Buffer): Buffer {
   return Buffer.concat([to, from, hex(type), body, Buffer.alloc(Math.max(0, 46 - body.length))]);
 }
 
-/** IPv4 with a right checksum; UDP when ports are given, else an ICMP echo. */
+/** IPv4 with a valid header checksum; UDP when ports are given, else an ICMP echo. */
 function packet(from: string, to: string, ports?: readonly [number, number], client: Buffer = Buffer.alloc(6)): Buffer {
-  // a DHCP message has its client's MAC 28 bytes behind the UDP header
+  // In a DHCP message the client's MAC is 28 bytes behind the UDP header.
   const body = Buffer.concat([Buffer.alloc(36), client, Buffer.alloc(10)]);
   if (ports === undefined) body.writeUInt8(8, 0);
   else [...ports, body.length].forEach((value, index) => body.writeUInt16BE(value, index * 2));
@@ -70,7 +70,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const seen = async (): Promise<number> =>
       Number(/packets (\d+)/.exec(await inside('nft', 'list', 'chain', 'bridge', 'probe', 'seen'))?.[1]);
     const guest = new FrameGuest(namespace, tap, spec.mac);
-    // A bridge hears of a port's carrier some time later, and drops what comes from it until then.
+    // A bridge notices a port's carrier with a delay, and drops the port's frames until then.
     await until('the bridge forwards for the guest', async () =>
       (await inside('ip', '-d', 'link', 'show', 'dev', tap)).includes('state forwarding'),
     );
@@ -117,14 +117,14 @@ inOwnNamespaces(import.meta.filename, () => {
     }
   });
 
-  test("a removed port's lease is not given to its successor", async () => {
+  test('a port created again under the same name gets its own lease, not that of the removed port', async () => {
     const dp = await opened;
     const { namespace } = await dp.ensureSegment(segmentSpec(), nextCall());
     const old = tapSpec(31);
-    const next = tapSpec(31, { owner: ownerOf(old.owner.actor, 1, '01NEXTLIFE'), address: '10.77.1.33' });
+    const next = tapSpec(31, { owner: ownerOf(old.owner.actor, 1, '01NEXTUID'), address: '10.77.1.33' });
     await dp.createTap(next, nextCall());
     const { tap } = await dp.wireTap(next, nextCall());
-    // the older life is wired last: dnsmasq prefers what it read last, as long as it remembers it
+    // The older port is wired last: dnsmasq prefers the entry that it read last, until it forgets it.
     await dp.createTap(old, nextCall());
     await dp.wireTap(old, nextCall());
     await dp.removeTap(old, nextCall());
@@ -136,7 +136,7 @@ inOwnNamespaces(import.meta.filename, () => {
     }
   });
 
-  test('guests of one network meet by way of the gateway, and strangers are kept out', async () => {
+  test('guests of one network reach each other through the gateway', async () => {
     const dp = await opened;
     const { namespace } = await dp.ensureSegment(segmentSpec(), nextCall());
     const guests = await Promise.all(

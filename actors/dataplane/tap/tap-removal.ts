@@ -1,7 +1,8 @@
 /**
- * Takes a port off this host: route, rules, tap, neighbour, DHCP host, conntrack entries of its address.
- * What is keyed by the address goes only while this tap has the address: the DHCP host file, written first and removed
- * last, says so. Called by linux-dataplane.ts and the sweep. Promise: nothing of a port that has moved on is touched.
+ * Removes a port from this host: route, rules, tap, neighbour, DHCP host, conntrack entries of its address.
+ * Entries that are keyed by the address are removed only while this tap has the address. The DHCP host file says which
+ * tap has it: the file is written before them and removed after them. Called by network-operations.ts and the sweep.
+ * Promise: entries of another port that has the address by now are not changed.
  */
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import { command } from '../kernel-command.ts';
@@ -36,41 +37,41 @@ export async function dropTap(site: DataplaneSite, ref: TapRef): Promise<{ remov
   const holder = await readDhcpHost(hosts, ref.address);
   const bridge = site.names.bridgeOf(ref.network);
   const port = { tap, mac: ref.mac, address: ref.address };
-  const movedOn = holder !== null && holder.tap !== tap;
-  if (link !== null) await unbind(link, port, bridge, movedOn);
+  const takenOver = holder !== null && holder.tap !== tap;
+  if (link !== null) await unbind(link, port, bridge, takenOver);
   if (found !== null) await deleteTap(found);
-  if (link !== null && !movedOn) await forgetAddress(link, namespace, ref.address);
-  if (holder !== null && !movedOn) {
+  if (link !== null && !takenOver) await deleteFlows(link, namespace, ref.address);
+  if (holder !== null && !takenOver) {
     await deleteDhcpHost(hosts, ref.address);
     await refreshDhcpServer(site.folders.dhcp, namespace);
   }
   return { removed: found !== null };
 }
 
-async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, movedOn: boolean): Promise<void> {
+async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, takenOver: boolean): Promise<void> {
   const facts = await link.portFacts(port.tap, bridge, port.address);
-  const mine = !movedOn && facts.neighbour?.lladdr === port.mac;
+  const mine = !takenOver && facts.neighbour?.lladdr === port.mac;
   const commands: Command[] = [
     ...(mine && facts.route?.dev === bridge ? [command`route delete ${port.address}/32 dev ${bridge}`] : []),
     ...(mine ? [command`neigh delete ${port.address} dev ${bridge}`] : []),
   ];
   await link.ip(`unbinding ${port.address} from ${port.tap}`, commands, tapErrors);
-  await dismissPort(link, port, movedOn);
+  await dismissPort(link, port, takenOver);
 }
 
-/** Both directions; exit code 1 says there was none. */
-async function forgetAddress(link: NamespaceLink, namespace: string, address: string): Promise<void> {
+/** Deletes conntrack entries of both directions; exit code 1 means that there were none. */
+async function deleteFlows(link: NamespaceLink, namespace: string, address: string): Promise<void> {
   const forget = (direction: string) =>
     runProgram({
       program: 'nsenter',
       args: [`--net=/run/netns/${link.name ?? namespace}`, 'conntrack', '-D', direction, address],
-      what: `forgetting the flows of ${address}`,
+      what: `deleting the conntrack entries of ${address}`,
       acceptedCodes: [1],
     });
   await Promise.all([forget('-s'), forget('-d')]);
 }
 
-/** A tap whose binding is unknown, for the sweep: what it claims is read from its own DHCP host file and its bridge. */
+/** Removes a tap without a known binding, for the sweep: its address and MAC are read from its DHCP host file. */
 export async function dropStrayTap(site: DataplaneSite, namespace: string, device: KernelLink): Promise<void> {
   const link = site.links.of(namespace);
   const tap = device.ifname;
@@ -80,7 +81,7 @@ export async function dropStrayTap(site: DataplaneSite, namespace: string, devic
     if (host?.tap !== tap) continue;
     const [mac = ''] = host.line.split(',');
     if (device.master !== undefined) await unbind(link, { tap, mac, address }, device.master, false);
-    await forgetAddress(link, namespace, address);
+    await deleteFlows(link, namespace, address);
     await deleteDhcpHost(hosts, address);
     await refreshDhcpServer(site.folders.dhcp, namespace);
   }

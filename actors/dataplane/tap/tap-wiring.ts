@@ -1,8 +1,8 @@
 /**
- * Joins a tap to its network: moved into the VPC, isolated bridge slave, rules, static FDB, permanent neighbour, DHCP
- * host, up, /32 route, in this order (T14: the rules are there before it is up). The /32 route is the binding.
- * Called by linux-dataplane.ts. Promise: the proof is read back from the kernel, and a tap that reads back wrong is a
- * fault.
+ * Wires a tap to its network: moves it into the VPC, makes it an isolated bridge slave with a permanent neighbour, adds
+ * DHCP host, rules and static FDB entry, sets it up and adds the /32 route, in this order: the rules are loaded before
+ * the tap is up (docs/threats.md#t14). The /32 route is what makes this host the place of the address.
+ * Called by network-operations.ts. Promise: the proof is read back from the kernel; drift after the change is a fault.
  */
 import type { TapProof, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { TapReading } from '../contract/network-contract.ts';
@@ -21,7 +21,7 @@ import { findTap, isHeld } from './tap-device.ts';
 import type { FoundTap } from './tap-device.ts';
 import { nameTaken, networkMissing, tapDrifted, tapErrors, tapMissing } from './tap-errors.ts';
 
-export async function joinTap(site: DataplaneSite, spec: TapSpec, signal: AbortSignal): Promise<TapProof> {
+export async function wireTap(site: DataplaneSite, spec: TapSpec, signal: AbortSignal): Promise<TapProof> {
   checkTap(spec);
   const { cluster } = site.options;
   const tap = site.names.tapOf(spec.owner);
@@ -51,9 +51,9 @@ export async function joinTap(site: DataplaneSite, spec: TapSpec, signal: AbortS
 }
 
 /**
- * Frames to 01:80:c2:00:00:0x never meet the bridge's rules: the kernel takes them as the tap's own, and a guest's
- * forged packet is answered. Unless they are to be forwarded: then they go the way of all others, to the rules. Every
- * bit but that of 802.3 pause frames, which the kernel drops.
+ * By default, frames to 01:80:c2:00:00:0x bypass the bridge's rules: the kernel delivers them locally as received on
+ * the tap, and would answer a guest's forged packet. Frames that group_fwd_mask marks for forwarding pass the rules
+ * like all others. All bits are set except that of 802.3 pause frames, which the kernel drops.
  */
 const groupForwarding = 0xfffd;
 

@@ -1,19 +1,19 @@
-/** What goes wrong with a volume's file, and what qemu-img says about it. */
+/** Errors of a volume's file, and error messages of qemu-img with the error that each becomes. */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { ErrorRule } from '../kernel-errors.ts';
 
 export const replicaErrors: readonly ErrorRule[] = [
   {
-    says: /Failed to get .*lock/i,
+    matches: /Failed to get .*lock/i,
     group: 'fault',
     code: 'disk_locked',
-    advice: 'An incarnation still uses it; stop the incarnation first.',
+    advice: 'An incarnation still has the volume open; stop it first.',
   },
   {
-    says: /not in qcow2 format|Image is corrupt|Invalid|refcount/i,
+    matches: /not in qcow2 format|Image is corrupt|Invalid|refcount/i,
     group: 'defeat',
     code: 'disk_damaged',
-    advice: 'The image cannot be read; import it anew.',
+    advice: 'The image cannot be read; import it again.',
   },
 ];
 
@@ -21,7 +21,7 @@ export const replicaDiffers = (volumeUid: string, why: string): PhotonError =>
   new PhotonError(
     'defeat',
     'replica_differs',
-    `Volume ${volumeUid} is on this host already, but ${why}; it is left as it is.`,
+    `Volume ${volumeUid} is on this host already, but ${why}; it was not changed.`,
   );
 
 export const imageLarger = (imageBytes: number, volumeBytes: number): PhotonError =>

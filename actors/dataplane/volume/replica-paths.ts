@@ -1,4 +1,4 @@
-/** Where a volume's file stands on this host: by the volume's uid, so that no name or move changes it (T19). */
+/** Paths of a volume's files, derived from its uid: renaming or moving changes nothing (docs/threats.md#t19). */
 import path from 'node:path';
 import type { DiskFormat } from '@photoncloud/machines/values/wiring';
 

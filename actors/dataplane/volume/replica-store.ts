@@ -1,8 +1,9 @@
 /**
- * A volume's file on this host: made empty or from an image copy, kept by the volume's uid, removed. Its format is what
- * the spec says for ever; the guest's bytes are never looked at again (T8). qemu-img runs bounded in memory, time and
- * file size, with both formats given (T9). Called by storage-operations.ts and the sweep.
- * Promise: a file with its proper name is complete; what is there already is never overwritten.
+ * A volume's file on this host: made empty or from an image copy, named by the volume's uid, removed. Its format is
+ * always that of the spec; the content, which the guest writes, is never probed (docs/threats.md#t8). qemu-img gets
+ * both formats explicitly and runs with limits on memory, time and file size (docs/threats.md#t9). Called by
+ * storage-operations.ts and host/. Promise: a file with its final name is complete; an existing file is never
+ * overwritten.
  */
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -10,7 +11,6 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DiskFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
 import type { ReplicaProof, ReplicaRef } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { textOf } from '../hypervisor/qemu-folder.ts';
 import { blobPath } from '../image/copy-paths.ts';
 import { readCopy } from '../image/copy-store.ts';
 import { blobMissing } from '../image/image-errors.ts';
@@ -18,7 +18,7 @@ import { inspectHeader } from '../image/image-header.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
 import { runProgram } from '../program.ts';
-import { copySparse, createFile, requireSpace } from '../storage-files.ts';
+import { copySparse, createFile, readTextFile, requireSpace } from '../storage-files.ts';
 import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.ts';
 import { imageLarger, replicaDiffers, replicaErrors } from './replica-errors.ts';
 import { diskFormats, replicaOwnerPath, replicaPath } from './replica-paths.ts';
@@ -44,7 +44,7 @@ export async function makeReplica(site: DataplaneSite, spec: ReplicaSpec, signal
     throw new PhotonError(
       'fault',
       'storage_failed',
-      `Volume ${spec.volumeUid} is not there after it was made; try again.`,
+      `Volume ${spec.volumeUid} was made, but its file is missing; try again.`,
     );
   return { sizeBytes: made.virtualBytes, allocatedBytes: made.allocatedBytes, created: present === null };
 }
@@ -84,7 +84,7 @@ export async function findReplica(site: DataplaneSite, volumeUid: string): Promi
   return null;
 }
 
-/** Only the size of a header that qemu itself may be writing just now; its format was settled when it was made. */
+/** Reads only the size from the header, which QEMU may be writing now; the format was checked when it was made. */
 async function qcow2Size(file: string): Promise<number> {
   return withFile(file, 'r', async (handle) => {
     const { buffer } = await handle.read(Buffer.alloc(8), 0, 8, 24);
@@ -106,7 +106,7 @@ async function withFile<Result>(
 }
 
 export async function readReplicaOwner(site: DataplaneSite, volumeUid: string): Promise<OwnerToken | null> {
-  return ownerOfAlias(site.options.cluster, await textOf(replicaOwnerPath(site.folders.volumes, volumeUid)));
+  return ownerOfAlias(site.options.cluster, await readTextFile(replicaOwnerPath(site.folders.volumes, volumeUid)));
 }
 
 async function writeOwner(site: DataplaneSite, spec: ReplicaSpec): Promise<void> {
@@ -157,7 +157,7 @@ export async function dropReplica(site: DataplaneSite, ref: ReplicaRef): Promise
   return eraseReplica(site, ref.volumeUid);
 }
 
-/** The owner's mark goes last: until then the sweep knows whose the file is. */
+/** The owner file is removed last, so that the residue shows the owner until the volume is gone. */
 export async function eraseReplica(site: DataplaneSite, volumeUid: string): Promise<{ removed: boolean }> {
   const found = await findReplica(site, volumeUid);
   try {

@@ -1,13 +1,14 @@
 /**
- * Processes that outlive us (dnsmasq, QEMU), seen through /proc: the pid and its start time name one process for ever.
- * Called by dhcp/, hypervisor/ and host/. Promise: no signal goes to a pid whose start time or command line is not the
- * one expected. (pidfd is out of reach of Node; between the look and the kill a pid would have to be reused at once.)
+ * Identifies processes that outlive the worker (dnsmasq, QEMU) by pid and start time, read from /proc: a pid may be
+ * reused, the pair is not. Called by dhcp/, hypervisor/ and host/. Promise: a signal is sent only to a pid whose start
+ * time or command line is the expected one. (Node has no pidfd: between the check and the kill a pid could only be
+ * confused when it is reused at once.)
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errnoOf, fileError } from './kernel-errors.ts';
 
-export interface ProcessSight {
+export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat. */
   readonly startTime: string;
@@ -23,13 +24,13 @@ async function readProc(pid: number, file: string): Promise<string | null> {
 }
 
 /**
- * Null when there is no such process, or only its entry waits to be reaped. A killed process whose first thread has
- * ended while others still end is there: it holds its files, taps among them, until the last one is gone.
+ * Null when there is no such process or when it is a zombie. A killed process whose first thread has ended while other
+ * threads are still ending counts as present: it holds its open files, taps included, until the last thread has ended.
  */
-export async function seeProcess(pid: number): Promise<ProcessSight | null> {
+export async function identifyProcess(pid: number): Promise<ProcessIdentity | null> {
   const stat = await readProc(pid, 'stat');
   if (stat === null) return null;
-  // the name in parentheses may hold anything, so fields are counted from its end: [0] is field 3
+  // The program name in parentheses may contain anything, so fields are counted from its end: [0] is field 3.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [letter, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
   return startTime === undefined || (letter === 'Z' && threads <= 1) ? null : { pid, startTime };
@@ -44,13 +45,13 @@ export async function programOf(pid: number): Promise<string> {
   return ((await readProc(pid, 'comm')) ?? '').trim();
 }
 
-/** Interfaces of the namespace the process lives in, from one small file. */
+/** Interfaces of the process's network namespace, read from one small file. */
 export async function interfacesOf(pid: number): Promise<ReadonlySet<string>> {
   const lines = ((await readProc(pid, 'net/dev')) ?? '').split('\n').slice(2);
   return new Set(lines.map((line) => line.slice(0, line.indexOf(':')).trim()).filter((name) => name !== ''));
 }
 
-/** The pid in a pidfile, or null when there is none that makes sense. */
+/** The pid in a pidfile, or null when there is no file or no valid pid in it. */
 export async function readPidFile(file: string): Promise<number | null> {
   try {
     const pid = Number((await readFile(file, 'utf8')).trim());
@@ -61,33 +62,35 @@ export async function readPidFile(file: string): Promise<number | null> {
   }
 }
 
-/** Every process whose command line the test takes. */
-export async function findProcesses(matches: (commandLine: readonly string[]) => boolean): Promise<ProcessSight[]> {
+/** Every process whose command line matches. */
+export async function findProcesses(matches: (commandLine: readonly string[]) => boolean): Promise<ProcessIdentity[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const seen = await Promise.all(pids.map(async (pid) => (matches(await commandLineOf(pid)) ? seeProcess(pid) : null)));
+  const seen = await Promise.all(
+    pids.map(async (pid) => (matches(await commandLineOf(pid)) ? identifyProcess(pid) : null)),
+  );
   return seen.filter((one) => one !== null);
 }
 
-export async function isSame(sight: ProcessSight): Promise<boolean> {
-  return (await seeProcess(sight.pid))?.startTime === sight.startTime;
+export async function isStillRunning(identity: ProcessIdentity): Promise<boolean> {
+  return (await identifyProcess(identity.pid))?.startTime === identity.startTime;
 }
 
-/** @returns false when it was gone already. */
-export async function signalProcess(sight: ProcessSight, signal: NodeJS.Signals): Promise<boolean> {
-  if (!(await isSame(sight))) return false;
+/** @returns false when the process had already ended. */
+export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): Promise<boolean> {
+  if (!(await isStillRunning(identity))) return false;
   try {
-    process.kill(sight.pid, signal);
+    process.kill(identity.pid, signal);
     return true;
   } catch (error) {
     if (errnoOf(error) === 'ESRCH') return false;
-    throw fileError(`sending ${signal} to ${sight.pid}`, error);
+    throw fileError(`sending ${signal} to ${identity.pid}`, error);
   }
 }
 
-/** Looks every 10 ms, then every 50. @returns whether it is gone. */
-export async function awaitGone(sight: ProcessSight, withinMs: number, signal?: AbortSignal): Promise<boolean> {
+/** Polls every 10 ms, later every 50 ms. @returns whether the process has ended. */
+export async function awaitGone(identity: ProcessIdentity, withinMs: number, signal?: AbortSignal): Promise<boolean> {
   const until = performance.now() + withinMs;
-  for (let looks = 0; await isSame(sight); looks += 1) {
+  for (let looks = 0; await isStillRunning(identity); looks += 1) {
     if (performance.now() >= until) return false;
     await pause(looks < 20 ? 10 : 50, undefined, signal === undefined ? {} : { signal });
   }
