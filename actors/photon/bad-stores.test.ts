@@ -1,8 +1,8 @@
 // test limit: 60 s
 /**
- * Bad days of the store as who runs a cluster meets them: a command while the store refuses is unknown, never failed;
- * a controller that must not serve a store ends with one line that says what to do. How the journal waits them out is
- * store-refusals.test.ts.
+ * What operators and clients see when the store refuses writes or is the wrong one. A command during the refusal is
+ * answered `unknown`, never as a failure; a controller that must not serve a store ends with one line that says what to
+ * do. How the journal waits until the store accepts writes again: store-refusals.test.ts.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -17,22 +17,22 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs the controller to its end. */
+/** Runs the controller until it ends. */
 const endOf = (program: TestProgram): Promise<Ended> =>
   program.photon('controller', '--dir', program.nodeFolder('c1')).then(
-    () => assert.unreachable('it did not end by itself') as never,
+    () => assert.unreachable('the controller did not end by itself') as never,
     (error: Ended) => error,
   );
 
-function assertTold({ code, stderr }: Ended, told: RegExp): void {
+function assertLastLine({ code, stderr }: Ended, expected: RegExp): void {
   const lines = stderr.trim().split('\n');
   assert.is(code, 1, stderr);
-  assert.match(lines.at(-1) ?? '', told);
-  assert.ok(lines.length <= 6, `short:\n${stderr}`);
+  assert.match(lines.at(-1) ?? '', expected);
+  assert.ok(lines.length <= 6, `more than 6 lines:\n${stderr}`);
   assert.not.match(stderr, /\n\s+at |"stack"/);
 }
 
-test('what a client and an operator see of a store that refuses or is foreign', async () => {
+test('a client and an operator get plain answers from a store that is full or belongs to another cluster', async () => {
   const redis = await TestRedis.start();
   let program: TestProgram | undefined;
   try {
@@ -58,15 +58,15 @@ test('what a client and an operator see of a store that refuses or is foreign', 
       ['shards', '64', /made with shards 64, .*start the version that fits.* \(store_mismatch\)$/],
       ['scriptVersion', '99', /scripts of version 99, .*start the newer version \(store_scripts_newer\)$/],
     ] as const;
-    for (const [field, value, told] of bad) {
+    for (const [field, value, expected] of bad) {
       const before = String(await redis.ask('HGET', record, field));
       await redis.ask('HSET', record, field, value);
-      assertTold(await endOf(program), told);
+      assertLastLine(await endOf(program), expected);
       await redis.ask('HSET', record, field, before);
     }
     await redis.ask('RENAME', record, 'kept');
     await redis.ask('SET', record, 'of another program');
-    assertTold(await endOf(program), /is not of our type: something else writes there; .* \(store_key_foreign\)$/);
+    assertLastLine(await endOf(program), /is not of our type: something else writes there; .* \(store_key_foreign\)$/);
     await redis.ask('RENAME', 'kept', record);
 
     await program.launch('c1');

@@ -1,6 +1,6 @@
 /**
- * The cluster's own certificate authority, made and used through the openssl program: Node has no X.509 writer.
- * Keys are ECDSA P-256 and never leave the folder they are made for. Only `photon init` calls this.
+ * The cluster's own certificate authority. It uses the openssl program, because Node cannot create certificates.
+ * Keys are ECDSA P-256 and are written only into the folder they are made for. Only `photon init` calls this.
  */
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ export async function makeAuthority(folder: string, cluster: string): Promise<vo
   chmodSync(join(folder, 'ca.key'), 0o600);
 }
 
-/** Makes `node.crt` and `node.key` in `target` for the node; peers check its name (CN) and go by its role (OU). */
+/** Makes `node.crt` and `node.key` in `target`; peers take the node's name from CN and its role from OU. */
 export async function issueCertificate(
   authority: string,
   target: string,

@@ -1,6 +1,6 @@
 // time limit: 120 s
 // test limit: 100 s
-/** The drawn charts under docs/charts are those of the machines as they are now. */
+/** The generated chart pages in docs/charts are up to date with the machines. */
 import { resolve } from 'node:path';
 import { checkCharts } from '@photoncloud/runtime/inspector/chart-documents';
 import { test } from 'uvu';

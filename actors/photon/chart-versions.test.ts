@@ -1,4 +1,4 @@
-/** No chart changes what it stores without a higher version; each older version that was kept can be taken up. */
+/** A chart whose stored shape changed has a higher version, and there is an upgrade from each recorded version. */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,18 +8,21 @@ import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 
 const registry = createRegistry(noDataplane, noAgent, noHosts);
 
-test('every chart is what its version says', () => {
+test('every chart has the shape that is recorded for its version', () => {
   assert.equal(versionProblems(registry, readVersions()), []);
 });
 
-test('a changed chart, a new version and a missing upgrade are told apart', () => {
+test('a changed chart, an unrecorded version and a missing upgrade are different problems', () => {
   const kept = withNewVersions(registry, {});
   assert.equal(versionProblems(registry, kept), []);
   const [vm, host] = [kept['vm'] ?? {}, kept['host'] ?? {}];
   const [changed] = versionProblems(registry, { ...kept, vm: { ...vm, 1: 'other' } });
-  assert.match(changed ?? '', /^vm: what is stored of its chart has changed \(other -> .*raise chartVersion/);
+  assert.match(changed ?? '', /^vm: the stored shape of its chart has changed \(other -> .*raise chartVersion/);
   const without = Object.fromEntries(Object.entries(kept).filter(([kind]) => kind !== 'host'));
-  assert.match(versionProblems(registry, without).join(), /^host: version \d+ is not kept yet: run npm run charts$/);
+  assert.match(
+    versionProblems(registry, without).join(),
+    /^host: version \d+ is not recorded yet: run npm run charts$/,
+  );
   assert.equal(withNewVersions(registry, without)['host'], host);
   const definition = registry.kinds.get('vm');
   if (definition === undefined) throw new Error('there is no kind vm');

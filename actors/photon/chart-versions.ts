@@ -1,8 +1,8 @@
 /**
- * Which chart version of a kind has which shape, kept in chart-versions.json beside this file, so that nobody changes
- * what is stored without raising the version (G9): such a release would refuse every snapshot of the one before. Lines
- * are added by `npm run charts`, one per version, and never changed. Used by charts-main.ts and the test that holds the
- * charts to their versions.
+ * The schema hash of every chart version, recorded in chart-versions.json beside this file. A test compares it with the
+ * charts, so that nobody changes the stored shape without raising the version (promise G9 of docs/promises.md): such a
+ * release would refuse every snapshot of the release before. `npm run charts` adds a line per new version; lines are
+ * never changed. Used by charts-main.ts and chart-versions.test.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,19 +18,19 @@ type KeptVersions = z.infer<typeof keptSchema>;
 
 export const readVersions = (): KeptVersions => keptSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
 
-/** What is wrong, one sentence each with what to do; empty when every chart is what its version says. */
+/** One sentence per problem, with what to do; empty when every chart has the recorded shape of its version. */
 export function versionProblems(registry: ActorRegistry, kept: KeptVersions): readonly string[] {
   const problems: string[] = [];
   for (const definition of registry.kinds.values()) {
     const { kind, chartVersion, upgrades } = definition;
     const hash = schemaHashOf(definition);
     const known = kept[kind]?.[String(chartVersion)];
-    if (known === undefined) problems.push(`${kind}: version ${chartVersion} is not kept yet: run npm run charts`);
+    if (known === undefined) problems.push(`${kind}: version ${chartVersion} is not recorded yet: run npm run charts`);
     else if (known !== hash) {
       problems.push(
-        `${kind}: what is stored of its chart has changed (${known} -> ${hash}), and its version is still ` +
+        `${kind}: the stored shape of its chart has changed (${known} -> ${hash}), but its version is still ` +
           `${chartVersion}: raise chartVersion in actors/${kind}, add the upgrade from ${chartVersion}, and run ` +
-          'npm run charts. Of a version that no cluster has ever run, delete the line in ' +
+          'npm run charts. If no cluster has ever run this version, delete its line in ' +
           'actors/photon/chart-versions.json instead, and run npm run charts.',
       );
     }
@@ -42,7 +42,7 @@ export function versionProblems(registry: ActorRegistry, kept: KeptVersions): re
   return problems;
 }
 
-/** Keeps versions that are new; those that are kept stay as they are. */
+/** Adds the versions that are not recorded yet; recorded versions are not changed. */
 export function withNewVersions(registry: ActorRegistry, kept: KeptVersions): KeptVersions {
   const all: KeptVersions = { ...kept };
   for (const definition of registry.kinds.values()) {

@@ -1,6 +1,6 @@
 /**
- * `npm run charts`: draws the chart of every kind into docs/charts and keeps the shape of new chart versions;
- * `-- --check` only says which pages and versions are stale.
+ * `npm run charts`: draws the chart of every kind into docs/charts and records the schema hash of new chart versions;
+ * `-- --check` only prints which pages and versions are out of date.
  */
 import { resolve } from 'node:path';
 import { checkCharts, writeCharts } from '@photoncloud/runtime/inspector/chart-documents';

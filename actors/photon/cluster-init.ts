@@ -1,7 +1,7 @@
 /**
- * `photon init`: makes the folders of a new cluster, one per node, each complete: authority, certificate, store
- * password, `node.json`. A node's folder is copied to its machine and nothing else is shared. Refuses to touch a
- * cluster that exists.
+ * `photon init`: makes the folders of a new cluster. Each node's folder is complete: certificate of the authority, the
+ * node's own certificate and key, store password, `node.json`. It is copied to the node's computer; the nodes share no
+ * other files. An existing cluster is never changed.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ export interface InitRequest {
   readonly cluster: string;
   readonly nodes: readonly NodeRequest[];
   readonly allowedRoots: readonly string[];
-  /** Tenants that get a token of their own beside the operator's. */
+  /** Tenants that get a token of their own in addition to the operator's. */
   readonly tenants: readonly string[];
   readonly listenPorts: { readonly store: number; readonly peer: number; readonly api: number };
 }
@@ -38,14 +38,14 @@ const secret = (): string => randomBytes(32).toString('base64url');
 const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 const writeSecret = (path: string, text: string): void => writeFileSync(path, `${text}\n`, { mode: 0o600 });
 
-/** Up to 4 characters that tell this node's kernel objects from those of every other node on the same machine. */
+/** 4 letters that distinguish this node's kernel objects from those of other nodes on the same computer. */
 function kernelPrefix(cluster: string, node: string): string {
   const digest = createHash('sha256').update(`${cluster}/${node}`).digest();
   const alphabet = 'abcdefghijklmnopqrstuvwxyz';
   return [...digest.subarray(0, 4)].map((byte) => alphabet[byte % 26]).join('');
 }
 
-/** Writes the operator's and the tenants' tokens; only their digests go to the controllers. */
+/** Writes the operator's and the tenants' client files with their tokens; controllers get only the tokens' digests. */
 function makeTokens(request: InitRequest, clients: string, url: string): TokenLine[] {
   const people = [
     { name: 'operator', scope: '*', admin: true },
@@ -78,7 +78,7 @@ export async function initCluster(request: InitRequest): Promise<void> {
     throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
   if (store === undefined) throw new PhotonError('rejection', 'no_store', 'name the store: --store NAME=ADDRESS');
   if (existsSync(join(folder, 'authority'))) {
-    throw new PhotonError('rejection', 'cluster_exists', `${folder} already holds a cluster; give another folder`);
+    throw new PhotonError('rejection', 'cluster_exists', `${folder} already contains a cluster; name another folder`);
   }
   const authority = join(folder, 'authority');
   const clients = join(folder, 'clients');

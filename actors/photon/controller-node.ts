@@ -1,4 +1,4 @@
-/** A controller node: the sharded actors, the control API, the inspector. Runs without privileges. */
+/** A controller node: hosts sharded actors, serves the control API and the inspector. Runs without privileges. */
 import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { randomBytes } from 'node:crypto';
@@ -21,8 +21,7 @@ import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 
 /**
- * The control API on a unix socket of the node's folder: for the CLI and the inspector on the same machine, root
- * only.
+ * The control API's unix socket in the node's folder: for the CLI and the inspector on the same computer, root only.
  */
 export const apiSocketName = 'api.sock';
 
@@ -32,7 +31,7 @@ export interface ControllerOptions {
   readonly journal?: JournalDecorator;
 }
 
-/** At the start, and again in each new era: there may be no cluster in the store any more. */
+/** Called at the start and again in each new era, because a store rollback may have removed the cluster actor. */
 const openCluster = (host: Host, name: string): Promise<void> =>
   host.tell(actorId(clusterId), { type: 'cluster.open', name });
 
@@ -53,7 +52,7 @@ export async function startController(
       void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
         log.error(
           { shard: grant.shard, why: describeCause(error) },
-          'the counterparts of a fenced host could not be told',
+          'host.gone could not be sent to the counterparts of a fenced host',
         );
       }),
     onNode: ({ event, node }, host) => {
@@ -87,10 +86,10 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     node: folder.config.node,
     version,
     limits: folder.config.limits.api ?? {},
-    cookieKey: keptKey(folder),
+    cookieKey: cookieKeyOf(folder),
     routes: createInspectorRoutes({
       registry: member.registry,
-      // Shared by clusters of one checkout, so that only the first ever bundles pages and lays out charts.
+      // Shared by the clusters of one checkout, so that pages are bundled and charts are laid out only once.
       cacheFolder: process.env['PHOTON_CACHE'] ?? join(folder.path, 'pages'),
       log,
       title: `photoncloud ${folder.config.cluster}`,
@@ -99,8 +98,8 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
   });
 }
 
-/** Kept, so that open pages outlive a restart of this process. */
-function keptKey(folder: NodeFolder): Buffer {
+/** The key that signs cookies. It is kept in a file so that open pages stay logged in when this process restarts. */
+function cookieKeyOf(folder: NodeFolder): Buffer {
   const path = join(folder.path, 'cookie.key');
   if (!existsSync(path)) writeFileSync(path, randomBytes(32), { mode: 0o600 });
   return readFileSync(path);
@@ -121,7 +120,7 @@ async function listenApi(folder: NodeFolder, api: ControlApi): Promise<(Server |
   const local = createPlainServer();
   api.attach(local);
   const socketPath = join(folder.path, apiSocketName);
-  // The folder is locked, so a socket that is there belongs to nobody any more.
+  // The folder is locked by us, so an existing socket was left by an earlier process.
   if (existsSync(socketPath)) rmSync(socketPath);
   await listening(local, socketPath);
   return [open, local];

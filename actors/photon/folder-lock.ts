@@ -1,12 +1,13 @@
 /**
- * One process per node folder: an flock held for as long as this process lives, whichever way it dies.
- * Node has no flock; the program `flock` holds it for a `cat` whose standard input is ours, and both end with us.
+ * The lock of a node's folder: one process per folder. An flock is held until this process ends, however it ends.
+ * Node has no flock call, so the program `flock` holds the lock while it runs `cat`, whose standard input is a pipe
+ * from this process; both end when the pipe closes.
  */
 import { join } from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { execa } from 'execa';
 
-/** The last holder may be a moment in dying; then a second process is told, not queued. */
+/** The last holder may still be ending, so we wait this long; then the caller gets an error instead of waiting on. */
 const patienceSeconds = '3';
 
 /** @throws defeat `folder_locked` when another process has the folder */

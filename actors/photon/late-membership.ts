@@ -1,6 +1,7 @@
 /**
- * A node's membership for parts that are made before it and that it needs in turn (member-node.ts closes the circle):
- * until it has joined nobody is known, and questions about shards are not asked. It decides nothing.
+ * Forwards to a node's membership, which is created later: links and host are made before the membership and call it,
+ * and the membership needs them (member-node.ts connects the parts). Until the node has joined, no owner is known,
+ * `fence` fails and other calls do nothing.
  */
 import type { Fencing, Membership } from '@photoncloud/runtime/directory/cluster-membership';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -14,7 +15,7 @@ export class LateMembership implements Directory {
   #rollback: StoreRollback | undefined;
   readonly #listeners: (() => void)[] = [];
 
-  /** @param rollback found before there was a membership is told to it when it comes */
+  /** @param rollback passed on at once, or when the node joins if it was detected before */
   rolledBack(rollback: StoreRollback): void {
     this.#rollback = rollback;
     this.#joined?.rolledBack(rollback);
@@ -34,12 +35,12 @@ export class LateMembership implements Directory {
     await this.#joined?.directory.refresh();
   }
 
-  /** Before joining only: hosts are made then. */
+  /** May be called only before the node joins; the host is made then. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
   }
 
-  /** Where a peer is reached. */
+  /** The URL of a peer; undefined when the node is not known. */
   addressOf(node: string): string | undefined {
     return this.#joined?.nodes().find(({ name }) => name === node)?.peerUrl;
   }

@@ -1,7 +1,7 @@
 /**
  * What controllers and workers have in common: the store, the journal, links to peers, membership, and a host for
- * actors. The parts need each other in a circle (the host asks the directory, membership grants to the host); it is
- * closed here.
+ * actors. These parts depend on each other in a circle (the host reads the directory, the membership grants shards to
+ * the host); LateMembership breaks the circle, and this file connects the parts.
  */
 import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
@@ -35,17 +35,20 @@ import { LateMembership } from './late-membership.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 
 /**
- * Puts itself between the host and its journal; fault tests end the process between two commits. Production has none.
+ * Wraps the journal that the host gets. Fault tests use it to end the process between two commits; production does not
+ * set it.
  */
 export type JournalDecorator = (journal: Journal) => Journal;
 
-/** What effects may need of their node. */
+/** The parts of the node that effects may use. */
 export interface MemberParts {
   readonly links: PeerLinks;
   readonly reader: RedisReader;
-  /** @throws PhotonError ownership_lost when the store has gone back to before what was just read from it */
+  /** @throws PhotonError ownership_lost when the store was rolled back, so that what was just read may be incomplete */
   readonly assureStore: () => Promise<void>;
-  /** Takes over the shard of a node that is off, for an effect of an actor here and as long as that is due. */
+  /**
+   * Takes over the shard of a node that is powered off, if the requesting effect's actor is still owned by this node.
+   */
   readonly fence: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Fencing>;
 }
 
@@ -53,15 +56,15 @@ export interface MemberOptions {
   readonly folder: NodeFolder;
   readonly role: 'controller' | 'worker';
   readonly log: Log;
-  /** Called once the links exist: effects may need them. */
+  /** Called when the links exist, because effects may use them. */
   readonly registry: (parts: MemberParts) => ActorRegistry;
   readonly routes?: Readonly<Record<string, PeerRoute>>;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
-  /** The store went back and a new era has begun; this node's shards are being taken again. */
+  /** Called after a store rollback, when a new era has begun; this node is claiming its shards again. */
   readonly onEra?: (era: number, host: Host) => void;
-  /** The shard of a host was taken up here: by its own worker, or by a controller because it was fenced. */
+  /** Called when this node has taken over a host's shard: as its worker, or as surrogate owner of a fenced host. */
   readonly onHostShard?: (grant: ShardGrant, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
-  /** This worker was fenced and is back: removes what earlier lives have left, or rejects. */
+  /** Called when this worker returns after it was fenced: removes what earlier runs have left, or rejects. */
   readonly onHostFenced?: (reader: RedisReader) => Promise<void>;
   readonly journal?: JournalDecorator;
 }
@@ -72,9 +75,9 @@ export interface MemberNode {
   readonly historian: Historian;
   readonly registry: ActorRegistry;
   readonly random: Random;
-  /** One life of this process. */
+  /** The id of this run of the node process. */
   readonly boot: string;
-  /** Rejects when nothing can be written any more: the process must end. */
+  /** Rejects when the node can no longer write to the store: the process must end. */
   readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
@@ -169,7 +172,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
     knownEra: memory.era,
     ...config.limits.beats,
-    // Whoever has the same authority is of the same cluster, also when both were given one name.
+    // Clusters with the same name are told apart by the certificate of their authority.
     identity: new X509Certificate(tls.ca).fingerprint256,
   });
   late.join(membership);
@@ -186,10 +189,10 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   };
 }
 
-/** The order still stands: who gave it is owned by this node, under the very grant it was given. */
+/** Checks that the request to fence is still valid: this node owns the requesting actor under the same grant. */
 async function assureHeld(journal: Journal, grant: ShardGrant): Promise<void> {
   if (await journal.isHeld(grant)) return;
-  const text = `shard ${grant.shard} has another owner, who decides what is done; nothing was taken`;
+  const text = `shard ${grant.shard} has another owner, which now decides about the fencing; nothing was taken over`;
   throw new PhotonError('ownership_lost', 'shard_fenced', text);
 }
 
@@ -197,7 +200,7 @@ const fencedAlive = (node: string): PhotonError =>
   new PhotonError(
     'ownership_lost',
     'node_fenced',
-    `an operator has said that ${node} is off while this process ran; it ends, and the next one empties the host first`,
+    `an operator fenced ${node} as powered off while this process ran; it ends, and the next one empties the host`,
   );
 
 async function openParts(
@@ -233,7 +236,7 @@ async function leave(
   parts.links.close();
   parts.journal.close();
   parts.reader.close();
-  // What is not archived by now stays in the store; the round that runs ends with the connection.
+  // Entries that are not archived yet stay in the store; a running archive round ends with the connection.
   const archived = parts.archive.stop();
   parts.store.close();
   await archived;

@@ -1,6 +1,6 @@
 /**
- * The dataplane of a node that has none: controllers know the pinned kinds (to show, to speak to, and to answer for
- * those of a fenced host), but no effect of theirs is ever performed here. Being called at all is a bug and says so.
+ * The dataplane of a node without one. Controllers know the pinned kinds: they show their actors, send them messages,
+ * and are surrogate owners of those of a fenced host. They never perform an effect of a pinned kind: a call is a bug.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
@@ -16,5 +16,5 @@ const refusing = <Port extends object>(): Port =>
 
 export const noDataplane = refusing<Dataplane>();
 export const noAgent = refusing<AgentPerformer>();
-/** Workers know the kind too, and never own one. */
+/** The same for the effects of kind `host` on workers, which know the kind and never own an actor of it. */
 export const noHosts = refusing<HostPerformer>();

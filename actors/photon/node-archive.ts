@@ -1,6 +1,6 @@
 /**
- * The history archive of a node, put together: what the journal tells it, what the control API reads from it, and what
- * it answers its peers. It stands in the folder `archive` of the node; every node that owns shards has one.
+ * Connects the parts of a node's history archive: the intake for the journal, the historian for the control API, and
+ * the route for its peers. The files are in the folder `archive` of the node; every node that owns shards has one.
  */
 import { join } from 'node:path';
 import type { Clock } from '@photoncloud/runtime/contract/clock';
@@ -16,13 +16,13 @@ import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { PeerRoute } from '@photoncloud/runtime/transport/peer-server';
 import type { NodeFolder } from './node-config.ts';
 
-/** Hot entries of one actor, while nothing can be archived; half a megabyte at 500 bytes each. */
+/** History entries of one actor in the store while nothing can be archived: half a megabyte at 500 bytes each. */
 const historyCap = 1_024;
 
 export const archiveFolderOf = (nodeFolder: string): string => join(nodeFolder, 'archive');
 
 export interface NodeArchive {
-  /** For the journal. */
+  /** Passed to the journal. */
   readonly intake: { readonly note: (commit: Commit) => void; readonly historyCap: number };
   readonly routes: Readonly<Record<string, PeerRoute>>;
   historian(links: PeerLinks): Historian;

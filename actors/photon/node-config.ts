@@ -1,6 +1,6 @@
 /**
- * What a node is told about itself: `node.json` in the node's own folder, written by `photon init` and read at every
- * start. Addresses and paths only; secrets are files of their own beside it, readable by root alone.
+ * The configuration of a node: `node.json` in the node's folder, written by `photon init` and read at every start. It
+ * contains addresses, paths and limits; secrets are in separate files beside it, readable by root alone.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,29 +18,29 @@ export const nodeConfigSchema = z.strictObject({
   cluster: nameSchema,
   node: nameSchema,
   role: z.enum(nodeRoles),
-  /** IPv4 address other nodes reach this one at. */
+  /** The IPv4 address under which other nodes reach this one. */
   address: z.ipv4(),
   peerListenPort: listenPort,
   apiListenPort: listenPort,
   store: z.strictObject({
     address: z.ipv4(),
     listenPort,
-    /** How many replicas must acknowledge a commit; the store this cluster starts for itself has none. */
+    /** How many replicas must acknowledge a commit; the store that this cluster starts for itself has no replicas. */
     replicas: z.int().min(0).max(8).default(0),
-    /** What commits reach before they are answered; without it, the strongest the store keeps. */
+    /** The durability level of a commit before it is answered; default: the strongest that the store offers. */
     durability: z.enum(durabilities).optional(),
   }),
-  /** Starts the names of everything this node makes in its kernel. */
+  /** The prefix of the names of all kernel objects that this node makes. */
   kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */
   allowedRoots: z.array(z.string().startsWith('/')).default([]),
-  /** In place of defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */
+  /** Values that replace defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */
   limits: limitsSchema.default({}),
 });
 
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;
 
-/** A node's folder and what stands in it. */
+/** A node's folder and its contents. */
 export interface NodeFolder {
   readonly path: string;
   readonly config: NodeConfig;
@@ -75,7 +75,7 @@ export function openNodeFolder(path: string): NodeFolder {
   };
 }
 
-/** REDIS_URL, when given, replaces the store this cluster would start for itself. */
+/** @param given REDIS_URL: when set, it replaces the store that this cluster starts for itself */
 export function storeUrlOf(folder: NodeFolder, given: string | undefined): string {
   const { address, listenPort: port } = folder.config.store;
   return given ?? `redis://photon:${encodeURIComponent(folder.storePassword)}@${address}:${port}`;

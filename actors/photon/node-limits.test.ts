@@ -1,4 +1,4 @@
-/** The `limits` section of node.json, and the page that lists it. */
+/** The `limits` section of node.json, and docs/limits.md, which lists all limits. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultQuota } from '@photoncloud/machines/tenant/tenant-events';
@@ -26,7 +26,7 @@ test('the page names the quota of a tenant with its defaults', () => {
   assert.equal(Object.fromEntries(listed), defaultQuota);
 });
 
-test('single values may be set; an unknown name or a value that is no bound is refused with its path', () => {
+test('single limits may be set; an unknown name or an invalid value is refused', () => {
   const set = { host: { mailboxDepth: 512 }, api: { maxSessions: 10 }, beats: { beatMs: 600 } };
   assert.equal(limitsSchema.parse(set), set);
   for (const wrong of [

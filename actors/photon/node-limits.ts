@@ -1,7 +1,7 @@
 /**
- * The `limits` section of node.json: single values in place of the defaults of hosting, links between nodes, beats in
- * the store and the control API. The defaults stand where they are used; docs/limits.md shows all of them with what
- * happens on excess. Read with the node's configuration and handed on by the composition roots.
+ * The `limits` section of node.json: values that replace defaults of hosting, links between nodes, heartbeats in the
+ * store and the control API. The defaults are declared where they are used; docs/limits.md lists all of them with what
+ * happens when one is exceeded. Read with the node's configuration and passed on by the composition roots.
  */
 import { defaultApiLimits, type ApiLimits } from '@photoncloud/runtime/control-api/api-limits';
 import { defaultBeatLimits, type BeatLimits } from '@photoncloud/runtime/directory/beat-limits';
@@ -9,7 +9,7 @@ import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/hos
 import { defaultPeerLimits, type PeerLimits } from '@photoncloud/runtime/transport/link-limits';
 import { z } from 'zod';
 
-/** Every limit is a count, a size in bytes or a time in ms: whole and above zero. */
+/** Every limit is a count, a size in bytes or a time in ms: a whole number above zero. */
 function overridesOf<Limits extends { readonly [K in keyof Limits]: number }>(
   defaults: Limits,
 ): z.ZodType<Partial<Limits>> {
@@ -17,7 +17,9 @@ function overridesOf<Limits extends { readonly [K in keyof Limits]: number }>(
   return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<Partial<Limits>>;
 }
 
-/** A node that misses one beat, or whose beat is read just before it comes, is not dead yet. */
+/**
+ * A node must not be taken for dead after one missed heartbeat, or when its heartbeat is read just before it is due.
+ */
 function outlastsBeats(beats: Partial<BeatLimits>): boolean {
   const { beatMs, silenceMs } = { ...defaultBeatLimits, ...beats };
   return silenceMs >= 3 * beatMs;

@@ -1,6 +1,6 @@
 /**
- * One node as one process: its folder is locked, its role runs until a signal or a failure ends it.
- * Crash-only: nothing here is needed for correctness; a drain only makes a planned end quicker for others.
+ * Runs one node as one process: locks its folder and runs its role until a signal or a failure ends it.
+ * Crash-only: correctness never depends on an orderly end; draining only makes a planned stop faster for other nodes.
  */
 import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
@@ -11,7 +11,7 @@ import { openNodeFolder, type NodeConfig, type NodeFolder } from './node-config.
 import { superviseStore } from './store-process.ts';
 import { startWorker } from './worker-node.ts';
 
-/** A running role. `ended` settles only when it ends by itself, which is a failure. */
+/** A running role. `ended` settles only when the role ends by itself, which is a failure. */
 export interface RunningRole {
   readonly ended: Promise<void>;
   stop(): Promise<void>;
@@ -30,7 +30,7 @@ const signalled = (): Promise<string> =>
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   });
 
-/** Returns when the node has been asked to end and has; ends the process with status 1 when it failed. */
+/** Ends the process with status 0 after a signal; rejects when the node cannot start or its role fails. */
 export async function runNode(path: string, role: NodeConfig['role'], options: ControllerOptions = {}): Promise<void> {
   const folder = openNodeFolder(path);
   const { config } = folder;

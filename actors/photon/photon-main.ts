@@ -1,4 +1,4 @@
-/** The `photon` program: node roles, set-up of a cluster, and the CLI. */
+/** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { Command, InvalidArgumentError } from 'commander';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
@@ -33,12 +33,12 @@ function addInit(program: Command): void {
   program
     .command('init')
     .description('make the folders of a new cluster: authority, certificates, tokens, one folder per node')
-    .requiredOption('--dir <folder>', 'where; must not hold a cluster')
-    .requiredOption('--cluster <name>', 'its name')
+    .requiredOption('--dir <folder>', 'folder to make; must not contain a cluster')
+    .requiredOption('--cluster <name>', 'name of the cluster')
     .option('--store <name=address>', 'node that runs the store', request('store'))
     .option('--controller <name=address>', 'controller node, repeatable', request('controller'))
     .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
-    .option('--allow-root <folder>', 'folder workers may import images from, repeatable', collect)
+    .option('--allow-root <folder>', 'folder from which workers may import images, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
     .option('--store-port <number>', 'TCP port of the store', Number, 6379)
     .option('--peer-port <number>', 'TCP port for links between nodes', Number, 7443)
@@ -53,7 +53,9 @@ function addInit(program: Command): void {
         tenants: options.token ?? [],
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });
-      process.stdout.write(`made ${options.dir}: nodes/<name> go to their machines, clients/operator.json is yours\n`);
+      process.stdout.write(
+        `made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as\n`,
+      );
     });
 }
 
@@ -74,7 +76,7 @@ function addRoles(program: Command): void {
           await runNode(dir, role as NodeConfig['role']);
         } catch (error) {
           process.stderr.write(`${explain(error).text}\n`);
-          // What has been opened by then would keep the process alive; its supervisor starts it again.
+          // Open connections would keep the process alive; its supervisor starts it again.
           process.exit(1);
         }
       });

@@ -1,7 +1,7 @@
 /**
- * Test support: controllers of `photon` as processes of their own on this machine's loopback, on a store that the test
- * started (REDIS_URL), made by `photon init` and spoken to by the typed client over their sockets. No workers: those
- * need a kernel. Never used in production; whole clusters are started by cluster-tests/cluster.
+ * Test support: `photon` controllers as processes of their own on the loopback interface, with a store that the test
+ * started (REDIS_URL). Their folders are made by `photon init`; tests use the typed client over the unix sockets. There
+ * are no workers, which need root and the kernel: cluster-tests/cluster starts whole clusters.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -52,13 +52,13 @@ export class TestProgram {
     return join(this.#folder, 'init/nodes', name);
   }
 
-  /** Runs the program to its end. @throws execFile's error, with stdout and stderr, on another status than 0 */
+  /** Runs the program until it ends. @throws execFile's error, with stdout and stderr, for an exit status above 0 */
   async photon(...argv: readonly string[]): Promise<string> {
     const environment = { ...process.env, REDIS_URL: this.#storeUrl };
     return (await run(process.execPath, [program, ...argv], { env: environment, timeout: 30_000 })).stdout;
   }
 
-  /** All nodes are on one address, so each has ports of its own. */
+  /** All nodes have the same address, so each needs its own ports. */
   async #givePorts(name: string): Promise<void> {
     const path = join(this.nodeFolder(name), 'node.json');
     const [peerListenPort, apiListenPort] = [await freeListenPort(), await freeListenPort()];
@@ -66,25 +66,25 @@ export class TestProgram {
     writeFileSync(path, JSON.stringify({ ...config, peerListenPort, apiListenPort }));
   }
 
-  /** Resolves when it says that it is ready. */
+  /** Resolves when the controller has logged `ready`. */
   async launch(name: string): Promise<void> {
     const child = spawn(process.execPath, [program, 'controller', '--dir', this.nodeFolder(name)], {
       env: { ...process.env, REDIS_URL: this.#storeUrl, PHOTON_CACHE: join(this.#folder, 'pages') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#children.set(name, child);
-    let said = '';
+    let output = '';
     for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (text: Buffer) => (said = `${said}${text.toString('utf8')}`.slice(-8_000)));
+      stream.on('data', (text: Buffer) => (output = `${output}${text.toString('utf8')}`.slice(-8_000)));
     await until(
       `${name} is ready`,
       () => {
-        if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${said}`);
-        return said.includes('"ready"');
+        if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${output}`);
+        return output.includes('"ready"');
       },
       30_000,
     ).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${said}`, { cause: error });
+      throw new Error(`${String(error)}\n${output}`, { cause: error });
     });
   }
 
@@ -114,7 +114,7 @@ export class TestProgram {
   }
 }
 
-/** Makes a tenant as a careful client does: no answer means asking again with the same key, one session or another. */
+/** Makes a tenant. Without an answer it sends the same command with the same key again, through the next session. */
 export async function createTenant(name: string, sessions: readonly PhotonClient[]): Promise<void> {
   const command = { scope: name, name, idempotencyKey: `create-${name}`, params: {} };
   for (let at = 0; ; at += 1) {

@@ -23,13 +23,13 @@ function found(text: string): unknown {
   }
 }
 
-test('the QEMU of the record, or of the host; none is told as none', () => {
+test('the QEMU in the record is used, else the one of the host; a record without QEMU is logged', () => {
   assert.equal(found('{"qemu":{"binary":"/q","libDir":"/lib"}}'), { binary: '/q', libDir: '/lib' });
   assert.equal(found('{}'), { binary: 'qemu-system-x86_64' });
   assert.equal(findQemu(log, join(folder, 'absent.json')), { binary: 'qemu-system-x86_64' });
   assert.equal(log.lines, []);
   assert.equal(found('{"qemu":null}'), { binary: 'qemu-system-x86_64' });
-  assert.match(log.lines.join(''), /found no QEMU here: no VM is placed on this host until/);
+  assert.match(log.lines.join(''), /found no QEMU: no VM is placed on this host until/);
   assert.is(found('{"qemu":'), 'toolchain_unreadable');
   assert.is(found('{"qemu":"yes"}'), 'toolchain_unreadable');
 });

@@ -1,4 +1,4 @@
-/** Which QEMU a worker runs: the one named in the environment, the one set-up unpacked, or the host's own. */
+/** Finds the QEMU that a worker runs: the one named by PHOTON_TOOLCHAIN, the one set-up unpacked, or the host's own. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -11,14 +11,15 @@ const toolchainSchema = z.object({
 
 export interface QemuProgram {
   readonly binary: string;
-  /** Passed as `-L`: firmware of an unpacked QEMU. */
+  /** Folder with the firmware of an unpacked QEMU, passed as `-L`. */
   readonly libDir?: string;
   readonly libraryPath?: string;
 }
 
 /**
- * PHOTON_TOOLCHAIN names a `toolchain.json`; without it the host's own program is taken. So it is where set-up has
- * found none, which is told: the worker serves networks and volumes, and placement passes the host over for VMs.
+ * Reads the record of set-up: the file named by PHOTON_TOOLCHAIN, else `.cache/toolchain.json`. Without a record the
+ * host's own program is used. If the record says that set-up found no QEMU, a warning is logged: the worker then serves
+ * networks and volumes, and no VM is placed on it.
  *
  * @throws PhotonError defeat `toolchain_unreadable`
  */
@@ -30,12 +31,12 @@ export function findQemu(
   try {
     text = readFileSync(record, 'utf8');
   } catch {
-    // No record means that set-up found no need to unpack one.
+    // Without a record, set-up did not have to unpack a QEMU.
     return { binary: 'qemu-system-x86_64' };
   }
   const qemu = recordedQemu(record, text);
   if (qemu === null) {
-    log.warn({ record }, 'set-up found no QEMU here: no VM is placed on this host until qemu-system-x86 is installed');
+    log.warn({ record }, 'set-up found no QEMU: no VM is placed on this host until qemu-system-x86 is installed');
   }
   if (qemu === undefined || qemu === null) return { binary: 'qemu-system-x86_64' };
   const { binary, libDir, libraryPath } = qemu;

@@ -1,6 +1,6 @@
 // needs: kernel
 // test limit: 60 s
-/** A disk that is really full, under the store that a cluster starts for itself: a small tmpfs. */
+/** A full disk (a small tmpfs) under the store that a cluster starts for itself. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ test.after(async () => {
   for (const step of cleanUp.toReversed()) await step();
 });
 
-test('it ends rather than acknowledge what it cannot write, and goes on when there is room', async () => {
+test('the store ends instead of acknowledging what it cannot write, and serves again when there is space', async () => {
   const root = await mkdtemp(join(tmpdir(), 'photon-store-test-'));
   cleanUp.push(() => rm(root, { recursive: true, force: true }));
   const listenPort = await freeListenPort();
@@ -52,7 +52,7 @@ test('it ends rather than acknowledge what it cannot write, and goes on when the
       await client.set(`k${kept}`, 'x'.repeat(4_000));
       kept += 1;
     } catch {
-      // Unknown: it is written again under the same name.
+      // The outcome is unknown: the same key is written again.
     }
   };
   const ends = (): string[] => log.lines.filter((line) => line.includes('the store ended'));

@@ -1,6 +1,7 @@
 /**
- * The store when none is given: redis-server as our child, its files in the node's folder, fsync before every reply,
- * one ACL user with a password. It is started again whenever it ends; it ends when we do (even by kill -9: pdeathsig).
+ * The store of a cluster without REDIS_URL: redis-server as a child process, with its files in the node's folder, fsync
+ * before every reply, and one ACL user with a password. It is restarted whenever it ends, and it ends with this
+ * process, also after kill -9 (pdeathsig).
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,17 +12,17 @@ import type { NodeFolder } from './node-config.ts';
 
 const restartDelayMs = 200;
 const longestRestartDelayMs = 5_000;
-/** A life shorter than this is followed by a longer pause than the one before. */
-const shortLifeMs = 1_000;
-/** Starts in a row that never came to serve before we give up: a wrong configuration does not get better. */
-const hopelessStarts = 10;
+/** When redis-server ends sooner than this, the next pause is twice as long as the one before. */
+const shortRunMs = 1_000;
+/** We give up after this many starts in a row that never served: the configuration is probably wrong. */
+const failedStartLimit = 10;
 
-/** Everything the runtime needs and nothing that could end or empty the store. */
+/** Grants what the runtime needs and nothing that could stop or empty the store. */
 const aclRules = 'on ~* &* +@all -@admin -@dangerous +info +role +config|get +wait +keys';
 /**
- * `off`: nobody can log in as it. It keeps every permission all the same, because Redis reads the append-only file as
- * this user and asks its permissions again at every EXEC: without them each transaction, which is each commit, is
- * dropped at the next start, in silence (seen with 7.0.15).
+ * `off`: nobody can log in as the default user. It still needs every permission, because Redis loads the append-only
+ * file as this user and checks its permissions at every EXEC: without them each transaction, and so each commit, is
+ * silently dropped at the next start (observed with 7.0.15; docs/decisions/0005-acl-and-replay.md).
  */
 const defaultUser = 'user default off ~* &* +@all';
 
@@ -52,7 +53,7 @@ function writeConfiguration(folder: NodeFolder): string {
 }
 
 export interface StoreProcess {
-  /** Rejects when it cannot be kept running. */
+  /** Rejects when the store cannot be kept running. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
@@ -71,29 +72,29 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
   let child: Child | undefined;
   let stopping = false;
   const run = async (): Promise<void> => {
-    let hopeless = 0;
+    let failedStarts = 0;
     let pauseMs = restartDelayMs;
     while (!stopping) {
       const startedAt = performance.now();
       const started = startRedis(configuration);
       child = started;
       log.info({ part: 'store', pid: started.pid }, 'the store is started');
-      const saying = listenTo(started);
+      const report = listenTo(started);
       const end = await started;
       if (stopping) return;
-      const { said, served } = saying();
-      hopeless = served ? 0 : hopeless + 1;
+      const { output, served } = report();
+      failedStarts = served ? 0 : failedStarts + 1;
       pauseMs =
-        performance.now() - startedAt < shortLifeMs ? Math.min(pauseMs * 2, longestRestartDelayMs) : restartDelayMs;
+        performance.now() - startedAt < shortRunMs ? Math.min(pauseMs * 2, longestRestartDelayMs) : restartDelayMs;
       log.error(
-        { part: 'store', exitCode: end.exitCode, signal: end.signal, said },
-        `the store ended and is started again: ${adviceOn(said, folder)}`,
+        { part: 'store', exitCode: end.exitCode, signal: end.signal, output },
+        `the store ended and is started again: ${adviceOn(output, folder)}`,
       );
-      if (hopeless >= hopelessStarts) {
+      if (failedStarts >= failedStartLimit) {
         throw new PhotonError(
           'defeat',
           'store_hopeless',
-          `redis-server ends at once, ${hopeless} times in a row (${said}); ${adviceOn(said, folder)}`,
+          `redis-server ended ${failedStarts} times in a row before it served (${output}); ${adviceOn(output, folder)}`,
         );
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -109,21 +110,21 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
   };
 }
 
-/** What the child said last, for the log, and whether it came to serve: its output is read and dropped otherwise. */
-function listenTo(child: Child): () => { readonly said: string; readonly served: boolean } {
+/** Reads the child's output; keeps its last lines for the log, and whether it accepted connections. */
+function listenTo(child: Child): () => { readonly output: string; readonly served: boolean } {
   let tail = '';
   let served = false;
   child.all?.on('data', (chunk: Buffer) => {
     tail = `${tail}${chunk.toString('utf8')}`.slice(-2_000);
     served ||= tail.includes('Ready to accept connections');
   });
-  return () => ({ said: tail.split('\n').slice(-4).join(' | ').trim(), served });
+  return () => ({ output: tail.split('\n').slice(-4).join(' | ').trim(), served });
 }
 
-/** With fsync before every reply it ends rather than answer what it cannot write. */
-function adviceOn(said: string, folder: NodeFolder): string {
+/** With fsync before every reply, redis-server ends when it cannot write. */
+function adviceOn(output: string, folder: NodeFolder): string {
   const home = join(folder.path, 'store');
-  if (/No space left|Short write|AOF write error/.test(said))
-    return `it cannot write; free space for ${home}, then it goes on by itself, nothing acknowledged is lost`;
-  return `look at what it said, and at ${home}`;
+  if (/No space left|Short write|AOF write error/.test(output))
+    return `it cannot write; free space for ${home}, then it serves again, and nothing acknowledged is lost`;
+  return `look at its output, and at ${home}`;
 }

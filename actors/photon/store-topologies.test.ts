@@ -1,9 +1,9 @@
 // time limit: 150 s
 // test limit: 70 s
 /**
- * The program on stores of several servers, told of them by REDIS_URL alone: controllers on a Redis Cluster while a
- * slot moves and one of them is killed, and on three boxes with Sentinels that lose their primary. Every tenant is made
- * once, and one who watches from the beginning sees each of them come and reach its state.
+ * The program on stores of several servers, configured by REDIS_URL only: controllers on a Redis Cluster while a slot
+ * moves and a controller is killed, and on three Redis servers with Sentinels that lose their primary. Every tenant is
+ * created exactly once, and a watch from the beginning sees every tenant and its last version.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -14,7 +14,7 @@ import { startCluster, startSentinelBoxes } from '@photoncloud/runtime/journal/r
 import { shardOf, slotOfTag } from '@photoncloud/runtime/journal/shard-placement';
 import { createTenant, TestProgram } from './program-for-tests.ts';
 
-/** Highest version seen of every tenant; versions of one actor must never go back or come twice. */
+/** Records the highest version of every tenant in a watch; versions of one actor must strictly increase. */
 class Watcher {
   readonly versions = new Map<string, number>();
   readonly wrong: string[] = [];
@@ -46,7 +46,9 @@ async function makeTenants(phase: string, sessions: readonly PhotonClient[]): Pr
   await Promise.all(names.map((name) => createTenant(name, sessions)));
 }
 
-/** All stand, each with a VPC number of its own, and the watcher has seen the last version of each. */
+/**
+ * Asserts that all tenants exist, each with a VNI of its own, and that the watcher has seen the last version of each.
+ */
 async function provedWhole(session: PhotonClient, watcher: Watcher, tenants: number): Promise<void> {
   const { actors } = await session.call('actor.list', { kind: 'tenant' });
   assert.is(actors.length, tenants);
@@ -56,7 +58,7 @@ async function provedWhole(session: PhotonClient, watcher: Watcher, tenants: num
   const vpcs = await Promise.all(
     actors.map(({ id }) => session.call('actor.get', { id: `vpc/${id.split('/')[1]}/main` })),
   );
-  assert.is(new Set(vpcs.map(({ status }) => (status as { vni: number }).vni)).size, tenants, 'no number twice');
+  assert.is(new Set(vpcs.map(({ status }) => (status as { vni: number }).vni)).size, tenants, 'no VNI twice');
 }
 
 test('two controllers on a Redis Cluster: a slot moves, one is killed and comes back', async () => {
@@ -82,7 +84,7 @@ test('two controllers on a Redis Cluster: a slot moves, one is killed and comes 
     const id = 'tenant/moved0/moved0';
     const { entries } = await sessions[0].call('actor.history', { id });
     assert.is(entries.filter(({ cause }) => cause.includes('create-moved0')).length, 1, 'created once');
-    assert.is((await sessions[0].call('actor.at', { id, version: 1 })).version, 1, 'any version is rebuilt');
+    assert.is((await sessions[0].call('actor.at', { id, version: 1 })).version, 1, 'an old version can be read');
     const checked = await program.photon('upgrade', 'check', '--dir', program.nodeFolder('c1'));
     assert.match(checked, /0 would be refused/);
     watcher.close();
@@ -92,7 +94,7 @@ test('two controllers on a Redis Cluster: a slot moves, one is killed and comes 
   }
 });
 
-test('a controller on Sentinels goes on with the promoted box after its primary was killed', async () => {
+test('a controller on Sentinels goes on with the promoted server after the primary was killed', async () => {
   const boxes = await startSentinelBoxes();
   let program: TestProgram | undefined;
   try {

@@ -1,7 +1,7 @@
 /**
- * `photon upgrade check`: whether this program, with the charts it was built with, could take up every actor of a
- * cluster that another release runs. Reads the store with the keys of a node's folder and writes nothing; run it from
- * the new release before the first node is replaced.
+ * `photon upgrade check`: whether this release could load every actor of a cluster that runs another release. It reads
+ * the store with the password in a node's folder and writes nothing. Run it from the new release before the first node
+ * is replaced.
  */
 import { Option, type Command } from 'commander';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
@@ -20,10 +20,10 @@ const shownRefusals = 20;
 
 async function check(path: string, output: string): Promise<number> {
   const folder = openNodeFolder(path);
-  // What the store says ends up in the error; lines of a log beside it would say it again.
+  // Errors of the store are thrown and printed; log lines would repeat them.
   const log = createLog({ level: 'silent' });
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
-  process.stderr.write(`asking the store at ${url.replace(/\/\/[^@/]*@/, '//')}\n`);
+  process.stderr.write(`reading the store at ${url.replace(/\/\/[^@/]*@/, '//')}\n`);
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
   try {
     const reader = createReader({ store, clock: systemClock, log });
@@ -54,13 +54,11 @@ async function check(path: string, output: string): Promise<number> {
 export function addUpgrade(program: Command): void {
   const command = program
     .command('upgrade')
-    .description('releases and the actors they find')
+    .description('checks before a new release is installed')
     .command('check')
-    .description('whether this program could take up every actor of the store; exit status 1 when not')
+    .description('check that this release can load every actor of the store; exit code 1 when it cannot')
     .requiredOption('--dir <folder>', 'the folder of a node of the cluster')
-    .addOption(
-      new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json']).default('table'),
-    )
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
     .action(async (options: { dir: string; output: string }) => {
       try {
         process.exitCode = await check(options.dir, options.output);

@@ -1,4 +1,4 @@
-/** A worker node: the pinned actors of its host and their dataplane. The only role that needs privileges. */
+/** A worker node: hosts the pinned actors of its host and performs their effects. The only role that needs root. */
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
@@ -68,7 +68,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
   };
 }
 
-/** When it has its shard, and again in each new era: the agent looks at its host and says what is there. */
+/** Called when the worker has its shard, also in each new era: the agent observes its host and reports it. */
 const announce = (host: Host, { config: { node } }: NodeFolder, boot: string): Promise<void> =>
   host.tell(actorId(agentId(node)), { type: 'agent.boot', boot, host: node });
 
@@ -86,10 +86,11 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
       dataplane.sweep(
         {
           kept,
-          // Asked after the objects were listed: an object exists only once its owner is committed, so none is missed.
+          // Called after the objects were listed. An object is made only after its owner was committed, so the owner of
+          // every listed object is in the store, if it has one.
           owners: async () => {
             const { items } = await reader.list({ host: config.node });
-            // A store that has just gone back misses owners, and what they own must not go.
+            // After a store rollback, owners may be missing from the list; their objects must not be removed.
             await assureStore();
             call.signal.throwIfAborted();
             return items.map((item) => item.id);
@@ -100,7 +101,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
   };
 }
 
-/** Names of what is here and that no actor of the store has made, in this life and run. */
+/** Names of objects on this host whose owner mark fits no actor in the store with the same uid and run epoch. */
 async function withoutOwner(dataplane: Dataplane, reader: RedisReader): Promise<string[]> {
   const names: string[] = [];
   for (const { name, owner } of await dataplane.residue()) {
@@ -111,7 +112,7 @@ async function withoutOwner(dataplane: Dataplane, reader: RedisReader): Promise<
   return names;
 }
 
-/** An image copy for another worker; the caller has shown a certificate of the cluster. */
+/** Sends an image copy to another worker; the peer server has checked the caller's certificate. */
 async function serveBlob(dataplane: Dataplane, sha256: string, response: ServerResponse, log: Log): Promise<void> {
   try {
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw new PhotonError('rejection', 'not_found', 'no such blob');

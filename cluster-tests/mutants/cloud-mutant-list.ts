@@ -75,7 +75,7 @@ export const cloudMutants: readonly Mutant[] = [
     'counterparts of a fenced host that wait for nothing are not told',
     'K13',
     'actors/photon/fenced-host.ts',
-    'items.filter(listens).map(tell)',
+    'items.filter(accepts).map(tell)',
     'items.filter(() => false).map(tell)',
   ),
 ];

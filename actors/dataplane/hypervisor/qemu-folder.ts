@@ -8,7 +8,7 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { errnoOf, fileError } from '../kernel-errors.ts';
+import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
 import { aliasOf, ownerOfAlias } from '../owner-alias.ts';
 import { listFolder, readTextFile } from '../storage-files.ts';

@@ -1,17 +1,17 @@
 /**
- * Options that several commands of the command line share, and how a command shows examples of itself. Numbers are
- * checked where they are read: a wrong one is a usage error, never a question to the server.
+ * Options that several CLI commands share, and the examples below a command's help. Numbers are checked when the
+ * options are parsed: a wrong one is a usage error, and no request is sent to the server.
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
 export type Output = 'table' | 'json' | 'yaml';
 
 export const outputOption = (): Option =>
-  new Option('-o, --output <form>', 'for people or for programs').choices(['table', 'json', 'yaml']).default('table');
+  new Option('-o, --output <format>', 'output format').choices(['table', 'json', 'yaml']).default('table');
 
-/** Of commands whose answer is one object and has no columns. */
+/** The output option of commands whose answer is one object without columns. */
 export const objectOption = (): Option =>
-  new Option('-o, --output <form>', 'how it is written').choices(['yaml', 'json']).default('yaml');
+  new Option('-o, --output <format>', 'output format').choices(['yaml', 'json']).default('yaml');
 
 export const timeoutOption = (): Option =>
   new Option('--timeout <seconds>', 'how long to wait').default(120).argParser(wholeNumber);
@@ -22,7 +22,7 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
-/** Shown below the help of the command; each line is what comes after `photon`. */
+/** Adds examples below the command's help; each line is the text after `photon`. */
 export function withExamples(command: Command, ...lines: readonly string[]): Command {
   const shown = lines.map((line) => `  photon ${line}\n`).join('');
   return command.addHelpText('after', `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${shown}`);

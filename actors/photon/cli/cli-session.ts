@@ -1,7 +1,7 @@
 /**
- * One run of the CLI: the connection it speaks over, the tenant it means, and how it ends.
- * The connection comes from a client file made by `photon init` (`--as FILE` or PHOTON_CLIENT): url or socket, token,
- * CA.
+ * One run of the CLI: its connection, its tenant, and the text and exit code of a failure.
+ * The connection is described by a client file that `photon init` made (`--as FILE` or PHOTON_CLIENT): url or socket,
+ * token, CA.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -10,15 +10,15 @@ import { PhotonError, describeCause, reject, type ErrorRecord } from '@photonclo
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { z } from 'zod';
 
-/** Documented in `photon help exit-codes`. */
+/** Documented in `photon --help`. */
 export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5 } as const;
 
 const clientFileSchema = z.strictObject({
   url: z.string(),
   token: z.string(),
-  /** Relative to the file. */
+  /** Path relative to the client file. */
   caFile: z.string().optional(),
-  /** A unix socket of a controller on this machine, instead of the network. */
+  /** Path of the unix socket of a controller on the same computer, used instead of the network. */
   socketPath: z.string().optional(),
   tenant: z.string().optional(),
 });
@@ -30,7 +30,7 @@ export interface SessionOptions {
 
 export interface Session {
   readonly client: PhotonClient;
-  /** @throws rejection `tenant_needed` when neither flag, file nor token names one */
+  /** @throws rejection `tenant_needed` when none of option, environment, client file and token names one */
   tenant(): string;
   close(): void;
 }
@@ -39,7 +39,10 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
   try {
     return clientFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
-    throw reject('file_unreadable', `${path} is no client file (${describeCause(error)}); photon init makes them`);
+    throw reject(
+      'file_unreadable',
+      `${path} is no client file (${describeCause(error)}); photon init makes client files`,
+    );
   }
 }
 
@@ -78,26 +81,26 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
 }
 
-/** What a failed run prints and how it ends. */
+/** The text that a failed run prints, and its exit code. */
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (!(error instanceof PhotonError)) {
     const cause = error instanceof Error ? error : new Error(String(error));
     return { text: `photon: ${cause.message}`, exitCode: exitCodes.refused };
   }
   const { code, group, message, issues = [], retryAfterMs } = error.record;
-  // What the server says names its own methods, and often the issue that follows it.
-  const said = message.replaceAll('actor.list', 'photon list');
+  // The server's message names API methods, and often already contains the issue.
+  const shown = message.replaceAll('actor.list', 'photon list');
   const issueLines = issues.map((issue) => `${issue.path}: ${issue.message}`);
   const lines = [
-    `photon: ${said} (${code})`,
-    ...issueLines.filter((line) => !said.includes(line)).map((line) => `  ${line}`),
+    `photon: ${shown} (${code})`,
+    ...issueLines.filter((line) => !shown.includes(line)).map((line) => `  ${line}`),
   ];
   if (retryAfterMs !== undefined) lines.push(`  try again in ${Math.ceil(retryAfterMs / 1_000)} s`);
-  if (code === 'not_accepted') lines.push('  photon describe shows what it waits for, photon events how it came there');
+  if (code === 'not_accepted') lines.push('  photon describe shows its state, photon events its history');
   const isWait = code === 'wait_timeout';
-  if (isWait) lines.push('  it goes on by itself; wait longer with --timeout, or photon wait');
+  if (isWait) lines.push('  the change goes on without this command; wait longer with --timeout or with photon wait');
   if (group === 'unknown' && !isWait)
-    lines.push('  it may have happened: run the same command again, it does nothing twice');
+    lines.push('  the change may have been made: run the same command again, nothing is done twice');
   return { text: lines.join('\n'), exitCode: exitCodeOf(error.record) };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Actors that take no inputs, as the command line shows them: who holds each, since when, why, and the command that
- * comes next. Called by list, describe and the verbs of operators.
+ * How the CLI shows actors that are held (paused or quarantined): by whom, since when, why, and the next command to
+ * run. Called by list, describe and the operator commands.
  */
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { age, textTable } from './text-table.ts';
@@ -20,18 +20,18 @@ export interface HeldActor {
 
 const readsAtOnce = 8;
 
-/** The command that looks at, or ends, what keeps an actor from its inputs. */
+/** The next command for a held actor: ends a pause, or shows the dead letters behind a quarantine. */
 export const nextStep = (id: string, kind: string): string =>
   kind === 'paused'
     ? `photon actor resume ${id} --reason WHY`
-    : `photon deadletters ${id}; once the cause is mended: photon actor redrive ${id} --reason WHY`;
+    : `photon deadletters ${id}; when the cause is repaired: photon actor redrive ${id} --reason WHY`;
 
 export const holdLines = (id: string, { kind, by, at, reason }: HoldShown, now: number): string[] => [
   `${kind} by ${by} ${age(at, now)} ago: ${reason}`,
   `next: ${nextStep(id, kind)}`,
 ];
 
-/** Those of the ids that are still held: a list says that something is held, only the actor itself says why. */
+/** The actors among `ids` that are still held. Only `actor.get` returns who holds an actor and why; a list does not. */
 export async function readHeld(client: PhotonClient, ids: readonly string[]): Promise<readonly HeldActor[]> {
   const found: HeldActor[] = [];
   for (let at = 0; at < ids.length; at += readsAtOnce) {

@@ -1,7 +1,7 @@
 /**
- * `photon history`: what happened to an actor, what it was at a version, what differs between two; how the archives are
- * getting on, and whether the files of one are whole. Prints what the control API says; only the check of files reads
- * them itself, on the machine where they are.
+ * `photon history`: the history of an actor, its state at a version, the differences between two versions, the status
+ * of an archive, and a check of an archive's files. Everything is read through the control API, except by the check: it
+ * reads the files and runs on the computer where they are.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,8 @@ async function entriesOf(session: Session, id: string, from: number, to: number 
     const range = { id, after: from - 1, limit: pageEntries, ...(end === undefined ? {} : { to: end }) };
     const { entries } = (await session.client.call('actor.history', range)) as { entries: Entry[] };
     if (entries.length < pageEntries) return [...entries, ...all];
-    // The oldest version of a full page may have more entries than came; unless it fills the page, it is asked again.
+    // A full page may have cut off entries of its oldest version, so that version is requested again with the next
+    // page; not when it fills the whole page.
     const oldest = entries[0]?.version ?? 1;
     const later = entries.filter(({ version }) => version > oldest);
     all = [...(later.length > 0 ? later : entries), ...all];
@@ -61,7 +62,7 @@ async function showHistory(session: Session, id: string, { from, to, output }: R
   return say(textTable(['version', 'time', 'event', 'from -> to', 'asked for'], rows));
 }
 
-/** A cell of the table; whole values are for -o json. */
+/** A cell of the table, shortened; -o json prints the whole value. */
 function valueText(path: string, value: unknown): string {
   const text = value === undefined ? '-' : path === 'state' ? stateText(value) : JSON.stringify(value);
   return text.length <= widestCell ? text : `${text.slice(0, widestCell - 1)}…`;
@@ -80,21 +81,21 @@ async function showDifferences(
   return say(rows.length === 0 ? 'no difference' : textTable(['field', `version ${from}`, `version ${to}`], rows));
 }
 
-/** @param folder a node's folder, or the archive in it */
+/** @param folder a node's folder or its archive folder */
 async function checkFiles(folder: string): Promise<void> {
   const inside = join(folder, 'archive');
   const { chunks, blocks, bytes, damage, remains } = await checkArchive(existsSync(inside) ? inside : folder);
   for (const line of damage) say(`damage: ${line}`);
-  for (const line of remains) say(`remains, harmless: ${line}`);
-  say(`${chunks} chunks, ${blocks} blocks, ${bytes} bytes: ${damage.length === 0 ? 'whole' : 'damaged'}`);
+  for (const line of remains) say(`left by a crash, harmless: ${line}`);
+  say(`${chunks} chunks, ${blocks} blocks, ${bytes} bytes: ${damage.length === 0 ? 'intact' : 'damaged'}`);
   process.exitCode = damage.length === 0 ? exitCodes.ok : exitCodes.refused;
 }
 
 export function addHistory(program: Command): void {
   const history = program
     .command('history')
-    .description('the past of an actor, from the store and the archives; who held or reset it, and why')
-    .argument('<id>', 'whole id: vm/acme/web-1')
+    .description('show the history of an actor, from the store and the archives, including who held or reset it')
+    .argument('<id>', 'full id: vm/acme/web-1')
     .option('--from <version>', 'oldest version', wholeNumber, 1)
     .option('--to <version>', 'newest version', wholeNumber)
     .addOption(outputOption())
@@ -104,7 +105,7 @@ export function addHistory(program: Command): void {
     .command('at')
     .argument('<id>')
     .argument('<version>', '', wholeNumber)
-    .description('an actor as it was at a version')
+    .description('show an actor as it was at a version')
     .addOption(objectOption())
     .action(
       withSession(program, async (session, id: string, version: number, { output }: Outputs) =>
@@ -117,13 +118,13 @@ export function addHistory(program: Command): void {
     .argument('<id>')
     .argument('<from>', 'version', wholeNumber)
     .argument('<to>', 'version', wholeNumber)
-    .description('what differs between two versions; -o json shows long values whole')
+    .description('show the differences between two versions; -o json does not shorten long values')
     .addOption(outputOption())
     .action(withSession(program, showDifferences));
   withExamples(diff, 'history diff vm/acme/web-1 41 42');
   const status = history
     .command('status')
-    .description('how the controller that answers is getting on with its archive')
+    .description('show the status of the history archive of the connected controller')
     .addOption(objectOption())
     .action(
       withSession(program, async (session, { output }: Outputs) =>
@@ -133,7 +134,7 @@ export function addHistory(program: Command): void {
   withExamples(status, 'history status');
   const check = history
     .command('check <folder>')
-    .description("whether the archive in a node's folder is whole; reads its files, may run beside the node")
+    .description("check the files of the history archive in a node's folder; the node may be running")
     .action(checkFiles);
   withExamples(check, 'history check /var/lib/photon/c1');
 }

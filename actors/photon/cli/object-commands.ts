@@ -1,6 +1,6 @@
 /**
- * The verbs on objects: get, list, describe, delete, wait, events, and the VM's own. Each prints and returns; none
- * decides.
+ * The CLI commands on objects: get, list, describe, delete, wait, events, and commands of one kind. Each sends requests
+ * and prints the answer.
  */
 import { randomUUID } from 'node:crypto';
 import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
@@ -28,11 +28,11 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** `vm web-1` or the whole id `vm/acme/web-1`. */
+/** The id of `vm web-1` in the session's tenant, or of the full id `vm/acme/web-1`. */
 export function targetOf(session: Session, kind: string, name: string | undefined): string {
   if (name === undefined) {
     if (parseActorId(kind) === undefined)
-      throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a whole id`);
+      throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a full id`);
     return kind;
   }
   if (kind === 'tenant') return tenantId(name);
@@ -64,7 +64,7 @@ export async function get(session: Session, kind: string, name: string | undefin
   );
 }
 
-/** What `list` and the watch of it can select by. */
+/** The filters of `list` and of `list --watch`. */
 export interface ListOptions {
   readonly kind?: string;
   readonly scope?: string;
@@ -109,20 +109,24 @@ export async function list(session: Session, filter: ListOptions, output: Output
   );
 }
 
-/** Lines come one by one, so the columns are as wide as most ids and states are. */
+/** The lines are printed one by one, so column widths are fixed: they fit most ids and states. */
 function watchLine(what: string, actor: Listed): string {
   const [id = '', state = '', version = '', , waits = ''] = listRow(actor, Date.now());
   return `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits}`.trimEnd();
 }
 
-/** Prints a line per change until interrupted. */
+/** Prints a line per change until it is interrupted. */
 export async function listWatch(session: Session, filter: ListOptions): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   const { kind, scope, ...others } = filter;
   const [extra] = Object.keys(others);
   if (extra !== undefined) {
-    throw new PhotonError('rejection', 'option_needed', `--watch follows a kind or a tenant; leave out --${extra}`);
+    throw new PhotonError(
+      'rejection',
+      'option_needed',
+      `--watch selects by kind and tenant only; leave out --${extra}`,
+    );
   }
   const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
   for await (const frame of session.client.watch(watched, stop.signal)) {
@@ -139,13 +143,13 @@ export async function events(session: Session, kind: string, name: string | unde
   say(await historyTable(session.client, targetOf(session, kind, name), limit));
 }
 
-/** Runs a command of one object and says what is so now. */
+/** Runs a command of one object and prints its id with `now`, the new state in words. */
 export async function commandAndSay(session: Session, id: string, verb: string, now: string, params: object = {}) {
   await command(session, id, verb, params);
   say(`${id} ${now}`);
 }
 
-/** Runs a command of one object; `params` are the command's own. */
+/** Runs a command of one object with its parameters. @returns the command's result */
 export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is no object id`);
@@ -175,7 +179,7 @@ export async function wait(session: Session, id: string, { until, ...options }: 
   say(`${id} ${stateWord(state)}`);
 }
 
-/** One line that is overwritten on a terminal, and nothing elsewhere. */
+/** Shows progress in one line that is overwritten, on a terminal only. */
 export function progressLine(): (text: string) => void {
   return (text) => {
     if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}\r`);

@@ -1,7 +1,6 @@
 /**
- * The verbs of operators: pause, resume, skip, redrive and reset one actor, and the list of what could not be
- * delivered. Each sends one request and prints its answer (verb-answers.ts); what a verb does is decided by the actor's
- * host.
+ * The operator commands: pause, resume, skip, redrive and reset one actor, and the list of dead letters. Each sends one
+ * request and prints the answer (verb-answers.ts); the node that hosts the actor carries the verb out.
  */
 import { randomUUID } from 'node:crypto';
 import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
@@ -29,22 +28,22 @@ type DeadLetter = ApiResult<'deadletters.list'>['deadLetters'][number];
 
 const verbs: Readonly<Record<Verb, readonly [description: string, ...examples: string[]]>> = {
   pause: [
-    'take no inputs until resumed; running effects stop and are performed again later',
+    'process no messages until resumed; running effects are cancelled and performed again later',
     'actor pause vm/acme/web-1 --reason "its disk is being copied"',
   ],
   resume: ['end a pause or a quarantine', 'actor resume vm/acme/web-1 --reason "the copy is done"'],
   skip: [
-    'drop dead letters: those named, or the one behind a quarantine, which then ends',
+    'drop dead letters: the named ones, or the one that caused a quarantine, which then ends',
     'actor skip port/acme/p1 --reason "the host is gone for good"',
     'actor skip port/acme/p1 --dead-letter 01M8BSY8KMY9ZAJ077J9EV7HG4 --reason "sent twice"',
-    'actor skip port/acme/p1 --all --reason "nobody misses them"',
+    'actor skip port/acme/p1 --all --reason "no longer needed"',
   ],
   redrive: [
-    'deliver dead letters again, once each: those named, or all of the actor; exit code 1 when it fails on one again',
-    'actor redrive port/acme/p1 --reason "the chart is mended"',
+    'deliver dead letters again, once each: the named ones, or all of the actor; exit code 1 when one fails again',
+    'actor redrive port/acme/p1 --reason "the chart is repaired"',
   ],
   reset: [
-    'enter a state as the chart would; --dry-run shows what would change',
+    'enter a state with its entry effects, messages and timers; --dry-run shows what would change',
     'actor reset vm/acme/web-1 --to stopped --dry-run --reason "stuck in stopping"',
     'actor reset vm/acme/web-1 --to stopped --patch \'{"tries":0}\' --reason "stuck in stopping"',
   ],
@@ -92,16 +91,16 @@ async function deadLettersOf(session: Session, filter: { readonly id?: string; r
   return all;
 }
 
-/** The server drops so many with one verb; asked again, the next. */
+/** The server drops at most this many dead letters per request; the same command again drops the next ones. */
 const deadLettersAtOnce = 256;
 
-/** @throws PhotonError rejection `not_found` when there are none: naming none would mean another thing */
+/** @throws PhotonError rejection `not_found` when there are none: an empty list would be a request without names */
 async function deadLetterIdsOf(session: Session, id: string): Promise<string[]> {
-  const names = (await deadLettersOf(session, { id }))
+  const ids = (await deadLettersOf(session, { id }))
     .slice(0, deadLettersAtOnce)
     .map(({ deadLetterId }) => deadLetterId);
-  if (names.length === 0) throw new PhotonError('rejection', 'not_found', `${id} has no dead letters.`);
-  return names;
+  if (ids.length === 0) throw new PhotonError('rejection', 'not_found', `${id} has no dead letters.`);
+  return ids;
 }
 
 function deadLettersText(deadLetters: readonly DeadLetter[]): string {
@@ -115,25 +114,25 @@ function deadLettersText(deadLetters: readonly DeadLetter[]): string {
     age(at, now),
     reason,
   ]);
-  const table = textTable(['dead letter', 'actor', 'event', 'found', 'age', 'reason'], rows);
-  const next = 'photon actor redrive ACTOR [--dead-letter ID] --reason WHY delivers again; skip drops';
+  const table = textTable(['dead letter', 'actor', 'event', 'in state', 'age', 'reason'], rows);
+  const next = 'photon actor redrive ACTOR [--dead-letter ID] --reason WHY delivers them again; skip drops them';
   return `${table}\n\n${next}`;
 }
 
 export function addOperating(program: Command): void {
-  const actor = program.command('actor').description('hold, mend and reset one actor; for operators');
+  const actor = program.command('actor').description('pause, resume, repair and reset one actor; for operators');
   for (const [verb, [description, ...examples]] of Object.entries(verbs) as [Verb, (typeof verbs)[Verb]][]) {
     const command = actor
       .command(`${verb} <kind> [name]`)
-      .description(`${description}. Named by KIND NAME or by its whole id`)
-      .requiredOption('--reason <text>', 'why; kept in the history of the actor');
+      .description(`${description}. Name the actor by KIND NAME or by its full id`)
+      .requiredOption('--reason <text>', 'why; recorded in the history of the actor');
     if (verb === 'skip' || verb === 'redrive') command.option('--dead-letter <id...>', 'only these dead letters');
-    if (verb === 'skip') command.option('--all', 'all its dead letters');
+    if (verb === 'skip') command.option('--all', 'all dead letters of the actor');
     if (verb === 'reset') {
       command
-        .requiredOption('--to <state>', 'such as running or preparing.tap')
-        .option('--patch <json>', 'fields of the context to set')
-        .option('--dry-run', 'say what would change and change nothing');
+        .requiredOption('--to <state>', 'the state to enter, such as running or preparing.tap')
+        .option('--patch <json>', 'fields of the context to set, as a JSON object')
+        .option('--dry-run', 'show what would change and change nothing');
     }
     command
       .addOption(outputOption())
@@ -146,7 +145,7 @@ export function addOperating(program: Command): void {
   }
   const deadLetters = program
     .command('deadletters [kind] [name]')
-    .description('what could not be delivered, and why: of one object, a tenant (-t), or all; for operators')
+    .description('list dead letters with the reasons: of one object, of a tenant (-t), or all; for operators')
     .addOption(outputOption())
     .action(
       withSession(

@@ -1,6 +1,6 @@
 /**
- * What every command of the command line does around its work: open a session, run, print what went wrong, set the exit
- * code, close. Called by the files that declare commands.
+ * The frame of every CLI command: opens a session, runs the command, prints an error, sets the exit code, closes the
+ * session. Called by the files that declare commands.
  */
 import type { Command } from 'commander';
 import { explain, openSession, type Session } from './cli-session.ts';

@@ -1,4 +1,4 @@
-/** When waiting ends, and how: on a scripted watch, in the order in which the control API says things. */
+/** When `settle` ends and with which result, on a scripted watch whose frames come in the order of the control API. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
@@ -26,24 +26,24 @@ async function outcome(frames: readonly object[], options: Partial<SettleOptions
   });
 }
 
-test('it ends in a state of rest, or in one that was asked for', async () => {
+test('it ends in a resting state of the kind, or in a requested state', async () => {
   assert.is(await outcome([items(seen('placing')), synced, changed('running')]), 'running');
   assert.is(await outcome([items(seen('running')), synced, changed('stopped')], { until: /^stopped$/ }), 'stopped');
 });
 
-test('what is removed meanwhile is no success, unless that was waited for', async () => {
+test('removal during the wait is a failure, unless `removed` was requested', async () => {
   const gone = [items(seen('running')), synced, changed('stopped', 'removed')];
   assert.is(await outcome(gone, { until: /^stopped$/ }), 'not_settled');
   assert.is(await outcome(gone, { until: /^removed$/ }), 'removed');
 });
 
-test('what was removed before is not waited for: a snapshot leaves it out', async () => {
+test('an object that was removed before ends the wait at once, although the watch does not list it', async () => {
   const before = seen('stopped', 'removed');
   assert.is(await outcome([items(), synced], { until: /^removed$/ }, before), 'removed');
   assert.is(await outcome([items(), synced], { until: /^running$/ }, before), 'not_settled');
 });
 
-test('a failed state ends the waiting, unless the caller waits for states by name', async () => {
+test('a failed state ends the wait, unless the caller requested named states', async () => {
   const failing = [items(seen('failed')), synced];
   assert.is(await outcome(failing), 'not_settled');
   assert.is(await outcome(failing, { until: /^running$/, failing: true }), 'not_settled');

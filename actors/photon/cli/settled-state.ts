@@ -1,4 +1,4 @@
-/** Waiting until an object has come to rest: the state a person declared it for, or one that says why it cannot. */
+/** Waits until an object has settled: in a resting state of its kind, in a requested state, or in a failed state. */
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
@@ -10,43 +10,43 @@ interface Seen {
   readonly status?: unknown;
 }
 
-const rest: Readonly<Record<string, RegExp>> = {
+const restingStates: Readonly<Record<string, RegExp>> = {
   tenant: /^active$/,
   vm: /^(running|stopped)$/,
   port: /^(unbound|active)$/,
   volume: /^(available|held\.attached)$/,
 };
-const trouble = /^(failed|rejected|held\.stuck)/;
+const failedStates = /^(failed|rejected|held\.stuck)/;
 
-/** What the object itself says went wrong, or where to look. */
+/** The failure in the object's status, or the command that shows more. */
 async function reasonOf(client: PhotonClient, id: string): Promise<string> {
   const { status } = await client.call('actor.get', { id });
   const failure = (status as { failure?: { message?: string } | null } | undefined)?.failure;
-  return failure?.message ?? 'photon describe shows what it waits for';
+  return failure?.message ?? 'photon describe shows more';
 }
 
 export interface SettleOptions {
   readonly timeoutMs: number;
   readonly onWait: (text: string) => void;
-  /** Names of states; default: those in which the kind rests. */
+  /** Names of requested states; default: the resting states of the kind. */
   readonly until?: RegExp;
-  /** A failed state ends the waiting too; so it is without `until`. */
+  /** A failed state ends the wait too; the default is true without `until` and false with it. */
   readonly failing?: boolean;
 }
 
 /**
- * Resolves with the name of the state it came to rest in.
- * @throws defeat `not_settled` when it failed; unknown `wait_timeout` when the time is up, naming the state it is in
+ * Resolves with the name of the state in which the object settled.
+ * @throws defeat `not_settled` when it failed or was removed; unknown `wait_timeout`, which names the current state
  */
 export async function settle(client: PhotonClient, id: string, options: SettleOptions): Promise<string> {
-  const wanted = options.until ?? rest[partsOfId(id).kind] ?? /^ready$/;
+  const wanted = options.until ?? restingStates[partsOfId(id).kind] ?? /^ready$/;
   let last: Seen = { id, stateName: 'unknown', lifecycle: 'live' };
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), options.timeoutMs);
   try {
     for await (const frame of client.watch({ ids: [id] }, controller.signal)) {
       let seen: Seen | undefined = 'actors' in frame ? frame.actors[0] : 'actor' in frame ? frame.actor : undefined;
-      // A snapshot leaves out what has been removed before.
+      // The items of a watch do not contain objects that were removed before.
       if (frame.type === 'synced' && last.stateName === 'unknown') seen = await client.call('actor.get', { id });
       if (seen === undefined || seen.id !== id) continue;
       last = seen;
@@ -56,7 +56,7 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
       if (state === 'removed') {
         throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });
       }
-      if (trouble.test(seen.stateName) && (options.failing ?? options.until === undefined)) {
+      if (failedStates.test(seen.stateName) && (options.failing ?? options.until === undefined)) {
         const why = await reasonOf(client, id);
         throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${why}`, { public: true });
       }

@@ -1,9 +1,9 @@
-/** Aligned text for people: columns padded, headings dim, state words coloured on a terminal only. */
+/** Text tables: padded columns, dim headings, coloured state names; colours only on a terminal. */
 import { styleText } from 'node:util';
 
 const coloured = (): boolean => process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
 
-/** Colour by what a word means to an operator; never the only sign. */
+/** Colours a state name: red for trouble, green for working, yellow for in between. */
 export function stateWord(word: string): string {
   if (!coloured()) return word;
   if (/fail|reject|stuck|silent|refus/.test(word)) return styleText('red', word);
@@ -15,7 +15,7 @@ export function stateWord(word: string): string {
 const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
 const widthOf = (text: string): number => text.replace(escapes, '').length;
 
-/** @returns lines without trailing blanks; an empty table is one line that says so. */
+/** @returns lines without trailing blanks; without rows, one line that says so. */
 export function textTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return 'nothing to show';
   const all = [headings.map((heading) => heading.toUpperCase()), ...rows];

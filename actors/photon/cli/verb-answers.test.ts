@@ -1,60 +1,60 @@
-/** What operators read after a verb: the sentence, the next command, and whether the exit code says failure. */
+/** What the operator commands print: the result, the next command, and whether the exit code means failure. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { heldText } from './held-actors.ts';
 import { verbText, type Verb } from './verb-answers.ts';
 
 const id = 'vm/acme/web-1';
-const told = (verb: Verb, result: unknown, dryRun = false) => verbText(verb, { id, version: 7, result }, dryRun);
+const textOf = (verb: Verb, result: unknown, dryRun = false) => verbText(verb, { id, version: 7, result }, dryRun);
 
-test('a pause says how it ends, and what holds an actor already', () => {
-  assert.match(told('pause', { held: 'paused' }).text, 'photon actor resume vm/acme/web-1 --reason WHY');
+test('the text of a pause names the command that ends it, also for an actor that was already quarantined', () => {
+  assert.match(textOf('pause', { held: 'paused' }).text, 'photon actor resume vm/acme/web-1 --reason WHY');
   assert.match(
-    told('pause', { held: 'quarantined' }).text,
-    /is quarantined already[^]*photon deadletters vm\/acme\/web-1/,
+    textOf('pause', { held: 'quarantined' }).text,
+    /is already quarantined[^]*photon deadletters vm\/acme\/web-1/,
   );
 });
 
-test('a resume says what it ended, or that there was nothing to end', () => {
-  assert.is(told('resume', { held: 'paused' }).text, 'vm/acme/web-1 goes on; it was paused');
-  assert.match(told('resume', { held: null }).text, 'was not held; nothing has changed');
+test('the text of a resume names what was ended, or says that nothing was held', () => {
+  assert.is(textOf('resume', { held: 'paused' }).text, 'vm/acme/web-1 resumed; it was paused');
+  assert.match(textOf('resume', { held: null }).text, 'was not held; nothing has changed');
 });
 
-test('a redrive that fails again is a failure, one that finds nothing is none', () => {
-  const again = told('redrive', { redriven: ['A'], left: 1, quarantined: 'chart_failed: x' });
+test('a redrive that fails again has a failure exit code, a redrive without dead letters has not', () => {
+  const again = textOf('redrive', { redriven: ['A'], left: 1, quarantined: 'chart_failed: x' });
   assert.is(again.failed, true);
   assert.match(
     again.text,
-    /^1 dead letter of vm\/acme\/web-1 delivered again, 1 left\n {2}it is held: chart_failed: x$/,
+    /^1 dead letter of vm\/acme\/web-1 delivered again, 1 left\n {2}the actor is quarantined: chart_failed: x$/,
   );
-  assert.is(told('redrive', { redriven: ['A', 'B'], left: 0 }).failed, false);
-  assert.match(told('redrive', { redriven: [], left: 0 }).text, 'nothing has changed');
+  assert.is(textOf('redrive', { redriven: ['A', 'B'], left: 0 }).failed, false);
+  assert.match(textOf('redrive', { redriven: [], left: 0 }).text, 'nothing has changed');
 });
 
-test('a skip that drops nothing says how to drop', () => {
-  assert.match(told('skip', { skipped: [] }).text, /nothing was dropped[^]*--dead-letter[^]*--all/);
-  assert.match(told('skip', { skipped: ['A', 'B'] }).text, '2 dead letters of vm/acme/web-1 dropped: A, B');
+test('a skip that drops nothing names the options that do', () => {
+  assert.match(textOf('skip', { skipped: [] }).text, /nothing was dropped[^]*--dead-letter[^]*--all/);
+  assert.match(textOf('skip', { skipped: ['A', 'B'] }).text, '2 dead letters of vm/acme/web-1 dropped: A, B');
 });
 
-test('a plan has a line for each thing that changes, and none for what does not', () => {
+test('the plan of a reset has one line per kind of change, and none for what does not change', () => {
   const none = { effectsStarted: [], effectsCancelled: [], timersCancelled: [], rows: [], removes: false };
   const timer = 'xstate.after.stopDeadline.vm.stopping';
   const plan = { ...none, from: 'running', to: { stopping: 'asking' }, timersSet: [timer], changed: ['tries'] };
   const messages = [{ to: 'host/system/w1', type: 'vm.stop' }];
-  assert.equal(told('reset', { ...plan, messages }, true).text.split('\n'), [
-    'vm/acme/web-1 would go from version 7: running -> stopping.asking',
+  assert.equal(textOf('reset', { ...plan, messages }, true).text.split('\n'), [
+    'vm/acme/web-1 would be reset from version 7: running -> stopping.asking',
     '  sets timers       stopDeadline',
     '  sends             vm.stop to host/system/w1',
     '  changes fields    tries',
-    'nothing was changed; the same without --dry-run does it',
+    'nothing was changed; run the command without --dry-run to apply this',
   ]);
   assert.is(
-    told('reset', { ...plan, timersSet: [], changed: [], messages: [] }).text,
+    textOf('reset', { ...plan, timersSet: [], changed: [], messages: [] }).text,
     'vm/acme/web-1 was reset: running -> stopping.asking, version 7',
   );
 });
 
-test('the list of the held says who, for how long, why, and what to do', () => {
+test('the list of held actors shows by whom, for how long, why, and the next command', () => {
   const hold = { kind: 'paused', by: 'ann', at: 1_000, reason: 'disk copied' };
   const text = heldText([{ id, stateName: 'running', hold }], 61_000);
   assert.match(text, /web-1 {2}running {2}paused {2}ann {2}60s {2}disk copied/);

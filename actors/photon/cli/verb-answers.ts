@@ -1,6 +1,6 @@
 /**
- * What the verbs of operators answer, as sentences: what is so now, and the command that comes next. Pure; the answers
- * are those of runtime/hosting/operator-verbs.ts and reset-plan.ts. Called by operator-commands.ts.
+ * The answers to the operator verbs as text: the result, and the next command to run. Pure; the answers come from
+ * runtime/hosting/operator-verbs.ts and reset-plan.ts. Called by operator-commands.ts.
  */
 import { askedText } from '@photoncloud/runtime/inspector/asked-text';
 import { stateText } from './describe-actor.ts';
@@ -14,9 +14,9 @@ export interface VerbAnswer {
   readonly result: unknown;
 }
 
-export interface Told {
+export interface VerbText {
   readonly text: string;
-  /** What was asked for did not come about, though the verb was carried out. */
+  /** The verb was carried out, but did not reach its aim: the exit code means failure. */
   readonly failed: boolean;
 }
 
@@ -35,50 +35,50 @@ interface Plan {
 
 const deadLetterCount = (count: number): string => `${count} dead letter${count === 1 ? '' : 's'}`;
 
-export function verbText(verb: Verb, { id, version, result }: VerbAnswer, dryRun: boolean): Told {
+export function verbText(verb: Verb, { id, version, result }: VerbAnswer, dryRun: boolean): VerbText {
   switch (verb) {
     case 'pause':
-      return told(pauseText(id, (result as { held: string }).held));
+      return succeeded(pauseText(id, (result as { held: string }).held));
     case 'resume': {
       const { held } = result as { held: string | null };
-      return told(held === null ? `${id} was not held; nothing has changed` : `${id} goes on; it was ${held}`);
+      return succeeded(held === null ? `${id} was not held; nothing has changed` : `${id} resumed; it was ${held}`);
     }
     case 'skip': {
       const { skipped } = result as { skipped: readonly string[] };
       if (skipped.length === 0) {
-        return told(
-          `nothing was dropped: ${id} is not quarantined; name deadLetters with --dead-letter, or all with --all`,
+        return succeeded(
+          `nothing was dropped: ${id} is not quarantined; name dead letters with --dead-letter, or all with --all`,
         );
       }
-      return told(`${deadLetterCount(skipped.length)} of ${id} dropped: ${skipped.join(', ')}`);
+      return succeeded(`${deadLetterCount(skipped.length)} of ${id} dropped: ${skipped.join(', ')}`);
     }
     case 'redrive':
       return redriveText(id, result as { redriven: readonly string[]; left: number; quarantined?: string });
     case 'reset':
-      return told(planText(id, version, result as Plan, dryRun));
+      return succeeded(planText(id, version, result as Plan, dryRun));
   }
 }
 
-const told = (text: string): Told => ({ text, failed: false });
+const succeeded = (text: string): VerbText => ({ text, failed: false });
 
 const pauseText = (id: string, held: string): string =>
   held === 'paused'
-    ? `${id} is paused: it takes no inputs and its effects rest\n  next: ${nextStep(id, held)}`
-    : `${id} is ${held} already, which holds it as well\n  next: ${nextStep(id, held)}`;
+    ? `${id} is paused: it processes no messages, and its effects are cancelled\n  next: ${nextStep(id, held)}`
+    : `${id} is already ${held}, so it processes no messages anyway\n  next: ${nextStep(id, held)}`;
 
 function redriveText(
   id: string,
   { redriven, left, quarantined }: { redriven: readonly string[]; left: number; quarantined?: string },
-): Told {
+): VerbText {
   if (redriven.length === 0 && left === 0 && quarantined === undefined) {
-    return told(`${id} has no dead letter to deliver; nothing has changed`);
+    return succeeded(`${id} has no dead letter to deliver; nothing has changed`);
   }
   const lines = [`${deadLetterCount(redriven.length)} of ${id} delivered again, ${left} left`];
-  if (quarantined !== undefined) lines.push(`  it is held: ${quarantined}`);
+  if (quarantined !== undefined) lines.push(`  the actor is quarantined: ${quarantined}`);
   return { text: lines.join('\n'), failed: quarantined !== undefined };
 }
 
-/** Only what does change, a line each. */
+/** One line per kind of change; kinds without changes are left out. */
 function planText(id: string, version: number, plan: Plan, dryRun: boolean): string {
   const lines: string[] = [];
   const line = (what: string, items: readonly string[]): void => {
@@ -97,10 +97,10 @@ function planText(id: string, version: number, plan: Plan, dryRun: boolean): str
   line('writes rows', plan.rows);
   line('changes fields', plan.changed);
   if (plan.removes) lines.push('  removes the actor');
-  const way = `${stateText(plan.from)} -> ${stateText(plan.to)}`;
+  const step = `${stateText(plan.from)} -> ${stateText(plan.to)}`;
   const head = dryRun
-    ? `${id} would go from version ${version}: ${way}`
-    : `${id} was reset: ${way}, version ${version}`;
-  const end = dryRun ? ['nothing was changed; the same without --dry-run does it'] : [];
+    ? `${id} would be reset from version ${version}: ${step}`
+    : `${id} was reset: ${step}, version ${version}`;
+  const end = dryRun ? ['nothing was changed; run the command without --dry-run to apply this'] : [];
   return [head, ...lines, ...end].join('\n');
 }
