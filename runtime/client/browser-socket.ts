@@ -1,4 +1,4 @@
-/** WebSocket for the client in a browser. A page cannot see why a connection failed; the reason is then empty. */
+/** The client's WebSocket in a browser. A page is not told why a connection failed; the reason is then empty. */
 import type { SocketFactory } from './client-socket.ts';
 
 export const browserSocketFactory: SocketFactory = (url, protocol, listener) => {
@@ -7,7 +7,7 @@ export const browserSocketFactory: SocketFactory = (url, protocol, listener) => 
   socket.addEventListener('close', ({ code, reason }) => listener.onClosed(code, reason));
   return {
     send: (text) => socket.send(text),
-    // Not a timer: a page in the background gets one a second.
+    // No timer is used: a page in the background gets only one a second.
     soon: (task) => queueMicrotask(task),
     close: (code, reason) => socket.close(code, reason),
   };

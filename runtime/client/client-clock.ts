@@ -1,7 +1,6 @@
 /**
- * Time for programs that are not a node: the CLI, the inspector's page, tests, third parties. It runs in browsers
- * as in
- * Node. Nodes bind their own clock; nothing of the control plane may use this one.
+ * The clock of programs that are no nodes: the CLI, the inspector's page, tests, third parties. It works in browsers
+ * and in Node. Nodes have their own clock; the control plane must not use this one.
  */
 import type { Clock } from '../contract/clock.ts';
 

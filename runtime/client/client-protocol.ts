@@ -1,6 +1,6 @@
 /**
- * The subprotocol the client speaks, and the feature it makes use of. Repeated here and not imported as values from the
- * schema file, so that a page's bundle holds no zod; the types make a difference a compile error.
+ * The client's subprotocol and the feature it uses. The values are repeated here instead of imported from the schema
+ * file, so that page bundles do not contain zod; the types make a difference a compile error.
  */
 import type { apiProtocol, batchFeature } from '../control-api/api-schema.ts';
 

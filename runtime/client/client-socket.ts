@@ -1,20 +1,19 @@
 /**
- * The one thing the client needs of a WebSocket, so that Node (node-socket.ts) and browsers (browser-socket.ts)
- * differ in one file.
+ * What the client needs of a WebSocket; implemented for Node (node-socket.ts) and browsers (browser-socket.ts).
  */
 
 export interface ClientSocket {
   send(text: string): void;
-  /** Runs it when what runs now has said all it has to say: that goes out together. */
+  /** Runs the task after the current tick, so that the requests of one tick are sent together. */
   soon(task: () => void): void;
   close(code: number, reason: string): void;
 }
 
 export interface SocketListener {
   onText(text: string): void;
-  /** Exactly once, also when the socket never opened; `why` is what is known. */
+  /** Called exactly once, also when the socket never opened; `why` is the reason, if known. */
   onClosed(code: number, why: string): void;
 }
 
-/** Dials at once. Frames come only after the listener's caller has returned. */
+/** Connects at once. The listener is called only after this function has returned. */
 export type SocketFactory = (url: string, protocol: string, listener: SocketListener) => ClientSocket;

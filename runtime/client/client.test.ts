@@ -1,4 +1,4 @@
-/** The client against a real control API on loopback: calls, errors, watches that outlive drops and restarts. */
+/** The client with a real control API on loopback: calls, errors, watches that survive reconnects and restarts. */
 import { createServer as createTcpServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -44,7 +44,7 @@ const statesOf = (frames: readonly WatchFrame[]): Map<string, string> => {
   return states;
 };
 
-/** A relay that can cut every connection through it. */
+/** A TCP relay that can cut all its connections. */
 async function relayTo(listenPort: number): Promise<{ url: string; cut(): void; stop(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const server = createTcpServer((near) => {
@@ -74,7 +74,7 @@ async function relayTo(listenPort: number): Promise<{ url: string; cut(): void; 
   };
 }
 
-test('calls are answered, errors come as PhotonError with issues and trace', async () => {
+test('calls are answered; errors are PhotonErrors with issues and trace id', async () => {
   const api = await startTestApi();
   const client = await dial(api.url);
   try {
@@ -98,7 +98,7 @@ test('calls are answered, errors come as PhotonError with issues and trace', asy
   }
 });
 
-test('the first connection fails plainly: nobody there, a wrong token, another protocol, silence', async () => {
+test('connectPhoton rejects for a wrong token, a wrong path, a closed port, and a server that is silent', async () => {
   const api = await startTestApi();
   assert.is((await refused(dial(api.url, { token: 'wrong' }))).code, 'unauthenticated');
   assert.match((await refused(dial(api.url.replace('/api', '/nothing')))).message, '404');
@@ -116,7 +116,7 @@ test('the first connection fails plainly: nobody there, a wrong token, another p
   await new Promise((resolve) => mute.close(resolve));
 });
 
-test('a call that is in flight when the line drops is sent again with its key', async () => {
+test('a call that is in flight when the connection drops is sent again with its key', async () => {
   let replies = 0;
   let cut = (): void => {};
   const api = await startTestApi({
@@ -146,7 +146,7 @@ test('a call that is in flight when the line drops is sent again with its key', 
   }
 });
 
-test('a watch outlives cut lines: nothing is missed, nothing is listed again', async () => {
+test('a watch survives cut connections: no change is missed, and nothing is listed again', async () => {
   const api = await startTestApi();
   const relay = await relayTo(api.listenPort);
   let back = 0;
@@ -162,13 +162,13 @@ test('a watch outlives cut lines: nothing is missed, nothing is listed again', a
       await until(() => back === round, `back ${round}`);
     }
     api.store.remove('box/acme/a0');
-    const truth = new Map([
+    const expected = new Map([
       ['box/acme/a1', 'before1'],
       ['box/acme/a2', 'before2'],
       ['box/acme/a3', 'before3'],
       ['box/acme/a4', 'after3'],
     ]);
-    await until(() => JSON.stringify([...statesOf(frames)]) === JSON.stringify([...truth]), 'the truth');
+    await until(() => JSON.stringify([...statesOf(frames)]) === JSON.stringify([...expected]), 'the last states');
     assert.is(frames.filter(({ type }) => type === 'items' || type === 'reset').length, 1);
     client.close();
     await ended;
@@ -179,7 +179,7 @@ test('a watch outlives cut lines: nothing is missed, nothing is listed again', a
   }
 });
 
-test('a watch outlives a restart of the server, and one whose cursor has expired is told reset', async () => {
+test('a watch survives a restart of the server; one whose cursor has expired gets a reset', async () => {
   const store = new MemoryStore();
   store.put('box/acme/a', 'first');
   let api: TestApi = await startTestApi({ store });
@@ -208,7 +208,7 @@ test('a watch outlives a restart of the server, and one whose cursor has expired
   }
 });
 
-test('a reader that lags slows the server, and ends with the truth', async () => {
+test('a slow reader slows the server and gets the last state of every actor', async () => {
   const api = await startTestApi({ limits: { watchWindow: 8 } });
   const client = await dial(api.url);
   try {
@@ -224,14 +224,14 @@ test('a reader that lags slows the server, and ends with the truth', async () =>
     }
     assert.ok(frames.some(({ type }) => type === 'coalesced'));
     assert.ok(stream.ended);
-    await until(() => api.store.follows === 0, 'leaving the loop closes the watch at the server');
+    await until(() => api.store.follows === 0, 'leaving the loop closes the watch on the server');
   } finally {
     client.close();
     await api.stop();
   }
 });
 
-test('a watch ends with its signal, and throws what the server says', async () => {
+test("a watch ends with its signal, and throws the server's error", async () => {
   const api = await startTestApi();
   const client = await dial(api.url);
   try {
@@ -249,7 +249,7 @@ test('a watch ends with its signal, and throws what the server says', async () =
   }
 });
 
-test('a call gives up after its time or by its signal, and close rejects what waits', async () => {
+test('a call ends by time-out or signal; close rejects the calls that wait', async () => {
   const api = await startTestApi({ answer: () => new Promise<Reply>(() => {}) });
   const client = await dial(api.url);
   const poke = { scope: 'acme', name: 'a', idempotencyKey: 'k', params: {} };
@@ -267,7 +267,7 @@ test('a call gives up after its time or by its signal, and close rejects what wa
   }
 });
 
-test('a revoked token ends the client for good and says so', async () => {
+test('a revoked token ends the client, which reports it and does not reconnect', async () => {
   const api = await startTestApi();
   let refusal: PhotonError | undefined;
   const client = await dial(api.url, { onRefused: (error) => (refusal = error) });

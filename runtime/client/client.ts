@@ -1,7 +1,7 @@
 /**
- * The typed client of the control API, for the CLI, the inspector, tests and third parties; runs in Node and browsers.
- * It keeps one connection alive: after a drop it dials again, sends unanswered calls again (commands carry an
- * idempotencyKey, so nothing is done twice) and resumes watches from their cursors.
+ * The typed client of the control API, for the CLI, the inspector, tests and third parties; works in Node and browsers.
+ * It keeps one connection: after a drop it reconnects, sends unanswered calls again (commands have an idempotencyKey,
+ * so nothing is done twice) and resumes watches from their cursors.
  *
  *   const client = await connectPhoton({ url, token, openSocket: nodeSocketFactory({ ca }) });
  *   await client.call('vm.start', { scope: 'acme', name: 'web-1', idempotencyKey: key, params: {} });
@@ -19,7 +19,7 @@ import type {
   WatchFrame,
 } from '../control-api/api-schema.ts';
 import { clientClock } from './client-clock.ts';
-import { ClientLine, type Credential, type Question } from './client-line.ts';
+import { ClientConnection, type Credential, type ClientRequest } from './client-connection.ts';
 import type { SocketFactory } from './client-socket.ts';
 import { connectionLost } from './wire-error.ts';
 import { WatchStream, type OpenedWatch } from './watch-stream.ts';
@@ -31,18 +31,18 @@ export interface ConnectOptions {
   readonly url: string;
   readonly openSocket: SocketFactory;
   readonly token?: string;
-  /** Browsers: gets a fresh one-use ticket for every connection. */
+  /** For browsers: gets a new one-use ticket for every connection. */
   readonly ticket?: () => Promise<string>;
-  /** The first connection must stand within this; default 10 s. */
+  /** Time limit for establishing and authenticating a connection; default 10 s. */
   readonly connectTimeoutMs?: number;
-  /** Default for calls, reconnections included; 150 s. */
+  /** Default time limit of a call, reconnections included; 150 s. */
   readonly callTimeoutMs?: number;
-  /** The connection is gone and is being dialled again. */
+  /** The connection was lost; the client reconnects. */
   readonly onDrop?: (why: string) => void;
   readonly onBack?: () => void;
-  /** The server refuses us for good (4401, 4403, another protocol): nothing is dialled any more. */
+  /** The server refused the client finally (4401, 4403, 4426): it does not reconnect. */
   readonly onRefused?: (error: PhotonError) => void;
-  /** What failed without anybody waiting for it: an acknowledgement, the end of a watch. For logs. */
+  /** Errors of requests whose answer nobody waits for (watch.ack, watch.close); for logs. */
   readonly onIgnored?: (error: PhotonError) => void;
   readonly clock?: Clock;
 }
@@ -57,50 +57,50 @@ export interface CallOptions {
 type WatchParams = ApiParams<'watch.open'>;
 
 export interface PhotonClient {
-  /** @throws PhotonError as the server said it; unknown `connection_lost` or `call_timeout` when no answer came */
+  /** @throws PhotonError the server's error; unknown `connection_lost` or `call_timeout` when no answer came */
   call<M extends ApiMethod>(method: M, params: ApiParams<M>, options?: CallOptions): Promise<ApiResult<M>>;
   /** `<kind>.<command>`. */
   call(method: string, params: CommandParams, options?: CallOptions): Promise<CommandResult>;
-  /** Ends with the signal, by leaving the loop, or by throwing what the server says. */
+  /** Ends by the signal, by leaving the loop, or by throwing the server's error. */
   watch(params: WatchParams, signal?: AbortSignal): WatchStream;
-  /** Who we are to the server. */
+  /** The principal as which the server authenticated us. */
   principal(): ApiResult<'auth'>;
   hello(): Hello;
-  /** What waits rejects with `connection_lost`. */
+  /** Calls that wait reject with `connection_lost`. */
   close(): void;
 }
 
 const backoffMinMs = 100;
 const backoffMaxMs = 5_000;
-/** Close codes after which dialling again would give the same answer. */
+/** Close codes after which a new connection would be refused again. */
 const finalCodes: readonly number[] = [4401, 4403, 4426];
 
-/** A question that is asked again on the next line when its own is lost. */
-interface Call extends Question {
-  readonly turn: number;
+/** A request that is sent again on the next connection when its connection is lost. */
+interface Call extends ClientRequest {
+  readonly order: number;
   over: boolean;
 }
 
 /** Resolves when the first connection has been authenticated. @throws PhotonError `unreachable`, `unauthenticated` */
 export async function connectPhoton(options: ConnectOptions): Promise<PhotonClient> {
-  const connection = new Connection(options);
-  await connection.open();
-  return connection;
+  const client = new ReconnectingClient(options);
+  await client.open();
+  return client;
 }
 
-class Connection implements PhotonClient {
+class ReconnectingClient implements PhotonClient {
   readonly #options: ConnectOptions;
   readonly #clock: Clock;
-  /** Unanswered, and without a line. */
-  #unasked: Call[] = [];
-  #turn = 0;
+  /** Calls without an answer that wait for a connection. */
+  #waiting: Call[] = [];
+  #order = 0;
   readonly #watches = new Set<WatchStream>();
-  #line: ClientLine | undefined;
+  #connection: ClientConnection | undefined;
   #hello: Hello | undefined;
   #principal: ApiResult<'auth'> | undefined;
   #failures = 0;
   #closed = false;
-  #cancelRedial = (): void => {};
+  #cancelReconnect = (): void => {};
 
   constructor(options: ConnectOptions) {
     this.#options = options;
@@ -109,7 +109,7 @@ class Connection implements PhotonClient {
 
   async open(): Promise<void> {
     try {
-      await this.#dial();
+      await this.#connect();
     } catch (error) {
       this.#closed = true;
       throw error;
@@ -125,9 +125,9 @@ class Connection implements PhotonClient {
         cancel();
         signal?.removeEventListener('abort', onAbort);
       };
-      this.#turn += 1;
+      this.#order += 1;
       const call: Call = {
-        turn: this.#turn,
+        order: this.#order,
         over: false,
         method,
         params,
@@ -140,30 +140,30 @@ class Connection implements PhotonClient {
           settle();
           reject(error);
         },
-        onLost: () => void this.#unasked.push(call),
+        onLost: () => void this.#waiting.push(call),
       };
       const onAbort = (): void =>
-        call.onRefused(new PhotonError('unknown', 'call_aborted', `${method} was given up by its caller.`));
+        call.onRefused(new PhotonError('unknown', 'call_aborted', `${method} was aborted by its caller.`));
       const cancel = this.#clock.after(timeoutMs, () => {
         const text = `${method} has no answer after ${timeoutMs} ms; ask again with the same idempotencyKey.`;
         call.onRefused(new PhotonError('unknown', 'call_timeout', text));
       });
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener('abort', onAbort);
-      if (this.#line === undefined) this.#unasked.push(call);
-      else this.#line.ask(call);
+      if (this.#connection === undefined) this.#waiting.push(call);
+      else this.#connection.send(call);
       return undefined;
     });
   }
 
   watch(params: WatchParams, signal?: AbortSignal): WatchStream {
-    const line = {
+    const requests = {
       open: (given: WatchParams, onOpen: (opened: OpenedWatch) => void) => this.#openWatch(given, onOpen),
       ack: (watch: string, upTo: number) => this.#tell('watch.ack', { watch, upTo }),
       close: (watch: string) => this.#tell('watch.close', { watch }),
     };
     const stop = (): void => stream.close();
-    const stream = new WatchStream(line, params, () => {
+    const stream = new WatchStream(requests, params, () => {
       this.#watches.delete(stream);
       signal?.removeEventListener('abort', stop);
     });
@@ -173,7 +173,7 @@ class Connection implements PhotonClient {
     }
     signal?.addEventListener('abort', stop);
     this.#watches.add(stream);
-    if (this.#line !== undefined) void stream.connect();
+    if (this.#connection !== undefined) void stream.connect();
     return stream;
   }
 
@@ -188,31 +188,31 @@ class Connection implements PhotonClient {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelRedial();
-    this.#line?.close('the client has been closed');
-    this.#line = undefined;
-    for (const call of this.#takeUnasked()) call.onRefused(connectionLost('the client has been closed'));
+    this.#cancelReconnect();
+    this.#connection?.close('the client has been closed');
+    this.#connection = undefined;
+    for (const call of this.#takeWaiting()) call.onRefused(connectionLost('the client has been closed'));
     for (const watch of this.#watches) watch.close();
   }
 
-  async #dial(): Promise<void> {
+  async #connect(): Promise<void> {
     const { url, openSocket, connectTimeoutMs = 10_000 } = this.#options;
-    const line = new ClientLine({
+    const connection = new ClientConnection({
       url,
       openSocket,
       clock: this.#clock,
       connectTimeoutMs,
       credential: () => this.#credential(),
       onWatchFrame: (frame) => this.#onWatchFrame(frame),
-      onEnded: (code, why) => this.#onEnded(line, code, why),
+      onEnded: (code, why) => this.#onEnded(connection, code, why),
     });
-    const { hello, principal } = await line.ready;
-    if (this.#closed) return line.close('the client has been closed');
+    const { hello, principal } = await connection.ready;
+    if (this.#closed) return connection.close('the client has been closed');
     this.#hello = hello;
     this.#principal = principal;
-    this.#line = line;
+    this.#connection = connection;
     this.#failures = 0;
-    for (const call of this.#takeUnasked()) line.ask(call);
+    for (const call of this.#takeWaiting()) connection.send(call);
     for (const watch of this.#watches) void watch.connect();
     return undefined;
   }
@@ -228,23 +228,23 @@ class Connection implements PhotonClient {
     );
   }
 
-  /** In the order in which they were asked first, without those that nobody waits for any more. */
-  #takeUnasked(): Call[] {
-    const calls = this.#unasked.filter(({ over }) => !over).toSorted((a, b) => a.turn - b.turn);
-    this.#unasked = [];
+  /** The waiting calls in their original order, without those that have timed out or were aborted. */
+  #takeWaiting(): Call[] {
+    const calls = this.#waiting.filter(({ over }) => !over).toSorted((a, b) => a.order - b.order);
+    this.#waiting = [];
     return calls;
   }
 
-  /** A request of this line only: what resumes by itself is not sent again. */
+  /** Sent on this connection only: after a drop the watch itself sends it again with its cursor. */
   async #openWatch(params: WatchParams, onOpen: (opened: OpenedWatch) => void): Promise<void> {
-    const line = this.#line;
-    if (line === undefined) throw connectionLost('no connection');
-    await line.request('watch.open', params, (result) => onOpen(result as OpenedWatch));
+    const connection = this.#connection;
+    if (connection === undefined) throw connectionLost('no connection');
+    await connection.request('watch.open', params, (result) => onOpen(result as OpenedWatch));
   }
 
-  /** Whose answer does not matter: the watch may have ended meanwhile, which its own frames say. */
+  /** Sends a request whose answer does not matter: an error only means that the watch has already ended. */
   #tell(method: string, params: unknown): void {
-    this.#line?.request(method, params).catch((error: PhotonError) => this.#options.onIgnored?.(error));
+    this.#connection?.request(method, params).catch((error: PhotonError) => this.#options.onIgnored?.(error));
   }
 
   #onWatchFrame(frame: WatchFrame): void {
@@ -258,27 +258,27 @@ class Connection implements PhotonClient {
     }
   }
 
-  #onEnded(line: ClientLine, code: number, why: string): void {
-    // A line that never stood is reported by `ready`.
-    if (this.#line !== line || this.#closed) return;
-    this.#line = undefined;
+  #onEnded(connection: ClientConnection, code: number, why: string): void {
+    // A connection that was never established is reported by `ready`.
+    if (this.#connection !== connection || this.#closed) return;
+    this.#connection = undefined;
     for (const watch of this.#watches) watch.dropped();
     this.#options.onDrop?.(why);
     if (finalCodes.includes(code))
       this.#giveUp(new PhotonError('rejection', 'refused', `The server closed the session: ${why}.`));
-    else this.#redial();
+    else this.#reconnect();
   }
 
-  #redial(): void {
+  #reconnect(): void {
     const delayMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#failures, 10));
     this.#failures += 1;
-    this.#cancelRedial = this.#clock.after(delayMs, () => {
-      this.#dial().then(
+    this.#cancelReconnect = this.#clock.after(delayMs, () => {
+      this.#connect().then(
         () => this.#options.onBack?.(),
         (error: PhotonError) => {
           if (this.#closed) return;
           if (error.record.group === 'rejection') this.#giveUp(error);
-          else this.#redial();
+          else this.#reconnect();
         },
       );
     });
@@ -286,7 +286,7 @@ class Connection implements PhotonClient {
 
   #giveUp(error: PhotonError): void {
     this.#closed = true;
-    for (const call of this.#takeUnasked()) call.onRefused(error);
+    for (const call of this.#takeWaiting()) call.onRefused(error);
     for (const watch of this.#watches) watch.fail(error);
     this.#options.onRefused?.(error);
   }

@@ -1,4 +1,4 @@
-/** The client's socket in Node: TLS with a private authority, and a unix socket. */
+/** The client's WebSocket in Node: over TLS with a private certificate authority, and over a unix socket. */
 import { rmSync, mkdtempSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -27,7 +27,7 @@ async function refused(work: Promise<unknown>): Promise<ErrorRecord> {
   throw new Error('expected a refusal');
 }
 
-test('over TLS with a private authority, and over a unix socket', async () => {
+test('it connects over TLS with a private authority and over a unix socket', async () => {
   const api = await startTestApi();
   const authority = createTestAuthority();
   const own = authority.issue('c1');
@@ -44,8 +44,8 @@ test('over TLS with a private authority, and over a unix socket', async () => {
     const trusted = await dial(url, { openSocket: nodeSocketFactory({ ca: authority.ca }) });
     assert.ok((await trusted.call('ping', {})).at > 0);
     trusted.close();
-    const doubtful = await refused(dial(url, { openSocket: nodeSocketFactory({ ca: createTestAuthority().ca }) }));
-    assert.is(doubtful.code, 'unreachable');
+    const untrusted = await refused(dial(url, { openSocket: nodeSocketFactory({ ca: createTestAuthority().ca }) }));
+    assert.is(untrusted.code, 'unreachable');
     const near = await dial('wss://ignored/api', { openSocket: nodeSocketFactory({ socketPath }) });
     assert.ok((await near.call('ping', {})).at > 0);
     near.close();

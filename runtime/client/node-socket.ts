@@ -1,24 +1,24 @@
 /**
- * WebSocket for the client in Node: TLS with a private authority, or a unix socket of the same machine. Not for
- * browsers.
+ * The client's WebSocket in Node: over TLS with a private certificate authority, or over a unix socket of the same
+ * computer. Not for browsers.
  */
 import { WebSocket } from 'ws';
 import type { SocketFactory } from './client-socket.ts';
 
 export interface NodeSocketOptions {
-  /** PEM; the system's authorities without it. */
+  /** The certificate authority, PEM; default: the system's authorities. */
   readonly ca?: string | Buffer;
-  /** The name the server's certificate must bear, when it differs from the URL's host. */
+  /** The name in the server's certificate, when it differs from the URL's host. */
   readonly servername?: string;
-  /** Mutual TLS, PEM. */
+  /** Client certificate for mutual TLS, PEM. */
   readonly cert?: string | Buffer;
   readonly key?: string | Buffer;
-  /** Dials this socket; the URL then only names the path. */
+  /** Connects to this unix socket; of the URL only the path is used. */
   readonly socketPath?: string;
   readonly connectTimeoutMs?: number;
 }
 
-/** Answers of the server may be longer than what it takes: whole pages of actors. */
+/** Answers may be longer than the frames that the server accepts: they contain whole pages of actors. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
 export function nodeSocketFactory(options: NodeSocketOptions = {}): SocketFactory {

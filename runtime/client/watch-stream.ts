@@ -1,29 +1,27 @@
 /**
- * A watch as a sequence of frames that outlives its connection: after a drop it is opened again from the last
- * cursor, so
- * that the reader neither lists again nor misses a change (it may see one twice). It acknowledges what has been
- * read, so
- * a slow reader slows the server, not the memory of this process. client.ts feeds it; readers iterate it.
+ * A watch as an async sequence of frames that survives reconnects: it is opened again from the last cursor, so the
+ * reader neither lists again nor misses a change (it may get one twice). It acknowledges frames when they are read, so
+ * a slow reader slows the server instead of filling this process's memory. client.ts passes frames in; readers iterate.
  */
 import type { PhotonError } from '../contract/errors.ts';
 import type { ApiParams, WatchFrame } from '../control-api/api-schema.ts';
 import { errorOf } from './wire-error.ts';
 
-/** The server's name for the watch, and how many frames may be unacknowledged. */
+/** The server's id for the watch, and how many frames may be unacknowledged. */
 export interface OpenedWatch {
   readonly watch: string;
   readonly window: number;
 }
 
-export interface WatchLine {
-  /** `onOpen` runs with the answer and before any later frame: frames of the watch may follow in the same tick. */
+export interface WatchRequests {
+  /** `onOpen` is called with the answer before any later frame: frames of the watch may follow in the same tick. */
   open(params: ApiParams<'watch.open'>, onOpen: (opened: OpenedWatch) => void): Promise<void>;
   ack(watch: string, upTo: number): void;
   close(watch: string): void;
 }
 
 export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined> {
-  readonly #line: WatchLine;
+  readonly #requests: WatchRequests;
   readonly #params: ApiParams<'watch.open'>;
   readonly #onEnded: () => void;
   readonly #frames: WatchFrame[] = [];
@@ -35,13 +33,13 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
   #expected = 1;
   #acked = 0;
   #cursor: string | undefined;
-  /** A drop during a snapshot: the next one must replace what was read of it. */
+  /** The connection dropped during a snapshot: the next snapshot must replace the part that was read. */
   #partial = false;
   #ended = false;
   #failure: PhotonError | undefined;
 
-  constructor(line: WatchLine, params: ApiParams<'watch.open'>, onEnded: () => void) {
-    this.#line = line;
+  constructor(requests: WatchRequests, params: ApiParams<'watch.open'>, onEnded: () => void) {
+    this.#requests = requests;
     this.#params = params;
     this.#cursor = params.since;
     this.#onEnded = onEnded;
@@ -56,23 +54,23 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
   }
 
   /**
-   * From which a later `watch({since})` misses nothing of what follows the frames read so far; undefined before
+   * The cursor with which a later `watch({since})` misses no change after the frames read so far; undefined before
    * `synced`.
    */
   get cursor(): string | undefined {
     return this.#cursor;
   }
 
-  /** Opens it on a fresh connection. A connection that is lost meanwhile opens it once more. */
+  /** Opens the watch on a new connection. When that connection is lost meanwhile, the next one opens it again. */
   async connect(): Promise<void> {
     this.#watch = undefined;
     this.#expected = 1;
     this.#acked = 0;
     try {
-      await this.#line.open(this.#paramsFrom(this.#cursor), ({ watch, window }) => {
+      await this.#requests.open(this.#paramsFrom(this.#cursor), ({ watch, window }) => {
         this.#watch = watch;
         this.#window = window;
-        if (this.#ended) this.#line.close(watch);
+        if (this.#ended) this.#requests.close(watch);
       });
     } catch (error) {
       const { code } = (error as PhotonError).record ?? { code: '' };
@@ -90,7 +88,7 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     return this.#watch === frame.watch;
   }
 
-  /** @returns false when a frame is missing: the caller opens the watch again. */
+  /** @returns false when a frame is missing: the caller must open the watch again */
   take(frame: WatchFrame): boolean {
     if (this.#ended) return true;
     if (frame.n !== this.#expected) return false;
@@ -107,7 +105,7 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     return true;
   }
 
-  /** The connection is gone; `connect` follows. */
+  /** Called when the connection is lost; `connect` follows. */
   dropped(): void {
     this.#partial ||= this.#cursor === undefined && this.#expected > 1;
     this.#watch = undefined;
@@ -122,12 +120,12 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     this.#reader = undefined;
   }
 
-  /** Ends the sequence for its reader and the watch at the server. */
+  /** Ends the sequence for its reader and the watch on the server. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#frames.length = 0;
-    if (this.#watch !== undefined) this.#line.close(this.#watch);
+    if (this.#watch !== undefined) this.#requests.close(this.#watch);
     this.#onEnded();
     this.#reader?.resolve({ done: true, value: undefined });
     this.#reader = undefined;
@@ -168,10 +166,10 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
     reader.resolve({ done: false, value: frame });
   }
 
-  /** A quarter of the window at a time: few acknowledgements, and the server never runs dry. */
+  /** Acknowledges a quarter of the window at a time: few requests, and the server never has to wait for the window. */
   #read(frame: WatchFrame): void {
     if (this.#watch !== frame.watch || frame.n - this.#acked < this.#window / 4) return;
     this.#acked = frame.n;
-    this.#line.ack(this.#watch, frame.n);
+    this.#requests.ack(this.#watch, frame.n);
   }
 }

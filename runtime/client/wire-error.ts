@@ -1,4 +1,4 @@
-/** Errors of the control API as PhotonError: what the server said, in the record that everybody switches on. */
+/** Converts errors of the control API to PhotonErrors. */
 import { PhotonError, type ErrorGroup } from '../contract/errors.ts';
 import type { Problem } from '../control-api/api-schema.ts';
 

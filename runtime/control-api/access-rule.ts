@@ -1,7 +1,6 @@
 /**
- * Who may touch what: one function, asked by every read, command, reference and watch. A foreign actor and one
- * that does
- * not exist give the same answer in the same words, built only from what the caller sent.
+ * The access rule: one function that every read, command, reference and watch calls. For an actor of another scope and
+ * for one that does not exist the caller gets the same answer, which contains only text that the caller sent.
  */
 import { reject, type PhotonError } from '../contract/errors.ts';
 import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
@@ -11,12 +10,13 @@ export interface Principal {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly string[] | '*';
-  /** Operators: may ask commands of permission `admin`. */
+  /** True for operators: they may send commands of permission `admin`. */
   readonly admin: boolean;
 }
 
 /**
- * `administer`: a command of permission `admin`. `refer`: the scope is that of the command that names the actor.
+ * `administer`: a command of permission `admin`. `refer`: a command's params name the actor; the scope is the
+ * command's.
  */
 export type Verb = 'read' | 'command' | 'administer' | 'refer';
 
@@ -27,7 +27,7 @@ export type Verb = 'read' | 'command' | 'administer' | 'refer';
 export function mayTouch(principal: Principal, scope: string, verb: Verb, id?: ActorIdParts): boolean {
   if (principal.scopes !== '*' && !principal.scopes.includes(scope)) return false;
   if (verb === 'administer' && !principal.admin) return false;
-  // For `refer` too and for operators too: nobody joins actors of two scopes.
+  // This holds for operators and for `refer` too: no command connects actors of two scopes.
   return id === undefined || id.scope === scope;
 }
 
@@ -35,8 +35,8 @@ export const notFound = (what: string): PhotonError =>
   reject('not_found', `There is no ${what} here, or it is not yours; look with actor.list.`);
 
 /**
- * @throws PhotonError `not_found` when it is malformed, foreign or of an unknown kind: indistinguishable on
- * purpose.
+ * @throws PhotonError `not_found` when the id is malformed, of another scope or of an unknown kind: the caller must not
+ * be able to tell these apart
  */
 export function readableId(principal: Principal, text: string): { readonly id: ActorId; readonly parts: ActorIdParts } {
   const parts = parseActorId(text);

@@ -1,6 +1,6 @@
 /**
- * Asks one actor on behalf of a caller and waits for the answer. Called by the methods of kinds and of operators.
- * Promises: a key is answered once (the receipt stands behind `ask`); no answer in time is `unknown`, never a failure.
+ * Sends a command to one actor for a caller and waits for the reply. Called by the methods of kinds and of operators.
+ * Promises: a key gets one answer (the receipt is kept behind `ask`); no reply in time is `unknown`, never a failure.
  */
 import { hash } from 'node:crypto';
 import type { Durability } from '../contract/durability.ts';
@@ -20,14 +20,14 @@ export interface Asking {
     readonly waitMs?: number | undefined;
     readonly durability?: Durability | undefined;
   };
-  /** What must be the same under the same key. */
+  /** The part of the request that must be equal when the same key is sent again. */
   readonly digested: unknown;
   /** The event without its type, which is the method. */
   readonly event: Readonly<Record<string, unknown>>;
   readonly before?: () => Promise<void>;
 }
 
-/** @throws PhotonError what the actor refuses with; `unknown` when there is no answer in time */
+/** @throws PhotonError the actor's refusal; `unknown` when there is no reply in time */
 export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promise<CommandResult> {
   const { id, envelope, before } = asking;
   const command = commandOf(caller, asking);
@@ -61,7 +61,7 @@ function commandOf({ principal, trace }: Caller, { id, method, event, digested, 
   const { idempotencyKey, ifVersion, durability } = envelope;
   return {
     to: id,
-    // Principals choose their keys independently, and receipts are kept per actor.
+    // Principals choose keys independently of each other, and receipts are kept per actor.
     commandId: `${principal.name}:${idempotencyKey}`,
     digest: digestOf(method, digested, ifVersion),
     principal: principal.name,
@@ -78,7 +78,7 @@ function resultOf(id: ActorId, reply: Reply & { readonly ok: true }): CommandRes
 }
 
 function refusalOf(id: ActorId, error: ErrorRecord): PhotonError {
-  // The same words as for a foreign actor, whatever the host says.
+  // The same text as for an actor of another scope, whatever the host answered.
   if (error.code === 'no_such_actor' || error.code === 'not_found') return notFound(id);
   return new PhotonError(error.group, error.code, error.message, { ...error, actor: id });
 }
@@ -96,7 +96,7 @@ function canonical(value: unknown): string {
   return `{${fields.map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`).join(',')}}`;
 }
 
-/** Whether plain JSON of it is canonical as it is. */
+/** Whether the keys of every object are already in order, so that JSON.stringify is canonical. */
 function isInOrder(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (Array.isArray(value)) return value.every(isInOrder);

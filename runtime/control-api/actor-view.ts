@@ -1,7 +1,6 @@
 /**
- * How committed actors look on the wire: from the store's forms to the schema's. Pure, apart from asking the
- * kind's own
- * `view`, which decides what is shown and holds no secret; contexts and effect params never leave through this file.
+ * Converts committed actors from their stored form to the wire form. The kind's `view` decides what is shown and
+ * contains no secret; contexts and effect params are never part of the result.
  */
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -30,10 +29,10 @@ export function waitingOnOf(stored: StoredActor): ActorSummary['waitingOn'] {
   return waits.length > 0 ? waits : ['event'];
 }
 
-/** A snapshot of the present or of the past. */
+/** A current snapshot or one rebuilt from history. */
 type Viewed = Pick<StoredActor, 'id' | 'chartVersion' | 'state' | 'context'>;
 
-/** The context in today's form; the stored one is left as it is. */
+/** The context, upgraded to this program's chart version; the stored context is not changed. */
 function currentContext(stored: Viewed, definition: ActorDefinition): unknown {
   let form: { state: unknown; context: unknown } = { state: stored.state, context: stored.context };
   for (let from = stored.chartVersion; from < definition.chartVersion; from += 1) {
@@ -54,13 +53,13 @@ function unreadable(stored: Viewed, definition: ActorDefinition): PhotonError {
 
 export function viewOf(stored: Viewed, registry: ActorRegistry): { spec: unknown; status: unknown } {
   const definition = registry.kinds.get(partsOf(stored.id).kind);
-  // A removed one that has only refused something since has no context any more.
+  // A removed actor that has since refused a command has no context any more.
   if (definition === undefined || stored.context === null) return { spec: null, status: null };
   const { spec, status } = definition.view(currentContext(stored, definition) as never);
   return { spec, status };
 }
 
-/** A program too old for an actor shows the rest of it and says so: one such actor must not hide a list of others. */
+/** An actor of a newer chart version is shown without spec and status: it must not make a whole list fail. */
 function shownOf(stored: StoredActor, registry: ActorRegistry): Pick<ActorObject, 'spec' | 'status' | 'refused'> {
   try {
     return viewOf(stored, registry);
@@ -93,7 +92,7 @@ export function summaryOf(summary: ActorSummary): ActorSummaryWire {
   return held === undefined ? line : { ...line, held };
 }
 
-/** A list line with spec and status. @returns undefined when the actor has gone since the list was read. */
+/** A list line with spec and status. @returns undefined when the actor was removed after the list was read. */
 export async function detailedOf(
   summary: ActorSummary,
   reader: Reader,

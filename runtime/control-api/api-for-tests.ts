@@ -21,7 +21,7 @@ const person = (name: string, scopes: readonly string[] | '*', admin: boolean): 
   admin,
 });
 
-/** Token `<name>-token` is the principal's. */
+/** Principals by name; the token of each is `<name>-token`. */
 export class TestPrincipals implements Principals {
   readonly people = new Map(
     [

@@ -1,4 +1,4 @@
-/** Bounds of the control API that no other test fills: who is turned away, with what words, and when to come again. */
+/** Limits of the control API that no other test reaches: what is refused, with which answer and which retry time. */
 import { randomBytes } from 'node:crypto';
 import { get, type IncomingMessage } from 'node:http';
 import { test } from 'uvu';
@@ -21,7 +21,7 @@ async function within(limits: NonNullable<TestApiOptions['limits']>, work: (api:
   }
 }
 
-/** What the server says to a socket it does not open. */
+/** The server's HTTP answer to an upgrade that it refuses. */
 async function refusedBy(client: RawClient): Promise<string> {
   let retryAfter: string | undefined;
   client.socket.once('unexpected-response', (_request, response) => (retryAfter = response.headers['retry-after']));
@@ -32,7 +32,7 @@ async function refusedBy(client: RawClient): Promise<string> {
   return `${why}, again after ${retryAfter}`;
 }
 
-test('sockets that nobody has spoken for are so many at most, and make room by speaking', async () => {
+test('the number of unauthenticated sockets is limited; one that authenticates makes room', async () => {
   await within({ maxPending: 2 }, async ({ url, api }) => {
     const pending = [await new RawClient(url).open(), await new RawClient(url).open()];
     assert.is(await refusedBy(new RawClient(url)), 'HTTP 503, again after 1');
@@ -43,7 +43,7 @@ test('sockets that nobody has spoken for are so many at most, and make room by s
   });
 });
 
-test('a node has so many sessions at most; one that ends makes room', async () => {
+test('the number of sessions of a node is limited; one that ends makes room', async () => {
   await within({ maxSessions: 2 }, async ({ url, api }) => {
     const [first, second] = [await new RawClient(url).open('ann-token'), await new RawClient(url).open('bob-token')];
     assert.is(await refusedBy(new RawClient(url)), 'HTTP 503, again after 1');
@@ -54,7 +54,7 @@ test('a node has so many sessions at most; one that ends makes room', async () =
   });
 });
 
-test('reads have a rate of their own, which commands do not use up', async () => {
+test('reads have a rate limit of their own', async () => {
   await within({ readsPerS: 1, readBurst: 3 }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     for (let count = 0; count < 3; count += 1) await ann.call('actor.list');
@@ -65,7 +65,7 @@ test('reads have a rate of their own, which commands do not use up', async () =>
   });
 });
 
-test('a watch takes so many ids at most', async () => {
+test('the number of ids of a watch is limited', async () => {
   await within({ maxWatchIds: 2 }, async ({ url }) => {
     const ann = await new RawClient(url).open('ann-token');
     const ids = ['box/acme/a', 'box/acme/b', 'box/acme/c'];
@@ -77,7 +77,7 @@ test('a watch takes so many ids at most', async () => {
   });
 });
 
-test('nobody waits longer for an answer than the server lets him', async () => {
+test('a request cannot wait longer than the maximum of the server', async () => {
   await within({ maxCommandWaitMs: 50 }, async ({ url }) => {
     const root = await new RawClient(url).open('root-token');
     const request = { id: 'box/acme/b', idempotencyKey: 'k', reason: 'test', waitMs: 60_000 };
@@ -88,17 +88,17 @@ test('nobody waits longer for an answer than the server lets him', async () => {
   });
 });
 
-test('a client that has gone without a word is cut, one that answers pings is not', async () => {
+test('a client that does not answer pings is closed, one that answers is not', async () => {
   await within({ heartbeatMs: 30 }, async ({ url, api }) => {
     const [alive, gone] = [await new RawClient(url).open('ann-token'), await new RawClient(url).open('ann-token')];
     gone.socket.pause();
-    await until(() => api.sessions() === 1, 'the silent one is cut');
+    await until(() => api.sessions() === 1, 'the silent client is closed');
     await alive.call('ping');
     await Promise.all([alive.close(), gone.close()]);
   });
 });
 
-test('a ticket and a secret are worth nothing after their time', () => {
+test('tickets and secrets expire', () => {
   let nowMs = 1_000;
   const clock = { ...clientClock, monotonicMs: () => nowMs };
   const principals = new TestPrincipals();
@@ -117,7 +117,7 @@ test('a ticket and a secret are worth nothing after their time', () => {
   assert.is(passes.spendSecret(secrets[1]), undefined);
 });
 
-test('nothing is compressed, whatever a client offers', async () => {
+test('the server never negotiates compression', async () => {
   await within({}, async ({ httpUrl }) => {
     const headers = {
       connection: 'Upgrade',

@@ -1,10 +1,9 @@
 /**
- * Bounds of the control API (promise G11), one per row of docs/limits.md; a node's configuration may override
- * single values.
- * Every excess has an answer: a rejection with retryAfterMs, or a close code that says why.
+ * Limits of the control API (promise G11 of docs/promises.md), listed in docs/limits.md; a node's configuration may
+ * override single values. Every excess is answered: by a rejection with retryAfterMs, or by a close code with a reason.
  */
 export interface ApiLimits {
-  /** Longest frame a client may send; longer closes 1009. */
+  /** The longest frame a client may send; a longer one closes the socket with 1009. */
   readonly maxFrameBytes: number;
   readonly maxDepth: number;
   /** Keys and array elements in one frame, all levels together. */
@@ -24,16 +23,16 @@ export interface ApiLimits {
   readonly maxInFlight: number;
   readonly maxWatches: number;
   readonly maxWatchIds: number;
-  /** Frames of one watch that the client has not acknowledged; beyond it changes coalesce per actor. */
+  /** How many frames of one watch may be unacknowledged; further changes are coalesced per actor. */
   readonly watchWindow: number;
   readonly bookmarkMs: number;
-  /** Unsent bytes at which a session is no longer read and its watches rest. */
+  /** Unsent bytes at which a session is paused: its socket is not read and its watches send nothing. */
   readonly pauseBytes: number;
   readonly closeBytes: number;
-  /** A session may rest this long before it is closed as too slow. */
+  /** How long a session may be paused before it is closed as too slow. */
   readonly slowMs: number;
   readonly heartbeatMs: number;
-  /** A command that has no answer by then is answered `unknown`. */
+  /** A command without a reply after this time is answered `unknown`. */
   readonly commandWaitMs: number;
   readonly maxCommandWaitMs: number;
   readonly ticketTtlMs: number;

@@ -1,7 +1,6 @@
 /**
- * Errors on the wire: what a rejected schema or an ErrorRecord looks like to a client. What is not public is
- * masked here
- * and found again in the log by its trace id. Every error that leaves the control API goes through this file.
+ * Errors on the wire: converts schema errors and ErrorRecords to what a client gets. An error that is not public is
+ * masked and logged with its trace id. Every error that leaves the control API goes through this file.
  */
 import type { z } from 'zod';
 import { PhotonError, reject, type ErrorRecord, type Issue } from '../contract/errors.ts';
@@ -37,7 +36,7 @@ export function problemOf(record: ErrorRecord, traceId: string): Problem {
   };
 }
 
-/** What a client may see of a record; the rest is logged under the trace id. */
+/** The part of a record that a client may see; the whole record is logged with the trace id. */
 export function publicRecord(record: ErrorRecord, traceId: string, log: Log): ErrorRecord {
   if (record.public) return record;
   log.error({ record, traceId }, 'a request failed for a reason that is not public');
@@ -76,7 +75,7 @@ const units: Readonly<Record<string, string>> = { string: ' characters', array: 
 const bound = (origin: string, most: string, limit: number | bigint): string =>
   `must ${units[origin] === undefined ? 'be' : 'have'} ${most} ${limit}${units[origin] ?? ''}`;
 
-/** What is wrong with the field, as a rule it breaks. Zod's own words stay where a schema gave better ones. */
+/** The rule that the field violates, in words. A message that a schema gives explicitly is kept. */
 function wordsOf(issue: z.core.$ZodIssue): string {
   const { code, message } = issue;
   const isPlain = /^(?:Invalid (?:input|option|discriminator)|Too (?:small|big))/.test(message);
@@ -95,7 +94,7 @@ function wordsOf(issue: z.core.$ZodIssue): string {
 const mustBeOneOf = (values: readonly unknown[]): string =>
   `must be ${values.length > 1 ? 'one of ' : ''}${values.map(String).join(', ')}`;
 
-/** Zod's issues as dotted paths; a union reports the branch that came closest. */
+/** Zod's issues with dotted paths; for a union, the issues of the branch with the fewest. */
 export function issuesOf(
   error: { readonly issues: readonly z.core.$ZodIssue[] },
   prefix: readonly PropertyKey[] = [],
@@ -115,7 +114,7 @@ export function issuesOf(
   return found.slice(0, maxIssues);
 }
 
-/** @throws PhotonError `params_invalid` with every wrong field. */
+/** @throws PhotonError `params_invalid`, which names every wrong field */
 export function checked<T>(schema: z.ZodType<T>, value: unknown, method: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

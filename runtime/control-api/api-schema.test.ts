@@ -1,4 +1,4 @@
-/** The committed documents say what the schemas say, and the schemas refuse and ignore as promised. */
+/** The generated documents are up to date, and the schemas refuse unknown fields. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { z } from 'zod';
@@ -12,7 +12,7 @@ test('api.schema.json, asyncapi.json and api-methods.md are up to date', () => {
   assert.equal(schemaDrift(), [], 'run: node runtime/control-api/schema-main.ts');
 });
 
-test('documents resolve their own references', () => {
+test('every $ref in the documents resolves', () => {
   for (const [name, text] of schemaTexts()) {
     if (!name.endsWith('.json')) continue;
     const document = JSON.parse(text) as Record<string, unknown>;
@@ -36,14 +36,14 @@ test('params of every method refuse unknown fields', () => {
   }
 });
 
-test('with a registry the bundle holds its commands, and its hash tells registries apart', () => {
+test('with a registry the bundle contains its commands, and the hash differs by registry', () => {
   const bundle = schemaBundle(testRegistry) as { methods: Record<string, { params: unknown }> };
   assert.match(JSON.stringify(bundle.methods['box.create']?.params), '"size"');
   assert.is.not(schemaHash(bundle), schemaHash(schemaBundle()));
   assert.is(schemaHash(bundle), schemaHash(schemaBundle(testRegistry)));
 });
 
-test('issues have dotted paths; a union reports the branch that came closest', () => {
+test('issues have dotted paths; a union reports the branch with the fewest issues', () => {
   const schema = z.strictObject({
     disks: z.array(
       z.union([z.strictObject({ volume: z.string() }), z.strictObject({ image: z.string(), sizeMib: z.number() })]),
@@ -56,7 +56,7 @@ test('issues have dotted paths; a union reports the branch that came closest', (
   assert.equal(paths({ disks: [], colour: 'red' }), ['colour']);
 });
 
-test('the envelope takes numbers and strings as ids and nothing else', () => {
+test('the envelope accepts only numbers and strings as ids', () => {
   const frame = { jsonrpc: '2.0', method: 'ping' };
   for (const id of [0, 7, 'a']) assert.ok(requestFrame.safeParse({ ...frame, id }).success);
   for (const id of [null, -1, 1.5, '', {}, 'x'.repeat(65)])

@@ -1,8 +1,8 @@
 /**
- * The wire of the control API, version photon.v1: the one source of what is validated, of api.schema.json and
- * asyncapi.json, and of the client's types. JSON text frames: a JSON-RPC 2.0 envelope, or an array (batchFeature).
- * Within a version this only grows: the server refuses unknown params with their path, clients ignore unknown fields.
- * Not here: the params of `<kind>.<command>`; those schemas belong to the kinds and come from the registry.
+ * The wire format of the control API, version photon.v1: the only source for validation, api.schema.json, asyncapi.json
+ * and the client's types. Frames are JSON texts: a JSON-RPC 2.0 envelope, or an array of them (batchFeature).
+ * Within a version things are only added: the server refuses unknown params with their path, clients ignore unknown
+ * fields. The schemas of the params of `<kind>.<command>` belong to the kinds and come from the registry.
  */
 import { z } from 'zod';
 import { durabilities } from '../contract/durability.ts';
@@ -13,8 +13,9 @@ import { count, idText, keyText, word } from './wire-terms.ts';
 export const apiProtocol = 'photon.v1';
 export const apiPath = '/api';
 /**
- * Feature of hello: a frame may be an array of requests. Whoever has sent several in one frame gets arrays too, of the
- * answers and notifications of one tick, whatever batch they belong to.
+ * A feature listed in hello: a frame may be an array of requests. After a client has sent several requests in one
+ * frame, the server sends it arrays too: all answers and notifications of one event loop tick, whatever batch they
+ * belong to.
  */
 export const batchFeature = 'batch';
 
@@ -28,7 +29,7 @@ const issue = z.object({
 const problem = z.object({
   type: z.string().meta({ description: '`urn:photon:error:<code>`; programs switch on this, never on text' }),
   title: z.string(),
-  detail: z.string().meta({ description: 'What happened, to what, and what to do next' }),
+  detail: z.string().meta({ description: 'What happened to which object, and what to do next' }),
   group: z.enum(['rejection', 'fault', 'defeat', 'unknown', 'ownership_lost', 'bug']),
   retryable: z.boolean(),
   retryAfterMs: count.optional(),
@@ -79,7 +80,7 @@ const waitingOn = z.array(z.enum(['timer', 'effect', 'event']));
 const refused = z
   .string()
   .optional()
-  .meta({ description: 'Why the program that answers cannot read it; spec and status are null then' });
+  .meta({ description: 'Why the answering node cannot read the actor; spec and status are then null' });
 
 const heldKind = z.enum(['paused', 'quarantined']);
 
@@ -91,7 +92,9 @@ const actorSummary = z.object({
   lifecycle,
   waitingOn,
   at: z.number().meta({ description: 'Wall time of the last commit, ms since the epoch' }),
-  held: heldKind.optional().meta({ description: 'It takes no commands and messages; see `hold` of actor.get' }),
+  held: heldKind
+    .optional()
+    .meta({ description: 'The actor processes no commands and messages; see `hold` of actor.get' }),
 });
 
 const actorObject = z.object({
@@ -146,8 +149,13 @@ export const commandEnvelope = z.strictObject({
   durability: z
     .enum(durabilities)
     .optional()
-    .meta({ description: 'What the commit must have reached before the answer; default: what the kind says' }),
-  waitMs: z.number().int().min(1).optional().meta({ description: 'Answered `unknown` after this; default 30 s' }),
+    .meta({ description: 'Durability level of the commit before the answer; default: the level of the kind' }),
+  waitMs: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .meta({ description: 'Without a reply after this time the answer is `unknown`; default 30 s' }),
   params: z.unknown(),
 });
 
@@ -162,7 +170,7 @@ const detail = z.boolean().optional().meta({ description: 'With spec and status;
 /** Every method that is not a command of a kind. */
 export const apiMethods = {
   auth: {
-    description: 'Proves who calls, by a token or by a one-use ticket; again later to renew the token in place.',
+    description: 'Authenticates the session by a token or a one-use ticket; sent again, it replaces the token.',
     params: z.strictObject({ token: z.string().min(1).max(512).optional(), ticket: z.string().max(128).optional() }),
     result: z.object({
       principal: z.string(),
@@ -171,7 +179,7 @@ export const apiMethods = {
     }),
   },
   'auth.secret': {
-    description: 'Makes a one-use secret that a browser trades for a session: `/open#<secret>`.',
+    description: 'Makes a one-use secret with which a browser opens a session: `/open#<secret>`.',
     params: z.strictObject({ ttlMs: z.number().int().min(1_000).max(3_600_000).optional() }),
     result: z.object({ secret: z.string(), expiresInMs: count }),
   },
@@ -205,7 +213,7 @@ export const apiMethods = {
     }),
   },
   'actor.get': {
-    description: 'One actor as committed.',
+    description: 'One actor, as last committed.',
     params: z.strictObject({ id: idText }),
     result: actorObject,
   },
@@ -238,7 +246,7 @@ export const apiMethods = {
     result: z.object({ watch: z.string(), window: count }),
   },
   'watch.ack': {
-    description: 'Everything up to frame `upTo` has been taken; room for as many more.',
+    description: 'Acknowledges all frames up to `upTo`, so that the server may send further frames.',
     params: z.strictObject({ watch: z.string().max(32), upTo: count }),
     result: z.object({}),
   },
@@ -249,7 +257,7 @@ export const apiMethods = {
   },
 } as const;
 
-/** What the server says unasked, by method name. */
+/** Notifications of the server, by method name. */
 export const apiNotifications = { hello, 'watch.event': watchFrame } as const;
 
 export const wireShapes = { requestFrame, responseFrame, problem, actorObject, actorSummary } as const;
@@ -268,5 +276,5 @@ export type ListedActor = z.output<typeof listedActor>;
 export type ActorObject = z.output<typeof actorObject>;
 export type HistoryItem = z.output<typeof historyEntry>;
 export type WatchFrame = z.output<typeof watchFrame>;
-/** A frame before it is numbered. */
+/** A watch frame without its watch id and number. */
 export type WatchBody = WatchFrame extends infer F ? (F extends unknown ? Omit<F, 'watch' | 'n'> : never) : never;

@@ -1,6 +1,6 @@
 /**
- * What a browser does before its session, and health: cookies, one-use passes, origins, bodies, and who may speak
- * plain.
+ * What a browser does before its session: cookies, one-use secrets and tickets, origins, request bodies. Also the
+ * health checks.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -24,7 +24,7 @@ const post = (url: string, body: unknown, headers: Record<string, string> = {}):
 
 const cookieFrom = (response: Response): string => (response.headers.get('set-cookie') ?? '').split(';')[0] as string;
 
-test('secret to cookie to ticket to session, each once', async () => {
+test('a secret gives a cookie, the cookie a ticket, the ticket a session; secret and ticket work once', async () => {
   await within({}, async ({ url, httpUrl, principals, api }) => {
     const root = await new RawClient(url).open('root-token');
     const { secret } = (await root.call('auth.secret')) as { secret: string };
@@ -48,7 +48,7 @@ test('secret to cookie to ticket to session, each once', async () => {
   });
 });
 
-test('a cookie survives a restart when its key does, and no forged one opens anything', async () => {
+test('a cookie is valid after a restart when the key was kept; a forged cookie is refused', async () => {
   const cookieKey = new Uint8Array(32).fill(7);
   let cookie = '';
   let listenPort = 0;
@@ -70,7 +70,7 @@ test('a cookie survives a restart when its key does, and no forged one opens any
   });
 });
 
-test('an expired cookie is worth nothing', () => {
+test('a cookie expires', () => {
   let wallMs = 1_000;
   const clock = { ...clientClock, wallMs: () => wallMs };
   const principals = new TestPrincipals();
@@ -82,7 +82,7 @@ test('an expired cookie is worth nothing', () => {
   assert.is(passes.read(cookie), undefined);
 });
 
-test('foreign origins, wrong methods, bodies that are none, and guessing are refused', async () => {
+test('foreign origins, wrong methods, invalid bodies and too many attempts are refused', async () => {
   await within({ limits: { handshakesPerS: 6 } }, async ({ httpUrl }) => {
     const session = `${httpUrl}/api/session`;
     assert.is((await post(session, { token: 'ann-token' }, { origin: 'https://evil.example' })).status, 403);
@@ -99,7 +99,7 @@ test('foreign origins, wrong methods, bodies that are none, and guessing are ref
   });
 });
 
-test('health says that the process lives, readiness that the store answers', async () => {
+test('/healthz answers while the process runs, /readyz only while the store answers', async () => {
   await within({}, async ({ httpUrl, store }) => {
     const read = async (path: string): Promise<number> =>
       (await fetch(httpUrl + path, { headers: { connection: 'close' } })).status;
@@ -112,7 +112,7 @@ test('health says that the process lives, readiness that the store answers', asy
   });
 });
 
-test('further routes get what is not ours', async () => {
+test('further routes get the requests that are not for the control API', async () => {
   const routes: NonNullable<TestApiOptions['more']>['routes'] = (request, response) => {
     if (request.url !== '/page') return false;
     response.end('a page');

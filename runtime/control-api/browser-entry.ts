@@ -1,9 +1,9 @@
 /**
- * The few HTTP requests a browser needs before it can open a session, and the health of the node:
+ * The HTTP requests that a browser needs before it can open a session, and the health checks of the node:
  *   POST /api/session {"secret"} or {"token"}  -> 204 and a cookie that only /api sees
  *   POST /api/ticket                           -> {"ticket"} for `auth`, once, within 30 s
  *   DELETE /api/session, GET /healthz, GET /readyz
- * A cookie alone opens nothing from another site: Origin is checked and the cookie is SameSite=Strict.
+ * A page of another site cannot use the cookie: Origin is checked and the cookie is SameSite=Strict.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -27,13 +27,13 @@ export interface BrowserEntryOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly node: string;
-  /** 0, or after how many ms this address may try again. */
+  /** 0 when the request is allowed, else the time in ms after which this address may try again. */
   readonly rateOf: (request: IncomingMessage) => number;
   /** Whether the node can serve: the store answers. */
   readonly isReady: () => Promise<boolean>;
 }
 
-/** @returns whether the request was one of ours. */
+/** @returns a handler that answers true when the request was one of those above */
 export function createBrowserEntry(
   options: BrowserEntryOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
@@ -45,7 +45,7 @@ export function createBrowserEntry(
     answer.then(
       (given) => send(response, given),
       (error: unknown) => {
-        log.info({ err: error, path }, 'a request to the control API could not be read');
+        log.info({ err: error, path }, 'an HTTP request to the control API could not be read');
         if (!response.headersSent) send(response, { status: 400 });
       },
     );
@@ -77,7 +77,7 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
   }
   if (path !== '/api/session' && path !== '/api/ticket') return undefined;
   if (method !== 'POST' && !(method === 'DELETE' && path === '/api/session')) return Promise.resolve({ status: 405 });
-  // A browser always sends Origin with these; a page of another site, or an opaque one, has no business here.
+  // A browser always sends Origin with these methods; pages of other sites and opaque origins are refused.
   if (!isSameOrigin(request)) return Promise.resolve({ status: 403, body: { error: 'foreign origin' } });
   if (method === 'DELETE')
     return Promise.resolve({ status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } });
@@ -96,7 +96,7 @@ async function openSession(
   const pass = parsed.data;
   const principal = 'token' in pass ? principals.byToken(pass.token) : passes.spendSecret(pass.secret);
   if (principal === undefined)
-    return { status: 401, body: { error: 'not valid, or used already; ask for a new link' } };
+    return { status: 401, body: { error: 'the link is not valid or was already used; get a new link' } };
   return { status: 204, headers: { 'set-cookie': cookieLine(request, passes.sign(principal), limits.sessionTtlMs) } };
 }
 
@@ -127,7 +127,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** No Origin: not a browser. Otherwise it must name the very host that was asked. */
+/** A request without Origin does not come from a browser; otherwise Origin must name the requested host. */
 export function isSameOrigin(request: IncomingMessage): boolean {
   const { origin, host } = request.headers;
   if (origin === undefined) return true;
@@ -135,7 +135,7 @@ export function isSameOrigin(request: IncomingMessage): boolean {
   return new URL(origin).host === host.toLowerCase();
 }
 
-/** Cookies do not know ports: the name does, so that two clusters on one host keep their sessions apart. */
+/** Cookies are shared by all ports of a host, so the name depends on the port: two clusters on one host need that. */
 const cookieName = (request: IncomingMessage): string =>
   `photon_${createHash('sha256')
     .update(request.headers.host ?? '')

@@ -1,9 +1,7 @@
 /**
- * What a browser holds instead of a token: a one-use secret (from `/open#...`), a signed session cookie, a one-
- * use ticket.
- * Secrets and tickets live in this process and are lost with it; the cookie is signed, so that a page survives a
- * restart
- * when the key does. Unguessable values come from node:crypto and not from the Random port, which a seed can replay.
+ * The credentials of browsers, which hold no token: a one-use secret (from `/open#...`), a signed session cookie, a
+ * one-use ticket. Secrets and tickets are kept in this process only. The cookie is signed, so pages stay logged in over
+ * a restart if the key is kept. Secret values come from node:crypto, not from the Random port, which a seed can replay.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../contract/clock.ts';
@@ -12,7 +10,7 @@ import type { ApiLimits } from './api-limits.ts';
 import type { Principals } from './principals.ts';
 
 export interface BrowserPasses {
-  /** @returns text for a URL's fragment; spent by its first use. */
+  /** @returns text for a URL's fragment; it can be used once */
   mintSecret(principal: Principal, ttlMs: number): string;
   spendSecret(secret: string): Principal | undefined;
   mintTicket(principal: Principal): string;
@@ -44,7 +42,7 @@ export function createBrowserPasses(options: {
       passes.delete(digest);
     }
     const text = randomBytes(24).toString('base64url');
-    // Kept by digest: what is compared is not what is secret, so timing tells nothing.
+    // The digest is kept, not the text: comparing digests reveals nothing about the text by its timing.
     passes.set(digestOf(text), { principal, endMs: nowMs + ttlMs });
     return text;
   };

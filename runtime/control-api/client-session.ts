@@ -1,7 +1,7 @@
 /**
- * One client's WebSocket: hello, auth within its time, then requests to methods and answers back, each within limits.
- * It knows sockets, limits and credentials; what a method means is the method table's business. Close codes say why:
- * 4400 bad frame, 4401 auth, 4403 forbidden, 4408 too slow, 1009 too large, 1012 restarting.
+ * One client's WebSocket: sends hello, waits for auth, then passes requests to methods and sends the answers, within
+ * limits. It handles sockets, limits and credentials; the method table knows what a method does. Close codes: 4400 bad
+ * frame, 4401 not authenticated, 4403 forbidden, 4408 too slow, 1009 too large, 1012 restarting.
  */
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
@@ -30,7 +30,7 @@ export interface SessionPorts {
   readonly clock: Clock;
   readonly log: Log;
   readonly hello: Omit<Hello, 'authenticated'>;
-  /** Counts the principal in. @throws PhotonError `too_many_sessions` */
+  /** Checks the limit of sessions for the principal. @throws PhotonError `too_many_sessions` */
   readonly admit: (principal: Principal) => void;
 }
 
@@ -43,12 +43,12 @@ export class ClientSession {
   readonly #commandRate: RateLimit;
   readonly #readRate: RateLimit;
   readonly #cancelAuth: () => void;
-  /** What is the same for all requests. */
+  /** The part of a Caller that is the same for all requests. */
   readonly #caller: Omit<Caller, 'principal' | 'trace'> = {
     watches: this.#watches,
     nextWatchId: () => `w${(this.#watchCount += 1)}`,
     sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
-    maySend: () => !this.#sender.resting,
+    maySend: () => !this.#sender.paused,
   };
   #principal: Principal | undefined;
   #watchCount = 0;
@@ -65,7 +65,7 @@ export class ClientSession {
       stream,
       clock,
       limits,
-      onRest: () => socket.pause(),
+      onPaused: () => socket.pause(),
       onDrained: () => this.#onDrained(),
       onTooSlow: (why) => this.#cutSlow(why),
     });
@@ -82,7 +82,7 @@ export class ClientSession {
     try {
       this.#become(known);
     } catch (error) {
-      // Already being closed with the code that says so; there is no request to answer.
+      // The socket is already being closed with the right code; there is no request to answer.
       ports.log.info({ err: error, principal: known.name }, 'a session was not admitted');
     }
   }
@@ -91,7 +91,7 @@ export class ClientSession {
     return this.#principal;
   }
 
-  /** Ends the session when its credential has been revoked or altered since. @returns whether it may go on. */
+  /** Ends the session when its credential was revoked or changed. @returns whether the session may continue */
   review(): boolean {
     const principal = this.#principal;
     if (principal === undefined || this.#ports.principals.byId(principal.id) !== undefined) return true;
@@ -100,7 +100,7 @@ export class ClientSession {
     return false;
   }
 
-  /** Resolves when nothing is in flight, then tells the client to come again. */
+  /** Waits until no request is in flight, then closes with 1012, upon which the client reconnects. */
   async restart(): Promise<void> {
     if (this.#inFlight.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     this.#close(1012, 'restarting');
@@ -111,12 +111,12 @@ export class ClientSession {
     if (isBinary) return this.#close(4400, 'frames are text');
     const readings = readFrame(bytes.toString(), this.#ports.limits);
     if (readings.length > 1) this.#sender.join();
-    for (const reading of readings) if (!this.#take(reading)) return undefined;
+    for (const reading of readings) if (!this.#onReading(reading)) return undefined;
     return undefined;
   }
 
-  /** @returns false when the session has been closed for it */
-  #take(reading: FrameReading): boolean {
+  /** @returns false when the session was closed because of it */
+  #onReading(reading: FrameReading): boolean {
     if (reading.result === 'refused') {
       const text = `The frame is not accepted: ${reading.why}.`;
       this.#fail(reading.id, reject('frame_malformed', text), mintTrace());
@@ -132,7 +132,7 @@ export class ClientSession {
   }
 
   #repeats({ id }: RequestFrame): string | undefined {
-    return this.#inFlight.has(id) ? 'that id is in flight already' : undefined;
+    return this.#inFlight.has(id) ? 'a request with this id is already in flight' : undefined;
   }
 
   async #answer(request: RequestFrame): Promise<void> {
@@ -150,37 +150,37 @@ export class ClientSession {
     }
   }
 
-  /** @throws what it is refused with, at once or as a rejection */
+  /** @throws PhotonError when the request is refused; or returns a promise that rejects with it */
   #perform({ method: name, params = {} }: RequestFrame, trace: string): Promise<unknown> | unknown {
     const { limits, methods } = this.#ports;
     if (this.#inFlight.size > limits.maxInFlight) throw overloaded('Too many requests are in flight', 50);
     if (name === 'auth') return this.#authenticate(params);
     const principal = this.#principal;
     if (principal === undefined) {
-      this.#closeSoon(4401, 'auth comes first');
+      this.#closeSoon(4401, 'auth must come first');
       throw reject('unauthenticated', 'Send auth with a token or a ticket first.');
     }
     if (!this.review()) throw reject('unauthenticated', 'The token is no longer valid; get another one.');
     const method = methods.get(name);
     if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
     this.#limitRate(name, method, principal, params);
-    const taken = method.isValid?.(params) === true ? params : checked(method.params, params, name);
-    return method.perform(taken as never, { ...this.#caller, principal, trace });
+    const valid = method.isValid?.(params) === true ? params : checked(method.params, params, name);
+    return method.perform(valid as never, { ...this.#caller, principal, trace });
   }
 
   #limitRate(name: string, method: Method, principal: Principal, params: Record<string, unknown>): void {
     const nowMs = this.#ports.clock.monotonicMs();
-    // An acknowledgement makes room; refusing it would stall the watch it belongs to.
+    // An acknowledgement is never refused: that would stall its watch.
     if (name === 'watch.ack') return;
     const waitMs = (method.command ? this.#commandRate : this.#readRate).take(nowMs);
-    if (waitMs > 0) throw overloaded('This session asks too fast', waitMs);
-    // An operator's verb names an actor and is not charged to its scope.
+    if (waitMs > 0) throw overloaded('This session sends requests too fast', waitMs);
+    // An operator verb names an actor and does not count for the rate of its scope.
     if (!method.command || params['scope'] === undefined) return;
-    // Charged to the scope asked for, but a foreign one is nobody's to use up.
+    // The command counts for the rate of its scope, unless the principal has no access to that scope.
     const scope = String(params['scope']);
     const own = principal.scopes === '*' || principal.scopes.includes(scope);
     const scopeWaitMs = own ? this.#ports.scopeRates.take(scope, nowMs) : 0;
-    if (scopeWaitMs > 0) throw overloaded(`Commands for ${scope.slice(0, 40)} come too fast`, scopeWaitMs);
+    if (scopeWaitMs > 0) throw overloaded(`Commands for ${scope.slice(0, 40)} are sent too fast`, scopeWaitMs);
   }
 
   #authenticate(params: unknown): unknown {
@@ -210,7 +210,7 @@ export class ClientSession {
         throw error;
       }
     } else if (JSON.stringify(this.#principal.scopes) !== JSON.stringify(principal.scopes)) {
-      // What the old rights let in must not go on flowing.
+      // Watches opened with the old scopes must not continue.
       for (const watch of this.#watches.values()) watch.close();
     }
     this.#principal = principal;
@@ -235,7 +235,7 @@ export class ClientSession {
   #close(code: number, reason: string): void {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return;
-    // A paused socket would never see the answering close frame.
+    // A paused socket would never receive the client's close frame.
     socket.resume();
     this.#sender.flush();
     socket.close(code, reason);
@@ -243,7 +243,7 @@ export class ClientSession {
     socket.once('close', cancel);
   }
 
-  /** After the answer that is being thrown has been sent. */
+  /** Closes after the error that is being thrown has been sent as an answer. */
   #closeSoon(code: number, reason: string): void {
     setImmediate(() => this.#close(code, reason));
   }
@@ -259,7 +259,7 @@ const overloaded = (what: string, retryAfterMs: number): PhotonError =>
   new PhotonError('rejection', 'overloaded', `${what}; wait ${retryAfterMs} ms.`, { retryable: true, retryAfterMs });
 
 const traceBytes = 24;
-/** Drawn in blocks: one request of the generator for each would cost more than the rest of the frame. */
+/** Random bytes are drawn in blocks: one call of the generator per request would cost more than the rest of it. */
 let drawn = Buffer.alloc(0);
 let drawnAt = 0;
 

@@ -1,4 +1,4 @@
-/** Commands and reads over real sockets: params, scopes, references, masking; store and host are stand-ins. */
+/** Commands and reads over real sockets: params, scopes, references, masking; store and host are test doubles. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
@@ -21,7 +21,7 @@ async function within(options: TestApiOptions, work: (api: TestApi) => Promise<v
   }
 }
 
-test('a command reaches its actor with key, digest, principal and trace; the reply comes back', async () => {
+test('a command reaches its actor with key, digest, principal and trace; the reply is returned', async () => {
   await within({}, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
     const trace = '00-0123456789abcdef0123456789abcdef-0123456789abcdef-01';
@@ -49,7 +49,7 @@ test('a command reaches its actor with key, digest, principal and trace; the rep
   });
 });
 
-test('wrong params are refused with their paths before anything is asked', async () => {
+test('invalid params are refused with their paths, and no command is sent', async () => {
   await within({}, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
     const bad = await client.refusal('box.create', {
@@ -86,7 +86,7 @@ test('wrong params are refused with their paths before anything is asked', async
   });
 });
 
-test('foreign and unknown actors are refused in the same words, by reads and commands alike', async () => {
+test('reads and commands answer the same for actors of other scopes and for actors that do not exist', async () => {
   const answer = async (): Promise<Reply> => ({
     ok: false,
     version: 0,
@@ -129,7 +129,7 @@ test('foreign and unknown actors are refused in the same words, by reads and com
   });
 });
 
-test('an actor says when the program that answers is too old for it', async () => {
+test('an actor of a chart version that the node cannot read is shown with the reason', async () => {
   await within({}, async ({ url, store }) => {
     const ann = await new RawClient(url).open('ann-token');
     store.put('box/acme/b', 'open');
@@ -149,7 +149,7 @@ test('an actor says when the program that answers is too old for it', async () =
   });
 });
 
-test('references are checked for the same scope and existence, for operators too', async () => {
+test('a referenced actor must exist in the same scope, for operators too', async () => {
   const store = new MemoryStore();
   store.put('lid/bits/l1', 'shut');
   store.put('lid/acme/l1', 'shut');
@@ -180,7 +180,7 @@ test('references are checked for the same scope and existence, for operators too
   });
 });
 
-test('operators only: forbidden for others, and rejections of charts pass through', async () => {
+test('admin commands are forbidden for others; rejections of charts are passed through', async () => {
   const answer = async (): Promise<Reply> => ({
     ok: false,
     version: 3,
@@ -205,7 +205,7 @@ test('operators only: forbidden for others, and rejections of charts pass throug
   });
 });
 
-test('no answer in time is unknown and retryable; a failure inside is masked and traceable', async () => {
+test('no reply in time is unknown and retryable; an internal failure is masked and has a trace id', async () => {
   let fail = false;
   const answer = (): Promise<Reply> =>
     fail ? Promise.reject(new PhotonError('fault', 'store_lost', 'password=hunter2')) : new Promise<Reply>(() => {});
@@ -224,7 +224,7 @@ test('no answer in time is unknown and retryable; a failure inside is masked and
   });
 });
 
-test('an actor that is gone, and only refused something since, can still be looked at', async () => {
+test('a removed actor that has since refused a command can still be read', async () => {
   const store = new MemoryStore();
   store.put('box/acme/a', 'shut', 8, 'removed');
   const held = store.actors.get('box/acme/a' as ActorId);
@@ -237,7 +237,7 @@ test('an actor that is gone, and only refused something since, can still be look
   });
 });
 
-test('get, list pages and history show what is committed, and no context', async () => {
+test('get, list and history return committed state without the context', async () => {
   const store = new MemoryStore();
   for (const name of ['a', 'b', 'c', 'd', 'e']) store.put(`box/acme/${name}`, 'open', 7);
   store.put('box/acme/a', 'shut', 8);

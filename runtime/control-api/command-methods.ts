@@ -1,7 +1,7 @@
 /**
- * `<kind>.<command>` methods, made from the registry: validate, resolve the scope, check what is referred to, ask the
- * actor. The actor's chart decides; this file only keeps out what no chart should see.
- * How an actor is asked and its answer waited for is actor-asking.ts.
+ * The `<kind>.<command>` methods, made from the registry: validate the params, check scope and references, send the
+ * command to the actor (actor-asking.ts). The actor's chart decides about it; this file refuses what no chart should
+ * have to handle.
  */
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
@@ -16,7 +16,7 @@ import { keyForm, wordForm } from './wire-terms.ts';
 
 type Envelope = { [K in keyof ReturnType<typeof commandEnvelope.parse>]: ReturnType<typeof commandEnvelope.parse>[K] };
 
-/** Event fields that belong to the host. */
+/** Event fields that the host sets. */
 const reserved = ['type', 'meta'];
 
 export function commandMethods(ports: ApiPorts): Map<string, Method> {
@@ -37,8 +37,8 @@ export function commandMethods(ports: ApiPorts): Map<string, Method> {
 }
 
 /**
- * Says for the usual envelope, by hand, what `commandEnvelope` says of all: the schema costs ten times as much. Held to
- * it by a test.
+ * A hand-written check of the common form of the envelope, because parsing with `commandEnvelope` takes ten times as
+ * long. A test compares it with the schema.
  */
 export function isEnvelope(params: object): boolean {
   const { scope, name, idempotencyKey, params: own } = params as Readonly<Record<string, unknown>>;
@@ -68,7 +68,7 @@ function refuseReservedFields(definition: ActorDefinition, name: string, command
       throw new PhotonError(
         'bug',
         'reserved_field',
-        `${definition.kind}.${name} has a param ${field}; name it otherwise.`,
+        `${definition.kind}.${name} has a param ${field}, which is reserved; rename it.`,
       );
     }
   }
@@ -88,7 +88,7 @@ function performCommand(
   if (!mayTouch(principal, scope, 'command')) throw notFound(text);
   const parts = namedActor(definition, method, text);
   if (command.permission === 'admin' && !mayTouch(principal, scope, 'administer', parts)) {
-    throw reject('forbidden', `${method} is for operators; ask one of them.`);
+    throw reject('forbidden', `${method} is for operators only; ask an operator.`);
   }
   if (envelope.dryRun === true) throw reject('not_supported', `${method} has no dry run yet; send it without dryRun.`);
   const parsed = command.params.safeParse(envelope.params ?? {});
@@ -97,7 +97,7 @@ function performCommand(
   const asking = { id, method, envelope, digested: envelope.params, event: parsed.data as Record<string, unknown> };
   const references = command.references?.(parsed.data as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
-  // Within the time of the answer: a store that is away lets every read wait.
+  // The check runs within the time limit of the answer, because reads wait while the store is unreachable.
   const before = (): Promise<void> => checkReferences(ports.reader, caller, scope, references);
   return askActor(ports, caller, { ...asking, before });
 }
@@ -111,7 +111,7 @@ function namedActor(definition: ActorDefinition, method: string, text: string): 
   return parts;
 }
 
-/** @throws PhotonError `reference_not_found`; a foreign actor and one that is not there look the same. */
+/** @throws PhotonError `reference_not_found`, the same for an actor of another scope and for one that does not exist */
 async function checkReferences(
   reader: Reader,
   caller: Caller,

@@ -1,4 +1,4 @@
-/** Sessions over real sockets: hello, auth, hostile frames, limits, closing; store and host are stand-ins. */
+/** Sessions over real sockets: hello, auth, hostile frames, limits, closing; store and host are test doubles. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Reply } from '../contract/envelope.ts';
@@ -24,7 +24,7 @@ async function status(work: Promise<unknown>): Promise<string> {
   );
 }
 
-test('hello says what the server is, auth says who we are, a header may say it at once', async () => {
+test('hello describes the server; auth authenticates the session, as does an authorization header', async () => {
   await within({}, async ({ url }) => {
     const client = await new RawClient(url).open();
     await until(() => client.frames.length > 0, 'hello');
@@ -46,7 +46,7 @@ test('hello says what the server is, auth says who we are, a header may say it a
   });
 });
 
-test('no header but the token says who one is', async () => {
+test('no header except the token determines the principal', async () => {
   const names = ['x-remote-user', 'x-forwarded-user', 'x-user-id', 'x-roles', 'x-forwarded-client-cert', 'x-principal'];
   const spoofed = Object.fromEntries(names.map((name) => [name, 'root']));
   await within({}, async ({ url }) => {
@@ -55,14 +55,14 @@ test('no header but the token says who one is', async () => {
     const ann = await new RawClient(url, { ...spoofed, authorization: 'Bearer ann-token' }).open();
     await until(() => ann.frames.length > 0, 'hello');
     const more = await ann.refusal('auth', { token: 'ann-token', principal: 'root', admin: true });
-    assert.is(more.type, code('params_invalid'), 'fields that ask for more are refused');
+    assert.is(more.type, code('params_invalid'), 'unknown fields are refused');
     const { admin, scopes } = await ann.call('auth', { token: 'ann-token' });
     assert.equal({ admin, scopes }, { admin: false, scopes: ['acme'] });
     await ann.close();
   });
 });
 
-test('without auth in time, with a wrong token, or before auth: 4401', async () => {
+test('no auth in time, a wrong token, and a request before auth close the session with 4401', async () => {
   await within({ limits: { authTimeoutMs: 100 } }, async ({ url }) => {
     const idle = await new RawClient(url).open();
     assert.is((await idle.closed).code, 4401);
@@ -77,7 +77,7 @@ test('without auth in time, with a wrong token, or before auth: 4401', async () 
   });
 });
 
-test('a foreign origin, a wrong subprotocol, a wrong path and too many handshakes are refused by HTTP', async () => {
+test('a foreign origin, subprotocol or path, and too many handshakes are refused with an HTTP status', async () => {
   await within({}, async ({ url, listenPort }) => {
     assert.is(await status(new RawClient(url, { origin: 'https://evil.example' }).open()), 'HTTP 403');
     assert.is(await status(new RawClient(url, { origin: 'null' }).open()), 'HTTP 403');
@@ -95,7 +95,7 @@ test('a foreign origin, a wrong subprotocol, a wrong path and too many handshake
   });
 });
 
-test('hostile frames: close codes for what cannot be answered, errors for what can', async () => {
+test('hostile frames: a frame without a usable id closes the session, others are answered with an error', async () => {
   const closing: readonly (readonly [string, string | Buffer, number])[] = [
     ['not JSON', '{', 4400],
     ['binary', Buffer.from('{}'), 4400],
@@ -145,7 +145,7 @@ test('hostile frames: close codes for what cannot be answered, errors for what c
   });
 });
 
-test('who sends several requests in a frame is answered in one frame, anybody else in one for each', async () => {
+test('a client that sends several requests in a frame gets one frame of answers, others one per answer', async () => {
   const ask = (id: number, method: string, params: object = {}): object => ({ jsonrpc: '2.0', id, method, params });
   const poke = (id: number): object =>
     ask(id, 'box.poke', { scope: 'acme', name: 'b', idempotencyKey: `k${id}`, params: {} });
@@ -163,13 +163,14 @@ test('who sends several requests in a frame is answered in one frame, anybody el
       [81, 82],
     );
     assert.equal((await answered(() => client.send(JSON.stringify([poke(83)])), 1)).map(idsOf), [83]);
-    // Limits are of requests: of four commands at once the fourth has to wait; one that is refused spares the others.
+    // Limits count requests: of four commands at once the fourth is refused, and the refused one does not hinder
+    // others.
     const five = [poke(84), ask(85, 'no.such'), poke(86), poke(87), poke(88)];
     const [frame, ...rest] = await answered(() => client.send(JSON.stringify(five)), 5);
     assert.is(rest.length, 0);
     const answers = frame as unknown as { id: number; result?: object; error?: { data: { type: string } } }[];
-    const said = new Map(answers.map(({ id, error }) => [id, error?.data.type ?? 'done']));
-    assert.equal([...said].toSorted(), [
+    const results = new Map(answers.map(({ id, error }) => [id, error?.data.type ?? 'done']));
+    assert.equal([...results].toSorted(), [
       [84, 'done'],
       [85, code('method_not_found')],
       [86, 'done'],
@@ -182,7 +183,7 @@ test('who sends several requests in a frame is answered in one frame, anybody el
   });
 });
 
-test('nothing of a batch is performed when something in it cannot be answered', async () => {
+test('no request of a batch is performed when one of them cannot be answered', async () => {
   await within({}, async ({ url, asked }) => {
     const client = await new RawClient(url).open('ann-token');
     const params = { scope: 'acme', name: 'b', ...key, params: {} };
@@ -197,7 +198,7 @@ test('nothing of a batch is performed when something in it cannot be answered', 
   });
 });
 
-test('an id that is in flight closes the session', async () => {
+test('a second request with an id that is in flight closes the session', async () => {
   await within({ answer: () => new Promise<Reply>(() => {}), limits: { commandWaitMs: 300 } }, async ({ url }) => {
     const client = await new RawClient(url).open('ann-token');
     const frame = JSON.stringify({
@@ -212,7 +213,7 @@ test('an id that is in flight closes the session', async () => {
   });
 });
 
-test('rates and in-flight limits answer overloaded with when to come again', async () => {
+test('rates and in-flight limits are answered `overloaded` with a retry time', async () => {
   const never = { answer: () => new Promise<Reply>(() => {}) };
   const params = { scope: 'acme', name: 'b', ...key, params: {} };
   await within({ ...never, limits: { maxInFlight: 3 } }, async ({ url }) => {
@@ -236,7 +237,7 @@ test('rates and in-flight limits answer overloaded with when to come again', asy
     const ann = await new RawClient(url).open('ann-token');
     const root = await new RawClient(url).open('root-token');
     const bob = await new RawClient(url).open('bob-token');
-    // Another scope's share cannot be used up from outside.
+    // A principal of another scope cannot use up the rate of this scope.
     assert.is((await bob.refusal('box.poke', params)).type, code('not_found'));
     await ann.call('box.poke', params);
     assert.is((await root.refusal('box.poke', params)).type, code('overloaded'));
@@ -252,7 +253,7 @@ test('rates and in-flight limits answer overloaded with when to come again', asy
   });
 });
 
-test('a revoked token ends its session, a renewed one keeps it, another principal does not', async () => {
+test('a renewed token keeps the session; a revoked token or another principal ends it', async () => {
   await within({}, async ({ url, principals, asked }) => {
     const ann = await new RawClient(url).open('ann-token');
     assert.is((await ann.call('auth', { token: 'ann-token' }))['principal'], 'ann');
@@ -268,7 +269,7 @@ test('a revoked token ends its session, a renewed one keeps it, another principa
   });
 });
 
-test('closing answers what is in flight, then says 1012', async () => {
+test('closing waits for requests in flight, then closes sessions with 1012', async () => {
   let finish: (reply: Reply) => void = () => {};
   const api = await startTestApi({ answer: () => new Promise((resolve) => (finish = resolve)) });
   const ann = await new RawClient(api.url).open('ann-token');

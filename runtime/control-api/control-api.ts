@@ -1,9 +1,7 @@
 /**
- * The control API of a node: takes WebSocket upgrades on /api, and the HTTP requests of browser-entry.ts, on
- * servers that
- * the composition root owns. Plain servers are served on loopback and unix sockets only. It holds no actor and no
- * key of
- * the store: it reads through the Reader port and commands through `ask`.
+ * The control API of a node: handles WebSocket upgrades on /api and the HTTP requests of browser-entry.ts, on servers
+ * that the composition root owns. Without TLS only loopback and unix sockets are served. It hosts no actor and has no
+ * access to the store: it reads through the Reader port and sends commands through `ask`.
  */
 import { randomBytes } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server as PlainServer, type ServerResponse } from 'node:http';
@@ -41,7 +39,7 @@ import { watchMethods } from './watch-methods.ts';
 export interface ControlApiOptions {
   readonly registry: ActorRegistry;
   readonly reader: Reader;
-  /** Without one, history is what the store still holds. */
+  /** Without one, the methods read only the history that the store still has. */
   readonly historian?: Historian;
   readonly ask: (command: Command) => Promise<Reply>;
   readonly principals: Principals;
@@ -51,9 +49,9 @@ export interface ControlApiOptions {
   readonly node: string;
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
-  /** Further pages on the same servers; @returns whether it has taken the request. */
+  /** Further HTTP routes on the same servers. @returns whether it handled the request */
   readonly routes?: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** Keeps browser sessions over a restart when it is kept too; 32 bytes or more, by default fresh. */
+  /** Signs session cookies; 32 bytes or more. A kept key keeps browser sessions over a restart; default: a new key. */
   readonly cookieKey?: Uint8Array;
 }
 
@@ -61,7 +59,7 @@ export interface ControlApi {
   attach(server: PlainServer | Server): void;
   /** Text for `/open#<secret>`: one use, valid for `ttlMs`. */
   mintSecret(principal: Principal, ttlMs: number): string;
-  /** Waits for requests in flight (at most 2 s), then tells every client to come again. */
+  /** Waits for requests in flight (at most 2 s), then closes every session with 1012, upon which clients reconnect. */
   close(): Promise<void>;
   sessions(): number;
 }
@@ -117,7 +115,9 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const entry = createBrowserEntry({ principals, passes, limits, clock, log, node, rateOf, isReady });
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
-    stream.on('error', (error) => log.debug({ why: error.message }, 'a session broke while it was opened'));
+    stream.on('error', (error) =>
+      log.debug({ why: error.message }, 'a connection failed while its session was opened'),
+    );
     const verdict = judgeUpgrade(request, principals, rateOf);
     const pending = [...sessions.values()].filter((session) => session.principal === undefined).length;
     if ('status' in verdict) return refuse(stream, verdict.status);
@@ -171,11 +171,11 @@ function admit(principal: Principal, sessions: readonly ClientSession[], limits:
       scope !== undefined && other !== undefined && other.scopes !== '*' && other.scopes.includes(scope),
   );
   if (Math.max(same.length, neighbours.length) >= limits.maxSessionsPerScope) {
-    throw reject('too_many_sessions', `${limits.maxSessionsPerScope} sessions are open already; close some of them.`);
+    throw reject('too_many_sessions', `${limits.maxSessionsPerScope} sessions are already open; close some of them.`);
   }
 }
 
-/** Plain text never leaves the machine: loopback and unix sockets, or TLS. */
+/** Whether the request came over TLS, loopback or a unix socket: unencrypted traffic must not leave the computer. */
 function isPrivate(request: IncomingMessage): boolean {
   const address = request.socket.remoteAddress;
   if (request.socket instanceof TLSSocket || address === undefined) return true;

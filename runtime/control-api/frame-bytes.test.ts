@@ -1,14 +1,14 @@
-/** Frames of every length class, read back by the receiver of `ws`. */
+/** Frames of every length class are decoded by the receiver of `ws`. */
 import type { Writable } from 'node:stream';
 import * as ws from 'ws';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { textFrames } from './frame-bytes.ts';
 
-/** Exported, though its types are not. */
+/** `ws` exports the class but not its types. */
 const { Receiver } = ws as unknown as { readonly Receiver: new () => Writable };
 
-test('what is laid side by side is read as the same messages in the same order', async () => {
+test('encoded texts are decoded as the same messages in the same order', async () => {
   const texts = ['', 'a', 'x'.repeat(125), 'x'.repeat(126), 'ü€😀'.repeat(60), 'y'.repeat(65_535), 'z'.repeat(65_536)];
   const receiver = new Receiver();
   const seen: string[] = [];

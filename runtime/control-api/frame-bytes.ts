@@ -1,6 +1,6 @@
 /**
- * Unmasked WebSocket text frames as bytes, one after the other (RFC 6455, 5.2): what a server sends. Only whole
- * messages in one frame each; control frames are the business of `ws`. Called by frame-sender.ts.
+ * Encodes texts as unmasked WebSocket text frames (RFC 6455, 5.2), as a server sends them: one complete message per
+ * frame. Control frames are sent by `ws`. Called by frame-sender.ts.
  */
 const finalText = 0x81;
 const shortest = 125;

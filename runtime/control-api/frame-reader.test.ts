@@ -1,4 +1,4 @@
-/** What is said by hand about requests and commands, held to the schemas it stands for; limits of a frame. */
+/** The hand-written checks of requests and commands, compared with the schemas; the limits of a frame. */
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,7 +9,7 @@ import { readFrame } from './frame-reader.ts';
 const limits = { maxDepth: 4, maxKeys: 12 };
 const trace = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
 
-/** Right and wrong values of each field, absent as undefined, and fields that nobody knows. */
+/** Valid and invalid values of each field, undefined for absent fields, and an unknown field. */
 const requests = fc.record({
   jsonrpc: fc.constantFrom('2.0', '2.0', '2.0', '1.0', 2, undefined),
   id: fc.constantFrom(7, 'seven'),
@@ -30,7 +30,7 @@ const envelopes = fc.record({
 
 const overTheWire = (value: object): object => JSON.parse(JSON.stringify(value)) as object;
 
-test('a request is taken exactly when the schema takes it', () => {
+test('a request is accepted exactly when the schema accepts it', () => {
   let taken = 0;
   fc.assert(
     fc.property(requests, (given) => {
@@ -44,10 +44,10 @@ test('a request is taken exactly when the schema takes it', () => {
     }),
     { numRuns: 2_000 },
   );
-  assert.ok(taken > 50, `only ${taken} were taken`);
+  assert.ok(taken > 50, `only ${taken} were accepted`);
 });
 
-test('an envelope that is waved through is one that the schema passes on as it is', () => {
+test('the schema accepts every envelope that the hand-written check accepts, and does not change it', () => {
   let taken = 0;
   fc.assert(
     fc.property(envelopes, (given) => {
@@ -58,10 +58,10 @@ test('an envelope that is waved through is one that the schema passes on as it i
     }),
     { numRuns: 5_000 },
   );
-  assert.ok(taken > 20, `only ${taken} were waved through`);
+  assert.ok(taken > 20, `only ${taken} were accepted`);
 });
 
-test('depth and count are of one request, and each request of a batch has its own', () => {
+test('depth and count are limited per request, also within a batch', () => {
   const asking = (params: object): object => ({ jsonrpc: '2.0', id: 1, method: 'ping', params });
   const resultsOf = (frame: unknown): string[] =>
     readFrame(JSON.stringify(frame), limits).map((reading) => ('why' in reading ? reading.why : reading.result));
@@ -77,7 +77,7 @@ test('depth and count are of one request, and each request of a batch has its ow
   assert.equal(resultsOf([full, asking({ a: { b: [[]] } }), full]), ['request', 'deeper than 4 levels', 'request']);
 });
 
-test('a batch with anything in it that cannot be answered is malformed as a whole', () => {
+test('a batch with a request that cannot be answered is malformed as a whole', () => {
   const good = '{"jsonrpc":"2.0","id":1,"method":"ping"}';
   const whyOf = (text: string): string[] =>
     readFrame(text, limits).map((reading) => ('why' in reading ? reading.why : reading.result));

@@ -1,6 +1,6 @@
 /**
- * A client's text frame to its requests, or the reason why it holds none. Hostile input ends here: size is bounded by
- * the socket, depth, count and poisoned keys of each request by this file, fields by the schema. It performs nothing.
+ * Parses a client's text frame into requests, or into the reason why it is refused. Hostile input is stopped here: the
+ * socket limits the size; this file limits depth and number of keys and refuses `__proto__`; the schema checks fields.
  */
 import { requestFrame, traceparentForm, type RequestFrame, type RpcId } from './api-schema.ts';
 import { issuesOf } from './api-problem.ts';
@@ -8,16 +8,16 @@ import type { ApiLimits } from './api-limits.ts';
 
 export type FrameReading =
   | { readonly result: 'request'; readonly request: RequestFrame }
-  /** Answerable: the envelope bears an id. */
+  /** The request has an id, so the refusal can be answered. */
   | { readonly result: 'refused'; readonly id: RpcId; readonly why: string }
-  /** Not answerable: the socket is closed 4400. */
+  /** The request has no usable id, so the socket is closed with 4400. */
   | { readonly result: 'malformed'; readonly why: string };
 
 type ShapeLimits = Pick<ApiLimits, 'maxDepth' | 'maxKeys'>;
 
 const malformed = (why: string): FrameReading => ({ result: 'malformed', why });
 
-/** @returns a reading per request, in order; a frame with anything malformed in it is that one reading and no more */
+/** @returns one reading per request, in order; only the malformed one when any request of the frame is malformed */
 export function readFrame(text: string, limits: ShapeLimits): readonly FrameReading[] {
   let value: unknown;
   try {
@@ -51,8 +51,8 @@ function isUsableId(id: unknown): id is RpcId {
 }
 
 /**
- * What `requestFrame` accepts, said once more by hand: the schema costs five times as much, on every request. It may
- * say no where the schema says yes, never the other way round; the id has been looked at. Held to it by a test.
+ * A hand-written check equivalent to `requestFrame`, because the schema takes five times as long on every request. The
+ * id was checked before. It may refuse what the schema accepts, never the other way round. A test compares both.
  */
 function isRequest(value: object): value is RequestFrame {
   let method: unknown;
@@ -82,7 +82,7 @@ function faultOf(measured: number, limits: ShapeLimits): string | undefined {
     : `more than ${limits.maxKeys} keys and elements`;
 }
 
-/** Goes no deeper than `maxDepth`, so that depth cannot exhaust the stack. @returns keys and elements, or a fault */
+/** Counts keys and elements, no deeper than `maxDepth` so that the stack is bounded. @returns the count, or a fault */
 function measure(value: object, depth: number, before: number, limits: ShapeLimits): number {
   if (depth > limits.maxDepth) return tooDeep;
   let keys = before;

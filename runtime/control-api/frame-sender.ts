@@ -1,11 +1,12 @@
 /**
- * The sending half of a session: one write per tick, and bounds on what is unsent, because `ws` has none. Slow is told
- * from dead: a session may rest for a while, not for ever. A client that has sent several requests in one
- * frame gets one frame per tick, an array; any other gets one per answer.
+ * The sending half of a session: one write per event loop tick, and limits on unsent bytes, because `ws` has none. A
+ * slow client is paused for a limited time and then closed. A client that has sent several requests in one frame gets
+ * one frame per tick, an array; any other client gets one frame per answer.
  *
- * The frames of a tick are laid side by side here and written to the raw stream at once. `ws` would write each as two
- * pieces, and a corked stream hands every piece to the kernel by itself: that was a fifth of what a command costs. It
- * is safe because compression is off, so `ws` itself queues nothing; what it sends alone (pings, close) falls between.
+ * The frames of a tick are concatenated here and written to the raw stream at once. `ws` would write each frame as two
+ * pieces, and a corked stream passes every piece to the kernel separately, which was a fifth of the cost of a command.
+ * Writing beside `ws` is safe because compression is off, so `ws` queues nothing; its own frames (ping, close) are
+ * written between ours.
  */
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -15,22 +16,22 @@ import { textFrames } from './frame-bytes.ts';
 
 export interface FrameSenderOptions {
   readonly socket: WebSocket;
-  /** The stream beneath the socket. */
+  /** The raw stream of the WebSocket. */
   readonly stream: Duplex;
   readonly clock: Clock;
   readonly limits: Pick<ApiLimits, 'pauseBytes' | 'closeBytes' | 'slowMs'>;
-  readonly onRest: () => void;
+  readonly onPaused: () => void;
   readonly onDrained: () => void;
   readonly onTooSlow: (why: string) => void;
 }
 
 export class FrameSender {
   readonly #options: FrameSenderOptions;
-  /** Texts of this tick. */
+  /** Texts to be written at the end of this tick. */
   #waiting: string[] = [];
   #waitingChars = 0;
   #joins = false;
-  #resting = false;
+  #paused = false;
   #cancelSlow = (): void => {};
 
   constructor(options: FrameSenderOptions) {
@@ -38,11 +39,11 @@ export class FrameSender {
     options.socket.once('close', () => this.#cancelSlow());
   }
 
-  get resting(): boolean {
-    return this.#resting;
+  get paused(): boolean {
+    return this.#paused;
   }
 
-  /** From now on what one tick has to say is one frame. */
+  /** From now on all texts of one tick are sent as one frame, an array. */
   join(): void {
     this.#joins = true;
   }
@@ -56,16 +57,16 @@ export class FrameSender {
     const unsent = socket.bufferedAmount + this.#waitingChars;
     if (unsent > limits.closeBytes) {
       this.#options.onTooSlow(`${unsent} bytes are unsent`);
-    } else if (!this.#resting && unsent > limits.pauseBytes) {
-      this.#resting = true;
+    } else if (!this.#paused && unsent > limits.pauseBytes) {
+      this.#paused = true;
       this.#cancelSlow = clock.after(limits.slowMs, () =>
         this.#options.onTooSlow(`nothing was read for ${limits.slowMs} ms`),
       );
-      this.#options.onRest();
+      this.#options.onPaused();
     }
   }
 
-  /** Writes what this tick has so far: before a close frame, which would overtake it. */
+  /** Writes the texts of this tick now; called before a close frame, which would otherwise be sent before them. */
   flush(): void {
     const { socket, stream } = this.#options;
     const texts = this.#waiting;
@@ -78,8 +79,8 @@ export class FrameSender {
 
   #sent(): void {
     const { socket, limits } = this.#options;
-    if (!this.#resting || socket.bufferedAmount > limits.pauseBytes / 2) return;
-    this.#resting = false;
+    if (!this.#paused || socket.bufferedAmount > limits.pauseBytes / 2) return;
+    this.#paused = false;
     this.#cancelSlow();
     this.#options.onDrained();
   }

@@ -1,4 +1,4 @@
-/** Reading the past over real sockets: who sees what of it; the historian is a stand-in. */
+/** Reading history over real sockets: which principal sees what; the historian is a test double. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reject } from '../contract/errors.ts';
@@ -85,7 +85,7 @@ test('history, versions and differences: a scope sees state and view, an operato
   }
 });
 
-test('a node without an archive shows the hot tail, and says that it cannot rebuild', async () => {
+test('a node without an archive returns the entries in the store, and refuses to rebuild a version', async () => {
   const store = new MemoryStore();
   for (const size of [1, 2, 3]) store.put('box/acme/a', 'open', size);
   const api = await startTestApi({ store });
@@ -103,7 +103,7 @@ test('a node without an archive shows the hot tail, and says that it cannot rebu
   }
 });
 
-test('differences name each field once, lists as a whole', () => {
+test('differences name each changed field once; lists are compared as a whole', () => {
   const before = { state: 'a', spec: { cpus: 1, disks: [1, 2], labels: { x: 'y' } }, old: null };
   const after = { state: 'a', spec: { cpus: 2, disks: [1, 3], labels: null }, fresh: [] };
   assert.equal(differencesOf(before, after), [

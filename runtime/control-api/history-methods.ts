@@ -1,6 +1,6 @@
 /**
- * Methods that read the past. What a principal of a scope sees of a former version is what it sees of the present one:
- * state, spec and status; the context as a whole is for operators. The reading itself is the Historian's.
+ * Methods that read history. Of an old version a principal sees the same as of the current one: state, spec and status;
+ * only operators see the context. The Historian port reads store and archives.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
@@ -11,7 +11,7 @@ import { historyItemOf, stateNameOf, viewOf } from './actor-view.ts';
 import { apiMethods, type ApiResult } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 
-/** What a node without an archive knows: the hot tail. */
+/** The historian of a node without an archive: reads only the newest entries, which are in the store. */
 export const hotHistorian = (reader: Reader): Historian => ({
   async history(id, { after, to, limit }) {
     const entries = await reader.history(id, after, limit);
@@ -22,7 +22,7 @@ export const hotHistorian = (reader: Reader): Historian => ({
 });
 
 const noArchive = (actor: ActorId): PhotonError =>
-  new PhotonError('rejection', 'no_archive', 'This node keeps no archive of history. Ask a controller.', { actor });
+  new PhotonError('rejection', 'no_archive', 'This node has no history archive. Ask a controller.', { actor });
 
 export function historyMethods(ports: ApiPorts): Map<string, Method> {
   const { historian, reader } = ports;
@@ -71,7 +71,7 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
     [
       'archive.status',
       method(shape['archive.status'].params, (_, { principal }) => {
-        if (!principal.admin) throw reject('forbidden', 'archive.status is for operators; ask one of them.');
+        if (!principal.admin) throw reject('forbidden', 'archive.status is for operators only; ask an operator.');
         return { node: ports.node, ...historian.status() };
       }),
     ],
@@ -92,7 +92,7 @@ type Difference = ApiResult<'actor.diff'>['differences'][number];
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Fields of objects one by one; a list is one value. */
+/** Compares objects field by field; a list is compared as one value. */
 export function differencesOf(before: unknown, after: unknown, path = ''): Difference[] {
   if (isObject(before) && isObject(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];

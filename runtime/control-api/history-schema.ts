@@ -1,6 +1,6 @@
 /**
- * The wire of the methods that read the past: history, an actor at a version, what differs between two. Part of
- * api-schema.ts, which holds the rules; the methods are history-methods.ts.
+ * The wire format of the methods that read history: entries, an actor at a version, differences between two versions.
+ * Part of api-schema.ts; the methods are in history-methods.ts.
  */
 import { z } from 'zod';
 import { count, idText } from './wire-terms.ts';
@@ -17,7 +17,7 @@ export const historyEntry = z.object({
   kind: z.enum(['transition', 'ignored', 'rejected', 'dropped', 'operated', 'upgraded']),
   asked: z.array(z.string()),
   changed: z.record(z.string(), z.unknown()),
-  gone: z.array(z.string()).optional().meta({ description: 'Fields of the context that have no value any more' }),
+  gone: z.array(z.string()).optional().meta({ description: 'Fields that were removed from the context' }),
   whole: count.optional().meta({ description: 'Chart version; present when `changed` is the whole context' }),
   trace: z.string().optional(),
 });
@@ -28,7 +28,7 @@ const actorAt = z.object({
   id: z.string(),
   version: count,
   chartVersion: count,
-  state: z.unknown().meta({ description: 'Null when there was no such actor: not born yet, or removed' }),
+  state: z.unknown().meta({ description: 'Null when the actor did not exist: not created yet, or removed' }),
   stateName: z.string(),
   spec: z.unknown(),
   status: z.unknown(),
@@ -38,15 +38,15 @@ const actorAt = z.object({
 
 const difference = z.object({
   path: z.string().meta({ description: 'Dotted: `state`, `status.address`' }),
-  before: z.unknown().optional().meta({ description: 'Absent: there was no such field' }),
-  after: z.unknown().optional().meta({ description: 'Absent: there is no such field any more' }),
+  before: z.unknown().optional().meta({ description: 'Absent when the field did not exist before' }),
+  after: z.unknown().optional().meta({ description: 'Absent when the field was removed' }),
 });
 
 export const historyShapes = {
   'actor.history': {
     description:
-      'Transitions and recorded non-transitions, newest last, with version above `after` and up to `to`; when there ' +
-      'are more than `limit`, the newest of them. Reaches into the archives of all nodes.',
+      'History entries with version above `after` and up to `to`, newest last; of more than `limit`, the newest. ' +
+      'Entries without a transition (ignored, rejected, dropped) are included. Reads the archives of all nodes.',
     params: z.strictObject({
       id: idText,
       after: count.default(0),
@@ -61,19 +61,21 @@ export const historyShapes = {
     result: actorAt,
   },
   'actor.diff': {
-    description: 'What differs between two versions of an actor.',
+    description: 'The differences between two versions of an actor.',
     params: z.strictObject({ id: idText, from: version, to: version }),
     result: z.object({ id: z.string(), from: version, to: version, differences: z.array(difference) }),
   },
   'archive.status': {
-    description: 'How the node that answers is getting on with archiving history.',
+    description: 'The status of the history archive of the answering node.',
     params: z.strictObject({}),
     result: z.object({
       node: z.string(),
       archivedEntries: count.meta({ description: 'Since its process started' }),
-      waiting: count.meta({ description: 'Actors that wait to be looked at' }),
-      nearCap: count.meta({ description: 'Actors whose hot history is about to be lost at the cap' }),
-      lostVersions: count.meta({ description: 'Dropped at the cap before they were archived' }),
+      waiting: count.meta({ description: 'Actors whose history waits to be archived' }),
+      nearCap: count.meta({
+        description: 'Actors whose history in the store is close to its cap, beyond which entries are dropped',
+      }),
+      lostVersions: count.meta({ description: 'Versions dropped at the cap before they were archived' }),
       trouble: z.object({ message: z.string(), sinceMs: z.number() }).optional(),
     }),
   },

@@ -1,6 +1,6 @@
 /**
- * What a method is, and who may be asking: the seam between sessions (sockets, limits) and methods (meaning).
- * A method knows no socket; a session knows no meaning.
+ * The interface between sessions and methods. A session handles sockets and limits and does not know what a method
+ * does; a method does not know sockets.
  */
 import type { z } from 'zod';
 import type { ActorRegistry } from '../contract/actor-definition.ts';
@@ -17,42 +17,42 @@ import type { WatchHub } from './watch-hub.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
 import type { WatchFrame } from './api-schema.ts';
 
-/** What methods stand on; one per node. */
+/** The ports that methods use; one object per node. */
 export interface ApiPorts {
   readonly registry: ActorRegistry;
   readonly reader: Reader;
   readonly historian: Historian;
   readonly node: string;
-  /** Routes a command to the owner and waits for its reply, deferred ones included. */
+  /** Sends a command to the actor's owner and waits for the reply, also when it is deferred. */
   readonly ask: (command: Command) => Promise<Reply>;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ApiLimits;
   readonly hub: WatchHub;
   readonly passes: BrowserPasses;
-  /** Ends each wait for a reply as unknown; called when the node stops. */
+  /** Pending waits for replies; each is ended with `unknown` when the node stops. */
   readonly waits: NumberedSlots<() => void>;
 }
 
-/** One request's view of its session. */
+/** What a method may use of the session that sent the request. */
 export interface Caller {
   readonly principal: Principal;
-  /** W3C traceparent, the caller's or minted. */
+  /** W3C traceparent: the client's or a new one. */
   readonly trace: string;
   /** Open watches of the session by their ids. */
   readonly watches: Map<string, WatchSubscription>;
-  /** Minted per session, unique within it. */
+  /** A new id, unique within the session. */
   nextWatchId(): string;
   sendWatchFrame(frame: WatchFrame): void;
-  /** False while too much is unsent; the session pumps its watches when it is true again. */
+  /** False while too many bytes are unsent; the session calls `pump` of its watches when it is true again. */
   maySend(): boolean;
 }
 
 export interface Method {
   readonly params: z.ZodType;
-  /** True only for params that `params` would pass on as they are; spares those the schema. */
+  /** A fast check: true only for params that the schema `params` accepts and returns unchanged. */
   readonly isValid?: (params: object) => boolean;
-  /** Commands have rates of their own. */
+  /** Commands have a rate limit separate from reads. */
   readonly command: boolean;
   readonly perform: (params: never, caller: Caller) => Promise<unknown> | unknown;
 }

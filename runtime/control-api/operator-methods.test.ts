@@ -1,4 +1,4 @@
-/** Verbs of operators over real sockets: who may, what reaches the actor, what the lists show. */
+/** Operator verbs over real sockets: who may send them, what reaches the actor, what the lists contain. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { actorId } from '../contract/identifiers.ts';
@@ -37,7 +37,7 @@ function deadLetterOf(deadLetterId: string, actor: string): StoredDeadLetter {
   return { deadLetterId, actor: actorId(actor), place: '1-0', event, ...found };
 }
 
-test('every verb reaches the actor with principal, reason and key; only operators may', async () => {
+test('every verb reaches the actor with principal, reason and key; only operators may send it', async () => {
   await within(async ({ asked }, open) => {
     const root = await open('root-token');
     const ann = await open('ann-token');
@@ -60,7 +60,7 @@ test('every verb reaches the actor with principal, reason and key; only operator
   });
 });
 
-test('operators see dead letters, of one actor, of one scope, page by page; others none', async () => {
+test('operators list dead letters of one actor, of one scope, in pages; other principals may not', async () => {
   await within(async ({ store }, open) => {
     store.keptDeadLetters.push(
       deadLetterOf('L3', 'box/acme/a'),
@@ -86,7 +86,7 @@ test('operators see dead letters, of one actor, of one scope, page by page; othe
   });
 });
 
-test('held actors are listed, and shown with the reason', async () => {
+test('held actors can be listed, and actor.get shows the reason', async () => {
   await within(async ({ store }, open) => {
     store.put('box/acme/a', 'open');
     store.put('box/acme/b', 'open');

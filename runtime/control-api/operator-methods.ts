@@ -1,7 +1,7 @@
 /**
- * What operators do with actors and with what could not be delivered: pause, resume, skip, redrive, reset, and the list
- * of dead letters. A verb is a command to the actor like any other, with a key and a receipt; the actor's host carries
- * it out and writes it into the history (G8). This file lets in operators only and knows nothing of what verbs do.
+ * Methods of operators: pause, resume, skip, redrive and reset an actor, and list dead letters. A verb is sent to the
+ * actor like any command, with a key and a receipt; the actor's host carries it out and records it in the history
+ * (promise G8 of docs/promises.md). This file only checks that the caller is an operator.
  */
 import { parseActorId } from '../contract/identifiers.ts';
 import { reject } from '../contract/errors.ts';
@@ -62,14 +62,14 @@ function performVerb(ports: ApiPorts, name: Verb, params: VerbParams, caller: Ca
   return askActor(ports, caller, { id, method: name, envelope, digested: event, event });
 }
 
-/** @throws PhotonError `not_found` for a foreign actor, `forbidden` for one's own without the right. */
+/** @throws PhotonError `not_found` for an actor of another scope, `forbidden` for a principal that is no operator */
 function administrable(principal: Principal, name: string, text: string): ActorId {
   const { id, parts } = readableId(principal, text);
   if (!mayTouch(principal, parts.scope, 'administer', parts)) throw forbidden(name);
   return id;
 }
 
-const forbidden = (name: string): Error => reject('forbidden', `${name} is for operators; ask one of them.`);
+const forbidden = (name: string): Error => reject('forbidden', `${name} is for operators only; ask an operator.`);
 
 function isMine(principal: Principal, { actor }: StoredDeadLetter, scope: string | undefined): boolean {
   const parts = parseActorId(actor);

@@ -1,6 +1,6 @@
 /**
- * The wire of operators' verbs and of dead letters: the part of api-schema.ts that only operators may ask for. What is
- * validated here is carried out by operator-methods.ts.
+ * The wire format of operator verbs and dead letters: the part of api-schema.ts for operators only. The methods are in
+ * operator-methods.ts.
  */
 import { z } from 'zod';
 import { durabilities } from '../contract/durability.ts';
@@ -13,18 +13,18 @@ export const commandResult = z.object({
   durability: z
     .enum(durabilities)
     .optional()
-    .meta({ description: 'What the commit behind the answer has reached; absent where nothing had to be written' }),
+    .meta({ description: 'Durability level that the commit has reached; absent when nothing had to be written' }),
 });
 
 const waitMs = z.number().int().min(1).optional();
 const deadLetterIdSchema = z.string().min(1).max(40);
-/** Of every verb of operators. */
+/** Params of every operator verb. */
 const verb = {
   id: idText,
   idempotencyKey: keyText,
   ifVersion: count.optional(),
   waitMs,
-  reason: z.string().min(1).max(500).meta({ description: 'Kept in the history with the principal' }),
+  reason: z.string().min(1).max(500).meta({ description: 'Recorded in the history with the principal' }),
 };
 const deadLetters = z.array(deadLetterIdSchema).min(1).max(256).optional();
 const deadLetter = z.object({
@@ -42,27 +42,28 @@ const deadLetter = z.object({
 
 export const operatorShapes = {
   'actor.pause': {
-    description: 'For operators. The actor takes no commands, messages, timers or effects until it is resumed.',
+    description: 'For operators. The actor processes no commands, messages, timers or effects until it is resumed.',
     params: z.strictObject(verb),
     result: commandResult,
   },
   'actor.resume': {
-    description: 'For operators. Ends a pause or a quarantine; what waited goes on.',
+    description: 'For operators. Ends a pause or a quarantine; waiting messages, timers and effects continue.',
     params: z.strictObject(verb),
     result: commandResult,
   },
   'actor.skip': {
-    description: 'For operators. Drops dead letters: those named, or the one behind a quarantine, which then ends.',
+    description: 'For operators. Drops the named dead letters, or the one that caused a quarantine, which then ends.',
     params: z.strictObject({ ...verb, deadLetters }),
     result: commandResult,
   },
   'actor.redrive': {
-    description: 'For operators. Delivers dead letters again, once each: those named, or all of the actor.',
+    description: 'For operators. Delivers dead letters again, once each: the named ones, or all of the actor.',
     params: z.strictObject({ ...verb, deadLetters }),
     result: commandResult,
   },
   'actor.reset': {
-    description: 'For operators. Enters a state as the chart would; a dry run says what would change.',
+    description:
+      'For operators. Enters a state with its entry effects, messages and timers; a dry run shows what would change.',
     params: z.strictObject({
       ...verb,
       to: z.string().min(1).max(500).meta({ description: '`running`, `preparing.tap`; regions joined by commas' }),
@@ -72,7 +73,7 @@ export const operatorShapes = {
     result: commandResult,
   },
   'deadletters.list': {
-    description: 'For operators. Inputs that could not be applied, oldest first, with the reason.',
+    description: 'For operators. Dead letters (inputs that could not be applied) with their reasons, oldest first.',
     params: z.strictObject({
       id: idText.optional(),
       scope: word.optional(),

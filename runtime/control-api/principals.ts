@@ -1,10 +1,10 @@
-/** Who may call, as a port: the control API asks it, a token file (token-file.ts) or something larger answers. */
+/** The port through which the control API finds the principal of a credential; token-file.ts implements it. */
 import type { Principal } from './access-rule.ts';
 
 export interface Principals {
   byToken(token: string): Principal | undefined;
-  /** The principal of a credential seen before; undefined once it is revoked or altered. */
+  /** The principal by its id; undefined when its credential was revoked or changed. */
   byId(id: string): Principal | undefined;
-  /** Mutual TLS: the principal of a verified client certificate's common name. */
+  /** For mutual TLS: the principal by the common name of a verified client certificate. */
   byCertificate?(commonName: string): Principal | undefined;
 }

@@ -1,4 +1,4 @@
-/** Token buckets: how many requests per second, and how many at once. Time is passed in; nothing here waits. */
+/** Token buckets: limits of requests per second, with a burst. The caller passes the time; nothing here waits. */
 
 export class RateLimit {
   readonly #perS: number;
@@ -13,7 +13,7 @@ export class RateLimit {
     this.#atMs = nowMs;
   }
 
-  /** @returns 0 when taken, else after how many ms to ask again. */
+  /** @returns 0 when a token was taken, else the time in ms after which there will be one */
   take(nowMs: number): number {
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1_000) * this.#perS);
     this.#atMs = nowMs;
@@ -29,7 +29,7 @@ export class RateLimit {
   }
 }
 
-/** Buckets by name; those at rest are forgotten, so that names cannot fill the memory. */
+/** Token buckets by name; full buckets are forgotten, so that the memory stays bounded. */
 export class RateLimits {
   readonly #perS: number;
   readonly #burst: number;

@@ -1,9 +1,9 @@
-/** Test support: a bare WebSocket that speaks the wire, and can also misbehave. */
+/** Test support: a bare WebSocket for the control API, which can also send invalid frames. */
 import { WebSocket } from 'ws';
 
 type Json = Record<string, unknown>;
 
-/** A bare WebSocket that can also misbehave. */
+/** A bare WebSocket that keeps all frames and can also send invalid ones. */
 export class RawClient {
   readonly socket: WebSocket;
   readonly frames: Json[] = [];
@@ -26,7 +26,7 @@ export class RawClient {
       });
       this.socket.once('error', reject);
     });
-    // Whoever calls `open` sees the reason; nobody may call it.
+    // `open` reports the reason; without a call of it the rejection must not be unhandled.
     this.#opened.catch(() => undefined);
   }
 
@@ -40,7 +40,7 @@ export class RawClient {
     this.socket.send(frame);
   }
 
-  /** @returns `result`, or throws the `data` of the error as an Error with `problem`. */
+  /** @returns `result` of the answer. @throws Refused with the error's `data` as `problem` */
   async call(method: string, params: Json = {}, more: Json = {}): Promise<Json> {
     this.#number += 1;
     const id = this.#number;
@@ -66,7 +66,7 @@ export class RawClient {
     throw new Error(`${method} was not refused`);
   }
 
-  /** Watch frames so far. */
+  /** The watch frames received so far. */
   watched(): Json[] {
     return this.frames.filter((frame) => frame['method'] === 'watch.event').map((frame) => frame['params'] as Json);
   }

@@ -1,8 +1,6 @@
 /**
- * Reading methods: kinds, actors, lists, the schemas themselves. They see what is committed, through the
- * Reader
- * port, and only what the access rule lets the principal see. Watches are in watch-methods.ts, the
- * past in history-methods.ts.
+ * Methods that read: kinds, actors, lists, the schemas. They read committed state through the Reader port, restricted
+ * by the access rule. Watches are in watch-methods.ts, history in history-methods.ts.
  */
 import type { ActorDefinition } from '../contract/actor-definition.ts';
 import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
@@ -13,7 +11,7 @@ import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
 
-/** Reads of one request that run at the same time. */
+/** How many reads of one request run concurrently. */
 const readsAtOnce = 16;
 
 export function readMethods(ports: ApiPorts): Map<string, Method> {
@@ -44,7 +42,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       method(shape['actor.list'].params, async (params, { principal }): Promise<ApiResult<'actor.list'>> => {
         const { limit, after = '', detail = false } = params;
         const allows = (id: ActorId): boolean => isReadable(principal, { id });
-        // One more than was asked for tells whether there is a next page.
+        // One item more than requested shows whether there is a next page.
         const { items, cursor } = await reader.list(filterOf(principal, params), { after, limit: limit + 1, allows });
         const page = items.slice(0, limit);
         const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
@@ -68,7 +66,7 @@ interface Selection {
   readonly held?: boolean | undefined;
 }
 
-/** @throws PhotonError `not_found` for a scope the principal may not read. */
+/** @throws PhotonError `not_found` for a scope that the principal may not read */
 export function filterOf(principal: Principal, { kind, scope, state, host, search, held }: Selection): ActorFilter {
   if (scope !== undefined && !mayTouch(principal, scope, 'read')) throw notFound(`scope ${scope}`);
   const only = principal.scopes !== '*' && principal.scopes.length === 1 ? principal.scopes[0] : undefined;

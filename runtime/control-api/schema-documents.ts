@@ -1,6 +1,6 @@
 /**
- * Documents generated from the zod schemas: the JSON Schema bundle (also the answer of `rpc.discover`) and AsyncAPI.
- * Written by schema-main.ts, compared by its test, never edited. It adds nothing of its own to what the schemas say.
+ * Generates documents from the zod schemas: the JSON Schema bundle, which is also the answer of `rpc.discover`, and the
+ * AsyncAPI document. schema-main.ts writes them to files; a test compares the files.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -10,15 +10,18 @@ import { commandResult } from './operator-schema.ts';
 
 type Json = Record<string, unknown>;
 
-/** CommitBuilder 2020-12. Fields with defaults are optional for params and present in results. */
+/** The address of the JSON Schema version that zod writes, 2020-12. */
+const { $schema: metaSchema } = z.toJSONSchema(z.unknown());
+
+/** JSON Schema 2020-12. Fields with defaults are optional in params (`input`) and required in results (`output`). */
 export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'input'): Json => {
   const whole = z.toJSONSchema(schema, { io, unrepresentable: 'any', cycles: 'ref' }) as Json;
-  // Said once, by the bundle.
+  // The bundle declares it once for all.
   delete whole['$schema'];
   return whole;
 };
 
-/** Without a registry: what is the same in every installation. */
+/** Without a registry, the bundle contains only the methods that every installation has. */
 export function schemaBundle(registry?: ActorRegistry): Json {
   const methods: Json = {};
   for (const [name, { description, params, result }] of Object.entries(apiMethods)) {
@@ -38,7 +41,7 @@ export function schemaBundle(registry?: ActorRegistry): Json {
   const notifications: Json = {};
   for (const [name, schema] of Object.entries(apiNotifications)) notifications[name] = jsonSchemaOf(schema, 'output');
   return {
-    $schema: 'https://json-schema.org/builder/2020-12/schema',
+    $schema: metaSchema,
     title: `Control API ${apiProtocol}`,
     methods,
     command: {
@@ -85,8 +88,8 @@ export function asyncApiDocument(): Json {
       version: apiProtocol,
       description:
         'JSON-RPC 2.0 in WebSocket text frames. The subprotocol is the major version. Where hello names the feature ' +
-        'batch, a frame may be an array of requests; whoever sends several in one frame gets the answers and ' +
-        'notifications of a tick as one array, whatever batch they belong to.',
+        'batch, a frame may be an array of requests; a client that has sent such a frame gets all answers and ' +
+        'notifications of one event loop tick as one array, whatever batch they belong to.',
     },
     channels: { api: { address: apiPath, messages } },
     operations: {

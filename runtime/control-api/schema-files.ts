@@ -1,6 +1,6 @@
 /**
- * The committed documents of the wire: api.schema.json, asyncapi.json and api-methods.md beside this file. Written by
- * schema-main.ts; a test fails when they differ from the zod schemas.
+ * The generated documents of the wire format: api.schema.json, asyncapi.json and api-methods.md beside this file.
+ * Written by schema-main.ts; a test fails when they differ from the zod schemas.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ function methodsPage(): string {
   ].join('\n');
 }
 
-/** File name -> text as it should be. */
+/** File name -> the text generated from the schemas. */
 export function schemaTexts(): ReadonlyMap<string, string> {
   return new Map([
     ['api.schema.json', `${JSON.stringify(schemaBundle(), null, 2)}\n`],
@@ -41,13 +41,13 @@ export function writeSchemaFiles(): void {
   for (const [name, text] of schemaTexts()) writeFileSync(join(folder, name), text);
 }
 
-/** @returns the names of files that are not what the schemas say. */
+/** @returns the names of files that are out of date or missing */
 export function schemaDrift(): readonly string[] {
   const read = (name: string): string => {
     try {
       return readFileSync(join(folder, name), 'utf8');
     } catch {
-      // A file that is not there has drifted too.
+      // A missing file is out of date too.
       return '';
     }
   };

@@ -1,4 +1,4 @@
-/** Program: writes the committed documents of the wire again after a change of api-schema.ts. */
+/** Program: writes the generated documents of the wire format; run it after a change of api-schema.ts. */
 import { writeSchemaFiles } from './schema-files.ts';
 
 writeSchemaFiles();

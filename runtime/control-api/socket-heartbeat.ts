@@ -1,8 +1,10 @@
-/** Ends a client's socket that has gone without closing: a ping per interval, and two intervals without a word. */
+/**
+ * Terminates a socket whose client is gone without closing it: pings it, and allows two intervals without an answer.
+ */
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
 
-/** Ends with the socket. */
+/** Starts the pings; they end with the socket. */
 export function startSocketHeartbeat(socket: WebSocket, clock: Clock, intervalMs: number): void {
   let misses = 0;
   const heard = (): void => {
@@ -10,7 +12,7 @@ export function startSocketHeartbeat(socket: WebSocket, clock: Clock, intervalMs
   };
   const beat = (): void => {
     if (socket.readyState !== socket.OPEN) return;
-    // While it is not read on purpose, an unseen pong says nothing; that rest has its own bound.
+    // A paused socket is not read, so a pong cannot be seen; the time of the pause has its own limit.
     if (!socket.isPaused) misses += 1;
     if (misses > 2) {
       socket.terminate();

@@ -1,6 +1,6 @@
 /**
- * Test support: a store in memory that honours the Reader port, and two kinds to fill it with. It commits only what
- * tests put into it; hosting and the journal have tests of their own.
+ * Test support: a store in memory that implements the Reader port, and three actor kinds. It contains only what tests
+ * put into it; hosting and the journal have tests of their own.
  */
 import { createMachine } from 'xstate';
 import { z } from 'zod';
@@ -52,7 +52,7 @@ export const testRegistry: ActorRegistry = {
         steal: {
           params: z.strictObject({ from: z.string() }),
           permission: 'scope',
-          description: 'Names an actor by its whole id.',
+          description: 'Names an actor by its full id.',
           references: ({ from }: { from: string }) => [{ path: 'spec.from', to: from as ActorId }],
         },
       }),
@@ -74,7 +74,7 @@ export class MemoryStore implements Reader {
   #trimmed = 0;
   readonly #waiting = new Set<() => void>();
   follows = 0;
-  /** Makes every running and coming follow fail, as a lost store does. */
+  /** Makes every running and later `follow` fail, as an unreachable store does. */
   broken = false;
 
   put(text: string, stateName: string, size = 1, status: 'live' | 'removed' = 'live'): void {
@@ -104,7 +104,7 @@ export class MemoryStore implements Reader {
     this.wake();
   }
 
-  /** As a hold does: the same version, another line in the feed. */
+  /** Begins or ends a hold: the version stays, and the feed gets another entry. */
   hold(text: string, as: 'paused' | 'quarantined' | undefined): void {
     const id = actorId(text);
     const before = this.actors.get(id);

@@ -1,4 +1,4 @@
-/** The token file: what it accepts, that it is read again, and that a wrong one does not lock everybody out. */
+/** The token file: its format, that it is read again, and that an invalid one does not lock everybody out. */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const entry = (token: string, name: string, scope: unknown, admin = false): obje
   admin,
 });
 
-test('tokens are found by their digests, read again when replaced, kept when the file breaks', async () => {
+test('tokens are found by their digests, read again when replaced, kept when the file is invalid', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'photon-tokens-'));
   const path = join(folder, 'tokens.json');
   const errors: string[] = [];
@@ -39,14 +39,14 @@ test('tokens are found by their digests, read again when replaced, kept when the
     write([entry('t1', 'ann', 'acme', true), entry('t4', 'bob', 'bits')]);
     await until(() => file.byToken('t4') !== undefined, 'the new token');
     assert.is(file.byToken('t2'), undefined);
-    // Other rights are another credential: its sessions end.
+    // An entry with other rights is another credential, so the old one's sessions end.
     assert.is(file.byId(ann?.id ?? ''), undefined);
     assert.is(file.byToken('t1')?.admin, true);
     write('[{"name": "ann"');
-    await until(() => errors.length > 0, 'the complaint');
+    await until(() => errors.length > 0, 'the first error in the log');
     assert.is(file.byToken('t4')?.name, 'bob');
     rmSync(path);
-    await until(() => errors.length > 1, 'the second complaint');
+    await until(() => errors.length > 1, 'the second error in the log');
     assert.is(file.byToken('t4')?.name, 'bob');
   } finally {
     file.close();
@@ -54,7 +54,7 @@ test('tokens are found by their digests, read again when replaced, kept when the
   }
 });
 
-test('a wrong file names what is wrong', () => {
+test('the error of an invalid file names the invalid field', () => {
   const wrong: readonly (readonly [unknown, RegExp])[] = [
     ['{', /is not JSON/],
     [{}, /is wrong/],

@@ -1,10 +1,9 @@
 /**
  * Principals from a JSON file of token digests:
  *   [{"name": "ann", "sha256": "<64 hex>", "scope": "acme", "admin": false}]
- * `scope` is a name, a list of names, or "*" for all. The file holds no token, so reading it gives no access. It
- * is read
- * again when it changes; an entry that disappears ends its sessions. A file that became unreadable or wrong keeps the
- * last good content and says so in the log.
+ * `scope` is a name, a list of names, or "*" for all. The file contains no token, so reading it gives no access. It is
+ * read again when it changes; the sessions of a removed entry end. When the file becomes unreadable or invalid, the
+ * last valid content stays in force and an error is logged.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
@@ -37,7 +36,7 @@ export interface TokenFile extends Principals {
 
 const digestOf = (token: string): Buffer => createHash('sha256').update(token).digest();
 
-/** @throws PhotonError defeat `token_file_wrong` with the place that is wrong */
+/** @throws PhotonError defeat `token_file_wrong`, which names the invalid field */
 export function parseTokens(text: string, path: string): readonly Entry[] {
   let value: unknown;
   try {
@@ -49,7 +48,8 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
   if (!parsed.success) throw wrong(path, `is wrong: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
   return parsed.data.map(({ name, sha256, scope, admin }) => {
     const scopes = typeof scope === 'string' && scope !== '*' ? [scope] : scope;
-    // The id changes with anything of the entry, so that a session never outlives the rights it was opened with.
+    // The id depends on the whole entry, so that a changed entry ends the sessions that were opened with the old
+    // rights.
     const id = createHash('sha256')
       .update(JSON.stringify([sha256, name, scopes, admin]))
       .digest('base64url')
@@ -61,7 +61,7 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
 const wrong = (path: string, why: string, cause?: unknown): PhotonError =>
   new PhotonError('defeat', 'token_file_wrong', `The token file ${path} ${why}; correct it.`, { cause });
 
-/** @throws PhotonError when the file cannot be read or is wrong at the start. */
+/** @throws PhotonError when the file cannot be read or is invalid at the start */
 export function openTokenFile(options: {
   readonly path: string;
   readonly log: Log;
@@ -78,14 +78,14 @@ export function openTokenFile(options: {
       log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
     }
   };
-  // Polled: a watch on a file is lost when it is replaced by rename, which is how it should be replaced.
+  // Polled: a file system watch is lost when the file is replaced by rename, which is how it should be replaced.
   watchFile(path, { interval: pollMs, persistent: false }, readAgain);
 
   return {
     byToken(token) {
       const digest = digestOf(token);
       let found: Principal | undefined;
-      // Every entry is compared, whether or not one has matched.
+      // Every entry is compared, also after a match, so that the time reveals nothing.
       for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found ??= entry.principal;
       return found;
     },

@@ -1,7 +1,7 @@
 /**
- * One feed for all watches of a node that began with a snapshot, and private feeds for those that resume from a
- * cursor.
- * A feed that breaks is taken up again where it was; only an expired cursor is told to the watch.
+ * Follows the store's feed for watches: one shared feed for all watches that began with a snapshot, and a private feed
+ * for each watch that resumes from a cursor. A feed that breaks is followed again from its last cursor; a watch is told
+ * only when its cursor has expired.
  */
 import type { Clock } from '../contract/clock.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
@@ -11,14 +11,14 @@ import type { Cursor, FeedEntry, Reader } from '../contract/reader.ts';
 
 export interface FeedListener {
   readonly onEntry: (entry: FeedEntry) => void;
-  /** Changes were lost: only a fresh snapshot helps. A rejection other than `cursor_expired` is passed on. */
+  /** Changes were lost, so the watch needs a new snapshot (`cursor_expired`), or the feed was refused. */
   readonly onLost: (error: PhotonError) => void;
 }
 
 export interface WatchHub {
-  /** Resolves once everything committed from now on will be heard: list after it, and nothing falls between. */
+  /** Resolves when every later commit will be delivered: a list read after that misses no change. */
   join(listener: FeedListener): Promise<() => void>;
-  /** Everything after the cursor. @returns what ends it. */
+  /** Delivers every change after the cursor. @returns a function that ends it */
   resume(cursor: Cursor, listener: FeedListener): () => void;
   close(): void;
 }
@@ -43,11 +43,11 @@ export function createWatchHub(ports: FeedPorts): WatchHub {
     const broadcast: FeedListener = {
       onEntry: (entry) => listeners.forEach((listener) => listener.onEntry(entry)),
       onLost: (error) => {
-        // A new shared feed begins with the first watch that asks for its fresh snapshot.
+        // The first watch that reads its new snapshot starts a new shared feed.
         shared = undefined;
-        const told = [...listeners];
+        const lost = [...listeners];
         listeners.clear();
-        for (const listener of told) listener.onLost(error);
+        for (const listener of lost) listener.onLost(error);
       },
     };
     const begin = async (): Promise<void> => {
@@ -96,7 +96,7 @@ export function createWatchHub(ports: FeedPorts): WatchHub {
   };
 }
 
-/** Never rejects: it ends with the signal, or with `onLost`. */
+/** Never rejects: it ends when the signal is aborted, or by calling `onLost`. */
 async function followOn(
   { reader, clock, random, log }: FeedPorts,
   since: Cursor,
@@ -126,10 +126,10 @@ async function followOn(
         listener.onLost(error);
         return;
       }
-      log.warn({ why: describeCause(error), pauseMs }, 'the feed broke; it is taken up again where it was');
+      log.warn({ why: describeCause(error), pauseMs }, 'the feed broke; it is followed again from its last cursor');
     }
     if (signal.aborted) return;
-    // Spread, so that feeds that broke together do not come back together.
+    // A random delay, so that feeds that broke together do not reconnect together.
     await pause(clock, pauseMs * (0.5 + random.fraction()), signal);
     pauseMs = Math.min(retryMaxMs, pauseMs * 2);
   }

@@ -1,4 +1,4 @@
-/** `watch.open`, `watch.ack`, `watch.close`: from params and principal to a WatchSubscription of the session. */
+/** The methods `watch.open`, `watch.ack` and `watch.close`: they make and control WatchSubscriptions of a session. */
 import { PhotonError, reject } from '../contract/errors.ts';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { ActorSummary, Cursor } from '../contract/reader.ts';
@@ -82,12 +82,12 @@ function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch
     onClosed: () => caller.watches.delete(watch),
   });
   caller.watches.set(watch, subscription);
-  // After the answer, so that the client knows the watch's name when its first frame arrives.
+  // Started after the answer was sent, so that the client knows the watch's id when its first frame arrives.
   setImmediate(() => subscription.start(params.since as Cursor | undefined));
   return { watch, window: limits.watchWindow };
 }
 
-/** Ids may name actors that do not exist yet; foreign ones are refused like malformed ones. */
+/** Ids may name actors that do not exist yet; ids of other scopes are refused like malformed ones. */
 function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Caller): Set<ActorId> | undefined {
   if (texts === undefined) return undefined;
   if (texts.length > ports.limits.maxWatchIds) {
@@ -96,7 +96,7 @@ function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Ca
   return new Set(texts.map((text) => readableId(caller.principal, text).id));
 }
 
-/** A few known actors without reading the whole index. */
+/** Reads single actors without reading the whole index. */
 async function listIds(
   { reader }: ApiPorts,
   ids: ReadonlySet<ActorId>,

@@ -1,14 +1,12 @@
 /**
  * One watch of one session: snapshot, `synced`, then changes, numbered from 1.
  *
- * Backpressure. At most `window` frames are unacknowledged. What happens meanwhile is kept as one pending change per
- * actor, the latest, so memory is bounded by the number of actors and a slow reader still ends with the truth;
- * how many
- * changes were merged is said in a `coalesced` frame. Rejected: a queue of changes (unbounded) and cutting the watch
- * (every client would have to learn to list again).
- * Cursors. A frame's cursor is one from which nothing unsent would be missed: while other actors are pending it
- * stays at
- * the last position below all of them. A resumed watch may therefore repeat a change, and never misses one.
+ * Backpressure. At most `window` frames are unacknowledged. Meanwhile only the latest change per actor is kept, so
+ * memory is bounded by the number of actors, and a slow reader still ends with the current state; a `coalesced` frame
+ * says how many changes were merged. Rejected: a queue of changes (unbounded), and closing the watch (every client
+ * would have to list again). Cursors. A watch that resumes from a frame's cursor misses no unsent change: while changes
+ * of other actors are pending, the cursor stays at the last position before all of them. A resumed watch may therefore
+ * repeat a change.
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -28,7 +26,7 @@ export interface WatchOptions {
   readonly matches: (entry: ActorSummary) => boolean;
   /** Live actors of this watch, and a cursor that precedes the read. */
   readonly list: () => Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
-  /** With spec and status; undefined when the actor has gone. Without it lines are summaries. */
+  /** Reads spec and status; undefined when the actor was removed. Without this function lines are summaries. */
   readonly detail?: (entry: ActorSummary) => Promise<ListedActor | undefined>;
   readonly strict: boolean;
   readonly send: (frame: WatchFrame) => void;
@@ -42,7 +40,7 @@ interface Pending {
   readonly entry: FeedEntry;
 }
 
-/** A hold begins and ends without a new version; everything else has one. */
+/** A hold begins and ends without a new version; every other change has a new version. */
 function isOld(entry: ActorSummary, known: Pick<ActorSummary, 'version' | 'held'>): boolean {
   return entry.version < known.version || (entry.version === known.version && entry.held === known.held);
 }
@@ -69,7 +67,7 @@ export class WatchSubscription {
     this.#options = options;
   }
 
-  /** Frames follow by themselves. */
+  /** Starts sending frames. */
   start(since: Cursor | undefined): void {
     this.#scheduleBookmark();
     if (since === undefined) {
@@ -83,7 +81,7 @@ export class WatchSubscription {
     this.#leave = this.#options.hub.resume(since, this.#listener());
   }
 
-  /** @throws PhotonError when the client acknowledges what it was never sent. */
+  /** @throws PhotonError `ack_ahead` when the client acknowledges a frame that was not sent */
   ack(upTo: number): void {
     if (upTo > this.#sent) {
       throw new PhotonError('rejection', 'ack_ahead', `Frame ${upTo} of ${this.#options.watch} has not been sent yet.`);
@@ -103,7 +101,7 @@ export class WatchSubscription {
     this.#options.onClosed();
   }
 
-  /** Sends what credits and the socket allow. */
+  /** Sends what the window and the socket allow. */
   pump(): void {
     if (!this.#pumping) this.#pump();
   }
@@ -120,7 +118,7 @@ export class WatchSubscription {
     try {
       const leave = await hub.join(this.#listener());
       this.#leave = leave;
-      // Closed while we waited: leaves what has just been joined.
+      // Closed meanwhile: leave the feed that was just joined.
       if (this.#ended()) return leave();
       const { items, cursor } = await list();
       if (this.#ended()) return undefined;
@@ -138,7 +136,7 @@ export class WatchSubscription {
   #takeSnapshot(items: readonly ActorSummary[], cursor: Cursor): void {
     this.#snapshot = items.filter((item) => item.status === 'live');
     for (const item of this.#snapshot) this.#known.set(item.id, item);
-    // What the feed said while we listed, seen again with the snapshot's versions known.
+    // Entries of the feed that came during the list are handled again, now that the snapshot's versions are known.
     const early = [...this.#pending.values()].map(({ entry }) => entry);
     this.#pending.clear();
     this.#merged = 0;
@@ -167,7 +165,7 @@ export class WatchSubscription {
     else
       this.#known.set(entry.id, { version: entry.version, ...(entry.held === undefined ? {} : { held: entry.held }) });
     const fresh = version === undefined && !(this.#resumed && entry.version > 1);
-    // Gone before this client ever heard of it.
+    // The actor was removed before this client was told of it.
     if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) {
       this.#advance();
       return;
@@ -190,13 +188,13 @@ export class WatchSubscription {
     else this.#pending.set(id, next);
   }
 
-  /** With nothing unsent the newest position is safe. */
+  /** When nothing is unsent, the newest position can be given as a cursor. */
   #advance(): void {
     if (this.#phase !== 'live' || this.#pending.size > 0 || this.#pumping) return;
     this.#safe = this.#newest ?? this.#safe;
   }
 
-  /** Without detail it runs to its end at once, so that changes merge only when the reader is behind. */
+  /** Without detail it is synchronous, so that changes are merged only when the reader is behind. */
   #pump(): void {
     this.#pumping = true;
     while (!this.#ended() && this.#room()) {
@@ -245,7 +243,7 @@ export class WatchSubscription {
   #sendChange({ type, entry }: Pending, actor: ListedActor | undefined): void {
     if (this.#ended()) return;
     if (this.#pending.size === 0) this.#safe = this.#newest ?? this.#safe;
-    // Undefined when it has gone since: its removal is in the feed already, behind this entry.
+    // Undefined when the actor was removed meanwhile: its removal follows this entry in the feed.
     if (actor !== undefined) this.#send({ type, actor, cursor: this.#safe ?? entry.cursor });
   }
 
@@ -290,7 +288,7 @@ export class WatchSubscription {
     this.#options.send({ ...body, watch: this.#options.watch, n: this.#sent } as WatchFrame);
   }
 
-  /** Says how far the watch has come when nothing of its own happens, so that a resume stays short. */
+  /** Sends the current cursor while the watch has no changes of its own, so that a resume has little to read again. */
   #scheduleBookmark(): void {
     this.#cancelBookmark = this.#options.clock.after(this.#options.bookmarkMs, () => {
       if (

@@ -1,6 +1,6 @@
 /**
- * Watches over real sockets: snapshot, changes, resume, coalescing under a slow reader, expiry, a store that
- * breaks.
+ * Watches over real sockets: snapshot, changes, resume, coalescing with a slow reader, an expired cursor, a broken
+ * feed.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -79,7 +79,7 @@ test('snapshot, synced, then added, changed, removed, numbered without gaps', as
   });
 });
 
-test('a hold is heard when it begins and when it ends, though the version stays', async () => {
+test('the begin and the end of a hold are sent, although the version stays', async () => {
   await within({}, async (_api, store, open) => {
     store.put('box/acme/a', 'open');
     const ann = await open('ann-token');
@@ -99,7 +99,7 @@ test('a hold is heard when it begins and when it ends, though the version stays'
   });
 });
 
-test('a principal hears nothing of foreign scopes, an operator hears all', async () => {
+test('a principal gets only changes of its scopes, an operator gets all', async () => {
   await within({}, async (_api, store, open) => {
     const ann = await open('ann-token');
     const root = await open('root-token');
@@ -120,7 +120,7 @@ test('a principal hears nothing of foreign scopes, an operator hears all', async
   });
 });
 
-test('with detail the lines bear spec and status', async () => {
+test('with detail the lines contain spec and status', async () => {
   await within({}, async (_api, store, open) => {
     store.put('box/acme/a', 'open', 5);
     const ann = await open('ann-token');
@@ -143,7 +143,7 @@ test('ids that do not exist yet can be watched', async () => {
   });
 });
 
-test('resuming from a cursor misses nothing, and any cursor on the way serves', async () => {
+test('a watch can resume from the cursor of any frame and misses no change', async () => {
   await within({}, async (_api, store, open) => {
     const ann = await open('ann-token');
     await ann.call('watch.open', {});
@@ -162,7 +162,7 @@ test('resuming from a cursor misses nothing, and any cursor on the way serves', 
   });
 });
 
-test('an expired cursor gives a reset and a fresh snapshot, or ends a strict watch', async () => {
+test('an expired cursor causes a reset and a new snapshot, or ends a strict watch', async () => {
   await within({}, async (_api, store, open) => {
     store.put('box/acme/a', 'open');
     const early = await store.now();
@@ -183,7 +183,7 @@ test('an expired cursor gives a reset and a fresh snapshot, or ends a strict wat
   });
 });
 
-test('unacknowledged frames are bounded; changes merge per actor, and the reader ends with the truth', async () => {
+test('unacknowledged frames are bounded; changes are merged per actor, and the last state arrives', async () => {
   await within({ limits: { watchWindow: 4 } }, async (_api, store, open) => {
     const ann = await open('ann-token');
     const { watch } = await ann.call('watch.open', {});
@@ -208,7 +208,7 @@ test('unacknowledged frames are bounded; changes merge per actor, and the reader
       }
       const last = new Map(frames.flatMap(({ actor }) => (actor === undefined ? [] : [[actor.id, actor.stateName]])));
       return [0, 1, 2, 3, 4].every((at) => last.get(`box/acme/a${at}`) === `s${95 + at}`);
-    }, 'the truth of all five');
+    }, 'the last state of all five');
     const dropped = framesOf(ann).reduce((sum, frame) => sum + (frame.dropped ?? 0), 0);
     const changes = framesOf(ann).filter(({ actor }) => actor !== undefined).length;
     assert.is(dropped + changes, 100);
@@ -221,7 +221,7 @@ test('unacknowledged frames are bounded; changes merge per actor, and the reader
   });
 });
 
-test('a cursor taken in the middle of a backlog leads to everything unsent', async () => {
+test('a watch that resumes from a cursor within a backlog gets every unsent change', async () => {
   await within({ limits: { watchWindow: 3 } }, async (_api, store, open) => {
     const ann = await open('ann-token');
     const { watch } = await ann.call('watch.open', {});
@@ -243,14 +243,14 @@ test('a cursor taken in the middle of a backlog leads to everything unsent', asy
   });
 });
 
-test('a client that reads nothing stops its watches, and is closed 4408 in the end', async () => {
+test('a client that does not read is paused, and closed with 4408 at last', async () => {
   const limits = { pauseBytes: 200_000, closeBytes: 4_000_000, slowMs: 400, watchWindow: 1_000_000 };
   await within({ limits }, async ({ api }, store, open) => {
     const ann = await open('ann-token');
     await ann.call('watch.open', {});
     await seen(ann, 'synced');
     ann.socket.pause();
-    // More than the kernel's buffers of both ends hold.
+    // More bytes than the socket buffers of both ends can hold.
     const text = 'x'.repeat(2_000);
     let round = 0;
     for (; api.sessions() === 1 && round < 400; round += 1) {
@@ -263,7 +263,7 @@ test('a client that reads nothing stops its watches, and is closed 4408 in the e
   });
 });
 
-test('a feed that breaks is taken up again; nobody notices but the clock', async () => {
+test('a feed that breaks is followed again, and the watch misses nothing', async () => {
   await within({}, async (_api, store, open) => {
     const ann = await open('ann-token');
     await ann.call('watch.open', {});
@@ -279,7 +279,7 @@ test('a feed that breaks is taken up again; nobody notices but the clock', async
   });
 });
 
-test('bookmarks move the cursor past what is not ours', async () => {
+test('bookmarks move the cursor past changes of other scopes', async () => {
   await within({ limits: { bookmarkMs: 50 } }, async (_api, store, open) => {
     const ann = await open('ann-token');
     await ann.call('watch.open', {});
@@ -293,7 +293,7 @@ test('bookmarks move the cursor past what is not ours', async () => {
   });
 });
 
-test('watches are bounded per session, closed by name, and leave no feed behind', async () => {
+test('the number of watches of a session is limited; closed watches leave no feed open', async () => {
   await within({ limits: { maxWatches: 2 } }, async (_api, store, open) => {
     const ann = await open('ann-token');
     const { watch } = await ann.call('watch.open', {});
@@ -305,13 +305,13 @@ test('watches are bounded per session, closed by name, and leave no feed behind'
     assert.match((await ann.refusal('watch.close', { watch })).type, 'watch_not_open');
     const before = framesOf(ann).length;
     store.put('box/acme/a', 'open');
-    await until(() => framesOf(ann).length === before + 1, 'only the resumed watch hears it');
+    await until(() => framesOf(ann).length === before + 1, 'only the resumed watch gets it');
     await ann.close();
     await until(() => store.follows === 0, 'no feed');
   });
 });
 
-test('a large snapshot comes in frames of many', async () => {
+test('a large snapshot is sent in several frames', async () => {
   await within({}, async (_api, store, open) => {
     for (let at = 0; at < 120; at += 1) store.put(`box/acme/a${at}`, 'open');
     const ann = await open('ann-token');

@@ -1,4 +1,4 @@
-/** Words that several schemas of the wire share. No shape of a frame or method: those are in api-schema.ts. */
+/** Small schemas that several schemas of the wire format share. Frames and methods are in api-schema.ts. */
 import { z } from 'zod';
 
 export const count = z.number().int().nonnegative();

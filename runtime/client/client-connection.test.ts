@@ -1,4 +1,4 @@
-/** What the client puts into frames, against a real control API on loopback. */
+/** How the client combines calls into frames, with a real control API on loopback. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startTestApi } from '../control-api/api-for-tests.ts';
@@ -7,7 +7,7 @@ import { nodeSocketFactory } from './node-socket.ts';
 
 const openSocket = nodeSocketFactory();
 
-test('the calls of a tick are one frame, as are their answers, within the longest frame the server takes', async () => {
+test('the calls of a tick are sent in one frame, up to the maximum frame size; so are their answers', async () => {
   const api = await startTestApi({ limits: { maxInFlight: 1_000, commandBurst: 1_000 } });
   const frames: { way: 'out' | 'in'; text: string }[] = [];
   const client = await connectPhoton({
@@ -39,7 +39,7 @@ test('the calls of a tick are one frame, as are their answers, within the longes
     assert.equal(lengths('in'), [20]);
     frames.length = 0;
     await client.call('ping', {});
-    assert.equal(lengths('out'), [undefined as never], 'one alone is no array');
+    assert.equal(lengths('out'), [undefined as never], 'a single request is no array');
     frames.length = 0;
     const params = { scope: 'acme', name: 'b', params: { size: 1 } };
     const keyOf = (n: number): string => `${'k'.repeat(120)}${n}`;
@@ -51,7 +51,7 @@ test('the calls of a tick are one frame, as are their answers, within the longes
       lengths('out').reduce((sum, length) => sum + length, 0),
       300,
     );
-    assert.ok(lengths('out').length > 1, 'they did not fit one');
+    assert.ok(lengths('out').length > 1, 'they did not fit into one frame');
     for (const { text } of frames.filter(({ way }) => way === 'out')) assert.ok(Buffer.byteLength(text) <= 65_536);
   } finally {
     client.close();

@@ -1,6 +1,6 @@
 /**
- * One connection of the client: hello, auth, requests matched by number, watch frames, and a ping when it is quiet (a
- * browser cannot see control frames). It is never dialled again; client.ts makes the next one.
+ * One connection of the client: hello, auth, requests and answers matched by number, watch frames, and a ping request
+ * when nothing was received (browsers do not show ping frames). It never reconnects; client.ts makes a new one.
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -12,25 +12,25 @@ import { connectionLost, errorOf, unreachable } from './wire-error.ts';
 
 export type Credential = { readonly token: string } | { readonly ticket: string };
 
-export interface LineOptions {
+export interface ConnectionOptions {
   readonly url: string;
   readonly openSocket: SocketFactory;
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
   readonly credential: () => Promise<Credential>;
   readonly onWatchFrame: (frame: WatchFrame) => void;
-  /** Once, however far it came. */
+  /** Called once, also when the connection was never established. */
   readonly onEnded: (code: number, why: string) => void;
 }
 
-export interface Question {
+export interface ClientRequest {
   readonly method: string;
   readonly params: unknown;
   readonly traceparent?: string | undefined;
-  /** Runs before the next frame is looked at. */
+  /** Called before the next frame is handled. */
   onResult(result: unknown): void;
   onRefused(error: PhotonError): void;
-  /** There is no answer and never will be on this line. */
+  /** Called when the connection ended before an answer. */
   onLost(why: string): void;
 }
 
@@ -39,7 +39,7 @@ interface Greeting {
   readonly principal: ApiResult<'auth'>;
 }
 
-/** What may arrive; the server's frames are trusted beyond this shape, and unknown fields are ignored. */
+/** The fields of a server frame that are used. Their contents are trusted; unknown fields are ignored. */
 interface ServerFrame {
   readonly id?: unknown;
   readonly method?: unknown;
@@ -48,13 +48,13 @@ interface ServerFrame {
   readonly error?: { readonly data?: Problem };
 }
 
-export class ClientLine {
-  /** Authenticated. @throws PhotonError fault `unreachable`, rejection as the server said */
+export class ClientConnection {
+  /** Resolves when authenticated. Rejects with fault `unreachable` or with the server's rejection. */
   readonly ready: Promise<Greeting>;
-  readonly #options: LineOptions;
+  readonly #options: ConnectionOptions;
   readonly #socket: ClientSocket;
-  readonly #waiting = new NumberedSlots<Question>();
-  /** Requests of this tick. */
+  readonly #waiting = new NumberedSlots<ClientRequest>();
+  /** Requests to be sent at the end of this tick. */
   #unsent: string[] = [];
   #maxBatchChars = 0;
   #ended = false;
@@ -65,7 +65,7 @@ export class ClientLine {
   #onHello: (hello: Hello) => void = () => {};
   #onFailed: (error: PhotonError) => void = () => {};
 
-  constructor(options: LineOptions) {
+  constructor(options: ConnectionOptions) {
     this.#options = options;
     this.ready = new Promise<Greeting>((resolve, reject) => {
       this.#onFailed = reject;
@@ -86,20 +86,20 @@ export class ClientLine {
     });
   }
 
-  ask(question: Question): void {
-    if (this.#ended) return question.onLost('it has ended');
-    const { method, params, traceparent } = question;
-    const id = this.#waiting.add(question);
-    // A traceparent that is undefined leaves no trace in JSON.
+  send(request: ClientRequest): void {
+    if (this.#ended) return request.onLost('the connection has ended');
+    const { method, params, traceparent } = request;
+    const id = this.#waiting.add(request);
+    // JSON.stringify leaves out an undefined traceparent.
     const text = JSON.stringify({ jsonrpc: '2.0', id, method, params, traceparent });
     if (this.#unsent.push(text) === 1) this.#socket.soon(() => this.#flush());
     return undefined;
   }
 
-  /** @param onResult runs with the answer, before the next frame is looked at */
+  /** @param onResult called with the answer, before the next frame is handled */
   request(method: string, params: unknown, onResult?: (result: unknown) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.ask({
+      this.send({
         method,
         params,
         onResult: (result) => {
@@ -126,17 +126,17 @@ export class ClientLine {
   }
 
   async #authenticate(hello: Hello): Promise<Greeting> {
-    // A character is at most three bytes.
+    // One UTF-16 code unit takes at most three bytes.
     if (hello.features.includes(batchFeatureName)) this.#maxBatchChars = Math.floor(hello.maxFrameBytes / 3);
     const credential = await this.#options.credential();
     const principal = (await this.request('auth', credential)) as ApiResult<'auth'>;
     this.#cancelConnect();
-    this.#watchPulse(hello.heartbeatMs);
+    this.#watchSilence(hello.heartbeatMs);
     return { hello, principal };
   }
 
-  /** Silence for two intervals, pings unanswered: the peer is gone though the socket does not know. */
-  #watchPulse(intervalMs: number): void {
+  /** After two intervals without any frame the server counts as gone, even when the socket is still open. */
+  #watchSilence(intervalMs: number): void {
     this.#cancelPing = this.#options.clock.after(intervalMs, () => {
       if (this.#ended) return;
       if (!this.#heard) {
@@ -144,9 +144,9 @@ export class ClientLine {
         return;
       }
       this.#heard = false;
-      // Any frame counts as its answer; a lost one is noticed by the silence.
+      // Any frame counts as the answer; a lost ping is noticed after the next interval.
       this.request('ping', {}).catch(() => undefined);
-      this.#watchPulse(intervalMs);
+      this.#watchSilence(intervalMs);
     });
   }
 
@@ -164,7 +164,7 @@ export class ClientLine {
   }
 
   #onFrame(frame: ServerFrame): void {
-    // Also within an array: what came before may have ended it.
+    // An earlier frame of the same array may have ended the connection.
     if (this.#ended) return;
     if (frame.method === 'hello') this.#onHello(frame.params as Hello);
     else if (frame.method === 'watch.event') this.#options.onWatchFrame(frame.params as WatchFrame);
@@ -197,7 +197,7 @@ export class ClientLine {
   }
 }
 
-/** Frames of no more than `maxChars`, arrays where several requests fit in one; longer requests go alone. */
+/** Combines requests into frames of at most `maxChars`, as arrays; a longer request is sent alone. */
 function batches(texts: readonly string[], maxChars: number): string[] {
   const frames: string[] = [];
   let batch: string[] = [];
