@@ -96,7 +96,7 @@ async function openSession(
   const pass = parsed.data;
   const principal = 'token' in pass ? principals.byToken(pass.token) : passes.spendSecret(pass.secret);
   if (principal === undefined)
-    return { status: 401, body: { error: 'the link is not valid or was already used; get a new link' } };
+    return { status: 401, body: { error: 'the link is not valid or was already used; ask for a new link' } };
   return { status: 204, headers: { 'set-cookie': cookieLine(request, passes.sign(principal), limits.sessionTtlMs) } };
 }
 

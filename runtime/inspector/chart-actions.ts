@@ -1,13 +1,13 @@
 /**
- * Names of actions, guards and delays as a person reads them, taken from XState's action objects.
+ * Names of actions, guards and delays for the reader, taken from XState's action objects.
  *
- * Bookkeeping that XState adds by itself (raising and cancelling `after` events) is left out; it is drawn as the timer
- * edge it stands for. Inline functions have no name and are called so: the rules of the charts forbid them, and a
- * picture that leaves them out would show a guarded edge as unguarded. Called by chart-ir.ts only.
+ * Actions that XState adds itself (raising and cancelling `after` events) are left out; the timer's edge shows them.
+ * Inline functions have no name and are shown as `inline action` or `inline guard`: charts must not use them, and a
+ * picture without them would show a guarded edge as unguarded. Called by chart-ir.ts only.
  */
 import type { AnyStateMachine, AnyStateNode } from 'xstate';
 
-/** What an action means to the reader of the decision; the vocabulary is runtime/contract/actor-definition.ts. */
+/** The role of an action in a step; the action names are those of runtime/contract/actor-definition.ts. */
 export type ActionRole = 'effect' | 'message' | 'answer' | 'row' | 'timer' | 'update';
 
 export interface ChartAction {
@@ -42,7 +42,7 @@ interface BuiltIn {
 const asBuiltIn = (value: unknown): BuiltIn | undefined =>
   typeof value === 'function' || (typeof value === 'object' && value !== null) ? (value as BuiltIn) : undefined;
 
-/** @returns undefined for XState's own bookkeeping. */
+/** @returns undefined for actions that XState adds itself */
 export function parseAction(
   action: unknown,
   machine: AnyStateMachine,
@@ -85,7 +85,7 @@ interface Implementations {
 
 const implementations = (machine: AnyStateMachine): Implementations => machine.implementations as Implementations;
 
-/** `canRetry and not isLast`; the source text of nothing is ever shown. */
+/** The guard as text: `canRetry and not isLast`. Source code is never shown. */
 export function parseGuard(guard: unknown): string {
   if (typeof guard === 'string') return guard;
   const built = asBuiltIn(guard);

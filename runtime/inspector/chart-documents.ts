@@ -1,6 +1,6 @@
 /**
- * Writes docs/charts from a registry and tells whether what is written still fits the machines. Called by the
- * composition root (`photon chart --write`, `--check`) and by a test; knows no kind by name.
+ * Writes docs/charts from a registry, and checks whether the written files are up to date. Called by
+ * actors/photon/charts-main.ts (`npm run charts`) and by tests; knows no kind by name.
  */
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ async function documentsOf(registry: ActorRegistry): Promise<ReadonlyMap<string,
   return documents;
 }
 
-/** Writes every document and removes those of kinds that are gone. @returns the file names written. */
+/** Writes every document and removes those of kinds that no longer exist. @returns the file names written */
 export async function writeCharts(registry: ActorRegistry, folder: string): Promise<readonly string[]> {
   const documents = await documentsOf(registry);
   await mkdir(folder, { recursive: true });
@@ -36,7 +36,7 @@ export async function writeCharts(registry: ActorRegistry, folder: string): Prom
   return [...documents.keys()];
 }
 
-/** @returns what is wrong, one line per file; empty when the folder is up to date. */
+/** @returns one line per missing, outdated or superfluous file; empty when the folder is up to date */
 export async function checkCharts(registry: ActorRegistry, folder: string): Promise<readonly string[]> {
   const documents = await documentsOf(registry);
   const problems = (await strayFiles(documents, folder)).map(

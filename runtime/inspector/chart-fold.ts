@@ -1,12 +1,12 @@
 /**
- * From the chart IR to what is drawn: boxes with rows, edges with label lines, chips on the frame.
+ * Converts the chart IR to a drawing: boxes with rows, edges with label lines, chips (small boxes) on the frame.
  *
- * The rules that keep a chart of thirty transitions readable live here and nowhere else:
- *   - transitions of the root are chips on its frame, since they would leave every box;
+ * This file contains the rules that keep a chart of thirty transitions readable:
+ *   - transitions of the root are chips on its frame, because otherwise an edge would leave every box;
  *   - failures, deadlines, or one event, that lead from four or more states to one target are rows in the source boxes;
- *   - a transition that stays, or stays in its own family (to an ancestor or a descendant), is a row;
+ *   - a transition without a target, or to the state itself, an ancestor or a descendant, is a row;
  *   - transitions of one tone between the same two states share one edge.
- * Nothing is dropped: every transition id ends in exactly one row, chip or edge per target. Pure; called by the layout.
+ * Nothing is left out: every transition becomes exactly one row, chip or edge per target. Pure; called by the layout.
  */
 import type { Chart, ChartAction, ChartState, ChartTransition } from './chart-ir.ts';
 
@@ -23,7 +23,7 @@ export type Line = readonly Span[];
 export interface DrawnRow {
   readonly glyph: string;
   readonly line: Line;
-  /** Ids of the transitions this row stands for; empty for entry and exit rows. */
+  /** Ids of the transitions that this row shows; empty for entry and exit rows. */
   readonly transitions: readonly string[];
 }
 
@@ -61,10 +61,10 @@ export const glyphs = {
   event: '▸\uFE0E',
 } as const;
 
-/** From this many states on, a shared way to one target is drawn as rows. */
+/** When at least this many states have such a transition to one target, it is drawn as rows. */
 const foldFrom = 4;
 const actionsShown = 2;
-/** Characters of the events that one row may name. */
+/** The maximum number of characters for the event names in one merged row. */
 const mergedEventsLength = 44;
 
 export function foldChart(chart: Chart): Drawing {
@@ -109,7 +109,7 @@ export function foldChart(chart: Chart): Drawing {
   };
 }
 
-/** Rows that differ only in their event read better as one: `vm.create, vm.delete / reject`. */
+/** Adds a row; rows that differ only in their event are merged: `vm.create, vm.delete / reject`. */
 function addRow(rows: DrawnRow[], row: DrawnRow): void {
   const tail = (line: Line): string => JSON.stringify(line.slice(1));
   const [first] = row.line;
@@ -160,7 +160,7 @@ function isRow(transition: ChartTransition, target: string, folded: ReadonlySet<
   return isFamily(transition.source, target) || folded.has(groupOf(transition, target));
 }
 
-/** The same state, or one inside the other: an edge from a box to its own frame cannot be read. */
+/** Whether the states are equal or one contains the other: an edge from a box to its own frame would be unreadable. */
 function isFamily(source: string, target: string): boolean {
   return source === target || isWithin(source, target) || isWithin(target, source);
 }
@@ -182,13 +182,13 @@ function entryRows(state: ChartState): DrawnRow[] {
     }
   }
   if (state.exit.length > 0) {
-    const text = `on leaving: ${countedNames(state.exit).join(', ')}`;
+    const text = `on exit: ${countedNames(state.exit).join(', ')}`;
     rows.push({ glyph: glyphs.exit, line: [{ text, tone: 'action' }], transitions: [] });
   }
   return rows;
 }
 
-/** `send, send, reply` reads `send ×2, reply`. */
+/** Names with counts: `send, send, reply` becomes `send ×2, reply`. */
 export function countedNames(actions: readonly ChartAction[]): string[] {
   const counts = new Map<string, number>();
   for (const action of actions) counts.set(action.name, (counts.get(action.name) ?? 0) + 1);
@@ -199,7 +199,7 @@ function transitionRow(transition: ChartTransition, tone: Tone, elsewhere: reado
   const rest = transition.targets.filter((target) => !elsewhere.includes(target));
   const stays = rest.every((target) => target === transition.source);
   const again = stays && transition.reenter && transition.targets.length > 0;
-  const goal = stays ? 'again' : rest.map(shortName).join(', ');
+  const goal = stays ? 'itself' : rest.map(shortName).join(', ');
   const goes: Span[] = stays && !again ? [] : [{ text: ` → ${goal}`, tone: 'target' }];
   const glyph =
     tone === 'failure' ? glyphs.failure : tone === 'timer' ? glyphs.timer : stays ? glyphs.stays : glyphs.event;
@@ -210,19 +210,19 @@ function transitionRow(transition: ChartTransition, tone: Tone, elsewhere: reado
   };
 }
 
-/** What the arrows would have said, had they been drawn. */
+/** A row in the target's box that stands for the incoming transitions that are drawn as rows. */
 const intoRow = (count: number): DrawnRow => ({
   glyph: glyphs.into,
-  line: [{ text: `reached by rows of ${count} states`, tone: 'update' }],
+  line: [{ text: `entered from ${count} states`, tone: 'update' }],
   transitions: [],
 });
 
-const shortName = (id: string): string => (id === '' ? 'start again' : (id.split('.').at(-1) ?? id));
+const shortName = (id: string): string => (id === '' ? 'initial state' : (id.split('.').at(-1) ?? id));
 
 const guardSpans = (transition: ChartTransition): Span[] =>
   transition.guard === null ? [] : [{ text: ` [${transition.guard}]`, tone: 'guard' }];
 
-/** Requests first: they are what a reader looks for; context updates are the least of it. */
+/** Effects and messages come first, because readers look for them; context updates come last. */
 const roleOrder = ['effect', 'message', 'timer', 'row', 'answer', 'update'] as const;
 
 function actionSpans(transition: ChartTransition): Span[] {

@@ -1,6 +1,6 @@
 /**
- * A folded chart as a graph for elkjs: sizes of boxes, labels and chips in px, nesting, options. Pure; called by
- * chart-layout.ts. Upholds: every text has room, measured before anything is placed.
+ * Converts a folded chart to a graph for elkjs: sizes of boxes, labels and chips in px, nesting, options. Pure; called
+ * by chart-layout.ts. Promise: every text fits its box, because texts are measured before the layout.
  */
 import type { ElkExtendedEdge, ElkLabel, ElkNode } from 'elkjs/lib/elk.bundled.js';
 import type { Drawing, DrawnBox, DrawnEdge, DrawnRow, Line } from './chart-fold.ts';
@@ -38,7 +38,7 @@ export const metrics = {
 
 export const rootNode = 'frame';
 export const nodeId = (state: string): string => (state === '' ? rootNode : `s:${state}`);
-/** A compound's title and rows may stand inside it as a note; see `layoutChart`. */
+/** A compound state's title and rows may be placed inside it as a box of their own, a note; see `layoutChart`. */
 export const noteId = (state: string): string => `n:${state}`;
 export const startId = (state: string): string => `i:${state}`;
 
@@ -59,7 +59,7 @@ const spacing: Readonly<Record<string, string>> = {
   'elk.layered.unnecessaryBendpoints': 'true',
 };
 
-/** @param notes compounds whose title stands inside as a note. @returns the graph for one set of options. */
+/** @param notes compound states whose title is a note. @returns a function that makes the graph for a set of options */
 export function graphOf(
   drawing: Drawing,
   notes: ReadonlySet<string>,
@@ -153,7 +153,7 @@ function labelSize(lines: readonly Line[]): { width: number; height: number } {
 
 export const tagText = (state: ChartState): string => state.tags.join(' ');
 
-/** The whole of a leaf; the title and rows of a compound. */
+/** The size of a whole leaf, or of the title and rows of a compound state. */
 export function headerOf(box: DrawnBox): { width: number; height: number } {
   const tag = tagText(box.state);
   const tagWidth = tag === '' ? 0 : metrics.tagGap + textWidth(tag, metrics.labelPx);
@@ -167,7 +167,7 @@ export function headerOf(box: DrawnBox): { width: number; height: number } {
   };
 }
 
-/** Chips wrap below the root's title; relative to the root's top left corner. */
+/** Places chips in lines below the root's title; positions are relative to the root's top left corner. */
 export function chipPlaces(chips: readonly DrawnRow[]): {
   places: readonly PlacedChip[];
   width: number;

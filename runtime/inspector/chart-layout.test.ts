@@ -17,7 +17,8 @@ const contains = (outer: Area, inner: Area): boolean =>
   inner.x + inner.width <= outer.x + outer.width &&
   inner.y + inner.height <= outer.y + outer.height;
 
-function sane(placed: PlacedChart): void {
+/** Asserts that boxes, titles and labels do not overlap. */
+function assertReadable(placed: PlacedChart): void {
   for (const box of placed.boxes) {
     const parent = placed.boxes.find(({ state }) => state.id === box.state.parent);
     if (parent !== undefined) assert.ok(contains(parent, box), `${box.state.id} lies inside its parent`);
@@ -40,10 +41,11 @@ function sane(placed: PlacedChart): void {
 }
 
 for (const machine of [jobMachine, meshMachine, crossedMachine, hostileMachine] as AnyStateMachine[]) {
-  test(`the picture of ${machine.id} can be read`, async () => sane(await layoutChart(chartOf(machine))));
+  test(`in the picture of ${machine.id} nothing overlaps`, async () =>
+    assertReadable(await layoutChart(chartOf(machine))));
 }
 
-test('every transition is drawn: as a row, a chip or an edge', () => {
+test('every transition is drawn as a row, a chip or an edge', () => {
   for (const machine of [jobMachine, meshMachine, crossedMachine, hostileMachine] as AnyStateMachine[]) {
     const chart = chartOf(machine);
     const drawing = foldChart(chart);
@@ -59,7 +61,7 @@ test('every transition is drawn: as a row, a chip or an edge', () => {
   }
 });
 
-test('failures and deadlines that all lead to one state are rows in their boxes', () => {
+test('failures and deadlines of many states that lead to one state are rows in their boxes', () => {
   const drawing = foldChart(chartOf(jobMachine));
   const toFailed = drawing.edges.filter(({ target }) => target === 'failed');
   assert.equal(
@@ -71,7 +73,7 @@ test('failures and deadlines that all lead to one state are rows in their boxes'
   assert.ok(texts.includes('process.start.failed → failed / rememberError, countTry'), texts.join('\n'));
 });
 
-test('no edge runs through the title of a compound', async () => {
+test('no edge crosses the title of a compound state', async () => {
   const placed = await layoutChart(chartOf(crossedMachine));
   for (const { state, head } of placed.boxes) {
     if (state.children.length === 0 || state.id === '') continue;
@@ -94,7 +96,7 @@ test('no edge runs through the title of a compound', async () => {
   }
 });
 
-test('the thread gives the same picture as the function', async () => {
+test('the layout on a thread equals the layout by the function', async () => {
   const chart = chartOf(meshMachine);
   assert.equal(await layoutOnThread(chart), await layoutChart(chart));
 });

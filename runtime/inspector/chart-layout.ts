@@ -1,9 +1,9 @@
 /**
  * Places a folded chart: elkjs layered, orthogonal edges, measured labels.
  *
- * The same chart gives the same picture, but slowly (hundreds of ms of CPU): called by layout-worker.ts and by the
- * documentation writer, never on a node's main thread while it serves. The options were found by trial: DEPTH_FIRST
- * must stand on every compound, and model-order strategies crash with INCLUDE_CHILDREN in elkjs 0.12.1.
+ * The layout is deterministic and takes hundreds of ms of CPU, so it is called by layout-worker.ts and by the writer of
+ * the documentation, never on the main thread of a serving node. The options were found by trial: DEPTH_FIRST must be
+ * set on every compound state, and model-order strategies crash with INCLUDE_CHILDREN in elkjs 0.12.1.
  */
 import ELK, { type ElkEdgeSection, type ElkExtendedEdge, type ElkLabel, type ElkNode } from 'elkjs/lib/elk.bundled.js';
 import { PhotonError } from '../contract/errors.ts';
@@ -13,7 +13,7 @@ import type { Area, PlacedChip, Point } from './chart-graph.ts';
 import type { Chart } from './chart-ir.ts';
 
 export interface PlacedBox extends Area, DrawnBox {
-  /** Where the title and the rows stand. */
+  /** The area of the title and the rows. */
   readonly head: Area;
 }
 export interface PlacedEdge extends DrawnEdge {
@@ -21,7 +21,7 @@ export interface PlacedEdge extends DrawnEdge {
   readonly label: Area | null;
 }
 export interface PlacedStart extends Area {
-  /** The compound it starts. */
+  /** The compound state whose initial state it points to. */
   readonly state: string;
   readonly points: readonly Point[];
 }
@@ -37,8 +37,8 @@ export interface PlacedChart {
 }
 
 /**
- * Titles stand in the top left corner of their compound. Where an edge to a child would run through one, the chart is
- * laid out again with that title and its rows as a note: a box of its own that edges go round.
+ * A title is placed in the top left corner of its compound state. If an edge to a child crosses a title, the chart is
+ * laid out again with that title and its rows as a note: a box of its own, which edges avoid.
  * @throws PhotonError defeat `chart_layout_failed`
  */
 export async function layoutChart(chart: Chart): Promise<PlacedChart> {
@@ -62,7 +62,7 @@ function isCrossed(box: PlacedBox, chart: PlacedChart): boolean {
   );
 }
 
-/** Whether a horizontal or vertical piece of an edge runs through an area. */
+/** Whether a horizontal or vertical piece of an edge crosses an area. */
 function touches(a: Point, b: Point, area: Area): boolean {
   return (
     Math.max(a.x, b.x) > area.x &&
@@ -72,7 +72,7 @@ function touches(a: Point, b: Point, area: Area): boolean {
   );
 }
 
-/** The first that succeeds; the later ones give a plainer picture. */
+/** Tried in this order until one succeeds; the later ones give a simpler picture. */
 const strategies: readonly Readonly<Record<string, string>>[] = [
   { 'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST', 'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX' },
   { 'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST', 'elk.layered.nodePlacement.strategy': 'BRANDES_KOEPF' },

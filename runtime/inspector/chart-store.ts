@@ -1,7 +1,7 @@
 /**
- * Placed charts by kind, laid out once per definition: kept in memory, and in a cache folder under the hash of the
- * chart and of the drawing code. Called by the routes. A damaged or missing cache file costs a new layout, nothing
- * else.
+ * Laid-out charts by kind, laid out once per definition. They are kept in memory and in a cache folder, under the hash
+ * of the chart and of the drawing code. Called by the routes. When a cache file is damaged or missing, the chart is
+ * laid out again.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -10,13 +10,13 @@ import { Worker } from 'node:worker_threads';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
-import { hashFolder, writeWhole } from './cache-files.ts';
+import { hashFolder, writeAtomically } from './cache-files.ts';
 import { chartOf, type Chart } from './chart-ir.ts';
 import type { PlacedChart } from './chart-layout.ts';
 
 export interface ChartStore {
   readonly kinds: readonly string[];
-  /** undefined: there is no such kind. */
+  /** Undefined when there is no such kind. */
   chart(kind: string): Chart | undefined;
   /** @throws PhotonError defeat `chart_layout_failed` */
   placed(kind: string): Promise<PlacedChart | undefined>;
@@ -75,20 +75,20 @@ async function readCached(file: string, log: Log): Promise<PlacedChart | undefin
     return JSON.parse(await readFile(file, 'utf8')) as PlacedChart;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      log.warn({ file, cause: describeCause(error) }, 'A cached chart cannot be read; it is laid out again');
+      log.warn({ file, cause: describeCause(error) }, 'a cached chart cannot be read; the chart is laid out again');
     }
     return undefined;
   }
 }
 
-/** A read-only or full cache folder makes the next start slower; the page works. */
+/** When the cache folder is read-only or full, only a warning is logged: the next start lays the chart out again. */
 async function writeCached(file: string, placed: PlacedChart, log: Log): Promise<void> {
   try {
-    await writeWhole(file, JSON.stringify(placed));
+    await writeAtomically(file, JSON.stringify(placed));
   } catch (error) {
     log.warn(
       { file, cause: describeCause(error) },
-      'The laid out chart cannot be cached; the next start lays it out again',
+      'a laid-out chart cannot be cached; the next start lays it out again',
     );
   }
 }
@@ -109,14 +109,14 @@ export function layoutOnThread(chart: Chart): Promise<PlacedChart> {
     const failed = (message: string, cause?: unknown): void =>
       reject(new PhotonError('defeat', 'chart_layout_failed', message, cause === undefined ? {} : { cause }));
     const program = new URL('./layout-worker.ts', import.meta.url);
-    // A packed runtime runs as JavaScript beside its sources.
+    // In a packed runtime the worker is a JavaScript file.
     if (!import.meta.url.endsWith('.ts')) program.pathname = program.pathname.replace(/\.ts$/, '.js');
     const worker = new Worker(program, { workerData: chart });
     worker.once('message', (answer: { placed?: PlacedChart; failure?: string }) => {
       if (answer.placed === undefined) failed(answer.failure ?? 'The layout gave no answer');
       else resolve(answer.placed);
     });
-    worker.once('error', (error) => failed(`The layout of ${chart.kind} broke off; its table is complete`, error));
+    worker.once('error', (error) => failed(`The layout of ${chart.kind} failed; its table is complete`, error));
     worker.once('exit', () => failed(`The layout of ${chart.kind} ended without an answer; its table is complete`));
   });
 }

@@ -1,6 +1,7 @@
 /**
- * The style sheet of a chart drawing. A page includes it once; a stand-alone SVG (documentation) carries it inside.
- * What a page toggles: `lit` and `within` on a state, `last` on an edge, row or chip, `open` on what may happen next.
+ * The style sheet of a chart drawing. A page includes it once; a stand-alone SVG (documentation) contains it.
+ * Classes that a page toggles: `lit` (current) and `within` (ancestor of the current) on states, `last` (taken last) on
+ * edges, rows and chips, `hover` on edges.
  */
 export const fontStack = 'system-ui,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans","DejaVu Sans",sans-serif';
 

@@ -10,7 +10,7 @@ import { hostileMachine, jobMachine } from './sample-machines-for-tests.ts';
 const svgOf = async (machine: AnyStateMachine, standalone = false): Promise<string> =>
   chartSvg(await layoutChart(chartOf(machine)), { standalone });
 
-test('every state is there once and can be reached', async () => {
+test('every state is drawn once, with its description, as an item of the tree', async () => {
   const svg = await svgOf(jobMachine);
   for (const { id, description } of chartOf(jobMachine).states) {
     assert.is(svg.split(`data-state="${id}"`).length - 1, 1, id);
@@ -19,14 +19,14 @@ test('every state is there once and can be reached', async () => {
   assert.is(svg.split('role="treeitem"').length - 1, chartOf(jobMachine).states.length);
 });
 
-test('only a stand-alone picture carries its style, and none carries script', async () => {
+test('only a stand-alone picture contains a style sheet, and no picture contains script', async () => {
   assert.not.ok((await svgOf(jobMachine)).includes('<style'));
   const standalone = await svgOf(jobMachine, true);
   assert.ok(standalone.includes('prefers-color-scheme:dark'));
   assert.not.match(standalone, /<script|\son[a-z]+=|href=/);
 });
 
-test('hostile names stay text', async () => {
+test('markup in names is escaped', async () => {
   for (const standalone of [false, true]) {
     const svg = await svgOf(hostileMachine, standalone);
     assert.not.ok(svg.includes('<script'));
@@ -41,7 +41,7 @@ test('the same machine gives the same bytes', async () => {
   assert.is(await svgOf(jobMachine), await svgOf(jobMachine));
 });
 
-test('the table tells what the picture tells', () => {
+test('the table contains what the picture shows', () => {
   const rows = tableOf(chartOf(jobMachine));
   const starting = rows.find(({ state }) => state === 'starting');
   assert.equal(starting, {
@@ -55,7 +55,7 @@ test('the table tells what the picture tells', () => {
   assert.equal(rows[0]?.state, '(any state)');
 });
 
-test('Markdown of hostile names has no markup of theirs', () => {
+test('markup in names is escaped in Markdown', () => {
   const page = chartMarkdown(chartOf(hostileMachine));
   assert.not.match(page, /[^\\]<script/);
   assert.is(page.split('\n').filter((line) => line.startsWith('| ')).length, 2 + 3);

@@ -1,9 +1,9 @@
 /**
- * A placed chart as an SVG string. The same text serves the live page (no style inside: the policy of the pages forbids
- * it) and the documentation (style inside). Pure; every text of a machine is escaped, by `tag` and `textOf`.
+ * Writes a laid-out chart as SVG: for the live page without a style sheet, which the pages' content policy forbids, and
+ * for the documentation with one. Pure; every text of a machine is escaped, by `tag` and `textOf`.
  *
- * For the page: `data-state` on every state (once), `data-edge` and `data-transitions` (space separated ids) on edges,
- * rows and chips. Upholds: everything drawn can be reached by keyboard and read by a screen reader.
+ * The page uses `data-state` on every state (once), and `data-edge` and `data-transitions` (space-separated ids) on
+ * edges, rows and chips. Promise: every state can be reached by keyboard and read by a screen reader.
  */
 import type { DrawnRow, Line } from './chart-fold.ts';
 import { metrics, tagText, type Area, type PlacedChip, type Point } from './chart-graph.ts';
@@ -13,7 +13,7 @@ import { textWidth } from './text-measure.ts';
 import { themeCss } from './theme-tokens.ts';
 
 export interface SvgOptions {
-  /** Style and theme inside the file, for use outside the inspector's pages. */
+  /** Whether the SVG contains style and theme, for use outside the inspector's pages. */
   readonly standalone: boolean;
 }
 
@@ -43,7 +43,7 @@ export function chartSvg(chart: PlacedChart, options: SvgOptions): string {
 
 const special = /[&<>"']/g;
 
-/** For XML 1.0 text and attribute values; control characters, which XML cannot hold, are replaced. */
+/** Escapes XML 1.0 text and attribute values; control characters, which XML forbids, are replaced. */
 export function escapeXml(text: string): string {
   const allowed = Array.from(text, (character) => {
     const code = character.codePointAt(0) ?? 0;
@@ -55,7 +55,7 @@ export function escapeXml(text: string): string {
 
 type Attributes = Readonly<Record<string, string | number>>;
 
-/** Numbers are px, rounded to a tenth; `inner` is markup already. */
+/** Numbers are px, rounded to a tenth; `inner` must already be markup. */
 function tag(name: string, attributes: Attributes, inner = ''): string {
   const written = Object.entries(attributes).map(([key, value]) => {
     const text = typeof value === 'number' ? String(Math.round(value * 10) / 10) : escapeXml(value);
@@ -163,7 +163,7 @@ const edgeAttributes = (edge: PlacedEdge, className: string): Attributes => ({
 const edgeLine = (edge: PlacedEdge): string =>
   tag('g', { ...edgeAttributes(edge, 'edge'), 'aria-hidden': 'true' }, routeMark(edge.points));
 
-/** Labels are drawn after all lines, so that no line runs through a text. */
+/** Labels are drawn after all edges, so that no edge crosses a text. */
 function edgeLabel(edge: PlacedEdge): string {
   const area = edge.label;
   if (area === null || edge.lines.length === 0) return '';

@@ -1,13 +1,14 @@
 /**
- * A chart as a table: every state with what it is, what it asks for, its deadline and its ways out. The documentation
- * (Markdown) and the page use the same rows, so that nothing is only in the picture. Pure; runs in the browser.
+ * A chart as a table: every state with its description, what it requests on entry, its deadlines and its transitions.
+ * The documentation (Markdown) and the page use the same rows, so that the table is as complete as the picture. Pure;
+ * also runs in the browser.
  */
 import { countedNames } from './chart-fold.ts';
 import type { Chart, ChartTransition } from './chart-ir.ts';
 
 export interface TableRow {
   readonly state: string;
-  /** `parallel`, `final`, tags. */
+  /** `parallel` or `final`, and the state's tags. */
   readonly marks: readonly string[];
   readonly description: string;
   readonly asks: readonly string[];
@@ -31,9 +32,9 @@ export function tableOf(chart: Chart): readonly TableRow[] {
 
 export function exitText(transition: ChartTransition): string {
   const guard = transition.guard === null ? '' : ` [${transition.guard}]`;
-  const stays = transition.reenter ? ' (again)' : ' (stays)';
+  const stays = transition.reenter ? ' (re-entered)' : ' (no state change)';
   const goes =
-    transition.targets.length === 0 ? stays : ` → ${transition.targets.map((id) => id || '(start)').join(', ')}`;
+    transition.targets.length === 0 ? stays : ` → ${transition.targets.map((id) => id || '(initial)').join(', ')}`;
   const actions = transition.actions.length === 0 ? '' : ` / ${countedNames(transition.actions).join(', ')}`;
   return `${transition.label}${guard}${goes}${actions}`;
 }
@@ -59,7 +60,7 @@ export function chartMarkdown(chart: Chart): string {
     '',
     `![State chart of ${chart.kind}](${chart.kind}.svg)`,
     '',
-    row(['state', 'what it is', 'asks for', 'deadline', 'ways out']),
+    row(['state', 'description', 'on entry', 'deadlines', 'transitions']),
     row(['---', '---', '---', '---', '---']),
     ...lines,
     '',

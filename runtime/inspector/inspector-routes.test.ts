@@ -33,7 +33,7 @@ interface Reply {
   readonly body: string;
 }
 
-/** By node:http, since fetch would tidy up a hostile path before it is sent. */
+/** Uses node:http, because fetch would normalise a hostile path before it is sent. */
 function ask(place: Place, path: string, method = 'GET'): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const { hostname, port: listenPort } = new URL(place.url);
@@ -46,7 +46,7 @@ function ask(place: Place, path: string, method = 'GET'): Promise<Reply> {
   });
 }
 
-test('the page comes with a strict policy and names only its own assets', async (place) => {
+test('the page has a strict content policy and refers only to its own assets', async (place) => {
   for (const path of ['/', '/open', '/a/job/acme/web-1', '/a/binding/acme/web-1.eth0@w1/17', '/?kind=job']) {
     const page = await ask(place, path);
     assert.is(page.status, 200, path);
@@ -59,7 +59,7 @@ test('the page comes with a strict policy and names only its own assets', async 
   assert.not.match(contentPolicy, /unsafe|\*/);
 });
 
-test('assets are named by their content and kept for ever', async (place) => {
+test('assets are named by a hash of their content and cached without limit', async (place) => {
   const page = await ask(place, '/');
   const names = [...page.body.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map((match) => match[1] as string);
   assert.is(names.length, 3);
@@ -69,7 +69,7 @@ test('assets are named by their content and kept for ever', async (place) => {
   assert.is((await ask(place, '/assets/inspector-0123456789abcdef.js')).status, 404);
 });
 
-test('charts come as a picture and as JSON; an unknown kind is said to be unknown', async (place) => {
+test('charts are served as SVG and as JSON; the answer for an unknown kind names the kinds', async (place) => {
   const picture = await ask(place, '/charts/job.svg');
   assert.is(picture.headers['content-type'], 'image/svg+xml; charset=utf-8');
   assert.match(String(picture.headers['content-security-policy']), /default-src 'none'; style-src 'sha256-/);
@@ -82,7 +82,7 @@ test('charts come as a picture and as JSON; an unknown kind is said to be unknow
   assert.match(unknown.body, /hostile, job, mesh/);
 });
 
-test('nothing else is answered, whatever the path', async (place) => {
+test('every other path is answered with 404', async (place) => {
   await writeFile(join(place.folder, 'secret.svg'), 'secret');
   const hostile = [
     '/charts/../secret.svg',
@@ -113,7 +113,7 @@ test('nothing else is answered, whatever the path', async (place) => {
   }
 });
 
-test('only reading is allowed', async (place) => {
+test('only GET and HEAD are allowed', async (place) => {
   assert.is((await ask(place, '/', 'POST')).status, 405);
   const head = await ask(place, '/charts/job.svg', 'HEAD');
   assert.is(head.status, 200);
@@ -134,7 +134,7 @@ test('layouts and bundles are cached, and a damaged cache file is replaced', asy
   assert.is(await store.placed('nothing'), undefined);
 });
 
-test('documents are written, checked and follow the registry', async (place) => {
+test('documents are written and checked, and those of removed kinds are deleted', async (place) => {
   const folder = join(place.folder, 'documents');
   assert.is((await checkCharts(sampleRegistry, folder)).length, 7);
   assert.is((await writeCharts(sampleRegistry, folder)).length, 7);

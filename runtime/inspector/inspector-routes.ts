@@ -1,7 +1,7 @@
 /**
- * HTTP side of the inspector: its page, its two assets, and the charts. Given to the control API's server through its
- * `routes` option. Public by itself: it serves code and the machines' shape, never an actor's state; that comes through
- * the WebSocket after authentication. Upholds: nothing outside the fixed list of answers can be reached by any path.
+ * HTTP routes of the inspector: its page, its assets, and the charts. Passed to the control API through its `routes`
+ * option. They need no authentication: they serve code and charts of kinds, never the state of an actor, which the page
+ * reads through the authenticated WebSocket. Promise: no path leads to anything outside the fixed list of answers.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -14,18 +14,18 @@ import { bundlePage, type PageBundle } from './page-bundle.ts';
 
 export interface InspectorOptions {
   readonly registry: ActorRegistry;
-  /** Absolute; made when missing. */
+  /** Absolute path; the folder is made when it is missing. */
   readonly cacheFolder: string;
   readonly log: Log;
   /** Shown in the page's head; default `inspector`. */
   readonly title?: string;
-  /** What the application calls a scope; default `scope`. */
+  /** The application's word for a scope; default `scope`. */
   readonly scopeWord?: string;
-  /** Another entry module of the page, for tests. */
+  /** Path of another entry module for the page, for tests. */
   readonly entry?: string;
 }
 
-/** @returns true when the request was one of the inspector's and is or will be answered. */
+/** @returns true when the request belongs to the inspector, which then answers it */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 export const contentPolicy = [
@@ -37,7 +37,7 @@ export const contentPolicy = [
 ].join('; ');
 
 const styleHash = createHash('sha256').update(standaloneCss).digest('base64');
-/** A picture opened by itself carries its style inside; nothing else of it may act. */
+/** A stand-alone picture contains its style sheet; everything else is forbidden. */
 const picturePolicy = `default-src 'none'; style-src 'sha256-${styleHash}'; frame-ancestors 'none'`;
 
 const headers: Readonly<Record<string, string>> = {
@@ -102,9 +102,9 @@ export function createInspectorRoutes(options: InspectorOptions): RequestListene
     answer.then(
       (ready) => send(response, ready, method),
       (error: unknown) => {
-        options.log.error({ path, cause: describeCause(error) }, 'A page of the inspector could not be made');
+        options.log.error({ path, cause: describeCause(error) }, 'a page of the inspector could not be made');
         const message =
-          error instanceof PhotonError ? error.record.message : 'The page could not be made; the log says why.';
+          error instanceof PhotonError ? error.record.message : 'The page could not be made; see the log of the node.';
         send(response, text(500, message), method);
       },
     );
@@ -175,7 +175,7 @@ async function chartAnswer(kind: string, asPicture: boolean, store: ChartStore):
   };
 }
 
-/** Without a picture the page still has the table: it is told why. */
+/** When the layout fails, the page gets the reason and shows the table. */
 async function drawnOrReason(kind: string, store: ChartStore): Promise<{ svg: string | null; reason: string | null }> {
   try {
     const placed = await store.placed(kind);

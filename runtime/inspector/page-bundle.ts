@@ -1,14 +1,15 @@
 /**
- * The browser side of the inspector as two files: one script, one style sheet. Bundled by esbuild on first use and kept
- * in the cache folder under the hash of the sources; named by the hash of their content, so that browsers may keep them
- * for ever. Called by the routes; a packaged program may ship a filled cache folder.
+ * Bundles the pages of the inspector into two files: one script, one style sheet. esbuild bundles the script on first
+ * use; it is kept in the cache folder under the hash of the sources. The files are named by the hash of their content,
+ * so that browsers may cache them without limit. Called by the routes; a packaged program may ship a filled cache
+ * folder.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeCause, PhotonError } from '../contract/errors.ts';
-import { hashFolder, writeWhole } from './cache-files.ts';
+import { hashFolder, writeAtomically } from './cache-files.ts';
 import { chartCss } from './chart-style.ts';
 import { themeCss } from './theme-tokens.ts';
 
@@ -26,7 +27,7 @@ export interface PageBundle {
 
 export interface BundleOptions {
   readonly cacheFolder: string;
-  /** Absolute path of the entry module; the inspector's page unless a test gives its own. */
+  /** Absolute path of the entry module; default: the inspector's page. */
   readonly entry?: string;
 }
 
@@ -53,14 +54,14 @@ async function cachedScript(entry: string, cacheFolder: string): Promise<string>
   }
   const script = await bundle(entry);
   try {
-    await writeWhole(file, script);
+    await writeAtomically(file, script);
   } catch (error) {
     throw bundleFailed(`${file} cannot be written; make the cache folder writable`, error);
   }
   return script;
 }
 
-/** Everything that can reach the bundle: the pages, this folder, the client and the contract. */
+/** The hash of all sources that can be part of the bundle: the pages, this folder, the client and the contract. */
 async function sourceHash(entry: string): Promise<string> {
   const here = import.meta.dirname;
   const folders = [here, join(here, 'pages'), join(here, '..', 'client'), join(here, '..', 'contract')];
@@ -89,7 +90,7 @@ async function bundle(entry: string): Promise<string> {
   } catch (error) {
     throw bundleFailed('esbuild refused the sources of the pages', error);
   } finally {
-    // Its service process would stay as long as this one; pages are bundled once.
+    // esbuild's service process would otherwise stay until this process ends; pages are bundled only once.
     await stop();
   }
 }

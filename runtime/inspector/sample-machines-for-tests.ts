@@ -1,7 +1,7 @@
 /**
- * Machines for the inspector's own tests and for looking at its pages: a job with nested states, timers,
- * deadlines and failures; a parallel one; and one whose names try to break out of markup.
- * Not part of any product; nothing outside the tests of this folder imports it.
+ * Sample machines for the inspector's tests and for viewing its pages: a job with nested states, timers, deadlines and
+ * failures; a parallel machine; one whose edges would cross a title; and one whose names contain markup.
+ * Not part of the product; only tests of the inspector import it.
  */
 import { and, assign, not, setup } from 'xstate';
 
@@ -62,7 +62,7 @@ export const jobMachine = base.createMachine({
       on: { 'host.placed': 'preparing', 'host.refused': { target: 'failed', actions: ['rememberError'] } },
     },
     preparing: {
-      description: 'Makes what the machine needs before its first instruction.',
+      description: 'Makes what the process needs before its first instruction.',
       initial: 'fetching',
       onDone: [{ guard: 'wantsRunning', target: 'starting' }, { target: 'stopped' }],
       states: {
@@ -178,7 +178,7 @@ export const meshMachine = setup({
   actions: { 'segment.ensure': record, send: record },
 }).createMachine({
   id: 'mesh',
-  description: 'A parallel chart: two regions that live side by side.',
+  description: 'A parallel chart: two regions that are active at the same time.',
   type: 'parallel',
   states: {
     plane: {
@@ -202,7 +202,7 @@ export const meshMachine = setup({
   },
 });
 
-/** Edges from outside lead to inner states below a title with many rows: the title has to make way. */
+/** Edges from outside lead to inner states below a title with many rows, so the title must become a note. */
 export const crossedMachine = setup({ types: {} as { events: { type: string } } }).createMachine({
   id: 'crossed',
   initial: 'free',

@@ -1,6 +1,6 @@
 /**
- * The pages on a scripted feed, for looking at them and for the browser test; no product serves it.
- * Some three hundred actors; `job/acme/web-1` moves on by one step whenever `window.advance()` is called.
+ * The pages with a scripted feed, for viewing them and for the browser test; the product does not serve it.
+ * It has 313 actors; `window.advance()` moves `job/acme/web-1` by one step.
  */
 import { showPages } from './pages/page-root.tsx';
 import type {
@@ -15,7 +15,7 @@ import type {
   Waiting,
 } from './pages/inspector-feed.ts';
 
-const born = Date.now() - 95_000;
+const startedAt = Date.now() - 95_000;
 const live = 'job/acme/web-1';
 
 type Change = Readonly<Record<string, unknown>>;
@@ -47,7 +47,7 @@ const script: readonly (readonly [string, unknown, readonly string[], Change])[]
   ],
 ];
 
-/** `?held=paused`, `quarantined`, `version`: the live actor is held so. */
+/** `?held=paused`, `quarantined` or `version` holds the actor `job/acme/web-1` that way. */
 const held = new URLSearchParams(location.search).get('held') as Hold['kind'] | null;
 const chartFailed = "chart_failed: TypeError: Cannot read properties of null (reading 'address')";
 const reasons = {
@@ -58,7 +58,7 @@ const reasons = {
 const hold: Hold | null =
   held === null
     ? null
-    : { kind: held, reason: reasons[held], by: held === 'paused' ? 'ann' : 'host', at: born + 70_000 };
+    : { kind: held, reason: reasons[held], by: held === 'paused' ? 'ann' : 'host', at: startedAt + 70_000 };
 const heldRow: { held?: HeldKind } = held === null || held === 'version' ? {} : { held };
 const deadLetters: readonly DeadLetter[] =
   held === 'quarantined'
@@ -69,14 +69,14 @@ const deadLetters: readonly DeadLetter[] =
           reason: chartFailed,
           from: 'slot/acme/web-1.a',
           version: 7,
-          at: born + 70_000,
+          at: startedAt + 70_000,
         },
       ]
     : [];
 
-/** What a hold leaves in the history. */
+/** The history entry of a hold. */
 function heldHistory(version: number, at: unknown): HistoryRow[] {
-  const step = { version, at: born + 70_000, cause: 'command:ann:key-9', from: at, to: at, changed: {} };
+  const step = { version, at: startedAt + 70_000, cause: 'command:ann:key-9', from: at, to: at, changed: {} };
   if (held === 'paused') {
     const event = { type: 'actor.pause', principal: 'ann', reason: reasons.paused };
     return [{ ...step, event, kind: 'operated', asked: [] }];
@@ -95,8 +95,8 @@ const stateNameOf = (value: unknown): string =>
 function historyUpTo(steps: number): HistoryRow[] {
   return script.slice(0, steps).map(([type, to, asked, changed], index) => ({
     version: index + 1,
-    at: born + index * 9_500,
-    event: { type, meta: { at: born + index * 9_500, ulid: '01JDQ0000000000000000000' } },
+    at: startedAt + index * 9_500,
+    event: { type, meta: { at: startedAt + index * 9_500, ulid: '01JDQ0000000000000000000' } },
     cause:
       index === 1
         ? 'message:host/system/main:41'

@@ -1,4 +1,4 @@
-/** A small server of the inspector's routes over sample machines, for tests and for looking at the pages. */
+/** A server with the inspector's routes for sample machines, for tests and for viewing the pages. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * How wide a text will be, without a browser: advance widths of DejaVu Sans, the widest of the fonts the page asks for,
- * so a label may end up with room to spare and never too short. Source: canvas measureText at 100 px.
- * Called by the layout; pure.
+ * Measures the width of a text without a browser: by the advance widths of DejaVu Sans, the widest font of the page's
+ * font list, so a label never gets too little space. Source of the widths: canvas measureText at 100 px. Pure; called
+ * by the layout.
  */
 const regular =
   '32 40 46 84 64 95 78 27 39 39 50 84 32 36 32 34 64 64 64 64 64 64 64 64 64 64 34 34 84 84 84 53 100 68 69 70 ' +
@@ -17,7 +17,7 @@ const tables = {
   bold: bold.split(' ').map(Number),
 };
 
-/** Anything beyond printable ASCII counts as one em. */
+/** A character that is not printable ASCII counts as one em. */
 const otherWidth = 100;
 
 /** @returns px. */
@@ -28,7 +28,7 @@ export function textWidth(text: string, fontPx: number, weight: 'regular' | 'bol
   return Math.ceil((hundredths * fontPx) / 100);
 }
 
-/** Cuts at `maxPx`, ending in an ellipsis; the whole text belongs in a tooltip and in the table. */
+/** Cuts a text at `maxPx` and ends it with an ellipsis; the caller shows the whole text in a tooltip or table. */
 export function clipText(text: string, fontPx: number, maxPx: number, weight: 'regular' | 'bold' = 'regular'): string {
   if (textWidth(text, fontPx, weight) <= maxPx) return text;
   const characters = Array.from(text);

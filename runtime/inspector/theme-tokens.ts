@@ -1,7 +1,7 @@
 /**
- * The colours of charts and pages, light and dark, in one table, and the CSS variables made from it.
- * Pairs of text and background were chosen for a contrast of at least 4.5. Colour is never alone: tones also differ by
- * glyph, dash or place. Called by chart-style.ts (documents) and by the page's style sheet.
+ * The colours of charts and pages, light and dark, and the CSS variables made from them.
+ * Text and background colours have a contrast of at least 4.5. Tones differ not only by colour but also by glyph, dash
+ * or place. Called by chart-svg.ts (documents) and page-bundle.ts.
  */
 const tokens: Readonly<Record<string, readonly [light: string, dark: string]>> = {
   page: ['#f5f7fa', '#0d1117'],
@@ -31,8 +31,8 @@ const declarations = (side: 0 | 1): string =>
     .join(';');
 
 /**
- * @param selector who carries the variables, `:root` or `.chart`.
- * @returns light by default, dark by the reader's preference; `data-theme` on the root element overrides both.
+ * @param selector the selector that declares the variables, `:root` or `.chart`
+ * @returns CSS: light by default, dark if the reader prefers it; `data-theme` on the root element overrides both
  */
 export function themeCss(selector: string): string {
   return [

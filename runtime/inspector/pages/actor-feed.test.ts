@@ -71,7 +71,7 @@ function scripted() {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('history grows without gaps or repeats, and a burst costs two reads', async () => {
+test('the history has no gaps and no repeats, and a burst of changes causes two reads', async () => {
   const source = scripted();
   const seen: LiveActor[] = [];
   const end = followActor(source.feed, id, (live) => seen.push(live));
@@ -97,7 +97,7 @@ test('history grows without gaps or repeats, and a burst costs two reads', async
   assert.is(source.listeners.size, 0);
 });
 
-test('a hold is seen though it changes no version, and its line in the history once', async () => {
+test('a hold is shown although the version stays, and its history entry appears once', async () => {
   const source = scripted();
   const seen: LiveActor[] = [];
   const end = followActor(source.feed, id, (live) => seen.push(live));
@@ -114,7 +114,7 @@ test('a hold is seen though it changes no version, and its line in the history o
   end();
 });
 
-test('a failed read is told and the next change mends it', async () => {
+test('a failed read is shown, and the next change reads again', async () => {
   const source = scripted();
   let live: LiveActor | undefined;
   const end = followActor(source.feed, id, (next) => (live = next));
@@ -123,7 +123,7 @@ test('a failed read is told and the next change mends it', async () => {
   source.advance();
   await settled();
   assert.is(live?.failure, 'not reachable');
-  assert.is(live?.detail?.version, 1, 'what was known stays');
+  assert.is(live?.detail?.version, 1, 'the last read record stays');
   source.fail(false);
   source.advance();
   await settled();

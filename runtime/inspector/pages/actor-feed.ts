@@ -1,12 +1,12 @@
-/** One actor, live: its record and its history, read again after every change that the watch reports. */
+/** Follows one actor: reads its record, history and dead letters again after every change that the watch reports. */
 import { useEffect, useState } from 'preact/hooks';
 import type { ActorDetail, DeadLetter, HistoryRow, InspectorFeed } from './inspector-feed.ts';
 
 export interface LiveActor {
   readonly detail: ActorDetail | null;
-  /** Oldest first; what was seen stays, also when the journal has trimmed it. */
+  /** Oldest first; entries that were read stay, also when the store has trimmed them since. */
   readonly history: readonly HistoryRow[];
-  /** Inputs that could not be applied; empty for a reader who may not see them. */
+  /** Inputs that could not be processed; empty for a principal who may not see them. */
   readonly deadLetters: readonly DeadLetter[];
   readonly gone: boolean;
   readonly failure: string | null;
@@ -23,7 +23,7 @@ export function useActor(feed: InspectorFeed, id: string): LiveActor {
   return live;
 }
 
-/** Reads run one at a time: a burst of changes costs two reads, not one per change. */
+/** Only one read runs at a time, so a burst of changes causes two reads, not one per change. */
 export function followActor(feed: InspectorFeed, id: string, publish: (live: LiveActor) => void): () => void {
   let ended = false;
   let reading = false;
@@ -34,16 +34,16 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     if (!ended) publish(live);
   };
   const read = async (): Promise<void> => {
-    // The newest version again: what an operator does, and what leads nowhere, takes no version of its own.
+    // Entries of the newest version are read again: operator verbs and ignored inputs have no version of their own.
     const known = Math.max(0, (live.history.at(-1)?.version ?? 0) - 1);
     const [detail, rows, deadLetters] = await Promise.all([
       feed.get(id),
       feed.history(id, known),
       feed.deadLetters(id),
     ]);
-    // The same name in a new lifecycle: nothing of the old one belongs to it.
-    const reborn = live.detail !== null && live.detail.uid !== detail.uid;
-    const history = reborn ? await feed.history(id, 0) : merged(live.history, rows);
+    // Another uid: the actor was removed and created again, so the old history does not belong to it.
+    const recreated = live.detail !== null && live.detail.uid !== detail.uid;
+    const history = recreated ? await feed.history(id, 0) : merged(live.history, rows);
     update({ detail, history, deadLetters: deadLetters ?? [], gone: detail.gone, failure: null });
   };
   const refresh = (): void => {
@@ -71,7 +71,7 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
     {
       row: (row) => {
         if (row.gone) update({ gone: true });
-        // Of the same version too: a hold and its end change no version.
+        // Also for the same version: the begin and the end of a hold do not change it.
         refresh();
       },
       removed: () => {

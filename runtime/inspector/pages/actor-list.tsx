@@ -1,6 +1,6 @@
 /**
- * The list of actors: live through one watch, searched and filtered here, drawn only where the reader looks (ten
- * thousand rows are a few dozen elements). Filters stand in the address, so that a list can be sent to somebody.
+ * The list of actors: kept up to date by one watch, searched and filtered in the page. Only visible rows are drawn (of
+ * ten thousand rows, a few dozen elements). The filters are part of the address, so that a list can be sent as a link.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ActorRow, InspectorFeed } from './inspector-feed.ts';
@@ -14,7 +14,7 @@ import { ageText } from './time-text.ts';
 
 const rowHeightPx = 34;
 const overscan = 12;
-/** Changes come in bursts; the list is drawn again at most this often. */
+/** Changes come in bursts; the list is redrawn at most once in this time. */
 const redrawMs = 150;
 
 const keys = [
@@ -22,7 +22,7 @@ const keys = [
   ['j k', 'next and previous actor'],
   ['Enter', 'open the actor'],
   ['Esc', 'leave the search, then clear the filters'],
-  ['?', 'these keys'],
+  ['?', 'show these keys'],
 ] as const;
 
 interface Live {
@@ -90,7 +90,7 @@ export function ActorList(props: { feed: InspectorFeed }) {
   const search = useRef<HTMLInputElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const shown = useMemo(() => filterRows(rows, filters), [rows, filters]);
-  // Keys may come faster than drawings: they go by what was chosen last, not by what was drawn last.
+  // Keys may come faster than the page is redrawn, so they use the row chosen last, not the row drawn last.
   const chosen = useRef('');
   const indexNow = (): number => shown.findIndex((row) => row.id === chosen.current);
   useEffect(() => keepInAddress(filters), [filters]);
@@ -207,20 +207,20 @@ function Rows(props: {
 }) {
   const now = useNow();
   const [view, setView] = useState({ top: 0, height: 800 });
-  const look = (): void => {
+  const measureView = (): void => {
     const element = props.scroller.current;
     if (element !== null) setView({ top: element.scrollTop, height: element.clientHeight });
   };
   useEffect(() => {
-    look();
-    addEventListener('resize', look);
-    return () => removeEventListener('resize', look);
+    measureView();
+    addEventListener('resize', measureView);
+    return () => removeEventListener('resize', measureView);
   }, []);
   const first = Math.max(0, Math.floor(view.top / rowHeightPx) - overscan);
   const last = Math.min(props.rows.length, Math.ceil((view.top + view.height) / rowHeightPx) + overscan);
   return (
-    <div class="scroll" ref={props.scroller} onScroll={look} role="listbox" aria-label="Actors" tabindex={0}>
-      {props.synced && props.rows.length === 0 && <p class="notice">No actor fits. Esc clears the filters.</p>}
+    <div class="scroll" ref={props.scroller} onScroll={measureView} role="listbox" aria-label="Actors" tabindex={0}>
+      {props.synced && props.rows.length === 0 && <p class="notice">No actor matches. Esc clears the filters.</p>}
       <div style={{ height: `${props.rows.length * rowHeightPx}px` }}>
         {props.rows.slice(first, last).map((row, offset) => (
           <Row

@@ -1,6 +1,7 @@
 /**
- * One actor: its chart with the current state lit, beside it what it waits for and what happened to it. A chosen step
- * turns the picture back to that version; `l` returns to now. The version stands in the address.
+ * The page of one actor: its chart with the current state highlighted, beside it what the actor waits for and its
+ * history. When a step is chosen, the chart shows that version; `l` returns to the current one. The version is part of
+ * the address.
  */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { stateText, takenTransitions } from '../chart-trace.ts';
@@ -19,12 +20,12 @@ import { NowPanel, StatePanel } from './state-panel.tsx';
 const keys = [
   ['j k', 'older and newer step'],
   ['Enter', 'open or close the chosen step'],
-  ['l', 'back to now'],
+  ['l', 'back to the current version'],
   ['c t r', 'chart, table, raw record'],
-  ['+ - 0 9', 'larger, smaller, fit, whole chart'],
-  ['Esc', 'back to now, then to the list'],
+  ['+ - 0 9', 'zoom in, zoom out, fit the width, whole chart'],
+  ['Esc', 'back to the current version, then to the list'],
   ['/', 'search all actors'],
-  ['?', 'these keys'],
+  ['?', 'show these keys'],
 ] as const;
 
 type Tab = 'chart' | 'table' | 'raw';
@@ -50,7 +51,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const toggle = (which: number): void => setOpen(toggled(open, which));
   const step = (direction: 1 | -1): void => {
     const versions = [...new Set(live.history.map((row) => row.version))];
-    // From the address, not from `version`: keys may come faster than drawings.
+    // Read from the address, not from `version`: keys may come faster than the page is redrawn.
     const route = routeOf(location.pathname);
     const from = route.page === 'actor' ? route.version : null;
     const at = from === null ? versions.length : versions.indexOf(from);
@@ -116,7 +117,7 @@ function toggled(open: ReadonlySet<number>, version: number): ReadonlySet<number
   return next;
 }
 
-/** The state to light and the step that led to it: of now, or of the chosen version. */
+/** The state to highlight and the step that led to it: of the current version, or of the chosen one. */
 function useShown(live: LiveActor, version: number | null): { state: unknown; row: HistoryRow | undefined } {
   return useMemo(() => {
     if (version !== null) {
@@ -165,7 +166,7 @@ function Tabs(props: {
         </button>
       ))}
       <span class="space" />
-      {props.version !== null && <button onClick={() => props.choose(null)}>Back to now (l)</button>}
+      {props.version !== null && <button onClick={() => props.choose(null)}>Back to current (l)</button>}
       {props.live.detail !== null && (
         <span class="muted">
           version {props.version ?? props.live.detail.version} · uid <code>{props.live.detail.uid}</code>
@@ -201,7 +202,7 @@ function Stage(props: {
   if (svg === null)
     return (
       <p class="notice failure" role="alert">
-        ✕ {reason} The table (t) shows the same.
+        ✕ {reason} The table (t) contains the same.
       </p>
     );
   return <ChartView chart={chart} svg={svg} state={props.state} lastTransitions={props.last} onPick={props.onPick} />;

@@ -1,4 +1,4 @@
-/** The chart as a table: everything the picture shows, for those who cannot or will not read pictures. */
+/** The chart as a table, as complete as the picture; it can be read without seeing the picture. */
 import type { Chart } from '../chart-ir.ts';
 import { tableOf } from '../chart-table.ts';
 import { activeStates } from '../chart-trace.ts';
@@ -18,10 +18,10 @@ export function ChartGrid(props: { chart: Chart; state: unknown }) {
         <thead>
           <tr>
             <th>state</th>
-            <th>what it is</th>
-            <th>asks for</th>
-            <th>deadline</th>
-            <th>ways out</th>
+            <th>description</th>
+            <th>on entry</th>
+            <th>deadlines</th>
+            <th>transitions</th>
           </tr>
         </thead>
         <tbody>

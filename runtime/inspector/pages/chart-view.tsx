@@ -1,6 +1,6 @@
 /**
- * The live picture of one chart. The SVG comes laid out from the server; here only classes are toggled: the current
- * state, its ancestors, the transition that led to it. Zoom and pan by buttons, keys, wheel and drag.
+ * The picture of one chart. The server sends the laid-out SVG; here only classes are toggled: for the current state,
+ * its ancestors, and the transition that led to it. Zoom and pan work by buttons, keys, wheel and drag.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Chart } from '../chart-ir.ts';
@@ -9,7 +9,7 @@ import { useKeys } from './key-bindings.ts';
 
 const smallest = 0.3;
 const largest = 2;
-/** Below this a label cannot be read; a chart that would need it is shown larger and scrolled. */
+/** Labels are unreadable below this zoom; a wider chart is scrolled instead of shrunk further. */
 const smallestFit = 0.82;
 
 export function ChartView(props: {
@@ -26,7 +26,7 @@ export function ChartView(props: {
     const element = canvas.current;
     if (element === null) return;
     element.innerHTML = props.svg;
-    // Only for what may be scrolled to: a tree has one element that Tab reaches.
+    // In a tree, one element can be reached by Tab; arrow keys reach the others.
     element.querySelector('[data-state=""]')?.setAttribute('tabindex', '0');
   }, [props.svg]);
   useEffect(() => applyZoom(canvas.current, zoom), [props.svg, zoom]);
@@ -73,7 +73,7 @@ function drawing(canvas: HTMLElement | null): { svg: SVGSVGElement; width: numbe
   return { svg, width: svg.viewBox.baseVal.width, height: svg.viewBox.baseVal.height };
 }
 
-/** `null` fits the width, within what can be read. */
+/** Zoom `null` fits the width, but not below `smallestFit`. */
 function applyZoom(canvas: HTMLElement | null, zoom: number | null): void {
   const drawn = drawing(canvas);
   if (canvas === null || drawn === undefined) return;
@@ -84,10 +84,10 @@ function applyZoom(canvas: HTMLElement | null, zoom: number | null): void {
   scrollToLit(canvas);
 }
 
-/** Room for the zoom buttons, px; the same in inspector-page.css. */
+/** Space for the zoom buttons in px; the same value as in inspector-page.css. */
 const bottomPadding = 64;
 
-/** All of it at once, for the overview; too small to read in a large chart. */
+/** The zoom that shows the whole chart; labels of a large chart are then unreadable. */
 function wholeZoom(canvas: HTMLElement | null): number {
   const drawn = drawing(canvas);
   if (canvas === null || drawn === undefined) return 1;
@@ -146,7 +146,7 @@ function pick(event: MouseEvent, onPick: (stateId: string) => void): void {
   if (state !== null) onPick(state.dataset.state ?? '');
 }
 
-/** Arrow keys go through the states in document order, as in any tree. */
+/** Arrow keys move through the states in document order. */
 function walkTree(event: KeyboardEvent, onPick: (stateId: string) => void): void {
   const step =
     event.key === 'ArrowDown' || event.key === 'ArrowRight'
@@ -165,7 +165,7 @@ function walkTree(event: KeyboardEvent, onPick: (stateId: string) => void): void
   onPick(next.dataset.state ?? '');
 }
 
-/** A label under the pointer shows which line it belongs to. */
+/** Highlights the edge of the label under the pointer. */
 function hover(canvas: HTMLElement | null, event: MouseEvent): void {
   const edge = (event.target as Element).closest<SVGGElement>('[data-edge]')?.dataset.edge;
   for (const element of canvas?.querySelectorAll<SVGGElement>('[data-edge]') ?? []) {

@@ -23,7 +23,7 @@ function recorder(): { seen: string[]; listener: ListListener } {
   };
 }
 
-test('list, change and removal come through the real API', async () => {
+test('the watch delivers snapshot, change and removal from the real control API', async () => {
   const api = await startTestApi();
   api.store.put(id, 'open');
   const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token' });
@@ -41,7 +41,7 @@ test('list, change and removal come through the real API', async () => {
   await api.stop();
 });
 
-test('one actor is read with its history, and a new life starts afresh', async () => {
+test('an actor is read with its history; after removal and creation it has a new history', async () => {
   const api = await startTestApi();
   api.store.put(id, 'open');
   api.store.put(id, 'shut');
@@ -55,13 +55,13 @@ test('one actor is read with its history, and a new life starts afresh', async (
   await until(() => live?.gone === true && live.detail?.version === 3, 'the removal');
   api.store.past.set(id as never, []);
   api.store.put(id, 'open');
-  await until(() => live?.gone === false && live.history.length === 1, 'the new life');
+  await until(() => live?.gone === false && live.history.length === 1, 'the new history');
   end();
   feed.close();
   await api.stop();
 });
 
-test('a lost node is told and found again; a refusal is final', async () => {
+test('a lost connection is reported and restored; a refusal is final', async () => {
   const first = await startTestApi();
   first.store.put(id, 'open');
   const feed = createClientFeed({ url: first.url, openSocket, token: 'ann-token' });
@@ -84,14 +84,14 @@ test('a lost node is told and found again; a refusal is final', async () => {
   let refused: FeedHealth | undefined;
   stranger.onHealth((health) => (refused = health));
   await until(() => refused?.state === 'refused', 'the refusal');
-  let said = '';
-  await stranger.get(id).catch((error: Error) => (said = error.message));
-  assert.match(said, /not valid/);
+  let message = '';
+  await stranger.get(id).catch((error: Error) => (message = error.message));
+  assert.match(message, /not valid/);
   stranger.close();
   await second.stop();
 });
 
-test('a node that is not there yet is waited for', async () => {
+test('the feed retries until the node is started', async () => {
   const place = await startTestApi();
   const { listenPort } = place;
   await place.stop();

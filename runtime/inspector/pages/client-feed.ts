@@ -1,7 +1,7 @@
 /**
- * The feed of the pages over the typed client of the control API. It connects for as long as it takes, says how it
- * goes, and keeps watches open: what the client cannot resume is opened again from a fresh snapshot. Runs in the
- * browser and, in tests, in Node.
+ * Implements InspectorFeed with the typed client of the control API. It retries until it is connected, reports the
+ * health of the connection, and keeps watches open: a watch that the client cannot resume is opened again with a new
+ * snapshot. Runs in the browser and, in tests, in Node.
  */
 import { connectPhoton, type ConnectOptions, type PhotonClient } from '../../client/client.ts';
 import { PhotonError } from '../../contract/errors.ts';
@@ -46,7 +46,7 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
 }
 
 class ClientLink {
-  /** Settles when the first connection stands; rejects when the server refuses us for good. */
+  /** Resolves when the first connection is established; rejects when the server refuses it finally. */
   readonly client: Promise<PhotonClient>;
   readonly #listeners = new Set<(health: FeedHealth) => void>();
   #health: FeedHealth = { state: 'connecting' };
@@ -54,7 +54,7 @@ class ClientLink {
 
   constructor(options: FeedOptions) {
     this.client = this.#connect(options);
-    // Whoever asks hears of it; the health has said it already.
+    // Callers of the feed get the rejection, and the health reports it; here it must only not be unhandled.
     this.client.catch(() => undefined);
   }
 
@@ -119,7 +119,7 @@ async function keepWatching(
       for await (const frame of client.watch(watchParams(filter), ended)) deliver(frame, listener);
       return;
     } catch (error) {
-      // A refusal stands in the page's bar; there is nothing to try again.
+      // A refusal is shown in the page's bar; it is not retried.
       if (recordOf(error).group === 'rejection') return;
       await pause(retryMs);
       listener.reset();
@@ -154,7 +154,7 @@ function deliver(frame: WatchFrame, listener: ListListener): void {
     case 'bookmark':
     case 'coalesced':
     case 'closed':
-      // Bookmarks and coalescing are the client's business: the newest version of a row is what counts here.
+      // The client handles bookmarks; a page needs only the newest version of each row.
       return;
   }
 }
@@ -169,7 +169,7 @@ const rowOf = ({ id, version, stateName, lifecycle, waitingOn, at, held }: Liste
   ...(held === undefined ? {} : { held }),
 });
 
-/** What the pages use of `actor.get`. */
+/** The fields of `actor.get` that the pages use. */
 interface AnsweredActor extends Omit<ListedActor, 'at' | 'spec' | 'status' | 'held'> {
   readonly state?: unknown;
   readonly spec?: unknown;
@@ -214,7 +214,7 @@ type AnsweredDeadLetter = Omit<DeadLetter, 'type' | 'from'> & {
 const typeOf = (event: unknown): string =>
   typeof event === 'object' && event !== null && 'type' in event ? String(event.type) : String(event);
 
-/** An event is an object with a type, unless somebody sent something else. */
+/** An event should be an object with a type; anything else is shown as text. */
 function historyRowOf(item: Omit<HistoryRow, 'event'> & { readonly event?: unknown }): HistoryRow {
   const { event, ...rest } = item;
   const typed = typeof event === 'object' && event !== null && 'type' in event;

@@ -1,14 +1,15 @@
 /**
- * Before and after of one step. The journal keeps, per step, the context keys that changed and their new values; the
- * value before is the newest one an earlier step left. Older than the kept history, it is not known, and said so. Pure.
+ * The context fields that one step changed, with values before and after. A history entry contains the changed keys and
+ * their new values; the value before is the newest one in an earlier entry. It is unknown when that entry is older than
+ * the history that was read. Pure.
  */
 import type { HistoryRow } from './inspector-feed.ts';
 
 export interface ChangedKey {
   readonly key: string;
-  /** undefined: not known; null: there was none. */
+  /** undefined: unknown; null: the key did not exist. */
   readonly before: string | null | undefined;
-  /** null: gone. */
+  /** null: the key was removed. */
   readonly after: string | null;
 }
 
@@ -18,10 +19,10 @@ export function changesOf(history: readonly HistoryRow[], version: number): read
   const row = history[index];
   if (row === undefined) return [];
   const earlier = history.slice(0, index).reverse();
-  const fromBirth = (history[0]?.version ?? 0) <= 1;
+  const isComplete = (history[0]?.version ?? 0) <= 1;
   return Object.entries(row.changed).map(([key, value]) => {
     const previous = earlier.find((candidate) => Object.hasOwn(candidate.changed, key));
-    const unknown = fromBirth ? null : undefined;
+    const unknown = isComplete ? null : undefined;
     return { key, before: previous === undefined ? unknown : printed(previous.changed[key]), after: printed(value) };
   });
 }

@@ -1,4 +1,4 @@
-/** The recorded steps of one actor, newest first; one may be chosen (the picture goes back to it) and opened. */
+/** The history of one actor, newest first. A step can be chosen, so that the chart shows it, and opened for details. */
 import { useEffect, useRef } from 'preact/hooks';
 import { askedText, eventText } from '../asked-text.ts';
 import { stateText } from '../chart-trace.ts';
@@ -21,30 +21,30 @@ export interface HistoryViewProps {
 
 const kindNotes = {
   transition: '',
-  ignored: 'ignored: no transition fits',
+  ignored: 'ignored: no transition matches',
   rejected: 'rejected',
   dropped: 'dropped: came too late',
   operated: '',
-  upgraded: 'by a newer program:',
+  upgraded: 'upgraded by a newer release:',
 } as const;
 
-/** What became of an input that led nowhere; who did it, and why, when it was an operator. */
+/** Why an input caused no transition; for an operator verb, by whom it was sent and why. */
 function noteOf({ kind, event, asked }: HistoryRow): string {
   if (event.type.startsWith('actor.'))
     return `by ${String(event['principal'] ?? '?')}: ${String(event['reason'] ?? '')}`;
-  // With what made it a dead letter in place of what it asked for.
-  return kind === 'dropped' && asked.length > 0 ? 'could not be applied: a dead letter now' : kindNotes[kind];
+  // A dropped input with entries in `asked`, which then contain the reason, became a dead letter.
+  return kind === 'dropped' && asked.length > 0 ? 'could not be processed: a dead letter now' : kindNotes[kind];
 }
 
 export function HistoryView(props: HistoryViewProps) {
-  // An input that changes nothing takes no version of its own, so several rows may have the same.
+  // An input without a transition has no version of its own, so several rows may have the same version.
   const newestFirst = props.history
     .map((row, index) => <Entry key={`${row.version}.${index}`} row={row} {...props} />)
     .toReversed();
   return (
     <ol class="history" aria-label="History, newest first">
       {newestFirst}
-      {newestFirst.length === 0 && <li class="panel muted">No step is kept.</li>}
+      {newestFirst.length === 0 && <li class="panel muted">No history.</li>}
     </ol>
   );
 }
@@ -100,7 +100,7 @@ function Detail(props: HistoryViewProps & { row: HistoryRow }) {
   const changes = changesOf(props.history, row.version);
   const text = (value: string | null | undefined) =>
     value === undefined ? (
-      <span class="muted">older than what is kept</span>
+      <span class="muted">not in the history shown</span>
     ) : value === null ? (
       <span class="muted">none</span>
     ) : (
@@ -142,7 +142,7 @@ function Detail(props: HistoryViewProps & { row: HistoryRow }) {
   );
 }
 
-/** `message:<actor id>:<seq>` leads to the sender. */
+/** The cause of a step; of `message:<actor id>:<seq>` with a link to the sender. */
 function Cause(props: { cause: string }) {
   const match = /^message:([^:]+\/[^:]+\/[^:]+):(.*)$/.exec(props.cause);
   if (match === null) return <code>{props.cause}</code>;

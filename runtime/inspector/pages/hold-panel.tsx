@@ -1,7 +1,6 @@
 /**
- * What an operator has to know of an actor that takes no inputs: who holds it, why, and what ends it; and the inputs
- * that could not be applied. Shown in the list (a badge) and beside the chart (the whole of it). Verbs are asked for
- * with the command line; the pages only look.
+ * What an operator needs to know about a held actor: who holds it, why, and how to end that; and its dead letters. The
+ * list shows a badge, the actor's page the whole panel. The pages only read: operators send verbs with the CLI.
  */
 import { useEffect, useState } from 'preact/hooks';
 import type { ActorRow, DeadLetter, Hold, InspectorFeed } from './inspector-feed.ts';
@@ -11,22 +10,23 @@ import { ageText, clockText } from './time-text.ts';
 
 const glyphs = { paused: '‖', quarantined: '⚠\uFE0E', version: '◷' } as const;
 
-const words = { paused: 'paused', quarantined: 'quarantined', version: 'waits for a version' } as const;
+const words = { paused: 'paused', quarantined: 'quarantined', version: 'unreadable version' } as const;
 
 const meanings = {
-  paused: 'It takes no inputs: messages wait with their senders, its effects rest.',
-  quarantined: 'Its chart failed on an input, so it takes no others: messages wait with their senders.',
-  version: 'The program of its node cannot go on from what is stored; nothing is lost.',
+  paused:
+    'The actor processes no messages: they wait with their senders, and its effects are cancelled until it resumes.',
+  quarantined: 'The chart failed on an input, so the actor processes no others: messages wait with their senders.',
+  version: 'The release on its node cannot read the stored version of the chart; nothing is lost.',
 } as const;
 
-/** Each line: what it does, and the command. */
+/** Per line: what the command does, and the command. */
 const steps = (kind: Hold['kind'], id: string): readonly (readonly [string, string])[] => {
-  if (kind === 'paused') return [['let it go on', `photon actor resume ${id} --reason WHY`]];
-  if (kind === 'version') return [['see what a release can take up', 'photon upgrade check --dir FOLDER']];
+  if (kind === 'paused') return [['end the pause', `photon actor resume ${id} --reason WHY`]];
+  if (kind === 'version') return [['check which actors a release can load', 'photon upgrade check --dir FOLDER']];
   return [
-    ['deliver again, once the cause is mended', `photon actor redrive ${id} --reason WHY`],
+    ['deliver the input again, when the cause is repaired', `photon actor redrive ${id} --reason WHY`],
     ['drop the input it failed on', `photon actor skip ${id} --reason WHY`],
-    ['see what a state would change', `photon actor reset ${id} --to STATE --dry-run --reason WHY`],
+    ['show what a reset to a state would change', `photon actor reset ${id} --to STATE --dry-run --reason WHY`],
   ];
 };
 
@@ -60,7 +60,7 @@ export function HoldPanel(props: { id: string; hold: Hold; now: number }) {
   );
 }
 
-/** Breaks between words only: a browser would also break `--dry-run`. */
+/** Allows line breaks between words only: a browser would also break `--dry-run`. */
 function Command(props: { text: string }) {
   return <code>{props.text.split(' ').map((word, index) => [index > 0 && ' ', <span>{word}</span>])}</code>;
 }
@@ -69,8 +69,8 @@ export function DeadLetterPanel(props: { deadLetters: readonly DeadLetter[]; now
   if (props.deadLetters.length === 0) return null;
   return (
     <section class="panel" aria-label="Dead letters">
-      <h2>Dead letters: inputs that could not be applied</h2>
-      <ul class="deadLetters">
+      <h2>Dead letters: inputs that could not be processed</h2>
+      <ul class="dead-letters">
         {props.deadLetters.map((deadLetter) => (
           <li key={deadLetter.deadLetterId}>
             <span>
@@ -96,7 +96,7 @@ export function DeadLetterPanel(props: { deadLetters: readonly DeadLetter[]; now
   );
 }
 
-/** The list knows that an actor is held, only its record knows why: read for the few held rows that are drawn. */
+/** Reads the hold of a held row that is drawn: list lines say that an actor is held, only its record says why. */
 export function useHold(feed: InspectorFeed, row: ActorRow): Hold | null {
   const [hold, setHold] = useState<Hold | null>(null);
   useEffect(() => {
@@ -108,7 +108,7 @@ export function useHold(feed: InspectorFeed, row: ActorRow): Hold | null {
         if (wanted) setHold(detail.hold);
       },
       () => {
-        // The badge stands without its reason; the actor's own page says what went wrong.
+        // The badge is shown without its reason; the actor's page shows the error.
       },
     );
     return () => {

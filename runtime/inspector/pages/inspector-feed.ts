@@ -1,12 +1,12 @@
 /**
- * What the pages need from the control API, and nothing of how it travels. client-feed.ts binds it to the typed client;
- * the tests bind it to a script. All times are milliseconds since the epoch.
+ * The interface through which the pages read from the control API. client-feed.ts implements it with the typed client,
+ * tests with a script. All times are milliseconds since the epoch.
  */
 export type Waiting = 'timer' | 'effect' | 'event';
 
 export type HeldKind = 'paused' | 'quarantined';
 
-/** Why an actor takes no inputs; `version` is the program's own word: it cannot go on from this snapshot. */
+/** Why an actor processes no inputs; `version`: its node cannot read the chart version of the snapshot. */
 export interface Hold {
   readonly kind: HeldKind | 'version';
   readonly reason: string;
@@ -14,7 +14,7 @@ export interface Hold {
   readonly at: number | null;
 }
 
-/** An input that could not be applied. */
+/** An input that could not be processed. */
 export interface DeadLetter {
   readonly deadLetterId: string;
   readonly type: string;
@@ -32,16 +32,16 @@ export interface ActorRow {
   readonly stateName: string;
   readonly gone: boolean;
   readonly waitingOn: readonly Waiting[];
-  /** Of the last commit. */
+  /** The time of the last commit. */
   readonly at: number;
-  /** It takes no inputs; the reason is in the detail. */
+  /** Present when the actor is held; the detail contains the reason. */
   readonly held?: HeldKind;
 }
 
 export interface PendingEffect {
   readonly type: string;
   readonly effectId: string;
-  /** The state whose entry asked for it. */
+  /** The state whose entry action requested the effect. */
   readonly stateId: string;
 }
 
@@ -60,7 +60,7 @@ export interface ActorDetail extends Omit<ActorRow, 'at' | 'held'> {
   readonly effects: readonly PendingEffect[];
   readonly timers: readonly PendingTimer[];
   readonly hold: Hold | null;
-  /** The answer as it came, for the raw view. */
+  /** The unchanged answer of the control API, for the raw view. */
   readonly raw: unknown;
 }
 
@@ -73,7 +73,7 @@ export interface HistoryRow {
   readonly to: unknown;
   readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   readonly asked: readonly string[];
-  /** Top-level context key -> value after the step; a key that is present with undefined or null is gone. */
+  /** Top-level context key -> value after the step; a key with undefined or null was removed. */
   readonly changed: Readonly<Record<string, unknown>>;
 }
 
@@ -87,9 +87,9 @@ export interface ListListener {
   /** A row of the snapshot or a change; the newest version wins. */
   row(row: ActorRow): void;
   removed(id: string): void;
-  /** What came so far is everything. */
+  /** The snapshot is complete. */
   synced(): void;
-  /** Forget all rows: a fresh snapshot follows. */
+  /** All rows must be forgotten: a new snapshot follows. */
   reset(): void;
 }
 
@@ -102,10 +102,10 @@ export interface InspectorFeed {
   get(id: string): Promise<ActorDetail>;
   /** Newest last; entries after the version `after`. */
   history(id: string, after: number): Promise<readonly HistoryRow[]>;
-  /** Oldest first; null for a reader who may not see them. */
+  /** Oldest first; null for a principal who may not see them. */
   deadLetters(id: string): Promise<readonly DeadLetter[] | null>;
   /** @returns the function that ends it. */
   watch(filter: ListFilter, listener: ListListener): () => void;
-  /** Calls at once with what is, then on every change. @returns the function that ends it. */
+  /** Calls the listener at once, then on every change. @returns the function that ends it */
   onHealth(listener: (health: FeedHealth) => void): () => void;
 }

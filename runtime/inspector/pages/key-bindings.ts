@@ -1,4 +1,6 @@
-/** Keys of the pages: one listener, off while the reader types into a field, which Escape leaves. */
+/**
+ * Keyboard shortcuts of the pages: one listener, inactive while a form field has the focus; Escape leaves the field.
+ */
 import { useEffect, useRef } from 'preact/hooks';
 
 export type KeyMap = Readonly<Record<string, () => void>>;

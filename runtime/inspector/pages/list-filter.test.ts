@@ -21,12 +21,12 @@ const rows = [
 ];
 const ids = (found: readonly ActorRow[]): string[] => found.map(({ id }) => id);
 
-test('every word of a search counts, in the id or the state', () => {
+test('every word of a search must occur in the id or the state', () => {
   assert.equal(ids(filterRows(rows, { ...noFilters, search: 'WEB fail' })), ['job/acme/web-2']);
   assert.equal(ids(filterRows(rows, { ...noFilters, search: 'nothing' })), []);
 });
 
-test('filters by kind, scope, host, outermost state and what is waited for', () => {
+test('rows are filtered by kind, scope, host, outermost state and what they wait for', () => {
   assert.equal(ids(filterRows(rows, { ...noFilters, kind: 'job', scope: 'acme' })), [
     'job/acme/web-10',
     'job/acme/web-2',
@@ -45,7 +45,7 @@ test('numbers sort as numbers', () => {
   assert.equal(ids(sortedRows(rows)), ['binding/globex/web-2@w1', 'job/acme/web-2', 'job/acme/web-10']);
 });
 
-test('addresses lead to pages and back', () => {
+test('paths are converted to pages and back', () => {
   assert.equal(routeOf('/'), { page: 'list' });
   assert.equal(routeOf('/open'), { page: 'list' });
   assert.equal(routeOf(actorPath('binding/acme/web-1.eth0@w1', 7)), {
@@ -56,7 +56,7 @@ test('addresses lead to pages and back', () => {
   assert.equal(routeOf(actorPath('job/acme/7')), { page: 'actor', id: 'job/acme/7', version: null });
 });
 
-test('the value before a step is what the newest earlier step left', () => {
+test('the value before a step is the newest value in an earlier step', () => {
   const step = (version: number, changed: HistoryRow['changed']): HistoryRow => ({
     version,
     changed,
@@ -73,12 +73,12 @@ test('the value before a step is what the newest earlier step left', () => {
     { key: 'a', before: '2', after: null },
     { key: 'c', before: '1', after: '2' },
   ]);
-  assert.is(changesOf(history, 4)[0]?.before, undefined, 'older than what is kept is not known');
-  assert.is(changesOf([step(1, { a: 1 })], 1)[0]?.before, null, 'before the first step there was nothing');
+  assert.is(changesOf(history, 4)[0]?.before, undefined, 'a value older than the history is unknown');
+  assert.is(changesOf([step(1, { a: 1 })], 1)[0]?.before, null, 'before the first step no key existed');
   assert.equal(changesOf(history, 9), []);
 });
 
-test('times read as people say them', () => {
+test('durations are shown in their two largest units, ages in the largest', () => {
   assert.is(durationText(59_000), '59 s');
   assert.is(durationText(61_000), '1 min 1 s');
   assert.is(durationText(50 * 3_600_000), '2 d 2 h');

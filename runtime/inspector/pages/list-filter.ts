@@ -1,4 +1,4 @@
-/** Search and filters of the list, apart from its drawing. Pure. */
+/** Search and filters of the list, without drawing. Pure. */
 import type { ActorRow, Waiting } from './inspector-feed.ts';
 
 export interface Filters {
@@ -15,20 +15,20 @@ export const noFilters: Filters = { search: '', kind: '', scope: '', state: '', 
 export const hostOf = (id: string): string => id.split('@')[1] ?? '';
 const kindOf = (id: string): string => id.split('/')[0] ?? '';
 const scopeOf = (id: string): string => id.split('/')[1] ?? '';
-/** The outermost state; a filter by every nested one would be a list of its own. */
+/** The outermost state; a filter with every nested state would have too many options. */
 const stateOf = (row: ActorRow): string => row.stateName.split('.')[0] ?? '';
 
-/** What is held waits for an operator, whatever else is pending: nothing of it moves before. */
+/** A held actor waits for an operator, whatever else is pending: nothing proceeds before the hold ends. */
 export const waitsOf = (row: ActorRow): readonly (Waiting | 'operator')[] =>
   row.held === undefined ? row.waitingOn : ['operator'];
 
-/** `web-2` before `web-10`. */
+/** Sorts numbers in ids by value: `web-2` before `web-10`. */
 const order = new Intl.Collator('en', { numeric: true });
 
 export const sortedRows = (rows: Iterable<ActorRow>): readonly ActorRow[] =>
   [...rows].sort((a, b) => order.compare(a.id, b.id));
 
-/** Every word of the search must occur in the id, the state or the word for a hold. */
+/** Every word of the search must occur in the id, the state or the kind of hold. */
 export function filterRows(rows: readonly ActorRow[], filters: Filters): readonly ActorRow[] {
   const words = filters.search
     .toLowerCase()

@@ -1,4 +1,4 @@
-/** What every page has: the bar with the connection's health, the theme switch, the list of keys. */
+/** The parts of every page: the bar with the connection's health, the theme switch, the list of keys. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { FeedHealth } from './inspector-feed.ts';
@@ -8,7 +8,7 @@ import { useKeys } from './key-bindings.ts';
 export const pageTitle = (): string => document.body.dataset.title ?? 'inspector';
 export const scopeWord = (): string => document.body.dataset.scopeWord ?? 'scope';
 
-/** A link within the page: no reload. */
+/** A link to another page of the inspector, without a reload. */
 export function PageLink(props: { path: string; class?: string; children: ComponentChildren }) {
   return (
     <a
@@ -93,5 +93,5 @@ export function PageBar(props: {
   );
 }
 
-/** The marks of what an actor waits for; glyph and word, never a colour alone. */
+/** The symbols for what an actor waits for; shown together with the word. */
 export const waitingGlyphs = { operator: '☞', timer: '◷', effect: '⚙\uFE0E', event: '⇢' } as const;

@@ -1,9 +1,9 @@
-/** State that several pages share: the clock that ages run by, the connection's health, a kind's chart. */
+/** Hooks that several pages share: the current time, the connection's health, the chart of a kind. */
 import { useEffect, useState } from 'preact/hooks';
 import type { Chart } from '../chart-ir.ts';
 import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
 
-/** Now, refreshed every second while the page is visible. */
+/** The current time, refreshed every second while the page is visible. */
 export function useNow(): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -57,6 +57,6 @@ export function useChart(kind: string): Loaded<DrawnChart> {
 
 async function fetchChart(kind: string): Promise<DrawnChart> {
   const response = await fetch(`/charts/${encodeURIComponent(kind)}.json`);
-  if (!response.ok) throw new Error(`The chart of ${kind} did not come: ${(await response.text()).trim()}`);
+  if (!response.ok) throw new Error(`The chart of ${kind} could not be loaded: ${(await response.text()).trim()}`);
   return (await response.json()) as DrawnChart;
 }

@@ -1,4 +1,4 @@
-/** Picks the page for the address and keeps it so when the reader goes back and forth. */
+/** Shows the page that belongs to the address, also after the back and forward buttons. */
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ActorList } from './actor-list.tsx';
@@ -27,7 +27,7 @@ function PageRoot(props: { feed: InspectorFeed }) {
   const health = useHealth(props.feed);
   const seen = useRef(false);
   if (health.state === 'live') seen.current = true;
-  // Once something was shown it stays readable; the bar says that it no longer moves.
+  // After a page was shown, it stays readable; the bar says that it is no longer updated.
   if (health.state === 'refused' && !seen.current) return <Notice text={health.reason} />;
   const route = routeOf(path);
   if (route.page === 'actor')
@@ -40,7 +40,7 @@ export function showPages(feed: InspectorFeed): void {
   if (root !== null) render(<PageRoot feed={feed} />, root);
 }
 
-/** A plain sentence instead of the pages: no session, or the program cannot start. */
+/** Shows a message instead of the pages, when there is no session or the script fails to start. */
 export function showNotice(text: string): void {
   const root = document.getElementById('inspector');
   if (root !== null) render(<Notice text={text} />, root);

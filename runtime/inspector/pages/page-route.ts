@@ -1,4 +1,4 @@
-/** Addresses of the pages: `/` and `/a/<kind>/<scope>/<name>[/<version>]`. Pure, but for `goTo`. */
+/** Paths of the pages: `/` and `/a/<kind>/<scope>/<name>[/<version>]`. Pure, except `goTo`. */
 export type PageRoute =
   { readonly page: 'list' } | { readonly page: 'actor'; readonly id: string; readonly version: number | null };
 
@@ -11,7 +11,7 @@ export function routeOf(path: string): PageRoute {
 export const actorPath = (id: string, version: number | null = null): string =>
   version === null ? `/a/${id}` : `/a/${id}/${version}`;
 
-/** Moves the address and tells the page. `replace` leaves no step for the back button. */
+/** Changes the address and notifies the page. `replace` adds no entry for the back button. */
 export function goTo(path: string, replace = false): void {
   if (replace) history.replaceState(null, '', path);
   else history.pushState(null, '', path);

@@ -1,12 +1,12 @@
 /**
- * How a page proves who looks at it. A link `/open#<secret>` is traded once for a session cookie that scripts cannot
- * read; every connection then asks for a one-use ticket. Every failure is a PhotonError, so that the client knows
- * whether dialling again can help. Called by inspector-page.tsx.
+ * Authentication of a page. The secret of a link `/open#<secret>` is exchanged once for a session cookie that scripts
+ * cannot read; for every connection the page then gets a one-use ticket. Every failure is a PhotonError, so that the
+ * client knows whether a retry can help. Called by inspector-page.tsx.
  */
 import { PhotonError } from '../../contract/errors.ts';
 
 /**
- * Spends the secret of the address, if it bears one, and takes it out of the address and the history first.
+ * Uses the secret in the address, if there is one; removes it from the address and the browser history before.
  * @throws PhotonError rejection `unauthenticated`, fault `unreachable`
  */
 export async function openSession(): Promise<void> {
@@ -33,12 +33,12 @@ async function post(path: string, body: unknown): Promise<Response> {
       body: JSON.stringify(body),
     });
   } catch (error) {
-    throw new PhotonError('fault', 'unreachable', 'The node does not answer; trying again.', { cause: error });
+    throw new PhotonError('fault', 'unreachable', 'The node does not answer; the page tries again.', { cause: error });
   }
   if (response.ok) return response;
   const why = await reasonOf(response);
   if (response.status === 401 || response.status === 403) throw new PhotonError('rejection', 'unauthenticated', why);
-  throw new PhotonError('fault', 'unreachable', `The node answers ${response.status}: ${why}; trying again.`);
+  throw new PhotonError('fault', 'unreachable', `The node answers ${response.status}: ${why}; the page tries again.`);
 }
 
 async function reasonOf(response: Response): Promise<string> {
@@ -47,7 +47,7 @@ async function reasonOf(response: Response): Promise<string> {
     const { error } = JSON.parse(text) as { readonly error?: unknown };
     return typeof error === 'string' ? error : text;
   } catch {
-    // Not JSON: a relay in between speaks plain text, which is then the reason.
+    // Not JSON: the answer of a proxy, whose text is then the reason.
     return text === '' ? response.statusText : text;
   }
 }

@@ -1,4 +1,4 @@
-/** What the shown state means, and what the actor waits for right now. */
+/** The description of the shown state, and what the actor waits for now. */
 import { exitText } from '../chart-table.ts';
 import type { Chart } from '../chart-ir.ts';
 import { activeStates } from '../chart-trace.ts';
@@ -6,7 +6,7 @@ import type { ActorDetail } from './inspector-feed.ts';
 import { waitingGlyphs } from './page-frame.tsx';
 import { clockText, dueText } from './time-text.ts';
 
-/** The current state's description; a state picked in the chart is explained below it. */
+/** The description of the current state, and below it that of a state selected in the chart. */
 export function StatePanel(props: { chart: Chart; state: unknown; picked: string | null }) {
   const lit = [...activeStates(props.state).lit];
   const shown = props.chart.states.filter((state) => lit.includes(state.id));
@@ -25,7 +25,7 @@ export function StatePanel(props: { chart: Chart; state: unknown; picked: string
         <details open>
           <summary>
             <strong>{picked.id === '' ? props.chart.kind : picked.id}</strong>{' '}
-            <span class="muted">(picked in the chart)</span>
+            <span class="muted">(selected in the chart)</span>
           </summary>
           <p>{picked.description}</p>
           <ul class="waits">
@@ -63,7 +63,8 @@ export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolea
           <li key={effect.effectId} title={effect.effectId}>
             <span aria-hidden="true">{waitingGlyphs.effect}</span>
             <span>
-              effect <strong>{effect.type}</strong> <span class="muted">asked by {effect.stateId || 'the root'}</span>
+              effect <strong>{effect.type}</strong>{' '}
+              <span class="muted">requested by {effect.stateId || 'the root'}</span>
             </span>
             <span class="muted">pending</span>
           </li>

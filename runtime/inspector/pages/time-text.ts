@@ -1,4 +1,4 @@
-/** Ages and due times as people say them. Pure. */
+/** Ages, durations and times as text. Pure. */
 export function durationText(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
