@@ -1,7 +1,8 @@
 /**
- * K5: no acknowledged command is lost and none is applied twice; a repeat hears what was said the first time; what a
- * counter says is what its committed history adds up to, and later answers rest on later versions. Pure. Called by
- * runtime-promises.ts.
+ * K5 and K6 of docs/promises.md. K5: no acknowledged command is lost, none is applied twice, a repeated command gets the
+ * first answer again, an answer names no weaker durability than was asked for, and a counter equals the sum of its
+ * committed history. K6: an answer never rests on an older version than an answer that was given before the command was
+ * sent. Pure. Called by runtime-promises.ts.
  */
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
@@ -13,7 +14,7 @@ import type { StoreFact } from './store-facts.ts';
 
 type Applied = ReadonlyMap<string, readonly Extract<StoreFact, { fact: 'history' }>[]>;
 
-/** @param keptFacts of the server that remained, where the store has lost something */
+/** @param keptFacts facts from the final primary's file; asked for only after a store rollback */
 export function checkCommands(
   facts: readonly StoreFact[],
   records: readonly ClientRecord[],
@@ -21,7 +22,7 @@ export function checkCommands(
 ): string[] {
   const applied = appliedBy(facts);
   const always = [...checkOnce(applied), ...checkLevels(records)];
-  // What was acknowledged before a replica had it may be gone; twice is still once too often.
+  // A rollback may take away what was acknowledged before a replica had it. Nothing excuses applying twice.
   if (facts.some(({ fact }) => fact === 'rolled back'))
     return [...always, ...checkKept(appliedBy(keptFacts()), records)];
   return [
@@ -46,15 +47,15 @@ function appliedBy(facts: readonly StoreFact[]): Applied {
   return found;
 }
 
-/** An operator's verb is applied, too. */
-const hasMoved = ({ kind }: HistoryEntry): boolean => kind === 'transition' || kind === 'operated';
+/** Whether the entry changed the actor: a transition, or an operator's verb. */
+const hasEffect = ({ kind }: HistoryEntry): boolean => kind === 'transition' || kind === 'operated';
 
-/** A refusal that led to nothing may be noted again; a transition may not. */
+/** A rejection may be recorded twice, because it changes nothing; a transition may not. */
 function checkOnce(applied: Applied): string[] {
   return [...applied].flatMap(([key, all]) => {
-    const moved = all.filter(({ entry }) => hasMoved(entry));
-    return moved.length > 1
-      ? [`K5: ${key} was applied ${moved.length} times, by ${moved.map(({ by }) => by).join(' ')}`]
+    const changes = all.filter(({ entry }) => hasEffect(entry));
+    return changes.length > 1
+      ? [`K5: ${key} was applied ${changes.length} times, by ${changes.map(({ by }) => by).join(' ')}`]
       : [];
   });
 }
@@ -63,50 +64,50 @@ function checkRecord(applied: Applied, record: ClientRecord): string[] {
   const { command, reply, repeats, outcome } = record;
   const key = `${command.to} ${command.commandId}`;
   if (command.event['dryRun'] === true) return [];
-  const moved = (applied.get(key) ?? []).some(({ entry }) => hasMoved(entry));
+  const isApplied = (applied.get(key) ?? []).some(({ entry }) => hasEffect(entry));
   const broken: string[] = [];
-  if (outcome === 'ok' && !moved)
+  if (outcome === 'ok' && !isApplied)
     broken.push(`K5: ${key} (${command.event.type}) was acknowledged and is not in the history`);
-  // A refusal without a receipt may come out better the second time, and so may one that overtook the first.
+  // Only a success binds: a rejection without a receipt may succeed the second time, and so may one that overtook it.
   const earlier = (repeats?.endedMs ?? Infinity) < record.invokedMs ? repeats?.reply : undefined;
-  if (earlier?.ok === true && reply !== undefined && whatWasSaid(earlier) !== whatWasSaid(reply))
-    broken.push(`K5: ${key} was answered ${JSON.stringify(earlier)}, and repeated ${JSON.stringify(reply)}`);
+  if (earlier?.ok === true && reply !== undefined && comparable(earlier) !== comparable(reply))
+    broken.push(`K5: ${key} was answered ${JSON.stringify(earlier)}, and on repetition ${JSON.stringify(reply)}`);
   return broken;
 }
 
-/** How durable it is by now is not part of it. */
-const whatWasSaid = (reply: Reply): string => JSON.stringify({ ...reply, durability: undefined });
+/** An answer without its durability, which may have grown since the first time. */
+const comparable = (reply: Reply): string => JSON.stringify({ ...reply, durability: undefined });
 
-/** G3: the answer names the level, which is no weaker than what was asked for. */
+/** G3: the answer names a durability that is no weaker than the one asked for. */
 function checkLevels(records: readonly ClientRecord[]): string[] {
   return records.flatMap(({ command: { to, commandId, durability: asked }, reply }) => {
     const told = reply?.durability;
     if (asked === undefined || told === undefined || strongerOf(told, asked) === told) return [];
-    return [`K5: ${to} ${commandId} asked for ${asked} and was told ${told}`];
+    return [`K5: ${to} ${commandId} asked for durability ${asked} and was answered ${told}`];
   });
 }
 
-/** G3: what was acknowledged at more than `primary` is on whichever server remained. */
+/** G3: a command that was acknowledged above `primary` is in the file of the final primary. */
 function checkKept(applied: Applied, records: readonly ClientRecord[]): string[] {
   return records.flatMap((record) => {
     const { command, reply, outcome } = record;
     const told = reply?.durability ?? 'primary';
     if (outcome !== 'ok' || told === 'primary' || command.event['dryRun'] === true) return [];
     const key = `${command.to} ${command.commandId}`;
-    if ((applied.get(key) ?? []).some(({ entry }) => hasMoved(entry))) return [];
+    if ((applied.get(key) ?? []).some(({ entry }) => hasEffect(entry))) return [];
     return [`K5: ${key} (${command.event.type}) was acknowledged at ${told}, and the failover lost it`];
   });
 }
 
 /**
- * A new era says that acknowledged commits are gone.
- * @param foundings of the cluster: one that comes again is of a store that has lost even that
+ * A new era declares that acknowledged commits are lost, so none may begin while none was lost.
+ * @param foundings how often a cluster record was created; more than one means that the store lost even that record
  */
 export function checkEras(facts: readonly StoreFact[], foundings: number): string[] {
   if (foundings > 1 || facts.some(({ fact }) => fact === 'rolled back')) return [];
   const later = facts.find((fact) => fact.fact === 'grant' && parseGrant(fact.grant).era > 1);
   if (later?.fact !== 'grant') return [];
-  return [`K5: an era began (${later.grant} of ${later.shard}), and nothing acknowledged was to be lost`];
+  return [`K5: a new era began (${later.grant} of ${later.shard}), although no acknowledged commit was lost`];
 }
 
 interface Count {
@@ -129,15 +130,15 @@ function checkTotals(facts: readonly StoreFact[]): string[] {
       const count = counts.get(fact.actor);
       if (context !== null && count !== undefined && context.total !== count.total)
         broken.push(
-          `K5: ${fact.actor} is at ${context.total} at version ${fact.fields['version']}, ` +
-            `its history adds up to ${count.total}`,
+          `K5: ${fact.actor} counts ${context.total} at version ${fact.fields['version']}, ` +
+            `and its history adds up to ${count.total}`,
         );
     }
   }
   return broken;
 }
 
-/** An answer that was there before a command was asked rests on no later version than that command's answer. */
+/** K6: a command's answer rests on a version at least as high as every answer that came before it was sent. */
 function checkOrder(records: readonly ClientRecord[]): string[] {
   const broken: string[] = [];
   const byActor = new Map<string, ClientRecord[]>();
@@ -156,7 +157,7 @@ function checkOrder(records: readonly ClientRecord[]): string[] {
       if (version < highest)
         broken.push(
           `K6: ${record.command.commandId} of ${actor} was answered at version ${version}, ` +
-            `after ${highest} had been answered`,
+            `after an earlier answer at version ${highest}`,
         );
     }
   }

@@ -1,16 +1,19 @@
-/** Each cloud-level checker finds what it is for, and leaves alone what is fine. */
+/** Each checker of the cloud names the violation it exists for, and passes a correct run. */
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { KernelFact, Violation } from './kernel-facts.ts';
-import { checkRunningIncarnations } from './running-incarnations.ts';
+import {
+  checkRunningIncarnations,
+  checkTenantSegments,
+  checkWiredAddresses,
+  type KernelFact,
+  type Violation,
+} from './kernel-facts.ts';
+import { checkStoredSnapshots } from './legal-snapshots.ts';
 import { unsettledParts, type HostListing } from './settled-cloud.ts';
-import { checkStoredSnapshots } from './stored-snapshots.ts';
-import { checkTenantSegments } from './tenant-segments.ts';
-import { checkWiredAddresses } from './wired-addresses.ts';
 
 const registry = createRegistry(noDataplane, noAgent, noHosts);
 const ids = (violations: readonly Violation[]): string[] => violations.map(({ checker }) => checker);
@@ -31,7 +34,7 @@ const rests = (host: string, pid: number): KernelFact => ({
   reason: 'gone',
 });
 
-test('K1: a VM that runs on two hosts at once is found, one that moved is not', () => {
+test('K1: a VM that runs on two hosts at once is a violation, one that moved is not', () => {
   assert.equal(checkRunningIncarnations([runs('w1', 1), rests('w1', 1), runs('w2', 1)]), []);
   assert.equal(ids(checkRunningIncarnations([runs('w1', 1), runs('w2', 1), rests('w1', 1)])), ['K1']);
 });
@@ -49,7 +52,7 @@ const wired = (host: string, tap: string, port: string, address: string, mac: st
 });
 const untapped = (host: string, tap: string): KernelFact => ({ atMs: 2, host, fact: 'tap.gone', tap });
 
-test('K3 and K4: an address, a MAC or a port that is wired twice is found', () => {
+test('K3 and K4: an address, a MAC or a port that is wired twice is a violation', () => {
   const first = wired('w1', 't1', 'port/a/p', '10.0.0.4', '02:00:00:00:00:01');
   assert.equal(checkWiredAddresses([first, untapped('w1', 't1'), { ...first, host: 'w2' }]), []);
   const second = wired('w2', 't2', 'port/a/q', '10.0.0.4', '02:00:00:00:00:02');
@@ -60,7 +63,7 @@ test('K3 and K4: an address, a MAC or a port that is wired twice is found', () =
   assert.equal(ids(checkWiredAddresses([first, samePort])), ['K4']);
 });
 
-test('K10: a VNI of two VPCs at once is found, also on different hosts', () => {
+test('K10: a VNI of two VPCs at once is a violation, also on different hosts', () => {
   const up = (host: string, vpc: string): KernelFact => ({ atMs: 1, host, fact: 'segment.up', vpc, vni: 4096 });
   const gone: KernelFact = { atMs: 2, host: 'w1', fact: 'segment.gone', vpc: 'vpc/a/main' };
   assert.equal(checkTenantSegments([up('w1', 'vpc/a/main'), up('w2', 'vpc/a/main')]), []);
@@ -85,7 +88,7 @@ const stored = (id: string, state: unknown, context: Readonly<Record<string, unk
   prunedUid: '',
 });
 
-test('K11: a state the chart has not, a newer chart and a final state stored as live are found', () => {
+test('K11: an unknown state, a newer chart version and a final state stored as live are violations', () => {
   const check = (...actors: StoredActor[]): string[] => ids(checkStoredSnapshots(registry, actors, 1));
   assert.equal(check(stored('vm/a/v', 'running'), stored('vm/a/w', { preparing: 'asking' })), []);
   assert.equal(check(stored('vm/a/v', 'flying')), ['K11']);
@@ -98,7 +101,7 @@ const incarnation = { vm: 'vm/a/v', incarnationUid: 'L1', owner: 'incarnation/a/
 const running = stored('vm/a/v', 'running', { host: { name: 'w1' }, incarnationUid: 'L1' });
 const run = stored('incarnation/a/v@w1', { alive: 'running' });
 
-test('K13: what is wanted and what is there are compared', () => {
+test('K13: the declared state, the recorded state and the state of the hosts are compared', () => {
   const unsettled = (actors: readonly StoredActor[], hosts: readonly HostListing[]): readonly string[] =>
     unsettledParts({ registry, actors, owners: new Map(), hosts });
   assert.equal(unsettled([running, run], [{ ...bare, incarnations: [incarnation] }]), []);
@@ -109,16 +112,16 @@ test('K13: what is wanted and what is there are compared', () => {
   );
   assert.match(
     unsettled([run], [{ ...bare, incarnations: [{ ...incarnation, owner: 'incarnation/a/x@w1' }] }]).join(),
-    /no more/,
+    /no longer exists/,
   );
   assert.match(unsettled([stored('vm/a/v', { preparing: 'asking' })], [bare]).join(), /still in/);
   const stopped = stored('vm/a/v', 'stopped');
   assert.match(unsettled([stopped, run], [{ ...bare, incarnations: [incarnation] }]).join(), /runs on w1/);
   const lease = { vpc: 'vpc/a/main', address: '10.0.0.4', mac: '02:00:00:00:00:01', tap: 't' };
-  assert.match(unsettled([], [{ ...bare, leases: [lease] }]).join(), /fits no tap/);
+  assert.match(unsettled([], [{ ...bare, leases: [lease] }]).join(), /matches no tap/);
   const grant = { address: '10.0.0.4', mac: lease.mac, network: { network: 'network/a/n' } };
   const port = stored('port/a/p', 'active', { grant, host: { name: 'w1' } });
-  assert.match(unsettled([port], [bare]).join(), /says is free.*no more.*is wired as \[\]/);
+  assert.match(unsettled([port], [bare]).join(), /says is free.*no longer exists.*is wired as \[\]/);
   const failed = stored('port/a/q', 'failed', { grant: null, spec: { holder: 'vm/a/v' } });
   const tap = { ...lease, port: 'port/a/q', owner: 'binding/a/q@w1' };
   const wiredOn = (...actors: StoredActor[]): boolean =>
@@ -126,7 +129,7 @@ test('K13: what is wanted and what is there are compared', () => {
       what.includes('is "failed" and wired on w1'),
     );
   assert.is(wiredOn(), true);
-  assert.is(wiredOn(running), false, 'its VM goes on with it');
+  assert.is(wiredOn(running), false, 'a failed port under a running VM keeps its tap');
 });
 
 test.run();

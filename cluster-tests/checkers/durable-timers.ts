@@ -1,7 +1,8 @@
 /**
- * K9: what fires was armed and not cancelled, once and never early. Armed and cancelled is what commits wrote; fired is
- * what the history says, with the wall time of the node that did it. That none is forgotten is not judged here: a run
- * with a timer overdue does not come to rest (runtime-scenario.ts). Pure. Called by runtime-promises.ts.
+ * K9 of docs/promises.md: a timer that fires was armed and not cancelled, fires once, and never early. Commits say what
+ * was armed and cancelled; the history says what fired, with the wall time of the node that fired it. Whether a timer
+ * was forgotten is judged elsewhere: a run with an overdue timer does not settle (runtime-scenario.ts). Pure. Called by
+ * runtime-promises.ts.
  */
 import type { StoreFact } from './store-facts.ts';
 
@@ -22,7 +23,7 @@ export function checkTimers(facts: readonly StoreFact[]): string[] {
   return broken;
 }
 
-/** A commit writes its history before its timers, and may hold several steps. */
+/** A commit writes its history before its timers, and may contain several steps. */
 function armedInSameCommit(facts: readonly StoreFact[], from: number, key: string): number | undefined {
   const { atMs } = facts[from] as StoreFact;
   for (let at = from + 1; facts[at]?.atMs === atMs; at += 1) {

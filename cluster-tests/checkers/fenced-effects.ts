@@ -1,6 +1,7 @@
 /**
- * K7: an effect begins only after the commit that asked for it, under the grant of the process that performs it, and
- * under the version that asked. Pure. Called by runtime-promises.ts.
+ * K7 of docs/promises.md: an effect starts only after the commit that asked for it (G4), with the fence of a grant that
+ * its process held and of the version that asked (G7). Its result is taken only while it is pending, and an unknown
+ * outcome is recorded as unknown. Pure. Called by runtime-promises.ts.
  */
 import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import type { Performance } from './runtime-promises.ts';
@@ -11,10 +12,7 @@ interface Outcome {
   readonly error?: { readonly group?: string };
 }
 
-/**
- * What is taken as an effect's result: only of one that is pending, and an unknown one as unknown. Pending are those
- * of the actor's last record, and those that the same commit has asked for.
- */
+/** Pending are the effects of the actor's last record, and those that the same commit has asked for. */
 export function checkOutcomes(facts: readonly StoreFact[]): string[] {
   const pending = new Map<string, ReadonlySet<string>>();
   const broken: string[] = [];
@@ -33,10 +31,10 @@ export function checkOutcomes(facts: readonly StoreFact[]): string[] {
       if (!cause.startsWith('effect:')) continue;
       const id = cause.slice('effect:'.length);
       if (kind === 'transition' && !own.delete(id))
-        broken.push(`K7: ${fact.actor} took a result of ${id} at version ${version}, which it no longer waited for`);
+        broken.push(`K7: ${fact.actor} took a result of ${id} at version ${version}, when ${id} was not pending`);
       const { type = '', error } = event as Outcome;
       if (error?.group === 'unknown' && type.endsWith('.failed'))
-        broken.push(`G7: ${id} was unknown and is told as ${type}`);
+        broken.push(`K7: the outcome of ${id} was unknown and is recorded as ${type}`);
     }
   }
   return broken;
@@ -59,12 +57,13 @@ export function checkPerformances(facts: readonly StoreFact[], performances: rea
   }
   return performances.flatMap(({ atMs, by, effectId, fence }) => {
     const commit = asked.get(effectId);
-    if (commit === undefined) return [`K7: ${effectId} began at ${atMs} ms, by ${by}, and no commit asked for it`];
-    if (commit.atMs > atMs) return [`K7: ${effectId} began ${commit.atMs - atMs} ms before its commit, by ${by}`];
+    if (commit === undefined) return [`K7: ${by} started ${effectId} at ${atMs} ms, and no commit asked for it`];
+    if (commit.atMs > atMs) return [`K7: ${by} started ${effectId} ${commit.atMs - atMs} ms before its commit`];
     const node = by.slice(0, by.lastIndexOf('.'));
     if (!grants.has(`${commit.shard} ${fence.era} ${fence.ownerEpoch} ${node}`))
-      return [`K7: ${effectId} began under ${fence.era}|${fence.ownerEpoch}, which ${by} was never granted`];
-    if (!effectId.includes(`#${fence.version}.`)) return [`K7: ${effectId} bears version ${fence.version}`];
+      return [`K7: ${effectId} started with fence ${fence.era}|${fence.ownerEpoch}, which ${by} was never granted`];
+    if (!effectId.includes(`#${fence.version}.`))
+      return [`K7: ${effectId} was started with the fence of version ${fence.version}`];
     return [];
   });
 }

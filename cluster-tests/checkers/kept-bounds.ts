@@ -1,24 +1,24 @@
 /**
- * K12: nothing on a host and nothing of an actor in the store is above its limit, and whoever is turned away is told
- * when to come again (G11). Pure. Called by simulation/bounds-watch.ts, again and again while a seed runs.
+ * K12 of docs/promises.md: nothing on a host and nothing of an actor in the store exceeds its limit, and every refusal
+ * names a time after which to ask again (G11). Pure. Called by simulation/bounds-watch.ts at every write and every input.
  */
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import type { HostFigures } from '@photoncloud/runtime/hosting/host-figures';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 
-/** Of every shard's feed; Redis trims it in blocks. */
+/** Limit of every shard's feed; Redis trims it in blocks of up to 100. */
 const feedEntries = 10_000 + 100;
-/** The stored history of an actor whose kind says nothing else, without an archive. */
+/** Stored history of an actor without an archive, for kinds that set no other limit. */
 const historyTail = 32;
 
-/** What may never be, whenever one looks. */
+/** Limits that hold at every instant. */
 export function checkFigures(figures: HostFigures, limits: HostLimits): string[] {
   const { fullest, effectsPlaced, effectsWaiting } = figures;
-  // What was let in before the outbox was full is decided all the same: what waits, and what is in flight.
+  // Inputs admitted before the outbox was full still produce messages: those in the mailbox and those in flight.
   const outbox = limits.outboxDepth + limits.mailboxDepth * (1 + limits.commitsInFlight);
   const over = (what: string, value: number, most: number): string[] =>
-    value > most ? [`K12: ${what}: ${value}, and ${most} at most`] : [];
+    value > most ? [`K12: ${what}: ${value}, the limit is ${most}`] : [];
   return [
     ...over('commits of one actor in flight', fullest.commitsInFlight, limits.commitsInFlight),
     ...over('unacknowledged messages of one actor', fullest.outbox, outbox),
@@ -28,15 +28,15 @@ export function checkFigures(figures: HostFigures, limits: HostLimits): string[]
   ];
 }
 
-/** What one input that was let in may not do: make full what was full. */
+/** Limits that one admitted input must not have exceeded. */
 export function checkEntry(before: HostFigures, after: HostFigures, limits: HostLimits, isCommand: boolean): string[] {
   const broken: string[] = [];
   const { mailboxDepth, activations } = limits;
   if (after.fullest.mailbox > before.fullest.mailbox && after.fullest.mailbox > mailboxDepth)
-    broken.push(`K12: input ${after.fullest.mailbox} was let into a mailbox that holds ${mailboxDepth}`);
-  // A full house takes messages: their senders stay in it until they are delivered.
+    broken.push(`K12: input ${after.fullest.mailbox} was admitted to a mailbox that holds ${mailboxDepth}`);
+  // A full node still takes messages: their senders could not leave memory before the messages are delivered.
   if (isCommand && after.activations > before.activations && after.activations > activations)
-    broken.push(`K12: a command brought actor ${after.activations} into a node that holds ${activations}`);
+    broken.push(`K12: a command activated actor ${after.activations} on a node that holds ${activations}`);
   return broken;
 }
 
@@ -47,7 +47,7 @@ export interface Refusal {
   readonly retryAfterMs: number | undefined;
 }
 
-/** @returns undefined when it was let in */
+/** @returns undefined when the input was admitted */
 export function refusalOf(answer: Answer): Refusal | undefined {
   if ('moved' in answer) return undefined;
   if ('ok' in answer) {
@@ -58,43 +58,44 @@ export function refusalOf(answer: Answer): Refusal | undefined {
 }
 
 export const checkRefusal = ({ word, retryAfterMs = 0 }: Refusal): string[] =>
-  retryAfterMs > 0 ? [] : [`K12: somebody was told ${word}, and not when to come again`];
+  retryAfterMs > 0 ? [] : [`K12: an input was refused as ${word} without a time to ask again`];
 
-/**
- * What a watermark of a receiver is about: a sender's life, and when it was over by the clocks; Infinity while it
- * lasts.
- */
+/** The sender behind one deduplication watermark of a receiver: an actor under one uid. */
 export interface WatermarkedSender {
   readonly sender: string;
+  /** Wall time when the actor with that uid was removed; Infinity while it exists. */
   readonly endedMs: number;
-  /** Its outbox holds messages of that life. */
+  /** The sender's outbox still holds messages under that uid. */
   readonly isSending: boolean;
 }
 
-/** Those that had to stay at the last review, for messages not yet acknowledged, and those that came since. */
+/** Watermarks that the last pruning had to keep for unacknowledged messages, and those added since. */
 const watermarksSlack = 24;
 
 /**
- * @param lives of the watermarks of one receiver, just now
- * @param soonMs what has ended later than this need not be gone
+ * @param senders behind the watermarks that one receiver has now
+ * @param soonMs watermarks of senders that ended later than this need not be pruned yet
  */
 export function checkWatermarks(
   receiver: string,
-  lives: readonly WatermarkedSender[],
+  senders: readonly WatermarkedSender[],
   soonMs: number,
   watermarks: number,
 ): string[] {
-  const kept = lives.filter(({ endedMs, isSending }) => endedMs >= soonMs || isSending).length;
-  // Of each sender one life was not over at the last review.
-  const senders = new Set(lives.map(({ sender }) => sender)).size;
-  const most = Math.max(watermarks, 2 * kept, 2 * senders) + watermarksSlack;
-  return lives.length > most
-    ? [`K12: ${receiver} has ${lives.length} watermarks, ${kept} of senders that are not gone, and ${most} at most`]
+  const kept = senders.filter(({ endedMs, isSending }) => endedMs >= soonMs || isSending).length;
+  // Of each sending actor, one uid had not ended at the last pruning.
+  const actors = new Set(senders.map(({ sender }) => sender)).size;
+  const most = Math.max(watermarks, 2 * kept, 2 * actors) + watermarksSlack;
+  return senders.length > most
+    ? [`K12: ${receiver} has ${senders.length} watermarks, ${kept} of senders that still exist; the limit is ${most}`]
     : [];
 }
 
-/** @param lengthOf how many entries a stream has now @param effects what a command of the store has just done
- * @param historyEntries the cap of what waits to be archived, where there is an archive */
+/**
+ * @param effects what one store command has just changed
+ * @param lengthOf how many entries a stream has now
+ * @param historyEntries limit of history that waits to be archived; without an archive, of stored history
+ */
 export function checkStreams(
   effects: readonly (readonly string[])[],
   lengthOf: (key: string) => number,
@@ -104,6 +105,6 @@ export function checkStreams(
     if (verb !== 'XADD') return [];
     const most = /\}:h:/.test(key) ? historyEntries : key.endsWith('}:f') ? feedEntries : Infinity;
     const length = lengthOf(key);
-    return length > most ? [`K12: ${key} has ${length} entries, and ${most} at most`] : [];
+    return length > most ? [`K12: ${key} has ${length} entries, the limit is ${most}`] : [];
   });
 }

@@ -1,7 +1,7 @@
 /**
- * K16: what is read of an actor's past, from the store and the archives together, is what was ever committed of it,
- * every entry, in order; and folding it gives what was stored at that version (G10). Committed is what the store's file
- * says. Pure. Called by simulation/history-check.ts.
+ * K16 of docs/promises.md: the history of an actor, read from the store and the archives together, holds every entry
+ * that was ever committed for the actor, in order; and folding it gives what was stored at that version (G10). What was
+ * committed is taken from the append-only file of the simulated store. Pure. Called by simulation/history-check.ts.
  */
 import type { RebuiltActor } from '@photoncloud/runtime/contract/historian';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
@@ -17,9 +17,9 @@ interface StoredVersion {
 }
 
 export interface ActorPast {
-  /** JSON of every entry. */
+  /** JSON of every history entry. */
   readonly entries: string[];
-  /** The last of each version. */
+  /** The last record that was written at each version. */
   readonly records: StoredVersion[];
 }
 
@@ -28,12 +28,12 @@ export function pastOf(file: readonly (StoreEntry | StoreRollback)[]): Map<strin
   for (const entry of file) {
     if ('rolledBackTo' in entry) continue;
     for (const [verb, key = '', ...rest] of entry.effects) {
-      const [, letter = '', actor = ''] = /^[^{]*\{[^}]+\}:([ah]):(.*)$/.exec(key) ?? [];
+      const [, keyType = '', actor = ''] = /^[^{]*\{[^}]+\}:([ah]):(.*)$/.exec(key) ?? [];
       let known = found.get(actor);
-      if (letter !== '' && known === undefined) found.set(actor, (known = { entries: [], records: [] }));
+      if (keyType !== '' && known === undefined) found.set(actor, (known = { entries: [], records: [] }));
       if (known === undefined) continue;
-      if (verb === 'XADD' && letter === 'h') addEntry(known, rest.at(-1) ?? '');
-      if (verb === 'HSET' && letter === 'a') addRecord(known.records, rest);
+      if (verb === 'XADD' && keyType === 'h') addEntry(known, rest.at(-1) ?? '');
+      if (verb === 'HSET' && keyType === 'a') addRecord(known.records, rest);
     }
   }
   return found;
@@ -42,7 +42,7 @@ export function pastOf(file: readonly (StoreEntry | StoreRollback)[]): Map<strin
 function addEntry({ entries, records }: ActorPast, text: string): void {
   entries.push(text);
   const { kind, version } = JSON.parse(text) as HistoryEntry;
-  // The version that was found is another one now, and nobody stores it.
+  // An upgrade rewrites the state of this version, and the upgraded form is not stored before the next step.
   if (kind === 'upgraded' && records.at(-1)?.version === version) records.pop();
 }
 
@@ -58,7 +58,7 @@ function addRecord(records: StoredVersion[], items: readonly string[]): void {
   records.push({ version: Number(version), state: JSON.stringify(state), context: field('context') ?? 'null' });
 }
 
-/** @param before committed when the read began @param after when it had ended */
+/** @param before what was committed when the read began @param after what was committed when it had ended */
 export function checkEntries(
   id: string,
   read: readonly HistoryEntry[],
@@ -70,8 +70,8 @@ export function checkEntries(
   if (at < 0 && read.length >= before.entries.length) return [];
   const next = (JSON.parse(after.entries[where] ?? '{}') as Partial<HistoryEntry>).version;
   return [
-    `K16: of ${before.entries.length} entries of ${id}, ${read.length} are read; ` +
-      `number ${where} is of version ${next}, and read is ${read[where]?.version}`,
+    `K16: ${read.length} of ${before.entries.length} history entries of ${id} were read; ` +
+      `entry ${where} was committed with version ${next} and read with version ${read[where]?.version}`,
   ];
 }
 
@@ -82,10 +82,10 @@ export function checkRebuilt({ id, version, state, context }: RebuiltActor, past
     [JSON.stringify(state), sorted(JSON.stringify(context))],
   ];
   if (wanted.join(' ') === rebuilt.join(' ')) return [];
-  return [`K16: ${id} at version ${version} was ${wanted.join(' ')}, and is rebuilt as ${rebuilt.join(' ')}`];
+  return [`K16: ${id} at version ${version} was stored as ${wanted.join(' ')} and rebuilt as ${rebuilt.join(' ')}`];
 }
 
-/** The order of keys is no part of a context. */
+/** Contexts are equal whatever the order of their keys. */
 function sorted(context = 'null'): string {
   const value = JSON.parse(context) as Record<string, unknown> | null;
   return JSON.stringify(value === null ? null : Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));

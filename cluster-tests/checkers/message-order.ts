@@ -1,23 +1,23 @@
 /**
- * K8: between two actors every message is applied once, in the order it was sent, and none is left out. Sent is what
- * the sender's commit put into its outbox; applied is what the receiver's history says. Where the store went back, what
- * was sent since is judged. Pure. Called by runtime-promises.ts, after the cluster came to rest.
+ * K8 of docs/promises.md: between two actors every message is applied once, in the order of sending, and none is left
+ * out (G5). The sender's commits say what was sent, the receiver's history says what was applied. After a store rollback
+ * only messages sent since are judged. Pure. Called by runtime-promises.ts, after the cluster has settled.
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { StoreFact } from './store-facts.ts';
 
 const causePattern = /^message:(.*):(\d+)$/;
 
-/** Whether the receiver's chart may leave it alone without a word in its history (`ignored` of its definition). */
+/** Whether the receiver's chart ignores the message without a history entry (`ignored` of its definition). */
 export type IsQuiet = (message: Message) => boolean;
 
 export function checkMessages(facts: readonly StoreFact[], isQuiet: IsQuiet = () => false): string[] {
   const sent = new Map<string, Message[]>();
   const applied = new Map<string, number[]>();
-  let wentBack = false;
+  let hasRolledBack = false;
   for (const fact of facts) {
     if (fact.fact === 'rolled back') {
-      wentBack = true;
+      hasRolledBack = true;
       sent.clear();
       applied.clear();
     }
@@ -26,7 +26,7 @@ export function checkMessages(facts: readonly StoreFact[], isQuiet: IsQuiet = ()
     const match = causePattern.exec(fact.entry.cause);
     if (match !== null) add(applied, `${match[1]} to ${fact.actor}`, Number(match[2]));
   }
-  const compare = wentBack ? comparePairSince : comparePair;
+  const compare = hasRolledBack ? comparePairSinceRollback : comparePair;
   return [...new Set([...sent.keys(), ...applied.keys()])].flatMap((pair) =>
     compare(pair, sent.get(pair) ?? [], applied.get(pair) ?? [], isQuiet),
   );
@@ -48,8 +48,8 @@ function comparePair(pair: string, sent: readonly Message[], applied: readonly n
   ];
 }
 
-/** After the store went back: what was sent since is applied in its order, between what was sent before. */
-function comparePairSince(
+/** Messages sent since the rollback are applied in order; messages from before it may be applied between them. */
+function comparePairSinceRollback(
   pair: string,
   sent: readonly Message[],
   applied: readonly number[],
@@ -64,7 +64,7 @@ function comparePairSince(
   });
   if (missed === undefined) return [];
   const { seq, senderUid, era } = missed;
-  return [`K8: ${pair}: ${seq} of life ${senderUid}, era ${era}, sent since the store went back, was not applied`];
+  return [`K8: ${pair}: ${seq} of sender uid ${senderUid}, era ${era}, sent since the store rollback, was not applied`];
 }
 
 function add<Item>(lists: Map<string, Item[]>, key: string, value: Item): void {

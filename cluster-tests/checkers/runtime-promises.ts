@@ -1,6 +1,6 @@
 /**
- * Judges a run of the runtime by what the store holds and what clients and the world saw: K2, K5, K7, K8, K9, K11 and
- * K14 of docs/promises.md. Pure. Called by simulation/runtime-scenario.ts at the end of a run.
+ * Judges a run of the runtime by what the store holds, what clients were answered and which effects were started: K2,
+ * K5, K7, K8, K9, K11 and K14 of docs/promises.md. Pure. Called at the end of a run by both scenarios of the simulation.
  */
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
@@ -15,7 +15,7 @@ import { factsOf } from './store-facts.ts';
 import { checkSupervision, type IsPoison } from './supervised-actors.ts';
 import { checkTimers } from './durable-timers.ts';
 
-/** One beginning of an effect, as the world saw it. */
+/** One start of an effect, as its target saw it. */
 export interface Performance {
   readonly atMs: number;
   /** Label of the process. */
@@ -24,29 +24,30 @@ export interface Performance {
   readonly actor: string;
   readonly fence: Fence;
   readonly recovered: boolean;
-  /** The target has seen a higher fence and refused. */
+  /** The target had seen a higher fence before and refused. */
   readonly stale: boolean;
-  /** When the world had an outcome for it. */
+  /** When the target had an outcome for it. */
   endedMs?: number;
 }
 
 export interface RuntimeRecord {
+  /** Every write to the store's primary, with the rollbacks between them. */
   readonly past: readonly (StoreEntry | StoreRollback)[];
-  /** The file of the server that remained. */
+  /** The append-only file of the server that is the primary at the end. */
   readonly kept: readonly StoreEntry[];
-  /** Written to one that did not; what it caused may have been performed. */
+  /** Writes to a server that had been replaced as primary; effects that they caused may have been performed. */
   readonly lost: readonly StoreEntry[];
-  /** How many times the record of the cluster was written where there was none. */
+  /** How many times a node found no cluster record and wrote the first one. */
   readonly foundings: number;
   readonly records: readonly ClientRecord[];
   readonly performances: readonly Performance[];
-  /** To hold every snapshot ever written to its chart. */
+  /** Checks every snapshot that was ever written against its chart. */
   readonly charts?: Charts;
   readonly isQuiet?: IsQuiet;
   readonly isPoison?: IsPoison;
 }
 
-/** @returns rules broken, each with what broke it; at most a few of each */
+/** @returns one line for each violation, at most five from each checker */
 export function judgeRuntime(record: RuntimeRecord): readonly string[] {
   const { past, kept, lost, foundings, records, performances, charts, isQuiet, isPoison } = record;
   const facts = factsOf(past);

@@ -1,7 +1,7 @@
 /**
- * K13 and the final part of K3 and K4: once nothing fails any more, what is wanted, what is recorded and what is really
- * there agree, and nothing is left over. A pure function of the stored actors, the rows of networks and the hosts'
- * listings. An empty answer is the proof; otherwise each line says what does not agree.
+ * K13 of docs/promises.md, and K3 and K4 at rest: once no fault is active, the declared state, the recorded state and
+ * the state of the hosts agree, and nothing is left over. A pure function of the stored actors, the rows of networks and
+ * the hosts' listings; it returns one line per disagreement. Called by simulation/cloud/cloud-scenario.ts.
  */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -18,7 +18,7 @@ export interface HostListing {
   readonly taps: readonly {
     readonly tap: string;
     readonly owner: string;
-    /** Null while it is not wired. */
+    /** Null while the tap is not wired. */
     readonly port: string | null;
     readonly address: string | null;
     readonly mac: string | null;
@@ -36,7 +36,7 @@ export interface HostListing {
 export interface CloudListing {
   readonly registry: ActorRegistry;
   readonly actors: readonly StoredActor[];
-  /** Rows `owner/<address>` per network id: the port that has the address. */
+  /** By network id: the rows `owner/<address>`, each naming the port that holds the address. */
   readonly owners: ReadonlyMap<string, ReadonlyMap<string, { readonly port: string; readonly mac: string }>>;
   readonly hosts: readonly HostListing[];
 }
@@ -45,12 +45,13 @@ type Fields = Readonly<Record<string, unknown>>;
 const fields = (value: unknown): Fields => (typeof value === 'object' && value !== null ? (value as Fields) : {});
 
 /**
- * What waits for somebody else and may wait long: a VM for a host with room or for another VM's volume, a port for an
- * address to rest (and a VM for such a port), a binding whose tap was taken from under a running VM.
+ * States without the tag `steady` that may last, because they wait for another object: a VM for a host with room or for
+ * another VM's volume, a port for an address to pass its quarantine (and a VM for such a port), a binding whose tap was
+ * deleted under a running VM.
  */
 const mayWait = new Set(['vm unplaced', 'vm addressing', 'port claiming', 'binding wiring']);
-/** Never at rest: it sweeps every minute. */
-const restlessKinds = new Set(['agent serving', 'host present']);
+/** States that never settle: an agent sweeps every minute. */
+const periodicStates = new Set(['agent serving', 'host present']);
 
 const waits = (kind: string, state: string, failure: unknown): boolean =>
   mayWait.has(`${kind} ${state}`) ||
@@ -61,7 +62,7 @@ export function unsettledParts(cloud: CloudListing): string[] {
     cloud.actors.filter(({ status }) => status === 'live').map((actor) => [String(actor.id), actor]),
   );
   return [
-    ...[...live.values()].flatMap((actor) => restless(cloud.registry, actor)),
+    ...[...live.values()].flatMap((actor) => unsettled(cloud.registry, actor)),
     ...cloud.hosts.flatMap((host) => orphans(host, live)),
     ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts)),
     ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
@@ -69,10 +70,10 @@ export function unsettledParts(cloud: CloudListing): string[] {
   ];
 }
 
-function restless(registry: ActorRegistry, { id, state, context }: StoredActor): string[] {
+function unsettled(registry: ActorRegistry, { id, state, context }: StoredActor): string[] {
   const { kind } = partsOf(id as ActorId);
   const top = typeof state === 'string' ? state : (Object.keys(fields(state))[0] ?? '');
-  if (restlessKinds.has(`${kind} ${top}`) || waits(kind, top, fields(context)['failure'])) return [];
+  if (periodicStates.has(`${kind} ${top}`) || waits(kind, top, fields(context)['failure'])) return [];
   const machine = registry.kinds.get(kind)?.machine;
   const steady = machine?.resolveState({ value: state as never, context: context as never }).hasTag('steady') === true;
   return steady ? [] : [`${id} is still in ${JSON.stringify(state)}`];
@@ -80,12 +81,12 @@ function restless(registry: ActorRegistry, { id, state, context }: StoredActor):
 
 function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): string[] {
   const left = (what: string, owner: string): string[] =>
-    live.has(owner) ? [] : [`${what} on ${host.host} is owned by ${owner}, which is no more`];
+    live.has(owner) ? [] : [`${what} on ${host.host} is owned by ${owner}, which no longer exists`];
   return [
     ...host.incarnations.flatMap(({ vm, owner }) => left(`the incarnation of ${vm}`, owner)),
     ...host.taps.flatMap(({ tap, owner }) => left(`tap ${tap}`, owner)),
     ...host.segments.flatMap(({ vpc, owner }) => left(`the segment of ${vpc}`, owner)),
-    // An entry may stay behind a tap that an operator took away, for as long as its port has the address.
+    // When an operator has deleted a tap, its DHCP entry may stay for as long as its port holds the address.
     ...host.leases
       .filter(
         ({ tap, address, mac }) =>
@@ -98,7 +99,7 @@ function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): str
             return grant['address'] === address && grant['mac'] === mac;
           }),
       )
-      .map((lease) => `the DHCP host ${lease.address} of ${lease.vpc} on ${host.host} fits no tap`),
+      .map((lease) => `the DHCP host ${lease.address} of ${lease.vpc} on ${host.host} matches no tap`),
   ];
 }
 
@@ -131,10 +132,10 @@ function wrongPort(
     const owner = cloud.owners.get(String(network))?.get(String(address));
     if (owner?.port !== id)
       problems.push(`${id} has ${String(address)}, which ${String(network)} says is ${owner?.port ?? 'free'}`);
-    if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which is no more`);
+    if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which no longer exists`);
   }
   const bound = state === 'active';
-  // One that fails under a running VM keeps its tap: the VM goes on, and says what is wrong with it.
+  // A port that fails under a running VM keeps its tap: the VM goes on and reports the failure.
   const holder = live.get(String(fields(fields(context)['spec'])['holder']));
   const mayBeWired = state === 'degraded' || state === 'tapped' || (state === 'failed' && holder?.state === 'running');
   if (!bound && !mayBeWired && taps.length > 0)
@@ -163,6 +164,6 @@ function wrongOwners(
     const granted = fields(fields(live.get(port)?.context)['grant']);
     return granted['address'] === address && fields(granted['network'])['network'] === network
       ? []
-      : [`${address} of ${network} is held by ${port}, which has it not`];
+      : [`${network} lists ${address} as held by ${port}, and the port does not have it`];
   });
 }

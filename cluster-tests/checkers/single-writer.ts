@@ -1,13 +1,13 @@
 /**
- * K2: at most one process commits for a shard, the one that was granted it last; era and epoch of a shard never fall;
- * versions of an actor have neither gap nor fork. Pure. Called by runtime-promises.ts.
+ * K2 of docs/promises.md: only the process that holds the latest grant of a shard commits in it; era and epoch of a
+ * shard never fall; the versions of an actor have neither gap nor fork (G1). Pure. Called by runtime-promises.ts.
  */
 import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import type { StoreFact } from './store-facts.ts';
 
 interface Owner {
   readonly grant: string;
-  /** Label of the process that took it; a grant that was handed over names a node only. */
+  /** Label of the process that claimed it; undefined after a handover, whose grant names a node and no process. */
   readonly taker: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export function checkWriters(facts: readonly StoreFact[]): string[] {
       const before = owners.get(fact.shard);
       const taken = parseGrant(fact.grant).node === nodeOf(fact.by);
       if (before !== undefined && !mayFollow(before.grant, fact.grant, taken))
-        broken.push(`K2: the grant of ${fact.shard} went from ${before.grant} to ${fact.grant}, by ${fact.by}`);
+        broken.push(`K2: ${fact.by} changed the grant of ${fact.shard} from ${before.grant} to ${fact.grant}`);
       owners.set(fact.shard, { grant: fact.grant, taker: taken ? fact.by : undefined });
     } else if (fact.fact === 'record' && 'version' in fact.fields) {
       const owner = owners.get(fact.shard);
@@ -49,7 +49,7 @@ export function checkWriters(facts: readonly StoreFact[]): string[] {
   return broken;
 }
 
-/** Whoever takes a shard raises its epoch, or the era; whoever gives it away leaves both. */
+/** A claim raises the epoch of the shard, or the era; a handover leaves both. */
 function mayFollow(before: string, after: string, taken: boolean): boolean {
   const [one, other] = [parseGrant(before), parseGrant(after)];
   if (other.era !== one.era) return other.era > one.era;

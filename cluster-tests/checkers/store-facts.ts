@@ -1,7 +1,7 @@
 /**
- * What the store's append-only file says, as facts: who was granted what, which versions were committed by whom, what
- * was sent, armed, performed. Pure; the other checkers read facts instead of commands. The file is the truth of a run,
- * written by the scripts and by nothing a node could claim.
+ * The append-only file of the simulated store as facts: who was granted which shard, who committed which version, which
+ * messages were sent, which timers were armed. Pure; the other checkers read facts instead of store commands. Only the
+ * store's scripts write this file, so a faulty node cannot talk its way out of it.
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { HistoryEntry } from '@photoncloud/runtime/contract/journal';
@@ -11,10 +11,10 @@ import type { StoreRollback } from '../simulation/store/simulated-store.ts';
 
 interface At {
   readonly atMs: number;
-  /** Label of the process: `<node>.<life>`. */
+  /** Label of the process: `<node>.<boot number>`. */
   readonly by: string;
   readonly shard: string;
-  /** Which command of the store wrote it; all of one command is one instant. */
+  /** Number of the store command that wrote it; everything of one command happens at one instant. */
   readonly run: number;
 }
 
@@ -29,8 +29,8 @@ export type StoreFact = At &
     | { readonly fact: 'forgotten'; readonly from: string; readonly seq: number }
     | { readonly fact: 'timer'; readonly actor: string; readonly timerId: string; readonly dueMs: number }
     | { readonly fact: 'no timer'; readonly actor: string; readonly timerId: string }
-    | { readonly fact: 'deadLetter'; readonly place: string; readonly deadLetter: ActorDeadLetter }
-    | { readonly fact: 'deadLetter gone'; readonly place: string }
+    | { readonly fact: 'dead letter'; readonly place: string; readonly deadLetter: ActorDeadLetter }
+    | { readonly fact: 'dead letter gone'; readonly place: string }
     | { readonly fact: 'rolled back' }
   );
 
@@ -63,9 +63,9 @@ function factsOfEffect(
 ): StoreFact[] {
   const match = keyPattern.exec(key);
   if (match === null) return [];
-  const [, shard = '', deadLetter = '', tail = ''] = match;
+  const [, shard = '', keyType = '', tail = ''] = match;
   const at = { atMs, by, shard, run };
-  switch (`${verb} ${deadLetter}`) {
+  switch (`${verb} ${keyType}`) {
     case 'SET o':
       return [{ ...at, fact: 'grant', grant: rest[0] ?? '' }];
     case 'HSET a':
@@ -76,13 +76,13 @@ function factsOfEffect(
       return [
         {
           ...at,
-          fact: 'deadLetter',
+          fact: 'dead letter',
           place: rest.at(-3) ?? '',
           deadLetter: JSON.parse(rest.at(-1) ?? '') as ActorDeadLetter,
         },
       ];
     case 'XDEL x':
-      return rest.map((place) => ({ ...at, fact: 'deadLetter gone', place }));
+      return rest.map((place) => ({ ...at, fact: 'dead letter gone', place }));
     case 'HSET q':
       return pairs(rest).map(([, text]) => ({ ...at, fact: 'sent', message: JSON.parse(text) as Message }));
     case 'HDEL q':

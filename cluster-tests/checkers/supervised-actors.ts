@@ -1,8 +1,9 @@
 /**
- * K14: a chart that throws costs one input and stops one actor (G8). What the chart failed on is a dead letter, and the
- * actor quarantined, in one commit; a held actor takes verbs and nothing else; every verb that was acknowledged is in
- * the history, once, with who and why; a dead letter goes only by a skip or by being delivered again. That the others
- * of the shard go on is examined while it runs (simulated-operators.ts). Pure. Called by runtime-promises.ts.
+ * K14 of docs/promises.md: a chart that throws costs one input and stops one actor (G8). One commit turns that input
+ * into a dead letter and quarantines the actor; a held actor accepts operator verbs and nothing else; every acknowledged
+ * verb is in the history once, with principal and reason; a dead letter is removed only by a skip or by a redelivery.
+ * simulated-operators.ts checks during the run that the other actors of the shard go on. Pure. Called by
+ * runtime-promises.ts.
  */
 import { verbOf, type DeadLetter, type Hold } from '@photoncloud/runtime/contract/supervision';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
@@ -11,7 +12,7 @@ import type { RecordHead } from '@photoncloud/runtime/journal/record-decoding';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';
 import type { StoreFact } from './store-facts.ts';
 
-/** Whether the chart of the actor throws on an event in a context; undefined when nobody knows. */
+/** Whether the chart of the actor throws on an event in a context; undefined when that is not known for its kind. */
 export type IsPoison = (actor: string, event: ActorEvent, context: Record<string, unknown>) => boolean | undefined;
 
 type History = Extract<StoreFact, { fact: 'history' }>;
@@ -29,14 +30,18 @@ const hasFailed = ({ kind, asked }: HistoryEntry): boolean =>
 class Supervision {
   readonly broken: string[] = [];
   private readonly actors = new Map<string, Supervised>();
-  private readonly lying = new Map<string, ActorDeadLetter>();
+  private readonly stored = new Map<string, ActorDeadLetter>();
   private readonly isPoison: IsPoison;
-  /** Of the command of the store that is being read: what it parked, delivered again and let go of. */
+  /** The store command that is being read. The four lists below hold what this command did. */
   private run = -1;
+  /** Steps whose chart threw. */
   private failed: History[] = [];
+  /** Dead letters that were added. */
   private parked: ActorDeadLetter[] = [];
-  private gone: ActorDeadLetter[] = [];
-  private takers: History[] = [];
+  /** Dead letters that were removed. */
+  private removed: ActorDeadLetter[] = [];
+  /** Steps that may remove a dead letter: a redelivery or a skip. */
+  private removals: History[] = [];
 
   constructor(isPoison: IsPoison) {
     this.isPoison = isPoison;
@@ -47,14 +52,14 @@ class Supervision {
     this.run = fact.run;
     if (fact.fact === 'history') this.readEntry(fact);
     else if (fact.fact === 'record' && fact.fields['head'] !== undefined) this.compare(fact.actor, fact.fields);
-    else if (fact.fact === 'deadLetter') {
+    else if (fact.fact === 'dead letter') {
       this.parked.push(fact.deadLetter);
-      this.lying.set(`${fact.shard} ${fact.place}`, fact.deadLetter);
-    } else if (fact.fact === 'deadLetter gone') {
+      this.stored.set(`${fact.shard} ${fact.place}`, fact.deadLetter);
+    } else if (fact.fact === 'dead letter gone') {
       const place = `${fact.shard} ${fact.place}`;
-      const deadLetter = this.lying.get(place);
-      if (deadLetter !== undefined) this.gone.push(deadLetter);
-      this.lying.delete(place);
+      const deadLetter = this.stored.get(place);
+      if (deadLetter !== undefined) this.removed.push(deadLetter);
+      this.stored.delete(place);
     }
   }
 
@@ -70,15 +75,18 @@ class Supervision {
     const event = eventOf(entry);
     const verb = entry.cause.startsWith('command:') ? verbOf(event) : undefined;
     const isDeadLetter = entry.cause.startsWith('dead-letter:');
-    if (isDeadLetter || verb === 'skip') this.takers.push(fact);
+    if (isDeadLetter || verb === 'skip') this.removals.push(fact);
     if (actor.hold !== undefined && verb === undefined && entry.kind !== 'upgraded') {
       if (isDeadLetter && actor.hold.kind === 'quarantined') actor.hold = undefined;
-      else this.broken.push(`K14: ${id}, ${actor.hold.kind}, took ${entry.cause} (${event.type}) from ${by}`);
+      else this.broken.push(`K14: ${id} is ${actor.hold.kind}, and ${by} let it take ${entry.cause} (${event.type})`);
     }
     const failed = hasFailed(entry);
     const expected = entry.kind === 'transition' || failed ? this.isPoison(id, event, actor.context) : undefined;
     if (expected !== undefined && expected !== failed)
-      this.broken.push(`K14: the chart of ${id} ${failed ? 'took' : 'fails on'} ${event.type}; it was ${entry.kind}`);
+      this.broken.push(
+        `K14: the chart of ${id} ${expected ? 'throws' : 'does not throw'} on ${event.type}, and the history calls it ` +
+          (failed ? 'a failure' : entry.kind),
+      );
     actor.context = entry.whole === undefined ? { ...actor.context, ...entry.changed } : { ...entry.changed };
     if (failed) this.failed.push(fact);
     if (entry.to === null) actor.hold = undefined;
@@ -96,7 +104,7 @@ class Supervision {
       actor.hold = undefined;
   }
 
-  /** The record comes last of what a command of the store writes for an actor. */
+  /** Called for the record, which is the last that a store command writes for an actor. */
   private compare(id: string, { head = '{}' }: Readonly<Record<string, string>>): void {
     const { hold, status } = JSON.parse(head) as RecordHead;
     const actor = this.actor(id);
@@ -108,7 +116,7 @@ class Supervision {
     const own = this.parked.find(({ deadLetterId }) => deadLetterId === hold?.deadLetterId);
     const isNew = this.failed.some((fact) => fact.actor === id);
     if (isNew && actor.hold?.hasDeadLetter === true && own?.actor !== id)
-      this.broken.push(`K14: ${id} is quarantined, and its hold does not name the dead letter that led to it`);
+      this.broken.push(`K14: ${id} is quarantined, and its hold does not name the dead letter that caused it`);
   }
 
   private closeRun(): void {
@@ -121,27 +129,29 @@ class Supervision {
       if (deadLetter === undefined)
         this.broken.push(`K14: ${entry.cause} of ${actor} was dropped by ${by} without a dead letter`);
     }
-    for (const { actor, entry } of this.takers) {
+    for (const { actor, entry } of this.removals) {
       const { cause } = entry;
       if (
         cause.startsWith('dead-letter:') &&
-        !this.gone.some(({ deadLetterId }) => cause === `dead-letter:${deadLetterId}`)
+        !this.removed.some(({ deadLetterId }) => cause === `dead-letter:${deadLetterId}`)
       )
-        this.broken.push(`K14: ${cause} was delivered again to ${actor} and did not leave its place`);
+        this.broken.push(`K14: ${cause} was delivered again to ${actor} and is still stored`);
     }
-    for (const deadLetter of this.gone) {
-      const taker = this.takers.find(
+    for (const deadLetter of this.removed) {
+      const removal = this.removals.find(
         ({ actor, entry }) =>
           actor === deadLetter.actor &&
           (entry.cause === `dead-letter:${deadLetter.deadLetterId}` || !entry.cause.startsWith('dead-letter:')),
       );
-      if (taker === undefined)
-        this.broken.push(`K14: dead letter ${deadLetter.deadLetterId} of ${deadLetter.actor} went without a word`);
+      if (removal === undefined)
+        this.broken.push(
+          `K14: dead letter ${deadLetter.deadLetterId} of ${deadLetter.actor} was removed by neither skip nor redelivery`,
+        );
     }
     this.failed = [];
     this.parked = [];
-    this.gone = [];
-    this.takers = [];
+    this.removed = [];
+    this.removals = [];
   }
 }
 
@@ -179,6 +189,6 @@ function checkAudit(facts: readonly StoreFact[], records: readonly ClientRecord[
     const { principal: by, reason } = eventOf(entry);
     return by === principal && reason === event['reason']
       ? []
-      : [`K14: ${where} is in the history without who and why`];
+      : [`K14: ${where} is in the history without its principal or reason`];
   });
 }

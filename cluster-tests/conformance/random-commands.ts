@@ -1,12 +1,12 @@
 /**
- * Random commands of the kinds our journal, reader and directory use, on few keys so that they meet; some are wrong on
- * purpose. From a seed, so that both stores get the same. Used by store-conformance.test.ts.
+ * Random store commands of the kinds that our journal, reader and directory use, on few keys so that commands meet; some
+ * are wrong on purpose. Drawn from a seed, so that both stores get the same ones. Used by store-conformance.test.ts.
  */
 import type { Chance } from '../simulation/seeded-random.ts';
 
 export function randomCommand(chance: Chance): string[] {
   const name = (letter: string): string => `${letter}${chance.whole(1, 3)}`;
-  // Now and then a key of another type.
+  // Sometimes a key of another type.
   const key = (letter: string): string => name(chance.happens(0.02) ? chance.pick(['h', 's', 'l', 'x', 't']) : letter);
   const field = (): string => `f${chance.whole(1, 8)}`;
   const word = (): string => chance.pick(['1', '7', 'word', '{"a":"ü"}', '']);
@@ -35,7 +35,7 @@ export function randomCommand(chance: Chance): string[] {
     () => ['LLEN', key('l')],
     () => ['LINDEX', key('l'), String(chance.whole(-3, 3))],
     () => ['LRANGE', key('l'), '0', String(chance.whole(-1, 4))],
-    // Time is not the same in both: ids are given, but for their number.
+    // The clocks of both stores differ, so ids have a fixed time; only their sequence number may be open.
     () => [
       'XADD',
       key('x'),

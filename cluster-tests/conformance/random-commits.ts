@@ -1,7 +1,7 @@
 /**
- * Random calls of our own scripts: batches of commits by right and wrong owners, at right and wrong versions, with
- * messages in and out of order, sent again or not; shards taken and outbox rows forgotten. From a seed. Used by
- * store-conformance.test.ts.
+ * Random calls of our own scripts, drawn from a seed: batches of commits by the owner and by others, at the next and at
+ * wrong versions, with messages in and out of order, some calls sent twice; claims of shards; removal of outbox rows.
+ * Used by store-conformance.test.ts.
  */
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Commit } from '@photoncloud/runtime/contract/journal';
@@ -29,7 +29,7 @@ export class RandomScripts {
   private last: ScriptCall | undefined;
   private commits = 0;
 
-  /** @param space looked at for what would be right just now */
+  /** @param space is read to find the present owners and versions */
   constructor(chance: Chance, space: Keyspace) {
     this.space = space;
     this.chance = chance;

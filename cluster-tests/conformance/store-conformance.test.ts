@@ -2,9 +2,10 @@
 // time limit: 120 s
 // test limit: 100 s
 /**
- * Holds the simulated store to the real one: the same 10,000 random commands and 3,000 runs of our own scripts on
- * both, replies and dumps equal. What the simulation says about the journal is worth as much as this. Known
- * differences: order within sets and hashes, old entries of trimmed streams, wording behind the code of an error.
+ * Compares the simulated store with a real server: both get the same 10,000 random commands and 3,000 runs of our own
+ * scripts, and replies and final contents must be equal. The simulation proves as much about the journal as this test
+ * proves about the simulated store. Known differences, which are ignored here: the order within sets and hashes, old
+ * entries of trimmed streams, the text after the code of an error.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -45,8 +46,8 @@ function plain(reply: StoreReply): unknown {
   return Array.isArray(reply) ? reply.map(plain) : reply;
 }
 
-/** In a form that does not depend on the order of what has none. */
-function settled(name: string, reply: unknown): unknown {
+/** The reply in an order that does not depend on the server, for replies without a defined order. */
+function normalized(name: string, reply: unknown): unknown {
   if (!Array.isArray(reply)) return reply;
   const items = reply as string[];
   if (unordered.has(name)) return items.toSorted();
@@ -63,7 +64,7 @@ function simulated(run: () => StoreReply): unknown {
   }
 }
 
-/** As the wire has it: without what the client library makes of some replies. */
+/** The replies as the server sent them, without the conversions of the client library. */
 async function real(client: Redis, commands: readonly (readonly string[])[]): Promise<unknown[]> {
   const pipeline = client.pipeline();
   for (const [name = '', ...args] of commands) pipeline.call(name, ...args);
@@ -92,11 +93,11 @@ async function compareDumps({ client, space }: Stage): Promise<void> {
     const [name = '', ...args] = reads[type]?.(key) ?? [];
     const [theirs] = await real(client, [[name, ...args]]);
     const ours = simulated(() => runCommand({ space, wallMs: 0 }, name, args));
-    assert.equal(settled(name, ours), settled(name, theirs), `${type} ${key}`);
+    assert.equal(normalized(name, ours), normalized(name, theirs), `${type} ${key}`);
   }
 }
 
-test('answers 10,000 random commands as the real one, and holds the same in the end', async (stage) => {
+test('10,000 random commands have the same replies and the same final contents', async (stage) => {
   const chance = new Chance('conformance');
   for (let done = 0; done < 10_000; done += perPipeline) {
     const commands = Array.from({ length: perPipeline }, () => randomCommand(chance));
@@ -104,13 +105,13 @@ test('answers 10,000 random commands as the real one, and holds the same in the 
     for (const [at, [name = '', ...args]] of commands.entries()) {
       const ours = simulated(() => runCommand({ space: stage.space, wallMs: 0 }, name, args));
       const word = name.toLowerCase();
-      assert.equal(settled(word, ours), settled(word, theirs[at]), [name, ...args].join(' '));
+      assert.equal(normalized(word, ours), normalized(word, theirs[at]), [name, ...args].join(' '));
     }
   }
   await compareDumps(stage);
 });
 
-test('runs our own scripts as the real one does', async (stage) => {
+test('3,000 runs of our own scripts have the same replies and the same final contents', async (stage) => {
   const { client, space } = stage;
   const scripts = new RandomScripts(new Chance('scripts'), space);
   const answers = new Set<string>();
@@ -131,7 +132,7 @@ test('runs our own scripts as the real one does', async (stage) => {
     }
   }
   await compareDumps(stage);
-  // Every answer the script has was given: else the comparison says nothing about it.
+  // Every possible answer of the script must occur, or the comparison would say nothing about it.
   for (const answer of ['committed', '-1', '-2', '-3', '-4'])
     assert.ok(answers.has(answer), `never answered ${answer}`);
 });

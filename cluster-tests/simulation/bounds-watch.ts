@@ -1,6 +1,6 @@
 /**
- * Looks at what can grow in a simulated cluster: at every input that a host lets in or turns away, and at all hosts
- * whenever the store has written. Judged by cluster-tests/checkers/kept-bounds.ts; used by runtime-scenario.ts.
+ * Watches everything that can grow in a simulated cluster (G11): every input that a host admits or refuses, and all
+ * hosts after every write of the store. Judged by cluster-tests/checkers/kept-bounds.ts; used by runtime-scenario.ts.
  */
 import type { Command, Message, Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
@@ -23,49 +23,49 @@ import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
 
 const keys = storeKeys(defaultPrefix);
-/** How long a receiver that goes on writing may have too many: it has to ask the store, which has bad days. */
-const reviewMs = 15_000;
+/** How long a receiver may keep too many watermarks: pruning them needs reads of the store, which may be unreachable. */
+const pruneWithinMs = 15_000;
 
-/** A full house takes what nodes say themselves, and operators' verbs: what fills it may wait for just these. */
-const endsWaiting = ({ principal, event }: Command): boolean =>
+/** A full node still takes these, because the actors that fill it may be waiting for them. */
+const isExemptFromOverload = ({ principal, event }: Command): boolean =>
   principal === 'system' || event.type.startsWith('actor.');
 
 export class BoundsWatch {
   private readonly simulation: Simulation;
   private readonly limits: HostLimits;
-  /** Records with too many watermarks, since when. */
-  private readonly manyWatermarks = new Map<string, number>();
+  /** Keys of records with too many watermarks, and since when they have too many. */
+  private readonly overLimitSinceMs = new Map<string, number>();
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
     this.limits = { ...defaultLimits, ...simulation.options.limits };
-    simulation.store.onWrite((entry) => this.look(entry));
+    simulation.store.onWrite((entry) => this.checkWrite(entry));
   }
 
-  private look({ effects }: StoreEntry): void {
+  private checkWrite({ effects }: StoreEntry): void {
     const { server } = this.simulation;
-    for (const { host } of this.simulation.nodes()) this.tell(checkFigures(host.figures(), this.limits));
+    for (const { host } of this.simulation.nodes()) this.report(checkFigures(host.figures(), this.limits));
     const lengthOf = (key: string): number => server.space.stream(key)?.entries.length ?? 0;
-    const hot = this.simulation.options.archive === undefined ? undefined : archiveCap;
-    this.tell(checkStreams(effects, lengthOf, hot));
+    const historyEntries = this.simulation.options.archive === undefined ? undefined : archiveCap;
+    this.report(checkStreams(effects, lengthOf, historyEntries));
     for (const [verb, key = '', ...fields] of effects) {
       if (verb === 'HSET' && key.includes('}:a:') && fields.some((field) => field.startsWith('m:')))
-        this.lookAtWatermarks(key);
+        this.checkWatermarksOf(key);
     }
   }
 
-  private lookAtWatermarks(key: string): void {
+  private checkWatermarksOf(key: string): void {
     const { simulation, limits } = this;
     const watermarks = [...(simulation.server.space.hash(key)?.keys() ?? [])].filter((field) => field.startsWith('m:'));
-    // Nothing can be wrong with so few, and this is asked at every message.
-    if (watermarks.length <= limits.watermarks) return void this.manyWatermarks.delete(key);
+    // This runs at every message; with so few watermarks no limit can be exceeded.
+    if (watermarks.length <= limits.watermarks) return void this.overLimitSinceMs.delete(key);
     const senders = watermarks.map((watermark) => this.senderOf(watermark.slice('m:'.length)));
     const walls = simulation.nodes().map(({ process }) => process.clock.wallMs());
     const soonMs = Math.min(...walls) - limits.watermarkGraceMs;
     const broken = checkWatermarks(key, senders, soonMs, limits.watermarks);
-    if (broken.length === 0) this.manyWatermarks.delete(key);
-    else if (!this.manyWatermarks.has(key)) this.manyWatermarks.set(key, simulation.time.nowMs);
-    else if (simulation.time.nowMs - (this.manyWatermarks.get(key) ?? 0) > reviewMs) this.tell(broken);
+    if (broken.length === 0) this.overLimitSinceMs.delete(key);
+    else if (!this.overLimitSinceMs.has(key)) this.overLimitSinceMs.set(key, simulation.time.nowMs);
+    else if (simulation.time.nowMs - (this.overLimitSinceMs.get(key) ?? 0) > pruneWithinMs) this.report(broken);
   }
 
   private senderOf(watermark: string): WatermarkedSender {
@@ -81,32 +81,32 @@ export class BoundsWatch {
     };
   }
 
-  /** From the start of a node on: the node's own calls come through here as well. */
+  /** Called when a node has started; the node's own calls to its host come through here as well. */
   watch({ host }: SimulatedNode): void {
-    const entered = <Answer extends Delivery | Reply | { readonly moved: true }>(
+    const admitted = <Answer extends Delivery | Reply | { readonly moved: true }>(
       enter: () => Promise<Answer>,
       isCommand: boolean,
     ): Promise<Answer> => {
       const before = host.figures();
       const answered = enter();
-      this.tell(checkEntry(before, host.figures(), this.limits, isCommand));
+      this.report(checkEntry(before, host.figures(), this.limits, isCommand));
       return answered.then((answer) => {
         const refusal = refusalOf(answer);
         if (refusal === undefined) return answer;
-        this.simulation.reach(`told ${refusal.word}`);
-        this.tell(checkRefusal(refusal));
+        this.simulation.reach(`an input refused as ${refusal.word}`);
+        this.report(checkRefusal(refusal));
         return answer;
       });
     };
     const deliver = host.deliver.bind(host);
     const command = host.command.bind(host);
     Object.assign(host, {
-      deliver: (message: Message) => entered(() => deliver(message), false),
-      command: (asked: Command) => entered(() => command(asked), !endsWaiting(asked)),
+      deliver: (message: Message) => admitted(() => deliver(message), false),
+      command: (asked: Command) => admitted(() => command(asked), !isExemptFromOverload(asked)),
     });
   }
 
-  private tell(broken: readonly string[]): void {
+  private report(broken: readonly string[]): void {
     for (const what of broken) this.simulation.violate(what);
   }
 }

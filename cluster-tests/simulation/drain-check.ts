@@ -1,13 +1,13 @@
 /**
- * One gentle stop under load while nothing fails, at the end of a run: what had to be delivered or performed a second
- * time was made so by the stop alone (G12). Used by runtime-scenario.ts; judged by checkers/gentle-stops.ts.
+ * One graceful stop under load at the end of a run, while no fault is active: every second delivery or performance was
+ * caused by the stop alone (G12). Used by runtime-scenario.ts; judged by checkers/graceful-stops.ts.
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
 import { watermarkOf } from '@photoncloud/runtime/contract/deduplication-watermark';
 import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import { storeKeys } from '@photoncloud/runtime/journal/store-keys';
-import { checkGentleStop } from '../checkers/gentle-stops.ts';
+import { checkGracefulStop } from '../checkers/graceful-stops.ts';
 import type { Performance } from '../checkers/runtime-promises.ts';
 import { factsOf } from '../checkers/store-facts.ts';
 import type { Chance } from './seeded-random.ts';
@@ -22,12 +22,15 @@ export class DrainCheck {
   private readonly simulation: Simulation;
   private readonly askSomething: () => void;
   private readonly chance: Chance;
-  private loaded = false;
+  private loadIsOver = false;
   private stopped: { readonly by: string; readonly askedMs: number; endedMs: number } | undefined;
   private begun = false;
   private repeats = 0;
-  /** Delivered and removed, and back since a failover: nothing waits for a removal to be durable. */
-  private revived: ReadonlySet<string> = new Set();
+  /**
+   * Outbox rows of delivered messages that a failover restored, because no one waits for the removal of a row to be
+   * durable. Sending these again is not caused by the stop.
+   */
+  private restored: ReadonlySet<string> = new Set();
 
   constructor(simulation: Simulation, askSomething: () => void) {
     this.simulation = simulation;
@@ -39,13 +42,13 @@ export class DrainCheck {
     const { simulation, chance } = this;
     const { time } = simulation;
     this.begun = true;
-    this.revived = new Set(simulation.store.hasLost ? this.deliveredRows() : []);
+    this.restored = new Set(simulation.store.hasLost ? this.deliveredRows() : []);
     this.load(time.nowMs + loadMs);
     const node = chance.pick(simulation.nodes());
     time.after(chance.between(500, loadMs * 0.7), node.process, 'SIGTERM', () => {
       const stop = { by: node.process.label, askedMs: time.nowMs, endedMs: Infinity };
       this.stopped = stop;
-      simulation.reach('a gentle stop while nothing fails');
+      simulation.reach('a graceful stop without other faults');
       node.process.onEnd(() => {
         stop.endedMs = time.nowMs;
       });
@@ -56,18 +59,18 @@ export class DrainCheck {
   private load(untilMs: number): void {
     const { time } = this.simulation;
     time.after(this.chance.around(askEveryMs), undefined, 'client', () => {
-      this.loaded = time.nowMs > untilMs;
-      if (this.loaded) return;
+      this.loadIsOver = time.nowMs > untilMs;
+      if (this.loadIsOver) return;
       this.askSomething();
       this.load(untilMs);
     });
   }
 
-  /** Looks at what a node is sent, by itself or by others, from its start on. */
+  /** Called when a node has started: from then on counts the messages that it is sent a second time. */
   watch({ host }: SimulatedNode): void {
     const deliver = host.deliver.bind(host);
     const watched = (message: Message): Promise<Delivery> => {
-      if (this.begun && this.isStored(message) && !this.revived.has(`${message.from}|${message.seq}`))
+      if (this.begun && this.isStored(message) && !this.restored.has(`${message.from}|${message.seq}`))
         this.repeats += 1;
       return deliver(message);
     };
@@ -82,6 +85,7 @@ export class DrainCheck {
     );
   }
 
+  /** Whether the receiver has applied the message. */
   private isStored(message: Message): boolean {
     const { space } = this.simulation.server;
     const record = space.hash(keys.inShard(shardOf(message.to), `a:${message.to}`));
@@ -90,13 +94,14 @@ export class DrainCheck {
 
   unsettled(): string | undefined {
     if (!this.begun) return undefined;
-    return this.loaded && this.stopped?.endedMs !== Infinity ? undefined : 'the check of a gentle stop is not over';
+    const isOver = this.loadIsOver && this.stopped?.endedMs !== Infinity;
+    return isOver ? undefined : 'the check of a graceful stop is not over';
   }
 
   judge(performances: readonly Performance[]): readonly string[] {
     if (this.stopped === undefined) return [];
     const { writes, handovers } = this.simulation;
     const stop = { ...this.stopped, repeats: this.repeats, handovers };
-    return checkGentleStop(factsOf(writes.past), performances, stop).slice(0, 5);
+    return checkGracefulStop(factsOf(writes.past), performances, stop).slice(0, 5);
   }
 }

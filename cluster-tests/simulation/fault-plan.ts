@@ -1,13 +1,14 @@
 /**
- * What goes wrong, and when: each kind that the seed has armed strikes again and again at random times, draws its
- * victim, and lasts for a while. `heal` ends everything and makes sure that every node runs again. Within the fault
- * budget, but for a power cut that loses commits (`beyondBudget`). Wider faults are added here, not in prose.
+ * Injects faults: each kind that the seed has armed happens again and again at random times, draws its target and lasts
+ * for a while. `heal` ends every fault and makes sure that every node runs again. All faults are within the fault budget
+ * except the power cut of the store that loses commits (`beyondBudget`). New kinds of faults are added here and in
+ * seed-options.ts; faults of a store with replicas are in store-faults.ts. Made by simulation-run.ts.
  */
 import type { Chance } from './seeded-random.ts';
 import type { Simulation } from './simulation.ts';
 import { storeStrikes } from './store-faults.ts';
 
-/** What ends a fault, or goes on with it, after a while; at once when all is healed. */
+/** Runs `next`, which ends a fault or takes its next step, after `ms`; on healing it runs at once. */
 export type Lasts = (ms: number, next: () => void) => void;
 export type Strike = (simulation: Simulation, chance: Chance, lasts: Lasts) => void;
 
@@ -35,10 +36,10 @@ const strikes: Readonly<Record<string, Strike>> = {
     if (process === undefined) return;
     simulation.fault('kill', process.label);
     if (chance.happens(0.3)) {
-      simulation.hold(name, true);
+      simulation.keepDown(name, true);
       lasts(chance.around(8_000), () => {
-        simulation.hold(name, false);
-        simulation.startSeat(name);
+        simulation.keepDown(name, false);
+        simulation.startProcessOf(name);
       });
     }
     process.kill();
@@ -51,10 +52,10 @@ const strikes: Readonly<Record<string, Strike>> = {
     simulation.network.paused(process);
     lasts(chance.pick([50, 1_000, 4_000, 20_000]) * chance.between(0.2, 2), () => process.resume());
   },
-  'stop gently'(simulation, chance) {
+  'graceful stop'(simulation, chance) {
     const node = simulation.node(anyNode(simulation, chance));
     if (node === undefined || node.process.paused) return;
-    simulation.fault('stop gently', node.process.label);
+    simulation.fault('graceful stop', node.process.label);
     simulation.time.after(0, node.process, 'SIGTERM', () => void node.stop());
   },
   partition(simulation, chance, lasts) {
@@ -76,11 +77,11 @@ const strikes: Readonly<Record<string, Strike>> = {
     simulation.network.block(...pair);
     lasts(chance.around(6_000), () => simulation.network.unblock(...pair));
   },
-  clog(simulation, chance) {
+  'link stall'(simulation, chance) {
     const pair = twoNodes(simulation, chance);
     if (pair === undefined) return;
-    simulation.fault('clog', pair.join(' '));
-    simulation.network.clog(...pair, chance.around(1_500));
+    simulation.fault('link stall', pair.join(' '));
+    simulation.network.stall(...pair, chance.around(1_500));
   },
   'store restart'(simulation, chance, lasts) {
     const { server, store } = simulation;
@@ -106,9 +107,9 @@ const strikes: Readonly<Record<string, Strike>> = {
       server.paused = false;
     });
   },
-  'store cut off'(simulation, chance, lasts) {
+  'store unreachable'(simulation, chance, lasts) {
     const name = anyNode(simulation, chance);
-    simulation.fault('store cut off', name);
+    simulation.fault('store unreachable', name);
     simulation.storeConditions.cutOff.add(name);
     lasts(chance.around(4_000), () => simulation.storeConditions.cutOff.delete(name));
   },
@@ -126,21 +127,21 @@ const strikes: Readonly<Record<string, Strike>> = {
     const process = simulation.processOf(name);
     if (process === undefined) return;
     simulation.fault('host power cut', process.label);
-    simulation.hold(name, true);
+    simulation.keepDown(name, true);
     lasts(chance.around(5_000), () => {
-      simulation.hold(name, false);
-      simulation.startSeat(name);
+      simulation.keepDown(name, false);
+      simulation.startProcessOf(name);
     });
     process.kill();
     simulation.diskOf(name).losePower();
   },
-  'disk trouble'(simulation, chance, lasts) {
+  'disk fault'(simulation, chance, lasts) {
     const name = anyNode(simulation, chance);
     const disk = simulation.diskOf(name);
-    disk.trouble = chance.pick(['full', 'failing'] as const);
-    simulation.fault('disk trouble', `${name} ${disk.trouble}`);
+    disk.fault = chance.pick(['full', 'failing'] as const);
+    simulation.fault('disk fault', `${name} ${disk.fault}`);
     lasts(chance.around(4_000), () => {
-      disk.trouble = undefined;
+      disk.fault = undefined;
     });
   },
   'connection reset'(simulation, chance) {
@@ -148,11 +149,11 @@ const strikes: Readonly<Record<string, Strike>> = {
     simulation.fault('connection reset', name);
     simulation.breakConnections(({ processName }) => processName === name);
   },
-  'wall step'(simulation, chance) {
+  'wall clock step'(simulation, chance) {
     const process = simulation.processOf(anyNode(simulation, chance));
     if (process === undefined) return;
     const stepMs = chance.pick([50, 2_000, 60_000]) * chance.between(-1, 1);
-    simulation.fault('wall step', `${process.label} ${stepMs.toFixed(0)} ms`);
+    simulation.fault('wall clock step', `${process.label} ${stepMs.toFixed(0)} ms`);
     process.wallOffsetMs += stepMs;
   },
 };
@@ -170,7 +171,7 @@ export class FaultPlan {
     }
   }
 
-  /** The file as `appendfsync everysec` leaves it: a power cut loses up to a second of what was acknowledged. */
+  /** Syncs the store's file as `appendfsync everysec` does: a power cut loses up to a second of acknowledged commits. */
   private syncEverySecond(): void {
     this.simulation.server.fsync();
     this.simulation.time.after(1_000, undefined, 'fsync', () => this.syncEverySecond());
@@ -203,7 +204,7 @@ export class FaultPlan {
     simulation.storeConditions.lostRequest = 0;
     simulation.storeConditions.lostReply = 0;
     for (const { process } of simulation.nodes()) process.wallOffsetMs = 0;
-    for (const name of simulation.nodeNames()) simulation.hold(name, false);
-    for (const name of simulation.nodeNames()) simulation.startSeat(name);
+    for (const name of simulation.nodeNames()) simulation.keepDown(name, false);
+    for (const name of simulation.nodeNames()) simulation.startProcessOf(name);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The whole past of every actor, read through the historians of the nodes at the end of a run, while nothing fails
- * (G10). Used by runtime-scenario.ts; judged by checkers/kept-histories.ts.
+ * Reads the whole history of every actor through the historians of the nodes, at the end of a run while no fault is
+ * active (G10). Used by runtime-scenario.ts; judged by checkers/kept-histories.ts.
  */
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -25,9 +25,9 @@ export class HistoryCheck {
 
   start(): void {
     const { past } = this.simulation.writes;
-    // Commits that a store has lost took their part of the list with them.
+    // After a store rollback the archives hold entries that the store no longer has.
     if (this.simulation.options.archive === undefined || past.some((entry) => 'rolledBackTo' in entry)) return;
-    // That all of it is there is asked, not how soon: a busy actor's past is hundreds of runs, read one by one.
+    // Completeness is checked, not speed: the history of a busy actor is hundreds of runs that are read one by one.
     for (const { process } of this.simulation.nodes()) this.simulation.diskOf(process.name).delayMs = quickDiskMs;
     for (const [id, known] of pastOf(past)) this.read(actorId(id), known);
   }
@@ -44,7 +44,7 @@ export class HistoryCheck {
     simulation.time.after(0, process, 'history', () => {
       const read = async (): Promise<readonly string[]> => {
         const entries = await historian.history(id, { after: 0, limit: 1_000_000 });
-        simulation.reach(entries.length > hot ? 'a past read from archives' : 'a past read from the store alone');
+        simulation.reach(entries.length > hot ? 'a history read from archives' : 'a history read from the store alone');
         const now = pastOf(simulation.writes.past).get(id) ?? known;
         return [...checkEntries(id, entries, known, now), ...checkRebuilt(await historian.at(id, version), known)];
       };

@@ -1,6 +1,6 @@
 /**
- * While a seed runs, the process's own clocks, timers and chance are out of reach: what is on the virtual heap is
- * put there, the rest throws, so that nothing can make two runs of a seed differ. Restored afterwards.
+ * While a seed runs, the real clocks, timers and random sources of the process are replaced: `setImmediate` goes to
+ * virtual time, everything else throws, so that no call can make two runs of a seed differ. Restored afterwards.
  */
 import type { VirtualTime } from './virtual-time.ts';
 
@@ -10,7 +10,7 @@ const refuse = (what: string) => (): never => {
 
 type Method = (...args: never[]) => unknown;
 
-/** @returns puts everything back */
+/** @returns restores the originals */
 export function replaceGlobals(time: VirtualTime): () => void {
   const immediate = (task: (...args: unknown[]) => void, ...args: unknown[]): unknown => {
     const { current } = time;

@@ -1,6 +1,6 @@
 /**
- * What happened in a run, in two forms: the last lines of its story, for whoever looks at a failed one, and a hash over
- * every event, which is equal for two runs of a seed. Filled by simulation.ts.
+ * What happened in a run, in two forms: the last lines of an event log, for a person who looks into a failed run, and a
+ * hash over every event, which is equal for two runs of a seed. Filled by simulation.ts.
  */
 import { mixText } from './seeded-random.ts';
 
@@ -10,7 +10,7 @@ export class RunTrace {
   private readonly lines: string[] = [];
   private hash: readonly [number, number] = [0x811c9dc5, 0x01000193];
 
-  /** One line of the story; it is part of the hash. */
+  /** Adds a line to the log and to the hash. */
   note(atMs: number, who: string, what: string): void {
     const line = `${(atMs / 1000).toFixed(6).padStart(12)} ${who.padEnd(8)} ${what}`;
     this.mix(line);
@@ -18,12 +18,12 @@ export class RunTrace {
     if (this.lines.length > keptLines * 2) this.lines.splice(0, keptLines);
   }
 
-  /** Part of the hash alone. */
+  /** Adds a text to the hash alone. */
   mix(text: string): void {
     this.hash = mixText(this.hash, text);
   }
 
-  story(): readonly string[] {
+  eventLog(): readonly string[] {
     return this.lines.slice(-keptLines);
   }
 

@@ -1,7 +1,8 @@
 /**
- * The workload at the level of the runtime: counters with hot keys, relays that send numbered messages to sinks, ovens
- * with effects and timers, shelves with rows; creation and deletion of the same names, repeats of old commands. Small
- * kinds (runtime/hosting/kinds-for-tests.ts), all controllers. Judged by cluster-tests/checkers.
+ * The workload of the runtime: counters with hot keys, relays that send numbered messages to sinks, ovens with effects
+ * and timers, shelves with rows (runtime/hosting/kinds-for-tests.ts), and the kinds of this folder for what those do not
+ * reach; actors of the same name are created and deleted, old commands are repeated. All nodes are controllers. Judged
+ * by cluster-tests/checkers; started by simulation-run.ts.
  */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
@@ -13,44 +14,42 @@ import { judgeRuntime, type Performance } from '../checkers/runtime-promises.ts'
 import { BoundsWatch } from './bounds-watch.ts';
 import { DrainCheck } from './drain-check.ts';
 import { HistoryCheck } from './history-check.ts';
-import { effectOnly } from './effect-only-kind.ts';
 import { isUpgradedContext, upgradedOf } from './upgraded-kind.ts';
 import type { Chance } from './seeded-random.ts';
-import { timerOnly } from './timer-only-kind.ts';
 import { SimulatedClients } from './simulated-clients.ts';
 import { SimulatedOperators } from './simulated-operators.ts';
 import { SimulatedReleases } from './simulated-releases.ts';
 import { wallStartMs, type SimulatedProcess } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 import { isPoison, throwing } from './throwing-kind.ts';
+import { effectOnly, timerOnly } from './waiting-kinds.ts';
 
 /** What simulation-run.ts asks of a workload. */
 export interface Scenario {
-  /** Adds nodes and begins to ask. */
+  /** Adds nodes and begins to send commands. */
   start(): void;
-  /** Asks nothing new; what is open goes on. */
+  /** Sends no new commands; open ones go on. */
   stopAsking(): void;
-  /** What has not come to rest yet; undefined when all has. */
+  /** Describes something that has not settled yet; undefined when everything has. */
   unsettled(): string | undefined;
-  /** Rules broken, of the whole run. */
+  /** Violations of the whole run. */
   judge(): readonly string[];
   readonly clients: SimulatedClients;
-  /** What is examined once the cluster is at rest, one after the other; each must come to rest again. */
-  readonly exams?: readonly (() => void)[];
+  /** Checks that need a cluster without faults; started one after the other, after each the cluster must settle. */
+  readonly finalChecks?: readonly (() => void)[];
 }
 
 export type ScenarioOf = (simulation: Simulation) => Scenario;
 
-const names = (kind: string, count: number) =>
-  Array.from({ length: count }, (_, at) => actorId(`${kind}/t/${kind}${at}`));
+const ids = (kind: string, count: number) => Array.from({ length: count }, (_, at) => actorId(`${kind}/t/a${at}`));
 
-const kinds = (upgraded: ActorDefinition, bake?: Bake): ActorRegistry => {
-  const plain = bake === undefined ? plainRegistry() : plainRegistry(bake);
-  const all = [...plain.kinds.values(), timerOnly, throwing, upgraded, effectOnly(bake)];
-  // Little of it stays in the store, so that much is archived.
+const kinds = (upgraded: ActorDefinition, perform?: Bake): ActorRegistry => {
+  const plain = perform === undefined ? plainRegistry() : plainRegistry(perform);
+  const all = [...plain.kinds.values(), timerOnly, throwing, upgraded, effectOnly(perform)];
   return registryOf(...all.map((definition) => ({ ...definition, historyTail })));
 };
 
+/** Small, so that much of each history is archived. */
 const historyTail = 8;
 
 class RuntimeScenario implements Scenario {
@@ -58,22 +57,22 @@ class RuntimeScenario implements Scenario {
   private readonly simulation: Simulation;
   private readonly chance: Chance;
   private readonly performances: Performance[] = [];
-  /** The world: what an oven has seen of fences. */
+  /** Actor -> the highest fence that the target of its effects has seen. */
   private readonly fences = new Map<string, readonly number[]>();
-  private readonly counters = names('counter', 6);
-  private readonly relays = names('relay', 5);
-  private readonly sinks = names('sink', 3);
-  private readonly ovens = names('oven', 4);
-  /** Many, so that each is seldom sent to, and one that is forgotten stays forgotten. */
-  private readonly effectOnlyActors = names('effect-only', 40);
-  private readonly shelves = names('shelf', 2);
-  private readonly timerOnlyActors = names('timer-only', 8);
+  private readonly counters = ids('counter', 6);
+  private readonly relays = ids('relay', 5);
+  private readonly sinks = ids('sink', 3);
+  private readonly ovens = ids('oven', 4);
+  /** Many, so that each is seldom sent a message: one that a takeover forgot is not woken by chance. */
+  private readonly effectOnlyActors = ids('effect-only', 40);
+  private readonly shelves = ids('shelf', 2);
+  private readonly timerOnlyActors = ids('timer-only', 8);
   private readonly operators: SimulatedOperators;
   private readonly releases: SimulatedReleases;
   private readonly drain: DrainCheck;
   private readonly bounds: BoundsWatch;
   private readonly histories: HistoryCheck;
-  readonly exams: readonly (() => void)[];
+  readonly finalChecks: readonly (() => void)[];
   private asking = true;
 
   constructor(simulation: Simulation) {
@@ -86,7 +85,7 @@ class RuntimeScenario implements Scenario {
     this.bounds = new BoundsWatch(simulation);
     this.drain = new DrainCheck(simulation, () => this.askSomething());
     this.histories = new HistoryCheck(simulation);
-    this.exams = [() => this.operators.examine(), () => this.drain.start(), () => this.histories.start()];
+    this.finalChecks = [() => this.operators.checkQuarantine(), () => this.drain.start(), () => this.histories.start()];
     this.chance = simulation.chance.split('workload');
   }
 
@@ -99,7 +98,7 @@ class RuntimeScenario implements Scenario {
         limits: options.limits,
         outlivesRollback: true,
         registry: ({ process }) =>
-          kinds(this.releases.upgradedFor(process.name), (params, context) => this.bake(process, params.loaf, context)),
+          kinds(this.releases.upgradedFor(process.name), ({ loaf }, context) => this.perform(process, loaf, context)),
         onStarted: (node) => {
           this.drain.watch(node);
           this.bounds.watch(node);
@@ -118,7 +117,7 @@ class RuntimeScenario implements Scenario {
   }
 
   private askSoon(): void {
-    this.simulation.time.after(this.chance.around(this.simulation.options.askEveryMs), undefined, 'client', () => {
+    this.simulation.time.after(this.chance.around(this.simulation.options.commandEveryMs), undefined, 'client', () => {
       if (!this.asking) return;
       const burst = this.chance.happens(0.02) ? 30 : 1;
       for (let at = 0; at < burst; at += 1) this.askSomething();
@@ -137,7 +136,7 @@ class RuntimeScenario implements Scenario {
       return clients.ask(chance.pick(this.relays), { type: 'relay.send', to: chance.pick(this.sinks) }, client);
     if (draw < 0.7) {
       const to = chance.pick(this.effectOnlyActors);
-      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to, as: 'effect-only.fire' }, client);
+      return clients.ask(chance.pick(this.relays), { type: 'relay.send', to, as: 'effect-only.start' }, client);
     }
     if (draw < 0.85) {
       const [type, patienceMs] = [
@@ -153,7 +152,7 @@ class RuntimeScenario implements Scenario {
     if (draw < 0.89)
       return clients.ask(
         chance.pick(this.timerOnlyActors),
-        { type: 'timer-only.sleep', forMs: chance.whole(20, 20_000) },
+        { type: 'timer-only.wait', forMs: chance.whole(20, 20_000) },
         client,
       );
     const key = `k${chance.whole(1, 6)}`;
@@ -167,7 +166,7 @@ class RuntimeScenario implements Scenario {
 
   private askCounter(client: string): void {
     const { chance, clients } = this;
-    // The first is hot.
+    // The first counter gets half of the commands: a hot key.
     const to = chance.happens(0.5) ? this.counters[0] : chance.pick(this.counters);
     const type = chance.pick([
       'add',
@@ -184,11 +183,11 @@ class RuntimeScenario implements Scenario {
       'delete',
     ]);
     const by = chance.whole(-1, 5);
-    clients.ask(to ?? actorId('counter/t/counter0'), { type: `counter.${type}`, by }, client);
+    clients.ask(to ?? actorId('counter/t/a0'), { type: `counter.${type}`, by }, client);
   }
 
-  /** The world's side of an effect: slow, failing, silent, and it refuses an older fence than it has seen. */
-  private async bake(process: SimulatedProcess, loaf: string, context: EffectContext): Promise<EffectOutcome> {
+  /** The target of all effects: slow, failing or silent, and it refuses an older fence than it has seen. */
+  private async perform(process: SimulatedProcess, loaf: string, context: EffectContext): Promise<EffectOutcome> {
     const { simulation } = this;
     const { effectId, actor, fence, recovered } = context;
     const atMs = simulation.time.nowMs;
@@ -199,19 +198,19 @@ class RuntimeScenario implements Scenario {
     this.performances.push(performance);
     if (recovered) simulation.reach('an effect performed again after a recovery');
     if (stale) {
-      simulation.reach('an effect refused at its target for its fence');
-      throw new PhotonError('fault', 'stale_fence', `${actor} is fenced`);
+      simulation.reach('an effect refused by its target for an older fence');
+      throw new PhotonError('fault', 'stale_fence', `the target has seen a higher fence of ${actor}`);
     }
     this.fences.set(actor, token);
     const random = process.random;
     const delayMs = random.pick([1, 20, 400, 3_000]);
-    const fault = random.fraction();
+    const draw = random.fraction();
     await new Promise<void>((resolve) => process.clock.after(random.around(delayMs), resolve));
-    if (context.signal.aborted) simulation.reach('an effect that ends after its state was left');
-    if (fault >= 0.18 || fault < 0.15) performance.endedMs = simulation.time.nowMs;
-    if (fault < 0.1) throw new PhotonError('fault', 'oven_cold', 'the oven is cold');
-    if (fault < 0.15) throw new PhotonError('unknown', 'oven_silent', 'the oven does not say');
-    if (fault < 0.18) await new Promise<void>(() => {});
+    if (context.signal.aborted) simulation.reach('an effect that ended after its state was left');
+    if (draw >= 0.18 || draw < 0.15) performance.endedMs = simulation.time.nowMs;
+    if (draw < 0.1) throw new PhotonError('fault', 'target_failed', 'the target of the effect failed');
+    if (draw < 0.15) throw new PhotonError('unknown', 'target_silent', 'the target of the effect did not answer');
+    if (draw < 0.18) await new Promise<void>(() => {});
     return done({ loaf });
   }
 
@@ -235,7 +234,7 @@ class RuntimeScenario implements Scenario {
     return shards === 128 ? (this.operators.unsettled() ?? this.overdue()) : `${shards} shards have an owner`;
   }
 
-  /** Timers that are due, and effects that nobody performs, as the store has them. */
+  /** A stored timer that is past due, or a stored effect that no running process has started. */
   private overdue(): string | undefined {
     const { simulation, performances } = this;
     const nowMs = wallStartMs + simulation.time.nowMs;
@@ -250,7 +249,7 @@ class RuntimeScenario implements Scenario {
         const head = simulation.server.space.hash(key)?.get('head') ?? '{}';
         const { effects = [] } = JSON.parse(head) as { effects?: { effectId: string }[] };
         const idle = effects.find(({ effectId }) => !begun.has(effectId));
-        if (idle !== undefined) return `nobody performs ${idle.effectId}`;
+        if (idle !== undefined) return `no process performs ${idle.effectId}`;
       }
     }
     return undefined;

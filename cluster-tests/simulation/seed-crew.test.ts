@@ -1,4 +1,4 @@
-/** Runs of seeds in processes: the same runs as here, each told once, and nothing is told when it was enough. */
+/** Runs in worker processes equal those in this process; each is reported once, none after the caller has enough. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runTasks } from './seed-crew.ts';
@@ -18,27 +18,27 @@ async function hashesWith(jobs: number): Promise<ReadonlyMap<number, string>> {
   return hashes;
 }
 
-test('a run is the same in whichever process and after whichever others', async () => {
+test('a run does not depend on its process or on the runs before it', async () => {
   const here = await hashesWith(1);
   assert.is(here.size, tasks.length);
   const elsewhere = await hashesWith(2);
   for (const [seed, hash] of here) assert.is(elsewhere.get(seed), hash, `seed ${seed}`);
 });
 
-test('nothing is told after it was enough', async () => {
+test('no run is reported after the caller has enough', async () => {
   for (const jobs of [1, 2]) {
-    let told = 0;
+    let reported = 0;
     await runTasks(tasks, jobs, () => {
-      told += 1;
+      reported += 1;
       return false;
     });
-    assert.is(told, 1, `${jobs} jobs`);
+    assert.is(reported, 1, `${jobs} jobs`);
   }
 });
 
-test('a run that throws is told as broken, and the others are run', async () => {
+test('a run that throws is reported as broken, and the other runs go on', async () => {
   const broken: string[] = [];
-  // Nobody knows this scenario.
+  // A run without a scenario throws.
   const deadly = { ...taskOf(9), scenario: undefined as never };
   await runTasks([deadly, ...tasks], 2, (_, { violations }) => {
     broken.push(...violations);

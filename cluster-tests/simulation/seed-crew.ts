@@ -1,7 +1,7 @@
 /**
- * Runs of seeds spread over processes. A run is the same in whichever process and after whichever others, so how many
- * there are changes how long it takes and nothing else. One job runs here, in this process, where a debugger and a
- * profiler see it; only a process of its own can be ended when a run never ends. Called by simulate-main.ts.
+ * Spreads runs of seeds over processes. A run does not depend on its process or on the runs before it, so the number of
+ * processes changes the duration and nothing else. With one job everything runs in this process, where a debugger and a
+ * profiler see it; but only a run in a process of its own can be ended when it hangs. Called by simulate-main.ts.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,10 +13,10 @@ const entry = join(import.meta.dirname, 'seed-job-main.ts');
 /** Ten simulated minutes take some ten seconds; on a machine with much else to do, several times that. */
 const runLimitMs = 10 * 60_000;
 
-/** @returns whether to go on */
+/** @returns whether more runs are wanted */
 export type OnRun = (task: SeedTask, result: RunResult) => boolean;
 
-/** Resolves when all have run, or `onRun` has said that it is enough. Runs end in whatever order. */
+/** Resolves when all runs have ended, or `onRun` has returned false. Runs end in any order. */
 export async function runTasks(tasks: readonly SeedTask[], jobs: number, onRun: OnRun): Promise<void> {
   const queue = [...tasks];
   if (jobs > 1) return runInProcesses(queue, jobs, onRun);
@@ -38,7 +38,7 @@ async function runInProcesses(queue: SeedTask[], jobs: number, onRun: OnRun): Pr
       const result = await runIn(child, task);
       if (!enough) enough = !onRun(task, result);
     }
-    // Those that others are still in the middle of are of no use when it is enough.
+    // When no more runs are wanted, the runs that are still under way in other processes are ended.
     for (const other of enough ? children : [child]) other?.kill();
   };
   await Promise.all(Array.from({ length: Math.min(jobs, queue.length) }, work));

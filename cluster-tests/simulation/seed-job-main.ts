@@ -1,6 +1,6 @@
 /**
- * One process of a crew (seed-crew.ts forks it): runs the seeds it is told, one at a time, and sends back what became
- * of each. Ends when the channel to its parent does, also in the middle of a seed.
+ * One worker process of seed-crew.ts: runs the seeds that its parent sends, one at a time, and sends back the result of
+ * each. Ends when the channel to its parent closes, also in the middle of a seed.
  */
 import { runTask, type SeedTask } from './seed-task.ts';
 

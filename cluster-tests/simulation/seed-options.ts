@@ -1,6 +1,6 @@
 /**
- * A seed expanded to the options of a run: how many nodes, how slow and lossy everything is, which faults are armed,
- * how tight the limits are. Printed with every failure; some seeds are calm, some are bad at one thing, some at all.
+ * Expands a seed to the options of a run: number of nodes, delays and losses, armed faults, limits. The options are
+ * printed with every failure. Some seeds have no faults, some have one kind of fault, some have all.
  */
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { DurabilityRequest } from '@photoncloud/runtime/journal/durability-plan';
@@ -9,8 +9,8 @@ import type { ReplicaOptions } from './store/simulated-store.ts';
 
 export interface ReplicatedStore extends ReplicaOptions {
   readonly durability: Required<DurabilityRequest>;
-  /** Some commands ask for `primary`, some for `replicas`. */
-  readonly levelsAsked: boolean;
+  /** Commands ask for a durability of their own: some for `primary`, some for `replicas`. */
+  readonly commandsAskLevels: boolean;
 }
 
 export interface SeedOptions {
@@ -24,46 +24,45 @@ export interface SeedOptions {
     readonly duplicate: number;
   };
   readonly store: { readonly delayMs: number; readonly lostRequest: number; readonly lostReply: number };
-  /** Mean pause between two faults of a kind, ms; a kind that is not armed is not there. */
+  /** Armed kinds of faults, each with the mean pause between two faults of the kind, ms. */
   readonly faults: Readonly<Record<string, number>>;
   readonly limits: Partial<HostLimits>;
-  /** Nodes keep old history on disks of their own; without, the commit trims it. */
+  /** Nodes archive old history on disks of their own; when undefined, the commit trims it. */
   readonly archive: { readonly diskDelayMs: number } | undefined;
-  /** The store has replicas, and Sentinels. */
+  /** Replicas and Sentinels of the store; undefined when the store is a single server. */
   readonly replicas: ReplicatedStore | undefined;
-  /** Clients ask this often, mean, ms. */
-  readonly askEveryMs: number;
-  /** Beyond the fault budget: the store may lose acknowledged commits. */
+  /** Mean pause between two commands, ms. */
+  readonly commandEveryMs: number;
+  /** The run exceeds the fault budget: the store may lose acknowledged commits. */
   readonly beyondBudget: boolean;
 }
 
 const faultKinds = {
   kill: 40_000,
   pause: 45_000,
-  'stop gently': 90_000,
+  'graceful stop': 90_000,
   partition: 45_000,
   'partition one way': 60_000,
-  clog: 30_000,
+  'link stall': 30_000,
   'store restart': 90_000,
   'store pause': 60_000,
-  'store cut off': 60_000,
+  'store unreachable': 60_000,
   'store refuses': 90_000,
   'connection reset': 20_000,
-  'wall step': 60_000,
+  'wall clock step': 60_000,
 } as const;
 
-/** Armed only where there is an archive, from a stream of their own. */
-const diskFaultKinds = { 'host power cut': 50_000, 'disk trouble': 40_000 } as const;
+/** Armed only where nodes have an archive; drawn from a random stream of their own. */
+const diskFaultKinds = { 'host power cut': 50_000, 'disk fault': 40_000 } as const;
 
-/** Armed only where the store has replicas. */
+/** Armed only where the store has replicas; drawn from a random stream of their own. */
 const replicaFaultKinds = {
   'store failover': 25_000,
-  'store switch over': 25_000,
+  'store switchover': 25_000,
   'store primary isolated': 30_000,
   'store replica cut off': 20_000,
 } as const;
 
-/** From a stream of its own. */
 function expandReplicas(chance: Chance): ReplicatedStore | undefined {
   if (!chance.happens(0.3)) return undefined;
   const count = chance.whole(1, 2);
@@ -75,15 +74,15 @@ function expandReplicas(chance: Chance): ReplicatedStore | undefined {
       replicas: chance.whole(1, count),
       default: chance.pick(['primary', 'replicas', 'replicas', 'replicas']),
     },
-    levelsAsked: chance.happens(0.5),
+    commandsAskLevels: chance.happens(0.5),
   };
 }
 
-/** Whether a failover may take away what was acknowledged: something is acknowledged before the replicas have it. */
+/** Whether a failover may lose acknowledged commits, because some are acknowledged before a replica has them. */
 export const mayLose = ({ replicas, beyondBudget }: SeedOptions): boolean =>
-  beyondBudget || (replicas !== undefined && (replicas.levelsAsked || replicas.durability.default === 'primary'));
+  beyondBudget || (replicas !== undefined && (replicas.commandsAskLevels || replicas.durability.default === 'primary'));
 
-/** @param beyondBudget the store may lose what it has acknowledged, as no seed does by itself */
+/** @param beyondBudget arms power cuts that lose acknowledged commits; no seed does so by itself */
 export function expandSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
   const chance = new Chance(`options ${seed}`);
   const armed = (probability: number, value: number): number => (chance.happens(probability) ? value : 0);
@@ -104,7 +103,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);
-  const marked = chance.split('watermarks');
+  const forWatermarks = chance.split('watermarks');
   return {
     seed,
     minutes,
@@ -115,7 +114,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       lostAnswer: armed(0.4, chance.between(0, 0.1)),
       duplicate: armed(0.4, chance.between(0, 0.2)),
     },
-    // A command that is lost breaks the connection with all that is on it: at one in a hundred nothing gets through.
+    // A lost command breaks its connection with everything in flight on it. At 1 % almost no commit succeeds.
     store: {
       delayMs: chance.pick([0.1, 0.5, 3, 20]),
       lostRequest: armed(0.3, chance.between(0, 0.004)),
@@ -124,8 +123,8 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
     faults,
     limits: {
       idleMs: chance.pick([2_000, 10_000, 60_000]),
-      watermarks: marked.pick([2, 2, 8, 1_000]),
-      watermarkGraceMs: marked.pick([1, 1, 5_000]),
+      watermarks: forWatermarks.pick([2, 2, 8, 1_000]),
+      watermarkGraceMs: forWatermarks.pick([1, 1, 5_000]),
       ...(tight
         ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, activations: 12, loads: 2 }
         : {}),
@@ -134,24 +133,25 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
     },
     archive,
     replicas,
-    askEveryMs: chance.pick([60, 120, 300]),
+    commandEveryMs: chance.pick([60, 120, 300]),
     beyondBudget,
   };
 }
 
 /**
- * Commands of the store for one commit that waits for replicas: the script, WAIT, ROLE, and on a Valkey a watermark.
+ * Store commands for one commit that waits for replicas: the script, WAIT, ROLE, and on Valkey one write of the
+ * connection's own, because its WAIT counts only these.
  */
 const commandsPerWait = 4;
 
 /**
- * A seed of the cloud: where its store has replicas, every commit waits for them, so that a failover loses nothing that
- * was acknowledged. At `primary` it does, and charts that act on hosts have by then made taps and QEMUs that no record
- * tells of: what a cloud promises after that it promises through eras and what operators do (docs/decisions/0007),
- * neither of which its simulated nodes have. They would go on with the older store as if it were the newest.
+ * Options of a cloud run. Where the store has replicas, every commit waits for them, so a failover loses no acknowledged
+ * commit. At durability `primary` it would, and by then charts that act on hosts have made taps and QEMU processes that
+ * no record mentions. A real cloud recovers from that with a new era and the help of operators (docs/decisions/0007);
+ * the simulated cloud has neither and would go on from the older store as if nothing had been lost.
  *
- * Commands of such a store are lost more rarely, so that a commit breaks its connection as often as without replicas:
- * charts of the cloud need some twenty commits for one command of a client (at a hundredth 48 of 588 were answered ok).
+ * Losses per store command are lower with replicas, so that a commit breaks its connection as often as without them:
+ * charts of the cloud need about twenty commits for one client command (at a loss of 1 %, 48 of 588 were answered ok).
  */
 export function expandCloudSeed(seed: string, minutes: number, beyondBudget = false): SeedOptions {
   const options = expandSeed(seed, minutes, beyondBudget);
@@ -162,7 +162,7 @@ export function expandCloudSeed(seed: string, minutes: number, beyondBudget = fa
   const lostReply = store.lostReply / commandsPerWait;
   return {
     ...options,
-    replicas: { ...replicas, durability, levelsAsked: false },
+    replicas: { ...replicas, durability, commandsAskLevels: false },
     store: { ...store, lostRequest, lostReply },
   };
 }

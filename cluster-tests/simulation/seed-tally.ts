@@ -1,4 +1,4 @@
-/** Sums of the runs so far: the progress line on a terminal, and what stands at the end. */
+/** Sums over the runs so far: a progress line every few seconds, and the summary at the end. */
 import type { RunResult } from './simulation-run.ts';
 
 const progressEveryMs = 5_000;
@@ -9,7 +9,7 @@ export class SeedTally {
   asked = 0;
   ok = 0;
   events = 0;
-  longestRestMs = 0;
+  longestSettleMs = 0;
   readonly faults = new Map<string, number>();
   readonly reached = new Map<string, number>();
   private readonly planned: number;
@@ -26,7 +26,7 @@ export class SeedTally {
     this.asked += result.asked;
     this.ok += result.ok;
     this.events += result.events;
-    this.longestRestMs = Math.max(this.longestRestMs, result.restedAfterMs);
+    this.longestSettleMs = Math.max(this.longestSettleMs, result.settledAfterMs);
     for (const [kind, count] of result.faults) this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
     for (const [what, count] of result.reached) this.reached.set(what, (this.reached.get(what) ?? 0) + count);
     if (performance.now() - this.toldMs < progressEveryMs) return;
@@ -53,7 +53,7 @@ export class SeedTally {
         .join('\n');
     return (
       `faults\n${list(this.faults)}\nreached\n${list(this.reached)}\n` +
-      `${this.events} events; longest time to rest after healing ${(this.longestRestMs / 1000).toFixed(1)} s\n` +
+      `${this.events} events; longest time to settle after healing ${(this.longestSettleMs / 1000).toFixed(1)} s\n` +
       this.line()
     );
   }

@@ -1,7 +1,7 @@
 /**
- * One run of one seed as a value that can be given to another process, and what became of it, whatever that was: a run
- * that threw or whose process died has a result as well, with that as its violation. Used by simulate-main.ts through
- * seed-crew.ts, and by seed-job-main.ts.
+ * One run of one seed as a value that can be sent to another process, and its result. A run that threw or whose process
+ * died has a result as well, with that as its violation. Used by simulate-main.ts through seed-crew.ts, and by
+ * seed-job-main.ts.
  */
 import { cloudScenario } from './cloud/cloud-scenario.ts';
 import { runtimeScenario } from './runtime-scenario.ts';
@@ -16,7 +16,7 @@ export interface SeedTask {
   readonly scenario: ScenarioName;
   readonly seed: number;
   readonly minutes: number;
-  /** Power cuts that lose acknowledged commits. */
+  /** Arms power cuts that lose acknowledged commits. */
   readonly beyond: boolean;
 }
 
@@ -34,7 +34,7 @@ export async function runTask(task: SeedTask): Promise<RunResult> {
   }
 }
 
-/** Of a run that did not come to its end. */
+/** The result of a run that did not end by itself. */
 export function lostRun(task: SeedTask, why: string): RunResult {
   return {
     options: optionsOf(task),
@@ -46,8 +46,8 @@ export function lostRun(task: SeedTask, why: string): RunResult {
     reached: new Map(),
     asked: 0,
     ok: 0,
-    restedAfterMs: 0,
-    story: [],
+    settledAfterMs: 0,
+    eventLog: [],
   };
 }
 

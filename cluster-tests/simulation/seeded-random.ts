@@ -1,12 +1,13 @@
 /**
- * Chance from a seed. One 64-bit seed is split by name, so that a new fault draws from a stream of its own and does
- * not shift the workload. Also the Random port of runtime/contract for simulated processes.
+ * Random numbers from a seed. A seed is split by name into independent streams, so that a new fault draws from a stream
+ * of its own and does not shift the draws of the workload. Also the Random port of runtime/contract for simulated
+ * processes.
  */
 import type { Random } from '@photoncloud/runtime/contract/random';
 
 const ulidLetters = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
-/** FNV-1a over a text, in two lanes; also mixes traces. */
+/** FNV-1a over a text, in two lanes; also hashes traces (run-trace.ts). */
 export function mixText(hash: readonly [number, number], text: string): [number, number] {
   let [one, other] = hash;
   for (let at = 0; at < text.length; at += 1) {
@@ -30,7 +31,7 @@ export class Chance implements Random {
     for (let round = 0; round < 12; round += 1) this.next();
   }
 
-  /** A stream of its own, fixed by the seed and this name alone. */
+  /** An independent stream that depends on the seed and this name alone. */
   split(name: string): Chance {
     return new Chance(`${this.seed}/${name}`);
   }
@@ -66,7 +67,7 @@ export class Chance implements Random {
     return this.fraction() < probability;
   }
 
-  /** Whole, from `low` to `high`, both included. */
+  /** A whole number from `low` to `high`, both included. */
   whole(low: number, high: number): number {
     return low + Math.floor(this.fraction() * (high - low + 1));
   }
@@ -75,7 +76,7 @@ export class Chance implements Random {
     return low + this.fraction() * (high - low);
   }
 
-  /** Exponential with this mean, at most ten times it. */
+  /** Exponentially distributed with this mean, at most ten times the mean. */
   around(mean: number): number {
     return Math.min(10, -Math.log(1 - this.fraction())) * mean;
   }

@@ -1,8 +1,8 @@
 /**
  * `npm run simulate -- [--scenario runtime|cloud] [--seeds N] [--from F] [--seed S] [--minutes M] [--twice] [--beyond]
- * [--jobs J] [--first] [--story]`: runs N seeds from F (1), or S alone, in J processes (one for each core), and says
- * how it goes. Seeds that break a rule are told with their options, their last events and, at the end, the commands
- * that replay them; `--first` ends with the first of them.
+ * [--jobs J] [--first] [--log]`: runs N seeds from F (1), or S alone, in J processes (one for each core), and prints
+ * its progress. A seed that breaks a promise is printed with its options and last events and, at the end, with the
+ * command that replays it; `--first` ends at the first such seed.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -14,23 +14,23 @@ import type { RunResult } from './simulation-run.ts';
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '20' },
-    /** The first of them. */
+    /** The first seed. */
     from: { type: 'string', default: '1' },
-    /** This one alone. */
+    /** Runs this seed alone. */
     seed: { type: 'string' },
-    /** Small kinds alone, or the whole cloud. */
+    /** `runtime` (small test kinds) or `cloud` (all charts and actors of the product). */
     scenario: { type: 'string', default: 'runtime' },
     minutes: { type: 'string', default: '10' },
-    /** Every seed twice; the traces must be equal. */
+    /** Runs every seed twice and compares the traces. */
     twice: { type: 'boolean', default: false },
-    /** Power cuts that lose acknowledged commits; only what then still holds is demanded. */
+    /** Arms power cuts that lose acknowledged commits; checkers then demand only what still holds. */
     beyond: { type: 'boolean', default: false },
-    /** Processes at once; one means this one. */
+    /** Number of processes; with 1 everything runs in this process. */
     jobs: { type: 'string', default: String(availableParallelism()) },
-    /** Ends at the first seed that breaks a rule. */
+    /** Ends at the first seed that breaks a promise. */
     first: { type: 'boolean', default: false },
-    /** The whole kept story of every seed. */
-    story: { type: 'boolean', default: false },
+    /** Prints the event log of every seed. */
+    log: { type: 'boolean', default: false },
   },
 });
 
@@ -43,15 +43,15 @@ const tasks = Array.from({ length: count }, (_, at): SeedTask => ({ scenario, se
 const runs = values.twice ? tasks.flatMap((task) => [task, task]) : tasks;
 const tally = new SeedTally(runs.length);
 const hashes = new Map<number, string>();
-/** Seed -> what the end of the output says of it. */
+/** Seed -> its lines at the end of the output. */
 const failed = new Map<number, string>();
 
-function broken(task: SeedTask, { violations, story, options, hash }: RunResult): string | undefined {
+function broken(task: SeedTask, { violations, eventLog, options, hash }: RunResult): string | undefined {
   const { seed } = task;
   const earlier = hashes.get(seed);
   hashes.set(seed, hash);
   if (violations.length > 0) {
-    const events = values.story ? '' : story.slice(-200).join('\n');
+    const events = values.log ? '' : eventLog.slice(-200).join('\n');
     console.log(`\n${events}\n\noptions ${JSON.stringify(options, null, 1)}`);
     return `seed ${seed} broke:\n  ${violations.join('\n  ')}\nreplay: ${replayOf(task)}`;
   }
@@ -61,7 +61,7 @@ function broken(task: SeedTask, { violations, story, options, hash }: RunResult)
 
 await runTasks(runs, values.seed === undefined || values.twice ? Number(values.jobs) : 1, (task, result) => {
   tally.add(result);
-  if (values.story) console.log(result.story.join('\n'));
+  if (values.log) console.log(result.eventLog.join('\n'));
   const what = broken(task, result);
   if (what === undefined) return true;
   failed.set(task.seed, what);

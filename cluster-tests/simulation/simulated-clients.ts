@@ -1,7 +1,8 @@
 /**
- * Clients of the simulated cluster: they ask a node, lose answers, ask again elsewhere under the same id, and write
- * down what they were told. An outcome is `ok` or `fail` only when an answer said so; else it stays `info`, for ever
- * possible. Used by every scenario; the records are what checkers compare with the store.
+ * Clients of the simulated cluster: they send a command to a node, repeat it under the same id at another node when no
+ * answer comes, and record the answers. An outcome is `ok` or `fail` only when an answer said so; otherwise it stays
+ * `info`: the command may or may not have been applied. Used by every scenario; checkers compare the records with the
+ * store.
  */
 import type { ActorEvent, Command, Reply } from '@photoncloud/runtime/contract/envelope';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -14,14 +15,14 @@ export interface ClientRecord {
   outcome: 'ok' | 'fail' | 'info';
   endedMs: number | undefined;
   reply: Reply | undefined;
-  asked: number;
-  /** It repeats an earlier command; the answer must be the same. */
+  tries: number;
+  /** The earlier command that this one repeats; the answers must be the same. */
   readonly repeats: ClientRecord | undefined;
 }
 
 const answerTimeoutMs = 6_000;
 const patienceMs = 25_000;
-/** Answers after which a client asks again: nothing was decided. */
+/** Error codes after which a client sends the command again, because nothing was decided. */
 const undecided = new Set(['overloaded', 'no_answer', 'quarantined', 'recovering', 'frozen']);
 
 export class SimulatedClients {
@@ -37,20 +38,17 @@ export class SimulatedClients {
     this.levels = simulation.chance.split('levels');
   }
 
-  /** Asked and neither answered nor given up. */
+  /** How many commands are neither answered nor given up. */
   get open(): number {
     return this.openCount;
   }
 
-  /** @param onEnd told once, when the outcome is known or the client has given up */
+  /** @param onEnd called once, when the outcome is known or the client has given up */
   ask(to: ActorId, event: ActorEvent, principal: string, onEnd: (record: ClientRecord) => void = () => {}): void {
     const commandId = `${principal}-${this.records.length}`;
     const command = { to, commandId, digest: JSON.stringify(event), principal, event };
-    this.start(this.levelsAsked ? { ...command, ...this.anyLevel() } : command, undefined, onEnd);
-  }
-
-  private get levelsAsked(): boolean {
-    return this.simulation.options.replicas?.levelsAsked === true;
+    const asksLevel = this.simulation.options.replicas?.commandsAskLevels === true;
+    this.start(asksLevel ? { ...command, ...this.anyLevel() } : command, undefined, onEnd);
   }
 
   private anyLevel(): Pick<Command, 'durability'> {
@@ -70,7 +68,7 @@ export class SimulatedClients {
       outcome: 'info',
       endedMs: undefined,
       reply: undefined,
-      asked: 0,
+      tries: 0,
       repeats,
     };
     this.records.push(record);
@@ -93,7 +91,7 @@ export class SimulatedClients {
       this.end(record, 'info', undefined);
       return onEnd(record);
     }
-    record.asked += 1;
+    record.tries += 1;
     let over = false;
     const again = (delayMs: number): void => {
       if (over) return;

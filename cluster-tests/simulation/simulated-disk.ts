@@ -1,6 +1,6 @@
 /**
- * The disk of a simulated host, as far as an archive needs one: it outlives the processes of the host. A write is done
- * by half when the process dies in it; what was not synced is lost, or torn, when the host loses power; it may be full
+ * The disk of a simulated host, as far as an archive needs one: it outlives the processes of the host. A write is torn
+ * when the process dies in it; data that was not synced is lost or torn when the host loses power; the disk may be full
  * for a while, or fail to sync. Keeps the contract of runtime/archive/archive-platform.ts; compresses nothing.
  */
 import type { ArchiveFile, ArchivePlatform } from '@photoncloud/runtime/archive/archive-platform';
@@ -10,9 +10,9 @@ import type { VirtualTime } from './virtual-time.ts';
 
 interface DiskFile {
   cached: Buffer;
-  /** What a loss of power leaves for sure. */
+  /** What is certain to survive a power cut. */
   synced: Buffer;
-  /** Its name is on the disk. */
+  /** The folder entry is synced: the file survives a power cut. */
   named: boolean;
 }
 
@@ -28,8 +28,8 @@ class DiskError extends Error {
 const stallMs = 400;
 
 export class SimulatedDisk {
-  trouble: 'full' | 'failing' | undefined;
-  /** What an operation takes, mean. */
+  fault: 'full' | 'failing' | undefined;
+  /** Mean duration of an operation. */
   delayMs: number;
   private readonly files = new Map<string, DiskFile>();
   private readonly time: VirtualTime;
@@ -41,7 +41,7 @@ export class SimulatedDisk {
     this.delayMs = delayMs;
   }
 
-  /** What is not synced is gone, or torn: a piece of it from the beginning. */
+  /** Of data that is not synced, nothing or a part from its beginning is left. */
   losePower(): void {
     for (const [path, file] of this.files) {
       if (!file.named && this.chance.happens(0.5)) this.files.delete(path);
@@ -53,7 +53,7 @@ export class SimulatedDisk {
     }
   }
 
-  /** As one process sees it; what it waits for never comes when it dies. */
+  /** The disk for one process; operations of a process that has died never complete. */
   platformFor(process: SimulatedProcess): ArchivePlatform {
     const done = <Result>(act: () => Result): Promise<Result> =>
       new Promise((resolve, reject) => {
@@ -86,8 +86,8 @@ export class SimulatedDisk {
     };
   }
 
-  private mayFail(code: string, trouble: 'full' | 'failing'): void {
-    if (this.trouble === trouble) throw new DiskError(code, `the disk is ${trouble}`);
+  private mayFail(code: string, fault: 'full' | 'failing'): void {
+    if (this.fault === fault) throw new DiskError(code, `the disk is ${fault}`);
   }
 
   private open(path: string, flags: 'r' | 'wx', done: <Result>(act: () => Result) => Promise<Result>): ArchiveFile {

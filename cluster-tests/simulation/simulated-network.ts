@@ -1,7 +1,8 @@
 /**
- * Links between hosts, at the Outlet and Inlet ports: delay, loss, duplicates, partitions one way or both, resets
- * between a request and its answer, clogs. Keeps the contract of runtime/transport: what one node sends another arrives
- * in order or not at all, a broken link rejects what waits for an answer (`unknown`), everything passes as JSON.
+ * Links between nodes, at the Outlet and Inlet ports: delay, loss, duplicates, partitions one way or both, resets
+ * between a request and its answer, stalled links. Keeps the contract of runtime/transport: messages from one node to
+ * another arrive in order or not at all, a broken link rejects the calls that wait for an answer (`unknown`), and
+ * everything passes as JSON.
  */
 import type { Command, Message, Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery, Inlet, Outlet } from '@photoncloud/runtime/contract/link';
@@ -17,12 +18,12 @@ export interface NetworkConditions {
   duplicate: number;
 }
 
-/** How long a silent link is held for alive, as the heartbeat of runtime/transport has it. */
+/** A link that is silent for longer counts as broken, as with the heartbeat of runtime/transport. */
 const silenceMs = 3_000;
 
 /**
- * Of what arrives twice, how much arrives the second time only after so long, mean: as from a process that stood still
- * with it, when everything it knew has changed.
+ * This share of the duplicates arrives only after `lateMs` on average, as from a process that was paused while sending:
+ * by then the state of the receiver has changed.
  */
 const lateShare = 0.1;
 const lateMs = 10_000;
@@ -49,7 +50,7 @@ export class SimulatedNetwork {
   private readonly onFault: (kind: string) => void;
   private readonly peers = new Map<string, Peer>();
   private readonly blocked = new Set<string>();
-  private readonly clogged = new Map<string, number>();
+  private readonly stalledUntilMs = new Map<string, number>();
   private readonly calls = new Set<Call>();
   private readonly arrivals = new Map<string, number>();
 
@@ -60,7 +61,7 @@ export class SimulatedNetwork {
     this.onFault = onFault;
   }
 
-  /** From now on the node is reached here, until its process ends. */
+  /** From now on calls to the node arrive at this inlet, until its process ends. */
   listen(process: SimulatedProcess, inlet: Inlet): void {
     this.peers.set(process.name, { process, inlet });
     process.onEnd(() => {
@@ -69,7 +70,7 @@ export class SimulatedNetwork {
     });
   }
 
-  /** Ends its links in good order: what it has answered by now still arrives. Resolves when it has. */
+  /** Closes the links of a process in good order. Resolves when every answer it has given so far has arrived. */
   async close(process: SimulatedProcess): Promise<void> {
     const waits = (call: Call): boolean => call.answered && call.to === process.name;
     while ([...this.calls].some(waits)) await new Promise<void>((resolve) => process.clock.after(1, resolve));
@@ -84,7 +85,7 @@ export class SimulatedNetwork {
     };
   }
 
-  /** Nothing passes from one to the other; links that stay silent break. */
+  /** Nothing passes from one node to the other; after the silence timeout their links break. */
   block(from: string, to: string): void {
     this.blocked.add(`${from}>${to}`);
     this.time.after(silenceMs, undefined, 'link silent', () => {
@@ -96,12 +97,12 @@ export class SimulatedNetwork {
     this.blocked.delete(`${from}>${to}`);
   }
 
-  /** What is sent on the link in the next while arrives only after it. */
-  clog(from: string, to: string, forMs: number): void {
-    this.clogged.set(`${from}>${to}`, this.time.nowMs + forMs);
+  /** Everything that is sent on the link from now on arrives after `forMs` at the earliest. */
+  stall(from: string, to: string, forMs: number): void {
+    this.stalledUntilMs.set(`${from}>${to}`, this.time.nowMs + forMs);
   }
 
-  /** Peers take a node that says nothing for long for gone, and their links with it. */
+  /** A process was paused: after the silence timeout its peers drop their links to it. */
   paused(process: SimulatedProcess): void {
     this.time.after(silenceMs, undefined, 'link silent', () => {
       if (process.paused) this.breakCalls((call) => call.to === process.name);
@@ -110,7 +111,7 @@ export class SimulatedNetwork {
 
   heal(): void {
     this.blocked.clear();
-    this.clogged.clear();
+    this.stalledUntilMs.clear();
     this.conditions.lostRequest = 0;
     this.conditions.lostAnswer = 0;
     this.conditions.duplicate = 0;
@@ -128,12 +129,12 @@ export class SimulatedNetwork {
     return 0.05 + this.random.around(this.conditions.delayMs);
   }
 
-  /** Links keep the order of what is sent on them. */
+  /** @returns delay of the next message on the link, ms; a link keeps the order of its messages */
   private travel(from: string, to: string): number {
     const link = `${from}>${to}`;
     const earliest = Math.max(
       this.time.nowMs + this.delay(),
-      this.clogged.get(link) ?? 0,
+      this.stalledUntilMs.get(link) ?? 0,
       this.arrivals.get(link) ?? 0,
     );
     this.arrivals.set(link, earliest);
@@ -170,12 +171,12 @@ export class SimulatedNetwork {
           () => {},
         );
       if (!this.random.happens(lateShare)) {
-        this.onFault('message twice');
+        this.onFault('message duplicated');
         return again();
       }
       this.time.after(this.random.around(lateMs), undefined, 'late copy', () => {
         if (this.conditions.duplicate === 0) return;
-        this.onFault('message again, late');
+        this.onFault('message duplicated late');
         again();
       });
     });

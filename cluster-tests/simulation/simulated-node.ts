@@ -1,7 +1,7 @@
 /**
- * One node in the simulation: the production store client, journal, reader, membership and host, wired as
- * actors/photon/member-node.ts wires them, on simulated ports. What it hosts is the scenario's registry. A node whose
- * journal has failed ends its process, as in production; who starts it again is simulation.ts.
+ * One node of the simulation: the production store client, journal, reader, membership and host, wired on simulated
+ * ports as actors/photon/member-node.ts wires them on real ones. It hosts the kinds of the scenario's registry. A node
+ * whose journal has failed ends its process, as in production; simulation.ts starts it again.
  */
 import { LateMembership } from '@photoncloud/actors/photon/late-membership';
 import { createHistorian } from '@photoncloud/runtime/archive/archived-history';
@@ -37,17 +37,17 @@ import type { SimulatedProcess } from './simulated-process.ts';
 
 const folder = 'archive';
 const chunkBytes = 16_384;
-/** Entries of one actor that stay in the store while nothing can be archived. */
+/** Most history entries of one actor that stay in the store while they cannot be archived. */
 export const archiveCap = 400;
 
 export interface NodeParts {
   readonly process: SimulatedProcess;
   readonly role: 'controller' | 'worker';
-  /** @param server always this one; else whom the Sentinels name */
+  /** @param server connects to this server only; without it, to the one that the Sentinels name */
   readonly connect: (process: SimulatedProcess, server?: string) => Redis;
-  /** What Sentinels say. */
+  /** The store servers that Sentinels know. */
   readonly boxes: (process: SimulatedProcess) => Promise<readonly string[]>;
-  /** Where the store has replicas. */
+  /** Given where the store has replicas. */
   readonly durability?: DurabilityRequest;
   readonly network: SimulatedNetwork;
   readonly limits: Partial<HostLimits>;
@@ -56,18 +56,18 @@ export interface NodeParts {
     readonly reader: RedisReader;
     readonly fence: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Fencing>;
   }) => ActorRegistry;
-  /** This worker was fenced and is back. */
+  /** Called when this worker comes back after it was fenced. */
   readonly onHostFenced?: (reader: RedisReader) => Promise<void>;
-  /** The shard of a host was taken up here. */
+  /** Called when this node has been granted the shard of a host and has loaded it. */
   readonly onHostShard?: (grant: ShardGrant, node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
-  /** It has begun to hand these over. */
+  /** Called when the node begins to hand shards over. */
   readonly onHandover?: (shards: readonly ShardId[]) => void;
-  /** A new era of the store has begun. */
+  /** Called when a new era of the store has begun. */
   readonly onEra?: () => void;
-  /** The folder of its box: outlives the process. Without it a store that went back ends the process. */
-  readonly box?: OrdinalPlatform;
-  /** Without it the commit trims history, and nothing is archived. */
+  /** Files of the node that outlive its process. Without them a store rollback ends the process. */
+  readonly files?: OrdinalPlatform;
+  /** Without disks the commit trims history, and nothing is archived. */
   readonly diskOf?: (host: string) => SimulatedDisk;
 }
 
@@ -79,7 +79,7 @@ export interface SimulatedNode {
   readonly membership: Membership;
   readonly archiver: HistoryArchiver | undefined;
   readonly historian: Historian | undefined;
-  /** As SIGTERM: hands over, drains, ends. */
+  /** As on SIGTERM: hands its shards over, drains, ends its process. */
   stop(): Promise<void>;
 }
 
@@ -94,8 +94,8 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     boxes: () => parts.boxes(process),
   });
   const archive = parts.diskOf === undefined ? undefined : openArchive(process, store, parts.diskOf);
-  const { box } = parts;
-  const file = box === undefined ? undefined : { path: 'acknowledged.json', clock, log, platform: box };
+  const { files } = parts;
+  const file = files === undefined ? undefined : { path: 'acknowledged.json', clock, log, platform: files };
   const memory = new OrdinalMemory(file);
   const journal = createJournal({
     store,
@@ -109,12 +109,13 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const late = new LateMembership();
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
-  if (box !== undefined) journal.onRolledBack((rollback) => late.rolledBack(rollback));
+  if (files !== undefined) journal.onRolledBack((rollback) => late.rolledBack(rollback));
   journal.onFailed(() => process.kill());
   const fence = async (node: string, { actor, fence: { era, ownerEpoch } }: Pick<EffectContext, 'actor' | 'fence'>) => {
     const grant = { shard: journal.shardOf(actor), node: name, era, ownerEpoch };
     return await late.fence(node, async () => {
-      if (!(await journal.isHeld(grant))) throw new PhotonError('ownership_lost', 'shard_fenced', 'another decides');
+      if (!(await journal.isHeld(grant)))
+        throw new PhotonError('ownership_lost', 'shard_fenced', 'another node owns the shard');
     });
   };
   const host = createHost({
@@ -177,7 +178,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   return { process, role, host, reader, membership, archiver: archive?.archiver, historian: archive?.historian, stop };
 }
 
-/** As actors/photon/node-archive.ts, with small segments, and the archives of others read from their disks. */
+/** As actors/photon/node-archive.ts, but with small chunks, and archives of other nodes are read from their disks. */
 function openArchive(process: SimulatedProcess, store: Store, diskOf: (host: string) => SimulatedDisk) {
   const { name: node, clock, log } = process;
   const platform = diskOf(node).platformFor(process);

@@ -1,7 +1,8 @@
 /**
- * A process of the simulation: the ports of runtime/contract bound to virtual time, and its death. Killing it drops
- * everything it had in memory: its events never happen, whoever waits for its answers learns nothing from it. Pausing
- * is SIGSTOP: its clock goes on, it does not. Clocks of processes differ: the wall may step, the other only drifts.
+ * A process of the simulation: the ports of runtime/contract bound to virtual time, kill and pause. Killing a process
+ * drops everything it had in memory: its pending events never happen, and callers that wait for its answers get none.
+ * Pausing is SIGSTOP: virtual time goes on while the process stands still. Clocks of processes differ: the wall clock
+ * may step, the monotonic clock only drifts.
  */
 import type { Clock } from '@photoncloud/runtime/contract/clock';
 import type { Log } from '@photoncloud/runtime/contract/log';
@@ -46,7 +47,7 @@ export class SimulatedProcess implements EventOwner {
       wallMs: () => Math.floor(wallStartMs + time.nowMs + this.wallOffsetMs),
       monotonicMs: () => zeroMs + time.nowMs * drift,
       after: (delayMs, task) => {
-        // As the timers of the platform: whole milliseconds, at least one, and now and then late.
+        // As the timers of Node.js: whole milliseconds, at least one, and sometimes late.
         const whole = Math.max(1, Math.trunc(delayMs));
         const late = lateness.happens(0.02) ? lateness.around(5) : 0;
         return time.after(whole / drift + late, this, 'timer', task);
@@ -55,7 +56,7 @@ export class SimulatedProcess implements EventOwner {
     this.log = logOf(this.label, sink, {});
   }
 
-  /** Told at its death, whatever brought it about: connections break, peers notice. */
+  /** Called when the process ends for whatever reason: connections break, peers notice. */
   onEnd(listener: () => void): void {
     this.endListeners.push(listener);
   }

@@ -1,6 +1,7 @@
 /**
- * Releases of the program, mixed: with each start a node may run a newer one than before, or an older one again, and in
- * some seeds nodes are restarted for that alone. At the end all come to the newest. Used by runtime-scenario.ts.
+ * Mixed releases of the program (G9): with each start a node may run a newer release than before, or an older one again;
+ * in half of the seeds nodes are also restarted for that purpose alone. At the end every node is brought to the newest
+ * release. Used by runtime-scenario.ts.
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -16,9 +17,9 @@ export class SimulatedReleases {
   private readonly simulation: Simulation;
   private readonly clients: SimulatedClients;
   private readonly chance: Chance;
-  /** By the name of a node. */
+  /** Name of a node -> its release. */
   private readonly running = new Map<string, number>();
-  private readonly upgradedActors = [0, 1, 2, 3].map((at) => actorId(`upgraded/t/upgraded${at}`));
+  private readonly upgradedActors = [0, 1, 2, 3].map((at) => actorId(`upgraded/t/a${at}`));
   private ending = false;
 
   constructor(simulation: Simulation, clients: SimulatedClients) {
@@ -27,7 +28,7 @@ export class SimulatedReleases {
     this.chance = simulation.chance.split('releases');
   }
 
-  /** Of the process of this node that is being started. */
+  /** Chooses the release for a process of the node that is about to start. */
   upgradedFor(node: string): ActorDefinition {
     const before = this.running.get(node) ?? this.chance.whole(1, newestRelease - 1);
     const step = this.chance.pick([-1, 0, 1, 1]);
@@ -43,7 +44,7 @@ export class SimulatedReleases {
     if (this.chance.happens(0.5)) this.rollSoon();
   }
 
-  /** Whoever runs an older one is restarted. */
+  /** Restarts every node that runs an older release than the newest. */
   stop(): void {
     this.ending = true;
     for (const [name, release] of this.running) if (release < newestRelease) this.restart(name);
@@ -57,10 +58,10 @@ export class SimulatedReleases {
   private askSoon(): void {
     this.simulation.time.after(this.chance.around(askEveryMs), undefined, 'client', () => {
       if (this.ending) return;
-      const type = this.chance.pick(['upgraded.light', 'upgraded.light', 'upgraded.douse']);
+      const type = this.chance.pick(['upgraded.start', 'upgraded.start', 'upgraded.stop']);
       const to = this.chance.pick(this.upgradedActors);
-      this.clients.ask(to, { type, watts: this.chance.whole(1, 100) }, 'lamplighter', ({ reply }) => {
-        if (reply === undefined) this.simulation.reach('a upgraded that no release near could read');
+      this.clients.ask(to, { type, load: this.chance.whole(1, 100) }, 'release-client', ({ reply }) => {
+        if (reply === undefined) this.simulation.reach('an actor that no running release could read');
       });
       this.askSoon();
     });

@@ -1,7 +1,7 @@
 /**
- * One seed from beginning to end: faults and work for its minutes, then healing and demand that all comes to rest in
- * bounded virtual time, then exams of what can only be seen while nothing fails, then judgement.
- * Called by simulate-main.ts, the short run of `npm test` and the mutants.
+ * One run of a seed from beginning to end: workload and faults for its minutes, then healing, after which the cluster
+ * must settle in bounded virtual time (K13), then checks that need a cluster without faults, then judgement by the
+ * checkers. Called through seed-task.ts by simulate-main.ts, and by the simulation tests of `npm test`.
  */
 import { FaultPlan } from './fault-plan.ts';
 import { replaceGlobals } from './replaced-globals.ts';
@@ -9,8 +9,8 @@ import type { Scenario, ScenarioOf } from './runtime-scenario.ts';
 import type { SeedOptions } from './seed-options.ts';
 import { Simulation } from './simulation.ts';
 
-/** Virtual time in which a healed cluster must come to rest. */
-const restWithinMs = 90_000;
+/** Virtual time in which a healed cluster must settle. */
+const settleWithinMs = 90_000;
 const lookEveryMs = 500;
 
 export interface RunResult {
@@ -23,8 +23,8 @@ export interface RunResult {
   readonly reached: ReadonlyMap<string, number>;
   readonly asked: number;
   readonly ok: number;
-  readonly restedAfterMs: number;
-  readonly story: readonly string[];
+  readonly settledAfterMs: number;
+  readonly eventLog: readonly string[];
 }
 
 export async function runSeed(options: SeedOptions, scenarioOf: ScenarioOf): Promise<RunResult> {
@@ -32,7 +32,7 @@ export async function runSeed(options: SeedOptions, scenarioOf: ScenarioOf): Pro
   const restore = replaceGlobals(simulation.time);
   try {
     const scenario = scenarioOf(simulation);
-    const restedAfterMs = await live(simulation, scenario);
+    const settledAfterMs = await runPhases(simulation, scenario);
     if (simulation.violations.length === 0) for (const broken of scenario.judge()) simulation.violate(broken);
     const { records } = scenario.clients;
     const ok = records.filter((record) => record.outcome === 'ok').length;
@@ -48,16 +48,16 @@ export async function runSeed(options: SeedOptions, scenarioOf: ScenarioOf): Pro
       reached: simulation.reached,
       asked: records.length,
       ok,
-      restedAfterMs,
-      story: simulation.story(),
+      settledAfterMs,
+      eventLog: simulation.eventLog(),
     };
   } finally {
     restore();
   }
 }
 
-/** @returns virtual ms it took to come to rest after healing */
-async function live(simulation: Simulation, scenario: Scenario): Promise<number> {
+/** @returns virtual ms that the cluster took to settle after healing */
+async function runPhases(simulation: Simulation, scenario: Scenario): Promise<number> {
   const { time, options } = simulation;
   const broken = (): boolean => simulation.violations.length > 0;
   scenario.start();
@@ -67,27 +67,27 @@ async function live(simulation: Simulation, scenario: Scenario): Promise<number>
   if (broken()) return 0;
   plan.heal();
   scenario.stopAsking();
-  const restedAfterMs = await rest(simulation, scenario, 'healing');
-  for (const [at, examine] of (scenario.exams ?? []).entries()) {
+  const settledAfterMs = await settle(simulation, scenario, 'healing');
+  for (const [at, startCheck] of (scenario.finalChecks ?? []).entries()) {
     if (broken()) break;
     simulation.note('check', String(at + 1));
-    examine();
-    await rest(simulation, scenario, `the beginning of check ${at + 1}`);
+    startCheck();
+    await settle(simulation, scenario, `the start of final check ${at + 1}`);
   }
-  return restedAfterMs;
+  return settledAfterMs;
 }
 
-/** @returns virtual ms it took to come to rest */
-async function rest(simulation: Simulation, scenario: Scenario, after: string): Promise<number> {
+/** @returns virtual ms that the cluster took to settle */
+async function settle(simulation: Simulation, scenario: Scenario, after: string): Promise<number> {
   const { time, violations } = simulation;
   const startMs = time.nowMs;
   const broken = (): boolean => violations.length > 0;
-  let unsettled: string | undefined = 'not looked at';
-  while (!broken() && time.nowMs < startMs + restWithinMs) {
+  let unsettled: string | undefined = 'not checked yet';
+  while (!broken() && time.nowMs < startMs + settleWithinMs) {
     await time.run(time.nowMs + lookEveryMs, broken);
     unsettled = scenario.unsettled();
     if (unsettled === undefined) return time.nowMs - startMs;
   }
-  if (!broken()) simulation.violate(`K13: not at rest ${restWithinMs / 1000} s after ${after}: ${unsettled}`);
-  return restWithinMs;
+  if (!broken()) simulation.violate(`K13: not settled ${settleWithinMs / 1000} s after ${after}: ${unsettled}`);
+  return settleWithinMs;
 }

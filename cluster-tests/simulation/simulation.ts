@@ -1,7 +1,7 @@
 /**
- * A cluster in one process under virtual time: the store, the network, nodes that die and come back, and the record of
- * all that happened. It knows no workload and no faults of its own: a scenario starts nodes and clients on it, the
- * fault plan breaks it (fault-plan.ts), checkers judge its record. simulation-run.ts is the caller.
+ * A cluster in one process under virtual time: the store, the network, nodes that die and restart, and the record of
+ * everything that happened. It has no workload and no faults of its own: a scenario starts nodes and clients, the fault
+ * plan (fault-plan.ts) injects faults, checkers judge the record. Made by simulation-run.ts, once for each run.
  */
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
@@ -10,7 +10,7 @@ import { RunTrace } from './run-trace.ts';
 import { Chance } from './seeded-random.ts';
 import { mayLose, type SeedOptions } from './seed-options.ts';
 import type { RuntimeRecord } from '../checkers/runtime-promises.ts';
-import type { Handover } from '../checkers/gentle-stops.ts';
+import type { Handover } from '../checkers/graceful-stops.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { startNode, type NodeParts, type SimulatedNode } from './simulated-node.ts';
@@ -22,18 +22,18 @@ import { VirtualTime } from './virtual-time.ts';
 
 const startAgainMs = 1_000;
 
-/** What a scenario says about a node: everything but the simulated parts. */
+/** What a scenario decides about a node: everything but its simulated parts. */
 export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onHostFenced'> & {
   readonly name: string;
   readonly limits?: Partial<HostLimits>;
-  /** A store that went back begins a new era. Otherwise its process ends, and the next one knows nothing of it. */
+  /** On a store rollback the node begins a new era. Otherwise its process ends, and the next one does not notice. */
   readonly outlivesRollback?: boolean;
-  /** Called whenever the node has joined, after each start. */
+  /** Called after each start, when the node has joined the cluster. */
   readonly onStarted?: (node: SimulatedNode) => void;
 };
 
-/** A place of a node: its plan and, unless it is down, its process and parts. */
-interface Seat {
+/** A node by its name: its plan and, unless it is down, its process and parts. */
+interface NodeSlot {
   readonly plan: NodePlan;
   bootNumber: number;
   process: SimulatedProcess | undefined;
@@ -47,18 +47,18 @@ export class Simulation {
   readonly store: SimulatedStore;
   readonly storeConditions: StoreConditions;
   readonly network: SimulatedNetwork;
-  /** Faults that happened, by kind. */
+  /** How many faults of each kind have happened. */
   readonly faults = new Map<string, number>();
-  /** Rare things that were reached, by name: sometimes-assertions. */
+  /** Rare situations that were reached, by name, with their counts ("sometimes assertions"). */
   readonly reached = new Map<string, number>();
-  /** Rules that were broken while it ran; the run fails with them. */
+  /** Violations seen while it runs; the run fails with them. */
   readonly violations: string[] = [];
   /** Shards that a process has begun to hand over. */
   readonly handovers: Handover[] = [];
-  /** What the box of a node keeps of a file it has written whole. */
-  private readonly boxes = new Map<string, string>();
+  /** Small files of nodes, each written as a whole, by `<node> <path>`; they outlive processes. */
+  private readonly nodeFiles = new Map<string, string>();
   private readonly disks = new Map<string, SimulatedDisk>();
-  private readonly seats = new Map<string, Seat>();
+  private readonly slots = new Map<string, NodeSlot>();
   private readonly connections = new Set<SimulatedConnection>();
   private readonly trace = new RunTrace();
   private connectionCount = 0;
@@ -79,8 +79,8 @@ export class Simulation {
   }
 
   /**
-   * What was committed, for checkers. Where nothing acknowledged may be lost, what a failover took away must be as if
-   * it had never been: then it is not here either, and every promise is judged without exception.
+   * What was committed, for checkers. Where no acknowledged commit may be lost, a write that a failover discarded must
+   * have had no visible consequence: it is left out here, and every promise is judged without exception.
    */
   get writes(): Pick<RuntimeRecord, 'past' | 'lost' | 'kept' | 'foundings'> {
     const { past, lost, foundings } = this.store;
@@ -93,7 +93,7 @@ export class Simulation {
     return this.store.primary;
   }
 
-  /** Counts a fault that has just happened, and notes it for the story of a failed run. */
+  /** Counts a fault that has just happened and notes it in the event log. */
   fault(kind: string, about = ''): void {
     this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
     this.note('fault', `${kind} ${about}`);
@@ -108,35 +108,35 @@ export class Simulation {
     this.note('VIOLATION', what);
   }
 
-  /** One line of the story; it is part of the trace. */
+  /** Adds a line to the event log; the line is part of the trace hash. */
   note(who: string, what: string): void {
     this.trace.note(this.time.nowMs, who, what);
   }
 
-  story(): readonly string[] {
-    return this.trace.story();
+  eventLog(): readonly string[] {
+    return this.trace.eventLog();
   }
 
-  /** Equal for two runs of a seed, or something was not under the simulation's control. */
+  /** Equal for two runs of a seed; otherwise something is not under the simulation's control. */
   traceHash(): string {
     return this.trace.hashText();
   }
 
   // Nodes.
 
-  /** Starts a node and goes on starting it whenever its process has ended, unless `hold` says it stays down. */
+  /** Starts a node, and starts it again whenever its process has ended, unless `keepDown` was called for it. */
   addNode(plan: NodePlan): void {
-    this.seats.set(plan.name, { plan, bootNumber: 0, process: undefined, node: undefined });
-    this.startSeat(plan.name);
+    this.slots.set(plan.name, { plan, bootNumber: 0, process: undefined, node: undefined });
+    this.startProcessOf(plan.name);
   }
 
   nodeNames(): readonly string[] {
-    return [...this.seats.keys()];
+    return [...this.slots.keys()];
   }
 
   /** The node if its process runs and it has joined. */
   node(name: string): SimulatedNode | undefined {
-    const node = this.seats.get(name)?.node;
+    const node = this.slots.get(name)?.node;
     return node?.process.alive === true ? node : undefined;
   }
 
@@ -146,34 +146,34 @@ export class Simulation {
   }
 
   processOf(name: string): SimulatedProcess | undefined {
-    const process = this.seats.get(name)?.process;
+    const process = this.slots.get(name)?.process;
     return process?.alive === true ? process : undefined;
   }
 
-  startSeat(name: string): void {
-    const seat = this.seats.get(name) as Seat;
-    if (seat.process?.alive === true || this.off.has(name)) return;
-    seat.bootNumber += 1;
-    const { bootNumber, plan } = seat;
+  startProcessOf(name: string): void {
+    const slot = this.slots.get(name) as NodeSlot;
+    if (slot.process?.alive === true || this.off.has(name)) return;
+    slot.bootNumber += 1;
+    const { bootNumber, plan } = slot;
     const random = this.chance.split(`process ${name} ${bootNumber}`);
     const process = new SimulatedProcess(this.time, name, bootNumber, random, (who, level, message, fields) => {
       if (level === 'info') return;
       this.note(who, `${level}: ${message} ${describe(fields)}`);
     });
-    seat.process = process;
-    seat.node = undefined;
+    slot.process = process;
+    slot.node = undefined;
     process.onEnd(() => {
       this.note(process.label, 'ended');
-      // As a supervisor does.
+      // As a process supervisor does.
       this.time.after(startAgainMs, undefined, 'start again', () => {
-        if (this.seats.get(name)?.process === process && !this.isHeld(name)) this.startSeat(name);
+        if (this.slots.get(name)?.process === process && !this.keptDown.has(name)) this.startProcessOf(name);
       });
     });
     this.note(process.label, 'started');
-    this.time.after(0, process, 'start', () => void this.startIn(seat, process, plan));
+    this.time.after(0, process, 'start', () => void this.startIn(slot, process, plan));
   }
 
-  private async startIn(seat: Seat, process: SimulatedProcess, plan: NodePlan): Promise<void> {
+  private async startIn(slot: NodeSlot, process: SimulatedProcess, plan: NodePlan): Promise<void> {
     try {
       const node = await startNode({
         process,
@@ -181,20 +181,20 @@ export class Simulation {
         registry: plan.registry,
         network: this.network,
         connect: (own, server) => this.connect(own, server),
-        boxes: (own) => this.boxesKnown(own),
+        boxes: (own) => this.storeServers(own),
         ...(this.options.replicas !== undefined ? { durability: this.options.replicas.durability } : {}),
         limits: plan.limits ?? {},
         ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
         onHandover: (shards) => {
           for (const shard of shards) this.handovers.push({ atMs: this.time.nowMs, by: process.label, shard });
         },
-        ...(plan.outlivesRollback === true ? { box: this.boxOf(plan.name) } : {}),
+        ...(plan.outlivesRollback === true ? { files: this.filesOf(plan.name) } : {}),
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
         onEra: () => this.reach('a new era'),
         ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
         ...(plan.onHostFenced === undefined ? {} : { onHostFenced: plan.onHostFenced }),
       });
-      seat.node = node;
+      slot.node = node;
       this.note(process.label, 'joined');
       plan.onStarted?.(node);
     } catch (error) {
@@ -203,16 +203,16 @@ export class Simulation {
     }
   }
 
-  private readonly held = new Set<string>();
+  private readonly keptDown = new Set<string>();
   private readonly off = new Set<string>();
 
-  /** While held, a node that ends stays down. */
-  hold(name: string, isHeld: boolean): void {
-    if (isHeld) this.held.add(name);
-    else this.held.delete(name);
+  /** While a node is kept down, it is not started again when its process ends. */
+  keepDown(name: string, isKeptDown: boolean): void {
+    if (isKeptDown) this.keptDown.add(name);
+    else this.keptDown.delete(name);
   }
 
-  /** Its machine has no power: whoever else would start it cannot. */
+  /** The node's host loses power: until `switchOn` the node cannot be started by anybody. */
   switchOff(name: string): void {
     this.off.add(name);
     this.processOf(name)?.kill();
@@ -220,14 +220,10 @@ export class Simulation {
 
   switchOn(name: string): void {
     this.off.delete(name);
-    this.startSeat(name);
+    this.startProcessOf(name);
   }
 
-  private isHeld(name: string): boolean {
-    return this.held.has(name);
-  }
-
-  /** @param server always this one; else whom the Sentinels name */
+  /** @param server connects to this server only; without it, to the one that the Sentinels name */
   private connect(process: SimulatedProcess, server?: string): ReturnType<typeof asRedis> {
     this.connectionCount += 1;
     const connection = new SimulatedConnection({
@@ -244,8 +240,8 @@ export class Simulation {
     return asRedis(connection);
   }
 
-  /** The Sentinels know every box, and name them a while after they were asked. */
-  private async boxesKnown(process: SimulatedProcess): Promise<readonly string[]> {
+  /** The names of all store servers, as the Sentinels answer them after a delay; empty without replicas. */
+  private async storeServers(process: SimulatedProcess): Promise<readonly string[]> {
     const { servers } = this.store;
     if (servers.length === 1) return [];
     const delayMs = this.chance.split(`sentinels ${this.connectionCount}`).around(this.storeConditions.delayMs);
@@ -263,24 +259,24 @@ export class Simulation {
     return disk;
   }
 
-  private boxOf(name: string): OrdinalPlatform {
+  private filesOf(name: string): OrdinalPlatform {
     return {
       read: (path) => {
-        const text = this.boxes.get(`${name} ${path}`);
+        const text = this.nodeFiles.get(`${name} ${path}`);
         if (text === undefined) throw Object.assign(new Error(`${name} has no ${path}`), { code: 'ENOENT' });
         return text;
       },
-      write: (path, text) => void this.boxes.set(`${name} ${path}`, text),
+      write: (path, text) => void this.nodeFiles.set(`${name} ${path}`, text),
     };
   }
 
-  // The store's bad days.
+  // Faults of the store.
 
   breakConnections(which: (connection: SimulatedConnection) => boolean): void {
     for (const connection of this.connections) if (which(connection)) connection.break();
   }
 
-  /** Its process ends; what it has in its file stays. */
+  /** Ends the process of a store server; its append-only file stays. */
   stopServer(server: SimulatedServer): void {
     server.up = false;
     this.breakConnections(({ serverName }) => serverName === server.name);

@@ -1,8 +1,9 @@
 /**
- * What happens to a store with replicas: its primary dies, is replaced while it goes on, or is cut off from the others;
- * a replica is cut off for a while. Each as Sentinels go about it, and never two at once: one box is the fault budget.
- * Nor does a box stand still while another is promoted: one that is promoted and at once cannot be asked is what
- * ReplicaWatch says it cannot see. Part of the fault plan (fault-plan.ts), and armed only where a seed has replicas.
+ * Faults of a store with replicas: the primary dies, is replaced while it goes on running, or is cut off from its
+ * replicas; a replica is cut off for a while. Failovers take the steps that Sentinels take. The fault budget is one
+ * server, so no two of these faults overlap, and no server is paused while another is promoted: a server that is promoted
+ * and cannot be asked at once is the case that runtime/journal/replica-watch.ts documents as invisible to it. Part of the
+ * fault plan (fault-plan.ts); armed only where a seed has replicas.
  */
 import type { Lasts, Strike } from './fault-plan.ts';
 import type { Chance } from './seeded-random.ts';
@@ -11,7 +12,7 @@ import type { Replication } from './store/replication.ts';
 import type { SimulatedServer } from './store/simulated-server.ts';
 
 const noticedAfterMs = 1_500;
-/** Sentinels ask boxes for their place every ten seconds; one that is just back they do not promote. */
+/** Sentinels ask servers for their role every ten seconds and do not promote one that has only just returned. */
 const knownAfterMs = 3_000;
 
 const mayBegin = ({ store }: Simulation): boolean => !store.isFailingOver && store.primary.up;
@@ -19,24 +20,24 @@ const mayBegin = ({ store }: Simulation): boolean => !store.isFailingOver && sto
 const isFit = (replication: Replication | undefined, nowMs: number): boolean =>
   replication?.isConnected === true && nowMs - replication.sinceMs >= knownAfterMs;
 
-/** The one that has most. */
+/** The replica with the most entries. */
 const best = (servers: readonly SimulatedServer[]): SimulatedServer =>
   servers.toSorted((one, other) => other.file.length - one.file.length)[0] as SimulatedServer;
 
-/** It is a replica from now on, and whoever was connected to it is not. */
+/** Makes the server a replica of the present primary and closes the connections of its clients. */
 function rejoin(simulation: Simulation, server: SimulatedServer): void {
   server.refusal = undefined;
   simulation.store.follow(server);
   simulation.note('store', `${server.name} is a replica now`);
-  // Clients are closed after what blocked was answered.
+  // Connections close after blocked commands have been answered.
   simulation.time.after(1, undefined, 'store demoted', () =>
     simulation.breakConnections(({ serverName }) => serverName === server.name),
   );
 }
 
 /**
- * As Sentinels do it: one is promoted, the other replicas follow it, then it is named to clients, and last of all the
- * old primary is told, if it is there. Until then that goes on.
+ * The steps of Sentinels: promote one replica, let the other replicas follow it, name it to clients, and finally turn the
+ * old primary into a replica, if it is there. Until then the old primary goes on serving its clients.
  */
 function promote(simulation: Simulation, next: SimulatedServer, chance: Chance, lasts: Lasts): void {
   const { store, server: old } = simulation;
@@ -63,12 +64,12 @@ export const storeStrikes: Readonly<Record<string, Strike>> = {
     simulation.stopServer(server);
     lasts(chance.around(noticedAfterMs), () => promote(simulation, best(store.replicas), chance, lasts));
   },
-  'store switch over'(simulation, chance, lasts) {
+  'store switchover'(simulation, chance, lasts) {
     const { store, server } = simulation;
     const fit = store.replicas.filter((one) => isFit(store.replicationOf(one), simulation.time.nowMs));
     if (!mayBegin(simulation) || fit.length === 0) return;
     const next = chance.pick(fit);
-    simulation.fault('store switch over', `${server.name} to ${next.name}`);
+    simulation.fault('store switchover', `${server.name} to ${next.name}`);
     store.isFailingOver = true;
     promote(simulation, next, chance, lasts);
   },

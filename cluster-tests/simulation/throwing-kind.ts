@@ -1,7 +1,7 @@
 /**
- * A kind whose chart throws on some inputs: commands, messages and timers that are poison to a throwing break it, once
- * it was mended by an operator's reset it takes one of them. For runtime-scenario.ts; what is poison is asked again by
- * cluster-tests/checkers/supervised-actors.ts, which holds the host to G8.
+ * A kind whose chart throws on some inputs: commands, messages and timers with a poison item. After an operator's reset
+ * has mended an actor, it handles the next poison item without throwing. Part of the workload of runtime-scenario.ts;
+ * cluster-tests/checkers/supervised-actors.ts uses `isPoison` to judge G8.
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { assign, setup } from 'xstate';
@@ -14,30 +14,31 @@ interface ThrowingEvent {
 }
 
 interface ThrowingContext {
-  readonly items: number;
-  /** Takes the next poison. */
+  readonly handled: number;
+  /** The next poison item is handled. */
   readonly mended: boolean;
-  /** Of the timer that runs; gone when it has. */
-  readonly fuse: number | undefined;
+  /** Item of the pending timer; undefined while no timer is pending. */
+  readonly scheduledItem: number | undefined;
 }
 
-/** What a throwing breaks on, of everything that can be put into it. */
-export const sharpItem = 3;
-const isSharp = (item: number): boolean => item % 31 === sharpItem;
+/** One of the items on which the chart throws; messages of a relay are numbered and meet one now and then. */
+export const poisonItem = 3;
+const isPoisonItem = (item: number): boolean => item % 31 === poisonItem;
 
 /** Whether the chart throws on an event in a context. */
-export function isPoison(event: ThrowingEvent, { mended, fuse }: ThrowingContext): boolean {
+export function isPoison(event: ThrowingEvent, { mended, scheduledItem }: ThrowingContext): boolean {
   if (mended) return false;
-  return event.type === 'throwing.put'
-    ? isSharp(event.item ?? 0)
-    : event.type.startsWith('xstate.after.') && isSharp(fuse ?? 0);
+  return event.type === 'throwing.handle'
+    ? isPoisonItem(event.item ?? 0)
+    : event.type.startsWith('xstate.after.') && isPoisonItem(scheduledItem ?? 0);
 }
 
 /** @throws Error on poison */
-function taken(event: ThrowingEvent, context: ThrowingContext): Partial<ThrowingContext> {
-  if (isPoison(event, context)) throw new Error(`the throwing breaks on ${event.type}`);
+function handled(event: ThrowingEvent, context: ThrowingContext): Partial<ThrowingContext> {
+  if (isPoison(event, context)) throw new Error(`the chart throws on ${event.type}`);
   const mended = context.mended && !isPoison(event, { ...context, mended: false });
-  return { items: context.items + 1, mended, ...(event.type === 'throwing.put' ? {} : { fuse: undefined }) };
+  const isTimer = event.type !== 'throwing.handle';
+  return { handled: context.handled + 1, mended, ...(isTimer ? { scheduledItem: undefined } : {}) };
 }
 
 const command = (creates: boolean, description: string) =>
@@ -47,35 +48,38 @@ export const throwing: ActorDefinition = {
   kind: 'throwing',
   chartVersion: 1,
   placement: 'sharded',
-  createdBy: ['throwing.put'],
+  createdBy: ['throwing.handle'],
   effects: {},
   input: () => undefined,
   view: () => ({ spec: {}, status: {} }),
   commands: {
-    make: command(true, 'Makes it.'),
-    put: command(false, 'Puts something into it.'),
-    wait: command(false, 'Takes something by itself, in a while.'),
+    create: command(true, 'Creates the actor.'),
+    handle: command(false, 'Handles an item at once.'),
+    schedule: command(false, 'Handles an item when a timer fires.'),
   },
   machine: setup({
     types: { context: {} as ThrowingContext & { forMs: number }, events: {} as ThrowingEvent },
     actions: {
-      take: assign(({ context, event }) => taken(event, context)),
-      // An event that does nothing is not accepted, and nobody is born by it.
-      make: assign({}),
-      light: assign(({ event }) => ({ fuse: event.item ?? 0, forMs: event.forMs ?? 1_000 })),
+      handle: assign(({ context, event }) => handled(event, context)),
+      // Changes nothing; but an event without actions counts as ignored and would not create the actor.
+      create: assign({}),
+      schedule: assign(({ event }) => ({ scheduledItem: event.item ?? 0, forMs: event.forMs ?? 1_000 })),
     },
-    delays: { burning: ({ context }) => context.forMs },
+    delays: { schedule: ({ context }) => context.forMs },
   }).createMachine({
-    context: { items: 0, mended: false, fuse: undefined, forMs: 0 },
-    initial: 'standing',
+    context: { handled: 0, mended: false, scheduledItem: undefined, forMs: 0 },
+    initial: 'idle',
     on: {
-      'throwing.put': { actions: 'take' },
-      'throwing.make': { actions: 'make' },
-      'throwing.wait': { target: '.burning', actions: 'light' },
+      'throwing.handle': { actions: 'handle' },
+      'throwing.create': { actions: 'create' },
+      'throwing.schedule': { target: '.scheduled', actions: 'schedule' },
     },
     states: {
-      standing: { description: 'Takes what comes.', tags: 'steady' },
-      burning: { description: 'Takes something more.', after: { burning: { target: 'standing', actions: 'take' } } },
+      idle: { description: 'No timer is pending.', tags: 'steady' },
+      scheduled: {
+        description: 'A timer with an item is pending.',
+        after: { schedule: { target: 'idle', actions: 'handle' } },
+      },
     },
   }),
 };

@@ -1,6 +1,7 @@
 /**
- * A kind in three releases, whose stored form changes with each: a state is renamed, a key is added, a key is renamed.
- * For simulated-releases.ts, which runs them mixed; held to G9 by cluster-tests/checkers/legal-snapshots.ts.
+ * A kind in three releases whose stored form changes with each: release 2 renames a state and adds a key to the context,
+ * release 3 renames a key. simulated-releases.ts runs the releases mixed; cluster-tests/checkers/legal-snapshots.ts
+ * judges the upgrades (G9).
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { assign, setup } from 'xstate';
@@ -10,29 +11,30 @@ export const newestRelease = 3;
 
 interface UpgradedEvent {
   readonly type: string;
-  readonly watts?: number;
+  readonly load?: number;
 }
 
-type Form = Parameters<NonNullable<ActorDefinition['upgrades']>[number]>[0];
+type StoredForm = Parameters<NonNullable<ActorDefinition['upgrades']>[number]>[0];
 type UpgradedContext = Readonly<Record<string, number>>;
 
-/** Names of what each release stores. */
-const lit = (release: number): string => (release === 1 ? 'on' : 'lit');
-const count = (release: number): string => (release === 3 ? 'lightings' : 'times');
+/** Name of the second state, as each release stores it. */
+const activeState = (release: number): string => (release === 1 ? 'started' : 'running');
+/** Key of the counter, as each release stores it. */
+const counterKey = (release: number): string => (release === 3 ? 'startCount' : 'starts');
 const firstContext = (release: number): UpgradedContext => ({
-  [count(release)]: 0,
-  ...(release === 1 ? {} : { watts: 0 }),
+  [counterKey(release)]: 0,
+  ...(release === 1 ? {} : { load: 0 }),
 });
 
 const upgrades = {
-  1: ({ state, context }: Form): Form => {
-    const { times } = context as { times: number };
-    // What the second release would have counted: it is not zero, so that a step that was left out is seen.
-    return { state: state === 'on' ? 'lit' : state, context: { times, watts: times * 10 } };
+  1: ({ state, context }: StoredForm): StoredForm => {
+    const { starts } = context as { starts: number };
+    // Not zero, as a fresh context of release 2 has it: an upgrade that was left out must be visible.
+    return { state: state === 'started' ? 'running' : state, context: { starts, load: starts * 10 } };
   },
-  2: ({ state, context }: Form): Form => {
-    const { times, watts } = context as { times: number; watts: number };
-    return { state, context: { lightings: times, watts: watts + 1 } };
+  2: ({ state, context }: StoredForm): StoredForm => {
+    const { starts, load } = context as { starts: number; load: number };
+    return { state, context: { startCount: starts, load: load + 1 } };
   },
 };
 
@@ -40,7 +42,7 @@ const command = (creates: boolean, description: string) =>
   ({ params: z.any(), permission: 'scope', creates, description }) as const;
 
 export function upgradedOf(release: number): ActorDefinition {
-  const [on, times] = [lit(release), count(release)];
+  const [active, starts] = [activeState(release), counterKey(release)];
   return {
     kind: 'upgraded',
     chartVersion: release,
@@ -49,25 +51,29 @@ export function upgradedOf(release: number): ActorDefinition {
     effects: {},
     input: () => undefined,
     view: () => ({ spec: {}, status: {} }),
-    commands: { light: command(true, 'Lights it.'), douse: command(false, 'Puts it out.') },
+    commands: { start: command(true, 'Starts it, or starts it again.'), stop: command(false, 'Stops it.') },
     upgrades,
     machine: setup({
       types: { context: {} as UpgradedContext, events: {} as UpgradedEvent },
       actions: {
-        lighten: assign(({ context, event }) => ({
-          [times]: (context[times] ?? Number.NaN) + 1,
-          ...(release === 1 ? {} : { watts: event.watts ?? 0 }),
+        countStart: assign(({ context, event }) => ({
+          [starts]: (context[starts] ?? Number.NaN) + 1,
+          ...(release === 1 ? {} : { load: event.load ?? 0 }),
         })),
       },
     }).createMachine({
       context: firstContext(release),
-      initial: 'off',
+      initial: 'idle',
       states: {
-        off: { description: 'Dark.', tags: 'steady', on: { 'upgraded.light': { target: on, actions: 'lighten' } } },
-        [on]: {
-          description: 'Lit.',
+        idle: {
+          description: 'Stopped.',
           tags: 'steady',
-          on: { 'upgraded.douse': 'off', 'upgraded.light': { actions: 'lighten' } },
+          on: { 'upgraded.start': { target: active, actions: 'countStart' } },
+        },
+        [active]: {
+          description: 'Started.',
+          tags: 'steady',
+          on: { 'upgraded.stop': 'idle', 'upgraded.start': { actions: 'countStart' } },
         },
       },
     }),

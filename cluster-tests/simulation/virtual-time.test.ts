@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VirtualTime, type EventOwner } from './virtual-time.ts';
 
-test('what a paused process has missed happens when it goes on, in order, unless cancelled even then', async () => {
+test('events that a paused process missed happen in order when it resumes, and can still be cancelled', async () => {
   const time = new VirtualTime({ onEvent: () => {} });
   const owner: EventOwner = { label: 'n1.1', alive: true, paused: true };
   const happened: string[] = [];

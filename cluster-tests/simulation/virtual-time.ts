@@ -1,17 +1,17 @@
 /**
- * Virtual time: one heap of events ordered by (time, sequence). Nothing in a simulated run happens but as an event of
- * it, so the run is a function of its seed. After each event all microtasks are drained before the next begins: what
- * a process does with an event is done at one instant.
+ * Virtual time: one heap of events ordered by (time, sequence). Everything in a simulated run happens in an event of
+ * this heap, so the run is a function of its seed. After each event all microtasks are drained before the next event
+ * begins: what a process does in response to an event happens at one instant of virtual time.
  *
- * An event belongs to a process (or to nobody: the store, the network, clients). Events of a dead process never
- * happen, those of a paused one wait until it goes on. Draining by V8's own checkpoint costs a third of a turn of
- * the real event loop per event (0.9 against 2.6 us); the real loop gets a turn every few thousand events.
+ * An event belongs to a process, or to none (the store, the network, clients). Events of a dead process are dropped,
+ * those of a paused process wait until it resumes. Microtasks are drained by V8's own checkpoint, which costs a third of
+ * a turn of the real event loop (0.9 against 2.6 us); the real loop gets a turn every few thousand events.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
 import { popFromHeap, pushToHeap } from '@photoncloud/runtime/hosting/binary-heap';
 
-/** What runs in a process ends with it: memory, timers, connections. */
+/** A simulated process, as far as events depend on it. */
 export interface EventOwner {
   readonly label: string;
   alive: boolean;
@@ -28,13 +28,13 @@ interface ScheduledEvent {
 }
 
 export interface VirtualTimeOptions {
-  /** Told of every event that happens, before it does. */
+  /** Called before every event. */
   readonly onEvent: (atMs: number, owner: string, label: string) => void;
 }
 
 setFlagsFromString('--allow-natives-syntax');
 const drainMicrotasks = runInThisContext('() => %PerformMicrotaskCheckpoint()') as () => void;
-drainMicrotasks(); // compiled while the flag allows it
+drainMicrotasks(); // so that it is compiled while the flag allows it
 setFlagsFromString('--no-allow-natives-syntax');
 
 const realImmediate = setImmediate;
@@ -44,7 +44,7 @@ export class VirtualTime {
   nowMs = 0;
   /** Events that have happened. */
   count = 0;
-  /** Whose event is happening. */
+  /** Owner of the event that is happening. */
   current: EventOwner | undefined;
   private readonly heap: ScheduledEvent[] = [];
   private readonly stalled = new Map<EventOwner, ScheduledEvent[]>();
@@ -66,19 +66,19 @@ export class VirtualTime {
     };
   }
 
-  /** The process goes on: what it has missed happens now, in order. */
+  /** The process goes on: the events it has missed happen now, in order. */
   resume(owner: EventOwner): void {
     owner.paused = false;
     const missed = this.stalled.get(owner) ?? [];
     this.stalled.delete(owner);
     for (const event of missed) {
       this.seq += 1;
-      // The same event: who may still cancel it has hold of this one.
+      // The same object: the functions that cancel these events refer to it.
       pushToHeap(this.heap, Object.assign(event, { atMs: this.nowMs, seq: this.seq }), isBefore);
     }
   }
 
-  /** Resolves when virtual time has come to `untilMs`, or `stop` says so. @throws what an event threw */
+  /** Resolves when virtual time reaches `untilMs` or `stop` returns true. @throws what an event threw */
   run(untilMs: number, stop: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const turn = (): void => {

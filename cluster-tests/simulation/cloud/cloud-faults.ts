@@ -1,8 +1,8 @@
 /**
- * What goes wrong on the hosts of a simulated cloud: operations fail, guests end by themselves, hosts are reset, an
- * operator deletes interfaces behind our back, hosts lose their power and are fenced by somebody who has looked. Nodes,
- * links and the store have their faults from fault-plan.ts. All from the seed. `heal` ends everything: after it the
- * cloud must come to rest (K13).
+ * Faults of the hosts of a simulated cloud, drawn from the seed: dataplane operations fail, guests end by themselves,
+ * hosts are reset, an administrator deletes kernel objects by hand, hosts lose power and are fenced by an operator who
+ * has seen that they are off. Faults of nodes, links and the store come from fault-plan.ts. `heal` ends everything; after
+ * it the cloud must settle (K13). Used by cloud-scenario.ts.
  */
 import { hostId } from '@photoncloud/machines/values/identifiers';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -10,7 +10,7 @@ import type { Chance } from '../seeded-random.ts';
 import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import type { CloudHosts } from './cloud-hosts.ts';
-import { calmRates, type FaultRates } from './dataplane-faults.ts';
+import { noFaults, type FaultRates } from './dataplane-faults.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 
 function drawRates(chance: Chance): FaultRates {
@@ -32,7 +32,7 @@ export class CloudFaults {
   private readonly hosts: CloudHosts;
   private readonly chance: Chance;
   private readonly clients: SimulatedClients;
-  private readonly lost = new Set<string>();
+  private readonly poweredOff = new Set<string>();
   private running = true;
 
   constructor(simulation: Simulation, hosts: CloudHosts, clients: SimulatedClients) {
@@ -51,45 +51,45 @@ export class CloudFaults {
       kernel.reset();
     });
     this.armed('guest ended', 15_000, () => this.endGuest());
-    this.armed('operator meddled', 40_000, () => meddle(this.kernel(), chance));
-    this.armed('host lost', 90_000, () => this.lose(this.kernel()));
+    this.armed('kernel objects deleted by hand', 40_000, () => deleteByHand(this.kernel(), chance));
+    this.armed('host powered off', 90_000, () => this.powerOff(this.kernel()));
   }
 
   heal(): void {
     this.running = false;
-    this.hosts.rates = calmRates;
-    for (const host of this.lost) this.simulation.switchOn(host);
+    this.hosts.rates = noFaults;
+    for (const host of this.poweredOff) this.simulation.switchOn(host);
     for (const kernel of this.hosts.kernels.values())
       for (const incarnation of kernel.incarnations.values()) incarnation.hung = false;
   }
 
-  /** It stays off until it is fenced and some time after; some come back before anybody has said anything. */
-  private lose(kernel: SimulatedKernel): void {
+  /** Most hosts stay off until an operator has fenced them, and some time after; the others come back unfenced. */
+  private powerOff(kernel: SimulatedKernel): void {
     const { host } = kernel;
-    if (this.lost.has(host)) return;
-    this.lost.add(host);
+    if (this.poweredOff.has(host)) return;
+    this.poweredOff.add(host);
     this.simulation.switchOff(host);
     kernel.reset();
-    const isNoticed = this.chance.happens(0.8);
-    this.later(this.chance.around(8_000), () => (isNoticed ? this.fence(host) : this.restore(host)));
+    const isFenced = this.chance.happens(0.8);
+    this.later(this.chance.around(8_000), () => (isFenced ? this.fence(host) : this.powerOn(host)));
   }
 
   private fence(host: string): void {
     const event = { type: 'host.fence', poweredOff: true, reason: 'it has no power' };
     this.clients.ask(actorId(hostId(host)), event, 'operator', ({ outcome }) => {
       if (outcome === 'ok') this.simulation.reach('a host was fenced');
-      if (outcome === 'ok') this.later(this.chance.around(20_000), () => this.restore(host));
+      if (outcome === 'ok') this.later(this.chance.around(20_000), () => this.powerOn(host));
       else this.later(5_000, () => this.fence(host));
     });
   }
 
-  private restore(host: string): void {
-    this.lost.delete(host);
+  private powerOn(host: string): void {
+    this.poweredOff.delete(host);
     this.simulation.switchOn(host);
   }
 
   private later(delayMs: number, task: () => void): void {
-    this.simulation.time.after(delayMs, undefined, 'somebody looks at a host', () => {
+    this.simulation.time.after(delayMs, undefined, 'operator', () => {
       if (this.running) task();
     });
   }
@@ -121,12 +121,12 @@ export class CloudFaults {
     if (roll < 0.4)
       kernel.rest(incarnation, 'shutdown', { reason: 'guest_shutdown', detail: 'The guest powered off.' });
     else if (roll < 0.6) kernel.rest(incarnation, 'dead', { reason: 'crash', detail: 'The guest panicked.' });
-    else if (roll < 0.9) kernel.rest(incarnation, 'dead', { reason: 'gone', detail: 'Killed by somebody.' });
+    else if (roll < 0.9) kernel.rest(incarnation, 'dead', { reason: 'gone', detail: 'QEMU was killed.' });
     else incarnation.hung = true;
   }
 }
 
-function meddle(kernel: SimulatedKernel, random: Chance): void {
+function deleteByHand(kernel: SimulatedKernel, random: Chance): void {
   const segments = [...kernel.segments.values()];
   const taps = [...kernel.taps.values()];
   const roll = random.fraction();
@@ -136,7 +136,7 @@ function meddle(kernel: SimulatedKernel, random: Chance): void {
     if (roll < 0.6) segment.dnsmasqPid = null;
     else if (roll < 0.75) segment.vxlanIfindex = null;
     else if (roll < 0.95) segment.bridges.delete(random.pick([...segment.bridges.keys()]));
-    else kernel.deleteChunk(segment.vpc);
+    else kernel.deleteSegment(segment.vpc);
   }
   kernel.changed();
 }

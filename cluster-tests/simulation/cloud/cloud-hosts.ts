@@ -1,7 +1,7 @@
 /**
- * The hosts of a simulated cloud: a kernel per worker, the registry each life of a node is given, and what each node is
- * told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. Everything else of a node
- * is simulation/simulated-node.ts. Notes the beginnings of effects and the rare moments at which a process died.
+ * The nodes and hosts of a simulated cloud: a kernel per worker, a registry for each boot of a node, and the events that
+ * a node is told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. The rest of a node
+ * is simulation/simulated-node.ts. Records every start of an effect, and rare situations in which a process died.
  */
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
@@ -18,7 +18,7 @@ import type { KernelFact } from '../../checkers/kernel-facts.ts';
 import type { Performance } from '../../checkers/runtime-promises.ts';
 import type { SimulatedProcess } from '../simulated-process.ts';
 import type { Simulation } from '../simulation.ts';
-import { calmRates, type FaultRates } from './dataplane-faults.ts';
+import { noFaults, type FaultRates } from './dataplane-faults.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 import { storedActors } from './stored-actors.ts';
@@ -34,8 +34,8 @@ export class CloudHosts {
   readonly facts: KernelFact[] = [];
   readonly performances: Performance[] = [];
   readonly kernels = new Map<string, SimulatedKernel>();
-  rates: FaultRates = calmRates;
-  /** Of the present life of each worker. */
+  rates: FaultRates = noFaults;
+  /** Worker -> the dataplane of its present process. */
   private readonly dataplanes = new Map<string, Dataplane>();
   private readonly simulation: Simulation;
   private readonly memoryMib: number;
@@ -123,7 +123,7 @@ export class CloudHosts {
       dataplane,
       {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
-        // Nothing is kept: this store never goes back.
+        // Nothing needs protection from the sweep: this store never rolls back.
         find: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
@@ -135,7 +135,7 @@ export class CloudHosts {
     return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };
   }
 
-  /** Every beginning of an effect is noted, for K7. */
+  /** Records every start of an effect, for K7. */
   private watched(definition: ActorDefinition, process: SimulatedProcess): ActorDefinition {
     const watch = ({ timeoutMs, perform }: EffectBinding): EffectBinding => ({
       timeoutMs,
@@ -158,11 +158,12 @@ export class CloudHosts {
         const text = JSON.stringify(state);
         if (status !== 'live') continue;
         if (isController && id.startsWith('vm/') && text.includes('preparing'))
-          simulation.reach('death amid preparing');
-        if (isController && id.startsWith('vm/') && text.includes('stopping')) simulation.reach('death amid stopping');
+          simulation.reach('a controller process died while a VM was preparing');
+        if (isController && id.startsWith('vm/') && text.includes('stopping'))
+          simulation.reach('a controller process died while a VM was stopping');
         if (!id.endsWith(`@${process.name}`) || !id.startsWith('incarnation/')) continue;
-        if (text.includes('running')) simulation.reach('worker death under a running VM');
-        if (text.includes('spawning')) simulation.reach('worker death amid a QEMU start');
+        if (text.includes('running')) simulation.reach('a worker process died under a running VM');
+        if (text.includes('spawning')) simulation.reach('a worker process died while it started QEMU');
       }
     });
   }

@@ -1,15 +1,13 @@
 /**
- * The workload at the level of the cloud: all charts and actors of the registry on controllers and workers, tenants
- * with their requests, hosts with their faults. One more Scenario beside runtime-scenario.ts; judged by the promises of
- * the runtime and by K1, K3, K4, K10, K11 and K13 of the cloud. Started by simulation-run.ts.
+ * The workload of the cloud: all charts and actors of the product's registry on controllers and workers, tenants with
+ * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of the
+ * runtime and by K1, K3, K4, K10, K11 and K13. Started by simulation-run.ts.
  */
+import { checkRunningIncarnations, checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
+import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
-import { checkRunningIncarnations } from '../../checkers/running-incarnations.ts';
 import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
 import { factsOf } from '../../checkers/store-facts.ts';
-import { checkStoredSnapshots } from '../../checkers/stored-snapshots.ts';
-import { checkTenantSegments } from '../../checkers/tenant-segments.ts';
-import { checkWiredAddresses } from '../../checkers/wired-addresses.ts';
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { Message } from '@photoncloud/runtime/contract/envelope';
@@ -67,7 +65,7 @@ class CloudScenario implements Scenario {
       if (mailboxDepth + commitsInFlight + outboxDepth > 0)
         return `${process.label} has ${JSON.stringify({ mailboxDepth, commitsInFlight, outboxDepth })}`;
     }
-    // One that is between two owners may have messages in the store that nobody sends yet.
+    // A shard without an owner may have messages in the store that no node sends at the moment.
     const all = sharedShards.length + running.filter(({ role }) => role === 'worker').length;
     return shards === all ? unsettledParts(this.listing())[0] : `${shards} of ${all} shards have an owner`;
   }
@@ -88,7 +86,7 @@ class CloudScenario implements Scenario {
     ];
   }
 
-  /** Rare branches that a campaign must reach, told from the history itself. */
+  /** Counts rare branches, found in the history; cloud-simulation.test.ts demands some of them. */
   private noteBranch(actor: string, { event, kind }: HistoryEntry): void {
     const { type = '' } = event as { type?: string };
     const { simulation } = this;

@@ -1,7 +1,8 @@
 /**
- * What tenants do in the cloud simulation: they make, start, stop and delete things under few names and in a network
- * with few addresses, two clients at a time on the same VM, and repeat old commands. Params are parsed and references
- * looked up as the control API's door does it (now and then not: what it saw may be gone); then the owner is asked.
+ * The tenants of the cloud simulation: they create, start, stop and delete objects under few names and in networks with
+ * few addresses, so that commands meet; two clients per tenant work at the same time and repeat old commands. Params are
+ * parsed and references looked up as the control API does it; now and then the look-up is left out, as if the object had
+ * been deleted after it. Used by cloud-scenario.ts.
  */
 import { createRegistry } from '@photoncloud/actors/registry';
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
@@ -23,8 +24,8 @@ export class CloudWorkload {
   private readonly hosts: readonly string[];
   private readonly simulation: Simulation;
   private readonly random: Chance;
-  /** What a client believes to be there: `<tenant> <kind> <name>`. */
-  private readonly there = new Set<string>();
+  /** Objects that exist as far as clients were answered: `<tenant> <kind> <name>`. */
+  private readonly existing = new Set<string>();
   private asking = true;
 
   constructor(simulation: Simulation, tenants: number, hosts: readonly string[]) {
@@ -35,10 +36,10 @@ export class CloudWorkload {
     this.tenants = Array.from({ length: tenants }, (_, at) => `tenant-${at + 1}`);
   }
 
-  /** What every tenant has before the day begins; then each has two impatient clients. */
+  /** Every tenant first gets its networks and images; after `openingMs` its two clients begin. */
   start(meanMs: number): void {
     for (const tenant of this.tenants) {
-      this.later(againMs, () => this.insist(tenant, ['tenant.create', tenant, {}], () => this.furnish(tenant)));
+      this.later(againMs, () => this.insist(tenant, ['tenant.create', tenant, {}], () => this.createBasics(tenant)));
       for (let client = 1; client <= 2; client += 1)
         this.later(openingMs, () => this.plan(tenant, `${tenant}-${client}`, meanMs));
     }
@@ -54,11 +55,11 @@ export class CloudWorkload {
     });
   }
 
-  private furnish(tenant: string): void {
+  private createBasics(tenant: string): void {
     for (const request of [this.network('front'), this.network('back'), ...this.images()]) this.insist(tenant, request);
   }
 
-  /** Until it is so. */
+  /** Asks again until the command succeeds. */
   private insist(tenant: string, request: Request, then: () => void = () => {}): void {
     this.ask(tenant, request, tenant, ({ outcome }) => {
       if (outcome === 'ok') then();
@@ -73,7 +74,7 @@ export class CloudWorkload {
       const { records } = this.clients;
       const repeats = this.random.happens(0.04) && records.length > 0;
       if (repeats) this.clients.repeat(this.random.pick(records.slice(-100)));
-      else this.enter(tenant, this.request(tenant), client);
+      else this.submit(tenant, this.request(tenant), client);
     });
   }
 
@@ -82,8 +83,8 @@ export class CloudWorkload {
     this.clients.ask(actorId(`host/system/${this.random.pick(this.hosts)}`), { type }, 'operator');
   }
 
-  /** The door: what the params name must be there, as far as a controller can see just now. */
-  private enter(tenant: string, request: Request, client: string): void {
+  /** As the control API: refuses the request when an object that its params name does not exist. */
+  private submit(tenant: string, request: Request, client: string): void {
     const [method, name, params] = request;
     const [kind = '', verb = ''] = method.split('.');
     const command = registry.kinds.get(kind)?.commands[verb];
@@ -93,15 +94,15 @@ export class CloudWorkload {
     const parsed = command.params.parse(params);
     const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
     if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, request, client, () => {});
-    this.simulation.time.after(1, node.process, 'door', () => {
+    this.simulation.time.after(1, node.process, 'look up references', () => {
       const reads = Promise.all(references.map(({ to }) => node.reader.get(to)));
       void reads.then(
         (found) => {
           if (found.every((one) => one?.status === 'live')) this.ask(tenant, request, client, () => {});
-          else this.simulation.reach('a reference was not found at the door');
+          else this.simulation.reach('a request was refused for a missing reference');
         },
-        // The node is stopping, or the store does not answer: the tenant is told so, and nothing was asked.
-        () => this.simulation.reach('the door could not look at a reference'),
+        // The node is stopping, or the store does not answer: the request is refused and no command is sent.
+        () => this.simulation.reach('the references of a request could not be looked up'),
       );
     });
   }
@@ -115,14 +116,14 @@ export class CloudWorkload {
     const [kind = '', verb = ''] = method.split('.');
     const parsed = registry.kinds.get(kind)?.commands[verb]?.params.parse(params) as Readonly<Record<string, unknown>>;
     this.clients.ask(actorId(`${kind}/${tenant}/${name}`), { ...parsed, type: method }, client, (record) => {
-      if (record.outcome === 'ok' && verb === 'create') this.there.add(`${tenant} ${kind} ${name}`);
-      if (record.outcome === 'ok' && verb === 'delete') this.there.delete(`${tenant} ${kind} ${name}`);
+      if (record.outcome === 'ok' && verb === 'create') this.existing.add(`${tenant} ${kind} ${name}`);
+      if (record.outcome === 'ok' && verb === 'delete') this.existing.delete(`${tenant} ${kind} ${name}`);
       then(record);
     });
   }
 
   private network(name: string): Request {
-    // `side` has the addresses of `front` in a VPC of its own, as every tenant's `front` has the same.
+    // `side` has the same addresses as `front` in another VPC, and so has the `front` of every other tenant.
     const cidr = name === 'back' ? '10.0.1.0/28' : '10.0.0.0/28';
     return ['network.create', name, { vpc: name === 'side' ? 'side' : 'main', subnets: [{ name: 'a', cidr }] }];
   }
@@ -152,9 +153,9 @@ export class CloudWorkload {
     return ['vm.create', name, params];
   }
 
-  /** Mostly what can be: makes what is not there, and asks of what is. Now and then the other way round. */
-  private named(tenant: string, kind: string, names: readonly string[], there: boolean): string {
-    const fitting = names.filter((name) => this.there.has(`${tenant} ${kind} ${name}`) === there);
+  /** Mostly a name for which the command can succeed (`exists` says which those are), now and then any name. */
+  private named(tenant: string, kind: string, names: readonly string[], exists: boolean): string {
+    const fitting = names.filter((name) => this.existing.has(`${tenant} ${kind} ${name}`) === exists);
     return fitting.length > 0 && !this.random.happens(0.12) ? this.random.pick(fitting) : this.random.pick(names);
   }
 

@@ -1,30 +1,30 @@
 /**
- * What becomes of one operation of the simulated dataplane: it succeeds after a delay, fails with one of the codes the
- * contract names for it, is applied and then not answered, is applied by half, or stalls. Drawn from the seed.
- * simulated-dataplane.ts asks for a fault per call; the rates are set by the run's phase (faults, then healed).
+ * Draws the outcome of one operation of the simulated dataplane from the seed: it succeeds after a delay, fails with one
+ * of the codes that the contract names for it, is applied and not answered, is applied by half, or stalls. Called by
+ * simulated-site.ts for every operation; cloud-faults.ts sets the rates and, on healing, resets them.
  */
 import { PhotonError, type ErrorGroup } from '@photoncloud/runtime/contract/errors';
 import type { Random } from '@photoncloud/runtime/contract/random';
 
-/** Probabilities per call; what is left succeeds. */
+/** Probabilities per call; the rest of the calls succeed. */
 export interface FaultRates {
   readonly fault: number;
-  /** Will not pass by itself: rare, for it ends the attempt. */
+  /** An error that does not pass by itself; kept rare, because it ends the chart's attempt. */
   readonly defeat: number;
-  /** Applied, but the caller gets `unknown`. */
+  /** Applied, and the caller gets `unknown`. */
   readonly unanswered: number;
-  /** Not applied, and the caller gets `unknown` too. */
+  /** Not applied, and the caller gets `unknown` as well. */
   readonly lost: number;
   /** Applied by half, then a fault. */
   readonly half: number;
-  /** Takes `stallMs` at most before it succeeds. */
+  /** Takes up to `stallMs` and succeeds. */
   readonly stall: number;
   readonly stallMs: number;
-  /** Of an ordinary call, drawn evenly from 1 ms up. */
+  /** Duration of an ordinary call, drawn evenly from 1 ms up to this. */
   readonly longestMs: number;
 }
 
-export const calmRates: FaultRates = {
+export const noFaults: FaultRates = {
   fault: 0,
   defeat: 0,
   unanswered: 0,
@@ -45,8 +45,8 @@ const diskErrors: readonly Named[] = [
 ];
 
 /**
- * What each method may fail with whatever the state is; errors that the state explains (`tap_missing`, ...) come from
- * the operation itself. From the contract's comments and the tables of actors/dataplane/<noun>-errors.ts.
+ * Errors that each method may return in any state; errors that depend on the state (`tap_missing`, ...) come from the
+ * operation itself. Taken from the contract's comments and the tables of actors/dataplane/<noun>-errors.ts.
  */
 const named: Readonly<Record<string, readonly Named[]>> = {
   ensureSegment: [
@@ -100,7 +100,7 @@ const named: Readonly<Record<string, readonly Named[]>> = {
 
 export interface FaultDraw {
   readonly delayMs: number;
-  /** How much of the change happens. */
+  /** How much of the change is applied. */
   readonly applied: 'whole' | 'half' | 'none';
   readonly error: PhotonError | null;
 }
@@ -112,7 +112,7 @@ function errorOf(method: string, group: ErrorGroup, random: Random): PhotonError
   return new PhotonError(chosen[0], chosen[1], `${method} was made to fail with ${chosen[1]} by the simulation.`);
 }
 
-/** Always draws the same number of times, so that a change of rates does not shift what comes after. */
+/** Always draws the same number of times, so that a change of rates does not shift later draws. */
 export function drawFault(method: string, rates: FaultRates, random: Random): FaultDraw {
   const roll = random.fraction();
   const delay = random.fraction();

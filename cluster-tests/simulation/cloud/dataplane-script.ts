@@ -1,7 +1,7 @@
 /**
- * One sequence of operations on a dataplane, each with what it came to: what both dataplanes must answer alike.
- * It names what a caller can tell apart (codes, places, what was removed, whether something was there already), never
- * kernel names, indexes or pids. dataplane-conformance.test.ts runs it on the real kernel and on the simulated one.
+ * Sequences of dataplane operations, each with its result: the real and the simulated dataplane must give the same ones.
+ * Results are reduced to what a caller can distinguish (error codes, places, what was removed, whether something existed
+ * already), without kernel names, indexes or pids. dataplane-conformance.test.ts runs them on both dataplanes.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
@@ -10,21 +10,21 @@ import type { TapReading } from '@photoncloud/actors/dataplane/contract/network-
 import { nextCall, ownerOf, segmentSpec, tapSpec } from '@photoncloud/actors/dataplane/dataplane-for-tests';
 import type { IncarnationSpec, ReplicaSpec, TapSpec } from '@photoncloud/machines/values/wiring';
 
-type Said = readonly [what: string, came: unknown];
+type StepResult = readonly [step: string, result: unknown];
 
-/** What an operation came to: what `tell` makes of its result, or the code of its error. */
-export type Step = <Result>(what: string, work: Promise<Result>, tell?: (result: Result) => unknown) => Promise<void>;
+/** Records the result of an operation as `reduce` reduces it, or the group and code of its error. */
+export type Step = <Result>(step: string, work: Promise<Result>, reduce?: (result: Result) => unknown) => Promise<void>;
 
-export function recorder(): { readonly said: Said[]; readonly step: Step } {
-  const said: Said[] = [];
+export function recorder(): { readonly results: StepResult[]; readonly step: Step } {
+  const results: StepResult[] = [];
   return {
-    said,
-    step: async (what, work, tell = (result) => result) => {
+    results,
+    step: async (step, work, reduce = (result) => result) => {
       try {
-        said.push([what, tell(await work)]);
+        results.push([step, reduce(await work)]);
       } catch (error) {
         if (!(error instanceof PhotonError)) throw error;
-        said.push([what, `${error.record.group} ${error.record.code}`]);
+        results.push([step, `${error.record.group} ${error.record.code}`]);
       }
     },
   };
@@ -43,7 +43,7 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('wiring before the segment', dp.wireTap(tap, nextCall()));
   const wide = { ...segment, networks: segment.networks.map((one) => ({ ...one, mtu: 1_490 })) };
   await step('an MTU that does not fit', dp.ensureSegment(wide, nextCall()));
-  await step('a VNI that is none', dp.ensureSegment({ ...segment, vni: 0 }, nextCall()));
+  await step('an invalid VNI', dp.ensureSegment({ ...segment, vni: 0 }, nextCall()));
   let proof = '';
   await step('segment', dp.ensureSegment(segment, nextCall()), (made) => {
     proof = JSON.stringify(made);
@@ -52,19 +52,19 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the same segment', dp.ensureSegment(segment, nextCall()), (made) => JSON.stringify(made) === proof);
   await step('read', dp.readSegment(segment, nextCall()), ({ drift }) => drift);
   await step('routes', dp.setRoutes({ segment, added: [route], removed: [{ ...route, host: 3 }] }, nextCall()));
-  await step('a route back', dp.setRoutes({ segment, added: [], removed: [route] }, nextCall()));
+  await step('the route removed', dp.setRoutes({ segment, added: [], removed: [route] }, nextCall()));
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
   await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('read the tap', dp.readTap(tap, nextCall()), seenTap);
   await step('a segment in use', dp.removeSegment(segment, nextCall()));
-  await step('a tap nobody holds is made anew', dp.createTap(tap, nextCall()), ({ place }) => place);
+  await step('a tap that no process holds is created anew', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('an older fence', dp.createTap(tap, nextCall({ version: 0 })));
   await step('an older era', dp.createTap(tap, nextCall({ era: 0 })));
   await step('a later run', dp.createTap(later(tap, 3), nextCall()), ({ place }) => place);
   await step('an earlier run', dp.createTap(later(tap, 2), nextCall()));
   await step('removal by an earlier run', dp.removeTap(later(tap, 2), nextCall()));
-  await step('a MAC that is none', dp.createTap({ ...later(tap, 3), mac: 'none' }, nextCall()));
+  await step('an invalid MAC', dp.createTap({ ...later(tap, 3), mac: 'none' }, nextCall()));
   await step('wired by the later run', dp.wireTap(later(tap, 3), nextCall()), ({ mtu }) => mtu);
   await step('read by the later run', dp.readTap(later(tap, 3), nextCall()), seenTap);
   await step('read by another run', dp.readTap(later(tap, 4), nextCall()), seenTap);
@@ -72,9 +72,9 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the second wired', dp.wireTap(tapSpec(12), nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('removal', dp.removeTap(later(tap, 3), nextCall()));
   await step('removal again', dp.removeTap(later(tap, 3), nextCall()));
-  await step('read what is gone', dp.readTap(tap, nextCall()), seenTap);
+  await step('read after removal', dp.readTap(tap, nextCall()), seenTap);
   const owners = async (): Promise<string[]> => [segment.owner.actor];
-  await step('a sweep takes the second', dp.sweep({ owners }, nextCall()), ({ removed, failed }) => [
+  await step('a sweep removes the second', dp.sweep({ owners }, nextCall()), ({ removed, failed }) => [
     removed.map(({ what, owner }) => [what, owner?.actor]),
     failed.length,
   ]);
@@ -96,9 +96,9 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
   await step('read before', dp.readReplica(ref, nextCall()));
   await step('replica', dp.ensureReplica(replica, nextCall()), made);
   await step('the same', dp.ensureReplica(replica, nextCall()), made);
-  await step('another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
+  await step('the same with another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
   const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
-  await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
+  await step('from an image that is missing', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
   await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
   const copy = {
     owner: ownerOf('image-copy/acme/base@w1'),
@@ -107,23 +107,23 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
     sha256: null,
   };
   await step('inspected', dp.inspectImage(copy, nextCall()), ({ sizeBytes }) => sizeBytes);
-  await step('outside', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
-  await step('missing', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
+  await step('a path outside the allowed roots', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
+  await step('a missing file', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
   await step('another digest', dp.importCopy({ ...copy, sha256: 'b'.repeat(64) }, nextCall()));
   let sha256 = '';
   await step('import', dp.importCopy(copy, nextCall()), (proof) => {
     ({ sha256 } = proof);
     return proof.virtualSizeBytes;
   });
-  const other = { ...copy, owner: ownerOf('image-copy/acme/counterpart@w1') };
+  const other = { ...copy, owner: ownerOf('image-copy/acme/other@w1') };
   await step('for a second owner', dp.importCopy(other, nextCall()), (proof) => proof.sha256 === sha256);
-  await step('the first lets go', dp.removeCopy({ ...copy, sha256 }, nextCall()));
-  await step('the second lets go', dp.removeCopy({ ...other, sha256 }, nextCall()));
-  await step('nobody is left', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  await step('removed by the first owner', dp.removeCopy({ ...copy, sha256 }, nextCall()));
+  await step('removed by the second owner', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  await step('removed again', dp.removeCopy({ ...other, sha256 }, nextCall()));
   const fetch = { owner: copy.owner, format: 'raw' as const, sha256: 'c'.repeat(64), sizeBytes: 1, from: 'w2' };
   await step('a host that does not answer', dp.fetchCopy(fetch, nextCall()));
-  await step('the replica goes', dp.removeReplica(ref, nextCall()));
-  await step('it is gone', dp.removeReplica(ref, nextCall()));
+  await step('the replica removed', dp.removeReplica(ref, nextCall()));
+  await step('the replica removed again', dp.removeReplica(ref, nextCall()));
 }
 
 export async function incarnationScript(dp: Dataplane, step: Step): Promise<void> {
@@ -146,16 +146,16 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('its tap', dp.createTap(run, nextCall()), ({ place }) => place);
   await step('without a disk', start(incarnation()));
   await step('its disk', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
-  await step('resumed before', dp.resumeIncarnation(incarnation(), nextCall()));
-  await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
+  await step('resumed before the start', dp.resumeIncarnation(incarnation(), nextCall()));
+  await step('stopped before the start', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('started', start(incarnation()), started);
-  await step('taken up again', start(incarnation()), started);
+  await step('started again while it runs', start(incarnation()), started);
   await step('a held tap', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('cleaned too early', dp.cleanIncarnation(incarnation(), nextCall()));
+  await step('cleaned while it runs', dp.cleanIncarnation(incarnation(), nextCall()));
   const anew = { ...incarnation().owner, uid: '01TESTUID0000000000000000B', runEpoch: 2 };
-  await step('a later life too early', start({ ...incarnation(), owner: anew }));
+  await step('a later incarnation while it runs', start({ ...incarnation(), owner: anew }));
   await step(
-    'a rival for the disk',
+    'another incarnation with the same disk',
     start({ ...incarnation(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }),
   );
   await step('resumed', dp.resumeIncarnation(incarnation(), nextCall()));
@@ -171,13 +171,13 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('a held tap in its segment', dp.createTap(run, nextCall()), ({ place }) => place);
   const watch = dp.watchIncarnation(incarnation(), nextCall());
   await step('stopped', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
-  await step('what the watch saw', watch, ({ reason }) => reason);
-  await step('a later watch', dp.watchIncarnation(incarnation(), nextCall()), ({ reason }) => reason);
+  await step('the watch that was open during the stop', watch, ({ reason }) => reason);
+  await step('a watch after the stop', dp.watchIncarnation(incarnation(), nextCall()), ({ reason }) => reason);
   await step('cleaned', dp.cleanIncarnation(incarnation(), nextCall()));
   await step('cleaned again', dp.cleanIncarnation(incarnation(), nextCall()));
-  await step('a dead tap is made anew', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('the next run', start(incarnation(2)), started);
-  await step('the run before', start(incarnation(1)));
+  await step('a tap of an ended process is created anew', dp.createTap(run, nextCall()), ({ place }) => place);
+  await step('the next incarnation', start(incarnation(2)), started);
+  await step('the incarnation before', start(incarnation(1)));
   await step('swept', dp.sweep({ owners: async () => [] }, nextCall()), ({ failed }) => failed);
-  await step('all that is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
+  await step('what is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
 }

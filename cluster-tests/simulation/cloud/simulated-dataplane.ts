@@ -1,7 +1,7 @@
 /**
- * The dataplane of a simulated host: the port of actors/dataplane/contract over an in-memory kernel, with faults.
- * One per life of a worker process; the kernel below outlives it. cloud-node.ts makes it where worker-node.ts makes the
- * real one, and dataplane-conformance.test.ts holds both to the same answers.
+ * The dataplane of a simulated host: the port of actors/dataplane/contract over an in-memory kernel, with faults. There
+ * is one for each boot of a worker process; the kernel outlives it. cloud-hosts.ts creates it where worker-node.ts of
+ * actors/photon creates the real one; dataplane-conformance.test.ts compares the results of both.
  */
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { simulatedHost } from './simulated-host.ts';
@@ -11,7 +11,7 @@ import { SimulatedSite, type SiteOptions } from './simulated-site.ts';
 import { simulatedStorage } from './simulated-storage.ts';
 
 export interface SimulatedDataplane extends Dataplane {
-  /** The process was killed: nothing is heard of any more, and what was under way has happened or has not. */
+  /** Its process was killed: no call is answered any more; each pending operation has been applied or not. */
   kill(): void;
 }
 

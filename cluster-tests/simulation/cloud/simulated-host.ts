@@ -1,7 +1,7 @@
 /**
- * The host half of the simulated dataplane: what the host is, what of ours is on it, and sweeping what nobody owns, in
- * the order and by the rules of actors/dataplane/host: incarnations, taps, segments, copies; volumes never.
- * Called by simulated-dataplane.ts; the liveness checkers use `residueOf` as their proof that nothing was left.
+ * The host operations of the simulated dataplane: facts about the host, the inventory of our objects on it, and the sweep
+ * of objects without an owner, in the order and by the rules of actors/dataplane/host: incarnations, taps, segments,
+ * copies; volumes are never swept. Called by simulated-dataplane.ts.
  */
 import type { HostDataplane, ResidueItem } from '@photoncloud/actors/dataplane/contract/host-contract';
 import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';
@@ -14,14 +14,14 @@ import { dropCopyOwners } from './simulated-storage.ts';
 import { dropStrayTap } from './simulated-taps.ts';
 
 const underlayMtu = 1500;
-/** On the underlay; host indexes are given by the cluster, so this is one of the simulation's own. */
-export const underlayOf = (index: number): string => `192.0.2.${index}`;
+/** Underlay address. The kernel's index is the simulation's own; the cluster chart assigns host indexes separately. */
+const underlayOf = (index: number): string => `192.0.2.${index}`;
 
 export function simulatedHost(site: SimulatedSite): HostDataplane {
   const { kernel, options } = site;
   return {
     observeHost: () =>
-      site.befall('observeHost', () => ({
+      site.perform('observeHost', () => ({
         name: kernel.host,
         underlay: underlayOf(kernel.index),
         underlayMtu,
@@ -36,16 +36,16 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         const candidates = new Set(residueOf(kernel).map(nameOf));
         const owners = new Set(await known.owners());
         call.signal.throwIfAborted();
-        return site.befall('sweep', () => sweep(kernel, candidates, owners, new Set(known.kept)));
+        return site.perform('sweep', () => sweep(kernel, candidates, owners, new Set(known.kept)));
       }),
-    readInventory: () => site.befall('readInventory', () => findsOf(kernel)),
+    readInventory: () => site.perform('readInventory', () => inventoryOf(kernel)),
     residue: () => Promise.resolve(residueOf(kernel)),
   };
 }
 
 const nameOf = ({ what, name }: ResidueItem): string => `${what} ${name}`;
 
-export function residueOf(kernel: SimulatedKernel): ResidueItem[] {
+function residueOf(kernel: SimulatedKernel): ResidueItem[] {
   return [
     ...[...kernel.segments.values()].map(({ namespace, owner }) => ({ what: 'namespace', name: namespace, owner })),
     ...[...kernel.taps.values()].map(({ name, owner }) => ({ what: 'interface', name, owner })),
@@ -59,14 +59,14 @@ function sweep(
   kernel: SimulatedKernel,
   candidates: ReadonlySet<string>,
   owners: ReadonlySet<string>,
-  keeps: ReadonlySet<string>,
+  protectedNames: ReadonlySet<string>,
 ) {
   const removed: ResidueItem[] = [];
   const failed: { item: ResidueItem; reason: string }[] = [];
   let kept = 0;
   const take = (item: ResidueItem, work: () => void): void => {
     if (
-      keeps.has(item.name) ||
+      protectedNames.has(item.name) ||
       !candidates.has(nameOf(item)) ||
       (item.owner !== null && owners.has(item.owner.actor))
     ) {
@@ -92,7 +92,7 @@ function sweep(
     take({ what: 'namespace', name: namespace, owner }, () => {
       const port = [...kernel.taps.values()].find((tap) => tap.vpc === vpc);
       if (port !== undefined) throw segmentInUse(vpc, port.name);
-      kernel.deleteChunk(vpc);
+      kernel.deleteSegment(vpc);
     });
   for (const [key, copy] of kernel.copies) {
     const owner = copy.owners.find((one) => owners.has(one.actor)) ?? copy.owners[0] ?? null;
@@ -101,8 +101,8 @@ function sweep(
   return { removed, kept: kept + kernel.replicas.size, failed };
 }
 
-function findsOf(kernel: SimulatedKernel): HostInventory {
-  const counterpart = (actor: string, kind: string): string => {
+function inventoryOf(kernel: SimulatedKernel): HostInventory {
+  const declaredIdOf = (actor: string, kind: string): string => {
     const { tenant, name } = partsOfId(actor);
     return idOf(kind, tenant, name);
   };
@@ -110,7 +110,7 @@ function findsOf(kernel: SimulatedKernel): HostInventory {
     runs: [...kernel.incarnations.values()]
       .filter(({ status }) => status !== 'dead')
       .map(({ owner }) => ({
-        vm: counterpart(owner.actor, 'vm'),
+        vm: declaredIdOf(owner.actor, 'vm'),
         incarnationUid: owner.uid,
         runEpoch: owner.runEpoch,
       })),

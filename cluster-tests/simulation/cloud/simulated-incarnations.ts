@@ -1,7 +1,7 @@
 /**
- * The hypervisor half of the simulated dataplane, by the contract in incarnation-contract.ts: one process per run,
- * which outlives the worker. The process exists from the moment it is launched, whatever becomes of the call.
- * Called by simulated-dataplane.ts; state in simulated-kernel.ts.
+ * QEMU processes of the simulated dataplane, by the contract in incarnation-contract.ts: one process per incarnation,
+ * which outlives the worker. The process exists from the moment it is started, whatever the outcome of the call.
+ * Called by simulated-dataplane.ts; the state is in simulated-kernel.ts.
  */
 import type {
   IncarnationDataplane,
@@ -21,23 +21,23 @@ import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
 import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { Machine, SimulatedKernel } from './simulated-kernel.ts';
+import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 const names = new KernelNames('sim');
 const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
-const isAlive = (incarnation: Machine | undefined): incarnation is Machine =>
+const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
   incarnation !== undefined && incarnation.status !== 'dead';
 
 const quit: IncarnationEnd = { reason: 'host_quit', detail: 'QEMU was told to quit.' };
 const killed: IncarnationEnd = { reason: 'killed', detail: 'QEMU did not answer and was killed.' };
 const poweredOff: IncarnationEnd = { reason: 'guest_shutdown', detail: 'The guest powered off when asked to.' };
-const gone: IncarnationEnd = { reason: 'gone', detail: 'The QEMU process is gone without a word.' };
+const gone: IncarnationEnd = { reason: 'gone', detail: 'The QEMU process is gone and gave no reason.' };
 
 export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane {
   const { kernel } = site;
   const lockOf = ({ owner }: IncarnationRef): string => `incarnation ${incarnationId(owner)}`;
-  const find = ({ owner }: IncarnationRef): Machine | undefined => kernel.incarnations.get(incarnationId(owner));
+  const find = ({ owner }: IncarnationRef): QemuProcess | undefined => kernel.incarnations.get(incarnationId(owner));
   return {
     startIncarnation: (spec, call) =>
       site.change('startIncarnation', 'incarnation', lockOf(spec), spec.owner, call, () => start(kernel, spec)),
@@ -91,7 +91,7 @@ function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStart
   requireParts(kernel, spec);
   const pid = kernel.next();
   const taps = spec.nics.map((nic) => names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
-  const incarnation: Machine = {
+  const incarnation: QemuProcess = {
     id,
     owner: spec.owner,
     spec,
@@ -111,7 +111,7 @@ function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStart
   return describe(incarnation, true).answer;
 }
 
-/** In the order in which the real one asks. */
+/** Checks preconditions in the order of the real dataplane, so that both return the same error. */
 function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
   for (const nic of spec.nics) {
     const name = names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
@@ -130,14 +130,14 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
     const tap = kernel.findTap(names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
     if (tap?.heldBy !== null) throw new PhotonError('fault', 'tap_busy', `The tap of ${nic.port} is held.`);
   }
-  const writes = (incarnation: Machine): boolean =>
+  const writes = (incarnation: QemuProcess): boolean =>
     isAlive(incarnation) &&
     incarnation.spec.disks.some((disk) => spec.disks.some((own) => own.volumeUid === disk.volumeUid));
   if ([...kernel.incarnations.values()].some(writes))
     throw new PhotonError('fault', 'disk_locked', `Another process writes a disk of ${spec.vm}.`);
 }
 
-function describe(incarnation: Machine, started: boolean) {
+function describe(incarnation: QemuProcess, started: boolean) {
   const { pid, startTime, spec, status } = incarnation;
   const proof = { pid, startTime, qemuVersion: '7.2.0', machineType: spec.machineType ?? 'pc-q35-7.2' };
   return { proof, answer: { ...proof, started, runStatus: status } };
@@ -145,7 +145,7 @@ function describe(incarnation: Machine, started: boolean) {
 
 async function end(
   site: SimulatedSite,
-  incarnation: Machine | undefined,
+  incarnation: QemuProcess | undefined,
   { graceMs }: IncarnationStop,
   signal: AbortSignal,
 ): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
@@ -157,12 +157,12 @@ async function end(
     kernel.rest(incarnation, 'dead', killed);
     return { how: 'killed' };
   }
-  const heeds = random.fraction() < 0.7;
+  const guestPowersOff = random.fraction() < 0.7;
   if (incarnation.status === 'running' && graceMs > 0) {
-    await site.pause(heeds ? random.fraction() * graceMs : graceMs);
-    if (heeds) kernel.rest(incarnation, 'shutdown', poweredOff);
+    await site.pause(guestPowersOff ? random.fraction() * graceMs : graceMs);
+    if (guestPowersOff) kernel.rest(incarnation, 'shutdown', poweredOff);
   }
-  // The power button is pressed for nobody who has gone: what follows would be another state's business.
+  // The chart has left the state that asked for this stop: a later state decides what happens to the process.
   signal.throwIfAborted();
   const powered = incarnation.status === 'shutdown';
   kernel.rest(incarnation, 'dead', quit);

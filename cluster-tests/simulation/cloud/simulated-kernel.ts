@@ -1,8 +1,8 @@
 /**
- * One simulated host as its kernel, disks and process table know it: segments, taps, incarnations, image copies,
- * replicas. It is not the dataplane (simulated-dataplane.ts asks and changes it) and knows no actor; it outlives the
- * worker process. Every change a guest or another host could notice is written down as a fact for the checkers.
- * Upholds, as a real kernel does: one holder per tap, one writer per disk; a reset clears what is not on disk.
+ * The state of one simulated host: kernel objects, process table and disks, that is segments, taps, QEMU processes, image
+ * copies and replicas. The dataplane (simulated-dataplane.ts) reads and changes it; it outlives the worker process and
+ * has no notion of actors. Every change that a guest or another host could notice is recorded as a fact for checkers.
+ * As on a real host there is one holder per tap and one writer per disk, and a reset clears all that is not on disk.
  */
 import type { KernelFact } from '../../checkers/kernel-facts.ts';
 import type { IncarnationEnd } from '@photoncloud/actors/dataplane/contract/incarnation-contract';
@@ -30,7 +30,7 @@ export interface Segment {
   readonly namespace: string;
   owner: OwnerToken;
   vni: number;
-  /** Null when an operator has taken it away. */
+  /** Null after an administrator has deleted the device. */
   vxlanIfindex: number | null;
   dnsmasqPid: number | null;
   nftGeneration: number;
@@ -40,12 +40,12 @@ export interface Segment {
   readonly dhcpHosts: Map<string, DhcpHost>;
 }
 
-/** How a tap is joined to its network; null before that. */
+/** How a tap is connected to its network. */
 export interface TapWiring {
   readonly vpc: string;
   readonly network: string;
   readonly port: string;
-  /** The very bridge it is a slave of: a bridge made anew has another index. */
+  /** The bridge that the tap is a slave of; a bridge that was created anew has another index. */
   readonly bridgeIfindex: number;
   readonly mac: string;
   readonly address: string;
@@ -62,17 +62,17 @@ export interface Tap {
   wiring: TapWiring | null;
 }
 
-export interface Machine {
+export interface QemuProcess {
   readonly id: string;
   readonly owner: OwnerToken;
   readonly spec: IncarnationSpec;
   readonly pid: number;
   readonly startTime: string;
   readonly taps: readonly string[];
-  /** `dead`: only its folder is left. */
+  /** `dead`: the process has ended and only its folder is left. */
   status: 'prelaunch' | 'running' | 'shutdown' | 'dead';
   end: IncarnationEnd | null;
-  /** Does not answer on its control socket. */
+  /** The process does not answer on its QMP socket. */
   hung: boolean;
 }
 
@@ -99,7 +99,7 @@ export interface Floor {
   readonly runEpoch: number;
 }
 
-/** A fact without the place and time the kernel puts on it. */
+/** A fact without the host and time, which the kernel adds. */
 type Bare<Fact> = Fact extends unknown ? Omit<Fact, 'atMs' | 'host'> : never;
 
 export class SimulatedKernel {
@@ -107,8 +107,8 @@ export class SimulatedKernel {
   readonly index: number;
   readonly segments = new Map<string, Segment>();
   readonly taps = new Map<string, Tap>();
-  readonly incarnations = new Map<string, Machine>();
-  // On disk: what a reset leaves.
+  readonly incarnations = new Map<string, QemuProcess>();
+  // On disk; survives a reset.
   readonly copies = new Map<string, Copy>();
   readonly replicas = new Map<string, Replica>();
   readonly floors = new Map<string, Floor>();
@@ -126,17 +126,17 @@ export class SimulatedKernel {
     this.note = note;
   }
 
-  /** A number nothing of this host had before: interface index, pid, generation. */
+  /** A number that was not used on this host before: interface index, pid, generation. */
   next(): number {
     this.numbers += 1;
     return this.numbers;
   }
 
-  tell(fact: Bare<KernelFact>): void {
+  record(fact: Bare<KernelFact>): void {
     this.note({ atMs: this.nowMs(), host: this.host, ...fact } as KernelFact);
   }
 
-  /** Something has changed; watches look again. */
+  /** Called after every change: watches read the state again. */
   changed(): void {
     for (const listener of this.listeners) listener();
   }
@@ -151,40 +151,40 @@ export class SimulatedKernel {
     return this.taps.get(name);
   }
 
-  /** With everything keyed by it. */
+  /** Deletes the tap and everything keyed by it. */
   deleteTap(name: string): void {
     const tap = this.taps.get(name);
     if (tap === undefined) return;
     this.taps.delete(name);
-    if (tap.wiring !== null) this.tell({ fact: 'tap.gone', tap: name });
+    if (tap.wiring !== null) this.record({ fact: 'tap.gone', tap: name });
     this.changed();
   }
 
-  /** Its taps go with it: a namespace takes everything that is in it. */
-  deleteChunk(vpc: string): void {
+  /** Deletes the segment and its taps, because deleting a namespace deletes everything in it. */
+  deleteSegment(vpc: string): void {
     if (!this.segments.has(vpc)) return;
     for (const tap of this.taps.values()) if (tap.vpc === vpc) this.deleteTap(tap.name);
     this.segments.delete(vpc);
-    this.tell({ fact: 'segment.gone', vpc });
+    this.record({ fact: 'segment.gone', vpc });
     this.changed();
   }
 
-  /** The guest's processors stand still from here on; the process may still be there. */
-  rest(incarnation: Machine, status: 'shutdown' | 'dead', end: IncarnationEnd): void {
+  /** The guest stops running; with status `shutdown` the QEMU process is still there. */
+  rest(incarnation: QemuProcess, status: 'shutdown' | 'dead', end: IncarnationEnd): void {
     const ran = incarnation.status === 'running';
     if (incarnation.status === 'dead') return;
     incarnation.status = status;
     incarnation.end ??= end;
     if (ran)
-      this.tell({ fact: 'incarnation.rests', vm: incarnation.spec.vm, pid: incarnation.pid, reason: end.reason });
+      this.record({ fact: 'incarnation.rests', vm: incarnation.spec.vm, pid: incarnation.pid, reason: end.reason });
     if (status === 'dead') for (const tap of this.taps.values()) if (tap.heldBy === incarnation.pid) tap.heldBy = null;
     this.changed();
   }
 
-  run(incarnation: Machine): void {
+  run(incarnation: QemuProcess): void {
     if (incarnation.status !== 'prelaunch') return;
     incarnation.status = 'running';
-    this.tell({
+    this.record({
       fact: 'incarnation.runs',
       vm: incarnation.spec.vm,
       incarnationUid: incarnation.owner.uid,
@@ -193,18 +193,18 @@ export class SimulatedKernel {
     this.changed();
   }
 
-  /** The incarnation under the host is switched off and on: disks stay, everything else goes. */
+  /** The host is powered off and on: disks stay, everything else is gone. */
   reset(): void {
     for (const incarnation of this.incarnations.values())
       this.rest(incarnation, 'dead', { reason: 'gone', detail: 'The host was reset.' });
     this.incarnations.clear();
-    for (const vpc of this.segments.keys()) this.deleteChunk(vpc);
+    for (const vpc of this.segments.keys()) this.deleteSegment(vpc);
     for (const name of this.taps.keys()) this.deleteTap(name);
     this.changed();
   }
 }
 
-/** The bridge a tap is really a slave of, if it still is. */
+/** The bridge that a tap is a slave of; undefined when that bridge is gone. */
 export function bridgeOf(kernel: SimulatedKernel, tap: Tap): Bridge | undefined {
   const { wiring } = tap;
   if (wiring === null) return undefined;

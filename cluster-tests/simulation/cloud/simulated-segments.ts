@@ -1,7 +1,7 @@
 /**
- * The network half of the simulated dataplane: segments and taps of one host, by the contract of
- * actors/dataplane/contract/network-contract.ts. Specs are checked by the real one's own door, and errors that the
- * state explains are the real one's own. Called by simulated-dataplane.ts; state in simulated-kernel.ts.
+ * Segments and taps of the simulated dataplane, by the contract of actors/dataplane/contract/network-contract.ts. Specs
+ * are checked by the production code (wiring-checks.ts), and errors that depend on the state are the production ones.
+ * Called by simulated-dataplane.ts; the state is in simulated-kernel.ts.
  */
 import type {
   NetworkDataplane,
@@ -52,7 +52,7 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
         refuseOlder(`namespace ${found.namespace}`, segment.owner, found.owner);
         const port = [...kernel.taps.values()].find((tap) => tap.vpc === segment.vpc);
         if (port !== undefined) throw segmentInUse(segment.vpc, port.name);
-        kernel.deleteChunk(segment.vpc);
+        kernel.deleteSegment(segment.vpc);
         return { removed: true };
       }),
     createTap: (spec, call) =>
@@ -72,7 +72,7 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
           return joinTap(kernel, spec, names.tapOf(spec.owner));
         },
         () => {
-          // Moved into the VPC, and no more.
+          // The tap is moved into the VPC and not wired.
           const tap = kernel.findTap(names.tapOf(spec.owner));
           if (tap !== undefined && kernel.segments.has(spec.vpc)) tap.vpc = spec.vpc;
         },
@@ -90,14 +90,14 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
           checkTapRef(ref);
           return dropTap(kernel, ref, names.tapOf(ref.owner));
         },
-        // The tap itself went; its DHCP host stayed.
+        // The tap itself is removed; its DHCP host stays.
         () => kernel.deleteTap(names.tapOf(ref.owner)),
       ),
   };
 }
 
 function makeSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentProof {
-  const segment = openChunk(kernel, spec);
+  const segment = openSegment(kernel, spec);
   for (const network of segment.bridges.keys())
     if (!spec.networks.some((one) => one.network === network)) segment.bridges.delete(network);
   for (const { network, mtu } of spec.networks) {
@@ -114,8 +114,8 @@ function makeSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentProof {
   return proof;
 }
 
-/** Namespace and VXLAN, as the real order has it: what a half-made segment consists of. */
-function openChunk(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
+/** Namespace and VXLAN device, which come first in the real order too: the parts of a half-made segment. */
+function openSegment(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
   checkSegment(spec);
   const carried = overlayMtu([spec.self, ...spec.peers]);
   for (const { network, mtu } of spec.networks) if (mtu > carried) throw mtuTooLarge(network, mtu, carried);
@@ -139,12 +139,12 @@ function openChunk(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
   if (segment.vni !== spec.vni) segment.vxlanIfindex = null;
   segment.vni = spec.vni;
   segment.vxlanIfindex ??= kernel.next();
-  if (rises) kernel.tell({ fact: 'segment.up', vpc: spec.vpc, vni: spec.vni });
+  if (rises) kernel.record({ fact: 'segment.up', vpc: spec.vpc, vni: spec.vni });
   return segment;
 }
 
 function makeHalf(kernel: SimulatedKernel, spec: SegmentSpec): void {
-  openChunk(kernel, spec);
+  openSegment(kernel, spec);
   kernel.changed();
 }
 

@@ -1,8 +1,8 @@
 /**
- * What every operation of one worker process's simulated dataplane shares: its kernel, its clock, its dice, its locks
- * and fences. Made anew with each life of the process; the kernel below it stays. Called by the simulated-*.ts halves.
- * Upholds G7 as the real one does: not if the effect has ended, not below the floor, not beside another change of the
- * same object. When the process is killed, each change under way has happened or has not, as the dice say.
+ * What the operations of one worker process's simulated dataplane share: kernel, clock, random numbers, locks and fences.
+ * Created with each boot of the process; the kernel stays. Called by the simulated-*.ts files of this folder. Upholds G7
+ * as the real dataplane does: no operation after its effect has ended, none with a fence below the highest one seen, no
+ * two changes of one object at the same time. When the process is killed, it is random whether a pending change happens.
  */
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import { ObjectLocks } from '@photoncloud/actors/dataplane/object-locks';
@@ -19,13 +19,13 @@ export interface SiteOptions {
   /** The worker process's clock: it stands still with the process. */
   readonly clock: Clock;
   readonly random: Random;
-  /** Read at every call: the run's phases change them. */
+  /** Read at every call, because the rates change when the run heals. */
   readonly rates: () => FaultRates;
-  /** Counts what became of each call, `wireTap failed` and the like, for the campaign's report. */
+  /** Counts faults of calls, such as `wireTap kernel_busy`, for the summary of the runs. */
   readonly count: (what: string) => void;
   readonly allowedRoots: readonly string[];
   readonly memoryMib: number;
-  /** Another host's kernel, when it can be reached just now. */
+  /** Another host's kernel; undefined while its node is down. */
   readonly peer: (host: string) => SimulatedKernel | undefined;
 }
 
@@ -53,7 +53,10 @@ export class SimulatedSite {
     return new Promise((resolve) => void this.options.clock.after(delayMs, resolve));
   }
 
-  /** An operation under its lock and fence. `half` is the part that a half-applied one leaves; nothing without it. */
+  /**
+   * Performs an operation with its lock held and its fence checked.
+   * @param half applies the part that a half-applied operation leaves; without it such an operation leaves nothing
+   */
   change<Result>(
     method: string,
     kind: FencedKind,
@@ -67,12 +70,12 @@ export class SimulatedSite {
     return this.locks.hold(lock, async () => {
       call.signal.throwIfAborted();
       this.raise(kind, owner, call.fence);
-      return this.befall(method, work, half);
+      return this.perform(method, work, half);
     });
   }
 
-  /** One operation meets its fault. */
-  async befall<Result>(method: string, work: () => Result | Promise<Result>, half?: () => void): Promise<Result> {
+  /** Performs an operation with the outcome that is drawn for it. */
+  async perform<Result>(method: string, work: () => Result | Promise<Result>, half?: () => void): Promise<Result> {
     const { random, rates, count } = this.options;
     const fault = drawFault(method, rates(), random);
     const operation: PendingOperation = { fault, apply: fault.applied === 'whole' ? work : (half ?? (() => {})) };
@@ -86,17 +89,17 @@ export class SimulatedSite {
     throw fault.error;
   }
 
-  /** The process is gone. What it had asked the kernel for may still happen, or have happened. */
+  /** The process was killed; a request to the kernel that was under way may still be carried out. */
   kill(): void {
     if (this.ended) return;
     this.ended = true;
     for (const { fault, apply } of this.pending) {
       const happens = this.options.random.fraction() < 0.5;
       if (!happens || fault.applied === 'none') continue;
-      this.options.count('applied in death');
+      this.options.count('applied after the kill');
       try {
         const result: unknown = apply();
-        if (result instanceof Promise) result.catch(() => this.options.count('failed in death'));
+        if (result instanceof Promise) result.catch(() => this.options.count('failed after the kill'));
       } catch (error) {
         if (!(error instanceof PhotonError)) throw error;
       }
@@ -120,7 +123,7 @@ export class SimulatedSite {
       const see = (): void => {
         if (planned || look() === null) return;
         planned = true;
-        // A watch looks every half second or so.
+        // The real watch polls about every half second.
         clock.after(20 + random.fraction() * 700, () => {
           planned = false;
           const found = look();
@@ -140,7 +143,7 @@ export class SimulatedSite {
   private raise(kind: FencedKind, owner: OwnerToken, fence: Fence): void {
     const key = `${kind} ${owner.actor} ${owner.uid}`;
     const floor = this.kernel.floors.get(key);
-    // A version counts only within one life of the process: the floor file does not keep it.
+    // Versions are compared within one boot of the process only, because the file of floors does not hold them.
     const version = this.versions.get(key) ?? 0;
     if (floor !== undefined) {
       const order = fence.era - floor.era || fence.ownerEpoch - floor.ownerEpoch || fence.version - version;
@@ -154,4 +157,4 @@ export class SimulatedSite {
 }
 
 const refusal = (code: string, key: string, shown: string): PhotonError =>
-  new PhotonError('ownership_lost', code, `${key}: ${shown} is below what has been seen; nothing was touched.`);
+  new PhotonError('ownership_lost', code, `${key}: ${shown} is below the highest one seen; nothing was changed.`);

@@ -1,7 +1,7 @@
 /**
- * The storage half of the simulated dataplane, by the contract in storage-contract.ts: image copies with their
- * owners, replicas by volume uid, imports from files the host was given. A file is there wholly or not at all.
- * Called by simulated-dataplane.ts; state in simulated-kernel.ts, on its disk.
+ * Storage of the simulated dataplane, by the contract in storage-contract.ts: image copies with their owners, replicas
+ * by volume uid, imports from files the host was given. A file is there completely or not at all. Called by
+ * simulated-dataplane.ts; the state is in simulated-kernel.ts, on its disk.
  */
 import { Readable } from 'node:stream';
 import type { ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
@@ -14,17 +14,17 @@ import type { SimulatedKernel, SourceFile } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 const mib = 1 << 20;
-const sameLife = (a: OwnerToken, b: OwnerToken): boolean => a.actor === b.actor && a.uid === b.uid;
+const sameUid = (a: OwnerToken, b: OwnerToken): boolean => a.actor === b.actor && a.uid === b.uid;
 
 export function simulatedStorage(site: SimulatedSite): StorageDataplane {
   const { kernel } = site;
   const copyLock = (owner: OwnerToken): string => `copy ${owner.actor}`;
   return {
-    inspectImage: (image) => site.befall('inspectImage', () => inspect(site, image).proof),
+    inspectImage: (image) => site.perform('inspectImage', () => inspect(site, image).proof),
     importCopy: (spec, call) =>
       site.change('importCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
         const { proof } = inspect(site, spec);
-        return keep(kernel, proof, spec.format, spec.owner);
+        return addCopy(kernel, proof, spec.format, spec.owner);
       }),
     fetchCopy: (spec, call) =>
       site.change('fetchCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
@@ -34,9 +34,9 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
           throw new PhotonError(
             'fault',
             'fetch_failed',
-            `${spec.sha256.slice(0, 12)} could not be had from ${spec.from}.`,
+            `${spec.sha256.slice(0, 12)} could not be fetched from ${spec.from}.`,
           );
-        return keep(kernel, there.proof, spec.format, spec.owner);
+        return addCopy(kernel, there.proof, spec.format, spec.owner);
       }),
     openBlob: (sha256) => {
       const found = [...kernel.copies.values()].find((copy) => copy.proof.sha256 === sha256);
@@ -45,7 +45,7 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
     },
     removeCopy: (copy, call) =>
       site.change('removeCopy', 'copy', copyLock(copy.owner), copy.owner, call, () => ({
-        removed: dropCopyOwners(kernel, `${copy.sha256}.${copy.format}`, (owner) => sameLife(owner, copy.owner)),
+        removed: dropCopyOwners(kernel, `${copy.sha256}.${copy.format}`, (owner) => sameUid(owner, copy.owner)),
       })),
     ensureReplica: (spec, call) =>
       site.change('ensureReplica', 'replica', `volume ${spec.volumeUid}`, spec.owner, call, () =>
@@ -78,18 +78,18 @@ function inspect(site: SimulatedSite, { path, format, sha256 }: ImageFile): Sour
   return file;
 }
 
-function keep(kernel: SimulatedKernel, proof: CopyProof, format: ImageFormat, owner: OwnerToken): CopyProof {
+function addCopy(kernel: SimulatedKernel, proof: CopyProof, format: ImageFormat, owner: OwnerToken): CopyProof {
   const key = `${proof.sha256}.${format}`;
-  const others = (kernel.copies.get(key)?.owners ?? []).filter((one) => !sameLife(one, owner));
+  const others = (kernel.copies.get(key)?.owners ?? []).filter((one) => !sameUid(one, owner));
   kernel.copies.set(key, { proof, format, owners: [...others, owner] });
   return proof;
 }
 
-/** @returns whether the copy itself went */
-export function dropCopyOwners(kernel: SimulatedKernel, key: string, leaves: (owner: OwnerToken) => boolean): boolean {
+/** Removes the owners that match; a copy without owners is deleted. @returns whether the copy is gone */
+export function dropCopyOwners(kernel: SimulatedKernel, key: string, matches: (owner: OwnerToken) => boolean): boolean {
   const copy = kernel.copies.get(key);
   if (copy === undefined) return true;
-  copy.owners = copy.owners.filter((owner) => !leaves(owner));
+  copy.owners = copy.owners.filter((owner) => !matches(owner));
   return copy.owners.length === 0 && kernel.copies.delete(key);
 }
 

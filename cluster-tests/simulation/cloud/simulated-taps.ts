@@ -1,7 +1,8 @@
 /**
- * Taps of the simulated host: made down in the host's namespace, taken by an incarnation, moved and wired, read, taken
- * away. The rules are those of actors/dataplane/tap: a held tap is never replaced, a dead one is made anew, what has
- * moved on is left alone. Called by simulated-segments.ts (behind locks and fences) and the sweep of simulated-host.ts.
+ * Taps of a simulated host: created in the host's namespace, opened by QEMU, moved into the VPC and wired, read, removed.
+ * The rules are those of actors/dataplane/tap: a tap that a process holds is never replaced, one that no process holds
+ * any more is created anew, and one that already is in its VPC stays there. Called by simulated-segments.ts (with locks
+ * and fences held) and by the sweep of simulated-host.ts.
  */
 import type {
   TapBroken,
@@ -51,7 +52,7 @@ export function joinTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
   segment.dhcpHosts.set(address, { tap: name, mac, hostname: spec.hostname });
   segment.routes.delete(address);
   if (before?.address !== address || before.mac !== mac || before.network !== network) {
-    kernel.tell({ fact: 'tap.wired', tap: name, port, vpc, network, mac, address });
+    kernel.record({ fact: 'tap.wired', tap: name, port, vpc, network, mac, address });
   }
   kernel.changed();
   const reading = readTap(kernel, spec, name);
@@ -105,7 +106,7 @@ export function dropTap(kernel: SimulatedKernel, ref: TapRef, name: string): { r
   return { removed: tap !== undefined };
 }
 
-/** With whatever it claims: the sweep knows no more of it than its name. */
+/** Removes a tap and every DHCP host that names it; the sweep knows no more of the tap than its name. */
 export function dropStrayTap(kernel: SimulatedKernel, tap: Tap): void {
   kernel.deleteTap(tap.name);
   const segment = tap.vpc === null ? undefined : kernel.segments.get(tap.vpc);

@@ -1,6 +1,6 @@
 /**
- * What the simulated store holds just now, read past all nodes: the records of actors and the rows of a collection.
- * Only the checkers and sometimes-assertions of the cloud look so; nodes go through their readers.
+ * Reads the simulated store directly, without a node: the records of actors and the rows of a collection. For checkers
+ * and the counts of rare situations only; nodes use their readers.
  */
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';

@@ -1,4 +1,4 @@
-/** Hashes, as Redis has them, for the simulated store. Called through store-commands.ts. */
+/** The commands of Redis for hashes, for the simulated store. Called through store-commands.ts. */
 import { ReplyFault, StatusReply, wholeNumber, wrongArguments, type StoreCommand } from './keyspace.ts';
 
 const scanKeys: StoreCommand = ({ space }, [key = '']) => [...(space.hash(key)?.keys() ?? [])];

@@ -1,7 +1,7 @@
 /**
- * The simulated store's memory: keys and their values, and the errors Redis gives about them. What commands do with
- * it is in hash-commands.ts, stream-commands.ts and plain-commands.ts. Held to the real server by
- * cluster-tests/conformance.
+ * The keyspace of a simulated store server: keys, their values, and the errors of Redis about their types. Commands are
+ * in hash-commands.ts, stream-commands.ts and plain-commands.ts; cluster-tests/conformance compares them with the real
+ * server.
  */
 export interface StreamEntry {
   readonly ms: number;

@@ -1,8 +1,8 @@
 /**
- * Compiles a script of the store to a JavaScript function, so that the simulation runs the very text that production
- * sends to Redis, thousands of times a second. Parses with luaparse; what the language means is in lua-tables.ts.
- * Not a whole Lua 5.1: goto, metatables, methods and varargs are refused with the line. Held to the real server by
- * cluster-tests/conformance. Rejected, with figures: docs/decisions/0008-simulated-store.md.
+ * Compiles a Lua script of the store to a JavaScript function, so that the simulation runs the same text that production
+ * sends to Redis, thousands of times a second. Parses with luaparse; the semantics are in lua-tables.ts. Not all of Lua
+ * 5.1: goto, metatables, methods and varargs are refused with an error. cluster-tests/conformance compares it with the
+ * real server. Rejected alternatives, with figures: docs/decisions/0008-simulated-store.md.
  */
 import { runInThisContext } from 'node:vm';
 import { parse, type Chunk, type Expression, type Statement } from 'luaparse';
@@ -28,7 +28,7 @@ class Writer {
     return text;
   }
 
-  /** A name of its own for every local: Lua may declare one twice in a block. */
+  /** A unique JavaScript name for every local, because Lua allows the same name twice in a block. */
   private newName(name: string): string {
     this.#names += 1;
     const own = `${name}$${this.#names}`;
@@ -98,7 +98,7 @@ class Writer {
       return this.store(targets[0] as Expression, this.one(init[0] as Expression));
     this.#names += 1;
     const all = `all$${this.#names}`;
-    // Lua evaluates the targets' tables and keys first; so does this, or `t[#t + 1], x = ...` would differ.
+    // Lua evaluates the tables and keys of the targets first, which `t[#t + 1], x = ...` depends on.
     const places = targets.map((target, at) => {
       if (target.type !== 'IndexExpression') return { before: '', after: this.store(target, `${all}[${at}]`) };
       const [table, key] = [`${all}t${at}`, `${all}k${at}`];
@@ -167,7 +167,7 @@ class Writer {
     return isBoolean(node) ? this.one(node) : `op.truthy(${this.one(node)})`;
   }
 
-  /** A list of values; the last expression may give any number. */
+  /** An array of values; the last expression may return any number of them. */
   private values(nodes: readonly Expression[]): string {
     const last = nodes.at(-1);
     if (last === undefined) return '[]';
@@ -176,7 +176,7 @@ class Writer {
     return head.length === 0 ? this.list(last) : `[${head.join(', ')}, ...${this.list(last)}]`;
   }
 
-  /** A call, as the list it returns. */
+  /** A call, as the array that it returns. */
   private list(node: Expression): string {
     if (node.type === 'CallExpression') return `op.call(${this.one(node.base)}, ${this.values(node.arguments)})`;
     if (node.type === 'StringCallExpression') return `op.call(${this.one(node.base)}, [${this.one(node.argument)}])`;
@@ -272,14 +272,14 @@ const isCall = (node: Expression): boolean => node.type.endsWith('CallExpression
 
 const comparisons = ['==', '~=', '<', '<=', '>', '>='];
 
-/** Known to give true or false, which need no test of their own. */
+/** Whether the expression always gives true or false, so that it needs no test for truth. */
 function isBoolean(node: Expression): boolean {
   if (node.type === 'BinaryExpression') return comparisons.includes(node.operator);
   if (node.type === 'LogicalExpression') return isBoolean(node.left) && isBoolean(node.right);
   return node.type === 'BooleanLiteral' || (node.type === 'UnaryExpression' && node.operator === 'not');
 }
 
-/** luaparse leaves the value of a text empty unless told its encoding; escapes other than these are not used. */
+/** luaparse gives no value for a string unless told its encoding. Our scripts use no other escapes than these. */
 function textOfRaw(raw: string): string {
   if (raw.startsWith('[')) return raw.replace(/^\[=*\[\n?/, '').replace(/\]=*\]$/, '');
   return raw.slice(1, -1).replaceAll(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter));

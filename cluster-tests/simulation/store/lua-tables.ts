@@ -1,8 +1,8 @@
 /**
- * What compiled Lua runs on: tables, the few library functions our scripts may use, and the rules of Lua 5.1 about
- * numbers and texts as Redis has them. Not a Lua: a script that uses more fails at compile time or at its first call,
- * and the function is added here. Called by the code that lua-compiler.ts writes. Texts are sequences of UTF-16
- * units here and of bytes in Redis; scripts cut ids and numbers only, which are ASCII.
+ * The runtime library of compiled Lua: tables, the few library functions that our scripts use, and the rules of Lua 5.1
+ * for numbers and strings as Redis has them. It is not a complete Lua: a script that uses more fails at compile time or
+ * at its first call, and the function is then added here. Called by the code that lua-compiler.ts generates. Strings are
+ * UTF-16 units here and bytes in Redis; scripts cut only ids and numbers, which are ASCII.
  */
 export type LuaValue = undefined | null | boolean | number | string | LuaTable | LuaFunction;
 /** Every function takes and returns lists, as Lua's do. */
@@ -86,7 +86,7 @@ function ordered(a: LuaValue, b: LuaValue): [number | string, number | string] {
   throw new LuaError(`attempt to compare ${typeof a} with ${typeof b}`);
 }
 
-/** Operators and access, by the names lua-compiler.ts writes. */
+/** Operators and table access, by the names that lua-compiler.ts generates. */
 export const operators = {
   truthy: (value: LuaValue): boolean => value !== undefined && value !== null && value !== false,
   less(a: LuaValue, b: LuaValue): boolean {
@@ -153,7 +153,7 @@ function walker(entries: readonly (readonly LuaValue[])[]): LuaValue[] {
   return [(): LuaValue[] => [...(entries[at++] ?? [undefined])], undefined, undefined];
 }
 
-/** Lua's pattern letters as a regular expression; captures and classes only. */
+/** A Lua pattern as a regular expression; supports captures and classes only. */
 function patternOf(pattern: string): RegExp {
   const classes: Readonly<Record<string, string>> = { d: '\\d', a: '[A-Za-z]', w: '[A-Za-z0-9]', s: '\\s' };
   const text = pattern.replaceAll(/%(.)|-/g, (whole, letter: string | undefined) => {

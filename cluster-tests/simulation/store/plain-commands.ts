@@ -1,4 +1,4 @@
-/** Keys, texts, sets, lists, sorted sets, as Redis has them, for the simulated store. See store-commands.ts. */
+/** The commands of Redis for keys, strings, sets, lists and sorted sets, for the simulated store (store-commands.ts). */
 import { ReplyFault, StatusReply, wholeNumber, wrongArguments, type StoreCommand } from './keyspace.ts';
 
 function remove(verb: 'DEL' | 'UNLINK'): StoreCommand {
@@ -20,7 +20,7 @@ const keyCommands: Readonly<Record<string, StoreCommand>> = {
     return [...space.keys.keys()].filter((key) => (start === undefined ? key === pattern : key.startsWith(start)));
   },
   get: ({ space }, [key = '']) => space.text(key) ?? null,
-  // Of a key of another type it says that there is none.
+  // As in Redis, a key of another type counts as missing.
   mget: ({ space }, keys) =>
     keys.map((key) => (space.keys.get(key)?.type === 'string' ? (space.text(key) ?? null) : null)),
   set({ space }, args) {

@@ -1,7 +1,7 @@
 /**
- * One replica that follows one primary: it takes the primary's file over, with a lag from the seed, and the primary
- * knows how far it has come. Asynchronous, as Redis replicates: nobody waits but who says WAIT. Made and ended by
- * simulated-store.ts.
+ * Replication from one primary to one replica: the replica copies the primary's file with a lag from the seed, and the
+ * primary knows how much the replica has acknowledged. Asynchronous as in Redis: only WAIT waits for it. Created and
+ * ended by simulated-store.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { VirtualTime } from '../virtual-time.ts';
@@ -12,22 +12,22 @@ export interface ReplicationOptions {
   readonly random: Chance;
   readonly primary: SimulatedServer;
   readonly replica: SimulatedServer;
-  /** From a write to its acknowledgement, mean. */
+  /** Mean time from a write to its acknowledgement. */
   readonly lagMs: number;
 }
 
-/** Now and then a replica stands still for a while. */
-const stumbles = { probability: 0.01, meanMs: 300 };
+/** Sometimes a transfer takes longer. */
+const delayedTransfers = { probability: 0.01, meanMs: 300 };
 
 export class Replication implements FollowerState {
   acknowledged: number;
   readonly sinceMs: number;
   private readonly options: ReplicationOptions;
   private readonly stopListening: () => void;
-  /** Raised when what is under way will not arrive. */
+  /** Raised to drop a transfer that is under way. */
   private generation = 0;
-  private underWay = false;
-  /** Faults that keep the two apart now. */
+  private isTransferring = false;
+  /** Number of active faults that cut the connection. */
   private cuts = 0;
   private isOver = false;
 
@@ -50,38 +50,38 @@ export class Replication implements FollowerState {
     return this.cuts === 0;
   }
 
-  /** Takes what there is to take. */
+  /** Starts a transfer of everything that the replica lacks. */
   follow(): void {
     const { time, random, primary, replica, lagMs } = this.options;
     const upTo = primary.file.length;
     if (this.cuts > 0 || this.isOver) return;
     replica.replid = primary.replid;
-    if (this.underWay || upTo <= this.acknowledged) return;
-    this.underWay = true;
+    if (this.isTransferring || upTo <= this.acknowledged) return;
+    this.isTransferring = true;
     const { generation } = this;
-    const stumble = random.happens(stumbles.probability) ? random.around(stumbles.meanMs) : 0;
-    time.after(random.around(lagMs) + stumble, undefined, 'replicate', () => {
-      if (this.generation === generation) this.take(upTo);
+    const extraMs = random.happens(delayedTransfers.probability) ? random.around(delayedTransfers.meanMs) : 0;
+    time.after(random.around(lagMs) + extraMs, undefined, 'replicate', () => {
+      if (this.generation === generation) this.transfer(upTo);
     });
   }
 
-  private take(upTo: number): void {
+  private transfer(upTo: number): void {
     const { primary, replica } = this.options;
-    this.underWay = false;
+    this.isTransferring = false;
     for (let at = replica.file.length; at < upTo; at += 1) {
       const entry = primary.file[at];
       if (entry !== undefined) replica.file.push(entry);
     }
     this.acknowledged = replica.file.length;
     primary.acknowledged();
-    // What it was sent before the primary died is all there is.
+    // A dead primary sends no more.
     if (primary.up) this.follow();
   }
 
-  /** The network between the two breaks: the primary goes on listing a replica it does not hear. @returns mends it */
+  /** Cuts the connection; the primary goes on listing the replica. @returns restores the connection */
   cut(): () => void {
     this.cuts += 1;
-    this.underWay = false;
+    this.isTransferring = false;
     this.generation += 1;
     return () => {
       this.cuts -= 1;
@@ -89,7 +89,7 @@ export class Replication implements FollowerState {
     };
   }
 
-  /** It follows this primary no more. */
+  /** The replica stops following this primary. */
   end(): void {
     this.isOver = true;
     this.generation += 1;
@@ -98,7 +98,7 @@ export class Replication implements FollowerState {
   }
 }
 
-/** Both have the same up to here; entries are the same where they came from the same write. */
+/** Number of entries that both files have in common; entries of one write are the same object. */
 function commonLength({ file: one }: SimulatedServer, { file: other }: SimulatedServer): number {
   let length = Math.min(one.length, other.length);
   while (length > 0 && one[length - 1] !== other[length - 1]) length -= 1;

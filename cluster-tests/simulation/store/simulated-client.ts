@@ -1,23 +1,24 @@
 /**
- * The client library's surface over a simulated server: a connection of one process, with delays, lost replies,
- * resets and reconnects from the seed. Keeps ioredis's contract as the strict settings of
- * runtime/journal/store-connection.ts leave it: commands of one connection run in order, nothing is queued while it
- * is not ready, nothing is sent twice, a command without a reply in time is lost.
+ * The interface of ioredis over a simulated server: a connection of one process, with delays, lost replies, resets and
+ * reconnects from the seed. Behaves as ioredis with the strict settings of runtime/journal/store-connection.ts: commands
+ * of one connection run in order, nothing is queued while the connection is not ready, nothing is sent twice, and a
+ * command without a reply in time fails.
  */
 import type { Redis } from 'ioredis';
 import type { Chance } from '../seeded-random.ts';
 import type { SimulatedProcess } from '../simulated-process.ts';
 import type { VirtualTime } from '../virtual-time.ts';
-import { BoxSession, type Result } from './box-session.ts';
+import { ServerSession, type Result } from './server-session.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
 export interface StoreConditions {
   /** One way, mean, ms. */
   delayMs: number;
-  /** Per request: the connection breaks before it arrives; after it was run, before the reply arrives. */
+  /** Probability per request that the connection breaks before the request arrives. */
   lostRequest: number;
+  /** Probability per request that the connection breaks after the request was run, before its reply arrives. */
   lostReply: number;
-  /** Label of a process that cannot reach the store now. */
+  /** Names of nodes that cannot reach the store at present. */
   readonly cutOff: Set<string>;
 }
 
@@ -36,14 +37,14 @@ const flat = (args: readonly Argument[]): string[] =>
 
 export interface ConnectionOptions {
   readonly time: VirtualTime;
-  /** Asked at each connect: whom the Sentinels name, or always the same server. */
+  /** Called at each connect: the server that the Sentinels name, or always the same one. */
   readonly locate: () => SimulatedServer;
-  /** What is sent before it is connected waits for that: a connection for one question. */
+  /** Commands that are sent before the first connect wait for it; for connections that ask one question. */
   readonly queues?: boolean;
   readonly process: SimulatedProcess;
   readonly conditions: StoreConditions;
   readonly random: Chance;
-  /** Faults by kind that this connection met. */
+  /** Called at each fault of this connection, with its kind. */
   readonly onFault: (kind: string) => void;
 }
 
@@ -53,17 +54,17 @@ export class SimulatedConnection {
     return this.options.process.name;
   }
 
-  /** The one it is or was last connected to. */
+  /** The server of the present or the last connection. */
   get serverName(): string | undefined {
     return this.session?.server.name;
   }
 
   private readonly options: ConnectionOptions;
   /** The server's end of the present socket. */
-  private session: BoxSession | undefined;
+  private session: ServerSession | undefined;
   private readonly listeners = new Map<string, ((...args: never[]) => void)[]>();
   private readonly pending = new Set<Pending>();
-  /** Grows with every socket; what was sent on an older one is lost. */
+  /** Number of the present socket; commands that were sent on an older one are lost. */
   private socket = 0;
   private cutSocket = -1;
   private arrivalMs = 0;
@@ -109,13 +110,13 @@ export class SimulatedConnection {
         return;
       }
       this.socket += 1;
-      this.session = new BoxSession(server, process.label, time);
+      this.session = new ServerSession(server, process.label, time);
       this.status = 'ready';
       this.emit('ready');
     });
   }
 
-  /** The socket is gone; ioredis tells every waiting command and connects again. */
+  /** The socket is closed: as in ioredis every waiting command fails, and the connection is made again. */
   private close(): void {
     this.socket += 1;
     this.session?.close();
@@ -127,7 +128,7 @@ export class SimulatedConnection {
     if (!this.ended) this.connectAfter(reconnectDelayMs + this.delay());
   }
 
-  /** The network or the server broke the connection: nothing passes any more, and it is noticed a moment later. */
+  /** The network or the server breaks the connection: nothing passes any more; the client notices after a delay. */
   break(): void {
     const { time, process } = this.options;
     const { socket } = this;
@@ -151,7 +152,7 @@ export class SimulatedConnection {
   private die(): void {
     this.ended = true;
     this.status = 'end';
-    // What had left the process may still arrive: only the reply has nobody to go to.
+    // A request that has left the process may still arrive and be run; its reply is dropped.
     if (this.options.random.happens(0.5)) {
       this.socket += 1;
       this.session?.close();
@@ -185,7 +186,7 @@ export class SimulatedConnection {
       };
       this.pending.add(waiting);
       if (random.happens(conditions.lostRequest)) {
-        onFault('request lost');
+        onFault('store request lost');
         this.break();
         return;
       }
@@ -199,13 +200,13 @@ export class SimulatedConnection {
     const { session } = this;
     if (session === undefined || !this.carries(socket) || !session.server.up) return;
     if (session.server.paused || !this.reachable()) {
-      // In a socket buffer, until the server or the network goes on.
+      // The request waits in a socket buffer until the server resumes or the network heals.
       time.after(20, undefined, 'store request', () => this.arrive(socket, waiting, commands));
       return;
     }
     session.run(commands, (results) => {
       if (random.happens(conditions.lostReply)) {
-        onFault('reply lost');
+        onFault('store reply lost');
         this.break();
         return;
       }
@@ -230,7 +231,7 @@ export class SimulatedConnection {
 
 const repeated = (error: Error, count: number): Result[] => Array.from({ length: count }, () => [error, undefined]);
 
-/** As the journal's StoreLink wants it. Any command may be called by its name. */
+/** The connection as an ioredis client for the journal's StoreLink; every command is a method of its name. */
 export function asRedis(connection: SimulatedConnection): Redis {
   const one = async (name: string, args: readonly Argument[]): Promise<unknown> => {
     const [first] = await connection.send([[name, ...flat(args)]]);

@@ -1,11 +1,11 @@
 /**
- * A simulated redis-server: one keyspace, its append-only file, its script cache, and its bad days. It runs commands;
- * connections and their faults are simulated-client.ts, several servers of one store are simulated-store.ts. The file
- * is kept as the effects of every command, which is also what the checkers judge: it is the truth about what was
- * committed, by whom and when. Its length is the replication offset.
+ * A simulated redis-server: one keyspace, its append-only file, its script cache and its faults. It runs commands;
+ * connections and their faults are in simulated-client.ts, a store of several servers in simulated-store.ts. The file
+ * holds the effects of every command; checkers take it as the truth about what was committed, by whom and when. Its
+ * length is the replication offset.
  *
- * A restart (kill -9) keeps the file; a power cut loses what was not yet fsynced; both forget the script cache. A
- * replica has a file only: its keyspace is read from that when it is promoted.
+ * A restart (kill -9) keeps the file; a power cut loses what was not yet synced; both clear the script cache. A replica
+ * has a file only: its keyspace is built from the file when it is promoted.
  */
 import { createHash } from 'node:crypto';
 import { Keyspace, ReplyFault, StatusReply, type StoreReply } from './keyspace.ts';
@@ -19,7 +19,7 @@ export interface StoreEntry {
   readonly effects: readonly (readonly string[])[];
 }
 
-/** How far a replica has come, as its primary knows. */
+/** How many entries a replica has acknowledged, as its primary knows. */
 export interface FollowerState {
   readonly replica: string;
   readonly acknowledged: number;
@@ -30,7 +30,7 @@ export interface ServerOptions {
   readonly name: string;
   readonly nowMs: () => number;
   readonly wallMs: () => number;
-  /** As Valkey: WAIT counts what its connection has written, not what it has seen. */
+  /** As on Valkey, WAIT waits for the writes of its own connection only; Redis waits for everything before it. */
   readonly isValkey?: boolean;
 }
 
@@ -47,11 +47,11 @@ export class SimulatedServer {
   role: 'master' | 'slave' = 'master';
   /** Replicas that are connected; a primary's, kept by replication.ts. */
   readonly followers = new Set<FollowerState>();
-  /** A reply every write gets instead of being run: `OOM ...`, `MISCONF ...`, `READONLY ...`, `LOADING ...`. */
+  /** While set, every write gets this error instead of being run: `OOM ...`, `MISCONF ...`, `READONLY ...`, ... */
   refusal: string | undefined;
-  /** Of its history; a replica's is its primary's. */
+  /** Replication id of its data; a replica has that of its primary. */
   replid: string;
-  /** Of the history it followed until it was promoted. */
+  /** Replication id of the primary that it followed until it was promoted. */
   private formerReplid = '0'.repeat(40);
   private replicationId = 1;
   private scripts = new Map<string, string>();
@@ -99,7 +99,7 @@ export class SimulatedServer {
     }
   }
 
-  /** @throws ReplyFault when it runs no such command now */
+  /** @throws ReplyFault when the server does not run such a command at present */
   admit(command: string): void {
     const refusal = this.role === 'slave' ? "READONLY You can't write against a read only replica." : this.refusal;
     if (refusal === undefined) return;
@@ -156,13 +156,13 @@ export class SimulatedServer {
     for (const listener of this.writeListeners) listener(entry);
   }
 
-  /** For reads that block, replicas, and whoever watches. @returns ends it */
+  /** For blocking reads, replicas and observers. @returns removes the listener */
   onWrite(listener: (entry: StoreEntry) => void): () => void {
     this.writeListeners.add(listener);
     return () => this.writeListeners.delete(listener);
   }
 
-  /** For WAIT: a replica has acknowledged, or the role has changed. @returns ends it */
+  /** For WAIT: called when a replica has acknowledged or the role has changed. @returns removes the listener */
   onAcknowledged(listener: () => void): () => void {
     this.ackListeners.add(listener);
     return () => this.ackListeners.delete(listener);
@@ -172,7 +172,7 @@ export class SimulatedServer {
     for (const listener of this.ackListeners) listener();
   }
 
-  /** How many replicas have everything up to here. @throws ReplyFault */
+  /** How many replicas have all entries up to this place of the file. @throws ReplyFault */
   countAcknowledged(place: number): number {
     if (this.role === 'slave') throw new ReplyFault(waitOnReplica);
     let count = 0;
@@ -184,7 +184,7 @@ export class SimulatedServer {
     this.synced = this.file.length;
   }
 
-  /** Comes back with the whole file (a kill of the process keeps the page cache). */
+  /** Starts again with the whole file: the page cache survives a kill of the process. */
   restart(): void {
     this.up = true;
     this.scripts = new Map();
@@ -192,23 +192,26 @@ export class SimulatedServer {
     this.beginReplicationId();
   }
 
-  /** The box lost power: entries from `length` on never were. */
+  /** The server's host lost power: entries from `length` on are gone. */
   rollBack(length: number): void {
     this.file = this.file.slice(0, length);
     this.synced = length;
-    this.readFile();
+    this.buildKeyspace();
   }
 
-  /** A replica becomes the primary, with what it has. */
+  /** A replica becomes the primary, with the entries that it has. */
   promote(): void {
     this.formerReplid = this.replid;
     this.beginReplicationId();
     this.role = 'master';
-    this.readFile();
+    this.buildKeyspace();
     this.acknowledged();
   }
 
-  /** It follows another from now on: what blocks is told, and what it had alone is gone. */
+  /**
+   * The server becomes a replica: blocked commands fail, and entries that only this server had are gone.
+   * @param common number of entries that it shares with its new primary
+   */
   demote(common: number): void {
     this.role = 'slave';
     this.file = this.file.slice(0, common);
@@ -216,7 +219,7 @@ export class SimulatedServer {
     this.acknowledged();
   }
 
-  private readFile(): void {
+  private buildKeyspace(): void {
     this.space = new Keyspace();
     const context = { space: this.space, wallMs: this.options.wallMs() };
     for (const { effects } of this.file) for (const [name = '', ...args] of effects) runCommand(context, name, args);

@@ -1,24 +1,23 @@
 /**
- * The store as its clients meet it: one simulated server, or a primary with replicas and Sentinels that name the
- * primary. A failover is made of single steps here (who is promoted, who follows whom, whom the Sentinels name); when
- * they happen is the fault plan's. Keeps the record that checkers judge: what was committed on whichever server
- * remains.
+ * The store as its clients see it: one simulated server, or a primary with replicas and Sentinels that name the primary.
+ * This file has the single steps of a failover (which server is promoted, which follows which, which one the Sentinels
+ * name); store-faults.ts decides when they happen. Keeps the record of commits that checkers judge.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { VirtualTime } from '../virtual-time.ts';
 import { Replication } from './replication.ts';
 import { SimulatedServer, type StoreEntry } from './simulated-server.ts';
 
-/** The file was cut back: entries from `length` on are gone. */
+/** The primary's file was cut: entries from `rolledBackTo` on are lost. */
 export interface StoreRollback {
   readonly atMs: number;
   readonly rolledBackTo: number;
 }
 
 export interface ReplicaOptions {
-  /** Beside the primary. */
+  /** Number of replicas, without the primary. */
   readonly count: number;
-  /** From a write to a replica's acknowledgement, mean. */
+  /** Mean time from a write to a replica's acknowledgement. */
   readonly lagMs: number;
   readonly isValkey: boolean;
 }
@@ -31,20 +30,20 @@ export interface StoreOptions {
 }
 
 export class SimulatedStore {
-  /** The server that remains: its file is the truth. One that goes on beside it writes what will be thrown away. */
+  /** The server whose file is kept. A replaced primary may go on for a while; what it then writes is discarded. */
   primary: SimulatedServer;
-  /** Whom the Sentinels tell to those who connect. */
+  /** The server that the Sentinels name to clients. */
   named: SimulatedServer;
   readonly servers: readonly SimulatedServer[];
-  /** From its cause until the old primary is a replica. */
+  /** True from the cause of a failover until the old primary is a replica. */
   isFailingOver = false;
-  /** All entries ever, with rollbacks between them. */
+  /** Every entry that was written to a primary, with rollbacks between them. */
   readonly past: (StoreEntry | StoreRollback)[] = [];
-  /** What was written to a server that was not the primary any more. */
+  /** Entries that were written to a replaced primary. */
   readonly lost: StoreEntry[] = [];
   private readonly options: StoreOptions;
   private readonly replications = new Map<SimulatedServer, Replication>();
-  /** Servers that have written what will be thrown away. */
+  /** Replaced primaries that have written entries which will be discarded. */
   private readonly deposed = new Set<SimulatedServer>();
   private readonly writeListeners: ((entry: StoreEntry) => void)[] = [];
 
@@ -66,7 +65,7 @@ export class SimulatedStore {
     for (const server of this.servers.slice(1)) this.follow(server);
   }
 
-  /** At every write of the primary. */
+  /** The listener is called at every write of the primary. */
   onWrite(listener: (entry: StoreEntry) => void): void {
     this.writeListeners.push(listener);
   }
@@ -77,21 +76,21 @@ export class SimulatedStore {
     for (const listener of this.writeListeners) listener(entry);
   }
 
-  /** It goes on, and another is the primary. */
+  /** A replaced primary has written an entry. */
   private noteLost(server: SimulatedServer, entry: StoreEntry): void {
     if (!this.deposed.has(server)) this.noteRollback(this.primary.file.length);
     this.deposed.add(server);
     this.lost.push(entry);
   }
 
-  /** @throws Error when there is none of that name */
+  /** @throws Error when no server has that name */
   server(name: string): SimulatedServer {
     const found = this.servers.find((server) => server.name === name);
     if (found === undefined) throw new Error(`the simulated store has no server ${name}`);
     return found;
   }
 
-  /** How many times a cluster has found no record of itself and written one. */
+  /** How many times a node found no cluster record and wrote the first one. */
   get foundings(): number {
     const isFounding = ([verb, key, field, era]: readonly string[]): boolean =>
       `${verb} ${field} ${era}` === 'HSET era 1' && key?.endsWith('cluster') === true;
@@ -110,7 +109,7 @@ export class SimulatedStore {
     return this.replications.get(server);
   }
 
-  /** It follows the primary from now on; what it had beyond that is gone. */
+  /** The server follows the primary from now on; entries that the primary does not have are gone. */
   follow(server: SimulatedServer): void {
     const { time, random, replicas } = this.options;
     this.replications.get(server)?.end();
@@ -123,7 +122,7 @@ export class SimulatedStore {
     );
   }
 
-  /** A replica is the primary from now on, whatever the old one goes on to do. @returns entries that were lost */
+  /** Makes a replica the primary, although the old primary may go on. @returns number of entries that are lost */
   promote(server: SimulatedServer): number {
     const lost = this.primary.file.length - server.file.length;
     this.replications.get(server)?.end();
@@ -134,7 +133,7 @@ export class SimulatedStore {
     return lost;
   }
 
-  /** The primary's box loses what was not synced. */
+  /** The host of the primary loses power: entries that were not synced are lost. */
   rollBack(): void {
     const { primary } = this;
     if (primary.synced < primary.file.length) this.noteRollback(primary.synced);

@@ -1,6 +1,7 @@
 /**
- * Every command of the simulated store that touches keys, by its lower-case name, and how scripts call them. Called by
- * simulated-server.ts for clients and by conformance. A command nobody needed yet is an error that names it.
+ * All commands of the simulated store that touch keys, by lower-case name, and the bridge through which scripts call
+ * them. Called by simulated-server.ts and by cluster-tests/conformance. A command that is not implemented is an error
+ * that names it.
  */
 import { hashCommands } from './hash-commands.ts';
 import { ReplyFault, StatusReply, type CommandContext, type StoreCommand, type StoreReply } from './keyspace.ts';
@@ -73,7 +74,7 @@ function single(name: 'ok' | 'err'): LuaFunction {
 
 const compiled = new Map<string, CompiledScript>();
 
-/** Runs a script's text. As in Redis, what it wrote before an error stays written. */
+/** Runs the text of a script. As in Redis, writes before an error are kept. */
 export function runScriptText(
   context: CommandContext,
   source: string,

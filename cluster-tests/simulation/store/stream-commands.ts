@@ -1,7 +1,7 @@
 /**
- * Streams, as Redis has them, for the simulated store. One difference: `MAXLEN ~` trims short streams exactly, where
- * Redis leaves up to a block of old entries; whoever relies on an entry beyond the bound is found out. Called through
- * store-commands.ts; blocking is the connection's business.
+ * The commands of Redis for streams, for the simulated store. One difference: `MAXLEN ~` trims short streams exactly,
+ * where Redis leaves up to a block of old entries, so that code that relies on an entry beyond the limit fails here.
+ * Called through store-commands.ts; blocking is implemented in server-session.ts.
  */
 import {
   ReplyFault,
@@ -41,7 +41,7 @@ function newId(text: string, stream: Stream | undefined, wallMs: number): Place 
   return { ms, seq: ms === 0 ? 1 : 0 };
 }
 
-/** Long streams in blocks, because cutting an array costs its length. */
+/** Trims long streams in blocks, because removing from the front of an array costs its length. */
 function trim(stream: Stream, keep: number): void {
   const excess = stream.entries.length - keep;
   if (excess > (keep < 1_000 ? 0 : 100)) stream.entries.splice(0, excess);
@@ -127,7 +127,7 @@ export const streamCommands: Readonly<Record<string, StoreCommand>> = {
   xrevrange({ space }, [key = '', to = '', from = '', ...rest]) {
     const count = limit(rest);
     const stream = space.stream(key);
-    // The last entry, which is what is asked for most.
+    // The most frequent call: the last entry.
     if (to === '+' && from === '-' && count === 1) return stream?.entries.slice(-1).map(shown) ?? [];
     return range(stream, placeOf(from, true), placeOf(to, false)).toReversed().slice(0, count).map(shown);
   },

@@ -1,8 +1,8 @@
 /**
- * K15: a node that is asked to stop hands over (G12). Judges one stop in a cluster where nothing fails: no message came
- * a second time, no effect that had ended before its shard was given away was begun anew, the node owned nothing at its
- * end, and whoever was named took each shard at once, not when somebody had been found silent. Pure. Called by
- * simulation/drain-check.ts.
+ * K15 of docs/promises.md: a node that is asked to stop hands its shards over (G12). Judges one graceful stop in a cluster
+ * without faults: no message was delivered a second time, no effect that had ended before its shard was handed over was
+ * started again, the node owned no shard when it ended, and the named successor took each shard at once instead of after
+ * a silence timeout. Pure. Called by simulation/drain-check.ts.
  */
 import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -17,53 +17,53 @@ export interface Handover {
   readonly shard: string;
 }
 
-export interface GentleStop {
+export interface GracefulStop {
   /** Label of the process that stopped. */
   readonly by: string;
   readonly askedMs: number;
   /** When its process ended. */
   readonly endedMs: number;
-  /** Of all nodes, while it stopped and afterwards. */
+  /** Messages that any node was sent again, during the stop and afterwards. */
   readonly repeats: number;
   readonly handovers: readonly Handover[];
 }
 
-/** A beat of who is named, and what the slowest store takes for the commands of it. */
+/** One heartbeat of the successor, and its store commands on the slowest simulated store. */
 const takenWithinMs = 5_000;
-/** Eight groups of shards, each as slow as its slowest commit and delivery. */
+/** Shards are handed over in eight groups, each as slow as its slowest commit and delivery. */
 const stoppedWithinMs = 12_000;
 
-export function checkGentleStop(
+export function checkGracefulStop(
   facts: readonly StoreFact[],
   performances: readonly Performance[],
-  stop: GentleStop,
+  stop: GracefulStop,
 ): string[] {
   const { by, askedMs, endedMs, repeats } = stop;
   return [
-    ...(repeats > 0 ? [`K15: ${repeats} messages came again around the stop of ${by}`] : []),
+    ...(repeats > 0 ? [`K15: ${repeats} messages were delivered again around the stop of ${by}`] : []),
     ...(endedMs - askedMs > stoppedWithinMs ? [`K15: ${by} took ${Math.round(endedMs - askedMs)} ms to stop`] : []),
     ...checkEffects(performances, stop),
     ...checkGrants(facts, stop),
   ];
 }
 
-function checkEffects(performances: readonly Performance[], { askedMs, handovers }: GentleStop): string[] {
+function checkEffects(performances: readonly Performance[], { askedMs, handovers }: GracefulStop): string[] {
   return performances.flatMap((first) => {
     const { actor, effectId, by, atMs, endedMs } = first;
     if (endedMs === undefined || endedMs < askedMs) return [];
-    // A refused commit drops an activation and what its effects have come to; then it is the second run that counts.
+    // A refused commit drops the activation and the results of its effects; then the second run counts.
     if (performances.some((other) => other.effectId === effectId && other.by === by && other.atMs > atMs)) return [];
     const shard = shardOf(actorId(actor));
     const given = handovers.find((one) => one.shard === shard && one.by === by && one.atMs > endedMs);
     const again = performances.find((other) => other.effectId === effectId && other.by !== by && other.atMs > endedMs);
     if (given === undefined || again === undefined) return [];
-    return [`K15: ${effectId} had ended on ${by} before its shard was given away, and ${again.by} began it anew`];
+    return [`K15: ${effectId} had ended on ${by} before its shard was handed over, and ${again.by} started it again`];
   });
 }
 
-function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: GentleStop): string[] {
+function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: GracefulStop): string[] {
   const name = by.slice(0, by.lastIndexOf('.'));
-  /** Taken by this process and not given away; what others gave it as it left goes to them again at their next beat. */
+  /** Claimed by this process and not handed over. Shards that others hand to it meanwhile return at their next beat. */
   const own = new Set<string>();
   const named = new Map<string, { readonly to: string; readonly atMs: number }>();
   const broken: string[] = [];
@@ -84,9 +84,9 @@ function checkGrants(facts: readonly StoreFact[], { by, askedMs, endedMs }: Gent
       named.delete(fact.shard);
       const tookMs = Math.round(fact.atMs - given.atMs);
       if (tookMs > takenWithinMs || node !== given.to)
-        broken.push(`K15: ${fact.shard}, given to ${given.to} by ${by}, was taken by ${fact.by} ${tookMs} ms later`);
+        broken.push(`K15: ${by} handed ${fact.shard} to ${given.to}, and ${fact.by} took it ${tookMs} ms later`);
     }
   }
-  for (const shard of named.keys()) broken.push(`K15: ${shard}, given away by ${by}, was taken by nobody`);
+  for (const shard of named.keys()) broken.push(`K15: ${by} handed over ${shard}, and no node took it`);
   return broken;
 }

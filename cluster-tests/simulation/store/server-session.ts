@@ -1,7 +1,7 @@
 /**
- * The server's end of one connection to a simulated server: commands run in the order they came, one that blocks (WAIT,
- * XREAD BLOCK) holds up those behind it, and WAIT knows what this connection has written or seen. Made at each connect
- * by simulated-client.ts, which is the network between.
+ * The server's end of one connection: commands run in the order of arrival, one that blocks (WAIT, XREAD BLOCK) delays
+ * those behind it, and WAIT knows what this connection has written or read. Created at each connect by
+ * simulated-client.ts, which is the client's end and the network.
  */
 import type { VirtualTime } from '../virtual-time.ts';
 import { ReplyFault, StatusReply, type StoreReply } from './keyspace.ts';
@@ -15,7 +15,7 @@ interface Request {
   readonly done: (results: readonly Result[]) => void;
 }
 
-/** A command that has no reply yet: how to look again, and what it is told when its time is over. */
+/** A command that has no reply yet: `look` tries again, `timedOut` is the reply when its time is over. */
 interface Blocking {
   readonly forMs: number;
   readonly look: () => Result | undefined;
@@ -30,7 +30,7 @@ function plain(reply: StoreReply): unknown {
   return Array.isArray(reply) ? reply.map(plain) : reply;
 }
 
-/** What the client library makes of a reply, where it does more than hand it on. */
+/** The conversions that ioredis applies to replies. */
 function transformed(name: string, reply: unknown): unknown {
   if (name !== 'hgetall') return reply;
   const pairs = reply as string[];
@@ -48,13 +48,13 @@ function asResult(run: () => unknown): Result {
   }
 }
 
-export class BoxSession {
+export class ServerSession {
   readonly server: SimulatedServer;
   private readonly by: string;
   private readonly time: VirtualTime;
   private queue: Request[] = [];
   private stopBlocking: (() => void) | undefined;
-  /** Up to here of the server's file, WAIT waits. */
+  /** WAIT waits until replicas have the server's file up to this length. */
   private place = 0;
 
   constructor(server: SimulatedServer, by: string, time: VirtualTime) {
@@ -63,19 +63,19 @@ export class BoxSession {
     this.time = time;
   }
 
-  /** @param done told the replies, once all are there */
+  /** @param done called with the replies, once all are there */
   run(commands: readonly (readonly string[])[], done: (results: readonly Result[]) => void): void {
     this.queue.push({ commands, results: [], done });
-    if (this.stopBlocking === undefined) this.goOn();
+    if (this.stopBlocking === undefined) this.runQueue();
   }
 
-  /** The socket is gone: what waits in it is not run. */
+  /** The socket is closed: commands that wait in it are not run. */
   close(): void {
     this.stopBlocking?.();
     this.queue = [];
   }
 
-  private goOn(): void {
+  private runQueue(): void {
     for (let request = this.queue[0]; request !== undefined; request = this.queue[0]) {
       const { commands, results, done } = request;
       while (results.length < commands.length) {
@@ -121,7 +121,7 @@ export class BoxSession {
     const finish = (result: Result): void => {
       stop();
       results.push(result);
-      this.goOn();
+      this.runQueue();
     };
     const again = (): void => {
       if (server.role === 'slave') return finish([new ReplyFault(unblocked), undefined]);

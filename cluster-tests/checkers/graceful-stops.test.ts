@@ -1,13 +1,14 @@
+/** K15 on hand-written effect performances around one graceful stop. */
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import { shardOf } from '@photoncloud/runtime/journal/shard-placement';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkGentleStop } from './gentle-stops.ts';
+import { checkGracefulStop } from './graceful-stops.ts';
 import type { Performance } from './runtime-promises.ts';
 
-const test = suite('gentle stops');
+const test = suite('graceful stops');
 
-const actor = 'oven/t/oven0';
+const actor = 'oven/t/a0';
 const shard = shardOf(actorId(actor));
 const stop = {
   by: 'n1.1',
@@ -28,15 +29,15 @@ const performed = (by: string, atMs: number, endedMs?: number): Performance => (
   ...(endedMs === undefined ? {} : { endedMs }),
 });
 
-test('an effect that had ended before its shard was given away is not begun anew', () => {
-  const broken = checkGentleStop([], [performed('n1.1', 900, 1_100), performed('n2.1', 1_450, 1_600)], stop);
+test('an effect that ended before its shard was handed over must not start again on the new owner', () => {
+  const broken = checkGracefulStop([], [performed('n1.1', 900, 1_100), performed('n2.1', 1_450, 1_600)], stop);
   assert.match(broken.join('; '), 'K15');
-  assert.equal(checkGentleStop([], [performed('n1.1', 900), performed('n2.1', 1_450, 1_600)], stop), []);
+  assert.equal(checkGracefulStop([], [performed('n1.1', 900), performed('n2.1', 1_450, 1_600)], stop), []);
 });
 
-test('of an effect that was begun anew where it was, the last run counts', () => {
+test('when the old owner itself started an effect twice, the last run counts', () => {
   const runs = [performed('n1.1', 900, 1_100), performed('n1.1', 1_050), performed('n2.1', 1_450, 1_600)];
-  assert.equal(checkGentleStop([], runs, stop), []);
+  assert.equal(checkGracefulStop([], runs, stop), []);
 });
 
 test.run();
