@@ -1,8 +1,8 @@
 #!/bin/bash
-# What kernel, dnsmasq and QEMU cost with no control plane in the way: the steps a worker takes for a network, a port
-# and a VM, each timed, as lines "sample NAME MS" on stdout. It measures nothing of ours. Started by bare-leg.ts as
-# the first process of network, mount and process namespaces of its own with a private /run: everything it makes ends
-# with it. Bash, because only a shell that spawns as the baseline does can agree with it.
+# What kernel, dnsmasq and QEMU cost without a control plane: the steps that a worker takes for a network, a port and a
+# VM, each timed, as lines "sample NAME MS" on stdout. No code of photoncloud runs here. Started by bare-leg.ts as the
+# first process of its own network, mount and process namespaces with a private /run, so everything it makes ends with
+# it. In Bash, because its process starts are part of the figures and must stay comparable with earlier ones.
 #   bare-leg.sh network RUNS | ports COUNT | boot RUNS
 #   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder)
 set -u -o pipefail
@@ -80,7 +80,7 @@ table inet sg {
 X
 }
 
-# TAP IP MAC: everything of a port but its route, which is the binding.
+# TAP IP MAC: everything of a port except its route, which leg_* adds as the last step.
 port_wire() {
   ip -n vpc -batch - <<X || die "port $1"
 link set $1 master br1
@@ -111,7 +111,7 @@ delete element bridge port macs { $1 . $3 }
 delete element bridge port spoof { $1 . $3 . $2 }
 X
 }
-# The VXLAN goes first: a deleted namespace is reaped later, and until then it holds the VNI.
+# The VXLAN device goes first: the kernel removes a deleted namespace later, and until then it holds the VNI.
 network_teardown() { ip -n vpc link del vx0 && ip netns del vpc; }
 
 dnsmasq_start() {
@@ -124,7 +124,7 @@ dnsmasq_start() {
   for ((k = 0; k < 1000; k++)); do grep -q 'sockets bound' "$log" 2>/dev/null && return; sleep 0.002; done
   die 'dnsmasq did not come up'
 }
-# For background jobs: the job is the program itself, so that its pid can be killed.
+# For background jobs: replaces the shell by the program, so that the job's pid is the program's.
 within_exec() { local n=$1; shift; exec nsenter --net=/run/netns/"$n" "$@"; }
 dnsmasq_stop() { kill -9 $DNSMASQ; wait $DNSMASQ 2>/dev/null; rm -f /run/dnsmasq.log; }
 
@@ -142,7 +142,7 @@ leg_network() {
   done
 }
 
-# One port after the other on one bridge; each sample is a whole port, its DHCP host included.
+# Makes one port after the other on one bridge; each sample is a whole port, including its DHCP host.
 leg_ports() {
   local k ip mac
   network_realize
@@ -182,7 +182,7 @@ qemu_start() {
   qmp '{"execute":"qmp_capabilities"}'
 }
 
-# Declared to the first 200: tap, QEMU paused, move, wiring, route, cont, web page. A run is two boots: the first, on a
+# Time to the first HTTP 200: tap, paused QEMU, move, wiring, route, cont, web page. A run is two boots: the first, on a
 # blank volume, makes the file system; the second finds it.
 leg_boot() {
   local r k start name

@@ -1,6 +1,6 @@
 /**
- * The bare leg measures every step it is asked for, and its namespaces never show on the machine. How long the steps
- * take is the bench's business. Needs root.
+ * The bare leg measures every step, and its namespaces are not visible on the machine. How long the steps take is for
+ * the bench to judge. Needs root.
  */
 import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
@@ -10,7 +10,7 @@ import { runBareLeg } from './bare-leg.ts';
 const test = suite('bare-leg');
 const namespaces = (): string => execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' });
 
-test('every step of a network has its samples, and nothing is left', async () => {
+test('every step of a network has its samples, and no namespace is left', async () => {
   const samples = await runBareLeg({ leg: 'network', runs: 2 });
   const steps = [
     'network_realize',
@@ -32,7 +32,7 @@ test('every step of a network has its samples, and nothing is left', async () =>
   assert.not.match(namespaces(), /^(?:vpc|w1|under)\b/m);
 });
 
-test('ports are counted one by one', async () => {
+test('every port has a sample of its own', async () => {
   assert.is((await runBareLeg({ leg: 'ports', count: 5 }))['port']?.length, 5);
 });
 

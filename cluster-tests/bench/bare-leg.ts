@@ -1,6 +1,6 @@
 /**
- * Runs bare-leg.sh in namespaces of its own and collects its samples: the bench's yardstick. Nothing of it survives,
- * whatever kills it: it is the first process of its process namespace and dies with its parent.
+ * Runs bare-leg.sh in namespaces of its own and collects its samples: the reference of the dataplane bench. Nothing of
+ * it survives its end: the script is the first process of its process namespace and dies with its parent.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

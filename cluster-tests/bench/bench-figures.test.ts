@@ -1,9 +1,9 @@
-/** Figures and targets by hand-made samples: medians, growth, limits, and that a step without samples is an error. */
+/** Figures and targets from hand-made samples: medians, growth, limits; a step without samples is an error. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { figureTable, growth, holds, summarize, targetTable, type Target } from './bench-figures.ts';
 
-test('a summary is of the samples, whatever their order', () => {
+test('a summary does not depend on the order of the samples', () => {
   assert.equal(summarize([9, 1, 5, 7]), { median: 5, min: 1, max: 9, count: 4 });
   assert.throws(() => summarize([]), /not measured/);
 });
@@ -14,7 +14,7 @@ test('growth compares the last tenth with the first', () => {
   assert.is(growth([3]), 1);
 });
 
-test('a target holds up to its limit and says when it does not', () => {
+test('a target holds up to its limit, and the table marks one that is missed', () => {
   const target: Target = { name: 'x', unit: 'ms', product: 10, bare: 5, limit: 10, rule: '2 x bare' };
   assert.ok(holds(target));
   assert.not.ok(holds({ ...target, product: 10.01 }));

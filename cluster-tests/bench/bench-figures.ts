@@ -1,5 +1,5 @@
 /**
- * Samples to figures, figures against targets, targets to a table and an exit status. Pure; it measures nothing.
+ * Turns samples into figures, compares figures with targets, and prints both as tables. Pure; it measures nothing.
  * Called by bench-main.ts and the legs.
  */
 
@@ -22,7 +22,7 @@ export function summarize(samples: readonly number[]): Summary {
   return { median: at((sorted.length - 1) >> 1), min: at(0), max: at(sorted.length - 1), count: sorted.length };
 }
 
-/** Median of the last tenth over median of the first tenth: how a step grows with what is already there. */
+/** Median of the last tenth over median of the first tenth: how the cost of a step grows with existing objects. */
 export function growth(samples: readonly number[]): number {
   const tenth = Math.max(1, Math.floor(samples.length / 10));
   return summarize(samples.slice(-tenth)).median / summarize(samples.slice(0, tenth)).median;
@@ -36,7 +36,7 @@ export interface Target {
   readonly bare: number | null;
   /** The product's figure may be at most this. */
   readonly limit: number;
-  /** How the limit comes about: `2 x bare + 100 ms`. */
+  /** How the limit is computed: `2 x bare + 100 ms`. */
   readonly rule: string;
 }
 
@@ -45,7 +45,7 @@ export const holds = (target: Target): boolean => target.product <= target.limit
 const digitsOf = (value: number): number => (value < 10 ? 2 : value < 100 ? 1 : 0);
 const number = (value: number | null): string => (value === null ? '-' : value.toFixed(digitsOf(value)));
 
-/** Columns padded to their widest cell, as many as the first row has; lines without trailing blanks. */
+/** Pads the columns of the first row to their widest cell; lines have no trailing blanks. */
 export function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows

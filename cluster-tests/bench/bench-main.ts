@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- dataplane [--bare] [--runs N] [--ports N]`: photoncloud against the bare kernel, dnsmasq and
- * QEMU, in one run on one machine. `npm run bench -- runtime`: the actors against the bare store (runtime-bench.ts).
- * Both print a table and, as the last line, JSON, and end with status 0 when every target holds, 1 when one is missed,
+ * `npm run bench -- dataplane [--bare] [--runs N] [--ports N]`: compares photoncloud with the bare kernel, dnsmasq and
+ * QEMU, in one run on one machine. `npm run bench -- runtime`: compares actors with the bare store (runtime-bench.ts).
+ * Both print a table and, as the last line, JSON; they end with status 0 when every target holds, 1 when one is missed,
  * 2 when it could not be measured. `--bare` runs the bare leg alone.
  */
 import { parseArgs } from 'node:util';
@@ -30,7 +30,7 @@ async function bareFigures(runs: number, ports: number): Promise<BareFigures> {
 
 const median = (samples: Samples, name: string): number => summarize(samples[name] ?? []).median;
 
-/** What a declared network with one port needs of kernel and dnsmasq, one after the other. */
+/** The steps of the bare leg that together make a network with one port. */
 const networkSteps = ['network_realize', 'dnsmasq_ready', 'tap_create', 'tap_move', 'port_realize'] as const;
 
 function targetsOf(bare: BareFigures, product: ProductFigures): Target[] {

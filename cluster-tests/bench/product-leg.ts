@@ -1,7 +1,7 @@
 /**
- * What the same steps take through photoncloud: a declared network and port until READY, a declared VM until its page
- * answers, 200 ports one after the other, and the controller doing nothing. Declares through the control API like any
- * client, and watches; the cluster is its own and ends with it.
+ * How long the steps of the bare leg take through photoncloud: from declaring a network and a port until both are
+ * ready, from declaring a VM until its page answers, 200 ports one after the other, and the CPU of an idle controller.
+ * It declares and watches through the control API as any client does; its cluster ends with it.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const nodes: readonly PlannedNode[] = [
   { name: 'c1', role: 'controller' },
   { name: host, role: 'worker' },
 ];
-/** Reads while waiting: often enough for the figures, seldom enough not to be the load. */
+/** Limit for one object to become ready. */
 const watchMs = 30_000;
 
 export interface ProductOptions {
@@ -55,7 +55,7 @@ class Bench {
     return (await this.client.call('actor.get', { id })) as ActorJson;
   }
 
-  /** Resolves when the actor is in one of the states; a watch tells, so nothing is polled. */
+  /** Resolves when the actor is in one of the states; it follows a watch and does not poll. */
   async reach(id: string, states: RegExp): Promise<void> {
     const signal = AbortSignal.timeout(watchMs);
     let last = 'absent';
@@ -148,7 +148,7 @@ function cpuMs(pid: number): number {
 
 async function controllerIdle(bench: Bench, seconds: number): Promise<number> {
   const { pid } = findProgram(bench.cluster.topology, 'c1', 'controller');
-  // What was just done settles first.
+  // Work of the commands before must be over first.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   const before = cpuMs(pid);
   await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
@@ -175,7 +175,7 @@ async function measure(bench: Bench, options: ProductOptions, commandLine: strin
   return { samples: { network_and_port: network, vm_to_http: vm, port: ports }, controllerIdlePercent };
 }
 
-/** @throws Error naming the object that did not come; the cluster is gone then, too. */
+/** @throws Error naming the object that did not become ready; the cluster has been removed by then. */
 export async function runProductLeg(options: ProductOptions): Promise<ProductFigures> {
   const guest = await buildGuestImage();
   const cluster = await launchCluster({

@@ -1,6 +1,6 @@
 /**
- * Rows of the runtime bench about actors that are not in memory: one that is asked for, many that must all come back
- * (each has a pending effect, which the new owner performs again), and what they cost the store and the node.
+ * Rows of the runtime bench about actors that are not in memory: the activation of one, the recovery of many (each has
+ * a pending effect, which the new owner performs again), and what an actor costs in the store and in the node's memory.
  */
 import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
@@ -56,7 +56,7 @@ async function soon(what: string, check: () => boolean): Promise<void> {
   }
 }
 
-/** A message to an actor that must be loaded, less the same to one that is there, beside one bare HGETALL. */
+/** Time of a message to an actor that must be loaded, less that to one in memory, less that of one bare HGETALL. */
 export function activationRow({ rounds, quick }: RowOptions): Promise<RowReport> {
   return inScene(async ({ bare, next }) => {
     const each = quick ? 200 : 1_000;
@@ -91,7 +91,7 @@ export function activationRow({ rounds, quick }: RowOptions): Promise<RowReport>
 
 const recordKey = (node: BenchNode, id: ActorId): string => node.store.keys.inShard(shardOf(id), `a:${id}`);
 
-/** From the start of a node that owns everything to the last pending effect performed again. */
+/** Time from the start of a node that owns every shard until the last pending effect has been performed again. */
 export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
   return inScene(async ({ next }) => {
     const beacons = quick ? 5_000 : 100_000;
@@ -101,7 +101,7 @@ export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
       return new Promise(() => {});
     };
     const registry = benchRegistry(watch);
-    // An actor with a pending effect stays: a node with so many of them is given room for them.
+    // An actor with a pending effect stays in memory, so the limit must hold all of them.
     const limits = { activations: beacons * 2 };
     const first = await next({ registry, limits });
     await forEachOf(beacons, lanes, (index) =>
@@ -124,15 +124,15 @@ export function recoveryRow({ rounds, quick }: RowOptions): Promise<RowReport> {
 }
 
 const toggleBytes = 1_536;
-/** What heap figures of this size scatter by; an activation is some thousands of bytes. */
+/** Noise of the heap figures, bytes per actor; an activation takes some thousands of bytes. */
 const noticeableBytes = 32;
 
 async function usedBytes(redis: BareRedis): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
 }
 
-/** Bytes of the store per toggle, all histories and feeds taken away. */
-async function lampsInStore({ bare, next }: Scene, toggles: number): Promise<number> {
+/** Bytes of the store per toggle actor, without histories and feeds. */
+async function storedBytesPerToggle({ bare, next }: Scene, toggles: number): Promise<number> {
   const empty = await usedBytes(bare);
   const node = await next();
   const { keys } = node.store;
@@ -157,11 +157,11 @@ export function memoryRow({ quick }: RowOptions): Promise<RowReport> {
   const collect = runInNewContext('gc') as () => void;
   return inScene(async (scene) => {
     const toggles = quick ? 2_000 : 20_000;
-    const stored = await lampsInStore(scene, toggles);
+    const stored = await storedBytesPerToggle(scene, toggles);
     const node = await scene.next({ limits: { activations: toggles * 2, idleMs: 4_000 } });
     const gone = (): boolean => node.host.figures().activations === 0;
     const visit = (step: number): Promise<void> => forEachOf(toggles, lanes, (index) => press(node, index, step));
-    // Once for maps and code, then in earnest.
+    // The first visit grows maps and compiles code; the second is measured.
     await visit(0);
     await soon('the presses leave', gone);
     const before = heapBytes(collect);
@@ -175,7 +175,7 @@ export function memoryRow({ quick }: RowOptions): Promise<RowReport> {
         { name: 'bytes in Redis per small idle actor', unit: 'B', samples: [stored], atMost: toggleBytes },
         { name: 'bytes of the node per passivated actor', unit: 'B', samples: [passivated], atMost: noticeableBytes },
       ],
-      figures: [{ name: 'heap of the node per activation actor', unit: 'B', samples: [activation] }],
+      figures: [{ name: 'heap of the node per active actor', unit: 'B', samples: [activation] }],
     };
   });
 }

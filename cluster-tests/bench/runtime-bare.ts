@@ -1,8 +1,9 @@
 /**
- * The bare limits of the runtime bench: the commits of a real press, taken down once and sent again by a plain client
+ * The bare limits of the runtime bench: the commits of a real press, recorded once and sent again by a plain client
  * without actor, mailbox, decision or encoding. `single`: one EVALSHA per commit. `grouped`: one EVALSHA per batch of
- * 32, two in flight. `reference`: a fixed small script (epoch check, HSET of 500 B, two XADD), so that a fat commit
- * script cannot flatter the ratios. Actors of a group move in step, so only version, sequence and ids change.
+ * 32, two in flight. `reference`: a fixed small script (epoch check, HSET of 500 B, two XADD), so that a slower commit
+ * script cannot improve the ratios. Actors of a group take each step together, so only version, sequence and ids
+ * change.
  */
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Commit } from '@photoncloud/runtime/contract/journal';
@@ -16,13 +17,13 @@ import { closedLoop, grantsAt, type BareRedis } from './runtime-stage.ts';
 const keys = storeKeys('ph:');
 const batchCommits = 32;
 
-/** Stand-ins of the usual length, found again among the arguments. */
+/** Placeholders of the usual length, which are found and replaced among the arguments. */
 const expectedMark = 70_001;
 const versionMark = 70_002;
 const seqMark = 70_003;
 const commitMark = '01JBENCHBENCHBENCHBENCHBEN.';
 
-/** One evaluation, ready but for the numbers of its round. */
+/** The arguments of one EVALSHA; only the numbers of its round are filled in later. */
 interface Template {
   readonly words: readonly string[];
   /** Positions that get the round less one, the round, the round as history id, the round behind what is there. */
@@ -72,7 +73,7 @@ function fill(template: Template, round: number): string[] {
   return words;
 }
 
-/** Actors that move in step, and one template per step of the cycle. */
+/** Actors that take each step together, and one template per step of the cycle. */
 interface Troop {
   readonly size: number;
   readonly templates: readonly Template[];
@@ -96,7 +97,7 @@ async function evaluate(redis: BareRedis, troop: Troop): Promise<number> {
   return troop.size;
 }
 
-/** A load of the bare client: to be run for so many ms. @returns commits done */
+/** A load of the bare client, run for so many ms. @returns number of commits */
 export type BareLoad = (forMs: number) => Promise<number>;
 
 function loadOf(redis: BareRedis, troops: readonly Troop[], lanes: number): BareLoad {

@@ -1,4 +1,4 @@
-/** The runtime bench as a program: a short row ends with a verdict, and what cannot be run is said and is status 2. */
+/** The runtime bench as a program: a short row ends with a verdict; wrong arguments are named and give status 2. */
 // test limit: 60 s
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ test('a row is measured and judged; the last line is JSON', async () => {
   assert.is(status, report.goals.every((goal) => goal.holds) ? 0 : 1);
 });
 
-test('a row that does not exist and a figure without sense are refused', async () => {
+test('an unknown row and an invalid number are refused', async () => {
   const strange = await bench('runtime', '--rows', 'latency,gravity');
   assert.is(strange.status, 2);
   assert.match(strange.complaint, /no row gravity, but throughput/);

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- runtime [--rows a,b] [--rounds N] [--quick] [--json FILE]`: the runtime's numbers to reach, as
- * ratios to the bare limits of the same run. Each row runs in a process of its own, one after the other; what it
- * measures is in its own file. Prints the figures and goals as tables and, as the last line, JSON. Called by
+ * `npm run bench -- runtime [--rows a,b] [--rounds N] [--quick] [--json FILE]`: measures the runtime against its goals,
+ * most of them ratios to the bare limits of the same run. Each row runs in a process of its own, one after the other,
+ * and is described in its own file. Prints figures and goals as tables and, as the last line, JSON. Called by
  * bench-main.ts.
  */
 import { spawn } from 'node:child_process';
@@ -31,7 +31,7 @@ const rowProgram = join(import.meta.dirname, 'runtime-row-main.ts');
 const rowLimitMs = 240_000;
 const goodbyeMs = 5_000;
 
-/** @throws Error when the row ends without a report or takes too long; its own words have gone to stderr */
+/** @throws Error when the row ends without a report or takes too long; the row's own errors are on stderr */
 function runRow(name: string, options: RowOptions): Promise<RowReport> {
   return new Promise((resolve, reject) => {
     const argv = [...nodeFlags, rowProgram, name, JSON.stringify(options)];
@@ -59,7 +59,7 @@ interface Orders {
   readonly json: string | undefined;
 }
 
-/** @throws Error that names the usage */
+/** @throws Error with the usage */
 function readOrders(argv: readonly string[]): Orders {
   const { values } = parseArgs({
     args: [...argv],

@@ -1,7 +1,7 @@
 /**
- * The client of the WebSocket row, a process of its own: the product's client library on one socket. Argument: JSON
- * {url, token, actors, lanes}. For every `{forMs}` from its parent it keeps that many lanes of commands going and
- * answers `{count, cpuUs}`. It ends with its parent.
+ * The client process of the WebSocket row: the product's client library on one socket. Argument: JSON {url, token,
+ * actors, lanes}. For every `{forMs}` from its parent it keeps `lanes` commands in flight for that time and answers
+ * `{count, cpuUs}`. It ends with its parent.
  */
 import { connectPhoton } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';

@@ -1,11 +1,14 @@
-/** Goals by hand-made samples: which side of a bound holds, what is judged, and that nothing measured is an error. */
+/**
+ * Goals from hand-made samples: which side of a bound holds, which sample is judged, a goal without samples is an
+ * error.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { figureLines, goalTable, judge, type Goal } from './runtime-goals.ts';
 
 const goal: Goal = { name: 'share of the limit', unit: 'x', samples: [0.9, 0.5, 0.7], atLeast: 0.7 };
 
-test('the median is judged, a bound itself holds', () => {
+test('the median is judged, and a value equal to the bound holds', () => {
   assert.is(judge(goal).value, 0.7);
   assert.ok(judge(goal).holds);
   assert.not.ok(judge({ ...goal, atLeast: 0.71 }).holds);
@@ -19,7 +22,7 @@ test('a goal over the worst case takes the largest', () => {
   assert.not.ok(judge(late).holds);
 });
 
-test('what was not measured is neither kept nor missed', () => {
+test('a goal without samples is neither kept nor missed', () => {
   assert.throws(() => judge({ ...goal, samples: [] }), /not measured/);
 });
 

@@ -1,12 +1,12 @@
 /**
- * Measured figures of the runtime bench against the numbers to reach, as a table for people and a verdict for the
- * exit status. Pure; it measures nothing. Called by the rows, which make goals, and by runtime-bench.ts.
+ * Compares figures of the runtime bench with the goals, as a table and as a verdict for the exit status. Pure; it
+ * measures nothing. Called by the rows, which make goals, and by runtime-bench.ts.
  */
 import { aligned, summarize } from './bench-figures.ts';
 
 export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s';
 
-/** One number to reach. `samples` are its rounds; the median is judged unless `judged` says the largest is. */
+/** One goal. `samples` has one value per round; the median is judged unless `judged` is `largest`. */
 export interface Goal {
   readonly name: string;
   readonly unit: GoalUnit;
@@ -14,11 +14,11 @@ export interface Goal {
   readonly judged?: 'median' | 'largest';
   readonly atLeast?: number;
   readonly atMost?: number;
-  /** How the figure comes about, when the name does not say it. */
+  /** How the figure is computed, when the name does not say it. */
   readonly note?: string;
 }
 
-/** What was seen beside the goals: references, CPU, rates. */
+/** A figure without a goal: references, CPU, rates. */
 export interface Figure {
   readonly name: string;
   readonly unit: GoalUnit;

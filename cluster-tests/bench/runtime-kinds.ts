@@ -1,7 +1,7 @@
 /**
- * The kinds of actors that the runtime bench loads: press (the working actor, 12 states on 3 levels, a cycle of ten
- * events with guards, entry actions, one timer), beacon (holds a watch), belfry (ten far timers), fuse (one near
- * timer), toggle (small and idle). Charts only; what is measured with them is in the rows.
+ * The kinds of actors of the runtime bench: press (a busy actor with 12 states on 3 levels and a cycle of ten events
+ * with guards, entry actions and one timer), beacon (has a pending effect), belfry (ten far timers), fuse (one near
+ * timer), toggle (small and idle). Charts only; the rows say what is measured with them.
  */
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -258,7 +258,7 @@ const toggle: ActorDefinition = {
 
 const unwatched: PerformEffect = () => new Promise(() => {});
 
-/** @param watch performs the beacons' watch; without it nobody ever sees anything */
+/** @param watch performs the effect of beacons; without it the effect stays pending */
 export function benchRegistry(watch: PerformEffect = unwatched): ActorRegistry {
   const kinds = [press, beacon(watch), belfry, fuse, toggle];
   return { kinds: new Map(kinds.map((definition) => [definition.kind, definition])) };

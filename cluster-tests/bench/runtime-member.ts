@@ -1,6 +1,6 @@
 /**
- * A controller of the takeover row: store, journal, host and membership wired as the composition root does, without
- * peers and doors. Used by the row itself (who survives) and by runtime-owner-main.ts (who is killed).
+ * A controller of the takeover row: store, journal, host and membership wired as in the composition root, without peer
+ * links and API. Used by the row itself (the survivor) and by runtime-owner-main.ts (the controller that is killed).
  */
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';

@@ -1,6 +1,6 @@
 /**
- * The controller that the takeover row kills. Argument: JSON {url, name}. It says how many shards it owns whenever that
- * has changed, asks its host for every command it is sent, and answers with the command's id. It ends with its parent.
+ * The controller that the takeover row kills. Argument: JSON {url, name}. It reports the number of its shards whenever
+ * that changes, gives every command it is sent to its host, and answers with the command's id. It ends with its parent.
  */
 import type { Command } from '@photoncloud/runtime/contract/envelope';
 import { joinBench } from './runtime-member.ts';

@@ -1,6 +1,6 @@
 /**
- * One row of the runtime bench in a process of its own, so that rows neither warm nor burden each other. Argument: the
- * row's name and its options as JSON. Started by runtime-bench.ts, which gets the report over IPC; ends with it.
+ * One row of the runtime bench in a process of its own, so that rows do not influence each other. Arguments: the row's
+ * name and its options as JSON. Started by runtime-bench.ts, which gets the report over IPC; ends with it.
  */
 import { activationRow, memoryRow, recoveryRow } from './runtime-activation.ts';
 import { backlogRow, latencyRow, throughputRow, type RowOptions } from './runtime-throughput.ts';

@@ -1,7 +1,7 @@
 /**
- * What every row of the runtime bench stands on: a real redis-server of its own, a node (store, journal, host) that
- * owns every shard of it, loads in a closed loop, and the price of a load in throughput and CPU by process. It judges
- * nothing. Called by the rows. Append-only rewrites of the store are off: they would fall into some rounds only.
+ * The test bed of every row of the runtime bench: a real redis-server, a node (store, journal, host) that owns every
+ * shard of it, closed-loop loads, and the price of a load in throughput and CPU by process. It judges nothing. Rewrites
+ * of the store's append-only file are off, because they would happen in some rounds only.
  */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent, Message } from '@photoncloud/runtime/contract/envelope';
@@ -25,7 +25,7 @@ export const levels: readonly Level[] = ['everysec', 'always'];
 export type BareRedis = ReturnType<TestRedis['client']>;
 
 const quiet = (): void => {};
-/** The bench provokes no errors but where a row says so; what is logged all the same belongs on the screen. */
+/** A row causes no errors unless it says so; other errors go to stderr. */
 export const benchLog: Log = {
   debug: quiet,
   info: quiet,
@@ -50,21 +50,21 @@ export interface NodeOptions {
   readonly epoch?: number;
   readonly registry?: ActorRegistry;
   readonly limits?: Partial<HostLimits>;
-  /** May put itself before the journal's methods, before the first commit. */
+  /** Called before the first commit; it may wrap the journal's methods. */
   readonly onJournal?: (journal: RedisJournal) => void;
 }
 
 export const grantsAt = (ownerEpoch: number): ShardGrant[] =>
   sharedShards.map((shard) => ({ shard, node: 'bench', era: 1, ownerEpoch }));
 
-/** Writes what a claim would have written, so that one process may own every shard at once. */
+/** Writes the grants that claims would have written, so that one process owns every shard at once. */
 export async function ownAll(redis: BareRedis, grants: readonly ShardGrant[]): Promise<void> {
   const keys = storeKeys('ph:');
   const commands = grants.map((grant) => ['set', keys.inShard(grant.shard, 'o'), grantText(grant)]);
   await redis.pipeline(commands).exec();
 }
 
-/** Resolves when the backlog of every shard has been read: only then does a shard let anybody in. */
+/** Resolves when the backlog of every shard has been read; only then does a shard admit inputs. */
 export async function openNode(options: NodeOptions): Promise<BenchNode> {
   const clock = systemClock;
   const store = await connectStore({ url: options.url, clock, log: benchLog });
@@ -104,7 +104,7 @@ export class Courier {
   readonly #from: ActorId;
   #seq: number;
 
-  /** @param lastSeq what was sent to it before, by an earlier courier */
+  /** @param lastSeq sequence number of the last message that an earlier courier sent to the actor */
   constructor(host: Host, to: ActorId, lastSeq = 0) {
     this.#host = host;
     this.#to = to;
@@ -112,7 +112,7 @@ export class Courier {
     this.#from = `driver/${to.slice(to.indexOf('/') + 1)}` as ActorId;
   }
 
-  /** @param unanswered how many earlier ones are still on their way @throws Error when it was not taken */
+  /** @param unanswered number of earlier messages without an answer yet @throws Error when it was not applied */
   async send(event: ActorEvent, unanswered = 0): Promise<void> {
     this.#seq += 1;
     const after = unanswered === 0 ? 0 : this.#seq - 1;
@@ -131,13 +131,13 @@ export class Courier {
   }
 }
 
-/** Keeps `lanes` sends going until the time is over. @returns how many units were done: the sum of what sends return */
+/** Keeps `lanes` sends in flight until the time is over. @returns the sum of what the sends return */
 export async function closedLoop(lanes: number, forMs: number, send: () => Promise<number>): Promise<number> {
   const endMs = performance.now() + forMs;
   let count = 0;
   const lane = async (): Promise<void> => {
     while (performance.now() < endMs) {
-      // Not `count += await`: that would read the count before it waits, and lose what other lanes add meanwhile.
+      // `count += await send()` would read the count before waiting and lose what other lanes add meanwhile.
       const done = await send();
       count += done;
     }
@@ -146,7 +146,7 @@ export async function closedLoop(lanes: number, forMs: number, send: () => Promi
   return count;
 }
 
-/** Does each of the first `count` things once, some at a time. */
+/** Calls `work` once for each index below `count`, with `lanes` calls at a time. */
 export async function forEachOf(
   count: number,
   lanes: number,
@@ -159,7 +159,7 @@ export async function forEachOf(
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
-/** What one unit of a load costs, and how many there were in a second. */
+/** Rate of a load, and the CPU time of one unit. */
 export interface Price {
   readonly perSecond: number;
   /** us of user and system time of this process. */
@@ -173,7 +173,7 @@ async function redisCpuUs(redis: BareRedis): Promise<number> {
   return (field('used_cpu_sys') + field('used_cpu_user')) * 1e6;
 }
 
-/** Runs a load and weighs it. @param load @returns how many units it has done */
+/** Runs a load and measures it. @param load returns the number of units it has done */
 export async function priceOf(redis: BareRedis, load: () => Promise<number>): Promise<Price> {
   const redisBeforeUs = await redisCpuUs(redis);
   const before = process.cpuUsage();
@@ -186,7 +186,7 @@ export async function priceOf(redis: BareRedis, load: () => Promise<number>): Pr
   return { perSecond: (count / elapsedMs) * 1000, nodeUs: (user + system) / count, redisUs: redisUs / count };
 }
 
-/** The median of what a step takes, one after the other, in ms. */
+/** The median duration of a step, ms; the steps run one after the other. */
 export async function latencyMs(times: number, step: (index: number) => Promise<unknown>): Promise<number> {
   const taken: number[] = [];
   for (let index = 0; index < times; index += 1) {

@@ -1,9 +1,8 @@
 /**
- * Row of the runtime bench: the controller that owns every shard is killed with kill -9 in the middle of its work,
- * and another one on the same store takes over by itself. Takeover is the time from the kill until the survivor has
- * answered a command to each of 128 presses, asked at the moment of the kill. Then every command ever sent is asked
- * again under its id, in order: each press must end exactly as many versions on as it was sent commands, so nothing
- * was lost and nothing happened twice.
+ * Row of the runtime bench: the controller that owns every shard is killed with kill -9 under load, and another one on
+ * the same store takes over. The takeover time is the time from the kill until the survivor has answered a command to
+ * each of 128 presses, sent at the moment of the kill. Then every command is repeated under its id, in order: the
+ * version of each press must grow by exactly the number of its commands, so that none was lost and none applied twice.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,7 +26,7 @@ type News = { readonly owned: number } | { readonly commandId: string; readonly 
 
 interface Victim {
   readonly child: ChildProcess;
-  /** Commands answered, and whether with yes. */
+  /** Answered commands by id, and whether they succeeded. */
   readonly answers: Map<string, boolean>;
   owned: number;
 }
@@ -61,7 +60,7 @@ function commandOf(round: number, press: number, step: number): Command {
   };
 }
 
-/** Every command in order, again or for the first time. @returns versions of the presses together */
+/** Sends every command in order, again or for the first time. @returns sum of the versions of the presses */
 async function askAll(host: Host, round: number, answers: ReadonlyMap<string, boolean>): Promise<number> {
   const versions = Array.from({ length: presses }, async (_, press) => {
     let version = 0;

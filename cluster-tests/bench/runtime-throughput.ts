@@ -1,7 +1,7 @@
 /**
- * Rows of the runtime bench with a load: durable messages in-process, eight at once, one after the other, each
- * beside the bare limits in rounds that take turns, at everysec and always. A message is durable when its receiver's
- * commit has been answered by the store. 1,000 presses, 64 messages in flight, one sender per receiver.
+ * Rows of the runtime bench with a load: durable messages in-process, eight waiting at once, and one after the other;
+ * each is measured in alternating rounds with the bare limits, at everysec and always. A message is durable when the
+ * store has answered its receiver's commit. 1,000 presses, 64 messages in flight, one sender per receiver.
  */
 import type { Commit } from '@photoncloud/runtime/contract/journal';
 import type { RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
@@ -26,7 +26,7 @@ import {
 export interface RowOptions {
   readonly rounds: number;
   readonly roundMs: number;
-  /** Scales counts of actors and timers down; only for trying the bench out. */
+  /** Scales the numbers of actors and timers down, to try the bench out. */
   readonly quick: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface Arena {
   readonly bare: BareRedis;
   readonly node: BenchNode;
   readonly url: string;
-  /** The commits of one press, from its birth through one cycle. */
+  /** The commits of one press, from its creation through one cycle. */
   readonly cycle: readonly Commit[];
 }
 
@@ -94,13 +94,13 @@ export function pressSender(node: BenchNode, group: string, count: number, event
 export interface Contest {
   /** By name of the load: its price in each round. */
   readonly prices: Readonly<Record<string, readonly Price[]>>;
-  /** Round by round; of their rates, if not said otherwise. */
+  /** Ratio of two loads, round by round; of their rates unless another figure is given. */
   ratio(load: string, other: string, field?: keyof Price): readonly number[];
 }
 
 type Loads = Readonly<Record<string, (forMs: number) => Promise<number>>>;
 
-/** Every load in every round, after a while to get warm. */
+/** Runs every load in every round, after a warm-up. */
 export async function contest(bare: BareRedis, loads: Loads, options: RowOptions): Promise<Contest> {
   for (const load of Object.values(loads)) await load(warmMs);
   const prices: Record<string, Price[]> = {};
@@ -129,11 +129,11 @@ export function priceFigures(level: Level, prices: Contest['prices']): Figure[] 
   ]);
 }
 
-/** us of the reference script where the bounds were set: docs/decisions/0013-cpu-of-the-reference.md. */
+/** us of the reference script on the machine where the bounds were set: docs/decisions/0013-cpu-of-the-reference.md. */
 const referenceThen = { nodeUs: 7.1, redisUs: 10.7 } as const;
 
 /**
- * CPU of a process per commit at everysec, of what the reference script costs the same process in the same round.
+ * CPU of a process per commit at everysec, as a multiple of what the reference script costs it in the same round.
  * @param us the bound on the machine where it was set
  */
 export function cpuGoal(

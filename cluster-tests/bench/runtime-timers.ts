@@ -1,7 +1,7 @@
 /**
- * Row of the runtime bench: a node takes up 1,000,000 pending timers from the store, and near ones among them are
- * watched. Late is the time from when a timer was due until the commit of its transition was durable. Whether the major
- * collection that taking up has called for falls among the fuses or before them is chance, and decides the p99.
+ * Row of the runtime bench: a node loads 1,000,000 pending timers from the store, and some near ones (fuses) are
+ * measured. Lateness is the time from when a timer is due until the commit of its transition is durable. Loading causes
+ * one major garbage collection; whether it falls among the fuses or before them is chance, and decides the p99.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Commit } from '@photoncloud/runtime/contract/journal';
@@ -16,7 +16,7 @@ const firstBurnMs = 3_000;
 const spreadMs = 10_000;
 const graceMs = 20_000;
 
-/** Notes when fuses are due, and how late the commits of their timers have become durable. */
+/** Records when fuses are due, and how late the commits of their timers become durable. */
 class FuseWatch {
   readonly lateMs: number[] = [];
   readonly #due = new Map<string, number>();

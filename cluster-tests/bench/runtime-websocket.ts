@@ -1,8 +1,8 @@
 /**
- * Row of the runtime bench: presses commanded and answered over one WebSocket of the control API, 64 commands in
- * flight, the client in a process of its own (runtime-client-main.ts) whose CPU is a figure beside the node's, next to
- * the bare limits and to the same commands asked of the host itself, in the same rounds: what the door adds is the
- * difference. Rates are unlimited for it by the API's own configuration; nothing else differs from a real session.
+ * Row of the runtime bench: commands to presses over one WebSocket of the control API, 64 in flight. The client is a
+ * process of its own (runtime-client-main.ts), and its CPU is a figure of its own. The same rounds also measure the
+ * bare limits and the same commands given to the host directly; the difference is the cost of the API. The API's rate
+ * limits are switched off by configuration; nothing else differs from a real session.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -70,7 +70,7 @@ async function openDoor(node: BenchNode): Promise<Door> {
   };
 }
 
-/** The next message of the child, or why there is none. */
+/** The next message of the child. @throws Error saying why none came */
 function heard<News>(child: ChildProcess, timeoutMs: number): Promise<News> {
   return new Promise((resolve, reject) => {
     const settle = (): void => {
@@ -99,13 +99,13 @@ interface Driven {
   readonly cpuUs: number;
 }
 
-/** Gives the client a time to drive. @returns how many commands were answered in it, and what they cost the client */
+/** Lets the client send commands for a time. @returns number of answers, and the client's CPU time for them */
 function drive(child: ChildProcess, forMs: number): Promise<Driven> {
   child.send({ forMs });
   return heard<Driven>(child, forMs + patienceMs);
 }
 
-/** The same commands as the client's, to presses of their own. */
+/** The same commands as the client's, given to the host directly, for other presses. */
 function asker(node: BenchNode): () => Promise<number> {
   const steps = new Uint32Array(actors);
   let turn = 0;
@@ -145,7 +145,7 @@ async function raceOver(level: Level, options: RowOptions, goals: Goal[], figure
       const asked = (forMs: number): Promise<number> => closedLoop(lanes, forMs, ask);
       const result = await contest(bare, { single, grouped, reference, asked, websocket }, options);
       figures.push(...priceFigures(level, result.prices));
-      // The first was to get warm.
+      // The first round is a warm-up.
       figures.push({ name: `${level}, websocket: CPU of the client`, unit: 'us', samples: clientUs.slice(1) });
       const samples = result.ratio('websocket', 'single');
       const name = `${level}: commanded over one WebSocket, of bare single`;

@@ -1,5 +1,5 @@
 /**
- * `.cache/toolchain.json` as the set-up wrote it: where QEMU is. Read by the bench and by tests that boot a guest.
+ * Reads from `.cache/toolchain.json`, which set-up writes, where QEMU is. For the bench and tests that boot a guest.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -8,7 +8,7 @@ export interface Toolchain {
   readonly qemu: { readonly binary: string; readonly libDir?: string; readonly libraryPath?: string };
 }
 
-/** @throws Error that says what to run when the set-up has not been through. */
+/** @throws Error that says what to run when set-up has not found a QEMU. */
 export function readToolchain(): Toolchain {
   const path = resolve(import.meta.dirname, '../../.cache/toolchain.json');
   try {

@@ -1,9 +1,9 @@
 /**
- * `npm run campaign [-- [--jobs J] <text>...]`: the long counts, or the legs whose name contains one of the texts, one
- * after the other. First those with real programs, which measure times and want the machine to themselves; then the
- * simulated ones, spread over J processes (one for each core). Each leg's whole output is kept in .cache/campaign, its
- * last lines are printed when it ends. Ends with status 1 when a leg has failed. Not part of `npm test`, which runs the
- * same programs with small counts.
+ * `npm run campaign [-- [--jobs J] <text>...]`: runs the long legs, or those whose name contains one of the texts, one
+ * after the other. First the legs with real programs, which measure times and need the machine to themselves; then the
+ * simulated legs, spread over J processes (one for each core). Each leg's whole output is kept in .cache/campaign, its
+ * last lines are printed when it ends. Ends with status 1 when a leg has failed. `npm test` runs the same programs with
+ * small counts.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
@@ -20,7 +20,7 @@ interface Leg {
 
 const top = join(import.meta.dirname, '..', '..');
 const logs = join(top, '.cache', 'campaign');
-/** The faults and rare states of the cloud are some eighty lines. */
+/** Enough for the summary of the cloud, whose faults and rare situations take about eighty lines. */
 const shownLines = 120;
 
 const { values, positionals: texts } = parseArgs({
@@ -34,7 +34,7 @@ const simulate = (name: string, ...more: readonly string[]): Leg => ({
   argv: ['cluster-tests/simulation/simulate-main.ts', '--minutes', '10', ...jobs, ...more],
 });
 
-/** They want cores and nothing else. */
+/** Legs that need cores and nothing else. */
 const simulated: readonly Leg[] = [
   simulate('simulate-runtime-twice', '--scenario', 'runtime', '--seeds', '10', '--twice'),
   simulate('simulate-cloud-twice', '--scenario', 'cloud', '--seeds', '10', '--twice'),
@@ -43,7 +43,7 @@ const simulated: readonly Leg[] = [
   { name: 'mutants', argv: ['cluster-tests/mutants/mutants-main.ts', ...jobs] },
 ];
 
-/** They want root and the kernel, and nothing beside them: they say how long things take. */
+/** Legs that need root and the kernel, and nothing beside them, because they measure times. */
 const real: readonly Leg[] = [
   {
     name: 'takeovers',
@@ -61,12 +61,12 @@ const real: readonly Leg[] = [
 
 const isWanted = ({ name }: Leg): boolean => texts.length === 0 || texts.some((text) => name.includes(text));
 
-/** @returns whether it ended well */
+/** @returns whether the leg ended with status 0 */
 function run({ name, argv, environment }: Leg): Promise<boolean> {
   const startedMs = performance.now();
   const [entry = '', ...rest] = argv;
   const log = createWriteStream(join(logs, `${name}.log`));
-  console.log(`${name} has begun: ${argv.join(' ')}`);
+  console.log(`${name} started: ${argv.join(' ')}`);
   return new Promise((resolve) => {
     const env = { ...process.env, ...environment };
     const child = spawn(process.execPath, [join(top, entry), ...rest], {

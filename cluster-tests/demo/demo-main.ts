@@ -1,7 +1,7 @@
 /**
- * `npm run demo [-- --once]`: a private cloud on this machine, from nothing to a web page inside a VM, a restart, and
- * the page again: same address, same disk, one visit more. Stays until Ctrl-C; with `--once` it deletes the tenant,
- * proves that nothing of it is left, and ends. Two demos beside each other do not meet.
+ * `npm run demo [-- --once]`: starts a private cloud on this machine, a VM in it and a web page inside the VM, restarts
+ * the VM and fetches the page again: same address, same disk, one visit more. Stays until Ctrl-C; with `--once` it
+ * deletes the tenant, proves that nothing of it is left, and ends. Several demos can run at the same time.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ async function step<Result>(name: string, work: () => Promise<Result>): Promise<
   return result;
 }
 
-/** The CLI's own lines, as they come. */
+/** Runs the CLI and prints its lines as they come. */
 async function cliLines(cluster: PhotonCluster, argv: readonly string[]): Promise<void> {
   const [program = '', ...rest] = cliCommand(cluster.clientFile, argv);
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -49,7 +49,7 @@ function show(facts: GuestFacts): void {
   say(`  ${where}  volume ${serial ?? 'none'}  visits ${count ?? 'none'}`);
 }
 
-/** @param formerBoot the boot that must be over: a page of the old one does not count as the new one's. */
+/** @param formerBoot id of the boot before a restart; answers of that boot do not count */
 async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFacts> {
   const place = await placeOf(cluster.topology, cliReader(cluster), `vm/${tenant}/${vm}`);
   await until('the guest has booted', async () => (await readGuest(place, 60_000)).boot_id !== formerBoot, 60_000);
@@ -59,7 +59,7 @@ async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFact
   return facts;
 }
 
-/** @throws Error naming what did not survive the restart as it should. */
+/** @throws Error naming what changed with the restart and should not have, or did not change and should have. */
 function compare(before: GuestFacts, after: GuestFacts): void {
   const wrong = [
     before.boot_id === after.boot_id && 'the boot id is the same: it did not restart',
@@ -82,7 +82,7 @@ async function tearDown(cluster: PhotonCluster): Promise<void> {
   for (const [kind = '', name = ''] of things) await cliLines(cluster, ['-t', tenant, 'delete', kind, name]);
   const workers = cluster.nodes.filter((node) => node.role === 'worker').map((node) => node.name);
   let left: string[] = [];
-  // Deleting is answered when the objects are gone; the kernel reaps a namespace a moment later.
+  // A deletion is answered when the objects are gone; the kernel removes a namespace a moment later.
   for (let tries = 0; tries < 50; tries++) {
     left = await residueOf(cluster.topology, workers);
     if (left.length === 0) return say('  nothing of the tenant is left on the workers');
@@ -124,7 +124,8 @@ async function stay(cluster: PhotonCluster): Promise<void> {
   say(`inspector  ${url}`);
   say(`try        npm run cluster -- status, or ssh w1; npm run photon -- --as ${cluster.clientFile} list`);
   say('stays until Ctrl-C');
-  // Until now a signal ended the demo at once; from here it is the planned end, and a second one is at once again.
+  // Until now a signal ended the demo at once. From here on the first signal is the planned end, a second one ends at
+  // once.
   const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of ends) process.removeAllListeners(name);
   const keepAlive = setInterval(() => undefined, 60_000);
@@ -141,5 +142,5 @@ try {
   process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }
-// Nothing may hold the demo open; if something of the cluster is still there, the exit removes it.
+// An open handle must not keep the demo running; whatever is left of the cluster is removed on exit.
 process.exit();

@@ -1,6 +1,6 @@
 /**
- * What the guest says of itself, asked as a tenant's neighbour would: from the VPC's namespace on the worker, through
- * bridge and tap. Used by the demo, crash scenarios and the bench; it starts nothing.
+ * Reads the web page and the state of a guest over the network, from the VPC's namespace on the worker, through bridge
+ * and tap. Used by the demo, the crash tests and the bench; it starts nothing.
  */
 import type { Topology } from '../cluster/cluster-topology.ts';
 import { until } from '../cluster/process-identity.ts';
@@ -38,7 +38,7 @@ export async function fetchPage(place: GuestPlace, path: '/' | '/state', timeout
     try {
       page = await fetchOnce(place, path);
     } catch (error) {
-      // Booting, or broken: the deadline decides which.
+      // The guest may still be booting; after the deadline it counts as broken.
       last = (error as { stderr?: string }).stderr?.trim() ?? String(error);
     }
     return page !== undefined;
@@ -49,12 +49,12 @@ export async function fetchPage(place: GuestPlace, path: '/' | '/state', timeout
   return page ?? '';
 }
 
-/** Asks without counting a visit. */
+/** Reads the state without counting a visit. */
 export async function readGuest(place: GuestPlace, timeoutMs = 30_000): Promise<GuestFacts> {
   return JSON.parse(await fetchPage(place, '/state', timeoutMs)) as GuestFacts;
 }
 
-/** One visit; 200 means that it is on the volume. @throws when it is not answered so. */
+/** Makes one visit; status 200 means that the visit is on the volume. @throws Error on any other answer */
 export async function visitGuest(place: GuestPlace): Promise<GuestFacts> {
   return JSON.parse(await fetchOnce(place, '/visit', true)) as GuestFacts;
 }

@@ -1,6 +1,6 @@
 /**
- * What the demo, the bench and the tests want to know of a tenant's objects: where a VM is, which address it has, which
- * namespace its VPC has there. Reads through the control API or the CLI like everybody else.
+ * Reads where a tenant's VM runs, which address it has and which namespace its VPC has there, through the control API
+ * or the CLI as any client does. Used by the demo, the bench and the cluster tests.
  */
 import { photonCli, type PhotonCluster } from '../cluster/cluster-launch.ts';
 import type { Topology } from '../cluster/cluster-topology.ts';

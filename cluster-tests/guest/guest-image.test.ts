@@ -1,7 +1,7 @@
 /**
- * The guest image under software emulation: the same inputs give the same bytes; it takes its lease, counts on its
- * volume, keeps what it acknowledged through SIGKILL, powers off by the button, and leaves a foreign disk alone.
- * Needs root and QEMU.
+ * The guest image under software emulation: the same inputs give the same bytes; the guest takes its DHCP lease, counts
+ * visits on its volume, keeps acknowledged visits through SIGKILL, powers off by the ACPI button, and does not write to
+ * a disk with foreign content. Needs root and QEMU.
  */
 // time limit: 240 s
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,14 +27,14 @@ test('the same inputs give the same bytes', async () => {
   }
 });
 
-test("the demo's document starts it with the command line it is meant for", () => {
+test("the demo's document has the kernel command line of the guest image", () => {
   const words = readFileSync(join(import.meta.dirname, '../demo/tenant.yaml'), 'utf8')
     .split(/\s+/)
     .join(' ');
   assert.ok(words.includes(guestCommandLine));
 });
 
-test('lease, visits, SIGKILL, power button', async () => {
+test('the guest takes its lease, keeps visits through SIGKILL and powers off by the button', async () => {
   const guest = await GuestBoot.prepare();
   try {
     const first = await guest.start();
@@ -59,7 +59,7 @@ test('lease, visits, SIGKILL, power button', async () => {
       posts.map((post) => post.status),
       [200, 200, 200, 200],
     );
-    assert.is((await guest.ready())['count'], 5, 'asking for the state counts nothing');
+    assert.is((await guest.ready())['count'], 5, 'reading the state counts no visit');
     assert.is((await guest.ask('POST', '/state')).status, 405);
     assert.is((await guest.ask('GET', '/absent')).status, 404);
     await guest.kill(first);
@@ -75,7 +75,7 @@ test('lease, visits, SIGKILL, power button', async () => {
   }
 });
 
-test('a disk that holds something else is left alone', async () => {
+test('a disk with foreign content is not changed', async () => {
   const guest = await GuestBoot.prepare(8);
   try {
     const foreign = Buffer.alloc(8 << 20, 0);

@@ -1,9 +1,10 @@
 /**
- * Builds the guest: a Debian cloud kernel and an initramfs of ours from Debian's busybox, sqlite3 and e2fsprogs, with
- * a web app that counts visits on the attached volume. No network, no root needed. Called by the demo, the bench and
- * the tests; the result is kept under `.cache/guest/<digest of the inputs>`, so that the same inputs are built once.
+ * Builds the guest image: a Debian cloud kernel, and our own initramfs from Debian's busybox, sqlite3 and e2fsprogs
+ * with a web app that counts visits on the attached volume. Needs neither network nor root. Called by the demo, the
+ * bench and the tests; the result is kept under `.cache/guest/<digest of the inputs>`, so that the same inputs are
+ * built once.
  *
- * The archive is left uncompressed: under software emulation unpacking costs more than loading.
+ * The initramfs is not compressed: under software emulation unpacking costs more than loading.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -93,7 +94,7 @@ const applets = [
   'wc',
 ];
 
-/** `quiet` and one UART keep the console out of the way; the rest skips work a throw-away guest has no use for. */
+/** `quiet` and one UART keep console output small; the rest skips work that a short-lived guest does not need. */
 export const guestCommandLine =
   'console=ttyS0 quiet panic=1 no_timer_check mitigations=off random.trust_cpu=on ' +
   '8250.nr_uarts=1 i8042.noaux i8042.nokbd raid=noautodetect audit=0 nokaslr ' +

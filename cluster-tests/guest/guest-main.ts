@@ -1,6 +1,6 @@
 /**
- * `node cluster-tests/guest/guest-main.ts`: builds the guest image, or finds it built, and prints where it is as JSON.
- * For people who want to start the guest by hand; programs call guest-image.ts.
+ * `node cluster-tests/guest/guest-main.ts [KERNEL-FOLDER]`: builds the guest image unless it is built already, and
+ * prints its paths as JSON. For people who want to start the guest by hand; programs call guest-image.ts.
  */
 import { buildGuestImage } from './guest-image.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Breaks of charts and actors: what a cloud must never do, done once. Like mutant-list.ts, but caught by the workload
- * of the cloud: by what an observer of the hosts sees (K1, K3, K4, K10), or by a cloud that finds no rest (K13).
+ * Mutants of charts and actors. As in mutant-list.ts, but the scenario of the cloud must catch them: by what an
+ * observer of the hosts sees (K1, K3, K4, K10), or by a cloud that does not settle (K13).
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -13,42 +13,42 @@ const one = (name: string, promise: string, file: string, find: string, put: str
 
 export const cloudMutants: readonly Mutant[] = [
   one(
-    'a held address is given again',
+    'a held address is allocated again',
     'K3',
     'machines/network/network-addresses.ts',
     '  if (addresses.hasBit(block.used, offsetOf(at))) return false;\n',
     '',
   ),
   one(
-    'two VPCs get one number',
+    'two VPCs get the same VNI',
     'K10',
     'machines/cluster/cluster-messages.ts',
     "vniCandidates(context.nextVni).find((vni) => row(event, 'vni-owner', String(vni)) === undefined)",
     'vniCandidates(0)[0]',
   ),
   one(
-    'a run is told ended before QEMU is stopped',
+    'an incarnation counts as ended before QEMU is stopped',
     'K1',
     'machines/incarnation/incarnation-machine.ts',
     "stopping: {\n      description: 'The guest",
     "stopping: {\n      always: 'ended',\n      description: 'The guest",
   ),
   one(
-    'a VM that is deleted lets go before its run has ended',
+    'a deleted VM releases its resources before its incarnation has ended',
     'K13',
     'machines/vm/vm-machine.ts',
     "'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] }",
     "'vm.delete': { target: '#vm.releasing', actions: ['wantDeleted', 'defer'] }",
   ),
   one(
-    'a volume that is gone answers nobody',
+    'a deleted volume does not answer',
     'K13',
     'actors/volume/volume-actor.ts',
     "createdBy: ['volume.locate', 'volume.attach']",
     'createdBy: []',
   ),
   one(
-    'the end of a machine is not heard',
+    'the end of a QEMU process is ignored',
     'K13',
     'machines/incarnation/incarnation-machine.ts',
     "'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' }",
@@ -72,7 +72,7 @@ export const cloudMutants: readonly Mutant[] = [
     ],
   },
   one(
-    'counterparts of a fenced host that wait for nothing are not told',
+    'per-host counterparts on a fenced host are not told that it is gone',
     'K13',
     'actors/photon/fenced-host.ts',
     'items.filter(accepts).map(tell)',

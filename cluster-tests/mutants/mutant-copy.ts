@@ -1,6 +1,6 @@
 /**
- * A copy of the sources with one mutant in it, in a temporary folder of its own; the checkout is never touched.
- * Packages are shared by links, the four workspaces are the copy's own. Called by mutants-main.ts.
+ * A copy of the sources with one mutant applied, in a temporary folder; the checkout is never changed. npm packages are
+ * symbolic links to the checkout's, the four workspaces are copied. Called by mutants-main.ts.
  */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ export interface MutantCopy {
   remove(): Promise<void>;
 }
 
-/** @throws Error when a text of the mutant does not stand exactly once in its file */
+/** @throws Error when a text of the mutant does not occur exactly once in its file */
 export async function copyWith(top: string, mutant: Mutant): Promise<MutantCopy> {
   const folder = await mkdtemp(join(tmpdir(), 'photon-mutant-'));
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
@@ -27,7 +27,7 @@ export async function copyWith(top: string, mutant: Mutant): Promise<MutantCopy>
       const parts = text.split(find);
       if (parts.length !== 2)
         throw new Error(
-          `mutant "${mutant.name}": its text stands ${parts.length - 1} times in ${file}; bring it up to date`,
+          `mutant "${mutant.name}": its text occurs ${parts.length - 1} times in ${file}; update the mutant`,
         );
       await writeFile(join(folder, file), parts.join(put));
     }

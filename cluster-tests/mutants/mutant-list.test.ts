@@ -1,4 +1,6 @@
-/** Every mutant still fits the code: noticed by `npm test`, not only by the next long count. */
+/**
+ * Every mutant still matches the code; `npm test` checks that, so that it is not first noticed by `npm run mutants`.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -9,7 +11,7 @@ import { promiseMutants } from './promise-mutant-list.ts';
 
 const top = join(import.meta.dirname, '..', '..');
 
-test('the text of every mutant stands exactly once in its file', () => {
+test('every text that a mutant replaces occurs exactly once in its file', () => {
   const misfits = [...mutants, ...promiseMutants, ...cloudMutants].flatMap(({ name, patches }) =>
     patches.flatMap(({ file, find }) => {
       const times = readFileSync(join(top, file), 'utf8').split(find).length - 1;

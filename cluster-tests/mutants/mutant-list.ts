@@ -1,7 +1,8 @@
 /**
- * Small breaks of production code, one rule each: what a mutant is called, which promise of docs/promises.md it
- * breaks, and the texts it replaces. A text must stand exactly once in its file, so a mutant that no longer fits the
- * code is noticed. mutant-copy.ts applies them to a copy of the sources; the simulation has to catch every one.
+ * Mutants of the runtime: small changes of production code, each with a name that says what goes wrong, the promise of
+ * docs/promises.md that it breaks, and the source texts that it replaces. A text must occur exactly once in its file,
+ * so that mutant-list.test.ts notices a mutant that no longer matches the code. mutant-copy.ts applies a mutant to a
+ * copy of the sources; the simulation must catch every one.
  */
 export interface Patch {
   /** From the top of the checkout. */
@@ -13,7 +14,7 @@ export interface Patch {
 export interface Mutant {
   readonly name: string;
   readonly promise: string;
-  /** Which workload is to catch it; the runtime's unless it says so. */
+  /** The scenario of the simulation that must catch it; that of the runtime unless given. */
   readonly scenario?: 'cloud';
   readonly patches: readonly Patch[];
 }
@@ -31,7 +32,7 @@ const one = (name: string, promise: string, file: string, find: string, put: str
 const inScripts: readonly Mutant[] = [
   one('the commit script does not look at the grant', 'G1', commitLua, 'grants[index] == ARGV[2 + index]', 'true'),
   {
-    // The version alone is a second lock: whoever passes the fence has one activation, and it counts right.
+    // Two guards: the stamp of a batch, and the version, which an activation that passes the fence counts correctly.
     name: 'a batch sent again is applied again',
     promise: 'G2',
     patches: [
@@ -39,9 +40,9 @@ const inScripts: readonly Mutant[] = [
       { file: commitLua, find: 'failed or ARGV[at + 2] ~= version', put: 'failed' },
     ],
   },
-  one('a shard is taken whoever has it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
+  one('a shard is claimed whoever owns it', 'G1', claimLua, 'if grant ~= ARGV[1] then return 0 end', ''),
   one(
-    'what bears no watermark is taken, however old its sender',
+    'a message without a watermark is taken, however old its sender',
     'G2',
     inputCheck,
     'if (watermark === 0 && message.senderUid <= actor.prunedUid)',
@@ -72,14 +73,14 @@ const inScripts: readonly Mutant[] = [
 
 const inOwnership: readonly Mutant[] = [
   one(
-    'the epoch stays as it is when a shard is taken',
+    'a claim does not raise the epoch',
     'G1',
     'runtime/directory/shard-claims.ts',
     'parseGrant(before).ownerEpoch + 1',
     'Math.max(1, parseGrant(before).ownerEpoch)',
   ),
   one(
-    'a fenced commit passes for a durable one',
+    'a fenced commit counts as durable',
     'G1',
     'runtime/hosting/gate.ts',
     "first.outcome.result !== 'committed'",
@@ -89,8 +90,8 @@ const inOwnership: readonly Mutant[] = [
 
 const inCommands: readonly Mutant[] = [
   {
-    // Two locks: the read, where there is time for it, and the script.
-    name: 'a command is decided without a look at its receipt',
+    // Two guards: the read before the decision, where there is time for it, and the commit script.
+    name: 'a command is decided without reading its receipt',
     promise: 'G2',
     patches: [
       {
@@ -102,14 +103,14 @@ const inCommands: readonly Mutant[] = [
     ],
   },
   one(
-    'a receipt that was found is passed over',
+    'a receipt that was found is ignored',
     'G2',
     inputCheck,
     "if (typeof open.receipt !== 'string') {",
     "if (typeof open.receipt !== 'string' && open.receipt.digest !== command.digest) {",
   ),
   one(
-    'a command asked again gets another id',
+    'a repeated command gets another id',
     'G2',
     'runtime/hosting/router.ts',
     'return await outlet.command(owner, command);',
@@ -124,7 +125,7 @@ const inCommands: readonly Mutant[] = [
     "  openGate(host, builder, { result: 'committed', ordinal: 0 });\n  host.journal.commit(form).then(",
   ),
   one(
-    'a context that has changed is not written anew',
+    'a changed context is not written',
     'G2',
     'runtime/hosting/commit-form.ts',
     'actor.contextSpelt !== snapshot.context',
@@ -166,7 +167,7 @@ const inMessages: readonly Mutant[] = [
     ],
   },
   one(
-    'messages of the earlier owner are left lying',
+    'messages of the earlier owner are not sent',
     'G5',
     'runtime/hosting/shard-lifecycle.ts',
     'this.host.outbox.recover(grant, backlog.outbox);',
@@ -204,7 +205,7 @@ const inTimersAndEffects: readonly Mutant[] = [
     '',
   ),
   {
-    // The step is a second lock: it looks at its own clock, and puts back what is not due yet.
+    // Two guards: the queue, and the step, which reads its own clock and puts back a timer that is not due.
     name: 'timers fire up to half a second early',
     promise: 'G6',
     patches: [
@@ -235,7 +236,7 @@ const inTimersAndEffects: readonly Mutant[] = [
     '',
   ),
   one(
-    'an effect bears no epoch',
+    'an effect carries no epoch',
     'G7',
     'runtime/hosting/effect-runner.ts',
     'fence: { era, ownerEpoch, version',
@@ -249,14 +250,14 @@ const inTimersAndEffects: readonly Mutant[] = [
     'if (builder.actor.snapshot !== undefined)',
   ),
   one(
-    'an unknown outcome is told as a failure',
+    'an unknown outcome is reported as a failure',
     'unknown stays unknown',
     'runtime/hosting/effect-runner.ts',
     "record.group === 'unknown' ? { result: 'unknown', error: record } : ",
     '',
   ),
   one(
-    'one entry of history per commit',
+    'only the first history entry of a commit is written',
     'G10',
     'runtime/hosting/commit-form.ts',
     'history: builder.history,',

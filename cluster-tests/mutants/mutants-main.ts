@@ -1,8 +1,8 @@
 /**
- * `npm run mutants [-- [--jobs J] <text>...]`: plants every mutant (or those whose name contains a text) into a copy of
- * the sources and runs the simulation there until a seed catches it, J at a time (one for each core). Prints what
- * caught it and after how long. A mutant nobody catches, or that no longer fits the code, is a failure: a hole in the
- * tests.
+ * `npm run mutants [-- [--jobs J] <text>...]`: applies every mutant (or those whose name contains a text) to a copy of
+ * the sources and runs the simulation there until a seed catches it, J mutants at a time (one for each core). Prints
+ * which seed and checker caught it, and after how long. A mutant that is not caught, or no longer matches the code, is
+ * a failure: a hole in the tests.
  */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -14,8 +14,8 @@ import { mutants, type Mutant } from './mutant-list.ts';
 import { promiseMutants } from './promise-mutant-list.ts';
 
 const patienceMs = 10 * 60_000;
-// One process for each mutant: it can be ended, and the next one takes its core.
-const howMuch = ['--seeds', '300', '--minutes', '2', '--first', '--jobs', '1'];
+// One process for each mutant, so that it can be ended and the next one takes its core.
+const seedArguments = ['--seeds', '300', '--minutes', '2', '--first', '--jobs', '1'];
 
 const top = join(import.meta.dirname, '..', '..');
 const { values, positionals: texts } = parseArgs({
@@ -33,7 +33,7 @@ interface Verdict {
 function simulate(folder: string, scenario: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const entry = join(folder, 'cluster-tests/simulation/simulate-main.ts');
-    const child = spawn(process.execPath, [entry, '--scenario', scenario, ...howMuch], { cwd: folder });
+    const child = spawn(process.execPath, [entry, '--scenario', scenario, ...seedArguments], { cwd: folder });
     let output = '';
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString()).slice(-20_000);

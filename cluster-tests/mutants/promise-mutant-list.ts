@@ -1,6 +1,6 @@
 /**
- * Breaks of durability, supervision, snapshots, history, bounds and drain (G3, G8 to G12). Like mutant-list.ts, and
- * caught by the same workload; several by what is examined at the end of a run, while nothing fails.
+ * Mutants of durability, supervision, snapshots, history, bounds and drain (G3, G8 to G12). As in mutant-list.ts, the
+ * scenario of the runtime must catch them, several of them by the checks at the end of a run, when no fault is active.
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -27,7 +27,7 @@ const inSupervision: readonly Mutant[] = [
       '    return this.figures().held.some(stops) ? undefined : this.shards.entry(shard);',
   ),
   one(
-    'poison is dropped without a deadLetter',
+    'poison is dropped without a dead letter',
     'G8',
     'runtime/hosting/parking.ts',
     "    input.kind === 'command'\n      ? {}",
@@ -48,7 +48,7 @@ const inSupervision: readonly Mutant[] = [
     'if (timer === undefined) return',
   ),
   one(
-    'a skip is not written down',
+    'a skip is not recorded',
     'G8',
     verbs,
     'stageVerb(host, builder, input, { skipped: gone.map(({ deadLetterId }) => deadLetterId) });',
@@ -56,10 +56,10 @@ const inSupervision: readonly Mutant[] = [
       '  const reply = { ok: true, version: actor.version, result: null } as const;\n' +
       '  stageReply(builder, open.command.commandId, open.command.digest, reply);',
   ),
-  one('a verb is written down without who', 'G8', verbs, 'event: { ...event, principal }', 'event'),
+  one('a verb is recorded without its principal', 'G8', verbs, 'event: { ...event, principal }', 'event'),
   one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'this.hold = stored.hold;', ''),
   one(
-    'a deadLetter that was delivered again stays where it lay',
+    'a dead letter is still stored after its redelivery',
     'G8',
     'runtime/hosting/commit-builder.ts',
     'builder.deadLettersGone.push(input.deadLetter.place);',
@@ -69,7 +69,7 @@ const inSupervision: readonly Mutant[] = [
 
 const inDrain: readonly Mutant[] = [
   one(
-    'shards are given away before commits in flight have landed',
+    'shards are handed over before commits in flight are durable',
     'G12',
     'runtime/hosting/shard-lifecycle.ts',
     'while (this.isBusy(closing) &&',
@@ -83,21 +83,21 @@ const inDrain: readonly Mutant[] = [
     '',
   ),
   one(
-    'a shard that is given away still sends',
+    'a shard that is being handed over still sends',
     'G12',
     'runtime/hosting/shard-lifecycle.ts',
     'this.host.outbox.hold(shard);',
     '',
   ),
   one(
-    'a shard is given away while delivered messages are being removed',
+    'a shard is handed over while delivered messages are being removed',
     'G12',
     'runtime/hosting/outbox.ts',
     'Promise.all([this.forgetting, this.forgetAcknowledged()])',
     'Promise.all([this.forgetAcknowledged()])',
   ),
   one(
-    'nobody takes what was given to him',
+    'a node does not take a shard that was handed to it',
     'G12',
     'runtime/directory/owned-shards.ts',
     'if (node === self.name) return true;',
@@ -122,7 +122,7 @@ const inBounds: readonly Mutant[] = [
   ),
   one('an outbox grows without bound', 'G11', host, ' || this.outbox.depthOf(actor.id) >= this.limits.outboxDepth', ''),
   one(
-    'a full house takes commands for newcomers',
+    'a full node takes commands for actors that are not in memory',
     'G11',
     host,
     'return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);',
@@ -144,7 +144,7 @@ const inBounds: readonly Mutant[] = [
     '',
   ),
   one(
-    'who is turned away is not told when to come again',
+    'a refusal names no time to ask again',
     'G11',
     'runtime/hosting/command-answers.ts',
     'const options = { retryable: true, retryAfterMs: overloadRetryMs, actor };',
@@ -162,14 +162,14 @@ const inHistory: readonly Mutant[] = [
     '    at.bytes = bytes;',
   ),
   one(
-    'a new segment is not in its folder yet when it is relied upon',
+    'a new chunk is relied upon before its folder is synced',
     'G10',
     'runtime/archive/chunk-writer.ts',
     'await this.#platform.syncFolder(folder);',
     '',
   ),
   one(
-    'a run does not name the one before it',
+    'an archived run does not name the run before it',
     'G10',
     archiver,
     'runLine(actor, before, entries)',
@@ -183,8 +183,8 @@ const inHistory: readonly Mutant[] = [
     '`${Number(version) + 2}-${Number(n) * 0}`',
   ),
   {
-    // Each of the three guards alone keeps the pointer where it belongs.
-    name: 'whoever was the owner moves the pointer of an archive',
+    // Each of these three guards alone refuses a former owner.
+    name: 'a former owner moves the pointer of an archive',
     promise: 'G10',
     patches: [
       { file: archiveLua, find: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end", put: '' },
@@ -193,14 +193,14 @@ const inHistory: readonly Mutant[] = [
     ],
   },
   one(
-    'a fold keeps what has gone from a context',
+    'a fold keeps removed context keys',
     'G10',
     'runtime/archive/history-fold.ts',
     'for (const key of entry.gone ?? []) delete after[key];',
     '',
   ),
   one(
-    'what has gone from a context is not written down',
+    'a removed context key is not recorded in the history',
     'G10',
     'runtime/hosting/context-changes.ts',
     'if (after[key] === undefined) gone.push(key);',
@@ -226,14 +226,14 @@ const inDurability: readonly Mutant[] = [
     'isEnough: (reply) => Number(reply) >= 0,',
   ),
   one(
-    'a replica that was promoted is taken for one that is away',
+    'a promoted server is taken for an unreachable replica',
     'G3',
     'runtime/journal/replica-watch.ts',
     "return role === 'master' && (hasFollowed || formerReplicationId === this.#replicationId);",
     'return !hasFollowed && role === formerReplicationId;',
   ),
   {
-    name: 'what a lost connection has written is waited for on the next one',
+    name: 'writes of a lost connection are waited for on the next one',
     promise: 'G3',
     patches: [
       {
@@ -245,7 +245,7 @@ const inDurability: readonly Mutant[] = [
     ],
   },
   one(
-    'an answer tells a higher level than was kept',
+    'an answer names a higher level than was reached',
     'G3',
     'runtime/journal/commit-batcher.ts',
     'decodeOutcomes(reply, count, reached)',
@@ -277,7 +277,7 @@ const inSnapshots: readonly Mutant[] = [
   ),
   one('a snapshot is not upgraded', 'G9', admission, 'at = upgrade(at);', 'upgrade(at);'),
   one(
-    'an upgrade is not written down',
+    'an upgrade is not recorded',
     'G9',
     'runtime/hosting/step.ts',
     'if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());',

@@ -1,8 +1,8 @@
-/** The distribution's headless browser, asking nobody but the page under test. For the browser tests beside it. */
+/** Starts the distribution's headless browser without background traffic. Used by the browser tests of this folder. */
 import { existsSync } from 'node:fs';
 import { chromium, type Browser } from 'playwright-core';
 
-/** undefined: none is installed; install the Debian package chromium to run these tests. */
+/** Undefined when no browser is installed; the Debian package is chromium. */
 export const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
   existsSync(path),
 );

@@ -1,4 +1,4 @@
-/** The inspector as it is served: real control API, real client, real browser; only the store is in memory. */
+/** The inspector as the product serves it: real control API, client and browser; only the store is in memory. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ interface Place {
 }
 
 const test = suite<Place>('inspector live');
-/** Without a browser every test is counted as skipped, not as passed. */
+/** Without a browser every test counts as skipped, not as passed. */
 const check: typeof test = browserPath === undefined ? (test.skip as typeof test) : test;
 
 const actor = 'job/acme/web-1';
@@ -72,7 +72,7 @@ async function openedPage(place: Place, name = 'ann'): Promise<{ page: Page; lin
   return { page, link, problems };
 }
 
-check('a link opens a session once, and shows the tenant its own actors only', async (place) => {
+check('a link opens a session once, and the session shows the tenant its own actors only', async (place) => {
   const { page, link, problems } = await openedPage(place);
   await page.getByText('41 of 41 actors').waitFor();
   assert.is(new URL(page.url()).hash, '', 'the secret has left the address');
@@ -90,7 +90,7 @@ check('a link opens a session once, and shows the tenant its own actors only', a
   await page.context().close();
 });
 
-check('the chart follows the actor, over a restart of the node', async (place) => {
+check('the chart follows the actor, also over a restart of the node', async (place) => {
   const { page, problems } = await openedPage(place);
   await page.goto(`${place.served.httpUrl}/a/${actor}`);
   await page.locator('[data-state="placing"].lit').waitFor();
@@ -111,10 +111,10 @@ check('the chart follows the actor, over a restart of the node', async (place) =
   await page.context().close();
 });
 
-check('a hold comes and goes while one looks; dead letters are for operators', async (place) => {
+check('a hold appears and disappears on the open page; only operators see dead letters', async (place) => {
   const held = 'mesh/acme/m-7';
   const deadLetter = {
-    deadLetterId: 'L1',
+    deadLetterId: 'D1',
     actor: actorId(held),
     place: '1-1',
     cause: 'timer:t',
@@ -144,7 +144,7 @@ check('a hold comes and goes while one looks; dead letters are for operators', a
   await tenants.page.context().close();
 });
 
-check('another tenant finds nothing at the address', async (place) => {
+check("another tenant's actor is not found", async (place) => {
   const { page } = await openedPage(place, 'bob');
   await page.getByText('1 of 1 actors').waitFor();
   await page.goto(`${place.served.httpUrl}/a/mesh/acme/m-1`);
@@ -152,7 +152,7 @@ check('another tenant finds nothing at the address', async (place) => {
     .getByRole('alert')
     .getByText(/There is no mesh\/acme\/m-1 here/)
     .waitFor();
-  // The chart of a kind is no secret; once it is drawn, nothing is written to the cache any more.
+  // The chart of a kind is public. Waiting until it is drawn ensures that nothing writes to the cache any more.
   await page.locator('svg .leaf').first().waitFor();
   await page.context().close();
 });

@@ -1,4 +1,6 @@
-/** The pages in a real browser, on a scripted feed: what a person sees, by text and class, in light and dark. */
+/**
+ * The inspector's pages in a real browser, on a scripted feed: what they show, by text and class, in light and dark.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +20,7 @@ interface Place {
 }
 
 const test = suite<Place>('inspector page');
-/** Without a browser every test is counted as skipped, not as passed. */
+/** Without a browser every test counts as skipped, not as passed. */
 const check: typeof test = browserPath === undefined ? (test.skip as typeof test) : test;
 
 test.before(async (place) => {
@@ -49,15 +51,15 @@ test.before.each(async (place) => {
 
 test.after.each(async (place) => {
   await place.page.close();
-  assert.equal(place.problems, [], 'neither the policy nor the script complained');
+  assert.equal(place.problems, [], 'no violation of the content security policy, no error of the script');
 });
 
 const advance = (page: Page): Promise<unknown> => page.evaluate('advance()');
 
-check('the list is searched, filtered and walked by keys', async ({ page, url }) => {
+check('the list can be searched, filtered and navigated by keys', async ({ page, url }) => {
   await page.goto(url);
   await page.getByText('313 of 313 actors').waitFor();
-  assert.ok((await page.locator('.line').count()) < 80, 'only what is looked at is drawn');
+  assert.ok((await page.locator('.line').count()) < 80, 'only visible lines are drawn');
   await page.getByLabel('kind').selectOption('binding');
   await page.getByLabel('state').selectOption('failed');
   await page.getByLabel('waits for').selectOption('timer');
@@ -94,7 +96,7 @@ check('the chart follows the actor: state, ancestors, last transition, title', a
   await page.getByText(/in 1 min 2\d s/).waitFor();
 });
 
-check('a version has an address, a picture of its own and a diff', async ({ page, url }) => {
+check('a version has its own URL, chart and diff', async ({ page, url }) => {
   await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
   await page.locator('[data-state="preparing.plugging"].lit').waitFor();
   await page.getByText('was preparing.plugging at version 3').waitFor();
@@ -108,7 +110,7 @@ check('a version has an address, a picture of its own and a diff', async ({ page
   await page.locator('[data-state="running.migrating.copying"].lit').waitFor();
 });
 
-check('the table and the raw record say what the picture says; the keys are listed', async ({ page, url }) => {
+check('the table and the raw record agree with the chart; the keys are listed', async ({ page, url }) => {
   await page.goto(`${url}/a/job/acme/web-1`);
   await page.locator('.lit').waitFor();
   await page.keyboard.press('t');
@@ -122,7 +124,7 @@ check('the table and the raw record say what the picture says; the keys are list
   await page.locator('.lit').waitFor();
 });
 
-check('an actor that is held says who holds it, why, and what comes next', async ({ page, url }) => {
+check('the page of a held actor says who holds it, why, and what to do', async ({ page, url }) => {
   await page.goto(`${url}?held=quarantined&search=web`);
   const line = page.locator('.line', { hasText: 'web-1' });
   await line.getByText('quarantined').waitFor();
@@ -146,7 +148,7 @@ check('an actor that is held says who holds it, why, and what comes next', async
   assert.is(await page.getByLabel('Dead letters').count(), 0);
 });
 
-check('every text fits the box it was measured for', async ({ page, url }) => {
+check('every text fits into its box', async ({ page, url }) => {
   for (const kind of ['job', 'mesh', 'hostile']) {
     await page.goto(`${url}/a/${kind}/acme/x`);
     await page.locator('svg .leaf').first().waitFor();
@@ -167,13 +169,13 @@ check('every text fits the box it was measured for', async ({ page, url }) => {
   }
 });
 
-check('hostile names are shown as they are', async ({ page, url }) => {
+check('names with HTML in them are shown as text', async ({ page, url }) => {
   await page.goto(`${url}/a/hostile/acme/x`);
   await page.locator('svg text.title', { hasText: 'b"><script>alert(1)</script>' }).waitFor();
   assert.is(await page.locator('svg script').count(), 0);
 });
 
-check('text keeps its contrast in light and dark', async ({ page, url }) => {
+check('text has enough contrast in light and dark', async ({ page, url }) => {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     await page.goto(`${url}/a/job/acme/web-1?steps=9`);
