@@ -1,6 +1,6 @@
 /**
- * K5 and K6 of docs/promises.md. K5: no acknowledged command is lost, none is applied twice, a repeated command gets the
- * first answer again, an answer names no weaker durability than was asked for, and a counter equals the sum of its
+ * K5 and K6 of docs/promises.md. K5: no acknowledged command is lost, none is applied twice, a repeated command gets
+ * the first answer again, an answer names no weaker durability than was asked for, and a counter equals the sum of its
  * committed history. K6: an answer never rests on an older version than an answer that was given before the command was
  * sent. Pure. Called by runtime-promises.ts.
  */

@@ -1,8 +1,8 @@
 /**
- * K15 of docs/promises.md: a node that is asked to stop hands its shards over (G12). Judges one graceful stop in a cluster
- * without faults: no message was delivered a second time, no effect that had ended before its shard was handed over was
- * started again, the node owned no shard when it ended, and the named successor took each shard at once instead of after
- * a silence timeout. Pure. Called by simulation/drain-check.ts.
+ * K15 of docs/promises.md: a node that is asked to stop hands its shards over (G12). Judges one graceful stop in a
+ * cluster without faults: no message was delivered a second time, no effect that had ended before its shard was handed
+ * over was started again, the node owned no shard when it ended, and the named successor took each shard at once
+ * instead of after a silence timeout. Pure. Called by simulation/drain-check.ts.
  */
 import { parseGrant } from '@photoncloud/runtime/journal/store-keys';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';

@@ -1,6 +1,7 @@
 /**
  * K12 of docs/promises.md: nothing on a host and nothing of an actor in the store exceeds its limit, and every refusal
- * names a time after which to ask again (G11). Pure. Called by simulation/bounds-watch.ts at every write and every input.
+ * names a time after which to ask again (G11). Pure. Called by simulation/bounds-watch.ts at every write and every
+ * input.
  */
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';

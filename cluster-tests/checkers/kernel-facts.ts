@@ -1,7 +1,8 @@
 /**
  * What an observer outside the control plane sees happen on hosts, one fact per change in the order of time, and the
  * checkers that judge nothing but these facts: K1, K3, K4 and K10 of docs/promises.md. What the control plane believes
- * is never asked. Pure. The simulated kernel writes the facts; cloud-scenario.ts calls the checkers at the end of a run.
+ * is never asked. Pure. The simulated kernel writes the facts; cloud-scenario.ts calls the checkers at the end of a
+ * run.
  */
 export type KernelFact = { readonly atMs: number; readonly host: string } & (
   | { readonly fact: 'incarnation.runs'; readonly vm: string; readonly incarnationUid: string; readonly pid: number }

@@ -1,7 +1,7 @@
 /**
  * K8 of docs/promises.md: between two actors every message is applied once, in the order of sending, and none is left
- * out (G5). The sender's commits say what was sent, the receiver's history says what was applied. After a store rollback
- * only messages sent since are judged. Pure. Called by runtime-promises.ts, after the cluster has settled.
+ * out (G5). The sender's commits say what was sent, the receiver's history says what was applied. After a store
+ * rollback only messages sent since are judged. Pure. Called by runtime-promises.ts, after the cluster has settled.
  */
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { StoreFact } from './store-facts.ts';

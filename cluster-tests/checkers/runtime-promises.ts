@@ -1,6 +1,7 @@
 /**
  * Judges a run of the runtime by what the store holds, what clients were answered and which effects were started: K2,
- * K5, K7, K8, K9, K11 and K14 of docs/promises.md. Pure. Called at the end of a run by both scenarios of the simulation.
+ * K5, K7, K8, K9, K11 and K14 of docs/promises.md. Pure. Called at the end of a run by both scenarios of the
+ * simulation.
  */
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { ClientRecord } from '../simulation/simulated-clients.ts';

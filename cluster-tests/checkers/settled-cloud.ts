@@ -1,7 +1,7 @@
 /**
  * K13 of docs/promises.md, and K3 and K4 at rest: once no fault is active, the declared state, the recorded state and
- * the state of the hosts agree, and nothing is left over. A pure function of the stored actors, the rows of networks and
- * the hosts' listings; it returns one line per disagreement. Called by simulation/cloud/cloud-scenario.ts.
+ * the state of the hosts agree, and nothing is left over. A pure function of the stored actors, the rows of networks
+ * and the hosts' listings; it returns one line per disagreement. Called by simulation/cloud/cloud-scenario.ts.
  */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers';

@@ -1,8 +1,8 @@
 /**
  * K14 of docs/promises.md: a chart that throws costs one input and stops one actor (G8). One commit turns that input
- * into a dead letter and quarantines the actor; a held actor accepts operator verbs and nothing else; every acknowledged
- * verb is in the history once, with principal and reason; a dead letter is removed only by a skip or by a redelivery.
- * simulated-operators.ts checks during the run that the other actors of the shard go on. Pure. Called by
+ * into a dead letter and quarantines the actor; a held actor accepts operator verbs and nothing else; every
+ * acknowledged verb is in the history once, with principal and reason; a dead letter is removed only by a skip or by a
+ * redelivery. simulated-operators.ts checks during the run that the other actors of the shard go on. Pure. Called by
  * runtime-promises.ts.
  */
 import { verbOf, type DeadLetter, type Hold } from '@photoncloud/runtime/contract/supervision';
@@ -84,7 +84,7 @@ class Supervision {
     const expected = entry.kind === 'transition' || failed ? this.isPoison(id, event, actor.context) : undefined;
     if (expected !== undefined && expected !== failed)
       this.broken.push(
-        `K14: the chart of ${id} ${expected ? 'throws' : 'does not throw'} on ${event.type}, and the history calls it ` +
+        `K14: the chart of ${id} ${expected ? 'throws' : 'does not throw'} on ${event.type}; the history calls it ` +
           (failed ? 'a failure' : entry.kind),
       );
     actor.context = entry.whole === undefined ? { ...actor.context, ...entry.changed } : { ...entry.changed };
@@ -145,7 +145,7 @@ class Supervision {
       );
       if (removal === undefined)
         this.broken.push(
-          `K14: dead letter ${deadLetter.deadLetterId} of ${deadLetter.actor} was removed by neither skip nor redelivery`,
+          `K14: dead letter ${deadLetter.deadLetterId} of ${deadLetter.actor} was removed without a skip or redelivery`,
         );
     }
     this.failed = [];

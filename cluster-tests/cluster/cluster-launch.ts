@@ -1,7 +1,7 @@
 /**
- * A running photoncloud on this machine: topology, `photon init`, one program per node, readiness. The demo, the
- * launcher's `start`, crash scenarios and the bench's product leg all start theirs here; it knows no tenant and no
- * VM.
+ * Starts a whole photoncloud on this machine: topology, `photon init`, one program per node, and a wait for readiness.
+ * Used by the demo, `npm run cluster -- start`, the cluster tests and the bench's product leg; it creates no tenants
+ * and no VMs.
  */
 import { execFile } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,10 +19,10 @@ const run = promisify(execFile);
 
 export interface LaunchOptions {
   readonly stem: string;
-  /** True leaves it running when this process ends, once it is up. */
+  /** Once it is up, the cluster goes on when this process ends. */
   readonly keep?: boolean;
   readonly nodes?: readonly PlannedNode[];
-  /** Names of three more nodes that are the store, with a Redis and a Sentinel each; in place of a store node. */
+  /** Instead of a store node: names of three nodes with a Redis and a Sentinel each (store-boxes.ts). */
   readonly storeBoxes?: readonly string[];
   readonly tenants?: readonly string[];
   /** Folders whose images workers may import, by their path inside the nodes, below /run. */
@@ -56,17 +56,17 @@ export async function photonCli(clientFile: string, argv: readonly string[], tim
 
 export const clientsFolder = (prefix: string): string => join(clusterFolder(prefix), 'init/clients');
 
-/** The same client, told to use the controller's socket (plain, root only) instead of an address on the underlay. */
+/** Changes a client file to use the controller's socket (no TLS, root only) instead of its underlay address. */
 function useSocket(file: string, socketPath: string): void {
   const { token } = JSON.parse(readFileSync(file, 'utf8')) as { token: string };
   const client = { url: 'ws://localhost/api', token, socketPath };
   writeFileSync(file, `${JSON.stringify(client, null, 2)}\n`, { mode: 0o600 });
 }
 
-/** Kept with the cluster, for programs that are started again. */
+/** Note in the cluster's record: the URL of the store, for programs that are started again. */
 const storeNote = 'store';
 
-/** Starts (again) the program of a node, as its role says. */
+/** Starts the program of a node's role, for the first time or again. */
 export async function startNode(topology: Topology, node: PlannedNode): Promise<void> {
   const store = topology.record.notes[storeNote];
   const environment = {
@@ -76,13 +76,13 @@ export async function startNode(topology: Topology, node: PlannedNode): Promise<
   await startProgram(topology, node.name, node.role, roleCommand(node.role), environment);
 }
 
-/** From now on no commit of the node is answered before this many replicas have it. */
+/** Configures a node to acknowledge a commit only when this many replicas have it. */
 function waitForReplicas(configPath: string, replicas: number): void {
   const config = JSON.parse(readFileSync(configPath, 'utf8')) as { store: object };
   writeFileSync(configPath, `${JSON.stringify({ ...config, store: { ...config.store, replicas } }, null, 2)}\n`);
 }
 
-/** Fails at once when a program has ended, with the end of its log. */
+/** @throws Error with the end of the log of a program that has ended */
 function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void {
   for (const node of nodes) {
     if (isRunning(topology, node.name, node.role)) continue;
@@ -95,8 +95,8 @@ function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void 
 }
 
 /**
- * @returns when the control API answers and every worker is known and ready.
- * @throws Error naming the program that ended or what did not come; then nothing is left of the cluster.
+ * Resolves when the control API answers and every worker is known and ready.
+ * @throws Error naming the program that ended or the host that is not ready; then nothing is left of the cluster
  */
 export async function launchCluster(options: LaunchOptions): Promise<PhotonCluster> {
   const say = options.say ?? (() => undefined);
@@ -113,7 +113,7 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     say(`cluster ${prefix}: ${nodes.map((node) => `${node.name} ${topology.node(node.name).address}`).join(', ')}`);
     const folder = join(clusterFolder(prefix), 'init');
     const allowedRoots = Object.keys(options.images ?? {});
-    // `photon init` wants the name of a store; REDIS_URL takes its place where boxes are the store.
+    // `photon init` requires a store node; where boxes are the store, REDIS_URL overrides it.
     const stores = boxes.slice(0, 1).map((name) => ({ name, role: 'store' }) as const);
     const placed = [...nodes, ...stores].map((node) => ({ ...node, address: topology.node(node.name).address }));
     const [program = '', ...argv] = initCommand({ folder, cluster: prefix, nodes: placed, allowedRoots, tenants });
@@ -160,7 +160,7 @@ async function waitReady(topology: Topology, nodes: readonly PlannedNode[], clie
       return workers.every((id) => hosts.some((host) => host.id === id && /^(ready|.*\.ready)$/.test(host.stateName)));
     } catch (error) {
       last = error instanceof Error ? error.message.split('\n').slice(-2).join(' ') : String(error);
-      return false; // not up yet; the deadline below says what was last seen
+      return false; // not up yet; the error of the deadline below says what was last seen
     }
   };
   await until('workers are ready', ready, 60_000).catch((error: unknown) => {

@@ -1,6 +1,7 @@
 /**
- * `npm run cluster -- start|status|logs NODE|ssh NODE|stop|clean`: the launcher for people. Clusters are found by their
- * records; with one cluster running its prefix may be left out (`--cluster PREFIX` otherwise).
+ * `npm run cluster -- start|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine by
+ * hand. Clusters are found by their records; while one cluster is running its prefix (`--cluster PREFIX`) may be left
+ * out.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeSync } from 'node:fs';
@@ -57,7 +58,7 @@ function status(): void {
 
 async function foreground(argv: readonly string[]): Promise<number> {
   const [program = '', ...rest] = argv;
-  // Ctrl-C is for the program in front; we end when it does.
+  // Ctrl-C is for the program in the foreground; this process ends when that one does.
   process.on('SIGINT', () => undefined);
   const child = spawn(program, rest, { stdio: 'inherit' });
   return await new Promise((resolve, reject) => {
@@ -72,7 +73,7 @@ async function logs(topology: Topology, node: string, follow: boolean): Promise<
   return await foreground(['tail', '-n', '100', ...(follow ? ['-F'] : []), ...files]);
 }
 
-/** Nobody will end it any more: its launcher was killed, or none of its nodes is up. */
+/** Whether no launcher will end the cluster: the launcher was killed, or none of its nodes is up. */
 function isLeftOver(prefix: string): boolean {
   const record = readRecord(prefix);
   if (record === undefined) return !isFresh(prefix);
@@ -100,7 +101,7 @@ async function start(): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  // What comes after `ssh NODE` is that command's own, options included.
+  // Everything after `ssh NODE` belongs to that command, options included.
   const given = process.argv.slice(2);
   const own = given.indexOf('ssh') < 0 ? given.length : given.indexOf('ssh') + 2;
   const flag = (short: string) => ({ type: 'boolean', short, default: false }) as const;

@@ -1,21 +1,20 @@
 /**
- * Brings a unix socket of a node to the machine's loopback: 127.0.0.1 and a TCP port of the kernel's choice. Bytes
- * only; what is spoken over it, TLS included, is between the two ends. `relay-main.ts` runs it as a process of its
- * own so that it outlives its starter like the nodes do.
+ * Relays a TCP port on 127.0.0.1, chosen by the kernel, to a Unix socket of a node. It passes bytes and does not look
+ * at the protocol. `relay-main.ts` runs it in a process of its own, so that it outlives its starter as the nodes do.
  */
 import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Topology } from './cluster-topology.ts';
-import { watermarkOf } from './topology-record.ts';
+import { processMark } from './topology-record.ts';
 import { identify } from './process-identity.ts';
 
-/** Listens on 127.0.0.1 and joins each connection to the socket; resolves with the TCP port it listens on. */
+/** Listens on 127.0.0.1 and connects each connection to the socket. @returns the TCP port it listens on */
 export async function serveRelay(socketPath: string, listenPort: number): Promise<number> {
   const server = createServer({ allowHalfOpen: true }, (outer) => {
     const inner = connect({ path: socketPath, allowHalfOpen: true });
     outer.pipe(inner).pipe(outer);
-    // A side that breaks takes the other with it; the next connection tries afresh (the controller may be restarting).
+    // When one side breaks the other is closed; the next connection tries again (the controller may be restarting).
     outer.on('error', () => inner.destroy()).on('close', () => inner.destroy());
     inner.on('error', () => outer.destroy()).on('close', () => outer.destroy());
   });
@@ -27,7 +26,7 @@ export async function serveRelay(socketPath: string, listenPort: number): Promis
 
 /** Starts the relay as its own process. @returns `127.0.0.1:<TCP port>`. */
 export async function startRelay(topology: Topology, socketPath: string): Promise<string> {
-  const mark = watermarkOf(topology.prefix, 'relay');
+  const mark = processMark(topology.prefix, 'relay');
   const main = join(import.meta.dirname, 'relay-main.ts');
   const argv = [main, socketPath, mark];
   const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });

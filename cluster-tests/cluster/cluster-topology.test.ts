@@ -1,6 +1,6 @@
 /**
- * The namespaces really are apart, joined only by the underlay, and nothing of them is left: after stop, after the
- * launcher was killed with SIGKILL, and after its record was lost. Needs root.
+ * The nodes of a topology are isolated from each other except for the underlay, and nothing of them is left after stop,
+ * after SIGTERM or SIGKILL of the launcher, and after the loss of its record. Needs root.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ import { isAlive, processesWithArgument, signal, until } from './process-identit
 const test = suite('cluster-topology');
 const ofPrefix = (prefix: string) => processesWithArgument((argument) => prefixOfMark(argument) === prefix);
 
-test('nodes see each other over the underlay and nothing else of each other', async () => {
+test('nodes reach each other over the underlay and share nothing else', async () => {
   const topology = await Topology.create({ stem: 'topo', nodes: ['a', 'b'] });
   try {
     writeFileSync(join(topology.node('a').folder, 'mine'), 'of a');
@@ -38,7 +38,7 @@ test('nodes see each other over the underlay and nothing else of each other', as
   assert.not.ok(listPrefixes().includes(topology.prefix));
 });
 
-test('a program runs apart, logs, is killed by its pid, and its daemons end with the node', async () => {
+test('a program logs, can be killed by its pid, and its daemons end with the node', async () => {
   const topology = await Topology.create({ stem: 'topo', nodes: ['a'] });
   try {
     const script = 'echo started; setsid sleep 1000 </dev/null >/dev/null 2>&1 & exec sleep 999';
@@ -55,7 +55,7 @@ test('a program runs apart, logs, is killed by its pid, and its daemons end with
   }
 });
 
-test('the relay brings a socket of a node to loopback', async () => {
+test('a relay makes a socket of a node reachable on loopback', async () => {
   const topology = await Topology.create({ stem: 'topo', nodes: ['a'] });
   const folder = mkdtempSync(join(tmpdir(), 'relay-'));
   const server = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello'));
@@ -72,7 +72,7 @@ test('the relay brings a socket of a node to loopback', async () => {
   assert.is(ofPrefix(topology.prefix).length, 0);
 });
 
-/** A launcher of its own that makes a cluster, prints its prefix and waits. */
+/** A launcher process that makes a topology, prints its prefix and waits. */
 async function foreignLauncher(): Promise<{ prefix: string; kill: (name: NodeJS.Signals) => Promise<void> }> {
   const code = `import { Topology } from ${JSON.stringify(join(import.meta.dirname, 'cluster-topology.ts'))};
     const t = await Topology.create({ stem: 'topo', nodes: ['a'] });
@@ -94,7 +94,7 @@ test('SIGTERM to the launcher leaves nothing', async () => {
   assert.not.ok(listPrefixes().includes(launcher.prefix));
 });
 
-test('after SIGKILL to the launcher `clean` finds all, also without the record', async () => {
+test('after SIGKILL to the launcher `clean` removes everything, also without the record', async () => {
   const launcher = await foreignLauncher();
   await launcher.kill('SIGKILL');
   assert.ok(ofPrefix(launcher.prefix).length > 0);

@@ -1,12 +1,12 @@
 /**
- * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run; a
- * bridge in one more network namespace joins them (the underlay, MTU 1600, reachable from no other place). It knows
- * nothing of what runs in the nodes. Called by the launcher, the demo, the bench and real-kernel tests.
+ * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run. A
+ * bridge in one more network namespace connects them (the underlay, MTU 1600, not reachable from elsewhere). It does
+ * not depend on what runs in the nodes. Used by cluster-launch.ts, the guest tests and cluster-main.ts.
  *
- * Each node's first process is the root of a process namespace: when it ends the kernel ends every process of the
- * node, and with them go mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of
- * what the node made. Considered and rejected: finding a node's processes by their namespaces (a program that enters
- * another network namespace with `ip netns exec` leaves the mount namespace too, and escapes).
+ * The first process of a node is the root of a process namespace: when it ends, the kernel ends every process of the
+ * node, and with them mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of what
+ * the node has made. Rejected: finding a node's processes by their namespaces, because a program that enters another
+ * network namespace with `ip netns exec` leaves the mount namespace too and would be missed.
  */
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -17,7 +17,7 @@ import {
   clusterFolder,
   forgetRecord,
   insideFolder,
-  watermarkOf,
+  processMark,
   prefixOfMark,
   readRecord,
   writeRecord,
@@ -38,22 +38,22 @@ import {
 const run = promisify(execFile);
 
 export interface TopologyOptions {
-  /** First part of the prefix: `demo` gives `demo-3fa9`. */
+  /** First part of the cluster's prefix: `demo` gives `demo-3fa9`. */
   readonly stem: string;
   readonly nodes: readonly string[];
   readonly underlayMtu?: number;
-  /** Folders of this machine that every node sees read-only, by their path inside, below /run. */
+  /** Folders of this machine that every node sees read-only, by their path inside the node, below /run. */
   readonly shows?: Readonly<Record<string, string>>;
 }
 
-/** Prefixes of this checkout's clusters that still have a process, by their marks alone. */
+/** Prefixes of this checkout's clusters that still have a process, found by the marks in command lines. */
 export function runningPrefixes(): string[] {
   const marked = processesWithArgument((argument) => prefixOfMark(argument) !== undefined);
   return [...new Set(marked.flatMap((one) => one.found.map((mark) => prefixOfMark(mark) ?? '')))].sort();
 }
 
-// $1 node's folder, $2 folder with all nodes' folders: hidden, so that no node reads another's by accident;
-// then pairs of a folder to show and its path inside.
+// $1: the node's folder; $2: the folder with all nodes' folders, which is hidden so that no node reads another's by
+// accident; then pairs of a folder to show and its path inside the node.
 const nodeScript = `set -e
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -64,7 +64,7 @@ cd ${insideFolder}
 shift 2
 while [ $# -gt 1 ]; do mkdir -p "$2"; mount -o bind,ro "$1" "$2"; shift 2; done`;
 
-// Reaps orphans: a daemon's first parent ends, and its zombie would stay.
+// Runs as the node's init and reaps orphaned processes, which would stay as zombies.
 const waitScript = `echo ready
 exec </dev/null >/dev/null 2>&1
 while :; do sleep 86400 || exit; done`;
@@ -75,7 +75,7 @@ async function startInit(prefix: string, node: string, script: string, argv: rea
   const flags = ['--net', '--mount', '--pid', '--fork', '--mount-proc'];
   const child = spawn(
     'unshare',
-    [...flags, 'sh', '-c', `${script}\n${waitScript}`, watermarkOf(prefix, node), ...argv],
+    [...flags, 'sh', '-c', `${script}\n${waitScript}`, processMark(prefix, node), ...argv],
     {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -120,8 +120,8 @@ export class Topology {
   }
 
   /**
-   * Makes underlay and nodes, which end with this process (after SIGKILL: by `clean`) unless `keep` is called.
-   * On failure nothing is left. @throws Error with the program's own words.
+   * Makes underlay and nodes. They end with this process (after SIGKILL: with `clean`) unless `keep` is called. On
+   * failure nothing is left. @throws Error with the stderr of the program that failed
    */
   static async create(options: TopologyOptions): Promise<Topology> {
     const prefix = claimPrefix(options.stem);
@@ -158,7 +158,7 @@ export class Topology {
     return new Topology(record);
   }
 
-  /** Ends everything of the prefix, by its record and by its mark in command lines, and forgets it. Repeatable. */
+  /** Ends all processes of the prefix, by its record and by its mark in command lines, and deletes the record. */
   static async clean(prefix: string): Promise<void> {
     const record = readRecord(prefix);
     const marked = processesWithArgument((argument) => prefixOfMark(argument) === prefix);
@@ -181,7 +181,7 @@ export class Topology {
     throw new Error(`no node ${name} in ${this.prefix}; there are: ${names.join(', ')}`);
   }
 
-  /** Program and arguments that run `argv` in the node, from this machine's side. */
+  /** Program and arguments that run `argv` in the node, to be started from this machine. */
   enter(name: string, argv: readonly string[]): string[] {
     const { init } = this.node(name);
     if (!isAlive(init)) throw new Error(`node ${name} is down: npm run cluster -- clean --cluster ${this.prefix}`);
@@ -195,14 +195,14 @@ export class Topology {
     return (await run(program, rest, { timeout: timeoutMs, maxBuffer: 16 << 20 })).stdout;
   }
 
-  /** Keeps a change of the record; `nodes` are replaced by name. */
+  /** Changes the record; a node replaces the one of its name. */
   update(change: Partial<Pick<ClusterRecord, 'relays' | 'notes'>> & { readonly node?: NodeRecord }): void {
     const { node, ...rest } = change;
     const nodes = this.#record.nodes.map((one) => (one.name === node?.name ? node : one));
     this.#write({ ...rest, nodes });
   }
 
-  /** From now on the cluster goes on without this process, until `stop`. */
+  /** From now on the cluster does not end with this process; it runs until `stop`. */
   keep(): void {
     this.#write({ kept: true });
   }
@@ -230,7 +230,7 @@ export class Topology {
     await batch(this.#record.underlay.pid, [`link set n${index} mtu ${mtu} master ubr up`]);
   }
 
-  /** Programs get SIGTERM and the grace first, then every node ends. */
+  /** Programs get SIGTERM and the grace period, then every node is ended. */
   async stop(graceMs = 5000): Promise<void> {
     const programs = this.#record.nodes.flatMap((node) => node.programs);
     if (graceMs > 0) {
@@ -242,14 +242,14 @@ export class Topology {
   }
 }
 
-/** Path on this machine of a socket in the node's folder, within the 107 bytes a socket's address can hold. */
+/** Path on this machine of a socket in the node's folder, within the 107 bytes that a socket address can hold. */
 export function socketIn(topology: Topology, node: string, name: string): string {
   const { folder, init } = topology.node(node);
   const path = join(folder, name);
   return Buffer.byteLength(path) <= 107 ? path : `/proc/${init.pid}/cwd/${name}`;
 }
 
-/** On a normal or signalled end of this process its nodes are killed; synchronous, so it also works while exiting. */
+/** Kills the nodes when this process ends, also by a signal; synchronous, so that it works in the exit handler. */
 function endWithThisProcess(prefix: string): void {
   process.once('exit', () => {
     const record = readRecord(prefix);
@@ -259,7 +259,7 @@ function endWithThisProcess(prefix: string): void {
     forgetRecord(prefix);
   });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // Only when nobody else decides what a signal means.
+    // Only when no other part of the program handles the signal.
     if (process.listenerCount(name) === 0) process.once(name, () => process.exit(name === 'SIGINT' ? 130 : 143));
   }
 }

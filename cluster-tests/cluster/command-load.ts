@@ -1,38 +1,40 @@
 /**
- * Commands at a steady rate against every controller of a cluster, and what became of each: ports of one tenant are
- * created, asked for again with the same key, deleted, and created anew. A command without an answer is asked again
- * with its key, as a client would, until it has one. It knows no fault; load-judge.ts reads its records.
+ * Sends commands at a steady rate to every controller of a cluster and records the answers: ports of one tenant are
+ * created, deleted and created again, and some commands are repeated with their key. A command without an answer is
+ * sent again with its key, as a client would, until it has one. Used by fault-scene.ts; load-judge.ts reads the
+ * records.
  */
 import { randomUUID } from 'node:crypto';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 
-/** One command with its key, however often it was asked. */
+/** One command with its key, however often it was sent. */
 export interface CommandRecord {
   readonly port: string;
   readonly command: 'create' | 'delete';
   readonly key: string;
-  /** ms of performance.now(). */
+  /** By performance.now(), ms. */
   readonly invokedMs: number;
   readonly answeredMs: number;
-  /** Asked in vain before: each of these was answered `unknown`, `overloaded` or not at all. */
+  /** Earlier tries without an answer or with the answer `unknown`. */
   readonly unknowns: number;
+  /** Earlier tries that were answered `overloaded`. */
   readonly overloads: number;
-  /** The server's words: a result, or the code of a rejection that stands. */
+  /** The final answer: a result, or the code of a rejection. */
   readonly answer: { readonly ok: true; readonly result: unknown } | { readonly ok: false; readonly code: string };
-  /** What the same key was answered later; undefined when it was not asked again. */
+  /** The answer to a later repetition with the same key; undefined when there was none. */
   readonly again?: unknown;
 }
 
 export interface LoadOptions {
   readonly clients: readonly PhotonClient[];
   readonly tenant: string;
-  /** Ports are spread over them, so that no single actor's shard stops all. */
+  /** Ports are spread over these networks, so that no single actor's shard stops the whole load. */
   readonly networks: readonly string[];
   readonly commandsPerS: number;
-  /** Ports that live and die, one command each at a time. */
+  /** Number of ports; each has one command at a time. */
   readonly ports: number;
-  /** After this long without an answer the same command is asked again, maybe elsewhere. */
+  /** After this long without an answer the same command is sent again, maybe to another controller. */
   readonly patienceMs?: number;
 }
 
@@ -47,9 +49,9 @@ export interface LoadFigures {
   readonly longestSilenceMs: number;
 }
 
-/** One in so many commands is asked a second time with its key. */
+/** One in so many commands is repeated with its key. */
 const repeatEvery = 8;
-/** Between two tries of one command, which come slower and slower, as those of a client that means well. */
+/** Longest pause of the exponential backoff between two tries of one command. */
 const longestPauseMs = 800;
 
 export class CommandLoad {
@@ -63,7 +65,7 @@ export class CommandLoad {
   #next = 0;
   #lastAnswerMs = performance.now();
   #longestSilenceMs = 0;
-  /** Commands without an answer: what was asked, and what was last heard of it. */
+  /** Port -> its command without an answer, and the last error. */
   readonly #open = new Map<string, string>();
   readonly #workers: Promise<void>[];
   #broken: Error | undefined;
@@ -77,7 +79,7 @@ export class CommandLoad {
     );
   }
 
-  /** Lets every command that was begun have its answer. @throws Error naming those that had none in time. */
+  /** Waits until every open command has its answer. @throws Error naming those without one in time */
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#endedMs = performance.now();
@@ -106,7 +108,7 @@ export class CommandLoad {
   async #live(port: string): Promise<void> {
     for (let sessionNumber = 0; !this.#stopping; sessionNumber++) {
       await this.#command(port, 'create');
-      // Some are left standing at the end, some are not.
+      // Depending on the moment of the stop, a port exists at the end or not.
       if (!this.#stopping) await this.#command(port, 'delete');
     }
   }
@@ -125,10 +127,10 @@ export class CommandLoad {
     this.records.push({ ...record, again });
   }
 
-  /** A place in the steady rate: places are handed out evenly, whoever is late goes at once. */
+  /** Waits for the next slot of the steady rate; a slot that is due has no wait. */
   async #turn(): Promise<void> {
     const dueMs = this.#startedMs + (this.#next * 1_000) / this.#options.commandsPerS;
-    // After a standstill the missed places are not made up for in one burst.
+    // After a standstill the missed slots are skipped instead of sent in one burst.
     this.#next = Math.max(this.#next + 1, ((performance.now() - this.#startedMs) / 1_000) * this.#options.commandsPerS);
     const waitMs = dueMs - performance.now();
     if (waitMs > 0) await pause(waitMs);

@@ -2,9 +2,10 @@
 // time limit: 420 s
 // test limit: 360 s
 /**
- * The controller is killed after each commit of a VM's creation, by index, then at ten random moments: the VM comes up
+ * The controller is killed after each single commit of a VM's creation, then at ten random moments. The VM must come up
  * once (one QEMU, one tap, one DHCP host entry with the address first given), and the command repeated with its key
- * has the same answer. By index it kills itself (crashing-controller-main.ts), so every index is met and none by luck.
+ * must have the same answer. For the kill after the n-th commit the controller kills itself
+ * (crashing-controller-main.ts), so that every commit is covered and none by chance.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -30,7 +31,7 @@ const nodes: readonly PlannedNode[] = [
 ];
 const workers = ['w1', 'w2'];
 const controller: PlannedNode = { name: 'c1', role: 'controller' };
-/** More commits than any creation has: a loop without end is a failure, not a time limit. */
+/** More commits than any creation has, so that an endless loop of commits fails with a message. */
 const mostCommits = 90;
 const randomKills = 10;
 const crashingMain = join(import.meta.dirname, 'crashing-controller-main.ts');
@@ -42,7 +43,7 @@ test.before(async () => {
   const guest = await buildGuestImage();
   cluster = await launchCluster({ stem: 'crashc', nodes, images: { '/run/guest': guest.folder } });
   acme = await CrashTenant.open(cluster);
-  await acme.declareGround(guest.commandLine);
+  await acme.declareBasics(guest.commandLine);
 });
 
 test.after(async () => {
@@ -59,18 +60,18 @@ async function killController(): Promise<void> {
   await until('the controller is gone', () => !isAlive(program));
 }
 
-/** In place of the usual one: it ends itself right after the `last`-th commit that names the VM. */
+/** Starts a controller that kills itself right after the `last`-th commit that names the VM. */
 async function startCrashing(name: string, last: number): Promise<void> {
   const argv = [process.execPath, crashingMain, insideFolder, `${tenant}/${name}`, String(last)];
   await startProgram(cluster.topology, 'c1', 'controller', argv);
 }
 
-async function runAsUsual(): Promise<void> {
+async function startNormal(): Promise<void> {
   await killController();
   await startNode(cluster.topology, controller);
 }
 
-/** The commits that named the VM, one line each, as the crashing controller has noted them. */
+/** The commits that name the VM, one line each, as the crashing controller has recorded them. */
 function commitsOf(name: string): string[] {
   const path = join(cluster.topology.node('c1').folder, `commits-${tenant}-${name}`);
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : [];
@@ -85,9 +86,9 @@ interface Creation {
 
 function create(name: string, network = 'front'): Creation {
   const key = randomUUID();
-  // The client asks again by itself whenever the controller is back.
+  // The client repeats the command by itself when the controller is back.
   const answer = acme.ask('vm.create', name, acme.vmParams(network), key);
-  answer.catch(() => undefined); // awaited in provedOnce, maybe after a failure elsewhere
+  answer.catch(() => undefined); // awaited in existsOnce, maybe after a failure elsewhere
   return { name, network, key, answer };
 }
 
@@ -97,8 +98,8 @@ interface VmStatus {
   readonly tries: number;
 }
 
-/** What must hold of a VM whose creation was disturbed. @returns the address it has. */
-async function provedOnce({ name, network, key, answer }: Creation): Promise<string> {
+/** Asserts that a VM whose creation was disturbed exists exactly once. @returns its address */
+async function existsOnce({ name, network, key, answer }: Creation): Promise<string> {
   const id = `vm/${tenant}/${name}`;
   const first = await answer;
   const again = await acme.ask('vm.create', name, acme.vmParams(network), key);
@@ -109,14 +110,14 @@ async function provedOnce({ name, network, key, answer }: Creation): Promise<str
   await acme.reachState(`port/${tenant}/${name}.eth0`, /^active$/);
   const { address, mac } = ports[`port/${tenant}/${name}.eth0`] ?? { address: '', mac: '' };
   const sight = await look();
-  const counts = [sight.machines.length, sight.taps.length];
+  const counts = [sight.qemus.length, sight.taps.length];
   assert.equal(counts, [1, 1], `${id}: wanted one QEMU and one tap, there are: ${wordsFor(sight)}`);
   assert.match(sight.taps[0]?.owner ?? '', `binding/${tenant}/${name}.eth0@`);
   assert.equal(sight.dhcpHosts, [{ address, line: `${mac},${address},${name}` }], `DHCP hosts of ${id}`);
   return address;
 }
 
-/** Off and away, with nothing left of it on a worker. */
+/** Stops and deletes the VM and waits until nothing of it is left on a worker. */
 async function remove(name: string): Promise<void> {
   const id = `vm/${tenant}/${name}`;
   await acme.ask('vm.stop', name, { graceMs: 0 });
@@ -126,13 +127,13 @@ async function remove(name: string): Promise<void> {
   let sight = await look();
   await until(`nothing is left of ${id}`, async () => {
     sight = await look();
-    return sight.machines.length + sight.taps.length + sight.dhcpHosts.length === 0;
+    return sight.qemus.length + sight.taps.length + sight.dhcpHosts.length === 0;
   }).catch((error: unknown) => {
     throw new Error(`${String(error)}; there are: ${wordsFor(sight)}`);
   });
 }
 
-/** Waits until it has killed itself (true), or the creation has ended and nothing more is committed (false). */
+/** @returns true when the controller has killed itself, false when the creation has ended and no commit follows */
 async function killedIn(name: string): Promise<boolean> {
   const quietMs = 400;
   let noted = 0;
@@ -158,7 +159,7 @@ async function killedIn(name: string): Promise<boolean> {
   return !isUp();
 }
 
-/** Moments from a seed, so that a run can be had again (mulberry32; moments need no better chance). */
+/** Random moments from a seed, so that a run can be repeated (mulberry32). */
 function momentsFrom(seed: number): (belowMs: number) => number {
   let at = seed;
   return (belowMs) => {
@@ -171,7 +172,7 @@ function momentsFrom(seed: number): (belowMs: number) => number {
 
 const nameOf = (stem: string, index: number): string => `${stem}${String(index).padStart(2, '0')}`;
 
-test('killed after each commit of a creation: the VM comes up once', async () => {
+test('controller killed after each commit of a creation: the VM comes up once', async () => {
   await killController();
   await startCrashing(nameOf('k', 1), 1);
   const startedAt = performance.now();
@@ -182,9 +183,9 @@ test('killed after each commit of a creation: the VM comes up once', async () =>
     const killed = await killedIn(name);
     const after = commitsOf(name).at(-1);
     if (killed) await startCrashing(nameOf('k', index + 1), index + 1);
-    else await runAsUsual(); // what it has not counted of this creation, the deletion would
+    else await startNormal(); // or the commits of the deletion would be counted and kill it
     try {
-      await provedOnce(creation);
+      await existsOnce(creation);
       if (index % 16 === 1) await readGuest(await acme.placeOf(name), 60_000);
     } catch (error) {
       throw new Error(`killed after commit ${after}: ${String(error)}`, { cause: error });
@@ -196,23 +197,23 @@ test('killed after each commit of a creation: the VM comes up once', async () =>
   }
 });
 
-test('killed at random moments of a creation: the VM comes up once', async () => {
+test('controller killed at random moments of a creation: the VM comes up once', async () => {
   const seed = Number(process.env['PHOTON_CRASH_SEED'] ?? randomInt(2 ** 31));
   console.log(`moments from PHOTON_CRASH_SEED=${seed}`);
   const moment = momentsFrom(seed);
-  await runAsUsual();
+  await startNormal();
   for (let round = 0; round < randomKills; round++) {
     const name = nameOf('r', round);
-    // A network of its own: bridge and DHCP server are made within the creation, unlike above.
+    // In a new network, so that bridge and DHCP server are part of the creation, unlike in the test before.
     const network = `n-${name}`;
     await acme.ask('network.create', network, { subnets: [{ name: 'a', cidr: `10.30.${round}.0/24` }] });
     const creation = create(name, network);
-    // A creation takes about this long; later moments meet a VM that has just been made.
+    // A creation takes about this long; a later moment meets a VM that has just been created.
     const delayMs = moment(1_500);
     await new Promise((resolve) => setTimeout(resolve, delayMs));
-    await runAsUsual();
+    await startNormal();
     try {
-      await provedOnce(creation);
+      await existsOnce(creation);
     } catch (error) {
       throw new Error(`killed ${delayMs} ms after the command was sent: ${String(error)}`, { cause: error });
     }

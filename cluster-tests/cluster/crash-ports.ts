@@ -1,4 +1,6 @@
-/** Ports declared by many clients at once, and what must be true of them afterwards. Used by crash-programs.test.ts. */
+/**
+ * Ports that many clients declare at once, and the assertions about them afterwards. Used by crash-programs.test.ts.
+ */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import * as assert from 'uvu/assert';
 import { TapGuest } from '../harness/tap-guest.ts';
@@ -8,11 +10,11 @@ import { tenant, type CrashTenant } from './crash-tenant.ts';
 export interface Declared {
   readonly name: string;
   readonly key: string;
-  /** Undefined when no answer came: unknown. */
+  /** Undefined when no answer came, so the outcome is unknown. */
   answer?: unknown;
 }
 
-/** Asks for an unbound port; no answer is no answer, anything else is a failure. */
+/** Declares an unbound port; a missing answer leaves `answer` undefined, a rejection throws. */
 export async function declare(acme: CrashTenant, one: Declared, waitMs: number): Promise<void> {
   try {
     one.answer = await acme.ask('port.create', one.name, { network: 'front' }, one.key, waitMs);
@@ -23,7 +25,7 @@ export async function declare(acme: CrashTenant, one: Declared, waitMs: number):
 
 export const answeredOf = (list: readonly Declared[]): number => list.filter((one) => one.answer !== undefined).length;
 
-/** Each port exists once, with an address nobody else has, and the network counts neither more nor fewer. */
+/** Each port exists with an address of its own, and the network counts exactly these ports and the VM's. */
 export async function assertOneAddressEach(acme: CrashTenant, wanted: readonly Declared[]): Promise<void> {
   const addresses = new Set<unknown>();
   for (const one of wanted) {
@@ -35,7 +37,7 @@ export async function assertOneAddressEach(acme: CrashTenant, wanted: readonly D
   assert.is((network.status as { ports: number }).ports, wanted.length + 1);
 }
 
-/** A DHCP exchange as a guest on the direct port would have it. */
+/** The DHCP exchange of a guest on a port that is bound without a VM. */
 export async function exchange(
   cluster: PhotonCluster,
   acme: CrashTenant,
@@ -44,7 +46,7 @@ export async function exchange(
   const { status } = await acme.reachState(`port/${tenant}/${port}`, /^active$/);
   const { address, mac, proof } = status as { address: string; mac: string; proof: { tap: string } };
   const { namespace } = await acme.placeOf('web-1');
-  // The namespace has its name only inside the node.
+  // The namespace is named in the node's mount namespace only.
   const inside = `/proc/${cluster.topology.node('w1').init.pid}/root/run/netns/${namespace}`;
   const guest = await TapGuest.open({ tap: proof.tap, mac, namespace: inside });
   try {

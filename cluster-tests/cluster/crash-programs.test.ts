@@ -2,9 +2,9 @@
 // time limit: 300 s
 // test limit: 120 s
 /**
- * What kill -9 of one program of a cluster leaves behind: worker, store, dnsmasq, QEMU, one after the other on one
- * cluster with one VM whose page counts visits; then everything is deleted, and nothing of it is left. The controller
- * has a file of its own, crash-controller.test.ts.
+ * kill -9 of one program after the other on one cluster: worker, store, dnsmasq, QEMU. The cluster has one VM whose
+ * page counts visits, and each test says what must survive; finally everything is deleted and nothing of it may be
+ * left. Killed controllers are in crash-controller.test.ts.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ test.before(async () => {
   const guest = await buildGuestImage();
   cluster = await launchCluster({ stem: 'crash', nodes, images: { '/run/guest': guest.folder } });
   acme = await CrashTenant.open(cluster);
-  await acme.declareGround(guest.commandLine);
+  await acme.declareBasics(guest.commandLine);
   await acme.ask('vm.create', 'web-1', acme.vmParams());
   await acme.reachState(vm, /^running$/);
 });
@@ -60,9 +60,9 @@ test.after(async () => {
 
 const look = (): Promise<Sight> => sightOf(cluster.topology, 'w1');
 
-/** One VM's worth of things, no more. */
+/** Exactly the kernel objects of one VM with this many ports. */
 function assertOnce(sight: Sight, ports = 1): void {
-  const counts = [sight.machines, sight.dhcpServers, sight.taps, sight.dhcpHosts].map((list) => list.length);
+  const counts = [sight.qemus, sight.dhcpServers, sight.taps, sight.dhcpHosts].map((list) => list.length);
   assert.equal(counts, [1, 1, ports, ports], `wanted QEMU 1, dnsmasq 1, taps and entries ${ports}: ${wordsFor(sight)}`);
 }
 
@@ -72,7 +72,7 @@ async function killProgram(node: string, name: string): Promise<void> {
   await until(`${name} in ${node} is gone`, () => !isAlive(program));
 }
 
-/** The guest's own words once it has booted anew, and where it is. */
+/** The state of the guest once it has booted again, and where it is. */
 async function guestAfter(formerBoot = ''): Promise<{ place: GuestPlace; facts: GuestFacts }> {
   const place = await acme.placeOf('web-1');
   let facts = await readGuest(place, bootMs);
@@ -87,17 +87,17 @@ async function guestAfter(formerBoot = ''): Promise<{ place: GuestPlace; facts: 
   return { place, facts };
 }
 
-function assertSameMachine(before: GuestFacts, after: GuestFacts): void {
+function assertSameGuest(before: GuestFacts, after: GuestFacts): void {
   assert.is.not(after.boot_id, before.boot_id, 'the boot id is the same: it did not restart');
   assert.equal(after.addresses, before.addresses);
   assert.is(after.mac, before.mac);
   assert.is(after.volume_serial, before.volume_serial);
-  assert.is(after.count, before.count, 'visits that were answered are on the volume');
+  assert.is(after.count, before.count, 'answered visits are on the volume');
 }
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
-test('kill -9 the worker: the VM answers on, and the new process takes it up as it is', async () => {
+test('kill -9 the worker: the VM goes on, and the new process adopts it without a change', async () => {
   const { place } = await guestAfter();
   const visited = await visitGuest(place);
   const before = await look();
@@ -110,7 +110,7 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   assert.is(during.count, (visited.count ?? 0) + 1);
   const at = performance.now();
   await startNode(cluster.topology, { name: 'w1', role: 'worker' });
-  // After its sweep: what it would take for nobody's is gone by then.
+  // Waits for its sweep, which would have removed anything that it took for an orphan.
   await acme.reach(
     agent,
     'resting in a new boot',
@@ -121,13 +121,13 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   assert.equal(await look(), before, 'the same processes, taps and entries as before');
   const { status } = await acme.reachState(vm, /^running$/);
   const proof = (status as { proof: { pid: number } }).proof;
-  assert.is(proof.pid, before.machines[0]?.pid);
+  assert.is(proof.pid, before.qemus[0]?.pid);
   assert.is((status as { runs: number }).runs, 1);
   assert.is((await readGuest(place)).boot_id, visited.boot_id);
 
   await acme.ask('vm.restart', 'web-1');
   const { facts } = await guestAfter(visited.boot_id);
-  assertSameMachine(during, facts);
+  assertSameGuest(during, facts);
   await acme.reach(
     vm,
     'in its second run',
@@ -135,18 +135,18 @@ test('kill -9 the worker: the VM answers on, and the new process takes it up as 
   );
   const after = await look();
   assertOnce(after);
-  assert.is.not(after.machines[0]?.pid, before.machines[0]?.pid);
+  assert.is.not(after.qemus[0]?.pid, before.qemus[0]?.pid);
 });
 
-/** Every actor's version: what a store that lost nothing still has, or more. */
+/** Every actor's version; a store that lost nothing later has the same or a higher one. */
 async function versions(): Promise<Map<string, number>> {
   const found = await acme.client.call('actor.list', { limit: 200 });
   return new Map(found.actors.map((actor) => [actor.id, actor.version]));
 }
 
 /**
- * Four clients that declare one port after the other, into `wanted`, while redis-server alone is killed: some are
- * answered before, some are in the store without an answer, some nowhere. Ends when work goes on.
+ * Four clients declare one port after the other, into `wanted`, while redis-server alone is killed: some commands are
+ * answered before the kill, some are in the store without an answer, some are lost. Ends when answers come again.
  */
 async function workThroughRedisKill(wanted: Declared[]): Promise<void> {
   const { topology } = cluster;
@@ -171,7 +171,7 @@ async function workThroughRedisKill(wanted: Declared[]): Promise<void> {
   await lanes;
 }
 
-test('kill -9 the store: commits stall, nothing is lost, work goes on by itself', async () => {
+test('kill -9 the store: commits stall, nothing is lost, commands go on without help', async () => {
   const { topology } = cluster;
   const { place } = await guestAfter();
   const { count } = await visitGuest(place);
@@ -179,12 +179,12 @@ test('kill -9 the store: commits stall, nothing is lost, work goes on by itself'
   const wanted: Declared[] = [];
   await workThroughRedisKill(wanted);
 
-  // With its supervisor it stays away until somebody starts it.
+  // Killed together with its supervisor the store stays down until it is started.
   await killProgram('s1', 'store');
   const askedAt = performance.now();
   const late = Array.from({ length: 4 }, (_, at): Declared => ({ name: `late${at}`, key: randomUUID() }));
   await Promise.all(late.map((one) => declare(acme, one, 2_000)));
-  assert.ok(performance.now() - askedAt < 20_000, `asked to wait 2 s, they heard after ${seconds(askedAt)}`);
+  assert.ok(performance.now() - askedAt < 20_000, `asked with a wait of 2 s, answered after ${seconds(askedAt)}`);
   assert.equal(
     late.filter((one) => one.answer !== undefined),
     [],
@@ -207,7 +207,7 @@ test('kill -9 the store: commits stall, nothing is lost, work goes on by itself'
     assert.ok(isRunning(topology, node, role), `${role} ended: it should wait for the store`);
   }
   for (const [id, version] of await versions()) {
-    assert.ok(version >= (known.get(id) ?? 0), `${id} went back from version ${known.get(id)} to ${version}`);
+    assert.ok(version >= (known.get(id) ?? 0), `${id} fell from version ${known.get(id)} to ${version}`);
     known.delete(id);
   }
   assert.equal([...known.keys()], [], 'actors that are gone');
@@ -237,7 +237,7 @@ async function dnsmasqKilled(): Promise<void> {
   assert.equal(await exchange(cluster, acme, 'direct'), first);
 }
 
-test('kill dnsmasq: another is there within seconds and gives the same address', async () => {
+test('kill -9 dnsmasq: another one runs within seconds and gives the same address', async () => {
   await acme.directPort('direct', 'w1');
   try {
     await dnsmasqKilled();
@@ -246,7 +246,7 @@ test('kill dnsmasq: another is there within seconds and gives the same address',
   }
 });
 
-test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept', async () => {
+test('kill -9 QEMU: the restart policy starts it again; address, disk and visits are kept', async () => {
   const { place, facts } = await guestAfter();
   const visited = await visitGuest(place);
   assert.is(visited.count, (facts.count ?? 0) + 1);
@@ -254,20 +254,20 @@ test('kill -9 QEMU: the restart policy acts; address, disk and visits are kept',
   assertOnce(before);
   const { runs } = (await acme.reachState(vm, /^running$/)).status as { runs: number };
   const at = performance.now();
-  await killInside(cluster.topology, 'w1', before.machines[0] as SeenProcess);
+  await killInside(cluster.topology, 'w1', before.qemus[0] as SeenProcess);
   await acme.reach(
     vm,
     'running once more',
     (actor) => actor?.stateName === 'running' && (actor.status as { runs: number }).runs === runs + 1,
   );
   console.log(`the VM runs again after ${seconds(at)}`);
-  assertSameMachine(visited, (await guestAfter(visited.boot_id)).facts);
+  assertSameGuest(visited, (await guestAfter(visited.boot_id)).facts);
   const after = await look();
   assertOnce(after);
   assert.equal(after.dhcpHosts, before.dhcpHosts);
 });
 
-test('what is deleted is gone, and a stopped cluster leaves nothing', async () => {
+test('deleted objects leave nothing on the worker, and a stopped cluster leaves nothing on the machine', async () => {
   const { topology } = cluster;
   const things = [
     ['vm', 'web-1'],
@@ -276,7 +276,10 @@ test('what is deleted is gone, and a stopped cluster leaves nothing', async () =
     ['image', 'guest-kernel'],
     ['network', 'front'],
   ] as const;
-  assert.ok((await residueOf(topology, ['w1'])).length > 0, 'the check sees what there is before');
+  assert.ok(
+    (await residueOf(topology, ['w1'])).length > 0,
+    'the residue check finds the objects before they are deleted',
+  );
   for (const [kind, name] of things) await acme.ask(`${kind}.delete`, name);
   let left: string[] = [];
   await until('the worker has nothing of the tenant', async () => {

@@ -1,12 +1,13 @@
 /**
- * What is really there of tenants on a worker, read from its kernel and never from the product: QEMU and dnsmasq
- * processes, taps, DHCP host entries. Crash tests compare two sights, or count. Reads only.
+ * What exists of tenants on a worker, read from its kernel and never from the product: QEMU and dnsmasq processes,
+ * taps, DHCP host entries. Crash tests compare two of these snapshots or count in them. Reads only, except
+ * `killInside`.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Topology } from './cluster-topology.ts';
 import { until } from './process-identity.ts';
 
-/** A process inside the node; pid and start time name one for ever. */
+/** A process inside the node; pid and start time together are unique. */
 export interface SeenProcess {
   readonly pid: number;
   readonly startTime: string;
@@ -30,19 +31,19 @@ export interface SeenDhcpHost {
 }
 
 export interface Sight {
-  readonly machines: readonly SeenProcess[];
+  readonly qemus: readonly SeenProcess[];
   readonly dhcpServers: readonly SeenProcess[];
   readonly taps: readonly SeenTap[];
   readonly dhcpHosts: readonly SeenDhcpHost[];
 }
 
-// One line per thing, fields apart by a blank: kind first. An agent that starts asks QEMU for its version, so a process
-// of that name may be there which runs no VM.
+// Prints one line per object, fields separated by blanks, kind first. A starting agent asks QEMU for its version, so
+// processes with the option --version are not VMs and are left out.
 const script = `
 for p in /proc/[0-9]*; do
   read -r name 2>/dev/null <$p/comm || continue
   case $name in
-    qemu-system*) kind=machine ;;
+    qemu-system*) kind=qemu ;;
     dnsmasq) kind=dhcp ;;
     redis-server) kind=redis ;;
     *) continue ;;
@@ -76,7 +77,7 @@ function dhcpHostOf(line: string): SeenDhcpHost {
   return { address: path.slice(path.lastIndexOf('/') + 1), line: rest.join(':') };
 }
 
-/** What there is on one worker at this moment; every list is sorted, so that sights can be compared. */
+/** What exists on one worker at this moment; every list is sorted, so that two results can be compared. */
 export async function sightOf(topology: Topology, node: string): Promise<Sight> {
   const lines = (await topology.exec(node, ['sh', '-c', script])).split('\n').map((line) => line.trim());
   const processes = (kind: string): SeenProcess[] =>
@@ -85,7 +86,7 @@ export async function sightOf(topology: Topology, node: string): Promise<Sight> 
       .map(processOf)
       .toSorted((a, b) => a.pid - b.pid);
   return {
-    machines: processes('machine'),
+    qemus: processes('qemu'),
     dhcpServers: processes('dhcp'),
     taps: lines
       .filter((line) => line.startsWith('tap '))
@@ -98,29 +99,29 @@ export async function sightOf(topology: Topology, node: string): Promise<Sight> 
   };
 }
 
-/** Sights of several workers as one: what must be there once in a cluster is counted over all of them. */
+/** The sights of several workers as one, to count what must exist once in the whole cluster. */
 export async function sightOfAll(topology: Topology, nodes: readonly string[]): Promise<Sight> {
   const sights = await Promise.all(nodes.map((node) => sightOf(topology, node)));
   return {
-    machines: sights.flatMap((sight) => sight.machines),
+    qemus: sights.flatMap((sight) => sight.qemus),
     dhcpServers: sights.flatMap((sight) => sight.dhcpServers),
     taps: sights.flatMap((sight) => sight.taps),
     dhcpHosts: sights.flatMap((sight) => sight.dhcpHosts),
   };
 }
 
-/** Counts in words, for messages. */
+/** A sight as text, for messages. */
 export function wordsFor(sight: Sight): string {
   const taps = sight.taps.map((tap) => `${tap.namespace || 'the node'}/${tap.name} of ${tap.owner}`);
   return [
-    `QEMU ${sight.machines.map((one) => one.pid).join(' ') || 'none'}`,
+    `QEMU ${sight.qemus.map((one) => one.pid).join(' ') || 'none'}`,
     `dnsmasq ${sight.dhcpServers.map((one) => one.pid).join(' ') || 'none'}`,
     `taps ${taps.join(' ') || 'none'}`,
     `DHCP hosts ${sight.dhcpHosts.map((one) => one.line).join(' ') || 'none'}`,
   ].join('; ');
 }
 
-/** The redis-server of a store node once there is just one, other than `than`; for a moment, one that forks is two. */
+/** Waits until a store node has exactly one redis-server and it is not `than`; one that forks is two for a moment. */
 export async function redisOf(topology: Topology, node: string, than?: SeenProcess): Promise<SeenProcess> {
   let found: SeenProcess[] = [];
   await until(`one redis-server runs in ${node}`, async () => {
@@ -136,12 +137,12 @@ export async function redisOf(topology: Topology, node: string, than?: SeenProce
 
 /** SIGKILL to a process by its pid inside the node. */
 export async function killInside(topology: Topology, node: string, target: SeenProcess): Promise<void> {
-  // 0 and less are groups: `kill` would end the group it is in, which is the test itself.
-  if (!(target.pid > 1)) throw new Error(`${target.pid} is no process of ${node} that may be killed`);
+  // Pids of 0 and below mean process groups: `kill` would end the group of the test itself.
+  if (!(target.pid > 1)) throw new Error(`${target.pid} is not a process of ${node} that may be killed`);
   await topology.exec(node, ['kill', '-9', String(target.pid)]);
 }
 
-/** Namespaces a process of this machine is in, as the kernel calls them: `net:[4026532301]`. */
+/** Namespaces that a process of this machine is in, by the kernel's names: `net:[4026532301]`. */
 export const namespacesOf = (pid: number | string): string[] =>
   ['net', 'mnt', 'pid'].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
 

@@ -1,7 +1,7 @@
 /**
- * A tenant of a cluster under fault: commands with keys, waits that say what they wanted and what they got, and the
- * declarations the crash tests start from. It speaks the control API like any client and knows no fault. Called by
- * crash tests only.
+ * A tenant of a cluster under faults: commands with idempotency keys, waits whose errors name the wanted and the last
+ * state, and the objects that crash tests start from. It uses the control API as any client does and causes no faults.
+ * Used by the crash, fault and rollback tests.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -19,15 +19,15 @@ export const tenant = 'acme';
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** How often a wait looks; a look is one read. */
+/** Pause between two reads of a wait. */
 const lookEveryMs = 40;
 const dialEveryMs = 40;
-/** Nobody closed it: there is no controller to speak to. */
-const notThere = 1006;
+/** WebSocket close code of a connection that was not closed by the other end: no controller is there. */
+const abnormalClosure = 1006;
 
 /**
- * Meets a controller that is started again as soon as it is there. The client by itself waits twice as long after each
- * try, and a test that kills many controllers would wait most of the time.
+ * A socket factory that connects as soon as a restarted controller listens. The client by itself doubles its pause
+ * after each failure, and a test that kills many controllers would spend most of its time waiting.
  */
 const dialsOften =
   (open: SocketFactory): SocketFactory =>
@@ -44,7 +44,7 @@ const dialsOften =
           listener.onText(text);
         },
         onClosed: (code, why) => {
-          if (isOver || wasThere || code !== notThere) listener.onClosed(code, why);
+          if (isOver || wasThere || code !== abnormalClosure) listener.onClosed(code, why);
           else pause = setTimeout(dial, dialEveryMs);
         },
       });
@@ -57,7 +57,7 @@ const dialsOften =
         isOver = true;
         if (pause === undefined) return socket.close(code, why);
         clearTimeout(pause);
-        listener.onClosed(notThere, why);
+        listener.onClosed(abnormalClosure, why);
       },
     };
   };
@@ -83,15 +83,15 @@ export class CrashTenant {
   }
 
   /**
-   * One command and its answer; the same key gives the same answer.
-   * @throws PhotonError as the server said it; unknown when no answer came in time
+   * Sends one command and returns its answer; the same key gives the same answer.
+   * @throws PhotonError as the server sent it; group `unknown` when no answer came in time
    */
   async ask(method: string, name: string, params: Params = {}, key: string = randomUUID(), waitMs?: number) {
     const envelope = { scope: tenant, name, idempotencyKey: key, params };
     return await this.client.call(method, waitMs === undefined ? envelope : { ...envelope, waitMs });
   }
 
-  /** The actor as it is now; undefined when there is none, or none any more. */
+  /** The actor as it is now; undefined when it does not exist. */
   async find(id: string, client: PhotonClient = this.client): Promise<ActorObject | undefined> {
     try {
       const found = await client.call('actor.get', { id });
@@ -102,9 +102,7 @@ export class CrashTenant {
     }
   }
 
-  /**
-   * Looks until the actor is as wanted. @throws Error naming the actor, what was wanted and what it was last.
-   */
+  /** Reads until the actor is as wanted. @throws Error naming the actor, the wanted and the last state */
   async reach(
     id: string,
     wanted: string,
@@ -134,17 +132,17 @@ export class CrashTenant {
     await this.reach(id, 'gone', (actor) => actor === undefined, timeoutMs);
   }
 
-  /** Where the VM's page is to be had. */
+  /** Host, namespace and address through which the VM's page can be fetched. */
   async placeOf(vm: string): Promise<GuestPlace> {
     const get: GetActor = async (id) => (await this.client.call('actor.get', { id })) as ActorJson;
     return await placeOf(this.#topology, get, `vm/${tenant}/${vm}`);
   }
 
   /**
-   * Tenant, network, images and one volume: what a VM needs before it is declared.
-   * @param home host that imports the images; without it, any
+   * Creates what a VM needs before it can be declared: tenant, network, images and one volume.
+   * @param imageHost the host that imports the images; null for any host
    */
-  async declareGround(commandLine: string, home: string | null = null): Promise<void> {
+  async declareBasics(commandLine: string, imageHost: string | null = null): Promise<void> {
     await this.ask('tenant.create', tenant);
     await this.reachState(`vpc/${tenant}/main`, /^ready$/);
     await this.ask('network.create', 'front', { subnets: [{ name: 'web', cidr: '10.20.0.0/24' }] });
@@ -153,7 +151,7 @@ export class CrashTenant {
       ['guest-initrd', 'initrd.img', 'initrd'],
     ] as const;
     for (const [name, file, format] of images) {
-      await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format, host: home });
+      await this.ask('image.create', name, { source: { path: `file:///run/guest/${file}` }, format, host: imageHost });
       await this.reachState(`image/${tenant}/${name}`, /^ready$/);
     }
     await this.ask('volume.create', 'visits', { sizeMib: 64 });
@@ -162,13 +160,13 @@ export class CrashTenant {
 
   #commandLine = '';
 
-  /** A small VM on the ground declared before. */
+  /** Params of a small VM that uses the objects of `declareBasics`. */
   vmParams(network = 'front'): Params {
     const boot = { kernel: 'guest-kernel', initrd: 'guest-initrd', commandLine: this.#commandLine };
     return { memoryMib: 128, nics: [{ network }], disks: [{ volume: 'visits' }], boot };
   }
 
-  /** A port bound on the host at once, without a VM: a tap that anybody may open. */
+  /** Creates a port that is bound on the host without a VM, so that a test can open its tap. */
   async directPort(name: string, host: string): Promise<ActorObject> {
     await this.ask('port.create', name, { network: 'front', host });
     return await this.reachState(`port/${tenant}/${name}`, /^active$/);

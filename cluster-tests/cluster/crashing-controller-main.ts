@@ -1,8 +1,8 @@
 /**
- * `crashing-controller-main.ts FOLDER NAME N`: a controller that is killed with SIGKILL, by itself, right after its
- * N-th commit in which NAME (`acme/web-1`) occurs: the commit is in the store, and nothing that follows from it has
- * been done. Every such commit is written to FOLDER/commits-<name> first, one line each, so that a test can say after
- * which one it was. N = 0 only counts. Started by crash tests in place of `photon controller`; never in production.
+ * `crashing-controller-main.ts FOLDER NAME N`: a controller that kills itself with SIGKILL right after its N-th commit
+ * in which NAME (`acme/web-1`) occurs: the commit is in the store, and none of its consequences has happened. Every
+ * such commit is first appended to FOLDER/commits-<name>, so that a test can name the last one. With N = 0 it never
+ * kills itself. Started by crash-controller.test.ts in place of `photon controller`; never in production.
  */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ function note(commit: Commit): void {
   appendFileSync(notes, `${counted} ${commit.actor} v${commit.version} ${commit.stateName} <- ${why}\n`);
 }
 
-/** Whether the text of the commit names it, or something of its own: `web-1`, `web-1.eth0`, `web-1@w1`. */
+/** Whether the commit names the object or a part of it: `web-1`, `web-1.eth0`, `web-1@w1`. */
 function mentions(commit: Commit): boolean {
   return new RegExp(`/${name}(?![a-z0-9-])`).test(JSON.stringify(commit));
 }
@@ -39,7 +39,7 @@ function crashing(journal: Journal): Journal {
     isHeld: (grant) => journal.isHeld(grant),
     receipt: (id, commandId, asked) => journal.receipt(id, commandId, asked),
     deadLetters: (id) => journal.deadLetters(id),
-    endedSequences: (marks, beforeMs) => journal.endedSequences(marks, beforeMs),
+    endedSequences: (watermarks, beforeMs) => journal.endedSequences(watermarks, beforeMs),
     isOutstanding: (message) => journal.isOutstanding(message),
     backlog: (grant) => journal.backlog(grant),
     forgetMessages: (grant, rows) => journal.forgetMessages(grant, rows),

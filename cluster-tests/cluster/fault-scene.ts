@@ -1,8 +1,8 @@
 /**
- * A cluster under a steady load while one fault after the other strikes it, and the two who judge it: load-judge.ts
- * reads every answer, and an observer who looks only at the worker's kernel must never see a second QEMU of the one VM
- * that runs all the while. A run in which too little was answered is invalid and fails as such. Called by
- * faults.test.ts and faults-store.test.ts; it knows no single fault.
+ * Runs a cluster under a steady load while one fault after the other is injected, and judges it in two ways:
+ * load-judge.ts compares every answer with the final state (K2, K3, K5 of docs/promises.md), and an observer of the
+ * worker's kernel must see exactly one QEMU of the one VM at all times (K1). A run with too few answers is invalid and
+ * fails as such. Called by faults.test.ts and faults-store.test.ts, which bring the list of faults.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -20,12 +20,12 @@ import type { Fault } from './nemesis.ts';
 import { logPath } from './node-program.ts';
 import { apiSocketName } from './photon-commands.ts';
 
-/** A controller's sessions have their own rate limit each; these suffice for the rate wanted. */
+/** Each session has its own rate limit; so many sessions suffice for the wanted rate. */
 const sessionsEach = 4;
 const wantedPerS = 200;
-/** Of one VPC, so their addresses differ. */
+/** Networks of one VPC, so that addresses are unique over all of them. */
 const networks = Array.from({ length: 8 }, (_, index) => `busy-${index}`);
-/** How long a fault lasts: longer than the silence after which a controller's shards are taken over. */
+/** How long a fault lasts: longer than the silence timeout after which a controller's shards are taken over. */
 const faultMs = 3_500;
 const calmMs = 2_500;
 const worker = 'w1';
@@ -34,7 +34,7 @@ export class FaultScene {
   readonly #cluster: PhotonCluster;
   readonly #acme: CrashTenant;
   readonly #clients: readonly PhotonClient[];
-  #struck = 'nothing';
+  #lastFault = 'no fault';
 
   private constructor(cluster: PhotonCluster, acme: CrashTenant, clients: readonly PhotonClient[]) {
     this.#cluster = cluster;
@@ -42,13 +42,13 @@ export class FaultScene {
     this.#clients = clients;
   }
 
-  /** The cluster, a tenant with its networks, one VM that runs on `w1`, sessions at every controller. */
+  /** Starts the cluster, a tenant with its networks, one VM on `w1`, and sessions to every controller. */
   static async open(plan: Pick<LaunchOptions, 'stem' | 'nodes' | 'storeBoxes'>): Promise<FaultScene> {
     const guest = await buildGuestImage();
     const cluster = await launchCluster({ ...plan, images: { '/run/guest': guest.folder } });
     try {
       const acme = await CrashTenant.open(cluster);
-      await acme.declareGround(guest.commandLine);
+      await acme.declareBasics(guest.commandLine);
       for (const [index, name] of networks.entries()) {
         await acme.ask('network.create', name, { subnets: [{ name: 'a', cidr: `10.40.${index}.0/24` }] });
       }
@@ -67,7 +67,7 @@ export class FaultScene {
     await this.#cluster.topology.stop(0);
   }
 
-  /** @throws AssertionError naming what was lost, done twice, or seen on the worker; or why the run proves nothing */
+  /** @throws AssertionError naming what was lost, applied twice or seen on the worker, or why the run is invalid */
   async judge(faults: readonly Fault[], rounds: number): Promise<void> {
     const load = new CommandLoad({ clients: this.#clients, tenant, networks, commandsPerS: 240, ports: 320 });
     const seen = this.#observe();
@@ -77,7 +77,7 @@ export class FaultScene {
       for (let round = 0; round < rounds; round++) await this.#goThrough(faults, () => load.figures());
       await load.stop(20_000);
     } catch (error) {
-      throw new Error(`${String(error)}\n${this.#complaints()}`, { cause: error });
+      throw new Error(`${String(error)}\n${this.#loggedErrors()}`, { cause: error });
     } finally {
       observed = await seen();
     }
@@ -85,21 +85,21 @@ export class FaultScene {
     console.log(JSON.stringify(figures));
     const names = new Set(load.records.map((record) => record.port));
     const now = await this.#portsNow(names).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${this.#complaints()}`, { cause: error });
+      throw new Error(`${String(error)}\n${this.#loggedErrors()}`, { cause: error });
     });
     assert.equal(wrongsOf(load.records, now), []);
     assert.equal(observed, [], 'what was seen on the worker');
     await this.#acme.reachState(`vm/${tenant}/watched`, /^running$/);
     const invalid = invalidity(figures, wantedPerS);
-    assert.is(invalid, undefined, `${invalid}\n${this.#complaints()}`);
+    assert.is(invalid, undefined, `${invalid}\n${this.#loggedErrors()}`);
   }
 
-  /** One fault after the other, each with a calm behind it. */
+  /** Injects one fault after the other, with a pause after each. */
   async #goThrough(faults: readonly Fault[], figures: () => LoadFigures): Promise<void> {
     for (const fault of faults) {
       const before = figures();
-      this.#struck = fault.name;
-      const heal = await fault.strike(this.#cluster);
+      this.#lastFault = fault.name;
+      const heal = await fault.inject(this.#cluster);
       await pause(faultMs);
       await heal();
       await pause(calmMs);
@@ -108,15 +108,15 @@ export class FaultScene {
     }
   }
 
-  /** Looks at the worker's kernel until it is told to stop. @returns what was wrong at any look */
+  /** Reads the worker's kernel repeatedly. @returns stops it and gives every wrong reading */
   #observe(): () => Promise<string[]> {
     const wrong: string[] = [];
     let watching = true;
     const looked = (async () => {
       while (watching) {
-        const { machines } = await sightOf(this.#cluster.topology, worker);
-        const lines = machines.map(({ pid, words }) => `${pid} ${words}`);
-        if (lines.length !== 1) wrong.push(`${lines.length} QEMU after ${this.#struck}:\n  ${lines.join('\n  ')}`);
+        const { qemus } = await sightOf(this.#cluster.topology, worker);
+        const lines = qemus.map(({ pid, words }) => `${pid} ${words}`);
+        if (lines.length !== 1) wrong.push(`${lines.length} QEMU after ${this.#lastFault}:\n  ${lines.join('\n  ')}`);
         await pause(200);
       }
     })();
@@ -127,7 +127,7 @@ export class FaultScene {
     };
   }
 
-  /** Each session reads its share, as fast as one session may. */
+  /** The sessions share the reads, each as fast as its rate limit allows. */
   async #portsNow(names: Iterable<string>): Promise<Map<string, PortNow>> {
     const now = new Map<string, PortNow>();
     const waiting = [...names];
@@ -135,7 +135,7 @@ export class FaultScene {
       for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
         const id = `port/${tenant}/${name}`;
         const found = await this.#acme.find(id, client);
-        await pause(15); // two reads each, within what one session may ask for
+        await pause(15); // two reads for each port, within the rate limit of a session
         if (found === undefined) continue;
         const { entries } = await client.call('actor.history', { id, limit: 100 });
         const versions = entries.map((entry) => entry.version);
@@ -146,8 +146,8 @@ export class FaultScene {
     return now;
   }
 
-  /** What the programs themselves called an error; said when a run fails, because their logs go with the cluster. */
-  #complaints(): string {
+  /** Error lines of all programs; part of a failure's message, because the logs are removed with the cluster. */
+  #loggedErrors(): string {
     const lines = this.#cluster.nodes.flatMap(({ name, role }) =>
       readFileSync(logPath(this.#cluster.topology, name, role), 'utf8')
         .split('\n')

@@ -2,8 +2,9 @@
 // time limit: 240 s
 // test limit: 200 s
 /**
- * A store of three boxes with Sentinels loses its primary in every way under load, and controllers and worker follow
- * it; how they are judged: fault-scene.ts. PHOTON_FAULT_ROUNDS=n goes through the list of faults n times.
+ * Failovers of a store of three servers with Sentinels, under load: the primary is killed, cut off, partitioned, and
+ * replaced on request; controllers and worker must follow. fault-scene.ts judges the run. PHOTON_FAULT_ROUNDS=n goes
+ * through the list of faults n times; the default is once.
  */
 import { suite } from 'uvu';
 import { FaultScene } from './fault-scene.ts';
@@ -31,7 +32,7 @@ test.before(async () => {
 });
 test.after(async () => scene?.close());
 
-test('failovers of the store under load: nothing acknowledged is lost, nothing is done twice', () =>
+test('failovers of the store under load: no acknowledged command is lost, none is applied twice', () =>
   scene.judge(faults, rounds));
 
 test.run();

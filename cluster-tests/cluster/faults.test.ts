@@ -2,8 +2,8 @@
 // time limit: 240 s
 // test limit: 200 s
 /**
- * Faults of controllers, worker, network and the one store under load; how they are judged: fault-scene.ts.
- * PHOTON_FAULT_ROUNDS=n goes through the list of faults n times; once by default.
+ * Faults of controllers, the worker, the network and a single store, under load. fault-scene.ts judges the run.
+ * PHOTON_FAULT_ROUNDS=n goes through the list of faults n times; the default is once.
  */
 import { suite } from 'uvu';
 import { FaultScene } from './fault-scene.ts';
@@ -36,7 +36,7 @@ test.before(async () => {
 });
 test.after(async () => scene?.close());
 
-test('faults of controllers, worker, network and store under load: nothing lost, nothing twice', () =>
+test('faults of controllers, worker, network and store under load: no command is lost or applied twice', () =>
   scene.judge(faults, rounds));
 
 test.run();

@@ -1,12 +1,12 @@
 /**
- * The address of the inspector for a person on this machine: the relay's, with a secret that a browser trades once
- * for a session. Made through the control API like everything else.
+ * The URL of the inspector for a person on this machine: the relay's address with a secret that a browser exchanges
+ * once for a session. The secret is made through the control API.
  */
 import { readFileSync } from 'node:fs';
 import type { PhotonCluster } from './cluster-launch.ts';
 import { openApi } from './api-session.ts';
 
-/** Time a person has to open the link, ms. */
+/** Time in which the link must be opened, ms. */
 const secretTtlMs = 15 * 60_000;
 
 export async function inspectorUrl(cluster: PhotonCluster): Promise<string> {

@@ -1,13 +1,13 @@
 /**
- * Frames a guest must not get out of its tap, as a table: everything that says it is somebody else, everything that is
- * neither ARP nor IPv4, and what would reach a neighbour past the router (threats of spoofing, races and floods).
- * Data only; isolation.test.ts sends them and looks where they come out. Every frame carries the mark it is given.
+ * A table of frames that must not get out of a guest's tap: frames with a false sender, frames that are neither ARP nor
+ * IPv4, and frames that would reach a neighbour without the router. The threats are listed in docs/threats.md. Data
+ * only; isolation.test.ts sends them and looks where they come out. Every frame carries the mark it is given.
  */
 import * as frames from './isolation-frames.ts';
 import { everybody, strangerMac, ip, echo, arp, gatewayMac, type Attack, type Scene } from './isolation-scene.ts';
 
 const spoofs: readonly Attack[] = [
-  { what: 'a MAC of nobody', frame: echo({ fromMac: () => strangerMac }) },
+  { what: 'an unknown MAC', frame: echo({ fromMac: () => strangerMac }) },
   { what: "the neighbour's MAC", frame: echo({ fromMac: ({ near }) => near.mac, to: ({ far }) => far.address }) },
   {
     what: "the neighbour's MAC and address",
@@ -36,7 +36,7 @@ const spoofs: readonly Attack[] = [
   },
 ];
 
-/** Bridges treat these destinations apart from all others, before any rule of the forwarding path. */
+/** Link-local group addresses, which a bridge handles before any rule of its forwarding path. */
 const groups = Array.from({ length: 16 }, (_, last) => `01:80:c2:00:00:0${last.toString(16)}`);
 const reflections: readonly Attack[] = groups.flatMap((group) => [
   {
@@ -166,7 +166,7 @@ const fromServer = (what: string, messageType: number, to: To = toAll): Attack =
     return frames.ethernet({ from: scene.own.mac, to: mac }, ip, packet);
   },
 });
-/** A message as somebody else's client: what its server would believe costs the neighbour its address. */
+/** A client message in the neighbour's name; a server that believed it would take the neighbour's address away. */
 const asClient = (what: string, messageType: number, way: 'broadcast' | 'renewal' = 'broadcast'): Attack => ({
   what: `DHCP: ${what} for the neighbour, ${way}`,
   frame: (scene, mark) => {
@@ -203,7 +203,7 @@ const typed = (what: string, type: number, to: string, head = ''): Attack => ({
   frame: ({ own }, mark) =>
     frames.ethernet({ from: own.mac, to }, type, Buffer.concat([Buffer.from(head, 'hex'), body(mark)])),
 });
-/** 802.3: the field is the length of the body. */
+/** An 802.3 frame, whose type field is the length of the body. */
 const lengthed = (what: string, to: string, head: string): Attack => ({
   what,
   frame: ({ own }, mark) => {
@@ -240,7 +240,7 @@ const others: readonly Attack[] = [
   typed('wake on LAN', 0x0842, everybody),
   typed('a local experiment', 0x88b5, everybody),
   typed('RARP', 0x8035, everybody),
-  typed('IPv4 that is none', ip, gatewayMac, '60'),
+  typed('IPv4 with a wrong version', ip, gatewayMac, '60'),
   typed('IPv4 cut short', ip, gatewayMac, '4500'),
 ];
 

@@ -1,7 +1,7 @@
 /**
- * Ethernet frames as bytes: what a decent guest sends and what a hostile one would. Pure; checksums are right, because
- * the kernel drops a wrong one before any rule is asked, and a test of rules would prove nothing.
- * Called by the tests of overlay and isolation.
+ * Ethernet frames as bytes, those of ordinary and of hostile guests. Pure. Checksums are correct, because the kernel
+ * drops a frame with a wrong one before any rule sees it, and a test of the rules would prove nothing. Used by the
+ * tests of overlay and isolation.
  */
 
 export const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
@@ -80,7 +80,7 @@ export interface ArpFields {
   readonly targetAddress: string;
 }
 
-/** @param trailer goes behind the packet, where a short frame has padding. */
+/** @param trailer bytes behind the packet, where a short frame has padding */
 export function arp(fields: ArpFields, trailer: Buffer): Buffer {
   const { operation, senderMac, senderAddress, targetMac = '00:00:00:00:00:00', targetAddress } = fields;
   return Buffer.concat([
@@ -103,7 +103,7 @@ export interface DhcpFields {
   readonly options?: readonly (readonly [number, Buffer])[];
 }
 
-/** Payload of a DHCP datagram; the mark stands in option 43 (vendor), which nobody looks at. */
+/** Payload of a DHCP datagram; the mark is in option 43 (vendor specific), which no receiver reads. */
 export function dhcp(fields: DhcpFields, mark: Buffer): Buffer {
   const head = Buffer.alloc(236);
   head.set([fields.operation, 1, 6, 0, 0x70, 0x68, 0x6f, 0x74]);
@@ -121,7 +121,7 @@ export function tagged(frame: Buffer, tags: readonly { readonly type: number; re
   return Buffer.concat([frame.subarray(0, 12), ...between, frame.subarray(12)]);
 }
 
-/** A router advertisement to all nodes (RFC 4861), hop limit 255, with a right checksum. */
+/** A router advertisement to all nodes (RFC 4861), hop limit 255, with a correct checksum. */
 export function routerAdvertisement(payload: Buffer): Buffer {
   const from = Buffer.from('fe80000000000000000000000000bad1', 'hex');
   const to = Buffer.from('ff020000000000000000000000000001', 'hex');

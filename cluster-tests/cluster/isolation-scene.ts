@@ -1,6 +1,6 @@
 /**
- * Who is in the scene of an attack, and the frames most attacks are made of: echoes and ARP under a false name.
- * Used by isolation-attacks.ts, which lists the attacks, and by isolation.test.ts, which sends them.
+ * The guests of an attack, and the frames that most attacks consist of: echoes and ARP with chosen senders. Used by
+ * isolation-attacks.ts, which lists the attacks, and by isolation.test.ts, which sends them.
  */
 import * as frames from './isolation-frames.ts';
 
@@ -9,21 +9,21 @@ export interface Identity {
   readonly address: string;
 }
 
-/** Who is there: the attacker, its neighbours on the same and on the other host, one of another network. */
+/** The attacker (`own`), a neighbour on the same host (`near`) and on another (`far`), a guest of another network. */
 export interface Scene {
   readonly own: Identity;
   readonly near: Identity;
   readonly far: Identity;
   readonly other: Identity;
   readonly gateway: string;
-  /** Of a worker, as hosts see each other. */
+  /** Underlay address of a worker. */
   readonly underlay: string;
 }
 
 export interface Attack {
   readonly what: string;
   readonly frame: (scene: Scene, mark: Buffer) => Buffer;
-  /** It is the guest's own traffic: its bridge may see it, nobody else. */
+  /** The frame has the guest's own MAC and address: its bridge may see it, nothing behind the bridge. */
   readonly own?: true;
 }
 

@@ -1,7 +1,8 @@
 /**
- * What a hostile guest sends ends at its own tap. Each frame carries a mark of its own; sniffers on every interface of
- * the VPC's namespaces and of the hosts say where it came out, the neighbours say what reached them, and the kernel's
- * tables are the same afterwards. Each round ends with a good frame that does come out, so no sniffer is deaf.
+ * Frames of a hostile guest are dropped at its own tap. Each frame carries a unique mark; sniffers on every interface
+ * of the VPC's namespaces and of the hosts say where it came out, neighbour guests say what reached them, and the
+ * kernel's tables must be the same afterwards. After each attack an allowed frame is sent that must come out, which
+ * proves that the sniffers work. The threats are listed in docs/threats.md.
  */
 // needs: kernel
 // time limit: 120 s
@@ -72,7 +73,7 @@ test.after(async () => {
   await cluster?.topology.stop();
 });
 
-/** Where a mark was seen, but for its own tap: `vpc on w1: near's tap out`. */
+/** Where a mark was seen, except on the sender's tap: `vpc on w1: near's tap out`. */
 function sightings(mark: Buffer, bridgeToo: boolean): string[] {
   const isOut = ({ link, frame }: SeenFrame): boolean =>
     frame.includes(mark) && link !== ports.own.tap && (bridgeToo || link !== ports.own.bridge);
@@ -85,8 +86,8 @@ function sightings(mark: Buffer, bridgeToo: boolean): string[] {
 }
 
 /**
- * A good frame behind the others: a tap's frames are handled in order, so when this one has come out everywhere, the
- * ones before it have come out too, if they do.
+ * Sends an allowed frame and waits until it has come out everywhere. The frames of a tap are handled in order, so by
+ * then every earlier frame has come out or has been dropped.
  */
 async function untilPassed(): Promise<void> {
   for (const to of [ports.near, ports.far]) {
@@ -95,20 +96,20 @@ async function untilPassed(): Promise<void> {
     await taps.own.send(frames.ethernet({ from: ports.own.mac, to: gatewayMac }, 0x0800, echo));
     const guest = to === ports.near ? taps.near : taps.far;
     await guest.waitFrame((frame) => frame.includes(mark));
-    // And back: the answer's copy is the last thing on every interface on the way.
+    // The echo reply carries the mark too and is the last frame on every interface of the path.
     await taps.own.waitFrame((frame) => frame.includes(mark));
     const way =
       to === ports.near
         ? ['vpc on w1: near out']
         : ['vpc on w1: vx0 out', 'host w1: und0 out', 'host w2: und0 in', 'vpc on w2: far out'];
-    await until('the good frame is seen everywhere', () => {
+    await until('the allowed frame is seen on the whole path', () => {
       const seen = sightings(mark, true);
       return way.every((place) => seen.includes(place));
     });
   }
 }
 
-/** What the kernel knows of guests in a namespace; a poisoned table would differ. */
+/** The kernel's tables about guests in a namespace; a poisoned table would differ. */
 async function tablesOf(port: BoundPort): Promise<string> {
   const run = (...argv: string[]): Promise<string> => guests.execBeside(cluster, port, argv);
   const all = [
@@ -141,19 +142,19 @@ async function leaksOf(list: readonly Attack[]): Promise<string[]> {
       taps[name].takeFrames().some((got) => got.includes(mark)),
     );
     if (out.length > 0 || reached.length > 0) leaks.push(`${what}: ${[...out, ...reached].join(', ')}`);
-    // Its own traffic may be told that there is no way; a hostile frame is not even answered.
+    // The guest's own traffic may get an ICMP error; a frame with a false sender must not be answered.
     if (answered > 0 && own !== true) leaks.push(`${what}: answered with ${answered} frames`);
   }
   return leaks;
 }
 
-test('nothing hostile comes out anywhere, and nothing of it is believed', async () => {
+test('no hostile frame comes out anywhere, and no table of the kernel changes', async () => {
   const before = [await tablesOf(ports.own), await tablesOf(ports.far)];
   assert.equal(await leaksOf(attacks), []);
   assert.equal([await tablesOf(ports.own), await tablesOf(ports.far)], before);
 });
 
-test('the neighbour still gets its address, and echoes find it', async () => {
+test('afterwards the neighbours still get their addresses and answer echoes', async () => {
   for (const tap of Object.values(taps)) await tap.sniff(false);
   for (const name of ['near', 'far', 'own'] as const) {
     const { address, router } = await taps[name].dhcp({ timeoutMs: 4000 });
@@ -162,7 +163,7 @@ test('the neighbour still gets its address, and echoes find it', async () => {
   assert.is((await taps.far.ping(ports.near.address, { count: 2, intervalMs: 10 })).received, 2);
 });
 
-test('what a decent guest asks before it takes an address passes', async () => {
+test('the ARP probes and announcements of an ordinary guest are allowed', async () => {
   const probe = (targetAddress: string): Buffer =>
     frames.ethernet(
       { from: ports.own.mac, to: 'ff:ff:ff:ff:ff:ff' },
@@ -174,9 +175,9 @@ test('what a decent guest asks before it takes an address passes', async () => {
   forgetFrames();
   await taps.own.send(probe(scene.gateway));
   const answer = await taps.own.waitFrame(isAnswer);
-  assert.is(answer.subarray(28, 32).join('.'), scene.gateway, 'the gateway is there, and says so');
+  assert.is(answer.subarray(28, 32).join('.'), scene.gateway, 'the gateway answers the probe');
   assert.is(answer.subarray(6, 12).toString('hex'), gatewayMac.replaceAll(':', ''));
-  // Nobody else has its address: neither a probe for it nor its announcement is answered.
+  // The guest's own address is in use by no other guest: neither a probe nor an announcement is answered.
   await taps.own.send(probe(ports.own.address));
   await taps.own.send(
     frames.ethernet(

@@ -1,4 +1,4 @@
-/** The judge sees every kind of broken word, and only those. */
+/** The judge finds every kind of violation in hand-made records, and none in correct ones. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { CommandRecord } from './command-load.ts';
@@ -33,7 +33,7 @@ const now = new Map([
   ['p1', there('u1')],
 ]);
 
-test('a cluster that kept its word', () => {
+test('correct records have no violation', () => {
   const again = { ...(good[0] as CommandRecord), again: (good[0] as CommandRecord).answer };
   assert.equal(wrongsOf([again, ...good.slice(1)], now), []);
 });
@@ -52,7 +52,7 @@ const broken: readonly [what: string, records: readonly CommandRecord[], now: Re
       now,
       /p1: the last answer said deleted, there is u1/,
     ],
-    ['a creation was done again', good, new Map([...now, ['p0', there('u9')]]), /said u2, there is u9/],
+    ['a creation was applied again', good, new Map([...now, ['p0', there('u9')]]), /said u2, there is u9/],
     [
       'an address belongs to two at once',
       [...good, created('p2', 'u3', '10.0.0.6', 40)],
@@ -71,19 +71,19 @@ const broken: readonly [what: string, records: readonly CommandRecord[], now: Re
       new Map([['p0', there('u2')]]),
       /delete p1 was refused: not_found/,
     ],
-    ['a version is missing', good, new Map([...now, ['p0', there('u2', [1, 2, 4])]]), /leaps from version 2 to 4/],
+    ['a version is missing', good, new Map([...now, ['p0', there('u2', [1, 2, 4])]]), /jumps from version 2 to 4/],
     [
-      'two lives have one uid',
+      'two creations have one uid',
       [...good, deleted('p1', 40), created('p1', 'u1', '10.0.0.7', 50)],
       now,
-      /p1: two lives have the uid u1/,
+      /p1: two creations gave the uid u1/,
     ],
   ];
 for (const [what, records, at, words] of broken) {
   test(`broken: ${what}`, () => assert.match(wrongsOf(records, at).join('\n'), words));
 }
 
-test('a run that answered too little, or was asked too little, proves nothing', () => {
+test('a run with too few commands or too few answers is invalid', () => {
   const figures = { asked: 1_000, ok: 299, rejected: 0, unknown: 701, overloaded: 0, seconds: 4, longestSilenceMs: 9 };
   assert.match(invalidity(figures, 200) ?? '', /only 30 % of the answers were ok/);
   assert.match(invalidity({ ...figures, ok: 900, seconds: 10 }, 200) ?? '', /only 100 commands\/s were asked/);

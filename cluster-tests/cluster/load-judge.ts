@@ -1,8 +1,7 @@
 /**
- * Whether a cluster kept its word under a load: reads the records of command-load.ts and what the actors are now,
- * and says what is wrong, one line each. Pure but for the reads it is given. Judges K2 (one writer: versions without a
- * gap), K3 (an address belongs to one port at a time) and K5 (no answered command lost, none done twice) of
- * docs/promises.md.
+ * Judges the records of command-load.ts against the final state of the ports, with one line per violation. Pure. Judges
+ * K2 (versions without a gap), K3 (an address belongs to one port at a time) and K5 (no answered command is lost, none
+ * applied twice) of docs/promises.md. Called by fault-scene.ts.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { CommandRecord, LoadFigures } from './command-load.ts';
@@ -12,7 +11,7 @@ interface Created {
   readonly address: string;
 }
 
-/** What the judge asks about a port after the load. */
+/** The state of a port after the load. */
 export interface PortNow {
   readonly uid: string;
   readonly stateName: string;
@@ -20,10 +19,10 @@ export interface PortNow {
   readonly versions: readonly number[];
 }
 
-/** Below this part of answers that are `ok`, a run has shown nothing. */
+/** A run with a smaller share of answers that are `ok` is invalid. */
 const leastOk = 0.3;
 
-/** @returns why the run proves nothing; undefined when it may be judged. */
+/** @returns why the run is invalid; undefined when it may be judged */
 export function invalidity(figures: LoadFigures, wantedPerS: number): string | undefined {
   const { asked, ok, seconds } = figures;
   const share = ok / Math.max(1, asked);
@@ -38,7 +37,7 @@ function createdOf(record: CommandRecord): Created | undefined {
   return { uid: result.uid, address: result.address };
 }
 
-/** From the answer to its creation until its deletion was asked for, a port has its address for itself. */
+/** A port holds its address from the answer to its creation until its deletion is sent. */
 function sharedAddresses(records: readonly CommandRecord[]): string[] {
   const holdings: { port: string; address: string; fromMs: number; toMs: number }[] = [];
   const open = new Map<string, { port: string; address: string; fromMs: number; toMs: number }>();
@@ -74,17 +73,18 @@ function repeats(records: readonly CommandRecord[]): string[] {
     });
 }
 
-/** @param now the ports that are there now, by name */
+/** @param now the ports that exist now, by name */
 export function wrongsOf(records: readonly CommandRecord[], now: ReadonlyMap<string, PortNow>): string[] {
   const wrong = [...repeats(records), ...sharedAddresses(records)];
   const uids = new Set<string>();
   const last = new Map<string, CommandRecord>();
   for (const record of records) {
     const { port, command, answer } = record;
-    // One command at a time per port: nothing but a lost or doubled command makes one of them refused.
+    // Each port gets one command at a time, so only a lost or repeated command can cause a rejection.
     if (!answer.ok) wrong.push(`${command} ${port} was refused: ${answer.code}`);
     const created = createdOf(record);
-    if (created !== undefined && uids.has(created.uid)) wrong.push(`${port}: two lives have the uid ${created.uid}`);
+    if (created !== undefined && uids.has(created.uid))
+      wrong.push(`${port}: two creations gave the uid ${created.uid}`);
     if (created !== undefined) uids.add(created.uid);
     last.set(port, record);
   }
@@ -97,7 +97,7 @@ export function wrongsOf(records: readonly CommandRecord[], now: ReadonlyMap<str
   }
   for (const [port, { versions }] of now) {
     const gap = versions.findIndex((version, at) => at > 0 && version - (versions[at - 1] ?? 0) > 1);
-    if (gap > 0) wrong.push(`${port}: its history leaps from version ${versions[gap - 1]} to ${versions[gap]}`);
+    if (gap > 0) wrong.push(`${port}: its history jumps from version ${versions[gap - 1]} to ${versions[gap]}`);
   }
   return wrong;
 }

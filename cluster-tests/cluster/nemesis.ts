@@ -1,19 +1,19 @@
 /**
- * Faults put upon a running cluster from outside: kill -9, SIGSTOP, a network that loses everything between two
- * nodes, a store that restarts or loses its primary. Each heals by itself or by the function it returns; all of it
- * ends with the cluster. Called by faults-*.test.ts.
+ * Faults that are injected into a running cluster from outside: kill -9, SIGSTOP, a network that drops everything
+ * between two nodes, a store that restarts or loses its primary. Each is undone by the function that it returns, and
+ * ends with the cluster. Used by faults.test.ts and faults-store.test.ts; a new fault of real programs is added here.
  */
 import { startNode, type PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
 import { killInside, redisOf } from './crash-sight.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import { isAlive, parentOf, signal, until } from './process-identity.ts';
-import { allInStep, askFailover, boxProgram, primaryBox, startBox } from './store-boxes.ts';
+import { allInSync, askFailover, boxProgram, primaryBox, startBox } from './store-boxes.ts';
 
 export interface Fault {
   readonly name: string;
-  /** @returns how it is undone. */
-  strike(cluster: PhotonCluster): Promise<() => Promise<void>>;
+  /** @returns undoes the fault */
+  inject(cluster: PhotonCluster): Promise<() => Promise<void>>;
 }
 
 function roleOf(cluster: PhotonCluster, node: string): string {
@@ -22,10 +22,10 @@ function roleOf(cluster: PhotonCluster, node: string): string {
   return found.role;
 }
 
-/** The node's program ends without a word; undone by starting it again. */
+/** Kills the node's program; undone by starting it again. */
 export const killed = (node: string): Fault => ({
   name: `kill -9 ${node}`,
-  async strike(cluster) {
+  async inject(cluster) {
     const program = findProgram(cluster.topology, node, roleOf(cluster, node));
     signal(program, 'SIGKILL');
     await until(`${node} is gone`, () => !isAlive(program));
@@ -36,14 +36,15 @@ export const killed = (node: string): Fault => ({
   },
 });
 
-/** The node's program stands still, its sockets open; undone by letting it go on as if nothing had been. */
+/** Stops the node's program, which keeps its sockets open; undone by letting it continue. */
 export const stopped = (node: string): Fault => ({
   name: `SIGSTOP ${node}`,
-  async strike(cluster) {
+  async inject(cluster) {
     const program = findProgram(cluster.topology, node, roleOf(cluster, node));
     signal(program, 'SIGSTOP');
     return async () => {
-      // nsenter, its parent, stops itself when its child is stopped, and would not notice the child's end.
+      // Its parent nsenter stops itself together with its child, and a stopped nsenter would not notice the child's
+      // end.
       process.kill(parentOf(program.pid), 'SIGCONT');
       signal(program, 'SIGCONT');
       await until(`${node} runs on`, () => isRunning(cluster.topology, node, roleOf(cluster, node)));
@@ -51,7 +52,7 @@ export const stopped = (node: string): Fault => ({
   },
 });
 
-async function part(topology: Topology, node: string, others: readonly string[]): Promise<() => Promise<void>> {
+async function partition(topology: Topology, node: string, others: readonly string[]): Promise<() => Promise<void>> {
   const addresses = others.map((other) => topology.node(other).address).join(', ');
   const rules = [
     'table inet nemesis {',
@@ -63,71 +64,71 @@ async function part(topology: Topology, node: string, others: readonly string[])
   return async () => void (await topology.exec(node, ['nft', 'delete table inet nemesis']));
 }
 
-/** Everything between the node and the others is lost, both ways; no reset, no answer. */
+/** All packets between the node and the others are dropped in both directions, without a reset. */
 export const parted = (node: string, others: readonly string[]): Fault => ({
   name: `partition ${node} | ${others.join(' ')}`,
-  strike: ({ topology }) => part(topology, node, others),
+  inject: ({ topology }) => partition(topology, node, others),
 });
 
-/** redis-server ends without a word; the store node starts it again. */
+/** Kills redis-server; the store node starts it again. */
 export const storeKilled = (node: string): Fault => ({
   name: `kill -9 redis-server of ${node}`,
-  async strike({ topology }) {
-    const struck = await redisOf(topology, node);
-    await killInside(topology, node, struck);
-    return async () => void (await redisOf(topology, node, struck));
+  async inject({ topology }) {
+    const redis = await redisOf(topology, node);
+    await killInside(topology, node, redis);
+    return async () => void (await redisOf(topology, node, redis));
   },
 });
 
 const otherThan = (primary: string, boxes: readonly string[]): string[] => boxes.filter((box) => box !== primary);
 
-/** The primary's redis-server ends without a word and is started again only after another was promoted. */
+/** Kills the primary's redis-server, which is started again only after another box was promoted. */
 export const primaryKilled = (boxes: readonly string[]): Fault => ({
   name: 'kill -9 the primary of the store',
-  async strike({ topology }) {
+  async inject({ topology }) {
     const primary = await primaryBox(topology, boxes);
     signal(findProgram(topology, primary, boxProgram), 'SIGKILL');
     return async () => {
       await primaryBox(topology, otherThan(primary, boxes));
       await startBox(topology, primary);
-      await allInStep(topology, boxes);
+      await allInSync(topology, boxes);
     };
   },
 });
 
-/** The primary is alone with the nodes that write to it: another is promoted, and two take themselves for it. */
+/** The primary is cut off from the other boxes but not from the nodes: another is promoted, and both act as primary. */
 export const primaryParted = (boxes: readonly string[]): Fault => ({
   name: 'partition the primary | other boxes',
-  async strike({ topology }) {
+  async inject({ topology }) {
     const primary = await primaryBox(topology, boxes);
-    const heal = await part(topology, primary, otherThan(primary, boxes));
+    const heal = await partition(topology, primary, otherThan(primary, boxes));
     return async () => {
       await heal();
-      await allInStep(topology, boxes);
+      await allInSync(topology, boxes);
     };
   },
 });
 
-/** The primary is cut off from everybody. */
+/** The primary is cut off from the other boxes and all nodes. */
 export const primaryCutOff = (boxes: readonly string[]): Fault => ({
-  name: 'partition the primary | everybody',
-  async strike({ topology, nodes }) {
+  name: 'partition the primary | other boxes and nodes',
+  async inject({ topology, nodes }) {
     const primary = await primaryBox(topology, boxes);
-    const heal = await part(topology, primary, [...otherThan(primary, boxes), ...nodes.map((node) => node.name)]);
+    const heal = await partition(topology, primary, [...otherThan(primary, boxes), ...nodes.map((node) => node.name)]);
     return async () => {
       await heal();
-      await allInStep(topology, boxes);
+      await allInSync(topology, boxes);
     };
   },
 });
 
-/** The Sentinels are asked for another primary. */
+/** Asks the Sentinels to promote another box. */
 export const failoverAsked = (boxes: readonly string[]): Fault => ({
   name: 'SENTINEL FAILOVER',
-  async strike({ topology }) {
+  async inject({ topology }) {
     const primary = await primaryBox(topology, boxes);
     await askFailover(topology, primary);
     await until('another box is the primary', async () => (await primaryBox(topology, boxes)) !== primary, 30_000);
-    return () => allInStep(topology, boxes);
+    return () => allInSync(topology, boxes);
   },
 });

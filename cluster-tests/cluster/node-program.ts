@@ -1,7 +1,6 @@
 /**
- * Long-running programs inside the nodes of a topology: start with output to a log file, find again, signal by pid
- * and start time. Called by the launcher, the demo and tests that kill programs. Pids are those of this machine,
- * outside the node.
+ * Long-running programs inside the nodes of a topology: starts them with output to a log file, and finds them again by
+ * pid and start time. Used by cluster-launch.ts and tests that kill programs. Pids are those outside the node.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
@@ -10,12 +9,12 @@ import type { ProgramRecord } from './topology-record.ts';
 import type { Topology } from './cluster-topology.ts';
 import { childrenOf, identify, isAlive, until } from './process-identity.ts';
 
-/** Where a program's output goes, on this machine; the node sees it below its own folder. */
+/** Path on this machine of a program's log; the node sees it in its own folder. */
 export const logPath = (topology: Topology, node: string, program: string): string =>
   join(topology.node(node).folder, 'log', `${program}.log`);
 
 /**
- * Starts `argv` in the node, apart from this process: it goes on when this one ends, and ends with its node.
+ * Starts `argv` in the node as a process that goes on when this one ends, and ends with its node.
  * @param name names the program in records and its log; starting it again replaces the record and appends to the log.
  * @throws Error when the node is down or the program ended at once.
  */
@@ -35,7 +34,7 @@ export async function startProgram(
   closeSync(log);
   child.unref();
   await new Promise<void>((resolve, reject) => child.once('spawn', () => resolve()).once('error', reject));
-  // nsenter forks to enter the process namespace and waits; the program is its child.
+  // nsenter forks to enter the process namespace; the program is its child.
   const parent = child.pid ?? 0;
   await until(`${name} starts in ${node}`, () => childrenOf(parent).length > 0 || child.exitCode !== null);
   const [pid] = childrenOf(parent);
@@ -46,7 +45,7 @@ export async function startProgram(
   return record;
 }
 
-/** The recorded program, dead or alive. @throws Error when none of that name was started. */
+/** The recorded program, which may have ended. @throws Error when none of that name was started */
 export function findProgram(topology: Topology, node: string, name: string): ProgramRecord {
   const found = topology.node(node).programs.find((program) => program.name === name);
   if (found === undefined) throw new Error(`no program ${name} was started in ${node}`);

@@ -1,7 +1,6 @@
 /**
- * Ports of a running cluster with a tap guest in each: declared by the client like any other, bound to a host without a
- * VM, their taps then opened in the VPC's namespace on that worker. Called by the tests of overlay and isolation; it
- * decides nothing about what a guest may do.
+ * Ports of a running cluster with a tap guest in each: declared through the control API, bound to a host without a VM,
+ * their taps then opened in the VPC's namespace on that worker. Used by the tests of overlay, isolation and refusals.
  */
 import { readFileSync } from 'node:fs';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
@@ -47,14 +46,14 @@ export async function openClient(cluster: PhotonCluster, file: string): Promise<
   return await openApi(cluster.relay, token);
 }
 
-/** A command under a fresh key; `id` is `<kind>/<tenant>/<name>`. @returns its result. @throws PhotonError as said */
+/** A command under a fresh key; `id` is `<kind>/<tenant>/<name>`. @returns its result @throws PhotonError */
 export async function command(client: PhotonClient, verb: string, id: string, params: unknown = {}): Promise<unknown> {
   const [kind = '', tenant = '', name = ''] = id.split('/');
   const idempotencyKey = `test-${process.pid}-${++commands}`;
   return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params })).result;
 }
 
-/** @param node worker the port is to be bound on; @param params further params of `port.create`. */
+/** @param node the worker that the port is bound on @param params further params of `port.create` */
 export async function bindPort(
   cluster: PhotonCluster,
   client: PhotonClient,
@@ -112,7 +111,7 @@ async function namespaceOf(cluster: PhotonCluster, client: PhotonClient, port: s
 export const openGuest = (port: BoundPort): Promise<TapGuest> =>
   TapGuest.open({ tap: port.tap, mac: port.mac, namespace: port.namespacePath });
 
-/** A guest that has the port's address without asking DHCP for it. */
+/** A guest that is configured with the port's address, without DHCP. */
 export async function openSettledGuest(port: BoundPort, prefix = 24): Promise<TapGuest> {
   const guest = await openGuest(port);
   await guest.configure({ address: port.address, prefix, gateway: port.gateway });
@@ -123,7 +122,7 @@ export async function openSettledGuest(port: BoundPort, prefix = 24): Promise<Ta
 export const execBeside = (cluster: PhotonCluster, port: BoundPort, argv: readonly string[]): Promise<string> =>
   cluster.topology.exec(port.node, ['nsenter', `--net=/run/netns/${port.namespace}`, ...argv]);
 
-/** The kernel reaps a namespace a moment after its deletion was answered. @throws Error naming what stays */
+/** Waits, because the kernel removes a namespace a moment after its deletion. @throws Error naming what is left */
 export async function untilNoResidue(cluster: PhotonCluster): Promise<void> {
   const workers = cluster.nodes.filter((node) => node.role === 'worker').map((node) => node.name);
   let left: string[] = [];

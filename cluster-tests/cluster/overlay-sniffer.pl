@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# Shows every frame that contains a mark, on every interface of a network namespace, as the kernel hands it to packet
-# sockets: before a bridge decides about it, and as it leaves. One JSON object a line on stdout; ends with its stdin.
-# perl-base only. Started by overlay-sniffer.ts, inside the namespace:  overlay-sniffer.pl MARK-IN-HEX
+# Prints every frame that contains a mark, on every interface of a network namespace, as the kernel hands it to packet
+# sockets: incoming frames before bridge rules see them, outgoing ones as they leave. One JSON object per line on
+# stdout; ends with its stdin. perl-base only. Started by overlay-sniffer.ts, inside the namespace:  overlay-sniffer.pl
+# MARK-IN-HEX
 use strict;
 use warnings;
 

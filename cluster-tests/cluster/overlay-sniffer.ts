@@ -1,8 +1,8 @@
 /**
- * Typed driver of overlay-sniffer.pl: every frame with a mark, on every interface of one namespace of a node. A frame
- * that the bridge's rules drop is seen once, coming in at its tap, and nowhere else: that is how "nothing comes out" is
- * shown. Called by the tests of overlay and isolation; each instance is one process that ends with `close()`, with its
- * stdin, or with this process.
+ * Driver of overlay-sniffer.pl: collects every frame with a mark, on every interface of one namespace of a node. A
+ * frame that the bridge's rules drop is seen once, coming in at its tap, and on no other interface; this is how tests
+ * show that nothing gets out. Used by the tests of overlay and isolation; each instance is one process that ends with
+ * `close()`, with its stdin, or with this process.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,21 +21,21 @@ export class FrameSniffer {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #seen: SeenFrame[] = [];
   #isOpen = false;
-  #complaint = '';
+  #errors = '';
 
   private constructor(namespace: string, mark: Buffer) {
     const script = join(import.meta.dirname, 'overlay-sniffer.pl');
     this.#child = spawn('nsenter', [`--net=${namespace}`, 'perl', script, mark.toString('hex')]);
-    this.#child.stderr.on('data', (chunk: Buffer) => (this.#complaint += chunk.toString()));
-    this.#child.on('error', (error) => (this.#complaint += error.message));
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
+    this.#child.on('error', (error) => (this.#errors += error.message));
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(line));
   }
 
-  /** @param namespace path of a network namespace. @throws Error with the sniffer's own words */
+  /** @param namespace path of a network namespace @throws Error with the sniffer's stderr */
   static async open(namespace: string, mark: Buffer): Promise<FrameSniffer> {
     const sniffer = new FrameSniffer(namespace, mark);
     await until(`a sniffer listens in ${namespace}`, () => {
-      if (sniffer.#child.exitCode !== null) throw new Error(`the sniffer in ${namespace} ended: ${sniffer.#complaint}`);
+      if (sniffer.#child.exitCode !== null) throw new Error(`the sniffer in ${namespace} ended: ${sniffer.#errors}`);
       return sniffer.#isOpen;
     });
     return sniffer;
@@ -47,7 +47,7 @@ export class FrameSniffer {
     else this.#seen.push({ link: said.link, way: said.way, frame: Buffer.from(said.frame, 'hex') });
   }
 
-  /** Frames seen so far that match; they are kept. */
+  /** All frames seen so far that match. */
   seen(matches: (seen: SeenFrame) => boolean = () => true): SeenFrame[] {
     return this.#seen.filter(matches);
   }

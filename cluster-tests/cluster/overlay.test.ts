@@ -1,7 +1,7 @@
 /**
- * Two workers on the real kernel, a tap guest in each: what the product declares is what a guest gets. Addresses by
- * DHCP, echoes across VXLAN, the default rules, two tenants with the same addresses, and nothing left afterwards.
- * It trusts no proof of the product for that: guests and sniffers say what arrives.
+ * Two workers on the real kernel with tap guests on both: DHCP leases, echoes across VXLAN, the default firewall rules,
+ * two tenants with the same addresses, and nothing left after deletion. Guests and sniffers say what arrives; the
+ * proofs that the product reports are not used.
  */
 // needs: kernel
 // time limit: 120 s
@@ -62,7 +62,7 @@ test.after(async () => {
   await cluster?.topology.stop();
 });
 
-test('DHCP gives what was declared: address, router, MTU, name', async () => {
+test('DHCP gives the declared address, router, MTU and name', async () => {
   for (const [name, one] of Object.entries(taps)) {
     const { address, gateway } = port(name);
     const lease = await one.dhcp({ hostname: 'chosen-by-the-guest' });
@@ -83,7 +83,7 @@ test('DHCP gives what was declared: address, router, MTU, name', async () => {
   }
 });
 
-test('echoes cross the overlay, both ways, and stay on a host when they can', async () => {
+test('echoes reach guests on the same host and across the overlay, in both directions', async () => {
   const pairs = [
     ['acme/a1', 'acme/a2'],
     ['acme/a2', 'acme/a1'],
@@ -93,11 +93,11 @@ test('echoes cross the overlay, both ways, and stay on a host when they can', as
   for (const [from = '', to = ''] of pairs) {
     const report = await guest(from).ping(port(to).address, { count: 3, intervalMs: 20 });
     assert.is(report.received, 3, `${from} to ${to}: ${JSON.stringify(report)}`);
-    assert.is(await guest(from).arp(port(to).address), gatewayMac, 'the gateway answers for everybody');
+    assert.is(await guest(from).arp(port(to).address), gatewayMac, 'the gateway answers ARP for every address');
   }
 });
 
-test('the largest frame of the declared MTU crosses whole', async () => {
+test('the largest packet of the declared MTU crosses the overlay unfragmented', async () => {
   const [from, to] = [port('acme/a1'), port('acme/a2')];
   await guest('acme/a2').sniff();
   const echo = frames.echoRequest(Buffer.concat([mark, Buffer.alloc(1450 - 28 - mark.length, 7)]));
@@ -127,7 +127,11 @@ const hasTcp =
 
 let listenPort = 20_000;
 
-/** True when a SYN from one guest arrives at another; what is to be dropped is followed by one that is not. */
+/**
+ * Whether a SYN from one guest arrives at another.
+ * @param via a guest whose frame is let through; it is sent second and waited for, so that a dropped SYN is not just
+ * late
+ */
 async function arrives(from: string, to: string, via: string, toPort = 22): Promise<boolean> {
   const segment = { from: ++listenPort, to: toPort, flags: 'syn' as const };
   const sentinel = { ...segment, from: ++listenPort };
@@ -135,19 +139,19 @@ async function arrives(from: string, to: string, via: string, toPort = 22): Prom
   await sendTcp(from, to, segment);
   await sendTcp(via, to, sentinel);
   await guest(to).waitFrame(hasTcp(via, sentinel));
-  // Two senders do not keep an order; a frame that is let through needs far less than this.
+  // Frames of two senders are not ordered; one that is let through takes far less than this.
   await pause(30);
   const got = guest(to).takeFrames().some(hasTcp(from, segment));
   await guest(to).sniff(false);
   return got;
 }
 
-test('within a network everything may come in, on one host and across the overlay', async () => {
+test('within a network all traffic is allowed, on one host and across the overlay', async () => {
   assert.ok(await arrives('acme/a1', 'acme/a3', 'acme/a2'), 'same host');
   assert.ok(await arrives('acme/a1', 'acme/a2', 'acme/a3'), 'other host');
 });
 
-test('from another network of the same VPC nothing comes in, neither TCP nor an echo', async () => {
+test('from another network of the same VPC neither TCP nor an echo is let in', async () => {
   assert.not.ok(await arrives('acme/b1', 'acme/a1', 'acme/a3'), 'same host');
   assert.not.ok(await arrives('acme/b1', 'acme/a1', 'acme/a3', 80), 'same host, tcp/80');
   assert.not.ok(await arrives('acme/b2', 'acme/a1', 'acme/a2'), 'other host');
@@ -157,8 +161,7 @@ test('from another network of the same VPC nothing comes in, neither TCP nor an 
   }
 });
 
-test('an answer comes back through the closed door, and an answer nobody asked for does not', async () => {
-  // The overlay may reach tcp/80 of a guest; the guest's answer leaves because the flow is known.
+test('a reply of an established flow is let in, a forged reply without a flow is not', async () => {
   const asked = { from: ++listenPort, to: 7000, flags: 'syn' as const };
   await guest('acme/a1').sniff();
   await guest('acme/a2').sniff();
@@ -176,13 +179,13 @@ test('an answer comes back through the closed door, and an answer nobody asked f
   for (const name of ['acme/a1', 'acme/a2']) await guest(name).sniff(false);
 });
 
-test("an operator in the VPC's namespace of the other host reaches tcp/80 and ping, nothing else", async () => {
+test("from the VPC's namespace on the other host only tcp/80 and ping reach a guest", async () => {
   const [here, there] = [port('acme/a1'), port('acme/a2')];
   const ping = ['ping', '-c', '1', '-W', '2', here.address];
   assert.match(await guests.execBeside(cluster, there, ping), '1 received');
   const knock = (to: number): string[] => ['timeout', '0.3', 'bash', '-c', `exec 3<>/dev/tcp/${here.address}/${to}`];
   await guest('acme/a1').sniff();
-  // The guest answers no SYN: what counts is which of them reaches it.
+  // The guest answers no SYN; the test looks at which SYNs reach it.
   for (const to of [22, 81, 80]) await guests.execBeside(cluster, there, knock(to)).catch(() => 'timeout');
   const isSyn = (frame: Buffer): boolean => frame[23] === 6 && ((frame[47] ?? 0) & 0x12) === 0x02;
   await guest('acme/a1').waitFrame((frame) => isSyn(frame) && frame.readUInt16BE(36) === 80);
@@ -197,7 +200,7 @@ test("an operator in the VPC's namespace of the other host reaches tcp/80 and pi
   await guest('acme/a1').sniff(false);
 });
 
-test('two tenants with the same addresses, names and MACs on the same hosts do not see each other', async () => {
+test('two tenants with equal addresses, names and MACs on the same hosts see no frame of each other', async () => {
   for (const name of ['a1', 'a2', 'a3']) {
     const [ours, theirs] = [port(`acme/${name}`), port(`beta/${name}`)];
     assert.equal([theirs.address, theirs.mac, theirs.node], [ours.address, ours.mac, ours.node]);
@@ -211,10 +214,10 @@ test('two tenants with the same addresses, names and MACs on the same hosts do n
     for (const name of foreign) await guest(name).sniff();
     await flood('acme/a1', 500);
     const arrived = (): number => own.seen((one) => one.link === port('acme/a2').tap && one.way === 'out').length;
-    // The flood went somewhere: what was meant for the neighbour on the other host is there.
+    // The flood was sent: its frames for the neighbour on the other host have arrived there.
     for (let tries = 0; arrived() < 500 && tries < 300; tries++) await pause(10);
     assert.is(arrived(), 500);
-    // And while it goes on both tenants talk to the same addresses, each to its own.
+    // At the same time the other tenant reaches its own guest under the same address.
     assert.is((await guest('beta/a1').ping(port('beta/a2').address, { count: 3, intervalMs: 10 })).received, 3);
     const leaked = foreign.flatMap((name) =>
       guest(name)
@@ -232,7 +235,7 @@ test('two tenants with the same addresses, names and MACs on the same hosts do n
   }
 });
 
-/** `count` rounds of: an echo to the neighbour on the other host, one to everybody, a frame straight to its MAC. */
+/** Sends `count` times: an echo to the neighbour on the other host, a broadcast, a frame to the neighbour's MAC. */
 async function flood(from: string, count: number): Promise<void> {
   const { address, mac } = port(from);
   const neighbour = port('acme/a2');
@@ -251,7 +254,7 @@ async function flood(from: string, count: number): Promise<void> {
   await Promise.all(sends);
 }
 
-test('after `port delete` the address rests, except for the same port', async () => {
+test('after `port delete` the address is quarantined, except for a port of the same name', async () => {
   const { address, id } = port('acme/a3');
   await guest('acme/a3').close();
   await guests.command(client, 'delete', id);
@@ -271,7 +274,7 @@ test('after `port delete` the address rests, except for the same port', async ()
   assert.is(gone.received, 0);
 });
 
-test('after everything was deleted nothing is left on the workers', async () => {
+test('after everything is deleted nothing is left on the workers', async () => {
   for (const one of Object.values(taps)) await one.close();
   const left = Object.values(ports).filter(({ id }) => id !== port('acme/a3').id);
   for (const { id } of left) await guests.command(client, 'delete', id);

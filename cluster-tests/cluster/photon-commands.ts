@@ -1,6 +1,6 @@
 /**
- * Every command line of the `photon` program that the cluster tests use, in one place: how a cluster is made, how its
- * nodes are started, how the CLI is called. Data only; cluster-launch.ts runs them.
+ * Every command line of the `photon` program that the cluster tests use: `photon init`, the programs of the nodes, the
+ * CLI. Data only; cluster-launch.ts runs them.
  */
 import { join, resolve } from 'node:path';
 import { nodeFlags } from '../harness/node-flags.ts';
@@ -17,7 +17,7 @@ export const checkout = resolve(import.meta.dirname, '../..');
 const photonMain = join(checkout, 'actors/photon/photon-main.ts');
 const photon = (...argv: readonly string[]): string[] => [process.execPath, ...nodeFlags, photonMain, ...argv];
 
-/** Where a controller offers its API to this machine, below its own folder. */
+/** Name of the socket of a controller's API, in the node's folder. */
 export const apiSocketName = 'api.sock';
 
 export interface InitPlan {
@@ -43,7 +43,7 @@ export const initCommand = (plan: InitPlan): string[] =>
 /** Run inside the node. */
 export const roleCommand = (role: NodeRole): string[] => photon(role, '--dir', insideFolder);
 
-/** Run inside a node of the cluster, where its store can be reached. */
+/** Run inside a node of the cluster, from where the store can be reached. */
 export const upgradeCheckCommand: readonly string[] = photon('upgrade', 'check', '--dir', insideFolder);
 
 /** Run on this machine; `clientFile` is one that init made. */

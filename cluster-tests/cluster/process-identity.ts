@@ -1,6 +1,7 @@
 /**
- * One process for ever: pid plus start time, because pids are used again. Reading /proc and sending signals, nothing
- * else. Called by everything in this folder that must kill or find a process it started, maybe in an earlier life.
+ * Identifies a process by pid and start time, because pids are reused; reads /proc and sends signals. Used by
+ * everything in this folder that must find or kill a process that it, or an earlier process of the launcher, has
+ * started.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 
@@ -30,13 +31,13 @@ export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: found.startTime };
 }
 
-/** Whether that very process still runs; a zombie does not. */
+/** Whether exactly this process still runs; a zombie does not. */
 export function isAlive(process_: ProcessIdentity): boolean {
   const found = statOf(process_.pid);
   return found !== undefined && found.startTime === process_.startTime && found.state !== 'Z' && found.state !== 'X';
 }
 
-/** Sends the signal to that very process; false when it is gone. */
+/** Sends the signal to exactly this process. @returns false when it is gone */
 export function signal(process_: ProcessIdentity, name: NodeJS.Signals): boolean {
   if (!isAlive(process_)) return false;
   try {
@@ -64,7 +65,7 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
-/** Every process with a command line argument that matches; the arguments that did come with it. */
+/** Every process with a command line argument that matches, together with the matching arguments. */
 export function processesWithArgument(
   matches: (argument: string) => boolean,
 ): (ProcessIdentity & { readonly found: readonly string[] })[] {
@@ -84,7 +85,7 @@ export function processesWithArgument(
   return processes;
 }
 
-/** Polls until the condition holds. @throws Error naming what did not come. */
+/** Polls until the condition holds. @throws Error naming the condition after `timeoutMs` */
 export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
@@ -98,7 +99,7 @@ export async function endProcesses(processes: readonly ProcessIdentity[], graceM
   const gone = (): boolean => !processes.some(isAlive);
   if (graceMs > 0) {
     for (const one of processes) signal(one, 'SIGTERM');
-    await until('processes end', gone, graceMs).catch(() => undefined); // the slow ones are killed below
+    await until('processes end', gone, graceMs).catch(() => undefined); // those that are slow are killed below
   }
   for (const one of processes) signal(one, 'SIGKILL');
   await until(`processes ${processes.map((one) => one.pid).join(', ')} are gone`, gone);

@@ -1,15 +1,15 @@
 /**
- * What a tenant may not declare, as a table: each with the code, the path and the reason that must come back. Data
- * only; refusals.test.ts sends them and then shows that nothing was made. Images have a table of their own.
+ * A table of invalid declarations, each with the error code, path and message that must come back. Data only;
+ * refusals.test.ts sends them and then shows that nothing was created. Images are in refusals-images.ts.
  */
 
 export interface Refusal {
   readonly what: string;
-  /** `<kind>/<tenant>/<name>` of what is to be created. */
+  /** `<kind>/<tenant>/<name>` of the object to create. */
   readonly id: string;
   readonly params: unknown;
   readonly code: string;
-  /** Of the first issue. */
+  /** Path of the first issue. */
   readonly path: string;
   readonly says: RegExp;
 }
@@ -50,7 +50,7 @@ const volume = (what: string, params: object, wanted: Want): Refusal => ({
   params: { sizeMib: 1, ...params },
   ...wanted,
 });
-const machine = (what: string, params: object, wanted: Want): Refusal => ({
+const vm = (what: string, params: object, wanted: Want): Refusal => ({
   what: `vm: ${what}`,
   id: 'vm/acme/bad',
   params: { nics: [{ network: 'front' }], disks: [{ volume: 'disk' }], ...params },
@@ -62,7 +62,7 @@ const missing = (path: string): Want => want('reference_not_found', path, /creat
 
 const fine = [{ cidr: '10.30.0.0/24' }];
 
-/** What stands: acme has network front 10.20.0.0/24, port p1 in it with 10.20.0.9 and the MAC below, volume disk. */
+/** The tenant acme already has network front 10.20.0.0/24, in it port p1 with this MAC and address, and volume disk. */
 export const takenMac = '06:11:22:33:44:55';
 export const takenAddress = '10.20.0.9';
 
@@ -145,58 +145,58 @@ export const portRefusals: readonly Refusal[] = [
   port('unknown field', { holder: 'vm/beta/m' }, unknownField('params.holder')),
 ];
 
-export const machineRefusals: readonly Refusal[] = [
+export const vmRefusals: readonly Refusal[] = [
   volume('no size', { sizeMib: 0 }, want('params_invalid', 'params.sizeMib', /at least 1/)),
   volume('half a MiB', { sizeMib: 0.5 }, want('params_invalid', 'params.sizeMib', /whole number/)),
   volume('a size as text', { sizeMib: '1' }, want('params_invalid', 'params.sizeMib', /number/)),
   volume('too large', { sizeMib: 2 ** 21 }, want('params_invalid', 'params.sizeMib', /at most 1048576/)),
   volume("another tenant's image", { image: 'picture' }, missing('spec.image')),
   volume('unknown field', { path: '/etc/passwd' }, unknownField('params.path')),
-  machine(
+  vm(
     'a newline in the kernel command line',
     { boot: { kernel: 'k', initrd: 'i', commandLine: 'quiet\nsplash' } },
     want('params_invalid', 'params.boot.commandLine', /on one line/),
   ),
-  machine('images that are not there', { boot: { kernel: 'k', initrd: 'i' } }, missing('spec.boot.kernel')),
-  machine("another tenant's volume", { disks: [{ volume: 'theirs' }] }, missing('spec.disks.0.volume')),
-  machine(
+  vm('images that are not there', { boot: { kernel: 'k', initrd: 'i' } }, missing('spec.boot.kernel')),
+  vm("another tenant's volume", { disks: [{ volume: 'theirs' }] }, missing('spec.disks.0.volume')),
+  vm(
     "another tenant's volume by path",
     { disks: [{ volume: 'beta/theirs' }] },
     want('params_invalid', 'params.disks.0.volume', noName),
   ),
-  machine("another tenant's network", { nics: [{ network: 'theirs' }] }, missing('spec.nics.0.network')),
-  machine(
+  vm("another tenant's network", { nics: [{ network: 'theirs' }] }, missing('spec.nics.0.network')),
+  vm(
     'an address that is taken',
     { nics: [{ network: 'front', address: takenAddress }] },
     want('address_taken', 'spec.nics.0.address', /held by port\/acme\/p1/),
   ),
-  machine(
+  vm(
     'an address outside, on the second NIC',
     { nics: [{ network: 'front' }, { name: 'eth1', network: 'front', address: '10.99.0.1' }] },
     want('address_outside_subnet', 'spec.nics.1.address', /10\.99\.0\.1 is in no subnet/),
   ),
-  machine(
+  vm(
     'two NICs of one name',
     { nics: [{ network: 'front' }, { network: 'front' }] },
     want('params_invalid', 'params.nics', /names must differ/),
   ),
-  machine('no NIC', { nics: [] }, want('params_invalid', 'params.nics', /at least 1/)),
-  machine('nothing to boot', { disks: [] }, want('params_invalid', 'params.boot', /boot images or a disk/)),
-  machine('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.qemuArgs')),
-  machine('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.nics.0.tap')),
-  machine(
+  vm('no NIC', { nics: [] }, want('params_invalid', 'params.nics', /at least 1/)),
+  vm('nothing to boot', { disks: [] }, want('params_invalid', 'params.boot', /boot images or a disk/)),
+  vm('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.qemuArgs')),
+  vm('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.nics.0.tap')),
+  vm(
     'unknown field in a disk',
     { disks: [{ volume: 'disk', path: '/etc/passwd' }] },
     unknownField('params.disks.0.path'),
   ),
-  machine(
+  vm(
     'an unversioned machine type',
     { machineType: 'pc,accel=tcg' },
     want('params_invalid', 'params.machineType', /versioned q35/),
   ),
 ];
 
-/** Names no object may have. */
+/** Names that no object may have. */
 export const badNames: readonly string[] = [
   '',
   ' ',

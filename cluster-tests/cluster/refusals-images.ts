@@ -1,13 +1,13 @@
 /**
- * Files no image may come from, each made for real in one folder that workers may import from, beside one good one.
- * Called by refusals.test.ts. Nothing here judges them; the product does.
+ * Files that must not become images: real files in one folder that workers may import from, beside one valid file, and
+ * the table of refusals they must cause. Used by refusals.test.ts.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Refusal } from './refusals-cases.ts';
 
-/** The folder as nodes see it. */
+/** Path of the folder inside the nodes. */
 export const imagesInside = '/run/images';
 const mib = 1 << 20;
 

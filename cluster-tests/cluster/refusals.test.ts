@@ -1,7 +1,7 @@
 /**
- * Whatever a client sends that cannot be, is refused with code, path and reason before anything is made: afterwards the
- * cluster has the same actors, and its workers the same files, namespaces and taps. Also: foreign and unknown look
- * alike, applying twice changes nothing, and what people see of all that on the command line.
+ * Invalid declarations are refused with code, path and reason before anything is created: afterwards the cluster has
+ * the same actors, and its workers have the same files, namespaces and taps. Also: another tenant's object cannot be
+ * told from a missing one, applying a file twice changes nothing, and the CLI prints these refusals and its exit codes.
  */
 // needs: kernel
 // time limit: 150 s
@@ -65,10 +65,12 @@ async function untilReady(id: string): Promise<void> {
   throw new Error(`${id} was not ready within 20 s`);
 }
 
-/** Every actor as `photon list` shows it, and all a worker has: kernel objects and files, those in the making too. */
+/**
+ * Every actor as `photon list` shows it, and every kernel object and file of the workers, including unfinished ones.
+ */
 async function everything(): Promise<typeof before> {
   const { actors } = await operator.call('actor.list', { limit: 500 });
-  // An agent sweeps now and then, whatever is asked.
+  // The state of an agent changes by itself, because it sweeps periodically.
   const ids = actors.map(({ id, stateName }) => (id.startsWith('agent/') ? id : `${id} ${stateName}`));
   const files = workers.flatMap((node) =>
     readdirSync(join(cluster.topology.node(node).folder, 'host'), { recursive: true, encoding: 'utf8' }).map(
@@ -78,7 +80,7 @@ async function everything(): Promise<typeof before> {
   return { actors: ids.sort(), workers: [...(await residueOf(cluster.topology, workers)), ...files].sort() };
 }
 
-/** Nothing was made; what was begun and given up is gone, or goes without being asked. */
+/** Nothing was created. */
 async function assertUnchanged(what: string): Promise<void> {
   const after = await everything();
   assert.equal(after.actors, before.actors, `actors after ${what}`);
@@ -95,7 +97,7 @@ async function refusalOf(asked: Promise<unknown>): Promise<ErrorRecord> {
   }
 }
 
-/** One line per refusal that is not as it should be. */
+/** One line per refusal that differs from the table. */
 async function wrongOf(refusals: readonly cases.Refusal[]): Promise<string[]> {
   const wrong: string[] = [];
   for (const { what, id, params, code, path, says } of refusals) {
@@ -116,27 +118,27 @@ async function wrongOf(refusals: readonly cases.Refusal[]): Promise<string[]> {
   return wrong;
 }
 
-test('networks that cannot be', async () => {
+test('invalid networks are refused', async () => {
   assert.equal(await wrongOf(cases.networkRefusals), []);
   await assertUnchanged('networks');
 });
 
-test('ports that cannot be', async () => {
+test('invalid ports are refused', async () => {
   assert.equal(await wrongOf(cases.portRefusals), []);
   await assertUnchanged('ports');
 });
 
-test('volumes and machines that cannot be', async () => {
-  assert.equal(await wrongOf(cases.machineRefusals), []);
-  await assertUnchanged('volumes and machines');
+test('invalid volumes and VMs are refused', async () => {
+  assert.equal(await wrongOf(cases.vmRefusals), []);
+  await assertUnchanged('volumes and VMs');
 });
 
-test('images that cannot be', async () => {
+test('invalid images are refused', async () => {
   assert.equal(await wrongOf(imageRefusals), []);
   await assertUnchanged('images');
 });
 
-test('names that are none, of objects and of tenants', async () => {
+test('invalid names of objects and of tenants are refused', async () => {
   for (const name of cases.badNames) {
     const shown = JSON.stringify(name.slice(0, 12));
     const volume = { name, idempotencyKey: 'names', params: { sizeMib: 1 } };
@@ -150,7 +152,7 @@ test('names that are none, of objects and of tenants', async () => {
   await assertUnchanged('names');
 });
 
-test("what is another tenant's looks like what is not there", async () => {
+test("another tenant's objects are answered like missing ones", async () => {
   const pairs = [
     ['network', 'theirs'],
     ['volume', 'theirs'],
@@ -192,7 +194,7 @@ test("what is another tenant's looks like what is not there", async () => {
   await assertUnchanged('foreign ids');
 });
 
-/** The file as people write it, and how `photon apply -f` ends for the tenant acme. */
+/** Writes a file and runs `photon apply -f` on it for the tenant acme. */
 async function apply(name: string, text: string): Promise<Ended> {
   const file = join(folder, name);
   writeFileSync(file, text);
@@ -202,7 +204,7 @@ async function apply(name: string, text: string): Promise<Ended> {
 const imageDocument = 'kind: image\ntenant: acme\nname: i\nspec:\n  format: raw';
 const frontDocument = 'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.20.0.0/24 }] }\n';
 
-test('a file with a wrong document is refused whole, with document, path and reason of each', async () => {
+test('a file with invalid documents is refused as a whole, with document, path and reason of each error', async () => {
   const { code, out, err } = await apply(
     'wrong.yaml',
     [
@@ -238,7 +240,7 @@ test('a file with a wrong document is refused whole, with document, path and rea
   await assertUnchanged('a wrong file');
 });
 
-test('what only the cluster can know is said the same way', async () => {
+test('errors that only the cluster can find are printed in the same form', async () => {
   const table: readonly (readonly [name: string, document: string, says: RegExp])[] = [
     [
       'overlap.yaml',

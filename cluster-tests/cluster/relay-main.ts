@@ -1,10 +1,10 @@
 /**
- * `relay-main.ts SOCKET MARK`: a relay as a process (cluster-relay.ts). Prints its TCP port and stays until it is
- * killed; the mark is there only to be found in the process list by `clean`.
+ * `relay-main.ts SOCKET MARK`: the process of a relay (cluster-relay.ts). Prints its TCP port and runs until it is
+ * killed; `clean` finds the process by the mark in its command line.
  */
 import { serveRelay } from './cluster-relay.ts';
 
 const [socketPath = ''] = process.argv.slice(2);
 process.stdout.write(`${await serveRelay(socketPath, 0)}\n`);
-// The reader goes away after the first line; nothing else is ever printed.
+// The reader closes the pipe after the first line; nothing else is printed.
 process.stdout.on('error', () => undefined);

@@ -1,6 +1,7 @@
 /**
- * What a node still has of tenants, seen from outside the product: namespaces, links, processes, firewall rules, files.
- * Reads only; the demo and the crash tests call it after everything was deleted, and an empty list is the proof.
+ * Lists what a node still has of tenants, without the help of the product: namespaces, links, processes, firewall
+ * rules, files. Reads only; the demo and the cluster tests call it after everything was deleted and expect an empty
+ * list.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ const lines = (text: string): string[] =>
     .map((line) => line.trim())
     .filter(Boolean);
 
-/** Folders below the worker's `host/` that hold something only while a tenant has something here. */
+/** Folders below the worker's `host/` that are empty unless a tenant has objects here. */
 const tenantFolders = ['machines', 'volumes', 'images'];
 
 async function kernelResidue(topology: Topology, node: string): Promise<string[]> {
@@ -21,14 +22,14 @@ async function kernelResidue(topology: Topology, node: string): Promise<string[]
   const links = (await exec('ip', '-o', 'link', 'show')).map((line) => line.split(/:\s+/)[1]?.split('@')[0] ?? line);
   const programs = await exec('ps', '-e', '-o', 'comm=');
   const rules = await exec('nft', 'list', 'ruleset');
-  // What a reboot may take: DHCP hosts, sockets. The folders go with their last object.
-  const passing = await exec('find', '/run', '-path', '/run/photon-*');
+  // Files that a reboot removes: DHCP hosts, sockets. Their folders are deleted with the last object.
+  const volatileFiles = await exec('find', '/run', '-path', '/run/photon-*');
   return [
     ...namespaces.map((name) => `namespace ${name}`),
     ...links.filter((name) => name !== 'lo' && name !== 'und0').map((name) => `link ${name}`),
     ...programs.filter((name) => /^(qemu|dnsmasq)/.test(name)).map((name) => `process ${name}`),
     ...rules.slice(0, 3).map((line) => `firewall ${line}`),
-    ...passing.map((path) => `file ${path}`),
+    ...volatileFiles.map((path) => `file ${path}`),
   ];
 }
 
@@ -39,7 +40,7 @@ function filesBelow(folder: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** @returns one line per thing that is left, `w1: namespace ...`; empty when nothing is. */
+/** @returns one line per object that is left, `w1: namespace ...` */
 export async function residueOf(topology: Topology, nodes: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const node of nodes) {

@@ -2,9 +2,9 @@
 // time limit: 300 s
 // test limit: 150 s
 /**
- * The store is put back to an earlier copy of its files under a running cluster: a VM that was made after the copy runs
- * on, nobody starts a second one of its name, its address is not given away, and what the copy knows works on. What
- * is there is counted in the kernels of the workers, never asked of the product.
+ * A store rollback under a running cluster: the store gets an earlier copy of its files. A VM that was made after the
+ * copy goes on running, no second one of its name is started, its address is not given to another port, and objects
+ * that the copy contains go on working. Processes are counted in the kernels of the workers, never by the product.
  */
 import { randomUUID } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
@@ -38,7 +38,7 @@ test.before(async () => {
   const guest = await buildGuestImage();
   cluster = await launchCluster({ stem: 'rollb', nodes, images: { '/run/guest': guest.folder } });
   acme = await CrashTenant.open(cluster);
-  await acme.declareGround(guest.commandLine);
+  await acme.declareBasics(guest.commandLine);
 });
 
 test.after(async () => {
@@ -47,7 +47,7 @@ test.after(async () => {
 });
 
 const vm = (name: string): string => `vm/${tenant}/${name}`;
-/** Start times count from the machine's boot; pids are the workers' own and may be alike. */
+/** Start times count from the machine's boot; pids are those inside the workers, where two may be equal. */
 const sameProcess = (one: SeenProcess, other: SeenProcess): boolean =>
   one.pid === other.pid && one.startTime === other.startTime;
 const look = (): Promise<Sight> => sightOfAll(cluster.topology, workers);
@@ -57,7 +57,7 @@ const isUp = (name: string): Promise<unknown> => acme.reachState(vm(name), /^run
 const entryOf = (sight: Sight, name: string): string | undefined =>
   sight.dhcpHosts.find((host) => host.line.endsWith(`,${name}`))?.line;
 
-/** The store's files as they are now, beside them; the returned function puts them back and starts it again. */
+/** Copies the store's files. @returns restores the copy and starts the store again */
 function copyStore(): () => Promise<void> {
   const { folder } = cluster.topology.node('s1');
   const [files, copy] = [join(folder, 'store/appendonlydir'), join(folder, 'copy')];
@@ -77,31 +77,31 @@ interface ClusterStatus {
   readonly recovery: { readonly liftedAt: number | null; readonly heard: readonly string[] } | null;
 }
 
-test('a VM made after the copy runs on; nobody starts a second one, and its address stays its own', async () => {
+test('a VM made after the copy goes on; no second one is started, and its address stays its own', async () => {
   await create(known);
   await isUp(known);
-  const putBack = copyStore();
+  const rollBack = copyStore();
   await create(lost);
   await isUp(lost);
   await acme.reachState(`port/${tenant}/${lost}.eth0`, /^active$/);
   const page = await readGuest(await acme.placeOf(lost), 60_000);
   const place = await acme.placeOf(lost);
   const before = await look();
-  assert.is(before.machines.length, 2, wordsFor(before));
+  assert.is(before.qemus.length, 2, wordsFor(before));
   const startedAt = performance.now();
-  await putBack();
+  await rollBack();
   const opened = await acme.reach(
     clusterActor,
     'open in its second era',
     (actor) => actor?.stateName === 'open' && (actor.status as ClusterStatus).era === 2,
     60_000,
   );
-  console.log(`open again ${((performance.now() - startedAt) / 1000).toFixed(1)} s after the store was put back`);
+  console.log(`open again ${((performance.now() - startedAt) / 1000).toFixed(1)} s after the store rollback`);
   assert.equal([...((opened.status as ClusterStatus).recovery?.heard ?? [])].toSorted(), workers);
-  assert.is(await acme.find(vm(lost)), undefined, 'the store has forgotten it');
+  assert.is(await acme.find(vm(lost)), undefined, 'the store does not contain it any more');
   await isUp(known);
 
-  // Its name is asked for again: it keeps its address, and there is no place for a second one while the first runs.
+  // Declared again under its name it gets its address, and it is not placed while the first one runs.
   await create(lost);
   const again = await acme.reachState(vm(lost), /^unplaced$/);
   assert.is((again.status as { failure: { code: string } }).failure.code, 'runs_already');
@@ -111,7 +111,7 @@ test('a VM made after the copy runs on; nobody starts a second one, and its addr
   assert.is(entryOf(before, lost)?.split(',')[1], address, 'the port of that name has the address it had');
   await create(fresh);
   await isUp(fresh);
-  // A sweep has passed over what nobody owns.
+  // Waits for a sweep, which must leave the VM that no record mentions alone.
   for (const name of workers) {
     await acme.reach(
       `agent/system/${name}@${name}`,
@@ -122,15 +122,15 @@ test('a VM made after the copy runs on; nobody starts a second one, and its addr
   }
   const after = await look();
   assert.equal(
-    before.machines.filter((one) => after.machines.every((other) => !sameProcess(one, other))),
+    before.qemus.filter((one) => after.qemus.every((other) => !sameProcess(one, other))),
     [],
     `both QEMU from before run on: ${wordsFor(after)}`,
   );
-  assert.is(after.machines.length, 3, wordsFor(after));
+  assert.is(after.qemus.length, 3, wordsFor(after));
   assert.is(entryOf(after, lost), entryOf(before, lost));
   const addresses = after.dhcpHosts.map((host) => host.address);
   assert.is(new Set(addresses).size, 3, `one port per address: ${wordsFor(after)}`);
-  assert.is((await readGuest(place, 60_000)).boot_id, page.boot_id, 'the guest has not noticed');
+  assert.is((await readGuest(place, 60_000)).boot_id, page.boot_id, 'the guest was not restarted');
 });
 
 test.run();

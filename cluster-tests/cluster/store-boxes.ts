@@ -1,7 +1,7 @@
 /**
- * A store of three boxes, each a node of its own with a redis-server and a Sentinel, quorum 2: the layout the design
- * names for clusters that must not lose what they acknowledged. Programs find it by a `redis+sentinel://` URL.
- * Real redis-server, real Sentinels; called by cluster-launch.ts and by faults that strike the primary.
+ * A store of three boxes: each box is a node with a redis-server and a Sentinel, quorum 2. This is the layout for
+ * clusters that must not lose acknowledged commits. Programs find it by a `redis+sentinel://` URL. Used by
+ * cluster-launch.ts and by the faults of nemesis.ts that hit the primary.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,8 +18,8 @@ const masterName = 'main';
 export const boxProgram = 'redis';
 const sentinelProgram = 'sentinel';
 
-// Nobody but the cluster's own nodes reaches the underlay; how a store is locked is tested elsewhere. A replica syncs
-// at once and a peer that is silent is noticed soon: a test does not wait for minutes.
+// No password: only the cluster's own nodes reach the underlay, and access rights are tested elsewhere. Short delays
+// and timeouts, so that replicas sync at once and a silent peer is noticed soon.
 const redisOptions = `--port ${redisListenPort} --bind * --protected-mode no --dir ${insideFolder} --save
   --appendonly yes --appendfsync always --maxmemory-policy noeviction
   --min-replicas-to-write 1 --min-replicas-max-lag 3
@@ -43,8 +43,8 @@ const sentinelLines = (primary: string): string[] => [
 ];
 
 /**
- * By itself a Sentinel looks at servers every 10 s and at the others every 2 s, and waits four times that before it
- * tells an old primary that it is a replica: a test would wait 10 s for what happens just so in 2 s.
+ * By default a Sentinel polls servers every 10 s and other Sentinels every 2 s, and it waits four such periods before
+ * it demotes an old primary: a test would wait 10 s for what takes 2 s with these values.
  */
 const sentinelPeriods = ['sentinel', 'debug', 'info-period', '1000', 'publish-period', '500'];
 
@@ -54,24 +54,24 @@ async function ask(topology: Topology, box: string, port: string, ...command: re
   return (await topology.exec(box, argv)).trim().split(/\r?\n/);
 }
 
-/** What the boxes' Redis says of itself, by field of INFO; empty while it does not answer. */
+/** The fields of INFO of the Redis of a box; empty while it does not answer. */
 async function factsOf(topology: Topology, box: string): Promise<ReadonlyMap<string, string>> {
   const lines = await ask(topology, box, redisListenPort, 'info').catch(() => []);
   return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
 }
 
-/** Starts the redis-server of a box (again). What it is, primary or replica, its Sentinels tell it soon. */
+/** Starts the redis-server of a box, for the first time or again. The Sentinels soon make it primary or replica. */
 export async function startBox(topology: Topology, box: string, primary?: string): Promise<void> {
   await startProgram(topology, box, boxProgram, redisCommand(primary));
 }
 
-/** @returns the URL for programs, once all three are in step and every Sentinel knows the others */
+/** @returns the URL for programs, once all replicas are in sync and every Sentinel knows the others */
 export async function startBoxes(topology: Topology, boxes: readonly string[]): Promise<string> {
   const [first = '', ...others] = boxes;
   const primary = topology.node(first).address;
   await startBox(topology, first);
   for (const box of others) await startBox(topology, box, primary);
-  const follow = (): Promise<boolean> => isInStep(topology, first, others.length);
+  const follow = (): Promise<boolean> => isInSync(topology, first, others.length);
   await until(`all other boxes follow ${first}`, follow, 30_000);
   for (const box of boxes) {
     writeFileSync(join(topology.node(box).folder, 'sentinel.conf'), `${sentinelLines(primary).join('\n')}\n`);
@@ -84,7 +84,7 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
       const answer = await ask(topology, box, sentinelListenPort, ...sentinelPeriods).catch(() => ['']);
       return answer[0] === 'OK';
     };
-    await until(`the Sentinel of ${box} looks often`, isSet);
+    await until(`the Sentinel of ${box} has its periods set`, isSet);
   }
   const known = `slaves=${others.length},sentinels=${boxes.length}`;
   await until(
@@ -99,13 +99,13 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
   return `redis+sentinel://${endpoints.join(',')}/${masterName}`;
 }
 
-async function isInStep(topology: Topology, primary: string, replicas: number): Promise<boolean> {
+async function isInSync(topology: Topology, primary: string, replicas: number): Promise<boolean> {
   const facts = await factsOf(topology, primary);
   const online = [...facts].filter(([field, text]) => /^slave\d+$/.test(field) && text.includes('state=online'));
   return facts.get('role') === 'master' && online.length >= replicas;
 }
 
-/** The box that most Sentinels name, if it says so itself. */
+/** The box that most Sentinels name as primary, if its own role is master. */
 async function namedPrimary(topology: Topology, boxes: readonly string[]): Promise<string | undefined> {
   const named = async (box: string): Promise<string | undefined> => {
     const command = ['sentinel', 'get-master-addr-by-name', masterName];
@@ -119,7 +119,7 @@ async function namedPrimary(topology: Topology, boxes: readonly string[]): Promi
 const isMost = (votes: readonly unknown[], one: string): boolean =>
   votes.filter((vote) => vote === one).length * 2 > votes.length;
 
-/** The box that most Sentinels name, which says so itself. @throws Error after 30 s without one */
+/** As `namedPrimary`, and waits for one. @throws Error after 30 s */
 export async function primaryBox(topology: Topology, boxes: readonly string[]): Promise<string> {
   let found: string | undefined;
   const isNamed = async (): Promise<boolean> => (found = await namedPrimary(topology, boxes)) !== undefined;
@@ -128,22 +128,24 @@ export async function primaryBox(topology: Topology, boxes: readonly string[]): 
 }
 
 /**
- * Resolves when the primary has all other boxes in step with it. Whoever is the primary then: on a busy machine the
- * Sentinels take a second's silence for a death, and replace it while we wait.
+ * Resolves when all other boxes are in sync with the primary, whichever box that is by then: on a busy machine the
+ * Sentinels may take a silence of one second for a death and replace the primary meanwhile.
  */
-export async function allInStep(topology: Topology, boxes: readonly string[]): Promise<void> {
+export async function allInSync(topology: Topology, boxes: readonly string[]): Promise<void> {
   const holds = async (): Promise<boolean> => {
     const primary = await namedPrimary(topology, boxes);
-    return primary !== undefined && isInStep(topology, primary, boxes.length - 1);
+    return primary !== undefined && isInSync(topology, primary, boxes.length - 1);
   };
-  await until('the primary of the store has all other boxes in step', holds, 30_000).catch(async (error: Error) => {
-    const told = await Promise.all(boxes.map((box) => placeOf(topology, box)));
-    throw new Error(`${error.message}\n${told.join('\n')}`, { cause: error });
-  });
+  await until('all other boxes are in sync with the primary of the store', holds, 30_000).catch(
+    async (error: Error) => {
+      const states = await Promise.all(boxes.map((box) => describeBox(topology, box)));
+      throw new Error(`${error.message}\n${states.join('\n')}`, { cause: error });
+    },
+  );
 }
 
-/** What Redis and Sentinel of a box say of its place, and the end of the Sentinel's log. */
-async function placeOf(topology: Topology, box: string): Promise<string> {
+/** The replication fields of a box's Redis and the end of its Sentinel's log, for an error. */
+async function describeBox(topology: Topology, box: string): Promise<string> {
   const facts = await factsOf(topology, box);
   const ofPlace = /^(role|master_host|master_link_status|master_sync_in_progress|slave\d+)$/;
   const words = [...facts].flatMap(([field, text]) => (ofPlace.test(field) ? [`${field}=${text}`] : []));
@@ -154,7 +156,7 @@ async function placeOf(topology: Topology, box: string): Promise<string> {
   return [`${box}, ${topology.node(box).address}: ${words.join(' ')}`, ...log.map((line) => `  ${line}`)].join('\n');
 }
 
-/** Asks the Sentinels for another primary, as an operator does before work on a box. */
+/** Asks the Sentinels to promote another box, as an operator does before work on a box. */
 export async function askFailover(topology: Topology, box: string): Promise<void> {
   await ask(topology, box, sentinelListenPort, 'sentinel', 'failover', masterName);
 }

@@ -1,7 +1,7 @@
 /**
- * Clients of a cluster with several controllers: one session to each, lanes of commands that go on whatever happens
- * to a controller, and what was answered, to be compared afterwards. A lane asks as a careful client does: no answer
- * means asking another controller with the same key. Used by takeover tests; it knows no fault.
+ * Clients of a cluster with several controllers: one session to each, lanes that send commands all the time, and a
+ * record of the answers. A lane behaves as a careful client: when no answer comes it sends the same key to another
+ * controller. Used by crash-takeover.test.ts.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ interface Session {
   readonly isUp: () => boolean;
 }
 
-/** No answer for so long, and the next controller is asked that has not hung up. */
+/** After so long without an answer the next connected controller is asked. */
 const patienceMs = 500;
 
 export interface Answered {
@@ -29,7 +29,7 @@ export interface Answered {
 
 export class TakeoverLoad {
   readonly answered: Answered[] = [];
-  /** Commands that were asked more than once before they were answered. */
+  /** How many times a command had to be sent again before it was answered. */
   askedAgain = 0;
   stopped = false;
   readonly #sessions: readonly Session[];
@@ -65,13 +65,13 @@ export class TakeoverLoad {
     for (let count = 0; !this.stopped; count += 1) await this.create(`t${lane}-${count}`, lane + count);
   }
 
-  /** Makes a tenant; its answer comes when its VPC has a number, three actors and their shards later. */
+  /** Creates a tenant; the answer comes when its VPC has a VNI, which involves three actors in three shards. */
   async create(name: string, first: number): Promise<void> {
     const key = randomUUID();
     this.answered.push({ name, key, result: await this.ask(name, key, first) });
   }
 
-  /** @throws PhotonError when it is refused: nothing here may be */
+  /** @throws PhotonError when the command is rejected, which must not happen here */
   async ask(name: string, key: string, first: number): Promise<unknown> {
     const command = { scope: name, name, idempotencyKey: key, params: {} };
     for (let at = first; ; at += 1) {
@@ -97,8 +97,8 @@ export class TakeoverLoad {
     return await this.#reading((client) => client.call('actor.get', { id }));
   }
 
-  /** How often the command of this key stands in the actor's history. */
-  async standing(id: string, key: string): Promise<number> {
+  /** How often the command of this key is in the actor's history. */
+  async timesApplied(id: string, key: string): Promise<number> {
     const { entries } = await this.#reading((client) => client.call('actor.history', { id }));
     return entries.filter((entry) => entry.cause.includes(key)).length;
   }

@@ -1,7 +1,7 @@
 /**
- * What is known of a cluster of namespaces on this machine: `<checkout>/.cache/cluster/<prefix>.json`, written after
- * every change so that another process can find, show, stop and clean it, also when its launcher was killed. It is no
- * lock and no truth about what runs: readers check pids with their start times.
+ * The record of a topology on this machine: `<checkout>/.cache/cluster/<prefix>.json`, written after every change so
+ * that another process can find, show, stop and clean it, also when its launcher was killed. The record is no lock and
+ * may be out of date: readers check pids and start times.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -17,9 +17,9 @@ export interface NodeRecord {
   readonly name: string;
   /** IPv4 address on the underlay. */
   readonly address: string;
-  /** The node's first process: its end is the end of everything in the node. */
+  /** The node's first process; when it ends, everything in the node ends. */
   readonly init: ProcessIdentity;
-  /** Where the node's folder is on this machine; inside the node it is `insideFolder`. */
+  /** The node's folder on this machine; inside the node it is `insideFolder`. */
   readonly folder: string;
   readonly programs: readonly ProgramRecord[];
 }
@@ -28,26 +28,27 @@ export interface ClusterRecord {
   readonly prefix: string;
   readonly launcher: ProcessIdentity;
   readonly createdAt: string;
-  /** Goes on without its launcher. */
+  /** The cluster goes on without its launcher. */
   readonly kept: boolean;
   readonly underlay: ProcessIdentity;
   readonly nodes: readonly NodeRecord[];
   readonly relays: readonly (ProcessIdentity & { readonly url: string })[];
-  /** What the launcher wants to show, such as the inspector's address. */
+  /** Texts that `npm run cluster -- status` shows, such as the inspector's address. */
   readonly notes: Readonly<Record<string, string>>;
 }
 
-/** The node's own folder as seen inside the node. */
+/** The node's own folder, inside the node. */
 export const insideFolder = '/run/photon';
 
 const root = resolve(import.meta.dirname, '../../.cache/cluster');
 export const prefixPattern = /^[a-z][a-z0-9-]{0,23}$/;
 
-/** Stands in the command line of every process that roots a cluster; another checkout's clusters have another stem. */
+/** First part of the mark in the command line of every root process of a cluster; it differs for each checkout. */
 const markStem = `photon-cluster-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
-export const watermarkOf = (prefix: string, part: string): string => `${markStem}:${prefix}:${part}`;
+/** The argument by which `clean` finds a process without the record. */
+export const processMark = (prefix: string, part: string): string => `${markStem}:${prefix}:${part}`;
 
-/** The prefix in a mark of this checkout; undefined for any other text. */
+/** The prefix in a mark of this checkout; undefined for any other argument. */
 export function prefixOfMark(argument: string): string | undefined {
   const [stem, prefix = ''] = argument.split(':');
   return stem === markStem && prefixPattern.test(prefix) ? prefix : undefined;
@@ -56,7 +57,7 @@ export function prefixOfMark(argument: string): string | undefined {
 export const clusterFolder = (prefix: string): string => join(root, prefix);
 const recordPath = (prefix: string): string => join(root, `${prefix}.json`);
 
-/** Takes a prefix nobody has or had: `<stem>-<4 hex digits>`; the folder it makes is the claim. */
+/** Claims an unused prefix `<stem>-<4 hex digits>` by making its folder. */
 export function claimPrefix(stem: string): string {
   mkdirSync(root, { recursive: true });
   for (;;) {
@@ -86,7 +87,7 @@ export function readRecord(prefix: string): ClusterRecord | undefined {
   }
 }
 
-/** A folder whose record is still to come: somebody may be starting it right now. */
+/** Whether the folder is so new that its record may still follow: a launcher may be starting the cluster. */
 export function isFresh(prefix: string): boolean {
   const made = statSync(clusterFolder(prefix), { throwIfNoEntry: false });
   return made !== undefined && Date.now() - made.birthtimeMs < 60_000;

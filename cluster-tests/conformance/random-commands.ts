@@ -1,6 +1,7 @@
 /**
- * Random store commands of the kinds that our journal, reader and directory use, on few keys so that commands meet; some
- * are wrong on purpose. Drawn from a seed, so that both stores get the same ones. Used by store-conformance.test.ts.
+ * Random store commands of the kinds that our journal, reader and directory use, on few keys so that commands meet;
+ * some are wrong on purpose. Drawn from a seed, so that both stores get the same ones. Used by
+ * store-conformance.test.ts.
  */
 import type { Chance } from '../simulation/seeded-random.ts';
 

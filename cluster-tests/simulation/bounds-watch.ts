@@ -23,7 +23,9 @@ import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
 
 const keys = storeKeys(defaultPrefix);
-/** How long a receiver may keep too many watermarks: pruning them needs reads of the store, which may be unreachable. */
+/**
+ * How long a receiver may keep too many watermarks: pruning them needs reads of the store, which may be unreachable.
+ */
 const pruneWithinMs = 15_000;
 
 /** A full node still takes these, because the actors that fill it may be waiting for them. */

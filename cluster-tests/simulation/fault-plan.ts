@@ -1,8 +1,8 @@
 /**
  * Injects faults: each kind that the seed has armed happens again and again at random times, draws its target and lasts
- * for a while. `heal` ends every fault and makes sure that every node runs again. All faults are within the fault budget
- * except the power cut of the store that loses commits (`beyondBudget`). New kinds of faults are added here and in
- * seed-options.ts; faults of a store with replicas are in store-faults.ts. Made by simulation-run.ts.
+ * for a while. `heal` ends every fault and makes sure that every node runs again. All faults are within the fault
+ * budget except the power cut of the store that loses commits (`beyondBudget`). New kinds of faults are added here and
+ * in seed-options.ts; faults of a store with replicas are in store-faults.ts. Made by simulation-run.ts.
  */
 import type { Chance } from './seeded-random.ts';
 import type { Simulation } from './simulation.ts';
@@ -171,7 +171,9 @@ export class FaultPlan {
     }
   }
 
-  /** Syncs the store's file as `appendfsync everysec` does: a power cut loses up to a second of acknowledged commits. */
+  /**
+   * Syncs the store's file as `appendfsync everysec` does: a power cut loses up to a second of acknowledged commits.
+   */
   private syncEverySecond(): void {
     this.simulation.server.fsync();
     this.simulation.time.after(1_000, undefined, 'fsync', () => this.syncEverySecond());

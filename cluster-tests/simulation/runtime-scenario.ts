@@ -1,8 +1,8 @@
 /**
  * The workload of the runtime: counters with hot keys, relays that send numbered messages to sinks, ovens with effects
- * and timers, shelves with rows (runtime/hosting/kinds-for-tests.ts), and the kinds of this folder for what those do not
- * reach; actors of the same name are created and deleted, old commands are repeated. All nodes are controllers. Judged
- * by cluster-tests/checkers; started by simulation-run.ts.
+ * and timers, shelves with rows (runtime/hosting/kinds-for-tests.ts), and the kinds of this folder for what those do
+ * not reach; actors of the same name are created and deleted, old commands are repeated. All nodes are controllers.
+ * Judged by cluster-tests/checkers; started by simulation-run.ts.
  */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';

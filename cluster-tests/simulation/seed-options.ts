@@ -145,10 +145,11 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
 const commandsPerWait = 4;
 
 /**
- * Options of a cloud run. Where the store has replicas, every commit waits for them, so a failover loses no acknowledged
- * commit. At durability `primary` it would, and by then charts that act on hosts have made taps and QEMU processes that
- * no record mentions. A real cloud recovers from that with a new era and the help of operators (docs/decisions/0007);
- * the simulated cloud has neither and would go on from the older store as if nothing had been lost.
+ * Options of a cloud run. Where the store has replicas, every commit waits for them, so a failover loses no
+ * acknowledged commit. At durability `primary` it would, and by then charts that act on hosts have made taps and QEMU
+ * processes that no record mentions. A real cloud recovers from that with a new era and the help of operators
+ * (docs/decisions/0007); the simulated cloud has neither and would go on from the older store as if nothing had been
+ * lost.
  *
  * Losses per store command are lower with replicas, so that a commit breaks its connection as often as without them:
  * charts of the cloud need about twenty commits for one client command (at a loss of 1 %, 48 of 588 were answered ok).

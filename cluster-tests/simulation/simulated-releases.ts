@@ -1,7 +1,7 @@
 /**
- * Mixed releases of the program (G9): with each start a node may run a newer release than before, or an older one again;
- * in half of the seeds nodes are also restarted for that purpose alone. At the end every node is brought to the newest
- * release. Used by runtime-scenario.ts.
+ * Mixed releases of the program (G9): with each start a node may run a newer release than before, or an older one
+ * again; in half of the seeds nodes are also restarted for that purpose alone. At the end every node is brought to the
+ * newest release. Used by runtime-scenario.ts.
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';

@@ -1,9 +1,9 @@
 /**
  * Faults of a store with replicas: the primary dies, is replaced while it goes on running, or is cut off from its
  * replicas; a replica is cut off for a while. Failovers take the steps that Sentinels take. The fault budget is one
- * server, so no two of these faults overlap, and no server is paused while another is promoted: a server that is promoted
- * and cannot be asked at once is the case that runtime/journal/replica-watch.ts documents as invisible to it. Part of the
- * fault plan (fault-plan.ts); armed only where a seed has replicas.
+ * server, so no two of these faults overlap, and no server is paused while another is promoted: a server that is
+ * promoted and cannot be asked at once is the case that runtime/journal/replica-watch.ts documents as invisible to it.
+ * Part of the fault plan (fault-plan.ts); armed only where a seed has replicas.
  */
 import type { Lasts, Strike } from './fault-plan.ts';
 import type { Chance } from './seeded-random.ts';
@@ -36,8 +36,8 @@ function rejoin(simulation: Simulation, server: SimulatedServer): void {
 }
 
 /**
- * The steps of Sentinels: promote one replica, let the other replicas follow it, name it to clients, and finally turn the
- * old primary into a replica, if it is there. Until then the old primary goes on serving its clients.
+ * The steps of Sentinels: promote one replica, let the other replicas follow it, name it to clients, and finally turn
+ * the old primary into a replica, if it is there. Until then the old primary goes on serving its clients.
  */
 function promote(simulation: Simulation, next: SimulatedServer, chance: Chance, lasts: Lasts): void {
   const { store, server: old } = simulation;

@@ -1,7 +1,7 @@
 /**
- * A kind in three releases whose stored form changes with each: release 2 renames a state and adds a key to the context,
- * release 3 renames a key. simulated-releases.ts runs the releases mixed; cluster-tests/checkers/legal-snapshots.ts
- * judges the upgrades (G9).
+ * A kind in three releases whose stored form changes with each: release 2 renames a state and adds a key to the
+ * context, release 3 renames a key. simulated-releases.ts runs the releases mixed;
+ * cluster-tests/checkers/legal-snapshots.ts judges the upgrades (G9).
  */
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { assign, setup } from 'xstate';

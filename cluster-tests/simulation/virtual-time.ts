@@ -4,8 +4,8 @@
  * begins: what a process does in response to an event happens at one instant of virtual time.
  *
  * An event belongs to a process, or to none (the store, the network, clients). Events of a dead process are dropped,
- * those of a paused process wait until it resumes. Microtasks are drained by V8's own checkpoint, which costs a third of
- * a turn of the real event loop (0.9 against 2.6 us); the real loop gets a turn every few thousand events.
+ * those of a paused process wait until it resumes. Microtasks are drained by V8's own checkpoint, which costs a third
+ * of a turn of the real event loop (0.9 against 2.6 us); the real loop gets a turn every few thousand events.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';

@@ -1,8 +1,8 @@
 /**
  * Faults of the hosts of a simulated cloud, drawn from the seed: dataplane operations fail, guests end by themselves,
  * hosts are reset, an administrator deletes kernel objects by hand, hosts lose power and are fenced by an operator who
- * has seen that they are off. Faults of nodes, links and the store come from fault-plan.ts. `heal` ends everything; after
- * it the cloud must settle (K13). Used by cloud-scenario.ts.
+ * has seen that they are off. Faults of nodes, links and the store come from fault-plan.ts. `heal` ends everything;
+ * after it the cloud must settle (K13). Used by cloud-scenario.ts.
  */
 import { hostId } from '@photoncloud/machines/values/identifiers';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';

@@ -1,7 +1,8 @@
 /**
- * The nodes and hosts of a simulated cloud: a kernel per worker, a registry for each boot of a node, and the events that
- * a node is told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. The rest of a node
- * is simulation/simulated-node.ts. Records every start of an effect, and rare situations in which a process died.
+ * The nodes and hosts of a simulated cloud: a kernel per worker, a registry for each boot of a node, and the events
+ * that a node is told when it has joined, as controller-node.ts and worker-node.ts of actors/photon do it. The rest of
+ * a node is simulation/simulated-node.ts. Records every start of an effect, and rare situations in which a process
+ * died.
  */
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';

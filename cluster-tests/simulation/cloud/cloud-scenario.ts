@@ -1,7 +1,7 @@
 /**
  * The workload of the cloud: all charts and actors of the product's registry on controllers and workers, tenants with
- * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of the
- * runtime and by K1, K3, K4, K10, K11 and K13. Started by simulation-run.ts.
+ * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of
+ * the runtime and by K1, K3, K4, K10, K11 and K13. Started by simulation-run.ts.
  */
 import { checkRunningIncarnations, checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
 import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';

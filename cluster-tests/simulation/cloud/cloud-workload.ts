@@ -1,8 +1,8 @@
 /**
  * The tenants of the cloud simulation: they create, start, stop and delete objects under few names and in networks with
- * few addresses, so that commands meet; two clients per tenant work at the same time and repeat old commands. Params are
- * parsed and references looked up as the control API does it; now and then the look-up is left out, as if the object had
- * been deleted after it. Used by cloud-scenario.ts.
+ * few addresses, so that commands meet; two clients per tenant work at the same time and repeat old commands. Params
+ * are parsed and references looked up as the control API does it; now and then the look-up is left out, as if the
+ * object had been deleted after it. Used by cloud-scenario.ts.
  */
 import { createRegistry } from '@photoncloud/actors/registry';
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';

@@ -1,7 +1,7 @@
 /**
- * Draws the outcome of one operation of the simulated dataplane from the seed: it succeeds after a delay, fails with one
- * of the codes that the contract names for it, is applied and not answered, is applied by half, or stalls. Called by
- * simulated-site.ts for every operation; cloud-faults.ts sets the rates and, on healing, resets them.
+ * Draws the outcome of one operation of the simulated dataplane from the seed: it succeeds after a delay, fails with
+ * one of the codes that the contract names for it, is applied and not answered, is applied by half, or stalls. Called
+ * by simulated-site.ts for every operation; cloud-faults.ts sets the rates and, on healing, resets them.
  */
 import { PhotonError, type ErrorGroup } from '@photoncloud/runtime/contract/errors';
 import type { Random } from '@photoncloud/runtime/contract/random';

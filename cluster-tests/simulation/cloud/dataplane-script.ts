@@ -1,7 +1,7 @@
 /**
- * Sequences of dataplane operations, each with its result: the real and the simulated dataplane must give the same ones.
- * Results are reduced to what a caller can distinguish (error codes, places, what was removed, whether something existed
- * already), without kernel names, indexes or pids. dataplane-conformance.test.ts runs them on both dataplanes.
+ * Sequences of dataplane operations, each with its result: the real and the simulated dataplane must give the same
+ * ones. Results are reduced to what a caller can distinguish (error codes, places, what was removed, whether something
+ * existed already), without kernel names, indexes or pids. dataplane-conformance.test.ts runs them on both dataplanes.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';

@@ -1,7 +1,7 @@
 /**
- * The host operations of the simulated dataplane: facts about the host, the inventory of our objects on it, and the sweep
- * of objects without an owner, in the order and by the rules of actors/dataplane/host: incarnations, taps, segments,
- * copies; volumes are never swept. Called by simulated-dataplane.ts.
+ * The host operations of the simulated dataplane: facts about the host, the inventory of our objects on it, and the
+ * sweep of objects without an owner, in the order and by the rules of actors/dataplane/host: incarnations, taps,
+ * segments, copies; volumes are never swept. Called by simulated-dataplane.ts.
  */
 import type { HostDataplane, ResidueItem } from '@photoncloud/actors/dataplane/contract/host-contract';
 import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';

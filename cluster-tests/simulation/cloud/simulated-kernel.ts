@@ -1,8 +1,9 @@
 /**
- * The state of one simulated host: kernel objects, process table and disks, that is segments, taps, QEMU processes, image
- * copies and replicas. The dataplane (simulated-dataplane.ts) reads and changes it; it outlives the worker process and
- * has no notion of actors. Every change that a guest or another host could notice is recorded as a fact for checkers.
- * As on a real host there is one holder per tap and one writer per disk, and a reset clears all that is not on disk.
+ * The state of one simulated host: kernel objects, process table and disks, that is segments, taps, QEMU processes,
+ * image copies and replicas. The dataplane (simulated-dataplane.ts) reads and changes it; it outlives the worker
+ * process and has no notion of actors. Every change that a guest or another host could notice is recorded as a fact for
+ * checkers. As on a real host there is one holder per tap and one writer per disk, and a reset clears all that is not
+ * on disk.
  */
 import type { KernelFact } from '../../checkers/kernel-facts.ts';
 import type { IncarnationEnd } from '@photoncloud/actors/dataplane/contract/incarnation-contract';

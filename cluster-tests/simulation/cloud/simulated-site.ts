@@ -1,8 +1,9 @@
 /**
- * What the operations of one worker process's simulated dataplane share: kernel, clock, random numbers, locks and fences.
- * Created with each boot of the process; the kernel stays. Called by the simulated-*.ts files of this folder. Upholds G7
- * as the real dataplane does: no operation after its effect has ended, none with a fence below the highest one seen, no
- * two changes of one object at the same time. When the process is killed, it is random whether a pending change happens.
+ * What the operations of one worker process's simulated dataplane share: kernel, clock, random numbers, locks and
+ * fences. Created with each boot of the process; the kernel stays. Called by the simulated-*.ts files of this folder.
+ * Upholds G7 as the real dataplane does: no operation after its effect has ended, none with a fence below the highest
+ * one seen, no two changes of one object at the same time. When the process is killed, it is random whether a pending
+ * change happens.
  */
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import { ObjectLocks } from '@photoncloud/actors/dataplane/object-locks';

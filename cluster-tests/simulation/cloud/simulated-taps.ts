@@ -1,8 +1,8 @@
 /**
- * Taps of a simulated host: created in the host's namespace, opened by QEMU, moved into the VPC and wired, read, removed.
- * The rules are those of actors/dataplane/tap: a tap that a process holds is never replaced, one that no process holds
- * any more is created anew, and one that already is in its VPC stays there. Called by simulated-segments.ts (with locks
- * and fences held) and by the sweep of simulated-host.ts.
+ * Taps of a simulated host: created in the host's namespace, opened by QEMU, moved into the VPC and wired, read,
+ * removed. The rules are those of actors/dataplane/tap: a tap that a process holds is never replaced, one that no
+ * process holds any more is created anew, and one that already is in its VPC stays there. Called by
+ * simulated-segments.ts (with locks and fences held) and by the sweep of simulated-host.ts.
  */
 import type {
   TapBroken,

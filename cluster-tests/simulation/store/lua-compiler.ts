@@ -1,8 +1,8 @@
 /**
- * Compiles a Lua script of the store to a JavaScript function, so that the simulation runs the same text that production
- * sends to Redis, thousands of times a second. Parses with luaparse; the semantics are in lua-tables.ts. Not all of Lua
- * 5.1: goto, metatables, methods and varargs are refused with an error. cluster-tests/conformance compares it with the
- * real server. Rejected alternatives, with figures: docs/decisions/0008-simulated-store.md.
+ * Compiles a Lua script of the store to a JavaScript function, so that the simulation runs the same text that
+ * production sends to Redis, thousands of times a second. Parses with luaparse; the semantics are in lua-tables.ts. Not
+ * all of Lua 5.1: goto, metatables, methods and varargs are refused with an error. cluster-tests/conformance compares
+ * it with the real server. Rejected alternatives, with figures: docs/decisions/0008-simulated-store.md.
  */
 import { runInThisContext } from 'node:vm';
 import { parse, type Chunk, type Expression, type Statement } from 'luaparse';

@@ -1,8 +1,8 @@
 /**
  * The runtime library of compiled Lua: tables, the few library functions that our scripts use, and the rules of Lua 5.1
  * for numbers and strings as Redis has them. It is not a complete Lua: a script that uses more fails at compile time or
- * at its first call, and the function is then added here. Called by the code that lua-compiler.ts generates. Strings are
- * UTF-16 units here and bytes in Redis; scripts cut only ids and numbers, which are ASCII.
+ * at its first call, and the function is then added here. Called by the code that lua-compiler.ts generates. Strings
+ * are UTF-16 units here and bytes in Redis; scripts cut only ids and numbers, which are ASCII.
  */
 export type LuaValue = undefined | null | boolean | number | string | LuaTable | LuaFunction;
 /** Every function takes and returns lists, as Lua's do. */

@@ -1,4 +1,6 @@
-/** The commands of Redis for keys, strings, sets, lists and sorted sets, for the simulated store (store-commands.ts). */
+/**
+ * The commands of Redis for keys, strings, sets, lists and sorted sets, for the simulated store (store-commands.ts).
+ */
 import { ReplyFault, StatusReply, wholeNumber, wrongArguments, type StoreCommand } from './keyspace.ts';
 
 function remove(verb: 'DEL' | 'UNLINK'): StoreCommand {

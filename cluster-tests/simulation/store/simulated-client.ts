@@ -1,8 +1,8 @@
 /**
  * The interface of ioredis over a simulated server: a connection of one process, with delays, lost replies, resets and
- * reconnects from the seed. Behaves as ioredis with the strict settings of runtime/journal/store-connection.ts: commands
- * of one connection run in order, nothing is queued while the connection is not ready, nothing is sent twice, and a
- * command without a reply in time fails.
+ * reconnects from the seed. Behaves as ioredis with the strict settings of runtime/journal/store-connection.ts:
+ * commands of one connection run in order, nothing is queued while the connection is not ready, nothing is sent twice,
+ * and a command without a reply in time fails.
  */
 import type { Redis } from 'ioredis';
 import type { Chance } from '../seeded-random.ts';

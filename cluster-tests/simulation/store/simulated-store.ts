@@ -1,7 +1,7 @@
 /**
- * The store as its clients see it: one simulated server, or a primary with replicas and Sentinels that name the primary.
- * This file has the single steps of a failover (which server is promoted, which follows which, which one the Sentinels
- * name); store-faults.ts decides when they happen. Keeps the record of commits that checkers judge.
+ * The store as its clients see it: one simulated server, or a primary with replicas and Sentinels that name the
+ * primary. This file has the single steps of a failover (which server is promoted, which follows which, which one the
+ * Sentinels name); store-faults.ts decides when they happen. Keeps the record of commits that checkers judge.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { VirtualTime } from '../virtual-time.ts';
