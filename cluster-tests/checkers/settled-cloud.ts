@@ -46,7 +46,7 @@ const fields = (value: unknown): Fields => (typeof value === 'object' && value !
 
 /**
  * States without the tag `steady` that may last, because they wait for another object: a VM for a host with room or for
- * another VM's volume, a port for an address to pass its quarantine (and a VM for such a port), a binding whose tap was
+ * another VM's volume, a port for an address that rests after its release (and a VM for such a port), a binding whose tap was
  * deleted under a running VM.
  */
 const mayWait = new Set(['vm unplaced', 'vm addressing', 'port claiming', 'binding wiring']);

@@ -254,7 +254,7 @@ async function flood(from: string, count: number): Promise<void> {
   await Promise.all(sends);
 }
 
-test('after `port delete` the address is quarantined, except for a port of the same name', async () => {
+test('after `port delete` the address rests: only a port of the same name gets it back', async () => {
   const { address, id } = port('acme/a3');
   await guest('acme/a3').close();
   await guests.command(client, 'delete', id);
