@@ -1,3 +1,5 @@
+// time limit: 180 s
+// test limit: 80 s
 /** Runs in worker processes equal those in this process; each is reported once, none after the caller has enough. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
