@@ -1,7 +1,8 @@
 /**
- * K13 of docs/promises.md, and K3 and K4 at rest: once no fault is active, the declared state, the recorded state and
- * the state of the hosts agree, and nothing is left over. A pure function of the stored actors, the rows of networks
- * and the hosts' listings; it returns one line per disagreement. Called by simulation/cloud/cloud-scenario.ts.
+ * K13 of docs/promises.md, and K3 and K4 for the settled cloud: once no fault is active, the declared state, the
+ * recorded state and the state of the hosts agree, and nothing is left over. A pure function of the stored actors, the
+ * rows of networks and the hosts' listings; it returns one line per disagreement. Called by
+ * simulation/cloud/cloud-scenario.ts.
  */
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -46,8 +47,8 @@ const fields = (value: unknown): Fields => (typeof value === 'object' && value !
 
 /**
  * States without the tag `steady` that may last, because they wait for another object: a VM for a host with room or for
- * another VM's volume, a port for an address that rests after its release (and a VM for such a port), a binding whose tap was
- * deleted under a running VM.
+ * another VM's volume, a port for an address that rests after its release (and a VM for such a port), a binding whose
+ * tap was deleted under a running VM.
  */
 const mayWait = new Set(['vm unplaced', 'vm addressing', 'port claiming', 'binding wiring']);
 /** States that never settle: an agent sweeps every minute. */

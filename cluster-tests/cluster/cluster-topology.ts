@@ -107,7 +107,7 @@ async function quietSettings(pid: number): Promise<void> {
   await run('nsenter', ['-t', String(pid), '--net', 'sysctl', '-q', '-e', '-w', ...settings], { timeout: 10_000 });
 }
 
-/** The processes whose end is the end of the cluster. */
+/** The root processes of the cluster: when they have ended, nothing of the cluster runs. */
 function rootsOf(record: ClusterRecord | undefined): ProcessIdentity[] {
   return record === undefined ? [] : [record.underlay, ...record.nodes.map((node) => node.init), ...record.relays];
 }

@@ -1,7 +1,7 @@
 /**
- * Writes a cpio archive (newc form) as the kernel's initramfs reader takes it, byte for byte the same for the same
- * entries: sorted by path, no times, owner root, inode numbers counted. It is not a general archiver: no hard links,
- * no sizes above 4 GiB. Called by the guest image builder; upholds that the same inputs give the same image.
+ * Writes a cpio archive in the newc format of the kernel's initramfs reader. The same entries give the same bytes:
+ * sorted by path, no times, owner root, inode numbers counted. It is not a general archiver: no hard links, no sizes
+ * above 4 GiB. Called by guest-image.ts.
  */
 
 export type CpioEntry =

@@ -1,6 +1,6 @@
 /**
- * The guest image on a bare QEMU, for its own tests and for a look by hand: one node of a topology with a bridge,
- * dnsmasq and a tap. It shows what the image does; nothing of the product takes part.
+ * Boots the guest image on a bare QEMU, without the product: one node of a topology with a bridge, dnsmasq and a tap.
+ * Used by guest-image.test.ts.
  */
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -26,7 +26,7 @@ export class GuestBoot {
     this.#guest = guest;
   }
 
-  /** Bridge, tap, dnsmasq and a blank volume; no QEMU yet. */
+  /** Makes bridge, tap, dnsmasq and a blank volume; `start` starts QEMU. */
   static async prepare(volumeMib = 64): Promise<GuestBoot> {
     const guest = await buildGuestImage();
     const topology = await Topology.create({ stem: 'guest', nodes: [node] });
@@ -121,7 +121,7 @@ export class GuestBoot {
     return await startProgram(this.topology, node, 'qemu', argv, environment);
   }
 
-  /** One request from the bridge's side; the status and the body. */
+  /** One HTTP request from the bridge. */
   async ask(method: string, path: string, timeoutSeconds = 5): Promise<{ status: number; body: string }> {
     const address = `http://${guestAddress}${path}`;
     const curl = ['curl', '-s', '-m', String(timeoutSeconds), '-X', method, '-w', '\n%{http_code}', address];
@@ -130,7 +130,7 @@ export class GuestBoot {
     return { status: Number(text.slice(at + 1)), body: text.slice(0, at) };
   }
 
-  /** Waits until the page answers. @returns /state. */
+  /** Waits until the guest answers. @returns the JSON of /state */
   async ready(timeoutMs = 60_000): Promise<Record<string, unknown>> {
     let answer = { status: 0, body: '' };
     const answers = async (): Promise<boolean> => (answer = await this.ask('GET', '/state', 2)).status === 200;
@@ -148,7 +148,7 @@ export class GuestBoot {
     socket.destroy();
   }
 
-  /** SIGKILL, as a crash of the host's program. */
+  /** Kills QEMU, as in a crash of the host. */
   async kill(qemu: ProcessIdentity): Promise<void> {
     signal(qemu, 'SIGKILL');
     await this.topology.exec(node, ['true']);
