@@ -208,7 +208,7 @@ const inHistory: readonly Mutant[] = [
   ),
 ];
 
-const lines = 'runtime/journal/commit-lines.ts';
+const lines = 'runtime/journal/commit-connections.ts';
 
 const inDurability: readonly Mutant[] = [
   one(

@@ -1,14 +1,14 @@
 /**
- * Sends commits in batches and gets each its outcome (commit-lines.ts carries a batch through lost connections and
- * refusals of the store). Called by redis-journal.ts, on a Redis Cluster once per shard; scripts/commit.lua is the
- * other end. Upholds G1 to G4: an outcome is given only after the store has answered, and the whole batch is durable
- * at the strongest level that one of its commits wants.
+ * Sends commits in batches and resolves each commit with its outcome. commit-connections.ts retries a batch across lost
+ * connections and refusals of the store. redis-journal.ts uses one batcher, on a Redis Cluster one per shard.
+ * scripts/commit.lua executes the batch. Upholds G1 to G4 (docs/promises.md): an outcome is given only after the store
+ * has answered and the whole batch is durable at the strongest level that any of its commits asked for.
  *
- * An actor is in at most one batch in flight, with any number of its commits in order. That is what makes a resend of
- * a batch exact: nothing else can have moved the actor in between, so the script can tell by the stamp of the last
- * commit in the record how far it had come. Rejected: a counter per actor in the record (one more field in every
- * commit, and hosting would have to carry it); one commit per actor and batch (an actor that runs ahead would wait a
- * round trip per commit).
+ * An actor is in at most one batch in flight, with any number of its commits in order. This makes a resend of a batch
+ * exact: no other commit can have changed the actor in between, so the stamp of the last commit in the record tells
+ * the script how much of the batch an earlier run applied. Rejected: a counter per actor in the record (one more field
+ * in every commit, and hosting would have to carry it); one commit per actor and batch (an actor that commits ahead
+ * would wait a round trip per commit).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -16,7 +16,7 @@ import { strongerOf, type Durability } from '../contract/durability.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Commit, CommitOutcome } from '../contract/journal.ts';
 import { decodeOutcomes, encodeBatch } from './commit-encoding.ts';
-import type { CommitLines } from './commit-lines.ts';
+import type { CommitConnections } from './commit-connections.ts';
 import { commitScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
 import { runScript } from './store-connection.ts';
@@ -26,10 +26,10 @@ const batchCommits = 32;
 const deepBatchCommits = 64;
 const deepBacklogCommits = 256;
 const batchesInFlight = 2;
-/** Watermarks of one actor in one batch: bounded, because they are read by one command. */
+/** Most watermarks of one actor in one batch: the script reads them with few commands. */
 const groupWatermarks = 2_000;
 
-/** In place of a reply: the batch was formed in an earlier era. */
+/** Takes the place of a reply when the batch was formed in an earlier era. */
 const fenced = Symbol('fenced');
 
 interface Waiting {
@@ -38,7 +38,7 @@ interface Waiting {
   readonly reject: (error: PhotonError) => void;
 }
 
-/** An actor's commits that are not sent yet. It stays in the map while it is in flight, with an empty list. */
+/** Unsent commits of one actor. While commits of the actor are in flight its lane stays in the map, maybe empty. */
 type Lane = Waiting[];
 
 interface Group {
@@ -47,28 +47,28 @@ interface Group {
 }
 
 export interface BatcherOptions {
-  readonly lines: CommitLines;
+  readonly connections: CommitConnections;
   readonly keys: StoreKeys;
   readonly clock: Clock;
   /** See `encodeBatch`. */
   readonly historyCap?: number;
   readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
-  /** Told when the batcher has stopped by itself because of a defect. */
+  /** Called when a defect has stopped the batcher. */
   readonly onBroken: (error: PhotonError) => void;
 }
 
 export class CommitBatcher {
   readonly #options: BatcherOptions;
   readonly #lanes = new Map<ActorId, Lane>();
-  /** Actors with commits to send, in order of arrival; none of them is in flight. */
+  /** Actors with commits to send and none in flight, in order of arrival. */
   #ready: ActorId[] = [];
   #readyAt = 0;
   #waitingCommits = 0;
-  /** Numbers of the flights that are not under way. */
-  readonly #free = Array.from({ length: batchesInFlight }, (_, flight) => flight);
+  /** Connections (by index) that no batch in flight uses. */
+  readonly #free = Array.from({ length: batchesInFlight }, (_, channel) => channel);
   #scheduled = false;
   #stopped: PhotonError | undefined;
-  /** Raised by `fence`: a batch formed before is not sent (again). */
+  /** Raised by `fence`: a batch formed before that is neither sent nor resent. */
   #generation = 0;
 
   constructor(options: BatcherOptions) {
@@ -91,7 +91,7 @@ export class CommitBatcher {
     });
   }
 
-  /** Every commit that has no outcome yet, and every later one, is rejected with this error. */
+  /** Rejects every commit without an outcome, and every later one, with this error. */
   stop(error: PhotonError): void {
     this.#stopped ??= error;
     const lanes = [...this.#lanes.values()];
@@ -102,11 +102,11 @@ export class CommitBatcher {
     for (const lane of lanes) for (const waiting of lane) waiting.reject(error);
   }
 
-  /** A new era has begun: what waits is refused as fenced, and what is in flight is not sent again. */
+  /** A new era has begun: unsent commits resolve as fenced, and batches in flight are not resent. */
   fence(): void {
     this.#generation += 1;
     const refused = [...this.#lanes.values()].flatMap((lane) => lane.splice(0));
-    // An actor in flight keeps its (empty) lane until its batch is settled.
+    // An actor in flight keeps its (empty) lane until its batch has its outcomes.
     for (const actor of this.#ready.slice(this.#readyAt)) this.#lanes.delete(actor);
     this.#ready = [];
     this.#readyAt = 0;
@@ -114,7 +114,7 @@ export class CommitBatcher {
     for (const one of refused) one.resolve({ result: 'fenced' });
   }
 
-  /** One turn of the event loop collects what all actors of this node have to commit. */
+  /** Commits added within one turn of the event loop, by any actor of this node, leave in the same batches. */
   #schedule(): void {
     if (this.#scheduled || this.#free.length === 0 || this.#stopped !== undefined) return;
     this.#scheduled = true;
@@ -149,35 +149,35 @@ export class CommitBatcher {
   }
 
   async #send(groups: readonly Group[]): Promise<void> {
-    const flight = this.#free.pop() as number;
+    const channel = this.#free.pop() as number;
     try {
-      await this.#carry(groups, flight);
+      await this.#carry(groups, channel);
     } catch (error) {
       const cause = error instanceof PhotonError ? error : brokenBatch(error);
       for (const group of groups) for (const one of group.waiting) one.reject(cause);
       if (this.#stopped === undefined) {
-        // Nobody can say now where these actors stand: only a restart, which reads the store again, can.
+        // The stored version of these actors is unknown now; only a restart, which reads the store again, recovers it.
         this.stop(cause);
         this.#options.onBroken(cause);
       }
     } finally {
-      this.#free.push(flight);
+      this.#free.push(channel);
       this.#schedule();
     }
   }
 
   /**
-   * A key that is not ours fails a whole batch, half way: each actor is sent again alone, and the one it belongs to is
-   * refused. Those before it are found committed; of that one the feed and what else lies before the key may have been
-   * written twice, but never its record, which comes last.
+   * A key of a foreign type makes the script fail half way through a batch. Each actor is then sent again alone and
+   * only the actor with that key is refused. Actors before it are found committed. Of the refused actor the feed entry
+   * and other writes before the foreign key may be repeated, but never its record, which the script writes last.
    */
-  async #carry(groups: readonly Group[], flight: number): Promise<void> {
+  async #carry(groups: readonly Group[], channel: number): Promise<void> {
     try {
-      this.#settle(groups, await this.#untilDurable(groups, flight));
+      this.#settle(groups, await this.#untilDurable(groups, channel));
     } catch (error) {
       if (!(error instanceof PhotonError) || error.record.code !== 'store_key_foreign') throw error;
       const [only] = groups as readonly [Group];
-      if (groups.length > 1) for (const group of groups) await this.#carry([group], flight);
+      if (groups.length > 1) for (const group of groups) await this.#carry([group], channel);
       else this.#refuse(only, error);
     }
   }
@@ -187,10 +187,10 @@ export class CommitBatcher {
     this.#release(actor, (later) => later.reject(error));
   }
 
-  async #untilDurable(groups: readonly Group[], flight: number): Promise<readonly CommitOutcome[]> {
-    const { lines, keys, clock, historyCap } = this.#options;
+  async #untilDurable(groups: readonly Group[], channel: number): Promise<readonly CommitOutcome[]> {
+    const { connections, keys, clock, historyCap } = this.#options;
     const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
-    const batch = encodeBatch(commits, keys, clock.wallMs(), historyCap, !lines.mixesShards);
+    const batch = encodeBatch(commits, keys, clock.wallMs(), historyCap, !connections.mixesShards);
     let count = 0;
     let level: Durability | undefined;
     for (const group of groups) {
@@ -200,7 +200,7 @@ export class CommitBatcher {
     const shard = shardOf((groups[0] as Group).actor);
     const reached = level ?? 'primary';
     const generation = this.#generation;
-    const reply = await lines.durably<unknown>({ flight, shard }, reached, async (redis) => {
+    const reply = await connections.durably<unknown>({ channel, shard }, reached, async (redis) => {
       this.#failIfStopped();
       if (generation !== this.#generation) return fenced;
       return runScript(redis, commitScript, batch.keys, batch.args);
@@ -227,7 +227,7 @@ export class CommitBatcher {
     }
   }
 
-  /** What an actor queued behind a refused commit was decided on a past that did not happen: it is refused as well. */
+  /** Commits queued behind a refused one were decided on a state that was never stored, so they are refused as well. */
   #release(actor: ActorId, refuse: ((later: Waiting) => void) | undefined): void {
     const lane = this.#lanes.get(actor);
     if (lane === undefined) return;
@@ -240,13 +240,13 @@ export class CommitBatcher {
   }
 }
 
-/** A duplicate, a gap or a receipt is found only where the version was right, so that is the stored one. */
+/** The script looks for a duplicate, gap or receipt only when the version matched: the expected version is stored. */
 function refusalOfLater(commit: Commit, outcome: CommitOutcome): CommitOutcome {
   if (outcome.result === 'fenced' || outcome.result === 'conflict') return outcome;
   return { result: 'conflict', storedVersion: commit.expectedVersion };
 }
 
-/** How many of a lane's commits go into a batch with this much room; the first always does when the batch is empty. */
+/** How many of a lane's commits fit a batch with this much room; the first fits whatever its watermarks. */
 function fitting(lane: Lane, room: number): number {
   let watermarks = 0;
   let count = 0;

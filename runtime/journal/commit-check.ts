@@ -1,6 +1,7 @@
 /**
- * Refuses (as a bug) a commit that the script could only fail on half way, because Redis does not roll a script back.
- * Pure. Called by redis-journal.ts before a commit is queued; what the store says of it is the script's part.
+ * Refuses (as a bug) a malformed commit before it is sent: the script would fail half way, and Redis does not roll a
+ * script back. Pure. Called by redis-journal.ts before a commit is queued. Whether the store accepts a well-formed
+ * commit is decided by the script.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { Commit } from '../contract/journal.ts';

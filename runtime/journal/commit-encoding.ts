@@ -1,6 +1,6 @@
 /**
- * One batch of commits as the flat text arguments of scripts/commit.lua, and its reply as outcomes. The layout is
- * described at the head of the script; the two files change together. Pure: no connection, no clock.
+ * Encodes a batch of commits as the flat string arguments of scripts/commit.lua, and decodes its reply into outcomes.
+ * The head of the script describes the layout; the two files change together. Pure: no connection, no clock.
  */
 import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -14,7 +14,7 @@ import { shardOf } from './shard-placement.ts';
 const receiptKeepMs = 24 * 3_600_000;
 const deadLetterTail = '1000';
 const trimVersions = 8;
-/** Lua's unpack has a bound near 8,000; a write with more arguments is split. Even, because some are pairs. */
+/** Lua's unpack takes about 8,000 values, so longer writes are split. Even, because some arguments are pairs. */
 const writeArguments = 2_000;
 
 /** All commits of one actor in a batch, in order. */
@@ -29,10 +29,10 @@ export interface EncodedBatch {
 }
 
 /**
- * @param wallMs labels records and receipts; no decision hangs on it but how long a receipt is kept
- * @param historyCap entries of hot history that are never trimmed, because somebody else archives and trims them
- * @param declaresAll names all keys the script will touch, not only the ownership keys it derives them from: while a
- *   slot of a Redis Cluster moves, the server then refuses the whole script instead of failing it half way
+ * @param wallMs wall time put into records and receipts; it only decides how long receipts are kept
+ * @param historyCap the commit trims history to no fewer entries than this: with an archive, the archiver trims
+ * @param declaresAll declare every key the script touches, not only the ownership keys. While a slot of a Redis Cluster
+ *   is being moved, the server then refuses the script before it starts instead of failing it half way
  */
 export function encodeBatch(
   groups: readonly CommitGroup[],
@@ -41,7 +41,7 @@ export function encodeBatch(
   historyCap = 0,
   declaresAll = false,
 ): EncodedBatch {
-  // By identity: an activation has one grant. Two equal ones are two entries, which is as good.
+  // Keyed by identity, since each activation passes one grant object. Two equal objects cost a second entry, no more.
   const grants = new Map<ShardGrant, string>();
   const ownerKeys: string[] = [];
   const args: string[] = ['', String(groups.length)];
@@ -63,7 +63,7 @@ export function encodeBatch(
   return { keys: ownerKeys, args };
 }
 
-/** Behind the ownership keys, which the script finds by their index. */
+/** Appended behind the ownership keys, which the script finds by index. */
 function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared: string[]): void {
   const rows = commits.flatMap((commit) => [...commit.rowsPut, ...commit.rowsRemoved]);
   const collections = new Set(rows.map((row) => row.collection));
@@ -74,7 +74,7 @@ function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared:
   for (const what of [...ofShard, ...ofActor, ...ofRows]) declared.push(keys.inShard(shard, what));
 }
 
-/** The senders of a group and their places, from 1. */
+/** Sender -> its index in the group, from 1. */
 function sendersOf(commits: readonly Commit[]): ReadonlyMap<string, number> {
   const places = new Map<string, number>();
   for (const { watermarks } of commits) {
@@ -108,7 +108,7 @@ function encodeCommit(
   for (const { sender, seq, after } of watermarks) args.push(String(senders.get(sender)), String(seq), String(after));
   for (const commandId of unproven) args.push('0', commandId, '');
   args.push(trimsHistory(commit) ? String(Math.max(commit.historyTail, historyCap)) : '', String(history.length * 2));
-  // The store numbers entries of one version by itself: `<version>-*`.
+  // `<version>-*`: Redis numbers the entries of one version.
   for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
   if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
   encodeMessages(commit, args);
@@ -118,7 +118,7 @@ function encodeCommit(
   args[start] = String(args.length - start);
 }
 
-/** Trimming costs as much as an entry: once in so many versions, and always when the version stands still. */
+/** Trimming costs as much as an entry, so it is done every `trimVersions` versions, and if the version is unchanged. */
 function trimsHistory({ expectedVersion, version }: Commit): boolean {
   return (
     version === expectedVersion || Math.floor(version / trimVersions) !== Math.floor(expectedVersion / trimVersions)
@@ -140,7 +140,7 @@ function encodeHead(commit: Commit, at: number): string {
     ...(hasKeys(deferred) ? { deferred } : {}),
     ...(hold === undefined ? {} : { hold }),
   };
-  // The state is JSON already.
+  // The commit carries its state as JSON text.
   return `${JSON.stringify(head).slice(0, -1)},"state":${commit.state}}`;
 }
 
@@ -201,7 +201,7 @@ function encodeMessages(commit: Commit, args: string[]): void {
 
 function encodeTimers(commit: Commit, args: string[]): void {
   const { actor, timersSet, timersCancelled } = commit;
-  // Cancelled first: a step may leave a state and enter it again, which sets a timer of the same id.
+  // Cancelled first: a step that leaves a state and enters it again cancels and sets a timer of the same id.
   if (timersCancelled.length > 0)
     pushWrite(
       args,
@@ -219,7 +219,9 @@ function encodeTimers(commit: Commit, args: string[]): void {
   }
 }
 
-/** The life first: a record that lacks a watermark and does not say so would be applied to twice. */
+/**
+ * `prunedUid` is written first: without it, a missing watermark would let an old copy of a message be applied again.
+ */
 function encodePruning({ actor, watermarksPruned, prunedUid }: Commit, args: string[]): void {
   const key = `a:${actor}`;
   pushWrite(args, 'HSET', key, ['prunedUid', prunedUid]);
@@ -236,7 +238,7 @@ function encodeRows(commit: Commit, args: string[]): void {
   for (const row of commit.rowsPut) listOf(puts, row.collection).push(row.key, row.value);
   const removals = new Map<string, string[]>();
   for (const row of commit.rowsRemoved) listOf(removals, row.collection).push(row.key);
-  // Removed first: what is put in the same step is meant to be there afterwards.
+  // Removed first: a row that the same step puts must remain.
   for (const [collection, rows] of removals) pushWrite(args, 'HDEL', `c:${commit.actor}:${collection}`, rows);
   for (const [collection, rows] of puts) {
     pushWrite(args, 'HSET', `c:${commit.actor}:${collection}`, rows);
@@ -258,8 +260,9 @@ function pushWrite(args: string[], verb: 'HSET' | 'HDEL' | 'XDEL', key: string, 
 }
 
 /**
- * @param reply as scripts/commit.lua returns it @param count how many commits the batch had, in order of its groups
- * @param durability what the whole batch has reached
+ * @param reply as scripts/commit.lua returns it
+ * @param count number of commits in the batch, in the order of its groups
+ * @param durability the level that the whole batch has reached
  */
 export function decodeOutcomes(reply: unknown, count: number, durability: Durability): readonly CommitOutcome[] {
   const words = reply as readonly (number | string)[];

@@ -206,7 +206,7 @@ async function checkRound(store: Store, batches: readonly (readonly Request[])[]
   let serial = 0;
   for (const batch of batches) {
     const groups = ids.map((id, index): CommitGroup => {
-      // Versions as hosting runs ahead with them: each commit expects what the one before it would have left.
+      // As hosting does, each commit expects the version that the one before it would leave.
       let expected = (models[index] as ModelActor).version;
       const commits = batch
         .filter((request) => request.actor === index)
@@ -227,7 +227,7 @@ async function checkRound(store: Store, batches: readonly (readonly Request[])[]
   for (const [index, id] of ids.entries()) await compare(store, id, models[index] as ModelActor);
 }
 
-test('random batches, each sent twice, leave what the model says', async ({ store }) => {
+test('random batches, each sent twice, leave the store as the model predicts', async ({ store }) => {
   const seed = Number(process.env['PHOTON_SEED'] ?? Date.now() % 1_000_000_000);
   console.log(`seed ${seed} (PHOTON_SEED=${seed} repeats it)`);
   const batches = fc.array(fc.array(requests, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 8 });
@@ -235,7 +235,7 @@ test('random batches, each sent twice, leave what the model says', async ({ stor
   await fc.assert(property, { seed, numRuns: 60, includeErrorInReport: true });
 });
 
-test('old receipts go a few at a time, and 1,024 stay whatever their age', async ({ store }) => {
+test('old receipts are dropped a few at a time, and the newest 1,024 stay whatever their age', async ({ store }) => {
   const id = actorId('vm/acme/receipts');
   await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
   const day = 24 * 3_600_000;
@@ -250,16 +250,16 @@ test('old receipts go a few at a time, and 1,024 stay whatever their age', async
   };
   const held = () => store.shared.redis.hlen(store.keys.inShard(grantFor(id).shard, `r:${id}`));
   await write(1, 0, 1_100, day);
-  assert.is(await held(), 1_100, 'young ones stay, however many');
+  assert.is(await held(), 1_100, 'receipts younger than a day stay, however many');
   await write(2, 2_000, 1, 2 * day + 1);
-  assert.is(await held(), 1_097, 'one came, four went');
+  assert.is(await held(), 1_097, 'one was added, four were dropped');
   await write(3, 3_000, 200, 2 * day + 2);
   assert.is(await held(), 1_024);
   await write(4, 3_000, 1, 2 * day + 3);
   assert.is(await held(), 1_024, 'a receipt that is written again is not counted twice');
 });
 
-test('more watermarks, rows and messages than one call can take', async ({ store }) => {
+test('a commit with more watermarks, rows and messages than one redis.call can take is applied', async ({ store }) => {
   const id = actorId('vm/acme/large');
   await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
   const watermarks = Array.from({ length: 5_000 }, (_, index) => ({ sender: `a/b/s${index}~u`, seq: 1, after: 0 }));

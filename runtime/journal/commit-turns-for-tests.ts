@@ -1,6 +1,6 @@
 /**
- * Test support: fifty actors that commit turn after turn whatever becomes of the store, and the proof that each turn
- * was applied once. Used by the tests that kill the store or have it refuse. Never used outside of tests.
+ * Test support: fifty actors that commit turn after turn while the store fails, and a check that each turn was applied
+ * exactly once. Used by the tests that kill the store or make it refuse. Never used outside of tests.
  */
 import * as assert from 'uvu/assert';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
@@ -11,7 +11,7 @@ import type { Store } from './store-connection.ts';
 export const actors = Array.from({ length: 50 }, (_, index) => actorId(`vm/acme/crash-${index}`));
 export const turns = 40;
 
-/** Even turns advance the version, odd ones record a no-op at the same version: the harder case for a resend. */
+/** Even turns advance the version; odd ones record a no-op at the same version, which is harder to resend correctly. */
 export async function commitTurns(
   journal: RedisJournal,
   id: ActorId,

@@ -1,7 +1,7 @@
 /**
- * A small disk of its own for a server under test, and its state as a power cut would leave it: an ext4 in a file,
- * mounted through a loop device. What a program has written and not synced is in the kernel's memory and not in that
- * file, so a copy of the file is the disk after a cut. kill -9 does not do this: the kernel keeps what was written.
+ * A small disk for a server under test, and its contents after a power cut: an ext4 file system in a file, mounted
+ * through a loop device. Unsynced writes are in the kernel's memory and not in that file, so a copy of the file is the
+ * disk after a cut. kill -9 does not have this effect, because the kernel keeps what was written.
  * Needs root. Never used outside of tests.
  */
 import { execFile, execFileSync } from 'node:child_process';
@@ -40,12 +40,12 @@ export class TestDisk {
   static async #mount(home: string): Promise<TestDisk> {
     const disk = new TestDisk(home);
     await mkdir(disk.folder);
-    // The file system's own commits would write what nobody has synced.
+    // The file system's periodic commit would write unsynced data.
     await run('mount', ['-o', 'loop,commit=300', join(home, 'image'), disk.folder]);
     return disk;
   }
 
-  /** What would be there after a power cut now. Whoever writes on it must stand still meanwhile. */
+  /** A copy of the disk as a power cut now would leave it. The server must be stopped (SIGSTOP) meanwhile. */
   async afterCut(): Promise<TestDisk> {
     const home = await mkdtemp(join(tmpdir(), 'photon-disk-test-'));
     await copyFile(join(this.#home, 'image'), join(home, 'image'));

@@ -1,16 +1,19 @@
 /**
- * How a level of durability is reached on a server: what must be waited for after a script's reply, on the connection
- * that ran it. Pure; commit-lines.ts does the waiting. Upholds G3.
+ * How a level of durability is reached on a server: which command must be answered after a script's reply, on the
+ * connection that ran the script. Pure; commit-connections.ts sends the command. Upholds G3. What the servers do was
+ * measured in docs/decisions/0011.
  *
- * WAIT and WAITAOF may answer with fewer than asked: the number must be compared, always. What they count up to is not
- * the same everywhere: Redis 7.0.15 takes everything its connection has seen, also by a command that wrote nothing;
- * Valkey 8.0.1 only what this connection wrote, and answers a connection that wrote nothing at once. There a batch that
- * is sent again and found applied, or a read, is followed by a write of ours (`barrierWrite`) before it is waited for.
- * Rejected: to write it always; with WAITAOF it makes a commit three times as slow.
+ * WAIT and WAITAOF may answer with fewer replicas than asked for, so the number must always be compared. They also
+ * differ in the offset they wait for. Redis 7.0.15 waits for everything that its connection has seen, also after a
+ * command that wrote nothing. Valkey 8.0.1 waits only for what the connection wrote, and answers at once on a
+ * connection that wrote nothing. There a read, or a resent batch that was found applied, is followed by a small write
+ * (`barrierWrite`) before the wait. Rejected: to send that write always; with WAITAOF a commit takes three times as
+ * long.
  *
- * WAITAOF is asked where the primary syncs before each reply, for the sake of its replicas: it counts only those whose
- * append-only file has it, so that one without a file holds what wants `fsync`, and is told. Each box must have
- * `appendfsync always`; with everysec a Valkey says too early that it has synced (server-facts.ts).
+ * WAITAOF is used even where the primary syncs before each reply, because of the replicas: it counts only those with
+ * the data in their append-only file. A replica without such a file holds back commits of level `fsync`, and the log
+ * says so. Each server must have `appendfsync always`; with everysec a Valkey acknowledges before its fsync
+ * (server-facts.ts).
  */
 import { durabilities, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -18,7 +21,7 @@ import type { ShardId } from '../contract/identifiers.ts';
 import type { StoreFacts } from './server-facts.ts';
 import type { StoreKeys } from './store-keys.ts';
 
-/** Of the replicas the store has, how many must acknowledge; and the level for whoever asks for nothing else. */
+/** How many replicas must acknowledge at least; and the level of a commit that names none. */
 export interface DurabilityRequest {
   readonly replicas?: number;
   readonly default?: Durability;
@@ -26,15 +29,15 @@ export interface DurabilityRequest {
 
 export interface DurabilityWait {
   readonly command: readonly string[];
-  /** Whether this reply says that enough have it. */
+  /** Whether this reply says that enough servers have the data. */
   readonly isEnough: (reply: unknown) => boolean;
 }
 
-/** WAIT returns as soon as enough have acknowledged; this only bounds how long a stall goes unnoticed. */
+/** WAIT returns as soon as enough replicas have acknowledged; this only bounds how long a stall goes unnoticed. */
 const waitTimeoutMs = '400';
 /**
- * Short, and asked again until it is enough: the replica answers before its fsync and tells of that only when it is
- * asked again, or once a second (docs/decisions/0011).
+ * Short, and repeated until it is enough: a replica acknowledges before its fsync, and reports the fsync only when it
+ * is asked again, or once a second (docs/decisions/0011).
  */
 const fileTimeoutMs = '3';
 
@@ -62,7 +65,7 @@ export function waitFor(
   };
 }
 
-/** Moves what this connection is known to have written past everything it has seen. */
+/** A write that moves the offset this connection waits for past everything it has read. */
 export const barrierWrite = (keys: StoreKeys, shard: ShardId): readonly string[] => [
   'set',
   keys.inShard(shard, 'w'),

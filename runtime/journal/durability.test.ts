@@ -1,5 +1,5 @@
 // servers: redis valkey
-/** G3 on a primary with a replica: what is acknowledged, what is held, and what is said about it. */
+/** G3 on a primary with a replica: which commits are acknowledged, which wait, and what the log says about it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Durability } from '../contract/durability.ts';
@@ -49,14 +49,14 @@ function watched<Value>(promise: Promise<Value>): { settled: boolean; readonly p
   return state;
 }
 
-/** What a reader sees there, durable or not. */
+/** The stored version on the primary, durable or not. */
 const versionOn = async ({ primary }: ReplicatedStore): Promise<number> =>
   Number(await primary.ask('HGET', storeKeys('ph:').inShard(shardOf(id), `a:${id}`), 'version').catch(() => 0));
 
 const reached = (outcome: CommitOutcome): Durability | undefined =>
   outcome.result === 'committed' ? outcome.durability : undefined;
 
-test('a stalled replica holds what wants it, not what does not, and is complained of', async (stage) => {
+test('a stalled replica delays commits that need it, no others, and the log says so', async (stage) => {
   const { journal, servers } = stage;
   assert.equal(journal.durability, { default: 'fsync', offered: ['primary', 'replicas', 'fsync'] });
   await own(stage, grantFor(id));
@@ -66,7 +66,7 @@ test('a stalled replica holds what wants it, not what does not, and is complaine
   const held = watched(journal.commit(commitOf(id, 2, { durability: 'replicas' })));
   await until('it is on the primary', async () => (await versionOn(servers)) === 2);
   assert.is(reached(await journal.commit(commitOf(other, 1))), 'primary');
-  await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+  await until('the stall is logged', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
   assert.ok(stage.lines.some((line) => line.includes('start the missing replicas')));
   assert.not.ok(held.settled, 'never acknowledged by the primary alone');
   servers.replica.signal('SIGCONT');
@@ -74,7 +74,7 @@ test('a stalled replica holds what wants it, not what does not, and is complaine
   assert.is((await journal.load(id))?.version, 2, 'applied once, though it was sent again');
 });
 
-test('a batch that was answered but not acknowledged is waited for again after a restart', async (stage) => {
+test('a batch that was applied but not replicated is waited for again after a restart', async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   servers.replica.signal('SIGSTOP');
@@ -89,7 +89,7 @@ test('a batch that was answered but not acknowledged is waited for again after a
   assert.equal(outcome, { result: 'committed', ordinal: 1, durability: 'replicas' });
 });
 
-test('a batch whose answer was lost is waited for when it is sent again and found applied', async (stage) => {
+test('a batch whose reply was lost is resent, found applied, and waited for', async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   for (const [at, durability] of (['replicas', 'fsync'] as const).entries()) {
@@ -98,8 +98,8 @@ test('a batch whose answer was lost is waited for when it is sent again and foun
     await until('it is on the primary', async () => (await versionOn(servers)) === at + 1);
     const before = await callsOf(servers, 'evalsha');
     await servers.primary.ask('CLIENT', 'KILL', 'TYPE', 'normal');
-    await until('it is sent again', async () => (await callsOf(servers, 'evalsha')) > before);
-    await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+    await until('the batch is resent', async () => (await callsOf(servers, 'evalsha')) > before);
+    await until('the stall is logged', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
     assert.not.ok(held.settled, durability);
     servers.replica.signal('SIGCONT');
     assert.is(reached(await held.promise), durability);
@@ -112,14 +112,14 @@ const callsOf = async ({ primary }: ReplicatedStore, command: string): Promise<n
   return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
 };
 
-test('a replica without a file is enough for replicas; for fsync only where the server cannot tell', async (stage) => {
+test('a replica without AOF counts for level replicas; for fsync only where WAITAOF is missing', async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   await servers.replica.ask('CONFIG', 'SET', 'appendonly', 'no');
   assert.is(reached(await journal.commit(commitOf(id, 1, { durability: 'replicas' }))), 'replicas');
   const synced = watched(journal.commit(commitOf(id, 2, { durability: 'fsync' })));
   if (isValkey) {
-    await until('the stall is told', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
+    await until('the stall is logged', () => stage.lines.some((line) => line.includes('commits wait for replicas')));
     assert.not.ok(synced.settled);
     await servers.replica.ask('CONFIG', 'SET', 'appendonly', 'yes');
   }
@@ -127,7 +127,7 @@ test('a replica without a file is enough for replicas; for fsync only where the 
   assert.is(/cmdstat_waitaof/.test(String(await servers.primary.ask('INFO', 'commandstats'))), isValkey);
 });
 
-test('what an earlier owner left behind is durable before it is built on', async (stage) => {
+test("an earlier owner's commits are durable before backlog, receipt and record are returned", async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   const earlier = createJournal({ store: stage.store, clock, log: recordedLog() });
@@ -146,7 +146,7 @@ test('what an earlier owner left behind is durable before it is built on', async
   assert.is((await receipt.promise)?.reply.durability, 'fsync');
 });
 
-test('an owner reads nothing that no replica acknowledges: the primary may have been replaced', async (stage) => {
+test("an owner's reads wait for the replicas: the primary may have been replaced", async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   servers.replica.signal('SIGSTOP');
@@ -167,7 +167,7 @@ test('an owner reads nothing that no replica acknowledges: the primary may have 
   assert.equal(found, [undefined, { 'ports/p1': null }, [], true]);
 });
 
-test('what is read together is waited for once, and a spoilt key fails alone', async (stage) => {
+test('reads of one turn share one WAIT, and a corrupt key fails only its own read', async (stage) => {
   const { journal, servers } = stage;
   await own(stage, grantFor(id));
   await journal.load(id);
@@ -180,7 +180,7 @@ test('what is read together is waited for once, and a spoilt key fails alone', a
   assert.is((await callsOf(servers, 'wait')) - before, 1);
 });
 
-test('a receipt waits for the level that the command asks for, if that is more than the usual one', async (stage) => {
+test('a receipt waits for the level that the command asks for, if it is above the default', async (stage) => {
   const { store, servers } = stage;
   await own(stage, grantFor(id));
   const journal = createJournal({ store, clock, log: recordedLog(), durability: { replicas: 1, default: 'primary' } });
@@ -198,8 +198,8 @@ test('a receipt waits for the level that the command asks for, if that is more t
   journal.close();
 });
 
-test('one server keeps what its own settings keep, without another round trip', async () => {
-  for (const [options, usual] of [
+test('a lone server offers what its settings keep, without another round trip', async () => {
+  for (const [options, expected] of [
     [[], 'fsync'],
     [['--appendfsync', 'everysec'], 'primary'],
     [['--appendonly', 'no'], 'primary'],
@@ -209,9 +209,9 @@ test('one server keeps what its own settings keep, without another round trip', 
     const store = await connectStore({ url: redis.url, clock, log });
     try {
       const journal = createJournal({ store, clock, log });
-      assert.is(journal.durability.default, usual, options.join(' '));
+      assert.is(journal.durability.default, expected, options.join(' '));
       await own({ store, journal }, grantFor(id));
-      assert.is(reached(await journal.commit(commitOf(id, 1, { durability: usual }))), usual);
+      assert.is(reached(await journal.commit(commitOf(id, 1, { durability: expected }))), expected);
       await journal.backlog(grantFor(id));
       assert.not.match(String(await redis.ask('INFO', 'commandstats')), /cmdstat_wait/);
       assert.is(String(await redis.ask('CLIENT', 'LIST')).match(/photoncloud-commits/g)?.length, 1);

@@ -1,6 +1,6 @@
 /**
- * A watch's place in all shard feeds as one opaque text: era, then the position (last ordinal seen) of every shard.
- * Only the reader makes and reads cursors; clients keep and return them unchanged.
+ * A cursor: the position of a watch in all shard feeds as one opaque string. It holds the era and, for every shard, the
+ * last ordinal seen. Only the reader makes and reads cursors; clients keep and return them unchanged.
  *
  * Bytes before base64url: format 1, era, 128 positions as varints, then for each host shard its name's length, name,
  * position.

@@ -1,10 +1,10 @@
 /**
  * Reads the feeds of all shards as one stream of summaries, from a cursor on. Serves `follow` of redis-reader.ts.
- * Every commit has one entry and ordinals have no holes, so a hole means that the feed was trimmed under a slow reader:
- * it is told, never skipped.
+ * Every commit has one feed entry and ordinals are consecutive, so a gap means that the feed was trimmed under a slow
+ * reader. The reader then gets `cursor_expired`; entries are never skipped silently.
  *
- * One server is asked by one blocking read on a connection of its own. On a Redis Cluster one read may not name
- * streams of several slots (CROSSSLOT): feed-heads.ts looks where the feeds stand, and what is new is read by shard.
+ * On one server a follower uses one blocking XREAD on a connection of its own. On a Redis Cluster one XREAD may not
+ * name streams of several slots (CROSSSLOT): feed-heads.ts polls the last ordinals, and new entries are read per shard.
  */
 import type { Clock } from '../contract/clock.ts';
 import { reject } from '../contract/errors.ts';
@@ -34,13 +34,13 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
 }
 
-/** Host shards that the map knows; shared ones are always there. */
+/** The sharded shards, which always exist, and the host shards that the ownership map knows. */
 export async function knownShards(store: Store): Promise<readonly ShardId[]> {
   const mapped = (await store.shared.run((redis) => redis.hkeys(store.keys.map))) as ShardId[];
   return [...sharedShards, ...mapped.filter((shard) => shard.startsWith('host:'))];
 }
 
-/** The last ordinals just now, and the era. */
+/** The era, and the last ordinal of every shard at this moment. */
 export async function presentPlace(store: Store): Promise<FeedPlace> {
   const shards = await knownShards(store);
   const commands = shards.map((shard) => lastOrdinalCommand(store.keys, shard));
@@ -52,7 +52,7 @@ export async function presentPlace(store: Store): Promise<FeedPlace> {
 }
 
 /**
- * Resolves when the signal has ended it.
+ * Resolves when the signal is aborted.
  * @throws PhotonError rejection `cursor_expired`
  */
 export async function followFeeds(options: FollowOptions): Promise<void> {
@@ -78,7 +78,7 @@ async function followBlocking(options: FollowOptions): Promise<void> {
   }
 }
 
-/** Takes entries as they come, and keeps the place. */
+/** Delivers entries in order and advances the position; expires the cursor at a gap. */
 class FeedPass {
   readonly #options: FollowOptions;
 
@@ -90,7 +90,7 @@ class FeedPass {
     return this.#options.from.positions.get(shard) ?? 0;
   }
 
-  /** Shards seen for the first time are followed from their beginning on. */
+  /** A shard that appears for the first time is followed from its first entry. */
   compare(present: FeedPlace): void {
     const { era, positions } = this.#options.from;
     if (present.era !== era) throw expired('the store began a new era');
@@ -111,7 +111,7 @@ class FeedPass {
       try {
         summary = decodeFeedLine(fields);
       } catch {
-        // Whom it was about is not known: whoever follows lists anew, and goes on behind it.
+        // Which actor changed is unknown, so the client must list again; its new cursor is behind this entry.
         throw expired(`entry ${id} of shard ${shard} cannot be read`);
       }
       from.positions.set(shard, ordinal);
@@ -127,7 +127,7 @@ async function followWith(link: StoreLink, options: FollowOptions): Promise<void
     pass.compare(await presentPlace(store));
     const shardOfKey = new Map([...from.positions.keys()].map((shard) => [store.keys.inShard(shard, 'f'), shard]));
     const keys = [...shardOfKey.keys()];
-    // The map is looked at again about once a second for hosts that have joined; while entries come, they are read on.
+    // About once a second the loop returns to the ownership map for shards of hosts that have joined.
     const lookAgainMs = clock.monotonicMs() + blockMs;
     do {
       const places = [...shardOfKey.values()].map((shard) => `0-${pass.positionOf(shard)}`);
@@ -146,7 +146,7 @@ async function followHeads(heads: FeedHeads, options: FollowOptions): Promise<vo
     for (;;) {
       const behind = [...present.positions].filter(([shard, head]) => pass.positionOf(shard) < head);
       if (behind.length === 0 || signal.aborted) break;
-      // Up to the head and no further: a position beyond it would look like a feed that has gone back.
+      // Not beyond the head that was read: a position above it would look like a feed that was rolled back.
       const commands = behind.map(([shard, head]) => {
         const first = `0-${pass.positionOf(shard) + 1}`;
         return ['xrange', store.keys.inShard(shard, 'f'), first, `0-${head}`, 'count', String(readEntries)];

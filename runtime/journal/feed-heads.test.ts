@@ -1,4 +1,4 @@
-/** Followers of feeds share their looks; a stand-in for the store answers a look when the test says so. */
+/** Followers of feeds share their polls. A stand-in for the store answers each poll when the test lets it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { FeedPlace } from './feed-cursor.ts';
@@ -29,27 +29,27 @@ function staged() {
   return { looks, follow, answer };
 }
 
-test('a follower is told of looks that began after it came; all share them; they end with the last', async () => {
+test('a follower gets polls that began after it joined; all share them; polling ends with the last', async () => {
   const { looks, follow, answer } = staged();
   const first = follow();
   await until('a look has begun', () => looks.length === 1);
   const second = follow();
   await answer(1);
-  await until('the first hears of it', () => first.eras.length === 1);
+  await until('the first gets it', () => first.eras.length === 1);
   await answer(2);
-  await until('both hear of the next', () => second.eras.length === 1 && first.eras.length === 2);
+  await until('both get the next', () => second.eras.length === 1 && first.eras.length === 2);
   assert.equal([first.eras, second.eras], [[1, 2], [2]]);
   first.stop();
   second.stop();
   await Promise.all([first.ended, second.ended]);
   const later = follow();
   await answer(3);
-  await until('who comes later hears of a new look', () => later.eras[0] === 3);
+  await until('a later follower gets a new poll', () => later.eras[0] === 3);
   later.stop();
   await later.ended;
 });
 
-test('a look that fails is told to everybody, and the next follower begins anew', async () => {
+test('a poll that fails rejects every follower, and the next follower starts polling again', async () => {
   const { looks, follow, answer } = staged();
   const first = follow();
   await until('a look has begun', () => looks.length === 1);
@@ -58,7 +58,7 @@ test('a look that fails is told to everybody, and the next follower begins anew'
   for (const { ended } of [first, second]) await assertRejected(ended);
   const third = follow();
   await answer(2);
-  await until('it is told', () => third.eras.length === 1);
+  await until('it gets the poll', () => third.eras.length === 1);
   third.stop();
   await third.ended;
 });

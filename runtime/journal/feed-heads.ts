@@ -1,10 +1,10 @@
 /**
- * Where the feeds of a Redis Cluster stand, looked at for all followers of this node together: there one read may not
- * name streams of several slots, so nobody can block on all feeds. feed-follower.ts reads what lies before a head.
+ * Polls the last ordinals (heads) of all feeds of a Redis Cluster, once for all followers of this node: a blocking
+ * XREAD may not name streams of several slots. feed-follower.ts then reads the entries up to a head.
  *
- * One look asks for all last ordinals, one pipeline per primary: 1.1 ms of this process and 0.1 ms of each server for
- * 128 feeds, so 25 looks a second cost 3 % of a core while somebody follows, and a change is seen 20 ms late on
- * average. Rejected: a blocking read per feed (128 connections per node).
+ * One poll reads all last ordinals with one pipeline per primary. For 128 feeds it takes 1.1 ms of CPU of this process
+ * and 0.1 ms of each server, so 25 polls a second cost 3 % of a core while there are followers, and a change is seen
+ * 20 ms late on average. Rejected: a blocking read per feed (128 connections per node).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { FeedPlace } from './feed-cursor.ts';
@@ -12,7 +12,7 @@ import type { FeedPlace } from './feed-cursor.ts';
 const lookPauseMs = 40;
 
 export interface FeedHeadsOptions {
-  /** What the store says now; it waits while the store is away. */
+  /** Reads the heads from the store; waits while the store is unreachable. */
   readonly look: () => Promise<FeedPlace>;
   readonly clock: Clock;
 }
@@ -31,8 +31,9 @@ export class FeedHeads {
   }
 
   /**
-   * Every look that began after this was asked for, as far as the follower keeps up; ends with the signal.
-   * @throws what a look has thrown
+   * Yields the result of each poll that began after the call; a slow follower skips to the newest. Ends with the
+   * signal.
+   * @throws what a poll has thrown
    */
   async *places(signal: AbortSignal): AsyncGenerator<FeedPlace, void> {
     this.#followers += 1;
@@ -54,7 +55,7 @@ export class FeedHeads {
     }
   }
 
-  /** Resolves with the end of the next look that begins, or with the signal. */
+  /** Resolves at the end of the next poll that begins, or with the signal. */
   #nextLook(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const go = (): void => {

@@ -1,6 +1,6 @@
 /**
- * The ordinal of a shard counts its commits. It is the sequence number of the feed's entries (`0-1`, `0-2`, ...),
- * counted by the store itself, so no commit has to write it anywhere else.
+ * The ordinal of a shard counts its commits. It is the sequence number in the ids of the feed's entries (`0-1`, `0-2`,
+ * ...), which Redis assigns, so no commit has to store it anywhere else.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 import type { StoreKeys } from './store-keys.ts';

@@ -1,6 +1,7 @@
 /**
- * The grants this node has been told to hold, and who is told when the store says that one has ended: once per grant,
- * however many commits find out. Part of redis-journal.ts; whose a shard is, is decided in runtime/directory.
+ * The grants that the directory has handed to this journal (`adopt`), and the listeners that are called when the store
+ * refuses one of them: once per grant, however many commits are refused. Part of redis-journal.ts; runtime/directory
+ * decides who owns a shard.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -9,7 +10,7 @@ import type { Log } from '../contract/log.ts';
 
 interface HeldGrant {
   readonly grant: ShardGrant;
-  fenceTold: boolean;
+  fencedReported: boolean;
 }
 
 export class HeldGrants {
@@ -22,7 +23,7 @@ export class HeldGrants {
   }
 
   add(grant: ShardGrant): void {
-    this.#held.set(grant.shard, { grant, fenceTold: false });
+    this.#held.set(grant.shard, { grant, fencedReported: false });
   }
 
   remove(shard: ShardId): void {
@@ -33,18 +34,18 @@ export class HeldGrants {
     this.#listeners.push(listener);
   }
 
-  /** Tells it, and says so to whoever asked under this grant. */
-  fenced(grant: ShardGrant): PhotonError {
-    this.tellFenced(grant);
+  /** Reports that the grant is fenced. @returns the error for the call that used the grant */
+  fencedError(grant: ShardGrant): PhotonError {
+    this.reportFenced(grant);
     const text = `shard ${grant.shard} has another owner; drop its actors`;
     return new PhotonError('ownership_lost', 'shard_fenced', text);
   }
 
-  tellFenced(grant: ShardGrant): void {
+  reportFenced(grant: ShardGrant): void {
     const { shard, ownerEpoch } = grant;
     const held = this.#held.get(shard);
-    if (held === undefined || held.fenceTold || held.grant.ownerEpoch !== ownerEpoch) return;
-    held.fenceTold = true;
+    if (held === undefined || held.fencedReported || held.grant.ownerEpoch !== ownerEpoch) return;
+    held.fencedReported = true;
     this.#log.warn({ shard, ownerEpoch }, 'the store says that this shard has another owner');
     for (const listener of this.#listeners) listener(shard);
   }

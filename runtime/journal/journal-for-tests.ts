@@ -44,7 +44,7 @@ export async function own({ store, journal }: StoredJournal, grant: ShardGrant):
   journal.adopt(grant);
 }
 
-/** Does the work on a journal that is closed afterwards; when it fails, the end of the log is printed. */
+/** Runs the work on a journal that is closed afterwards; if the work fails, the end of the log is printed. */
 export async function withJournal(
   { durability = {}, ...where }: JournalRequest,
   work: (stored: StoredJournal) => Promise<void>,

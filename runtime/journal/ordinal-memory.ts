@@ -1,10 +1,11 @@
 /**
- * The highest ordinal of each shard that the store has acknowledged to this node, and the era in which. A store that
- * is found behind was rolled back; one that was only restarted is not. redis-journal.ts feeds and asks it.
+ * The highest ordinal of each shard that the store has acknowledged to this node, and the era of these ordinals. A
+ * store whose ordinals are lower was rolled back; a restarted store has them unchanged. redis-journal.ts records
+ * ordinals here and rollback-detector.ts compares them.
  *
- * With a file it outlives the process, so that a rollback is also noticed when every node was restarted together with
- * the store. The file is written at most once a second and never waited for: what it lacks is the last second before
- * a crash, and a store that lost no more than that is noticed only by a node that still runs.
+ * With a file the memory survives the process, so that a rollback is also noticed when every node was restarted
+ * together with the store. The file is written at most once a second, without waiting, so after a crash it lacks up to
+ * the last second. A store that lost no more than that is noticed only by a node that was not restarted.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Clock } from '../contract/clock.ts';
@@ -14,7 +15,7 @@ import type { Log } from '../contract/log.ts';
 
 const writeAfterMs = 1_000;
 
-/** A shard that is behind what the store has acknowledged to us in that era. */
+/** A shard whose stored ordinal is lower than one that the store acknowledged in that era. */
 export interface StoreRollback {
   readonly era: number;
   readonly shard: ShardId;
@@ -26,7 +27,7 @@ export interface OrdinalFile {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** The disk, unless it says otherwise. */
+  /** Default: the disk. */
   readonly platform?: OrdinalPlatform;
 }
 
@@ -52,23 +53,23 @@ export class OrdinalMemory {
   #ordinals = new Map<ShardId, number>();
   #cancelWrite: (() => void) | undefined;
 
-  /** @param file none: nothing outlives the process */
+  /** @param file without one, the memory ends with the process */
   constructor(file?: OrdinalFile) {
     this.#file = file;
     if (file !== undefined) this.#read(file);
   }
 
-  /** 0 before the first. */
+  /** 0 before the first grant. */
   get era(): number {
     return this.#era;
   }
 
-  /** What is known now of each shard. */
+  /** A copy of the highest acknowledged ordinal of each shard. */
   known(): ReadonlyMap<ShardId, number> {
     return new Map(this.#ordinals);
   }
 
-  /** What was acknowledged under an earlier era counts for nothing in the next one. */
+  /** Starts a new era: ordinals acknowledged under an earlier one are forgotten. */
   begin(era: number): void {
     this.#era = era;
     this.#ordinals.clear();
@@ -81,7 +82,7 @@ export class OrdinalMemory {
     this.#writeSoon();
   }
 
-  /** Writes what is not written yet. */
+  /** Writes changes that are not in the file yet. */
   close(): void {
     if (this.#cancelWrite !== undefined) this.#write();
   }
@@ -99,11 +100,14 @@ export class OrdinalMemory {
       const text = JSON.stringify({ era: this.#era, ordinals: Object.fromEntries(this.#ordinals) });
       (file.platform ?? onDisk).write(file.path, text);
     } catch (cause) {
-      file.log.warn({ path: file.path, cause: describeCause(cause) }, 'what the store has acknowledged is not kept');
+      file.log.warn(
+        { path: file.path, cause: describeCause(cause) },
+        'acknowledged ordinals could not be written; a rollback may go unnoticed',
+      );
     }
   }
 
-  /** An unreadable file is no memory; it is not worth refusing to start. */
+  /** An unreadable file counts as none: the node starts all the same. */
   #read({ path, log, platform = onDisk }: OrdinalFile): void {
     try {
       const kept = JSON.parse(platform.read(path)) as { era: number; ordinals: Record<ShardId, number> };
@@ -111,7 +115,10 @@ export class OrdinalMemory {
       this.#era = kept.era;
     } catch (cause) {
       if ((cause as { code?: string }).code === 'ENOENT') return;
-      log.warn({ path, cause: describeCause(cause) }, 'what the store has acknowledged earlier cannot be read');
+      log.warn(
+        { path, cause: describeCause(cause) },
+        'acknowledged ordinals cannot be read; an earlier rollback may go unnoticed',
+      );
     }
   }
 }

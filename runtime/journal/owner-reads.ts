@@ -1,14 +1,14 @@
 /**
- * What the owner of an actor reads before it acts: records, rows, dead letters, its own grant, and what its senders
- * have left behind. Called by redis-journal.ts.
+ * The reads that the owner of an actor acts on: records, rows, dead letters, its own grant, and whether a sender is
+ * gone. Called by redis-journal.ts.
  *
- * A connection may still reach a primary that was replaced, and its answers look like any other: an effect would be
- * performed again that was left long ago, a dead letter delivered twice, a hold forgotten. So where the store has
- * replicas a read counts only after they have acknowledged, which those of a replaced primary do not
- * (replica-watch.ts). What comes together is one pipeline and one wait. Without replicas nothing is waited for. Upholds
- * G1, G3, G7 and G8.
+ * A connection may still lead to a primary that was replaced. Its answers look like any other, but are stale: an effect
+ * that ended long ago would be performed again, a dead letter delivered twice, a hold ignored. So where the store has
+ * replicas, a read counts only after the replicas have acknowledged, which the replicas of a replaced primary do not do
+ * (replica-watch.ts). Reads requested in the same turn of the event loop share one pipeline and one WAIT. Without
+ * replicas there is no WAIT. Upholds G1, G3, G7 and G8 (docs/promises.md).
  *
- * Rejected: to compare the last commit's id with every commit. Effects and answers leave without one.
+ * Rejected: to detect a stale read at the next commit. Effects and answers leave the node without a commit.
  */
 import type { Redis } from 'ioredis';
 import type { RowKey } from '../contract/actor-definition.ts';
@@ -18,23 +18,23 @@ import type { ShardGrant, StoredActor } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import { sequenceOf, type WatermarkedSequence } from '../contract/deduplication-watermark.ts';
 import type { StoredDeadLetter } from '../contract/supervision.ts';
-import type { CommitLines } from './commit-lines.ts';
+import type { CommitConnections } from './commit-connections.ts';
 import {
   decodeActor,
   decodeDeadLetters,
   decodeMessage,
   endOfUid,
+  parseStored,
   unreadable,
   type StreamEntries,
 } from './record-decoding.ts';
-import { readRows } from './row-reading.ts';
 import { shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
 import { refusedForGood, troubleOf } from './store-errors.ts';
 import { grantText } from './store-keys.ts';
 
-/** Behind those of the batcher: a commit's wait holds up no read, and the other way round. */
-const readsFlight = 2;
+/** Channels 0 and 1 are the batcher's: the WAIT of a commit must not delay a read, nor the reverse. */
+const readsChannel = 2;
 const readsPerWait = 1_000;
 
 type Command = readonly string[];
@@ -48,14 +48,16 @@ interface Asked {
 
 export interface OwnerReadsOptions {
   readonly store: Store;
-  readonly lines: CommitLines;
+  readonly connections: CommitConnections;
   readonly replicas: number;
   readonly log: Log;
 }
 
 export class OwnerReads {
   readonly #options: OwnerReadsOptions;
-  /** One for everything; on a Redis Cluster one per shard, because the wait is for its primary. Each is being sent. */
+  /**
+   * One queue (key ''), on a Redis Cluster one per shard, because WAIT is for one primary. A queue here is being sent.
+   */
   readonly #queues = new Map<ShardId | '', Asked[]>();
 
   constructor(options: OwnerReadsOptions) {
@@ -84,7 +86,7 @@ export class OwnerReads {
     return owner === grantText(grant);
   }
 
-  /** Of a shard in one pipeline, records first: a life that is over writes no more messages. */
+  /** Per shard one pipeline, records before the outbox: a sender uid that has ended writes no more messages. */
   async endedSequences(watermarks: readonly string[], beforeMs: number): Promise<readonly string[]> {
     const byShard = new Map<ShardId, string[]>();
     for (const watermark of watermarks) {
@@ -116,7 +118,7 @@ export class OwnerReads {
     const [text] = await this.#read(shard, [['hget', this.#key(shard, 'q'), `${from}|${seq}`]]);
     if (text === null) return false;
     const row = decodeMessage(`${from}|${seq}`, text as string);
-    if (row === undefined) throw unreadable(`message ${seq} of ${from}`, 'its row is not of the form of one');
+    if (row === undefined) throw unreadable(`message ${seq} of ${from}`, 'the stored row is malformed');
     return row.senderUid === senderUid && row.era === era;
   }
 
@@ -126,21 +128,21 @@ export class OwnerReads {
 
   /**
    * @returns the replies in order
-   * @throws PhotonError when the store calls one of the commands wrong, or nothing may be asked any more
+   * @throws PhotonError when the store rejects one of the commands as wrong, or the journal is closed
    */
   #read(shard: ShardId, commands: readonly Command[]): Promise<unknown[]> {
-    const { store, lines, replicas } = this.#options;
+    const { store, connections, replicas } = this.#options;
     if (replicas === 0) return store.shared.run((redis) => readAll(redis, commands));
     return new Promise((resolve, reject) => {
       const asked = { shard, commands, resolve, reject };
-      const key = lines.mixesShards ? '' : shard;
+      const key = connections.mixesShards ? '' : shard;
       const queue = this.#queues.get(key);
       if (queue !== undefined) {
         queue.push(asked);
         return;
       }
       this.#queues.set(key, [asked]);
-      // After everything that is asked in the same turn.
+      // Sent after the present turn, together with all reads that it requests.
       queueMicrotask(() => void this.#send(key));
     });
   }
@@ -152,11 +154,13 @@ export class OwnerReads {
   }
 
   async #ask(batch: readonly Asked[]): Promise<void> {
-    const { store, lines } = this.#options;
+    const { store, connections } = this.#options;
     const commands = batch.flatMap((asked) => asked.commands);
-    const where = { flight: readsFlight, shard: (batch[0] as Asked).shard, reads: true } as const;
+    const where = { channel: readsChannel, shard: (batch[0] as Asked).shard, reads: true } as const;
     try {
-      const replies = await lines.durably(where, 'replicas', (redis) => readEach(redis, commands, store.keys.prefix));
+      const replies = await connections.durably(where, 'replicas', (redis) =>
+        readEach(redis, commands, store.keys.prefix),
+      );
       let at = 0;
       for (const { commands: own, resolve, reject } of batch) {
         const answered = replies.slice(at, (at += own.length));
@@ -170,7 +174,7 @@ export class OwnerReads {
   }
 }
 
-/** Senders and uids of the messages in an outbox; undefined for a life that cannot be read. */
+/** Sender -> sender uids of its messages in an outbox; undefined stands for a message that cannot be read. */
 function uidsSending(outbox: Readonly<Record<string, string>>): ReadonlyMap<string, readonly (string | undefined)[]> {
   const uids = new Map<string, (string | undefined)[]>();
   for (const [field, text] of Object.entries(outbox)) {
@@ -184,9 +188,10 @@ function uidsSending(outbox: Readonly<Record<string, string>>): ReadonlyMap<stri
 }
 
 /**
- * What the store calls wrong stands as an error in its place: one spoilt key must not keep its neighbours from loading.
+ * A command that the store rejects as wrong yields an error in its place: one corrupt key must not keep other actors
+ * from loading.
  *
- * @throws the first error that may pass
+ * @throws the first error that a retry may resolve
  */
 async function readEach(redis: Redis, commands: readonly Command[], prefix: string): Promise<unknown[]> {
   const replies = await redis.pipeline(commands.map((command) => [...command])).exec();
@@ -196,4 +201,50 @@ async function readEach(redis: Redis, commands: readonly Command[], prefix: stri
     if (troubleOf(error).kind !== 'bug') throw error;
     return refusedForGood(error, prefix);
   });
+}
+
+/** A reply of HMGET, in the order asked, or of HGETALL. */
+type StoredRows = readonly (string | null)[] | Readonly<Record<string, string>>;
+
+function rowsOf(
+  collection: string,
+  names: readonly string[],
+  stored: StoredRows,
+  id: ActorId,
+): Record<string, unknown> {
+  const parse = (name: string, text: string | null | undefined): unknown =>
+    text === null || text === undefined ? null : parseStored(text, `row ${collection}/${name} of ${id}`);
+  if (Array.isArray(stored)) {
+    return Object.fromEntries(
+      names.map((name, at) => [`${collection}/${name}`, parse(name, (stored as (string | null)[])[at])]),
+    );
+  }
+  const all = Object.fromEntries(
+    Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]),
+  );
+  return Object.fromEntries(names.map((name) => [`${collection}/${name}`, name === '*' ? all : (all[name] ?? null)]));
+}
+
+/**
+ * @param read the replies to commands, in order
+ * @param keyOf collection -> its key in the store
+ * @returns `<collection>/<key>` -> value, or null where there is none; an object of all rows for the key `*`
+ */
+async function readRows(
+  read: (commands: readonly (readonly string[])[]) => Promise<unknown[]>,
+  id: ActorId,
+  keyOf: (collection: string) => string,
+  rows: readonly RowKey[],
+): Promise<Readonly<Record<string, unknown>>> {
+  const wanted = new Map<string, string[]>();
+  for (const row of rows) wanted.set(row.collection, [...(wanted.get(row.collection) ?? []), row.key]);
+  const commands = [...wanted].map(([collection, names]) =>
+    names.includes('*') ? ['hgetall', keyOf(collection)] : ['hmget', keyOf(collection), ...names],
+  );
+  const replies = (await read(commands)) as StoredRows[];
+  const found: Record<string, unknown> = {};
+  for (const [index, [collection, names]] of [...wanted].entries()) {
+    Object.assign(found, rowsOf(collection, names, replies[index] ?? [], id));
+  }
+  return found;
 }

@@ -3,9 +3,9 @@
 // time limit: 120 s
 // test limit: 60 s
 /**
- * The power fails in the middle of commits (G3): what was acknowledged at level `fsync` is on the disk, and where a
- * replica is waited for, on its disk alone. A server that syncs once a second loses some of what it acknowledged:
- * else this test could not see a loss.
+ * A power cut in the middle of commits (G3): commits acknowledged at level `fsync` are on the disk, and with a replica
+ * each disk alone has them. A server that syncs once a second must lose acknowledged commits, which proves that this
+ * test can see a loss.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -44,7 +44,7 @@ async function acknowledge(stored: StoredJournal, level: Durability, enough: num
       if (acknowledged === enough) reached = [...versions];
     }
   };
-  // Those that are under way at the cut have no outcome: they are rejected when the journal is closed.
+  // Commits in flight at the cut have no outcome: they are rejected when the journal is closed.
   void Promise.allSettled(actors.map((_, index) => climb(index)));
   await until('enough commits are acknowledged', () => reached !== undefined, 20_000);
   return reached ?? [];
@@ -95,12 +95,12 @@ async function cutOne(extra: readonly string[], level: Durability): Promise<numb
   }
 }
 
-test('what was acknowledged at fsync survives a power cut', async () => {
+test('commits acknowledged at fsync survive a power cut', async () => {
   assert.is(await cutOne(syncsFirst, 'fsync'), 0);
 });
 
-test('a server that syncs once a second loses what it acknowledged, and does not offer fsync', async () => {
-  // Somebody else on this machine may just have synced all disks.
+test('a server that syncs once a second loses acknowledged commits, and does not offer fsync', async () => {
+  // Repeated, because another process of this machine may just have synced all disks.
   let lost = 0;
   for (let cuts = 0; cuts < 3 && lost === 0; cuts += 1) lost = await cutOne(syncsOnceASecond, 'primary');
   assert.ok(lost > 0, 'a cut that loses nothing is no power cut');
@@ -114,7 +114,7 @@ test('a server that syncs once a second loses what it acknowledged, and does not
   }
 });
 
-test('what was acknowledged at fsync is on the disk of a replica as well', async () => {
+test('commits acknowledged at fsync are on the disk of the replica as well', async () => {
   const [disk, replicaDisk] = [await TestDisk.make(), await TestDisk.make()];
   const servers: TestRedis[] = [];
   try {

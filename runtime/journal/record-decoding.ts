@@ -1,7 +1,8 @@
 /**
- * The stored forms of an actor, back as values: record, summary, history, backlog. The opposite of commit-encoding.ts.
- * What stands here was written by our own script, but a disk or a hand may have spoilt it: what is not of our shape is
- * told as `record_unreadable` or, of a backlog, left where it lies, so that its neighbours go on (G8).
+ * Decodes what is stored of an actor: record, summary, history, backlog. The inverse of commit-encoding.ts. Our script
+ * wrote it, but a disk or a person may have corrupted it. A record of the wrong shape is an error `record_unreadable`;
+ * a wrong entry of a backlog is logged and left in the store, so that the other actors of the shard go on (G8 in
+ * docs/promises.md).
  */
 import { decodeTime } from 'ulid';
 import type { EffectRequest } from '../contract/effect.ts';
@@ -13,7 +14,7 @@ import type { Log } from '../contract/log.ts';
 import type { ActorSummary } from '../contract/reader.ts';
 import type { Hold, StoredDeadLetter } from '../contract/supervision.ts';
 
-/** Everything of an actor that the commit script need not look at, as one JSON text. Empty lists are left out. */
+/** The part of an actor's record that the commit script never reads, as one JSON text. Empty lists are left out. */
 export interface RecordHead {
   readonly uid: string;
   readonly status: 'live' | 'removed';
@@ -73,13 +74,13 @@ function isHead(head: unknown): head is RecordHead {
 function parseHead(id: ActorId, text: string): RecordHead {
   const what = `the record of ${id}`;
   const head = parseStored(text, what);
-  if (!isHead(head)) throw unreadable(what, 'its head is not of the form of one');
+  if (!isHead(head)) throw unreadable(what, 'its head is malformed');
   return head;
 }
 
 /**
  * @param fields the record hash: field -> text
- * @returns undefined when there never was such an actor
+ * @returns undefined when the actor never existed
  * @throws PhotonError bug `record_unreadable`
  */
 export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>>): StoredActor | undefined {
@@ -90,7 +91,7 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
   const head = parseHead(id, headText);
   const context = parseStored(fields['context'] ?? 'null', `the context of ${id}`);
   if (head.status === 'live' && !(isFields(context) && (typeof head.state === 'string' || isFields(head.state))))
-    throw unreadable(`the snapshot of ${id}`, 'its state or context is not of the form of one');
+    throw unreadable(`the snapshot of ${id}`, 'its state or context is malformed');
   const watermarks: Record<string, number> = {};
   for (const field of Object.keys(fields)) {
     if (field.startsWith('m:')) watermarks[field.slice('m:'.length)] = Number(fields[field]);
@@ -115,7 +116,8 @@ export function decodeActor(id: ActorId, fields: Readonly<Record<string, string>
 }
 
 /**
- * When a life of an actor was over, wall ms at the latest; Infinity while it lasts, or when nobody can say.
+ * When the given uid of an actor had ended at the latest, in wall ms; Infinity while the uid is live or when the record
+ * does not tell.
  *
  * @param headText null when there is no record
  */
@@ -126,21 +128,21 @@ export function endOfUid(id: ActorId, headText: string | null, senderUid: string
     if (status === 'removed') return at;
     return uid === senderUid ? Infinity : decodeTime(uid);
   } catch {
-    // Spoilt: whoever loads that actor is told, and its neighbours are judged all the same.
+    // A corrupt record: its owner reports it when it loads the actor.
     return Infinity;
   }
 }
 
 type Waits = Pick<RecordHead, 'status' | 'effects' | 'timers'>;
 
-/** An actor with neither timers nor effects waits for somebody to say something. */
+/** An actor with neither timers nor effects waits for an event. */
 export function waitingOf({ status, effects = [], timers = [] }: Waits): ActorSummary['waitingOn'] {
   if (status === 'removed') return [];
   if (effects.length === 0 && timers.length === 0) return ['event'];
   return [...(timers.length > 0 ? ['timer' as const] : []), ...(effects.length > 0 ? ['effect' as const] : [])];
 }
 
-/** One line of a list from two fields of the record; of a record that cannot be read too, so that it is seen. */
+/** One line of a list, from two fields of the record. An unreadable record is listed too, as quarantined. */
 export function decodeSummary(id: ActorId, version: string, headText: string): ActorSummary {
   let head: RecordHead;
   try {
@@ -161,7 +163,7 @@ export function decodeFeedLine(fields: readonly string[]): ActorSummary {
 
 const unreadableEvent = 'history.unreadable';
 
-/** Whether it stands in place of a history entry that cannot be read; its event has the text that was found. */
+/** Whether the entry stands in for one that cannot be read; its event carries the text that was found. */
 export const isUnreadable = ({ event }: HistoryEntry): boolean => isFields(event) && event['type'] === unreadableEvent;
 
 const isEntry = (entry: unknown): boolean =>
@@ -176,7 +178,7 @@ function unreadableEntry(entryId: string, text: string): HistoryEntry {
 /**
  * @param entryId `<version>-<n>`
  * @param fields stream fields: `e`, JSON
- * @returns in place of an entry that cannot be read one that says so: the others are shown, nothing is rebuilt over it
+ * @returns for an unreadable entry one that says so: the other entries are shown, but no state is rebuilt across it
  */
 export function decodeHistory(entryId: string, fields: readonly string[]): HistoryEntry {
   const text = fields[1] ?? '';
@@ -184,12 +186,12 @@ export function decodeHistory(entryId: string, fields: readonly string[]): Histo
     const entry: unknown = JSON.parse(text);
     if (isEntry(entry)) return entry as HistoryEntry;
   } catch {
-    // Told below, as what is JSON but no entry.
+    // Handled below, like JSON that is no entry.
   }
   return unreadableEntry(entryId, text);
 }
 
-/** The text of an entry as the archive takes it: what cannot be read would spoil all that is archived with it. */
+/** The JSON text of an entry for the archive. An unreadable one is replaced: it would corrupt the run it is part of. */
 export function entryText(entryId: string, fields: readonly string[]): string {
   const entry = decodeHistory(entryId, fields);
   return isUnreadable(entry) ? JSON.stringify(entry) : (fields[1] ?? '');
@@ -198,7 +200,7 @@ export function entryText(entryId: string, fields: readonly string[]): string {
 /** A reply of XRANGE. */
 export type StreamEntries = readonly (readonly [entryId: string, fields: readonly string[]])[];
 
-/** DeadLetters that cannot be read stay where they are and are told. @param entries of one shard's stream: `d`, JSON */
+/** Unreadable dead letters are logged and stay in the store. @param entries of one shard's stream: `d`, JSON */
 export function decodeDeadLetters(entries: StreamEntries, log: Log): readonly StoredDeadLetter[] {
   return entries.flatMap(([place, fields]) => {
     try {
@@ -206,50 +208,50 @@ export function decodeDeadLetters(entries: StreamEntries, log: Log): readonly St
       if (isFields(deadLetter) && typeof deadLetter['actor'] === 'string' && isFields(deadLetter['event']))
         return [{ ...(deadLetter as unknown as Omit<StoredDeadLetter, 'place'>), place }];
     } catch {
-      // Told below, as what is JSON but no deadLetter.
+      // Handled below, like JSON that is no dead letter.
     }
     log.error({ place, fields }, 'a dead letter cannot be read and is left out; it is still in the store');
     return [];
   });
 }
 
-/** What a shard's keys `q`, `t` and `b` hold. */
+/** The contents of a shard's keys `q`, `t` and `b`. */
 export type BacklogRows = [
   outbox: Readonly<Record<string, string>>,
   timers: Readonly<Record<string, string>>,
   busy: readonly string[],
 ];
 
-/** A row that cannot be read stays in the store; it is told with its key and field, and the others are taken up. */
+/** An unreadable row stays in the store and is logged with its key and field; the others are decoded. */
 export function decodeBacklog(
   key: (what: string) => string,
   [outbox, timers, busy]: BacklogRows,
   log: Log,
 ): ShardBacklog {
-  const tell = (what: string, field: string): undefined => {
+  const report = (what: string, field: string): undefined => {
     log.error(
       { key: key(what), field },
-      'a row of a shard cannot be read; it is left where it is, the shard goes on; mend or remove the row in the store',
+      'a row of a shard cannot be read and is ignored; the shard goes on; repair or remove the row in the store',
     );
   };
   const messages: Message[] = [];
   for (const [field, text] of Object.entries(outbox)) {
     const message = decodeMessage(field, text);
-    if (message === undefined) tell('q', field);
+    if (message === undefined) report('q', field);
     else messages.push(message);
   }
   messages.sort((a, b) => (a.from === b.from ? a.seq - b.seq : a.from < b.from ? -1 : 1));
   const pending: (PendingTimer & { actor: ActorId })[] = [];
   for (const [field, value] of Object.entries(timers)) {
     const timer = timerOf(field, value);
-    if (timer === undefined) tell('t', field);
+    if (timer === undefined) report('t', field);
     else pending.push(timer);
   }
-  const ids = busy.filter((id): id is ActorId => parseActorId(id) !== undefined || tell('b', id) !== undefined);
+  const ids = busy.filter((id): id is ActorId => parseActorId(id) !== undefined || report('b', id) !== undefined);
   return { outbox: messages, timers: pending, busy: ids };
 }
 
-/** @param field `<from>|<seq>` @returns undefined when it is not of the form of one */
+/** @param field `<from>|<seq>` @returns undefined when this is no valid message */
 export function decodeMessage(field: string, text: string): Message | undefined {
   let row: unknown;
   try {

@@ -1,8 +1,8 @@
 /**
- * A real redis-server child for tests: its own temporary folder, a listen port from the kernel, AOF always. It is the
- * host's Redis, or what PHOTON_STORE_SERVER names: npm test names Valkey for files that say so. Also the clock and the
- * log that tests of the store hand in. Several of them together: redis-topologies-for-tests.ts. Never used outside of
- * tests.
+ * A real redis-server child process for tests: its own temporary folder, a listen port from the kernel, appendfsync
+ * always. It is the host's Redis, or the program in PHOTON_STORE_SERVER (npm test sets Valkey for files that ask for
+ * it). Also the clock and the log that tests pass in. Stores of several servers: redis-topologies-for-tests.ts. Never
+ * used outside of tests.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -181,7 +181,7 @@ export class TestRedis {
     await gone;
   }
 
-  /** Stops and continues the process, as a host that hangs. */
+  /** Stops and continues the process, like a host that hangs. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#child?.kill(signal);
   }

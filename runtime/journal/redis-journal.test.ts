@@ -58,7 +58,7 @@ test('a commit is stored whole and loaded back', async (stage) => {
   assert.equal(await stage.journal.load(actorId('vm/acme/none')), undefined);
 });
 
-test('another epoch, era or node is fenced, and told once', async (stage) => {
+test('a commit under another epoch, era or node is fenced, and listeners are called once', async (stage) => {
   const id = actorId('vm/acme/fenced');
   const told: string[] = [];
   stage.journal.onFenced((shard) => told.push(shard));
@@ -100,7 +100,7 @@ test('an unproven command that has a receipt refuses its commit, and nothing of 
   assert.is(await stage.journal.receipt(id, 'c3'), undefined);
 });
 
-test('history is trimmed now and then, also when the version stands still', async (stage) => {
+test('history is trimmed every few versions, and also while the version does not change', async (stage) => {
   const id = actorId('vm/acme/long');
   await own(stage, grantFor(id));
   const kept = (): Promise<number> =>
@@ -116,7 +116,7 @@ test('history is trimmed now and then, also when the version stands still', asyn
   assert.ok((await kept()) < 20, `${await kept()} of 80`);
 });
 
-test('watermarks: a repeat is a duplicate, a missing one a gap, and both write nothing', async (stage) => {
+test('a repeated message is a duplicate, a missing one a gap, and both commits write nothing', async (stage) => {
   const id = actorId('vm/acme/marked');
   await own(stage, grantFor(id));
   const watermark = (seq: number, after: number) => ({ watermarks: [{ sender: 'net/acme/x~u1', seq, after }] });
@@ -138,7 +138,7 @@ test('watermarks: a repeat is a duplicate, a missing one a gap, and both write n
   assert.equal((await stage.journal.load(id))?.watermarks, { 'net/acme/x~u1': 8, 'net/acme/y~u1': 1 });
 });
 
-test('commits of one actor keep their order, and one that is refused takes the later ones with it', async (stage) => {
+test('commits of one actor keep their order, and a refused commit refuses the later ones', async (stage) => {
   const id = actorId('vm/acme/ahead');
   await own(stage, grantFor(id));
   const good = await Promise.all(
@@ -159,7 +159,7 @@ test('commits of one actor keep their order, and one that is refused takes the l
   assert.is((await stage.journal.load(id))?.version, 100);
 });
 
-test('history that shares a version keeps its order, and a tail bounds it', async (stage) => {
+test('history entries of one version keep their order', async (stage) => {
   const id = actorId('vm/acme/past');
   await own(stage, grantFor(id));
   await stage.journal.commit(
@@ -174,7 +174,7 @@ test('history that shares a version keeps its order, and a tail bounds it', asyn
   );
 });
 
-test('receipts, outbox, rows and dead letters follow the commit', async (stage) => {
+test('receipts, outbox, rows and dead letters are written and removed by commits', async (stage) => {
   const id = actorId('vm/acme/busy');
   const to = actorId('net/acme/to');
   const grant = grantFor(id);
@@ -216,7 +216,7 @@ test('receipts, outbox, rows and dead letters follow the commit', async (stage) 
   assert.equal(await stage.journal.deadLetters(to), []);
 });
 
-test('a hold is stored with the actor and goes with the commit that ends it', async (stage) => {
+test('a hold is stored with the actor and removed by the commit that ends it', async (stage) => {
   const id = actorId('vm/acme/held');
   await own(stage, grantFor(id));
   const hold = { kind: 'quarantined', reason: 'chart_failed: x', at: 5, by: 'host', letter: 'l1' } as const;
@@ -226,7 +226,7 @@ test('a hold is stored with the actor and goes with the commit that ends it', as
   assert.is((await stage.journal.load(id))?.hold, undefined);
 });
 
-test('a removed actor leaves the index and its rows, and keeps its version for a new life', async (stage) => {
+test('a removed actor leaves the index, loses its rows, and keeps its version for a successor', async (stage) => {
   const id = actorId('net/acme/gone');
   await own(stage, grantFor(id));
   const { keys, shared } = stage.store;
@@ -239,7 +239,7 @@ test('a removed actor leaves the index and its rows, and keeps its version for a
   assert.is((await stage.journal.commit(commitOf(id, 3, { uid: 'u2' }))).result, 'committed');
 });
 
-test('a grant of another shard, versions that go back and unordered history never reach the store', async (stage) => {
+test('a commit with a foreign grant, a decreasing version or unordered history is never sent', async (stage) => {
   const id = actorId('vm/acme/wrong');
   const other = { ...grantFor(id), shard: grantFor(actorId('vm/acme/w@h1')).shard };
   for (const wrong of [{ grant: other }, { version: 0, expectedVersion: 1 }, { history: [historyOf(9)] }]) {
@@ -250,14 +250,14 @@ test('a grant of another shard, versions that go back and unordered history neve
   }
 });
 
-test('scripts that the store has forgotten are loaded again', async (stage) => {
+test('scripts are loaded again after SCRIPT FLUSH', async (stage) => {
   const id = actorId('vm/acme/flush');
   await own(stage, grantFor(id));
   await stage.redis.ask('SCRIPT', 'FLUSH');
   assert.is((await stage.journal.commit(commitOf(id, 1))).result, 'committed');
 });
 
-test('a store that refuses writes is waited for, with a word to the operator', async (stage) => {
+test('a commit waits while the store refuses writes, and the log says what to do', async (stage) => {
   const id = actorId('vm/acme/full');
   await own(stage, grantFor(id));
   await stage.redis.ask('CONFIG', 'SET', 'maxmemory', '1');
@@ -267,7 +267,7 @@ test('a store that refuses writes is waited for, with a word to the operator', a
   assert.is((await pending).result, 'committed');
 });
 
-test('a backlog is for its owner only: a claim may have been lost with the primary that took it', async (stage) => {
+test('only the owner gets a backlog: its claim may have been lost with a replaced primary', async (stage) => {
   const grant = grantFor(actorId('vm/acme/claimed'));
   await own(stage, grant);
   await stage.journal.backlog(grant);

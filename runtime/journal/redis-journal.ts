@@ -1,11 +1,12 @@
 /**
- * The journal port bound to Redis. Commits go through the batcher on a connection of their own; loads share one.
- * Hosting is the only caller; it never sees Redis. Who owns a shard is decided by runtime/directory, which tells it
- * here (`adopt`, `drop`).
+ * The journal port bound to Redis. Commits go through the batcher, on connections of their own; loads share one.
+ * Hosting is the only caller and never sees Redis. runtime/directory decides who owns a shard and passes grants in
+ * (`adopt`, `drop`).
  *
- * Upholds G1 (fence in every commit) and the rule of eras: when a shard's ordinal is lower than one the store has
- * acknowledged to us (ordinal-memory.ts), the store was rolled back, and nothing is written until a grant of a newer
- * era is adopted; what was decided under the old one is fenced here, whatever the store would say.
+ * Upholds G1 (docs/promises.md: the fence in every commit) and the rule of eras (docs/decisions/0007): when a shard's
+ * ordinal is lower than one that the store has acknowledged (ordinal-memory.ts), the store was rolled back. Then
+ * nothing is written until a grant of a newer era is adopted, and commits decided under the old era are refused here as
+ * fenced, whatever the store would answer.
  */
 import type { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
@@ -27,11 +28,11 @@ import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { Log } from '../contract/log.ts';
 import { checkCommit } from './commit-check.ts';
 import { CommitBatcher } from './commit-batcher.ts';
-import { CommitLines } from './commit-lines.ts';
+import { CommitConnections } from './commit-connections.ts';
 import { offerOf, waitFor, type DurabilityRequest } from './durability-plan.ts';
 import { lastOrdinalCommand, lastOrdinalOf } from './feed-ordinal.ts';
 import { HeldGrants } from './held-grants.ts';
-import { RollbackDetector, rewound, rolledBack } from './rollback-detector.ts';
+import { RollbackDetector, rewoundError, rolledBackError } from './rollback-detector.ts';
 import { OwnerReads } from './owner-reads.ts';
 import { OrdinalMemory, type StoreRollback } from './ordinal-memory.ts';
 import { decodeBacklog, parseStored, type BacklogRows } from './record-decoding.ts';
@@ -46,21 +47,22 @@ export interface RedisJournal extends Journal {
   /** This node owns the shard now; call it before the shard's backlog is read. */
   adopt(grant: ShardGrant): void;
   drop(shard: ShardId): void;
-  /** Told once per grant, when the store says that somebody else owns the shard. */
+  /** The listener is called once per grant, when the store refuses the grant because the shard has another owner. */
   onFenced(listener: (shard: ShardId) => void): void;
   /**
-   * Told when the store is behind what it has acknowledged to us: somebody must begin a new era. Nobody listening, the
-   * journal fails instead.
+   * The listener is called when the store was rolled back: it lacks commits that it had acknowledged. The listener must
+   * have a new era begun. Without a listener the journal fails instead.
    */
   onRolledBack(listener: (rollback: StoreRollback) => void): void;
   /**
-   * Compares once more. What was read from the store before this resolves was not read from one that had gone back.
+   * Compares the store's ordinals once more. When this resolves, reads made before came from a store that was not
+   * rolled back.
    * @throws PhotonError ownership_lost `store_rewound`
    */
   assureStore(): Promise<void>;
-  /** Told once, when nothing can be written any more (a defect): the process should end. */
+  /** The listener is called once, when a defect has stopped all writing: the process should end. */
   onFailed(listener: (error: PhotonError) => void): void;
-  /** Commits without an outcome are rejected `journal_closed`; whether they were applied is unknown. */
+  /** Rejects commits without an outcome with `journal_closed`; whether they were applied is unknown. */
   close(): void;
 }
 
@@ -69,13 +71,13 @@ export interface JournalOptions {
   readonly clock: Clock;
   readonly log: Log;
   /**
-   * With an archive: told of every commit that is in the store, and history is trimmed at `cap` entries only. Without,
-   * the commit itself trims to the tail of the kind.
+   * With an archive, `note` is called with every committed commit and a commit trims history to `historyCap` entries
+   * only. Without one, the commit trims to the history tail of its kind.
    */
   readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
-  /** No replicas, and the strongest level the store keeps without them, unless it says otherwise. */
+  /** Default: no replicas, and the strongest level that the store keeps without them. */
   readonly durability?: DurabilityRequest;
-  /** What the store has acknowledged to this node; one that outlives the process where that is wanted. */
+  /** Ordinals that the store has acknowledged to this node. Default: a memory that ends with the process. */
   readonly memory?: OrdinalMemory;
 }
 
@@ -85,13 +87,13 @@ class StoreJournal implements RedisJournal {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #archive: JournalOptions['archive'];
-  readonly #lines: CommitLines;
+  readonly #connections: CommitConnections;
   readonly #reads: OwnerReads;
-  /** One for everything; on a Redis Cluster, where a script may touch one slot only, one per shard. */
+  /** One batcher (key ''); on a Redis Cluster, where a script may touch one slot only, one per shard. */
   readonly #batchers = new Map<ShardId | '', CommitBatcher>();
   readonly #held: HeldGrants;
   readonly #memory: OrdinalMemory;
-  readonly #watch: RollbackDetector;
+  readonly #rollbackDetector: RollbackDetector;
   readonly #rolledBackListeners: ((rollback: StoreRollback) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
   #stopped: PhotonError | undefined;
@@ -100,7 +102,11 @@ class StoreJournal implements RedisJournal {
   constructor({ store, clock, log, durability = {}, archive, memory = new OrdinalMemory() }: JournalOptions) {
     this.#store = store;
     this.#memory = memory;
-    this.#watch = new RollbackDetector({ keys: store.keys, memory, onRollback: (rollback) => this.#lapsed(rollback) });
+    this.#rollbackDetector = new RollbackDetector({
+      keys: store.keys,
+      memory,
+      onRollback: (rollback) => this.#onRollback(rollback),
+    });
     this.#clock = clock;
     this.#log = log.child({ part: 'journal' });
     this.#held = new HeldGrants(this.#log);
@@ -108,17 +114,17 @@ class StoreJournal implements RedisJournal {
     const { facts } = store.shared;
     const replicas = durability.replicas ?? 0;
     this.durability = offerOf(durability, facts);
-    this.#lines = new CommitLines({
+    this.#connections = new CommitConnections({
       store,
       clock,
       replicas,
       waits: this.durability.offered.some((level) => waitFor(level, replicas, facts) !== undefined),
-      compare: (redis, carries) => this.#watch.admit(redis, carries),
-      mayGoOn: () => {
+      compare: (redis, carries) => this.#rollbackDetector.admit(redis, carries),
+      throwIfStopped: () => {
         if (this.#stopped !== undefined) throw this.#stopped;
       },
     });
-    this.#reads = new OwnerReads({ store, lines: this.#lines, replicas, log: this.#log });
+    this.#reads = new OwnerReads({ store, connections: this.#connections, replicas, log: this.#log });
   }
 
   commit(commit: Commit): Promise<CommitOutcome> {
@@ -133,15 +139,15 @@ class StoreJournal implements RedisJournal {
   }
 
   #batcherOf(shard: ShardId): CommitBatcher {
-    const key = this.#lines.mixesShards ? '' : shard;
+    const key = this.#connections.mixesShards ? '' : shard;
     let batcher = this.#batchers.get(key);
     if (batcher === undefined) {
       batcher = new CommitBatcher({
-        lines: this.#lines,
+        connections: this.#connections,
         keys: this.#store.keys,
         clock: this.#clock,
         ...(this.#archive === undefined ? {} : { historyCap: this.#archive.historyCap }),
-        onOutcome: (commit, outcome) => this.#note(commit, outcome),
+        onOutcome: (commit, outcome) => this.#recordOutcome(commit, outcome),
         onBroken: (error) => void this.#fail(error),
       });
       this.#batchers.set(key, batcher);
@@ -177,7 +183,7 @@ class StoreJournal implements RedisJournal {
     const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
     const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
     if (text === null) return undefined;
-    // Another owner may have written it and died before it was durable: it is read again behind a wait for that.
+    // An earlier owner may have written it and died before it was durable: it is read again, behind a WAIT for it.
     const level = strongerOf(asked, this.durability.default);
     const durable = await this.#durably(shardOf(id), level, (redis) => redis.hget(key, commandId));
     if (durable === null) return undefined;
@@ -185,9 +191,9 @@ class StoreJournal implements RedisJournal {
     return { ...stored, reply: { ...stored.reply, durability: level } };
   }
 
-  /** What is read is durable at this level before it is handed out. */
+  /** Resolves once what the read has returned is durable at this level. */
   #durably<Result>(shard: ShardId, level: Durability, read: (redis: Redis) => Promise<Result>): Promise<Result> {
-    return this.#lines.durably({ flight: 0, shard, reads: true }, level, read);
+    return this.#connections.durably({ channel: 0, shard, reads: true }, level, read);
   }
 
   async backlog(grant: ShardGrant): Promise<ShardBacklog> {
@@ -199,14 +205,14 @@ class StoreJournal implements RedisJournal {
       ['hgetall', key('t')],
       ['smembers', key('b')],
     ];
-    // An owner before us may have died with commits that only the primary had: nothing is built on them before they
-    // are durable, nor before our own claim is.
+    // The earlier owner may have died with commits that only the primary had. Nothing is decided on top of them before
+    // they, and this node's own claim, are durable.
     const replies = await this.#durably(grant.shard, this.durability.default, (redis) => readAll(redis, commands));
     const [owner, last, ...rows] = replies as [string | null, unknown, ...BacklogRows];
-    // What a store that went back holds must not be acted on under the old era.
-    if (grant.era < this.#memory.era) throw rewound();
-    // Our claim may have been lost with the primary that took it: then what was waited for is not behind it.
-    if (owner !== grantText(grant)) throw this.#held.fenced(grant);
+    // The contents of a rolled-back store must not be acted on under the old era.
+    if (grant.era < this.#memory.era) throw rewoundError();
+    // Our claim may have been lost with the primary that took it: then the wait above did not cover it.
+    if (owner !== grantText(grant)) throw this.#held.fencedError(grant);
     this.#memory.raise(grant.era, grant.shard, lastOrdinalOf(last));
     return decodeBacklog(key, rows, this.#log);
   }
@@ -218,10 +224,10 @@ class StoreJournal implements RedisJournal {
     const keys = ['o', 'q'].map((what) => this.#store.keys.inShard(grant.shard, what));
     for (let from = 0; from < rows.length; from += forgetRows) {
       const fields = rows.slice(from, from + forgetRows).map((row) => `${row.from}|${row.seq}`);
-      const removed = await this.#lines.durably({ flight: 0, shard: grant.shard }, 'primary', (redis) =>
+      const removed = await this.#connections.durably({ channel: 0, shard: grant.shard }, 'primary', (redis) =>
         runScript(redis, forgetScript, keys, [grantText(grant), ...fields]),
       );
-      if (removed === -1) throw this.#held.fenced(grant);
+      if (removed === -1) throw this.#held.fencedError(grant);
     }
   }
 
@@ -233,7 +239,7 @@ class StoreJournal implements RedisJournal {
     if (grant.era > this.#memory.era) {
       this.#memory.begin(grant.era);
       this.#fence();
-      this.#watch.release();
+      this.#rollbackDetector.release();
     }
     this.#held.add(grant);
   }
@@ -251,7 +257,7 @@ class StoreJournal implements RedisJournal {
   }
 
   assureStore(): Promise<void> {
-    return this.#store.shared.run((redis) => this.#watch.assure(redis));
+    return this.#store.shared.run((redis) => this.#rollbackDetector.assure(redis));
   }
 
   onFailed(listener: (error: PhotonError) => void): void {
@@ -263,9 +269,9 @@ class StoreJournal implements RedisJournal {
     this.#stop(
       new PhotonError('unknown', 'journal_closed', 'this node is stopping; ask again with the same command id'),
     );
-    this.#lines.close();
+    this.#connections.close();
     this.#memory.close();
-    this.#watch.release();
+    this.#rollbackDetector.release();
   }
 
   #stop(error: PhotonError): void {
@@ -273,15 +279,15 @@ class StoreJournal implements RedisJournal {
     for (const batcher of this.#batchers.values()) batcher.stop(error);
   }
 
-  #lapsed(rollback: StoreRollback): void {
-    if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBack(rollback));
-    this.#log.error({ ...rollback }, 'the store has lost acknowledged commits; a new era is to begin');
+  #onRollback(rollback: StoreRollback): void {
+    if (this.#rolledBackListeners.length === 0) throw this.#fail(rolledBackError(rollback));
+    this.#log.error({ ...rollback }, 'the store has lost acknowledged commits; a new era will begin');
     this.#fence();
     for (const listener of this.#rolledBackListeners) listener(rollback);
   }
 
   #fence(): void {
-    this.#lines.forget();
+    this.#connections.forget();
     for (const batcher of this.#batchers.values()) batcher.fence();
   }
 
@@ -294,11 +300,11 @@ class StoreJournal implements RedisJournal {
     return error;
   }
 
-  #note(commit: Commit, outcome: CommitOutcome): void {
+  #recordOutcome(commit: Commit, outcome: CommitOutcome): void {
     if (outcome.result === 'committed') {
       this.#memory.raise(commit.grant.era, commit.grant.shard, outcome.ordinal);
       this.#archive?.note(commit);
-    } else if (outcome.result === 'fenced') this.#held.tellFenced(commit.grant);
+    } else if (outcome.result === 'fenced') this.#held.reportFenced(commit.grant);
   }
 }
 

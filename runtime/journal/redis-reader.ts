@@ -1,7 +1,7 @@
 /**
- * The reader port bound to Redis: records, the index of every shard, histories and feeds, from any node. Never
- * writes. The control API and the inspector stand on it. What it shows is committed; how durable that is, is the
- * store's setting.
+ * The reader port bound to Redis: records, the index of every shard, histories and feeds, from any node. Never writes.
+ * Used by the control API and the inspector. It shows what the primary has committed, which may not have reached the
+ * replicas yet.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -28,7 +28,7 @@ export interface RedisReader extends Reader {
   close(): void;
 }
 
-/** Tells whether an id passes a filter; what is no part of the id is asked of the summary. */
+/** Whether an id passes a filter. Fields that are not part of the id are checked by `summaryPasses`. */
 function idPasses(id: string, filter: ActorFilter): boolean {
   if (filter.search !== undefined && !id.includes(filter.search)) return false;
   const parts = parseActorId(id);
@@ -38,7 +38,7 @@ function idPasses(id: string, filter: ActorFilter): boolean {
   return filter.host === undefined || parts.host === filter.host;
 }
 
-/** `preparing` finds `preparing.tap` too. */
+/** `preparing` also matches `preparing.tap`. */
 function inState(stateName: string, wanted: string | undefined): boolean {
   return wanted === undefined || stateName === wanted || stateName.startsWith(`${wanted}.`);
 }
@@ -69,7 +69,7 @@ class StoreReader implements RedisReader {
     return decodeActor(id, await this.#store.shared.run((redis) => redis.hgetall(this.#recordKey(id))));
   }
 
-  /** Every id of the index is looked at, but only the records of the page are read. */
+  /** Scans every id of the index, but reads only the records of the page. */
   async list(
     filter: ActorFilter,
     page?: ListPage,
@@ -89,7 +89,7 @@ class StoreReader implements RedisReader {
     return { items: items.slice(0, limit), cursor: encodeCursor(place) };
   }
 
-  /** In the order of the ids; those that have no record are left out. */
+  /** In the order of the ids; ids without a record are left out. */
   async #summaries(ids: readonly ActorId[]): Promise<readonly ActorSummary[]> {
     const records = await this.#ask(ids.map((id) => ['hmget', this.#recordKey(id), 'version', 'head']));
     return ids.flatMap((id, index) => {
@@ -98,7 +98,7 @@ class StoreReader implements RedisReader {
     });
   }
 
-  /** When there are more than `limit`, the newest of them: a gap in versions shows that some were left out. */
+  /** The newest `limit` entries behind `after`, oldest first: a gap in versions shows that older ones were left out. */
   async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
     const key = this.#store.keys.inShard(shardOf(id), `h:${id}`);
     const entries = await this.#store.shared.run((redis) =>

@@ -1,54 +1,58 @@
 /**
- * Which replicas a commit waits for, in one replicationId of a primary. Every one that follows acknowledges, at least
- * as many as were configured, and one that has left is asked whether it is a primary now. Called by commit-lines.ts
- * once the wait was answered; no timer of its own. Upholds G3.
+ * Decides which replicas a commit waits for. There is one watch per replication id (`master_replid`): a primary gets a
+ * new id at every start and promotion. All replicas that follow must acknowledge, and at least the configured number; a
+ * replica that has left is asked whether it is a primary now. Called by commit-connections.ts after each WAIT; no timer
+ * of its own. Upholds G3 (docs/promises.md). A box is one Redis server of the store, primary or replica.
  *
  * Why not WAIT with the configured number alone: any replica satisfies it, and Sentinels promote any replica. After
- * `SENTINEL FAILOVER` the old primary goes on taking commits for a second or two, the third box still follows it and
- * acknowledges them, and then both throw them away (seen: 202 of 1,258 answered commands lost, three boxes, WAIT 1).
- * Rejected: asking the Sentinels who is the primary (they name the new one only when all is over); waiting for all
- * replicas the store was set up with (one dead box would stop every commit).
+ * `SENTINEL FAILOVER` the old primary accepts commits for another second or two. The third box still follows it and
+ * acknowledges them, and then both boxes discard them (seen: 202 of 1,258 answered commands lost, three boxes, WAIT 1).
+ * Rejected: asking the Sentinels who is the primary (they name the new one only when the failover is over); waiting for
+ * all replicas that the store was set up with (one dead box would stop every commit).
  *
- * One that was promoted before this process first connected was never seen to follow. Where there are Sentinels they
- * name all boxes at each connect, and those are asked, too. Of a box that was never seen to follow it is not enough
- * that it is a primary: it may be the one this server has replaced, not yet told so. It has replaced this one if the
- * replicationId that it followed until it was promoted is this one.
+ * A replica that was promoted before this process first connected was never seen to follow. With Sentinels, all boxes
+ * they know are asked as well. If such a box says that it is a primary, that alone proves nothing: it may be the
+ * primary that this server has replaced, not yet demoted. It has replaced this server only if the replication id that
+ * it followed until its promotion (`master_replid2`) is this server's.
  *
- * Not closed: a replica that was promoted and that we cannot ask; one that was off, follows and is promoted all within
- * two seconds (Sentinels learn of one that is back later than that); one promoted before we connected, if it or we may
- * not use INFO. One that follows but has not acknowledged for a second is left out until all have caught up, for a
- * minute at most, so that a box that stands still stops nobody; that it leaves is still seen, but if it was behind when
- * it was promoted on request, what it had not got is lost.
+ * Not covered: a promoted replica that cannot be asked; a replica that was off, follows and is promoted within two
+ * seconds (Sentinels learn later that it is back); a promotion before this process connected, if either server forbids
+ * INFO. A replica that follows but has not acknowledged for a second is not waited for until all have caught up, for a
+ * minute at most, so that one hung box stops nobody. If exactly that box is then promoted by an operator, the commits
+ * that it lacked are lost.
  */
 import type { Clock } from '../contract/clock.ts';
-import { placesIn } from './server-facts.ts';
-import type { Standing } from './sentinel-boxes.ts';
+import { replicasIn } from './server-facts.ts';
+import type { ReplicationRole } from './sentinel-boxes.ts';
 
-/** A replica that follows and has not acknowledged for so long holds commits no longer. */
+/** A replica that follows but has not acknowledged for this long is no longer waited for. */
 const slowMs = 1_000;
 const leftOutMs = 60_000;
-/** One that has left and says that it is a replica, syncing maybe, is asked again after that, not at every commit. */
+/**
+ * A box that has left and says that it is a replica (it may be syncing) is asked again after this, not every commit.
+ */
 const askAgainMs = 100;
 /**
- * One that could not be asked may be on again, follow and be promoted while no commit of ours looks: it is asked again,
- * beside the commits, because a box without power answers no question for half a second, unless none has been for long.
+ * A box that did not answer may come back, follow and be promoted while no commit is made, so it is asked again. A
+ * powered-off box costs half a second per question: within `offForSureMs` of the last failed question commits do not
+ * wait for the answer; later they do.
  */
 const offAskAgainMs = 1_000;
 const offForSureMs = 2_000;
 
 export interface ReplicaWatchOptions {
   readonly clock: Clock;
-  /** How many must acknowledge whatever happens. */
+  /** The configured number of replicas: at least so many must acknowledge. */
   readonly least: number;
-  /** What the server at `host:port` says of its place; undefined when it cannot be asked. */
-  readonly standingOf: (name: string) => Promise<Standing | undefined>;
+  /** The replication role that the server at `host:port` reports; undefined when it does not answer. */
+  readonly replicationRoleOf: (name: string) => Promise<ReplicationRole | undefined>;
 }
 
 interface KnownBox {
-  /** When to ask it, if it does not follow. */
+  /** When to ask it next, while it does not follow. */
   askAtMs: number;
   hasFollowed: boolean;
-  /** It could not be asked, and commits wait for no other answer until then. */
+  /** It did not answer: until then commits do not wait while it is asked again. */
   offUntilMs: number;
 }
 
@@ -57,10 +61,10 @@ const newBox = (hasFollowed: boolean): KnownBox => ({ askAtMs: 0, hasFollowed, o
 export class ReplicaWatch {
   readonly #options: ReplicaWatchOptions;
   readonly #replicationId: string;
-  /** Those that have followed or may have. */
+  /** Boxes that have followed this primary, or may have. */
   readonly #known = new Map<string, KnownBox>();
   #following = 0;
-  /** How far the primary had written at the last look. */
+  /** Replication offset of the primary at the last ROLE. */
   #offset = Infinity;
   #leftOutUntilMs = 0;
 
@@ -70,38 +74,39 @@ export class ReplicaWatch {
   }
 
   /**
-   * @param followers followed when a connection was made
-   * @param boxes may have followed before: all that the Sentinels know, this server among them
+   * @param followers replicas that follow now
+   * @param boxes may have followed before: all boxes that the Sentinels know, this server among them
    */
-  saw(followers: Iterable<string>, boxes: readonly string[] = []): void {
+  noteFollowers(followers: Iterable<string>, boxes: readonly string[] = []): void {
     for (const name of followers) this.#known.set(name, newBox(true));
     for (const name of boxes) if (!this.#known.has(name)) this.#known.set(name, newBox(false));
   }
 
-  /** How many a wait asks for. */
+  /** How many replicas the next WAIT asks for. */
   wanted(): number {
     const { least, clock } = this.#options;
     return clock.monotonicMs() < this.#leftOutUntilMs ? least : Math.max(least, this.#following);
   }
 
-  /** Somebody who follows has not acknowledged for this long: those who have may suffice from now on. */
-  waited(ms: number): void {
+  /** Reports how long a WAIT has been short of replicas; above `slowMs` only the configured number is waited for. */
+  noteWait(ms: number): void {
     if (ms > slowMs) this.#leftOutUntilMs = this.#options.clock.monotonicMs() + leftOutMs;
   }
 
   /**
-   * @param role the primary's answer to ROLE, asked after the wait
-   * @param awaited how many the wait was for
-   * @returns false when more follow than were waited for
-   * @throws Error DEPOSED when one that was a replica is a primary now: what was acknowledged will be thrown away
+   * Checks after a WAIT whether it covered all followers, and asks those that have left.
+   * @param role the primary's answer to ROLE, read after the WAIT
+   * @param awaited how many replicas the WAIT was for
+   * @returns false when more replicas follow than were waited for
+   * @throws Error DEPOSED when a former replica is a primary now: what this server acknowledges will be discarded
    */
-  async agrees(role: unknown, awaited: number): Promise<boolean> {
+  async coversAllFollowers(role: unknown, awaited: number): Promise<boolean> {
     const { clock } = this.#options;
-    const { offset, acknowledged } = placesIn(role);
+    const { offset, acknowledged } = replicasIn(role);
     const following = new Set(acknowledged.keys());
     this.#following = following.size;
-    this.saw(following);
-    // All have what was written when we last looked: nobody stands still any more.
+    this.noteFollowers(following);
+    // All have acknowledged what was written at the last check, so no replica hangs any more.
     if (Math.min(...acknowledged.values()) >= this.#offset) this.#leftOutUntilMs = 0;
     this.#offset = offset;
     for (const [name, box] of this.#known) {
@@ -115,9 +120,9 @@ export class ReplicaWatch {
 
   /** @throws Error DEPOSED */
   async #ask(name: string, box: KnownBox): Promise<void> {
-    const { clock, standingOf } = this.#options;
-    // An answer may get lost on its way; a box that is off gives none twice.
-    const says = (await standingOf(name)) ?? (await standingOf(name));
+    const { clock, replicationRoleOf } = this.#options;
+    // Asked twice: an answer may be lost on the way, while a box that is off never answers.
+    const says = (await replicationRoleOf(name)) ?? (await replicationRoleOf(name));
     const nowMs = clock.monotonicMs();
     if (says === undefined) {
       box.askAtMs = nowMs + offAskAgainMs;
@@ -125,24 +130,24 @@ export class ReplicaWatch {
       return;
     }
     box.offUntilMs = 0;
-    if (this.#isOurs(says)) this.#known.delete(name);
+    if (this.#isSamePrimary(says)) this.#known.delete(name);
     else if (this.#hasReplaced(box, says))
       throw new Error(`DEPOSED ${name} was a replica of this server and is a primary now`);
     else box.askAtMs = nowMs + askAgainMs;
   }
 
-  /** If it is a primary now, the next commit asks it again and hears of it. */
+  /** Asks without making commits wait. If the box is a primary now, the next commit asks again and gets DEPOSED. */
   #askBeside(name: string, box: KnownBox): void {
     box.askAtMs = this.#options.clock.monotonicMs() + offAskAgainMs;
     this.#ask(name, box).catch(() => (box.askAtMs = 0));
   }
 
-  /** It is this server itself: a replica that is promoted takes a name of its own for its replicationId. */
-  #isOurs({ role, replicationId }: Standing): boolean {
+  /** Whether this is the primary itself: a promoted replica has a new replication id. */
+  #isSamePrimary({ role, replicationId }: ReplicationRole): boolean {
     return role === 'master' && replicationId === this.#replicationId;
   }
 
-  #hasReplaced({ hasFollowed }: KnownBox, { role, formerReplicationId }: Standing): boolean {
+  #hasReplaced({ hasFollowed }: KnownBox, { role, formerReplicationId }: ReplicationRole): boolean {
     return role === 'master' && (hasFollowed || formerReplicationId === this.#replicationId);
   }
 }
@@ -168,7 +173,7 @@ export class ReplicaWatches {
     return watch;
   }
 
-  /** The others have ended: no line is to such a primary any more. */
+  /** Drops the watches of all other primaries: no connection leads to them any more. */
   keep(replicationIds: ReadonlySet<string>): void {
     for (const replicationId of this.#byReplicationId.keys())
       if (!replicationIds.has(replicationId)) this.#byReplicationId.delete(replicationId);

@@ -1,4 +1,4 @@
-/** The comparison itself, with a store whose answer can be held back; store-crash.test.ts has the real one. */
+/** The comparison alone, on a stand-in whose answer can be delayed; store-crash.test.ts uses a real store. */
 import type { Redis } from 'ioredis';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -29,7 +29,7 @@ function stage(found: number) {
   return { memory, rollbacks, watch, redis, asked: asked.promise, answer: answered.resolve };
 }
 
-test('what is acknowledged on another connection while the store is asked is no rollback', async () => {
+test('an ordinal acknowledged on another connection during the comparison is no rollback', async () => {
   const { memory, rollbacks, watch, redis, asked, answer } = stage(5);
   const admitted = watch.admit(redis, () => true);
   await asked;
@@ -39,7 +39,7 @@ test('what is acknowledged on another connection while the store is asked is no 
   assert.equal(rollbacks, []);
 });
 
-test('a store behind what it had acknowledged before it was asked is one', async () => {
+test('a stored ordinal below one that was acknowledged before the comparison is a rollback', async () => {
   const { rollbacks, watch, redis, answer } = stage(4);
   answer();
   await watch.assure(redis).then(

@@ -1,8 +1,8 @@
 /**
- * May this connection be written to? Yes once the store's ordinals were compared with what it has acknowledged to us
- * (ordinal-memory.ts): commit-lines.ts has each new connection compared once, whether there is something to write or
- * not. A store found behind was rolled back; nothing may be written then until a newer era has begun. Called by
- * redis-journal.ts.
+ * Detects a store rollback: compares the store's ordinals with those it has acknowledged to this node
+ * (ordinal-memory.ts). commit-connections.ts has each new connection compared once before it is written to. If an
+ * ordinal is lower, the store was rolled back and nothing may be written until a newer era has begun (decision
+ * 0007, docs/decisions). Created by redis-journal.ts.
  */
 import type { Redis } from 'ioredis';
 import { PhotonError } from '../contract/errors.ts';
@@ -15,13 +15,13 @@ import type { StoreKeys } from './store-keys.ts';
 export interface RollbackDetectorOptions {
   readonly keys: StoreKeys;
   readonly memory: OrdinalMemory;
-  /** Told once per era. What it throws (a PhotonError) is the end of all writing. */
+  /** Called once per era. If it throws a PhotonError, that ends all writing. */
   readonly onRollback: (rollback: StoreRollback) => void;
 }
 
 export class RollbackDetector {
   readonly #options: RollbackDetectorOptions;
-  /** Set while the store is known to have gone back and no newer era has begun. */
+  /** Set from the detection of a rollback until a newer era has begun. */
   #rewound: PromiseWithResolvers<void> | undefined;
 
   constructor(options: RollbackDetectorOptions) {
@@ -29,7 +29,7 @@ export class RollbackDetector {
   }
 
   /**
-   * Resolves when this connection may be written to. Rejects with its errors, and with what `onRollback` has thrown.
+   * Resolves when this connection may be written to. Rejects with errors of the connection and of `onRollback`.
    * @param carries whether the connection serves the shard
    */
   async admit(redis: Redis, carries: (shard: ShardId) => boolean): Promise<void> {
@@ -42,10 +42,10 @@ export class RollbackDetector {
   /** Compares now. @throws PhotonError ownership_lost `store_rewound` */
   async assure(redis: Redis): Promise<void> {
     await this.#compare(redis, () => true);
-    if (this.#rewound !== undefined) throw rewound();
+    if (this.#rewound !== undefined) throw rewoundError();
   }
 
-  /** A newer era has begun, or nobody waits any more. */
+  /** Call it when a newer era has begun or the journal closes: waiting connections are compared anew. */
   release(): void {
     this.#rewound?.resolve();
     this.#rewound = undefined;
@@ -53,7 +53,7 @@ export class RollbackDetector {
 
   async #compare(redis: Redis, carries: (shard: ShardId) => boolean): Promise<void> {
     const { keys, memory, onRollback } = this.#options;
-    // As known before the store is asked: what another connection acknowledges meanwhile may be newer than the answer.
+    // Copied before the store is asked: another connection may acknowledge newer ordinals than this answer holds.
     const known = [...memory.known()].filter(([shard]) => carries(shard));
     if (known.length === 0 || this.#rewound !== undefined) return;
     const { era } = memory;
@@ -72,18 +72,18 @@ export class RollbackDetector {
   }
 }
 
-/** The end of all writing, where nobody can begin a new era. */
-export const rolledBack = ({ shard, known, found }: StoreRollback): PhotonError =>
+/** Ends all writing where no listener can begin a new era. */
+export const rolledBackError = ({ shard, known, found }: StoreRollback): PhotonError =>
   new PhotonError(
     'bug',
     'store_rolled_back',
-    `the store has lost acknowledged commits: shard ${shard} is at ordinal ${found}, we were told ${known}; ` +
+    `the store has lost acknowledged commits: shard ${shard} is at ordinal ${found}, ${known} was acknowledged; ` +
       'nothing more is written; restore the newest data of the store, then start the nodes again',
   );
 
-export const rewound = (): PhotonError =>
+export const rewoundError = (): PhotonError =>
   new PhotonError(
     'ownership_lost',
     'store_rewound',
-    'the store went back to an earlier state; what was read from it is taken up again under a new era',
+    'the store was rolled back; the shard is read again under a new era',
   );

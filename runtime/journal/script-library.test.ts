@@ -15,11 +15,11 @@ const digests: Readonly<Record<number, string>> = {
   6: '52ebbdd98f362a4e',
 };
 
-test('the version of the scripts tells what they are', () => {
+test('scriptVersion belongs to the digest of the scripts', () => {
   assert.is(libraryDigest, digests[scriptVersion]);
 });
 
-test('every command of a script is among those whose right is asked for at the start', () => {
+test('every command of a script is among those whose right is checked at the start', () => {
   const named = allScripts.flatMap(({ source }) => [...source.matchAll(/call\('([A-Z]+)'|'(S[A-Z]+)'/g)]);
   const missing = named
     .map(([, called, chosen]) => called ?? chosen ?? '')
@@ -28,12 +28,12 @@ test('every command of a script is among those whose right is asked for at the s
   assert.equal(missing, []);
 });
 
-test('slots are those of Redis', () => {
+test('slotOfTag computes the slots of Redis Cluster', () => {
   assert.is(slotOfTag('123456789'), 0x31c3);
   assert.is(new Set(sharedShards.map(slotOfTag)).size, shardCount);
 });
 
-test('actors stay where they are, spread, and follow their host', () => {
+test('shardOf never changes for an id, spreads ids evenly, and puts pinned actors into the shard of their host', () => {
   assert.is(shardOf(actorId('vm/acme/web-1')), 's12');
   assert.is(shardOf(actorId('binding/acme/web-1.eth0@w1')), 'host:w1');
   const counts = new Map<ShardId, number>();

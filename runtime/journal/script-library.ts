@@ -1,7 +1,7 @@
 /**
- * The store's scripts: read from scripts/*.lua once, sent by digest. Nodes compare `scriptVersion` and
- * `libraryDigest` with the cluster record before they write, so that two generations of the commit script never serve
- * one store.
+ * The Lua scripts of the store: read from scripts/*.lua at start, run by digest (EVALSHA). A node compares
+ * `scriptVersion` and `libraryDigest` with the cluster record before it joins (directory/cluster-record.ts), so that an
+ * older program does not start on a store that a newer one has used.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -14,13 +14,13 @@ export interface Script {
   readonly sha: string;
 }
 
-/** Raised with every change of a script's meaning; a test pins it to the digest. */
+/** Raised with every change of a script; a test pins each version to its digest. */
 export const scriptVersion = 6;
 
-/** Version of the stored form: keys, fields, encodings. */
+/** Version of the stored format: keys, fields, encodings (docs/data-model.md). */
 export const formatVersion = 3;
 
-/** Comments and indentation go: they are no part of what a script does, nor of its digest. */
+/** Removes comments and indentation, so that they are no part of the digest. */
 function strip(source: string): string {
   return source
     .split('\n')

@@ -1,5 +1,5 @@
 // servers: redis valkey
-/** What a receiver may forget of its senders, and what it asks them: `endedSequences` and `isOutstanding`. */
+/** When a receiver may prune the watermark of a sender, and how it asks: `endedSequences` and `isOutstanding`. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
@@ -13,7 +13,7 @@ const test = suite<JournalStage>('ends of senders');
 const receiver = actorId('network/acme/net');
 const oldUid = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
 const newUid = '01BX5ZZKBKACTAV9WEVGEMMVRZ';
-/** When the second life began, as its ULID says. */
+/** The time in the ULID of the second uid. */
 const newUidMs = 1_508_808_576_371;
 
 test.before(async (stage) => void Object.assign(stage, await openStage()));
@@ -29,7 +29,7 @@ async function commit(stage: JournalStage, text: string, version: number, change
 const ended = (stage: JournalStage, watermarks: readonly string[], beforeMs = Infinity): Promise<readonly string[]> =>
   stage.journal.endedSequences(watermarks, beforeMs);
 
-test('a life is over when its actor was removed or lives anew, and not before', async (stage) => {
+test('a sender uid has ended when its actor was removed or has a newer uid, and not before', async (stage) => {
   const live = await commit(stage, 'port/acme/live', 1, { uid: oldUid });
   const removed = await commit(stage, 'port/acme/removed', 1, { uid: oldUid, status: 'removed' });
   const again = await commit(stage, 'port/acme/again', 1, { uid: newUid });
@@ -42,14 +42,14 @@ test('a life is over when its actor was removed or lives anew, and not before', 
   assert.equal(await ended(stage, [former], newUidMs + 1), [former]);
 });
 
-test('a life with a message in its outbox is not over, whatever other lives have sent', async (stage) => {
+test('a sender uid with a message in the outbox has not ended, whatever other uids have sent', async (stage) => {
   const from = actorId('port/acme/sender');
   const message = { ...messageOf(from, receiver, 1), senderUid: oldUid };
   const watermark = await commit(stage, from, 1, { uid: oldUid, messages: [message] });
   await commit(stage, from, 2, { uid: oldUid, status: 'removed' });
   assert.equal(await ended(stage, [watermark]), []);
   assert.is(await stage.journal.isOutstanding(message), true);
-  assert.is(await stage.journal.isOutstanding({ ...message, senderUid: newUid }), false, 'of another life');
+  assert.is(await stage.journal.isOutstanding({ ...message, senderUid: newUid }), false, 'of another uid');
   assert.is(await stage.journal.isOutstanding({ ...message, era: 2 }), false, 'of another era');
   await commit(stage, from, 3, { uid: newUid, messages: [{ ...message, senderUid: newUid, seq: 2 }] });
   assert.equal(await ended(stage, [watermark]), []);
@@ -58,7 +58,7 @@ test('a life with a message in its outbox is not over, whatever other lives have
   assert.is(await stage.journal.isOutstanding(message), false);
 });
 
-test('a sender that cannot be read keeps its watermark, and its message is not taken for gone', async (stage) => {
+test('an unreadable sender keeps its watermark, and its unreadable message counts as outstanding', async (stage) => {
   const from = actorId('port/acme/spoilt');
   const watermark = await commit(stage, from, 1, { uid: oldUid, status: 'removed' });
   const key = (what: string): string => stage.store.keys.inShard(shardOf(from), what);
@@ -75,7 +75,7 @@ test('a sender that cannot be read keeps its watermark, and its message is not t
   assert.equal(await ended(stage, [watermark, strange.replace('no life', oldUid), other]), [other]);
 });
 
-test('watermarks leave the record with their commit, which keeps the youngest life of theirs', async (stage) => {
+test('a pruning commit removes watermarks from the record and stores the newest pruned uid', async (stage) => {
   const watermarks = [1, 2, 3].map((n) => ({ sender: `port/acme/p${n}~${oldUid}`, seq: n, after: 0 }));
   await commit(stage, receiver, 1, { watermarks });
   const watermarksPruned = watermarks.slice(0, 2).map(({ sender }) => sender);

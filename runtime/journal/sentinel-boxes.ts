@@ -1,25 +1,25 @@
 /**
- * The boxes of a store with Sentinels, and what each says of itself. A process that connects while a primary is being
- * replaced has never seen the promoted replica follow; the Sentinels know of it all the same. Called by
- * store-connection.ts; replica-watch.ts makes of it what has to be made. Upholds G3.
+ * Lists the boxes (Redis servers) of a store with Sentinels, and asks a box for its replication role. A process that
+ * connects while a primary is being replaced has never seen the promoted replica follow, but the Sentinels know it.
+ * Called by store-connection.ts and store-link.ts; replica-watch.ts draws the conclusions. Upholds G3.
  */
 import type { Redis } from 'ioredis';
-import { fieldsTold, ifNotTold } from './server-facts.ts';
+import { serverFields, undefinedIfForbidden } from './server-facts.ts';
 import { connectForQuestion, sentinelAddresses, type StoreAddress } from './store-address.ts';
 
-/** What a server says of its own place. */
-export interface Standing {
+/** What a server reports of its place in the replication. */
+export interface ReplicationRole {
   /** `master` for a primary. */
   readonly role: string;
-  /** As `StoreFacts.replicationId`, a replica's is that of its primary; undefined when it does not tell. */
+  /** `master_replid`: a replica has that of its primary; undefined when the server forbids INFO. */
   readonly replicationId?: string | undefined;
-  /** Of a primary: of the one it followed until it was promoted, or 40 times 0. */
+  /** `master_replid2`: of a promoted replica, the id it followed until then; otherwise 40 times 0. */
   readonly formerReplicationId?: string | undefined;
 }
 
 /** @throws what the client throws when there is no answer */
-export async function askStanding(client: Redis): Promise<Standing> {
-  const info = await fieldsTold(client, 'replication');
+export async function askReplicationRole(client: Redis): Promise<ReplicationRole> {
+  const info = await serverFields(client, 'replication');
   const role = info?.get('role');
   if (role !== undefined)
     return { role, replicationId: info?.get('master_replid'), formerReplicationId: info?.get('master_replid2') };
@@ -28,11 +28,11 @@ export async function askStanding(client: Redis): Promise<Standing> {
 }
 
 /**
- * Every box the Sentinels know, primary or replica, `host:port`; the first to answer is believed: who is the primary
- * may be news to it, which boxes there are is not. Nothing without Sentinels, or where their user may not ask.
+ * Every box that the Sentinels know, primary or replica, as `host:port`. The first Sentinel to answer is enough: it may
+ * not know the new primary yet, but it knows all boxes. Empty without Sentinels, or where their user may not ask.
  * @throws Error when no Sentinel answers
  */
-export async function knownBoxes(address: StoreAddress): Promise<readonly string[]> {
+export async function boxesOfSentinels(address: StoreAddress): Promise<readonly string[]> {
   if (address.kind !== 'sentinel') return [];
   const { masterName } = address;
   return Promise.any(sentinelAddresses(address).map((sentinel) => boxesOf(sentinel, masterName))).catch(() => {
@@ -44,8 +44,8 @@ async function boxesOf(sentinel: StoreAddress, masterName: string): Promise<read
   const client = connectForQuestion(sentinel);
   try {
     const [primary, replicas] = await Promise.all([
-      client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', masterName).catch(ifNotTold),
-      client.call('SENTINEL', 'REPLICAS', masterName).catch(ifNotTold),
+      client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', masterName).catch(undefinedIfForbidden),
+      client.call('SENTINEL', 'REPLICAS', masterName).catch(undefinedIfForbidden),
     ]);
     const names = ((replicas ?? []) as readonly (readonly string[])[]).map(addressIn);
     return Array.isArray(primary) ? [primary.join(':'), ...names] : names;
@@ -54,7 +54,7 @@ async function boxesOf(sentinel: StoreAddress, masterName: string): Promise<read
   }
 }
 
-/** Fields and values in turn. */
+/** @param fields names and values alternating, as a Sentinel lists a replica */
 function addressIn(fields: readonly string[]): string {
   const valueOf = (field: string): string =>
     fields[fields.findIndex((one, at) => at % 2 === 0 && one === field) + 1] ?? '';

@@ -1,31 +1,31 @@
 /**
- * What a server says of itself when a connection is made, and whether it may be used as the store at all: a primary,
- * new enough, not one that throws data away. Only store-connection.ts calls this; commit-lines.ts reads the facts to
- * know how a level of durability is reached on this server.
+ * What a server reports of itself when a connection is made, and whether it may be used as the store: it must be a
+ * primary, new enough, and must not evict data. Only store-link.ts asks; durability-plan.ts and commit-connections.ts
+ * use the facts to know how a level of durability is reached on this server.
  */
 import type { Redis } from 'ioredis';
 
 export interface StoreFacts {
-  /** `7.0.15`; a Valkey names the Redis it is compatible with. */
+  /** `7.0.15`; a Valkey reports the Redis version that it is compatible with. */
   readonly version: string;
-  /** Another one after every start and every promotion; of a server that does not tell, after every connect. */
+  /** `master_replid`: new at every start and promotion. If the server forbids INFO: made up, new at every connect. */
   readonly replicationId: string;
-  /** The replicas that followed it then, `host:port` as it sees them. */
+  /** The replicas that followed at the connect, `host:port` as the primary sees them. */
   readonly followers: readonly string[];
-  /** Every box the Sentinels know, this one among them; nothing without Sentinels. Asked by store-link.ts. */
+  /** Every server that the Sentinels know, this one among them; empty without Sentinels. Set by store-link.ts. */
   readonly boxes: readonly string[];
-  /** A reply is sent after the append-only file is on the disk. False also when the server does not tell. */
+  /** The server syncs its append-only file before each reply. False also when the server does not tell. */
   readonly fsyncBeforeReply: boolean;
-  /** Has an append-only file, knows `WAITAOF`, and what that says of the file is true (`tellsTruthOfFile`). */
+  /** The server has an append-only file, knows `WAITAOF`, and answers it truthfully (`waitaofIsReliable`). */
   readonly waitsForFile: boolean;
-  /** WAIT and WAITAOF count what their own connection has written, not what it has seen. True when it is not known. */
+  /** WAIT and WAITAOF wait only for writes of their own connection, not for what it has read. True when unknown. */
   readonly waitsOwnWrites: boolean;
   readonly isClusterNode: boolean;
 }
 
 const oldestMajor = 7;
-let untold = 0;
-const unreportedReplicationId = (): string => `untold ${(untold += 1)}`;
+let unreported = 0;
+const unreportedReplicationId = (): string => `unreported ${(unreported += 1)}`;
 const unknownFacts: StoreFacts = {
   version: '',
   replicationId: '',
@@ -38,11 +38,11 @@ const unknownFacts: StoreFacts = {
 };
 
 /**
- * Valkey 8.0.1 with `appendfsync everysec` answers WAITAOF before its fsync: seen with strace, 0.6 s before, every
- * time. By redis/redis#13793 Redis had the same from 7.4 until 8.0. A server that syncs before each reply has nothing
- * to be wrong about, on itself and on a replica that does so too.
+ * Valkey 8.0.1 with `appendfsync everysec` answers WAITAOF before its fsync: strace showed 0.6 s before, every time.
+ * By redis/redis#13793 Redis had the same defect from 7.4 until 8.0. With `appendfsync always` on primary and replicas
+ * the answer is right, because they sync before they reply.
  */
-const tellsTruthOfFile = (version: string, isValkey: boolean, syncsFirst: boolean): boolean =>
+const waitaofIsReliable = (version: string, isValkey: boolean, syncsFirst: boolean): boolean =>
   syncsFirst || (!isValkey && Number(version.split('.')[0]) >= 8);
 
 function knowsFileWait(version: string, isValkey: boolean): boolean {
@@ -55,9 +55,9 @@ function knowsFileWait(version: string, isValkey: boolean): boolean {
  */
 export async function readFacts(redis: Redis): Promise<StoreFacts> {
   const followers = followersIn(await redis.call('ROLE'));
-  const fields = await fieldsTold(redis);
+  const fields = await serverFields(redis);
   if (fields === undefined) return { ...unknownFacts, followers, replicationId: unreportedReplicationId() };
-  // While it reads its files a server says `aof_enabled:0`, whatever it was told to keep.
+  // While a server loads its files it reports `aof_enabled:0`, whatever is configured.
   if (fields.get('loading') === '1') throw new Error('LOADING the store is reading its files');
   const version = fields.get('redis_version') ?? '';
   if (version !== '' && Number(version.split('.')[0]) < oldestMajor)
@@ -67,7 +67,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     throw new Error(`EVICTS the store's maxmemory-policy is ${policy}`);
   }
   const hasFile = fields.get('aof_enabled') === '1';
-  const told = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(ifNotTold) : undefined;
+  const told = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(undefinedIfForbidden) : undefined;
   const fsyncBeforeReply = Array.isArray(told) && told[1] === 'always';
   const isValkey = fields.has('valkey_version');
   return {
@@ -76,28 +76,28 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     followers,
     boxes: [],
     fsyncBeforeReply,
-    waitsForFile: hasFile && knowsFileWait(version, isValkey) && tellsTruthOfFile(version, isValkey, fsyncBeforeReply),
+    waitsForFile: hasFile && knowsFileWait(version, isValkey) && waitaofIsReliable(version, isValkey, fsyncBeforeReply),
     waitsOwnWrites: isValkey || !version.startsWith('7.0.'),
     isClusterNode: fields.get('cluster_enabled') === '1',
   };
 }
 
-/** The fields of INFO; undefined when the user may not ask. */
-export async function fieldsTold(
+/** The fields of INFO; undefined when the user may not run it. */
+export async function serverFields(
   redis: Redis,
   ...section: readonly string[]
 ): Promise<ReadonlyMap<string, string> | undefined> {
-  const info = (await redis.call('INFO', [...section]).catch(ifNotTold)) as string | undefined;
+  const info = (await redis.call('INFO', [...section]).catch(undefinedIfForbidden)) as string | undefined;
   return info === undefined
     ? undefined
     : new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string]));
 }
 
 /**
- * Of a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`.
- * @throws Error READONLY when it is none
+ * Parses a primary's answer to ROLE: `[master, offset, [[host, port, acknowledged offset], ...]]`.
+ * @throws Error READONLY when the server is no primary
  */
-export function placesIn(answer: unknown): { readonly offset: number; readonly acknowledged: Map<string, number> } {
+export function replicasIn(answer: unknown): { readonly offset: number; readonly acknowledged: Map<string, number> } {
   const [role, offset, replicas] = answer as readonly [string, unknown, unknown];
   if (role !== 'master') throw new Error(`READONLY the store says its role is ${role}`);
   const rows = (replicas ?? []) as readonly (readonly string[])[];
@@ -105,16 +105,16 @@ export function placesIn(answer: unknown): { readonly offset: number; readonly a
   return { offset: Number(offset), acknowledged };
 }
 
-/** @throws Error READONLY when it is the answer of no primary */
-export const followersIn = (answer: unknown): string[] => [...placesIn(answer).acknowledged.keys()];
+/** @throws Error READONLY when the server is no primary */
+export const followersIn = (answer: unknown): string[] => [...replicasIn(answer).acknowledged.keys()];
 
-/** A user that may not ask is told nothing, and nothing is built on it. */
-export function ifNotTold(error: unknown): undefined {
+/** For `catch`: undefined when the user may not run the command or the server does not know it. */
+export function undefinedIfForbidden(error: unknown): undefined {
   if (error instanceof Error && /^(?:NOPERM|ERR unknown command)/.test(error.message)) return undefined;
   throw error;
 }
 
-/** A cluster does only what each of its primaries does. */
+/** The facts that hold for every primary of a cluster. */
 export function factsOfAll(all: readonly StoreFacts[]): StoreFacts {
   const [first = unknownFacts, ...others] = all;
   return others.reduce(

@@ -1,9 +1,9 @@
 /**
- * Which shard an actor belongs to. Pure arithmetic; who owns a shard is the directory's business.
+ * Which shard an actor belongs to. Pure arithmetic; runtime/directory decides which node owns a shard.
  *
- * The shard's name is the Redis hash tag of all its keys. `s0` to `s127` fall on 128 distinct slots (checked when
- * this file is loaded), so a cluster can spread them one by one. Changing anything here moves actors: it needs
- * another `hashId`, and nodes refuse to start on a store that was made with another one.
+ * The shard's name is the Redis hash tag of all its keys. `s0` to `s127` fall on 128 distinct slots (checked when this
+ * file is loaded), so a Redis Cluster can place each shard separately. Any change here moves actors to other shards: it
+ * needs a new `hashId`, and nodes refuse to start on a store that was created with another one.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 

@@ -1,7 +1,8 @@
 /**
- * The store's URL, read once: one server, a primary that Sentinels name, or a Redis Cluster. And the client for each,
- * with the same strict settings: nothing is queued while the store is away, and nothing is sent twice behind our back
- * (with the client's defaults 51 commands ran twice in one kill of the server). Only store-connection.ts calls this.
+ * Parses the store's URL (one server, a primary named by Sentinels, or a Redis Cluster) and creates the ioredis client
+ * for each, with the same strict settings: the client queues nothing while the store is unreachable and never resends a
+ * command (with ioredis' defaults 51 commands ran twice when the server was killed once). Used by store-connection.ts,
+ * store-link.ts and sentinel-boxes.ts.
  */
 import { Cluster, Redis } from 'ioredis';
 import { PhotonError } from '../contract/errors.ts';
@@ -9,10 +10,10 @@ import { PhotonError } from '../contract/errors.ts';
 const reconnectDelayMs = 100;
 const connectTimeoutMs = 5_000;
 const sentinelTimeoutMs = 1_000;
-/** One of several boxes may be off, and then another is found soon: no use in waiting long for it. */
+/** Shorter where there are several servers: if one is off, another can be tried. */
 const boxConnectTimeoutMs = 1_500;
 const questionTimeoutMs = 500;
-/** From our end of a connection until it counts as closed. A silent server never closes its own; the client's 2 s. */
+/** From our end of a connection until it counts as closed: a hung server never closes its end. ioredis waits 2 s. */
 const disconnectTimeoutMs = 100;
 const slotsRefreshIntervalMs = 5_000;
 
@@ -109,7 +110,7 @@ function strictOptions({ purpose, commandTimeoutMs, mayRetry }: ClientOptions) {
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
     enableAutoPipelining: false,
-    // Ours comes after it and knows more: while a store reads its files the client's own waits without a word.
+    // Replaced by server-facts.ts: ioredis' own check waits silently while the server loads its files.
     enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     commandTimeout: commandTimeoutMs,
@@ -142,7 +143,7 @@ export function connectClient(options: ClientOptions): Redis {
   });
 }
 
-/** A connection for one question to one server, which answers soon or not at all. Whoever asks disconnects it. */
+/** A connection for one question to one server, with short timeouts. The caller disconnects it. */
 export function connectForQuestion(address: StoreAddress): Redis {
   if (address.kind !== 'single') throw new TypeError('not the address of one server');
   const client = new Redis(address.url, {
@@ -152,14 +153,15 @@ export function connectForQuestion(address: StoreAddress): Redis {
     disconnectTimeout: disconnectTimeoutMs,
     retryStrategy: () => null,
   });
-  // What goes wrong is the answer's error, too.
+  // Without a listener Node throws; the question itself rejects with the same error.
   client.on('error', () => undefined);
   return client;
 }
 
 /**
- * Follows MOVED and ASK by itself, which sends only what the first server has refused. A lost reply is handed to us as
- * everywhere. Its commands are those of a single client; what cannot work across slots is avoided by the callers.
+ * The cluster client follows MOVED and ASK by itself, which resends only commands that the first server has refused. A
+ * lost reply rejects, as with a single server. It has the commands of a single client; callers avoid commands that span
+ * slots.
  */
 function connectCluster({ address, mayRetry }: ClientOptions, strict: ReturnType<typeof strictOptions>): Redis {
   if (address.kind !== 'cluster') throw new TypeError('not the address of a cluster');
@@ -182,7 +184,7 @@ function connectCluster({ address, mayRetry }: ClientOptions, strict: ReturnType
 /** The cluster behind a client, or undefined for one server. */
 export const clusterOf = (redis: unknown): Cluster | undefined => (redis instanceof Cluster ? redis : undefined);
 
-/** One server behind the store's URL, as its primary or its cluster names it: `host:port`. Same login as the others. */
+/** The address of one server of the store, from the `host:port` that its primary or its cluster reports; same login. */
 export function nodeAddress(store: StoreAddress, name: string): StoreAddress {
   const { host, port } = parseEndpoint(name.replace(/^([^[].*:.*):(\d+)$/, '[$1]:$2'));
   if (store.kind === 'single' && store.url.includes('://')) {
@@ -199,6 +201,6 @@ function serverAddress({ host, port }: Endpoint, { username, password }: Login):
   return { kind: 'single', url: `redis://${secret}${host.includes(':') ? `[${host}]` : host}:${port}` };
 }
 
-/** Each Sentinel as a server of its own, for questions to it. */
+/** The address of each Sentinel, for questions to it. */
 export const sentinelAddresses = (store: StoreAddress): readonly StoreAddress[] =>
   store.kind === 'sentinel' ? store.endpoints.map((endpoint) => serverAddress(endpoint, store.sentinelLogin)) : [];

@@ -1,6 +1,6 @@
 // time limit: 90 s
 // test limit: 60 s
-/** The journal, unchanged, on a Redis Cluster of three primaries, also while a slot moves under it. */
+/** The journal on a Redis Cluster of three primaries, also while a slot is moved. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
@@ -27,7 +27,7 @@ async function run(journal: RedisJournal, id: ActorId, acknowledged: () => void)
   }
 }
 
-test('commits, loads and backlogs on three primaries, and a slot that moves away', async () => {
+test('commits, loads and backlogs work on three primaries while a slot is moved', async () => {
   const cluster = await startCluster();
   try {
     await withJournal({ url: cluster.url }, async (stored) => {
@@ -35,7 +35,7 @@ test('commits, loads and backlogs on three primaries, and a slot that moves away
       for (const id of actors) await own(stored, grantFor(id));
       let acknowledged = 0;
       const running = Promise.all(actors.map((id) => run(journal, id, () => (acknowledged += 1))));
-      // Awaited below; a failure meanwhile is not to be taken for unhandled.
+      // Awaited below; without this a failure meanwhile would count as unhandled.
       running.catch(() => undefined);
       await until('some commits are acknowledged', () => acknowledged > 100);
       const slot = slotOfTag(shardOf(actors[0] as ActorId));
@@ -56,7 +56,7 @@ test('commits, loads and backlogs on three primaries, and a slot that moves away
   }
 });
 
-test('changes are followed while their slot moves, from any cursor on, until one has expired', async () => {
+test('follow works from any cursor while a slot is moved, and expires a trimmed cursor', async () => {
   const cluster = await startCluster();
   try {
     await withJournal({ url: cluster.url }, async (stored) => {

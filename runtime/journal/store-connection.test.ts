@@ -1,10 +1,13 @@
 // servers: redis valkey
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { EventEmitter } from 'node:events';
+import type { Redis } from 'ioredis';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
 import { connectStore } from './store-connection.ts';
 import { troubleOf } from './store-errors.ts';
+import { StoreLink } from './store-link.ts';
 
 interface Refusal {
   record: { code: string; message: string };
@@ -18,7 +21,7 @@ const refused = (promise: Promise<unknown>): Promise<Refusal> =>
     (error: Refusal) => error,
   );
 
-test('a wrong password is told with what to do, and given up', async () => {
+test('a wrong password is logged with advice, and connecting gives up', async () => {
   const redis = await TestRedis.start(['--requirepass', 'secret']);
   try {
     for (const [login, advice] of [
@@ -61,14 +64,14 @@ test('a replica is refused', async () => {
   }
 });
 
-test('nobody there', async () => {
+test('connecting to a closed port gives up with the cause', async () => {
   const log = recordedLog();
   const { record } = await refused(connectStore({ url: 'redis://127.0.0.1:1', clock, log, connectTimeoutMs: 500 }));
   assert.is(record.code, 'store_unreachable');
   assert.ok(record.message.includes('ECONNREFUSED'), record.message);
 });
 
-test('a server that has fallen silent is left, and not waited for on the same connection', async () => {
+test('a connection to a server that hangs is replaced', async () => {
   const redis = await TestRedis.start();
   try {
     const store = await connectStore({ url: redis.url, clock, log: recordedLog(), commandTimeoutMs: 200 });
@@ -84,7 +87,7 @@ test('a server that has fallen silent is left, and not waited for on the same co
   }
 });
 
-/** A way to the store that takes this long in each direction and is cut once, while the first client says hello. */
+/** A proxy to the store with this latency each way, which cuts its first connection during the first questions. */
 async function slowWay(
   redis: TestRedis,
   delayMs: number,
@@ -106,13 +109,13 @@ async function slowWay(
   return { way, taken };
 }
 
-test('a connection that was lost while it was looked at does not take the next one with it', async () => {
+test('a connection lost while it is examined does not close the next one', async () => {
   const redis = await TestRedis.start();
   const { way, taken } = await slowWay(redis, 40, 100);
   try {
     const { port } = way.address() as AddressInfo;
     const url = `redis://127.0.0.1:${port}`;
-    // Four questions of 80 ms each: longer than the pause after which one that failed is left.
+    // Four questions of 80 ms each: longer than the pause after which a failed connection is dropped.
     const store = await connectStore({ url, clock, log: recordedLog() });
     store.close();
     assert.is(taken.length, 2, 'connections until the store could be used');
@@ -122,7 +125,21 @@ test('a connection that was lost while it was looked at does not take the next o
   }
 });
 
-test('errors of the store are told apart', () => {
+test('two alternating problems are logged once each, not at every try', () => {
+  const log = recordedLog();
+  const client = Object.assign(new EventEmitter(), { status: 'connecting', disconnect: () => undefined });
+  const connectStandIn = (): Redis => client as unknown as Redis;
+  const address = { kind: 'single', url: 'redis://127.0.0.1' } as const;
+  const link = new StoreLink({ address, purpose: 'commits', isNode: false, clock, log, connect: connectStandIn });
+  for (let tries = 0; tries < 20; tries += 1) {
+    client.emit('error', new Error('connect ECONNREFUSED 127.0.0.1:6379'));
+    client.emit('error', new Error('All sentinels are unreachable. Retrying from scratch after 100ms.'));
+  }
+  link.close();
+  assert.is(log.lines.length, 2, log.lines.join('\n'));
+});
+
+test('errors of the store are classified', () => {
   const kind = (text: string): string => troubleOf(new Error(text)).kind;
   assert.is(kind('Connection is closed.'), 'lost');
   assert.is(kind('Command timed out'), 'lost');

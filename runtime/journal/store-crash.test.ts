@@ -1,7 +1,7 @@
 // servers: redis valkey
 /**
- * Redis is killed in the middle of commits: nothing is lost, nothing is done twice; a store that went back is
- * refused.
+ * Redis is killed in the middle of commits: nothing is lost or applied twice. A store that was rolled back is not
+ * written to.
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ test.after.each(async ({ redis, store, journal }) => {
   await redis.remove();
 });
 
-test('kill -9 twice in 2,000 commits', async (stage) => {
+test('2,000 commits are applied once each while Redis is killed twice', async (stage) => {
   for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
   const all = Promise.all(
@@ -54,7 +54,7 @@ test('kill -9 twice in 2,000 commits', async (stage) => {
   await checkAll(stage.store);
 });
 
-test('a store that hangs longer than a command may take', async (stage) => {
+test('commits are applied once each when the store hangs for longer than the command timeout', async (stage) => {
   for (const id of actors) await own(stage, grantFor(id));
   let acknowledged = 0;
   const all = Promise.all(actors.map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1))));
@@ -85,7 +85,7 @@ test('a store that lost acknowledged commits is not written to', async (stage) =
   assert.is(await stage.redis.ask('DBSIZE'), 0);
 });
 
-test('closing rejects what has no outcome', async (stage) => {
+test('closing the journal rejects commits without an outcome', async (stage) => {
   const id = actors[1] as ActorId;
   await own(stage, grantFor(id));
   await stage.redis.kill();

@@ -1,45 +1,46 @@
 /**
- * What an error of the store means for the caller: wait and ask again, load the scripts, have an operator look, or
- * stop. The one place that knows the texts of Redis and of its client. Upholds "unknown stays unknown": a lost reply
- * is `lost`, never a failure.
+ * Classifies errors of the store by what the caller must do: retry, load the scripts, wait for an operator, or stop.
+ * The only file that knows the error texts of Redis and of ioredis. A lost reply is `lost`, never a failure: the
+ * command may have run ("unknown stays unknown" in docs/promises.md).
  */
 import { describeCause, PhotonError } from '../contract/errors.ts';
 
 export type StoreTrouble =
-  /** No answer; the command may have run. Ask again when connected, on a new connection if this one was `silent`. */
+  /** No answer; the command may have run. Repeat it when connected, on a new connection if this one was `silent`. */
   | { readonly kind: 'lost'; readonly silent: boolean }
   | { readonly kind: 'no_script' }
-  /** The store refuses for now; nothing was written. Keep trying, and tell the operator. */
+  /** The store refuses for now and wrote nothing. Keep retrying, and log the advice for the operator. */
   | { readonly kind: 'refused'; readonly code: string; readonly advice: string; readonly reconnect: boolean }
-  /** The store says that we asked something wrong. */
+  /** The store rejects the command itself as wrong; repeating it is useless. */
   | { readonly kind: 'bug' };
 
 const refusals: Readonly<Record<string, { readonly advice: string; readonly reconnect: boolean }>> = {
   READONLY: { advice: 'this store is a replica; point the nodes at the primary, or promote it', reconnect: true },
   OLDVERSION: { advice: 'install Redis 7.0 or newer, or Valkey, and start it on the same data', reconnect: true },
   EVICTS: {
-    advice: 'set its maxmemory-policy to noeviction, or it drops what it has promised to keep',
+    advice: 'set its maxmemory-policy to noeviction, or it evicts data that it has acknowledged',
     reconnect: true,
   },
-  STRANGE: { advice: 'what answers there is no Redis; correct the store URL', reconnect: true },
+  STRANGE: { advice: 'the server at that address is no Redis; correct the store URL', reconnect: true },
   CLUSTERED: {
     advice: 'write the store URL as redis+cluster:// with some of its nodes',
     reconnect: true,
   },
   NOFSYNC: {
-    advice: 'set its appendfsync to always, or ask for less durability (docs/decisions/0011)',
+    advice: 'set its appendfsync to always, or configure a lower durability (docs/decisions/0011)',
     reconnect: true,
   },
   STALLED: {
-    advice: 'start the missing replicas, or look why they do not follow; for fsync they need appendonly yes',
+    advice: 'start the missing replicas, or find out why they do not follow; for fsync they need appendonly yes',
     reconnect: true,
   },
   DEPOSED: {
     advice:
-      'a replica was promoted beside its primary; see that the Sentinels name one, and make the other its replica',
+      'a replica was promoted while its primary still runs; check which one the Sentinels name, ' +
+      'and make the other its replica',
     reconnect: true,
   },
-  OOM: { advice: 'the store is at its maxmemory; give it more memory or remove history', reconnect: false },
+  OOM: { advice: 'the store is at its maxmemory; raise it (CONFIG SET maxmemory)', reconnect: false },
   MISCONF: { advice: 'the store cannot write to its disk; free space and look at its log', reconnect: false },
   LOADING: { advice: 'the store is reading its files; wait', reconnect: false },
   UNBLOCKED: {
@@ -72,7 +73,7 @@ const lostCodes = new Set([
   'EAI_AGAIN',
   'ENOTFOUND',
 ]);
-/** The client's words for a command whose reply has not come in time: its server may be gone without a word. */
+/** ioredis' error for a command without a reply in time: the server may be gone without closing the connection. */
 const silence = 'Command timed out';
 
 const lostTexts = [
@@ -102,34 +103,34 @@ export function troubleOf(error: unknown): StoreTrouble {
 }
 
 function codeOf(message: string): string {
-  // Inside of a script Redis 7.0 and later servers say it in words of their own.
+  // Inside a script, Redis 7.0 and later servers each phrase NOPERM differently.
   if (/^ERR (?:The user executing the script can't|ACL failure in script)/.test(message)) return 'NOPERM';
-  // Between being demoted and losing its clients a server answers WAIT so; what was written there counts for nothing.
+  // A server answers WAIT so between its demotion and the end of its clients; what it took then will be discarded.
   if (/^ERR WAIT(?:AOF)? cannot be used with replica/.test(message)) return 'UNBLOCKED';
-  // The client's parser, on what is not the protocol at all.
+  // From ioredis' parser, when the answer is not the Redis protocol.
   if (message.startsWith('Unknown RESP type')) return 'STRANGE';
-  // In a script the code stands first, or behind "ERR Error running script ...: -CODE" on older servers.
+  // Errors from a script begin with the code, or on older servers with "ERR Error running script ...: -CODE".
   return /^(?:ERR .*?: ?-|-)?([A-Z]{3,12})\b/.exec(message)?.[1] ?? '';
 }
 
-/** What to do about an error that may pass. */
+/** What an operator should do about an error that may pass. */
 export function adviceOn(error: unknown): string {
   const trouble = troubleOf(error);
   return trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
 }
 
-/** The client's word for "not connected": it says nothing of why. */
-export const saysNothing = (error: unknown): boolean =>
+/** ioredis' error for "not connected", which gives no reason. */
+export const isNotConnected = (error: unknown): boolean =>
   error instanceof Error && error.message.startsWith("Stream isn't writeable");
 
-/** For a request that the store calls wrong: `bug` of `troubleOf`. */
+/** The error for a command that `troubleOf` calls a `bug`. */
 export function refusedForGood(error: unknown, prefix: string): PhotonError {
-  // What was read could not be made sense of; it says so itself.
+  // Thrown by our own decoding, which says what is wrong.
   if (error instanceof PhotonError) return error;
   if (error instanceof Error && codeOf(error.message) === 'WRONGTYPE') {
     const text =
-      `a key of the store that starts with ${prefix} is not of our type: something else writes there; ` +
-      'give it another store or prefix, and remove or restore that key';
+      `a key of the store that starts with ${prefix} has a type this program never writes: another program uses it; ` +
+      'give that program another store or prefix, and remove or restore the key';
     return new PhotonError('defeat', 'store_key_foreign', text, { cause: error });
   }
   const text = `the store refused a command of ours (${describeCause(error)}); this is a defect, report it`;

@@ -3,7 +3,7 @@
 // test limit: 100 s
 /**
  * Three boxes with Sentinels lose their primary twice in the middle of commits at level `replicas` (G3, G4).
- * PHOTON_FAILOVERS=n loses it n times.
+ * PHOTON_FAILOVERS=n sets how often.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,7 +18,7 @@ import type { Store } from './store-connection.ts';
 const failovers = Number(process.env['PHOTON_FAILOVERS'] ?? 2);
 const actors = Array.from({ length: 20 }, (_, index) => actorId(`vm/acme/failover-${index}`));
 
-// Without a floor the primary takes commits that no replica has: only waiting for the replicas keeps the promise.
+// With min-replicas-to-write 0 a lone primary accepts commits, so only the journal's own WAIT keeps the promise.
 const startBoxes = (): Promise<SentinelBoxes> => startSentinelBoxes(['--min-replicas-to-write', '0']);
 const patient = { commandTimeoutMs: 1_000, connectTimeoutMs: 20_000, durability: { replicas: 1 } };
 
@@ -52,7 +52,7 @@ async function versionsOn(server: TestRedis, { keys }: Store): Promise<number> {
 async function checkAll(store: Store, last: readonly number[]): Promise<void> {
   for (const [index, id] of actors.entries()) {
     const key = (what: string): string => store.keys.inShard(grantFor(id).shard, `${what}:${id}`);
-    // The old primary closes its connections when it is told, which may be just now.
+    // The old primary closes its connections when it is demoted, which may be just now.
     assert.is(await store.shared.run((redis) => redis.hget(key('a'), 'version')), String(last[index]));
     const entries = await store.shared.run((redis) => redis.xrange(key('h'), '-', '+'));
     const causes = entries.map(([, fields]) => (JSON.parse(fields[1] as string) as { cause: string }).cause);
@@ -64,7 +64,7 @@ async function checkAll(store: Store, last: readonly number[]): Promise<void> {
   }
 }
 
-test(`${failovers} failovers lose nothing that was acknowledged and do nothing twice`, async () => {
+test(`${failovers} failovers lose no acknowledged commit and apply none twice`, async () => {
   const boxes = await startBoxes();
   try {
     await withJournal({ url: boxes.url, ...patient }, async (stored) => {
@@ -73,7 +73,7 @@ test(`${failovers} failovers lose nothing that was acknowledged and do nothing t
       await store.shared.redis.call('WAIT', '2', '5000');
       const progress: Progress = { acknowledged: 0, stop: false };
       const running = Promise.all(actors.map((id) => run(journal, id, progress)));
-      // Awaited below; a failure meanwhile is not to be taken for unhandled.
+      // Awaited below; without this a failure meanwhile would count as unhandled.
       running.catch(() => undefined);
       for (let failover = 1; failover <= failovers; failover += 1) {
         const before = progress.acknowledged;
@@ -101,8 +101,8 @@ test(`${failovers} failovers lose nothing that was acknowledged and do nothing t
   }
 });
 
-// The old primary goes on for a while with the third box.
-test('a primary that is replaced on request takes no acknowledged commit with it', async () => {
+// The old primary goes on for a while, followed by the third box.
+test('SENTINEL FAILOVER loses no acknowledged commit', async () => {
   const boxes = await startBoxes();
   try {
     await withJournal({ url: boxes.url, ...patient }, async (stored) => {
@@ -117,7 +117,7 @@ test('a primary that is replaced on request takes no acknowledged commit with it
       const names = boxes.boxes.map(({ listenPort }) => `127.0.0.1:${listenPort}`);
       assert.equal(known.toSorted(), names.toSorted(), 'the Sentinels name every box');
       await boxes.switchOver();
-      const promoted = await store.standingOf(`127.0.0.1:${(await boxes.primary()).listenPort}`);
+      const promoted = await store.replicationRoleOf(`127.0.0.1:${(await boxes.primary()).listenPort}`);
       assert.equal(
         { role: promoted?.role, formerReplicationId: promoted?.formerReplicationId },
         { role: 'master', formerReplicationId: replicationId },

@@ -1,31 +1,32 @@
 /**
- * Names of all keys in the store, in one place. Keys of a shard carry its tag in braces and so share one slot; the
- * commit script derives them from the ownership key alone, by the same deadLetters.
+ * The names of all keys in the store. docs/data-model.md describes each key: fields, units, writers, readers, bounds.
  *
- * Keys outside of shards lie on any primary of a Redis Cluster: each is used alone, never two in one command.
+ * All keys of a shard carry the shard as hash tag (`ph:{s12}:o`), so they share one slot of a Redis Cluster. The commit
+ * script derives every other key of a shard from its ownership key, with the same letters as this list. A key outside
+ * of shards may be on any primary of a Redis Cluster, so no command names two of them.
  *
- *   o  ownership: grant `<era>|<epoch>|<node>`, a text, so that a batch reads many at once; n  nonce of the last claim
+ *   o  ownership: grant `<era>|<epoch>|<node>` as a string, so that one MGET reads many; n  nonce of the last claim
  *   a:<actor>  record hash: version, stamp `<mode> <commit id>` (mode idle, busy, removed), context, head (JSON),
- *      archived (where the newest archived run of its history stands), `m:<sender>` watermarks, prunedUid (the youngest
- *      life whose watermark was pruned), `c:<collection>` flags
- *   r:<actor>  receipts hash; rz:<actor> their command ids in order of arrival, as `<at>|<command id>`
+ *      archived (pointer to the newest archived run of its history), `m:<sender>` deduplication watermarks, prunedUid
+ *      (the newest sender uid whose watermark was pruned), `c:<collection>` flags
+ *   r:<actor>  receipts hash; rz:<actor> list of their command ids in order of arrival, as `<wall ms>|<command id>`
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
  *   q  outbox hash: `<from>|<seq>` -> message JSON      t  timers hash: `<actor>|<timer id>` -> `<due ms> <event type>`
- *   b  set of actors with pending effects               x  dead letters stream
- *   w  empty; written so that it can be waited for (durability-plan.ts)
+ *   b  set of actors with pending effects               x  dead letter stream
+ *   w  always empty: a write that WAIT can be asked about (durability-plan.ts)
  */
 import type { ShardId } from '../contract/identifiers.ts';
 
 export interface StoreKeys {
   readonly prefix: string;
-  /** Hash: era (from the second on also eraBecause and eraSince), shards, hashId, and versions of form and scripts. */
+  /** Hash: era, eraBecause, eraSince, identity, joins, shards, hashId, formatVersion, scriptVersion, scriptDigest. */
   readonly cluster: string;
   /** Hash: node -> record JSON. */
   readonly nodes: string;
   /** Hash: node -> beat counter. */
   readonly beats: string;
-  /** Hash: shard -> `<era>|<epoch>|<node>`; a hint, the ownership key decides. */
+  /** Hash: shard -> `<era>|<epoch>|<node>`. A cache for routing; the ownership key of the shard is authoritative. */
   readonly map: string;
   inShard(shard: ShardId, what: string): string;
 }
@@ -43,14 +44,14 @@ export function storeKeys(prefix: string): StoreKeys {
   };
 }
 
-/** How a grant is stored and compared: as one text, so that the fence is one comparison in the script. */
+/** A grant as it is stored: one string, so that the script checks the fence by one comparison. */
 export const grantText = (grant: {
   readonly era: number;
   readonly ownerEpoch: number;
   readonly node: string;
 }): string => `${grant.era}|${grant.ownerEpoch}|${grant.node}`;
 
-/** The opposite of `grantText`; the node is empty when the shard was given back. */
+/** The inverse of `grantText`. The node is empty when the last owner released the shard to nobody. */
 export function parseGrant(text: string): { era: number; ownerEpoch: number; node: string } {
   const [era = '0', epoch = '0', node = ''] = text.split('|');
   return { era: Number(era), ownerEpoch: Number(epoch), node };

@@ -1,7 +1,7 @@
 /**
- * One connection to the store that comes back by itself. It is `ready` only after the server has said that it is a
- * primary, fit to be a store (server-facts.ts), and has our scripts. With Sentinels it asks them at every connect, so a
- * primary that was replaced is left; one that is silent is left too. On a Redis Cluster it routes by key. Opened by
+ * One connection to the store that reconnects by itself. It is `ready` only after the server was found to be a primary
+ * and fit to be a store (server-facts.ts), and has loaded our scripts. With Sentinels it asks them at every connect, so
+ * it leaves a primary that was replaced or does not answer. On a Redis Cluster it routes by key. Opened by
  * store-connection.ts only; used by the journal, the reader and the directory.
  */
 import type { Redis } from 'ioredis';
@@ -11,35 +11,35 @@ import type { Log } from '../contract/log.ts';
 import { allScripts } from './script-library.ts';
 import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
 import { clusterOf, connectClient, type StoreAddress } from './store-address.ts';
-import { knownBoxes } from './sentinel-boxes.ts';
-import { adviceOn, refusedForGood, saysNothing, troubleOf } from './store-errors.ts';
+import { boxesOfSentinels } from './sentinel-boxes.ts';
+import { adviceOn, refusedForGood, isNotConnected, troubleOf } from './store-errors.ts';
 import { defaultPrefix } from './store-keys.ts';
 
 const retryDelayMs = 200;
-const sameComplaintMs = 5_000;
+const sameProblemMs = 5_000;
 const serverTimeoutMs = 5_000;
 /**
- * Among boxes with Sentinels a silent one is left sooner: they have another primary after about two seconds. Not told
- * by the Sentinels' `+switch-master`: ioredis 6.0.0 (failoverDetector) then ends a client for good that is just
- * connecting, and holds three connections more for each.
+ * Shorter with Sentinels: they promote another primary after about two seconds. Rejected: to subscribe to the
+ * Sentinels' `+switch-master` (ioredis 6.0.0, failoverDetector): it ends a client that is just connecting for good, and
+ * keeps three more connections per client.
  */
 const boxTimeoutMs = 2_500;
 
-/** What the simulation puts in place of sockets. */
+/** What the simulation substitutes for sockets. */
 export interface SimulatedStoreParts {
   /**
    * Makes the client of one connection.
-   * @param name `host:port` when that server is meant and no other
+   * @param name `host:port` of one particular server; without it, the store's primary
    */
   readonly connect?: (purpose: string, name?: string) => Redis;
-  /** As `knownBoxes`. */
+  /** Replaces `boxesOfSentinels`. */
   readonly boxes?: () => Promise<readonly string[]>;
 }
 
 export interface LinkOptions extends SimulatedStoreParts {
   readonly address: StoreAddress;
   readonly purpose: string;
-  /** One of a cluster's primaries, on purpose. */
+  /** The link is meant for one primary of a Redis Cluster. */
   readonly isNode: boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,17 +57,17 @@ export class StoreLink {
   #ready = false;
   #closed = false;
   #generation = 0;
-  /** Connections that were made, used or not. */
-  #entries = 0;
+  /** Counts connections that were made, whether they became ready or not. */
+  #attempts = 0;
   #facts: StoreFacts = factsOfAll([]);
   readonly #isNode: boolean;
   readonly #boxes: () => Promise<readonly string[]>;
   readonly #prefix: string;
-  /** Complaints of the last while, and when: refusals of a server and of its Sentinels take turns. */
-  readonly #told = new Map<string, number>();
-  #complaint = '';
+  /** Problems logged recently and when. Several, because errors of a server and of its Sentinels alternate. */
+  readonly #reported = new Map<string, number>();
+  #problem = '';
   #advice = '';
-  #complainedAtMs = -Infinity;
+  #reportedAtMs = -Infinity;
 
   constructor(options: LinkOptions) {
     const { address, purpose, clock } = options;
@@ -75,22 +75,22 @@ export class StoreLink {
     this.#log = options.log.child({ connection: purpose });
     this.#clock = clock;
     this.#isNode = options.isNode;
-    this.#boxes = options.boxes ?? (() => knownBoxes(address));
+    this.#boxes = options.boxes ?? (() => boxesOfSentinels(address));
     this.#prefix = options.prefix ?? defaultPrefix;
     this.redis =
       options.connect?.(purpose) ??
       connectClient({ address, purpose, commandTimeoutMs, mayRetry: () => !this.#closed });
-    this.redis.on('error', (error: Error) => this.#complain(error));
-    this.redis.on('ready', () => void this.#enter());
-    this.redis.on('close', () => this.#leave());
+    this.redis.on('error', (error: Error) => this.#report(error));
+    this.redis.on('ready', () => void this.#onConnected());
+    this.redis.on('close', () => this.#onDisconnected());
   }
 
-  /** Counts connections: the same number before and after means that it was one and the same. */
+  /** Counts ended connections: an equal number before and after some work means that the connection was the same. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** What the server said at the last connect. */
+  /** What the server reported at the last connect. */
   get facts(): StoreFacts {
     return this.#facts;
   }
@@ -99,7 +99,7 @@ export class StoreLink {
     return this.#ready;
   }
 
-  /** Called at every later turn to ready; at once when it is ready now. */
+  /** The listener is called whenever the link becomes ready, and at once if it is ready now. */
   onReady(listener: () => void): void {
     this.#readyListeners.push(listener);
     if (this.#ready) listener();
@@ -109,14 +109,14 @@ export class StoreLink {
     this.#lostListeners.push(listener);
   }
 
-  /** Resolves when the store can be used. Rejects only when the link is closed. */
+  /** Resolves when the link is ready. Rejects only when the link is closed. */
   whenReady(): Promise<void> {
     if (this.#ready) return Promise.resolve();
     if (this.#closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** Runs work that may be repeated (a read, or a write that can tell a repeat), until the store answers it. */
+  /** Repeats work until the store answers it: a read, or a write that recognises a repeat. */
   async run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
     for (;;) {
       await this.whenReady();
@@ -130,46 +130,46 @@ export class StoreLink {
   }
 
   /**
-   * Waits out what may pass: returns when it is worth asking again.
-   * @throws PhotonError bug when the store says that the request itself is wrong, defeat when a key is not ours
+   * Handles an error that may pass: resolves when a retry is worthwhile.
+   * @throws PhotonError bug when the store rejects the request itself as wrong, defeat when a key has a foreign type
    */
   async recover(error: unknown): Promise<void> {
     const trouble = troubleOf(error);
     if (trouble.kind === 'bug') throw refusedForGood(error, this.#prefix);
     if (trouble.kind === 'no_script') {
-      await this.#loadScripts().catch((cause: unknown) => this.#complain(cause));
+      await this.#loadScripts().catch((cause: unknown) => this.#report(cause));
       return;
     }
-    if (trouble.kind === 'refused') this.#complain(error);
+    if (trouble.kind === 'refused') this.#report(error);
     const isStale = trouble.kind === 'refused' ? trouble.reconnect : trouble.silent;
     if (isStale && this.#ready) this.redis.disconnect(true);
     await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
   }
 
-  /** Leaves the server for the one that is named now. A cluster's client follows its primaries by itself. */
+  /** Reconnects, so that the Sentinels are asked for the primary again. A cluster's client follows primaries itself. */
   renew(): void {
     if (!this.#ready || clusterOf(this.redis) !== undefined) return;
-    this.#leave();
+    this.#onDisconnected();
     this.redis.disconnect(true);
   }
 
   close(): void {
     this.#closed = true;
-    this.#leave();
+    this.#onDisconnected();
     this.redis.disconnect();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const one of waiting) one.reject(closedError());
   }
 
-  async #enter(): Promise<void> {
-    const entry = (this.#entries += 1);
+  async #onConnected(): Promise<void> {
+    const attempt = (this.#attempts += 1);
     try {
       this.#facts = await this.#askFacts();
       await this.#loadScripts();
     } catch (error) {
-      this.#complain(error);
-      this.#clock.after(retryDelayMs, () => this.#giveUp(entry));
+      this.#report(error);
+      this.#clock.after(retryDelayMs, () => this.#giveUp(attempt));
       return;
     }
     if (this.#closed || this.redis.status !== 'ready') return;
@@ -180,9 +180,9 @@ export class StoreLink {
     for (const one of waiting) one.resolve();
   }
 
-  /** One that was lost comes back by itself, and the next one may be about to be ready. */
-  #giveUp(entry: number): void {
-    if (entry === this.#entries && this.redis.status === 'ready') this.redis.disconnect(!this.#closed);
+  /** Drops a connection that was found unfit, unless it was lost meanwhile and a newer one is being examined. */
+  #giveUp(attempt: number): void {
+    if (attempt === this.#attempts && this.redis.status === 'ready') this.redis.disconnect(!this.#closed);
   }
 
   #servers(): readonly Redis[] {
@@ -196,13 +196,13 @@ export class StoreLink {
     return { ...facts, boxes: await this.#boxes() };
   }
 
-  #leave(): void {
+  #onDisconnected(): void {
     if (!this.#ready) return;
     this.#ready = false;
     this.#generation += 1;
-    // One that we have cut because the store refuses was complained about.
-    const told = this.#closed || this.#clock.monotonicMs() - this.#complainedAtMs < sameComplaintMs;
-    if (!told) this.#log.warn({}, 'the connection to the store is gone; trying again until it is back');
+    // A connection that was cut because the store refuses commands has been logged with the reason already.
+    const isKnown = this.#closed || this.#clock.monotonicMs() - this.#reportedAtMs < sameProblemMs;
+    if (!isKnown) this.#log.warn({}, 'the connection to the store is lost; reconnecting until it is back');
     for (const listener of this.#lostListeners) listener();
   }
 
@@ -211,24 +211,24 @@ export class StoreLink {
     await Promise.all(each);
   }
 
-  /** The same trouble is told once in a while, not at every try, also when we could connect in between. */
-  #complain(error: unknown): void {
-    if (this.#closed || (saysNothing(error) && this.#complaint !== '')) return;
+  /** Logs a problem, but the same text at most once in `sameProblemMs`, also across successful connects. */
+  #report(error: unknown): void {
+    if (this.#closed || (isNotConnected(error) && this.#problem !== '')) return;
     const text = describeCause(error);
     const nowMs = this.#clock.monotonicMs();
-    for (const [known, atMs] of this.#told) if (nowMs - atMs >= sameComplaintMs) this.#told.delete(known);
-    if (this.#told.has(text)) return;
-    this.#told.set(text, nowMs);
-    this.#complaint = text;
+    for (const [known, atMs] of this.#reported) if (nowMs - atMs >= sameProblemMs) this.#reported.delete(known);
+    if (this.#reported.has(text)) return;
+    this.#reported.set(text, nowMs);
+    this.#problem = text;
     this.#advice = adviceOn(error);
-    this.#complainedAtMs = nowMs;
+    this.#reportedAtMs = nowMs;
     this.#log.error({ cause: text }, `the store cannot be used: ${this.#advice}`);
   }
 
-  /** The last thing that went wrong and what to do about it, for whoever gives up. */
-  get complaint(): { readonly text: string; readonly advice: string } {
-    if (this.#complaint === '') return { text: 'no answer', advice: 'see that it runs and that the URL is right' };
-    return { text: this.#complaint, advice: this.#advice };
+  /** The last problem and the advice for it, for a caller that gives up. */
+  get lastProblem(): { readonly text: string; readonly advice: string } {
+    if (this.#problem === '') return { text: 'no answer', advice: 'check that it runs and that the URL is right' };
+    return { text: this.#problem, advice: this.#advice };
   }
 }
 

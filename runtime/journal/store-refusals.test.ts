@@ -1,8 +1,7 @@
 // servers: redis valkey
 /**
- * Bad days of a store that is there and says no, in the middle of commits: nothing is answered meanwhile, the log says
- * what to do, and when that is done the work goes on, with nothing lost and nothing done twice. And those on which a
- * node does not start at all.
+ * A store that runs but refuses commits: no commit is acknowledged meanwhile, the log says what to do, and after that
+ * is done the commits go on, none lost or applied twice. And conditions under which a node refuses to start.
  */
 import { mkdir, rmdir } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -25,10 +24,10 @@ interface Stage {
   lines: string[];
 }
 
-interface BadDay {
+interface Refusal {
   readonly name: string;
   /** What the log must say. */
-  readonly told: RegExp;
+  readonly logged: RegExp;
   readonly extra?: readonly string[];
   begin(redis: TestRedis): Promise<unknown>;
   end(redis: TestRedis): Promise<unknown>;
@@ -60,16 +59,16 @@ async function saved(redis: TestRedis, status: 'ok' | 'err'): Promise<void> {
   await until(`saving is ${status}`, async () => String(await redis.ask('INFO')).includes(`bgsave_status:${status}`));
 }
 
-const badDays: readonly BadDay[] = [
+const refusals: readonly Refusal[] = [
   {
     name: 'out of memory',
-    told: /OOM .*|more memory or remove history/,
+    logged: /OOM .*|raise it \(CONFIG SET maxmemory\)/,
     begin: config('maxmemory', '1'),
     end: config('maxmemory', '0'),
   },
   {
-    name: 'no longer fsync at every write',
-    told: /set its appendfsync to always/,
+    name: 'appendfsync no longer always',
+    logged: /set its appendfsync to always/,
     async begin(redis) {
       await redis.ask('CONFIG', 'SET', 'appendfsync', 'everysec');
       await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
@@ -77,8 +76,8 @@ const badDays: readonly BadDay[] = [
     end: config('appendfsync', 'always'),
   },
   {
-    name: 'MISCONF: it cannot save',
-    told: /free space and look at its log/,
+    name: 'MISCONF: the store cannot save',
+    logged: /free space and look at its log/,
     extra: ['--save', '3600 1000000'],
     async begin(redis) {
       await mkdir(snapshotName(redis));
@@ -91,26 +90,26 @@ const badDays: readonly BadDay[] = [
   },
   {
     name: 'made a replica',
-    told: /point the nodes at the primary, or promote it/,
+    logged: /point the nodes at the primary, or promote it/,
     begin: (redis) => redis.ask('REPLICAOF', '127.0.0.1', '1'),
     end: (redis) => redis.ask('REPLICAOF', 'NO', 'ONE'),
   },
   {
     name: 'too few replicas',
-    told: /lower min-replicas-to-write/,
+    logged: /lower min-replicas-to-write/,
     begin: config('min-replicas-to-write', '1'),
     end: config('min-replicas-to-write', '0'),
   },
   {
     name: 'rights taken away',
-    told: /grant it in the store's ACL/,
+    logged: /grant it in the store's ACL/,
     begin: (redis) => redis.ask('ACL', 'SETUSER', 'default', '-evalsha'),
     end: (redis) => redis.ask('ACL', 'SETUSER', 'default', '+evalsha'),
   },
 ];
 
-for (const { name, told, extra, begin, end } of badDays) {
-  test(`${name}: commits wait, and go on`, async (stage) => {
+for (const { name, logged, extra, begin, end } of refusals) {
+  test(`${name}: commits wait, and go on afterwards`, async (stage) => {
     await start(stage, extra);
     let acknowledged = 0;
     const run = (from: number, to: number): Promise<unknown> => {
@@ -123,14 +122,14 @@ for (const { name, told, extra, begin, end } of badDays) {
     const amid = run(10, 30);
     await begin(stage.redis);
     const behind = run(30, actors.length);
-    await until('it is told what to do', () => stage.lines.some((line) => told.test(line)));
+    await until('the log says what to do', () => stage.lines.some((line) => logged.test(line)));
     const before = acknowledged;
     const startMs = performance.now();
-    await until('some tries are over', () => performance.now() - startMs > 700);
+    await until('some retries are over', () => performance.now() - startMs > 700);
     assert.is(acknowledged, before, 'nothing is acknowledged meanwhile');
-    const complaints = stage.lines.filter((line) => told.test(line) || line.startsWith('warn'));
-    // One for each of two connections that are gone, and why it is not used.
-    assert.ok(complaints.length <= 3, `told once, not at every try:\n${complaints.join('\n')}`);
+    const reports = stage.lines.filter((line) => logged.test(line) || line.startsWith('warn'));
+    // One for each of two lost connections, and one with the reason.
+    assert.ok(reports.length <= 3, `logged once, not at every try:\n${reports.join('\n')}`);
     await end(stage.redis);
     await Promise.all([amid, behind]);
     assert.is(acknowledged, actors.length * turns);
@@ -139,10 +138,10 @@ for (const { name, told, extra, begin, end } of badDays) {
 }
 
 /**
- * A stand-in for what cannot be had here: a server too old, and one that reads its files for long, or until between two
- * questions. It knows what is asked of a server before it is used.
+ * A stand-in for servers that are not available here: one that is too old, one that loads its files for long, and one
+ * that finishes loading between two questions. It answers the questions of store-link.ts before a connection is ready.
  *
- * @param infos what INFO says, one after the other; the last one stays
+ * @param infos the answers to INFO, one after the other; the last one is repeated
  */
 async function standIn(
   infos: readonly (readonly string[])[],
@@ -177,7 +176,7 @@ async function standIn(
   return { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, close };
 }
 
-test('what may not be used at all is refused at the start, with what to do', async (stage) => {
+test('a store that may not be used is refused at the start, with advice', async (stage) => {
   await start(stage);
   const { redis } = stage;
   const refused = async (url: string): Promise<string> => {
@@ -208,7 +207,7 @@ test('what may not be used at all is refused at the start, with what to do', asy
   assert.match(await refused(redis.url), /^store_unreachable .*allkeys-lru.*maxmemory-policy to noeviction/);
 });
 
-test('what a server says of itself while it reads its files is not believed: it has none yet', async (stage) => {
+test('the facts of a server that is loading its files are not used', async (stage) => {
   await start(stage);
   const version = 'redis_version:7.0.15';
   const server = await standIn(

@@ -1,18 +1,18 @@
 /**
- * May the store's user do all that this program will ask of it? Asked once at the start, before anything is written:
- * a script that is refused amid its writes has done half of them, since Redis rolls nothing back. Called by
- * store-connection.ts. Rights that are taken away later are met as refusals (store-errors.ts).
+ * Checks at the start that the store's user may run every command this program needs, before anything is written: a
+ * script that is refused in the middle has done half of its writes, since Redis rolls nothing back. Called by
+ * store-connection.ts. Rights that are revoked later cause refusals (NOPERM in store-errors.ts).
  */
 import type { Redis } from 'ioredis';
 import { PhotonError } from '../contract/errors.ts';
 
-/** Commands on keys, in scripts and without; held to the scripts by a test. */
+/** All commands used on keys, in scripts and outside; a test compares the list with the scripts. */
 export const keyCommands = (
   'HGET HSET HMGET HKEYS HDEL HEXISTS HGETALL HSETNX HINCRBY XADD XDEL XTRIM XRANGE XREVRANGE XLEN ' +
   'SADD SREM SMEMBERS RPUSH LINDEX LPOP GET SET MGET UNLINK'
 ).split(' ');
 
-/** Every argument is a key of ours, since some commands take several; the check looks at rights, not at the syntax. */
+/** Passes one of our keys for every argument, since some commands take several keys; only rights are checked. */
 const question = `
 local missing = {}
 for at = 2, #ARGV do
@@ -27,7 +27,7 @@ export async function checkRights(redis: Redis, prefix: string): Promise<void> {
   try {
     missing = await redis.call('EVAL', [question, 0, `${prefix}{s0}:o`, ...keyCommands]);
   } catch {
-    // A user without EVAL is told what else it lacks by the first command that is refused.
+    // Without the right to EVAL nothing can be checked; the first refused command will say what is missing.
     return;
   }
   if (!Array.isArray(missing) || missing.length === 0) return;

@@ -1,10 +1,10 @@
--- Acknowledges that the oldest history of an actor stands in an archive: moves its pointer on and trims the stream.
--- Called by archive/history-archiver.ts, only once the archive is on the disk.
+-- Records that the oldest history entries of an actor were archived: advances its pointer and trims the stream.
+-- Called by archive/history-archiver.ts, only after the archive file was synced to disk.
 -- KEYS: ownership key, record of the actor, its history stream. ARGV: grant, pointer as it was read ('' for none), new
 -- pointer, id of the last archived entry, id of the first entry to keep.
--- A repeat after a lost reply finds its own pointer. A store that was rolled back in between has another grant or no
--- such entry, and keeps what it has.
--- Reply: 1 (done), 0 (somebody else was here), -1 (fenced).
+-- A repeat after a lost reply finds its own pointer and is done. If the store was rolled back since the entries were
+-- read, the grant differs or the last archived entry is missing, and nothing is changed.
+-- Reply: 1 (done), 0 (the pointer or the entries have changed since they were read), -1 (fenced).
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local record = redis.call('HMGET', KEYS[2], 'archived', 'version')
 local pointer = record[1] or ''

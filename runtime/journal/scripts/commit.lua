@@ -1,10 +1,12 @@
--- A batch of commits, one run, atomic. Called by commit-batcher.ts only; arguments are laid out by commit-encoding.ts.
+-- Applies a batch of commits in one atomic run. Called by commit-batcher.ts only; commit-encoding.ts encodes the
+-- arguments. docs/data-model.md walks through one commit.
 --
--- KEYS: the ownership key of every grant in the batch. All other keys are derived from it and share its slot.
+-- KEYS: the ownership key of every grant in the batch. All other keys are derived from it and share its slot. (On a
+-- Redis Cluster the derived keys are declared behind them; the script does not use those.)
 -- ARGV: number of grants, number of groups, <grants...>, then per group (all commits of one actor):
 --   actor, commits, senders, <watermark field of each sender...>, then per commit:
 --   length (ARGVs from here to the next commit), grant (its index), expected version, version, stamp, context, head,
---   feed line, watermarks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail
+--   feed line, checks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail
 --   ('' not to trim now), n, <n: stream id, JSON>..., then other writes until the end of the commit:
 --     receipt  now  keep since  n  <command id, JSON>...
 --     HSET|HDEL|XADD|XDEL  key suffix  n  <n arguments>
@@ -12,12 +14,13 @@
 -- Reply, flat: per commit its ordinal (> 0), or -1 (fenced), or -2 version (conflict), or -3 sender (duplicate),
 --   or -4 sender (gap), or -5 command id (it has a receipt).
 --
--- Nothing of a commit is written before all of it is validated: Redis does not roll a script back.
--- A resent batch finds the stamp of its last applied commit in the record: since a batch is applied as a whole and an
--- actor is never in two batches at once, all of the group up to that one was committed then, and is answered so again.
+-- Every check of a commit comes before its first write, because Redis does not roll a script back.
+-- A resent batch finds the stamp of its last applied commit in the record. Since a batch is applied as a whole and an
+-- actor is never in two batches at once, every commit of the group up to that one was applied, and is answered as
+-- committed again.
 --
--- It is calls and arguments that cost, each about a microsecond and a tenth of one: what a usual commit does not need,
--- it does not name, and what a batch can ask once, it does.
+-- A redis.call costs about 1 us and an argument 0.1 us. So a commit passes no arguments for parts it does not have, and
+-- values that serve a whole batch are read once.
 local call = redis.call
 local shards, results = {}, {}
 local grants = call('MGET', unpack(KEYS, 1, tonumber(ARGV[1])))
@@ -32,13 +35,13 @@ local function shardAt(at)
   return shard
 end
 
--- Ordinals are the sequence numbers of the feed, so the feed itself counts them: ids are 0-1, 0-2, ...
+-- The ordinal of a commit is the sequence number of its feed entry: Redis numbers the ids 0-1, 0-2, ...
 local function lastOrdinal(shard)
   local last = call('XREVRANGE', shard.feed, '+', '-', 'COUNT', '1')[1]
   return last and tonumber(string.sub(last[1], 3)) or 0
 end
 
--- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. A few are dropped per commit.
+-- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. Drops up to four per new receipt.
 local function addReceipts(prefix, actor, now, since, first, last)
   local receipts, order = prefix .. 'r:' .. actor, prefix .. 'rz:' .. actor
   for at = first, last, 2 do
@@ -57,7 +60,7 @@ local function addReceipts(prefix, actor, now, since, first, last)
   end
 end
 
--- A removed actor keeps its record (version, watermarks) so that a new life goes on from it, but none of its rows.
+-- A removed actor keeps its record (version, watermarks), from which a later actor of that id goes on, but no rows.
 local function removeCollections(prefix, actor)
   local key = prefix .. 'a:' .. actor
   for _, field in ipairs(call('HKEYS', key)) do
@@ -68,10 +71,10 @@ local function removeCollections(prefix, actor)
   end
 end
 
--- Messages are next in their sequence, and commands that the actor does not know have no receipt.
--- @param watermarks what is stored of each sender, or was moved by the batch
--- @param moved gets field and sequence of every watermark
--- @return nil when all is so, else code and watermark field or command id
+-- Checks that every message is next in its sender's sequence, and that no unproven command has a receipt already.
+-- @param watermarks of each sender: the stored one, or the one set by an earlier commit of this batch
+-- @param moved receives field and sequence number of every watermark that the commit sets
+-- @return nil when the checks pass, else the code, and the watermark field or command id
 local function checkWatermarks(watermarks, moved, receipts, fields, first, last)
   local n, fresh = #moved, {}
   for m = first, last, 3 do
@@ -105,7 +108,8 @@ local function write(prefix, actor, at, stop)
   end
 end
 
--- @param at where the history of a commit begins, behind its watermarks
+-- Appends the history entries of a commit, then its other writes.
+-- @param at index of the history part of the commit, behind its checks
 local function append(shard, actor, at, stop)
   local tail, last = ARGV[at], at + 1 + tonumber(ARGV[at + 1])
   local key = shard.prefix .. 'h:' .. actor
@@ -119,15 +123,17 @@ local function append(shard, actor, at, stop)
   if last + 1 < stop then write(shard.prefix, actor, last + 1, stop) end
 end
 
--- @return its ordinal. Trimmed now and then only: it costs as much as the entry.
+-- Appends to the feed. Trims at every hundredth entry only, because a trim costs as much as an entry.
+-- @return the ordinal of the commit
 local function tell(shard, line)
   local ordinal = string.sub(call('XADD', shard.feed, '0-*', 'e', line), 3)
   if string.sub(ordinal, -2) == '00' then call('XTRIM', shard.feed, 'MAXLEN', '~', '10000') end
   return tonumber(ordinal)
 end
 
--- The record once per actor and batch, from its last commit that passed (at `at`); the sets when the mode has changed.
--- @param moved field and sequence of the watermarks
+-- Writes the record once per actor and batch, from its last accepted commit (at `at`), and the sets `b` and `i` when
+-- the mode has changed.
+-- @param moved field and sequence number of the watermarks to set
 local function writeRecord(shard, actor, key, at, moved, oldStamp)
   local stamp, first, count = ARGV[at + 4], 1, #moved
   while count - first >= 4000 do
@@ -162,7 +168,7 @@ local function storedRecord(key, at, senders)
   return record[1] or '0', record[2], watermarks
 end
 
--- @return the last commit of a group that was applied by an earlier run of the same batch, or 0
+-- @return index of the last commit of a group that an earlier run of the same batch applied, or 0
 local function lastAgain(at, commits, stamp)
   local again = 0
   for c = 1, commits do
@@ -172,7 +178,8 @@ local function lastAgain(at, commits, stamp)
   return again
 end
 
--- @return where the next group begins
+-- Checks and applies the commits of one actor; after a refused commit all later ones of the group are refused.
+-- @return index of the next group
 local function applyGroup(at)
   local actor, commits, senders = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local fields = at + 3

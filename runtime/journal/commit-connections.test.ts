@@ -2,12 +2,12 @@ import { EventEmitter } from 'node:events';
 import type { Redis } from 'ioredis';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { CommitLines } from './commit-lines.ts';
+import { CommitConnections } from './commit-connections.ts';
 import { processClock as clock, recordedLog, until } from './redis-for-tests.ts';
 import { connectStore } from './store-connection.ts';
 import type { StoreLink } from './store-link.ts';
 
-/** A client of a primary that tells its replicationId, or says that INFO is not for us, and can be connected again. */
+/** A stand-in for the client of a primary, which reports its replication id or forbids INFO, and can reconnect. */
 class StandInClient extends EventEmitter {
   status = 'ready';
   replicationId: string | undefined;
@@ -39,11 +39,11 @@ class StandInClient extends EventEmitter {
 
 const isFirst = <Item>(item: Item, at: number, all: readonly Item[]): boolean => all.indexOf(item) === at;
 
-for (const [told, replicationIds] of [
-  ['told', ['first', 'second', 'third', 'second']],
-  ['not told', [undefined, undefined, undefined, undefined]],
+for (const [reported, replicationIds] of [
+  ['reported', ['first', 'second', 'third', 'second']],
+  ['not reported', [undefined, undefined, undefined, undefined]],
 ] as const) {
-  test(`what is known of replicas goes with the replicationId of their primary, which is ${told}`, async () => {
+  test(`replicas are tracked per replication id of their primary, when it is ${reported}`, async () => {
     const clients: StandInClient[] = [];
     const connected = await connectStore({
       url: 'redis://stand-in',
@@ -62,15 +62,16 @@ for (const [told, replicationIds] of [
       return link;
     };
     const store = { ...connected, open };
-    const lines = new CommitLines({
+    const connections = new CommitConnections({
       store,
       clock,
       replicas: 1,
       waits: true,
       compare: async () => undefined,
-      mayGoOn: () => undefined,
+      throwIfStopped: () => undefined,
     });
-    const allReady = (): Promise<void> => until('every line is ready', () => links.every(({ isReady }) => isReady));
+    const allReady = (): Promise<void> =>
+      until('every connection is ready', () => links.every(({ isReady }) => isReady));
     for (const replicationId of replicationIds.slice(1)) {
       await allReady();
       for (const client of clients) {
@@ -80,8 +81,8 @@ for (const [told, replicationIds] of [
     }
     await allReady();
     assert.is(links.length, 2);
-    assert.equal(lines.replicationIds.toSorted(), links.map(({ facts }) => facts.replicationId).filter(isFirst));
-    lines.close();
+    assert.equal(connections.replicationIds.toSorted(), links.map(({ facts }) => facts.replicationId).filter(isFirst));
+    connections.close();
     store.close();
   });
 }
