@@ -1,7 +1,7 @@
 /**
- * How often a node beats in the store, and how long a beat may be missed before others take its shards: one per row of
- * docs/limits.md, which says why they are shorter than those of the links between nodes. A node's configuration may
- * override them, for all nodes of a cluster alike. Read by cluster-membership.ts.
+ * How often a node beats (raises its counter in the store), and after which silence others take its shards. Each is a
+ * row of docs/limits.md, which says why they are shorter than the timeouts of the links between nodes. node.json may
+ * override them; all nodes of a cluster must have the same values. Read by cluster-membership.ts.
  */
 export interface BeatLimits {
   readonly beatMs: number;

@@ -4,7 +4,7 @@ import { BeatObserver, type LookTime } from './beat-observer.ts';
 
 const at = (nowMs: number): LookTime => ({ askedMs: nowMs, answeredMs: nowMs });
 
-test('silence is told once, and its end', () => {
+test('silence is reported once, and so is its end', () => {
   const observer = new BeatObserver(2_000, 1_500);
   const look = (nowMs: number, a: string) => observer.look(at(nowMs), { a, b: String(nowMs) });
   assert.equal(look(0, '1'), { silent: [], back: [] });
@@ -18,7 +18,7 @@ test('silence is told once, and its end', () => {
   assert.ok(observer.isAlive('a'));
 });
 
-test('who did not look does not accuse', () => {
+test('after a gap in its own reads a node takes no other for silent', () => {
   const observer = new BeatObserver(2_000, 1_500);
   observer.look(at(0), { a: '1' });
   observer.look(at(1_000), { a: '1' });
@@ -27,7 +27,7 @@ test('who did not look does not accuse', () => {
   assert.equal(observer.look(at(62_000), { a: '1' }).silent, ['a']);
 });
 
-test('a node whose event loop was blocked between question and answer does not accuse', () => {
+test('a node whose event loop was blocked between question and answer takes no other for silent', () => {
   const observer = new BeatObserver(2_000, 1_500);
   const slow = (askedMs: number, answeredMs: number) => observer.look({ askedMs, answeredMs }, { a: '1' });
   slow(0, 0);
@@ -39,7 +39,7 @@ test('a node whose event loop was blocked between question and answer does not a
   assert.equal(slow(7_700, 7_700).silent, ['a'], 'in the end it has stood still for 2 s between looks');
 });
 
-test('steady is who was seen to beat twice', () => {
+test('a node is steady after two seen beats', () => {
   const observer = new BeatObserver(2_000, 1_500);
   for (const [counter, steady] of [
     ['1', false],
@@ -56,7 +56,7 @@ test('steady is who was seen to beat twice', () => {
   assert.not.ok(observer.isSteady('a'), 'back, but only just');
 });
 
-test('nobody knows a node without a beat', () => {
+test('a node without a counter is neither alive nor silent', () => {
   const observer = new BeatObserver(2_000, 1_500);
   observer.look(at(0), { a: '1' });
   assert.not.ok(observer.isAlive('b'));

@@ -1,11 +1,11 @@
 /**
- * Who has fallen silent, judged by beat counters as this node has seen them on its own monotonic clock. Pure: it is
- * told what was read and when. Between two looks only the time from the answer to the first to the question of the
- * second counts: that long at least the counter stood still, however slow the store or this node was. A node that did
- * not look itself for a while (its event loop was blocked, or the store was away) does not accuse others: what
- * happened in that time is not counted.
+ * Decides which nodes are silent, from beat counters as this node has read them on its own monotonic clock. Pure: the
+ * caller passes in what was read and when. Between two reads only the time from the answer of the first to the request
+ * of the second counts as silence: the counter stood still for at least that long, however slow the store or this node
+ * was. After a gap in its own reads (its event loop was blocked, or the store was unreachable) a node starts counting
+ * anew, so that it takes nobody else for silent because of its own trouble.
  *
- * This only permits a takeover. Safety comes from the epoch in every commit.
+ * Silence only permits a takeover. Safety comes from the epoch in every commit (G1 in docs/promises.md).
  */
 
 /** When the counters were read, on the monotonic clock. */
@@ -23,7 +23,7 @@ interface Beat {
   counter: string;
   silentForMs: number;
   silent: boolean;
-  /** Times it was seen to have beaten since it was first seen, or was silent. */
+  /** Beats seen since the node was first seen or last silent. */
   seen: number;
 }
 
@@ -35,7 +35,7 @@ export class BeatObserver {
   readonly #beats = new Map<string, Beat>();
   #lastAnsweredMs: number | undefined;
 
-  /** @param longestGapMs between two looks; after a longer one the counting of silence begins anew */
+  /** @param longestGapMs between two reads; after a longer gap the counting of silence begins anew */
   constructor(silenceMs: number, longestGapMs: number) {
     this.#silenceMs = silenceMs;
     this.#longestGapMs = longestGapMs;
@@ -71,19 +71,19 @@ export class BeatObserver {
     return { silent, back };
   }
 
-  /** Whether a node may be taken for alive: it has a counter and was not silent for too long. */
+  /** Whether a node counts as alive: it has a counter and is not silent. */
   isAlive(name: string): boolean {
     const beat = this.#beats.get(name);
     return beat !== undefined && !beat.silent;
   }
 
-  /** Whether it is silent, and this counter is the one it fell silent at. */
+  /** Whether the node is silent and its counter has not changed since. */
   isSilentAt(name: string, counter: string): boolean {
     const beat = this.#beats.get(name);
     return beat !== undefined && beat.silent && beat.counter === counter;
   }
 
-  /** Whether it has beaten often enough under our eyes to be given something: a process that dies at once has not. */
+  /** Whether the node has beaten often enough to be given shards; a process that dies right after its start has not. */
   isSteady(name: string): boolean {
     const beat = this.#beats.get(name);
     return beat !== undefined && !beat.silent && beat.seen >= beatsToBeSteady;

@@ -1,4 +1,4 @@
-/** A store that goes back begins a new era, whoever notices; one that is only restarted does not. */
+/** After a store rollback the node that notices begins a new era; a restart of the store begins none. */
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -99,7 +99,7 @@ const allOwned = (stage: Stage, era: number): Promise<void> =>
     const of = grants(stage).filter((grant) => grant.era === era);
     return of.length === shardCount && new Set(of.map((grant) => grant.shard)).size === shardCount;
   });
-/** By whoever owns it: shards move between nodes meanwhile. */
+/** Committed by the present owner, since shards move between nodes meanwhile. */
 const commit = (stage: Stage, which = id, version = 1): Promise<void> =>
   until(`version ${version} is committed`, async () => {
     const owner = stage.nodes.find((node) => node.membership.grants().some((one) => one.shard === shardOf(which)));
@@ -119,7 +119,7 @@ async function putBack(stage: Stage): Promise<void> {
   await cp(backup(stage), aof(stage), { recursive: true });
 }
 
-test('a store that was put back: a new era, every shard taken again, the old grants refused', async (stage) => {
+test('a restored store begins a new era: every shard is claimed again, old grants are refused', async (stage) => {
   const [c1, c2] = [await startNode(stage, 'c1'), await startNode(stage, 'c2')];
   await allOwned(stage, 1);
   await commit(stage);
@@ -128,7 +128,7 @@ test('a store that was put back: a new era, every shard taken again, the old gra
   await commit(stage, id, 2);
   await commit(stage, id, 3);
   await putBack(stage);
-  // Decided on what is lost: it must not reach the store that went back, whatever its version.
+  // Decided on lost state: this commit must not reach the rolled-back store, whatever its version.
   const late = before.node.journal.commit(commitOf(id, 2, { grant: before.grant }));
   await stage.redis.launch();
   assert.equal(await late, { result: 'fenced' });
@@ -146,7 +146,7 @@ test('a store that was put back: a new era, every shard taken again, the old gra
   await after.node.journal.assureStore();
 });
 
-test('a restart of the store, or one that has all it acknowledged, keeps the era', async (stage) => {
+test('a restart of the store, or a restore that lost no acknowledged commit, keeps the era', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
   await commit(stage);
@@ -160,7 +160,7 @@ test('a restart of the store, or one that has all it acknowledged, keeps the era
   assert.equal([c1.eras, c1.lost, await record(stage, 'era')], [[], [], '1']);
 });
 
-test('nobody ran when it went back: the files of the nodes remember', async (stage) => {
+test('a rollback while no node ran is noticed by the files of the nodes', async (stage) => {
   await startNode(stage, 'c1');
   await allOwned(stage, 1);
   await commit(stage, other);
@@ -175,7 +175,7 @@ test('nobody ran when it went back: the files of the nodes remember', async (sta
   await commit(stage);
 });
 
-test('a store that has lost everything, its own record too', async (stage) => {
+test('an emptied store, without a cluster record, begins a new era', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
   await commit(stage);
@@ -189,7 +189,7 @@ test('a store that has lost everything, its own record too', async (stage) => {
   assert.ok(JSON.parse(String(await stage.redis.ask('HGET', 'ph:nodes', 'c1'))), 'the node is on the list again');
 });
 
-test('a record of an earlier era than was seen: the next one is above both', async (stage) => {
+test('a cluster record with an earlier era than was seen: the next era is above both', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
   await stage.redis.ask('HSET', 'ph:cluster', 'era', '4');
@@ -203,7 +203,7 @@ test('a record of an earlier era than was seen: the next one is above both', asy
 test('an era begins on a connection that was made after the rollback was found', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
-  // Another server may be the primary by now: on the old one the era would be lost with it.
+  // Another server may be the primary by now: written to the old one the era would be lost with it.
   const connection = async (): Promise<string | undefined> =>
     /^id=(\d+) .*name=photoncloud-membership/m.exec(String(await stage.redis.ask('CLIENT', 'LIST')))?.[1];
   const before = await connection();
@@ -214,8 +214,8 @@ test('an era begins on a connection that was made after the rollback was found',
   assert.equal(c1.eras, [2]);
 });
 
-test('what was handed over in a newer era is not taken under an older one', async (stage) => {
-  // It beats once: of what happens afterwards it hears only from who sends it messages.
+test('a shard handed over in a newer era is not claimed under an older one', async (stage) => {
+  // The node beats only once, so it learns of later changes only through messages that arrive.
   const c1 = await startNode(stage, 'c1', 'c1-1', 60_000);
   await allOwned(stage, 1);
   const key = `ph:{${shard}}:o`;
@@ -229,7 +229,7 @@ test('what was handed over in a newer era is not taken under an older one', asyn
   assert.is(c1.membership.grants().length, shardCount - 1);
 });
 
-test('a shard was granted under an era that the record has lost: the next one is above both', async (stage) => {
+test('a shard with a grant of an era that the cluster record has lost: the next era is above both', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await allOwned(stage, 1);
   await stage.redis.ask('SET', `ph:{${shard}}:o`, '4|7|c1');

@@ -14,7 +14,7 @@ const id = actorId('vm/acme/moving');
 const half = shardCount / 2;
 const owning = (node: TestNode): number => node.membership.grants().length;
 
-/** Two controllers, each with its half, and an actor of the first. */
+/** Two controllers that each own half of the shards, and an actor of the first. */
 async function startPair(stage: Stage): Promise<{ c1: TestNode; c2: TestNode; id: ActorId; shard: ShardId }> {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
@@ -40,7 +40,7 @@ test('the first controller takes all shards, and a worker its own', async (stage
   assert.equal(c1.events, ['joined w1']);
   await w1.membership.directory.refresh();
   assert.is(w1.membership.directory.ownerOf(id), 'c1');
-  // The map is a hint that is read again with every beat: c1 may not have looked since w1 wrote into it.
+  // c1 reads the map at each beat, and may not have read it since w1 wrote into it.
   await until('c1 reads whose w1 is', () => c1.membership.directory.ownerOf(actorId('agent/w1/w1@w1')) === 'w1');
   assert.is(c1.membership.directory.ownerOf(actorId('agent/w2/w2@w2')), undefined);
 });
@@ -66,21 +66,21 @@ test('a silent controller is replaced with a higher epoch, and fenced when it co
   assert.is(c2.retired.length - before, half, 'nothing is taken back from a living node: it was given');
 });
 
-test('a shard that many ask after at once is looked at once', async (stage) => {
+test('concurrent verifications of one shard cause one read', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
   const shard = shardOf(id);
   const asked = async (): Promise<number> =>
     Number(/cmdstat_get:calls=(\d+)/.exec(String(await stage.redis.ask('INFO', 'commandstats')))?.[1] ?? 0);
   const before = await asked();
-  // As hosting does for each message and command to a shard it has dropped; while the store is away they add up.
+  // Hosting verifies at each message and command for a dropped shard; while the store is unreachable they add up.
   await Promise.all(Array.from({ length: 500 }, () => c1.membership.verify(shard)));
   assert.is((await asked()) - before, 1);
   await c1.membership.verify(shard);
   assert.is((await asked()) - before, 2);
 });
 
-test('a node whose joining the store has lost joins again, whatever record of it is there', async (stage) => {
+test('a node whose record was lost, corrupted or rolled back joins again', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
   const stored = async (): Promise<string | null> =>
@@ -96,7 +96,7 @@ test('a node whose joining the store has lost joins again, whatever record of it
   assert.equal(c1.lost, []);
 });
 
-test('a controller that joins is given its share, a few at a time, and no more', async (stage) => {
+test('a controller that joins is handed its share, a few shards at a time, and no more', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
   const startedMs = performance.now();
@@ -107,7 +107,7 @@ test('a controller that joins is given its share, a few at a time, and no more',
   assert.ok(performance.now() - startedMs >= Math.floor(moves / 4 - 1) * beatMs, 'not all at once');
   assert.is(c1.lost.length, moves);
   const quietMs = performance.now() + 10 * beatMs;
-  await until('some quiet beats', () => performance.now() > quietMs);
+  await until('some beats without a move', () => performance.now() > quietMs);
   assert.is(c1.retired.length + joined.reduce((sum, node) => sum + node.retired.length, 0), moves);
   assert.equal(
     joined.map((node) => node.lost.length),
@@ -115,7 +115,7 @@ test('a controller that joins is given its share, a few at a time, and no more',
   );
 });
 
-test('a node that is asked for a shard it was given takes it at once', async (stage) => {
+test('a node claims a shard that was handed to it when the first message arrives', async (stage) => {
   const { c1, c2, shard } = await startPair(stage);
   c2.freeze();
   const text = grantText({ ...grantIn(c1, shard), node: 'c2' });
@@ -127,7 +127,7 @@ test('a node that is asked for a shard it was given takes it at once', async (st
   assert.is(c2.granted.length, half + 1, 'nothing else');
 });
 
-test('a node takes its own old shards back at once', async (stage) => {
+test('a restarted node claims the shards of its earlier process at once', async (stage) => {
   const first = await startNode(stage, 'c1');
   await until('the first owns all', () => first.granted.length === shardCount);
   first.die();
@@ -138,7 +138,7 @@ test('a node takes its own old shards back at once', async (stage) => {
   assert.ok(second.granted.every((grant) => grant.ownerEpoch === 2));
 });
 
-test('a second process of the same name ends the first', async (stage) => {
+test('a second process of the same node name stops the first', async (stage) => {
   const first = await startNode(stage, 'c1');
   await until('the first owns all', () => first.granted.length === shardCount);
   const second = await startNode(stage, 'c1', 'controller', 'c1-2');
@@ -147,13 +147,13 @@ test('a second process of the same name ends the first', async (stage) => {
   assert.ok(first.log.lines.some((line) => line.includes('under this name')));
 });
 
-test('two controllers share the shards, and one that leaves hands its part over at once', async (stage) => {
+test('two controllers share the shards, and one that leaves hands its share over at once', async (stage) => {
   const [c1, c2] = await Promise.all([startNode(stage, 'c1'), startNode(stage, 'c2')]);
   const all = () => c1.membership.grants().length + c2.membership.grants().length;
   await until('every shard has an owner', () => all() === shardCount);
   const shared = new Set([...c1.membership.grants(), ...c2.membership.grants()].map((grant) => grant.shard));
   assert.is(shared.size, shardCount);
-  // The first may have taken all before the second came, and has only then somebody to hand over to.
+  // The first may have claimed all before the second joined, and hands half over only afterwards.
   await until('c2 knows of c1', () => c2.events.includes('joined c1'));
   const startedMs = performance.now();
   await c1.membership.leave();
@@ -162,10 +162,10 @@ test('two controllers share the shards, and one that leaves hands its part over 
   await until('c1 is off the list', () => c2.events.includes('left c1'));
 });
 
-test('a shard that hosting has dropped is taken anew where the store still names this node', async (stage) => {
+test('a shard that hosting has dropped is claimed again if the store still names this node', async (stage) => {
   const { c1, c2, shard } = await startPair(stage);
   const grant = grantIn(c1, shard);
-  // As a primary that was replaced may make it believe.
+  // As after a refusal by a replaced primary.
   await c1.membership.fenced(grant);
   assert.is(c1.lost.at(-1), shard);
   assert.is(grantIn(c1, shard).ownerEpoch, grant.ownerEpoch + 1);
@@ -177,12 +177,12 @@ test('a shard that hosting has dropped is taken anew where the store still names
   assert.is(owning(c1) + owning(c2), shardCount - 1, 'of another it is not');
 });
 
-test('shards whose grants the store has lost are taken by whoever has room for them', async (stage) => {
+test('shards whose grants the store has lost are claimed by nodes below their share', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
   const c2 = await startNode(stage, 'c2');
   await until('c1 knows of c2', () => c1.events.includes('joined c2'));
-  // A failover that lost the claims, but not what the map says of them.
+  // A failover that lost the ownership keys, but not the map.
   const before = c1.membership.grants().map(({ shard }) => shard);
   await stage.redis.ask('DEL', ...before.map((shard) => `ph:{${shard}}:o`));
   await Promise.all(before.map((shard) => c1.membership.verify(shard)));
@@ -191,11 +191,11 @@ test('shards whose grants the store has lost are taken by whoever has room for t
   assert.is(new Set(owned).size, shardCount);
   await stage.redis.ask('DEL', 'ph:map');
   const lines = async (): Promise<number> => Number(await stage.redis.ask('HLEN', 'ph:map'));
-  await until('the map that was lost is written anew', async () => (await lines()) === shardCount);
+  await until('the lost map is written again', async () => (await lines()) === shardCount);
   assert.equal([owning(c1), owning(c2)], [half, half]);
 });
 
-test('who has begun to leave takes no shard that it is given, and keeps none that it was taking', async (stage) => {
+test('a leaving node takes no shard that is handed to it, and keeps none that it was claiming', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);
   c1.freeze();
@@ -205,7 +205,7 @@ test('who has begun to leave takes no shard that it is given, and keeps none tha
     await c1.membership.verify(shard);
     await stage.redis.ask('SET', `ph:{${shard}}:o`, '1|7|c1');
   }
-  // One is being taken as it leaves; of the other it hears a moment later.
+  // It is claiming one shard as it begins to leave; it learns of the other a moment later.
   const taking = c1.membership.verify(given);
   const left = c1.membership.leave();
   await Promise.all([taking, c1.membership.verify(other), left]);
@@ -217,7 +217,7 @@ test('who has begun to leave takes no shard that it is given, and keeps none tha
   assert.is(await stage.redis.ask('GET', `ph:{${given}}:o`), '1|7|c1');
 });
 
-test('a restart of the store costs nobody a shard', async (stage) => {
+test('a restart of the store moves no shard', async (stage) => {
   const { c1, c2 } = await startPair(stage);
   const granted = c1.granted.length + c2.granted.length;
   await stage.redis.kill();
@@ -229,7 +229,7 @@ test('a restart of the store costs nobody a shard', async (stage) => {
   assert.is(c1.granted.length + c2.granted.length, granted);
 });
 
-test('a store that hangs makes nobody accuse anybody', async (stage) => {
+test('while the store hangs no node takes another for silent', async (stage) => {
   const { c1, c2 } = await startPair(stage);
   stage.redis.signal('SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, silenceMs * 2));
@@ -239,15 +239,15 @@ test('a store that hangs makes nobody accuse anybody', async (stage) => {
   assert.not.ok([...c1.events, ...c2.events].some((event) => event.startsWith('silent')));
 });
 
-test("a node's record that is spoilt holds nobody up, and its node writes it anew", async (stage) => {
+test('a corrupt node record disturbs no other node, and its node writes it again', async (stage) => {
   const { c1, c2 } = await startPair(stage);
   const lost = c1.lost.length + c2.lost.length;
   await stage.redis.ask('HSET', 'ph:nodes', 'c1', '{broken', 'ghost', 'null', 'other', '{"name":"c1"}');
-  await until('c1 writes it anew', async () =>
+  await until('c1 writes it again', async () =>
     String(await stage.redis.ask('HGET', 'ph:nodes', 'c1')).includes('c1-1'),
   );
   await startNode(stage, 'w1', 'worker');
-  await until('both hear of who joins', () => [c1, c2].every(({ events }) => events.includes('joined w1')));
+  await until('both see w1 join', () => [c1, c2].every(({ events }) => events.includes('joined w1')));
   assert.is(c1.lost.length + c2.lost.length, lost, 'no shard moves for it');
   assert.equal(
     c2.membership
@@ -258,7 +258,7 @@ test("a node's record that is spoilt holds nobody up, and its node writes it ane
   );
 });
 
-test('a store of another kind is refused', async (stage) => {
+test('a store of another cluster or program version is refused', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   const refusals = [
     ['shards', '64', 'store_mismatch'],

@@ -1,11 +1,12 @@
 /**
- * This node's life in the cluster: it beats, watches the beats of the others, claims the shards it may own, gives
- * some away when it has more than others (shard-handover.ts), and learns when it has lost one. Composition roots call
- * `joinCluster` and wire grants to the journal and to hosting.
+ * Membership of this node in the cluster: it beats, watches the beats of the other nodes, claims the shards it may own,
+ * hands some over when it has more than others (shard-handover.ts), and notices when it has lost one. Composition roots
+ * call `joinCluster` and wire grants to the journal and to hosting.
  *
- * A shard changes hands only by compare-and-set in the store (shard-claims.ts). Silence of a node only permits that;
- * a node that was taken for dead is fenced at its next commit and needs no agreement. Rejected: leases with a TTL in
- * the store (a clock step there frees a lock), and votes among nodes (the store is the one arbiter anyway).
+ * A shard changes its owner only by compare-and-set in the store (shard-claims.ts). Silence of a node only permits
+ * that: a node that was wrongly taken for dead is fenced at its next commit, so no agreement with it is needed.
+ * Rejected: leases with a TTL in the store (a step of the store's clock would free a lock), and votes among nodes (the
+ * store decides anyway).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
@@ -29,7 +30,7 @@ import { balanceMoves } from './shard-balance.ts';
 import type { Claimant } from './shard-claims.ts';
 import { ShardHandover } from './shard-handover.ts';
 
-/** Shards this node gives away at once, and so at most per beat. */
+/** Shards this node hands over at once, and so at most per beat. */
 const movesAtOnce = 4;
 
 export type { Fencing, NodeEvent, NodeRecord };
@@ -40,45 +41,45 @@ export interface MembershipOptions extends Partial<BeatLimits> {
   readonly clock: Clock;
   readonly log: Log;
   readonly onGrant: (grant: ShardGrant) => void;
-  /** Drop the shard's actors, undo nothing: another owner acts already. */
+  /** Must drop the shard's actors and undo nothing: another owner may act already. */
   readonly onLost: (shard: ShardId) => void;
-  /** Before these shards are given away: resolves when nothing of them is in flight any more; `onLost` follows. */
+  /** Called before these shards are handed over; must resolve when nothing of them is in flight. `onLost` follows. */
   readonly onHandover: (shards: readonly ShardId[]) => Promise<void>;
   readonly onNode: (event: NodeEvent) => void;
-  /** A new era has begun: every shard has been told lost, and is claimed again. */
+  /** A new era has begun: `onLost` was called for every shard, and shards are claimed again. */
   readonly onEra?: (era: number) => void;
   /**
-   * This node was fenced: its own shard is in other hands. Had it nothing in this life, what earlier ones have left is
-   * to be removed; it resolves when nothing is left and is called again when it rejects. Had it served, its process is
-   * to end.
+   * This node was fenced: a surrogate owner has its shard. With 'nothing' this process never held the shard: the callee
+   * must remove what earlier processes have left on the host and resolve when nothing is left; it is called again after
+   * a rejection. With 'served' this process did hold it and must end.
    */
   readonly onHostFenced?: (had: 'nothing' | 'served') => Promise<void>;
-  /** The highest era this node has seen in an earlier life; a record of an earlier one was rolled back. */
+  /** The highest era that an earlier process of this node has seen; a cluster record below it was rolled back. */
   readonly knownEra?: number;
-  /** Tells this cluster from another of the same name (cluster-record.ts). */
+  /** Distinguishes this cluster from another of the same name (cluster-record.ts). */
   readonly identity?: string;
 }
 
 export interface Membership {
   readonly directory: Directory;
-  /** Every node with a record, this one too. */
+  /** Every node with a record, this one included. */
   nodes(): readonly (NodeRecord & { readonly alive: boolean })[];
   /** The shards this node owns as far as it knows. */
   grants(): readonly ShardGrant[];
   /**
-   * Looks at once whose the shard is: lets go of it, or takes it when it was handed to this node. Wire it to the
-   * journal's `onFenced` and to hosting's `onStranger`.
+   * Reads the shard's owner from the store now: drops the shard if it is another's, or takes it if it was handed to
+   * this node. Wire it to the journal's `onFenced` and to hosting's `onStranger`.
    */
   verify(shard: ShardId): Promise<void>;
-  /** The same, and hosting has dropped the shard. Wire it to hosting's `onFenced`. */
+  /** Like `verify`, after hosting has dropped the shard. Wire it to hosting's `onFenced`. */
   fenced(grant: ShardGrant): Promise<void>;
-  /** Takes the own shard of a node that somebody knows to be off: see node-fencing.ts. */
+  /** Takes the host shard of a node that an operator has declared off: see node-fencing.ts. */
   fence(node: string, assure: () => Promise<void>): Promise<Fencing>;
-  /** The store is behind what it has acknowledged: the next beat begins a new era. Wire it to `onRolledBack`. */
+  /** The store was rolled back: the next beat begins a new era. Wire it to the journal's `onRolledBack`. */
   rolledBack(rollback: StoreRollback): void;
   /**
-   * Hands all shards to the others and takes the node off the list; it goes on beating meanwhile (G12). Never throws;
-   * what it cannot do, others take over.
+   * Hands all shards to the other nodes and removes this node's record; it beats until that is done (G12). Never
+   * throws: shards that it cannot hand over are taken over once it is silent.
    */
   leave(): Promise<void>;
 }
@@ -129,23 +130,23 @@ class StoreMembership implements Membership {
     return this.#owned.all();
   }
 
-  /** And from then on. */
+  /** Beats after this delay, and from then on every `beatMs`. */
   beatAfter(delayMs: number): void {
     if (this.#stopped) return;
     this.#cancelBeat = this.#options.clock.after(delayMs, () => {
       this.#beating = this.#beat().then(
         () => this.beatAfter(this.#beatMs),
-        (error: unknown) => this.#survive(error),
+        (error: unknown) => this.#logFailedBeat(error),
       );
     });
   }
 
-  /** Only closing the store or a defect ends a beat with an error: connections are waited for inside. */
-  #survive(error: unknown): void {
+  /** A beat waits for the store by itself, so only closing the store or a defect ends it with an error. */
+  #logFailedBeat(error: unknown): void {
     if (this.#stopped) return;
     this.#options.log.error(
       { cause: describeCause(error) },
-      'a beat failed; this node will be taken for dead if that goes on; look at the cause',
+      'a beat failed; if beats go on failing, other nodes will take this one for dead; see the cause',
     );
     this.beatAfter(this.#beatMs);
   }
@@ -176,7 +177,7 @@ class StoreMembership implements Membership {
     if (await this.#isReplaced(nodeRecordOf(node.name, records[node.name] ?? ''))) return;
     const era = await this.#eras.follow(stored);
     if (this.#stopped) return;
-    if (era !== this.#claimant.era) await this.#enter(era);
+    if (era !== this.#claimant.era) await this.#enterEra(era);
     this.#roster.look({ askedMs, answeredMs: clock.monotonicMs() }, records, counters);
     await this.#owned.verifyDoubtful();
     if (this.#leaving) return;
@@ -185,7 +186,10 @@ class StoreMembership implements Membership {
     this.#balance();
   }
 
-  /** Gives away what it has too much of, or of nodes that are back; not within the beat, which nothing may hold up. */
+  /**
+   * Hands over surplus shards, and host shards of fenced nodes that are back. Runs beside the beat, which must not be
+   * delayed.
+   */
   #balance(): void {
     if (this.#options.node.role !== 'controller' || this.#handover.busy) return;
     const able = this.#roster.staying().filter((name) => this.#roster.isSteady(name));
@@ -199,20 +203,21 @@ class StoreMembership implements Membership {
   }
 
   /**
-   * Another process has started under our name: it owns our shards, or will in a moment. No record, a spoilt one, or
-   * that of an earlier life is a store that has lost our joining and maybe nothing else: we join again.
+   * A record with another boot and a higher joinNumber means that another process has started under this node's name
+   * and owns its shards, or soon will: this one stops. No record, a corrupt one, or one with a lower joinNumber means
+   * that the store has lost our joining, maybe nothing else: the node joins again.
    */
   async #isReplaced(record: NodeRecord | undefined): Promise<boolean> {
     const { store, node, log } = this.#options;
     if (record?.boot === node.boot || this.#leaving) return false;
     if ((record?.joinNumber ?? 0) < (node.joinNumber ?? 0)) {
-      log.warn({ node: node.name }, 'the store has lost that this node joined; joining again');
+      log.warn({ node: node.name }, "this node's record is missing from the store or outdated; joining again");
       await registerNode(this.#link, store.keys, node);
       return false;
     }
     log.error(
       { node: node.name },
-      'another process has joined the cluster under this name; this one stops; see which should run',
+      'another process has joined the cluster under the name of this node; this one stops; find out which should run',
     );
     this.#stopped = true;
     void this.#owned.close();
@@ -226,16 +231,16 @@ class StoreMembership implements Membership {
 
   rolledBack(rollback: StoreRollback): void {
     this.#eras.suspect(rollback);
-    // Who has noticed is connected to whoever is the primary now; an era that the old one is told is lost with it.
+    // The era must be written to the present primary: written to a replaced one it would be lost with it.
     this.#link.renew();
   }
 
-  /** Everything is given up and taken again: what this node has in memory may be ahead of the store. */
-  async #enter(era: number): Promise<void> {
+  /** Drops every shard and claims again: actors in memory may be ahead of the rolled-back store. */
+  async #enterEra(era: number): Promise<void> {
     const { store, node, onEra } = this.#options;
     this.#claimant.era = era;
     this.#owned.beginAnew();
-    // The store may have gone back to before we joined.
+    // The store may have been rolled back to a state from before this node joined.
     await registerNode(this.#link, store.keys, node);
     onEra?.(era);
   }
@@ -276,8 +281,8 @@ class StoreMembership implements Membership {
 }
 
 /**
- * Grants come only after the returned promise has resolved, so that the caller can wire the directory first.
- * @throws PhotonError defeat when the store belongs to another kind of cluster (cluster-record.ts)
+ * `onGrant` is called only after the returned promise has resolved, so that the caller can wire the directory first.
+ * @throws PhotonError defeat when the store belongs to another cluster or another program version (cluster-record.ts)
  */
 export async function joinCluster(options: MembershipOptions): Promise<Membership> {
   const { store, node } = options;

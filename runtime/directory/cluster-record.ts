@@ -1,7 +1,8 @@
 /**
- * The one record of the whole cluster: era, number of shards, hash, formats. Whoever comes first writes it; everybody
- * later compares and refuses to start on another one, because actors would be looked for in the wrong shard or
- * written in a form that others cannot read. Called by cluster-membership.ts before anything else is written.
+ * The cluster record: era, number of shards, hash function, versions of format and scripts. The first node writes it.
+ * Every later node compares it with its own values and refuses to start if they differ, because it would look for
+ * actors in wrong shards or write them in a format that others cannot read. Called by cluster-membership.ts before
+ * anything else is written. Its fields: docs/data-model.md.
  */
 import { PhotonError } from '../contract/errors.ts';
 import { hashId, shardCount } from '../journal/shard-placement.ts';
@@ -18,18 +19,18 @@ const mismatch = (what: string, stored: string, ours: string): PhotonError =>
   new PhotonError(
     'defeat',
     'store_mismatch',
-    `the store was made with ${what} ${stored}, this program has ${ours}; ` +
-      'start the version that fits, or use an empty store',
+    `the store was created with ${what} ${stored}, this program has ${ours}; ` +
+      'start the program version that created it, or use an empty store',
   );
 
 /**
- * @param identity of the cluster itself, beside its name; without it that is not compared
- * @returns the record, written now if there was none
+ * @param identity distinguishes clusters of the same name; without it the identity is not compared
+ * @returns the record, which is written first if there was none
  * @throws PhotonError defeat `store_mismatch`, `store_scripts_newer` or `store_of_other_cluster`: this program must not
  *   serve this store
  */
 export async function settleClusterRecord(link: StoreLink, keys: StoreKeys, identity?: string): Promise<ClusterRecord> {
-  // First, and by itself: nothing else is written into what belongs to another cluster.
+  // First and alone, so that nothing else is written into the store of another cluster.
   if (identity !== undefined) await settleIdentity(link, keys, identity);
   const ours: Readonly<Record<string, string>> = {
     era: '1',
@@ -41,7 +42,7 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys, iden
   };
   const writes = Object.entries(ours).map(([field, value]) => ['hsetnx', keys.cluster, field, value]);
   await link.run((redis) => readAll(redis, writes));
-  // Asked by itself: on a Redis Cluster a command that was sent on to another primary may come in behind later ones.
+  // Read separately: on a Redis Cluster a command that is redirected may be run after later ones of its pipeline.
   const stored = await link.run((redis) => redis.hgetall(keys.cluster));
   for (const field of ['shards', 'hashId', 'formatVersion']) {
     if (stored[field] !== ours[field]) throw mismatch(field, stored[field] ?? 'none', ours[field] ?? '');
@@ -51,7 +52,7 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys, iden
     throw new PhotonError(
       'defeat',
       'store_scripts_newer',
-      `the store was used by scripts of version ${storedVersion}, this program has ${scriptVersion}; ` +
+      `the store was used by a newer program (scripts of version ${storedVersion}, this one has ${scriptVersion}); ` +
         'start the newer version',
     );
   }
@@ -79,12 +80,12 @@ async function settleIdentity(link: StoreLink, keys: StoreKeys, identity: string
 export interface EraStep {
   readonly from: number;
   readonly to: number;
-  /** For whoever looks at the record later. */
+  /** The reason, kept in the record for operators. */
   readonly because: string;
   readonly wallMs: number;
 }
 
-/** Compare-and-set. @returns the era that stands now: `to`, or what somebody else has begun in the meantime */
+/** Compare-and-set. @returns the stored era: `to`, or the one that another node has begun meanwhile */
 export async function beginEra(link: StoreLink, keys: StoreKeys, step: EraStep): Promise<number> {
   const { from, to, because, wallMs } = step;
   const args = [String(from), String(to), because, String(wallMs)];

@@ -1,9 +1,9 @@
 // time limit: 120 s
 // test limit: 100 s
 /**
- * Three controllers as processes on a real Redis Cluster of three primaries, under load: a slot moves to another
- * primary, a controller is killed, a primary is restarted. Commands, messages between shards, effects and timers stay
- * exact, and one who follows all changes meanwhile misses none and sees none twice.
+ * Three controllers as processes on a real Redis Cluster of three primaries, under load: a slot is moved to another
+ * primary, a controller is killed, a primary is restarted. Commands, messages between shards, effects and timers happen
+ * exactly once, and a follower of all changes misses none and sees none twice.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -22,7 +22,7 @@ import { Load, patienceMs } from './member-load-for-tests.ts';
 const beatMs = 100;
 const silenceMs = 1_500;
 
-/** The changes of every shard that one has seen who follows from the beginning. */
+/** The changes of every shard as seen by a follower from the beginning. */
 class Following {
   readonly seen = new Map<ShardId, string[]>(sharedShards.map((shard) => [shard, []]));
 
@@ -71,7 +71,7 @@ async function withFleet(work: (cluster: TestCluster, fleet: MemberFleet) => Pro
   }
 }
 
-test('a slot moves, a controller dies, a primary restarts: all stays exact, and is followed', async () => {
+test('moved slot, killed controller, restarted primary: everything happens once and is followed', async () => {
   await withFleet(async (cluster, fleet) => {
     const store = await connectStore({ url: cluster.url, clock, log: recordedLog() });
     const reader = createReader({ store, clock, log: recordedLog() });

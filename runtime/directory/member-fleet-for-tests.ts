@@ -1,7 +1,7 @@
 /**
- * Test support: controllers as processes, wired to each other through this one, and what is seen of them: answers,
- * deliveries, what was sent again. Never used in production. A call to a process that ends, or over a link that is
- * cut, comes back without a value, as from a broken link.
+ * Test support: controllers as child processes, connected to each other through this process, which records answers,
+ * deliveries and repeats. Never used in production. A call to a process that has ended, or over a cut link, returns no
+ * value, like a broken link.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ export interface MemberOrders {
   readonly silenceMs: number;
 }
 
-/** One question to a peer; exactly one of message and command is there. */
+/** One request to a peer; exactly one of message and command is set. */
 export interface MemberCall {
   readonly number: number;
   readonly to: string;

@@ -1,6 +1,6 @@
 /**
- * Test support: a steady load on a fleet of controllers (member-fleet-for-tests.ts), and the proof that nothing of it
- * was lost, doubled or put out of order. Never used in production.
+ * Test support: a steady load on a fleet of controllers (member-fleet-for-tests.ts), and a check that none of it was
+ * lost, applied twice or reordered. Never used in production.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
@@ -14,7 +14,7 @@ export const pairs = 24;
 export const patienceMs = 20_000;
 export const askAgainMs = 1_000;
 
-/** Commands to relays, each of which sends its sink one message per command; asked again until answered. */
+/** Commands to relays, repeated until answered; each relay sends its sink one message per command. */
 export class Load {
   readonly answers = new Map<string, Reply>();
   sent = 0;
@@ -27,7 +27,7 @@ export class Load {
   constructor(fleet: MemberFleet) {
     this.#fleet = fleet;
     this.#lanes = Array.from({ length: pairs }, (_, pair) => this.#lane(pair));
-    for (const lane of this.#lanes) lane.catch(() => undefined); // `stop` tells it
+    for (const lane of this.#lanes) lane.catch(() => undefined); // `stop` rethrows it
   }
 
   async #lane(pair: number): Promise<void> {
@@ -51,7 +51,7 @@ export class Load {
       const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), askAgainMs)));
       const reply = await Promise.race([asked, late]);
       clearTimeout(timer);
-      // Whose messages wait for an owner that was killed has a full outbox for a while, and says when to come again.
+      // A relay whose messages wait for a killed owner has a full outbox for a while, and answers with retryAfterMs.
       if (reply?.ok === false && reply.error.code === 'overloaded') await pause(reply.error.retryAfterMs);
       else if (reply !== undefined) return reply;
     }

@@ -1,8 +1,8 @@
 /**
- * Test support: a whole controller without doors in a process of its own, to be killed, stopped and drained: store,
- * journal, membership, host. Never used in production. Argument: JSON of `MemberOrders`. Its network is the parent:
- * what it says to a peer goes there as a `call` and comes back as a `result`; the parent's own commands are `asks`.
- * SIGTERM drains it as the real node does.
+ * Test support: a controller (store, journal, membership, host; no API or peer server) in a child process, to be killed,
+ * stopped and drained. Never used in production. Argument: JSON of `MemberOrders`. The parent process is its network: a
+ * request to a peer goes to the parent as a `call` and returns as a `result`; the parent's own commands are `asks`.
+ * SIGTERM drains it like the real node.
  */
 import type { Command, Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -41,7 +41,7 @@ const outlet: Outlet = {
 
 const nameOf = ({ from, senderUid, seq }: Message): string => `${from}~${senderUid} ${seq}`;
 
-/** Tells the parent what the store has taken, so that it can see what is sent again. */
+/** Reports committed messages to the parent, so that the parent can count repeats. */
 function watched(journal: RedisJournal): RedisJournal {
   const commit: RedisJournal['commit'] = journal.commit.bind(journal);
   journal.commit = async (form) => {
@@ -60,7 +60,7 @@ function takeIn(host: Host, { number, message, command }: MemberCall): Promise<D
   return host.deliver(message);
 }
 
-/** Every loaf fails once, so that its oven rests (a timer) before it is baked. */
+/** Every bake effect fails once, so that its actor waits by a timer and performs the effect again. */
 const failed = new Set<string>();
 const bake: Bake = async ({ loaf }) => {
   if (failed.delete(loaf)) return done({ loaf });

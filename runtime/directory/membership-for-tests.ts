@@ -1,6 +1,6 @@
 /**
  * Test support: nodes of a cluster in one process on a real store, each with membership and journal but without actors,
- * and what each was told. Called by the tests of this folder. Never used in production.
+ * and a record of the callbacks of each. Called by the tests of this folder. Never used in production.
  */
 import { suite, type Test } from 'uvu';
 import type { Clock } from '../contract/clock.ts';
@@ -38,7 +38,7 @@ export interface TestNode {
 export const beatMs = 50;
 export const silenceMs = 400;
 
-/** A suite whose tests each have a store, and whose nodes end with them. */
+/** A suite in which each test has its own store, and nodes end with their test. */
 export function stagedSuite(name: string): Test<Stage> {
   const test = suite<Stage>(name);
   test.before.each(async (stage) => {

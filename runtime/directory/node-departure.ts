@@ -1,7 +1,7 @@
 /**
- * The last that a node does in the cluster: it says that it is leaving, hands all its shards to the others and takes
- * itself off the list (G12), for as long as a drain may take. Called by cluster-membership.ts, which goes on beating
- * meanwhile and stops after it.
+ * How a node leaves the cluster (G12 in docs/promises.md): it marks its record as leaving, hands all its shards to
+ * other nodes and removes its record, within `leaveTimeoutMs`. Called by cluster-membership.ts, which beats until it is
+ * done.
  */
 import type { Clock } from '../contract/clock.ts';
 import { describeCause } from '../contract/errors.ts';
@@ -12,7 +12,7 @@ import type { NodeRecord, NodeRoster } from './node-roster.ts';
 import type { Claimant } from './shard-claims.ts';
 import type { ShardHandover } from './shard-handover.ts';
 
-/** As long as a drain may take in all. */
+/** The whole departure may take so long. */
 const leaveTimeoutMs = 15_000;
 
 export interface DepartureParts {
@@ -23,11 +23,11 @@ export interface DepartureParts {
   readonly node: NodeRecord;
   readonly clock: Clock;
   readonly log: Log;
-  /** The beat and the claims that were begun: what they decide comes first. */
+  /** The beat and the claims in progress; the departure begins after them. */
   readonly underWay: Promise<unknown>;
 }
 
-/** Never throws: what it cannot give back, others take over. */
+/** Never throws: shards that it cannot hand over are taken over once this node is silent. */
 export async function depart(parts: DepartureParts): Promise<void> {
   const { clock, log } = parts;
   let cancel = (): void => {};
@@ -36,13 +36,13 @@ export async function depart(parts: DepartureParts): Promise<void> {
     if ((await Promise.race([giveBack(parts), timeUp])) === 'late') {
       log.warn(
         {},
-        `not all was handed over within ${leaveTimeoutMs} ms; the rest is taken over once this node is silent`,
+        `not all shards were handed over within ${leaveTimeoutMs} ms; the rest is taken over once this node is silent`,
       );
     }
   } catch (error) {
     log.warn(
       { cause: describeCause(error) },
-      "this node's shards could not be given back; they are taken over once it is silent",
+      "this node's shards could not be handed over; they are taken over once it is silent",
     );
   } finally {
     cancel();

@@ -1,4 +1,4 @@
-/** A node's shard changes hands by order only; the node gets it back only when it has shown that it is empty. */
+/** A host shard is taken only on order; its node gets it back only after it has proved that it is empty. */
 import * as assert from 'uvu/assert';
 import { actorId, type ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
@@ -46,7 +46,7 @@ async function fenced(stage: Stage): Promise<Pair> {
   return pair;
 }
 
-test('silence alone takes nothing; by order its shard is taken, and what it writes is refused', async (stage) => {
+test('silence alone moves nothing; on order the shard is taken and commits of its node are refused', async (stage) => {
   const { c1, w1, grant } = await startPair(stage);
   const c2 = await startNode(stage, 'c2');
   assert.is(await code(fence(c1)), 'node_alive');
@@ -54,9 +54,9 @@ test('silence alone takes nothing; by order its shard is taken, and what it writ
   await until('it is silent to both', () => [c1, c2].every(({ events }) => events.includes('silent w1')));
   await beats(6);
   assert.equal([grantOf(c1), grantOf(c2)], [undefined, undefined]);
-  // A map that says so already is but a hint, and is put right.
+  // A map that names another owner already is only a cache, and is corrected.
   await stage.redis.ask('HSET', 'ph:map', own, '1|9|gone');
-  await until('it is put right', async () => (await stage.redis.ask('HGET', 'ph:map', own)) === '1|1|w1');
+  await until('the map is corrected', async () => (await stage.redis.ask('HGET', 'ph:map', own)) === '1|1|w1');
   assert.equal([grantOf(c1), grantOf(c2)], [undefined, undefined]);
   assert.is((await w1.journal.commit(commitOf(pinned, 1, { grant }))).result, 'committed');
   const withdrawn = new PhotonError('ownership_lost', 'order_withdrawn', 'somebody else decides now');
@@ -74,12 +74,12 @@ test('silence alone takes nothing; by order its shard is taken, and what it writ
   assert.is((await c1.journal.commit(commitOf(pinned, 2, { grant: taken }))).result, 'committed');
 
   w1.thaw();
-  await until('it knows', () => w1.fenced.length > 0);
+  await until('the worker knows that it is fenced', () => w1.fenced.length > 0);
   await beats(10);
   assert.equal([w1.fenced, w1.membership.grants(), grantOf(c1)], [['served'], [], taken]);
 });
 
-test('who beats between the reading and the swap has its grant changed, and is not fenced', async (stage) => {
+test('a node that starts between the read of its grant and the swap is not fenced', async (stage) => {
   const { c1, w1 } = await startPair(stage);
   w1.die();
   await until('it is silent', () => c1.events.includes('silent w1'));
@@ -91,7 +91,7 @@ test('who beats between the reading and the swap has its grant changed, and is n
   assert.is(grantOf(c1), undefined);
 });
 
-test('a fenced shard passes between controllers, and never to its node', async (stage) => {
+test('a fenced host shard passes between controllers, and is never claimed by its node', async (stage) => {
   const { c1 } = await fenced(stage);
   const c2 = await startNode(stage, 'c2');
   await until('both share', () => c2.membership.grants().length > 0);
@@ -101,7 +101,7 @@ test('a fenced shard passes between controllers, and never to its node', async (
   w1.full = true;
   await c2.membership.leave();
   c2.die();
-  // Nobody is left that could hand it back.
+  // No controller is left that could hand it back.
   await until('it was found', () => w1.fenced.length > 2);
   await beats(silenceMs / beatMs + 6);
   assert.is(w1.membership.grants().length, 0);
@@ -110,7 +110,7 @@ test('a fenced shard passes between controllers, and never to its node', async (
   assert.is(w1.membership.grants().length, 0);
 });
 
-test('a controller that leaves hands a fenced shard to another', async (stage) => {
+test('a leaving controller hands a fenced host shard to another', async (stage) => {
   const { c1 } = await fenced(stage);
   const c2 = await startNode(stage, 'c2');
   await until('both share', () => c2.membership.grants().length > 0);
@@ -120,11 +120,11 @@ test('a controller that leaves hands a fenced shard to another', async (stage) =
   assert.is(grantOf(c2)?.ownerEpoch, ownerEpoch + 1);
 });
 
-test('a node that is back gets its shard when it is empty, and its old word is worth nothing later', async (stage) => {
+test('a node that is back gets its shard once empty; an old emptied record has no effect later', async (stage) => {
   const { c1, grant } = await fenced(stage);
   const w1 = await startNode(stage, 'w1', 'worker', 'w1-2');
   w1.full = true;
-  await until('it was asked to empty itself, again and again', () => w1.fenced.length > 2);
+  await until('it was asked repeatedly to empty itself', () => w1.fenced.length > 2);
   assert.ok(w1.fenced.every((had) => had === 'nothing'));
   assert.equal([w1.membership.grants(), grantOf(c1)?.ownerEpoch], [[], grant.ownerEpoch + 1]);
   w1.full = false;

@@ -1,19 +1,20 @@
 /**
- * Fencing a node that has a shard of its own, and its way back (docs/decisions/0012). A fencing is nothing but a change
- * of the shard's owner: from the node, or nobody, to a controller, by compare-and-set with the next epoch. There is no
- * second record that could disagree with it, and the fence in every commit does the rest.
+ * Fences a node that has a host shard, and gives the shard back later (docs/decisions, decision 0012). Fencing a node
+ * is one change of its shard's grant: from the node, or nobody, to a controller (the surrogate owner), by
+ * compare-and-set with the next epoch. The grant is the only fencing record, and the fence in every commit enforces it.
  *
- * Taking: only by order (`fence`), for nobody can tell a dead node from one that is cut off. Whoever gives the order
- * has the proof, and says so once more between the reading of the grant and the swap: so an order that was withdrawn
- * while this process stood still is not carried out late. From then on the shard is one of the controllers' and passes
- * from one to the next like any other (owned-shards.ts).
+ * Taking: only on order (`fence`), because no node can tell a dead host from one that is cut off. The caller has the
+ * operator's confirmation, and confirms again (`assure`) between the read of the grant and the swap: so an order that
+ * was withdrawn while this process hung is not carried out late. From then on the shard passes from controller to
+ * controller like any other (owned-shards.ts).
  *
- * Giving back: the node finds its shard in other hands. A process that has held it may still be doing something, so it
- * ends; one that has not removes what earlier lives have left and writes into its record under which grant it is
- * empty. Only the owner by that very grant hands the shard back: a word from before a later fencing fits none.
+ * Giving back: the node finds that a surrogate owner has its shard. A process that has held the shard may still be
+ * performing effects, so it ends. A process that has not held it removes what earlier processes have left on the host,
+ * and writes the present grant into its record as `emptied`. Only the owner under exactly that grant hands the shard
+ * back, so an `emptied` from before a later fencing has no effect.
  *
- * Rejected: a list of fencingRecords beside the grants (two keys, two slots, no common swap); giving back by order of
- * an operator (he cannot see what is left in a kernel, the node can).
+ * Rejected: a list of fencing records beside the grants (two keys in two slots cannot be swapped together); giving back
+ * on order of an operator (who cannot see what is left in a kernel; the node can).
  */
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -26,7 +27,7 @@ import type { OwnedShards } from './owned-shards.ts';
 import type { OwnershipMap } from './ownership-map.ts';
 import type { Claimant } from './shard-claims.ts';
 
-/** The node that was fenced, as it was last on the list; without a boot when it had left it. */
+/** The boot of the fenced node by its last record; null when it had no record. */
 export interface Fencing {
   readonly boot: string | null;
 }
@@ -45,7 +46,7 @@ export interface NodeFencingOptions {
 export class NodeFencing {
   readonly #options: NodeFencingOptions;
   #state: 'unfenced' | 'emptying' | 'empty' | 'ending' = 'unfenced';
-  /** The grant under which this node has said that it is empty. */
+  /** The grant that this node has last written as `emptied`. */
   #said = '';
 
   constructor(options: NodeFencingOptions) {
@@ -53,8 +54,8 @@ export class NodeFencing {
   }
 
   /**
-   * Takes the shard of a node that is gone. Repeatable.
-   * @param assure throws when the order does not stand any more
+   * Takes the host shard of a node. May be repeated.
+   * @param assure throws when the order was withdrawn
    * @throws PhotonError fault `node_alive` when the node beats or has not been watched for long enough, or
    * `shard_moved` when somebody else changed the owner meanwhile
    */
@@ -62,7 +63,7 @@ export class NodeFencing {
     const { claimant, roster, owned, directory } = this.#options;
     const { link, keys } = claimant;
     const shard = hostShard(name);
-    // The grant first: a node that comes to life later beats before it claims.
+    // The grant is read first: a node that starts later beats before it claims, and is seen below.
     const replies = await link.run((redis) =>
       readAll(redis, [
         ['get', keys.inShard(shard, 'o')],
@@ -72,7 +73,7 @@ export class NodeFencing {
     );
     const [text, record, counter] = replies as [string | null, string | null, string | null];
     if (!roster.isSilentAt(name, counter ?? undefined)) {
-      const message = `${name} beats, or has not been watched for long enough; fence a node that is off and stays so`;
+      const message = `${name} beats, or has not been watched for long enough; make sure that it is off and try again`;
       throw new PhotonError('fault', 'node_alive', message);
     }
     await assure();
@@ -80,11 +81,15 @@ export class NodeFencing {
     const isTaken = node !== '' && node !== name && (node === claimant.node || roster.isAlive(node));
     if (isTaken) directory.set(shard, text ?? '');
     else if (!(await owned.take(shard, text ?? '')))
-      throw new PhotonError('fault', 'shard_moved', `the shard of ${name} has got another owner meanwhile; look again`);
+      throw new PhotonError(
+        'fault',
+        'shard_moved',
+        `the owner of the shard of ${name} has changed meanwhile; try again`,
+      );
     return { boot: record === null ? null : (nodeRecordOf(name, record)?.boot ?? null) };
   }
 
-  /** The shards this node has of nodes that are back and empty: shard -> node. */
+  /** Host shards that this node owns as surrogate and whose nodes are back and empty: shard -> node. */
   returning(): ReadonlyMap<ShardId, string> {
     const { owned, roster } = this.#options;
     const found = owned.all().flatMap((grant) => {
@@ -96,7 +101,7 @@ export class NodeFencing {
     return new Map(found);
   }
 
-  /** At every beat of a node with a shard of its own: is it in other hands, and what is there to be said about it? */
+  /** Called at every beat: a worker without its host shard finds out whether it was fenced, and acts on it. */
   async lookAtOwn(): Promise<void> {
     const { owned, claimant, node, log } = this.#options;
     if (node.role !== 'worker' || owned.all().length > 0) return;
@@ -107,7 +112,7 @@ export class NodeFencing {
     if (owned.all().length > 0 || owner === '' || owner === node.name) return;
     if (owned.hasHeld) return this.#end(owner);
     if (this.#state === 'unfenced') {
-      log.warn({ owner }, 'this node was fenced; what earlier lives have left here is removed before it serves again');
+      log.warn({ owner }, 'this node was fenced; what earlier processes left on this host is removed before it serves');
       this.#empty();
     }
     if (this.#state !== 'empty' || this.#said === grant) return;
@@ -120,10 +125,7 @@ export class NodeFencing {
     const { log, onHostFenced } = this.#options;
     if (this.#state === 'ending') return;
     this.#state = 'ending';
-    log.error(
-      { owner },
-      'this node was fenced while it lived; its process must end, and empties the node at its start',
-    );
+    log.error({ owner }, 'this node was fenced while it ran; this process ends, and the next one empties the host');
     void onHostFenced?.('served');
   }
 
@@ -133,10 +135,7 @@ export class NodeFencing {
     (onHostFenced?.('nothing') ?? Promise.resolve()).then(
       () => (this.#state = 'empty'),
       (error: unknown) => {
-        log.error(
-          { cause: describeCause(error) },
-          'this node could not be emptied; it is tried again at the next beat',
-        );
+        log.error({ cause: describeCause(error) }, 'this host could not be emptied; retrying at the next beat');
         this.#state = 'unfenced';
       },
     );

@@ -1,6 +1,6 @@
 /**
- * The nodes of the cluster as this one knows them: their records, and which are alive. Fed with what every beat of
- * cluster-membership.ts has read; tells changes. It decides nothing about shards.
+ * The nodes of the cluster as this node knows them: their records, and which are alive. Every beat of
+ * cluster-membership.ts passes in what it has read; the roster reports changes. It decides nothing about shards.
  */
 import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreKeys } from '../journal/store-keys.ts';
@@ -9,26 +9,26 @@ import { BeatObserver, type LookTime } from './beat-observer.ts';
 export interface NodeRecord {
   readonly name: string;
   readonly role: 'controller' | 'worker';
-  /** Where peers reach it; empty when it takes no links. */
+  /** Address of its peer server; empty when it accepts no links. */
   readonly peerUrl: string;
   /** Unique per process start. */
   readonly boot: string;
-  /** Counts the joins of the whole cluster: of two processes of one name the later one has more. */
+  /** Counts the joins of the whole cluster: of two processes with one node name the later one has the higher number. */
   readonly joinNumber?: number;
-  /** It hands its shards over and takes no more. */
+  /** The node is handing its shards over and takes no more. */
   readonly leaving?: true;
-  /** Text of the grant, another's, under which it has found itself fenced and holds nothing (node-fencing.ts). */
+  /** The surrogate owner's grant of this node's host shard, written when the fenced node is empty (node-fencing.ts). */
   readonly emptied?: string;
 }
 
 export interface NodeEvent {
-  /** `joined` also for a node that was there before us, and again when it has restarted. */
+  /** `joined` is also reported for a node that was there before this one, and again after each restart. */
   readonly event: 'joined' | 'silent' | 'back' | 'left';
   readonly node: NodeRecord;
 }
 
 export interface RosterOptions {
-  /** This node's name: it is alive, and no events are told about it. */
+  /** The name of this node: it counts as alive and causes no events. */
   readonly self: string;
   readonly silenceMs: number;
   readonly longestGapMs: number;
@@ -72,8 +72,7 @@ export class NodeRoster {
   }
 
   /**
-   * Whether the node has stood still from when it was found silent until this counter was read, or is off the list of
-   * those that beat.
+   * Whether the node was silent and its counter has not changed until this one was read, or whether it has no counter.
    */
   isSilentAt(name: string, counter: string | undefined): boolean {
     return counter === undefined || this.#observer.isSilentAt(name, counter);
@@ -87,19 +86,19 @@ export class NodeRoster {
     return [...this.#records.values()].map((node) => ({ ...node, alive: this.isAlive(node.name) }));
   }
 
-  /** Controllers that are alive and stay, this node too if it is one. */
+  /** Controllers that are alive and not leaving, this node included if it is one. */
   staying(): readonly string[] {
     const able = this.nodes().filter(({ role, alive, leaving }) => role === 'controller' && alive && leaving !== true);
     return able.map(({ name }) => name);
   }
 
-  /** Whether a node may be given shards: it was seen to live for a while. */
+  /** Whether a node may be given shards: it has beaten for a while. */
   isSteady(name: string): boolean {
     return name === this.#options.self || this.#observer.isSteady(name);
   }
 }
 
-/** @returns undefined for what is no record of this node: its node writes it anew with its next beat */
+/** @returns undefined when the text is no record of this node; the node itself writes it again at its next beat */
 export function nodeRecordOf(name: string, text: string): NodeRecord | undefined {
   try {
     const record = JSON.parse(text) as NodeRecord | null;
@@ -109,7 +108,7 @@ export function nodeRecordOf(name: string, text: string): NodeRecord | undefined
   }
 }
 
-/** Puts this node on the list, or on it again when the store has gone back to before it was. @returns its life */
+/** Writes the record of this node, at its start or after a store rollback. @returns its joinNumber */
 export async function registerNode(
   link: StoreLink,
   keys: StoreKeys,

@@ -1,10 +1,10 @@
 // time limit: 120 s
 // test limit: 100 s
 /**
- * Whole nodes on a real Redis Cluster of three primaries: a controller and a worker, each with host, journal and
- * archive. Actors whose shards lie on every primary, and one pinned to the worker: their history is archived and read
- * back, operators' verbs do what they say, a slot moves under a busy actor, and a primary that is put back to an older
- * copy begins a new era. Controllers that die are in fleet-on-cluster.test.ts; the program's doors are not here.
+ * A controller and a worker on a real Redis Cluster of three primaries, each with host, journal and archive. With actors
+ * on every primary, and one pinned to the worker: history is archived and read back, operator verbs work, a slot is
+ * moved under a busy actor, and restoring an older copy of one primary begins a new era. Killed controllers are in
+ * fleet-on-cluster.test.ts; API and peer server are not tested here.
  */
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ interface Scene {
   readonly folder: string;
 }
 
-/** As member-node.ts puts one together, but with calls for links and a folder for what peers ask of each other. */
+/** Composed like member-node.ts, but links are direct calls and archives of peers are read from their folders. */
 async function startNode(scene: Scene, name: string, role: NodeRecord['role']): Promise<ClusterNode> {
   const { cluster, net } = scene;
   const log = recordedLog();
@@ -125,7 +125,7 @@ async function startNode(scene: Scene, name: string, role: NodeRecord['role']): 
   };
 }
 
-/** A counter per primary, then one that is pinned to the worker. */
+/** A counter actor per primary, then one that is pinned to the worker. */
 async function countersOf(cluster: TestCluster): Promise<readonly ActorId[]> {
   const found = new Map<TestRedis, ActorId>();
   for (let at = 0; found.size < cluster.nodes.length; at += 1) {
@@ -152,7 +152,7 @@ const archived = (node: ClusterNode, id: ActorId): Promise<void> => {
   return until(`the older history of ${id} is archived`, async () => (await hot()) <= 64, patienceMs);
 };
 
-/** All of it is read back, from the store and whoever's archive it is in. */
+/** The whole history is read back, from the store and from the archives of both nodes. */
 async function provedArchived(node: ClusterNode, id: ActorId): Promise<void> {
   await archived(node, id);
   const entries = await node.historian.history(id, { after: 0, limit: 10_000 });
@@ -181,7 +181,7 @@ async function provedOperable(node: ClusterNode, id: ActorId): Promise<void> {
   assert.is(await total(node, id), 5);
 }
 
-/** Messages to nobody lie as dead letters in the receiver's shard: one is dropped, the other delivered again. */
+/** Messages to an actor that does not exist become dead letters: one is skipped, the other redriven. */
 async function provedRedriven(node: ClusterNode, id: string): Promise<void> {
   const send = { type: 'relay.send', to: id, as: 'counter.add' };
   await ask(node.host, 'relay/t/r', send);
@@ -197,7 +197,7 @@ async function provedRedriven(node: ClusterNode, id: string): Promise<void> {
   assert.is((await deadLetters()).length, 0);
 }
 
-/** @returns how long the slowest of the commands took that were asked one after the other meanwhile */
+/** Sends commands one after the other during the work. @returns ms that the slowest of them took */
 async function slowestDuring(node: ClusterNode, id: string, work: () => Promise<void>): Promise<number> {
   let [over, slowestMs] = [false, 0];
   const asking = (async () => {
@@ -234,7 +234,7 @@ async function withNodes(work: (scene: Scene, nodes: readonly [ClusterNode, Clus
   }
 }
 
-test('archive and operators on three primaries, of a controller and of a worker, while a slot moves', async () => {
+test('archive and operator verbs work on three primaries while a slot is moved', async () => {
   await withNodes(async ({ cluster }, [c1]) => {
     const ids = await countersOf(cluster);
     for (const id of ids) assert.ok((await ask(c1.host, id, { type: 'counter.create' })).ok, id);
@@ -252,7 +252,7 @@ test('archive and operators on three primaries, of a controller and of a worker,
   });
 });
 
-test('one primary of three is put back to an older copy: a new era, and everybody goes on', async () => {
+test('restoring an older copy of one primary of three begins a new era, and all actors go on', async () => {
   await withNodes(async ({ cluster, folder }, [c1, w1]) => {
     const ids = await countersOf(cluster);
     for (const id of ids) assert.ok((await ask(c1.host, id, { type: 'counter.create', by: 1 })).ok, id);

@@ -1,7 +1,7 @@
 /**
- * The shards this node owns as far as it knows: claims those that are free or were handed to it, asks the store again
- * where there is doubt, lets go of what another has. The store decides who wins (shard-claims.ts); when to look is
- * said by cluster-membership.ts. Upholds G1 together with the fence in every commit.
+ * The shards this node owns, as far as it knows: it claims shards that are free or were handed to it, reads the store
+ * again when in doubt, and drops shards that another node owns. The store decides who wins a claim (shard-claims.ts);
+ * cluster-membership.ts decides when to claim and verify. Upholds G1 (docs/promises.md) with the fence in every commit.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
@@ -20,7 +20,7 @@ export interface OwnedShardsOptions {
   readonly log: Log;
   readonly onGrant: (grant: ShardGrant) => void;
   readonly onLost: (shard: ShardId) => void;
-  /** A shard was granted under an era that this node has not entered. */
+  /** Called when a grant was read whose era this node has not entered. */
   readonly onNewerEra: (era: number) => void;
 }
 
@@ -45,25 +45,25 @@ export class OwnedShards {
     return this.#grants.get(shard);
   }
 
-  /** Whether it has owned any since it was started. */
+  /** Whether this process has owned any shard. */
   get hasHeld(): boolean {
     return this.#hasHeld;
   }
 
-  /** Takes nothing more; what is owned stays until it is given away or lost. @returns when no claim is under way */
+  /** Takes no more shards; owned ones stay until handed over or lost. Resolves when no claim is in progress. */
   close(): Promise<void> {
     this.#closed = true;
     return this.#claiming;
   }
 
-  /** The map is cheap to read; where it disagrees, the ownership key is asked. */
+  /** Checks the ownership key of each owned shard for which the map names another grant. */
   async verifyDoubtful(): Promise<void> {
     const { directory } = this.#options;
     const doubtful = this.all().filter((grant) => directory.grantOf(grant.shard) !== grantText(grant));
     if (doubtful.length > 0) await this.#verify(doubtful.map((grant) => grant.shard));
   }
 
-  /** Lets go of the shard, or takes it, if that is how things are. Whoever asks meanwhile adds no question. */
+  /** Drops or takes the shard, as its ownership key says. While a call for a shard runs, further ones do nothing. */
   async look(shard: ShardId): Promise<void> {
     if (this.#looking.has(shard)) return;
     const isOurs = this.#grants.has(shard);
@@ -77,18 +77,18 @@ export class OwnedShards {
   }
 
   /**
-   * Hosting has dropped the shard because the store refused this grant. A primary that was replaced may have said so:
-   * if the store still names this node, it takes the shard anew.
+   * Hosting has dropped the shard because the store refused this grant. The refusal may have come from a replaced
+   * primary: if the store still names this node, the shard is claimed again.
    */
   async fenced({ shard, ownerEpoch }: ShardGrant): Promise<void> {
     if (this.#grants.get(shard)?.ownerEpoch === ownerEpoch) this.#lose(shard);
     await this.look(shard);
   }
 
-  /** Claims what is free, up to an even share, and all that names this node. */
+  /** Claims free shards up to an even share, and every shard whose grant names this node. */
   async claim(): Promise<void> {
     if (this.#closed) return;
-    // The first time every ownership key is asked; later only where the map knows of nobody alive.
+    // The first time every ownership key is read; later only those for which the map names no live owner.
     const candidates = this.#mayOwn().filter(
       (shard) => !this.#grants.has(shard) && (!this.#looked || this.#isFree(shard, this.#known(shard))),
     );
@@ -96,7 +96,7 @@ export class OwnedShards {
     this.#looked = true;
   }
 
-  /** Takes a shard it may not claim by itself. @param before as it was read @returns whether it was won */
+  /** Takes a shard that `claim` would not (fencing). @param before the grant as it was read @returns whether it won */
   take(shard: ShardId, before: string): Promise<boolean> {
     const taken = this.#claiming.then(async () => {
       if (this.#closed) return false;
@@ -105,19 +105,19 @@ export class OwnedShards {
     });
     this.#claiming = taken.then(
       () => undefined,
-      () => undefined, // whoever asked hears of it
+      () => undefined, // the caller gets the error
     );
     return taken;
   }
 
-  /** It was given away; another may own it already. */
+  /** Drops a shard that was handed over; another node may own it already. */
   release(grant: ShardGrant): void {
     if (this.#grants.get(grant.shard) !== grant) return;
     this.#grants.delete(grant.shard);
     this.#options.onLost(grant.shard);
   }
 
-  /** A new era: everything is lost, and claimed again as if this node had just started. */
+  /** For a new era: drops every shard and claims again, as after a start. */
   beginAnew(): void {
     this.loseAll();
     this.#looked = false;
@@ -146,7 +146,7 @@ export class OwnedShards {
     this.#options.onLost(shard);
   }
 
-  /** Also where a shard has no owner any more: as long as the map names one, nobody else takes it. */
+  /** Corrects the map also for shards without an owner: while the map names one, no node claims the shard. */
   async #correctMap(stored: ReadonlyMap<ShardId, string>): Promise<void> {
     const { directory, claimant } = this.#options;
     const wrong = new Map([...stored].filter(([shard, text]) => (directory.grantOf(shard) ?? '') !== text));
@@ -160,10 +160,10 @@ export class OwnedShards {
     return [...sharedShards, ...this.#options.directory.fenced()];
   }
 
-  /** One after the other: a second claim must not take our own first one for that of an earlier life. */
+  /** Claims run one after the other: a second one would take our own first claim for one of an earlier process. */
   #claimOf(candidates: readonly ShardId[]): Promise<void> {
     const claimed = this.#claiming.then(() => this.#claimNow(candidates.filter((shard) => !this.#grants.has(shard))));
-    this.#claiming = claimed.catch(() => undefined); // whoever asked hears of it
+    this.#claiming = claimed.catch(() => undefined); // the caller gets the error
     return claimed;
   }
 
@@ -171,7 +171,7 @@ export class OwnedShards {
     const { claimant, node } = this.#options;
     if (this.#closed) return;
     const stored = await readGrants(claimant, candidates);
-    // Who has begun to leave takes nothing, and no more than it can still give away.
+    // A node that has begun to leave takes no shard, since it might not hand it over any more.
     if (this.#closed) return;
     const free = [...stored].filter(([shard, text]) => this.#isFree(shard, text));
     const ours = free.filter(([, text]) => parseGrant(text).node === node.name);
@@ -187,7 +187,7 @@ export class OwnedShards {
     const ours = new Map([...wanted].filter(([, text]) => !this.#isNewer(text)));
     for (const grant of await claimShards(claimant, ours)) {
       directory.set(grant.shard, grantText(grant));
-      // One of an era that has ended meanwhile is claimed again, under the new one.
+      // If the era has ended meanwhile, the shard is claimed again under the new one.
       if (grant.era !== claimant.era) continue;
       this.#grants.set(grant.shard, grant);
       this.#hasHeld = true;
@@ -195,7 +195,7 @@ export class OwnedShards {
     }
   }
 
-  /** Taken under our era it would go back to an earlier one, whose numbers receivers take for those of old messages. */
+  /** A claim under an older era than the grant's is not made: receivers would take its messages for old duplicates. */
   #isNewer(text: string): boolean {
     const { claimant, onNewerEra } = this.#options;
     const { era } = parseGrant(text);
@@ -205,8 +205,9 @@ export class OwnedShards {
   }
 
   /**
-   * Nobody's, ours from an earlier life or handed to us, or of a node that is silent or gone. A shard that is a node's
-   * own passes between controllers only once it was fenced, and from them to the node only by being handed over.
+   * Whether this node may claim the shard: it has no owner, its grant names this node (an earlier process of it, or a
+   * handover), or its owner is silent or gone. A host shard passes between controllers only after its node was fenced,
+   * and from them back to its node only by a handover.
    */
   #isFree(shard: ShardId, text: string): boolean {
     const { roster, node: self } = this.#options;
@@ -218,7 +219,7 @@ export class OwnedShards {
     return node === '' || !roster.isAlive(node);
   }
 
-  /** An even part, so that controllers that start together do not leave everything to the first. */
+  /** An even share, so that of controllers that start together the first does not take everything. */
   #share(): number {
     const shards = this.#mayOwn().length;
     if (this.#options.node.role === 'worker') return shards;

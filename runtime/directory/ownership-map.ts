@@ -1,6 +1,6 @@
 /**
- * The cached map of shard to node, for routing. A hint: a wrong line costs one `moved` and a refresh; the ownership
- * hash of the shard decides. Filled by every beat of cluster-membership.ts.
+ * The cached map of shard to owner, for routing. The ownership key of the shard is authoritative: a wrong entry here
+ * costs one answer `moved` and a refresh. Every beat of cluster-membership.ts fills it.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Directory } from '../contract/link.ts';
@@ -26,23 +26,23 @@ export class OwnershipMap implements Directory {
     return this.#nodes.get(shardOf(id));
   }
 
-  /** The grant's text as the map has it; undefined when it has none. */
+  /** The grant string of the shard in the map; undefined when it has none. */
   grantOf(shard: ShardId): string | undefined {
     return this.#grants.get(shard);
   }
 
-  /** The owners of these shards, the empty name where nobody is known. */
+  /** The owners of these shards; the empty string where none is known. */
   owners(shards: readonly ShardId[]): ReadonlyMap<ShardId, string> {
     return new Map(shards.map((shard) => [shard, this.#nodes.get(shard) ?? '']));
   }
 
-  /** The shards of nodes that were fenced: they are in other hands than their node's. */
+  /** The host shards of fenced nodes: those whose grant names another node than their own. */
   fenced(): readonly ShardId[] {
     const inOtherHands = [...this.#nodes].filter(([shard, node]) => (hostOfShard(shard) ?? node) !== node);
     return inOtherHands.map(([shard]) => shard);
   }
 
-  /** Callers at the same time share one read. */
+  /** Concurrent callers share one read. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#read().finally(() => (this.#refreshing = undefined));
     return this.#refreshing;
@@ -52,10 +52,10 @@ export class OwnershipMap implements Directory {
     this.replace(await this.#link.run((redis) => redis.hgetall(this.#keys.map)));
   }
 
-  /** A line that the store has lost is no line any more, so that somebody asks; until then it is the best guess. */
-  replace(lines: Readonly<Record<string, string>>): void {
-    for (const shard of this.#grants.keys()) if (lines[shard] === undefined) this.#grants.delete(shard);
-    for (const [shard, grant] of Object.entries(lines)) this.set(shard as ShardId, grant);
+  /** A grant missing from the map is dropped, so that it is verified; its node stays known for routing until then. */
+  replace(stored: Readonly<Record<string, string>>): void {
+    for (const shard of this.#grants.keys()) if (stored[shard] === undefined) this.#grants.delete(shard);
+    for (const [shard, grant] of Object.entries(stored)) this.set(shard as ShardId, grant);
   }
 
   set(shard: ShardId, grant: string): void {
@@ -72,7 +72,7 @@ export class OwnershipMap implements Directory {
     this.#listeners.push(listener);
   }
 
-  /** Once for all changes of one read. */
+  /** Calls the listeners once for all changes of one read. */
   #tell(): void {
     if (this.#telling) return;
     this.#telling = true;

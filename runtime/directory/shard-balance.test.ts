@@ -1,4 +1,4 @@
-/** Moves are as few as can be, end in even shares, and come from shards in good hands only. */
+/** Moves are minimal, end in even shares, and are made only while every shard has a live owner. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import fc from 'fast-check';
@@ -55,7 +55,7 @@ test('nothing moves while a shard has no owner in the cluster', () => {
   assert.is(balanceMoves(map, ['a', 'b']).length, 2);
 });
 
-test('who leaves gives to the emptiest', () => {
+test('a leaving node hands each shard to the node with the fewest', () => {
   const map = owned(['a', 'a', 'b', 'c', 'c', 'c']);
   const moves = departureMoves(['s3', 's4', 's5'] as ShardId[], map, ['a', 'b']);
   assert.equal([...moves.values()], ['b', 'a', 'b']);

@@ -1,9 +1,9 @@
 /**
- * Which shards should move where. Pure: ownership in, moves out; cluster-membership.ts performs them, a few per beat.
- * Every node computes the same plan from the same map and performs its own part of it, so nobody has to lead.
+ * Computes which shards should move to which node. Pure; cluster-membership.ts performs the moves, a few per beat.
+ * Every node computes the same plan from the same map and performs its own part of it, so no leader is needed.
  *
  * Load is the number of shards: hashing spreads actors evenly over 128 of them. Rejected: moving by measured load
- * (messages per second of a shard); nothing has shown yet that shards differ enough to pay for a hand-over.
+ * (messages per second of a shard); no measurement so far shows shards that differ enough to pay for a handover.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 
@@ -19,7 +19,7 @@ type Holdings = ReadonlyMap<string, readonly ShardId[]>;
  * The fewest moves after which no two nodes differ by more than one shard.
  *
  * @param owners of all shared shards @param nodes that may own them
- * @returns nothing while a shard has no owner among these nodes: taking over comes first
+ * @returns no moves while a shard has no owner among these nodes: a takeover comes first
  */
 export function balanceMoves(owners: ReadonlyMap<ShardId, string>, nodes: readonly string[]): readonly ShardMove[] {
   const holdings = new Map<string, ShardId[]>(nodes.map((node) => [node, []]));
@@ -30,7 +30,7 @@ export function balanceMoves(owners: ReadonlyMap<ShardId, string>, nodes: readon
   }
   const share = Math.floor(owners.size / nodes.length);
   const larger = owners.size % nodes.length;
-  // The odd ones stay with those who have most already: that costs no move.
+  // The remainder goes to the nodes that hold most already: that needs no move.
   const wanted = new Map(fullestFirst(holdings).map((node, at) => [node, share + (at < larger ? 1 : 0)]));
   const surplus = [...holdings].flatMap(([from, held]) =>
     held.slice(wanted.get(from)).map((shard) => ({ shard, from })),
@@ -42,8 +42,8 @@ export function balanceMoves(owners: ReadonlyMap<ShardId, string>, nodes: readon
 }
 
 /**
- * Everything a node has, to those who stay, the emptiest first.
- * @returns shard -> node; nothing when nobody stays
+ * Distributes all shards of a leaving node over the nodes that stay, always to the one with the fewest.
+ * @returns shard -> node; empty when no node stays
  */
 export function departureMoves(
   shards: readonly ShardId[],

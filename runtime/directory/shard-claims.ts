@@ -1,7 +1,7 @@
 /**
- * Taking shards and giving them back: compare-and-set on the ownership key, epoch + 1 at every take, then the map's
- * hint. cluster-membership.ts decides when; the store decides who wins. Upholds G1: two winners never have the same
- * epoch.
+ * Claims and releases shards by compare-and-set on the ownership key, with epoch + 1 at every claim, and then updates
+ * the ownership map. owned-shards.ts and shard-handover.ts decide when; the store decides who wins. Upholds G1
+ * (docs/promises.md): two winners never have the same epoch.
  */
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
@@ -14,13 +14,13 @@ export interface Claimant {
   readonly link: StoreLink;
   readonly keys: StoreKeys;
   readonly node: string;
-  /** Unique per process: tells a repeat of our own claim from another process of the same name. */
+  /** Unique per process: distinguishes a repeat of our own claim from a claim of another process of the same node. */
   readonly boot: string;
-  /** Raised when a new one begins. */
+  /** The present era of this node. */
   era: number;
 }
 
-/** @returns shard -> grant text as the ownership keys have it, `''` when the shard never had an owner */
+/** @returns shard -> grant string in its ownership key, `''` when the shard never had an owner */
 export async function readGrants(
   { link, keys }: Claimant,
   shards: readonly ShardId[],
@@ -30,7 +30,7 @@ export async function readGrants(
   return new Map(shards.map((shard, index) => [shard, replies[index] ?? '']));
 }
 
-/** @param wanted shard -> grant text as it was read @returns what was won */
+/** @param wanted shard -> grant string as it was read @returns the grants that were won */
 export async function claimShards(
   claimant: Claimant,
   wanted: ReadonlyMap<ShardId, string>,
@@ -47,8 +47,8 @@ export async function claimShards(
 }
 
 /**
- * Leaves the epoch, so that the next owner's is higher, and names that owner, or nobody. Whom it names may take the
- * shard at once, and others only when that node is silent.
+ * Names the next owner, or nobody, and keeps the epoch, so that the next owner's is higher. The named node may claim
+ * the shard at once, other nodes only when it is silent.
  */
 export async function releaseShards(
   claimant: Claimant,
@@ -78,6 +78,6 @@ async function swap(
   return new Set(won.keys());
 }
 
-export async function writeMap(link: StoreLink, keys: StoreKeys, lines: ReadonlyMap<ShardId, string>): Promise<void> {
-  if (lines.size > 0) await link.run((redis) => redis.hset(keys.map, ...[...lines].flat()));
+export async function writeMap(link: StoreLink, keys: StoreKeys, grants: ReadonlyMap<ShardId, string>): Promise<void> {
+  if (grants.size > 0) await link.run((redis) => redis.hset(keys.map, ...[...grants].flat()));
 }

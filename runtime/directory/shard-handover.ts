@@ -1,8 +1,8 @@
 /**
- * Giving shards away in good order, for balance and when a node leaves: what is in flight is finished, then the grant
- * is swapped for one that names the next owner. That node takes the shard at its next beat, or when the first message
- * for it arrives (`verify` in cluster-membership.ts). Until then senders keep what they have: nothing is lost, and
- * nothing that was applied is sent again (G12). It does not choose: shard-balance.ts does.
+ * Hands shards over, for balance and when a node leaves: work in flight is finished, then the grant is swapped for one
+ * that names the next owner. That node claims the shard at its next beat, or when the first message for it arrives
+ * (`verify` in cluster-membership.ts). Until then senders keep their messages: none is lost, and none that was applied
+ * is sent again (G12 in docs/promises.md). shard-balance.ts chooses which shards go where.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -13,12 +13,12 @@ import { hostOfShard, hostShard, sharedShards } from '../journal/shard-placement
 import { departureMoves } from './shard-balance.ts';
 import { releaseShards, type Claimant } from './shard-claims.ts';
 
-/** Shards of one group stand still together for as long as its slowest. */
+/** The shards of one group stop and move together, so all of them are paused for as long as the slowest takes. */
 const groupSize = 16;
 
 export interface HandoverOptions {
   readonly claimant: Claimant;
-  /** What this node owns; whatever is given away leaves it. */
+  /** The shards this node owns; handed-over ones are released from it. */
   readonly owned: OwnedShards;
   readonly directory: OwnershipMap;
   readonly clock: Clock;
@@ -39,7 +39,7 @@ export class ShardHandover {
     return this.#waiting > 0;
   }
 
-  /** @param nextOf shard -> node, for each shard to give; those not owned any more are passed over */
+  /** @param nextOf shard -> next owner; shards that this node does not own any more are skipped */
   give(nextOf: ReadonlyMap<ShardId, string>): Promise<void> {
     this.#waiting += 1;
     const run = this.#running.then(() => this.#give(nextOf));
@@ -51,8 +51,9 @@ export class ShardHandover {
   }
 
   /**
-   * Everything, in groups, to these nodes; to nobody in particular when there are none. The own shard of a node is
-   * nobody else's; that of one that was fenced stays ours rather than nobody's, for then its node could take it.
+   * Hands over every shard, in groups, to these nodes, or to nobody when there are none. This node's own host shard is
+   * released to nobody, since only this node may own it. The host shard of a fenced node is handed to a staying
+   * controller or kept: released to nobody, its node could claim it without having been emptied.
    */
   async giveAll(staying: readonly string[]): Promise<void> {
     const { claimant, owned, directory } = this.#options;
@@ -75,7 +76,7 @@ export class ShardHandover {
     await retire(held);
     const grants = held.flatMap((shard) => owned.grantOf(shard) ?? []);
     await releaseShards(claimant, grants, nextOf);
-    // Not taken by the swap means that somebody else has it already.
+    // A shard whose swap failed has another owner already.
     for (const grant of grants) owned.release(grant);
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     log.info({ shards: held.join(' '), to: [...new Set(nextOf.values())].join(' '), tookMs }, 'shards handed over');
