@@ -1,8 +1,8 @@
 /**
- * Test support: a controller (store, journal, membership, host; no API or peer server) in a child process, to be killed,
- * stopped and drained. Never used in production. Argument: JSON of `MemberOrders`. The parent process is its network: a
- * request to a peer goes to the parent as a `call` and returns as a `result`; the parent's own commands are `asks`.
- * SIGTERM drains it like the real node.
+ * Test support: a controller (store, journal, membership, host; no API or peer server) in a child process, to be
+ * killed, stopped and drained. Never used in production. Argument: JSON of `MemberOrders`. The parent process is its
+ * network: a request to a peer goes to the parent as a `call` and returns as a `result`; the parent's own commands are
+ * `asks`. SIGTERM drains it like the real node.
  */
 import type { Command, Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';

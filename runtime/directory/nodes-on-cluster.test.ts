@@ -1,9 +1,9 @@
 // time limit: 120 s
 // test limit: 100 s
 /**
- * A controller and a worker on a real Redis Cluster of three primaries, each with host, journal and archive. With actors
- * on every primary, and one pinned to the worker: history is archived and read back, operator verbs work, a slot is
- * moved under a busy actor, and restoring an older copy of one primary begins a new era. Killed controllers are in
+ * A controller and a worker on a real Redis Cluster of three primaries, each with host, journal and archive. With
+ * actors on every primary, and one pinned to the worker: history is archived and read back, operator verbs work, a slot
+ * is moved under a busy actor, and restoring an older copy of one primary begins a new era. Killed controllers are in
  * fleet-on-cluster.test.ts; API and peer server are not tested here.
  */
 import { cp, mkdtemp, rm } from 'node:fs/promises';
