@@ -1,6 +1,6 @@
 // needs: kernel
 // time limit: 90 s
-/** A disk that is really full: a small tmpfs under the archive. */
+/** A full disk: a small tmpfs under the archive. */
 import { execFile } from 'node:child_process';
 import { open, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ test.after(async () => {
   for (const step of cleanUp.toReversed()) await step();
 });
 
-/** Takes all room that is left. @returns the file to remove */
+/** Fills the rest of the disk. @returns the file to remove */
 async function fill(folder: string): Promise<string> {
   const path = join(folder, 'ballast');
   const file = await open(path, 'w');
@@ -34,7 +34,7 @@ async function fill(folder: string): Promise<string> {
   return path;
 }
 
-test('history stays in the store while the disk is full, commits go on, and later it catches up', async () => {
+test('while the disk is full history stays in the store and commits go on; later it is archived', async () => {
   const redis = await TestRedis.start();
   cleanUp.push(() => redis.remove());
   const folder = await tempFolder();

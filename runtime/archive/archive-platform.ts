@@ -1,7 +1,7 @@
 /**
- * What an archive needs of the machine: files that can be synced, and compression. The real one is here; that of the
- * simulation fills up, tears writes and loses what was not synced. Used by the writer and the reader of chunks;
- * upholds nothing itself, but all of G10 stands on `datasync` and `syncFolder` meaning it.
+ * The file operations and the compression that an archive needs, and their real implementation. The simulation replaces
+ * them by a disk that fills up, tears writes and loses unsynced data. Used by chunk-writer.ts and chunk-reader.ts. G10
+ * (docs/promises.md) depends on `datasync` and `syncFolder` returning only when the data is on the disk.
  */
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -21,13 +21,13 @@ export interface ArchiveFile {
 export interface ArchivePlatform {
   readonly open: (path: string, flags: 'r' | 'wx') => Promise<ArchiveFile>;
   readonly unlink: (path: string) => Promise<void>;
-  /** Also when it is there already. */
+  /** Succeeds also when the folder exists. */
   readonly makeFolder: (folder: string) => Promise<void>;
   readonly namesIn: (folder: string) => Promise<readonly string[]>;
-  /** A file that was made is on the disk only when its folder is. */
+  /** Syncs a folder: a new file survives a power cut only after its folder was synced. */
   readonly syncFolder: (folder: string) => Promise<void>;
   readonly compress: (raw: Buffer) => Promise<Buffer>;
-  /** @throws Error when this is not compressed, or larger than `most` */
+  /** @throws Error when the bytes are not zstd, or unpack to more than `most` bytes */
   readonly decompress: (packed: Buffer, most: number) => Promise<Buffer>;
 }
 

@@ -1,4 +1,4 @@
-/** The acknowledgement of an archived run, on a real Redis: only behind the last known run, only by the owner. */
+/** The script that records an archived run, on a real Redis: only behind the last known run, only for the owner. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TestRedis } from '../journal/redis-for-tests.ts';
@@ -24,7 +24,7 @@ const run = (redis: TestRedis, grant: string, before: string, pointer: string, l
 
 const lengthOf = (redis: TestRedis): Promise<unknown> => redis.ask('XLEN', keys[2]);
 
-test('the owner moves the pointer on and trims, a repeat changes nothing', async ({ redis }) => {
+test('the owner advances the pointer and trims; a repeat changes nothing', async ({ redis }) => {
   assert.is(await run(redis, '1|4|n1', '', 'one', 2), 1);
   assert.is(await lengthOf(redis), 3);
   assert.is(await run(redis, '1|4|n1', '', 'one', 2), 1, 'its own pointer is found');
@@ -32,7 +32,7 @@ test('the owner moves the pointer on and trims, a repeat changes nothing', async
   assert.equal([await lengthOf(redis), await redis.ask('HGET', keys[1], 'archived')], [1, 'two']);
 });
 
-test('nothing is trimmed for a stale owner, behind an unknown run, or for what the store has lost', async (stage) => {
+test('nothing is trimmed for a stale owner, behind an unknown run, or for lost entries', async (stage) => {
   const { redis } = stage;
   assert.is(await run(redis, '1|3|n1', '', 'one', 2), -1);
   assert.is(await run(redis, '2|4|n1', '', 'one', 2), -1);

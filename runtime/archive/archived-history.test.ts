@@ -56,7 +56,7 @@ const versionsOf = async (node: ArchivingNode, actor: ActorId, to?: number): Pro
 
 const upTo = (count: number, from = 1): number[] => Array.from({ length: count - from + 1 }, (_, at) => from + at);
 
-test('old entries go to the archive, and come back in order from both', async (stage) => {
+test('old entries are archived, and history is read in order from store and archive', async (stage) => {
   const node = await start(stage, 'n1');
   await own(node, web, 1);
   await climb(node, web, 1, 300);
@@ -78,12 +78,12 @@ test('old entries go to the archive, and come back in order from both', async (s
   assert.is(node.archiver.figures().lostVersions, 0);
 });
 
-test('each new process archives on where the last one was killed', async (stage) => {
+test('each new process goes on archiving where the last one was killed', async (stage) => {
   let node = await start(stage, 'n1');
   await own(node, web, 1);
   for (let round = 0; round < 5; round += 1) {
     await climb(node, web, round * 80 + 1, (round + 1) * 80);
-    // Every other one dies with nothing archived, or in the middle of it.
+    // Every other process ends before or while it archives.
     if (round % 2 === 0) await until('something is archived', () => node.archiver.figures().archivedEntries > 0);
     await node.end();
     stage.nodes.pop();
@@ -96,7 +96,7 @@ test('each new process archives on where the last one was killed', async (stage)
   assert.ok((await readdir(node.folder)).length > 1);
 });
 
-test('history is followed over the archives of several nodes', async (stage) => {
+test('history is read across the archives of several nodes', async (stage) => {
   const first = await start(stage, 'n1');
   const second = await start(stage, 'n2');
   await own(first, web, 1);
@@ -117,7 +117,7 @@ test('history is followed over the archives of several nodes', async (stage) => 
   peerFolders.set('n2', folder);
 });
 
-test('an owner that has lost its shard archives nothing any more', async (stage) => {
+test('a former owner of the shard archives nothing', async (stage) => {
   const first = await start(stage, 'n1');
   const second = await start(stage, 'n2');
   await own(first, web, 1);
@@ -129,7 +129,7 @@ test('an owner that has lost its shard archives nothing any more', async (stage)
   assert.equal(await versionsOf(second, web), upTo(200));
 });
 
-test('what is dropped at the cap is an alarm, and no version behind the gap is guessed', async (stage) => {
+test('entries dropped at the cap are logged, and no version behind the gap is rebuilt', async (stage) => {
   const node = await start(stage, 'n1');
   await own(node, web, 1);
   await climb(node, web, 1, 100);
@@ -144,7 +144,7 @@ test('what is dropped at the cap is an alarm, and no version behind the gap is g
   assert.equal((await node.historian.at(web, 40)).context, contextAt(40));
 });
 
-test('an entry that is spoilt in the store spoils neither the archive nor its neighbours', async (stage) => {
+test('a corrupt entry in the store damages neither the archive nor other entries', async (stage) => {
   const node = await start(stage, 'n1');
   await own(node, web, 1);
   await climb(node, web, 1, 60);

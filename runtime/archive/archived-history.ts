@@ -1,6 +1,6 @@
 /**
- * The historian of a node: reads an actor's history backwards, from the store's hot tail into the archives, following
- * the pointers of the runs from node to node. Called by the control API; the route for peers is run-route.ts.
+ * The historian of a node: reads an actor's history backwards, first the recent entries in the store, then the archived
+ * runs, whose pointers lead from node to node. Called by the control API; run-route.ts serves runs to peers.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ArchiveStatus, Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
@@ -15,14 +15,14 @@ import { compareIds, parsePointer, type HistoryRun, type RunPlace } from './hist
 import { parseRun, readRunLine } from './chunk-reader.ts';
 
 const hotPage = 500;
-/** Entries folded for one answer; more would hold a node's memory. */
+/** Most entries folded for one answer, to bound the memory of the node. */
 const longestFold = 100_000;
 
 export interface HistorianOptions {
   readonly store: Store;
   readonly node: string;
   readonly folder: string;
-  /** The text of a run of another node's archive. Rejects when that node cannot be asked. */
+  /** Fetches the text of a run from another node's archive. Rejects when that node cannot be reached. */
   readonly fetchRun: (place: RunPlace) => Promise<string>;
   readonly status: () => ArchiveStatus;
   readonly platform?: ArchivePlatform;
@@ -62,7 +62,7 @@ class ArchivedHistory implements Historian {
     return this.#options.status();
   }
 
-  /** Newest first. The hot tail is read before the pointer: what is trimmed in between is met twice, not missed. */
+  /** Newest first. The stream is read before the pointer: entries trimmed in between are read twice, never missed. */
   async *#backwards(id: ActorId, to: number | undefined): AsyncGenerator<HistoryEntry> {
     const { store } = this.#options;
     const key = (what: string): string => store.keys.inShard(shardOf(id), what);
@@ -84,9 +84,9 @@ class ArchivedHistory implements Historian {
         for (const entry of run.entries.toReversed()) if (to === undefined || entry.version <= to) yield entry;
       }
       const before = parsePointer(run.before);
-      // Backwards only, so that whatever the disk says this ends.
+      // Each run must precede the last one, so that the loop ends whatever the files contain.
       if (before !== undefined && compareIds(before.last, run.first) >= 0) {
-        throw incomplete(id, `what precedes ${run.first} is said to end at ${before.last}`);
+        throw incomplete(id, `the run before ${run.first} claims to end at ${before.last}`);
       }
       pointer = run.before;
     }
@@ -99,7 +99,7 @@ class ArchivedHistory implements Historian {
     const own = pointer.node === node;
     const run = parseRun(own ? await readRunLine(folder, pointer, platform) : await fetchRun(pointer));
     if (run.actor !== id || run.last !== pointer.last) {
-      throw incomplete(id, `at ${text} stands the history of ${run.actor} up to ${run.last}`);
+      throw incomplete(id, `${text} holds the history of ${run.actor} up to ${run.last}`);
     }
     return run;
   }

@@ -1,7 +1,7 @@
 /**
- * Reads a whole archive folder and says what is wrong with it: changed, cut, missing or foreign pieces, each by file
- * and byte. A tail behind the point where the next chunk took over is what a crash or a full disk leaves behind, and
- * no damage: nothing points there. Called by `photon history check`; reads only, so it may run beside the node.
+ * Checks a whole archive folder: names changed, truncated, missing and foreign parts by file and byte. Bytes behind the
+ * point where the next chunk took over are left by a crash or a full disk and are no damage: no pointer leads there.
+ * Called by `photon history check`; it only reads, so it may run beside the node.
  */
 import { readdir } from 'node:fs/promises';
 import { chunkName, chunkOf } from './chunk-format.ts';
@@ -11,9 +11,9 @@ export interface ArchiveFindings {
   readonly chunks: number;
   readonly blocks: number;
   readonly bytes: number;
-  /** One sentence each; empty when all is well. */
+  /** One sentence per finding; empty when the archive is intact. */
   readonly damage: readonly string[];
-  /** Remains of writes that were cut off; harmless. */
+  /** Remains of interrupted writes; harmless. */
   readonly remains: readonly string[];
 }
 
@@ -32,7 +32,7 @@ export async function checkArchive(folder: string): Promise<ArchiveFindings> {
     bytes += reading.bytes;
     const { head } = reading;
     if (head === undefined) damage.push(`${name}: the first block does not verify: ${reading.wrong ?? 'it is empty'}`);
-    else if (head.chunk !== chunk) damage.push(`${name}: it says that it is chunk ${head.chunk}`);
+    else if (head.chunk !== chunk) damage.push(`${name}: its head names chunk ${head.chunk}`);
     const follows = head?.follows;
     if (before === undefined) {
       if (follows) damage.push(`${name}: the chunks before it, up to ${chunkName(follows.chunk)}, are missing`);
@@ -48,8 +48,8 @@ export async function checkArchive(folder: string): Promise<ArchiveFindings> {
       ...(reading.wrong === undefined ? {} : { wrong: reading.wrong }),
     };
   }
-  // Behind the newest there is no witness yet: what does not verify was being written when the node last ended, or is
-  // damage; reading a run there tells.
+  // No later chunk names the end of the newest one yet. Bytes that do not verify there are an interrupted write or
+  // damage; reading a run from them tells which.
   if (before?.wrong !== undefined)
     remains.push(`${chunkName(before.chunk)}: from byte ${before.bytes}: ${before.wrong}`);
   return { chunks: chunks.length, blocks, bytes, damage, remains };
@@ -61,9 +61,9 @@ export async function checkArchive(folder: string): Promise<ArchiveFindings> {
     } else if (at.bytes < known.bytes) {
       damage.push(`${name}: from byte ${at.bytes} of ${known.bytes}: ${at.wrong ?? 'the rest is missing'}`);
     } else if (at.bytes === known.bytes && at.chain !== known.chain) {
-      damage.push(`${name}: it is not the chunk that its successor followed`);
+      damage.push(`${name}: it is not the chunk that its successor names`);
     } else if (at.fileBytes > known.bytes) {
-      remains.push(`${name}: ${at.fileBytes - known.bytes} bytes of a write that was cut off`);
+      remains.push(`${name}: ${at.fileBytes - known.bytes} bytes of an interrupted write`);
     }
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Bytes of an archive chunk: blocks one behind the other, each a header of 48 bytes and a compressed payload of
- * lines. The first block says which chunk this is and where the one before it ended; the others hold runs of
- * history. Pure; files are chunk-writer.ts, chunk-reader.ts and chunk-check.ts.
+ * The byte format of an archive chunk: a sequence of blocks, each a header of 48 bytes and a compressed payload of text
+ * lines. The first block holds the chunk's number and the end of the chunk before it; the others hold runs of history.
+ * Pure; chunk-writer.ts, chunk-reader.ts and chunk-check.ts access the files.
  *
  *   4 `PHB1`   4 payload bytes   4 bytes unpacked   4 CRC-32 of the payload   32 chain   then the payload (zstd)
  *
- * The CRC lets one block be read alone. The chain is the SHA-256 of the chain before it, this header's first 16 bytes
- * and the payload: a block that is changed, left out, put in or moved breaks it, and since the next chunk names the
- * length and chain it follows, so does a chunk that is cut short or gone. It finds damage, not a forger: whoever can
- * write the folder can write a chain.
+ * The CRC allows a single block to be verified. The chain is the SHA-256 of the chain before it, this header's first 16
+ * bytes and the payload. A changed, removed, inserted or moved block breaks the chain. The next chunk names the length
+ * and the chain that it follows, so a truncated or missing chunk is noticed as well. The chain detects damage, not
+ * forgery: anybody who can write the folder can compute a chain.
  */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -16,9 +16,9 @@ import type { ArchivePlatform } from './archive-platform.ts';
 
 const magic = 0x50484231;
 export const headerBytes = 48;
-/** A block larger than this was not written by us. */
+/** A header that claims a larger block is not valid. */
 export const maxBlockBytes = 256 * 1024 * 1024;
-/** What the chain of a chunk begins with. */
+/** The chain value before the first block of a chunk. */
 export const chainStart: Buffer = Buffer.alloc(32);
 
 export interface BlockHeader {
@@ -32,7 +32,7 @@ export interface BlockHeader {
 export interface ChunkHead {
   readonly node: string;
   readonly chunk: number;
-  /** The chunk before it as it was found when this one was begun; null for the first. */
+  /** The verified end of the chunk before it, when this one was begun; null for the first. */
   readonly follows: { readonly chunk: number; readonly bytes: number; readonly chain: string } | null;
 }
 
@@ -48,7 +48,7 @@ function chainOf(before: Buffer, head: Buffer, payload: Buffer): Buffer {
   return createHash('sha256').update(before).update(head).update(payload).digest();
 }
 
-/** One block with everything, ready to be written, and the chain up to it. */
+/** The bytes of one block, header included, and the chain value after it. */
 export async function encodeBlock(
   lines: readonly string[],
   before: Buffer,
@@ -75,12 +75,12 @@ export function decodeHeader(bytes: Buffer): BlockHeader | undefined {
   return { payloadBytes, rawBytes, crc: bytes.readUInt32BE(12), chain: Buffer.from(bytes.subarray(16, headerBytes)) };
 }
 
-/** Whether this block stands behind the chain it claims to continue. */
+/** Whether this block continues the chain that ends with `before`. */
 export function continuesChain(before: Buffer, header: Buffer, payload: Buffer): boolean {
   return chainOf(before, header.subarray(0, 16), payload).equals(header.subarray(16, headerBytes));
 }
 
-/** @returns undefined when the payload is not what the header says */
+/** @returns undefined when the payload does not match the header */
 export async function decodePayload(
   header: BlockHeader,
   payload: Buffer,

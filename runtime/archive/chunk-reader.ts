@@ -1,7 +1,7 @@
 /**
- * Reads chunks: one run by its place, or a whole chunk from its beginning for as long as its chain holds. Never
- * writes and never guesses: what does not verify is named and not returned. Called by archived-history.ts, by the
- * route that peers ask, by the writer at its start and by chunk-check.ts.
+ * Reads chunks: one run by its place, or a whole chunk from its beginning up to the first block that does not verify.
+ * Unverified data is never returned; the error names file and byte. Called by archived-history.ts, run-route.ts,
+ * chunk-writer.ts at its start, and chunk-check.ts.
  */
 import { join } from 'node:path';
 import { PhotonError } from '../contract/errors.ts';
@@ -19,14 +19,14 @@ import {
 } from './chunk-format.ts';
 
 export interface ChunkReading {
-  /** Up to where every block verifies. */
+  /** End of the last block that verifies. */
   readonly bytes: number;
   readonly fileBytes: number;
   readonly chain: Buffer;
-  /** Undefined when not even the first block verifies. */
+  /** Undefined when the first block does not verify. */
   readonly head: ChunkHead | undefined;
   readonly blocks: number;
-  /** What is wrong with the block at `bytes`; undefined when the chunk ends there. */
+  /** The fault of the block at `bytes`; undefined when the chunk ends there. */
   readonly wrong: string | undefined;
 }
 
@@ -41,7 +41,7 @@ async function readAt(file: ArchiveFile, offset: number, length: number): Promis
   return bytes.subarray(0, done);
 }
 
-/** From the beginning to the end, or to the first block that does not verify. */
+/** Reads and verifies a chunk up to its end or to the first block that does not verify. */
 export async function readThrough(
   folder: string,
   chunk: number,
@@ -80,12 +80,12 @@ async function unpack(
   try {
     return await decodePayload(header, payload, platform);
   } catch {
-    // The decompressor refuses what a wrong checksum would have shown as well.
+    // The payload cannot be decompressed: the block is damaged.
     return undefined;
   }
 }
 
-/** The text of the run at a place, as it was written. @throws PhotonError defeat `archive_damaged` */
+/** The line of a block that holds the run. @throws PhotonError defeat `archive_damaged` */
 export async function readRunLine(
   folder: string,
   { node, chunk, offset, line }: RunPlace,

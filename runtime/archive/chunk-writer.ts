@@ -1,10 +1,10 @@
 /**
- * Appends blocks to the newest chunk of one folder; what has been returned has been synced to the disk. One writer
- * per folder: the node's folder is locked. Every start begins a chunk of its own, which names the end of the one
- * before as it was found, so a tail torn by a crash needs no repair: nothing points into it.
+ * Appends blocks to the newest chunk of one folder; when `append` returns, the blocks were synced to disk. There is one
+ * writer per folder, because the node's folder is locked. Every process begins a new chunk, which names the verified
+ * end of the chunk before. So a tail that a crash has torn needs no repair: no pointer leads into it.
  *
- * A write that fails (disk full) is cut off again and throws; the next try goes on at the same place. Called by the
- * archiver only; upholds G10.
+ * After a failed write (disk full) the chunk is truncated to its former end and the call throws; the next try goes on
+ * there. Called by history-archiver.ts only; upholds G10 (docs/promises.md).
  */
 import { join } from 'node:path';
 import { PhotonError, describeCause } from '../contract/errors.ts';
@@ -13,14 +13,14 @@ import { chainStart, encodeBlock, chunkName, chunkOf, type ChunkHead } from './c
 import { readThrough } from './chunk-reader.ts';
 import type { RunPlace } from './history-run.ts';
 
-/** Lines of one block together, before compression. */
+/** Size of the lines of one block before compression. */
 const blockBytes = 256 * 1024;
 const defaultChunkBytes = 64 * 1024 * 1024;
 
 export interface WriterOptions {
   readonly folder: string;
   readonly node: string;
-  /** A chunk that has reached this size gets a successor; 64 MiB. */
+  /** A chunk of this size or more gets a successor. Default: 64 MiB. */
   readonly chunkBytes?: number;
   readonly platform?: ArchivePlatform;
 }
@@ -36,7 +36,7 @@ export class ChunkWriter {
   readonly #options: WriterOptions;
   readonly #platform: ArchivePlatform;
   #open: OpenChunk | undefined;
-  /** The end of the newest chunk that is no longer written; undefined until it was looked for. */
+  /** The end of the newest sealed chunk; undefined until the folder was read. */
   #last: ChunkHead['follows'] | undefined;
 
   constructor(options: WriterOptions) {
@@ -45,8 +45,8 @@ export class ChunkWriter {
   }
 
   /**
-   * @returns where each line stands, in order, once all of them are on the disk
-   * @throws PhotonError fault `archive_unwritable`; none of the lines counts then
+   * @returns the place of each line, in order, once all of them were synced to disk
+   * @throws PhotonError fault `archive_unwritable`; then none of the lines counts as written
    */
   async append(lines: readonly string[]): Promise<readonly RunPlace[]> {
     let at: OpenChunk | undefined;
@@ -59,7 +59,7 @@ export class ChunkWriter {
       throw new PhotonError(
         'fault',
         'archive_unwritable',
-        `history cannot be written to ${folder} (${describeCause(cause)}); make room there, or make it writable`,
+        `history cannot be written to ${folder} (${describeCause(cause)}); free space there, or make it writable`,
         { cause },
       );
     }
@@ -83,7 +83,7 @@ export class ChunkWriter {
     return places;
   }
 
-  /** Gives the room of a failed write back. Where even that fails the chunk is never written again. */
+  /** Truncates the chunk after a failed write. If that fails too, the chunk is never written again. */
   async #cutOff(at: OpenChunk): Promise<void> {
     try {
       await at.file.truncate(at.bytes);
@@ -96,7 +96,7 @@ export class ChunkWriter {
   async #seal(at: OpenChunk): Promise<void> {
     this.#last = { chunk: at.chunk, bytes: at.bytes, chain: at.chain.toString('hex') };
     this.#open = undefined;
-    // Its end is known and nothing is written to it any more: whether the handle closes well says nothing.
+    // All that counts was synced before, so an error of close() does not matter.
     await at.file.close().catch(() => {});
   }
 

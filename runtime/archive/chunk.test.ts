@@ -25,7 +25,7 @@ test.after.each(({ folder }) => rm(folder, { recursive: true, force: true }));
 const linesOf = (mark: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${mark} ${index} ${'x'.repeat(300)}`);
 
-/** Three chunks of several blocks, by three writers one after the other. */
+/** Three chunks of several blocks each, written by three writers one after the other. */
 async function filled(folder: string): Promise<Map<RunPlace, string>> {
   const written = new Map<RunPlace, string>();
   for (const mark of ['one', 'two', 'three']) {
@@ -38,7 +38,7 @@ async function filled(folder: string): Promise<Map<RunPlace, string>> {
   return written;
 }
 
-test('every line is found again by its place, over chunks and blocks', async ({ folder }) => {
+test('every line is read back by its place, across chunks and blocks', async ({ folder }) => {
   const written = await filled(folder);
   assert.equal([...new Set([...written.keys()].map(({ chunk }) => chunk))], [1, 2, 3]);
   assert.ok(new Set([...written.keys()].map(({ chunk, offset }) => `${chunk} ${offset}`)).size >= 9, 'blocks');
@@ -60,7 +60,7 @@ test('a full chunk gets a successor', async ({ folder }) => {
   await writer.close();
 });
 
-test('a tail torn by a crash is left alone and harms nothing', async ({ folder }) => {
+test('a tail torn by a crash is kept and reported as harmless', async ({ folder }) => {
   const writer = new ChunkWriter({ folder, node: 'c1' });
   const [kept] = await writer.append(['kept']);
   await writer.close();
@@ -77,7 +77,7 @@ test('a tail torn by a crash is left alone and harms nothing', async ({ folder }
   assert.match(found.remains[0] ?? '', /40 bytes of a write/);
 });
 
-test('a flipped bit is noticed and named, wherever it is', async ({ folder }) => {
+test('a flipped bit anywhere is found and located', async ({ folder }) => {
   await filled(folder);
   const path = join(folder, chunkName(2));
   const whole = await readFile(path);
@@ -93,7 +93,7 @@ test('a flipped bit is noticed and named, wherever it is', async ({ folder }) =>
   }
 });
 
-test('what is cut off, absent, exchanged or put in is noticed and named', async ({ folder }) => {
+test('truncated, missing, swapped and inserted parts are found and located', async ({ folder }) => {
   await filled(folder);
   const [first, second, third] = [1, 2, 3].map((chunk) => join(folder, chunkName(chunk))) as [string, string, string];
   const whole = await readFile(second);
@@ -108,7 +108,7 @@ test('what is cut off, absent, exchanged or put in is noticed and named', async 
   await writeFile(second, without);
   assert.match(await damage(), /does not follow the one before it/);
   await writeFile(second, await readFile(first));
-  assert.match(await damage(), /0000000002\.chunk: it says that it is chunk 1/);
+  assert.match(await damage(), /0000000002\.chunk: its head names chunk 1/);
   await rm(second);
   assert.match(await damage(), /0000000002\.chunk: missing/);
   await writeFile(second, whole);
@@ -120,7 +120,7 @@ test('what is cut off, absent, exchanged or put in is noticed and named', async 
   assert.match(await damage(), /0000000003\.chunk: the first block does not verify/);
 });
 
-test('a run from a damaged place is refused with the file and the byte', async ({ folder }) => {
+test('reading a run from a damaged block fails with file and byte', async ({ folder }) => {
   const writer = new ChunkWriter({ folder, node: 'c1' });
   const [place] = await writer.append(linesOf('a', 10));
   await writer.close();
@@ -128,7 +128,7 @@ test('a run from a damaged place is refused with the file and the byte', async (
   const path = join(folder, chunkName(wanted.chunk));
   const { size } = await stat(path);
   const whole = await readFile(path);
-  // But for the chain, which only the check of the whole file reads.
+  // Except for a damaged chain, which only a check of the whole file finds.
   for (let at = wanted.offset; at < size; at += at === wanted.offset + 15 ? 33 : 1) {
     const bent = Buffer.from(whole);
     bent[at] = (bent[at] ?? 0) ^ 4;
@@ -144,7 +144,7 @@ test('a run from a damaged place is refused with the file and the byte', async (
   }
 });
 
-test('a pointer is read as it was written; other text is none', () => {
+test('a pointer is parsed as it was written; other text is no pointer', () => {
   const pointer = { node: 'c-1', chunk: 12, offset: 4096, line: 3, last: '44-2' };
   assert.equal(parsePointer(pointerText(pointer)), pointer);
   for (const text of ['', 'c1', 'c1/1/2/3', 'c1/1/2/x/4-0', '../1/2/3/4-0']) assert.is(parsePointer(text), undefined);

@@ -1,12 +1,13 @@
 /**
- * Moves the older history of busy actors from the store into the archive of the node that owns them: read, written,
- * synced, and only then trimmed (G10). The commit itself trims nothing but at a cap, so history that cannot be archived
- * (disk full) stays in the store, commits go on, and an alarm is raised until it can.
+ * Moves older history from the store into the archive of the node that owns the actor: entries are read, written,
+ * synced, and only then trimmed (G10 in docs/promises.md). A commit trims only at a cap. So history that cannot be
+ * archived (disk full) stays in the store, commits go on, and an error is logged every minute until archiving works
+ * again.
  *
- * Crash-only: what is left undone is found at the actor's next commit, since an actor whose stream length is not known
- * is looked at. Doing it twice is harmless: the store takes a run only behind the one it knows as the last.
- * Rejected: trimming in the commit (loses what the disk has not got), a list of actors in the store (a write more in
- * every commit).
+ * No state survives a crash, and none is needed: the stream length of an actor is read at its first commit in this
+ * process, and unfinished work is found then. Archiving an entry twice is harmless: the store accepts a run only
+ * directly behind the last one it knows. Rejected: trimming in the commit (loses entries that are not on the disk), a
+ * list of actors in the store (one more write in every commit).
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
@@ -23,7 +24,7 @@ import type { ChunkWriter } from './chunk-writer.ts';
 
 const actorsPerRound = 256;
 const entriesPerRun = 200;
-/** Lengths of so many streams are remembered; then all are forgotten, and looked at again. */
+/** Most stream lengths kept; beyond that all are dropped and read again. */
 const lengthsKept = 50_000;
 const dueKept = 100_000;
 const roundMs = 250;
@@ -37,7 +38,7 @@ export interface ArchiverOptions {
   readonly writer: ChunkWriter;
   readonly clock: Clock;
   readonly log: Log;
-  /** Hot entries at which the commit begins to drop the oldest; an actor close to it is an alarm. */
+  /** Entries in the store at which a commit drops the oldest. An actor at 90 % of it counts as `nearCap`. */
   readonly historyCap: number;
 }
 
@@ -58,7 +59,7 @@ type StreamEntry = readonly [id: string, fields: readonly string[]];
 export class HistoryArchiver {
   readonly #options: ArchiverOptions;
   readonly #log: Log;
-  /** Stream length per actor, as far as it is known; absent: look. */
+  /** Stream length per actor; absent when it must be read. */
   readonly #lengths = new Map<ActorId, number>();
   readonly #due = new Map<ActorId, Due>();
   #round: Promise<void> | undefined;
@@ -68,7 +69,7 @@ export class HistoryArchiver {
   #archivedEntries = 0;
   #lostVersions = 0;
   #nearCap = 0;
-  /** Somebody's history is longer than what one run takes. */
+  /** Some actor has more to archive than fits one run, so the next round follows soon. */
   #behind = false;
   #trouble: ArchiveStatus['trouble'];
   #alarmedAtMs = -Infinity;
@@ -78,7 +79,7 @@ export class HistoryArchiver {
     this.#log = options.log.child({ part: 'archive' });
   }
 
-  /** Told of every commit of this node, once it is in the store. Must cost nothing. */
+  /** Called with every commit of this node after it was stored. Must be cheap. */
   note({ actor, history, grant, historyTail }: Commit): void {
     if (history.length === 0) return;
     const known = this.#lengths.get(actor);
@@ -102,7 +103,7 @@ export class HistoryArchiver {
     };
   }
 
-  /** Ends the round that runs; the rest waits in the store for the next owner. */
+  /** Waits for the present round; further history stays in the store for the next owner. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();
@@ -191,7 +192,7 @@ export class HistoryArchiver {
     this.#archivedEntries += entries.length;
     this.#countLost(piece);
     const left = length - entries.length;
-    // What was committed meanwhile has been counted on top of `length`.
+    // Entries committed meanwhile were added to `length` by `note`.
     this.#lengths.set(actor, (this.#lengths.get(actor) ?? length) - entries.length);
     if (left <= 2 * tail) return;
     this.#due.set(actor, { grant, tail });

@@ -1,5 +1,5 @@
 // test limit: 60 s
-/** The fold of the history is the snapshot: for every version of actors that do random things, over an upgrade too. */
+/** A rebuilt version equals the committed snapshot: for every version of actors with random events, and an upgrade. */
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -17,7 +17,7 @@ type Values = Readonly<Record<string, unknown>>;
 type PadEvent = { type: string; values?: Values };
 const keys = ['a', 'b', 'c'] as const;
 
-/** A note pad: takes any values, also undefined ones, under three keys. */
+/** A note pad chart: stores any values, also undefined, under three keys. */
 function pad(chartVersion: number): ActorDefinition {
   const machine = setup({
     types: { context: {} as Values, events: {} as PadEvent },
@@ -59,13 +59,13 @@ const performer = fc.array(fc.record({ word, values }), { minLength: 1, maxLengt
 
 const id = actorId('pad/t/p');
 
-/** The entries a historian would fold for a version. */
+/** The entries that the historian folds for a version. */
 function entriesFor(history: readonly HistoryEntry[], version: number): readonly HistoryEntry[] {
   const known = history.filter((entry) => entry.version <= version);
   return known.slice(known.findLastIndex(isBase));
 }
 
-/** The snapshot of a commit, in the form that the upgrade gave it if one followed. */
+/** The snapshot of a commit, upgraded if an upgrade followed at the same version. */
 function formOf(commit: Commit, upgraded: boolean): { state: unknown; context: unknown } {
   const form = { state: JSON.parse(commit.state) as unknown, context: JSON.parse(commit.context) as unknown };
   const upgrade = pad(2).upgrades?.[1];
@@ -78,7 +78,7 @@ async function perform(journal: MemoryJournal, chartVersion: number, list: reado
   await host.drain();
 }
 
-test('every version rebuilt from the history is the snapshot that was committed', async () => {
+test('every version rebuilt from history equals the committed snapshot', async () => {
   let [compared, upgrades] = [0, 0];
   await fc.assert(
     fc.asyncProperty(performer, performer, async (before, after) => {
@@ -88,7 +88,7 @@ test('every version rebuilt from the history is the snapshot that was committed'
       await perform(journal, 1, [{ type: 'pad.create', values: {} }, ...events(before)]);
       await perform(journal, 2, events(after));
       const history = journal.history.get(id) ?? [];
-      // The last commit of each version; an upgrade is an entry of the version it found, written by the next commit.
+      // The last commit of each version. An upgrade entry bears the version it found and is written by the next commit.
       const last = new Map(journal.commits.map((commit) => [commit.version, commit]));
       for (const [version, commit] of last) {
         const rebuilt = rebuild(id, entriesFor(history, version));
@@ -107,7 +107,7 @@ test('every version rebuilt from the history is the snapshot that was committed'
   assert.ok(compared > 1_000 && upgrades > 50, `${compared} versions were compared, ${upgrades} behind an upgrade`);
 });
 
-test('missing versions are named, not bridged', () => {
+test('a rebuild across missing versions fails and names them', () => {
   const entry = (version: number, more: Partial<HistoryEntry> = {}): HistoryEntry => ({
     version,
     at: version,

@@ -1,6 +1,7 @@
 /**
- * An actor at a version, from its history: the last entry that holds the whole context, and what changed since. Exact:
- * equal to the snapshot of that version (context-changes.ts of hosting writes what is folded here). Pure.
+ * Rebuilds an actor at a version from its history: from the last entry that holds the whole context and the changes
+ * since then. The result equals the snapshot of that version exactly (hosting/context-changes.ts writes the changes).
+ * Pure.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { RebuiltActor } from '../contract/historian.ts';
@@ -8,9 +9,9 @@ import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
 import { isUnreadable } from '../journal/record-decoding.ts';
 
-const whereItWent = 'what is missing was dropped at the cap, or archived on a lost disk';
+const whereItWent = 'the missing entries were dropped at the cap, or archived on a lost disk';
 
-/** Whether nothing older is needed: the actor was not there, or the entry holds all of it. */
+/** Whether no older entry is needed: the entry holds the whole context, or the actor did not exist after it. */
 export const isBase = (entry: HistoryEntry): boolean => entry.whole !== undefined || entry.to === null;
 
 /**
@@ -30,7 +31,7 @@ export function rebuild(id: ActorId, entries: readonly HistoryEntry[]): RebuiltA
     if (entry.version > version + 1)
       throw incomplete(id, `versions ${version + 1} to ${entry.version - 1} are missing; ${whereItWent}`);
     ({ version } = entry);
-    if (isUnreadable(entry)) throw incomplete(id, `what was written of version ${version} is spoilt`);
+    if (isUnreadable(entry)) throw incomplete(id, `the stored entry of version ${version} is corrupt`);
     if (entry.to === null) context = null;
     else if (entry.whole === undefined) context = changed(context ?? {}, entry);
     else {
@@ -47,7 +48,7 @@ function changed(before: Readonly<Record<string, unknown>>, entry: HistoryEntry)
   return after;
 }
 
-/** @param what is in the way of the version that was asked for */
+/** @param what why the requested version cannot be rebuilt */
 export function incomplete(id: ActorId, what: string): PhotonError {
   const text = `the history of ${id} is incomplete: ${what}`;
   return new PhotonError('defeat', 'history_incomplete', text, { public: true, actor: id });

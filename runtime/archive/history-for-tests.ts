@@ -1,6 +1,5 @@
 /**
- * Test support: a node with an archive on a real Redis, without hosting: commits go in, history comes out. Never used
- * in production.
+ * Test support: a node with a journal and an archive on a real Redis, without hosting. Never used in production.
  */
 import { randomBytes } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
@@ -42,11 +41,11 @@ export interface ArchivingNode {
   readonly archiver: HistoryArchiver;
   readonly historian: Historian;
   readonly log: RecordedLog;
-  /** Ends it as a crash would, but for the files' handles. */
+  /** Ends the node like a crash, except that file handles are closed. */
   end(): Promise<void>;
 }
 
-/** Folders by node name: what one node asks of another is read from there; an absent one cannot be reached. */
+/** Archive folders by node name, from which `fetchRun` reads; a node without an entry cannot be reached. */
 export const peerFolders = new Map<string, string>();
 
 async function fetchRun(place: RunPlace): Promise<string> {

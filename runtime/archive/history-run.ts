@@ -1,11 +1,11 @@
 /**
- * A run: consecutive history entries of one actor, archived together, and the pointer by which it is found. Each run
- * names the one before it and the actor's record in the store names the last, so an actor's whole history is a linked
- * list, also over the archives of several nodes, and nothing has to be searched. A run that no list leads to (written,
- * then not acknowledged by the store) does not exist.
+ * A run: consecutive history entries of one actor that were archived together, and the pointer to it. Each run holds
+ * the pointer to the run before it, and the actor's record in the store holds the pointer to the last one. So the whole
+ * history of an actor is a linked list, also across the archives of several nodes, and reading it needs no search. A
+ * run that was written but not recorded in the store has no pointer to it and is never read.
  *
- * Rejected: an index of actors per chunk (has to be kept, merged and asked for on every node, and cannot tell which
- * of two archives of a rolled-back store is the true one; the list is rolled back with the store).
+ * Rejected: an index of actors per chunk (it must be kept, merged and queried on every node, and after a store rollback
+ * it cannot tell which of two runs is valid; the pointer in the record is rolled back with the store).
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
@@ -13,14 +13,14 @@ import type { HistoryEntry } from '../contract/journal.ts';
 export interface RunPlace {
   readonly node: string;
   readonly chunk: number;
-  /** Of the block in the chunk. */
+  /** Byte offset of the block in the chunk. */
   readonly offset: number;
-  /** Line in the block. */
+  /** Index of the line in the block. */
   readonly line: number;
 }
 
 export interface RunPointer extends RunPlace {
-  /** Id of the run's last entry in the actor's stream: `<version>-<n>`. */
+  /** Stream id of the run's last entry: `<version>-<n>`. */
   readonly last: string;
 }
 
@@ -38,7 +38,7 @@ export const placeText = ({ node, chunk, offset, line }: RunPlace): string => `$
 
 export const pointerText = (pointer: RunPointer): string => `${placeText(pointer)}/${pointer.last}`;
 
-/** @returns undefined when the text is no pointer; the empty text is none */
+/** @returns undefined when the text is no pointer; the empty string is none */
 export function parsePointer(text: string): RunPointer | undefined {
   const match = /^([a-z0-9-]+)\/(\d{1,10})\/(\d{1,15})\/(\d{1,9})\/(\d+-\d+)$/.exec(text);
   if (match === null) return undefined;
@@ -55,7 +55,7 @@ export function compareIds(one: string, other: string): number {
   return Number(one.slice(one.indexOf('-') + 1)) - Number(other.slice(other.indexOf('-') + 1));
 }
 
-/** One line of a block. Entries are the JSON texts of the store, taken over as they are. */
+/** One line of a block. Entries are the JSON texts from the store, unchanged. */
 export function runLine(
   actor: ActorId,
   before: string,

@@ -1,4 +1,4 @@
-/** One node reads another's archive over HTTP; certificates are the peer server's matter and are tested there. */
+/** One node reads another's archive over HTTP, without TLS; peer-server.test.ts tests certificates. */
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,7 +9,7 @@ import type { RunPlace } from './history-run.ts';
 import { createRunFetch, createRunRoute } from './run-route.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 
-test('a run is fetched as it was written; damage and absence are told apart', async () => {
+test('a run is fetched unchanged; damage and an unreachable node give different errors', async () => {
   const folder = await tempFolder();
   const writer = new ChunkWriter({ folder, node: 'n1' });
   const places = await writer.append(['{"first":1}', '{"second":"ü"}']);

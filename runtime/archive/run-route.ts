@@ -1,7 +1,7 @@
 /**
- * How nodes read each other's archives: `GET /history/<chunk>/<offset>/<line>` on the peer server, only from a
- * certificate of the cluster. The answer is the run as it was written, or the word `damaged` and what is wrong. Mounted
- * by the composition root, which also hands in how a peer is asked.
+ * How nodes read each other's archives: `GET /history/<chunk>/<offset>/<line>` on the peer server, which requires a
+ * certificate of the cluster. The response is the run as it was written, or the word `damaged` and the reason. The
+ * composition root mounts the route and passes in the client (`PeerLinks.get`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
@@ -15,7 +15,7 @@ const damagedWord = 'damaged ';
 
 /**
  * @param node the name of this node @param folder of its archive
- * @returns what answers below `runPath`: 200 with the run or the damage, 404 for another path, 500 when the disk fails
+ * @returns a handler of paths below `runPath`: 200 with the run or the damage, 404 for other paths, 500 on a disk error
  */
 export function createRunRoute(node: string, folder: string) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -44,8 +44,8 @@ export function createRunFetch(get: (node: string, path: string) => Promise<Read
       throw new PhotonError(
         'fault',
         'archive_unreachable',
-        `a piece of this history is in the archive of node ${node}, which cannot be read now ` +
-          `(${describeCause(cause)}); see that the node runs and ask again`,
+        `a part of this history is in the archive of node ${node}, which cannot be read now ` +
+          `(${describeCause(cause)}); check that the node runs and ask again`,
         { cause, public: true },
       );
     }

@@ -144,7 +144,7 @@ test('a second process of the same node name stops the first', async (stage) => 
   const second = await startNode(stage, 'c1', 'controller', 'c1-2');
   await until('the first has let go', () => first.lost.length === shardCount);
   await until('the second owns all', () => second.granted.length === shardCount);
-  assert.ok(first.log.lines.some((line) => line.includes('under this name')));
+  assert.ok(first.log.lines.some((line) => line.includes('under the name of this node')));
 });
 
 test('two controllers share the shards, and one that leaves hands its share over at once', async (stage) => {

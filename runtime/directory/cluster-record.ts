@@ -19,8 +19,8 @@ const mismatch = (what: string, stored: string, ours: string): PhotonError =>
   new PhotonError(
     'defeat',
     'store_mismatch',
-    `the store was created with ${what} ${stored}, this program has ${ours}; ` +
-      'start the program version that created it, or use an empty store',
+    `the store was made with ${what} ${stored}, this program has ${ours}; ` +
+      'start the version that fits, or use an empty store',
   );
 
 /**

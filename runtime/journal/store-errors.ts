@@ -116,7 +116,7 @@ function codeOf(message: string): string {
 /** What an operator should do about an error that may pass. */
 export function adviceOn(error: unknown): string {
   const trouble = troubleOf(error);
-  return trouble.kind === 'refused' ? trouble.advice : 'see that the store runs and can be reached';
+  return trouble.kind === 'refused' ? trouble.advice : 'check that the store runs and can be reached';
 }
 
 /** ioredis' error for "not connected", which gives no reason. */
@@ -129,7 +129,7 @@ export function refusedForGood(error: unknown, prefix: string): PhotonError {
   if (error instanceof PhotonError) return error;
   if (error instanceof Error && codeOf(error.message) === 'WRONGTYPE') {
     const text =
-      `a key of the store that starts with ${prefix} has a type this program never writes: another program uses it; ` +
+      `a key of the store that starts with ${prefix} is not of our type: something else writes there; ` +
       'give that program another store or prefix, and remove or restore the key';
     return new PhotonError('defeat', 'store_key_foreign', text, { cause: error });
   }

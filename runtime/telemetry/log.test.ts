@@ -18,13 +18,13 @@ test('a line is JSON with level, time, fields and message', () => {
   assert.match(String(time), /^\d{4}-\d\d-\d\dT/);
 });
 
-test('levels below the wanted one are silent, children keep their fields', () => {
+test('levels below the configured one are dropped, children keep their fields', () => {
   const text = written({ level: 'warn' }, (log) => {
-    log.info({}, 'unheard');
-    log.child({ actor: 'vm/a/b' }).warn({ n: 1 }, 'heard');
+    log.info({}, 'below the level');
+    log.child({ actor: 'vm/a/b' }).warn({ n: 1 }, 'written');
   });
   assert.equal(text.trim().split('\n').length, 1);
-  assert.match(text, /"actor":"vm\/a\/b","n":1,"msg":"heard"/);
+  assert.match(text, /"actor":"vm\/a\/b","n":1,"msg":"written"/);
 });
 
 test('errors are written with their causes', () => {
@@ -34,7 +34,7 @@ test('errors are written with their causes', () => {
   assert.match(text, /"plain":"TypeError: slip"/);
 });
 
-test('for people: one aligned line, and what is no JSON passes unchanged', () => {
+test('pretty format: one aligned line, and text that is no JSON passes unchanged', () => {
   const line = '{"level":"warn","time":"2026-01-02T03:04:05.678Z","actor":"vm/a/b","why":"two words","msg":"slow"}';
   assert.is(prettyLine(line, false), `03:04:05.678 WARN  ${'slow'.padEnd(44)} actor=vm/a/b why="two words"\n`);
   assert.ok(prettyLine(line, true).includes('\x1b['));

@@ -1,8 +1,7 @@
 /**
- * The log port bound to pino: JSON lines for machines, aligned one-liners on a terminal.
- * It is not a history: what an actor did is in its journal; the log says what the process did.
- * Called by composition roots (`createLog`); everybody else gets a Log from them. Errors in fields are written with
- * their chain of causes.
+ * The log port bound to pino: JSON lines for programs, aligned lines on a terminal. The log records what the process
+ * did; what an actor did is in its history in the journal. Composition roots call `createLog` and pass the Log on.
+ * Errors in fields are written with their chain of causes.
  */
 import { Writable } from 'node:stream';
 import { pino, stdTimeFunctions } from 'pino';
@@ -14,9 +13,9 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 export interface LogOptions {
   readonly level?: LogLevel;
-  /** `json`, `pretty`, or by default what suits the destination: pretty on a terminal. */
+  /** Default: `pretty` when the destination is a terminal, else `json`. */
   readonly format?: 'json' | 'pretty';
-  /** Default: standard error, so that a program's output stays its own. */
+  /** Default: standard error, so that standard output holds only the program's output. */
   readonly destination?: NodeJS.WritableStream & { readonly isTTY?: boolean };
   /** Fields on every line: `{node: 'w1'}`. */
   readonly fields?: Readonly<Record<string, unknown>>;
@@ -36,7 +35,7 @@ function readable(value: unknown): string {
   return JSON.stringify(value) ?? 'undefined';
 }
 
-/** One JSON line of pino as one line for a person: time, level, message, then the fields in their order. */
+/** Formats one JSON line of pino for a terminal: time, level, message, then the fields in their order. */
 export function prettyLine(line: string, coloured: boolean): string {
   let entry: Record<string, unknown>;
   try {
@@ -66,7 +65,7 @@ function prettyStream(target: NodeJS.WritableStream, coloured: boolean): Destina
   });
 }
 
-/** Errors do not survive JSON.stringify; their record and causes do. */
+/** Replaces errors by their code and causes, because JSON.stringify yields `{}` for an Error. */
 function writable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const written: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
@@ -105,7 +104,7 @@ export function createLog(options: LogOptions = {}): Log {
   return bound(logger);
 }
 
-/** For tests and for programs whose output is the product. */
+/** Drops everything: for tests, and for programs that report errors themselves. */
 export const silentLog: Log = {
   debug: () => {},
   info: () => {},

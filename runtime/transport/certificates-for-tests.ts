@@ -1,7 +1,6 @@
 /**
  * Test support: a throw-away CA and node certificates, made by the openssl program in a temporary folder that is
- * removed
- * at once. Not used outside tests; `photon init` makes the real ones.
+ * removed at once. Not used outside of tests; `photon init` makes the real ones.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +14,7 @@ export interface TestAuthority {
   issue(name: string, role?: string): PeerTls;
 }
 
-/** One call makes one independent authority. */
+/** Makes a new, independent authority. */
 export function createTestAuthority(): TestAuthority {
   const ecKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   const within = <T>(work: (folder: string) => T): T => {

@@ -1,7 +1,6 @@
 /**
  * The sending half of a link: entries of one tick leave as one WebSocket frame, and unsent bytes are counted, because
- * `ws` itself bounds nothing on the way out. It knows no meaning of entries. Called by peer-link.ts and peer-
- * server.ts.
+ * `ws` itself has no bound for sending. It does not interpret entries. Called by peer-link.ts and peer-acceptance.ts.
  */
 import type { WebSocket } from 'ws';
 
@@ -10,16 +9,16 @@ export interface FrameWriterOptions {
   readonly maxFrameBytes: number;
   readonly pauseBytes: number;
   readonly closeBytes: number;
-  /** Unsent bytes have fallen below half of `pauseBytes` after having been above it. */
+  /** Called when unsent bytes fall below half of `pauseBytes` after they were above it. */
   readonly onDrained?: () => void;
-  /** Unsent bytes have passed `closeBytes`; the owner cuts the link. */
+  /** Called when unsent bytes exceed `closeBytes`; the owner must cut the link. */
   readonly onOverflow: () => void;
 }
 
 export class FrameWriter {
   readonly #options: FrameWriterOptions;
   #entries: string[] = [];
-  /** Of each entry, with the comma or bracket behind it. */
+  /** Bytes of each entry, including the comma or bracket behind it. */
   #sizes: number[] = [];
   #scheduled = false;
   #unsentBytes = 0;
@@ -33,10 +32,10 @@ export class FrameWriter {
     return this.#paused;
   }
 
-  /** Whether an entry of this JSON text fits a frame at all. */
+  /** Whether an entry with this JSON text fits into a frame. */
   fits(entry: string): boolean {
     const { maxFrameBytes } = this.#options;
-    // A character is at most three bytes.
+    // A UTF-16 code unit takes at most three bytes in UTF-8.
     return entry.length * 3 + 2 <= maxFrameBytes || Buffer.byteLength(entry) + 2 <= maxFrameBytes;
   }
 
@@ -63,7 +62,7 @@ export class FrameWriter {
     let first = 0;
     let bytes = 0;
     for (const [index, size] of sizes.entries()) {
-      // One more is the bracket before them.
+      // The 1 is the opening bracket.
       if (index > first && 1 + bytes + size > this.#options.maxFrameBytes) {
         this.#send(entries.slice(first, index), bytes);
         first = index;
@@ -74,11 +73,11 @@ export class FrameWriter {
     if (first < entries.length) this.#send(first === 0 ? entries : entries.slice(first), bytes);
   }
 
-  /** @param bytes as which the entries have been counted */
+  /** @param bytes the counted size of the entries */
   #send(entries: readonly string[], bytes: number): void {
     const { socket, pauseBytes, onDrained } = this.#options;
     if (socket.readyState !== socket.OPEN) return;
-    // A failed send is followed by the socket's `close`, which settles everything that waits; nothing is lost here.
+    // A failed send is followed by the socket's `close` event, which rejects every waiting request.
     socket.send(`[${entries.join(',')}]`, () => {
       this.#unsentBytes -= bytes;
       if (this.#paused && this.#unsentBytes < pauseBytes / 2) {

@@ -1,7 +1,8 @@
 /**
- * Notices a peer that has gone without closing: a ping after every interval in which nothing was heard, and silence of
- * `silenceMs` ends the socket. Both ends do so, and a ping that is heard saves one's own: idle links cost little.
- * A dead link means only that: takeover of shards is decided by the beat counters in the store, never here.
+ * Notices a peer that is gone without having closed the link: a ping is sent after every interval without a frame from
+ * the peer, and silence for `silenceMs` ends the socket. Both ends do so; a received ping counts as a frame and saves
+ * one's own, so idle links cost little. A dead link only ends requests: takeover of shards is decided by the beat
+ * counters in the store (directory/beat-observer.ts).
  */
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
@@ -23,14 +24,14 @@ export function startHeartbeat(
   const beat = (): void => {
     if (socket.readyState !== socket.OPEN) return;
     const quiet = socket.isPaused || misses > 0;
-    // While we do not read on purpose, an unseen pong says nothing about the peer; the pause has its own bound.
+    // While the socket is paused (backpressure) pongs are not read, so a missing one proves nothing.
     if (!socket.isPaused) misses += 1;
     if (misses > most) {
       onDead();
       socket.terminate();
       return;
     }
-    // The peer must go on hearing us while we do not read it.
+    // While this side does not read, it must still ping, or the peer would take it for dead.
     if (quiet) socket.ping();
     cancel = clock.after(heartbeatMs, beat);
   };

@@ -1,4 +1,4 @@
-/** Bounds of a link between nodes that no other test fills: who is told busy, what is cut, and what stays unknown. */
+/** Limits of links that no other test reaches: who gets busy, which link is cut, which request stays unknown. */
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'uvu';
@@ -21,7 +21,7 @@ async function dialled(url: string): Promise<Dialled> {
   return { socket, closed };
 }
 
-test('a peer holds so many links; the oldest goes for a newer one', async () => {
+test('a peer over its number of links has the oldest one closed', async () => {
   const side = await listen(inletOf(), w1, { limits: { maxLinksPerPeer: 2 } });
   const held = [await dialled(side.url), await dialled(side.url), await dialled(side.url)];
   try {
@@ -36,7 +36,7 @@ test('a peer holds so many links; the oldest goes for a newer one', async () => 
   }
 });
 
-test('a command that nobody answers is unknown after its time', async () => {
+test('a command without an answer is unknown after its timeout', async () => {
   const side = await listen(inletOf({ command: () => new Promise<Reply>(() => {}) }));
   const links = linksTo(side.url, c1, { commandTimeoutMs: 60 });
   try {
@@ -48,7 +48,7 @@ test('a command that nobody answers is unknown after its time', async () => {
   }
 });
 
-test('a peer that does not read its answers is cut when too many wait', async () => {
+test('the link of a peer that does not read its answers is cut when too many are unsent', async () => {
   const due: ((reply: Reply) => void)[] = [];
   const side = await listen(inletOf({ command: () => new Promise<Reply>((resolve) => due.push(resolve)) }), w1, {
     limits: { pauseBytes: 200_000, closeBytes: 400_000 },
@@ -67,7 +67,7 @@ test('a peer that does not read its answers is cut when too many wait', async ()
   }
 });
 
-/** A node that greets, takes one message, and then reads nothing more. */
+/** A node that answers the hello, reads one message, and then reads nothing more. */
 async function deafNode(): Promise<{ url: string; stop(): Promise<void> }> {
   const server = createServer({ ...w1, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
   const acceptor = new WebSocketServer({ server, path: '/peer' });
@@ -95,7 +95,7 @@ async function deafNode(): Promise<{ url: string; stop(): Promise<void> }> {
   };
 }
 
-test('a peer that reads nothing: senders are told busy', async () => {
+test('senders to a peer that reads nothing get busy', async () => {
   const node = await deafNode();
   // More than the kernel's buffers of both ends hold.
   const text = 'x'.repeat(500_000);

@@ -1,25 +1,25 @@
 /**
- * Bounds of the links between nodes (promise G11: overflow is an answer, never growth).
- * One per row of docs/limits.md; a node's configuration may override single values.
+ * Bounds of the links between nodes (G11 in docs/promises.md: overflow causes an answer, not growth). Each is a row of
+ * docs/limits.md; node.json may override single values.
  */
 export interface PeerLimits {
   /** Longest WebSocket frame in either direction; the `ws` default of 100 MiB would let one peer exhaust another. */
   readonly maxFrameBytes: number;
-  /** Unsent bytes at which a side stops: the caller is told `busy`, the answering side stops reading. */
+  /** Unsent bytes at which a side pauses: callers get `busy`, the answering side stops reading. */
   readonly pauseBytes: number;
   /** Unsent bytes at which the link is cut. */
   readonly closeBytes: number;
   /** Unanswered requests per link and direction. */
   readonly maxInFlight: number;
-  /** Links one peer may hold open; the oldest is superseded, so that a peer that lost its end can come back. */
+  /** Links that one peer may hold open; a further one closes the oldest, so a peer that lost its end can reconnect. */
   readonly maxLinksPerPeer: number;
   readonly heartbeatMs: number;
-  /** A peer that says nothing for so long is dead to routing; whether it is dead is decided by beats in the store. */
+  /** After this silence the link is cut. Whether the node is dead is decided by beats in the store. */
   readonly silenceMs: number;
-  /** From the first TCP packet to the accepted hello. */
+  /** Time for a new link until its hello was accepted. */
   readonly connectTimeoutMs: number;
   readonly deliverTimeoutMs: number;
-  /** Longer than any client waits: a command may be answered by a deferred reply. */
+  /** Longer than any client waits, because a command may be answered by a deferred reply. */
   readonly commandTimeoutMs: number;
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;

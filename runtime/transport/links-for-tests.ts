@@ -1,7 +1,6 @@
 /**
- * Test support: two nodes on loopback with certificates of one authority, and an Inlet stand-in that only
- * answers; what
- * hosting does with messages is covered by its own tests.
+ * Test support: two nodes on loopback with certificates of one authority, and a stand-in for the Inlet that only
+ * answers. What hosting does with messages is covered by its own tests.
  */
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';

@@ -1,7 +1,8 @@
 /**
- * One accepted link: hello, then requests to the Inlet and answers back. Called by peer-server.ts with the name the
- * peer has proved. Bounded both ways: it stops reading while too many requests run or too many answers are unsent. A
- * request in the name of somebody the peer cannot speak for ends the link: it is broken or taken over.
+ * The accepting side of one link: the hello, then requests to the Inlet and answers back. Called by peer-server.ts with
+ * the name and role from the peer's certificate. It stops reading while too many requests run or too many answers are
+ * unsent. A request in the name of an actor or principal that the peer may not speak for closes the link: the peer is
+ * defective or compromised.
  */
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
@@ -27,7 +28,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
   let greeted = false;
   let running = 0;
   const cancelHello = clock.after(limits.connectTimeoutMs, () => socket.close(4401, 'no hello in time'));
-  // Entries that had already been read when we paused; at most what one read of the socket holds.
+  // Entries that were received before the socket was paused; at most those of one read of the socket.
   const held: RequestEntry[] = [];
   const stalled = (): boolean => running >= limits.maxInFlight || writer.paused;
   const take = (): void => {
@@ -42,7 +43,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
     closeBytes: limits.closeBytes,
     onDrained: take,
     onOverflow: () => {
-      log.warn({ closeBytes: limits.closeBytes }, 'cut a peer that does not read its answers');
+      log.warn({ closeBytes: limits.closeBytes }, 'cut the link of a peer that does not read its answers');
       socket.terminate();
     },
   });
@@ -74,7 +75,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
   };
 
   socket.on('message', (bytes, isBinary) => {
-    // Frames that were on their way when we decided to close are not performed.
+    // Frames that arrive after this side has decided to close are not performed.
     if (socket.readyState !== socket.OPEN) return undefined;
     const text = isBinary ? '' : String(bytes);
     if (!greeted) return onHello(text);
@@ -89,7 +90,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
       const inNameOf = kind === 'm' ? body.from : `principal ${body.principal}`;
       log.error(
         { role: peer.role, inNameOf, to: body.to },
-        'closed the link of a peer that spoke in the name of another; see who holds its certificate',
+        'closed the link of a peer that spoke in the name of another; find out who holds its certificate',
       );
       return socket.close(4403, 'not yours to say');
     }
@@ -97,7 +98,7 @@ export function acceptPeer({ socket, peer, inlet, clock, log, limits }: Acceptan
     take();
     return undefined;
   });
-  socket.on('error', (error) => log.info({ why: error.message }, 'the link of a peer broke'));
+  socket.on('error', (error) => log.info({ why: error.message }, 'the link of a peer failed'));
   socket.once('close', cancelHello);
   startHeartbeat(socket, clock, limits, () => log.info({}, 'a peer went silent'));
 }

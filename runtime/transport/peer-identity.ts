@@ -1,7 +1,7 @@
 /**
- * Who a peer is, and for whom it may speak: name and role stand in the certificate it proved to own, signed by the
- * cluster's CA (CN and OU). Never in a frame, a header or an address. Both ends of every link and of every file copy
- * between nodes go through this file.
+ * The identity of a peer, and for whom it may speak: its name and role are the CN and OU of the certificate that it
+ * proved to own, signed by the cluster's CA. They are never taken from a frame, a header or an address. Both ends of
+ * every link, and of every file copy between nodes, use this file.
  */
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket, type ConnectionOptions, type PeerCertificate } from 'node:tls';
@@ -18,17 +18,17 @@ const namePattern = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 
 export interface Peer {
   readonly name: string;
-  /** A certificate without a role is a worker's: it gets the least. */
+  /** A certificate without a role counts as a worker's, which has the fewest rights. */
   readonly role: 'controller' | 'worker';
 }
 
 function commonNameOf(certificate: PeerCertificate): string | undefined {
   const name: unknown = certificate.subject?.CN;
-  // Several CNs come as an array; such a certificate names nobody.
+  // A certificate with several CNs yields an array and is not accepted.
   return typeof name === 'string' && namePattern.test(name) ? name : undefined;
 }
 
-/** @returns the node, or undefined when the connection proved none. */
+/** @returns the peer, or undefined when the connection has no valid certificate of a node. */
 export function peerOf(request: IncomingMessage): Peer | undefined {
   const socket = request.socket;
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
@@ -39,16 +39,16 @@ export function peerOf(request: IncomingMessage): Peer | undefined {
 }
 
 /**
- * Whether messages of `from` may come from this peer: a worker hosts the actors pinned to it and no others, so what it
- * says in the name of any other is a lie. A controller may own every shard, also that of a host that is gone.
+ * Whether this peer may deliver messages of the actor `from`. A worker hosts only the actors pinned to it, so it may
+ * speak for no other. A controller may own any shard, also the host shard of a fenced host.
  */
 export const maySpeakFor = (peer: Peer, from: ActorId): boolean =>
   peer.role === 'controller' || partsOf(from).host === peer.name;
 
-/** Commands bear the name of a principal, which only the nodes that check tokens can vouch for. */
+/** Commands carry the name of a principal, which only nodes that check tokens (controllers) can vouch for. */
 export const mayCommand = (peer: Peer): boolean => peer.role === 'controller';
 
-/** Dial options under which the connection fails unless the other end owns the certificate of `node`. */
+/** TLS options for dialling: the connection fails unless the other end owns the certificate of `node`. */
 export function peerDialOptions(tls: PeerTls, node: string): ConnectionOptions {
   return {
     ca: tls.ca,

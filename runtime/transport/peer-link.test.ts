@@ -8,7 +8,7 @@ import { PhotonError } from '../contract/errors.ts';
 import type { Delivery } from '../contract/link.ts';
 import { w1, c1, message, command, type Side, listen, inletOf, linksTo, refusal, until } from './links-for-tests.ts';
 
-test('messages arrive in order, answers find their askers, one frame carries a whole tick', async () => {
+test('messages arrive in order, answers reach their callers, one frame carries a whole tick', async () => {
   const seen: number[] = [];
   const side = await listen(
     inletOf({
@@ -68,7 +68,7 @@ test('commands are answered with the reply, a rejection, or moved', async () => 
   }
 });
 
-test('a lost link rejects what waits as unknown, and the next request dials again', async () => {
+test('a lost link rejects waiting requests as unknown, and the next request dials again', async () => {
   let hold = true;
   let reached = 0;
   const inlet = inletOf({
@@ -102,7 +102,7 @@ test('a lost link rejects what waits as unknown, and the next request dials agai
   }
 });
 
-test('no address and a refused connection are faults with a pause; nothing hangs', async () => {
+test('an unknown address and a refused connection are faults with retryAfterMs; nothing hangs', async () => {
   const nowhere = linksTo(undefined);
   assert.is((await refusal(nowhere.deliver('w1', message(1)))).code, 'peer_unreachable');
   const holder = createTcpServer();
@@ -116,7 +116,7 @@ test('no address and a refused connection are faults with a pause; nothing hangs
   links.close();
 });
 
-test('a peer that accepts and never speaks is given up', async () => {
+test('dialling a peer that accepts but never answers gives up', async () => {
   const mute = createTcpServer();
   const held = new Set<Socket>();
   mute.on('connection', (socket) => held.add(socket));
@@ -133,7 +133,7 @@ test('a peer that accepts and never speaks is given up', async () => {
   }
 });
 
-test('an answer that does not come is unknown, and a silent link is cut', async () => {
+test('a request without an answer is unknown, and a silent link is cut', async () => {
   const side = await listen(inletOf({ deliver: () => new Promise<Delivery>(() => {}) }));
   const links = linksTo(side.url, c1, { deliverTimeoutMs: 100 });
   try {
@@ -147,10 +147,10 @@ test('an answer that does not come is unknown, and a silent link is cut', async 
   }
 });
 
-test("an answer that comes after its time is nobody else's", async () => {
+test('an answer that comes after its timeout is not given to another request', async () => {
   const answers: ((delivery: Delivery) => void)[] = [];
   const side = await listen(inletOf({ deliver: () => new Promise((resolve) => answers.push(resolve)) }));
-  // Kept from silence, which would cut the link, by the commands in between.
+  // The commands in between keep the link from being cut for silence.
   const links = linksTo(side.url, c1, { deliverTimeoutMs: 100 });
   try {
     await links.command('w1', command('first'));
@@ -171,7 +171,7 @@ test("an answer that comes after its time is nobody else's", async () => {
 
 test('the heartbeat ends a link whose peer is stopped', async () => {
   const side = await listen(inletOf({ deliver: () => new Promise<Delivery>(() => {}) }));
-  // A relay that swallows everything once told so: what a stopped peer looks like.
+  // A relay that drops everything once switched, like a peer process that is stopped.
   let swallow = false;
   const relayed = new Set<Socket>();
   const relay = createTcpServer((near) => {
@@ -207,7 +207,7 @@ test('the heartbeat ends a link whose peer is stopped', async () => {
   }
 });
 
-test('too many unanswered requests are answered busy, without growth', async () => {
+test('with too many unanswered requests further ones get busy, and nothing grows', async () => {
   const side = await listen(inletOf({ deliver: () => new Promise<Delivery>(() => {}) }));
   const links = linksTo(side.url, c1, { maxInFlight: 10 });
   try {
@@ -221,7 +221,7 @@ test('too many unanswered requests are answered busy, without growth', async () 
   }
 });
 
-test('a request larger than a frame is refused at home, large ticks are split into frames', async () => {
+test('a request larger than a frame is refused locally, large ticks are split into frames', async () => {
   const side = await listen(inletOf());
   const links = linksTo(side.url, c1);
   try {
@@ -239,7 +239,7 @@ test('a request larger than a frame is refused at home, large ticks are split in
   }
 });
 
-test('an inlet that throws is reported as unknown and the link lives on', async () => {
+test('an inlet that throws yields unknown, and the link stays open', async () => {
   let fail = true;
   const side = await listen(
     inletOf({
@@ -262,7 +262,7 @@ test('an inlet that throws is reported as unknown and the link lives on', async 
   }
 });
 
-test('closing tells peers to come again, and a peer that restarts is reached again', async () => {
+test('closing a server ends links as restarting, and the restarted peer is reached again', async () => {
   const first = await listen(inletOf());
   const listenPort = Number(new URL(first.url).port);
   const links = linksTo(first.url, c1, { backoffMinMs: 5, backoffMaxMs: 20 });
@@ -274,7 +274,7 @@ test('closing tells peers to come again, and a peer that restarts is reached aga
     second = await listen(inletOf(), w1, {}, listenPort);
     let answer: Delivery | undefined;
     for (let tries = 0; answer === undefined && tries < 100; tries += 1) {
-      // Refused until the pause is over; bounded by the loop.
+      // Refused until the pause before the next dial is over.
       answer = await links.deliver('w1', message(2)).catch(() => undefined);
       if (answer === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
     }

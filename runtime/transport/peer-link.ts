@@ -1,8 +1,8 @@
 /**
- * One dialled link to one peer: requests out, answers in, matched by number. It is never dialled again: when it ends,
- * everything unanswered is told so and `peer-links.ts` makes a new one.
- * Promise: unknown stays unknown. A request that may have reached the peer rejects as `unknown`, one that has not left
- * this node as a fault.
+ * One dialled link to one peer: sends requests and matches answers by number. A link is dialled once: when it ends, all
+ * unanswered requests are rejected, and peer-links.ts makes a new link. Upholds "unknown stays unknown"
+ * (docs/promises.md): a request that may have reached the peer is rejected as `unknown`, one that has not left this
+ * node as a fault.
  */
 import { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
@@ -22,7 +22,7 @@ export interface PeerLinkOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: PeerLimits;
-  /** Called once; `opened` tells whether the peer had accepted us. */
+  /** Called once; `opened` says whether the peer had accepted the hello. */
   readonly onEnded: (opened: boolean) => void;
 }
 
@@ -58,8 +58,8 @@ export class PeerLink {
       maxPayload: limits.maxFrameBytes,
       perMessageDeflate: false,
       followRedirects: false,
-      // A mask of zeros, which costs neither end a pass over the bytes. Masks keep pages in browsers from writing what
-      // a proxy takes for its own protocol; inside TLS between two nodes there is neither.
+      // A mask of zeros saves both ends a pass over the bytes. Masking protects proxies from bytes chosen by web pages;
+      // on a TLS connection between two nodes there is neither a proxy nor a web page.
       generateMask: () => {},
     });
     this.#socket = socket;
@@ -82,7 +82,7 @@ export class PeerLink {
     });
   }
 
-  /** No room for another request: the peer answers slower than we ask. */
+  /** Whether there is no room for another request, because the peer answers more slowly than requests are made. */
   get full(): boolean {
     const { maxInFlight, pauseBytes } = this.#options.limits;
     return this.#waiting.size >= maxInFlight || this.#writer.paused || this.#earlyBytes > pauseBytes;
@@ -94,7 +94,7 @@ export class PeerLink {
 
   /**
    * @param kind `m` a message, `c` a command
-   * @param read turns the answer into its type; undefined means that the peer broke the protocol
+   * @param read decodes the answer; undefined means that the peer violated the protocol
    */
   request<T>(kind: 'm' | 'c', body: unknown, timeoutMs: number, read: (value: unknown) => T | undefined): Promise<T> {
     const { node, clock, limits } = this.#options;
@@ -119,7 +119,7 @@ export class PeerLink {
     });
   }
 
-  /** Cuts the link; what waits is rejected when the socket has closed. */
+  /** Cuts the link; waiting requests are rejected when the socket has closed. */
   end(reason: string): void {
     this.#endReason = reason;
     this.#socket.terminate();
@@ -144,7 +144,7 @@ export class PeerLink {
 
   #onAnswer(kind: 'r' | 'e', number: number, body: unknown): void {
     const waiting = this.#waiting.take(number);
-    // Answered after its time was up: the asker was told `unknown` and asks again with the same ids.
+    // The answer came after the timeout: the caller got `unknown` and repeats the request with the same ids.
     if (waiting === undefined) return;
     const { node } = this.#options;
     if (kind === 'e') {
@@ -155,14 +155,14 @@ export class PeerLink {
     }
     const value = waiting.read(body);
     if (value === undefined) {
-      const text = `Node ${node} gave an answer of an unknown shape; look whether it runs another version.`;
+      const text = `Node ${node} gave an answer of an unknown shape; check whether it runs another version.`;
       waiting.reject(new PhotonError('unknown', 'peer_answer_malformed', text));
     } else {
       waiting.resolve(value);
     }
   }
 
-  /** Times out what was asked too long ago, and the whole link when the peer has been silent since. */
+  /** Rejects requests older than their timeout, and ends the link if the peer has sent nothing since one of them. */
   #sweep(): void {
     const { clock, node } = this.#options;
     const nowMs = clock.monotonicMs();

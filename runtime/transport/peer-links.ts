@@ -1,9 +1,10 @@
 /**
- * All outgoing links of a node: binds the contract's Outlet to WebSocket. One multiplexed link per peer, dialled when
- * first needed, dialled again after a growing pause. It routes to the node it is told; who owns a shard is
- * decided elsewhere.
- * Each node dials for its own requests, so that two nodes that talk both ways hold two sockets: no tie to break when
- * both dial at once, and a link's direction says who asks.
+ * All outgoing links of a node: binds the contract's Outlet to WebSocket. There is one multiplexed link per peer,
+ * dialled when first needed and dialled again after a growing pause. The caller names the node; runtime/directory
+ * decides who owns a shard.
+ *
+ * Each node dials a link for its own requests, so two nodes that send requests both ways hold two sockets. So there is
+ * no tie to break when both dial at once, and the direction of a link says who sends requests.
  */
 import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
@@ -20,7 +21,7 @@ import { readCommandAnswer, readDelivery } from './versions/v1/peer-frames.ts';
 export interface PeerLinksOptions {
   readonly tls: PeerTls;
   readonly nodeName: string;
-  /** `https://10.0.0.2:7401`, or undefined for a node nobody has announced. */
+  /** `https://10.0.0.2:7401`, or undefined for an unknown node. */
   readonly addressOf: (node: string) => string | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -29,14 +30,14 @@ export interface PeerLinksOptions {
 
 export interface PeerLinks extends Outlet {
   /**
-   * Reads one of the peer's mounted routes, such as `/blobs/<sha256>`. The stream errors when the link breaks; compare
-   * the digest before use.
+   * Reads one of the peer's mounted routes, such as `/blobs/<sha256>`. The stream errors when the connection breaks;
+   * compare the digest before use.
    * @throws PhotonError fault `peer_unreachable`, defeat `peer_refused` (4xx), fault `peer_failed` (5xx)
    */
   get(node: string, path: string, signal?: AbortSignal): Promise<Readable>;
-  /** Ends every link; what waits rejects as unknown. */
+  /** Ends every link; waiting requests are rejected as unknown. */
   close(): void;
-  /** Names of the peers with a link at the moment. */
+  /** Names of the peers with a link now. */
   peers(): readonly string[];
 }
 
@@ -102,7 +103,7 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
     async command(node, command) {
       const link = linkTo(node);
       if (link.full) {
-        const text = `Node ${node} answers slower than it is asked; try again.`;
+        const text = `Node ${node} answers more slowly than requests arrive; try again.`;
         throw new PhotonError('fault', 'peer_busy', text, { retryAfterMs: 50 });
       }
       return link.request('c', command, limits.commandTimeoutMs, readCommandAnswer);
@@ -133,7 +134,7 @@ function fetchFrom(
   return new Promise((resolve, reject) => {
     const request = httpsRequest(url, {
       ...peerDialOptions(tls, node),
-      // No agent: a pooled or resumed TLS session would skip the check of the peer's name.
+      // No agent, because a pooled or resumed TLS session would skip the check of the peer's name.
       agent: false,
       timeout: limits.deliverTimeoutMs,
       ...(signal === undefined ? {} : { signal }),

@@ -1,4 +1,4 @@
-/** Links from the accepting side: who gets in, what hostile or slow peers can do, mounted routes. */
+/** Links from the accepting side: who is admitted, what hostile or slow peers can do, mounted routes. */
 import { buffer } from 'node:stream/consumers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -45,7 +45,7 @@ test('a server whose certificate names another node is refused before anything i
   }
 });
 
-test('a client without a certificate, or with one of another authority, gets nothing', async () => {
+test('a client without a certificate, or with one of another authority, is refused', async () => {
   let reached = 0;
   const side = await listen(
     inletOf({
@@ -71,7 +71,7 @@ test('a client without a certificate, or with one of another authority, gets not
   }
 });
 
-test("a server that was made too lenient still admits nobody without the cluster's certificate", async () => {
+test("with rejectUnauthorized false nobody is admitted without the cluster's certificate", async () => {
   const side = await listen(
     inletOf(),
     w1,
@@ -89,7 +89,7 @@ test("a server that was made too lenient still admits nobody without the cluster
   }
 });
 
-test('a worker speaks for the actors pinned to it, for nobody else, and commands nothing', async () => {
+test('a worker may send messages of actors pinned to it, of no others, and no commands', async () => {
   const reached: string[] = [];
   const inlet = inletOf({
     deliver: async ({ from }) => {
@@ -103,7 +103,7 @@ test('a worker speaks for the actors pinned to it, for nobody else, and commands
   });
   const side = await listen(inlet);
   const says = (from: string) => ({ ...message(1), from: actorId(from) });
-  // A link of its own for each: a lie closes it, and the next dial waits.
+  // A separate link for each case: a forged sender closes the link, and the next dial would wait.
   const lie = async (tell: (links: PeerLinks) => Promise<unknown>, tls = worker): Promise<void> => {
     const links = linksTo(side.url, tls);
     await refusal(tell(links));
@@ -126,7 +126,7 @@ test('a worker speaks for the actors pinned to it, for nobody else, and commands
   }
 });
 
-test('a certificate of the cluster that is no node is refused when the composition says so', async () => {
+test('a certificate of the cluster whose name is no node is refused by admits', async () => {
   const side = await listen(inletOf(), w1, { admits: (peer) => peer !== 'c1' });
   const links = linksTo(side.url);
   try {
@@ -137,7 +137,7 @@ test('a certificate of the cluster that is no node is refused when the compositi
   }
 });
 
-test('malformed frames of a peer close the link with a code and reach no actor', async () => {
+test('malformed frames close the link with a code and reach no actor', async () => {
   let reached = 0;
   const side = await listen(
     inletOf({
@@ -173,7 +173,7 @@ test('malformed frames of a peer close the link with a code and reach no actor',
   }
 });
 
-test('a peer that reads no answers stops being read, and goes on when it reads again', async () => {
+test('requests of a peer that reads no answers wait until it reads again', async () => {
   let performed = 0;
   const side = await listen(
     inletOf({

@@ -1,8 +1,8 @@
 /**
- * The accepting end of links between nodes: takes WebSocket upgrades on /peer and mounted GET routes (image copies) on
- * one HTTPS server, both only from a certificate of the cluster. It hands requests to the Inlet in the order of
- * arrival and answers when the Inlet does (after the commit: promise G4). Whether a message may be applied is the
- * Inlet's decision.
+ * The accepting end of links between nodes: serves WebSocket upgrades on /peer and mounted GET routes (image copies,
+ * history runs) on one HTTPS server, both only for clients with a certificate of the cluster. Requests go to the Inlet
+ * in the order of arrival and are answered when the Inlet answers, which is after the commit (G4 in docs/promises.md).
+ * Whether a message may be applied is the Inlet's decision.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
@@ -18,22 +18,21 @@ import { peerOf, type Peer } from './peer-identity.ts';
 export type PeerRoute = (request: IncomingMessage, response: ServerResponse, peer: string) => void;
 
 export interface PeerServerOptions {
-  /** Made with `requestCert: true, rejectUnauthorized: true` and the cluster's CA. */
+  /** Must be created with `requestCert: true, rejectUnauthorized: true` and the cluster's CA. */
   readonly server: Server;
   readonly inlet: Inlet;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<PeerLimits>;
-  /** Path prefix (`/blobs/`) -> what answers below it; only peers get there. */
+  /** Path prefix (`/blobs/`) -> handler of the paths below it; only called for peers. */
   readonly routes?: Readonly<Record<string, PeerRoute>>;
-  /** Refuses a certificate of the cluster that is no node's; default admits every name. */
+  /** Whether a name in a certificate of the cluster is a node's. Default: every name is admitted. */
   readonly admits?: (peer: string) => boolean;
 }
 
 export interface PeerServer {
   /**
-   * Tells the peers to come again later and waits until their sockets are gone; the HTTPS server is left to its
-   * owner.
+   * Closes all links (1012, restarting) and waits until their sockets are gone. The caller closes the HTTPS server.
    */
   close(): Promise<void>;
   peers(): readonly string[];
@@ -67,7 +66,7 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   };
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
-    stream.on('error', (error) => log.debug({ why: error.message }, 'a link broke while it was opened'));
+    stream.on('error', (error) => log.debug({ why: error.message }, 'a link failed while it was opened'));
     const peer = peerOf(request);
     if (pathOf(request) !== '/peer') return refuse(stream, 404);
     if (peer === undefined || !admits(peer.name)) {

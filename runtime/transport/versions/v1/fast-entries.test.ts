@@ -1,4 +1,4 @@
-/** What is recognised by hand, held to the schemas that it stands for. */
+/** The hand-written checks compared with the schemas that they stand in for. */
 import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { test } from 'uvu';
@@ -48,7 +48,7 @@ const command = fc.record({
   ifVersion: fc.constantFrom(1, ...absent),
   trace,
 });
-/** Right in all but a few places: two random fields at once hardly ever are. */
+/** Valid entries with a few random faults: entries of random fields would hardly ever be valid. */
 const mended = (body: object, good: Record<string, unknown>, bad: readonly string[]): object =>
   Object.fromEntries(Object.entries(body).map(([field, given]) => [field, bad.includes(field) ? given : good[field]]));
 const event = { type: 'a', b: 1 };
@@ -95,16 +95,16 @@ function hold(given: fc.Arbitrary<unknown>, isUsual: (value: unknown) => boolean
   assert.ok(usual > 100, `only ${usual} were recognised`);
 }
 
-test('requests that are recognised are those that the schema passes on as they are', () => {
+test('requests that pass the fast check are accepted unchanged by the schema', () => {
   hold(frames, isFastRequests, requestFrame);
 });
 
-test('so are answers, and the answer to a message', () => {
+test('responses that pass the fast check are accepted unchanged by the schema', () => {
   hold(frames, isFastResponses, responseFrame);
   hold(answers, isApplied, delivery);
 });
 
-test('what is said all the time is recognised', () => {
+test('common requests and responses pass the fast check', () => {
   const traced = { ...goodMessage, trace: 't' };
   assert.ok(
     isFastRequests([

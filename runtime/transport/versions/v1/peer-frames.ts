@@ -1,15 +1,15 @@
 /**
- * Version 1 of what nodes say to each other: JSON text frames, each an array of entries of one tick.
- * This file knows shapes only; it opens no socket and takes no decision. `peer-link.ts` and `peer-acceptance.ts` call
- * it. The schemas are the shapes; fast-entries.ts recognises the usual ones for a fraction of their price.
+ * Version 1 of the protocol between nodes: JSON text frames, each an array of the entries of one tick. This file
+ * defines the shapes by zod schemas; it opens no socket and takes no decision. fast-entries.ts accepts the most common
+ * entries without the schemas. Called by peer-link.ts and peer-acceptance.ts.
  *
  *   dialler  -> {"hello":{"versions":[1]}}                          first frame
  *   acceptor -> {"hello":{"version":1}}                             first frame
- *   dialler  -> [["m",n,Message] | ["c",n,Command], ...]            requests; a number is free once answered
+ *   dialler  -> [["m",n,Message] | ["c",n,Command], ...]            requests; a number may be reused once answered
  *   acceptor -> [["r",n,Delivery | Reply | {"moved":true}] | ["e",n,{"code","message"}], ...]
  *
- * A frame bears no sender: the peer's name is the one in its certificate. A change of these shapes is a folder `v2`
- * beside this one, offered in the hello together with version 1 until no node speaks it any more.
+ * A frame carries no sender: the peer's name is the one in its certificate. A change of these shapes needs a folder
+ * `v2` beside this one; both versions are offered in the hello until no node uses version 1 any more.
  */
 import { z } from 'zod';
 import { durabilities } from '../../../contract/durability.ts';
@@ -82,13 +82,13 @@ export type ResponseEntry =
 export type CommandAnswer = Reply | { readonly moved: true };
 
 /**
- * @param isUsual may say yes only where the schema would pass the value on as it is
+ * @param isFastMatch must return true only for values that the schema would accept unchanged
  * @returns undefined when the text is not JSON or not of the shape; the caller closes the link
  */
 function read<T>(
   schema: z.ZodType<T>,
   text: string,
-  isUsual: (value: unknown) => boolean = () => false,
+  isFastMatch: (value: unknown) => boolean = () => false,
 ): T | undefined {
   let value: unknown;
   try {
@@ -96,7 +96,7 @@ function read<T>(
   } catch {
     return undefined;
   }
-  if (isUsual(value)) return value as T;
+  if (isFastMatch(value)) return value as T;
   const parsed = schema.safeParse(value);
   return parsed.success ? parsed.data : undefined;
 }
