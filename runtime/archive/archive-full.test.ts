@@ -53,7 +53,7 @@ test('while the disk is full history stays in the store and commits go on; later
   await climb(node, web, 101, 300);
   await until('the alarm', () => node.archiver.figures().trouble !== undefined);
   const { trouble } = node.archiver.figures();
-  assert.match(trouble?.message ?? '', /cannot be written .*ENOSPC.*make room/);
+  assert.match(trouble?.message ?? '', /cannot be written .*ENOSPC.*free space/);
   assert.ok(node.log.lines.some((line) => line.startsWith('error history stays in the store')));
   await climb(node, web, 301, 380);
   assert.ok((await hot()) >= 300, 'everything is still hot');

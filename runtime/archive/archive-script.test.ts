@@ -39,7 +39,7 @@ test('nothing is trimmed for a stale owner, behind an unknown run, or for lost e
   assert.is(await run(redis, '1|4|n1', 'other', 'one', 2), 0);
   assert.is(await run(redis, '1|4|n1', '', 'one', 9), 0, 'a store that was rolled back');
   await run(redis, '1|4|n1', '', 'one', 2);
-  assert.is(await run(redis, '1|4|n1', '', 'second', 4), 0, 'somebody else was here');
+  assert.is(await run(redis, '1|4|n1', '', 'second', 4), 0, 'the pointer has changed since it was read');
   assert.equal([await lengthOf(redis), await redis.ask('HGET', keys[1], 'archived')], [3, 'one']);
   await redis.ask('DEL', keys[1]);
   assert.is(await run(redis, '1|4|n1', '', 'one', 4), 0, 'there is no such actor');

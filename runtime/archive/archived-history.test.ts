@@ -113,7 +113,11 @@ test('history is read across the archives of several nodes', async (stage) => {
   const folder = peerFolders.get('n2') ?? '';
   peerFolders.delete('n2');
   assert.is(await codeOf(versionsOf(first, web)), 'archive_unreachable');
-  assert.is((await first.historian.history(web, { after: 400, limit: 100 })).length, 50, 'what is near needs nobody');
+  assert.is(
+    (await first.historian.history(web, { after: 400, limit: 100 })).length,
+    50,
+    'entries in the store and the own archive need no peer',
+  );
   peerFolders.set('n2', folder);
 });
 
@@ -158,8 +162,8 @@ test('a corrupt entry in the store damages neither the archive nor other entries
   await climb(node, web, 61, 100);
   await until('they are archived', async () => (await hot(node, web)) <= 64);
   assert.equal(await versionsOf(node, web), upTo(100));
-  const [spoilt] = await node.historian.history(web, { after: 19, to: 20, limit: 1 });
-  assert.equal(spoilt?.event, { type: 'history.unreadable', text: '{broken' });
+  const [corrupt] = await node.historian.history(web, { after: 19, to: 20, limit: 1 });
+  assert.equal(corrupt?.event, { type: 'history.unreadable', text: '{broken' });
   assert.equal((await node.historian.at(web, 19)).context, contextAt(19));
   assert.is(await codeOf(node.historian.at(web, 22)), 'history_incomplete', 'nothing is rebuilt over it');
 });

@@ -74,7 +74,7 @@ test('a tail torn by a crash is kept and reported as harmless', async ({ folder 
   assert.is(await readRunLine(folder, kept as RunPlace), 'kept');
   const found = await checkArchive(folder);
   assert.equal(found.damage, []);
-  assert.match(found.remains[0] ?? '', /40 bytes of a write/);
+  assert.match(found.remains[0] ?? '', /40 bytes of an interrupted write/);
 });
 
 test('a flipped bit anywhere is found and located', async ({ folder }) => {

@@ -32,7 +32,7 @@ test('a node whose event loop was blocked between question and answer takes no o
   const slow = (askedMs: number, answeredMs: number) => observer.look({ askedMs, answeredMs }, { a: '1' });
   slow(0, 0);
   for (const askedMs of [10, 1_420, 2_830, 4_240]) {
-    assert.equal(slow(askedMs, askedMs + 1_400).silent, [], 'the counter was read early, and told late');
+    assert.equal(slow(askedMs, askedMs + 1_400).silent, [], 'the counter was read early, the answer came late');
   }
   assert.equal(slow(6_000, 6_000).silent, []);
   assert.equal(slow(7_400, 7_400).silent, []);
@@ -61,7 +61,7 @@ test('a node without a counter is neither alive nor silent', () => {
   observer.look(at(0), { a: '1' });
   assert.not.ok(observer.isAlive('b'));
   observer.look(at(500), {});
-  assert.not.ok(observer.isAlive('a'), 'it has left');
+  assert.not.ok(observer.isAlive('a'), 'its counter was removed');
 });
 
 test.run();

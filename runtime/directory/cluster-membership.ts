@@ -257,7 +257,7 @@ class StoreMembership implements Membership {
     try {
       await looked;
     } catch (error) {
-      // Closing the link ends what still asks; whoever owns the shard now, it is not this node.
+      // Closing the link rejects reads in progress; a stopped node owns no shard anyway.
       if (!this.#stopped) throw error;
     }
   }

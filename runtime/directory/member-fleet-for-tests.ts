@@ -98,7 +98,9 @@ export class MemberFleet {
     return member;
   }
 
-  /** Asks through this node, whoever owns the actor; the promise outlives the node only if it is asked again. */
+  /**
+   * Sends a command through this node, whichever node owns the actor. If the node ends, the command must be repeated.
+   */
   ask(node: string, command: Command): Promise<Reply> {
     return new Promise((resolve) => {
       this.#asking.set(command.commandId, resolve);

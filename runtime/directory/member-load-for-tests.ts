@@ -90,7 +90,7 @@ export class Load {
       assert.equal(items, expected, `${id}: lost, doubled or out of order`);
       total += versions;
     }
-    assert.is(total, this.sent, 'every command stands once');
+    assert.is(total, this.sent, 'every command was applied once');
     return total;
   }
 }

@@ -22,7 +22,7 @@ export interface TestNode {
   readonly granted: ShardGrant[];
   readonly lost: string[];
   readonly retired: string[];
-  /** What it was told of its fencing. */
+  /** Arguments of the calls of `onHostFenced`. */
   readonly fenced: string[];
   /** Set: it cannot be emptied as long as it says so. */
   full: boolean;

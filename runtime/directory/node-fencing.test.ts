@@ -12,8 +12,8 @@ const own = 'host:w1' as ShardId;
 const pinned = actorId('pinned/acme/a@w1');
 
 const grantOf = (node: TestNode): ShardGrant | undefined => node.membership.grants().find(({ shard }) => shard === own);
-const stands = async (): Promise<void> => {};
-const fence = (node: TestNode, assure = stands) => node.membership.fence('w1', assure);
+const notWithdrawn = async (): Promise<void> => {};
+const fence = (node: TestNode, assure = notWithdrawn) => node.membership.fence('w1', assure);
 const code = (fencing: Promise<unknown>): Promise<string> =>
   fencing.then(
     () => 'fenced',
@@ -59,7 +59,7 @@ test('silence alone moves nothing; on order the shard is taken and commits of it
   await until('the map is corrected', async () => (await stage.redis.ask('HGET', 'ph:map', own)) === '1|1|w1');
   assert.equal([grantOf(c1), grantOf(c2)], [undefined, undefined]);
   assert.is((await w1.journal.commit(commitOf(pinned, 1, { grant }))).result, 'committed');
-  const withdrawn = new PhotonError('ownership_lost', 'order_withdrawn', 'somebody else decides now');
+  const withdrawn = new PhotonError('ownership_lost', 'order_withdrawn', 'the order was withdrawn');
   assert.is(await code(fence(c1, () => Promise.reject(withdrawn))), 'order_withdrawn');
   assert.is(grantOf(c1), undefined);
 

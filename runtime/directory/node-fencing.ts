@@ -57,7 +57,7 @@ export class NodeFencing {
    * Takes the host shard of a node. May be repeated.
    * @param assure throws when the order was withdrawn
    * @throws PhotonError fault `node_alive` when the node beats or has not been watched for long enough, or
-   * `shard_moved` when somebody else changed the owner meanwhile
+   * `shard_moved` when the owner has changed meanwhile
    */
   async fence(name: string, assure: () => Promise<void>): Promise<Fencing> {
     const { claimant, roster, owned, directory } = this.#options;

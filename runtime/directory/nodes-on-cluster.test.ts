@@ -273,7 +273,7 @@ test('restoring an older copy of one primary of three begins a new era, and all 
 
     const totals = await Promise.all(ids.map((id) => total(c1, id)));
     const pinnedThere = (await cluster.ownerOf(slotOfTag(shardOf(ids[3] as ActorId)))) === primary;
-    assert.equal(totals, [4, 7, 7, pinnedThere ? 4 : 7], 'only what the one primary held went back');
+    assert.equal(totals, [4, 7, 7, pinnedThere ? 4 : 7], 'only actors on the restored primary were rolled back');
     for (const id of ids) await add(c1, id, 120);
     for (const id of ids) await provedOperable(c1, id);
     await provedRedriven(c1, 'counter/t/new');

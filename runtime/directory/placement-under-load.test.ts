@@ -73,7 +73,7 @@ test('kill, stop and continue, cut links, join: nothing is lost, doubled or reor
   const shares = [c2.owns, c3.owns];
   const cutUntilMs = performance.now() + 2 * silenceMs;
   await until('the cut lasts', () => performance.now() > cutUntilMs);
-  assert.equal([c2.owns, c3.owns], shares, 'a cut link alone takes nobody anything');
+  assert.equal([c2.owns, c3.owns], shares, 'a cut link alone moves no shard');
   fleet.heal();
   await load.flows();
 

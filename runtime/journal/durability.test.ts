@@ -174,8 +174,8 @@ test('reads of one turn share one WAIT, and a corrupt key fails only its own rea
   await servers.primary.ask('SET', storeKeys('ph:').inShard(shardOf(other), `a:${other}`), 'not a hash');
   const before = await callsOf(servers, 'wait');
   const many = Array.from({ length: 200 }, (_, index) => journal.load(actorId(`vm/acme/many-${index}`)));
-  const spoilt = await journal.load(other).catch((error: unknown) => error);
-  assert.is((spoilt as PhotonError).record.code, 'store_key_foreign');
+  const corrupt = await journal.load(other).catch((error: unknown) => error);
+  assert.is((corrupt as PhotonError).record.code, 'store_key_foreign');
   await Promise.all(many);
   assert.is((await callsOf(servers, 'wait')) - before, 1);
 });

@@ -6,33 +6,33 @@ import { FeedHeads } from './feed-heads.ts';
 import { processClock as clock, until } from './redis-for-tests.ts';
 
 function staged() {
-  const looks: PromiseWithResolvers<FeedPlace>[] = [];
-  const look = (): Promise<FeedPlace> => {
+  const polls: PromiseWithResolvers<FeedPlace>[] = [];
+  const poll = (): Promise<FeedPlace> => {
     const begun = Promise.withResolvers<FeedPlace>();
-    looks.push(begun);
+    polls.push(begun);
     return begun.promise;
   };
-  const heads = new FeedHeads({ look, clock });
+  const heads = new FeedHeads({ poll, clock });
   const follow = () => {
     const control = new AbortController();
     const eras: number[] = [];
     const ended = (async () => {
       for await (const { era } of heads.places(control.signal)) eras.push(era);
     })();
-    ended.catch(() => undefined); // awaited by the test that wants to know
+    ended.catch(() => undefined); // awaited by the test
     return { eras, ended, stop: () => control.abort() };
   };
   const answer = async (count: number): Promise<void> => {
-    await until(`look ${count} has begun`, () => looks.length === count);
-    looks[count - 1]?.resolve({ era: count, positions: new Map() });
+    await until(`poll ${count} has begun`, () => polls.length === count);
+    polls[count - 1]?.resolve({ era: count, positions: new Map() });
   };
-  return { looks, follow, answer };
+  return { polls, follow, answer };
 }
 
 test('a follower gets polls that began after it joined; all share them; polling ends with the last', async () => {
-  const { looks, follow, answer } = staged();
+  const { polls, follow, answer } = staged();
   const first = follow();
-  await until('a look has begun', () => looks.length === 1);
+  await until('a poll has begun', () => polls.length === 1);
   const second = follow();
   await answer(1);
   await until('the first gets it', () => first.eras.length === 1);
@@ -50,11 +50,11 @@ test('a follower gets polls that began after it joined; all share them; polling 
 });
 
 test('a poll that fails rejects every follower, and the next follower starts polling again', async () => {
-  const { looks, follow, answer } = staged();
+  const { polls, follow, answer } = staged();
   const first = follow();
-  await until('a look has begun', () => looks.length === 1);
+  await until('a poll has begun', () => polls.length === 1);
   const second = follow();
-  looks[0]?.reject(new Error('closed'));
+  polls[0]?.reject(new Error('closed'));
   for (const { ended } of [first, second]) await assertRejected(ended);
   const third = follow();
   await answer(2);

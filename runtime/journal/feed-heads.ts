@@ -9,19 +9,19 @@
 import type { Clock } from '../contract/clock.ts';
 import type { FeedPlace } from './feed-cursor.ts';
 
-const lookPauseMs = 40;
+const pollPauseMs = 40;
 
 export interface FeedHeadsOptions {
   /** Reads the heads from the store; waits while the store is unreachable. */
-  readonly look: () => Promise<FeedPlace>;
+  readonly poll: () => Promise<FeedPlace>;
   readonly clock: Clock;
 }
 
 export class FeedHeads {
   readonly #options: FeedHeadsOptions;
   #followers = 0;
-  #looking = false;
-  #looks = 0;
+  #polling = false;
+  #polls = 0;
   #place: FeedPlace | undefined;
   #failure: unknown;
   #waiting = new Set<() => void>();
@@ -40,14 +40,14 @@ export class FeedHeads {
     try {
       let seen: number | undefined;
       while (!signal.aborted) {
-        if (this.#looks === seen || seen === undefined) {
-          const told = this.#nextLook(signal);
-          if (!this.#looking) void this.#lookOn();
-          await told;
+        if (this.#polls === seen || seen === undefined) {
+          const polled = this.#nextPoll(signal);
+          if (!this.#polling) void this.#pollOn();
+          await polled;
         }
         if (signal.aborted) return;
         if (this.#place === undefined) throw this.#failure;
-        seen = this.#looks;
+        seen = this.#polls;
         yield this.#place;
       }
     } finally {
@@ -56,7 +56,7 @@ export class FeedHeads {
   }
 
   /** Resolves at the end of the next poll that begins, or with the signal. */
-  #nextLook(signal: AbortSignal): Promise<void> {
+  #nextPoll(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const go = (): void => {
         signal.removeEventListener('abort', go);
@@ -68,23 +68,23 @@ export class FeedHeads {
     });
   }
 
-  async #lookOn(): Promise<void> {
-    const { look, clock } = this.#options;
-    this.#looking = true;
+  async #pollOn(): Promise<void> {
+    const { poll, clock } = this.#options;
+    this.#polling = true;
     while (this.#followers > 0) {
-      const told = [...this.#waiting];
+      const polled = [...this.#waiting];
       try {
-        this.#place = await look();
+        this.#place = await poll();
       } catch (error) {
         this.#failure = error;
         this.#place = undefined;
         for (const go of this.#waiting) go();
         break;
       }
-      this.#looks += 1;
-      for (const go of told) go();
-      await new Promise<void>((resolve) => clock.after(lookPauseMs, resolve));
+      this.#polls += 1;
+      for (const go of polled) go();
+      await new Promise<void>((resolve) => clock.after(pollPauseMs, resolve));
     }
-    this.#looking = false;
+    this.#polling = false;
   }
 }

@@ -60,14 +60,14 @@ test('a commit is stored whole and loaded back', async (stage) => {
 
 test('a commit under another epoch, era or node is fenced, and listeners are called once', async (stage) => {
   const id = actorId('vm/acme/fenced');
-  const told: string[] = [];
-  stage.journal.onFenced((shard) => told.push(shard));
+  const fenced: string[] = [];
+  stage.journal.onFenced((shard) => fenced.push(shard));
   await own(stage, grantFor(id, 'n1', 4));
   stage.journal.adopt(grantFor(id, 'n1', 3));
   for (const grant of [grantFor(id, 'n1', 3), grantFor(id, 'n2', 4), { ...grantFor(id, 'n1', 4), era: 2 }]) {
     assert.equal(await stage.journal.commit(commitOf(id, 1, { grant })), { result: 'fenced' });
   }
-  assert.equal(told, [grantFor(id).shard]);
+  assert.equal(fenced, [grantFor(id).shard]);
   assert.equal(await stage.journal.load(id), undefined);
 });
 

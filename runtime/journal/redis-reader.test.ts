@@ -71,7 +71,7 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
     (error: { record: { code: string } }) => error.record.code,
   );
 
-test('a list is ordered by id and passes its filter', async (stage) => {
+test('a list is ordered by id and filtered', async (stage) => {
   const ids = ['vm/acme/b', 'vm/acme/a', 'net/acme/a', 'vm/umbrella/a', 'tap/acme/a@w1'].map(actorId);
   for (const id of ids) await commit(stage, id, 1);
   const timers = [{ timerId: 't', dueMs: 1, eventType: 'due' }];
@@ -97,7 +97,7 @@ test('a list is ordered by id and passes its filter', async (stage) => {
   });
 });
 
-test('a page has so many behind an id, whoever is left out', async (stage) => {
+test('a page has at most limit items behind an id, filtered ones not counted', async (stage) => {
   for (let at = 0; at < 9; at += 1) await commit(stage, actorId(`vm/acme/p${at}`), 1);
   for (const at of [1, 4]) await commit(stage, actorId(`vm/acme/p${at}`), 2, { status: 'removed' });
   for (const at of [3, 7]) await commit(stage, actorId(`vm/acme/p${at}`), 2, { stateName: 'other' });
@@ -114,7 +114,7 @@ test('a page has so many behind an id, whoever is left out', async (stage) => {
   assert.is(await page('vm/acme/p3', 5, 'other'), '7');
 });
 
-test('history is newest last, after a version, at most so many', async (stage) => {
+test('history returns the newest entries behind a version, oldest first, at most limit', async (stage) => {
   const id = actorId('vm/acme/past');
   for (let version = 1; version <= 5; version += 1) await commit(stage, id, version);
   await commit(stage, id, 5, { expectedVersion: 5, history: [historyOf(5, 'ignored')] });
@@ -126,7 +126,7 @@ test('history is newest last, after a version, at most so many', async (stage) =
   assert.equal(await stage.reader.history(actorId('vm/acme/none'), 0, 5), []);
 });
 
-test('a feed resumes from any of its cursors, over a restart of the store', async (stage) => {
+test('a feed resumes from any of its cursors, also after a restart of the store', async (stage) => {
   const id = actorId('vm/acme/fed');
   await commit(stage, id, 1);
   const { cursor } = await stage.reader.list({});
@@ -155,7 +155,7 @@ test('a host that joins later is followed from its first commit', async (stage) 
   await late.stop();
 });
 
-test('a cursor that was trimmed, or belongs to another era, has expired', async (stage) => {
+test('a cursor behind the trimmed end of a feed, or of another era, has expired', async (stage) => {
   const id = actorId('vm/acme/trimmed');
   const before = await stage.reader.now();
   await commit(stage, id, 1);
@@ -167,7 +167,7 @@ test('a cursor that was trimmed, or belongs to another era, has expired', async 
   assert.is(await codeOf(stage.reader.follow(now, () => {}, AbortSignal.timeout(5_000))), 'cursor_expired');
 });
 
-test('a cursor keeps large positions and names of hosts', () => {
+test('a cursor encodes large positions and host names', () => {
   const positions = new Map([
     ['s0', 2 ** 45],
     ['s127', 300],

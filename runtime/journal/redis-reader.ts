@@ -62,7 +62,7 @@ class StoreReader implements RedisReader {
     this.#store = store;
     this.#clock = clock;
     this.#log = log;
-    if (store.cluster !== undefined) this.#heads = new FeedHeads({ look: () => presentPlace(store), clock });
+    if (store.cluster !== undefined) this.#heads = new FeedHeads({ poll: () => presentPlace(store), clock });
   }
 
   async get(id: ActorId): Promise<StoredActor | undefined> {

@@ -1,7 +1,7 @@
 /**
- * Stores of several servers for tests, all on loopback, each server with its own folder and ports from the kernel:
- * a primary with a replica, three boxes with a Redis and a Sentinel each, a Redis Cluster of three primaries. Whoever
- * starts one removes it; what a test forgets ends with its process. Never used outside of tests.
+ * Stores of several servers for tests, all on loopback, each server with its own folder and ports from the kernel: a
+ * primary with a replica, three boxes with a Redis and a Sentinel each, a Redis Cluster of three primaries. The caller
+ * removes them; servers that a test forgets end with its process. Never used outside of tests.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,12 +10,12 @@ import { durableServer, freeListenPort, TestRedis, until } from './redis-for-tes
 
 const masterName = 'main';
 const clusterSlots = 16_384;
-/** A replica is asked to sync at once, and a dead peer is noticed soon: tests do not wait for minutes. */
+/** Replicas sync at once, and a dead peer is noticed after seconds instead of a minute. */
 const replicating = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1', '--repl-timeout', '5'];
 const downAfterMs = 1_000;
 /**
- * Sentinels look at servers every 10 s and at each other every 2 s, and wait four times that before they tell an old
- * primary that it is a replica: a test would wait 10 s for what happens just so in 2 s.
+ * Sentinels poll servers every 10 s and each other every 2 s, and wait four times as long before they demote an old
+ * primary. These periods shorten the wait of a test from 10 s to 2 s.
  */
 const sentinelPeriods = ['SENTINEL', 'DEBUG', 'INFO-PERIOD', '1000', 'PUBLISH-PERIOD', '500'];
 
@@ -42,11 +42,11 @@ async function infoOf(server: TestRedis, field: string): Promise<string | undefi
   return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(text)?.[1];
 }
 
-/** Resolves when this many replicas are in step with the primary. A server that is none any more has no answer. */
+/** Resolves when this many replicas have acknowledged all writes of the primary. */
 const inStep = (primary: () => TestRedis | Promise<TestRedis>, replicas: number): Promise<void> =>
   until(
     `${replicas} replicas are in step`,
-    // Sentinels may have changed their mind: the next look is at the next primary.
+    // The primary may have changed meanwhile, so it is looked up at each try.
     async () => (await (await primary()).ask('WAIT', '9', '1').catch(() => undefined)) === replicas,
     30_000,
   );
@@ -77,17 +77,17 @@ export interface SentinelBoxes {
   readonly url: string;
   readonly boxes: readonly TestRedis[];
   readonly sentinels: readonly TestRedis[];
-  /** The box that a majority of the Sentinels names. @throws Error after 30 s */
+  /** The box that a majority of the Sentinels names as primary. @throws Error after 30 s */
   primary(): Promise<TestRedis>;
   /**
-   * Kills the primary with SIGKILL, after its replicas were cut off from it and `meanwhile` has passed: what it took
-   * in that time is lost with it. (A replica in step would have everything, and prove nothing.)
-   * @returns the killed and the new one, which has a replica in step again
+   * Cuts the replicas off the primary, runs `meanwhile`, and kills the primary with SIGKILL: its writes of that time
+   * are lost. (A replica in step would have all writes, so the test would prove nothing.)
+   * @returns the killed box and the promoted one, which has a replica in step again
    */
   failOver(
     meanwhile?: (primary: TestRedis) => Promise<void>,
   ): Promise<{ readonly killed: TestRedis; readonly promoted: TestRedis }>;
-  /** Has the Sentinels promote another box while the primary lives, as an operator does before work on it. */
+  /** Makes the Sentinels promote another box while the primary runs, as an operator does before maintenance. */
   switchOver(): Promise<void>;
   /** Starts a killed box as a replica of the present primary and waits until it is in step. */
   rejoin(box: TestRedis): Promise<void>;
@@ -111,7 +111,7 @@ function sentinelArguments(primary: TestRedis) {
   };
 }
 
-/** Three boxes of equal rank, quorum 2, and no writes without a replica: the layout the design names. */
+/** Three boxes, quorum 2, and no writes without a replica. */
 export async function startSentinelBoxes(extra: readonly string[] = []): Promise<SentinelBoxes> {
   const options = [...replicating, '--min-replicas-to-write', '1', '--min-replicas-max-lag', '3', ...extra];
   const first = await TestRedis.start(options);
@@ -204,7 +204,7 @@ export interface TestCluster {
   askAll(...command: readonly string[]): Promise<readonly unknown[]>;
   /** The primary that serves the slot now, by what the cluster says. */
   ownerOf(slot: number): Promise<TestRedis>;
-  /** Moves one slot with its keys to another primary, in the steps an operator's tool takes. */
+  /** Moves one slot with its keys to another primary, in the steps of redis-cli --cluster reshard. */
   moveSlot(slot: number, to: TestRedis): Promise<void>;
   remove(): Promise<void>;
 }
@@ -265,7 +265,7 @@ async function slotOwner(nodes: readonly TestRedis[], slot: number): Promise<Tes
     const owner = nodes.find((each) => each.listenPort === range?.[2][1]);
     if (owner !== undefined) return owner;
   }
-  throw new Error(`nobody serves slot ${slot}`);
+  throw new Error(`no primary serves slot ${slot}`);
 }
 
 async function moveSlot(nodes: readonly TestRedis[], from: TestRedis, to: TestRedis, slot: number): Promise<void> {

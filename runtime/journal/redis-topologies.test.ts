@@ -15,7 +15,7 @@ test('a replica acknowledges what its primary has', async () => {
   }
 });
 
-test('three boxes survive their primary', async () => {
+test('three boxes elect a new primary, and the killed one rejoins', async () => {
   const store = await startSentinelBoxes();
   try {
     await (await store.primary()).ask('SET', 'x', '1');
@@ -28,7 +28,7 @@ test('three boxes survive their primary', async () => {
   }
 });
 
-test('a slot of a cluster moves with its keys', async () => {
+test('a slot of a cluster is moved with its keys', async () => {
   const store = await startCluster();
   try {
     const slot = Number(await store.nodes[0]?.ask('CLUSTER', 'KEYSLOT', 'x'));

@@ -59,7 +59,7 @@ test('a sender uid with a message in the outbox has not ended, whatever other ui
 });
 
 test('an unreadable sender keeps its watermark, and its unreadable message counts as outstanding', async (stage) => {
-  const from = actorId('port/acme/spoilt');
+  const from = actorId('port/acme/corrupt');
   const watermark = await commit(stage, from, 1, { uid: oldUid, status: 'removed' });
   const key = (what: string): string => stage.store.keys.inShard(shardOf(from), what);
   assert.equal(await ended(stage, [watermark]), [watermark]);
@@ -71,8 +71,8 @@ test('an unreadable sender keeps its watermark, and its unreadable message count
   await stage.redis.ask('HDEL', key('q'), `${from}|5`);
   await stage.redis.ask('HSET', key(`a:${from}`), 'head', '{');
   const other = await commit(stage, 'port/acme/other', 1, { uid: oldUid, status: 'removed' });
-  const strange = await commit(stage, 'port/acme/strange', 1, { uid: 'no life' });
-  assert.equal(await ended(stage, [watermark, strange.replace('no life', oldUid), other]), [other]);
+  const strange = await commit(stage, 'port/acme/strange', 1, { uid: 'no ulid' });
+  assert.equal(await ended(stage, [watermark, strange.replace('no ulid', oldUid), other]), [other]);
 });
 
 test('a pruning commit removes watermarks from the record and stores the newest pruned uid', async (stage) => {

@@ -23,8 +23,8 @@ export async function askReplicationRole(client: Redis): Promise<ReplicationRole
   const role = info?.get('role');
   if (role !== undefined)
     return { role, replicationId: info?.get('master_replid'), formerReplicationId: info?.get('master_replid2') };
-  const [told] = (await client.call('ROLE')) as [string];
-  return { role: told };
+  const [reported] = (await client.call('ROLE')) as [string];
+  return { role: reported };
 }
 
 /**

@@ -67,8 +67,8 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     throw new Error(`EVICTS the store's maxmemory-policy is ${policy}`);
   }
   const hasFile = fields.get('aof_enabled') === '1';
-  const told = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(undefinedIfForbidden) : undefined;
-  const fsyncBeforeReply = Array.isArray(told) && told[1] === 'always';
+  const reply = hasFile ? await redis.call('CONFIG', ['GET', 'appendfsync']).catch(undefinedIfForbidden) : undefined;
+  const fsyncBeforeReply = Array.isArray(reply) && reply[1] === 'always';
   const isValkey = fields.has('valkey_version');
   return {
     version,

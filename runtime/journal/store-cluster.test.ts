@@ -71,7 +71,7 @@ test('follow works from any cursor while a slot is moved, and expires a trimmed 
         const entries: FeedEntry[] = [];
         const control = new AbortController();
         const ended = reader.follow(from, (entry) => entries.push(entry), control.signal);
-        ended.catch(() => undefined); // awaited by whoever wants to know
+        ended.catch(() => undefined); // awaited by the caller
         const versions = (of: ActorId): number[] =>
           entries.filter((entry) => entry.id === of).map(({ version }) => version);
         return { entries, versions, ended, stop: () => control.abort() };

@@ -18,7 +18,7 @@ export function startHeartbeat(
   const most = Math.max(1, Math.ceil(silenceMs / heartbeatMs));
   let misses = 0;
   let cancel = (): void => {};
-  const heard = (): void => {
+  const reset = (): void => {
     misses = 0;
   };
   const beat = (): void => {
@@ -35,9 +35,9 @@ export function startHeartbeat(
     if (quiet) socket.ping();
     cancel = clock.after(heartbeatMs, beat);
   };
-  socket.on('pong', heard);
-  socket.on('ping', heard);
-  socket.on('message', heard);
+  socket.on('pong', reset);
+  socket.on('ping', reset);
+  socket.on('message', reset);
   cancel = clock.after(heartbeatMs, beat);
   const stop = (): void => cancel();
   socket.once('close', stop);

@@ -97,7 +97,7 @@ async function deafNode(): Promise<{ url: string; stop(): Promise<void> }> {
 
 test('senders to a peer that reads nothing get busy', async () => {
   const node = await deafNode();
-  // More than the kernel's buffers of both ends hold.
+  // More than the kernel buffers of both ends hold.
   const text = 'x'.repeat(500_000);
   const links = linksTo(node.url, c1, { pauseBytes: 1_000_000 });
   try {

@@ -200,7 +200,7 @@ test('requests of a peer that reads no answers wait until it reads again', async
       before = performed;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    assert.ok(performed < 400, `performed ${performed} of 400 while nobody read`);
+    assert.ok(performed < 400, `performed ${performed} of 400 while no answer was read`);
     socket.resume();
     await until(() => performed === 400, 'all are performed once the peer reads again');
   } finally {
