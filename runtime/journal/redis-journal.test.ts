@@ -219,7 +219,7 @@ test('receipts, outbox, rows and dead letters are written and removed by commits
 test('a hold is stored with the actor and removed by the commit that ends it', async (stage) => {
   const id = actorId('vm/acme/held');
   await own(stage, grantFor(id));
-  const hold = { kind: 'quarantined', reason: 'chart_failed: x', at: 5, by: 'host', letter: 'l1' } as const;
+  const hold = { kind: 'quarantined', reason: 'chart_failed: x', at: 5, by: 'host', deadLetterId: 'l1' } as const;
   await stage.journal.commit(commitOf(id, 1, { hold }));
   assert.equal((await stage.journal.load(id))?.hold, hold);
   await stage.journal.commit(commitOf(id, 2));
