@@ -8,9 +8,9 @@ import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 
 export interface ArchiveFile {
-  /** May read less than asked for; 0 at the end. */
+  /** May read fewer bytes than requested; 0 at the end of the file. */
   read(into: Buffer, at: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
-  /** May write less than it was given. */
+  /** May write fewer bytes than requested. */
   write(bytes: Buffer, at: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>;
   stat(): Promise<{ readonly size: number }>;
   truncate(length: number): Promise<void>;

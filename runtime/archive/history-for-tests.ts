@@ -84,13 +84,13 @@ export async function archivingNode(url: string, name: string, folder: string): 
 export const tempFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'photon-archive-test-'));
 export const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });
 
-/** Makes a node the owner of an actor's shard, as a takeover would. */
+/** Makes a node the owner of an actor's shard, as after a takeover. */
 export async function own(node: ArchivingNode, actor: ActorId, ownerEpoch: number): Promise<void> {
   const grant = grantFor(actor, node.name, ownerEpoch);
   await node.store.shared.redis.set(node.store.keys.inShard(grant.shard, 'o'), grantText(grant));
 }
 
-/** What the context of the actors of these tests is at a version. */
+/** The context of the actors of these tests at a version. */
 export const contextAt = (version: number): Record<string, unknown> => ({
   count: version,
   ...(version % 3 === 0 ? {} : { rest: version % 3 }),
@@ -98,7 +98,7 @@ export const contextAt = (version: number): Record<string, unknown> => ({
 });
 
 function entryAt(version: number): HistoryEntry {
-  // Not to be compressed away.
+  // Random, so that zstd cannot shrink it.
   const pad = randomBytes(100).toString('hex');
   const base = {
     version,
@@ -113,7 +113,7 @@ function entryAt(version: number): HistoryEntry {
   return rest === undefined ? { ...step, changed, gone: ['rest'] } : { ...step, changed };
 }
 
-/** Takes an actor from version `from` to `to`, one commit each; resolves when all are in the store. */
+/** Commits versions `from` to `to` of an actor, one commit each; resolves when all are stored. */
 export async function climb(
   node: ArchivingNode,
   actor: ActorId,

@@ -20,7 +20,7 @@ interface TestNode {
   readonly eras: number[];
   readonly lost: string[];
   readonly lines: readonly string[];
-  /** As a process that dies; what it has noted in its file by then stays. */
+  /** Ends the node like a crash; its file of acknowledged ordinals stays as last written. */
   die(): void;
 }
 
@@ -219,7 +219,7 @@ test('a shard handed over in a newer era is not claimed under an older one', asy
   const c1 = await startNode(stage, 'c1', 'c1-1', 60_000);
   await allOwned(stage, 1);
   const key = `ph:{${shard}}:o`;
-  // As another node that has begun the next era, taken the shard and given it back within a beat of this one.
+  // Simulates another node that begins the next era, claims the shard and hands it over within one beat of this node.
   await stage.redis.ask('HSET', 'ph:cluster', 'era', '2');
   await stage.redis.ask('SET', key, '2|7|c2');
   await c1.membership.verify(shard);

@@ -28,7 +28,7 @@ class Following {
 
   take = ({ id, version }: FeedEntry): void => void this.seen.get(shardOf(id))?.push(`${id}@${version}`);
 
-  /** What the feeds themselves hold. */
+  /** The entries that are stored in the feeds. */
   async stored(store: Store): Promise<ReadonlyMap<ShardId, string[]>> {
     const commands = sharedShards.map((shard) => ['xrange', store.keys.inShard(shard, 'f'), '-', '+']);
     const feeds = (await store.shared.run((redis) => readAll(redis, commands))) as [string, string[]][][];

@@ -28,7 +28,7 @@ export interface MemberCall {
 
 interface CallResult {
   readonly number: number;
-  /** Absent when nothing is known. */
+  /** Absent when the call had no answer. */
   readonly value?: Delivery | CommandAnswer;
 }
 
@@ -42,7 +42,7 @@ export interface FromMember extends Omit<ToMember, 'ask'> {
   readonly ready?: true;
   readonly owns?: number;
   readonly answer?: { readonly commandId: string; readonly reply: Reply };
-  /** The store has this message: `<sender>~<sender uid> <seq>`. */
+  /** A message whose receiver has committed it: `<sender>~<sender uid> <seq>`. */
   readonly applied?: string;
   readonly delivering?: string;
   readonly number?: number;
@@ -52,7 +52,7 @@ export interface FromMember extends Omit<ToMember, 'ask'> {
 
 export interface Member {
   readonly child: ChildProcess;
-  /** Its process has ended; `connected` of the child may say otherwise for a moment. */
+  /** The process has ended; `connected` of the child may still be true for a moment. */
   gone: boolean;
   owns: number;
   fenced: number;
@@ -63,7 +63,7 @@ const program = join(import.meta.dirname, 'member-process-for-tests.ts');
 
 export class MemberFleet {
   readonly members = new Map<string, Member>();
-  /** Messages that came to a host although the store had them. */
+  /** Messages that were delivered again after their receiver had committed them. */
   again = 0;
   delivered = 0;
   readonly #orders: Pick<MemberOrders, 'url' | 'beatMs' | 'silenceMs'>;
@@ -108,7 +108,7 @@ export class MemberFleet {
     });
   }
 
-  /** Between these two nothing goes any more, in either direction; `heal` ends it for all. */
+  /** Cuts the link between these two in both directions; `heal` restores all links. */
   cut(one: string, other: string): void {
     this.#cut.add(`${one} ${other}`).add(`${other} ${one}`);
   }
@@ -132,7 +132,7 @@ export class MemberFleet {
 
   #send(node: string, words: ToMember): void {
     const child = this.members.get(node)?.child;
-    if (child?.connected === true) child.send(words, () => undefined); // a member that ends is seen by its exit
+    if (child?.connected === true) child.send(words, () => undefined); // the exit event reports a member that has ended
   }
 
   #hear(node: string, member: Member, news: FromMember): void {

@@ -18,7 +18,7 @@ export const askAgainMs = 1_000;
 export class Load {
   readonly answers = new Map<string, Reply>();
   sent = 0;
-  /** Longest time any command took, since it was last set to 0. */
+  /** Longest time in ms that any command took since this was last set to 0. */
   slowestMs = 0;
   stopped = false;
   readonly #fleet: MemberFleet;
@@ -41,7 +41,7 @@ export class Load {
     }
   }
 
-  /** As a client does: with the same key, through whichever controller is there. */
+  /** Repeats a command with the same id, through any connected controller, until it is answered. */
   async answered(command: Command, first: number): Promise<Reply> {
     for (let at = first; ; at += 1) {
       const nodes = [...this.#fleet.members].filter(([, { child }]) => child.connected).map(([node]) => node);
@@ -62,13 +62,15 @@ export class Load {
     await Promise.all(this.#lanes);
   }
 
-  /** Resolves when every pair has got some further answers. */
+  /** Resolves when every pair has got further answers. */
   async flows(commands = pairs * 4): Promise<void> {
     const wanted = this.answers.size + commands;
     await until(`${commands} further answers`, () => this.answers.size >= wanted, patienceMs);
   }
 
-  /** Ends it: every command was answered ok, and every sink has the numbers of its relay, once and in order. */
+  /**
+   * Ends the load and checks that every command was answered ok and every sink has all numbers of its relay in order.
+   */
   async provedExact(fieldOf: (id: ActorId, field: string) => Promise<string | null>): Promise<number> {
     await this.stop();
     assert.equal(

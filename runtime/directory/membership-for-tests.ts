@@ -24,13 +24,13 @@ export interface TestNode {
   readonly retired: string[];
   /** Arguments of the calls of `onHostFenced`. */
   readonly fenced: string[];
-  /** Set: it cannot be emptied as long as it says so. */
+  /** While set, emptying the node fails. */
   full: boolean;
   readonly events: string[];
   readonly log: ReturnType<typeof recordedLog>;
-  /** As a process that dies: nothing is given back. */
+  /** Ends the node like a crash: no shard is handed over. */
   die(): void;
-  /** As a process whose timers stand still; its connections stay. */
+  /** Stops the timers of the node, as if its process hung; its connections stay open. */
   freeze(): void;
   thaw(): void;
 }

@@ -37,7 +37,7 @@ async function startPair(stage: Stage): Promise<Pair> {
   return { c1, w1, grant: grantOf(w1) as ShardGrant };
 }
 
-/** The worker's process has ended, and the first controller has its shard. */
+/** Ends the worker's process and has the first controller fence it. */
 async function fenced(stage: Stage): Promise<Pair> {
   const pair = await startPair(stage);
   pair.w1.die();

@@ -1,6 +1,6 @@
 /**
- * Commits as hosting would build them, with everything a test does not care about filled in. Never used outside of
- * tests.
+ * Test support: commits as hosting builds them, with defaults for everything that a test does not set. Never used
+ * outside of tests.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Message } from '../contract/envelope.ts';

@@ -1,5 +1,5 @@
 // servers: redis valkey
-/** The commit script against a small model: random commits, every batch sent twice as after a lost reply. */
+/** The commit script compared with a small model: random commits, every batch sent twice as after a lost reply. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import fc from 'fast-check';
@@ -28,11 +28,11 @@ interface Request {
   readonly row: { readonly put: boolean; readonly key: number } | null;
   readonly busy: boolean;
   readonly removed: boolean;
-  /** A command that was asked before, unproven. */
+  /** Number of a command whose receipt the script must look up. */
   readonly asked: number | null;
 }
 
-/** What the store should hold of one actor. */
+/** The expected stored state of one actor. */
 interface ModelActor {
   version: number;
   entries: number;
@@ -143,7 +143,7 @@ function apply(model: ModelActor, commit: Commit): void {
 function expectedOf(model: ModelActor, group: CommitGroup): readonly CommitOutcome['result'][] {
   let failed = false;
   return group.commits.map((commit) => {
-    // The fence is looked at first; what follows a refused commit of the batch is refused by version.
+    // The script checks the fence first; commits behind a refused one of the batch are conflicts.
     const refusal = refusalOf(model, commit);
     if (failed) return refusal?.result === 'fenced' ? 'fenced' : 'conflict';
     if (refusal !== undefined) {

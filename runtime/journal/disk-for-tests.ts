@@ -18,7 +18,7 @@ export class TestDisk {
   /** Where it is mounted. */
   readonly folder: string;
   readonly #home: string;
-  /** A test that fails or is stopped leaves no mount; lazily, because its server may still be ending. */
+  /** So that a failed test leaves no mount. Lazy, because its server may still be running. */
   readonly #onExit = (): void => {
     execFileSync('umount', ['--lazy', this.folder]);
     rmSync(this.#home, { recursive: true });

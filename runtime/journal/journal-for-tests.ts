@@ -1,6 +1,6 @@
 /**
- * Test support: a journal on a running store, and shards of its own. Never used outside of tests. The servers are
- * redis-for-tests.ts and redis-topologies-for-tests.ts, the commits commit-for-tests.ts.
+ * Test support: a journal on a running store, and grants for it. Never used outside of tests. Servers are started by
+ * redis-for-tests.ts and redis-topologies-for-tests.ts, commits are built by commit-for-tests.ts.
  */
 import type { ShardGrant } from '../contract/journal.ts';
 import type { DurabilityRequest } from './durability-plan.ts';
@@ -14,7 +14,7 @@ export interface StoredJournal {
   readonly journal: RedisJournal;
 }
 
-/** What the tests of a file share. */
+/** Shared by the tests of one file. */
 export interface JournalStage extends StoredJournal {
   readonly redis: TestRedis;
   readonly log: ReturnType<typeof recordedLog>;

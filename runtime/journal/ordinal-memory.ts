@@ -31,11 +31,11 @@ export interface OrdinalFile {
   readonly platform?: OrdinalPlatform;
 }
 
-/** What a simulation replaces. */
+/** The file operations, which a simulation replaces. */
 export interface OrdinalPlatform {
   /** @throws Error with code ENOENT when there is none */
   readonly read: (path: string) => string;
-  /** All or nothing. */
+  /** Atomic: a crash leaves the old or the new text. */
   readonly write: (path: string, text: string) => void;
 }
 

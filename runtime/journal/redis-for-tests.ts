@@ -31,7 +31,7 @@ export interface RecordedLog extends Log {
   readonly lines: string[];
 }
 
-/** Keeps what was logged, so that a test can look for it; prints nothing. */
+/** Keeps log lines for a test to search; prints nothing. */
 export function recordedLog(lines: string[] = []): RecordedLog {
   const note = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => {
     lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
@@ -65,7 +65,7 @@ export async function freeListenPort(): Promise<number> {
   return port;
 }
 
-/** The command line of a server, from its listen port and its folder. */
+/** Builds the command line of a server from its listen port and its folder. */
 export type ServerArguments = (listenPort: number, folder: string) => readonly string[];
 
 export const durableServer =
@@ -85,7 +85,7 @@ export class TestRedis {
   readonly folder: string;
   #child: ChildProcess | undefined;
   #arguments: ServerArguments;
-  /** A test that fails or is stopped leaves neither the process nor the folder. */
+  /** So that a failed or stopped test leaves neither the process nor the folder. */
   #onExit = (): void => {
     this.#child?.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
@@ -154,7 +154,7 @@ export class TestRedis {
     }
   }
 
-  /** A bare client, to look at what is stored. The caller disconnects it. */
+  /** A plain client, to inspect the stored data. The caller disconnects it. */
   client(): Redis {
     const brief = { retryStrategy: () => null, maxRetriesPerRequest: 0, disconnectTimeout: 100 };
     const client = new Redis(this.url, { protocol: 2, ...brief });

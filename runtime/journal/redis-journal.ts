@@ -44,7 +44,7 @@ import { grantText } from './store-keys.ts';
 const forgetRows = 1_000;
 
 export interface RedisJournal extends Journal {
-  /** This node owns the shard now; call it before the shard's backlog is read. */
+  /** Passes in a grant of this node; must be called before the shard's backlog is read. */
   adopt(grant: ShardGrant): void;
   drop(shard: ShardId): void;
   /** The listener is called once per grant, when the store refuses the grant because the shard has another owner. */

@@ -152,7 +152,7 @@ export class ReplicaWatch {
   }
 }
 
-/** One watch for each replicationId, for all lines to the same primary: what left is known on a new connection, too. */
+/** One watch per replication id, shared by all connections to that primary, so that it survives a reconnect. */
 export class ReplicaWatches {
   readonly #options: ReplicaWatchOptions;
   readonly #byReplicationId = new Map<string, ReplicaWatch>();

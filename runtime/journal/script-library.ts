@@ -10,7 +10,7 @@ import { join } from 'node:path';
 export interface Script {
   readonly name: string;
   readonly source: string;
-  /** SHA-1 of `source`, as EVALSHA wants it. */
+  /** SHA-1 of `source`, the argument of EVALSHA. */
   readonly sha: string;
 }
 

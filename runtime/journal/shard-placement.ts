@@ -9,7 +9,7 @@ import type { ActorId, ShardId } from '../contract/identifiers.ts';
 
 export const shardCount = 128;
 
-/** Names the function below in the cluster record. */
+/** Name of the hash function below, kept in the cluster record. */
 export const hashId = 'fnv1a32-fold16-mod128';
 
 const slotCount = 16_384;
@@ -33,7 +33,7 @@ function makeShards(): readonly ShardId[] {
   return shards;
 }
 
-/** Every shard of sharded actors, by index. Host shards are not listed: they come and go with their hosts. */
+/** The shards of sharded actors, by index. Host shards are not listed, since they depend on the hosts. */
 export const sharedShards: readonly ShardId[] = makeShards();
 
 export const hostShard = (host: string): ShardId => `host:${host}` as ShardId;

@@ -110,7 +110,7 @@ test('SENTINEL FAILOVER loses no acknowledged commit', async () => {
       for (const id of actors) await own(stored, grantFor(id));
       const progress: Progress = { acknowledged: 0, stop: false };
       const running = Promise.all(actors.map((id) => run(journal, id, progress)));
-      // As above.
+      // Awaited below, as above.
       running.catch(() => undefined);
       await until('commits are acknowledged', () => progress.acknowledged > 200, 30_000);
       const { replicationId, boxes: known } = store.shared.facts;

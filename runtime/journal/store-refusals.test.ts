@@ -115,7 +115,7 @@ for (const { name, logged, extra, begin, end } of refusals) {
     const run = (from: number, to: number): Promise<unknown> => {
       const all = actors.slice(from, to).map((id) => commitTurns(stage.journal, id, 2, () => (acknowledged += 1)));
       const ended = Promise.all(all);
-      ended.catch(() => undefined); // awaited below, unless something else is wrong first
+      ended.catch(() => undefined); // awaited below, unless the test fails first
       return ended;
     };
     await run(0, 10);

@@ -39,7 +39,7 @@ export class FrameWriter {
     return entry.length * 3 + 2 <= maxFrameBytes || Buffer.byteLength(entry) + 2 <= maxFrameBytes;
   }
 
-  /** Sends at the end of this tick. `entry` is JSON text that fits. */
+  /** Sends the entry at the end of this tick. @param entry JSON text for which `fits` is true */
   write(entry: string): void {
     const bytes = Buffer.byteLength(entry) + 1;
     this.#entries.push(entry);
