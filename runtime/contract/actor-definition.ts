@@ -65,6 +65,17 @@ export interface ActorDefinition {
   /** Event types from other actors or the host that may start this actor. */
   readonly createdBy: readonly string[];
   readonly effects: Readonly<Record<string, EffectBinding>>;
+  /**
+   * Whether a message from another actor has the form this kind takes; must be pure. A text says what is wrong with
+   * it: the message then becomes a dead letter `malformed: <text>`, its sender has it acknowledged, and the chart never
+   * sees it. Without it every message reaches the chart. Commands are checked by their `params` instead.
+   */
+  readonly check?: (event: ActorEvent) => string | undefined;
+  /**
+   * The same for the payload of an effect that is done; `type` is the effect's. A text turns the outcome into `failed`
+   * with the bug `outcome_malformed`.
+   */
+  readonly checkOutcome?: (type: string, payload: Readonly<Record<string, unknown>>) => string | undefined;
   /** Rows to load before the step; must be pure. */
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
   /** What `get`, `list` and watches show; must hold no secret. */

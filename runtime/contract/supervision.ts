@@ -30,7 +30,7 @@ export interface DeadLetter {
   readonly cause: string;
   /** The sender of a message. */
   readonly from?: ActorId;
-  /** A code, `: ` and details: `chart_failed: Error: ...`, `no_such_actor`. */
+  /** A code, `: ` and details: `chart_failed: Error: ...`, `malformed: item: expected number`, `no_such_actor`. */
   readonly reason: string;
   /** The actor as the input found it; null for one that does not exist. */
   readonly state: unknown;

@@ -52,15 +52,25 @@ function goneOutcome(host: string, { type }: EffectRequest, actor: Activation): 
   return { result: 'failed', error: new PhotonError('defeat', 'host_gone', text, { actor: actor.id }).record };
 }
 
-function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): EffectOutcome {
-  const result = outcome?.result;
-  if (outcome !== undefined && (result === 'done' || result === 'failed' || result === 'unknown')) return outcome;
-  throw new PhotonError(
-    'bug',
-    'outcome_malformed',
-    `the performer of ${type} returned no outcome. Correct the performer.`,
-  );
+/** @throws PhotonError bug `outcome_malformed` for what is no outcome, or not in the form that the kind takes. */
+function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest, actor: Activation): EffectOutcome {
+  switch (outcome?.result) {
+    case 'failed':
+    case 'unknown':
+      return outcome;
+    case 'done': {
+      const problem = actor.kind?.definition.checkOutcome?.(type, outcome.payload);
+      if (problem === undefined) return outcome;
+      throw malformedOutcome(actor, `returned a malformed result for ${type}: ${problem}`);
+    }
+    case undefined:
+    default:
+      throw malformedOutcome(actor, `returned no outcome for ${type}`);
+  }
 }
+
+const malformedOutcome = ({ id }: Activation, what: string): PhotonError =>
+  new PhotonError('bug', 'outcome_malformed', `a performer ${what}. Correct the performer.`, { actor: id });
 
 export interface EffectRunnerOptions {
   readonly clock: Clock;
@@ -188,7 +198,7 @@ export class EffectRunner {
         this.clock.after(binding.timeoutMs, () => this.expire(run)),
       );
     try {
-      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request));
+      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request, actor));
     } catch (failure) {
       this.end(run, outcomeOf(failure, request, actor));
     }

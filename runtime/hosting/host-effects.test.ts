@@ -74,6 +74,25 @@ test('a failure, an unknown and anything thrown come back as events, and re-entr
   await host.drain();
 });
 
+test('a result that its kind does not take comes back as failed, with the bug and what is wrong', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const checkOutcome = (type: string, payload: object): string | undefined =>
+    'loaf' in payload ? undefined : `${type}: loaf: required`;
+  const host = await ownerOn(journal, { registry: registryOf({ ...oven(bakery.bake), checkOutcome }) });
+  const reply = host.ask(bakeOf());
+  await until('the effect', () => bakery.calls.length === 1);
+  bakery.last.end(done({ bread: 'rye' }));
+  await until('the next try', () => bakery.calls.length === 2);
+  const failed = journal.history.get(o)?.find(({ event }) => (event as ActorEvent).type === 'loaf.bake.failed');
+  const { error } = failed?.event as unknown as { error: ErrorRecord };
+  assert.equal([error.group, error.code], ['bug', 'outcome_malformed']);
+  assert.match(error.message, /loaf\.bake: loaf: required/);
+  bakery.last.end(done({ loaf: 'rye' }));
+  assert.is(said(await reply), 'rye');
+  await host.drain();
+});
+
 test('what an actor of a fenced node asks is answered host_gone and never performed', async () => {
   const journal = new MemoryJournal();
   const bakery = new Bakery();

@@ -62,12 +62,14 @@ function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Ve
   return 'settled';
 }
 
-/** A dead letter that nobody could take still lies where it lay. */
+/** A dead letter that still cannot be taken stays in the store, at its place. */
 function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: DeadLetterInput): Verdict {
-  const { place, event } = input.deadLetter;
+  const { place, event, from } = input.deadLetter;
   if (actor.hold !== input.frees && actor.hold !== undefined) return 'settled';
   if (actor.deadLettersTaken.has(place)) return 'settled';
   if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
+  // Only messages have a sender; results of effects were checked before they became inputs.
+  if (from !== undefined && actor.kind?.definition.check?.(event) !== undefined) return 'settled';
   return checkRows(host, actor, input);
 }
 
@@ -112,15 +114,21 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
     input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
     return 'settled';
   }
-  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(message.event.type) !== true) {
-    stageInput(builder, input);
-    const at = host.clock.wallMs();
-    const reason = actor.kind === undefined ? 'unknown_kind' : 'no_such_actor';
-    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
-    stageNote(builder, input, { kind: 'dropped', event: message.event, at });
-    return 'settled';
-  }
-  return checkRows(host, actor, input);
+  const reason = undeliverable(actor, message.event);
+  if (reason === undefined) return checkRows(host, actor, input);
+  stageInput(builder, input);
+  const at = host.clock.wallMs();
+  stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
+  stageNote(builder, input, { kind: 'dropped', event: message.event, at, asked: [reason] });
+  return 'settled';
+}
+
+/** Why a message is a dead letter before any chart has seen it; undefined when it may be decided. */
+function undeliverable({ kind, snapshot }: Activation, event: ActorEvent): string | undefined {
+  if (kind === undefined) return 'unknown_kind';
+  if (snapshot === undefined && !kind.startedByMessage.has(event.type)) return 'no_such_actor';
+  const problem = kind.definition.check?.(event);
+  return problem === undefined ? undefined : `malformed: ${problem}`;
 }
 
 function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandInput): Verdict {
