@@ -1,3 +1,4 @@
+import { assign } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Message } from '../contract/envelope.ts';
@@ -34,6 +35,24 @@ test('a poison message is parked, its actor quarantined, and others go on', asyn
   assert.ok((await ask(host, sink, { type: 'actor.resume', reason: 'looked at' })).ok);
   assert.equal(await host.deliver(put(3, 'behind')), { result: 'applied' });
   assert.equal(stored(journal, sink)?.['items'], ['good', 'behind']);
+  await host.drain();
+});
+
+test('a chart that throws is asked once: it is a pure function', async () => {
+  const journal = new MemoryJournal();
+  let asked = 0;
+  const breaks = (): never => {
+    asked += 1;
+    throw new Error(`the chart broke, ${asked} times`);
+  };
+  const machine = counter.machine.provide({ actions: { crash: assign(breaks) } });
+  const host = await ownerOn(journal, { registry: registryOf({ ...counter, machine }) });
+  await ask(host, a, { type: 'counter.create' });
+  assert.is(said(await ask(host, a, { type: 'counter.crash' })), 'chart_failed');
+  assert.is(asked, 1);
+  await ask(host, a, { type: 'actor.resume', reason: 'looked at' });
+  assert.equal(await host.deliver({ ...put(1, 'x', a), event: { type: 'counter.crash' } }), { result: 'applied' });
+  assert.is(asked, 2);
   await host.drain();
 });
 

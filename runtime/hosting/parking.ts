@@ -1,7 +1,7 @@
 /**
  * What becomes of an input on which the chart fails, or whose commit cannot be written (G8): it is parked among the
  * dead letters with the actor's state, version and the reason, a command is answered, and the actor is quarantined, all
- * in one commit. The shard goes on. Called by step.ts after the last try.
+ * in one commit. The shard goes on. Called by step.ts.
  */
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';

@@ -5,8 +5,8 @@
  *
  * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step
  * may run while a commit is in flight; what it produces waits behind it. Loading is activation-table.ts, checking is
- * input-check.ts, the gate is gate.ts. A chart that throws is tried three times, then its input is parked and the
- * actor quarantined (G8).
+ * input-check.ts, the gate is gate.ts. The input on which a chart throws is parked and the actor quarantined,
+ * at the first throw (G8).
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
@@ -31,8 +31,6 @@ import { applyVerb } from './operator-verbs.ts';
 import { consume, park } from './parking.ts';
 import { rejection, split } from './split.ts';
 import type { StepContext } from './step-context.ts';
-
-const triesBeforeParking = 3;
 
 /**
  * Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read.
@@ -75,19 +73,16 @@ function take(host: StepContext, builder: CommitBuilder, input: Input): void {
   // In the commit that has the dead letter in its history, and in no other.
   if (input.kind === 'deadLetter') endHold(builder);
   if (actor.poison?.cause === causeOf(input)) return park(host, builder, input, actor.poison.failure);
-  let failure: unknown;
-  for (let tries = 0; tries < triesBeforeParking; tries += 1) {
-    try {
-      const decided = consider(host, actor, input);
-      if (decided === undefined) stageUnhandled(host, builder, input);
-      else if (decided.born && refusal(decided)) answerUnborn(host, builder, decided);
-      else stageStep(builder, decided);
-      return;
-    } catch (error) {
-      failure = error;
-    }
+  let decided: DecidedStep | undefined;
+  try {
+    decided = consider(host, actor, input);
+  } catch (failure) {
+    // A chart is a pure function: asked again it would throw again.
+    return park(host, builder, input, failure);
   }
-  park(host, builder, input, failure);
+  if (decided === undefined) stageUnhandled(host, builder, input);
+  else if (decided.born && refusal(decided)) answerUnborn(host, builder, decided);
+  else stageStep(builder, decided);
 }
 
 /** What the chart makes of an input, without touching the actor. @returns undefined when no transition handles it. */
