@@ -236,7 +236,6 @@ function contextOf(run: Run): EffectContext {
     uid: actor.uid,
     fence: { era, ownerEpoch, version: versionOf(request.effectId) },
     signal: abort.signal,
-    attempt: 1,
     recovered,
   };
 }

@@ -36,8 +36,8 @@ test('an effect starts only when its commit is durable, fenced and named', async
   assert.is(bakery.calls.length, 0);
   journal.free();
   await until('the effect', () => bakery.calls.length === 1);
-  const { effectId, fence, uid, recovered, attempt } = bakery.last.context;
-  assert.equal([effectId, fence, recovered, attempt], [`${o}#1.0`, { era: 1, ownerEpoch: 1, version: 1 }, false, 1]);
+  const { effectId, fence, uid, recovered } = bakery.last.context;
+  assert.equal([effectId, fence, recovered], [`${o}#1.0`, { era: 1, ownerEpoch: 1, version: 1 }, false]);
   assert.is(uid, journal.actors.get(o)?.actor.uid);
   assert.equal(
     journal.actors.get(o)?.actor.effects.map(({ stateId }) => stateId),
