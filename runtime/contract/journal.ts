@@ -74,6 +74,10 @@ export interface HistoryEntry {
   readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   /** Types and ids of what the step asked for. */
   readonly asked: readonly string[];
+  /**
+   * Of a step that the chart has taken: ids of its transitions in order, as chart-structure.ts spells them; at most 16.
+   */
+  readonly taken?: readonly string[];
   /** Changed top-level keys of the context -> new value. */
   readonly changed: Readonly<Record<string, unknown>>;
   /** Keys of the context that have no value any more. */

@@ -56,6 +56,7 @@ export function stageStep(builder: CommitBuilder, step: DecidedStep): void {
     to: decision.snapshot.value as unknown,
     kind: rejected ? 'rejected' : 'transition',
     asked,
+    taken: decision.taken,
     ...changesOf(actor, before?.context as Context | undefined),
     ...(trace === undefined ? {} : { trace }),
   });

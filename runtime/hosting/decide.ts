@@ -11,9 +11,10 @@
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
-import type { ChartState } from './chart-check.ts';
-import { agrees, follow, leafOf, planOf } from './transition-plan.ts';
-import type { Move, Plan } from './transition-plan.ts';
+import { activeLeaf, enabledTransitions, takenIn } from '../contract/chart-structure.ts';
+import type { ChartState, ChartTransition } from '../contract/chart-structure.ts';
+import { agrees, follow, planOf } from './transition-plan.ts';
+import type { Plan } from './transition-plan.ts';
 
 /** A chart at rest. Opaque: only this file and transition-plan.ts look inside. */
 export type ChartSnapshot = AnyMachineSnapshot;
@@ -34,8 +35,11 @@ export interface Decision {
   readonly snapshot: ChartSnapshot;
   readonly actions: readonly RecordedAction[];
   readonly timers: readonly TimerChange[];
-  /** A transition was taken, even if it led back to the same state. False: the chart left the event alone. */
-  readonly handled: boolean;
+  /**
+   * Ids of the transitions taken, in order, those that followed without an event included; of a step that runs on and
+   * on the first ones. None: the chart left the event alone.
+   */
+  readonly taken: readonly string[];
   /** A top-level final state was reached. */
   readonly done: boolean;
 }
@@ -45,14 +49,14 @@ interface Executable {
   readonly params: unknown;
 }
 
-interface Microstep {
-  readonly _transitions?: readonly { readonly target: unknown; readonly actions: readonly unknown[] }[];
-}
+/** As many as one entry of the history names. */
+const takenAtMost = 16;
 
 const nothing: readonly never[] = [];
 let actions: RecordedAction[] = [];
 let timers: TimerChange[] = [];
-let handled = false;
+let taken: string[] = [];
+let deciding: AnyStateMachine | undefined;
 
 function record(action: Executable): void {
   if (action.type === 'xstate.raise') {
@@ -88,10 +92,10 @@ const scope = {
   emit: () => {},
   stopChild: refuse,
   system: {
-    _sendInspectionEvent(step: Microstep): void {
-      if (handled || step._transitions === undefined) return;
-      for (const transition of step._transitions) {
-        if (transition.target !== undefined || transition.actions.length > 0) handled = true;
+    _sendInspectionEvent(report: { readonly _transitions?: unknown }): void {
+      if (deciding === undefined || taken.length >= takenAtMost) return;
+      for (const transition of takenIn(deciding, report)) {
+        if (doesSomething(transition) && taken.length < takenAtMost) taken.push(transition.id);
       }
     },
   },
@@ -101,10 +105,14 @@ const scope = {
 /** What a plan hands to the chart in place of an actor. */
 const inert = { self, system: scope.system, spawn: refuse };
 
-function begin(): void {
+/** A chart may list an event as one it leaves alone: a transition without target and actions. */
+const doesSomething = ({ targets, actions: own }: ChartTransition): boolean => targets !== undefined || own.length > 0;
+
+function begin(machine: AnyStateMachine): void {
   if (actions.length > 0) actions = [];
   if (timers.length > 0) timers = [];
-  handled = false;
+  if (taken.length > 0) taken = [];
+  deciding = machine;
   // A throw inside a microstep is caught by XState's own `finally`, but the price of being sure is one assignment.
   scope.actionExecutor = record as unknown as typeof scope.actionExecutor;
 }
@@ -118,24 +126,24 @@ function finish(snapshot: ChartSnapshot): Decision {
     snapshot,
     actions: actions.length === 0 ? nothing : actions,
     timers: timers.length === 0 ? nothing : timers,
-    handled,
+    taken: taken.length === 0 ? nothing : taken,
     done: snapshot.status === 'done',
   };
 }
 
 /** The first snapshot of a new actor and what its initial states ask for. @throws whatever the chart throws. */
 export function decideInitial(machine: AnyStateMachine, input: unknown): Decision {
-  begin();
+  begin(machine);
   return finish(machine.getInitialSnapshot(scope, input) as ChartSnapshot);
 }
 
 /** What the chart makes of an event. @throws whatever the chart throws; the snapshot is as it was. */
 export function decide(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
-  const leaf = leafOf(snapshot);
+  const leaf = activeLeaf(snapshot);
   if (leaf === undefined || event.type === 'xstate.init' || event.type === 'xstate.stop') {
     return decideAnew(machine, snapshot, event);
   }
-  const moves = machine.getTransitionData(snapshot, event) as unknown as readonly Move[];
+  const moves = enabledTransitions(machine, snapshot, event);
   const [move] = moves;
   if (move === undefined || moves.length > 1) return decideAnew(machine, snapshot, event);
   const known = plansFrom(leaf).get(move);
@@ -145,21 +153,26 @@ export function decide(machine: AnyStateMachine, snapshot: ChartSnapshot, event:
 }
 
 function decideAnew(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
-  begin();
+  begin(machine);
   return finish(machine.transition(snapshot, event, scope) as ChartSnapshot);
 }
 
-function decideByPlan(plan: Plan, snapshot: ChartSnapshot, event: ActorEvent, move: Move): Decision | undefined {
-  begin();
-  handled = move.target !== undefined || move.actions.length > 0;
+function decideByPlan(
+  plan: Plan,
+  snapshot: ChartSnapshot,
+  event: ActorEvent,
+  move: ChartTransition,
+): Decision | undefined {
+  begin(snapshot.machine as AnyStateMachine);
+  if (doesSomething(move)) taken.push(move.id);
   const next = follow(plan, snapshot, event, inert, record);
   return next === undefined ? undefined : finish(next);
 }
 
 /** Of every transition that was taken, by the leaf state it was taken from: as many as the chart has, and no more. */
-const plans = new WeakMap<ChartState, Map<Move, Plan | 'none'>>();
+const plans = new WeakMap<ChartState, Map<ChartTransition, Plan | 'none'>>();
 
-function plansFrom(leaf: ChartState): Map<Move, Plan | 'none'> {
+function plansFrom(leaf: ChartState): Map<ChartTransition, Plan | 'none'> {
   let known = plans.get(leaf);
   if (known === undefined) plans.set(leaf, (known = new Map()));
   return known;
@@ -171,7 +184,7 @@ function learn(
   snapshot: ChartSnapshot,
   event: ActorEvent,
   leaf: ChartState,
-  move: Move,
+  move: ChartTransition,
 ): Decision {
   const decision = decideAnew(machine, snapshot, event);
   const plan = planOf(snapshot, move, decision.snapshot);

@@ -1,4 +1,4 @@
-import { assign } from 'xstate';
+import { assign, createMachine } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Message } from '../contract/envelope.ts';
@@ -161,9 +161,9 @@ test('a chart that was changed without a higher version is refused', async () =>
   const host = await ownerOn(journal, { registry });
   await ask(host, a, { type: 'counter.create' });
   await host.drain();
-  const machine = counter.machine.provide({});
-  const root = machine.root as unknown as { states: Record<string, unknown> };
-  root.states['dozing'] = { ...(root.states['counting'] as object), id: '(machine).dozing', states: {} };
+  const { config, implementations } = counter.machine;
+  const states = { ...config.states, dozing: { description: 'Was not there before.' } };
+  const machine = createMachine({ ...config, states } as never).provide(implementations as never);
   const next = await ownerOn(journal, { registry: registryOf({ ...counter, machine }) });
   assert.is(said(await ask(next, a, { type: 'counter.add' })), 'quarantined');
   assert.match(next.figures().held[0]?.reason ?? '', /its version was not raised/);

@@ -6,8 +6,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { ActorDefinition } from '../contract/actor-definition.ts';
+import { structureOf } from '../contract/chart-structure.ts';
 import { actorId } from '../contract/identifiers.ts';
-import { nameOf, rootOf, statesOf } from './chart-check.ts';
 import { decideInitial } from './decide.ts';
 
 const shapeDepth = 4;
@@ -34,10 +34,11 @@ function contextShape({ kind, placement, machine, input }: ActorDefinition): str
 
 /** 12 hexadecimal digits; the same on every machine and in every process. */
 export function schemaHashOf(definition: ActorDefinition): string {
-  const states = [...statesOf(rootOf(definition.machine))].map((state) => {
-    const effects = state.entry.map(nameOf).filter((name) => name !== undefined && name in definition.effects);
-    const timers = Object.keys(state.config.after ?? {});
-    return `${state.id} ${state.type} ${effects.toSorted().join()} ${timers.toSorted().join()}`;
+  const states = structureOf(definition.machine).states.map((state) => {
+    const effects = state.entry
+      .map(({ name }) => name)
+      .filter((name) => name !== undefined && name in definition.effects);
+    return `${state.id} ${state.type} ${effects.toSorted().join()} ${state.timers.toSorted().join()}`;
   });
   const text = [definition.kind, ...states.toSorted(), contextShape(definition)].join('\n');
   return createHash('sha256').update(text).digest('hex').slice(0, 12);

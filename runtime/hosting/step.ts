@@ -95,16 +95,17 @@ function consider(host: StepContext, actor: Activation, input: Input): DecidedSt
   const seen: ActorEvent = { ...event, meta };
   if (actor.snapshot !== undefined) {
     const decision = decide(kind.machine, actor.snapshot, seen);
-    if (!decision.handled) return undefined;
+    if (decision.taken.length === 0) return undefined;
     return { input, event, meta, decision, split: split(kind, decision.actions), born: false };
   }
   const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
   const first = decide(kind.machine, birth.snapshot, seen);
-  if (!first.handled) return undefined;
+  if (first.taken.length === 0) return undefined;
   const decision = {
     ...first,
     actions: [...birth.actions, ...first.actions],
     timers: [...birth.timers, ...first.timers],
+    taken: [...birth.taken, ...first.taken],
   };
   return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
 }
