@@ -126,7 +126,7 @@ const inCommands: readonly Mutant[] = [
   one(
     'a context that has changed is not written anew',
     'G2',
-    'runtime/hosting/commit-form.ts',
+    'runtime/hosting/commit-builder.ts',
     'actor.contextSpelt !== snapshot.context',
     'actor.contextSpelt === null',
   ),
@@ -258,7 +258,7 @@ const inTimersAndEffects: readonly Mutant[] = [
   one(
     'one entry of history per commit',
     'G10',
-    'runtime/hosting/commit-form.ts',
+    'runtime/hosting/commit-builder.ts',
     'history: builder.history,',
     'history: builder.history.slice(0, 1),',
   ),

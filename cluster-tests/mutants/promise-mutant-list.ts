@@ -29,7 +29,7 @@ const inSupervision: readonly Mutant[] = [
   one(
     'poison is dropped without a deadLetter',
     'G8',
-    'runtime/hosting/parking.ts',
+    'runtime/hosting/holding.ts',
     "    input.kind === 'command'\n      ? {}",
     "    input.kind !== 'deadLetter'\n      ? {}",
   ),
@@ -125,7 +125,7 @@ const inBounds: readonly Mutant[] = [
     'a full house takes commands for newcomers',
     'G11',
     host,
-    'return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);',
+    'return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);',
     'return false;',
   ),
   one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
@@ -202,7 +202,7 @@ const inHistory: readonly Mutant[] = [
   one(
     'what has gone from a context is not written down',
     'G10',
-    'runtime/hosting/context-changes.ts',
+    'runtime/hosting/commit-staging.ts',
     'if (after[key] === undefined) gone.push(key);',
     'if (after[key] === undefined) continue;',
   ),

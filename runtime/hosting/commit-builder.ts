@@ -1,20 +1,24 @@
 /**
  * One commit while it is being written: every input taken from the mailbox adds its outcome, then the whole leaves at
- * once. It decides nothing and sends nothing. `keep*` functions cannot fail: whatever can throw has thrown before
- * (split.ts), so an actor's fields and the builder always agree. Made by step.ts; filled by it, by the checks of
- * inputs, by parking and by operators' verbs.
+ * once in the form of the journal (`commitOf`). It decides nothing and sends nothing. `stage*` functions cannot fail:
+ * whatever can throw has thrown before (split.ts), so an actor's state and the builder always agree. Made by step.ts;
+ * filled by it, by the checks of inputs, by parking and by operators' verbs.
  *
  * A transition raises the version by one; an ignored, rejected or dropped input is recorded under the version it
  * found.
  */
+import type { RowKey } from '../contract/actor-definition.ts';
+import { strongerOf } from '../contract/durability.ts';
 import type { Durability } from '../contract/durability.ts';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
+import { stateNameOf } from './decide.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
 import type { RowChange } from './split.ts';
+import { causeOf, traceOf } from './mailbox.ts';
 
 /** A builder on its way to the store, and its outcome. */
 export type InFlightCommit = CommitBuilder;
@@ -76,21 +80,6 @@ export class CommitBuilder {
     this.timersSet = commit.timersSet;
     this.timersCancelled = commit.timersCancelled;
     if (commit.status === 'removed') this.actor.forget();
-  }
-}
-
-export function causeOf(input: Input): string {
-  switch (input.kind) {
-    case 'message':
-      return `message:${input.message.from}:${input.message.seq}`;
-    case 'command':
-      return `command:${input.open.command.commandId}`;
-    case 'timer':
-      return `timer:${input.timerId}`;
-    case 'effect':
-      return `effect:${input.effectId}`;
-    case 'deadLetter':
-      return `dead-letter:${input.deadLetter.deadLetterId}`;
   }
 }
 
@@ -176,8 +165,81 @@ export function stageNote(
   });
 }
 
-export function traceOf(input: Input): string | undefined {
-  if (input.kind === 'message') return input.message.trace;
-  if (input.kind === 'deadLetter') return input.deadLetter.trace;
-  return input.kind === 'command' ? input.open.command.trace : undefined;
+const defaultHistoryTail = 32;
+const nothing: readonly never[] = [];
+
+/** @param fallback for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
+export function commitOf(builder: CommitBuilder, commitId: string, fallback: Durability): Commit {
+  const { actor } = builder;
+  const { snapshot, kind } = actor;
+  const live = snapshot !== undefined && snapshot.status !== 'done';
+  if (snapshot !== undefined && actor.contextSpelt !== snapshot.context) {
+    actor.contextSpelt = snapshot.context;
+    actor.contextText = JSON.stringify(snapshot.context);
+  }
+  const value = snapshot === undefined ? null : (snapshot.value as unknown);
+  const { timersBefore } = builder;
+  // Most steps leave timers and rows alone, and this runs for every one of them.
+  const still = actor.timers === timersBefore;
+  const rows = builder.rows === undefined ? nothing : [...builder.rows.values()];
+  return {
+    grant: actor.grant,
+    actor: actor.id,
+    commitId,
+    expectedVersion: builder.expectedVersion,
+    version: actor.version,
+    uid: actor.uid,
+    status: live ? 'live' : 'removed',
+    chartVersion: kind?.definition.chartVersion ?? 0,
+    schemaHash: kind?.schemaHash ?? '',
+    stateName: value === null ? 'absent' : stateNameOf(value),
+    state: JSON.stringify(value),
+    context: snapshot === undefined ? 'null' : actor.contextText,
+    effects: actor.effects,
+    timersSet: still ? nothing : actor.timers.filter((timer) => !timersBefore.includes(timer)),
+    timersCancelled: still ? nothing : goneFrom(timersBefore, actor.timers),
+    timers: actor.timers,
+    deferred: actor.deferred,
+    lastSeq: actor.lastSeq,
+    watermarks: builder.watermarks,
+    watermarksPruned: builder.watermarksPruned,
+    prunedUid: actor.prunedUid,
+    receipts: builder.receipts,
+    unproven: actor.receiptsKnown ? nothing : builder.inputs.flatMap(commandIdOf),
+    history: builder.history,
+    messages: builder.messages,
+    ackedSeqs: builder.ackedSeqs,
+    rowsPut: rows.length === 0 ? nothing : rows.filter(isPut).map(spelt),
+    rowsRemoved: rows.length === 0 ? nothing : rows.filter((row) => !isPut(row)).map(keyOf),
+    deadLetters: builder.deadLetters,
+    deadLettersGone: builder.deadLettersGone,
+    hold: live ? actor.hold : undefined,
+    historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
+    durability: durabilityOf(builder, kind?.durability ?? fallback),
+  };
+}
+
+const commandIdOf = (input: Input): readonly string[] =>
+  input.kind === 'command' ? [input.open.command.commandId] : nothing;
+
+const isPut = (row: RowChange): boolean => row.value !== undefined;
+const keyOf = ({ collection, key }: RowChange): RowKey => ({ collection, key });
+const spelt = (row: RowChange): RowKey & { value: string } => ({ ...keyOf(row), value: JSON.stringify(row.value) });
+
+const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[]): readonly string[] =>
+  before.filter((timer) => !now.some((kept) => kept.timerId === timer.timerId)).map((timer) => timer.timerId);
+
+/** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
+function durabilityOf(builder: CommitBuilder, own: Durability): Durability {
+  let level = builder.owedLevel;
+  for (const input of builder.inputs) level = strongerOf(level, askedBy(input) ?? own);
+  for (const { commandId } of builder.receipts) {
+    level = strongerOf(level, builder.actor.commands.get(commandId)?.command.durability ?? own);
+  }
+  return level ?? own;
+}
+
+function askedBy(input: Input): Durability | undefined {
+  if (input.kind === 'command') return input.open.command.durability;
+  return input.kind === 'message' ? input.message.durability : undefined;
 }

@@ -1,20 +1,21 @@
 /**
  * Writes a decided step into the builder and moves the actor on: version, state, effects, timers, messages, rows,
- * answers.
- * Nothing here can fail: what can throw has thrown before (split.ts), so an actor's fields and its builder always
- * agree. Called by step.ts, and for a reset by operator-verbs.ts; the rules of effects (who owns one, when it ends) are
- * here and nowhere else (G7).
+ * answers, and the entry of the history.
+ * Nothing here can fail: what can throw has thrown before (split.ts), so an actor's state and its builder always agree.
+ * Called by step.ts, and for a reset by operator-verbs.ts. Who owns an effect and when it ends is decided here and
+ * nowhere else (G7); what a step did to the context is written so that folding the entries gives the very context of
+ * that version (G10; the fold is history-fold.ts of the archive).
  */
 import { strongerOf } from '../contract/durability.ts';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
+import type { HistoryEntry } from '../contract/journal.ts';
 import type { Activation } from './activation.ts';
-import { isActive } from './decide.ts';
-import type { Decision } from './decide.ts';
-import { changesOf } from './context-changes.ts';
-import type { Context } from './context-changes.ts';
-import { causeOf, stageInput, stageReply, traceOf } from './commit-builder.ts';
+import { stageInput, stageReply } from './commit-builder.ts';
+import { causeOf, traceOf } from './mailbox.ts';
 import type { CommitBuilder } from './commit-builder.ts';
+import { isActive } from './decide.ts';
+import type { ChartSnapshot, Decision } from './decide.ts';
 import type { Input } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { Split } from './split.ts';
@@ -202,4 +203,50 @@ type Deferred = Activation['deferred'];
 
 function without(deferred: Deferred, commandId: string): Deferred {
   return Object.fromEntries(Object.entries(deferred).filter(([name]) => name !== commandId));
+}
+
+export type Context = Readonly<Record<string, unknown>>;
+
+/** From `before` (undefined: there was no actor) to the actor's present context. */
+export function changesOf(
+  actor: Activation,
+  before: Context | undefined,
+): Pick<HistoryEntry, 'changed' | 'gone' | 'whole'> {
+  const after = actor.snapshot?.context as Context | undefined;
+  if (after === undefined || before === after) return { changed: {} };
+  const changed: Record<string, unknown> = {};
+  const gone: string[] = [];
+  for (const key of Object.keys(after)) {
+    if (before?.[key] === after[key]) continue;
+    if (after[key] === undefined) gone.push(key);
+    else changed[key] = after[key];
+  }
+  if (before === undefined) return { changed, whole: chartVersionOf(actor) };
+  for (const key of Object.keys(before)) if (!(key in after)) gone.push(key);
+  return gone.length === 0 ? { changed } : { changed, gone };
+}
+
+const chartVersionOf = ({ kind }: Activation): number => kind?.definition.chartVersion ?? 0;
+
+/**
+ * Goes before everything else of the actor's first commit after an upgrade: no other entry tells what the upgrade did,
+ * and without it the entries behind could not be folded.
+ */
+export function stageUpgrade(builder: CommitBuilder, snapshot: ChartSnapshot, at: number): void {
+  const { actor } = builder;
+  const value = snapshot.value as unknown;
+  const version = chartVersionOf(actor);
+  actor.upgraded = undefined;
+  builder.history.unshift({
+    version: builder.expectedVersion,
+    at,
+    event: { type: 'actor.upgraded', chartVersion: version },
+    cause: `upgrade:${version}`,
+    from: value,
+    to: value,
+    kind: 'upgraded',
+    asked: [],
+    changed: { ...(snapshot.context as Context) },
+    whole: version,
+  });
 }

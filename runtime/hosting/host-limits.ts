@@ -1,7 +1,12 @@
 /**
- * The bounds of a host (G11), one per row of docs/limits.md; every overflow is an answer, never growth. A node's
- * configuration may override single values.
+ * The bounds of a host (G11), one per row of docs/limits.md, and how far they are used at this moment. Every overflow
+ * is an answer, never growth. A node's configuration may override single values. The figures are read by metrics,
+ * status pages and the checks of the bounds.
  */
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Activation } from './activation.ts';
+import type { StepContext } from './step-context.ts';
+
 export interface HostLimits {
   /** Messages and commands waiting for one actor; beyond it messages are told `busy`, commands `overloaded`. */
   readonly mailboxDepth: number;
@@ -58,3 +63,65 @@ export const defaultLimits: HostLimits = {
   askMs: 30_000,
   drainMs: 10_000,
 };
+
+export interface HostFigures {
+  readonly shards: number;
+  readonly activations: number;
+  /** Inputs waiting in all mailboxes. */
+  readonly mailboxDepth: number;
+  readonly commitsInFlight: number;
+  readonly outboxDepth: number;
+  readonly timers: number;
+  readonly effects: number;
+  /** Of these, what holds one of the bounded places, and what waits for one. */
+  readonly effectsPlaced: number;
+  readonly effectsWaiting: number;
+  /** The most that one actor has of each, as its limits count it. */
+  readonly fullest: {
+    readonly mailbox: number;
+    readonly outbox: number;
+    readonly commitsInFlight: number;
+    readonly receipts: number;
+  };
+  /** Actors here that take no inputs, and why. */
+  readonly held: readonly { readonly actor: ActorId; readonly reason: string }[];
+}
+
+interface Population {
+  readonly size: number;
+  all(): Iterable<Activation>;
+}
+
+export function figuresOf(
+  { outbox, timers, effects }: Pick<StepContext, 'outbox' | 'timers' | 'effects'>,
+  activations: Population,
+  shards: number,
+): HostFigures {
+  let mailboxDepth = 0;
+  let commitsInFlight = 0;
+  const fullest = { mailbox: 0, outbox: 0, commitsInFlight: 0, receipts: 0 };
+  const held: { actor: ActorId; reason: string }[] = [];
+  for (const actor of activations.all()) {
+    mailboxDepth += actor.mailbox.length;
+    commitsInFlight += actor.inFlight.length;
+    fullest.mailbox = Math.max(fullest.mailbox, actor.mailbox.offered);
+    fullest.outbox = Math.max(fullest.outbox, outbox.depthOf(actor.id));
+    fullest.commitsInFlight = Math.max(fullest.commitsInFlight, actor.inFlight.length);
+    fullest.receipts = Math.max(fullest.receipts, actor.answered.size);
+    if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
+    else if (actor.hold !== undefined) held.push({ actor: actor.id, reason: actor.hold.reason });
+  }
+  return {
+    shards,
+    activations: activations.size,
+    mailboxDepth,
+    commitsInFlight,
+    outboxDepth: outbox.size,
+    timers: timers.size,
+    effects: effects.size,
+    effectsPlaced: effects.placed,
+    effectsWaiting: effects.waiting,
+    fullest,
+    held,
+  };
+}

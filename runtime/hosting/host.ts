@@ -8,7 +8,9 @@ import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { isForGood } from '../contract/errors.ts';
+import { partsOf } from '../contract/identifiers.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import { verbOf } from '../contract/supervision.ts';
 import type { Journal, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
@@ -18,15 +20,12 @@ import type { Activation } from './activation.ts';
 import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { EffectRunner } from './effect-runner.ts';
-import { figuresOf } from './host-figures.ts';
-import type { HostFigures } from './host-figures.ts';
-import { defaultLimits } from './host-limits.ts';
-import type { HostLimits } from './host-limits.ts';
-import { readReceipt, readsReceipts } from './input-check.ts';
+import { defaultLimits, figuresOf } from './host-limits.ts';
+import type { HostFigures, HostLimits } from './host-limits.ts';
+import { readReceipt, readsReceipts, systemPrincipal } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds, type RegisteredKind } from './registration.ts';
-import { exemptFromOverload } from './overload-exemption.ts';
 import { refusalReason, ActivationTable } from './activation-table.ts';
 import { Router } from './router.ts';
 import { ShardLifecycle } from './shard-lifecycle.ts';
@@ -192,7 +191,23 @@ class ActorHost implements Host, StepContext {
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
   private isFull(command: Command): boolean {
     if (this.effectsCrowded) return true;
-    return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);
+    return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);
+  }
+
+  /**
+   * Commands that a full node takes all the same, because they may end what fills it: what nodes say themselves (a host
+   * is silent, is back), verbs of operators, and what its kind says `exemptFromOverload`. Actors whose messages nobody
+   * takes stay in memory until they are delivered; when their receivers are held, or on a host that is off, only an
+   * operator ends that, by a command to an actor that is not in memory yet. Without the exemption a lost host could not
+   * be fenced, for all who waited for it filled the controller. The node does not grow without bound by it (G11): few
+   * actors get such commands, and each is at rest once it has answered.
+   */
+  private isExemptFromOverload({ to, event, principal }: Command): boolean {
+    return (
+      principal === systemPrincipal ||
+      verbOf(event) !== undefined ||
+      this.kinds.get(partsOf(to).kind)?.exempt.has(event.type) === true
+    );
   }
 
   private get effectsCrowded(): boolean {

@@ -15,11 +15,12 @@ import { stageInput, stageDeadLetter, stageNote } from './commit-builder.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
 import { checkDoubtful } from './watermark-pruning.ts';
+import { eventOf } from './mailbox.ts';
 import type { CommandInput, Input, DeadLetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
 import type { StepContext } from './step-context.ts';
-import { checkVerb } from './verb-check.ts';
+import { checkVerb } from './operator-verbs.ts';
 
 /** `again`: something was put before this input. */
 export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
@@ -71,25 +72,6 @@ function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: Dea
   // Only messages have a sender; results of effects were checked before they became inputs.
   if (from !== undefined && actor.kind?.definition.check?.(event) !== undefined) return 'settled';
   return checkRows(host, actor, input);
-}
-
-/** The event as the chart sees it, without `meta`. */
-export function eventOf(input: Input): ActorEvent {
-  switch (input.kind) {
-    case 'message':
-      return input.message.event;
-    case 'command':
-      return input.open.command.event;
-    case 'timer':
-      return { type: input.eventType };
-    case 'deadLetter':
-      return input.deadLetter.event;
-    case 'effect': {
-      const { outcome } = input;
-      const type = `${input.type}.${outcome.result}`;
-      return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
-    }
-  }
 }
 
 function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageInput): Verdict {

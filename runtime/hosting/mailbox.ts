@@ -5,7 +5,7 @@
  * asked for.
  */
 import type { ActorId } from '../contract/identifiers.ts';
-import type { Command, Message, Reply } from '../contract/envelope.ts';
+import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
@@ -68,6 +68,48 @@ export interface DeadLetterInput {
 }
 
 export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | DeadLetterInput;
+
+/** As the history and dead letters name it. */
+export function causeOf(input: Input): string {
+  switch (input.kind) {
+    case 'message':
+      return `message:${input.message.from}:${input.message.seq}`;
+    case 'command':
+      return `command:${input.open.command.commandId}`;
+    case 'timer':
+      return `timer:${input.timerId}`;
+    case 'effect':
+      return `effect:${input.effectId}`;
+    case 'deadLetter':
+      return `dead-letter:${input.deadLetter.deadLetterId}`;
+  }
+}
+
+/** The event as the chart sees it, without `meta`. */
+export function eventOf(input: Input): ActorEvent {
+  switch (input.kind) {
+    case 'message':
+      return input.message.event;
+    case 'command':
+      return input.open.command.event;
+    case 'timer':
+      return { type: input.eventType };
+    case 'deadLetter':
+      return input.deadLetter.event;
+    case 'effect': {
+      const { outcome } = input;
+      const type = `${input.type}.${outcome.result}`;
+      return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
+    }
+  }
+}
+
+/** The W3C traceparent it carries. */
+export function traceOf(input: Input): string | undefined {
+  if (input.kind === 'message') return input.message.trace;
+  if (input.kind === 'deadLetter') return input.deadLetter.trace;
+  return input.kind === 'command' ? input.open.command.trace : undefined;
+}
 
 /** First in, first out; taking is cheap also from a long queue. */
 export class Mailbox {

@@ -22,7 +22,7 @@ export interface RegisteredKind {
   /** Event types that may start an actor, from a command or from another actor. */
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
-  /** Commands that a full house takes (overload-exemption.ts). */
+  /** Commands that a full node takes. */
   readonly exempt: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
   /** The level of its commits, and what may be asked for in its place. */

@@ -3,8 +3,6 @@
  * Exists so that step.ts, gate.ts and input-check.ts name what they need instead of importing the host.
  */
 import type { Clock } from '../contract/clock.ts';
-import type { EffectRequest } from '../contract/effect.ts';
-import type { ActorId } from '../contract/identifiers.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
@@ -34,5 +32,3 @@ export interface StepContext {
   lost(builder: CommitBuilder, failure: unknown): void;
   fenced(grant: ShardGrant): void;
 }
-
-export type { ActorId, EffectRequest };
