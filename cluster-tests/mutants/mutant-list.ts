@@ -44,7 +44,7 @@ const inScripts: readonly Mutant[] = [
     'what bears no watermark is taken, however old its sender',
     'G2',
     inputCheck,
-    'if (watermark === 0 && message.senderUid <= actor.prunedUid)',
+    'if (watermark === 0 && message.senderUid <= actor.ahead.prunedUid)',
     'if (watermark < 0)',
   ),
   one(
@@ -95,8 +95,8 @@ const inCommands: readonly Mutant[] = [
     patches: [
       {
         file: inputCheck,
-        find: "!actor.receiptsKnown && (open.receipt === 'reading'",
-        put: "false && (open.receipt === 'reading'",
+        find: '!actor.reads.receiptsKnown &&',
+        put: 'false &&',
       },
       { file: commitLua, find: "if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then", put: 'if false then' },
     ],
@@ -127,8 +127,8 @@ const inCommands: readonly Mutant[] = [
     'a context that has changed is not written anew',
     'G2',
     'runtime/hosting/commit-builder.ts',
-    'actor.contextSpelt !== snapshot.context',
-    'actor.contextSpelt === null',
+    'ahead.contextSpelt !== snapshot.context',
+    'ahead.contextSpelt === null',
   ),
 ];
 
@@ -224,8 +224,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a cancelled timer fires',
     'G6',
     inputCheck,
-    'if (timer === undefined || actor.hold !== undefined) return',
-    'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.hold !== undefined) return',
+    'if (timer === undefined || actor.ahead.hold !== undefined) return',
+    'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.ahead.hold !== undefined) return',
   ),
   one(
     'effects of the earlier owner are left undone',
@@ -245,8 +245,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a late result reaches the chart',
     'G7',
     inputCheck,
-    'if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))',
-    'if (builder.actor.snapshot !== undefined)',
+    'if (builder.actor.ahead.effects.some((effect) => effect.effectId === input.effectId))',
+    'if (builder.actor.ahead.snapshot !== undefined)',
   ),
   one(
     'an unknown outcome is told as a failure',

@@ -37,14 +37,14 @@ const inSupervision: readonly Mutant[] = [
     'a paused actor takes messages',
     'G8',
     inputCheck,
-    "if (actor.hold !== undefined) {\n    input.settle({ result: 'busy'",
-    "if (actor.hold?.kind === 'quarantined') {\n    input.settle({ result: 'busy'",
+    "if (actor.ahead.hold !== undefined) {\n    input.settle({ result: 'busy'",
+    "if (actor.ahead.hold?.kind === 'quarantined') {\n    input.settle({ result: 'busy'",
   ),
   one(
     'a timer of a held actor fires',
     'G8',
     inputCheck,
-    'if (timer === undefined || actor.hold !== undefined) return',
+    'if (timer === undefined || actor.ahead.hold !== undefined) return',
     'if (timer === undefined) return',
   ),
   one(
@@ -57,7 +57,7 @@ const inSupervision: readonly Mutant[] = [
       '  stageReply(builder, open.command.commandId, open.command.digest, reply);',
   ),
   one('a verb is written down without who', 'G8', verbs, 'event: { ...event, principal }', 'event'),
-  one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'this.hold = stored.hold;', ''),
+  one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'ahead.hold = stored.hold;', ''),
   one(
     'a deadLetter that was delivered again stays where it lay',
     'G8',
@@ -85,9 +85,9 @@ const inDrain: readonly Mutant[] = [
   one(
     'a shard that is given away still sends',
     'G12',
-    'runtime/hosting/shard-lifecycle.ts',
-    'this.host.outbox.hold(shard);',
-    '',
+    host,
+    'isClosing: (shard) => this.shards.isClosing(shard),',
+    'isClosing: () => false,',
   ),
   one(
     'a shard is given away while delivered messages are being removed',
@@ -280,7 +280,7 @@ const inSnapshots: readonly Mutant[] = [
     'an upgrade is not written down',
     'G9',
     'runtime/hosting/step.ts',
-    'if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());',
+    'if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());',
     '',
   ),
 ];

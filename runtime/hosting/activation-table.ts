@@ -74,7 +74,7 @@ export class ActivationTable {
   }
 
   schedule(actor: Activation): void {
-    if (actor.scheduled || (actor.mailbox.length === 0 && actor.prunable.length === 0)) return;
+    if (actor.scheduled || (actor.mailbox.length === 0 && actor.reads.prunable.length === 0)) return;
     if (actor.phase !== 'ready' && actor.phase !== 'quarantined') return;
     if (actor.inFlight.length >= this.host.limits.commitsInFlight) return;
     actor.scheduled = true;
@@ -137,8 +137,8 @@ export class ActivationTable {
       return;
     }
     actor.phase = 'ready';
-    if (actor.hold === undefined) {
-      this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
+    if (actor.ahead.hold === undefined) {
+      this.host.timers.replace(actor.grant.shard, actor.id, actor.ahead.timers);
       this.resumeEffects(actor);
     }
     this.schedule(actor);
@@ -153,16 +153,17 @@ export class ActivationTable {
   }
 
   wake(actor: Activation, builder: CommitBuilder): void {
-    this.host.timers.replace(actor.grant.shard, actor.id, builder.timersAfter);
-    for (const effect of builder.effectsAfter) {
-      if (actor.effects.includes(effect))
+    const { effects, timers } = actor.committed;
+    this.host.timers.replace(actor.grant.shard, actor.id, timers);
+    for (const effect of effects) {
+      if (actor.ahead.effects.includes(effect))
         this.host.effects.start(actor, effect, !builder.effectsStarted.includes(effect));
     }
   }
 
   /** Pending effects are performed again, but for those whose outcome is already waiting in the mailbox. */
   private resumeEffects(actor: Activation): void {
-    for (const effect of actor.effects) {
+    for (const effect of actor.ahead.effects) {
       if (!actor.mailbox.some((input) => input.kind === 'effect' && input.effectId === effect.effectId)) {
         this.host.effects.start(actor, effect, true);
       }
@@ -193,7 +194,7 @@ export class ActivationTable {
       if (input.kind !== 'command') continue;
       const { open } = input;
       actor.commands.delete(open.command.commandId);
-      tellAll(open, { ok: false, version: actor.version, error });
+      tellAll(open, { ok: false, version: actor.ahead.version, error });
     }
   }
 
@@ -223,7 +224,7 @@ export class ActivationTable {
     for (const commit of actor.inFlight) this.host.outbox.returnAcknowledged(actor.id, actor.grant, commit.ackedSeqs);
     this.discard(actor);
     const fresh = this.enter(actor.id, actor.grant);
-    fresh.readsReceipts = true;
+    fresh.reads.readsReceipts = true;
     if (pauseMs === 0) this.load(fresh);
     else this.loadLater(fresh, pauseMs);
     const requeued = new Set<string>();

@@ -31,7 +31,7 @@ export function carrierOf(builder: CommitBuilder): CommitBuilder | undefined {
 /** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
 export function refuseCommand(host: StepContext, builder: CommitBuilder, open: OpenCommand, error: ErrorRecord): void {
   const { actor } = builder;
-  answerPlainly(host, builder, open, { ok: false, version: actor.version, error });
+  answerPlainly(host, builder, open, { ok: false, version: actor.ahead.version, error });
 }
 
 /** Answers without a receipt, on grounds that are durable and still ours. */
@@ -88,13 +88,13 @@ export const conflicting = (commandId: string): ErrorRecord =>
 
 export const conflict = (actor: Activation, commandId: string): Reply => ({
   ok: false,
-  version: actor.version,
+  version: actor.ahead.version,
   error: conflicting(commandId),
 });
 
 export function notKept(actor: Activation, asked: Durability, offered: readonly Durability[]): Reply {
   const text = `The store does not keep durability ${asked} but ${offered.join(', ')}; ask for one of these.`;
-  return { ok: false, version: actor.version, error: rejection('durability_not_offered', text) };
+  return { ok: false, version: actor.ahead.version, error: rejection('durability_not_offered', text) };
 }
 
 export function overloaded(actor: ActorId, version: number, who: string): Reply {

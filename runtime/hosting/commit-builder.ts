@@ -14,11 +14,29 @@ import type { EffectRequest } from '../contract/effect.ts';
 import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, CommitOutcome, HistoryEntry, PendingTimer, Receipt } from '../contract/journal.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
-import type { Activation } from './activation.ts';
+import type { Activation, CommittedState } from './activation.ts';
 import { stateNameOf } from './decide.ts';
 import type { Input, OpenCommand } from './mailbox.ts';
 import type { RowChange } from './split.ts';
 import { causeOf, traceOf } from './mailbox.ts';
+
+/** What a step, or an input that is used up, begins and ends of an actor's effects and timers. */
+export interface PendingChanges {
+  readonly effectsStarted: readonly EffectRequest[];
+  readonly effectsEnded: readonly EffectRequest[];
+  readonly timersSet: readonly PendingTimer[];
+  readonly timersEnded: readonly PendingTimer[];
+}
+
+const nothing: readonly never[] = [];
+const nothingPending: CommittedState = { effects: nothing, timers: nothing };
+
+export const nothingChanges: PendingChanges = {
+  effectsStarted: nothing,
+  effectsEnded: nothing,
+  timersSet: nothing,
+  timersEnded: nothing,
+};
 
 /** A builder on its way to the store, and its outcome. */
 export type InFlightCommit = CommitBuilder;
@@ -27,8 +45,6 @@ export class CommitBuilder {
   readonly actor: Activation;
   readonly number: number;
   readonly expectedVersion: number;
-  readonly effectsBefore: readonly EffectRequest[];
-  readonly timersBefore: readonly PendingTimer[];
   readonly inputs: Input[] = [];
   readonly history: HistoryEntry[] = [];
   readonly messages: Message[] = [];
@@ -46,12 +62,14 @@ export class CommitBuilder {
   ackedSeqs: readonly number[] = [];
   /** Watermarks that leave the record: their senders are gone (watermark-pruning.ts). */
   watermarksPruned: readonly string[] = [];
-  effectsStarted: readonly EffectRequest[] = [];
-  effectsEnded: readonly EffectRequest[] = [];
-  timersSet: readonly PendingTimer[] = [];
-  timersCancelled: readonly string[] = [];
-  effectsAfter: readonly EffectRequest[] = [];
-  timersAfter: readonly PendingTimer[] = [];
+  /** Effects to perform when this is durable, and those of earlier commits to cancel. */
+  readonly effectsStarted: EffectRequest[] = [];
+  readonly effectsEnded: EffectRequest[] = [];
+  /** Timers to write and to arm, and ids of those of earlier commits to remove, which comes first. */
+  readonly timersSet: PendingTimer[] = [];
+  readonly timersCancelled: string[] = [];
+  /** The actor as this commit leaves it; known once it is sealed. */
+  after: CommittedState = nothingPending;
   /** A hold was ended: effects and timers of the actor go on when this is durable. */
   woken = false;
   /** Something that must become durable. */
@@ -63,24 +81,39 @@ export class CommitBuilder {
   constructor(actor: Activation, number: number) {
     this.actor = actor;
     this.number = number;
-    this.expectedVersion = actor.version;
-    this.effectsBefore = actor.effects;
-    this.timersBefore = actor.timers;
+    this.expectedVersion = actor.ahead.version;
   }
 
-  /** Closes the builder: from here the actor may run ahead, so what the gate needs is taken down now. */
-  seal(commit: Commit): void {
-    const { effects } = commit;
-    if (effects !== this.effectsBefore) {
-      this.effectsStarted = effects.filter((effect) => !this.effectsBefore.includes(effect));
-      this.effectsEnded = this.effectsBefore.filter((effect) => !effects.includes(effect));
-    }
-    this.effectsAfter = effects;
-    this.timersAfter = commit.timers;
-    this.timersSet = commit.timersSet;
-    this.timersCancelled = commit.timersCancelled;
-    if (commit.status === 'removed') this.actor.forget();
+  /**
+   * Moves on what is pending with the actor, and notes what that means for the store and the gate: what both began and
+   * ended in this commit concerns neither.
+   */
+  change(changes: PendingChanges): void {
+    if (changes === nothingChanges) return;
+    const { effectsStarted, effectsEnded, timersSet, timersEnded } = changes;
+    const { ahead } = this.actor;
+    if (effectsEnded.length > 0) ahead.effects = ahead.effects.filter((effect) => !effectsEnded.includes(effect));
+    if (effectsStarted.length > 0) ahead.effects = [...ahead.effects, ...effectsStarted];
+    if (timersEnded.length > 0) ahead.timers = ahead.timers.filter((timer) => !timersEnded.includes(timer));
+    if (timersSet.length > 0) ahead.timers = [...ahead.timers, ...timersSet];
+    for (const effect of effectsEnded) if (!takeOut(this.effectsStarted, effect)) this.effectsEnded.push(effect);
+    for (const timer of timersEnded) if (!takeOut(this.timersSet, timer)) this.timersCancelled.push(timer.timerId);
+    this.effectsStarted.push(...effectsStarted);
+    this.timersSet.push(...timersSet);
   }
+
+  /** Closes the builder: from here the actor may run ahead. */
+  seal({ effects, timers, status }: Commit): void {
+    this.after = { effects, timers };
+    if (status === 'removed') this.actor.ahead.remove();
+  }
+}
+
+/** @returns whether it was there */
+function takeOut<Item>(items: Item[], item: Item): boolean {
+  const at = items.indexOf(item);
+  if (at >= 0) items.splice(at, 1);
+  return at >= 0;
 }
 
 /** The input is dealt with by this commit; a message is marked, so that it is never applied again. */
@@ -93,7 +126,7 @@ export function stageInput(builder: CommitBuilder, input: Input): void {
   }
   if (input.kind !== 'message') return;
   const { message, sender } = input;
-  builder.actor.watermarks.set(sender, message.seq);
+  builder.actor.ahead.watermarks.set(sender, message.seq);
   const watermark = builder.watermarks.find((one) => one.sender === sender);
   if (watermark === undefined) builder.watermarks.push({ sender, seq: message.seq, after: message.after });
   else watermark.seq = message.seq;
@@ -126,8 +159,8 @@ export function stageDeadLetter(
   builder.deadLetters.push({
     ...deadLetter,
     cause: input.kind === 'deadLetter' ? input.deadLetter.cause : causeOf(input),
-    state: actor.snapshot === undefined ? null : (actor.snapshot.value as unknown),
-    version: actor.version,
+    state: actor.ahead.snapshot === undefined ? null : (actor.ahead.snapshot.value as unknown),
+    version: actor.ahead.version,
     ...(from === undefined ? {} : { from }),
     ...(trace === undefined ? {} : { trace }),
   });
@@ -146,13 +179,13 @@ export function stageNote(
   },
 ): void {
   const { actor } = builder;
-  const value = actor.snapshot === undefined ? null : (actor.snapshot.value as unknown);
+  const value = actor.ahead.snapshot === undefined ? null : (actor.ahead.snapshot.value as unknown);
   const trace = traceOf(input);
   // A record needs a version: an id that never lived starts its history with what was refused.
-  if (actor.version === 0) actor.version = 1;
+  if (actor.ahead.version === 0) actor.ahead.version = 1;
   builder.due = true;
   builder.history.push({
-    version: actor.version,
+    version: actor.ahead.version,
     at: note.at,
     event: note.event,
     cause: causeOf(input),
@@ -166,46 +199,43 @@ export function stageNote(
 }
 
 const defaultHistoryTail = 32;
-const nothing: readonly never[] = [];
 
 /** @param fallback for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
 export function commitOf(builder: CommitBuilder, commitId: string, fallback: Durability): Commit {
   const { actor } = builder;
-  const { snapshot, kind } = actor;
+  const { ahead, kind, reads } = actor;
+  const { snapshot } = ahead;
   const live = snapshot !== undefined && snapshot.status !== 'done';
-  if (snapshot !== undefined && actor.contextSpelt !== snapshot.context) {
-    actor.contextSpelt = snapshot.context;
-    actor.contextText = JSON.stringify(snapshot.context);
+  if (snapshot !== undefined && ahead.contextSpelt !== snapshot.context) {
+    ahead.contextSpelt = snapshot.context;
+    ahead.contextText = JSON.stringify(snapshot.context);
   }
   const value = snapshot === undefined ? null : (snapshot.value as unknown);
-  const { timersBefore } = builder;
-  // Most steps leave timers and rows alone, and this runs for every one of them.
-  const still = actor.timers === timersBefore;
   const rows = builder.rows === undefined ? nothing : [...builder.rows.values()];
   return {
     grant: actor.grant,
     actor: actor.id,
     commitId,
     expectedVersion: builder.expectedVersion,
-    version: actor.version,
-    uid: actor.uid,
+    version: ahead.version,
+    uid: ahead.uid,
     status: live ? 'live' : 'removed',
     chartVersion: kind?.definition.chartVersion ?? 0,
     schemaHash: kind?.schemaHash ?? '',
     stateName: value === null ? 'absent' : stateNameOf(value),
     state: JSON.stringify(value),
-    context: snapshot === undefined ? 'null' : actor.contextText,
-    effects: actor.effects,
-    timersSet: still ? nothing : actor.timers.filter((timer) => !timersBefore.includes(timer)),
-    timersCancelled: still ? nothing : goneFrom(timersBefore, actor.timers),
-    timers: actor.timers,
-    deferred: actor.deferred,
-    lastSeq: actor.lastSeq,
+    context: snapshot === undefined ? 'null' : ahead.contextText,
+    effects: ahead.effects,
+    timersSet: builder.timersSet,
+    timersCancelled: builder.timersCancelled,
+    timers: ahead.timers,
+    deferred: ahead.deferred,
+    lastSeq: ahead.lastSeq,
     watermarks: builder.watermarks,
     watermarksPruned: builder.watermarksPruned,
-    prunedUid: actor.prunedUid,
+    prunedUid: ahead.prunedUid,
     receipts: builder.receipts,
-    unproven: actor.receiptsKnown ? nothing : builder.inputs.flatMap(commandIdOf),
+    unproven: reads.receiptsKnown ? nothing : builder.inputs.flatMap(commandIdOf),
     history: builder.history,
     messages: builder.messages,
     ackedSeqs: builder.ackedSeqs,
@@ -213,7 +243,7 @@ export function commitOf(builder: CommitBuilder, commitId: string, fallback: Dur
     rowsRemoved: rows.length === 0 ? nothing : rows.filter((row) => !isPut(row)).map(keyOf),
     deadLetters: builder.deadLetters,
     deadLettersGone: builder.deadLettersGone,
-    hold: live ? actor.hold : undefined,
+    hold: live ? ahead.hold : undefined,
     historyTail: kind?.definition.historyTail ?? defaultHistoryTail,
     durability: durabilityOf(builder, kind?.durability ?? fallback),
   };
@@ -225,9 +255,6 @@ const commandIdOf = (input: Input): readonly string[] =>
 const isPut = (row: RowChange): boolean => row.value !== undefined;
 const keyOf = ({ collection, key }: RowChange): RowKey => ({ collection, key });
 const spelt = (row: RowChange): RowKey & { value: string } => ({ ...keyOf(row), value: JSON.stringify(row.value) });
-
-const goneFrom = (before: readonly PendingTimer[], now: readonly PendingTimer[]): readonly string[] =>
-  before.filter((timer) => !now.some((kept) => kept.timerId === timer.timerId)).map((timer) => timer.timerId);
 
 /** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
 function durabilityOf(builder: CommitBuilder, own: Durability): Durability {

@@ -147,8 +147,7 @@ export class EffectRunner {
 
   /** The activation is gone: nothing of its effects is heard any more. */
   cancelAll(actor: Activation): void {
-    for (const { effectId } of actor.effects) this.drop(effectId, actor);
-    for (const commit of actor.inFlight) for (const { effectId } of commit.effectsBefore) this.drop(effectId, actor);
+    for (const { effectId } of actor.committed.effects) this.drop(effectId, actor);
   }
 
   /** The host ends: not even those that do not listen to their signal are waited for. */
@@ -233,7 +232,7 @@ function contextOf(run: Run): EffectContext {
   return {
     effectId: request.effectId,
     actor: actor.id,
-    uid: actor.uid,
+    uid: actor.ahead.uid,
     fence: { era, ownerEpoch, version: versionOf(request.effectId) },
     signal: abort.signal,
     recovered,

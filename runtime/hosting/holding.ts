@@ -11,9 +11,8 @@ import type { ErrorRecord } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { verbOf } from '../contract/supervision.ts';
 import type { Hold } from '../contract/supervision.ts';
-import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
-import { stageDeadLetter, stageInput, stageNote, stageReply } from './commit-builder.ts';
+import { nothingChanges, stageDeadLetter, stageInput, stageNote, stageReply } from './commit-builder.ts';
 import { causeOf, eventOf } from './mailbox.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import type { CommandInput, Input } from './mailbox.ts';
@@ -25,7 +24,7 @@ export const busyWhileHeldMs = 2000;
 /** From here the actor takes no inputs. Its effects stop; they are still pending and performed again later. */
 export function beginHold(host: StepContext, builder: CommitBuilder, hold: Hold): void {
   const { actor } = builder;
-  actor.hold = hold;
+  actor.ahead.hold = hold;
   builder.due = true;
   host.effects.cancelAll(actor);
 }
@@ -33,8 +32,8 @@ export function beginHold(host: StepContext, builder: CommitBuilder, hold: Hold)
 /** The actor goes on; what was pending with it does so when this is durable. */
 export function endHold(builder: CommitBuilder): void {
   const { actor } = builder;
-  if (actor.hold === undefined) return;
-  actor.hold = undefined;
+  if (actor.ahead.hold === undefined) return;
+  actor.ahead.hold = undefined;
   builder.woken = true;
   builder.due = true;
 }
@@ -67,12 +66,12 @@ export function park(host: StepContext, builder: CommitBuilder, input: Input, fa
   if (input.kind === 'command') {
     const text = `${actor.id} failed while handling ${event.type}. An operator must look at it.`;
     const { record } = new PhotonError('bug', 'chart_failed', text, { cause: failure, actor: actor.id });
-    if (actor.snapshot === undefined) return refuseCommand(host, builder, input.open, record);
-    const reply = { ok: false, version: actor.version, error: record } as const;
+    if (actor.ahead.snapshot === undefined) return refuseCommand(host, builder, input.open, record);
+    const reply = { ok: false, version: actor.ahead.version, error: record } as const;
     stageReply(builder, input.open.command.commandId, input.open.command.digest, reply);
   }
   stageInput(builder, input);
-  consume(actor, input);
+  consume(builder, input);
   // A command has its answer, and whoever asked can ask anew; nobody would say the others again.
   const deadLetter =
     input.kind === 'command'
@@ -80,14 +79,17 @@ export function park(host: StepContext, builder: CommitBuilder, input: Input, fa
       : { deadLetterId: stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason, at }) };
   stageNote(builder, input, { kind: 'dropped', event, at, asked: [reason] });
   builder.closed = true;
-  if (actor.snapshot !== undefined)
+  if (actor.ahead.snapshot !== undefined)
     beginHold(host, builder, { kind: 'quarantined', reason, at, by: 'host', ...deadLetter });
 }
 
 /** A timer fires once and an effect has one result, whether or not the chart cares. */
-export function consume(actor: Activation, input: Input): void {
-  if (input.kind === 'timer') actor.timers = actor.timers.filter((timer) => timer.timerId !== input.timerId);
-  if (input.kind === 'effect') actor.effects = actor.effects.filter((effect) => effect.effectId !== input.effectId);
+export function consume(builder: CommitBuilder, input: Input): void {
+  const { effects, timers } = builder.actor.ahead;
+  if (input.kind === 'timer')
+    builder.change({ ...nothingChanges, timersEnded: timers.filter(({ timerId }) => timerId === input.timerId) });
+  if (input.kind === 'effect')
+    builder.change({ ...nothingChanges, effectsEnded: effects.filter(({ effectId }) => effectId === input.effectId) });
 }
 
 /** The event itself may be what cannot be written. */

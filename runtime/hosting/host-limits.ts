@@ -109,7 +109,7 @@ export function figuresOf(
     fullest.commitsInFlight = Math.max(fullest.commitsInFlight, actor.inFlight.length);
     fullest.receipts = Math.max(fullest.receipts, actor.answered.size);
     if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
-    else if (actor.hold !== undefined) held.push({ actor: actor.id, reason: actor.hold.reason });
+    else if (actor.ahead.hold !== undefined) held.push({ actor: actor.id, reason: actor.ahead.hold.reason });
   }
   return {
     shards,

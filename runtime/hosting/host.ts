@@ -114,6 +114,7 @@ class ActorHost implements Host, StepContext {
       log: this.log,
       deliver: (message) => this.router.deliver(message),
       refresh: () => this.router.refresh(),
+      isClosing: (shard) => this.shards.isClosing(shard),
       forget: (grant, rows) => journal.forgetMessages(grant, rows),
       fraction: () => random.fraction(),
     });
@@ -153,7 +154,7 @@ class ActorHost implements Host, StepContext {
     }
     const coming = receiptOnItsWay(actor, command.commandId);
     if (coming !== undefined) return this.expect(actor, coming, command);
-    if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.version, actor.id));
+    if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.ahead.version, actor.id));
     const { offered } = this.journal.durability;
     if (command.durability !== undefined && !offered.includes(command.durability)) {
       return Promise.resolve(notKept(actor, command.durability, offered));

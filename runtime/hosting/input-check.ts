@@ -39,11 +39,11 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
       return checkTimer(host, builder.actor, input);
     case 'effect': {
       // Performed again when the hold ends.
-      if (builder.actor.hold !== undefined) return 'settled';
-      if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))
+      if (builder.actor.ahead.hold !== undefined) return 'settled';
+      if (builder.actor.ahead.effects.some((effect) => effect.effectId === input.effectId))
         return checkRows(host, builder.actor, input);
       // The world has changed for a state that is no longer; a failure has changed nothing.
-      if (builder.actor.snapshot !== undefined && input.outcome.result === 'done') {
+      if (builder.actor.ahead.snapshot !== undefined && input.outcome.result === 'done') {
         stageInput(builder, input);
         stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
       }
@@ -56,8 +56,8 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
 
 /** A reminder counts when the timer still stands and is due by the clock of this step, which may have gone back. */
 function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Verdict {
-  const timer = actor.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
-  if (timer === undefined || actor.hold !== undefined) return 'settled';
+  const timer = actor.ahead.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
+  if (timer === undefined || actor.ahead.hold !== undefined) return 'settled';
   if (timer.dueMs <= host.clock.wallMs()) return checkRows(host, actor, input);
   host.timers.set(actor.grant.shard, actor.id, timer);
   return 'settled';
@@ -66,9 +66,9 @@ function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Ve
 /** A dead letter that still cannot be taken stays in the store, at its place. */
 function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: DeadLetterInput): Verdict {
   const { place, event, from } = input.deadLetter;
-  if (actor.hold !== input.frees && actor.hold !== undefined) return 'settled';
+  if (actor.ahead.hold !== input.frees && actor.ahead.hold !== undefined) return 'settled';
   if (actor.deadLettersTaken.has(place)) return 'settled';
-  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
+  if (actor.ahead.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
   // Only messages have a sender; results of effects were checked before they became inputs.
   if (from !== undefined && actor.kind?.definition.check?.(event) !== undefined) return 'settled';
   return checkRows(host, actor, input);
@@ -77,8 +77,8 @@ function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: Dea
 function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageInput): Verdict {
   const { actor } = builder;
   const { message } = input;
-  const watermark = actor.watermarks.get(input.sender) ?? 0;
-  if (watermark === 0 && message.senderUid <= actor.prunedUid) {
+  const watermark = actor.ahead.watermarks.get(input.sender) ?? 0;
+  if (watermark === 0 && message.senderUid <= actor.ahead.prunedUid) {
     const verdict = checkDoubtful(host, actor, input);
     if (verdict !== undefined) return verdict;
   }
@@ -92,7 +92,7 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
     input.settle({ result: 'gap' });
     return 'settled';
   }
-  if (actor.hold !== undefined) {
+  if (actor.ahead.hold !== undefined) {
     input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
     return 'settled';
   }
@@ -106,7 +106,7 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
 }
 
 /** Why a message is a dead letter before any chart has seen it; undefined when it may be decided. */
-function undeliverable({ kind, snapshot }: Activation, event: ActorEvent): string | undefined {
+function undeliverable({ kind, ahead: { snapshot } }: Activation, event: ActorEvent): string | undefined {
   if (kind === undefined) return 'unknown_kind';
   if (snapshot === undefined && !kind.startedByMessage.has(event.type)) return 'no_such_actor';
   const problem = kind.definition.check?.(event);
@@ -119,13 +119,16 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
   const { command } = open;
   // Answered by a commit on its way; it is told when that is durable.
   if (open.reply !== undefined) return 'settled';
-  const deferredDigest = actor.digestOfDeferred(command.commandId);
+  const deferredDigest = actor.ahead.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
     // The receipt is still to come; whoever asks again waits with the others.
     if (deferredDigest !== command.digest) refuseCommand(host, builder, open, conflicting(command.commandId));
     return 'settled';
   }
-  if (!actor.receiptsKnown && (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))) {
+  if (
+    !actor.reads.receiptsKnown &&
+    (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))
+  ) {
     if (open.receipt === 'unknown') readReceipt(host, actor, open);
     return 'wait';
   }
@@ -136,17 +139,18 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
     return 'settled';
   }
   const verb = verbOf(command.event);
-  if (verb === undefined && actor.hold !== undefined) {
-    refuseCommand(host, builder, open, heldError(actor.id, actor.hold));
+  if (verb === undefined && actor.ahead.hold !== undefined) {
+    refuseCommand(host, builder, open, heldError(actor.id, actor.ahead.hold));
     return 'settled';
   }
-  if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
-    const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
+  const { version } = actor.ahead;
+  if (command.ifVersion !== undefined && command.ifVersion !== version) {
+    const text = `${actor.id} is at version ${version}, not ${command.ifVersion}. Read it again and decide anew.`;
     refuseCommand(host, builder, open, rejection('version_conflict', text));
     return 'settled';
   }
   if (verb !== undefined) return checkVerb(host, builder, input, verb);
-  if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
+  if (actor.ahead.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
     refuseCommand(host, builder, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
@@ -158,8 +162,9 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
  * net, nor is it cheap: all that the actor has decided since is thrown away, and its effects are performed anew.
  */
 function mayTry(actor: Activation, { event, ifVersion }: Command): boolean {
-  const isCommitted = actor.snapshot !== undefined && actor.hold === undefined && verbOf(event) === undefined;
-  return isCommitted && !actor.readsReceipts && (ifVersion === undefined || ifVersion === actor.version);
+  const isCommitted =
+    actor.ahead.snapshot !== undefined && actor.ahead.hold === undefined && verbOf(event) === undefined;
+  return isCommitted && !actor.reads.readsReceipts && (ifVersion === undefined || ifVersion === actor.ahead.version);
 }
 
 function mayStart(actor: Activation, type: string, principal: string): boolean {
@@ -169,8 +174,8 @@ function mayStart(actor: Activation, type: string, principal: string): boolean {
 }
 
 /** Whether a command that arrives is looked up at once: beside the load that costs no time. */
-export const readsReceipts = ({ receiptsKnown, readsReceipts: wary, phase }: Activation): boolean =>
-  !receiptsKnown && (wary || phase !== 'ready');
+export const readsReceipts = ({ reads, phase }: Activation): boolean =>
+  !reads.receiptsKnown && (reads.readsReceipts || phase !== 'ready');
 
 /**
  * Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. What it finds may
@@ -202,7 +207,10 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
 }
 
 /** It was answered once, nobody can say how: the command must not be done again. */
-function unreadableReceipt({ id, version }: Activation, { command: { commandId, digest } }: OpenCommand): Receipt {
+function unreadableReceipt(
+  { id, ahead: { version } }: Activation,
+  { command: { commandId, digest } }: OpenCommand,
+): Receipt {
   const text = `${id} has answered command ${commandId} before, but that answer cannot be read. Look at its history.`;
   const { record } = new PhotonError('unknown', 'receipt_unreadable', text, {
     actor: id,
@@ -214,13 +222,13 @@ function unreadableReceipt({ id, version }: Activation, { command: { commandId, 
 
 /** An actor that does not exist yet is asked with the context it would be born with. */
 const contextOf = (actor: Activation, { machine, definition }: RegisteredKind): never =>
-  (actor.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
+  (actor.ahead.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
 
 /** What commits in flight have changed of a collection, newer than the store; undefined for a row they removed. */
 function collectionAhead(actor: Activation, collection: string): Record<string, unknown> {
   const start = `${collection}/`;
   const changed: Record<string, unknown> = {};
-  for (const [name, { value }] of actor.rowsAhead) {
+  for (const [name, { value }] of actor.ahead.rows) {
     if (name.startsWith(start)) changed[name.slice(start.length)] = value;
   }
   return changed;
@@ -233,45 +241,45 @@ function merged(stored: unknown, changed: unknown): Record<string, unknown> {
 
 function checkRows(host: StepContext, actor: Activation, input: Input): Verdict {
   const needs = actor.kind?.definition.needs;
-  if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
-  const { rowsFailure } = actor;
-  if (rowsFailure !== undefined) {
-    actor.rowsFailure = undefined;
-    throw rowsFailure;
+  if (needs === undefined) return 'decide';
+  const { reads } = actor;
+  if (reads.rows === 'reading') return 'wait';
+  if (reads.rows !== 'unread') {
+    if ('rows' in reads.rows) return 'decide';
+    const { failure } = reads.rows;
+    reads.rows = 'unread';
+    throw failure;
   }
-  if (actor.rowsReading) return 'wait';
   const rows: Record<string, unknown> = {};
   const missing: RowKey[] = [];
   for (const key of needs(eventOf(input), contextOf(actor, actor.kind as RegisteredKind))) {
     const name = `${key.collection}/${key.key}`;
-    const ahead = actor.rowsAhead.get(name);
+    const ahead = actor.ahead.rows.get(name);
     if (ahead === undefined) missing.push(key);
     rows[name] = key.key === '*' ? collectionAhead(actor, key.collection) : (ahead?.value ?? null);
   }
   if (missing.length === 0) {
-    actor.rowsRead = rows;
+    reads.rows = { rows };
     return 'decide';
   }
-  actor.rowsReading = true;
+  reads.rows = 'reading';
   host.journal.loadRows(actor.id, missing).then(
     (read) => {
       for (const { collection, key } of missing) {
         const name = `${collection}/${key}`;
         rows[name] = key === '*' ? merged(read[name], rows[name]) : (read[name] ?? null);
       }
-      actor.rowsReading = false;
-      actor.rowsRead = rows;
+      reads.rows = { rows };
       host.schedule(actor);
     },
     (failure: unknown) => {
       if (isForGood(failure)) {
-        actor.rowsReading = false;
-        actor.rowsFailure = failure;
+        reads.rows = { failure };
         return host.schedule(actor);
       }
       host.log.warn({ actor: actor.id, failure }, 'rows could not be read; trying again');
       return void host.clock.after(host.limits.readAgainMs, () => {
-        actor.rowsReading = false;
+        reads.rows = 'unread';
         host.schedule(actor);
       });
     },

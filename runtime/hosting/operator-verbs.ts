@@ -27,7 +27,7 @@ export function applyVerb(host: StepContext, builder: CommitBuilder, input: Comm
     case 'pause':
       return pause(host, builder, input);
     case 'resume': {
-      const held = builder.actor.hold?.kind ?? null;
+      const held = builder.actor.ahead.hold?.kind ?? null;
       endHold(builder);
       return stageVerb(host, builder, input, { held });
     }
@@ -42,7 +42,7 @@ export function applyVerb(host: StepContext, builder: CommitBuilder, input: Comm
 
 function pause(host: StepContext, builder: CommitBuilder, input: CommandInput): void {
   const { principal, event } = input.open.command;
-  const { hold } = builder.actor;
+  const { hold } = builder.actor.ahead;
   // A quarantine says more than a pause, and holds as well.
   if (hold === undefined) {
     const at = host.clock.wallMs();
@@ -54,7 +54,7 @@ function pause(host: StepContext, builder: CommitBuilder, input: CommandInput): 
 function skip(host: StepContext, builder: CommitBuilder, input: CommandInput): void {
   const { actor } = builder;
   const { open } = input;
-  const quarantine = actor.hold?.kind === 'quarantined' ? actor.hold : undefined;
+  const quarantine = actor.ahead.hold?.kind === 'quarantined' ? actor.ahead.hold : undefined;
   const named = open.command.event['deadLetters'] !== undefined;
   const gone = deadLettersNamed(actor, open).filter(
     ({ deadLetterId }) => named || deadLetterId === quarantine?.deadLetterId,
@@ -73,7 +73,7 @@ function redrive(host: StepContext, builder: CommitBuilder, input: CommandInput)
   const { open } = input;
   const delivered = (open.driven ?? []).filter(({ place }) => actor.deadLettersTaken.has(place));
   const left = deadLettersNamed(actor, open).length;
-  const again = actor.hold === undefined ? {} : { quarantined: actor.hold.reason };
+  const again = actor.ahead.hold === undefined ? {} : { quarantined: actor.ahead.hold.reason };
   stageVerb(host, builder, input, { redriven: delivered.map(({ deadLetterId }) => deadLetterId), left, ...again });
 }
 
@@ -88,10 +88,14 @@ function reset(host: StepContext, builder: CommitBuilder, input: CommandInput): 
     return;
   }
   if (open.command.event['dryRun'] === true) {
-    answerPlainly(host, builder, open, { ok: true, version: actor.version, result: step.split.answers.at(-1)?.result });
+    answerPlainly(host, builder, open, {
+      ok: true,
+      version: actor.ahead.version,
+      result: step.split.answers.at(-1)?.result,
+    });
     return;
   }
-  if (actor.hold?.kind === 'quarantined') endHold(builder);
+  if (actor.ahead.hold?.kind === 'quarantined') endHold(builder);
   stageStep(builder, step);
 }
 
@@ -110,7 +114,7 @@ function stageVerb(
   const { commandId, digest, event, principal } = input.open.command;
   stageInput(builder, input);
   stageNote(builder, input, { kind: 'operated', event: { ...event, principal }, at: host.clock.wallMs() });
-  stageReply(builder, commandId, digest, { ok: true, version: builder.actor.version, result });
+  stageReply(builder, commandId, digest, { ok: true, version: builder.actor.ahead.version, result });
 }
 
 /** DeadLetters of one redrive; whoever has more asks again. */
@@ -127,7 +131,7 @@ export function checkVerb(
   const { actor } = builder;
   const { open } = input;
   const aboutDeadLetters = verb === 'skip' || verb === 'redrive';
-  if (actor.version === 0 || (actor.snapshot === undefined && !aboutDeadLetters)) {
+  if (actor.ahead.version === 0 || (actor.ahead.snapshot === undefined && !aboutDeadLetters)) {
     refuseCommand(host, builder, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
@@ -135,13 +139,13 @@ export function checkVerb(
   if (open.deadLetters === undefined) readDeadLetters(host, actor, open);
   if (open.deadLetters === 'reading' || open.deadLetters === undefined) return 'wait';
   if (verb === 'skip' || open.driven !== undefined) return 'decide';
-  if (actor.hold?.kind === 'paused') {
-    refuseCommand(host, builder, open, heldError(actor.id, actor.hold));
+  if (actor.ahead.hold?.kind === 'paused') {
+    refuseCommand(host, builder, open, heldError(actor.id, actor.ahead.hold));
     return 'settled';
   }
   open.driven = deadLettersNamed(actor, open).slice(0, redriveAtOnce);
   if (open.driven.length === 0) return 'decide';
-  const frees = actor.hold;
+  const frees = actor.ahead.hold;
   actor.mailbox.unshift(open.driven.map((deadLetter) => ({ kind: 'deadLetter', deadLetter, frees })));
   return 'again';
 }

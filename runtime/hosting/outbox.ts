@@ -76,6 +76,8 @@ export interface OutboxPorts {
     grant: ShardGrant,
     rows: readonly { readonly from: ActorId; readonly seq: number }[],
   ) => Promise<void>;
+  /** The shard is being handed over: its next owner sends what is not on its way yet. */
+  readonly isClosing: (shard: ShardId) => boolean;
   /** In [0, 1), so that senders do not come back in step. */
   readonly fraction: () => number;
 }
@@ -86,8 +88,6 @@ const forgetAfterMs = 250;
 
 export class Outbox {
   private readonly boxes = new Map<ActorId, Box>();
-  /** Shards that are being handed over: their next owner sends what is not on its way yet. */
-  private readonly held = new Set<ShardId>();
   private readonly ports: OutboxPorts;
   private cancelForget: (() => void) | undefined;
   private forgetting: Promise<void> = Promise.resolve();
@@ -156,11 +156,6 @@ export class Outbox {
     this.forgetSoon();
   }
 
-  /** Sends nothing more of the shard's senders; what is on its way is still acknowledged. Ends with `dropShard`. */
-  hold(shard: ShardId): void {
-    this.held.add(shard);
-  }
-
   /** Owners have changed: queues that look for theirs go on now, unless an answer to what was sent is still to come. */
   retryNow(): void {
     for (const box of this.boxes.values()) {
@@ -178,7 +173,6 @@ export class Outbox {
   }
 
   dropShard(shard: ShardId): void {
-    this.held.delete(shard);
     for (const [sender, box] of this.boxes) {
       if (box.grant.shard !== shard) continue;
       box.dropped = true;
@@ -244,7 +238,7 @@ export class Outbox {
   }
 
   private pump(queue: Queue): void {
-    if (this.held.has(queue.box.grant.shard)) return;
+    if (this.ports.isClosing(queue.box.grant.shard)) return;
     while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight.size < queue.window) {
       const message = queue.items[queue.next] as Message;
       // Numbers of one sequence say nothing of another: what belongs to an earlier one has to arrive first.

@@ -69,8 +69,8 @@ export class Passivation {
       actor.inFlight.length > 0
     )
       return false;
-    if (actor.effects.length > 0 && actor.hold === undefined && actor.phase === 'ready') return false;
-    if (actor.reviewsWatermarks || actor.prunable.length > 0) return false;
+    if (actor.ahead.effects.length > 0 && actor.ahead.hold === undefined && actor.phase === 'ready') return false;
+    if (actor.reads.reviewsWatermarks || actor.reads.prunable.length > 0) return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

@@ -1,9 +1,12 @@
 /**
  * The shards this node holds, from the grant to the end: taken up (the backlog is read, nobody is let in), open,
- * closing (nobody is let in, what is in flight is finished), gone. Who owns a shard is decided elsewhere (directory);
- * host.ts passes on what it is told and asks here who may come in. Upholds G5 across takeover: no actor of a shard
- * steps before the messages of its earlier owner stand in the outbox, or a newer one could overtake them. Upholds
- * G12: at the end of `close` nothing is in flight that somebody would have to send again.
+ * closing (nobody is let in, nothing new is sent, what is in flight is finished), gone. It is the only table of grants
+ * in hosting; an activation and a box of the outbox bear the grant they began under. Who owns a shard is decided in
+ * directory/owned-shards.ts; host.ts passes on what it is told and asks here who may come in.
+ *
+ * Upholds G5 across takeover: no actor of a shard steps before the messages of its earlier owner stand in the outbox,
+ * or a newer one could overtake them. Upholds G12: at the end of `close` nothing is in flight that somebody would have
+ * to send again.
  */
 import { isForGood } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -47,6 +50,11 @@ export class ShardLifecycle {
   entry(shard: ShardId): ShardGrant | undefined {
     const held = this.held.get(shard);
     return held?.phase === 'open' ? held.grant : undefined;
+  }
+
+  /** Whether it lets nobody in any more, and only finishes what is in flight. */
+  isClosing(shard: ShardId): boolean {
+    return this.held.get(shard)?.phase === 'closing';
   }
 
   /** Whether this very grant is still the one the shard is held by. */
@@ -97,7 +105,6 @@ export class ShardLifecycle {
       held.phase = 'closing';
       closing.add(shard);
       this.host.timers.dropShard(shard);
-      this.host.outbox.hold(shard);
     }
     const startedMs = this.host.clock.monotonicMs();
     const leftMs = (): number => this.host.limits.drainMs - (this.host.clock.monotonicMs() - startedMs);

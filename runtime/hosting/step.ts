@@ -49,9 +49,9 @@ export function step(host: StepContext, actor: Activation): boolean {
     if (verdict === 'again') continue;
     actor.mailbox.shift();
     if (verdict === 'decide') take(host, builder, input);
-    actor.rowsRead = undefined;
+    actor.reads.rows = 'unread';
   }
-  if (builder.due || actor.prunable.length > 0) commit(host, builder);
+  if (builder.due || actor.reads.prunable.length > 0) commit(host, builder);
   reviewWatermarks(host, actor);
   return !waits;
 }
@@ -94,8 +94,8 @@ function consider(host: StepContext, actor: Activation, input: Input): DecidedSt
   const event = eventOf(input);
   const meta = metaOf(host, actor, input, at);
   const seen: ActorEvent = { ...event, meta };
-  if (actor.snapshot !== undefined) {
-    const decision = decide(kind.machine, actor.snapshot, seen);
+  if (actor.ahead.snapshot !== undefined) {
+    const decision = decide(kind.machine, actor.ahead.snapshot, seen);
     if (decision.taken.length === 0) return undefined;
     return { input, event, meta, decision, split: split(kind, decision.actions), born: false };
   }
@@ -113,7 +113,8 @@ function consider(host: StepContext, actor: Activation, input: Input): DecidedSt
 
 function metaOf(host: StepContext, actor: Activation, input: Input, at: number): EventMeta {
   const ulid = host.random.ulid(at);
-  const known = { at, ulid, era: actor.grant.era, ...(actor.rowsRead === undefined ? {} : { rows: actor.rowsRead }) };
+  const { rows } = actor.reads;
+  const known = { at, ulid, era: actor.grant.era, ...(typeof rows === 'object' && 'rows' in rows ? rows : {}) };
   if (input.kind === 'message') return { ...known, from: input.message.from };
   if (input.kind === 'effect') return { ...known, effectId: input.effectId };
   if (input.kind === 'timer') return known;
@@ -141,21 +142,21 @@ function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input)
   const quiet = actor.kind?.ignored.has(event.type) === true;
   if (input.kind === 'command') {
     const { commandId, digest } = input.open.command;
-    const where = actor.snapshot === undefined ? 'absent' : stateNameOf(actor.snapshot.value);
+    const where = actor.ahead.snapshot === undefined ? 'absent' : stateNameOf(actor.ahead.snapshot.value);
     const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
-    if (actor.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
+    if (actor.ahead.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
     stageInput(builder, input);
-    stageReply(builder, commandId, digest, { ok: false, version: actor.version, error });
+    stageReply(builder, commandId, digest, { ok: false, version: actor.ahead.version, error });
     return stageNote(builder, input, { kind: 'rejected', event, at });
   }
   // It lies where it lay until somebody is there who takes it.
-  if (input.kind === 'deadLetter' && actor.snapshot === undefined) return undefined;
+  if (input.kind === 'deadLetter' && actor.ahead.snapshot === undefined) return undefined;
   stageInput(builder, input);
-  if (input.kind === 'message' && actor.snapshot === undefined) {
+  if (input.kind === 'message' && actor.ahead.snapshot === undefined) {
     stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason: 'not_accepted', at });
     return stageNote(builder, input, { kind: 'dropped', event, at });
   }
-  consume(actor, input);
+  consume(builder, input);
   if (!quiet) stageNote(builder, input, { kind: 'ignored', event, at });
   return undefined;
 }
@@ -164,7 +165,7 @@ function commit(host: StepContext, builder: CommitBuilder): void {
   const { actor } = builder;
   builder.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
   pruneWatermarks(builder);
-  if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());
+  if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());
   actor.inFlight.push(builder);
   let form: Commit;
   try {

@@ -28,40 +28,41 @@ const watermarksPerCommit = 500;
  * them.
  */
 export function reviewWatermarks(host: StepContext, actor: Activation): void {
-  const { id, watermarks } = actor;
-  if (watermarks.size <= (actor.watermarksAllowed ?? host.limits.watermarks) || actor.reviewsWatermarks) return;
-  actor.reviewsWatermarks = true;
+  const { id, reads } = actor;
+  const { watermarks } = actor.ahead;
+  if (watermarks.size <= (reads.watermarksAllowed ?? host.limits.watermarks) || reads.reviewsWatermarks) return;
+  reads.reviewsWatermarks = true;
   host.journal
     .endedSequences([...watermarks.keys()], host.clock.wallMs() - host.limits.watermarkGraceMs)
     .then(
       (ended) => {
         if (actor.phase !== 'ready') return;
-        actor.prunable = ended.toSorted((one, other) =>
+        reads.prunable = ended.toSorted((one, other) =>
           sequenceOf(one).senderUid < sequenceOf(other).senderUid ? -1 : 1,
         );
-        actor.watermarksAllowed = Math.max(host.limits.watermarks, 2 * (watermarks.size - ended.length));
+        reads.watermarksAllowed = Math.max(host.limits.watermarks, 2 * (watermarks.size - ended.length));
         host.schedule(actor);
       },
       (failure: unknown) => {
         host.log.warn({ actor: id, failure }, 'senders of an actor could not be read; its watermarks stay for now');
-        actor.watermarksAllowed = watermarks.size + host.limits.watermarks;
+        reads.watermarksAllowed = watermarks.size + host.limits.watermarks;
       },
     )
     .finally(() => {
-      actor.reviewsWatermarks = false;
+      reads.reviewsWatermarks = false;
     });
 }
 
 /** A part of what can go leaves with this commit, which may be about nothing else. */
 export function pruneWatermarks(builder: CommitBuilder): void {
   const { actor } = builder;
-  if (actor.prunable.length === 0) return;
-  builder.watermarksPruned = actor.prunable.slice(0, watermarksPerCommit);
-  actor.prunable = actor.prunable.slice(watermarksPerCommit);
+  if (actor.reads.prunable.length === 0) return;
+  builder.watermarksPruned = actor.reads.prunable.slice(0, watermarksPerCommit);
+  actor.reads.prunable = actor.reads.prunable.slice(watermarksPerCommit);
   for (const watermark of builder.watermarksPruned) {
-    actor.watermarks.delete(watermark);
+    actor.ahead.watermarks.delete(watermark);
     const { senderUid } = sequenceOf(watermark);
-    if (senderUid > actor.prunedUid) actor.prunedUid = senderUid;
+    if (senderUid > actor.ahead.prunedUid) actor.ahead.prunedUid = senderUid;
   }
 }
 
