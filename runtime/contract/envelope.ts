@@ -32,7 +32,7 @@ export interface EventMeta {
 export interface Message {
   readonly to: ActorId;
   readonly from: ActorId;
-  /** The sender's uid: a new life of the same name starts a new sequence. */
+  /** The sender's uid: an actor of the same id that is created again has another uid and a new sequence. */
   readonly senderUid: string;
   readonly era: number;
   /** Sender-wide, grows by one per message, any receiver. */

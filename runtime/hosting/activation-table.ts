@@ -1,7 +1,8 @@
 /**
- * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on. It
- * decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
- * commit has landed, and by recovery. Upholds G1 (a refused commit drops the activation), G8 and G11.
+ * All activations of this node, by actor id: it loads actors, schedules their steps, reloads an actor whose commit was
+ * refused, and removes activations of lost shards. It decides nothing about an actor's state; step.ts does. Called by
+ * host.ts with inputs, by the gate when a commit is durable, and by shard-lifecycle.ts. Upholds G1 (a refused commit
+ * drops the activation), G8 and G11.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant, StoredActor } from '../contract/journal.ts';
@@ -200,7 +201,8 @@ export class ActivationTable {
 
   /**
    * A commit that the journal will never take. If that is because of what was decided, its inputs are decided again one
-   * by one, and the one whose commit of its own cannot be written either is parked. Else the actor cannot be written.
+   * by one, and the input whose own commit cannot be written either is parked. For any other reason the actor is
+   * quarantined.
    */
   condemn(builder: CommitBuilder, failure: PhotonError): void {
     const { actor, inputs } = builder;
@@ -217,7 +219,7 @@ export class ActivationTable {
    * decided since is thrown away and decided again on what the store holds. Inputs that were applied after all are
    * found there.
    *
-   * @param pauseMs before the store is asked, when it is the store that has trouble
+   * @param pauseMs how long to wait before the load, when the store itself has failed
    */
   reload(actor: Activation, pauseMs = 0): Activation {
     const inputs = [...actor.inFlight.flatMap((commit) => commit.inputs), ...actor.mailbox.takeAll()];
@@ -246,7 +248,7 @@ export class ActivationTable {
     return fresh;
   }
 
-  /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
+  /** This node no longer owns the shard: nothing may leave, and waiting callers are told `moved`. */
   dropShard(shard: ShardId): void {
     for (const actor of this.actors.values()) if (actor.grant.shard === shard) this.drop(actor);
   }

@@ -1,9 +1,9 @@
 /**
- * One actor in memory, as three values: `committed`, what the store is known to hold; `ahead`, what every step decided
- * since has made of it, whose commits are in flight; and `reads`, what was asked of the store and has not come yet, or
- * is not used yet. It holds values and decides nothing: step.ts moves `ahead` on, the gate moves `committed` on behind
- * it. A fenced or conflicting commit drops the whole activation (G1): nothing of `ahead` can have left, so nothing is
- * undone.
+ * One actor in memory, as three values: `committed`, what the store is known to hold; `ahead`, the state after every
+ * step decided so far, some of whose commits are still in flight; `reads`, what was asked of the store and has not
+ * arrived or is not used yet. An activation decides nothing: step.ts moves `ahead` on, and gate.ts moves `committed` on
+ * when a commit is durable. A fenced or conflicting commit drops the whole activation (G1). Nothing of `ahead` can have
+ * left the node by then, so nothing needs to be undone.
  */
 import type { EffectRequest } from '../contract/effect.ts';
 import type { PhotonError } from '../contract/errors.ts';
@@ -25,7 +25,7 @@ export type CommittedState = Pick<StoredActor, 'effects' | 'timers'>;
 
 /** An actor with every step decided so far; nothing of it may leave before its commit is durable. */
 export class AheadState {
-  /** Undefined while there is no such actor: never born, or removed. */
+  /** Undefined while there is no such actor: never created, or removed. */
   snapshot: ChartSnapshot | undefined;
   uid = '';
   version = 0;
@@ -43,17 +43,17 @@ export class AheadState {
   /** What the upgrade at load made of the snapshot; the first commit writes it into the history. */
   upgraded: ChartSnapshot | undefined;
   contextText = 'null';
-  /** The context that `contextText` spells. */
+  /** The context of which `contextText` is the JSON. */
   contextSpelt: unknown = null;
 
   /** The digest of a command that was accepted and is not answered yet. */
   digestOfDeferred(commandId: string): string | undefined {
-    // A look-up by a name never seen before is dear, and most actors have none to look up.
+    // A property look-up by a name never seen before is slow, and most actors have no deferred command.
     for (const _any in this.deferred) return this.deferred[commandId]?.digest;
     return undefined;
   }
 
-  /** There is no such actor any more; version, watermarks and sequence go on in a later life. */
+  /** The actor is removed; version, watermarks and sequence go on if an actor of that id is created again. */
   remove(): void {
     this.snapshot = undefined;
     this.uid = '';
@@ -79,7 +79,7 @@ export class PendingReads {
   reviewsWatermarks = false;
   /** How many watermarks it may have before the store is asked again; undefined: as many as the host says. */
   watermarksAllowed: number | undefined;
-  /** Watermarks that go with the next commits, of the oldest life first. */
+  /** Watermarks that the next commits remove, of the oldest sender uid first. */
   prunable: readonly string[] = [];
 }
 

@@ -1,8 +1,9 @@
 /**
- * What a chart may not contain, found before the first actor of its kind lives (house.md, "Charts"). It is not a
- * style check: each refusal names something the host could not persist, cancel or explain later. XState would run an
- * invoked promise again after a restart, cannot restore history states, and draws an inline guard as nothing. Called
- * by registration.ts at start, and by chart tests through `chartProblems`.
+ * What a chart must not contain, checked before the first actor of its kind is activated. Each refusal names something
+ * the host could not persist, cancel or explain later: XState would run an invoked promise again after a restart,
+ * cannot restore history states from a snapshot, and draws an inline guard as nothing
+ * (docs/decisions/0001-pure-transitions.md). Called by registration.ts at start, and by chart tests through
+ * `chartProblems`.
  */
 import type { AnyStateMachine } from 'xstate';
 import { structureOf } from '../contract/chart-structure.ts';
@@ -182,7 +183,7 @@ function heard(owner: ChartState, event: string): boolean {
 }
 
 /**
- * Everything that keeps a chart from being hosted, one sentence each; empty when it may live.
+ * Everything that keeps a chart from being hosted, one sentence each; empty when it can be hosted.
  *
  * @param effects Names of the chart's effects.
  * @param ignored Event types the chart leaves alone on purpose.

@@ -1,10 +1,10 @@
 /**
- * How a command is answered outside of a receipt: refusals that come out the same when asked again, dry runs, answers
- * from an older receipt. Whatever an answer rests on must be durable before it is told (G4), so it rides with the
- * commit that makes it so. Where there is none, the store is asked whether the shard is still ours: a node that stood
- * still for a while would otherwise tell from memory what a later owner has changed (G1). Called by the checks of
- * inputs, by steps and verbs, by the gate, and by the inlet, whose own refusals (`overloaded`, `notKept`) rest on
- * nothing stored.
+ * How a command is answered without a receipt of its own: refusals that come out the same when the command is repeated,
+ * dry runs, and answers read from an older receipt. What an answer is based on must be durable before the answer is
+ * given (G4), so the answer waits for the commit that makes it so. If there is no such commit, the store is asked
+ * whether this node still owns the shard: a node that was suspended for a while could otherwise answer from memory what
+ * a later owner has changed (G1). Called by input checks, steps, verbs and the gate, and by host.ts, whose own refusals
+ * (`overloaded`, `notKept`) are based on nothing stored.
  */
 import type { Reply } from '../contract/envelope.ts';
 import type { Durability } from '../contract/durability.ts';
@@ -18,7 +18,7 @@ import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { StepContext } from './step-context.ts';
 
-/** How long whoever meets a full node or actor stays away. */
+/** After how long a caller should retry at a node or an actor that is full. */
 export const overloadRetryMs = 200;
 
 /**
@@ -41,7 +41,7 @@ export function answerPlainly(host: StepContext, builder: CommitBuilder, open: O
   else carrier.refusals.push({ open, reply });
 }
 
-/** Whoever asks in the meantime waits with the others; if the shard is lost all of them are sent on. */
+/** Callers that repeat the command meanwhile wait with the others; if the shard is lost all are told `moved`. */
 function settleAsOwner(host: StepContext, actor: Activation, open: OpenCommand, reply: Reply): void {
   host.journal.isHeld(actor.grant).then(
     (held) => {
@@ -64,7 +64,7 @@ export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply
   tellAll(open, reply);
 }
 
-/** Everybody who waits for the command hears it, once. */
+/** Gives the answer to every caller that waits for the command, once. */
 export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
   const { waiters } = open;
   open.waiters = [];

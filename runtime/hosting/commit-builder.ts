@@ -55,7 +55,7 @@ export class CommitBuilder {
   rows: Map<string, RowChange> | undefined;
   readonly deadLetters: DeadLetter[] = [];
   readonly deadLettersGone: string[] = [];
-  /** Refused without a receipt, on grounds that must be durable before they are told. */
+  /** Commands refused without a receipt, for reasons that must be durable before the refusal is given. */
   readonly refusals: { readonly open: OpenCommand; readonly reply: Reply }[] = [];
   /** The strongest level that the deferred commands it answers have asked for. */
   owedLevel: Durability | undefined;
@@ -74,7 +74,7 @@ export class CommitBuilder {
   woken = false;
   /** Something that must become durable. */
   due = false;
-  /** Takes no more: the actor was removed or quarantined, and what follows belongs to another life. */
+  /** Takes no more inputs: the actor was removed or quarantined, and the next input finds it so. */
   closed = false;
   outcome: CommitOutcome | undefined;
 
@@ -133,7 +133,7 @@ export function stageInput(builder: CommitBuilder, input: Input): void {
 }
 
 /**
- * Answers a command; everybody who asked hears it when the commit is durable. One that still waits in the mailbox,
+ * Answers a command; its callers get the answer when the commit is durable. One that still waits in the mailbox,
  * asked again after a recovery, finds the answer here: what it has read of its receipt is older.
  */
 export function stageReply(builder: CommitBuilder, commandId: string, digest: string, reply: Reply): void {
@@ -146,7 +146,7 @@ export function stageReply(builder: CommitBuilder, commandId: string, digest: st
   if (open.command.digest === digest) open.reply = reply;
 }
 
-/** An input for which there is nobody, or on which the chart has failed. @returns its id */
+/** An input that no actor can take, or on which the chart has failed. @returns the id of the dead letter */
 export function stageDeadLetter(
   builder: CommitBuilder,
   input: Input,
@@ -200,7 +200,10 @@ export function stageNote(
 
 const defaultHistoryTail = 32;
 
-/** @param fallback for a kind that nobody knows @throws TypeError when a context or a row is not JSON. */
+/**
+ * @param fallback the durability of an actor whose kind is not registered here; @throws TypeError when a context or a
+ * row is not JSON.
+ */
 export function commitOf(builder: CommitBuilder, commitId: string, fallback: Durability): Commit {
   const { actor } = builder;
   const { ahead, kind, reads } = actor;
@@ -256,7 +259,7 @@ const isPut = (row: RowChange): boolean => row.value !== undefined;
 const keyOf = ({ collection, key }: RowChange): RowKey => ({ collection, key });
 const spelt = (row: RowChange): RowKey & { value: string } => ({ ...keyOf(row), value: JSON.stringify(row.value) });
 
-/** The strongest of what the inputs ask for, each its own or its kind's level, and of the commands answered by it. */
+/** The strongest level of all inputs and answered commands: the level each asks for, or that of the kind. */
 function durabilityOf(builder: CommitBuilder, own: Durability): Durability {
   let level = builder.owedLevel;
   for (const input of builder.inputs) level = strongerOf(level, askedBy(input) ?? own);

@@ -174,7 +174,7 @@ function stageAnswers(builder: CommitBuilder, step: DecidedStep, asked: string[]
     const own = commandId === handling?.commandId && !answered;
     const owed = own ? undefined : actor.ahead.deferred[commandId];
     const digest = own ? handling.digest : owed?.digest;
-    // Answered before, or never asked here: said in the history, for nobody waits.
+    // Answered before, or never asked here: only the history records it, for no caller waits.
     asked.push(`reply:${commandId}${digest === undefined ? ':unclaimed' : ''}`);
     if (digest === undefined) continue;
     if (own) answered = true;

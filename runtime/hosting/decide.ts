@@ -1,12 +1,14 @@
 /**
- * The one way to XState's decisions. A decision is a value: next snapshot, recorded requests, timers.
+ * The only way to ask XState for a decision. A decision is a value: next snapshot, recorded requests, timers,
+ * transitions taken.
  *
- * XState's public `transition()` builds an inert actor on every call, which doubles its price. `machine.transition`
- * takes the scope as an argument instead, so one scope is reused for all actors of the process; its executor only
- * writes down what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState
- * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition
- * that was taken before goes by its plan (transition-plan.ts), at an eighth of the price. Not here: what the requests
- * mean (commit-builder.ts) and which charts are admitted (registration.ts). Called by the step.
+ * XState's public `transition()` builds an inert actor on every call, which doubles its cost. `machine.transition`
+ * takes the actor scope as an argument instead, so one scope is reused for all actors of the process; its executor only
+ * records what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, which is private to
+ * XState: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition that was
+ * taken before is followed by its plan (transition-plan.ts), which saves a fifth of a command's cost
+ * (docs/decisions/0014-transition-plans.md). What the requests mean is decided in split.ts and commit-staging.ts, which
+ * charts are admitted in registration.ts. Called by step.ts and reset-plan.ts.
  */
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';
@@ -87,7 +89,7 @@ const scope = {
   id: 'chart',
   sessionId: 'chart',
   logger: () => {},
-  // What XState defers is what would arm a timer or send: recorded above, done by nobody.
+  // What XState defers would arm a timer or send an event: it is recorded above and must not run.
   defer: () => {},
   emit: () => {},
   stopChild: refuse,

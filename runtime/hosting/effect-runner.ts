@@ -1,10 +1,10 @@
 /**
- * Performs effects whose commit is durable, and brings their outcomes back as inputs. It never decides whether an
- * effect is due: gate, loading and recovery say so. An effect that ends after its state was left is still reported
- * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
- * bounded number of places; watches (no deadline) are not counted. An effect of an actor that is pinned to another node
- * is not performed but answered `host_gone`: its shard is here only because that node was fenced
- * (docs/decisions/0012).
+ * Performs effects whose commit is durable, and brings their outcomes back as inputs. Whether an effect is due is
+ * decided by the gate, at load and at recovery, not here. An effect that ends after its state was left is still
+ * reported if it was done, so that the history can record the result as dropped (G7). Effects with a deadline share a
+ * bounded number of places; effects without one (watches) are not counted. An effect of an actor that is pinned to
+ * another node is answered `host_gone` instead of being performed: this node has that shard only because the other one
+ * was fenced (docs/decisions/0012-surrogate-owner.md).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
@@ -46,7 +46,7 @@ function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation):
   };
 }
 
-/** Nothing is left there that could be done or undone, and no word of it will come any more. */
+/** The node that alone could perform the effect was fenced: nothing of it runs there any more. */
 function goneOutcome(host: string, { type }: EffectRequest, actor: Activation): EffectOutcome {
   const text = `${type} of ${actor.id} was not performed: the host ${host} is gone; use another one, or bring it back.`;
   return { result: 'failed', error: new PhotonError('defeat', 'host_gone', text, { actor: actor.id }).record };
@@ -145,7 +145,7 @@ export class EffectRunner {
     run.abort.abort();
   }
 
-  /** The activation is gone: nothing of its effects is heard any more. */
+  /** The activation is dropped: its effects are cancelled and their outcomes ignored. */
   cancelAll(actor: Activation): void {
     for (const { effectId } of actor.committed.effects) this.drop(effectId, actor);
   }
@@ -220,7 +220,7 @@ export class EffectRunner {
     const cancelled = this.runs.get(effectId) !== run;
     if (!cancelled) this.runs.delete(effectId);
     this.leave(run);
-    // Cancelled and without a result: it was told to stop, and did.
+    // It was cancelled and has changed nothing: there is nothing to report.
     if (cancelled && outcome.result !== 'done') return;
     this.report(run.actor, { kind: 'effect', effectId, type, outcome });
   }

@@ -45,7 +45,7 @@ function release(host: StepContext, actor: Activation, builder: CommitBuilder): 
   if (actor.ahead.hold !== undefined) return;
   if (builder.woken) host.wake(actor, builder);
   for (const effect of builder.effectsStarted) {
-    // A later step may have left the state already: then nobody needs it any more.
+    // A later step may have left the asking state already: then the effect is not begun.
     if (actor.phase === 'ready' && actor.ahead.effects.includes(effect)) host.effects.start(actor, effect, false);
   }
 }

@@ -72,7 +72,7 @@ export function park(host: StepContext, builder: CommitBuilder, input: Input, fa
   }
   stageInput(builder, input);
   consume(builder, input);
-  // A command has its answer, and whoever asked can ask anew; nobody would say the others again.
+  // A command is answered and its caller can repeat it; all other inputs would be lost without a dead letter.
   const deadLetter =
     input.kind === 'command'
       ? {}

@@ -16,7 +16,10 @@ export interface HostLimits {
   readonly eventsPerCommit: number;
   /** Commits of one actor in flight. */
   readonly commitsInFlight: number;
-  /** Actors in memory; beyond it the longest idle ones leave, and when none can, newcomers are told to come later. */
+  /**
+   * Actors in memory; beyond it the longest idle ones leave, and when none can, callers of further actors are told to
+   * retry later.
+   */
   readonly activations: number;
   /** How long an actor with nothing going on stays in memory. */
   readonly idleMs: number;

@@ -1,8 +1,8 @@
 /**
- * A host of durable actors: the ports of runtime/contract on one side, the Inlet for peers and doors on the other. It
- * wires the organs together and holds the shards this node was granted; what happens inside an actor is step.ts.
- * Called by composition roots. Ownership is decided elsewhere (directory): `grant` and `revoke` are told, never
- * guessed.
+ * A host of durable actors: it takes the ports of runtime/contract (journal, directory, clock, outlet) and offers the
+ * Inlet to peers and to the control API. It connects the parts of hosting and checks the node's limits at the entrance;
+ * step.ts describes what happens inside an actor. Called by composition roots. runtime/directory decides who owns a
+ * shard and calls `grant` and `revoke`.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
@@ -42,7 +42,7 @@ export interface HostOptions {
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<HostLimits>;
-  /** The store has refused our epoch: the shard is dropped already, the owner of the grants should look again. */
+  /** The store has refused this epoch. The shard is dropped already; membership should check its ownership. */
   readonly onFenced?: (grant: ShardGrant) => void;
   /** A peer takes this node for the owner of a shard it does not hold; maybe it has been handed over just now. */
   readonly onStranger?: (shard: ShardId) => void;
@@ -53,7 +53,7 @@ export interface Host extends Inlet {
   grant(grant: ShardGrant): Promise<void>;
   /** Drops everything of a shard at once; nothing of it leaves any more. */
   revoke(shard: ShardId): void;
-  /** Before shards are handed over: nobody is let in, what is in flight is finished (G12). `revoke` follows. */
+  /** Before shards are handed over: takes no more inputs, finishes what is in flight (G12). `revoke` follows. */
   retire(shards: readonly ShardId[]): Promise<void>;
   /** Says something to an actor as the system. Resolves when it is durable, also when the chart leaves it alone. */
   tell(to: ActorId, event: ActorEvent): Promise<void>;
@@ -129,9 +129,10 @@ class ActorHost implements Host, StepContext {
   deliver(message: Message): Promise<Delivery> {
     const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
-    // Its sender knows that the store went back. Until this node does, it may be writing what will be thrown away.
+    // The sender knows of a store rollback that this node has not noticed yet: what it writes now may be discarded.
     if (message.era > grant.era) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
-    // A full house takes messages: their senders stay in it until they are delivered, so it would stay full for ever.
+    // A full node takes messages all the same: their senders stay in memory until the messages are delivered, so a
+    // node that refused them would stay full for ever.
     this.activations.passivation.hasRoom(message.to);
     if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.activations.activate(message.to, grant);
@@ -181,7 +182,7 @@ class ActorHost implements Host, StepContext {
     return new Promise((settle) => open.waiters.push(settle));
   }
 
-  /** Whoever asks for what a commit on its way answers is told by the gate; if that is lost, it is decided anew. */
+  /** A commit in flight answers this command: the gate gives the answer; if the commit is lost, it is decided anew. */
   private expect(actor: Activation, receipt: Receipt, command: Command): Promise<CommandAnswer> {
     if (receipt.digest !== command.digest) return Promise.resolve(conflict(actor, command.commandId));
     return new Promise((settle) => {

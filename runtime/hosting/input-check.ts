@@ -1,7 +1,8 @@
 /**
- * May this input reach the chart? Answers duplicates, gaps, strangers and stale results; asks for rows and receipts.
- * It never consults the chart. Called by step.ts for the first input of a mailbox; `wait` leaves it there until what
- * was asked for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
+ * Whether an input may reach the chart. Duplicates, gaps, messages to actors that do not exist, malformed messages and
+ * stale results are answered here; rows and receipts that the step needs are requested from the store. The chart is not
+ * asked. Called by step.ts for the first input of a mailbox; the verdict `wait` leaves the input there until what was
+ * requested has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent, Command } from '../contract/envelope.ts';
@@ -25,7 +26,7 @@ import { checkVerb } from './operator-verbs.ts';
 /** `again`: something was put before this input. */
 export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 
-/** Named by nobody else: what the host says to an actor in its own name. */
+/** The principal of commands that the host itself sends; no client can have it. */
 export const systemPrincipal = 'system';
 
 /** @throws whatever the definition's `needs` throws, and rows that cannot be read; the caller parks the input. */
@@ -117,11 +118,11 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
   const { actor } = builder;
   const { open } = input;
   const { command } = open;
-  // Answered by a commit on its way; it is told when that is durable.
+  // A commit in flight answers it; the gate gives the answer when that commit is durable.
   if (open.reply !== undefined) return 'settled';
   const deferredDigest = actor.ahead.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
-    // The receipt is still to come; whoever asks again waits with the others.
+    // The command is deferred: a caller that repeats it waits with the others.
     if (deferredDigest !== command.digest) refuseCommand(host, builder, open, conflicting(command.commandId));
     return 'settled';
   }
@@ -206,7 +207,7 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
   );
 }
 
-/** It was answered once, nobody can say how: the command must not be done again. */
+/** The command was answered before, but the answer cannot be read: it must not be carried out again. */
 function unreadableReceipt(
   { id, ahead: { version } }: Activation,
   { command: { commandId, digest } }: OpenCommand,
@@ -220,7 +221,7 @@ function unreadableReceipt(
   return { commandId, digest, reply: { ok: false, version, error: record } };
 }
 
-/** An actor that does not exist yet is asked with the context it would be born with. */
+/** For an actor that does not exist yet, the context it would be created with. */
 const contextOf = (actor: Activation, { machine, definition }: RegisteredKind): never =>
   (actor.ahead.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
 

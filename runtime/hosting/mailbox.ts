@@ -1,8 +1,8 @@
 /**
- * What waits for one actor: messages, commands, outcomes of effects, due timers, in the order they arrived. It
- * decides nothing and is not durable: whoever sent an input still has it (outbox row, client, pending effect, timer
- * row) until the commit that took it. Bounded for senders (G11); outcomes and timers are bounded by what the chart
- * asked for.
+ * What waits for one actor: messages, commands, outcomes of effects, due timers, dead letters to deliver again, in
+ * order of arrival. A mailbox is not durable: until the commit that takes an input, its origin still has it (outbox
+ * row, client, pending effect, timer row). The number of messages and commands is bounded (G11); outcomes and timers
+ * are bounded by what the chart asked for.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';

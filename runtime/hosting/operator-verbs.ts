@@ -117,7 +117,7 @@ function stageVerb(
   stageReply(builder, commandId, digest, { ok: true, version: builder.actor.ahead.version, result });
 }
 
-/** DeadLetters of one redrive; whoever has more asks again. */
+/** Dead letters that one redrive delivers; for more it has to be repeated. */
 const redriveAtOnce = 256;
 
 type VerbVerdict = 'wait' | 'settled' | 'decide' | 'again';

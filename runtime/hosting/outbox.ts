@@ -58,7 +58,7 @@ export function newQueue(box: Box, to: ActorId): Queue {
   };
 }
 
-/** A sender counts anew with every life, and its store may have been rewound before every era. */
+/** Sequence numbers begin anew with every uid of a sender, and may be used again after a store rollback (a new era). */
 export const sameSequence = (one: Message, other: Message): boolean =>
   one.senderUid === other.senderUid && one.era === other.era;
 
@@ -83,7 +83,7 @@ export interface OutboxPorts {
 }
 
 const longestBackoffMs = 2000;
-/** How long an acknowledgement waits for a commit to ride in. */
+/** How long an acknowledged row waits to be removed by the sender's next commit. */
 const forgetAfterMs = 250;
 
 export class Outbox {
@@ -215,7 +215,7 @@ export class Outbox {
       }
     }
     for (const { box, seqs } of taken) {
-      // Whoever holds the shard next finds them in the store; in a newer era they may be the numbers of others.
+      // The next owner of the shard finds these rows in the store; in a newer era the numbers may be used again.
       if (box.dropped) continue;
       if (failed.has(box.grant)) this.returnAcknowledged(box.from, box.grant, seqs);
       else this.tidy(box);

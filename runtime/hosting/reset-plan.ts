@@ -1,10 +1,10 @@
 /**
- * Putting an actor into a state of an operator's choice: the chart is asked as if it had a transition from its root to
- * that state, so exit and entry actions, timers and effects come out exactly as the chart would have them. Nothing is
- * kept here: a dry run shows the plan, the real one keeps the same decision. Called by operator-verbs.ts.
+ * Puts an actor into a state of an operator's choice. The chart is asked as if it had a transition from its root to
+ * that state, so exit and entry actions, timers and effects come out exactly as the chart defines them. Nothing is
+ * committed here: a dry run returns the plan, the real reset commits the same decision. Called by operator-verbs.ts.
  *
- * Rejected: writing the state value alone. It would leave an actor in a state whose entry effects nobody asked for and
- * whose deadline nobody set.
+ * Rejected: writing the state value alone. The actor would be in a state whose entry effects were never requested and
+ * whose deadline was never set.
  */
 import type { AnyStateMachine } from 'xstate';
 import { reject } from '../contract/errors.ts';
@@ -45,7 +45,7 @@ export function resetStep(host: StepContext, actor: Activation, input: CommandIn
   const decided = { ...decision, snapshot: restore(machine, value, decision.snapshot.context) };
   const asked = split(kind, decision.actions);
   const step = { input, event, meta, decision: decided, split: { ...asked, defer: false }, born: false };
-  // The operator hears what changes; only what the chart answers to others goes out.
+  // The operator's answer is the plan; answers of the chart to other commands are given as usual.
   const answers = [...asked.answers.filter((answer) => answer.commandId !== undefined), own(planOf(actor, step))];
   return { ...step, split: { ...step.split, answers } };
 }

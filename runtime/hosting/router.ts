@@ -1,7 +1,8 @@
 /**
- * Finds the owner of an actor and brings messages and commands there: into the own inlet, or through the outlet to a
- * peer. It trusts the directory only as a hint; whoever is asked wrongly says `moved`, and the map is read again.
- * Called by the outbox (messages) and through the host by doors and composition roots (`ask`, `tell`).
+ * Finds the owner of an actor and brings messages and commands there: into this node's own inlet, or through the outlet
+ * to a peer. The directory is only a hint: a node that does not own the actor answers `moved`, and the directory is
+ * read again. Called by the outbox (messages) and, through the host, by the control API and composition roots (`ask`,
+ * `tell`).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
@@ -65,7 +66,7 @@ export class Router {
       });
   }
 
-  /** Told when it changes: a node that stops asks again and again. */
+  /** Logs a change only: while the map cannot be read it is asked for again and again. */
   private noteReading(failure: unknown): void {
     const unread = failure === undefined ? undefined : describeCause(failure);
     if (unread === this.unread) return;
@@ -127,7 +128,7 @@ export class Router {
     }
   }
 
-  /** Owners have changed: whoever looks for one looks now. */
+  /** Owners have changed: pending searches try again now. */
   retryNow(): void {
     for (const end of this.pauses) end();
   }

@@ -1,6 +1,6 @@
 /**
- * What a step finds around itself: the ports it was given and the organs of its host. Types only.
- * Exists so that step.ts, gate.ts and input-check.ts name what they need instead of importing the host.
+ * What a step uses of its host: the ports the host was given and the other parts of hosting. Types only. It exists so
+ * that step.ts, gate.ts and input-check.ts name what they need instead of importing host.ts, which imports them.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';

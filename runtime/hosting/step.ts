@@ -1,12 +1,17 @@
 /**
- * The heart: everything that waits for one actor becomes one commit.
+ * One step of one actor: everything that waits in its mailbox becomes one commit. Called by activation-table.ts, once
+ * per turn of the event loop for each actor that has inputs.
  *
- *   load -> check -> decide -> split -> keep -> commit once -> open the gate (acknowledge, send, perform)
+ *   activation-table.ts  loads the actor from the store into an activation (activation.ts)
+ *   input-check.ts       answers what must not reach the chart: duplicates, gaps, stale results, malformed messages
+ *   decide.ts            asks the chart: a pure function of snapshot and event
+ *   split.ts             reads the requests of the decision: messages, rows, effects, answers
+ *   commit-staging.ts    writes the step into the commit (commit-builder.ts) and moves the `ahead` state on
+ *   gate.ts              once the commit is durable: answers, sends, arms timers, performs effects
  *
  * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step
- * may run while a commit is in flight; what it produces waits behind it. Loading is activation-table.ts, checking is
- * input-check.ts, the gate is gate.ts. The input on which a chart throws is parked and the actor quarantined,
- * at the first throw (G8).
+ * may run while a commit is in flight; what it produces waits behind that commit. An input on which the chart throws is
+ * parked and the actor quarantined, at the first throw (G8). G1 to G12 are the promises of docs/promises.md.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
@@ -128,7 +133,7 @@ function deadLetterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMet
   return cause.startsWith('effect:') ? { ...known, effectId: cause.slice('effect:'.length) } : known;
 }
 
-/** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
+/** The chart refuses to create the actor: nothing is stored, for there is no record that could keep a receipt. */
 function answerUnborn(host: StepContext, builder: CommitBuilder, decided: DecidedStep): void {
   const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
   if (decided.input.kind !== 'command' || error === undefined) return;
@@ -149,7 +154,7 @@ function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input)
     stageReply(builder, commandId, digest, { ok: false, version: actor.ahead.version, error });
     return stageNote(builder, input, { kind: 'rejected', event, at });
   }
-  // It lies where it lay until somebody is there who takes it.
+  // A dead letter stays in the store, at its place, while there is no actor that takes it.
   if (input.kind === 'deadLetter' && actor.ahead.snapshot === undefined) return undefined;
   stageInput(builder, input);
   if (input.kind === 'message' && actor.ahead.snapshot === undefined) {

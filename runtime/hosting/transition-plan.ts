@@ -1,11 +1,12 @@
 /**
- * What a transition of a chart does, worked out once: which actions run in which order, and the states it ends in.
- * XState works that out anew for every event, from sets of states that are the same each time; that was a third of
- * what a command costs. Only steps that are the same each time have a plan: from one leaf state to one leaf state, no
- * regions, no eventless transitions, nothing raised at once, nothing final. Everything else is XState's alone.
+ * What a transition of a chart does, computed once: which actions run in which order, and the state it ends in. XState
+ * computes that anew for every event, from sets of states that are the same each time. Only steps that are the same
+ * each time have a plan: from one leaf state to one leaf state, no parallel regions, no eventless transitions, nothing
+ * raised at once, nothing final. All other steps are left to XState. What plans save:
+ * docs/decisions/0014-transition-plans.md.
  *
- * A plan is trusted once XState's own decision of the same event came out the same (`agrees`), and guards, delays and
- * ids are asked of XState every time. Only decide.ts calls this.
+ * A plan is used only after XState's own decision of the same event came out equal (`agrees`), and XState is asked for
+ * guards, delays and ids every time. Only decide.ts calls this.
  */
 import type { ActorEvent } from '../contract/envelope.ts';
 import { activeLeaf } from '../contract/chart-structure.ts';

@@ -1,16 +1,17 @@
 /**
- * Watermarks of senders that are gone leave the record (G11); what arrives of them all the same is not applied twice
- * (G2).
+ * Removes the deduplication watermarks of senders that are gone from an actor's record (G11), without ever applying a
+ * late copy of a message twice (G2).
  *
- * A copy of a message may arrive arbitrarily late: a process that stood still holds in memory what its successor has
- * long had acknowledged. So a watermark may go only when its sender's life is over and no message of it stands in the
- * outbox: what is not there any more was applied, and what is gone is never written again. The record keeps the
- * youngest life whose watermark was pruned. A message that bears no watermark and is of no younger life is doubtful:
- * its sender's outbox is asked, and if it does not stand there, it was applied. A message of a younger life costs
- * nothing.
+ * A copy of a message may arrive arbitrarily late: a suspended process may hold in memory a message that its successor
+ * has long had acknowledged. So a watermark is removed only when its sender was removed or replaced (another uid) and
+ * the outbox holds no message of that uid any more: such messages were applied, and none will be written again. The
+ * record keeps the youngest uid whose watermark was removed. A message without a watermark whose uid is not younger
+ * than that is doubtful: its sender's outbox is asked, and if the message is not there, it was applied. Messages of
+ * younger uids need no such read.
  *
- * The grace is for a Redis Cluster of which one primary goes back alone: rows of acknowledged messages are back there,
- * and only the watermark tells. Called by step.ts and input-check.ts.
+ * The grace period exists for a Redis Cluster of which one primary alone is rolled back: the outbox rows of
+ * acknowledged messages are there again, and only the watermark tells that they were applied. Called by step.ts and
+ * input-check.ts.
  */
 import { isForGood } from '../contract/errors.ts';
 import { sequenceOf } from '../contract/deduplication-watermark.ts';
