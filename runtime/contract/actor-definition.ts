@@ -28,7 +28,7 @@ export interface RowKey {
   readonly key: string;
 }
 
-/** A field of a command that names another actor; the door checks that it exists in the same scope. */
+/** A field of a command that names another actor; the control API checks that it exists in the same scope. */
 export interface Reference {
   /** Dotted path of the field in params, for the error. */
   readonly path: string;
@@ -42,7 +42,7 @@ export interface CommandDefinition {
   readonly permission: 'scope' | 'admin';
   /** May start an actor that does not exist. */
   readonly creates?: boolean;
-  /** May end what many actors wait for, so a node full of them takes it. Only for kinds with few actors. */
+  /** May end what many actors wait for, so a node that is full because of them takes it. For kinds with few actors. */
   readonly exemptFromOverload?: boolean;
   readonly references?: (params: never, id: ActorId) => readonly Reference[];
   readonly description: string;

@@ -63,7 +63,7 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `deadLetter:<id>`, `upgrade:<n>`. */
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `dead-letter:<id>`, `upgrade:<n>`. */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
@@ -128,7 +128,7 @@ export interface Commit {
   /** As in the record, after this commit. */
   readonly prunedUid: string;
   readonly receipts: readonly Receipt[];
-  /** Commands it was decided on whose receipts the actor does not all know: with one of these it is refused. */
+  /** Commands whose receipts were not read before the decision: the commit is refused if one of them has a receipt. */
   readonly unproven: readonly string[];
   readonly history: readonly HistoryEntry[];
   readonly messages: readonly Message[];
@@ -142,7 +142,7 @@ export interface Commit {
   /** Undefined: the actor takes inputs. */
   readonly hold: Hold | undefined;
   readonly historyTail: number;
-  /** What it must have reached before its outcome is given; one that the journal offers. */
+  /** The level it must reach before its outcome is given; one that the journal offers. */
   readonly durability: Durability;
 }
 
@@ -175,11 +175,13 @@ export interface Journal {
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
   /** Whether the store still has this grant: an answer that no commit stands behind needs this proof. */
   isHeld(grant: ShardGrant): Promise<boolean>;
-  /** What it finds is durable at the usual level, or at the one asked for if that is more, and its reply says which. */
+  /**
+   * A receipt it finds is durable at the default level, or at `asked` if that is stronger; its reply names the level.
+   */
   receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
   deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]>;
-  /** What it finds is durable at the usual level. */
+  /** What it returns is durable at the default level. */
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
   /**
    * Of these watermarks those whose sender uid ended before this wall time and has no message left in the outbox: every

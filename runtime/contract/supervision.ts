@@ -47,7 +47,7 @@ export interface StoredDeadLetter extends DeadLetter {
   readonly place: string;
 }
 
-/** The word before the dot of every verb; no kind may bear it. */
+/** The part before the dot of every verb; no kind may have this name. */
 export const operatorKind = 'actor';
 
 /**

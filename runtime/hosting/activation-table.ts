@@ -48,8 +48,8 @@ export class ActivationTable {
   }
 
   /**
-   * The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a
-   * recovery.
+   * The actor's activation; if it was not in memory, its load begins. Of `patient` ones only a bounded number loads at
+   * once: a recovery activates many.
    */
   activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
     const known = this.actors.get(id);
@@ -82,7 +82,7 @@ export class ActivationTable {
     this.ready.push(actor);
     if (this.turnPlanned) return;
     this.turnPlanned = true;
-    // After everything that arrived in the same turn of the loop, so that it becomes one commit.
+    // Runs after everything that arrived in the same turn of the event loop, so that it becomes one commit.
     queueMicrotask(() => this.turn());
   }
 
@@ -145,7 +145,7 @@ export class ActivationTable {
     this.schedule(actor);
   }
 
-  /** The program, not the actor, is at fault: nothing is written, and the next owner judges anew (G9). */
+  /** This program cannot load or write the actor: nothing is stored, and the next owner tries again (G9). */
   private refuse(actor: Activation, failure: unknown): void {
     if (actor.phase !== 'loading') return;
     const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
@@ -175,7 +175,7 @@ export class ActivationTable {
     actor.phase = 'quarantined';
     actor.quarantineReason = reason;
     this.host.effects.cancelAll(actor);
-    // Not in the middle of a step: what the step has kept is committed first.
+    // Refuses inputs after the current step only: what that step has staged is committed first.
     this.schedule(actor);
   }
 
@@ -183,7 +183,7 @@ export class ActivationTable {
     const inputs = actor.mailbox.takeAll();
     const again = inputs.find((input) => isResume(input) && !input.open.retried);
     if (again?.kind === 'command') {
-      // What was refused may be readable by now; the verb is answered by the activation that comes.
+      // The record may be readable by now: the actor is loaded again, and the new activation answers the verb.
       again.open.retried = true;
       for (const input of inputs) actor.mailbox.push(input);
       this.reload(actor);
@@ -215,9 +215,9 @@ export class ActivationTable {
   }
 
   /**
-   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor
-   * decided since is thrown away and decided again on what the store holds. Inputs that were applied after all are
-   * found there.
+   * The store refused a commit for another reason than ownership, or its outcome is unknown. Every step since then is
+   * discarded, and its inputs are decided again on what the store holds; inputs that were applied after all are found
+   * there as duplicates.
    *
    * @param pauseMs how long to wait before the load, when the store itself has failed
    */
@@ -232,7 +232,7 @@ export class ActivationTable {
     const requeued = new Set<string>();
     for (const input of inputs) {
       if (input.kind === 'command') requeued.add(input.open.command.commandId);
-      // Whether a dead letter was taken is in the store alone; the verb that put it there reads it again.
+      // Only the store knows whether a dead letter was taken; the verb that delivers it reads it again.
       else if (input.kind === 'message') fresh.mailbox.push({ ...input, atSender: undefined });
       else if (input.kind !== 'deadLetter') fresh.mailbox.push(input);
     }

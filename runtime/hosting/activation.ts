@@ -36,7 +36,7 @@ export class AheadState {
   /** Set: takes operators' verbs only. */
   hold: Hold | undefined;
   readonly watermarks = new Map<string, number>();
-  /** As StoredActor has it. */
+  /** As in StoredActor. */
   prunedUid = '';
   /** Uncommitted rows by `<collection>/<key>`; undefined: removed. They win over what is read from the store. */
   readonly rows = new Map<string, { readonly value: unknown; readonly inFlight: number }>();
@@ -64,16 +64,16 @@ export class AheadState {
   }
 }
 
-/** Rows for the first input of the mailbox: not asked for, on their way, here, or not to be had. */
+/** Rows for the first input of the mailbox: not requested, requested, read, or unreadable. */
 export type RowsRead =
   'unread' | 'reading' | { readonly rows: Readonly<Record<string, unknown>> } | { readonly failure: PhotonError };
 
-/** What an actor has asked of the store; the receipt of a command and its dead letters stand with the command. */
+/** Reads of the store for this actor. Those for one command (receipt, dead letters) are kept in its OpenCommand. */
 export class PendingReads {
   rows: RowsRead = 'unread';
   /** Every receipt of this actor is in `answered` or still in flight: none need be read. */
   receiptsKnown = false;
-  /** A commit before this activation was refused, maybe because of a receipt: they are read before, as at load. */
+  /** An earlier commit was refused, maybe because of a receipt: receipts are read before a command is decided. */
   readsReceipts = false;
   /** The store is being asked which watermarks can go. */
   reviewsWatermarks = false;
@@ -101,9 +101,9 @@ export class Activation {
   quarantineReason = '';
   /** Dead letters delivered again or dropped by this activation; what is read from the store may still show them. */
   readonly deadLettersTaken = new Set<string>();
-  /** A commit of this actor could not be written: its inputs go one by one until the culprit is found. */
+  /** A commit of this actor could not be written: its inputs are committed one by one until the faulty one is found. */
   careful = false;
-  /** The culprit, by its cause, and why it cannot be written. */
+  /** The faulty input, named by its cause, and why its commit cannot be written. */
   poison: { readonly cause: string; readonly failure: unknown } | undefined;
   scheduled = false;
   usedMs = 0;

@@ -22,19 +22,19 @@ import type { StepContext } from './step-context.ts';
 export const overloadRetryMs = 200;
 
 /**
- * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
+ * The last commit that is not durable yet, if there is one: an answer may depend on what it contains.
  */
 export function carrierOf(builder: CommitBuilder): CommitBuilder | undefined {
   return builder.due ? builder : builder.actor.inFlight.at(-1);
 }
 
-/** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
+/** Refuses without a receipt: a repeated command is refused again, or accepted if that is right by then. */
 export function refuseCommand(host: StepContext, builder: CommitBuilder, open: OpenCommand, error: ErrorRecord): void {
   const { actor } = builder;
   answerPlainly(host, builder, open, { ok: false, version: actor.ahead.version, error });
 }
 
-/** Answers without a receipt, on grounds that are durable and still ours. */
+/** Answers without a receipt, once what the answer depends on is durable and the shard is proven to be ours. */
 export function answerPlainly(host: StepContext, builder: CommitBuilder, open: OpenCommand, reply: Reply): void {
   const carrier = carrierOf(builder);
   if (carrier === undefined) settleAsOwner(host, builder.actor, open, reply);
@@ -58,7 +58,7 @@ function settleAsOwner(host: StepContext, actor: Activation, open: OpenCommand, 
   );
 }
 
-/** Answers a command whose grounds need no further proof: a receipt, or a commit that has been taken. */
+/** Answers a command without further proof: from a receipt, or from a commit that is durable. */
 export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
   actor.commands.delete(open.command.commandId);
   tellAll(open, reply);
@@ -72,8 +72,8 @@ export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
 }
 
 /**
- * The receipt of a command that a commit on its way answers, though nobody waited for it when it was decided: one that
- * was deferred before this activation. The store may not have it yet, so it must not be asked.
+ * The receipt that a commit in flight writes for a command no caller of this activation has asked for yet: one that was
+ * deferred before this activation. The store may not have it yet, so reading it there would be wrong.
  */
 export function receiptOnItsWay({ inFlight }: Activation, commandId: string): Receipt | undefined {
   for (const { receipts } of inFlight) {

@@ -38,7 +38,7 @@ export const nothingChanges: PendingChanges = {
   timersEnded: nothing,
 };
 
-/** A builder on its way to the store, and its outcome. */
+/** A builder whose commit is on its way to the store; it gets the outcome. */
 export type InFlightCommit = CommitBuilder;
 
 export class CommitBuilder {
@@ -85,8 +85,8 @@ export class CommitBuilder {
   }
 
   /**
-   * Moves on what is pending with the actor, and notes what that means for the store and the gate: what both began and
-   * ended in this commit concerns neither.
+   * Changes the pending effects and timers of the actor, and collects what the store and the gate have to do about it.
+   * What both begins and ends in this commit is left out for them.
    */
   change(changes: PendingChanges): void {
     if (changes === nothingChanges) return;
@@ -134,7 +134,7 @@ export function stageInput(builder: CommitBuilder, input: Input): void {
 
 /**
  * Answers a command; its callers get the answer when the commit is durable. One that still waits in the mailbox,
- * asked again after a recovery, finds the answer here: what it has read of its receipt is older.
+ * repeated after a recovery, finds the answer here, which is newer than the receipt it has read.
  */
 export function stageReply(builder: CommitBuilder, commandId: string, digest: string, reply: Reply): void {
   builder.due = true;
@@ -181,7 +181,7 @@ export function stageNote(
   const { actor } = builder;
   const value = actor.ahead.snapshot === undefined ? null : (actor.ahead.snapshot.value as unknown);
   const trace = traceOf(input);
-  // A record needs a version: an id that never lived starts its history with what was refused.
+  // A record needs a version: the history of an id that never existed starts with the refused input.
   if (actor.ahead.version === 0) actor.ahead.version = 1;
   builder.due = true;
   builder.history.push({

@@ -28,11 +28,11 @@ export interface DecidedStep {
   readonly meta: EventMeta;
   readonly decision: Decision;
   readonly split: Split;
-  /** The actor came to be in this step. */
+  /** The actor is created by this step. */
   readonly born: boolean;
 }
 
-/** A step the chart has taken. The actor's fields move on; they are ahead of the store from here on. */
+/** Stages a step that the chart has taken: moves the actor's `ahead` state on and adds the step to the commit. */
 export function stageStep(builder: CommitBuilder, step: DecidedStep): void {
   const { actor } = builder;
   const { ahead } = actor;
@@ -78,9 +78,9 @@ export function refusal(step: Pick<DecidedStep, 'input' | 'split'>): boolean {
 }
 
 /**
- * What a step begins and ends, of an actor that already is at the step's version. An entry action is recorded exactly
- * when its state is entered, so an effect asked for again replaces the earlier one; and of several in one step only the
- * last can belong to a state that is still active.
+ * Which effects and timers a step begins and ends; the actor has the step's version already. An entry action is
+ * recorded exactly when its state is entered, so an effect asked for again replaces the earlier one; and of several in
+ * one step only the last can belong to a state that is still active.
  *
  * @param before the snapshot that the step began with; undefined: there was no actor
  */
@@ -143,7 +143,7 @@ function stageMessages(builder: CommitBuilder, step: DecidedStep, asked: string[
       senderUid: actor.ahead.uid,
       era: actor.grant.era,
       seq: actor.ahead.lastSeq,
-      // Only the outbox knows, when it sends.
+      // The outbox sets it when it sends.
       after: 0,
       event,
       cause: `${actor.id}@${actor.ahead.version}`,
@@ -239,8 +239,8 @@ export function changesOf(
 const chartVersionOf = ({ kind }: Activation): number => kind?.definition.chartVersion ?? 0;
 
 /**
- * Goes before everything else of the actor's first commit after an upgrade: no other entry tells what the upgrade did,
- * and without it the entries behind could not be folded.
+ * Puts an entry for an upgrade before all others of the actor's first commit after it: only this entry says what the
+ * upgrade changed, and without it the later entries could not be folded.
  */
 export function stageUpgrade(builder: CommitBuilder, snapshot: ChartSnapshot, at: number): void {
   const { actor } = builder;

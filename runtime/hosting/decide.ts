@@ -38,8 +38,8 @@ export interface Decision {
   readonly actions: readonly RecordedAction[];
   readonly timers: readonly TimerChange[];
   /**
-   * Ids of the transitions taken, in order, those that followed without an event included; of a step that runs on and
-   * on the first ones. None: the chart left the event alone.
+   * Ids of the transitions taken, in order, eventless ones included; of a very long step the first 16. Empty: the
+   * chart has no transition for the event now.
    */
   readonly taken: readonly string[];
   /** A top-level final state was reached. */
@@ -51,7 +51,7 @@ interface Executable {
   readonly params: unknown;
 }
 
-/** As many as one entry of the history names. */
+/** Keeps history entries small; a step of more transitions runs through eventless ones. */
 const takenAtMost = 16;
 
 const nothing: readonly never[] = [];
@@ -69,7 +69,7 @@ function record(action: Executable): void {
     const { sendId } = action.params as { sendId: string };
     timers.push({ timerId: sendId, delayMs: undefined, eventType: '' });
   } else {
-    // Only these two: the rest of the record holds the whole context and the code.
+    // Only these two fields: XState's record also refers to the whole context and the code.
     actions.push({ type: action.type, params: action.params });
   }
 }
@@ -115,7 +115,7 @@ function begin(machine: AnyStateMachine): void {
   if (timers.length > 0) timers = [];
   if (taken.length > 0) taken = [];
   deciding = machine;
-  // A throw inside a microstep is caught by XState's own `finally`, but the price of being sure is one assignment.
+  // XState restores it after a throw inside a microstep; one assignment makes sure of it.
   scope.actionExecutor = record as unknown as typeof scope.actionExecutor;
 }
 
@@ -171,7 +171,7 @@ function decideByPlan(
   return next === undefined ? undefined : finish(next);
 }
 
-/** Of every transition that was taken, by the leaf state it was taken from: as many as the chart has, and no more. */
+/** Plans by leaf state and transition; bounded by the number of transitions of the charts. */
 const plans = new WeakMap<ChartState, Map<ChartTransition, Plan | 'none'>>();
 
 function plansFrom(leaf: ChartState): Map<ChartTransition, Plan | 'none'> {
@@ -195,7 +195,7 @@ function learn(
   return decision;
 }
 
-/** What of a decision leaves this file. */
+/** The parts of a decision that callers see, for comparison. */
 function shown(decision: Decision | undefined): unknown {
   if (decision === undefined) return undefined;
   const { snapshot, ...rest } = decision;

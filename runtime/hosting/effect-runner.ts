@@ -52,7 +52,7 @@ function goneOutcome(host: string, { type }: EffectRequest, actor: Activation): 
   return { result: 'failed', error: new PhotonError('defeat', 'host_gone', text, { actor: actor.id }).record };
 }
 
-/** @throws PhotonError bug `outcome_malformed` for what is no outcome, or not in the form that the kind takes. */
+/** @throws PhotonError bug `outcome_malformed` when it is not an outcome, or its payload is not what the kind takes. */
 function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest, actor: Activation): EffectOutcome {
   switch (outcome?.result) {
     case 'failed':
@@ -150,7 +150,7 @@ export class EffectRunner {
     for (const { effectId } of actor.committed.effects) this.drop(effectId, actor);
   }
 
-  /** The host ends: not even those that do not listen to their signal are waited for. */
+  /** The host ends: all effects are aborted, and not waited for, even if they ignore their signal. */
   stop(): void {
     for (const run of this.runs.values()) run.abort.abort();
     this.runs.clear();

@@ -58,7 +58,7 @@ function answer(host: StepContext, actor: Activation, builder: CommitBuilder): v
     const open = commands.get(commandId);
     const told = reached === undefined ? reply : { ...reply, durability: reached };
     answered.set(commandId, { commandId, digest, reply: told });
-    // Another one under the same id, with other parameters, still waits for its refusal.
+    // A command with the same id and other parameters still waits for its refusal.
     if (open?.reply !== reply) continue;
     commands.delete(commandId);
     tellAll(open, told);

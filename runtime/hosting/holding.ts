@@ -18,7 +18,7 @@ import type { CommitBuilder } from './commit-builder.ts';
 import type { CommandInput, Input } from './mailbox.ts';
 import type { StepContext } from './step-context.ts';
 
-/** How long a sender leaves a held actor alone. */
+/** After how long a sender should retry at a held actor. */
 export const busyWhileHeldMs = 2000;
 
 /** From here the actor takes no inputs. Its effects stop; they are still pending and performed again later. */
@@ -29,7 +29,7 @@ export function beginHold(host: StepContext, builder: CommitBuilder, hold: Hold)
   host.effects.cancelAll(actor);
 }
 
-/** The actor goes on; what was pending with it does so when this is durable. */
+/** The actor takes inputs again; its pending effects and timers go on when this commit is durable. */
 export function endHold(builder: CommitBuilder): void {
   const { actor } = builder;
   if (actor.ahead.hold === undefined) return;
@@ -48,7 +48,7 @@ export function heldError(actor: ActorId, { kind, reason }: Pick<Hold, 'kind' | 
   return new PhotonError('defeat', 'quarantined', text, { actor, public: true }).record;
 }
 
-/** Reasons come with and without a full stop. */
+/** Without the full stop that some reasons end with. */
 const bare = (reason: string): string => reason.replace(/[.\s]+$/, '');
 
 export const isResume = (input: Input): input is CommandInput =>

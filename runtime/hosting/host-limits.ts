@@ -28,13 +28,13 @@ export interface HostLimits {
   /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
   readonly effectsWaiting: number;
   /**
-   * Watermarks of senders that an actor keeps before those of senders that are gone are pruned; then twice what had to
-   * stay.
+   * Watermarks that an actor keeps before those of senders that are gone are pruned; afterwards the bound is twice the
+   * number that had to stay, if that is more.
    */
   readonly watermarks: number;
   /**
-   * How long the watermark of a sender that is gone stays at least; longer than one primary of a cluster ever goes
-   * back.
+   * How long the watermark of a sender that is gone stays at least: longer than the rollback of a single primary of a
+   * cluster can reach back.
    */
   readonly watermarkGraceMs: number;
   /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */

@@ -44,7 +44,7 @@ export interface HostOptions {
   readonly limits?: Partial<HostLimits>;
   /** The store has refused this epoch. The shard is dropped already; membership should check its ownership. */
   readonly onFenced?: (grant: ShardGrant) => void;
-  /** A peer takes this node for the owner of a shard it does not hold; maybe it has been handed over just now. */
+  /** A peer addresses this node as the owner of a shard it does not hold; maybe the shard was handed over just now. */
   readonly onStranger?: (shard: ShardId) => void;
 }
 
@@ -55,7 +55,7 @@ export interface Host extends Inlet {
   revoke(shard: ShardId): void;
   /** Before shards are handed over: takes no more inputs, finishes what is in flight (G12). `revoke` follows. */
   retire(shards: readonly ShardId[]): Promise<void>;
-  /** Says something to an actor as the system. Resolves when it is durable, also when the chart leaves it alone. */
+  /** Sends an event to an actor as the system. Resolves when it is durable, also if the chart ignores it. */
   tell(to: ActorId, event: ActorEvent): Promise<void>;
   /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
   ask(command: Command): Promise<Reply>;
@@ -163,7 +163,7 @@ class ActorHost implements Host, StepContext {
     return new Promise((settle) => {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
-      // Read at once, beside the load: the actor is not held up when its turn comes.
+      // The receipt is read in parallel with the load, so that the actor need not wait for it later.
       if (readsReceipts(actor)) readReceipt(this, actor, open);
       this.activations.offer(actor, { kind: 'command', open });
     });
@@ -236,7 +236,7 @@ class ActorHost implements Host, StepContext {
     return this.shards.close(shards);
   }
 
-  // What steps find around them.
+  // StepContext: what steps use of their host.
 
   nextNumber(): number {
     this.builders += 1;

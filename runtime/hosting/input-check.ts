@@ -23,7 +23,7 @@ import { rejection } from './split.ts';
 import type { StepContext } from './step-context.ts';
 import { checkVerb } from './operator-verbs.ts';
 
-/** `again`: something was put before this input. */
+/** `again`: other inputs were put before this one and come first. */
 export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 
 /** The principal of commands that the host itself sends; no client can have it. */
@@ -43,7 +43,7 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
       if (builder.actor.ahead.hold !== undefined) return 'settled';
       if (builder.actor.ahead.effects.some((effect) => effect.effectId === input.effectId))
         return checkRows(host, builder.actor, input);
-      // The world has changed for a state that is no longer; a failure has changed nothing.
+      // The effect was done for a state that has been left, which is recorded; a failure has changed nothing.
       if (builder.actor.ahead.snapshot !== undefined && input.outcome.result === 'done') {
         stageInput(builder, input);
         stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
@@ -55,7 +55,7 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
   }
 }
 
-/** A reminder counts when the timer still stands and is due by the clock of this step, which may have gone back. */
+/** A timer input counts if that timer is still pending and due by this step's clock, which may have stepped back. */
 function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Verdict {
   const timer = actor.ahead.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
   if (timer === undefined || actor.ahead.hold !== undefined) return 'settled';
@@ -159,8 +159,9 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
 }
 
 /**
- * Whether a receipt need not be read because the commit is refused if there is one. What leads to no commit has no such
- * net, nor is it cheap: all that the actor has decided since is thrown away, and its effects are performed anew.
+ * Whether a command may be decided without reading its receipt first: if there is one, the store refuses the commit.
+ * That does not protect commands that lead to no commit. Nor is a refusal cheap: every step since then is discarded,
+ * and effects are performed again.
  */
 function mayTry(actor: Activation, { event, ifVersion }: Command): boolean {
   const isCommitted =
@@ -174,13 +175,13 @@ function mayStart(actor: Activation, type: string, principal: string): boolean {
   return kind.startedByCommand.has(type) || (principal === systemPrincipal && kind.startedByMessage.has(type));
 }
 
-/** Whether a command that arrives is looked up at once: beside the load that costs no time. */
+/** Whether the receipt of an arriving command is read at once: in parallel with the load that costs no time. */
 export const readsReceipts = ({ reads, phase }: Activation): boolean =>
   !reads.receiptsKnown && (reads.readsReceipts || phase !== 'ready');
 
 /**
- * Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. What it finds may
- * be overtaken: the commit script has the last word.
+ * Starts the read of a receipt; needed only while the activation does not know all receipts of the actor. The result
+ * may be outdated when it arrives; the commit script makes the final check.
  */
 export function readReceipt(host: StepContext, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
@@ -189,7 +190,7 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
     (receipt) => {
       // The next activation reads for itself: by then a commit whose outcome is unknown may have written it.
       if (actor.phase === 'dropped') return;
-      // Or answered in the meantime, which this read does not know.
+      // Unless the command was answered in the meantime, which this read does not show.
       if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
       host.schedule(actor);
     },

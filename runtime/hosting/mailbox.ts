@@ -18,24 +18,24 @@ export interface OpenCommand {
   readonly command: Command;
   /** Where its receipt stands: unknown until looked up, absent when there is none. */
   receipt: 'unknown' | 'reading' | 'absent' | Receipt;
-  /** `reply` is set once decided; waiters hear it when it is durable. */
+  /** Set once decided; the waiters get it when it is durable. */
   reply: Reply | undefined;
   waiters: ((answer: CommandAnswer) => void)[];
-  /** A resume of an actor that could not be loaded: it was loaded again for it. */
+  /** Set on a resume for which an actor that could not be loaded was loaded again. */
   retried?: boolean;
   /** Of an operator's verb: the actor's dead letters, once read. */
   deadLetters?: 'reading' | readonly StoredDeadLetter[] | undefined;
-  /** Of a redrive: the dead letters that were put before it. */
+  /** Of a redrive: the dead letters that were put before it in the mailbox. */
   driven?: readonly StoredDeadLetter[] | undefined;
 }
 
 export interface MessageInput {
   readonly kind: 'message';
   readonly message: Message;
-  /** The sequence its number belongs to, as `watermarkOf` spells it. */
+  /** The name of its watermark, from `watermarkOf`. */
   readonly sender: string;
   readonly settle: (delivery: Delivery) => void;
-  /** Of one whose watermark may have been pruned: whether its sender still has it to send. */
+  /** Of a message whose watermark may have been pruned: whether it is still in its sender's outbox. */
   atSender?: 'reading' | 'outstanding' | 'gone' | 'unreadable' | undefined;
 }
 
@@ -63,7 +63,7 @@ export interface TimerInput {
 export interface DeadLetterInput {
   readonly kind: 'deadLetter';
   readonly deadLetter: StoredDeadLetter;
-  /** The quarantine that it ends when it is taken; not one that a dead letter before it has led to. */
+  /** The quarantine that ends when it is taken; a newer one, caused by a dead letter before it, does not. */
   readonly frees: Hold | undefined;
 }
 

@@ -43,7 +43,7 @@ export function applyVerb(host: StepContext, builder: CommitBuilder, input: Comm
 function pause(host: StepContext, builder: CommitBuilder, input: CommandInput): void {
   const { principal, event } = input.open.command;
   const { hold } = builder.actor.ahead;
-  // A quarantine says more than a pause, and holds as well.
+  // A quarantine is not replaced by a pause: it holds the actor as well, and its reason is needed.
   if (hold === undefined) {
     const at = host.clock.wallMs();
     beginHold(host, builder, { kind: 'paused', reason: String(event['reason'] ?? ''), at, by: principal });

@@ -31,7 +31,7 @@ export interface Queue {
   backoffMs: number;
   /** Set while it pauses. */
   cancelPause: (() => void) | undefined;
-  /** It pauses because the receiver's owner is not where it was thought to be, or silent. */
+  /** It pauses because the receiver's owner is unknown or does not answer. */
   lost: boolean;
 }
 
@@ -68,9 +68,9 @@ export const before = (items: readonly Message[], index: number): number => item
 export interface OutboxPorts {
   readonly clock: Clock;
   readonly log: Log;
-  /** To the owner of the receiver, wherever it is. Rejects when nothing is known. */
+  /** Delivers to the owner of the receiver. Rejects when the outcome is unknown. */
   readonly deliver: (message: Message) => Promise<Delivery>;
-  /** The owner is not where it was thought to be. */
+  /** Reads the map of owners again: a message went to a node that does not own the receiver. */
   readonly refresh: () => void;
   readonly forget: (
     grant: ShardGrant,
@@ -124,7 +124,7 @@ export class Outbox {
     }
   }
 
-  /** What an earlier owner had not got acknowledged. */
+  /** Messages of an earlier owner of the shard that were not acknowledged. */
   recover(grant: ShardGrant, messages: readonly Message[]): void {
     const bySender = new Map<ActorId, Message[]>();
     for (const message of messages) {
@@ -149,7 +149,7 @@ export class Outbox {
     return seqs;
   }
 
-  /** The commit that was to remove them did not come to pass. */
+  /** The commit that was to remove these rows was refused. */
   returnAcknowledged(sender: ActorId, grant: ShardGrant, seqs: readonly number[]): void {
     if (seqs.length === 0) return;
     this.boxOf(sender, grant).acknowledged.push(...seqs);
@@ -241,9 +241,9 @@ export class Outbox {
     if (this.ports.isClosing(queue.box.grant.shard)) return;
     while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight.size < queue.window) {
       const message = queue.items[queue.next] as Message;
-      // Numbers of one sequence say nothing of another: what belongs to an earlier one has to arrive first.
+      // Sequence numbers are comparable within one sequence only: messages of an earlier one have to arrive first.
       if (!sameSequence(message, queue.items[0] as Message)) return;
-      // Its answer is still to come, and says more than a second one would: the pause was for a later message.
+      // It is still in flight: the pause was for a later message, and sending this one twice would tell nothing more.
       if (queue.inFlight.has(message)) return;
       const after = before(queue.items, queue.next);
       queue.next += 1;

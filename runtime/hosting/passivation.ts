@@ -65,7 +65,7 @@ export class Passivation {
   }
 
   private atRest(actor: Activation): boolean {
-    // One that could not be loaded holds nothing; it is tried again when somebody asks for it.
+    // A quarantined activation that could not be loaded may leave; the next input loads the actor again.
     if (
       (actor.phase !== 'ready' && actor.phase !== 'quarantined') ||
       actor.mailbox.length > 0 ||

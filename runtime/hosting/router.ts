@@ -28,13 +28,13 @@ export interface RouterPorts {
 
 const firstBackoffMs = 25;
 const longestBackoffMs = 1000;
-/** Who answers `moved` is well, and the next owner not far: a hand-over takes some ten milliseconds. */
+/** A node that answers `moved` is up, and the next owner will be known soon: a hand-over takes some ten ms. */
 const longestMovedBackoffMs = 100;
 const overloadRetryMs = 200;
 
 export class Router {
   private readonly ports: RouterPorts;
-  /** Ends of the pauses that are being made. */
+  /** Functions that end the pauses in progress. */
   private readonly pauses = new Set<() => void>();
   private refreshing = false;
   /** Why the map could not be read when it was last asked for. */
@@ -84,7 +84,7 @@ export class Router {
       const askedMs = clock.monotonicMs();
       const answer = await this.askOnce(command);
       if (answer !== undefined && !('moved' in answer)) return answer;
-      // An owner that held the command for long was there all the while: only the search counts.
+      // An owner that took long to answer was there all the while: only the time of the search counts.
       if (clock.monotonicMs() - askedMs > longestBackoffMs) {
         silentSinceMs = clock.monotonicMs();
         backoffMs = firstBackoffMs;
@@ -96,7 +96,7 @@ export class Router {
     }
   }
 
-  /** @throws PhotonError with the actor's own refusal, but for `not_accepted`: the system only mentions it. */
+  /** @throws PhotonError with the actor's refusal, except `not_accepted`: the chart may ignore what it is told. */
   async tell(to: ActorId, event: ActorEvent): Promise<void> {
     const { clock, random } = this.ports;
     const commandId = `${systemPrincipal}-${random.ulid(clock.wallMs())}`;

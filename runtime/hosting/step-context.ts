@@ -28,7 +28,7 @@ export interface StepContext {
   schedule(actor: Activation): void;
   /** A hold has ended durably: what was pending after this builder is armed and performed again. */
   wake(actor: Activation, builder: CommitBuilder): void;
-  /** The store said no to a commit, or nothing that can be believed: the activation and all behind it are dropped. */
+  /** The store refused a commit, or its outcome is unknown: the activation and all commits behind it are dropped. */
   lost(builder: CommitBuilder, failure: unknown): void;
   fenced(grant: ShardGrant): void;
 }

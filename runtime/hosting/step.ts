@@ -76,7 +76,7 @@ function take(host: StepContext, builder: CommitBuilder, input: Input): void {
     const verb = verbOf(input.open.command.event);
     if (verb !== undefined) return applyVerb(host, builder, input, verb);
   }
-  // In the commit that has the dead letter in its history, and in no other.
+  // The hold ends in the same commit that has the dead letter in its history.
   if (input.kind === 'deadLetter') endHold(builder);
   if (actor.poison?.cause === causeOf(input)) return park(host, builder, input, actor.poison.failure);
   let decided: DecidedStep | undefined;

@@ -20,7 +20,7 @@ interface Entry {
   readonly shard: ShardId;
   readonly actor: ActorId;
   readonly timer: PendingTimer;
-  /** No longer in the heap, or to be passed over when it comes up. */
+  /** Cancelled: it may still be in the heap, and is skipped when it becomes the first. */
   gone: boolean;
 }
 
@@ -68,7 +68,7 @@ export class TimerQueue {
     this.sweep();
   }
 
-  /** Makes the reminders of one actor equal to what the store says. */
+  /** Replaces the timers of one actor by those of its record. */
   replace(shard: ShardId, actor: ActorId, timers: readonly PendingTimer[]): void {
     for (const entry of this.byActor.get(actor) ?? []) this.fence(entry);
     this.byActor.delete(actor);

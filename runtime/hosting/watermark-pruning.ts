@@ -21,12 +21,12 @@ import { busyWhileHeldMs } from './holding.ts';
 import type { MessageInput } from './mailbox.ts';
 import type { StepContext } from './step-context.ts';
 
-/** Removed by one commit: it holds up the others for as long as some ten usual ones. */
+/** Most watermarks that one commit removes; such a commit takes the store as long as some ten usual ones. */
 const watermarksPerCommit = 500;
 
 /**
- * Asks which watermarks can go, once there are too many. Those go at once: who is seldom in memory would else keep
- * them.
+ * Asks the store which watermarks can be removed, once there are too many. They are removed at once, not with the next
+ * input: an actor that is seldom in memory would keep them otherwise.
  */
 export function reviewWatermarks(host: StepContext, actor: Activation): void {
   const { id, reads } = actor;
