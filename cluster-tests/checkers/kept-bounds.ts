@@ -5,8 +5,7 @@
  */
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import type { Delivery } from '@photoncloud/runtime/contract/link';
-import type { HostFigures } from '@photoncloud/runtime/hosting/host-figures';
-import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import type { HostFigures, HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 
 /** Limit of every shard's feed; Redis trims it in blocks of up to 100. */
 const feedEntries = 10_000 + 100;

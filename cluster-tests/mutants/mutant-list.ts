@@ -45,7 +45,7 @@ const inScripts: readonly Mutant[] = [
     'a message without a watermark is taken, however old its sender',
     'G2',
     inputCheck,
-    'if (watermark === 0 && message.senderUid <= actor.prunedUid)',
+    'if (watermark === 0 && message.senderUid <= actor.ahead.prunedUid)',
     'if (watermark < 0)',
   ),
   one(
@@ -96,8 +96,8 @@ const inCommands: readonly Mutant[] = [
     patches: [
       {
         file: inputCheck,
-        find: "!actor.receiptsKnown && (open.receipt === 'reading'",
-        put: "false && (open.receipt === 'reading'",
+        find: '!actor.reads.receiptsKnown &&',
+        put: 'false &&',
       },
       { file: commitLua, find: "if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then", put: 'if false then' },
     ],
@@ -127,9 +127,9 @@ const inCommands: readonly Mutant[] = [
   one(
     'a changed context is not written',
     'G2',
-    'runtime/hosting/commit-form.ts',
-    'actor.contextSpelt !== snapshot.context',
-    'actor.contextSpelt === null',
+    'runtime/hosting/commit-builder.ts',
+    'ahead.contextSpelt !== snapshot.context',
+    'ahead.contextSpelt === null',
   ),
 ];
 
@@ -225,8 +225,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a cancelled timer fires',
     'G6',
     inputCheck,
-    'if (timer === undefined || actor.hold !== undefined) return',
-    'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.hold !== undefined) return',
+    'if (timer === undefined || actor.ahead.hold !== undefined) return',
+    'if (timer === undefined) return checkRows(host, actor, input);\n  if (actor.ahead.hold !== undefined) return',
   ),
   one(
     'effects of the earlier owner are left undone',
@@ -246,8 +246,8 @@ const inTimersAndEffects: readonly Mutant[] = [
     'a late result reaches the chart',
     'G7',
     inputCheck,
-    'if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))',
-    'if (builder.actor.snapshot !== undefined)',
+    'if (builder.actor.ahead.effects.some((effect) => effect.effectId === input.effectId))',
+    'if (builder.actor.ahead.snapshot !== undefined)',
   ),
   one(
     'an unknown outcome is reported as a failure',
@@ -259,7 +259,7 @@ const inTimersAndEffects: readonly Mutant[] = [
   one(
     'only the first history entry of a commit is written',
     'G10',
-    'runtime/hosting/commit-form.ts',
+    'runtime/hosting/commit-builder.ts',
     'history: builder.history,',
     'history: builder.history.slice(0, 1),',
   ),

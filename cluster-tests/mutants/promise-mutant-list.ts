@@ -29,7 +29,7 @@ const inSupervision: readonly Mutant[] = [
   one(
     'poison is dropped without a dead letter',
     'G8',
-    'runtime/hosting/parking.ts',
+    'runtime/hosting/holding.ts',
     "    input.kind === 'command'\n      ? {}",
     "    input.kind !== 'deadLetter'\n      ? {}",
   ),
@@ -37,14 +37,14 @@ const inSupervision: readonly Mutant[] = [
     'a paused actor takes messages',
     'G8',
     inputCheck,
-    "if (actor.hold !== undefined) {\n    input.settle({ result: 'busy'",
-    "if (actor.hold?.kind === 'quarantined') {\n    input.settle({ result: 'busy'",
+    "if (actor.ahead.hold !== undefined) {\n    input.settle({ result: 'busy'",
+    "if (actor.ahead.hold?.kind === 'quarantined') {\n    input.settle({ result: 'busy'",
   ),
   one(
     'a timer of a held actor fires',
     'G8',
     inputCheck,
-    'if (timer === undefined || actor.hold !== undefined) return',
+    'if (timer === undefined || actor.ahead.hold !== undefined) return',
     'if (timer === undefined) return',
   ),
   one(
@@ -57,7 +57,7 @@ const inSupervision: readonly Mutant[] = [
       '  stageReply(builder, open.command.commandId, open.command.digest, reply);',
   ),
   one('a verb is recorded without its principal', 'G8', verbs, 'event: { ...event, principal }', 'event'),
-  one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'this.hold = stored.hold;', ''),
+  one('the next owner does not know of a hold', 'G8', 'runtime/hosting/activation.ts', 'ahead.hold = stored.hold;', ''),
   one(
     'a dead letter is still stored after its redelivery',
     'G8',
@@ -85,9 +85,9 @@ const inDrain: readonly Mutant[] = [
   one(
     'a shard that is being handed over still sends',
     'G12',
-    'runtime/hosting/shard-lifecycle.ts',
-    'this.host.outbox.hold(shard);',
-    '',
+    host,
+    'isClosing: (shard) => this.shards.isClosing(shard),',
+    'isClosing: () => false,',
   ),
   one(
     'a shard is handed over while delivered messages are being removed',
@@ -125,7 +125,7 @@ const inBounds: readonly Mutant[] = [
     'a full node takes commands for actors that are not in memory',
     'G11',
     host,
-    'return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);',
+    'return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);',
     'return false;',
   ),
   one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
@@ -202,7 +202,7 @@ const inHistory: readonly Mutant[] = [
   one(
     'a removed context key is not recorded in the history',
     'G10',
-    'runtime/hosting/context-changes.ts',
+    'runtime/hosting/commit-staging.ts',
     'if (after[key] === undefined) gone.push(key);',
     'if (after[key] === undefined) continue;',
   ),
@@ -280,7 +280,7 @@ const inSnapshots: readonly Mutant[] = [
     'an upgrade is not recorded',
     'G9',
     'runtime/hosting/step.ts',
-    'if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());',
+    'if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());',
     '',
   ),
 ];

@@ -1,6 +1,6 @@
 /**
  * Rebuilds an actor at a version from its history: from the last entry that holds the whole context and the changes
- * since then. The result equals the snapshot of that version exactly (hosting/context-changes.ts writes the changes).
+ * since then. The result equals the snapshot of that version exactly (hosting/commit-staging.ts writes the changes).
  * Pure.
  */
 import { PhotonError } from '../contract/errors.ts';

@@ -28,7 +28,7 @@ export interface RowKey {
   readonly key: string;
 }
 
-/** A field of a command that names another actor; the door checks that it exists in the same scope. */
+/** A field of a command that names another actor; the control API checks that it exists in the same scope. */
 export interface Reference {
   /** Dotted path of the field in params, for the error. */
   readonly path: string;
@@ -42,7 +42,7 @@ export interface CommandDefinition {
   readonly permission: 'scope' | 'admin';
   /** May start an actor that does not exist. */
   readonly creates?: boolean;
-  /** May end what many actors wait for, so a node full of them takes it. Only for kinds with few actors. */
+  /** May end what many actors wait for, so a node that is full because of them takes it. For kinds with few actors. */
   readonly exemptFromOverload?: boolean;
   readonly references?: (params: never, id: ActorId) => readonly Reference[];
   readonly description: string;
@@ -65,6 +65,17 @@ export interface ActorDefinition {
   /** Event types from other actors or the host that may start this actor. */
   readonly createdBy: readonly string[];
   readonly effects: Readonly<Record<string, EffectBinding>>;
+  /**
+   * Whether a message from another actor has the form this kind takes; must be pure. A text says what is wrong with
+   * it: the message then becomes a dead letter `malformed: <text>`, its sender has it acknowledged, and the chart never
+   * sees it. Without it every message reaches the chart. Commands are checked by their `params` instead.
+   */
+  readonly check?: (event: ActorEvent) => string | undefined;
+  /**
+   * The same for the payload of an effect that is done; `type` is the effect's. A text turns the outcome into `failed`
+   * with the bug `outcome_malformed`.
+   */
+  readonly checkOutcome?: (type: string, payload: Readonly<Record<string, unknown>>) => string | undefined;
   /** Rows to load before the step; must be pure. */
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
   /** What `get`, `list` and watches show; must hold no secret. */

@@ -2,7 +2,7 @@
  * How far a commit has got when it is acknowledged and what it caused may leave (G3, G4). Weakest first; each includes
  * the ones before it, as far as the store is set up for them.
  *
- *   primary   the store's primary has answered: in its memory, and in its file as its own `appendfsync` says
+ *   primary   the store's primary has answered: it is in the primary's memory, and in its file as `appendfsync` says
  *   replicas  and the configured number of replicas has acknowledged it
  *   fsync     and it is on the disk: the primary fsyncs before it answers, or the server was asked (WAITAOF), which
  *             then goes for the replicas too
@@ -15,7 +15,7 @@ export type Durability = (typeof durabilities)[number];
 
 /** What the store, as it is set up, can keep. */
 export interface DurabilityOffer {
-  /** For whoever asks for nothing else: the strongest that is offered, unless configured otherwise. */
+  /** The level where none is asked for: the strongest that is offered, unless configured otherwise. */
   readonly default: Durability;
   readonly offered: readonly Durability[];
 }

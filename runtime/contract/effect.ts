@@ -32,8 +32,7 @@ export interface EffectContext {
   readonly fence: Fence;
   /** Aborts when the asking state is left, the actor is dropped, or the effect's time is up. */
   readonly signal: AbortSignal;
-  /** Which try this is in this activation, from 1; above 1, or after recovery, observe before acting. */
-  readonly attempt: number;
+  /** It may have been begun before: by an earlier owner, or before a hold. Observe before acting. */
   readonly recovered: boolean;
 }
 

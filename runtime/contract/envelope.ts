@@ -15,7 +15,7 @@ export interface EventMeta {
   readonly at: number;
   /** A ULID minted for this step: charts take uids from here. */
   readonly ulid: string;
-  /** Of the grant under which the step is committed: above the last one seen, the store was rolled back in between. */
+  /** Era of the grant that commits the step; if it is above the last one seen, the store was rolled back in between. */
   readonly era: number;
   readonly from?: ActorId;
   readonly commandId?: string;
@@ -32,7 +32,7 @@ export interface EventMeta {
 export interface Message {
   readonly to: ActorId;
   readonly from: ActorId;
-  /** The sender's uid: a new life of the same name starts a new sequence. */
+  /** The sender's uid: an actor of the same id that is created again has another uid and a new sequence. */
   readonly senderUid: string;
   readonly era: number;
   /** Sender-wide, grows by one per message, any receiver. */
@@ -47,7 +47,7 @@ export interface Message {
   readonly cause: string;
   /** W3C traceparent, passed on unchanged. */
   readonly trace?: string;
-  /** What the receiver's commit must reach at least; without it, what its kind says. */
+  /** The level that the receiver's commit must reach at least; by default that of its kind. */
   readonly durability?: Durability;
 }
 
@@ -62,7 +62,7 @@ export interface Command {
   readonly event: ActorEvent;
   readonly ifVersion?: number;
   readonly trace?: string;
-  /** What must be reached before it is answered; without it, what the actor's kind says. */
+  /** The level that must be reached before it is answered; by default that of the actor's kind. */
   readonly durability?: Durability;
 }
 

@@ -13,7 +13,7 @@ export interface RebuiltActor {
   readonly entry: HistoryEntry;
   /** Of the chart that wrote it. */
   readonly chartVersion: number;
-  /** Null when there was no such actor: not born yet, or removed. */
+  /** Null when there was no such actor: not created yet, or removed. */
   readonly state: unknown;
   readonly context: unknown;
 }

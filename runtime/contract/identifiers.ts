@@ -1,5 +1,5 @@
 /**
- * Names of actors and where they live.
+ * Names of actors and of the shards they belong to.
  *
  * An actor id is `<kind>/<scope>/<name>`; a pinned actor's name ends in `@<host>` and the actor lives in that host's
  * shard. What a scope means is the application's business. Everything that names an actor goes through `parseActorId`

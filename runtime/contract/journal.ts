@@ -28,7 +28,7 @@ export interface PendingTimer {
 /** A command that was accepted and is answered later. */
 export interface DeferredCommand {
   readonly digest: string;
-  /** The level it asked for, if any: whoever asked may be told by another activation. */
+  /** The level its caller asked for, if any; a later activation may be the one that answers. */
   readonly durability?: Durability;
 }
 
@@ -51,8 +51,8 @@ export interface StoredActor {
   /** `<sender id>~<sender uid>`, from the second era on `<sender id>~<sender uid>~<era>` -> highest seq applied. */
   readonly watermarks: Readonly<Record<string, number>>;
   /**
-   * The youngest life (a ULID) of which watermarks were pruned, '' when none was: of this life and older ones, what
-   * bears no watermark may have been applied long ago.
+   * The youngest sender uid (a ULID) whose watermark was pruned, '' when none was. A message of this uid or an older
+   * one that has no watermark may have been applied long ago.
    */
   readonly prunedUid: string;
   readonly hold?: Hold;
@@ -63,7 +63,7 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `deadLetter:<id>`, `upgrade:<n>`. */
+  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `dead-letter:<id>`, `upgrade:<n>`. */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;
@@ -74,12 +74,16 @@ export interface HistoryEntry {
   readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   /** Types and ids of what the step asked for. */
   readonly asked: readonly string[];
+  /**
+   * Of a step that the chart has taken: ids of its transitions in order, in the form of chart-structure.ts; at most 16.
+   */
+  readonly taken?: readonly string[];
   /** Changed top-level keys of the context -> new value. */
   readonly changed: Readonly<Record<string, unknown>>;
   /** Keys of the context that have no value any more. */
   readonly gone?: readonly string[];
   /**
-   * Chart version; present when `changed` is the whole context (birth, or the first entry after an upgrade): what is
+   * Chart version; present when `changed` is the whole context (creation, or the first entry after an upgrade): what is
    * older need not be known to rebuild the actor.
    */
   readonly whole?: number;
@@ -124,7 +128,7 @@ export interface Commit {
   /** As in the record, after this commit. */
   readonly prunedUid: string;
   readonly receipts: readonly Receipt[];
-  /** Commands it was decided on whose receipts the actor does not all know: with one of these it is refused. */
+  /** Commands whose receipts were not read before the decision: the commit is refused if one of them has a receipt. */
   readonly unproven: readonly string[];
   readonly history: readonly HistoryEntry[];
   readonly messages: readonly Message[];
@@ -138,7 +142,7 @@ export interface Commit {
   /** Undefined: the actor takes inputs. */
   readonly hold: Hold | undefined;
   readonly historyTail: number;
-  /** What it must have reached before its outcome is given; one that the journal offers. */
+  /** The level it must reach before its outcome is given; one that the journal offers. */
   readonly durability: Durability;
 }
 
@@ -169,17 +173,19 @@ export interface Journal {
   load(id: ActorId): Promise<StoredActor | undefined>;
   /** By `<collection>/<key>`: the value, null for a row that is not there; for `*` an object of key -> value. */
   loadRows(id: ActorId, keys: readonly RowKey[]): Promise<Readonly<Record<string, unknown>>>;
-  /** Whether the store still has this grant: what is told without a commit needs this proof. */
+  /** Whether the store still has this grant: an answer that no commit stands behind needs this proof. */
   isHeld(grant: ShardGrant): Promise<boolean>;
-  /** What it finds is durable at the usual level, or at the one asked for if that is more, and its reply says which. */
+  /**
+   * A receipt it finds is durable at the default level, or at `asked` if that is stronger; its reply names the level.
+   */
   receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined>;
   /** Dead letters of one actor, oldest first. */
   deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]>;
-  /** What it finds is durable at the usual level. */
+  /** What it returns is durable at the default level. */
   backlog(grant: ShardGrant): Promise<ShardBacklog>;
   /**
-   * Of these watermarks those whose sender's life was over before this wall time and has left no message in its outbox:
-   * no message of that life will ever be sent again that was not applied.
+   * Of these watermarks those whose sender uid ended before this wall time and has no message left in the outbox: every
+   * message of that uid was applied, and a copy that still arrives is a duplicate.
    */
   endedSequences(watermarks: readonly string[], beforeMs: number): Promise<readonly string[]>;
   /** Whether the message still stands in its sender's outbox, from which it goes once it was applied. */

@@ -6,8 +6,8 @@ import type { Command, Message, Reply } from './envelope.ts';
 import type { ActorId } from './identifiers.ts';
 
 /**
- * The receiver's word on one message. `moved`: ask the directory again. `gap`: send the earlier ones first. `busy`:
- * later.
+ * The receiver's answer to one message. `moved`: ask the directory again. `gap`: send the earlier ones first. `busy`:
+ * send it again later.
  */
 export type Delivery =
   | { readonly result: 'applied' }
@@ -35,6 +35,6 @@ export interface Directory {
   ownerOf(id: ActorId): string | undefined;
   /** Reads the map again; called after `moved` or a failed delivery. */
   refresh(): Promise<void>;
-  /** Told after some shard got another owner, as far as this node knows. */
+  /** Calls the listener after some shard got another owner, as far as this node knows. */
   onChange?(listener: () => void): void;
 }

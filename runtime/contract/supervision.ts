@@ -17,11 +17,11 @@ export interface Hold {
   readonly at: number;
   /** The operator's principal; `host` for a quarantine. */
   readonly by: string;
-  /** The input that led to a quarantine, when it lies among the dead letters. */
+  /** The dead letter of the input that led to a quarantine, if it became one. */
   readonly deadLetterId?: string;
 }
 
-/** An input that could not be applied: nobody to take it, or the chart failed on it. */
+/** An input that could not be applied: there is no such actor, the input is malformed, or the chart failed on it. */
 export interface DeadLetter {
   /** A ULID, unique for ever. */
   readonly deadLetterId: string;
@@ -30,7 +30,7 @@ export interface DeadLetter {
   readonly cause: string;
   /** The sender of a message. */
   readonly from?: ActorId;
-  /** A code, `: ` and details: `chart_failed: Error: ...`, `no_such_actor`. */
+  /** A code, `: ` and details: `chart_failed: Error: ...`, `malformed: item: expected number`, `no_such_actor`. */
   readonly reason: string;
   /** The actor as the input found it; null for one that does not exist. */
   readonly state: unknown;
@@ -40,22 +40,23 @@ export interface DeadLetter {
   readonly trace?: string;
 }
 
-/** As it lies in the store. */
+/** A dead letter with its place in the store. */
 export interface StoredDeadLetter extends DeadLetter {
   readonly actor: ActorId;
   /** Its place in the shard's stream of dead letters; opaque. */
   readonly place: string;
 }
 
-/** The word before the dot of every verb; no kind may bear it. */
+/** The part before the dot of every verb; no kind may have this name. */
 export const operatorKind = 'actor';
 
 /**
- * pause    {reason}                       takes no inputs until it is resumed; its effects stop and are performed again
- * resume   {reason}                       ends a hold of either kind
- * skip     {reason, dead letters?}             drops dead letters: those named, or the one that led to the quarantine
- * redrive  {reason, dead letters?}             delivers dead letters again: those named, or all of this actor
- * reset    {reason, to, patch?, dryRun?}  enters a state with its entry actions, as if the chart had gone there
+ * pause    {reason}                takes no inputs until it is resumed; its effects stop and are performed again
+ * resume   {reason}                ends a hold of either kind
+ * skip     {reason, deadLetters?}  drops dead letters: those named, or the one that led to the quarantine
+ * redrive  {reason, deadLetters?}  delivers dead letters again: those named, or all of this actor
+ * reset    {reason, to, patch?, dryRun?}
+ *                                  enters a state with its entry actions, as if the chart had gone there
  * Skip, redrive and reset end a quarantine; a pause is ended by resume alone.
  */
 export type OperatorVerb = 'pause' | 'resume' | 'skip' | 'redrive' | 'reset';

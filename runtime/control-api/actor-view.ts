@@ -109,6 +109,7 @@ export async function detailedOf(
 }
 
 export function historyItemOf(entry: HistoryEntry): HistoryItem {
-  const { asked, gone, ...rest } = entry;
-  return { ...rest, asked: [...asked], ...(gone === undefined ? {} : { gone: [...gone] }) };
+  const { asked, taken, gone, ...rest } = entry;
+  const took = taken === undefined ? {} : { taken: [...taken] };
+  return { ...rest, asked: [...asked], ...took, ...(gone === undefined ? {} : { gone: [...gone] }) };
 }

@@ -16,6 +16,10 @@ export const historyEntry = z.object({
   to: z.unknown(),
   kind: z.enum(['transition', 'ignored', 'rejected', 'dropped', 'operated', 'upgraded']),
   asked: z.array(z.string()),
+  taken: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'Transitions of the chart that were taken, `<state>:<event>`, in order; at most 16' }),
   changed: z.record(z.string(), z.unknown()),
   gone: z.array(z.string()).optional().meta({ description: 'Fields that were removed from the context' }),
   whole: count.optional().meta({ description: 'Chart version; present when `changed` is the whole context' }),

@@ -1,7 +1,8 @@
 /**
- * The actors in memory: who is here, loading, stepping, quarantined, and who leaves when nothing is going on. It
- * decides nothing about an actor's state; step.ts does. Called by the inlet (host.ts) with inputs, by the gate when a
- * commit has landed, and by recovery. Upholds G1 (a refused commit drops the activation), G8 and G11.
+ * All activations of this node, by actor id: it loads actors, schedules their steps, reloads an actor whose commit was
+ * refused, and removes activations of lost shards. It decides nothing about an actor's state; step.ts does. Called by
+ * host.ts with inputs, by the gate when a commit is durable, and by shard-lifecycle.ts. Upholds G1 (a refused commit
+ * drops the activation), G8 and G11.
  */
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant, StoredActor } from '../contract/journal.ts';
@@ -9,9 +10,9 @@ import { partsOf } from '../contract/identifiers.ts';
 import { describeCause, isForGood, PhotonError } from '../contract/errors.ts';
 import { Activation } from './activation.ts';
 import { tellAll } from './command-answers.ts';
-import { causeOf } from './commit-builder.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { busyWhileHeldMs, heldError, isResume } from './holding.ts';
+import { causeOf } from './mailbox.ts';
 import type { CommandAnswer, Input } from './mailbox.ts';
 import { Passivation } from './passivation.ts';
 import type { RegisteredKind } from './registration.ts';
@@ -47,8 +48,8 @@ export class ActivationTable {
   }
 
   /**
-   * The actor's activation, loading if it was not here. `patient` ones wait for a place among the loads of a
-   * recovery.
+   * The actor's activation; if it was not in memory, its load begins. Of `patient` ones only a bounded number loads at
+   * once: a recovery activates many.
    */
   activate(id: ActorId, grant: ShardGrant, patient = false): Activation {
     const known = this.actors.get(id);
@@ -74,14 +75,14 @@ export class ActivationTable {
   }
 
   schedule(actor: Activation): void {
-    if (actor.scheduled || (actor.mailbox.length === 0 && actor.prunable.length === 0)) return;
+    if (actor.scheduled || (actor.mailbox.length === 0 && actor.reads.prunable.length === 0)) return;
     if (actor.phase !== 'ready' && actor.phase !== 'quarantined') return;
     if (actor.inFlight.length >= this.host.limits.commitsInFlight) return;
     actor.scheduled = true;
     this.ready.push(actor);
     if (this.turnPlanned) return;
     this.turnPlanned = true;
-    // After everything that arrived in the same turn of the loop, so that it becomes one commit.
+    // Runs after everything that arrived in the same turn of the event loop, so that it becomes one commit.
     queueMicrotask(() => this.turn());
   }
 
@@ -137,14 +138,14 @@ export class ActivationTable {
       return;
     }
     actor.phase = 'ready';
-    if (actor.hold === undefined) {
-      this.host.timers.replace(actor.grant.shard, actor.id, actor.timers);
+    if (actor.ahead.hold === undefined) {
+      this.host.timers.replace(actor.grant.shard, actor.id, actor.ahead.timers);
       this.resumeEffects(actor);
     }
     this.schedule(actor);
   }
 
-  /** The program, not the actor, is at fault: nothing is written, and the next owner judges anew (G9). */
+  /** This program cannot load or write the actor: nothing is stored, and the next owner tries again (G9). */
   private refuse(actor: Activation, failure: unknown): void {
     if (actor.phase !== 'loading') return;
     const reason = failure instanceof PhotonError ? failure.record.message : describeCause(failure);
@@ -153,16 +154,17 @@ export class ActivationTable {
   }
 
   wake(actor: Activation, builder: CommitBuilder): void {
-    this.host.timers.replace(actor.grant.shard, actor.id, builder.timersAfter);
-    for (const effect of builder.effectsAfter) {
-      if (actor.effects.includes(effect))
+    const { effects, timers } = actor.committed;
+    this.host.timers.replace(actor.grant.shard, actor.id, timers);
+    for (const effect of effects) {
+      if (actor.ahead.effects.includes(effect))
         this.host.effects.start(actor, effect, !builder.effectsStarted.includes(effect));
     }
   }
 
   /** Pending effects are performed again, but for those whose outcome is already waiting in the mailbox. */
   private resumeEffects(actor: Activation): void {
-    for (const effect of actor.effects) {
+    for (const effect of actor.ahead.effects) {
       if (!actor.mailbox.some((input) => input.kind === 'effect' && input.effectId === effect.effectId)) {
         this.host.effects.start(actor, effect, true);
       }
@@ -173,7 +175,7 @@ export class ActivationTable {
     actor.phase = 'quarantined';
     actor.quarantineReason = reason;
     this.host.effects.cancelAll(actor);
-    // Not in the middle of a step: what the step has kept is committed first.
+    // Refuses inputs after the current step only: what that step has staged is committed first.
     this.schedule(actor);
   }
 
@@ -181,7 +183,7 @@ export class ActivationTable {
     const inputs = actor.mailbox.takeAll();
     const again = inputs.find((input) => isResume(input) && !input.open.retried);
     if (again?.kind === 'command') {
-      // What was refused may be readable by now; the verb is answered by the activation that comes.
+      // The record may be readable by now: the actor is loaded again, and the new activation answers the verb.
       again.open.retried = true;
       for (const input of inputs) actor.mailbox.push(input);
       this.reload(actor);
@@ -193,13 +195,14 @@ export class ActivationTable {
       if (input.kind !== 'command') continue;
       const { open } = input;
       actor.commands.delete(open.command.commandId);
-      tellAll(open, { ok: false, version: actor.version, error });
+      tellAll(open, { ok: false, version: actor.ahead.version, error });
     }
   }
 
   /**
    * A commit that the journal will never take. If that is because of what was decided, its inputs are decided again one
-   * by one, and the one whose commit of its own cannot be written either is parked. Else the actor cannot be written.
+   * by one, and the input whose own commit cannot be written either is parked. For any other reason the actor is
+   * quarantined.
    */
   condemn(builder: CommitBuilder, failure: PhotonError): void {
     const { actor, inputs } = builder;
@@ -212,24 +215,24 @@ export class ActivationTable {
   }
 
   /**
-   * The store refused a commit for another reason than ownership, or nothing is known of it: everything the actor
-   * decided since is thrown away and decided again on what the store holds. Inputs that were applied after all are
-   * found there.
+   * The store refused a commit for another reason than ownership, or its outcome is unknown. Every step since then is
+   * discarded, and its inputs are decided again on what the store holds; inputs that were applied after all are found
+   * there as duplicates.
    *
-   * @param pauseMs before the store is asked, when it is the store that has trouble
+   * @param pauseMs how long to wait before the load, when the store itself has failed
    */
   reload(actor: Activation, pauseMs = 0): Activation {
     const inputs = [...actor.inFlight.flatMap((commit) => commit.inputs), ...actor.mailbox.takeAll()];
     for (const commit of actor.inFlight) this.host.outbox.returnAcknowledged(actor.id, actor.grant, commit.ackedSeqs);
     this.discard(actor);
     const fresh = this.enter(actor.id, actor.grant);
-    fresh.readsReceipts = true;
+    fresh.reads.readsReceipts = true;
     if (pauseMs === 0) this.load(fresh);
     else this.loadLater(fresh, pauseMs);
     const requeued = new Set<string>();
     for (const input of inputs) {
       if (input.kind === 'command') requeued.add(input.open.command.commandId);
-      // Whether a dead letter was taken is in the store alone; the verb that put it there reads it again.
+      // Only the store knows whether a dead letter was taken; the verb that delivers it reads it again.
       else if (input.kind === 'message') fresh.mailbox.push({ ...input, atSender: undefined });
       else if (input.kind !== 'deadLetter') fresh.mailbox.push(input);
     }
@@ -245,7 +248,7 @@ export class ActivationTable {
     return fresh;
   }
 
-  /** This node no longer owns the shard: nothing may leave, and whoever waits is sent on. */
+  /** This node no longer owns the shard: nothing may leave, and waiting callers are told `moved`. */
   dropShard(shard: ShardId): void {
     for (const actor of this.actors.values()) if (actor.grant.shard === shard) this.drop(actor);
   }

@@ -1,7 +1,7 @@
 /**
- * A binary heap in a plain array, smallest first: what both the queue of durable timers and the virtual time of the
- * simulation stand on. Whoever owns the array may read its first item and its length; it is changed only here. Items
- * of which neither is before the other come out in no particular order.
+ * A binary heap in a plain array, smallest first. The queue of durable timers and the virtual time of the simulation
+ * use it. The owner of the array may read its first item and its length; only this file changes the array. Items that
+ * are equal in order come out in no particular order.
  */
 
 /** Whether `one` must come out before `other`; false for equals. */

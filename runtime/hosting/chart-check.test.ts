@@ -2,7 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { and, assign, enqueueActions, raise, sendParent, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
-import { chartProblems, rootOf } from './chart-check.ts';
+import { structureOf } from '../contract/chart-structure.ts';
+import { chartProblems } from './chart-check.ts';
 import { decide, decideInitial } from './decide.ts';
 import { registerKind } from './registration.ts';
 import { done } from '../contract/outcome.ts';
@@ -146,7 +147,7 @@ test('registration names every problem at once and bounds the microsteps', () =>
   const kind = registerKind(definition);
   assert.equal(kind.effectStates.get('disk.make'), [['making']]);
   assert.equal(good.options.maxIterations, 1000);
-  assert.is(rootOf(good).id, '(machine)');
+  assert.is(structureOf(good).root.id, '(machine)');
   const broken = { ...definition, createdBy: ['nobody'], commands: { stop: {} as never } };
   assert.throws(() => registerKind(broken), /command stop: no state listens.*createdBy nobody/s);
 });

@@ -1,45 +1,20 @@
 /**
- * What a chart may not contain, found before the first actor of its kind lives (house.md, "Charts"). It is not a
- * style check: each refusal names something the host could not persist, cancel or explain later. XState would run an
- * invoked promise again after a restart, cannot restore history states, and draws an inline guard as nothing. Called
- * by registration.ts at start, and by chart tests through `chartProblems`.
+ * What a chart must not contain, checked before the first actor of its kind is activated. Each refusal names something
+ * the host could not persist, cancel or explain later: XState would run an invoked promise again after a restart,
+ * cannot restore history states from a snapshot, and draws an inline guard as nothing
+ * (docs/decisions/0001-pure-transitions.md). Called by registration.ts at start, and by chart tests through
+ * `chartProblems`.
  */
 import type { AnyStateMachine } from 'xstate';
-
-/** The part of a state, as XState keeps it, that is read here. */
-export interface ChartState {
-  readonly id: string;
-  readonly path: readonly string[];
-  readonly type: 'atomic' | 'compound' | 'parallel' | 'final' | 'history';
-  readonly description: string | undefined;
-  readonly entry: readonly unknown[];
-  readonly exit: readonly unknown[];
-  readonly transitions: ReadonlyMap<string, readonly ChartTransition[]>;
-  readonly always: readonly ChartTransition[] | undefined;
-  readonly initial: { readonly actions: readonly unknown[] };
-  readonly states: Readonly<Record<string, ChartState>>;
-  readonly parent: ChartState | undefined;
-  readonly config: {
-    readonly invoke?: unknown;
-    readonly after?: Readonly<Record<string, unknown>>;
-    readonly route?: unknown;
-  };
-}
-
-interface ChartTransition {
-  readonly actions: readonly unknown[];
-  readonly guard: unknown;
-  readonly target: unknown;
-}
-
-/** A built-in of XState, inline or behind a name. */
-interface Builtin {
-  readonly type: string;
-  readonly id?: unknown;
-  readonly delay?: unknown;
-  readonly event?: unknown;
-  readonly sendId?: unknown;
-}
+import { structureOf } from '../contract/chart-structure.ts';
+import type {
+  BuiltinAction,
+  ChartAction,
+  ChartGuard,
+  ChartState,
+  ChartStructure,
+  ChartTransition,
+} from '../contract/chart-structure.ts';
 
 export const vocabulary: ReadonlySet<string> = new Set(['send', 'reply', 'reject', 'defer', 'row.put', 'row.remove']);
 
@@ -57,43 +32,28 @@ const allowedBuiltins: ReadonlySet<string> = new Set([
 const pathOf = (state: ChartState): string => state.path.join('.');
 const shown = (state: ChartState): string => (state.path.length === 0 ? 'the root' : `state ${pathOf(state)}`);
 
-export function rootOf(machine: AnyStateMachine): ChartState {
-  return machine.root as unknown as ChartState;
-}
-
-export function* statesOf(state: ChartState): Generator<ChartState> {
+function* statesIn(state: ChartState): Generator<ChartState> {
   yield state;
-  for (const child of Object.values(state.states)) yield* statesOf(child);
-}
-
-export function nameOf(action: unknown): string | undefined {
-  if (typeof action === 'string') return action;
-  if (typeof action === 'object' && action !== null && 'type' in action) return String(action.type);
-  return undefined;
-}
-
-function builtinOf(action: unknown): Builtin | undefined {
-  return typeof action === 'function' && 'resolve' in action ? (action as unknown as Builtin) : undefined;
+  for (const child of state.children) yield* statesIn(child);
 }
 
 class ChartCheck {
   readonly problems: string[] = [];
-  private readonly machine: AnyStateMachine;
+  private readonly chart: ChartStructure;
   private readonly effects: ReadonlySet<string>;
   private readonly ignored: ReadonlySet<string>;
 
-  constructor(machine: AnyStateMachine, effects: ReadonlySet<string>, ignored: ReadonlySet<string>) {
-    this.machine = machine;
+  constructor(chart: ChartStructure, effects: ReadonlySet<string>, ignored: ReadonlySet<string>) {
+    this.chart = chart;
     this.effects = effects;
     this.ignored = ignored;
   }
 
   run(): readonly string[] {
     const owners = new Map<string, ChartState[]>();
-    for (const state of statesOf(rootOf(this.machine))) {
+    for (const state of this.chart.states) {
       this.state(state);
-      for (const action of state.entry) {
-        const name = nameOf(action);
+      for (const { name } of state.entry) {
         if (name !== undefined && this.effects.has(name)) owners.set(name, [...(owners.get(name) ?? []), state]);
       }
     }
@@ -111,19 +71,14 @@ class ChartCheck {
     const where = shown(state);
     if (state.type === 'history') this.problems.push(`${where} is a history state: what it remembers is not stored`);
     else if (state.path.length > 0 && !state.description) this.problems.push(`${where} has no description`);
-    if (state.config.invoke !== undefined)
-      this.problems.push(`${where} uses invoke: ask for an effect on entry instead`);
-    if (state.config.route !== undefined) this.problems.push(`${where} uses route: declare a transition instead`);
-    for (const name of Object.keys(state.config.after ?? {})) this.delay(name, `${where}, after`);
+    if (state.hasInvoke) this.problems.push(`${where} uses invoke: ask for an effect on entry instead`);
+    if (state.hasRoute) this.problems.push(`${where} uses route: declare a transition instead`);
+    for (const name of state.timers) this.delay(name, `${where}, after`);
     for (const action of state.entry) this.action(action, `${where}, entry`, true);
     for (const action of state.exit) this.action(action, `${where}, exit`, false);
-    if (state.type === 'compound') {
-      for (const action of state.initial.actions) this.action(action, `${where}, initial`, false);
-    }
-    for (const [event, transitions] of state.transitions) {
-      for (const transition of transitions) this.transition(transition, `${where}, on ${event}`);
-    }
-    for (const transition of state.always ?? []) this.transition(transition, `${where}, always`);
+    for (const action of state.initial?.actions ?? []) this.action(action, `${where}, initial`, false);
+    for (const transition of state.transitions) this.transition(transition, `${where}, on ${transition.event}`);
+    for (const transition of state.always) this.transition(transition, `${where}, always`);
   }
 
   private transition(transition: ChartTransition, where: string): void {
@@ -131,17 +86,14 @@ class ChartCheck {
     if (transition.guard !== undefined) this.guard(transition.guard, where);
   }
 
-  private action(action: unknown, where: string, entry: boolean): void {
-    const name = nameOf(action);
+  private action({ name, builtin }: ChartAction, where: string, entry: boolean): void {
     if (name === undefined) {
-      const builtin = builtinOf(action);
       if (builtin?.type === 'xstate.cancel' && typeof builtin.sendId === 'string') return;
       if (builtin?.type === 'xstate.raise') this.raise(builtin, where);
       else this.problems.push(`${where} has an inline action (${builtin?.type ?? 'a function'}): name it in setup()`);
       return;
     }
     const reserved = vocabulary.has(name) || this.effects.has(name);
-    const builtin = builtinOf(this.machine.implementations.actions[name]);
     if (builtin !== undefined) {
       if (reserved) this.problems.push(`${where}: action ${name} is a request to the host and must do nothing itself`);
       else if (!allowedBuiltins.has(builtin.type)) {
@@ -154,7 +106,7 @@ class ChartCheck {
     if (this.effects.has(name) && !entry) this.problems.push(`${where}: effect ${name} must be an entry action`);
   }
 
-  private raise(raise: Builtin, where: string): void {
+  private raise(raise: BuiltinAction, where: string): void {
     if (raise.delay === undefined) {
       if (typeof raise.event === 'function' && !where.includes(', action ')) {
         this.problems.push(`${where} has an inline action (raise of a computed event): name it in setup()`);
@@ -172,19 +124,14 @@ class ChartCheck {
 
   private delay(name: string, where: string): void {
     if (!Number.isNaN(Number(name))) this.problems.push(`${where}: numeric delay ${name}: name it in setup()`);
-    else if (!(name in this.machine.implementations.delays)) this.problems.push(`${where}: unknown delay ${name}`);
+    else if (!this.chart.delays.has(name)) this.problems.push(`${where}: unknown delay ${name}`);
   }
 
-  private guard(guard: unknown, where: string): void {
-    const name = nameOf(guard);
-    if (name === undefined) {
-      if (typeof guard === 'function' && 'check' in guard) {
-        const parts = 'guards' in guard ? (guard.guards as readonly unknown[]) : [];
-        for (const part of parts) this.guard(part, where);
-      } else this.problems.push(`${where} has an inline guard: name it in setup()`);
-      return;
-    }
-    if (!(name in this.machine.implementations.guards)) this.problems.push(`${where}: unknown guard ${name}`);
+  private guard({ name, operator, parts }: ChartGuard, where: string): void {
+    if (operator !== undefined) {
+      for (const part of parts) this.guard(part, where);
+    } else if (name === undefined) this.problems.push(`${where} has an inline guard: name it in setup()`);
+    else if (!this.chart.guards.has(name)) this.problems.push(`${where}: unknown guard ${name}`);
   }
 
   /** Results name only the effect, so no two states that can be active together may ask for the same one. */
@@ -221,7 +168,7 @@ function together(one: ChartState, other: ChartState): boolean {
 }
 
 export function listens(state: ChartState, event: string): boolean {
-  for (const descriptor of state.transitions.keys()) {
+  for (const { event: descriptor } of state.transitions) {
     if (descriptor === event || descriptor === '*') return true;
     if (descriptor.endsWith('.*') && event.startsWith(descriptor.slice(0, -1))) return true;
   }
@@ -231,12 +178,12 @@ export function listens(state: ChartState, event: string): boolean {
 /** By the asking state, one around it, or one inside it. */
 function heard(owner: ChartState, event: string): boolean {
   for (let state = owner.parent; state !== undefined; state = state.parent) if (listens(state, event)) return true;
-  for (const state of statesOf(owner)) if (listens(state, event)) return true;
+  for (const state of statesIn(owner)) if (listens(state, event)) return true;
   return false;
 }
 
 /**
- * Everything that keeps a chart from being hosted, one sentence each; empty when it may live.
+ * Everything that keeps a chart from being hosted, one sentence each; empty when it can be hosted.
  *
  * @param effects Names of the chart's effects.
  * @param ignored Event types the chart leaves alone on purpose.
@@ -246,5 +193,5 @@ export function chartProblems(
   effects: Iterable<string>,
   ignored: Iterable<string> = [],
 ): readonly string[] {
-  return new ChartCheck(machine, new Set(effects), new Set(ignored)).run();
+  return new ChartCheck(structureOf(machine), new Set(effects), new Set(ignored)).run();
 }

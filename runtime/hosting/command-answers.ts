@@ -1,10 +1,10 @@
 /**
- * How a command is answered outside of a receipt: refusals that come out the same when asked again, dry runs, answers
- * from an older receipt. Whatever an answer rests on must be durable before it is told (G4), so it rides with the
- * commit that makes it so. Where there is none, the store is asked whether the shard is still ours: a node that stood
- * still for a while would otherwise tell from memory what a later owner has changed (G1). Called by the checks of
- * inputs, by steps and verbs, by the gate, and by the inlet, whose own refusals (`overloaded`, `notKept`) rest on
- * nothing stored.
+ * How a command is answered without a receipt of its own: refusals that come out the same when the command is repeated,
+ * dry runs, and answers read from an older receipt. What an answer is based on must be durable before the answer is
+ * given (G4), so the answer waits for the commit that makes it so. If there is no such commit, the store is asked
+ * whether this node still owns the shard: a node that was suspended for a while could otherwise answer from memory what
+ * a later owner has changed (G1). Called by input checks, steps, verbs and the gate, and by host.ts, whose own refusals
+ * (`overloaded`, `notKept`) are based on nothing stored.
  */
 import type { Reply } from '../contract/envelope.ts';
 import type { Durability } from '../contract/durability.ts';
@@ -18,30 +18,30 @@ import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { StepContext } from './step-context.ts';
 
-/** How long whoever meets a full node or actor stays away. */
+/** After how long a caller should retry at a node or an actor that is full. */
 export const overloadRetryMs = 200;
 
 /**
- * The commit that makes durable what the actor has decided so far, if anything is not yet: an answer may rest on it.
+ * The last commit that is not durable yet, if there is one: an answer may depend on what it contains.
  */
 export function carrierOf(builder: CommitBuilder): CommitBuilder | undefined {
   return builder.due ? builder : builder.actor.inFlight.at(-1);
 }
 
-/** A refusal that needs no receipt: asked again, it comes out the same or rightly better. */
+/** Refuses without a receipt: a repeated command is refused again, or accepted if that is right by then. */
 export function refuseCommand(host: StepContext, builder: CommitBuilder, open: OpenCommand, error: ErrorRecord): void {
   const { actor } = builder;
-  answerPlainly(host, builder, open, { ok: false, version: actor.version, error });
+  answerPlainly(host, builder, open, { ok: false, version: actor.ahead.version, error });
 }
 
-/** Answers without a receipt, on grounds that are durable and still ours. */
+/** Answers without a receipt, once what the answer depends on is durable and the shard is proven to be ours. */
 export function answerPlainly(host: StepContext, builder: CommitBuilder, open: OpenCommand, reply: Reply): void {
   const carrier = carrierOf(builder);
   if (carrier === undefined) settleAsOwner(host, builder.actor, open, reply);
   else carrier.refusals.push({ open, reply });
 }
 
-/** Whoever asks in the meantime waits with the others; if the shard is lost all of them are sent on. */
+/** Callers that repeat the command meanwhile wait with the others; if the shard is lost all are told `moved`. */
 function settleAsOwner(host: StepContext, actor: Activation, open: OpenCommand, reply: Reply): void {
   host.journal.isHeld(actor.grant).then(
     (held) => {
@@ -58,13 +58,13 @@ function settleAsOwner(host: StepContext, actor: Activation, open: OpenCommand, 
   );
 }
 
-/** Answers a command whose grounds need no further proof: a receipt, or a commit that has been taken. */
+/** Answers a command without further proof: from a receipt, or from a commit that is durable. */
 export function settleCommand(actor: Activation, open: OpenCommand, reply: Reply): void {
   actor.commands.delete(open.command.commandId);
   tellAll(open, reply);
 }
 
-/** Everybody who waits for the command hears it, once. */
+/** Gives the answer to every caller that waits for the command, once. */
 export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
   const { waiters } = open;
   open.waiters = [];
@@ -72,8 +72,8 @@ export function tellAll(open: OpenCommand, answer: CommandAnswer): void {
 }
 
 /**
- * The receipt of a command that a commit on its way answers, though nobody waited for it when it was decided: one that
- * was deferred before this activation. The store may not have it yet, so it must not be asked.
+ * The receipt that a commit in flight writes for a command no caller of this activation has asked for yet: one that was
+ * deferred before this activation. The store may not have it yet, so reading it there would be wrong.
  */
 export function receiptOnItsWay({ inFlight }: Activation, commandId: string): Receipt | undefined {
   for (const { receipts } of inFlight) {
@@ -88,13 +88,13 @@ export const conflicting = (commandId: string): ErrorRecord =>
 
 export const conflict = (actor: Activation, commandId: string): Reply => ({
   ok: false,
-  version: actor.version,
+  version: actor.ahead.version,
   error: conflicting(commandId),
 });
 
 export function notKept(actor: Activation, asked: Durability, offered: readonly Durability[]): Reply {
   const text = `The store does not keep durability ${asked} but ${offered.join(', ')}; ask for one of these.`;
-  return { ok: false, version: actor.version, error: rejection('durability_not_offered', text) };
+  return { ok: false, version: actor.ahead.version, error: rejection('durability_not_offered', text) };
 }
 
 export function overloaded(actor: ActorId, version: number, who: string): Reply {

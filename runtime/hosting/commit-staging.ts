@@ -1,23 +1,26 @@
 /**
  * Writes a decided step into the builder and moves the actor on: version, state, effects, timers, messages, rows,
- * answers.
- * Nothing here can fail: what can throw has thrown before (split.ts), so an actor's fields and its builder always
- * agree. Called by step.ts, and for a reset by operator-verbs.ts; the rules of effects (who owns one, when it ends) are
- * here and nowhere else (G7).
+ * answers, and the entry of the history.
+ * Nothing here can fail: what can throw has thrown before (split.ts), so an actor's state and its builder always agree.
+ * Called by step.ts, and for a reset by operator-verbs.ts. Who owns an effect and when it ends is decided here and
+ * nowhere else (G7); what a step did to the context is written so that folding the entries gives the very context of
+ * that version (G10; the fold is history-fold.ts of the archive).
  */
 import { strongerOf } from '../contract/durability.ts';
 import type { EffectRequest } from '../contract/effect.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
-import type { Activation } from './activation.ts';
+import type { HistoryEntry, PendingTimer } from '../contract/journal.ts';
+import type { Activation, AheadState } from './activation.ts';
+import { nothingChanges, stageInput, stageReply } from './commit-builder.ts';
+import { causeOf, traceOf } from './mailbox.ts';
+import type { CommitBuilder, PendingChanges } from './commit-builder.ts';
 import { isActive } from './decide.ts';
-import type { Decision } from './decide.ts';
-import { changesOf } from './context-changes.ts';
-import type { Context } from './context-changes.ts';
-import { causeOf, stageInput, stageReply, traceOf } from './commit-builder.ts';
-import type { CommitBuilder } from './commit-builder.ts';
+import type { ChartSnapshot, Decision } from './decide.ts';
 import type { Input } from './mailbox.ts';
 import { rejection } from './split.ts';
 import type { Split } from './split.ts';
+
+const nothing: readonly never[] = [];
 
 export interface DecidedStep {
   readonly input: Input;
@@ -25,30 +28,33 @@ export interface DecidedStep {
   readonly meta: EventMeta;
   readonly decision: Decision;
   readonly split: Split;
-  /** The actor came to be in this step. */
+  /** The actor is created by this step. */
   readonly born: boolean;
 }
 
-/** A step the chart has taken. The actor's fields move on; they are ahead of the store from here on. */
+/** Stages a step that the chart has taken: moves the actor's `ahead` state on and adds the step to the commit. */
 export function stageStep(builder: CommitBuilder, step: DecidedStep): void {
   const { actor } = builder;
+  const { ahead } = actor;
   const { input, decision, meta } = step;
-  const before = step.born ? undefined : actor.snapshot;
+  const before = step.born ? undefined : ahead.snapshot;
   const rejected = refusal(step);
   const idle = rejected && decision.snapshot === before && step.split.messages.length + step.split.rows.length === 0;
-  if (!idle) actor.version += 1;
-  if (step.born) actor.uid = meta.ulid;
-  actor.snapshot = decision.snapshot;
+  if (!idle) ahead.version += 1;
+  if (step.born) ahead.uid = meta.ulid;
+  ahead.snapshot = decision.snapshot;
   stageInput(builder, input);
   const asked: string[] = [];
-  stageEffects(step, actor, before === undefined || before.value !== decision.snapshot.value, asked);
-  stageTimers(step, actor, asked);
+  const changes = pendingChangesOf(actor, before, step);
+  builder.change(changes);
+  for (const { type, effectId } of changes.effectsStarted) asked.push(`effect:${type}:${effectId}`);
+  for (const { timerId } of changes.timersSet) asked.push(`timer:${timerId}`);
   stageMessages(builder, step, asked);
   stageRows(builder, step, asked);
   stageAnswers(builder, step, asked);
   const trace = traceOf(input);
   builder.history.push({
-    version: actor.version,
+    version: ahead.version,
     at: meta.at,
     event: step.event,
     cause: causeOf(input),
@@ -56,6 +62,7 @@ export function stageStep(builder: CommitBuilder, step: DecidedStep): void {
     to: decision.snapshot.value as unknown,
     kind: rejected ? 'rejected' : 'transition',
     asked,
+    taken: decision.taken,
     ...changesOf(actor, before?.context as Context | undefined),
     ...(trace === undefined ? {} : { trace }),
   });
@@ -71,69 +78,75 @@ export function refusal(step: Pick<DecidedStep, 'input' | 'split'>): boolean {
 }
 
 /**
- * Which effects are pending now. An entry action is recorded exactly when its state is entered, so an effect asked
- * for again replaces the earlier one; and of several in one step only the last can belong to a state that is still
- * active.
+ * Which effects and timers a step begins and ends; the actor has the step's version already. An entry action is
+ * recorded exactly when its state is entered, so an effect asked for again replaces the earlier one; and of several in
+ * one step only the last can belong to a state that is still active.
+ *
+ * @param before the snapshot that the step began with; undefined: there was no actor
  */
-function stageEffects(step: DecidedStep, actor: Activation, moved: boolean, asked: string[]): void {
-  const { split, decision, input } = step;
-  const consumed = input.kind === 'effect' ? input.effectId : undefined;
-  if (decision.done) {
-    actor.effects = [];
-    return;
-  }
+export function pendingChangesOf(
+  { ahead, kind, id }: Pick<Activation, 'ahead' | 'kind' | 'id'>,
+  before: ChartSnapshot | undefined,
+  { split, decision, input, meta }: Pick<DecidedStep, 'split' | 'decision' | 'input' | 'meta'>,
+): PendingChanges {
+  const { effects, timers, version } = ahead;
+  // Most steps leave effects and timers alone, and this runs for every one of them.
+  const hasTimers = decision.timers.length > 0 || input.kind === 'timer';
+  if (effects.length + split.effects.length === 0 && !hasTimers && !decision.done) return nothingChanges;
+  if (decision.done) return { ...nothingChanges, effectsEnded: effects, timersEnded: timers };
   const value = decision.snapshot.value as unknown;
-  const states = actor.kind?.effectStates;
-  if (actor.effects.length > 0 && (moved || consumed !== undefined || split.effects.length > 0)) {
-    const kept = actor.effects.filter(
-      (effect) =>
-        effect.effectId !== consumed &&
-        !split.effects.some((again) => again.type === effect.type) &&
-        (effect.stateId === '' || isActive(value, effect.stateId.split('.'))),
+  const consumed = input.kind === 'effect' ? input.effectId : undefined;
+  const moved = before === undefined || before.value !== value;
+  let effectsEnded: readonly EffectRequest[] = nothing;
+  if (effects.length > 0 && (moved || consumed !== undefined || split.effects.length > 0)) {
+    effectsEnded = effects.filter(
+      ({ effectId, type, stateId }) =>
+        effectId === consumed ||
+        split.effects.some((again) => again.type === type) ||
+        (stateId !== '' && !isActive(value, stateId.split('.'))),
     );
-    if (kept.length !== actor.effects.length) actor.effects = kept;
   }
-  if (split.effects.length === 0) return;
-  const started: EffectRequest[] = [];
-  for (const [index, { type, params }] of split.effects.entries()) {
-    if (split.effects.some((later, at) => at > index && later.type === type)) continue;
-    const path = states?.get(type)?.find((candidate) => isActive(value, candidate));
-    if (path === undefined) continue;
-    const effectId = `${actor.id}#${actor.version}.${index}`;
-    started.push({ effectId, type, params, stateId: path.join('.') });
-    asked.push(`effect:${type}:${effectId}`);
-  }
-  actor.effects = [...actor.effects, ...started];
+  const effectsStarted = split.effects.flatMap(({ type, params }, index): EffectRequest[] => {
+    if (split.effects.some((later, at) => at > index && later.type === type)) return [];
+    const path = kind?.effectStates.get(type)?.find((candidate) => isActive(value, candidate));
+    if (path === undefined) return [];
+    return [{ effectId: `${id}#${version}.${index}`, type, params, stateId: path.join('.') }];
+  });
+  const ofTimers = hasTimers ? timerChanges(timers, input, decision, meta) : nothingChanges;
+  return { ...ofTimers, effectsStarted, effectsEnded };
 }
 
-function stageTimers(step: DecidedStep, actor: Activation, asked: string[]): void {
-  const { decision, input, meta } = step;
-  if (input.kind === 'timer') actor.timers = actor.timers.filter((timer) => timer.timerId !== input.timerId);
+function timerChanges(
+  timers: readonly PendingTimer[],
+  input: Input,
+  decision: Decision,
+  { at }: EventMeta,
+): Pick<PendingChanges, 'timersSet' | 'timersEnded'> {
+  let timersSet: PendingTimer[] = [];
+  const ended = new Set(input.kind === 'timer' ? [input.timerId] : []);
   for (const { timerId, delayMs, eventType } of decision.timers) {
-    if (actor.timers.some((timer) => timer.timerId === timerId)) {
-      actor.timers = actor.timers.filter((timer) => timer.timerId !== timerId);
-    }
-    if (delayMs === undefined) continue;
-    actor.timers = [...actor.timers, { timerId, dueMs: meta.at + delayMs, eventType }];
-    asked.push(`timer:${timerId}`);
+    ended.add(timerId);
+    timersSet = timersSet.filter((timer) => timer.timerId !== timerId);
+    if (delayMs !== undefined) timersSet.push({ timerId, dueMs: at + delayMs, eventType });
   }
+  return { timersSet, timersEnded: timers.filter(({ timerId }) => ended.has(timerId)) };
 }
 
 function stageMessages(builder: CommitBuilder, step: DecidedStep, asked: string[]): void {
   const { actor } = builder;
   const trace = traceOf(step.input);
   for (const { to, event, durability } of step.split.messages) {
-    actor.lastSeq += 1;
+    actor.ahead.lastSeq += 1;
     builder.messages.push({
       to,
       from: actor.id,
-      senderUid: actor.uid,
+      senderUid: actor.ahead.uid,
       era: actor.grant.era,
-      seq: actor.lastSeq,
-      // Only the outbox knows, when it sends.
+      seq: actor.ahead.lastSeq,
+      // The outbox sets it when it sends.
       after: 0,
       event,
-      cause: `${actor.id}@${actor.version}`,
+      cause: `${actor.id}@${actor.ahead.version}`,
       ...(trace === undefined ? {} : { trace }),
       ...(durability === undefined ? {} : { durability }),
     });
@@ -145,7 +158,7 @@ function stageRows(builder: CommitBuilder, step: DecidedStep, asked: string[]): 
   for (const row of step.split.rows) {
     const name = `${row.collection}/${row.key}`;
     (builder.rows ??= new Map()).set(name, row);
-    builder.actor.rowsAhead.set(name, { value: row.value, inFlight: builder.number });
+    builder.actor.ahead.rows.set(name, { value: row.value, inFlight: builder.number });
     asked.push(`row:${name}`);
   }
 }
@@ -159,15 +172,15 @@ function stageAnswers(builder: CommitBuilder, step: DecidedStep, asked: string[]
     const commandId = answer.commandId ?? handling?.commandId;
     if (commandId === undefined) continue;
     const own = commandId === handling?.commandId && !answered;
-    const owed = own ? undefined : actor.deferred[commandId];
+    const owed = own ? undefined : actor.ahead.deferred[commandId];
     const digest = own ? handling.digest : owed?.digest;
-    // Answered before, or never asked here: said in the history, for nobody waits.
+    // Answered before, or never asked here: only the history records it, for no caller waits.
     asked.push(`reply:${commandId}${digest === undefined ? ':unclaimed' : ''}`);
     if (digest === undefined) continue;
     if (own) answered = true;
     if (owed?.durability !== undefined) builder.owedLevel = strongerOf(builder.owedLevel, owed.durability);
-    if (commandId in actor.deferred) actor.deferred = without(actor.deferred, commandId);
-    const { version } = actor;
+    if (commandId in actor.ahead.deferred) actor.ahead.deferred = without(actor.ahead.deferred, commandId);
+    const { version } = actor.ahead;
     const { error } = answer;
     stageReply(
       builder,
@@ -180,25 +193,70 @@ function stageAnswers(builder: CommitBuilder, step: DecidedStep, asked: string[]
   if (split.defer) {
     const { commandId, digest, durability } = handling;
     const owed = durability === undefined ? { digest } : { digest, durability };
-    actor.deferred = { ...actor.deferred, [commandId]: owed };
-  } else stageReply(builder, handling.commandId, handling.digest, { ok: true, version: actor.version, result: null });
+    actor.ahead.deferred = { ...actor.ahead.deferred, [commandId]: owed };
+  } else
+    stageReply(builder, handling.commandId, handling.digest, { ok: true, version: actor.ahead.version, result: null });
 }
 
 function stageRemoval(builder: CommitBuilder): void {
   const { actor } = builder;
-  actor.effects = [];
-  actor.timers = [];
-  for (const [commandId, { digest, durability }] of Object.entries(actor.deferred)) {
+  for (const [commandId, { digest, durability }] of Object.entries(actor.ahead.deferred)) {
     if (durability !== undefined) builder.owedLevel = strongerOf(builder.owedLevel, durability);
     const error = rejection('removed', `${actor.id} was removed before it answered. Ask again if it is created anew.`);
-    stageReply(builder, commandId, digest, { ok: false, version: actor.version, error });
+    stageReply(builder, commandId, digest, { ok: false, version: actor.ahead.version, error });
   }
-  actor.deferred = {};
+  actor.ahead.deferred = {};
   builder.closed = true;
 }
 
-type Deferred = Activation['deferred'];
+type Deferred = AheadState['deferred'];
 
 function without(deferred: Deferred, commandId: string): Deferred {
   return Object.fromEntries(Object.entries(deferred).filter(([name]) => name !== commandId));
+}
+
+export type Context = Readonly<Record<string, unknown>>;
+
+/** From `before` (undefined: there was no actor) to the actor's present context. */
+export function changesOf(
+  actor: Activation,
+  before: Context | undefined,
+): Pick<HistoryEntry, 'changed' | 'gone' | 'whole'> {
+  const after = actor.ahead.snapshot?.context as Context | undefined;
+  if (after === undefined || before === after) return { changed: {} };
+  const changed: Record<string, unknown> = {};
+  const gone: string[] = [];
+  for (const key of Object.keys(after)) {
+    if (before?.[key] === after[key]) continue;
+    if (after[key] === undefined) gone.push(key);
+    else changed[key] = after[key];
+  }
+  if (before === undefined) return { changed, whole: chartVersionOf(actor) };
+  for (const key of Object.keys(before)) if (!(key in after)) gone.push(key);
+  return gone.length === 0 ? { changed } : { changed, gone };
+}
+
+const chartVersionOf = ({ kind }: Activation): number => kind?.definition.chartVersion ?? 0;
+
+/**
+ * Puts an entry for an upgrade before all others of the actor's first commit after it: only this entry says what the
+ * upgrade changed, and without it the later entries could not be folded.
+ */
+export function stageUpgrade(builder: CommitBuilder, snapshot: ChartSnapshot, at: number): void {
+  const { actor } = builder;
+  const value = snapshot.value as unknown;
+  const version = chartVersionOf(actor);
+  actor.ahead.upgraded = undefined;
+  builder.history.unshift({
+    version: builder.expectedVersion,
+    at,
+    event: { type: 'actor.ahead.upgraded', chartVersion: version },
+    cause: `upgrade:${version}`,
+    from: value,
+    to: value,
+    kind: 'upgraded',
+    asked: [],
+    changed: { ...(snapshot.context as Context) },
+    whole: version,
+  });
 }

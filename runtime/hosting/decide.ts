@@ -1,19 +1,22 @@
 /**
- * The one way to XState's decisions. A decision is a value: next snapshot, recorded requests, timers.
+ * The only way to ask XState for a decision. A decision is a value: next snapshot, recorded requests, timers,
+ * transitions taken.
  *
- * XState's public `transition()` builds an inert actor on every call, which doubles its price. `machine.transition`
- * takes the scope as an argument instead, so one scope is reused for all actors of the process; its executor only
- * writes down what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, a name XState
- * keeps to itself: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition
- * that was taken before goes by its plan (transition-plan.ts), at an eighth of the price. Not here: what the requests
- * mean (commit-builder.ts) and which charts are admitted (registration.ts). Called by the step.
+ * XState's public `transition()` builds an inert actor on every call, which doubles its cost. `machine.transition`
+ * takes the actor scope as an argument instead, so one scope is reused for all actors of the process; its executor only
+ * records what the chart asks for, and nothing runs. The scope needs `system._sendInspectionEvent`, which is private to
+ * XState: the version is pinned, and decide.test.ts holds every decision equal to `transition()`. A transition that was
+ * taken before is followed by its plan (transition-plan.ts), which saves a fifth of a command's cost
+ * (docs/decisions/0014-transition-plans.md). What the requests mean is decided in split.ts and commit-staging.ts, which
+ * charts are admitted in registration.ts. Called by step.ts and reset-plan.ts.
  */
 import type { AnyMachineSnapshot, AnyStateMachine, StateValue } from 'xstate';
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
-import type { ChartState } from './chart-check.ts';
-import { agrees, follow, leafOf, planOf } from './transition-plan.ts';
-import type { Move, Plan } from './transition-plan.ts';
+import { activeLeaf, enabledTransitions, takenIn } from '../contract/chart-structure.ts';
+import type { ChartState, ChartTransition } from '../contract/chart-structure.ts';
+import { agrees, follow, planOf } from './transition-plan.ts';
+import type { Plan } from './transition-plan.ts';
 
 /** A chart at rest. Opaque: only this file and transition-plan.ts look inside. */
 export type ChartSnapshot = AnyMachineSnapshot;
@@ -34,8 +37,11 @@ export interface Decision {
   readonly snapshot: ChartSnapshot;
   readonly actions: readonly RecordedAction[];
   readonly timers: readonly TimerChange[];
-  /** A transition was taken, even if it led back to the same state. False: the chart left the event alone. */
-  readonly handled: boolean;
+  /**
+   * Ids of the transitions taken, in order, eventless ones included; of a very long step the first 16. Empty: the
+   * chart has no transition for the event now.
+   */
+  readonly taken: readonly string[];
   /** A top-level final state was reached. */
   readonly done: boolean;
 }
@@ -45,14 +51,14 @@ interface Executable {
   readonly params: unknown;
 }
 
-interface Microstep {
-  readonly _transitions?: readonly { readonly target: unknown; readonly actions: readonly unknown[] }[];
-}
+/** Keeps history entries small; a step of more transitions runs through eventless ones. */
+const takenAtMost = 16;
 
 const nothing: readonly never[] = [];
 let actions: RecordedAction[] = [];
 let timers: TimerChange[] = [];
-let handled = false;
+let taken: string[] = [];
+let deciding: AnyStateMachine | undefined;
 
 function record(action: Executable): void {
   if (action.type === 'xstate.raise') {
@@ -63,7 +69,7 @@ function record(action: Executable): void {
     const { sendId } = action.params as { sendId: string };
     timers.push({ timerId: sendId, delayMs: undefined, eventType: '' });
   } else {
-    // Only these two: the rest of the record holds the whole context and the code.
+    // Only these two fields: XState's record also refers to the whole context and the code.
     actions.push({ type: action.type, params: action.params });
   }
 }
@@ -83,15 +89,15 @@ const scope = {
   id: 'chart',
   sessionId: 'chart',
   logger: () => {},
-  // What XState defers is what would arm a timer or send: recorded above, done by nobody.
+  // What XState defers would arm a timer or send an event: it is recorded above and must not run.
   defer: () => {},
   emit: () => {},
   stopChild: refuse,
   system: {
-    _sendInspectionEvent(step: Microstep): void {
-      if (handled || step._transitions === undefined) return;
-      for (const transition of step._transitions) {
-        if (transition.target !== undefined || transition.actions.length > 0) handled = true;
+    _sendInspectionEvent(report: { readonly _transitions?: unknown }): void {
+      if (deciding === undefined || taken.length >= takenAtMost) return;
+      for (const transition of takenIn(deciding, report)) {
+        if (doesSomething(transition) && taken.length < takenAtMost) taken.push(transition.id);
       }
     },
   },
@@ -101,11 +107,15 @@ const scope = {
 /** What a plan hands to the chart in place of an actor. */
 const inert = { self, system: scope.system, spawn: refuse };
 
-function begin(): void {
+/** A chart may list an event as one it leaves alone: a transition without target and actions. */
+const doesSomething = ({ targets, actions: own }: ChartTransition): boolean => targets !== undefined || own.length > 0;
+
+function begin(machine: AnyStateMachine): void {
   if (actions.length > 0) actions = [];
   if (timers.length > 0) timers = [];
-  handled = false;
-  // A throw inside a microstep is caught by XState's own `finally`, but the price of being sure is one assignment.
+  if (taken.length > 0) taken = [];
+  deciding = machine;
+  // XState restores it after a throw inside a microstep; one assignment makes sure of it.
   scope.actionExecutor = record as unknown as typeof scope.actionExecutor;
 }
 
@@ -118,24 +128,24 @@ function finish(snapshot: ChartSnapshot): Decision {
     snapshot,
     actions: actions.length === 0 ? nothing : actions,
     timers: timers.length === 0 ? nothing : timers,
-    handled,
+    taken: taken.length === 0 ? nothing : taken,
     done: snapshot.status === 'done',
   };
 }
 
 /** The first snapshot of a new actor and what its initial states ask for. @throws whatever the chart throws. */
 export function decideInitial(machine: AnyStateMachine, input: unknown): Decision {
-  begin();
+  begin(machine);
   return finish(machine.getInitialSnapshot(scope, input) as ChartSnapshot);
 }
 
 /** What the chart makes of an event. @throws whatever the chart throws; the snapshot is as it was. */
 export function decide(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
-  const leaf = leafOf(snapshot);
+  const leaf = activeLeaf(snapshot);
   if (leaf === undefined || event.type === 'xstate.init' || event.type === 'xstate.stop') {
     return decideAnew(machine, snapshot, event);
   }
-  const moves = machine.getTransitionData(snapshot, event) as unknown as readonly Move[];
+  const moves = enabledTransitions(machine, snapshot, event);
   const [move] = moves;
   if (move === undefined || moves.length > 1) return decideAnew(machine, snapshot, event);
   const known = plansFrom(leaf).get(move);
@@ -145,21 +155,26 @@ export function decide(machine: AnyStateMachine, snapshot: ChartSnapshot, event:
 }
 
 function decideAnew(machine: AnyStateMachine, snapshot: ChartSnapshot, event: ActorEvent): Decision {
-  begin();
+  begin(machine);
   return finish(machine.transition(snapshot, event, scope) as ChartSnapshot);
 }
 
-function decideByPlan(plan: Plan, snapshot: ChartSnapshot, event: ActorEvent, move: Move): Decision | undefined {
-  begin();
-  handled = move.target !== undefined || move.actions.length > 0;
+function decideByPlan(
+  plan: Plan,
+  snapshot: ChartSnapshot,
+  event: ActorEvent,
+  move: ChartTransition,
+): Decision | undefined {
+  begin(snapshot.machine as AnyStateMachine);
+  if (doesSomething(move)) taken.push(move.id);
   const next = follow(plan, snapshot, event, inert, record);
   return next === undefined ? undefined : finish(next);
 }
 
-/** Of every transition that was taken, by the leaf state it was taken from: as many as the chart has, and no more. */
-const plans = new WeakMap<ChartState, Map<Move, Plan | 'none'>>();
+/** Plans by leaf state and transition; bounded by the number of transitions of the charts. */
+const plans = new WeakMap<ChartState, Map<ChartTransition, Plan | 'none'>>();
 
-function plansFrom(leaf: ChartState): Map<Move, Plan | 'none'> {
+function plansFrom(leaf: ChartState): Map<ChartTransition, Plan | 'none'> {
   let known = plans.get(leaf);
   if (known === undefined) plans.set(leaf, (known = new Map()));
   return known;
@@ -171,7 +186,7 @@ function learn(
   snapshot: ChartSnapshot,
   event: ActorEvent,
   leaf: ChartState,
-  move: Move,
+  move: ChartTransition,
 ): Decision {
   const decision = decideAnew(machine, snapshot, event);
   const plan = planOf(snapshot, move, decision.snapshot);
@@ -180,7 +195,7 @@ function learn(
   return decision;
 }
 
-/** What of a decision leaves this file. */
+/** The parts of a decision that callers see, for comparison. */
 function shown(decision: Decision | undefined): unknown {
   if (decision === undefined) return undefined;
   const { snapshot, ...rest } = decision;

@@ -1,10 +1,10 @@
 /**
- * Performs effects whose commit is durable, and brings their outcomes back as inputs. It never decides whether an
- * effect is due: gate, loading and recovery say so. An effect that ends after its state was left is still reported
- * when it has changed the world, so that the history can say it was dropped (G7). Effects with a deadline share a
- * bounded number of places; watches (no deadline) are not counted. An effect of an actor that is pinned to another node
- * is not performed but answered `host_gone`: its shard is here only because that node was fenced
- * (docs/decisions/0012).
+ * Performs effects whose commit is durable, and brings their outcomes back as inputs. Whether an effect is due is
+ * decided by the gate, at load and at recovery, not here. An effect that ends after its state was left is still
+ * reported if it was done, so that the history can record the result as dropped (G7). Effects with a deadline share a
+ * bounded number of places; effects without one (watches) are not counted. An effect of an actor that is pinned to
+ * another node is answered `host_gone` instead of being performed: this node has that shard only because the other one
+ * was fenced (docs/decisions/0012-surrogate-owner.md).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
@@ -46,21 +46,31 @@ function outcomeOf(failure: unknown, request: EffectRequest, actor: Activation):
   };
 }
 
-/** Nothing is left there that could be done or undone, and no word of it will come any more. */
+/** The node that alone could perform the effect was fenced: nothing of it runs there any more. */
 function goneOutcome(host: string, { type }: EffectRequest, actor: Activation): EffectOutcome {
   const text = `${type} of ${actor.id} was not performed: the host ${host} is gone; use another one, or bring it back.`;
   return { result: 'failed', error: new PhotonError('defeat', 'host_gone', text, { actor: actor.id }).record };
 }
 
-function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest): EffectOutcome {
-  const result = outcome?.result;
-  if (outcome !== undefined && (result === 'done' || result === 'failed' || result === 'unknown')) return outcome;
-  throw new PhotonError(
-    'bug',
-    'outcome_malformed',
-    `the performer of ${type} returned no outcome. Correct the performer.`,
-  );
+/** @throws PhotonError bug `outcome_malformed` when it is not an outcome, or its payload is not what the kind takes. */
+function checked(outcome: EffectOutcome | undefined, { type }: EffectRequest, actor: Activation): EffectOutcome {
+  switch (outcome?.result) {
+    case 'failed':
+    case 'unknown':
+      return outcome;
+    case 'done': {
+      const problem = actor.kind?.definition.checkOutcome?.(type, outcome.payload);
+      if (problem === undefined) return outcome;
+      throw malformedOutcome(actor, `returned a malformed result for ${type}: ${problem}`);
+    }
+    case undefined:
+    default:
+      throw malformedOutcome(actor, `returned no outcome for ${type}`);
+  }
 }
+
+const malformedOutcome = ({ id }: Activation, what: string): PhotonError =>
+  new PhotonError('bug', 'outcome_malformed', `a performer ${what}. Correct the performer.`, { actor: id });
 
 export interface EffectRunnerOptions {
   readonly clock: Clock;
@@ -135,13 +145,12 @@ export class EffectRunner {
     run.abort.abort();
   }
 
-  /** The activation is gone: nothing of its effects is heard any more. */
+  /** The activation is dropped: its effects are cancelled and their outcomes ignored. */
   cancelAll(actor: Activation): void {
-    for (const { effectId } of actor.effects) this.drop(effectId, actor);
-    for (const commit of actor.inFlight) for (const { effectId } of commit.effectsBefore) this.drop(effectId, actor);
+    for (const { effectId } of actor.committed.effects) this.drop(effectId, actor);
   }
 
-  /** The host ends: not even those that do not listen to their signal are waited for. */
+  /** The host ends: all effects are aborted, and not waited for, even if they ignore their signal. */
   stop(): void {
     for (const run of this.runs.values()) run.abort.abort();
     this.runs.clear();
@@ -188,7 +197,7 @@ export class EffectRunner {
         this.clock.after(binding.timeoutMs, () => this.expire(run)),
       );
     try {
-      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request));
+      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request, actor));
     } catch (failure) {
       this.end(run, outcomeOf(failure, request, actor));
     }
@@ -211,7 +220,7 @@ export class EffectRunner {
     const cancelled = this.runs.get(effectId) !== run;
     if (!cancelled) this.runs.delete(effectId);
     this.leave(run);
-    // Cancelled and without a result: it was told to stop, and did.
+    // It was cancelled and has changed nothing: there is nothing to report.
     if (cancelled && outcome.result !== 'done') return;
     this.report(run.actor, { kind: 'effect', effectId, type, outcome });
   }
@@ -223,10 +232,9 @@ function contextOf(run: Run): EffectContext {
   return {
     effectId: request.effectId,
     actor: actor.id,
-    uid: actor.uid,
+    uid: actor.ahead.uid,
     fence: { era, ownerEpoch, version: versionOf(request.effectId) },
     signal: abort.signal,
-    attempt: 1,
     recovered,
   };
 }

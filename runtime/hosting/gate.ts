@@ -23,6 +23,7 @@ export function openGate(host: StepContext, builder: CommitBuilder, outcome: Com
       return;
     }
     actor.inFlight.shift();
+    actor.committed = first.after;
     release(host, actor, first);
   }
   host.schedule(actor);
@@ -34,18 +35,18 @@ function release(host: StepContext, actor: Activation, builder: CommitBuilder): 
   for (const { open, reply } of builder.refusals) settleCommand(actor, open, reply);
   if (builder.rows !== undefined) {
     for (const name of builder.rows.keys()) {
-      if (actor.rowsAhead.get(name)?.inFlight === builder.number) actor.rowsAhead.delete(name);
+      if (actor.ahead.rows.get(name)?.inFlight === builder.number) actor.ahead.rows.delete(name);
     }
   }
   if (builder.messages.length > 0) host.outbox.send(actor.grant, builder.messages);
   for (const timerId of builder.timersCancelled) host.timers.cancel(actor.id, timerId);
   for (const timer of builder.timersSet) host.timers.set(actor.grant.shard, actor.id, timer);
   for (const effect of builder.effectsEnded) host.effects.cancel(effect.effectId);
-  if (actor.hold !== undefined) return;
+  if (actor.ahead.hold !== undefined) return;
   if (builder.woken) host.wake(actor, builder);
   for (const effect of builder.effectsStarted) {
-    // A later step may have left the state already: then nobody needs it any more.
-    if (actor.phase === 'ready' && actor.effects.includes(effect)) host.effects.start(actor, effect, false);
+    // A later step may have left the asking state already: then the effect is not begun.
+    if (actor.phase === 'ready' && actor.ahead.effects.includes(effect)) host.effects.start(actor, effect, false);
   }
 }
 
@@ -57,7 +58,7 @@ function answer(host: StepContext, actor: Activation, builder: CommitBuilder): v
     const open = commands.get(commandId);
     const told = reached === undefined ? reply : { ...reply, durability: reached };
     answered.set(commandId, { commandId, digest, reply: told });
-    // Another one under the same id, with other parameters, still waits for its refusal.
+    // A command with the same id and other parameters still waits for its refusal.
     if (open?.reply !== reply) continue;
     commands.delete(commandId);
     tellAll(open, told);
@@ -65,6 +66,6 @@ function answer(host: StepContext, actor: Activation, builder: CommitBuilder): v
   for (const commandId of answered.keys()) {
     if (answered.size <= host.limits.receiptsRemembered) break;
     answered.delete(commandId);
-    actor.receiptsKnown = false;
+    actor.reads.receiptsKnown = false;
   }
 }

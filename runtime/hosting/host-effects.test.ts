@@ -36,8 +36,8 @@ test('an effect starts only when its commit is durable, fenced and named', async
   assert.is(bakery.calls.length, 0);
   journal.free();
   await until('the effect', () => bakery.calls.length === 1);
-  const { effectId, fence, uid, recovered, attempt } = bakery.last.context;
-  assert.equal([effectId, fence, recovered, attempt], [`${o}#1.0`, { era: 1, ownerEpoch: 1, version: 1 }, false, 1]);
+  const { effectId, fence, uid, recovered } = bakery.last.context;
+  assert.equal([effectId, fence, recovered], [`${o}#1.0`, { era: 1, ownerEpoch: 1, version: 1 }, false]);
   assert.is(uid, journal.actors.get(o)?.actor.uid);
   assert.equal(
     journal.actors.get(o)?.actor.effects.map(({ stateId }) => stateId),
@@ -71,6 +71,25 @@ test('a failure, an unknown and anything thrown come back as events, and re-entr
   const events = journal.history.get(o)?.map(({ event }) => (event as { type: string }).type);
   assert.ok(events?.includes('loaf.bake.unknown') && events.includes('loaf.bake.failed'));
   assert.is(new Set(bakery.calls.map(({ context }) => context.effectId)).size, 5);
+  await host.drain();
+});
+
+test('a result that its kind does not take comes back as failed, with the bug and what is wrong', async () => {
+  const journal = new MemoryJournal();
+  const bakery = new Bakery();
+  const checkOutcome = (type: string, payload: object): string | undefined =>
+    'loaf' in payload ? undefined : `${type}: loaf: required`;
+  const host = await ownerOn(journal, { registry: registryOf({ ...oven(bakery.bake), checkOutcome }) });
+  const reply = host.ask(bakeOf());
+  await until('the effect', () => bakery.calls.length === 1);
+  bakery.last.end(done({ bread: 'rye' }));
+  await until('the next try', () => bakery.calls.length === 2);
+  const failed = journal.history.get(o)?.find(({ event }) => (event as ActorEvent).type === 'loaf.bake.failed');
+  const { error } = failed?.event as unknown as { error: ErrorRecord };
+  assert.equal([error.group, error.code], ['bug', 'outcome_malformed']);
+  assert.match(error.message, /loaf\.bake: loaf: required/);
+  bakery.last.end(done({ loaf: 'rye' }));
+  assert.is(said(await reply), 'rye');
   await host.drain();
 });
 

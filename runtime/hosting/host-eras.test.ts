@@ -121,6 +121,7 @@ test('a message of a newer era waits for the older ones to the same receiver', a
       return Promise.resolve(heard.length === 1 ? { result: 'busy', retryAfterMs: 10 } : { result: 'applied' });
     },
     refresh: () => {},
+    isClosing: () => false,
     forget: () => Promise.resolve(),
     fraction: () => 0,
   });

@@ -1,3 +1,4 @@
+import { assign, createMachine } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Message } from '../contract/envelope.ts';
@@ -34,6 +35,24 @@ test('a poison message is parked, its actor quarantined, and others go on', asyn
   assert.ok((await ask(host, sink, { type: 'actor.resume', reason: 'looked at' })).ok);
   assert.equal(await host.deliver(put(3, 'behind')), { result: 'applied' });
   assert.equal(stored(journal, sink)?.['items'], ['good', 'behind']);
+  await host.drain();
+});
+
+test('a chart that throws is asked once: it is a pure function', async () => {
+  const journal = new MemoryJournal();
+  let asked = 0;
+  const breaks = (): never => {
+    asked += 1;
+    throw new Error(`the chart broke, ${asked} times`);
+  };
+  const machine = counter.machine.provide({ actions: { crash: assign(breaks) } });
+  const host = await ownerOn(journal, { registry: registryOf({ ...counter, machine }) });
+  await ask(host, a, { type: 'counter.create' });
+  assert.is(said(await ask(host, a, { type: 'counter.crash' })), 'chart_failed');
+  assert.is(asked, 1);
+  await ask(host, a, { type: 'actor.resume', reason: 'looked at' });
+  assert.equal(await host.deliver({ ...put(1, 'x', a), event: { type: 'counter.crash' } }), { result: 'applied' });
+  assert.is(asked, 2);
   await host.drain();
 });
 
@@ -142,9 +161,9 @@ test('a chart that was changed without a higher version is refused', async () =>
   const host = await ownerOn(journal, { registry });
   await ask(host, a, { type: 'counter.create' });
   await host.drain();
-  const machine = counter.machine.provide({});
-  const root = machine.root as unknown as { states: Record<string, unknown> };
-  root.states['dozing'] = { ...(root.states['counting'] as object), id: '(machine).dozing', states: {} };
+  const { config, implementations } = counter.machine;
+  const states = { ...config.states, dozing: { description: 'Was not there before.' } };
+  const machine = createMachine({ ...config, states } as never).provide(implementations as never);
   const next = await ownerOn(journal, { registry: registryOf({ ...counter, machine }) });
   assert.is(said(await ask(next, a, { type: 'counter.add' })), 'quarantined');
   assert.match(next.figures().held[0]?.reason ?? '', /its version was not raised/);

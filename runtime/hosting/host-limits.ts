@@ -1,7 +1,12 @@
 /**
- * The bounds of a host (G11), one per row of docs/limits.md; every overflow is an answer, never growth. A node's
- * configuration may override single values.
+ * The bounds of a host (G11), one per row of docs/limits.md, and how far they are used at this moment. Every overflow
+ * is an answer, never growth. A node's configuration may override single values. The figures are read by metrics,
+ * status pages and the checks of the bounds.
  */
+import type { ActorId } from '../contract/identifiers.ts';
+import type { Activation } from './activation.ts';
+import type { StepContext } from './step-context.ts';
+
 export interface HostLimits {
   /** Messages and commands waiting for one actor; beyond it messages are told `busy`, commands `overloaded`. */
   readonly mailboxDepth: number;
@@ -11,7 +16,10 @@ export interface HostLimits {
   readonly eventsPerCommit: number;
   /** Commits of one actor in flight. */
   readonly commitsInFlight: number;
-  /** Actors in memory; beyond it the longest idle ones leave, and when none can, newcomers are told to come later. */
+  /**
+   * Actors in memory; beyond it the longest idle ones leave, and when none can, callers of further actors are told to
+   * retry later.
+   */
   readonly activations: number;
   /** How long an actor with nothing going on stays in memory. */
   readonly idleMs: number;
@@ -20,13 +28,13 @@ export interface HostLimits {
   /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
   readonly effectsWaiting: number;
   /**
-   * Watermarks of senders that an actor keeps before those of senders that are gone are pruned; then twice what had to
-   * stay.
+   * Watermarks that an actor keeps before those of senders that are gone are pruned; afterwards the bound is twice the
+   * number that had to stay, if that is more.
    */
   readonly watermarks: number;
   /**
-   * How long the watermark of a sender that is gone stays at least; longer than one primary of a cluster ever goes
-   * back.
+   * How long the watermark of a sender that is gone stays at least: longer than the rollback of a single primary of a
+   * cluster can reach back.
    */
   readonly watermarkGraceMs: number;
   /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */
@@ -58,3 +66,65 @@ export const defaultLimits: HostLimits = {
   askMs: 30_000,
   drainMs: 10_000,
 };
+
+export interface HostFigures {
+  readonly shards: number;
+  readonly activations: number;
+  /** Inputs waiting in all mailboxes. */
+  readonly mailboxDepth: number;
+  readonly commitsInFlight: number;
+  readonly outboxDepth: number;
+  readonly timers: number;
+  readonly effects: number;
+  /** Of these, what holds one of the bounded places, and what waits for one. */
+  readonly effectsPlaced: number;
+  readonly effectsWaiting: number;
+  /** The most that one actor has of each, as its limits count it. */
+  readonly fullest: {
+    readonly mailbox: number;
+    readonly outbox: number;
+    readonly commitsInFlight: number;
+    readonly receipts: number;
+  };
+  /** Actors here that take no inputs, and why. */
+  readonly held: readonly { readonly actor: ActorId; readonly reason: string }[];
+}
+
+interface Population {
+  readonly size: number;
+  all(): Iterable<Activation>;
+}
+
+export function figuresOf(
+  { outbox, timers, effects }: Pick<StepContext, 'outbox' | 'timers' | 'effects'>,
+  activations: Population,
+  shards: number,
+): HostFigures {
+  let mailboxDepth = 0;
+  let commitsInFlight = 0;
+  const fullest = { mailbox: 0, outbox: 0, commitsInFlight: 0, receipts: 0 };
+  const held: { actor: ActorId; reason: string }[] = [];
+  for (const actor of activations.all()) {
+    mailboxDepth += actor.mailbox.length;
+    commitsInFlight += actor.inFlight.length;
+    fullest.mailbox = Math.max(fullest.mailbox, actor.mailbox.offered);
+    fullest.outbox = Math.max(fullest.outbox, outbox.depthOf(actor.id));
+    fullest.commitsInFlight = Math.max(fullest.commitsInFlight, actor.inFlight.length);
+    fullest.receipts = Math.max(fullest.receipts, actor.answered.size);
+    if (actor.phase === 'quarantined') held.push({ actor: actor.id, reason: actor.quarantineReason });
+    else if (actor.ahead.hold !== undefined) held.push({ actor: actor.id, reason: actor.ahead.hold.reason });
+  }
+  return {
+    shards,
+    activations: activations.size,
+    mailboxDepth,
+    commitsInFlight,
+    outboxDepth: outbox.size,
+    timers: timers.size,
+    effects: effects.size,
+    effectsPlaced: effects.placed,
+    effectsWaiting: effects.waiting,
+    fullest,
+    held,
+  };
+}

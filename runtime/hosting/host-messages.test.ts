@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import fc from 'fast-check';
-import type { Message } from '../contract/envelope.ts';
+import type { ActorEvent, Message } from '../contract/envelope.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { Delivery, Outlet } from '../contract/link.ts';
 import { MemoryJournal } from './memory-journal.ts';
-import { plainRegistry } from './kinds-for-tests.ts';
-import { ask, hostOn, Net, ownerOn, stored, until } from './host-for-tests.ts';
+import { plainRegistry, registryOf, sink as sinkKind } from './kinds-for-tests.ts';
+import { ask, hostOn, Net, ownerOn, said, stored, until } from './host-for-tests.ts';
 
 const registry = plainRegistry();
 const sink = 'sink/t/s';
@@ -74,6 +74,29 @@ test('a message to nobody is a dead letter, acknowledged, and stays one when sen
     ['no_such_actor', 'unknown_kind'],
   );
   assert.ok((await ask(host, to, { type: 'counter.create' })).ok, 'it may still be created');
+  await host.drain();
+});
+
+test('a malformed message is a dead letter with the reason, acknowledged, and no quarantine', async () => {
+  const journal = new MemoryJournal();
+  const check = ({ item }: ActorEvent) => (typeof item === 'number' ? undefined : 'item: expected number');
+  const picky = registryOf({ ...sinkKind, check });
+  const host = await ownerOn(journal, { registry: picky });
+  const bad = { type: 'sink.put', item: 'poison' };
+  assert.equal(await host.deliver(message(1, { event: bad })), { result: 'applied' });
+  assert.is(journal.actors.get(sink as ActorId)?.actor.status, 'removed', 'it has started nobody');
+  assert.equal(await host.deliver(message(2)), { result: 'applied' });
+  assert.equal(await host.deliver(message(3, { event: bad })), { result: 'applied' });
+  assert.equal(await host.deliver(message(3, { event: bad })), { result: 'applied' });
+  assert.equal(await host.deliver(message(4)), { result: 'applied' }, 'the actor goes on');
+  assert.equal(items(journal), [2, 4]);
+  assert.equal(
+    journal.keptDeadLetters.map(({ reason, event, from }) => ({ reason, event, from })),
+    [1, 3].map(() => ({ reason: 'malformed: item: expected number', event: bad, from: 'relay/t/x' as ActorId })),
+  );
+  assert.equal(host.figures().held, []);
+  const redrive = await ask(host, sink, { type: 'actor.redrive', reason: 'a test' }, { principal: 'root' });
+  assert.equal(said(redrive), { redriven: [], left: 2 }, 'what is malformed stays so');
   await host.drain();
 });
 

@@ -27,6 +27,25 @@ test('a command creates an actor, is answered, and survives in the journal', asy
   await host.drain();
 });
 
+test('the history names the transitions that were taken: guards chose between the candidates', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry: plainRegistry() });
+  for (const event of [{ type: 'counter.create' }, { type: 'counter.add' }, { type: 'counter.add', by: -1 }]) {
+    await ask(host, 'counter/t/a', event);
+  }
+  await ask(host, 'counter/t/a', { type: 'counter.add', by: 2 });
+  assert.equal(
+    journal.history.get('counter/t/a' as never)?.map(({ kind, taken }) => [kind, taken]),
+    [
+      ['transition', ['absent:counter.create:1']],
+      ['transition', ['counting:counter.add:1']],
+      ['rejected', ['counting:counter.add']],
+      ['transition', ['counting:counter.add:1']],
+    ],
+  );
+  await host.drain();
+});
+
 test('messages arrive once, in order, and leave the outbox', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry: plainRegistry() });

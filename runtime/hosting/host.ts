@@ -1,14 +1,16 @@
 /**
- * A host of durable actors: the ports of runtime/contract on one side, the Inlet for peers and doors on the other. It
- * wires the organs together and holds the shards this node was granted; what happens inside an actor is step.ts.
- * Called by composition roots. Ownership is decided elsewhere (directory): `grant` and `revoke` are told, never
- * guessed.
+ * A host of durable actors: it takes the ports of runtime/contract (journal, directory, clock, outlet) and offers the
+ * Inlet to peers and to the control API. It connects the parts of hosting and checks the node's limits at the entrance;
+ * step.ts describes what happens inside an actor. Called by composition roots. runtime/directory decides who owns a
+ * shard and calls `grant` and `revoke`.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { isForGood } from '../contract/errors.ts';
+import { partsOf } from '../contract/identifiers.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
+import { verbOf } from '../contract/supervision.ts';
 import type { Journal, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { Delivery, Directory, Inlet, Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
@@ -18,15 +20,12 @@ import type { Activation } from './activation.ts';
 import { conflict, notKept, overloaded, overloadRetryMs, receiptOnItsWay } from './command-answers.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { EffectRunner } from './effect-runner.ts';
-import { figuresOf } from './host-figures.ts';
-import type { HostFigures } from './host-figures.ts';
-import { defaultLimits } from './host-limits.ts';
-import type { HostLimits } from './host-limits.ts';
-import { readReceipt, readsReceipts } from './input-check.ts';
+import { defaultLimits, figuresOf } from './host-limits.ts';
+import type { HostFigures, HostLimits } from './host-limits.ts';
+import { readReceipt, readsReceipts, systemPrincipal } from './input-check.ts';
 import type { CommandAnswer, OpenCommand } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
 import { registerKinds, type RegisteredKind } from './registration.ts';
-import { exemptFromOverload } from './overload-exemption.ts';
 import { refusalReason, ActivationTable } from './activation-table.ts';
 import { Router } from './router.ts';
 import { ShardLifecycle } from './shard-lifecycle.ts';
@@ -43,9 +42,9 @@ export interface HostOptions {
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<HostLimits>;
-  /** The store has refused our epoch: the shard is dropped already, the owner of the grants should look again. */
+  /** The store has refused this epoch. The shard is dropped already; membership should check its ownership. */
   readonly onFenced?: (grant: ShardGrant) => void;
-  /** A peer takes this node for the owner of a shard it does not hold; maybe it has been handed over just now. */
+  /** A peer addresses this node as the owner of a shard it does not hold; maybe the shard was handed over just now. */
   readonly onStranger?: (shard: ShardId) => void;
 }
 
@@ -54,9 +53,9 @@ export interface Host extends Inlet {
   grant(grant: ShardGrant): Promise<void>;
   /** Drops everything of a shard at once; nothing of it leaves any more. */
   revoke(shard: ShardId): void;
-  /** Before shards are handed over: nobody is let in, what is in flight is finished (G12). `revoke` follows. */
+  /** Before shards are handed over: takes no more inputs, finishes what is in flight (G12). `revoke` follows. */
   retire(shards: readonly ShardId[]): Promise<void>;
-  /** Says something to an actor as the system. Resolves when it is durable, also when the chart leaves it alone. */
+  /** Sends an event to an actor as the system. Resolves when it is durable, also if the chart ignores it. */
   tell(to: ActorId, event: ActorEvent): Promise<void>;
   /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
   ask(command: Command): Promise<Reply>;
@@ -115,6 +114,7 @@ class ActorHost implements Host, StepContext {
       log: this.log,
       deliver: (message) => this.router.deliver(message),
       refresh: () => this.router.refresh(),
+      isClosing: (shard) => this.shards.isClosing(shard),
       forget: (grant, rows) => journal.forgetMessages(grant, rows),
       fraction: () => random.fraction(),
     });
@@ -129,9 +129,10 @@ class ActorHost implements Host, StepContext {
   deliver(message: Message): Promise<Delivery> {
     const grant = this.entry(message.to);
     if (grant === undefined) return Promise.resolve({ result: 'moved' });
-    // Its sender knows that the store went back. Until this node does, it may be writing what will be thrown away.
+    // The sender knows of a store rollback that this node has not noticed yet: what it writes now may be discarded.
     if (message.era > grant.era) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
-    // A full house takes messages: their senders stay in it until they are delivered, so it would stay full for ever.
+    // A full node takes messages all the same: their senders stay in memory until the messages are delivered, so a
+    // node that refused them would stay full for ever.
     this.activations.passivation.hasRoom(message.to);
     if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.activations.activate(message.to, grant);
@@ -154,7 +155,7 @@ class ActorHost implements Host, StepContext {
     }
     const coming = receiptOnItsWay(actor, command.commandId);
     if (coming !== undefined) return this.expect(actor, coming, command);
-    if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.version, actor.id));
+    if (this.crowded(actor)) return Promise.resolve(overloaded(actor.id, actor.ahead.version, actor.id));
     const { offered } = this.journal.durability;
     if (command.durability !== undefined && !offered.includes(command.durability)) {
       return Promise.resolve(notKept(actor, command.durability, offered));
@@ -162,7 +163,7 @@ class ActorHost implements Host, StepContext {
     return new Promise((settle) => {
       const open: OpenCommand = { command, receipt: 'unknown', reply: undefined, waiters: [settle] };
       actor.commands.set(command.commandId, open);
-      // Read at once, beside the load: the actor is not held up when its turn comes.
+      // The receipt is read in parallel with the load, so that the actor need not wait for it later.
       if (readsReceipts(actor)) readReceipt(this, actor, open);
       this.activations.offer(actor, { kind: 'command', open });
     });
@@ -181,7 +182,7 @@ class ActorHost implements Host, StepContext {
     return new Promise((settle) => open.waiters.push(settle));
   }
 
-  /** Whoever asks for what a commit on its way answers is told by the gate; if that is lost, it is decided anew. */
+  /** A commit in flight answers this command: the gate gives the answer; if the commit is lost, it is decided anew. */
   private expect(actor: Activation, receipt: Receipt, command: Command): Promise<CommandAnswer> {
     if (receipt.digest !== command.digest) return Promise.resolve(conflict(actor, command.commandId));
     return new Promise((settle) => {
@@ -192,7 +193,23 @@ class ActorHost implements Host, StepContext {
   /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
   private isFull(command: Command): boolean {
     if (this.effectsCrowded) return true;
-    return !this.activations.passivation.hasRoom(command.to) && !exemptFromOverload(this.kinds, command);
+    return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);
+  }
+
+  /**
+   * Commands that a full node takes all the same, because they may end what fills it: what nodes say themselves (a host
+   * is silent, is back), verbs of operators, and what its kind says `exemptFromOverload`. Actors whose messages nobody
+   * takes stay in memory until they are delivered; when their receivers are held, or on a host that is off, only an
+   * operator ends that, by a command to an actor that is not in memory yet. Without the exemption a lost host could not
+   * be fenced, for all who waited for it filled the controller. The node does not grow without bound by it (G11): few
+   * actors get such commands, and each is at rest once it has answered.
+   */
+  private isExemptFromOverload({ to, event, principal }: Command): boolean {
+    return (
+      principal === systemPrincipal ||
+      verbOf(event) !== undefined ||
+      this.kinds.get(partsOf(to).kind)?.exempt.has(event.type) === true
+    );
   }
 
   private get effectsCrowded(): boolean {
@@ -219,7 +236,7 @@ class ActorHost implements Host, StepContext {
     return this.shards.close(shards);
   }
 
-  // What steps find around them.
+  // StepContext: what steps use of their host.
 
   nextNumber(): number {
     this.builders += 1;

@@ -1,7 +1,8 @@
 /**
- * May this input reach the chart? Answers duplicates, gaps, strangers and stale results; asks for rows and receipts.
- * It never consults the chart. Called by step.ts for the first input of a mailbox; `wait` leaves it there until what
- * was asked for has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
+ * Whether an input may reach the chart. Duplicates, gaps, messages to actors that do not exist, malformed messages and
+ * stale results are answered here; rows and receipts that the step needs are requested from the store. The chart is not
+ * asked. Called by step.ts for the first input of a mailbox; the verdict `wait` leaves the input there until what was
+ * requested has arrived. Upholds G2 and G5: a message passes once and in order, a command once per id.
  */
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent, Command } from '../contract/envelope.ts';
@@ -15,16 +16,17 @@ import { stageInput, stageDeadLetter, stageNote } from './commit-builder.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
 import { checkDoubtful } from './watermark-pruning.ts';
+import { eventOf } from './mailbox.ts';
 import type { CommandInput, Input, DeadLetterInput, MessageInput, OpenCommand, TimerInput } from './mailbox.ts';
 import type { RegisteredKind } from './registration.ts';
 import { rejection } from './split.ts';
 import type { StepContext } from './step-context.ts';
-import { checkVerb } from './verb-check.ts';
+import { checkVerb } from './operator-verbs.ts';
 
-/** `again`: something was put before this input. */
+/** `again`: other inputs were put before this one and come first. */
 export type Verdict = 'wait' | 'settled' | 'decide' | 'again';
 
-/** Named by nobody else: what the host says to an actor in its own name. */
+/** The principal of commands that the host itself sends; no client can have it. */
 export const systemPrincipal = 'system';
 
 /** @throws whatever the definition's `needs` throws, and rows that cannot be read; the caller parks the input. */
@@ -38,11 +40,11 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
       return checkTimer(host, builder.actor, input);
     case 'effect': {
       // Performed again when the hold ends.
-      if (builder.actor.hold !== undefined) return 'settled';
-      if (builder.actor.effects.some((effect) => effect.effectId === input.effectId))
+      if (builder.actor.ahead.hold !== undefined) return 'settled';
+      if (builder.actor.ahead.effects.some((effect) => effect.effectId === input.effectId))
         return checkRows(host, builder.actor, input);
-      // The world has changed for a state that is no longer; a failure has changed nothing.
-      if (builder.actor.snapshot !== undefined && input.outcome.result === 'done') {
+      // The effect was done for a state that has been left, which is recorded; a failure has changed nothing.
+      if (builder.actor.ahead.snapshot !== undefined && input.outcome.result === 'done') {
         stageInput(builder, input);
         stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
       }
@@ -53,48 +55,31 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
   }
 }
 
-/** A reminder counts when the timer still stands and is due by the clock of this step, which may have gone back. */
+/** A timer input counts if that timer is still pending and due by this step's clock, which may have stepped back. */
 function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Verdict {
-  const timer = actor.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
-  if (timer === undefined || actor.hold !== undefined) return 'settled';
+  const timer = actor.ahead.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
+  if (timer === undefined || actor.ahead.hold !== undefined) return 'settled';
   if (timer.dueMs <= host.clock.wallMs()) return checkRows(host, actor, input);
   host.timers.set(actor.grant.shard, actor.id, timer);
   return 'settled';
 }
 
-/** A dead letter that nobody could take still lies where it lay. */
+/** A dead letter that still cannot be taken stays in the store, at its place. */
 function checkDeadLetter(host: StepContext, { actor }: CommitBuilder, input: DeadLetterInput): Verdict {
-  const { place, event } = input.deadLetter;
-  if (actor.hold !== input.frees && actor.hold !== undefined) return 'settled';
+  const { place, event, from } = input.deadLetter;
+  if (actor.ahead.hold !== input.frees && actor.ahead.hold !== undefined) return 'settled';
   if (actor.deadLettersTaken.has(place)) return 'settled';
-  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
+  if (actor.ahead.snapshot === undefined && actor.kind?.startedByMessage.has(event.type) !== true) return 'settled';
+  // Only messages have a sender; results of effects were checked before they became inputs.
+  if (from !== undefined && actor.kind?.definition.check?.(event) !== undefined) return 'settled';
   return checkRows(host, actor, input);
-}
-
-/** The event as the chart sees it, without `meta`. */
-export function eventOf(input: Input): ActorEvent {
-  switch (input.kind) {
-    case 'message':
-      return input.message.event;
-    case 'command':
-      return input.open.command.event;
-    case 'timer':
-      return { type: input.eventType };
-    case 'deadLetter':
-      return input.deadLetter.event;
-    case 'effect': {
-      const { outcome } = input;
-      const type = `${input.type}.${outcome.result}`;
-      return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
-    }
-  }
 }
 
 function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageInput): Verdict {
   const { actor } = builder;
   const { message } = input;
-  const watermark = actor.watermarks.get(input.sender) ?? 0;
-  if (watermark === 0 && message.senderUid <= actor.prunedUid) {
+  const watermark = actor.ahead.watermarks.get(input.sender) ?? 0;
+  if (watermark === 0 && message.senderUid <= actor.ahead.prunedUid) {
     const verdict = checkDoubtful(host, actor, input);
     if (verdict !== undefined) return verdict;
   }
@@ -108,34 +93,43 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
     input.settle({ result: 'gap' });
     return 'settled';
   }
-  if (actor.hold !== undefined) {
+  if (actor.ahead.hold !== undefined) {
     input.settle({ result: 'busy', retryAfterMs: busyWhileHeldMs });
     return 'settled';
   }
-  if (actor.snapshot === undefined && actor.kind?.startedByMessage.has(message.event.type) !== true) {
-    stageInput(builder, input);
-    const at = host.clock.wallMs();
-    const reason = actor.kind === undefined ? 'unknown_kind' : 'no_such_actor';
-    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
-    stageNote(builder, input, { kind: 'dropped', event: message.event, at });
-    return 'settled';
-  }
-  return checkRows(host, actor, input);
+  const reason = undeliverable(actor, message.event);
+  if (reason === undefined) return checkRows(host, actor, input);
+  stageInput(builder, input);
+  const at = host.clock.wallMs();
+  stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
+  stageNote(builder, input, { kind: 'dropped', event: message.event, at, asked: [reason] });
+  return 'settled';
+}
+
+/** Why a message is a dead letter before any chart has seen it; undefined when it may be decided. */
+function undeliverable({ kind, ahead: { snapshot } }: Activation, event: ActorEvent): string | undefined {
+  if (kind === undefined) return 'unknown_kind';
+  if (snapshot === undefined && !kind.startedByMessage.has(event.type)) return 'no_such_actor';
+  const problem = kind.definition.check?.(event);
+  return problem === undefined ? undefined : `malformed: ${problem}`;
 }
 
 function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandInput): Verdict {
   const { actor } = builder;
   const { open } = input;
   const { command } = open;
-  // Answered by a commit on its way; it is told when that is durable.
+  // A commit in flight answers it; the gate gives the answer when that commit is durable.
   if (open.reply !== undefined) return 'settled';
-  const deferredDigest = actor.digestOfDeferred(command.commandId);
+  const deferredDigest = actor.ahead.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
-    // The receipt is still to come; whoever asks again waits with the others.
+    // The command is deferred: a caller that repeats it waits with the others.
     if (deferredDigest !== command.digest) refuseCommand(host, builder, open, conflicting(command.commandId));
     return 'settled';
   }
-  if (!actor.receiptsKnown && (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))) {
+  if (
+    !actor.reads.receiptsKnown &&
+    (open.receipt === 'reading' || (open.receipt === 'unknown' && !mayTry(actor, command)))
+  ) {
     if (open.receipt === 'unknown') readReceipt(host, actor, open);
     return 'wait';
   }
@@ -146,17 +140,18 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
     return 'settled';
   }
   const verb = verbOf(command.event);
-  if (verb === undefined && actor.hold !== undefined) {
-    refuseCommand(host, builder, open, heldError(actor.id, actor.hold));
+  if (verb === undefined && actor.ahead.hold !== undefined) {
+    refuseCommand(host, builder, open, heldError(actor.id, actor.ahead.hold));
     return 'settled';
   }
-  if (command.ifVersion !== undefined && command.ifVersion !== actor.version) {
-    const text = `${actor.id} is at version ${actor.version}, not ${command.ifVersion}. Read it again and decide anew.`;
+  const { version } = actor.ahead;
+  if (command.ifVersion !== undefined && command.ifVersion !== version) {
+    const text = `${actor.id} is at version ${version}, not ${command.ifVersion}. Read it again and decide anew.`;
     refuseCommand(host, builder, open, rejection('version_conflict', text));
     return 'settled';
   }
   if (verb !== undefined) return checkVerb(host, builder, input, verb);
-  if (actor.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
+  if (actor.ahead.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
     refuseCommand(host, builder, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
     return 'settled';
   }
@@ -164,12 +159,14 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
 }
 
 /**
- * Whether a receipt need not be read because the commit is refused if there is one. What leads to no commit has no such
- * net, nor is it cheap: all that the actor has decided since is thrown away, and its effects are performed anew.
+ * Whether a command may be decided without reading its receipt first: if there is one, the store refuses the commit.
+ * That does not protect commands that lead to no commit. Nor is a refusal cheap: every step since then is discarded,
+ * and effects are performed again.
  */
 function mayTry(actor: Activation, { event, ifVersion }: Command): boolean {
-  const isCommitted = actor.snapshot !== undefined && actor.hold === undefined && verbOf(event) === undefined;
-  return isCommitted && !actor.readsReceipts && (ifVersion === undefined || ifVersion === actor.version);
+  const isCommitted =
+    actor.ahead.snapshot !== undefined && actor.ahead.hold === undefined && verbOf(event) === undefined;
+  return isCommitted && !actor.reads.readsReceipts && (ifVersion === undefined || ifVersion === actor.ahead.version);
 }
 
 function mayStart(actor: Activation, type: string, principal: string): boolean {
@@ -178,13 +175,13 @@ function mayStart(actor: Activation, type: string, principal: string): boolean {
   return kind.startedByCommand.has(type) || (principal === systemPrincipal && kind.startedByMessage.has(type));
 }
 
-/** Whether a command that arrives is looked up at once: beside the load that costs no time. */
-export const readsReceipts = ({ receiptsKnown, readsReceipts: wary, phase }: Activation): boolean =>
-  !receiptsKnown && (wary || phase !== 'ready');
+/** Whether the receipt of an arriving command is read at once: in parallel with the load that costs no time. */
+export const readsReceipts = ({ reads, phase }: Activation): boolean =>
+  !reads.receiptsKnown && (reads.readsReceipts || phase !== 'ready');
 
 /**
- * Starts the read of a receipt; a command meets it only while the actor cannot know all its receipts. What it finds may
- * be overtaken: the commit script has the last word.
+ * Starts the read of a receipt; needed only while the activation does not know all receipts of the actor. The result
+ * may be outdated when it arrives; the commit script makes the final check.
  */
 export function readReceipt(host: StepContext, actor: Activation, open: OpenCommand): void {
   open.receipt = 'reading';
@@ -193,7 +190,7 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
     (receipt) => {
       // The next activation reads for itself: by then a commit whose outcome is unknown may have written it.
       if (actor.phase === 'dropped') return;
-      // Or answered in the meantime, which this read does not know.
+      // Unless the command was answered in the meantime, which this read does not show.
       if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
       host.schedule(actor);
     },
@@ -211,8 +208,11 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
   );
 }
 
-/** It was answered once, nobody can say how: the command must not be done again. */
-function unreadableReceipt({ id, version }: Activation, { command: { commandId, digest } }: OpenCommand): Receipt {
+/** The command was answered before, but the answer cannot be read: it must not be carried out again. */
+function unreadableReceipt(
+  { id, ahead: { version } }: Activation,
+  { command: { commandId, digest } }: OpenCommand,
+): Receipt {
   const text = `${id} has answered command ${commandId} before, but that answer cannot be read. Look at its history.`;
   const { record } = new PhotonError('unknown', 'receipt_unreadable', text, {
     actor: id,
@@ -222,15 +222,15 @@ function unreadableReceipt({ id, version }: Activation, { command: { commandId, 
   return { commandId, digest, reply: { ok: false, version, error: record } };
 }
 
-/** An actor that does not exist yet is asked with the context it would be born with. */
+/** For an actor that does not exist yet, the context it would be created with. */
 const contextOf = (actor: Activation, { machine, definition }: RegisteredKind): never =>
-  (actor.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
+  (actor.ahead.snapshot ?? decideInitial(machine, definition.input(actor.id)).snapshot).context as never;
 
 /** What commits in flight have changed of a collection, newer than the store; undefined for a row they removed. */
 function collectionAhead(actor: Activation, collection: string): Record<string, unknown> {
   const start = `${collection}/`;
   const changed: Record<string, unknown> = {};
-  for (const [name, { value }] of actor.rowsAhead) {
+  for (const [name, { value }] of actor.ahead.rows) {
     if (name.startsWith(start)) changed[name.slice(start.length)] = value;
   }
   return changed;
@@ -243,45 +243,45 @@ function merged(stored: unknown, changed: unknown): Record<string, unknown> {
 
 function checkRows(host: StepContext, actor: Activation, input: Input): Verdict {
   const needs = actor.kind?.definition.needs;
-  if (needs === undefined || actor.rowsRead !== undefined) return 'decide';
-  const { rowsFailure } = actor;
-  if (rowsFailure !== undefined) {
-    actor.rowsFailure = undefined;
-    throw rowsFailure;
+  if (needs === undefined) return 'decide';
+  const { reads } = actor;
+  if (reads.rows === 'reading') return 'wait';
+  if (reads.rows !== 'unread') {
+    if ('rows' in reads.rows) return 'decide';
+    const { failure } = reads.rows;
+    reads.rows = 'unread';
+    throw failure;
   }
-  if (actor.rowsReading) return 'wait';
   const rows: Record<string, unknown> = {};
   const missing: RowKey[] = [];
   for (const key of needs(eventOf(input), contextOf(actor, actor.kind as RegisteredKind))) {
     const name = `${key.collection}/${key.key}`;
-    const ahead = actor.rowsAhead.get(name);
+    const ahead = actor.ahead.rows.get(name);
     if (ahead === undefined) missing.push(key);
     rows[name] = key.key === '*' ? collectionAhead(actor, key.collection) : (ahead?.value ?? null);
   }
   if (missing.length === 0) {
-    actor.rowsRead = rows;
+    reads.rows = { rows };
     return 'decide';
   }
-  actor.rowsReading = true;
+  reads.rows = 'reading';
   host.journal.loadRows(actor.id, missing).then(
     (read) => {
       for (const { collection, key } of missing) {
         const name = `${collection}/${key}`;
         rows[name] = key === '*' ? merged(read[name], rows[name]) : (read[name] ?? null);
       }
-      actor.rowsReading = false;
-      actor.rowsRead = rows;
+      reads.rows = { rows };
       host.schedule(actor);
     },
     (failure: unknown) => {
       if (isForGood(failure)) {
-        actor.rowsReading = false;
-        actor.rowsFailure = failure;
+        reads.rows = { failure };
         return host.schedule(actor);
       }
       host.log.warn({ actor: actor.id, failure }, 'rows could not be read; trying again');
       return void host.clock.after(host.limits.readAgainMs, () => {
-        actor.rowsReading = false;
+        reads.rows = 'unread';
         host.schedule(actor);
       });
     },

@@ -1,11 +1,11 @@
 /**
- * What waits for one actor: messages, commands, outcomes of effects, due timers, in the order they arrived. It
- * decides nothing and is not durable: whoever sent an input still has it (outbox row, client, pending effect, timer
- * row) until the commit that took it. Bounded for senders (G11); outcomes and timers are bounded by what the chart
- * asked for.
+ * What waits for one actor: messages, commands, outcomes of effects, due timers, dead letters to deliver again, in
+ * order of arrival. A mailbox is not durable: until the commit that takes an input, its origin still has it (outbox
+ * row, client, pending effect, timer row). The number of messages and commands is bounded (G11); outcomes and timers
+ * are bounded by what the chart asked for.
  */
 import type { ActorId } from '../contract/identifiers.ts';
-import type { Command, Message, Reply } from '../contract/envelope.ts';
+import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import type { Receipt } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
@@ -18,24 +18,24 @@ export interface OpenCommand {
   readonly command: Command;
   /** Where its receipt stands: unknown until looked up, absent when there is none. */
   receipt: 'unknown' | 'reading' | 'absent' | Receipt;
-  /** `reply` is set once decided; waiters hear it when it is durable. */
+  /** Set once decided; the waiters get it when it is durable. */
   reply: Reply | undefined;
   waiters: ((answer: CommandAnswer) => void)[];
-  /** A resume of an actor that could not be loaded: it was loaded again for it. */
+  /** Set on a resume for which an actor that could not be loaded was loaded again. */
   retried?: boolean;
   /** Of an operator's verb: the actor's dead letters, once read. */
   deadLetters?: 'reading' | readonly StoredDeadLetter[] | undefined;
-  /** Of a redrive: the dead letters that were put before it. */
+  /** Of a redrive: the dead letters that were put before it in the mailbox. */
   driven?: readonly StoredDeadLetter[] | undefined;
 }
 
 export interface MessageInput {
   readonly kind: 'message';
   readonly message: Message;
-  /** The sequence its number belongs to, as `watermarkOf` spells it. */
+  /** The name of its watermark, from `watermarkOf`. */
   readonly sender: string;
   readonly settle: (delivery: Delivery) => void;
-  /** Of one whose watermark may have been pruned: whether its sender still has it to send. */
+  /** Of a message whose watermark may have been pruned: whether it is still in its sender's outbox. */
   atSender?: 'reading' | 'outstanding' | 'gone' | 'unreadable' | undefined;
 }
 
@@ -63,11 +63,53 @@ export interface TimerInput {
 export interface DeadLetterInput {
   readonly kind: 'deadLetter';
   readonly deadLetter: StoredDeadLetter;
-  /** The quarantine that it ends when it is taken; not one that a dead letter before it has led to. */
+  /** The quarantine that ends when it is taken; a newer one, caused by a dead letter before it, does not. */
   readonly frees: Hold | undefined;
 }
 
 export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | DeadLetterInput;
+
+/** As the history and dead letters name it. */
+export function causeOf(input: Input): string {
+  switch (input.kind) {
+    case 'message':
+      return `message:${input.message.from}:${input.message.seq}`;
+    case 'command':
+      return `command:${input.open.command.commandId}`;
+    case 'timer':
+      return `timer:${input.timerId}`;
+    case 'effect':
+      return `effect:${input.effectId}`;
+    case 'deadLetter':
+      return `dead-letter:${input.deadLetter.deadLetterId}`;
+  }
+}
+
+/** The event as the chart sees it, without `meta`. */
+export function eventOf(input: Input): ActorEvent {
+  switch (input.kind) {
+    case 'message':
+      return input.message.event;
+    case 'command':
+      return input.open.command.event;
+    case 'timer':
+      return { type: input.eventType };
+    case 'deadLetter':
+      return input.deadLetter.event;
+    case 'effect': {
+      const { outcome } = input;
+      const type = `${input.type}.${outcome.result}`;
+      return outcome.result === 'done' ? { ...outcome.payload, type } : { type, error: outcome.error };
+    }
+  }
+}
+
+/** The W3C traceparent it carries. */
+export function traceOf(input: Input): string | undefined {
+  if (input.kind === 'message') return input.message.trace;
+  if (input.kind === 'deadLetter') return input.deadLetter.trace;
+  return input.kind === 'command' ? input.open.command.trace : undefined;
+}
 
 /** First in, first out; taking is cheap also from a long queue. */
 export class Mailbox {

@@ -18,6 +18,7 @@ test('numbers that could not be removed are forgotten with their shard', async (
     log: testLog,
     deliver: () => Promise.resolve({ result: 'applied' }),
     refresh: () => {},
+    isClosing: () => false,
     forget: () => failing.promise,
     fraction: () => 0.5,
   });
@@ -46,6 +47,7 @@ test('a message on its way is not sent again because one behind it was refused',
     log: testLog,
     deliver: ({ seq }) => new Promise((answer) => sent.push({ seq, answer })),
     refresh: () => {},
+    isClosing: () => false,
     forget: () => Promise.resolve(),
     fraction: () => 0.5,
   });

@@ -14,32 +14,80 @@ import type { ActorId, ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
 import type { Delivery } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
-import { before, firstBackoffMs, newQueue, sameSequence, widestWindow } from './outbox-queue.ts';
-import type { Box, Queue } from './outbox-queue.ts';
+
+export const firstBackoffMs = 50;
+export const widestWindow = 64;
+
+export interface Queue {
+  readonly box: Box;
+  readonly to: ActorId;
+  items: Message[];
+  /** Index of the first one not sent since the last start. */
+  next: number;
+  /** Sent, and neither answered nor given up: none of them is sent again meanwhile. */
+  readonly inFlight: Set<Message>;
+  /** How many may be in flight: one after a pause, doubling with every acknowledgement. */
+  window: number;
+  backoffMs: number;
+  /** Set while it pauses. */
+  cancelPause: (() => void) | undefined;
+  /** It pauses because the receiver's owner is unknown or does not answer. */
+  lost: boolean;
+}
+
+export interface Box {
+  readonly from: ActorId;
+  grant: ShardGrant;
+  readonly queues: Map<ActorId, Queue>;
+  depth: number;
+  acknowledged: number[];
+  dropped: boolean;
+}
+
+export function newQueue(box: Box, to: ActorId): Queue {
+  return {
+    box,
+    to,
+    items: [],
+    next: 0,
+    inFlight: new Set(),
+    window: widestWindow,
+    backoffMs: firstBackoffMs,
+    cancelPause: undefined,
+    lost: false,
+  };
+}
+
+/** Sequence numbers begin anew with every uid of a sender, and may be used again after a store rollback (a new era). */
+export const sameSequence = (one: Message, other: Message): boolean =>
+  one.senderUid === other.senderUid && one.era === other.era;
+
+/** The number of the message before it in the queue, where all are of one sequence; 0 when there is none. */
+export const before = (items: readonly Message[], index: number): number => items[index - 1]?.seq ?? 0;
 
 export interface OutboxPorts {
   readonly clock: Clock;
   readonly log: Log;
-  /** To the owner of the receiver, wherever it is. Rejects when nothing is known. */
+  /** Delivers to the owner of the receiver. Rejects when the outcome is unknown. */
   readonly deliver: (message: Message) => Promise<Delivery>;
-  /** The owner is not where it was thought to be. */
+  /** Reads the map of owners again: a message went to a node that does not own the receiver. */
   readonly refresh: () => void;
   readonly forget: (
     grant: ShardGrant,
     rows: readonly { readonly from: ActorId; readonly seq: number }[],
   ) => Promise<void>;
+  /** The shard is being handed over: its next owner sends what is not on its way yet. */
+  readonly isClosing: (shard: ShardId) => boolean;
   /** In [0, 1), so that senders do not come back in step. */
   readonly fraction: () => number;
 }
 
 const longestBackoffMs = 2000;
-/** How long an acknowledgement waits for a commit to ride in. */
+/** How long an acknowledged row waits to be removed by the sender's next commit. */
 const forgetAfterMs = 250;
 
 export class Outbox {
   private readonly boxes = new Map<ActorId, Box>();
-  /** Shards that are being handed over: their next owner sends what is not on its way yet. */
-  private readonly held = new Set<ShardId>();
   private readonly ports: OutboxPorts;
   private cancelForget: (() => void) | undefined;
   private forgetting: Promise<void> = Promise.resolve();
@@ -76,7 +124,7 @@ export class Outbox {
     }
   }
 
-  /** What an earlier owner had not got acknowledged. */
+  /** Messages of an earlier owner of the shard that were not acknowledged. */
   recover(grant: ShardGrant, messages: readonly Message[]): void {
     const bySender = new Map<ActorId, Message[]>();
     for (const message of messages) {
@@ -101,16 +149,11 @@ export class Outbox {
     return seqs;
   }
 
-  /** The commit that was to remove them did not come to pass. */
+  /** The commit that was to remove these rows was refused. */
   returnAcknowledged(sender: ActorId, grant: ShardGrant, seqs: readonly number[]): void {
     if (seqs.length === 0) return;
     this.boxOf(sender, grant).acknowledged.push(...seqs);
     this.forgetSoon();
-  }
-
-  /** Sends nothing more of the shard's senders; what is on its way is still acknowledged. Ends with `dropShard`. */
-  hold(shard: ShardId): void {
-    this.held.add(shard);
   }
 
   /** Owners have changed: queues that look for theirs go on now, unless an answer to what was sent is still to come. */
@@ -130,7 +173,6 @@ export class Outbox {
   }
 
   dropShard(shard: ShardId): void {
-    this.held.delete(shard);
     for (const [sender, box] of this.boxes) {
       if (box.grant.shard !== shard) continue;
       box.dropped = true;
@@ -173,7 +215,7 @@ export class Outbox {
       }
     }
     for (const { box, seqs } of taken) {
-      // Whoever holds the shard next finds them in the store; in a newer era they may be the numbers of others.
+      // The next owner of the shard finds these rows in the store; in a newer era the numbers may be used again.
       if (box.dropped) continue;
       if (failed.has(box.grant)) this.returnAcknowledged(box.from, box.grant, seqs);
       else this.tidy(box);
@@ -196,12 +238,12 @@ export class Outbox {
   }
 
   private pump(queue: Queue): void {
-    if (this.held.has(queue.box.grant.shard)) return;
+    if (this.ports.isClosing(queue.box.grant.shard)) return;
     while (queue.cancelPause === undefined && queue.next < queue.items.length && queue.inFlight.size < queue.window) {
       const message = queue.items[queue.next] as Message;
-      // Numbers of one sequence say nothing of another: what belongs to an earlier one has to arrive first.
+      // Sequence numbers are comparable within one sequence only: messages of an earlier one have to arrive first.
       if (!sameSequence(message, queue.items[0] as Message)) return;
-      // Its answer is still to come, and says more than a second one would: the pause was for a later message.
+      // It is still in flight: the pause was for a later message, and sending this one twice would tell nothing more.
       if (queue.inFlight.has(message)) return;
       const after = before(queue.items, queue.next);
       queue.next += 1;

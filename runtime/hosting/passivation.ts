@@ -1,14 +1,15 @@
 /**
- * Who leaves memory, and when: actors with nothing going on that were idle long enough, or the longest idle ones when
- * too many are here (G11). Nothing is lost by it, the store has all of them. Also says when the house is full, so that
- * newcomers are told to come later. Called by activation-table.ts, and by the inlet before it lets somebody in.
+ * Which actors leave memory, and when: those that have nothing in progress and were idle long enough, or the longest
+ * idle ones when too many are in memory (G11). Nothing is lost, the store has all of them. Also says whether there is
+ * room for another actor; if not, its callers are told to retry later. Called by activation-table.ts, and by host.ts
+ * before an actor is activated.
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Activation } from './activation.ts';
 import type { StepContext } from './step-context.ts';
 
 const sweepEveryMs = 5000;
-/** With nobody at rest, how long it is taken for granted that the house is full. */
+/** When no actor could leave, how long the node counts as full before it is looked through again. */
 const lookAgainMs = 50;
 
 export class Passivation {
@@ -25,8 +26,8 @@ export class Passivation {
   }
 
   /**
-   * Whether somebody new may come in. When the house is full a part of those at rest leaves, so that a run of newcomers
-   * does not sort all activations for each of them.
+   * Whether another actor may be activated. When the node is full, some of the idle ones leave at once, so that a run
+   * of new actors does not sort all activations for each of them.
    */
   hasRoom(id: ActorId): boolean {
     const { activations } = this.host.limits;
@@ -47,7 +48,9 @@ export class Passivation {
     });
   }
 
-  /** Passivation: whoever has nothing going on and was idle long enough, or is in the way, leaves memory. */
+  /**
+   * Drops idle activations: all that were idle long enough, and the longest idle ones until at most `most` are left.
+   */
   private sweep(most = this.host.limits.activations): void {
     const nowMs = this.host.clock.monotonicMs();
     const idle: Activation[] = [];
@@ -62,15 +65,15 @@ export class Passivation {
   }
 
   private atRest(actor: Activation): boolean {
-    // One that could not be loaded holds nothing; it is tried again when somebody asks for it.
+    // A quarantined activation that could not be loaded may leave; the next input loads the actor again.
     if (
       (actor.phase !== 'ready' && actor.phase !== 'quarantined') ||
       actor.mailbox.length > 0 ||
       actor.inFlight.length > 0
     )
       return false;
-    if (actor.effects.length > 0 && actor.hold === undefined && actor.phase === 'ready') return false;
-    if (actor.reviewsWatermarks || actor.prunable.length > 0) return false;
+    if (actor.ahead.effects.length > 0 && actor.ahead.hold === undefined && actor.phase === 'ready') return false;
+    if (actor.reads.reviewsWatermarks || actor.reads.prunable.length > 0) return false;
     if (this.host.outbox.depthOf(actor.id) > 0) return false;
     for (const open of actor.commands.values()) if (open.waiters.length > 0) return false;
     return true;

@@ -1,7 +1,7 @@
 /**
- * The dry run of an upgrade (G9): every live actor of the store is put to the very judgement it would meet at load by
- * this program, and nothing is written. Called by `photon upgrade check` with the charts of the release that is to be
- * let in, before it is.
+ * The dry run of an upgrade (G9): every live actor of the store is checked exactly as it would be checked at load by
+ * this program, and nothing is written. Called by `photon upgrade check` with the charts of the new release, before
+ * that release is admitted.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';

@@ -6,10 +6,11 @@
 import type { AnyStateMachine } from 'xstate';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { durabilities } from '../contract/durability.ts';
+import { nameOf, structureOf } from '../contract/chart-structure.ts';
 import type { Durability, DurabilityOffer } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { operatorKind } from '../contract/supervision.ts';
-import { chartProblems, listens, nameOf, statesOf, rootOf, vocabulary } from './chart-check.ts';
+import { chartProblems, listens, vocabulary } from './chart-check.ts';
 import { schemaHashOf } from './schema-hash.ts';
 
 /** A definition that has been checked, with its lookups. */
@@ -21,7 +22,7 @@ export interface RegisteredKind {
   /** Event types that may start an actor, from a command or from another actor. */
   readonly startedByCommand: ReadonlySet<string>;
   readonly startedByMessage: ReadonlySet<string>;
-  /** Commands that a full house takes (overload-exemption.ts). */
+  /** Commands that a full node takes. */
   readonly exempt: ReadonlySet<string>;
   readonly ignored: ReadonlySet<string>;
   /** The level of its commits, and what may be asked for in its place. */
@@ -47,16 +48,15 @@ const guarded = new WeakSet<object>();
  * input that led there is parked.
  */
 function guardEnqueued(machine: AnyStateMachine, kind: string): void {
-  for (const [name, action] of Object.entries(machine.implementations.actions)) {
-    const queued = action as unknown as { type?: string; collect: Collect };
-    if (typeof action !== 'function' || queued.type !== 'xstate.enqueueActions' || guarded.has(action)) continue;
-    guarded.add(action);
-    const { collect } = queued;
+  for (const [name, queued] of structureOf(machine).actions) {
+    if (queued?.type !== 'xstate.enqueueActions' || guarded.has(queued)) continue;
+    guarded.add(queued);
+    const collect = queued.collect as Collect;
     const refuse = (what: string): never => {
       const text = `action ${name} of ${kind} enqueued ${what}, which is no request, assign or raise. Correct it.`;
       throw new PhotonError('bug', 'request_malformed', text);
     };
-    queued.collect = (scope, params) => {
+    queued.collect = (scope: Parameters<Collect>[0], params) => {
       const plain = (asked: unknown): void => {
         const request = nameOf(asked);
         if (request === undefined || !vocabulary.has(request)) refuse(request ?? 'an unnamed action');
@@ -85,7 +85,7 @@ export function definitionProblems(definition: ActorDefinition, { offered } = ev
   for (const name of Object.keys(definition.effects)) {
     if (vocabulary.has(name) || name.startsWith('xstate.')) problems.push(`effect name ${name} is taken by the host`);
   }
-  const states = [...statesOf(rootOf(machine))];
+  const { states } = structureOf(machine);
   const heard = (event: string): boolean => states.some((state) => listens(state, event));
   for (const name of Object.keys(definition.commands)) {
     if (!heard(`${kind}.${name}`)) problems.push(`command ${name}: no state listens to ${kind}.${name}`);
@@ -107,9 +107,8 @@ export function registerKind(definition: ActorDefinition, offer = everyLevel): R
   if (machine.options.maxIterations === Infinity) machine.options.maxIterations = maxIterations;
   guardEnqueued(machine, kind);
   const effectStates = new Map<string, (readonly string[])[]>();
-  for (const state of statesOf(rootOf(machine))) {
-    for (const action of state.entry) {
-      const name = nameOf(action);
+  for (const state of structureOf(machine).states) {
+    for (const { name } of state.entry) {
       if (name === undefined || !(name in definition.effects)) continue;
       effectStates.set(name, [...(effectStates.get(name) ?? []), state.path]);
     }

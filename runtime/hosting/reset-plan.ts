@@ -1,21 +1,21 @@
 /**
- * Putting an actor into a state of an operator's choice: the chart is asked as if it had a transition from its root to
- * that state, so exit and entry actions, timers and effects come out exactly as the chart would have them. Nothing is
- * kept here: a dry run shows the plan, the real one keeps the same decision. Called by operator-verbs.ts.
+ * Puts an actor into a state of an operator's choice. The chart is asked as if it had a transition from its root to
+ * that state, so exit and entry actions, timers and effects come out exactly as the chart defines them. Nothing is
+ * committed here: a dry run returns the plan, the real reset commits the same decision. Called by operator-verbs.ts.
  *
- * Rejected: writing the state value alone. It would leave an actor in a state whose entry effects nobody asked for and
- * whose deadline nobody set.
+ * Rejected: writing the state value alone. The actor would be in a state whose entry effects were never requested and
+ * whose deadline was never set.
  */
 import type { AnyStateMachine } from 'xstate';
 import { reject } from '../contract/errors.ts';
 import type { ActorEvent } from '../contract/envelope.ts';
 import type { Activation } from './activation.ts';
-import { decide, isActive, restore } from './decide.ts';
-import type { Decision } from './decide.ts';
-import type { DecidedStep } from './commit-staging.ts';
+import { decide, restore } from './decide.ts';
+import { pendingChangesOf } from './commit-staging.ts';
+import type { Context, DecidedStep } from './commit-staging.ts';
 import type { CommandInput } from './mailbox.ts';
 import { split } from './split.ts';
-import type { Answer, Split } from './split.ts';
+import type { Answer } from './split.ts';
 import type { StepContext } from './step-context.ts';
 
 const resetType = 'actor.reset';
@@ -28,7 +28,8 @@ interface StateConfig {
 /** @throws PhotonError rejection `params_invalid`, or whatever the chart throws on the way. */
 export function resetStep(host: StepContext, actor: Activation, input: CommandInput): DecidedStep {
   const { command } = input.open;
-  const { kind, snapshot } = actor;
+  const { kind } = actor;
+  const { snapshot } = actor.ahead;
   if (kind === undefined || snapshot === undefined) throw reject('not_found', `${actor.id} does not exist.`);
   const { to, patch = {} } = command.event;
   const { machine } = kind;
@@ -43,10 +44,10 @@ export function resetStep(host: StepContext, actor: Activation, input: CommandIn
   const { value } = decision.snapshot;
   const decided = { ...decision, snapshot: restore(machine, value, decision.snapshot.context) };
   const asked = split(kind, decision.actions);
-  const result = planOf(actor, decided, asked);
-  // The operator hears what changes; only what the chart answers to others goes out.
-  const answers = [...asked.answers.filter((answer) => answer.commandId !== undefined), own(result)];
-  return { input, event, meta, decision: decided, split: { ...asked, answers, defer: false }, born: false };
+  const step = { input, event, meta, decision: decided, split: { ...asked, defer: false }, born: false };
+  // The operator's answer is the plan; answers of the chart to other commands are given as usual.
+  const answers = [...asked.answers.filter((answer) => answer.commandId !== undefined), own(planOf(actor, step))];
+  return { ...step, split: { ...step.split, answers } };
 }
 
 const own = (plan: unknown): Answer => ({ commandId: undefined, result: plan, error: undefined });
@@ -91,26 +92,22 @@ function invalid(id: string, path: string, message: string): Error {
 }
 
 /** What a reset does, in words of the history; the actor is as it was before. */
-function planOf(actor: Activation, decision: Decision, asked: Split): Readonly<Record<string, unknown>> {
-  const value = decision.snapshot.value as unknown;
-  const context = decision.snapshot.context as Readonly<Record<string, unknown>>;
-  const before = actor.snapshot?.context as Readonly<Record<string, unknown>> | undefined;
-  const started = [...new Set(asked.effects.map(({ type }) => type))];
-  const ends = (stateId: string): boolean => stateId !== '' && !isActive(value, stateId.split('.'));
+function planOf(actor: Activation, step: DecidedStep): Readonly<Record<string, unknown>> {
+  const { decision, split: asked } = step;
+  const before = actor.ahead.snapshot;
+  const context = decision.snapshot.context as Context;
+  const contextBefore = before?.context as Context | undefined;
+  const { effectsStarted, effectsEnded, timersSet, timersEnded } = pendingChangesOf(actor, before, step);
   return {
-    from: actor.snapshot?.value ?? null,
-    to: value,
+    from: (before?.value as unknown) ?? null,
+    to: decision.snapshot.value as unknown,
     removes: decision.done,
-    effectsStarted: started,
-    effectsCancelled: actor.effects
-      .filter(({ type, stateId }) => decision.done || started.includes(type) || ends(stateId))
-      .map(({ type }) => type),
-    timersSet: decision.timers.filter(({ delayMs }) => delayMs !== undefined).map(({ timerId }) => timerId),
-    timersCancelled: actor.timers
-      .filter(({ timerId }) => decision.done || decision.timers.some((change) => change.timerId === timerId))
-      .map(({ timerId }) => timerId),
+    effectsStarted: effectsStarted.map(({ type }) => type),
+    effectsCancelled: effectsEnded.map(({ type }) => type),
+    timersSet: timersSet.map(({ timerId }) => timerId),
+    timersCancelled: timersEnded.map(({ timerId }) => timerId),
     messages: asked.messages.map(({ to, event }) => ({ to, type: event.type })),
     rows: asked.rows.map(({ collection, key }) => `${collection}/${key}`),
-    changed: Object.keys(context).filter((key) => context[key] !== before?.[key]),
+    changed: Object.keys(context).filter((key) => context[key] !== contextBefore?.[key]),
   };
 }

@@ -1,7 +1,8 @@
 /**
- * Finds the owner of an actor and brings messages and commands there: into the own inlet, or through the outlet to a
- * peer. It trusts the directory only as a hint; whoever is asked wrongly says `moved`, and the map is read again.
- * Called by the outbox (messages) and through the host by doors and composition roots (`ask`, `tell`).
+ * Finds the owner of an actor and brings messages and commands there: into this node's own inlet, or through the outlet
+ * to a peer. The directory is only a hint: a node that does not own the actor answers `moved`, and the directory is
+ * read again. Called by the outbox (messages) and, through the host, by the control API and composition roots (`ask`,
+ * `tell`).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
@@ -27,13 +28,13 @@ export interface RouterPorts {
 
 const firstBackoffMs = 25;
 const longestBackoffMs = 1000;
-/** Who answers `moved` is well, and the next owner not far: a hand-over takes some ten milliseconds. */
+/** A node that answers `moved` is up, and the next owner will be known soon: a hand-over takes some ten ms. */
 const longestMovedBackoffMs = 100;
 const overloadRetryMs = 200;
 
 export class Router {
   private readonly ports: RouterPorts;
-  /** Ends of the pauses that are being made. */
+  /** Functions that end the pauses in progress. */
   private readonly pauses = new Set<() => void>();
   private refreshing = false;
   /** Why the map could not be read when it was last asked for. */
@@ -65,7 +66,7 @@ export class Router {
       });
   }
 
-  /** Told when it changes: a node that stops asks again and again. */
+  /** Logs a change only: while the map cannot be read it is asked for again and again. */
   private noteReading(failure: unknown): void {
     const unread = failure === undefined ? undefined : describeCause(failure);
     if (unread === this.unread) return;
@@ -83,7 +84,7 @@ export class Router {
       const askedMs = clock.monotonicMs();
       const answer = await this.askOnce(command);
       if (answer !== undefined && !('moved' in answer)) return answer;
-      // An owner that held the command for long was there all the while: only the search counts.
+      // An owner that took long to answer was there all the while: only the time of the search counts.
       if (clock.monotonicMs() - askedMs > longestBackoffMs) {
         silentSinceMs = clock.monotonicMs();
         backoffMs = firstBackoffMs;
@@ -95,7 +96,7 @@ export class Router {
     }
   }
 
-  /** @throws PhotonError with the actor's own refusal, but for `not_accepted`: the system only mentions it. */
+  /** @throws PhotonError with the actor's refusal, except `not_accepted`: the chart may ignore what it is told. */
   async tell(to: ActorId, event: ActorEvent): Promise<void> {
     const { clock, random } = this.ports;
     const commandId = `${systemPrincipal}-${random.ulid(clock.wallMs())}`;
@@ -127,7 +128,7 @@ export class Router {
     }
   }
 
-  /** Owners have changed: whoever looks for one looks now. */
+  /** Owners have changed: pending searches try again now. */
   retryNow(): void {
     for (const end of this.pauses) end();
   }

@@ -1,18 +1,19 @@
 /**
- * One word for everything of a chart that a stored snapshot depends on: its states, the timers and effects they
- * begin, and the shape of a new actor's context as far as its values show it. Goes with every snapshot (G9): the same
- * chart version with another hash is a chart somebody changed without saying so. Not in it: guards, actions and
- * transitions, which may change under a snapshot. Called at registration, and by the check of kept versions.
+ * A hash of everything in a chart that a stored snapshot depends on: its states, the timers and effects they begin, and
+ * the shape of a new actor's context as far as its values show it. It is stored with every snapshot (G9): the same
+ * chart version with another hash means that the chart was changed without raising its version. Guards, actions and
+ * transitions are not part of the hash: they may change without invalidating snapshots. Called at registration, and by
+ * the check of kept versions.
  */
 import { createHash } from 'node:crypto';
 import type { ActorDefinition } from '../contract/actor-definition.ts';
+import { structureOf } from '../contract/chart-structure.ts';
 import { actorId } from '../contract/identifiers.ts';
-import { nameOf, rootOf, statesOf } from './chart-check.ts';
 import { decideInitial } from './decide.ts';
 
 const shapeDepth = 4;
 
-/** `{name:string,ports:[],spec:{cpus:number}}`; what a list holds is not looked at: most are empty at birth. */
+/** `{name:string,ports:[],spec:{cpus:number}}`; the items of lists are left out: most are empty in a new actor. */
 function shapeOf(value: unknown, depth = 0): string {
   if (Array.isArray(value)) return '[]';
   if (value === null || typeof value !== 'object' || depth === shapeDepth)
@@ -21,7 +22,7 @@ function shapeOf(value: unknown, depth = 0): string {
   return `{${fields.toSorted().join()}}`;
 }
 
-/** An actor that never lives, of any name: only the shape of its context counts. */
+/** Of an actor with a made-up name, which is never activated: only the shape of its context counts. */
 function contextShape({ kind, placement, machine, input }: ActorDefinition): string {
   const id = actorId(`${kind}/sample/sample${placement === 'pinned' ? '@sample' : ''}`);
   try {
@@ -34,10 +35,11 @@ function contextShape({ kind, placement, machine, input }: ActorDefinition): str
 
 /** 12 hexadecimal digits; the same on every machine and in every process. */
 export function schemaHashOf(definition: ActorDefinition): string {
-  const states = [...statesOf(rootOf(definition.machine))].map((state) => {
-    const effects = state.entry.map(nameOf).filter((name) => name !== undefined && name in definition.effects);
-    const timers = Object.keys(state.config.after ?? {});
-    return `${state.id} ${state.type} ${effects.toSorted().join()} ${timers.toSorted().join()}`;
+  const states = structureOf(definition.machine).states.map((state) => {
+    const effects = state.entry
+      .map(({ name }) => name)
+      .filter((name) => name !== undefined && name in definition.effects);
+    return `${state.id} ${state.type} ${effects.toSorted().join()} ${state.timers.toSorted().join()}`;
   });
   const text = [definition.kind, ...states.toSorted(), contextShape(definition)].join('\n');
   return createHash('sha256').update(text).digest('hex').slice(0, 12);

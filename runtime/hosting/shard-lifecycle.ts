@@ -1,9 +1,12 @@
 /**
- * The shards this node holds, from the grant to the end: taken up (the backlog is read, nobody is let in), open,
- * closing (nobody is let in, what is in flight is finished), gone. Who owns a shard is decided elsewhere (directory);
- * host.ts passes on what it is told and asks here who may come in. Upholds G5 across takeover: no actor of a shard
- * steps before the messages of its earlier owner stand in the outbox, or a newer one could overtake them. Upholds
- * G12: at the end of `close` nothing is in flight that somebody would have to send again.
+ * The shards this node holds and the phase of each: opening (the backlog is read, no inputs are taken), open, closing
+ * (no inputs are taken, nothing new is sent, what is in flight is finished). It is the only table of grants
+ * in hosting; an activation and a box of the outbox bear the grant they began under. Who owns a shard is decided in
+ * directory/owned-shards.ts; host.ts passes on what it is told and asks here who may come in.
+ *
+ * Upholds G5 across takeover: no actor of a shard steps before the messages of its earlier owner stand in the outbox,
+ * or a newer one could overtake them. Upholds G12: at the end of `close` nothing is in flight that somebody would have
+ * to send again.
  */
 import { isForGood } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
@@ -43,10 +46,15 @@ export class ShardLifecycle {
     return this.held.has(shard);
   }
 
-  /** The grant, for who wants to bring an actor of the shard something new; undefined when it lets nobody in. */
+  /** The grant under which new inputs for actors of the shard are taken; undefined while none are taken. */
   entry(shard: ShardId): ShardGrant | undefined {
     const held = this.held.get(shard);
     return held?.phase === 'open' ? held.grant : undefined;
+  }
+
+  /** Whether the shard takes no more inputs and only finishes what is in flight. */
+  isClosing(shard: ShardId): boolean {
+    return this.held.get(shard)?.phase === 'closing';
   }
 
   /** Whether this very grant is still the one the shard is held by. */
@@ -78,7 +86,8 @@ export class ShardLifecycle {
       } catch (failure) {
         this.host.log.warn({ shard: grant.shard, failure }, 'the backlog of a shard could not be read; trying again');
         await this.pause(pauseMs);
-        // What is of another type than ours stays so until somebody has removed it: no need to say so all the time.
+        // A key of a foreign type stays until an operator removes it: the pause grows, and with it the time between
+        // logs.
         if (isForGood(failure)) pauseMs = Math.min(pauseMs * 2, longestBacklogRetryMs);
       }
     }
@@ -86,8 +95,8 @@ export class ShardLifecycle {
   }
 
   /**
-   * Lets nobody in any more and finishes what is in flight: inputs, commits, messages on their way. Resolves when that
-   * is done or `drainMs` are over; what is left then is found by the next owner in the store. The shards stay held.
+   * Takes no more inputs and finishes what is in flight: inputs, commits, messages. Resolves when that is done or after
+   * `drainMs`; the next owner finds in the store what is left then. The shards stay in the table until `drop`.
    */
   async close(shards: readonly ShardId[]): Promise<void> {
     const closing = new Set<ShardId>();
@@ -97,7 +106,6 @@ export class ShardLifecycle {
       held.phase = 'closing';
       closing.add(shard);
       this.host.timers.dropShard(shard);
-      this.host.outbox.hold(shard);
     }
     const startedMs = this.host.clock.monotonicMs();
     const leftMs = (): number => this.host.limits.drainMs - (this.host.clock.monotonicMs() - startedMs);
@@ -120,7 +128,7 @@ export class ShardLifecycle {
     return this.host.outbox.isSending(shards);
   }
 
-  /** At once: nothing of the shard leaves any more. */
+  /** Drops the shard at once; nothing of it leaves this node any more. */
   drop(shard: ShardId): void {
     this.held.delete(shard);
     this.activations.dropShard(shard);

@@ -1,8 +1,8 @@
 /**
- * Whether this program may go on from a stored snapshot (G9): of exactly its chart version and shape, or brought there
- * by the chain of upgrades, or refused. Never guessed: a snapshot of the same version whose shape differs was written
- * by another chart. Called at load, where a refusal quarantines that one actor, and by the upgrade check, which asks
- * it of a whole population before a release is let in.
+ * Whether this program may go on from a stored snapshot (G9): the snapshot is of exactly its chart version and shape,
+ * or the chain of upgrades brings it there, or it is refused. Nothing is guessed: a snapshot of the same version with
+ * another shape was written by another chart. Called at load, where a refusal quarantines that one actor, and by
+ * population-check.ts for all actors before a release is admitted.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { StoredActor } from '../contract/journal.ts';

@@ -1,7 +1,7 @@
 /**
- * Reads the requests a chart has recorded: which are messages, rows, effects, timers, and what becomes of commands.
- * Pure and all or nothing: a malformed request throws before anything of the step is kept, so a faulty chart parks one
- * message instead of committing half a step. Called by step.ts between deciding and keeping.
+ * Reads the requests a chart has recorded: messages, rows, effects, and answers to commands. Pure, and all or nothing:
+ * a malformed request throws before anything of the step is staged, so a faulty chart parks one input instead of
+ * committing half a step. Called by step.ts between deciding and staging.
  */
 import type { Durability } from '../contract/durability.ts';
 import { PhotonError } from '../contract/errors.ts';

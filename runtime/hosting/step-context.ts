@@ -1,10 +1,8 @@
 /**
- * What a step finds around itself: the ports it was given and the organs of its host. Types only.
- * Exists so that step.ts, gate.ts and input-check.ts name what they need instead of importing the host.
+ * What a step uses of its host: the ports the host was given and the other parts of hosting. Types only. It exists so
+ * that step.ts, gate.ts and input-check.ts name what they need instead of importing host.ts, which imports them.
  */
 import type { Clock } from '../contract/clock.ts';
-import type { EffectRequest } from '../contract/effect.ts';
-import type { ActorId } from '../contract/identifiers.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
@@ -30,9 +28,7 @@ export interface StepContext {
   schedule(actor: Activation): void;
   /** A hold has ended durably: what was pending after this builder is armed and performed again. */
   wake(actor: Activation, builder: CommitBuilder): void;
-  /** The store said no to a commit, or nothing that can be believed: the activation and all behind it are dropped. */
+  /** The store refused a commit, or its outcome is unknown: the activation and all commits behind it are dropped. */
   lost(builder: CommitBuilder, failure: unknown): void;
   fenced(grant: ShardGrant): void;
 }
-
-export type { ActorId, EffectRequest };

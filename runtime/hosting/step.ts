@@ -1,12 +1,17 @@
 /**
- * The heart: everything that waits for one actor becomes one commit.
+ * One step of one actor: everything that waits in its mailbox becomes one commit. Called by activation-table.ts, once
+ * per turn of the event loop for each actor that has inputs.
  *
- *   load -> check -> decide -> split -> keep -> commit once -> open the gate (acknowledge, send, perform)
+ *   activation-table.ts  loads the actor from the store into an activation (activation.ts)
+ *   input-check.ts       answers what must not reach the chart: duplicates, gaps, stale results, malformed messages
+ *   decide.ts            asks the chart: a pure function of snapshot and event
+ *   split.ts             reads the requests of the decision: messages, rows, effects, answers
+ *   commit-staging.ts    writes the step into the commit (commit-builder.ts) and moves the `ahead` state on
+ *   gate.ts              once the commit is durable: answers, sends, arms timers, performs effects
  *
  * Nothing leaves before the commit is durable (G4), and the commit carries the proof of ownership (G1). The next step
- * may run while a commit is in flight; what it produces waits behind it. Loading is activation-table.ts, checking is
- * input-check.ts, the gate is gate.ts. A chart that throws is tried three times, then its input is parked and the
- * actor quarantined (G8).
+ * may run while a commit is in flight; what it produces waits behind that commit. An input on which the chart throws is
+ * parked and the actor quarantined, at the first throw (G8). G1 to G12 are the promises of docs/promises.md.
  */
 import { PhotonError } from '../contract/errors.ts';
 import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
@@ -15,24 +20,23 @@ import { verbOf } from '../contract/supervision.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { refuseCommand } from './command-answers.ts';
-import { commitOf } from './commit-form.ts';
+import { commitOf } from './commit-builder.ts';
 import { decide, decideInitial, stateNameOf } from './decide.ts';
-import { causeOf, CommitBuilder, stageInput, stageDeadLetter, stageNote, stageReply } from './commit-builder.ts';
-import { stageUpgrade } from './context-changes.ts';
+import { CommitBuilder, stageInput, stageDeadLetter, stageNote, stageReply } from './commit-builder.ts';
+import { stageUpgrade } from './commit-staging.ts';
 import { stageStep, refusal } from './commit-staging.ts';
 import type { DecidedStep } from './commit-staging.ts';
 import { openGate } from './gate.ts';
 import { endHold } from './holding.ts';
-import { checkInput, eventOf } from './input-check.ts';
+import { checkInput } from './input-check.ts';
+import { causeOf, eventOf } from './mailbox.ts';
 import type { Verdict } from './input-check.ts';
 import type { Input } from './mailbox.ts';
 import { pruneWatermarks, reviewWatermarks } from './watermark-pruning.ts';
 import { applyVerb } from './operator-verbs.ts';
-import { consume, park } from './parking.ts';
+import { consume, park } from './holding.ts';
 import { rejection, split } from './split.ts';
 import type { StepContext } from './step-context.ts';
-
-const triesBeforeParking = 3;
 
 /**
  * Takes what waits for the actor and commits it. Never throws. @returns false when the first input waits for a read.
@@ -50,9 +54,9 @@ export function step(host: StepContext, actor: Activation): boolean {
     if (verdict === 'again') continue;
     actor.mailbox.shift();
     if (verdict === 'decide') take(host, builder, input);
-    actor.rowsRead = undefined;
+    actor.reads.rows = 'unread';
   }
-  if (builder.due || actor.prunable.length > 0) commit(host, builder);
+  if (builder.due || actor.reads.prunable.length > 0) commit(host, builder);
   reviewWatermarks(host, actor);
   return !waits;
 }
@@ -72,22 +76,19 @@ function take(host: StepContext, builder: CommitBuilder, input: Input): void {
     const verb = verbOf(input.open.command.event);
     if (verb !== undefined) return applyVerb(host, builder, input, verb);
   }
-  // In the commit that has the dead letter in its history, and in no other.
+  // The hold ends in the same commit that has the dead letter in its history.
   if (input.kind === 'deadLetter') endHold(builder);
   if (actor.poison?.cause === causeOf(input)) return park(host, builder, input, actor.poison.failure);
-  let failure: unknown;
-  for (let tries = 0; tries < triesBeforeParking; tries += 1) {
-    try {
-      const decided = consider(host, actor, input);
-      if (decided === undefined) stageUnhandled(host, builder, input);
-      else if (decided.born && refusal(decided)) answerUnborn(host, builder, decided);
-      else stageStep(builder, decided);
-      return;
-    } catch (error) {
-      failure = error;
-    }
+  let decided: DecidedStep | undefined;
+  try {
+    decided = consider(host, actor, input);
+  } catch (failure) {
+    // A chart is a pure function: asked again it would throw again.
+    return park(host, builder, input, failure);
   }
-  park(host, builder, input, failure);
+  if (decided === undefined) stageUnhandled(host, builder, input);
+  else if (decided.born && refusal(decided)) answerUnborn(host, builder, decided);
+  else stageStep(builder, decided);
 }
 
 /** What the chart makes of an input, without touching the actor. @returns undefined when no transition handles it. */
@@ -98,25 +99,27 @@ function consider(host: StepContext, actor: Activation, input: Input): DecidedSt
   const event = eventOf(input);
   const meta = metaOf(host, actor, input, at);
   const seen: ActorEvent = { ...event, meta };
-  if (actor.snapshot !== undefined) {
-    const decision = decide(kind.machine, actor.snapshot, seen);
-    if (!decision.handled) return undefined;
+  if (actor.ahead.snapshot !== undefined) {
+    const decision = decide(kind.machine, actor.ahead.snapshot, seen);
+    if (decision.taken.length === 0) return undefined;
     return { input, event, meta, decision, split: split(kind, decision.actions), born: false };
   }
   const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
   const first = decide(kind.machine, birth.snapshot, seen);
-  if (!first.handled) return undefined;
+  if (first.taken.length === 0) return undefined;
   const decision = {
     ...first,
     actions: [...birth.actions, ...first.actions],
     timers: [...birth.timers, ...first.timers],
+    taken: [...birth.taken, ...first.taken],
   };
   return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
 }
 
 function metaOf(host: StepContext, actor: Activation, input: Input, at: number): EventMeta {
   const ulid = host.random.ulid(at);
-  const known = { at, ulid, era: actor.grant.era, ...(actor.rowsRead === undefined ? {} : { rows: actor.rowsRead }) };
+  const { rows } = actor.reads;
+  const known = { at, ulid, era: actor.grant.era, ...(typeof rows === 'object' && 'rows' in rows ? rows : {}) };
   if (input.kind === 'message') return { ...known, from: input.message.from };
   if (input.kind === 'effect') return { ...known, effectId: input.effectId };
   if (input.kind === 'timer') return known;
@@ -130,7 +133,7 @@ function deadLetterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMet
   return cause.startsWith('effect:') ? { ...known, effectId: cause.slice('effect:'.length) } : known;
 }
 
-/** A command that the chart refuses to start an actor for leaves no trace: there is nobody to keep the receipt. */
+/** The chart refuses to create the actor: nothing is stored, for there is no record that could keep a receipt. */
 function answerUnborn(host: StepContext, builder: CommitBuilder, decided: DecidedStep): void {
   const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
   if (decided.input.kind !== 'command' || error === undefined) return;
@@ -144,21 +147,21 @@ function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input)
   const quiet = actor.kind?.ignored.has(event.type) === true;
   if (input.kind === 'command') {
     const { commandId, digest } = input.open.command;
-    const where = actor.snapshot === undefined ? 'absent' : stateNameOf(actor.snapshot.value);
+    const where = actor.ahead.snapshot === undefined ? 'absent' : stateNameOf(actor.ahead.snapshot.value);
     const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
-    if (actor.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
+    if (actor.ahead.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
     stageInput(builder, input);
-    stageReply(builder, commandId, digest, { ok: false, version: actor.version, error });
+    stageReply(builder, commandId, digest, { ok: false, version: actor.ahead.version, error });
     return stageNote(builder, input, { kind: 'rejected', event, at });
   }
-  // It lies where it lay until somebody is there who takes it.
-  if (input.kind === 'deadLetter' && actor.snapshot === undefined) return undefined;
+  // A dead letter stays in the store, at its place, while there is no actor that takes it.
+  if (input.kind === 'deadLetter' && actor.ahead.snapshot === undefined) return undefined;
   stageInput(builder, input);
-  if (input.kind === 'message' && actor.snapshot === undefined) {
+  if (input.kind === 'message' && actor.ahead.snapshot === undefined) {
     stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason: 'not_accepted', at });
     return stageNote(builder, input, { kind: 'dropped', event, at });
   }
-  consume(actor, input);
+  consume(builder, input);
   if (!quiet) stageNote(builder, input, { kind: 'ignored', event, at });
   return undefined;
 }
@@ -167,7 +170,7 @@ function commit(host: StepContext, builder: CommitBuilder): void {
   const { actor } = builder;
   builder.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
   pruneWatermarks(builder);
-  if (actor.upgraded !== undefined) stageUpgrade(builder, actor.upgraded, host.clock.wallMs());
+  if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());
   actor.inFlight.push(builder);
   let form: Commit;
   try {

@@ -1,8 +1,7 @@
 /**
- * The clock port bound to the process clock.
- * It is not for machines: charts see time only as `meta.at`. Called by composition roots, which hand it to the host and
- * everything else that waits. Upholds G6 in one detail: `after` waits as long as it was told, also beyond the 24.8 days
- * at which `setTimeout` fires at once.
+ * The clock port bound to the process clock. Charts do not see it: they know time only as `meta.at`. Called by
+ * composition roots, which pass it to the host and to everything else that waits. Upholds G6 in one detail: `after`
+ * also waits for more than 24.8 days, where `setTimeout` would fire at once.
  */
 import type { Clock } from '../contract/clock.ts';
 

@@ -1,13 +1,14 @@
 /**
- * Durable timers of the shards this node owns, in memory: a heap of due times and one alarm. The rows in the store
- * are the truth; an entry here is only a reminder to ask the actor, whose step fires it or finds it cancelled. Never
- * early (G6): the alarm looks at wall time again when it wakes, and at least once a second, because the wall clock
- * may step. Called by the gate, by recovery and by loading.
+ * Durable timers of the shards this node owns, in memory: a heap of due times and one alarm. The rows in the store are
+ * what counts; an entry here only causes an input to the actor, whose step fires the timer or finds it cancelled. A
+ * timer never fires early (G6): the alarm reads wall time again when it wakes, and at least once a second, because the
+ * wall clock may step. Called by the gate, at recovery and at load.
  *
- * All timers of a shard are here, not only the next ones: 1,000,000 in 128 shards were taken up in 4 s on a busy
- * two-core machine, cost 0.4 KB each, and 20,000 due among them fired 9 to 18 ms late at p99; but marking so many for a
- * major collection takes 0.3 to 0.5 s, and what is due in it is that late. A window of near ones, refilled from a
- * sorted set, would need that set written with every timer and a read that can come too late.
+ * All timers of a shard are kept here, not only the next ones. Measured on a busy two-core machine: 1,000,000 timers in
+ * 128 shards were loaded in 4 s and cost 0.4 KB each, and 20,000 due among them fired 9 to 18 ms late at p99. Marking
+ * so many in a major garbage collection takes 0.3 to 0.5 s, and timers due meanwhile are that late. Rejected: a window
+ * of near timers, refilled from a sorted set. That set would have to be written with every timer, and a refill can come
+ * too late.
  */
 import type { Clock } from '../contract/clock.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -19,7 +20,7 @@ interface Entry {
   readonly shard: ShardId;
   readonly actor: ActorId;
   readonly timer: PendingTimer;
-  /** No longer in the heap, or to be passed over when it comes up. */
+  /** Cancelled: it may still be in the heap, and is skipped when it becomes the first. */
   gone: boolean;
 }
 
@@ -67,7 +68,7 @@ export class TimerQueue {
     this.sweep();
   }
 
-  /** Makes the reminders of one actor equal to what the store says. */
+  /** Replaces the timers of one actor by those of its record. */
   replace(shard: ShardId, actor: ActorId, timers: readonly PendingTimer[]): void {
     for (const entry of this.byActor.get(actor) ?? []) this.fence(entry);
     this.byActor.delete(actor);

@@ -3,10 +3,12 @@ import * as assert from 'uvu/assert';
 import fc from 'fast-check';
 import { assign, cancel, enqueueActions, initialTransition, raise, setup, transition } from 'xstate';
 import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import { activeLeaf, enabledTransitions } from '../contract/chart-structure.ts';
+import type { ChartTransition } from '../contract/chart-structure.ts';
 import { decide, decideInitial } from './decide.ts';
 import type { ChartSnapshot, Decision, RecordedAction } from './decide.ts';
-import { agrees, follow, leafOf, planOf } from './transition-plan.ts';
-import type { Move, Plan } from './transition-plan.ts';
+import { agrees, follow, planOf } from './transition-plan.ts';
+import type { Plan } from './transition-plan.ts';
 
 type Event = { type: string; n: number };
 
@@ -115,8 +117,8 @@ function askedOfXState(executed: readonly Asked[]): readonly unknown[] {
   return [...requests, ...timers];
 }
 
-const moveOf = (machine: AnyStateMachine, before: ChartSnapshot, event: Event): Move | undefined =>
-  (machine.getTransitionData(before, event) as unknown as readonly Move[])[0];
+const moveOf = (machine: AnyStateMachine, before: ChartSnapshot, event: Event): ChartTransition | undefined =>
+  enabledTransitions(machine, before, event)[0];
 
 const inert = { self: undefined, system: undefined, spawn: undefined };
 
@@ -162,7 +164,7 @@ function planAfter(machine: AnyStateMachine, ...events: readonly string[]): Plan
   for (const type of events.slice(0, -1)) before = decide(machine, before, { type, n: 1 }).snapshot;
   const event = { type: events.at(-1) ?? '', n: 1 };
   const after = transition(machine, before, event)[0] as unknown as ChartSnapshot;
-  return planOf(before, moveOf(machine, before, event) as Move, after);
+  return planOf(before, moveOf(machine, before, event) as ChartTransition, after);
 }
 
 test('exit, transition and entry stand in a plan in this order, and inner states are left before outer ones', () => {
@@ -201,12 +203,12 @@ test('values agree when their JSON does, and code never does', () => {
 });
 
 test('a chart has a leaf while one innermost state is active, and none in regions or at its end', () => {
-  assert.is(leafOf(decideInitial(nested, undefined).snapshot)?.id, '(machine).idle');
+  assert.is(activeLeaf(decideInitial(nested, undefined).snapshot)?.id, '(machine).idle');
   const region = { initial: 'c', states: { c: {} } };
   const wide = setup({}).createMachine({ type: 'parallel', states: { left: region, right: region } });
-  assert.not(leafOf(decideInitial(wide as unknown as AnyStateMachine, undefined).snapshot));
+  assert.not(activeLeaf(decideInitial(wide as unknown as AnyStateMachine, undefined).snapshot));
   const ended = setup({}).createMachine({ initial: 'over', states: { over: { type: 'final' } } });
-  assert.not(leafOf(decideInitial(ended as unknown as AnyStateMachine, undefined).snapshot));
+  assert.not(activeLeaf(decideInitial(ended as unknown as AnyStateMachine, undefined).snapshot));
 });
 
 test.run();

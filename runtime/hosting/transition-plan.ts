@@ -1,25 +1,17 @@
 /**
- * What a transition of a chart does, worked out once: which actions run in which order, and the states it ends in.
- * XState works that out anew for every event, from sets of states that are the same each time; that was a third of
- * what a command costs. Only steps that are the same each time have a plan: from one leaf state to one leaf state, no
- * regions, no eventless transitions, nothing raised at once, nothing final. Everything else is XState's alone.
+ * What a transition of a chart does, computed once: which actions run in which order, and the state it ends in. XState
+ * computes that anew for every event, from sets of states that are the same each time. Only steps that are the same
+ * each time have a plan: from one leaf state to one leaf state, no parallel regions, no eventless transitions, nothing
+ * raised at once, nothing final. All other steps are left to XState. What plans save:
+ * docs/decisions/0014-transition-plans.md.
  *
- * A plan is trusted once XState's own decision of the same event came out the same (`agrees`), and guards, delays and
- * ids are asked of XState every time. Only decide.ts calls this.
+ * A plan is used only after XState's own decision of the same event came out equal (`agrees`), and XState is asked for
+ * guards, delays and ids every time. Only decide.ts calls this.
  */
-import type { AnyStateMachine } from 'xstate';
 import type { ActorEvent } from '../contract/envelope.ts';
-import { nameOf } from './chart-check.ts';
-import type { ChartState } from './chart-check.ts';
+import { activeLeaf } from '../contract/chart-structure.ts';
+import type { BuiltinAction, ChartAction, ChartState, ChartTransition } from '../contract/chart-structure.ts';
 import type { ChartSnapshot, RecordedAction } from './decide.ts';
-
-/** A transition, as XState keeps it. */
-export interface Move {
-  readonly source: ChartState;
-  readonly target: readonly ChartState[] | undefined;
-  readonly reenter: boolean;
-  readonly actions: readonly unknown[];
-}
 
 interface Args {
   readonly context: unknown;
@@ -30,49 +22,17 @@ type Context = Readonly<Record<string, unknown>>;
 type Computed = (args: Args, params?: unknown) => unknown;
 type Assignment = Computed | Context;
 
-/** One of XState's own actions. */
-interface Builtin {
-  readonly type: string;
-  /** Of an assign. */
-  readonly assignment?: Assignment;
-  /** Of a raise. */
-  readonly delay?: unknown;
-  readonly resolve: (
-    inert: unknown,
-    snapshot: ChartSnapshot,
-    args: Args,
-    params: unknown,
-    action: Builtin,
-    extra: { readonly internalQueue: unknown[] },
-  ) => readonly [snapshot: unknown, params: unknown];
-}
-
 interface PlannedAction {
   readonly type: string;
   readonly params: unknown;
   /** Undefined: a request, which is written down and no more. */
-  readonly builtin: Builtin | undefined;
+  readonly builtin: BuiltinAction | undefined;
 }
 
 export interface Plan {
   readonly actions: readonly PlannedAction[];
   /** The snapshot it ends in, without its context; undefined when no state is left or entered for another. */
   readonly end: ChartSnapshot | undefined;
-}
-
-/** What XState has, beside what chart-check.ts reads. */
-interface Nodes {
-  readonly _nodes: readonly ChartState[];
-}
-
-const nodesOf = (snapshot: ChartSnapshot): readonly ChartState[] => (snapshot as unknown as Nodes)._nodes;
-
-/** The one active state that has none inside; undefined when there are several, or the chart has ended. */
-export function leafOf(snapshot: ChartSnapshot): ChartState | undefined {
-  const nodes = nodesOf(snapshot);
-  const leaf = nodes.at(-1);
-  // As many active states as it is deep: there is no region beside it.
-  return leaf?.type === 'atomic' && nodes.length === leaf.path.length + 1 ? leaf : undefined;
 }
 
 /** From the state itself to the root. */
@@ -84,8 +44,7 @@ const isWithin = (state: ChartState, around: ChartState): boolean =>
   state !== around && state.path.length > around.path.length && [...upwards(state)].includes(around);
 
 /** The innermost state that stays active; undefined when the root itself is left. */
-function domainOf({ source, target, reenter }: Move): ChartState | undefined {
-  const [to] = target as readonly [ChartState];
+function domainOf({ source, reenter }: ChartTransition, to: ChartState): ChartState | undefined {
   if (!reenter && (to === source || isWithin(to, source))) return source;
   const around = to.parent === undefined ? [] : [...upwards(to.parent)];
   const domain = around.find((state) => isWithin(source, state));
@@ -99,24 +58,13 @@ function enteredStates(target: ChartState, domain: ChartState): ChartState[] {
     if (state === domain) break;
     states.unshift(state);
   }
-  for (let at = target; at.type === 'compound';) {
-    const [first] = (at.initial as unknown as Move).target ?? [];
-    if (first === undefined) break;
-    states.push(first);
-    at = first;
-  }
+  for (let at = target.initial?.target; at !== undefined; at = at.initial?.target) states.push(at);
   return states;
 }
 
 /** Undefined: this action may do something else the next time. */
-function plannedAction(machine: AnyStateMachine, action: unknown): PlannedAction | undefined {
-  const name = nameOf(action);
-  const params = typeof action === 'object' && action !== null && 'params' in action ? action.params : undefined;
-  const code: unknown = name === undefined ? action : machine.implementations.actions[name];
-  if (typeof code !== 'function' || !('resolve' in code)) {
-    return name === undefined ? undefined : { type: name, params, builtin: undefined };
-  }
-  const builtin = code as unknown as Builtin;
+function plannedAction({ name, params, builtin }: ChartAction): PlannedAction | undefined {
+  if (builtin === undefined) return name === undefined ? undefined : { type: name, params, builtin };
   const { type } = builtin;
   const isFixed =
     type === 'xstate.assign' || type === 'xstate.cancel' || (type === 'xstate.raise' && builtin.delay !== undefined);
@@ -127,27 +75,25 @@ function plannedAction(machine: AnyStateMachine, action: unknown): PlannedAction
  * @param after the snapshot to which XState has come by this very transition
  * @returns undefined when it need not be the same every time
  */
-export function planOf(before: ChartSnapshot, move: Move, after: ChartSnapshot): Plan | undefined {
-  const machine = before.machine as AnyStateMachine;
-  const from = leafOf(before);
-  const to = leafOf(after);
-  const { target = [] } = move;
-  if (from === undefined || to === undefined || target.length > 1) return undefined;
-  if ([...upwards(from), ...upwards(to)].some((state) => state.always !== undefined)) return undefined;
-  const actions: unknown[] = [...move.actions];
-  const [aim] = target;
+export function planOf(before: ChartSnapshot, move: ChartTransition, after: ChartSnapshot): Plan | undefined {
+  const from = activeLeaf(before);
+  const to = activeLeaf(after);
+  const { targets = [] } = move;
+  if (from === undefined || to === undefined || targets.length > 1) return undefined;
+  if ([...upwards(from), ...upwards(to)].some((state) => state.always.length > 0)) return undefined;
+  const actions: ChartAction[] = [...move.actions];
+  const [aim] = targets;
   if (aim !== undefined) {
-    const domain = domainOf(move);
+    const domain = domainOf(move, aim);
     if (domain === undefined) return undefined;
     const left = [...upwards(from)].filter((state) => isWithin(state, domain));
     const entered = enteredStates(aim, domain);
-    if (entered.some((state) => state.config.invoke !== undefined || state.initial.actions.length > 0))
-      return undefined;
+    if (entered.some(({ hasInvoke, initial }) => hasInvoke || (initial?.actions.length ?? 0) > 0)) return undefined;
     if ((entered.at(-1) ?? from) !== to) return undefined;
     actions.unshift(...left.flatMap((state) => state.exit));
     actions.push(...entered.flatMap((state) => state.entry));
   }
-  const planned = actions.map((action) => plannedAction(machine, action));
+  const planned = actions.map(plannedAction);
   if (!planned.every((action) => action !== undefined)) return undefined;
   return { actions: planned, end: from === to ? undefined : ({ ...after, context: undefined } as ChartSnapshot) };
 }
@@ -174,7 +120,7 @@ export function follow(
     }
     const args = { context, event, self: inert.self, system: inert.system, spawn: inert.spawn };
     if (builtin.assignment !== undefined) {
-      context = assigned(context, builtin.assignment, args, given);
+      context = assigned(context, builtin.assignment as Assignment, args, given);
       continue;
     }
     const internalQueue: unknown[] = [];

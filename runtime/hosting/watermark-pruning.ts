@@ -1,16 +1,17 @@
 /**
- * Watermarks of senders that are gone leave the record (G11); what arrives of them all the same is not applied twice
- * (G2).
+ * Removes the deduplication watermarks of senders that are gone from an actor's record (G11), without ever applying a
+ * late copy of a message twice (G2).
  *
- * A copy of a message may arrive arbitrarily late: a process that stood still holds in memory what its successor has
- * long had acknowledged. So a watermark may go only when its sender's life is over and no message of it stands in the
- * outbox: what is not there any more was applied, and what is gone is never written again. The record keeps the
- * youngest life whose watermark was pruned. A message that bears no watermark and is of no younger life is doubtful:
- * its sender's outbox is asked, and if it does not stand there, it was applied. A message of a younger life costs
- * nothing.
+ * A copy of a message may arrive arbitrarily late: a suspended process may hold in memory a message that its successor
+ * has long had acknowledged. So a watermark is removed only when its sender was removed or replaced (another uid) and
+ * the outbox holds no message of that uid any more: such messages were applied, and none will be written again. The
+ * record keeps the youngest uid whose watermark was removed. A message without a watermark whose uid is not younger
+ * than that is doubtful: its sender's outbox is asked, and if the message is not there, it was applied. Messages of
+ * younger uids need no such read.
  *
- * The grace is for a Redis Cluster of which one primary goes back alone: rows of acknowledged messages are back there,
- * and only the watermark tells. Called by step.ts and input-check.ts.
+ * The grace period exists for a Redis Cluster of which one primary alone is rolled back: the outbox rows of
+ * acknowledged messages are there again, and only the watermark tells that they were applied. Called by step.ts and
+ * input-check.ts.
  */
 import { isForGood } from '../contract/errors.ts';
 import { sequenceOf } from '../contract/deduplication-watermark.ts';
@@ -20,48 +21,49 @@ import { busyWhileHeldMs } from './holding.ts';
 import type { MessageInput } from './mailbox.ts';
 import type { StepContext } from './step-context.ts';
 
-/** Removed by one commit: it holds up the others for as long as some ten usual ones. */
+/** Most watermarks that one commit removes; such a commit takes the store as long as some ten usual ones. */
 const watermarksPerCommit = 500;
 
 /**
- * Asks which watermarks can go, once there are too many. Those go at once: who is seldom in memory would else keep
- * them.
+ * Asks the store which watermarks can be removed, once there are too many. They are removed at once, not with the next
+ * input: an actor that is seldom in memory would keep them otherwise.
  */
 export function reviewWatermarks(host: StepContext, actor: Activation): void {
-  const { id, watermarks } = actor;
-  if (watermarks.size <= (actor.watermarksAllowed ?? host.limits.watermarks) || actor.reviewsWatermarks) return;
-  actor.reviewsWatermarks = true;
+  const { id, reads } = actor;
+  const { watermarks } = actor.ahead;
+  if (watermarks.size <= (reads.watermarksAllowed ?? host.limits.watermarks) || reads.reviewsWatermarks) return;
+  reads.reviewsWatermarks = true;
   host.journal
     .endedSequences([...watermarks.keys()], host.clock.wallMs() - host.limits.watermarkGraceMs)
     .then(
       (ended) => {
         if (actor.phase !== 'ready') return;
-        actor.prunable = ended.toSorted((one, other) =>
+        reads.prunable = ended.toSorted((one, other) =>
           sequenceOf(one).senderUid < sequenceOf(other).senderUid ? -1 : 1,
         );
-        actor.watermarksAllowed = Math.max(host.limits.watermarks, 2 * (watermarks.size - ended.length));
+        reads.watermarksAllowed = Math.max(host.limits.watermarks, 2 * (watermarks.size - ended.length));
         host.schedule(actor);
       },
       (failure: unknown) => {
         host.log.warn({ actor: id, failure }, 'senders of an actor could not be read; its watermarks stay for now');
-        actor.watermarksAllowed = watermarks.size + host.limits.watermarks;
+        reads.watermarksAllowed = watermarks.size + host.limits.watermarks;
       },
     )
     .finally(() => {
-      actor.reviewsWatermarks = false;
+      reads.reviewsWatermarks = false;
     });
 }
 
 /** A part of what can go leaves with this commit, which may be about nothing else. */
 export function pruneWatermarks(builder: CommitBuilder): void {
   const { actor } = builder;
-  if (actor.prunable.length === 0) return;
-  builder.watermarksPruned = actor.prunable.slice(0, watermarksPerCommit);
-  actor.prunable = actor.prunable.slice(watermarksPerCommit);
+  if (actor.reads.prunable.length === 0) return;
+  builder.watermarksPruned = actor.reads.prunable.slice(0, watermarksPerCommit);
+  actor.reads.prunable = actor.reads.prunable.slice(watermarksPerCommit);
   for (const watermark of builder.watermarksPruned) {
-    actor.watermarks.delete(watermark);
+    actor.ahead.watermarks.delete(watermark);
     const { senderUid } = sequenceOf(watermark);
-    if (senderUid > actor.prunedUid) actor.prunedUid = senderUid;
+    if (senderUid > actor.ahead.prunedUid) actor.ahead.prunedUid = senderUid;
   }
 }
 

@@ -1,11 +1,16 @@
 /**
- * Names of actions, guards and delays for the reader, taken from XState's action objects.
+ * Names of actions, guards and delays as a person reads them.
  *
  * Actions that XState adds itself (raising and cancelling `after` events) are left out; the timer's edge shows them.
  * Inline functions have no name and are shown as `inline action` or `inline guard`: charts must not use them, and a
  * picture without them would show a guarded edge as unguarded. Called by chart-ir.ts only.
  */
-import type { AnyStateMachine, AnyStateNode } from 'xstate';
+import type {
+  BuiltinAction,
+  ChartAction as StructureAction,
+  ChartGuard,
+  ChartStructure,
+} from '../contract/chart-structure.ts';
 
 /** The role of an action in a step; the action names are those of runtime/contract/actor-definition.ts. */
 export type ActionRole = 'effect' | 'message' | 'answer' | 'row' | 'timer' | 'update';
@@ -29,31 +34,16 @@ const vocabulary: Readonly<Record<string, ActionRole>> = {
   'row.remove': 'row',
 };
 
-interface BuiltIn {
-  readonly type?: string;
-  readonly event?: unknown;
-  readonly delay?: unknown;
-  readonly id?: unknown;
-  readonly guards?: readonly unknown[];
-  readonly check?: { readonly name: string };
-  readonly name?: string;
-}
-
-const asBuiltIn = (value: unknown): BuiltIn | undefined =>
-  typeof value === 'function' || (typeof value === 'object' && value !== null) ? (value as BuiltIn) : undefined;
-
-/** @returns undefined for actions that XState adds itself */
-export function parseAction(
-  action: unknown,
-  machine: AnyStateMachine,
+/** @returns undefined for XState's own bookkeeping. */
+export function namedAction(
+  { name, builtin }: StructureAction,
+  chart: ChartStructure,
   effects: ReadonlySet<string> | undefined,
 ): ChartAction | undefined {
-  if (typeof action === 'function') return parseBuiltIn(action as BuiltIn, machine);
-  const name = typeof action === 'string' ? action : (asBuiltIn(action)?.type ?? 'unnamed action');
-  const implementation = asBuiltIn(implementations(machine).actions[name]);
-  if (implementation?.type === 'xstate.raise' && implementation.delay !== undefined) return { name, role: 'timer' };
-  if (implementation?.type === 'xstate.cancel') return { name, role: 'timer' };
-  return { name, role: roleOf(name, effects) };
+  if (name === undefined) return inlineAction(builtin, chart);
+  const isTimer =
+    builtin?.type === 'xstate.cancel' || (builtin?.type === 'xstate.raise' && builtin.delay !== undefined);
+  return { name, role: isTimer ? 'timer' : roleOf(name, effects) };
 }
 
 function roleOf(name: string, effects: ReadonlySet<string> | undefined): ActionRole {
@@ -63,74 +53,55 @@ function roleOf(name: string, effects: ReadonlySet<string> | undefined): ActionR
   return effect ? 'effect' : 'update';
 }
 
-function parseBuiltIn(action: BuiltIn, machine: AnyStateMachine): ChartAction | undefined {
-  const type = action.type ?? '';
+function inlineAction(builtin: BuiltinAction | undefined, chart: ChartStructure): ChartAction | undefined {
+  if (builtin === undefined) return { name: 'inline action', role: 'update' };
+  const { type } = builtin;
   if (type === 'xstate.raise') {
-    const event = typeOfEvent(action.event);
+    const event = typeOfEvent(builtin.event);
     if (event.startsWith('xstate.after.')) return undefined;
-    if (action.delay === undefined) return { name: `raise ${event}`, role: 'update' };
-    return { name: `${event} in ${delayLabel(action.delay, machine)}`, role: 'timer' };
+    if (builtin.delay === undefined) return { name: `raise ${event}`, role: 'update' };
+    return { name: `${event} in ${delayLabel(builtin.delay, chart)}`, role: 'timer' };
   }
   if (type === 'xstate.cancel') return undefined;
-  if (type.startsWith('xstate.')) return { name: `inline ${type.slice('xstate.'.length)}`, role: 'update' };
-  return { name: 'inline action', role: 'update' };
+  return { name: `inline ${type.slice('xstate.'.length)}`, role: 'update' };
 }
 
-const typeOfEvent = (event: unknown): string => asBuiltIn(event)?.type ?? 'computed event';
+const typeOfEvent = (event: unknown): string =>
+  typeof event === 'object' && event !== null && 'type' in event ? String(event.type) : 'computed event';
 
-interface Implementations {
-  readonly actions: Readonly<Record<string, unknown>>;
-  readonly delays: Readonly<Record<string, unknown>>;
-}
-
-const implementations = (machine: AnyStateMachine): Implementations => machine.implementations as Implementations;
-
-/** The guard as text: `canRetry and not isLast`. Source code is never shown. */
-export function parseGuard(guard: unknown): string {
-  if (typeof guard === 'string') return guard;
-  const built = asBuiltIn(guard);
-  const parts = (built?.guards ?? []).map((part) => parseGuard(part));
-  switch (built?.check?.name ?? '') {
-    case 'checkAnd':
-      return parts.map(bracket).join(' and ');
-    case 'checkOr':
-      return parts.map(bracket).join(' or ');
-    case 'checkNot':
-      return `not ${bracket(parts[0] ?? '')}`;
-    default:
-      return typeof guard === 'function' ? 'inline guard' : (built?.type ?? 'inline guard');
-  }
+/** `canRetry and not isLast`; the source text of nothing is ever shown. */
+export function guardText({ name, operator, parts }: ChartGuard): string {
+  const texts = parts.map(guardText);
+  if (operator === 'and' || operator === 'or') return texts.map(bracket).join(` ${operator} `);
+  if (operator === 'not') return `not ${bracket(texts[0] ?? '')}`;
+  return name ?? 'inline guard';
 }
 
 const bracket = (text: string): string => (text.includes(' and ') || text.includes(' or ') ? `(${text})` : text);
 
 /** Event type -> the timer that raises it, both `after` and delayed raises. */
-export function timersOf(machine: AnyStateMachine, nodes: readonly AnyStateNode[]): ReadonlyMap<string, ChartTimer> {
+export function timersOf(chart: ChartStructure): ReadonlyMap<string, ChartTimer> {
   const timers = new Map<string, ChartTimer>();
-  const candidates: unknown[] = Object.values(implementations(machine).actions);
-  for (const node of nodes) {
-    candidates.push(...node.entry, ...node.exit);
-    for (const definition of [...node.transitions.values()].flat()) candidates.push(...definition.actions);
-  }
-  for (const candidate of candidates) {
-    const action = asBuiltIn(candidate);
+  const inline = chart.states.flatMap(({ entry, exit, transitions }) =>
+    [...entry, ...exit, ...transitions.flatMap(({ actions }) => actions)].map(({ builtin }) => builtin),
+  );
+  for (const action of [...chart.actions.values(), ...inline]) {
     if (action?.type !== 'xstate.raise' || action.delay === undefined) continue;
     const event = typeOfEvent(action.event);
-    const delay = delayLabel(action.delay, machine);
+    const delay = delayLabel(action.delay, chart);
     const label = event.startsWith('xstate.after.') ? `after ${delay}` : event;
-    timers.set(event, { label, delayMs: delayMs(action.delay, machine) });
+    timers.set(event, { label, delayMs: delayMs(action.delay, chart) });
   }
   return timers;
 }
 
-function delayMs(delay: unknown, machine: AnyStateMachine): number | null {
+function delayMs(delay: unknown, chart: ChartStructure): number | null {
   if (typeof delay === 'number') return delay;
-  const named = typeof delay === 'string' ? implementations(machine).delays[delay] : undefined;
-  return typeof named === 'number' ? named : null;
+  return (typeof delay === 'string' ? chart.delays.get(delay) : undefined) ?? null;
 }
 
-function delayLabel(delay: unknown, machine: AnyStateMachine): string {
-  const ms = delayMs(delay, machine);
+function delayLabel(delay: unknown, chart: ChartStructure): string {
+  const ms = delayMs(delay, chart);
   if (typeof delay === 'string') return ms === null ? delay : `${delay} (${formatMs(ms)})`;
   return ms === null ? 'a computed delay' : formatMs(ms);
 }

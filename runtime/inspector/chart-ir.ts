@@ -1,12 +1,18 @@
 /**
  * The chart IR: what a drawing, a table or a page needs to know of a machine, as plain JSON.
  *
- * Only this file reads XState's structures; everything that draws depends on these types (the next XState may look
- * different). It does not decide what is drawn as an edge and what as a row: chart-fold.ts does. Pure; called when a
- * chart is drawn or documented, never per transition. Upholds: the picture shows every transition the machine has.
+ * Everything that draws depends on these types; they are made from runtime/contract/chart-structure.ts, which reads
+ * the machine. What is drawn as an edge and what as a row is decided by chart-fold.ts. Pure; called when a chart is
+ * drawn or documented, never per transition. Upholds: the picture shows every transition the machine has.
  */
-import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
-import { parseAction, parseGuard, timersOf, type ChartAction, type ChartTimer } from './chart-actions.ts';
+import type { AnyStateMachine } from 'xstate';
+import { structureOf } from '../contract/chart-structure.ts';
+import type {
+  ChartAction as StructureAction,
+  ChartState as StructureState,
+  ChartTransition as StructureTransition,
+} from '../contract/chart-structure.ts';
+import { guardText, namedAction, timersOf, type ChartAction, type ChartTimer } from './chart-actions.ts';
 
 export type { ChartAction, ActionRole } from './chart-actions.ts';
 
@@ -31,6 +37,8 @@ export type TransitionKind = 'event' | 'timer' | 'always' | 'done';
 export interface ChartTransition {
   /** `t<n>` in document order; stable for one definition. */
   readonly id: string;
+  /** As the history names it: chart-structure.ts. */
+  readonly historyId: string;
   readonly source: string;
   /** The event type as XState sees it; `''` for an eventless transition. */
   readonly event: string;
@@ -65,92 +73,73 @@ export interface ChartOptions {
 }
 
 /** @returns the whole chart of a machine. Never throws for a machine that XState accepts. */
-export function chartOf(machine: AnyStateMachine, options: ChartOptions = {}): Chart {
-  const nodes = flatten(machine.root);
-  const timers = timersOf(machine, nodes);
-  const states = nodes.map((node) => stateOf(node, machine, options.effects));
-  const transitions: ChartTransition[] = [];
-  for (const node of nodes) {
-    for (const definition of transitionsOf(node)) {
-      transitions.push(transitionOf(definition, `t${transitions.length}`, node, machine, timers, options.effects));
-    }
-  }
+export function chartOf(machine: AnyStateMachine, { kind = machine.id, effects }: ChartOptions = {}): Chart {
+  const chart = structureOf(machine);
+  const timers = timersOf(chart);
+  const actionsOf = (actions: readonly StructureAction[]): ChartAction[] =>
+    actions.flatMap((action) => namedAction(action, chart, effects) ?? []);
+  const transitions = chart.states.flatMap((state) => [...state.transitions, ...state.always]);
   return {
-    kind: options.kind ?? machine.id,
-    description: machine.root.description ?? null,
-    states,
-    transitions,
+    kind,
+    description: chart.root.description ?? null,
+    states: chart.states.map((state) => stateOf(state, actionsOf)),
+    transitions: transitions.map((transition, index) => transitionOf(transition, `t${index}`, timers, actionsOf)),
   };
 }
 
-export const pathOf = (node: AnyStateNode): string => node.path.join('.');
+type ActionsOf = (actions: readonly StructureAction[]) => ChartAction[];
 
-function flatten(node: AnyStateNode): AnyStateNode[] {
-  return [node, ...Object.values(node.states as Record<string, AnyStateNode>).flatMap(flatten)];
-}
+const pathOf = ({ path }: StructureState): string => path.join('.');
 
-function transitionsOf(node: AnyStateNode): AnyTransitionDefinition[] {
-  return [...[...node.transitions.values()].flat(), ...(node.always ?? [])];
-}
-
-function stateOf(node: AnyStateNode, machine: AnyStateMachine, effects: ReadonlySet<string> | undefined): ChartState {
-  const initialTarget = node.type === 'compound' ? node.initial.target?.[0] : undefined;
+function stateOf(state: StructureState, actionsOf: ActionsOf): ChartState {
+  const { key, type, parent, children, initial, description, tags, entry, exit } = state;
   return {
-    id: pathOf(node),
-    label: node.key,
-    kind: node.type,
-    parent: node.parent === undefined ? null : pathOf(node.parent),
-    children: Object.values(node.states as Record<string, AnyStateNode>).map(pathOf),
-    initial: initialTarget === undefined ? null : pathOf(initialTarget),
-    description: node.description ?? null,
-    tags: [...node.tags],
-    entry: actionsOf(node.entry, machine, effects),
-    exit: actionsOf(node.exit, machine, effects),
+    id: pathOf(state),
+    label: key,
+    kind: type,
+    parent: parent === undefined ? null : pathOf(parent),
+    children: children.map(pathOf),
+    initial: initial?.target === undefined ? null : pathOf(initial.target),
+    description: description ?? null,
+    tags: [...tags],
+    entry: actionsOf(entry),
+    exit: actionsOf(exit),
   };
-}
-
-function actionsOf(
-  actions: readonly unknown[],
-  machine: AnyStateMachine,
-  effects: ReadonlySet<string> | undefined,
-): ChartAction[] {
-  return actions.flatMap((action) => parseAction(action, machine, effects) ?? []);
 }
 
 function transitionOf(
-  definition: AnyTransitionDefinition,
+  transition: StructureTransition,
   id: string,
-  node: AnyStateNode,
-  machine: AnyStateMachine,
   timers: ReadonlyMap<string, ChartTimer>,
-  effects: ReadonlySet<string> | undefined,
+  actionsOf: ActionsOf,
 ): ChartTransition {
-  const event = definition.eventType;
+  const { event, source, targets = [], guard, actions, reenter, description } = transition;
   const timer = timers.get(event);
-  const naming = namingOf(event, timer, node);
+  const naming = namingOf(event, timer, source);
   return {
     id,
-    source: pathOf(node),
+    historyId: transition.id,
+    source: pathOf(source),
     event,
     ...naming,
     failure: naming.kind === 'event' && isFailure(event),
-    targets: (definition.target ?? []).map(pathOf),
-    guard: definition.guard === undefined ? null : parseGuard(definition.guard),
-    actions: actionsOf(definition.actions, machine, effects),
-    reenter: definition.reenter,
+    targets: targets.map(pathOf),
+    guard: guard === undefined ? null : guardText(guard),
+    actions: actionsOf(actions),
+    reenter,
     delayMs: timer?.delayMs ?? null,
-    description: definition.description ?? null,
+    description: description ?? null,
   };
 }
 
 function namingOf(
   event: string,
   timer: ChartTimer | undefined,
-  node: AnyStateNode,
+  source: StructureState,
 ): { label: string; kind: TransitionKind } {
   if (event === '') return { label: 'always', kind: 'always' };
   if (timer !== undefined) return { label: timer.label, kind: 'timer' };
-  if (event === `xstate.done.state.${node.id}`) return { label: 'done', kind: 'done' };
+  if (event === `xstate.done.state.${source.id}`) return { label: 'done', kind: 'done' };
   if (event === '*') return { label: 'any other', kind: 'event' };
   return { label: event, kind: 'event' };
 }

@@ -1,12 +1,13 @@
-import { createMachine } from 'xstate';
+import { setup } from 'xstate';
+import type { AnyStateMachine } from 'xstate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { decide, decideInitial, restore } from '../hosting/decide.ts';
 import { chartOf } from './chart-ir.ts';
 import { activeStates, stateText, takenTransitions } from './chart-trace.ts';
 import { jobMachine, meshMachine } from './sample-machines-for-tests.ts';
 
 const job = chartOf(jobMachine);
-const mesh = chartOf(meshMachine);
 const labels = (chart: typeof job, ids: readonly string[]): string[] =>
   ids
     .map((id) => chart.transitions.find((transition) => transition.id === id))
@@ -36,48 +37,74 @@ test('no state is no state', () => {
   assert.is(stateText(undefined), '(none)');
 });
 
-test('the transition a step took is found, the deepest first', () => {
-  const step = { eventType: 'job.cancel', from: { running: { migrating: 'copying' } }, to: { running: 'healthy' } };
-  assert.equal(labels(job, takenTransitions(job, step)), ['running.migrating: job.cancel']);
-  const root = { eventType: 'job.delete', from: 'stopped', to: 'deleting' };
-  assert.equal(labels(job, takenTransitions(job, root)), [': job.delete']);
-  const stays = {
-    eventType: 'migration.copy.progress',
-    from: { running: { migrating: 'copying' } },
-    to: { running: { migrating: 'copying' } },
-  };
-  assert.equal(labels(job, takenTransitions(job, stays)), ['running.migrating.copying: migration.copy.progress']);
-  const timer = { eventType: 'xstate.after.backoff.job.failed', from: 'failed', to: 'starting' };
-  assert.equal(labels(job, takenTransitions(job, timer)), ['failed: after backoff (2 s)']);
+/** What the step recorded that a host has the machine take. */
+function taken(machine: AnyStateMachine, from: unknown, type: string): readonly string[] {
+  const { context } = decideInitial(machine, undefined).snapshot;
+  return takenTransitions(chartOf(machine), decide(machine, restore(machine, from, context), { type }).taken);
+}
+const takenLabels = (machine: AnyStateMachine, from: unknown, type: string): string[] =>
+  labels(chartOf(machine), taken(machine, from, type));
+
+test('the transition a step took is lit, the deepest first', () => {
+  const copying = { running: { migrating: 'copying' } };
+  assert.equal(takenLabels(jobMachine, copying, 'job.cancel'), ['running.migrating: job.cancel']);
+  assert.equal(takenLabels(jobMachine, 'stopped', 'job.delete'), [': job.delete']);
+  assert.equal(takenLabels(jobMachine, copying, 'migration.copy.progress'), [
+    'running.migrating.copying: migration.copy.progress',
+  ]);
+  assert.equal(takenLabels(jobMachine, 'failed', 'xstate.after.backoff.job.failed'), ['failed: after backoff (2 s)']);
+  assert.equal(takenLabels(jobMachine, 'placing', 'nobody.sent'), [], 'an event that the chart does not know');
 });
 
-test('where both a state and its parent would fit, the state took the event', () => {
-  const machine = createMachine({
-    id: 'both',
-    initial: 'a',
-    states: { a: { initial: 'b', on: { go: 'c' }, states: { b: { on: { go: '#both.c' } } } }, c: {} },
-  });
-  const both = chartOf(machine);
-  const step = { eventType: 'go', from: { a: 'b' }, to: 'c' };
-  assert.equal(labels(both, takenTransitions(both, step)), ['a.b: go']);
-});
-
-test('the eventless rest of a step is found too', () => {
-  const step = { eventType: 'slot.make.done', from: { preparing: 'plugging' }, to: 'starting' };
-  assert.equal(labels(job, takenTransitions(job, step)), ['preparing.plugging: slot.make.done', 'preparing: done']);
-  const always = {
-    eventType: 'segment.ensure.done',
-    from: { plane: 'making', members: 'none' },
-    to: { plane: 'settled', members: 'none' },
-  };
-  assert.equal(labels(mesh, takenTransitions(mesh, always)), [
+test('the eventless rest of a step is lit too', () => {
+  assert.equal(takenLabels(jobMachine, { preparing: 'plugging' }, 'slot.make.done'), [
+    'preparing.plugging: slot.make.done',
+    'preparing: done',
+  ]);
+  assert.equal(takenLabels(meshMachine, { plane: 'making', members: 'none' }, 'segment.ensure.done'), [
     'plane.making: segment.ensure.done',
     'plane.there: always',
   ]);
 });
 
-test('an event that the chart does not know took nothing', () => {
-  assert.equal(takenTransitions(job, { eventType: 'nobody.sent', from: 'placing', to: 'placing' }), []);
+test('of guarded candidates the one that was taken is lit, whatever else leads to where the step ended', () => {
+  const machine = setup({
+    types: { context: {} as { tired: boolean } },
+    guards: { isRested: ({ context }) => !context.tired, isTired: ({ context }) => context.tired },
+  }).createMachine({
+    id: 'walk',
+    context: { tired: true },
+    initial: 'away',
+    states: {
+      away: {
+        on: {
+          go: [
+            { guard: 'isRested', target: 'home' },
+            { guard: 'isTired', target: 'bench' },
+          ],
+        },
+      },
+      bench: { always: 'home' },
+      home: {},
+    },
+  });
+  const chart = chartOf(machine);
+  const lit = (tired: boolean): unknown[] => {
+    const step = decide(machine, restore(machine, 'away', { tired }), { type: 'go' });
+    assert.is(step.snapshot.value, 'home');
+    const ids = takenTransitions(chart, step.taken);
+    return chart.transitions.flatMap(({ id, source, targets }) => (ids.includes(id) ? [[source, ...targets]] : []));
+  };
+  assert.equal(lit(false), [['away', 'home']]);
+  assert.equal(lit(true), [
+    ['away', 'bench'],
+    ['bench', 'home'],
+  ]);
+});
+
+test('what the history does not say is not guessed', () => {
+  assert.equal(takenTransitions(job, undefined), []);
+  assert.equal(takenTransitions(job, [':of.an.older.chart']), []);
 });
 
 test.run();

@@ -1,10 +1,9 @@
 /**
- * Which states of a chart are active for a state value, and which transitions a recorded step took.
- *
- * The journal records the event and the states before and after, not the transition; this file finds it again. Where
- * two transitions fit (guards are not evaluated here) the first in document order is taken. Runs in the browser; pure.
+ * Which states of a chart are active for a state value, and which of its transitions a recorded step took. The step
+ * itself says so in the history: guards choose between candidates, and nobody could tell afterwards from the states
+ * before and after. Runs in the browser; pure.
  */
-import type { Chart, ChartTransition } from './chart-ir.ts';
+import type { Chart } from './chart-ir.ts';
 
 export interface ActiveStates {
   /** Innermost active states; more than one with parallel regions. */
@@ -41,67 +40,10 @@ export function stateText(value: unknown): string {
   return [...activeStates(value).lit].join(' + ') || '(none)';
 }
 
-export interface Step {
-  readonly eventType: string;
-  readonly from: unknown;
-  readonly to: unknown;
-}
-
-/** @returns ids of the transition taken and of the eventless ones that followed it. */
-export function takenTransitions(chart: Chart, step: Step): readonly string[] {
-  const before = everyActive(step.from);
-  const after = everyActive(step.to);
-  const matching = chart.transitions.filter(
-    (transition) =>
-      transition.kind !== 'always' && before.has(transition.source) && matches(transition.event, step.eventType),
-  );
-  const deepestFirst = [...matching].sort(
-    (a, b) => depth(b.source) - depth(a.source) || specificity(b) - specificity(a),
-  );
-  const taken =
-    deepestFirst.find((transition) => arrives(transition, before, after)) ??
-    (deepestFirst.length === 1 ? deepestFirst[0] : deepestFirst.find((transition) => transition.targets.length > 0));
-  if (taken === undefined) return [];
-  return [taken.id, ...followers(chart, taken, after)];
-}
-
-const everyActive = (value: unknown): ReadonlySet<string> => {
-  const { lit, within } = activeStates(value);
-  return new Set([...lit, ...within]);
-};
-
-const depth = (id: string): number => (id === '' ? 0 : id.split('.').length);
-const specificity = (transition: ChartTransition): number => (transition.event.endsWith('*') ? 0 : 1);
-
-function matches(descriptor: string, type: string): boolean {
-  if (descriptor === '*' || descriptor === type) return true;
-  return descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1));
-}
-
-function arrives(transition: ChartTransition, before: ReadonlySet<string>, after: ReadonlySet<string>): boolean {
-  if (transition.targets.length > 0) return transition.targets.every((target) => after.has(target));
-  return [...before].every((id) => after.has(id));
-}
-
-/** Eventless and done transitions from where the step landed to where it ended. */
-function followers(chart: Chart, first: ChartTransition, after: ReadonlySet<string>): string[] {
-  const found: string[] = [];
-  let at = first.targets;
-  while (at.length > 0 && !at.every((id) => after.has(id)) && found.length < chart.transitions.length) {
-    const next = chart.transitions.find(
-      (transition) =>
-        (transition.kind === 'always' || transition.kind === 'done') &&
-        !found.includes(transition.id) &&
-        at.some(
-          (id) =>
-            id === transition.source ||
-            id.startsWith(`${transition.source}.`) ||
-            transition.source.startsWith(`${id}.`),
-        ),
-    );
-    if (next === undefined) break;
-    found.push(next.id);
-    at = next.targets;
-  }
-  return found;
+/**
+ * @param taken as the entry of the history has it; undefined for one that records no step of the chart
+ * @returns ids of the chart's transitions; those that a later version of the chart has no more are left out
+ */
+export function takenTransitions(chart: Chart, taken: readonly string[] = []): readonly string[] {
+  return taken.flatMap((id) => chart.transitions.find(({ historyId }) => historyId === id)?.id ?? []);
 }

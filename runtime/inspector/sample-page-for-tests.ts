@@ -92,6 +92,17 @@ const stateNameOf = (value: unknown): string =>
         .map(([key, inner]) => `${key}.${stateNameOf(inner)}`)
         .join(' + ');
 
+/** What the chart took on the way, by the place in the script; the others took what their event says. */
+const takenAt: Readonly<Record<number, readonly string[]>> = {
+  0: [],
+  3: [],
+  4: ['preparing.plugging:slot.make.done', 'preparing:xstate.done.state'],
+  5: ['starting:process.start.done'],
+};
+
+const takenBy = (index: number): readonly string[] =>
+  takenAt[index] ?? [`${stateNameOf(script[index - 1]?.[1])}:${script[index]?.[0]}`];
+
 function historyUpTo(steps: number): HistoryRow[] {
   return script.slice(0, steps).map(([type, to, asked, changed], index) => ({
     version: index + 1,
@@ -107,6 +118,7 @@ function historyUpTo(steps: number): HistoryRow[] {
     to,
     kind: type === 'job.update' ? 'ignored' : 'transition',
     asked,
+    taken: takenBy(index),
     changed,
   }));
 }

@@ -131,7 +131,7 @@ function useShown(live: LiveActor, version: number | null): { state: unknown; ro
 
 function lastTransitions(chart: Loaded<DrawnChart>, row: HistoryRow | undefined): readonly string[] {
   if (chart.state !== 'ready' || row === undefined || row.kind !== 'transition') return [];
-  return takenTransitions(chart.value.chart, { eventType: row.event.type, from: row.from, to: row.to });
+  return takenTransitions(chart.value.chart, row.taken);
 }
 
 function StateBadge(props: { live: LiveActor; stateName: string; version: number | null }) {

@@ -73,7 +73,9 @@ export interface HistoryRow {
   readonly to: unknown;
   readonly kind: 'transition' | 'ignored' | 'rejected' | 'dropped' | 'operated' | 'upgraded';
   readonly asked: readonly string[];
-  /** Top-level context key -> value after the step; a key with undefined or null was removed. */
+  /** Transitions of the chart, as its history names them. */
+  readonly taken?: readonly string[] | undefined;
+  /** Top-level context key -> value after the step; a key that is present with undefined or null is gone. */
   readonly changed: Readonly<Record<string, unknown>>;
 }
 
