@@ -1,4 +1,5 @@
 /** The runtime bench as a program: a short row ends with a verdict, and what cannot be run is said and is status 2. */
+// runs: alone
 // test limit: 60 s
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
