@@ -1,16 +1,19 @@
 /**
- * runtime/ as somebody else gets it: packed, installed into an empty folder, run by plain Node and read by a strict
- * compiler. Proves that the package names what it needs; not that the control plane works (the other tests do).
+ * The packages as somebody else gets them: packed, installed beside their third-party packages without a registry, run
+ * by plain Node and read by a strict compiler; `photon` is called as a command. Proves that the packages name what they
+ * need; not that the control plane works (the other tests do).
  */
 // time limit: 180 s
 // test limit: 120 s
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { packRuntime } from './runtime-package.ts';
+import { nodeFlags } from './node-flags.ts';
+import { layProductionCommands, layProductionPackages } from './production-packages.ts';
+import { packWorkspaces } from './workspace-packages.ts';
 
 const top = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'photon-pack-'));
@@ -28,11 +31,17 @@ const run = (program: string, args: readonly string[]): string => {
   }
 };
 
-test('packs, installs, runs and type-checks elsewhere', () => {
+test.before(() => {
   mkdirSync(consumer);
-  const tarball = packRuntime(folder);
   writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', type: 'module', private: true }));
-  run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--loglevel=error', tarball]);
+  layProductionPackages(top, consumer);
+  layProductionCommands(top, consumer);
+  const tarballs = Object.values(packWorkspaces(folder));
+  const offline = ['--offline', '--cache', join(folder, 'empty-cache')];
+  run('npm', ['install', ...offline, '--ignore-scripts', '--engine-strict', '--loglevel=error', ...tarballs]);
+});
+
+test('a program elsewhere imports the runtime, and a strict compiler reads its declarations', () => {
   writeFileSync(
     join(consumer, 'consumer.ts'),
     `
@@ -40,14 +49,16 @@ test('packs, installs, runs and type-checks elsewhere', () => {
     import type { Clock } from '@photoncloud/runtime/contract/clock';
     import { decide } from '@photoncloud/runtime/hosting/decide';
     import '@photoncloud/runtime/journal/redis-journal';
+    import { networkMachine } from '@photoncloud/machines/network/network-machine';
+    import { createRegistry } from '@photoncloud/actors/registry';
     const clock: Clock = { wallMs: () => 0, monotonicMs: () => 0, after: () => () => undefined };
     const error: PhotonError = reject('busy', 'at ' + clock.wallMs());
     // @ts-expect-error: the declarations are read, and are not any
     const wrong: number = error.record.code;
-    console.log(error.record.code, typeof wrong, typeof decide);
+    console.log(error.record.code, typeof wrong, typeof decide, networkMachine.id, typeof createRegistry);
   `,
   );
-  assert.is(run(process.execPath, ['consumer.ts']).trim(), 'busy string function');
+  assert.is(run(process.execPath, ['consumer.ts']).trim(), 'busy string function network function');
   writeFileSync(
     join(consumer, 'tsconfig.json'),
     JSON.stringify({
@@ -63,6 +74,20 @@ test('packs, installs, runs and type-checks elsewhere', () => {
     }),
   );
   run(join(top, 'node_modules/.bin/tsc'), ['-p', '.']);
+});
+
+test('the command photon is installed, says its version and lists its verbs', () => {
+  const { version } = JSON.parse(readFileSync(join(top, 'actors/package.json'), 'utf8')) as { version: string };
+  const photon = join(consumer, 'node_modules/.bin/photon');
+  assert.is(run(photon, ['--version']), `${version}\n`);
+  const help = run(photon, ['--help']);
+  assert.match(help, /Usage: photon \[options\] \[command\]/);
+  for (const verb of ['apply', 'init', 'worker', 'upgrade']) assert.match(help, new RegExp(`^  ${verb} `, 'm'));
+});
+
+test('the command starts Node with the flags of the top package.json', () => {
+  const [first] = readFileSync(join(top, 'actors/photon/photon-launcher.ts'), 'utf8').split('\n');
+  assert.is(first, `#!/usr/bin/env -S node ${nodeFlags.join(' ')}`);
 });
 
 test.run();
