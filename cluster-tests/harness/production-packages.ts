@@ -24,7 +24,7 @@ const fits = (entry: LockEntry): boolean =>
   (entry.libc ?? ['glibc']).includes('glibc');
 
 /** Their folders below `top`: `node_modules/zod`. */
-function productionPackages(top: string): string[] {
+export function productionPackages(top: string): string[] {
   const text = readFileSync(join(top, 'package-lock.json'), 'utf8');
   const lock = JSON.parse(text) as { packages: Record<string, LockEntry> };
   return Object.entries(lock.packages)
