@@ -148,7 +148,7 @@ test('what the head of a file says decides when it is started', () => {
   assert.equal(placing('measuring'), { runsAlone: true, longestMs: 0 });
 });
 
-test('steps run side by side up to the width, the longest first, and those that measure after all others', async () => {
+test('one step runs in each lane, the longest start at the front, and those that measure are set apart', async () => {
   const started: string[] = [];
   const beside = new Map<string, number>();
   let running = 0;
@@ -167,8 +167,8 @@ test('steps run side by side up to the width, the longest first, and those that 
   });
   const { together, alone } = inOrder([step('m', 9, true), step('a', 0), step('b', 0), step('c', 5), step('d', 7)]);
   const ended: string[] = [];
-  const results = await runSteps(together, 2, ({ name }) => ended.push(name));
-  assert.equal(started, ['d', 'c', 'a', 'b']);
+  const results = await runSteps(together, { front: 1, back: 1 }, ({ name }) => ended.push(name));
+  assert.equal(started, ['d', 'b', 'c', 'a']);
   assert.equal(ended.toSorted(), ['a', 'b', 'c', 'd']);
   assert.is(results.length, 4);
   assert.is(Math.max(...beside.values()), 2);

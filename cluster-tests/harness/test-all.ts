@@ -17,8 +17,8 @@ import { fileSteps, programStep, type Step, type StepPlace } from './test-step.t
 const top = join(import.meta.dirname, '../..');
 const failures = join(top, '.cache/failures');
 const scratch = mkdtempSync(join(tmpdir(), 'photon-test-'));
-/** Steps at once on a machine of many cores: a cluster of a kernel test takes up to a gigabyte. */
-const widestRun = 6;
+/** No more than four on a larger machine: a cluster of a kernel test takes up to a gigabyte. */
+const cores = Math.min(availableParallelism(), 4);
 const place: StepPlace = { top, scratch, ...readToolchain() };
 
 /** What set-up has found that decides what runs here. */
@@ -64,12 +64,14 @@ async function testAll(patterns: readonly string[]): Promise<number> {
   rmSync(failures, { recursive: true, force: true });
   const { together, alone } = inOrder(steps);
   const onResult = report(Math.max(...steps.map((step) => step.name.length)));
-  const width = Math.min(availableParallelism() + 1, widestRun);
-  const results = [...(await runSteps(together, width, onResult)), ...(await runSteps(alone, 1, onResult))];
-  console.log(`${formatDuration(performance.now() - startedMs)}, ${width} steps at once and ${alone.length} alone`);
+  const results = [
+    ...(await runSteps(together, { front: cores, back: cores }, onResult)),
+    ...(await runSteps(alone, { front: 1, back: 0 }, onResult)),
+  ];
+  console.log(`\n${formatDuration(performance.now() - startedMs)}, at most ${2 * cores} steps at once`);
   const broken = results.filter((one) => one.failed > 0);
   if (broken.length > 0) {
-    console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);
+    console.log(`failed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);
   }
   console.log(formatTotals(results));
   return broken.length > 0 ? 1 : 0;

@@ -1,8 +1,9 @@
 /**
  * In which order steps are started, and how many at once. Not how they run: test-step.ts. Called by test-all.ts.
- * Test files wait about as long as they work (for programs to start, leases to end, guests to boot), so one more of
- * them than there are cores is started. Each has ports, folders and namespaces of its own and does not see the others.
- * Those that measure run last, with nothing beside them.
+ * Long files work (guests boot, programs are compiled and started); short ones mostly wait (for leases and silences to
+ * end). So as many lanes as there are cores take the longest files first, and as many again take from the other end.
+ * Every file has ports, folders and namespaces of its own and does not see those beside it. Files that measure run
+ * last, with nothing beside them.
  */
 import type { StepResult } from './test-report.ts';
 import type { Step } from './test-step.ts';
@@ -14,21 +15,30 @@ export function inOrder(steps: readonly Step[]): { together: Step[]; alone: Step
   return { together: together.toSorted((one, other) => other.placing.longestMs - one.placing.longestMs), alone };
 }
 
-/** Runs `steps` in their order, at most `width` at once; `onResult` is told as each ends. */
+export interface Lanes {
+  /** How many take the next step from the beginning of the list. */
+  readonly front: number;
+  /** How many take it from the end. */
+  readonly back: number;
+}
+
+/** Runs all `steps`, at most one in each lane at once; `onResult` is told as each ends. */
 export async function runSteps(
   steps: readonly Step[],
-  width: number,
+  lanes: Lanes,
   onResult: (result: StepResult) => void,
 ): Promise<StepResult[]> {
   const results: StepResult[] = [];
   const waiting = [...steps];
-  const lane = async (): Promise<void> => {
-    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
+  const lane = async (take: () => Step | undefined): Promise<void> => {
+    for (let step = take(); step !== undefined; step = take()) {
       const result = await step.run();
       results.push(result);
       onResult(result);
     }
   };
-  await Promise.all(Array.from({ length: width }, lane));
+  const many = (count: number, take: () => Step | undefined): Promise<void>[] =>
+    Array.from({ length: count }, () => lane(take));
+  await Promise.all([...many(lanes.front, () => waiting.shift()), ...many(lanes.back, () => waiting.pop())]);
   return results;
 }
