@@ -1,3 +1,5 @@
+// time limit: 180 s
+// test limit: 80 s
 /** Runs of seeds in processes: the same runs as here, each told once, and nothing is told when it was enough. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
