@@ -1,6 +1,6 @@
 // needs: kernel
-// time limit: 420 s
-// test limit: 360 s
+// time limit: 600 s
+// test limit: 540 s
 /**
  * The controller is killed after each commit of a VM's creation, by index, then at ten random moments: the VM comes up
  * once (one QEMU, one tap, one DHCP host entry with the address first given), and the command repeated with its key

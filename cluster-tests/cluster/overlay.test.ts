@@ -180,7 +180,7 @@ test("an operator in the VPC's namespace of the other host reaches tcp/80 and pi
   const [here, there] = [port('acme/a1'), port('acme/a2')];
   const ping = ['ping', '-c', '1', '-W', '2', here.address];
   assert.match(await guests.execBeside(cluster, there, ping), '1 received');
-  const knock = (to: number): string[] => ['timeout', '0.3', 'bash', '-c', `exec 3<>/dev/tcp/${here.address}/${to}`];
+  const knock = (to: number): string[] => ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${here.address}/${to}`];
   await guest('acme/a1').sniff();
   // The guest answers no SYN: what counts is which of them reaches it.
   for (const to of [22, 81, 80]) await guests.execBeside(cluster, there, knock(to)).catch(() => 'timeout');
