@@ -50,7 +50,7 @@ stdenvNoCC.mkDerivation {
   doInstallCheck = true;
   installCheckPhase = ''
     test -z "$(find "$out" -xtype l)"
-    "$out/bin/photon" --help >/dev/null
+    test "$("$out/bin/photon" --version)" = ${manifest.version}
   '';
 
   meta = {

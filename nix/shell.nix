@@ -19,5 +19,6 @@ pkgs.mkShell {
     cpio
     curl
     perl
+    nix
   ];
 }

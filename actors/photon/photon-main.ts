@@ -1,4 +1,5 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
+import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
@@ -83,7 +84,10 @@ function addRoles(program: Command): void {
   }
 }
 
-const program = createCli();
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+const program = createCli().version(version, '-V, --version', 'print the version of this program');
 program.commandsGroup('Nodes and releases:');
 addInit(program);
 addRoles(program);

@@ -1,6 +1,6 @@
 // needs: kernel
-// time limit: 420 s
-// test limit: 360 s
+// time limit: 600 s
+// test limit: 540 s
 /**
  * The controller is killed after each single commit of a VM's creation, then at ten random moments. The VM must come up
  * once (one QEMU, one tap, one DHCP host entry with the address first given), and the command repeated with its key

@@ -1,4 +1,5 @@
 // needs: kernel
+// runs: alone
 // time limit: 900 s
 // test limit: 850 s
 /**

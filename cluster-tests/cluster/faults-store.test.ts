@@ -1,4 +1,5 @@
 // needs: kernel
+// runs: alone
 // time limit: 240 s
 // test limit: 200 s
 /**

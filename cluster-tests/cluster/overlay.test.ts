@@ -183,7 +183,7 @@ test("from the VPC's namespace on the other host only tcp/80 and ping reach a gu
   const [here, there] = [port('acme/a1'), port('acme/a2')];
   const ping = ['ping', '-c', '1', '-W', '2', here.address];
   assert.match(await guests.execBeside(cluster, there, ping), '1 received');
-  const knock = (to: number): string[] => ['timeout', '0.3', 'bash', '-c', `exec 3<>/dev/tcp/${here.address}/${to}`];
+  const knock = (to: number): string[] => ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${here.address}/${to}`];
   await guest('acme/a1').sniff();
   // The guest answers no SYN; the test looks at which SYNs reach it.
   for (const to of [22, 81, 80]) await guests.execBeside(cluster, there, knock(to)).catch(() => 'timeout');

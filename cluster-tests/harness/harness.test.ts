@@ -10,7 +10,8 @@ import * as assert from 'uvu/assert';
 import { readTestFile, type TestFile } from './test-files.ts';
 import { endAll } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
-import { fileStep, fileSteps, programStep, type StepPlace } from './test-step.ts';
+import { inOrder, runSteps } from './test-schedule.ts';
+import { fileStep, fileSteps, programStep, type Placing, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
 const place: StepPlace = { top, scratch: mkdtempSync(join(tmpdir(), 'photon-harness-')), limit: null, valkey: null };
@@ -138,6 +139,43 @@ test('a file that names two servers runs once on each, or is skipped with the re
 test('a program that ends with an error is one failure', async () => {
   const result = await programStep(place, 'types', 'tsc', ['--no-such-option']).run();
   assert.equal(counts(result), [0, 1, 0]);
+});
+
+test('what the head of a file says decides when it is started', () => {
+  const placing = (name: string): Placing | undefined => fileSteps(place, fixture(name))[0]?.placing;
+  assert.equal(placing('healthy'), { runsAlone: false, longestMs: 0 });
+  assert.equal(placing('endless-file'), { runsAlone: false, longestMs: 1_000 });
+  assert.equal(placing('measuring'), { runsAlone: true, longestMs: 0 });
+});
+
+test('one step runs in each lane, the longest start at the front, and those that measure are set apart', async () => {
+  const started: string[] = [];
+  const beside = new Map<string, number>();
+  let running = 0;
+  const step = (name: string, longestMs: number, runsAlone = false): Step => ({
+    stage: 'unit',
+    name,
+    placing: { runsAlone, longestMs },
+    run: async () => {
+      started.push(name);
+      running += 1;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      beside.set(name, running);
+      running -= 1;
+      return { stage: 'unit', name, passed: 1, failed: 0, skipped: [], warnings: [], elapsedMs: 20, output: '' };
+    },
+  });
+  const { together, alone } = inOrder([step('m', 9, true), step('a', 0), step('b', 0), step('c', 5), step('d', 7)]);
+  const ended: string[] = [];
+  const results = await runSteps(together, { front: 1, back: 1 }, ({ name }) => ended.push(name));
+  assert.equal(started, ['d', 'b', 'c', 'a']);
+  assert.equal(ended.toSorted(), ['a', 'b', 'c', 'd']);
+  assert.is(results.length, 4);
+  assert.is(Math.max(...beside.values()), 2);
+  assert.equal(
+    alone.map(({ name }) => name),
+    ['m'],
+  );
 });
 
 test('the last line adds up', () => {

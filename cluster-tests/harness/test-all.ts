@@ -1,21 +1,24 @@
 /**
- * `npm test`: types, lint, dead code, tidy, unit tests, then the tests on the real kernel; `npm test -- <text>...` runs
- * the steps whose name or path contains one of the texts.
+ * `npm test`: types, lint, dead code, tidy, then unit tests and tests on the real kernel side by side, then those that
+ * measure; `npm test -- <text>...` runs the steps whose name or path contains one of the texts.
  * Not a test framework: files are plain uvu files that also run by hand (`node x.test.ts`).
  * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with
  * its reason, and the last line is `N passed, N failed, N skipped`.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTestFiles } from './test-files.ts';
 import { endAll } from './test-process.ts';
-import { formatStep, formatTotals, type StepResult } from './test-report.ts';
+import { formatDuration, formatStep, formatTotals, type StepResult } from './test-report.ts';
+import { inOrder, runSteps } from './test-schedule.ts';
 import { fileSteps, programStep, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
 const failures = join(top, '.cache/failures');
 const scratch = mkdtempSync(join(tmpdir(), 'photon-test-'));
+/** No more than four on a larger machine: a cluster of a kernel test takes up to a gigabyte. */
+const cores = Math.min(availableParallelism(), 4);
 const place: StepPlace = { top, scratch, ...readToolchain() };
 
 /** What set-up has found that decides what runs here. */
@@ -30,26 +33,18 @@ function keepOutput(result: StepResult): void {
   writeFileSync(join(failures, `${result.name.replaceAll('/', '_')}.log`), result.output);
 }
 
-/** Runs `steps` in order, at most `width` at once, printing each as it ends. */
-async function runSteps(steps: readonly Step[], width: number, nameWidth: number): Promise<StepResult[]> {
-  const results: StepResult[] = [];
-  const waiting = [...steps];
-  const worker = async (): Promise<void> => {
-    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
-      const result = await step.run();
-      results.push(result);
-      if (result.failed > 0) keepOutput(result);
-      console.log(formatStep(result, nameWidth));
-    }
+/** Keeps the output of a failed step, and prints the step's line. */
+const report =
+  (nameWidth: number) =>
+  (result: StepResult): void => {
+    if (result.failed > 0) keepOutput(result);
+    console.log(formatStep(result, nameWidth));
   };
-  await Promise.all(Array.from({ length: width }, worker));
-  return results;
-}
 
 async function testAll(patterns: readonly string[]): Promise<number> {
   const wanted = (step: Step): boolean =>
     patterns.length === 0 || patterns.some((text) => step.name.includes(text) || step.stage === text);
-  const files = findTestFiles(top).flatMap((file) => fileSteps(place, file));
+  const startedMs = performance.now();
   const steps = [
     programStep(place, 'types', 'tsc', ['-p', '.']),
     programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings', '--format=unix']),
@@ -59,21 +54,24 @@ async function testAll(patterns: readonly string[]): Promise<number> {
       '{actors,cluster-tests,machines,runtime}/**/*.{ts,tsx}',
     ]),
     programStep(place, 'dead code', 'knip', ['--no-progress', '--no-config-hints']),
-    ...files.filter((step) => step.stage === 'tidy'),
-    ...files.filter((step) => step.stage === 'unit'),
+    ...findTestFiles(top).flatMap((file) => fileSteps(place, file)),
   ].filter(wanted);
-  const kernelSteps = files.filter((step) => step.stage === 'kernel').filter(wanted);
-  const nameWidth = Math.max(0, ...[...steps, ...kernelSteps].map((step) => step.name.length));
-  if (steps.length + kernelSteps.length === 0) {
+  if (steps.length === 0) {
     console.log(`No step or test file contains ${patterns.join(' or ')}; npm test without words runs all.`);
     console.log('0 passed, 1 failed, 0 skipped');
     return 1;
   }
   rmSync(failures, { recursive: true, force: true });
-  const results = [...(await runSteps(steps, 2, nameWidth)), ...(await runSteps(kernelSteps, 1, nameWidth))];
+  const { together, alone } = inOrder(steps);
+  const onResult = report(Math.max(...steps.map((step) => step.name.length)));
+  const results = [
+    ...(await runSteps(together, { front: cores, back: cores }, onResult)),
+    ...(await runSteps(alone, { front: 1, back: 0 }, onResult)),
+  ];
+  console.log(`\n${formatDuration(performance.now() - startedMs)}, at most ${2 * cores} steps at once`);
   const broken = results.filter((one) => one.failed > 0);
   if (broken.length > 0) {
-    console.log(`\nfailed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);
+    console.log(`failed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);
   }
   console.log(formatTotals(results));
   return broken.length > 0 ? 1 : 0;

@@ -4,6 +4,7 @@
  *   // test limit: 60 s     for each test     (20 s; 120 s on the real kernel)
  *   // needs: kernel        root, namespaces, QEMU: skipped as a whole, with the reason, where they cannot be had
  *   // servers: redis valkey    the servers it runs on, once each (redis)
+ *   // runs: alone          nothing runs beside it: it judges how long something takes, or how much is done in a second
  * Not a runner: test-all.ts runs what is found here.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -22,9 +23,12 @@ export interface TestFile {
   readonly testLimitMs: number;
   readonly needsKernel: boolean;
   readonly servers: readonly StoreServer[];
+  readonly runsAlone: boolean;
+  /** The limit for the file that it declares itself; undefined where it takes that of its stage. */
+  readonly declaredLimitMs: number | undefined;
 }
 
-/** Folders of cluster-tests whose tests need no root; the others run one at a time, on the real kernel. */
+/** Folders of cluster-tests whose tests need no root; the others run on the real kernel. */
 const rootless = ['harness', 'setup', 'simulation', 'checkers', 'conformance', 'mutants', 'fuzz'];
 
 export const workspaces = ['runtime', 'machines', 'actors', 'cluster-tests'] as const;
@@ -55,6 +59,8 @@ export function readTestFile(top: string, path: string): TestFile {
     fileLimitMs: seconds('time') ?? (stage === 'kernel' ? 300_000 : 60_000),
     testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 20_000),
     needsKernel: stage === 'kernel' || /^\/\/ needs: kernel/m.test(head),
+    runsAlone: /^\/\/ runs: alone$/m.test(head),
+    declaredLimitMs: seconds('time'),
     servers: (/^\/\/ servers: ([a-z ]+)/m.exec(head)?.[1]?.trim().split(' ') ?? ['redis']) as StoreServer[],
   };
 }

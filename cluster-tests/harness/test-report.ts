@@ -38,6 +38,12 @@ export function formatStep(result: StepResult, nameWidth: number): string {
   return lines.join('\n');
 }
 
+/** `7 min 5 s`. */
+export function formatDuration(elapsedMs: number): string {
+  const seconds = Math.round(elapsedMs / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
 /** The last line of every run: `N passed, N failed, N skipped`. */
 export function formatTotals(results: readonly StepResult[]): string {
   const sum = (count: (result: StepResult) => number): number => results.reduce((all, one) => all + count(one), 0);

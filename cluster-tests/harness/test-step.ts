@@ -13,7 +13,16 @@ import type { FileOutcome } from './timed-uvu.ts';
 export interface Step {
   readonly stage: string;
   readonly name: string;
+  readonly placing: Placing;
   run(): Promise<StepResult>;
+}
+
+/** When a step is started, and beside what: test-schedule.ts. */
+export interface Placing {
+  /** Nothing may run beside it. */
+  readonly runsAlone: boolean;
+  /** Those that may take longest are started first; 0 when nothing is known of it. */
+  readonly longestMs: number;
 }
 
 export interface StepPlace {
@@ -34,6 +43,8 @@ export interface ServerProgram {
 }
 
 const programLimitMs = 180_000;
+/** Checks of the sources say in a minute what an author wants to know first. */
+const startedFirst = Number.MAX_SAFE_INTEGER;
 const preload = join(import.meta.dirname, 'test-preload.ts');
 
 /** A program of node_modules/.bin; counts as one check. */
@@ -41,6 +52,7 @@ export function programStep(place: StepPlace, stage: string, program: string, ar
   return {
     stage,
     name: program,
+    placing: { runsAlone: false, longestMs: startedFirst },
     run: async () => {
       const binary = join(place.top, 'node_modules/.bin', program);
       const { code, output, elapsedMs } = await runProcess(binary, args, { cwd: place.top, limitMs: programLimitMs });
@@ -77,6 +89,7 @@ export function fileStep(place: StepPlace, file: TestFile, server: StoreServer =
   return {
     stage,
     name,
+    placing: { runsAlone: file.runsAlone, longestMs: stage === 'tidy' ? startedFirst : (file.declaredLimitMs ?? 0) },
     run: async () => {
       const reason = reasonToSkip(place, file, server);
       if (reason !== null) {

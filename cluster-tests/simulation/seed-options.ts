@@ -63,6 +63,9 @@ const replicaFaultKinds = {
   'store replica cut off': 20_000,
 } as const;
 
+/** Every kind of fault that a seed may arm by itself, as tallies name them. */
+export const armableFaults: readonly string[] = [faultKinds, diskFaultKinds, replicaFaultKinds].flatMap(Object.keys);
+
 function expandReplicas(chance: Chance): ReplicatedStore | undefined {
   if (!chance.happens(0.3)) return undefined;
   const count = chance.whole(1, 2);

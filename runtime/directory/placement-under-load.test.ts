@@ -1,5 +1,5 @@
-// time limit: 60 s
-// test limit: 50 s
+// time limit: 150 s
+// test limit: 120 s
 /**
  * Three controllers as processes on a real Redis under load, while one is killed, one is stopped and continued, links
  * are cut, one joins and one is drained: every command is answered once, every message applied once and in order.
