@@ -39,6 +39,6 @@ export function schemaHashOf(definition: ActorDefinition): string {
     const timers = Object.keys(state.config.after ?? {});
     return `${state.id} ${state.type} ${effects.toSorted().join()} ${timers.toSorted().join()}`;
   });
-  const text = [definition.kind, ...states.toSorted(), contextShape(definition)].join('\n');
+  const text = [definition.kind, ...states.toSorted(), contextShape(definition), definition.specShape ?? ''].join('\n');
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
