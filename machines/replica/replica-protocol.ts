@@ -32,7 +32,7 @@ export const replicaKind = defineKind({
       'Makes the file: sparse and empty, or filled from an image copy.',
       {},
     ),
-    effect<{ readonly spec: ReplicaSpec | null }>()('replica.remove', 'Removes the file.', {}),
+    effect<{ readonly spec: ReplicaSpec }>()('replica.remove', 'Removes the file.', {}),
   ],
 });
 
