@@ -9,6 +9,8 @@ import {
   copyProofSchema,
   type CopyFetchSpec,
   type CopyImportSpec,
+  type ImageFormat,
+  type OwnerToken,
 } from '../values/wiring.ts';
 
 export const copyImport = message('copy.import', 'The image wants the host to read the file.', {
@@ -38,6 +40,13 @@ export const copyRemoved = message('copy.removed', 'The host has no bytes of the
   host: z.string(),
 });
 
+/** A copy that was never finished has no digest: then there is nothing in the store to remove. */
+export interface CopyRemoveSpec {
+  readonly owner: OwnerToken;
+  readonly format: ImageFormat;
+  readonly sha256: string | null;
+}
+
 export const imageCopyKind = defineKind({
   kind: 'image-copy',
   says: 'The bytes of an image on one host, known by their digest.',
@@ -55,7 +64,11 @@ export const imageCopyKind = defineKind({
     effect<{ readonly spec: CopyFetchSpec }>()('image.fetch', 'Fetches the bytes from another host by their digest.', {
       proof: copyProofSchema,
     }),
-    effect<{ readonly spec: CopyImportSpec | CopyFetchSpec }>()('image.remove', 'Removes the bytes.', {}),
+    effect<{ readonly spec: CopyRemoveSpec }>()(
+      'image.remove',
+      'Removes the bytes, unless another image has them too.',
+      {},
+    ),
   ],
 });
 
