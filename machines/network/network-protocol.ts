@@ -1,10 +1,9 @@
 /** What a network is to clients and to other actors: ports get their addresses here, its VPC has it on hosts. */
 import { z } from 'zod';
 import { eraAsk, eraCleared } from '../cluster/cluster-protocol.ts';
-import { keyedItems } from '../values/declared.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
-import { declare, defineKind, message, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
+import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { networkSpecSchema } from '../values/wiring.ts';
 import {
@@ -16,6 +15,7 @@ import {
   networkRelease,
   networkWithdrawn,
 } from '../vpc/vpc-protocol.ts';
+import { subnetChanges } from './network-spec.ts';
 
 export const addressAllocate = message(
   'address.allocate',
@@ -81,8 +81,6 @@ export const networkSpec = z
   })
   .meta({ id: 'NetworkSpec' });
 
-type Subnet = ValueOf<typeof subnet>;
-
 export const networkKind = defineKind({
   kind: 'network',
   says: 'Subnets of a VPC with one bridge and DHCP on every host that has a port of it.',
@@ -90,7 +88,7 @@ export const networkKind = defineKind({
   declared: declare(networkSpec, {
     changes: {
       vpc: 'replace',
-      subnets: keyedItems<Subnet>('cidr', { added: 'in place', removed: 'replace', changed: 'replace' }),
+      subnets: subnetChanges,
       mtu: 'replace',
       dhcp: 'in place',
     },

@@ -10,11 +10,14 @@ const limit = z.int().min(0).max(100_000);
 export const defaultPortsPerNetwork = 4_000;
 
 /** One number for each kind of which a tenant's objects are counted, and how many ports each of its networks may have. */
-const quotaFields = Object.fromEntries(
-  countedKinds.map(({ kind, quota }) => [kind, (kind === 'vpc' ? limit.min(1) : limit).default(quota)]),
-);
+const quotaFields: Readonly<Record<string, z.ZodDefault<z.ZodInt>>> = {
+  ...Object.fromEntries(
+    countedKinds.map(({ kind, quota }) => [kind, (kind === 'vpc' ? limit.min(1) : limit).default(quota)]),
+  ),
+  portsPerNetwork: limit.default(defaultPortsPerNetwork),
+};
 
-export const quotaSchema = z.strictObject({ ...quotaFields, portsPerNetwork: limit.default(defaultPortsPerNetwork) });
+export const quotaSchema = z.strictObject(quotaFields);
 
 export const tenantSpec = z
   .strictObject({

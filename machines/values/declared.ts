@@ -174,7 +174,7 @@ type Declaring<E> = E & EventObject & { readonly meta: Meta };
 /** @param schema of a kind that is declared @throws TypeError for one that is not */
 export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
   schema: KindSchema,
-  { result = () => ({}), problems = () => [] }: KitOptions<Spec, C> = {},
+  { result: resultOf = () => ({}), problems = () => [] }: KitOptions<Spec, C> = {},
 ) {
   const { declared, kind } = schema;
   if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
@@ -190,7 +190,7 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
     uid: context.uid,
     generation: context.generation,
     result: outcome,
-    ...result(context),
+    ...resultOf(context),
   });
   const say = (compute: (at: At) => readonly Asked[]) => tell<C, E>(compute as never);
   /** Only a command can be rejected; a message that comes too early or too late is repeated by its sender. */
@@ -213,6 +213,14 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
   const rejections = (at: At, error: Failure, path: string): readonly Asked[] =>
     at.context.waiters.map(({ commandId }) => rejectFor(commandId, error, path));
 
+  const wait = (outcomeOf: (verb: string) => Waiter['result']) =>
+    act<C, E>(((at: At) => {
+      const commandId = command(at);
+      if (commandId === undefined) return { changes: {}, asks: [] };
+      const result = outcomeOf(at.event.type.slice(kind.length + 1));
+      return { changes: { waiters: [...at.context.waiters, { commandId, result }] }, asks: [defer] };
+    }) as never);
+
   const actions = {
     /** The accepted spec and its metadata become the actor's own. */
     takeSpec: change((at) => {
@@ -225,14 +233,10 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
       const { labels = at.context.labels, protect = at.context.protect } = declaration(at);
       return { labels, protect } as Partial<C>;
     }),
-    /** The command is answered later, by `answerAll` or `rejectAll`. */
-    awaitAnswer: act<C, E>(((at: At) => {
-      const commandId = command(at);
-      if (commandId === undefined) return { changes: {}, asks: [] };
-      const verb = at.event.type.slice(kind.length + 1);
-      const outcome = verb === 'delete' ? 'deleted' : at.context.generation <= 1 ? 'created' : 'updated';
-      return { changes: { waiters: [...at.context.waiters, { commandId, result: outcome }] }, asks: [defer] };
-    }) as never),
+    /** The command is answered later, by `answerAll` or `rejectAll`; create and apply as `created`. */
+    awaitAnswer: wait((verb) => (verb === 'delete' ? 'deleted' : verb === 'update' ? 'updated' : 'created')),
+    /** As `awaitAnswer`, for an object that exists already. */
+    awaitUpdated: wait(() => 'updated'),
     answerUnchanged: say((at) => {
       const commandId = command(at);
       return commandId === undefined ? [] : [reply(commandId, answer(at.context, 'unchanged'))];
@@ -368,9 +372,12 @@ export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, 
 });
 
 /** Of a state of an object that exists. @param accepted what becomes of a changed spec that is admissible */
-export const whileLiving = <Kind extends string, const Accepted>(kind: Kind, accepted: Accepted) => ({
+export const whileLiving = <Kind extends string, const Accepted extends readonly unknown[]>(
+  kind: Kind,
+  ...accepted: Accepted
+) => ({
   ...rules(kind, ['create'], [unchanged, different] as const),
-  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, immutable, invalid, accepted] as const),
+  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, immutable, invalid, ...accepted] as const),
 });
 
 /** A change that needs nobody else: it is realized by being accepted. */

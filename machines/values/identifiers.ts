@@ -9,7 +9,7 @@ export const namePattern = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 /** A tenant, object or host name: 1 to 40 characters. */
 export const nameSchema = z
   .string()
-  .regex(namePattern, 'must be 1 to 40 characters: lower case messages, digits and inner hyphens, first a message');
+  .regex(namePattern, 'must be 1 to 40 characters: lower case letters, digits and inner hyphens, first a letter');
 
 /** A port's name: a name, or `<vm>.<nic>` for a port derived from a VM. */
 export const portNameSchema = z
