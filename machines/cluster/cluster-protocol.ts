@@ -13,7 +13,7 @@ export const hostRegister = message(
   'What a host has and whether it takes work; said again at every change.',
   {
     host: z.string(),
-    facts: hostReportSchema.nullable(),
+    facts: hostReportSchema,
     schedulable: z.boolean(),
     silent: z.boolean(),
     fenced: z.boolean(),
