@@ -1,7 +1,8 @@
 /** From what a tenant declares to what a network is: names and gateways, and every reason why it cannot be. */
 import * as addresses from '../values/addresses.ts';
 import { keyedItems } from '../values/declared.ts';
-import type { SpecChange } from '../values/kind.ts';
+import { sameJson } from '../values/failures.ts';
+import type { ItemRule, SpecChange } from '../values/kind.ts';
 import type { Issue } from '../values/telling.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
 
@@ -20,19 +21,17 @@ export function resolvedSubnet({ name, cidr, gateway }: DeclaredSubnet): SubnetS
 
 const byCidr = keyedItems<SubnetSpec>('cidr', { added: 'in place', removed: 'replace', changed: 'replace' });
 
-/** A subnet may come; one that stands may neither change nor go. What is left to its default counts as written. */
-export const subnetChanges = (
+function changesOf(
   before: readonly DeclaredSubnet[],
   after: readonly DeclaredSubnet[],
   path: string,
-): readonly SpecChange[] => {
-  const sorted = (subnets: readonly DeclaredSubnet[]): SubnetSpec[] =>
-    subnets.map(resolvedSubnet).toSorted((a, b) => (a.cidr < b.cidr ? -1 : 1));
-  const [had, has] = [sorted(before), sorted(after)];
-  return JSON.stringify(had) === JSON.stringify(has)
-    ? []
-    : byCidr(before.map(resolvedSubnet), after.map(resolvedSubnet), path);
-};
+): readonly SpecChange[] {
+  const [had, has] = [before.map(resolvedSubnet), after.map(resolvedSubnet)];
+  return sameJson(had, has) ? [] : byCidr(had, has, path);
+}
+
+/** A subnet may come; one that stands may neither change nor go. What is left to its default counts as written. */
+export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, { says: byCidr.says });
 
 export interface Problem extends Issue {
   readonly code: string;

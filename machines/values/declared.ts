@@ -8,7 +8,7 @@
 import { assign, type ActionArgs, type EventObject } from 'xstate';
 import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
 import { partsOfId, tenantId } from './identifiers.ts';
-import type { AnyDeclared, ChangeClass, KindSchema, SpecChange } from './kind.ts';
+import type { AnyDeclared, ChangeClass, ItemRule, KindSchema, SpecChange } from './kind.ts';
 import type { Meta } from './requests.ts';
 import { act, defer, reject, rejectFor, reply, send, tell, type Asked, type Issue, type Seen } from './telling.ts';
 import { quotaClaim, quotaRelease } from './quota.ts';
@@ -85,50 +85,50 @@ export function specChanges(declared: AnyDeclared, before: object, after: object
     const [had, has] = [old[path] ?? null, next[path] ?? null];
     if (sameJson(had, has)) return [];
     const rule = declared.changes[path] as ChangeClass | ((...args: unknown[]) => readonly SpecChange[]);
-    return typeof rule === 'function' ? rule(had, has, path) : [{ path, before: had, after: has, change: rule }];
+    return typeof rule === 'function' ? rule(had, has, path) : leavesOf(path, had, has, rule);
   });
 }
 
 type Values = Readonly<Record<string, unknown>>;
 
+const isRecord = (value: unknown): value is Values =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The innermost fields that differ; a list counts as one field. */
+function leavesOf(path: string, before: unknown, after: unknown, change: ChangeClass): readonly SpecChange[] {
+  if (sameJson(before, after)) return [];
+  if (!isRecord(before) || !isRecord(after)) return [{ path, before, after, change }];
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return fields.flatMap((field) => leavesOf(`${path}.${field}`, before[field] ?? null, after[field] ?? null, change));
+}
+
 /** A rule for a list whose items have a key: added and removed items are of one class, a changed item of another. */
-export const keyedItems =
-  <Item extends object>(
-    key: keyof Item & string,
-    classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>>,
-  ) =>
-  (before: readonly Item[], after: readonly Item[], path: string): readonly SpecChange[] => {
+export function keyedItems<Item extends object>(
+  key: keyof Item & string,
+  classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>>,
+): ItemRule<readonly Item[]> {
+  const rule = (before: readonly Item[], after: readonly Item[], path: string): readonly SpecChange[] => {
     const byKey = (items: readonly Item[]) => new Map(items.map((item) => [item[key], item]));
-    const [old, next] = [byKey(before ?? []), byKey(after ?? [])];
+    const [old, next] = [byKey(before), byKey(after)];
     const at = (items: readonly Item[], value: unknown): string =>
       `${path}.${items.findIndex((item) => item[key] === value)}`;
-    const removed = [...old].filter(([value]) => !next.has(value));
-    const added = [...next].filter(([value]) => !old.has(value));
-    const changed = [...next].filter(([value, item]) => old.has(value) && !sameJson(old.get(value), item));
-    const changes = [
-      ...removed.map(([value, item]): SpecChange => ({
-        path: at(before, value),
-        before: item,
-        after: null,
-        change: classes.removed,
-      })),
-      ...added.map(([value, item]): SpecChange => ({
-        path: at(after, value),
-        before: null,
-        after: item,
-        change: classes.added,
-      })),
-      ...changed.map(([value, item]): SpecChange => ({
-        path: at(after, value),
-        before: old.get(value),
-        after: item,
-        change: classes.changed,
-      })),
-    ];
-    if (changes.length > 0) return changes;
+    const changes: SpecChange[] = [];
+    for (const [value, item] of old) {
+      if (!next.has(value))
+        changes.push({ path: at(before, value), before: item, after: null, change: classes.removed });
+    }
+    for (const [value, item] of next) {
+      const had = old.get(value);
+      if (had === undefined) changes.push({ path: at(after, value), before: null, after: item, change: classes.added });
+      else if (!sameJson(had, item))
+        changes.push({ path: at(after, value), before: had, after: item, change: classes.changed });
+    }
     // The same items in another order.
-    return [{ path, before, after, change: classes.changed }];
+    return changes.length > 0 ? changes : [{ path, before, after, change: classes.changed }];
   };
+  const { added, removed, changed } = classes;
+  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}` });
+}
 
 const issueOf = ({ path, before, after }: SpecChange): Issue => ({
   path: `spec.${path}`,

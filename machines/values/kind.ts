@@ -106,8 +106,14 @@ export interface SpecChange {
   readonly change: ChangeClass;
 }
 
+/** A function for a field whose class depends on what changed in it; it says in words which change is of which class. */
+export interface ItemRule<Value> {
+  (before: Value, after: Value, path: string): readonly SpecChange[];
+  readonly says: string;
+}
+
 /** A field's class, or a function for a field whose class depends on what changed in it. */
-export type ChangeRule<Value> = ChangeClass | ((before: Value, after: Value, path: string) => readonly SpecChange[]);
+export type ChangeRule<Value> = ChangeClass | ItemRule<Value>;
 
 /** A field of a spec that names another object of the same tenant; the door checks that it exists. */
 export interface SpecReference {
