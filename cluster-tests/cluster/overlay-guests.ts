@@ -11,6 +11,7 @@ import { openApi } from './api-session.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import { until } from './process-identity.ts';
 import { residueOf } from './residue-check.ts';
+import { asParams } from './api-session.ts';
 
 export interface BoundPort {
   readonly id: string;
@@ -51,7 +52,8 @@ export async function openClient(cluster: PhotonCluster, file: string): Promise<
 export async function command(client: PhotonClient, verb: string, id: string, params: unknown = {}): Promise<unknown> {
   const [kind = '', tenant = '', name = ''] = id.split('/');
   const idempotencyKey = `test-${process.pid}-${++commands}`;
-  return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params })).result;
+  return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params: asParams(verb, params) }))
+    .result;
 }
 
 /** @param node worker the port is to be bound on; @param params further params of `port.create`. */

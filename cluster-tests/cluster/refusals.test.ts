@@ -139,7 +139,7 @@ test('images that cannot be', async () => {
 test('names that are none, of objects and of tenants', async () => {
   for (const name of cases.badNames) {
     const shown = JSON.stringify(name.slice(0, 12));
-    const volume = { name, idempotencyKey: 'names', params: { sizeMib: 1 } };
+    const volume = { name, idempotencyKey: 'names', params: { spec: { sizeMib: 1 } } };
     const object = await refusalOf(acme.call('volume.create', { ...volume, scope: 'acme' }));
     assert.equal([object.code, object.issues?.[0]?.path], ['params_invalid', 'name'], shown);
     const tenant = await refusalOf(operator.call('volume.create', { ...volume, scope: name, name: 'v' }));
