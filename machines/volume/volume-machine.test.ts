@@ -171,6 +171,7 @@ const deletion: readonly Row[] = [
   { in: 'available', with: fromImage, on: remove, to: 'gone', asks: ['defer', free, release, 'reply'] },
   { in: 'available', with: placed, on: remove, to: 'removing', asks: ['defer', drop] },
   { in: 'available', with: { protect: true }, on: remove, to: 'available', asks: ['reject protected'] },
+  { in: 'held.attached', with: { ...held, protect: true }, on: remove, to: 'held.attached', asks: ['reject protected'] },
   { in: 'removing', with: { ...placed, ...going }, on: removed, to: 'gone', asks: [release, 'reply'] },
   { in: 'removing', with: { ...placed, ...filled, ...going }, on: removed, to: 'gone', asks: [free, release, 'reply'] },
   { in: 'removing', with: placed, on: 'removeDeadline', to: 'removing', asks: [drop] },
