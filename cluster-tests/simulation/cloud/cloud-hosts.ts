@@ -123,8 +123,8 @@ export class CloudHosts {
       dataplane,
       {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
-        // Nothing is kept: this store never goes back.
-        find: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
+        // Nothing is kept: this store is never rolled back.
+        readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);
