@@ -43,9 +43,9 @@ export const cloudMutants: readonly Mutant[] = [
   one(
     'a volume that is gone answers nobody',
     'K13',
-    'actors/volume/volume-actor.ts',
-    "createdBy: ['volume.locate', 'volume.attach']",
-    'createdBy: []',
+    'machines/volume/volume-protocol.ts',
+    'startedBy: [volumeLocate, volumeAttach]',
+    'startedBy: []',
   ),
   one(
     'the end of a machine is not heard',
