@@ -27,7 +27,7 @@ function cloud() {
   const agents = agentDefinition({
     // each agent has its own dataplane in life; here the test announces the hosts itself
     observe: () => Promise.reject(new Error('not used')),
-    find: () => Promise.reject(new Error('not used')),
+    readInventory: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([
