@@ -1,54 +1,63 @@
 /**
  * A VPC on one host, as its VPC speaks with it: named sections, each a set of elements with a generation. A section is
- * published whole, or as an increment on a generation the host has proved; the host reports what it has proved by
- * section. Which sections there are, and how each is brought about, actors/dataplane/segment says.
+ * published whole, or as an increment on the generation that was published before; the host reports what it has proved
+ * by section. Which sections there are machines/vpc/vpc-sections.ts says, and how each is brought about
+ * actors/dataplane/segment/segment-sections.ts; nothing here knows one of them.
  */
 import { z } from 'zod';
 import { hostGone } from '../values/host-gone.ts';
-import { failureSchema, type Failure } from '../values/failures.ts';
+import { failureSchema } from '../values/failures.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
-import { ownerTokenSchema, segmentProofSchema } from '../values/wiring.ts';
+import { segmentProofSchema, type OwnerToken } from '../values/wiring.ts';
 
-/** Element key -> element; the section's noun in the dataplane says what an element is. */
+/** Element key -> element, never null; the section's noun in the dataplane says what an element is. */
 export const elementsSchema = z.record(z.string(), z.unknown());
+export type Elements = ValueOf<typeof elementsSchema>;
 
-/** The whole section, or what makes generation `to` out of generation `from`. */
-export const sectionUpdateSchema = z.union([
-  z.object({ section: z.string(), generation: z.int(), elements: elementsSchema }),
-  z.object({
-    section: z.string(),
-    from: z.int(),
-    to: z.int(),
-    put: elementsSchema,
-    removed: z.array(z.string()),
-  }),
-]);
-export type SectionUpdate = ValueOf<typeof sectionUpdateSchema>;
+/** Section -> generation. */
+const generationsSchema = z.record(z.string(), z.int());
+export type Generations = ValueOf<typeof generationsSchema>;
+
+const wholeSchema = z.object({ section: z.string(), generation: z.int(), elements: elementsSchema });
+/** What makes generation `to` out of generation `from`. */
+const incrementSchema = z.object({
+  section: z.string(),
+  from: z.int(),
+  to: z.int(),
+  put: elementsSchema,
+  /** Keys. */
+  removed: z.array(z.string()),
+});
+export type Whole = ValueOf<typeof wholeSchema>;
+export type Increment = ValueOf<typeof incrementSchema>;
+export type SectionUpdate = Whole | Increment;
 
 export const segmentPublish = message('segment.publish', 'The VPC says what the host is to have, section by section.', {
-  /** The counterpart puts its own uid in. */
-  owner: ownerTokenSchema,
   vpc: z.string(),
-  updates: z.array(sectionUpdateSchema),
+  /** At most one for each section. */
+  updates: z.array(z.union([wholeSchema, incrementSchema])),
 });
 export const segmentWithdraw = message('segment.withdraw', 'The VPC wants to be taken off the host.', {});
 export const segmentProven = message('segment.proven', 'Read back from the kernel: the generation of each section.', {
   host: z.string(),
-  sections: z.record(z.string(), z.int()),
+  sections: generationsSchema,
 });
 export const segmentMissed = message(
   'segment.missed',
-  'An increment does not follow on what the host has: it needs the whole.',
+  'An increment does not follow on what the host has: it needs the whole section.',
   {
     host: z.string(),
     section: z.string(),
+    /** What the host has; 0: nothing. */
+    generation: z.int(),
   },
 );
 export const segmentFailed = message('segment.failed', 'A section, or the segment as a whole, could not be realized.', {
   host: z.string(),
-  /** Null when it is not one section: the host is gone, the namespace cannot be made. */
+  /** Null when it is not one section: the host is gone, the kernel cannot be asked. */
   section: z.string().nullable(),
-  generation: z.int(),
+  /** The newest generation of each section that the segment had heard of when it said so. */
+  heard: generationsSchema,
   error: failureSchema,
 });
 export const segmentRemoved = message('segment.removed', 'Nothing of the VPC is left on the host.', {
@@ -57,29 +66,42 @@ export const segmentRemoved = message('segment.removed', 'Nothing of the VPC is 
 
 /** Whose segment it is, for every effect. */
 export interface SegmentRef {
-  readonly owner: ValueOf<typeof ownerTokenSchema>;
+  readonly owner: OwnerToken;
+  /** Actor id: `vpc/acme/main`. */
   readonly vpc: string;
+}
+export interface SegmentAsk {
+  readonly segment: SegmentRef;
 }
 export interface SectionElements {
   readonly generation: number;
-  readonly elements: Readonly<Record<string, unknown>>;
+  readonly elements: Elements;
 }
-export interface RealizeParams {
-  readonly segment: SegmentRef;
+export interface RealizeAsk extends SegmentAsk {
   readonly sections: Readonly<Record<string, SectionElements>>;
 }
 export interface SectionChange {
   readonly section: string;
+  /** Generation that the section has once it is made. */
   readonly to: number;
-  readonly put: Readonly<Record<string, unknown>>;
-  readonly removed: readonly string[];
+  readonly put: Elements;
+  /** Key -> the element that was there: only that very element is taken away. */
+  readonly removed: Elements;
 }
-export interface ChangeParams {
-  readonly segment: SegmentRef;
+export interface ChangeAsk extends SegmentAsk {
   readonly changes: readonly SectionChange[];
 }
 
-const proven = z.record(z.string(), z.int());
+export interface WatchAsk extends SegmentAsk {
+  /** Only these are looked at: of a section that has failed already there is nothing to report. */
+  readonly sections: readonly string[];
+}
+
+/** A section is in one of the two. */
+const outcome = {
+  proven: generationsSchema,
+  failed: z.record(z.string(), failureSchema),
+};
 
 export const segmentKind = defineKind({
   kind: 'segment',
@@ -91,19 +113,18 @@ export const segmentKind = defineKind({
   fromNode: [hostGone],
   sends: [segmentProven, segmentMissed, segmentFailed, segmentRemoved],
   effects: [
-    effect<RealizeParams>()('segment.realize', 'Brings every section about and reads it back.', {
-      proven,
-      failed: z.record(z.string(), failureSchema),
+    effect<RealizeAsk>()('segment.realize', 'Brings every section about and reads it back.', {
+      ...outcome,
       proof: segmentProofSchema,
     }),
-    effect<ChangeParams>()('segment.change', 'Applies increments, one element each.', { proven }),
-    effect<RealizeParams>()('segment.watch', 'Ends when something of the segment is not there any more.', {
+    effect<ChangeAsk>()('segment.change', 'Applies increments, element by element, and reads those back.', outcome),
+    effect<WatchAsk>()('segment.watch', 'Ends when something of the segment is not there any more.', {
+      section: z.string(),
       reason: z.string(),
       detail: z.string(),
     }),
-    effect<{ readonly segment: SegmentRef }>()('segment.remove', 'Takes the VPC off the host.', {}),
+    effect<SegmentAsk>()('segment.remove', 'Takes the VPC off the host.', {}),
   ],
 });
 
 export type SegmentEvent = EventOf<typeof segmentKind>;
-export type SectionFailures = Readonly<Record<string, Failure>>;
