@@ -200,9 +200,12 @@ type EffectEventOf<E> =
       | { readonly type: `${Type}.unknown`; readonly error: Failure; readonly meta: Meta }
     : never;
 
+/** Zod gives an empty object an index signature, which would forbid every other field beside it. */
+type Named<Values> = string extends keyof Values ? unknown : Values;
+
 type CommandEventOf<Kind extends string, Commands> = {
   readonly [Name in keyof Commands & string]: Commands[Name] extends Command<infer Params>
-    ? { readonly type: `${Kind}.${Name}`; readonly meta: Meta } & ValueOf<Params>
+    ? { readonly type: `${Kind}.${Name}`; readonly meta: Meta } & Named<ValueOf<Params>>
     : never;
 }[keyof Commands & string];
 
