@@ -20,7 +20,7 @@ interface Floor {
 }
 
 /** What a fence guards; objects of one actor that live apart have floors apart. */
-export type FencedKind = 'segment' | 'routes' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
+export type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
 
 export class FenceFloor {
   readonly #floors = new Map<string, Floor>();

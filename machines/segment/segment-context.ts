@@ -4,8 +4,8 @@
  */
 import { sameJson, type Failure } from '../values/failures.ts';
 import { rows, type Heard } from '../values/telling.ts';
-import type { SegmentProof } from '../values/wiring.ts';
-import type { Elements, Increment, SectionChange, SectionUpdate, SegmentEvent, Whole } from './segment-protocol.ts';
+import type { Elements, SectionChange, SegmentProof } from '../values/wiring.ts';
+import type { Increment, SectionUpdate, SegmentEvent, Whole } from './segment-protocol.ts';
 
 export interface SectionState {
   /** Generation that the rows are. */

@@ -2,6 +2,7 @@
 import { assertEvent } from 'xstate';
 import { failureOf, hostGoneFailure, type Failure } from '../values/failures.ts';
 import { putRow, removeRow, row, rows, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import type { SegmentRef } from '../values/wiring.ts';
 import * as contexts from './segment-context.ts';
 import { noSection, type SectionState, type SegmentContext } from './segment-context.ts';
 import {
@@ -15,7 +16,6 @@ import {
   type RealizeAsk,
   type SegmentAsk,
   type SegmentEvent,
-  type SegmentRef,
   type WatchAsk,
   type Whole,
 } from './segment-protocol.ts';

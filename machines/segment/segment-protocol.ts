@@ -8,11 +8,8 @@ import { z } from 'zod';
 import { hostGone } from '../values/host-gone.ts';
 import { failureSchema } from '../values/failures.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
-import { segmentProofSchema, type OwnerToken } from '../values/wiring.ts';
-
-/** Element key -> element, never null; the section's noun in the dataplane says what an element is. */
-export const elementsSchema = z.record(z.string(), z.unknown());
-export type Elements = ValueOf<typeof elementsSchema>;
+import { elementsSchema, segmentProofSchema } from '../values/wiring.ts';
+import type { SectionChange, SectionElements, SegmentRef } from '../values/wiring.ts';
 
 /** Section -> generation. */
 const generationsSchema = z.record(z.string(), z.int());
@@ -64,29 +61,11 @@ export const segmentRemoved = message('segment.removed', 'Nothing of the VPC is 
   host: z.string(),
 });
 
-/** Whose segment it is, for every effect. */
-export interface SegmentRef {
-  readonly owner: OwnerToken;
-  /** Actor id: `vpc/acme/main`. */
-  readonly vpc: string;
-}
 export interface SegmentAsk {
   readonly segment: SegmentRef;
 }
-export interface SectionElements {
-  readonly generation: number;
-  readonly elements: Elements;
-}
 export interface RealizeAsk extends SegmentAsk {
   readonly sections: Readonly<Record<string, SectionElements>>;
-}
-export interface SectionChange {
-  readonly section: string;
-  /** Generation that the section has once it is made. */
-  readonly to: number;
-  readonly put: Elements;
-  /** Key -> the element that was there: only that very element is taken away. */
-  readonly removed: Elements;
 }
 export interface ChangeAsk extends SegmentAsk {
   readonly changes: readonly SectionChange[];

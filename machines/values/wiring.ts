@@ -57,6 +57,32 @@ export const routeSpecSchema = z.object({
 });
 export type RouteSpec = ValueOf<typeof routeSpecSchema>;
 
+/** Of one section: element key -> element, never null; the section's noun in the dataplane says what an element is. */
+export const elementsSchema = z.record(z.string(), z.unknown());
+export type Elements = ValueOf<typeof elementsSchema>;
+
+/** Whose segment it is; enough to find it again. */
+export interface SegmentRef {
+  readonly owner: OwnerToken;
+  /** Actor id: `vpc/acme/main`. */
+  readonly vpc: string;
+}
+
+/** A whole section. */
+export interface SectionElements {
+  readonly generation: number;
+  readonly elements: Elements;
+}
+
+export interface SectionChange {
+  readonly section: string;
+  /** Generation that the section has once it is made. */
+  readonly to: number;
+  readonly put: Elements;
+  /** Key -> the element that was there: only that very element is taken away. */
+  readonly removed: Elements;
+}
+
 /**
  * What the sections of a segment found of it in the kernel, put together: namespace, interface indexes, bridges, the
  * pid of dnsmasq, the nft generation. Read back, never echoed; each section names its own facts.

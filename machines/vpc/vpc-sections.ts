@@ -7,8 +7,8 @@
  */
 import { sameJson } from '../values/failures.ts';
 import { rows, send, type Asked, type Heard } from '../values/telling.ts';
-import type { NetworkSpec, RouteSpec } from '../values/wiring.ts';
-import { segmentPublish, type Elements, type SectionUpdate } from '../segment/segment-protocol.ts';
+import type { Elements, NetworkSpec, RouteSpec } from '../values/wiring.ts';
+import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.ts';
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
 
