@@ -30,7 +30,10 @@ export const isFirst = (seen: At): boolean =>
   isNewEra(seen) && seen.event.type === 'inventory.report' && seen.event.era === eraOf(seen.event);
 /** Of the present era; an agent sends its inventory again until the cluster has received it in the era of both. */
 export const isPresent = ({ context, event }: At): boolean =>
-  event.type === 'inventory.report' && event.era === eraOf(event) && event.era === context.era;
+  event.type === 'inventory.report' &&
+  event.era === eraOf(event) &&
+  event.era === context.era &&
+  context.recovery !== null;
 
 export function begin({ context, event }: At): Partial<ClusterContext> {
   const span = lastVni - firstVni + 1;
