@@ -175,7 +175,7 @@ export const networkMachine = setup({
     },
     extending: {
       description: 'The VPC is asked for the ranges of added subnets; until it has them, the network is as it was.',
-      entry: 'claimCidrs',
+      entry: [ready('True', 'Extending'), 'claimCidrs'],
       on: {
         ...serving,
         'network.create': undecided,
