@@ -37,8 +37,8 @@ export const cloudMutants: readonly Mutant[] = [
     'a VM that is deleted lets go before its run has ended',
     'K13',
     'machines/vm/vm-machine.ts',
-    "'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] }",
-    "'vm.delete': { target: '#vm.releasing', actions: ['wantDeleted', 'defer'] }",
+    "'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'stopping' }",
+    "'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'releasing' }",
   ),
   one(
     'a volume that is gone answers nobody',
