@@ -137,7 +137,7 @@ export const agentMachine = setup({
         },
         reporting: {
           description:
-            'The cluster has been sent the inventory; until it says that it has it, the inventory is read and sent again.',
+            'The cluster was sent the inventory; until it confirms that, the inventory is read and sent again.',
           on: { 'inventory.received': { guard: 'isThisEra', target: '#agent.observing', actions: 'noteEra' } },
           after: { reportDeadline: { target: 'looking' } },
         },

@@ -202,7 +202,7 @@ export const clusterMachine = setup({
         },
         overdue: {
           description:
-            'Hosts stay silent; what runs there is unknown. Bring them back, or power them off and release the barrier.',
+            'Hosts stay silent; what runs there is unknown. Bring them back, or power them off and release it.',
           tags: 'steady',
           always: { guard: 'allHeard', target: '#cluster.open', actions: 'endRecovery' },
         },

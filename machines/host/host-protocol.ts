@@ -28,7 +28,7 @@ export const hostKind = defineKind({
         poweredOff: z.literal(true).describe('Says that the host is powered off: what ran there is started elsewhere.'),
         reason: z.string().min(1).max(500).describe('How that is known; kept with the host and in its history.'),
       }),
-      'Says that a silent host is powered off. Its VMs may start elsewhere; back again, it is emptied before it serves.',
+      'Declares a silent host powered off. Its VMs may start elsewhere; back again, it is emptied before it serves.',
       { permission: 'admin', exemptFromOverload: true },
     ),
   },
