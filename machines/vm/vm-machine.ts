@@ -3,11 +3,12 @@
  *
  * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `incarnationUid`.
  * Addresses, MACs and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images)
- * before QEMU is started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the run
- * epoch (I2, I9 of the invariants).
+ * before QEMU is started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the
+ * run epoch (I2, I9 of the invariants).
  *
- * A run is made of the spec it was begun with; what changes meanwhile is taken by the next one. Commands and changed
- * specs only say what is wanted: each state has a transition for what is not wanted there any more.
+ * A run is made of the spec it was begun with; a later spec is taken by the next run. A change that adds NICs is
+ * accepted once their ports have addresses. Commands and accepted specs only say what is wanted: each state has a
+ * transition for what is not wanted there any more.
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -322,7 +323,7 @@ export const vmMachine = setup({
     },
     backoff: {
       description:
-        'Started again after 1, 2, 4 ... 30 s, where it was or, in a new era or with another size, where the cluster says.',
+        'Started again after 1, 2, 4 ... 30 s: where it was or, of another size or in a new era, where the cluster says.',
       entry: [ready('False', 'BackingOff'), 'claimProposed'],
       always: { guard: 'leaves', target: 'releasing' },
       on: {

@@ -1,6 +1,6 @@
 /**
- * What becomes of a VM's changed declaration: each class of change in each kind of state, the ports of added and removed
- * NICs, generations, conditions, labels and protection.
+ * What becomes of a VM's changed declaration: each class of change in each kind of state, the ports of added and
+ * removed NICs, generations, conditions, labels and protection.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -176,7 +176,7 @@ test('the next run is made of the newest spec, and its generation is the one tha
   assert.equal(generations(did('starting', again.context, v.running('L1')).context), [2, 2, 2]);
 });
 
-test('another size, host or disk of the next run is for the cluster to place; other changes stay where they are', () => {
+test('with another size, host or disk the next run is placed anew; with other changes it stays where it is', () => {
   const anew: readonly Partial<VmSpec>[] = [{ cpus: 2 }, { memoryMib: 512 }, { host: 'w1' }, { disks: [] }];
   for (const change of anew) {
     const changed = { spec: { ...spec, ...change } };
@@ -335,7 +335,7 @@ test('the port of a removed NIC is given back once no run has it', () => {
   );
 });
 
-test('a NIC that was removed comes back without a claim while the run has it, and not before its port has ended', () => {
+test('a removed NIC comes back without a claim while the run has it, else not before its port has ended', () => {
   const removed = did('running', { ...twoNics, ...runs }, v.update()).context;
   const back = did('running', removed, v.update(more));
   assert.equal([back.asks, restart(back.context), generations(back.context)], [['reply'], none, [3, 3, 3]]);
