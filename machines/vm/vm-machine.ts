@@ -323,7 +323,7 @@ export const vmMachine = setup({
     },
     backoff: {
       description:
-        'Started again after 1, 2, 4 ... 30 s: where it was or, of another size or in a new era, where the cluster says.',
+        'Started again after 1, 2, 4 ... 30 s: where it was; of another size or in a new era, where the cluster says.',
       entry: [ready('False', 'BackingOff'), 'claimProposed'],
       always: { guard: 'leaves', target: 'releasing' },
       on: {
