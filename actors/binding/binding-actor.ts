@@ -4,24 +4,26 @@
  */
 import type { BindingContext } from '@photoncloud/machines/binding/binding-messages';
 import { bindingMachine } from '@photoncloud/machines/binding/binding-machine';
+import { bindingKind } from '@photoncloud/machines/binding/binding-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
+import { defineActor } from '../kind/kind-definition.ts';
 import { bindingEffects } from './binding-effects.ts';
 
 export function bindingDefinition(network: NetworkDataplane): ActorDefinition {
-  return {
-    kind: 'binding',
+  return defineActor(bindingKind, {
     chartVersion: 1,
     machine: bindingMachine,
-    placement: 'pinned',
-    input: (id) => ({ id }),
-    commands: {},
-    createdBy: ['binding.ensure', 'binding.remove', 'binding.wire'],
-    effects: bindingEffects(network),
-    view: ({ spec, tap, proof, requester, direct, failure, tries }: BindingContext) => ({
-      spec,
-      status: { tap, proof, requester, direct, failure, tries },
+    performers: bindingEffects(network),
+    spec: ({ spec }: BindingContext) => spec,
+    status: ({ tap, proof, requester, direct, failure, tries }: BindingContext) => ({
+      tap,
+      proof,
+      requester,
+      direct,
+      failure,
+      tries,
     }),
     ignored: ['binding.ensure', 'binding.wire', 'binding.remove'],
-  };
+  });
 }

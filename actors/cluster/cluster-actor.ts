@@ -1,10 +1,11 @@
 /** The kind `cluster`: one actor that knows the hosts, gives VNIs and places VMs and imports. No client commands it. */
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
-import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
+import { clusterKind } from '@photoncloud/machines/cluster/cluster-protocol';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
+import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
-import { z } from 'zod';
+import { defineActor } from '../kind/kind-definition.ts';
 
 const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
   ...runs.map(({ vm }) => ({ collection: 'found-run', key: vm })),
@@ -19,7 +20,7 @@ function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
   if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }];
   if (event.type === 'place.release') return [reservation];
-  if (event.type === 'host.found') return foundRows(event as ActorEvent & HostInventory);
+  if (event.type === 'inventory.report') return foundRows(event as ActorEvent & HostInventory);
   if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
@@ -27,27 +28,11 @@ function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   return [vni, ...vniCandidates(nextVni).map((candidate) => ({ collection: 'vni-owner', key: String(candidate) }))];
 }
 
-export const clusterDefinition: ActorDefinition = {
-  kind: 'cluster',
+export const clusterDefinition = defineActor(clusterKind, {
   chartVersion: 1,
   machine: clusterMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: {
-    'release-barrier': {
-      params: z.strictObject({}),
-      permission: 'admin',
-      exemptFromOverload: true,
-      description:
-        'After the store has gone back: places and allocates again. Says that hosts which are silent are off.',
-    },
-  },
-  createdBy: ['cluster.open'],
-  effects: {},
   needs,
-  view: ({ name, hosts, nextVni, era, recovery }: ClusterContext) => ({
-    spec: { name },
-    status: { hosts, nextVni, era, recovery },
-  }),
-  ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'host.found', 'vni.allocate'],
-};
+  spec: ({ name }: ClusterContext) => ({ name }),
+  status: ({ hosts, nextVni, era, recovery }: ClusterContext) => ({ hosts, nextVni, era, recovery }),
+  ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'inventory.report', 'vni.allocate'],
+});

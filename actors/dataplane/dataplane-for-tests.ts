@@ -16,9 +16,10 @@ import * as assert from 'uvu/assert';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { Log } from '@photoncloud/runtime/contract/log';
-import type { OwnerToken, SegmentSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { Call } from './contract/call-contract.ts';
-import type { DataplaneOptions } from './contract/dataplane-contract.ts';
+import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
+import type { SegmentOutcome } from './contract/network-contract.ts';
 
 const insideMark = 'PHOTON_TEST_INSIDE';
 const top = path.resolve(import.meta.dirname, '../..');
@@ -151,26 +152,73 @@ export const ownerOf = (actor: string, runEpoch = 1, uid = '01TESTUID00000000000
   runEpoch,
 });
 
-export function segmentSpec(more: Partial<SegmentSpec> = {}): SegmentSpec {
-  return {
+export const testNetwork = (more: Partial<NetworkSpec> = {}): NetworkSpec => ({
+  network: 'network/acme/front',
+  uid: '01TESTNET',
+  mtu: 1400,
+  subnets: [{ name: 'a', cidr: '10.77.1.0/24', gateway: '10.77.1.1' }],
+  dhcp: { leaseSeconds: 3600, dns: ['9.9.9.9'], domain: 'acme.internal', ntp: [] },
+  ...more,
+});
+
+export interface TestSegment {
+  readonly owner: OwnerToken;
+  readonly vpc: string;
+  readonly vni: number;
+  readonly mtu: number;
+  readonly self: HostFacts;
+  readonly peers: readonly HostFacts[];
+  readonly networks: readonly NetworkSpec[];
+  readonly routes: readonly RouteSpec[];
+  /** Of every section. */
+  readonly generation: number;
+}
+
+/** What `realizeSegment` takes. */
+export function segmentAsk(more: Partial<TestSegment> = {}) {
+  const { owner, vpc, vni, mtu, self, peers, networks, routes, generation }: TestSegment = {
     owner: ownerOf('segment/acme/main@w1'),
     vpc: 'vpc/acme/main',
     vni: 7701,
+    mtu: 1450,
     self: { name: 'w1', index: 1, underlay: '127.0.0.1', underlayMtu: 1500 },
     peers: [],
+    networks: [testNetwork()],
     routes: [],
     generation: 1,
-    networks: [
-      {
-        network: 'network/acme/front',
-        uid: '01TESTNET',
-        mtu: 1400,
-        subnets: [{ name: 'a', cidr: '10.77.1.0/24', gateway: '10.77.1.1' }],
-        dhcp: { leaseSeconds: 3600, dns: ['9.9.9.9'], domain: 'acme.internal', ntp: [] },
-      },
-    ],
     ...more,
   };
+  const hosts = Object.fromEntries(peers.map((peer) => [`peer/${peer.name}`, peer]));
+  return {
+    segment: { owner, vpc },
+    sections: {
+      overlay: { generation, elements: { vni, mtu, self, ...hosts } },
+      networks: { generation, elements: Object.fromEntries(networks.map((one) => [one.network, one])) },
+      routes: { generation, elements: Object.fromEntries(routes.map((one) => [one.address, one])) },
+    },
+  };
+}
+
+/** The facts of the sections that stand. */
+export interface TestProof {
+  readonly namespace: string;
+  readonly vxlanIfindex: number;
+  readonly nftGeneration: number;
+  readonly bridges: Readonly<Record<string, { readonly ifindex: number; readonly mtu: number }>>;
+  readonly dnsmasqPid: number;
+}
+
+/** Realizes it; fails when a section does. */
+export async function realized(dp: Dataplane, ask: ReturnType<typeof segmentAsk> = segmentAsk()): Promise<TestProof> {
+  const { failed, proven, proof } = await dp.realizeSegment(ask, nextCall());
+  assert.equal(failed, {});
+  assert.equal(Object.keys(proven), Object.keys(ask.sections));
+  return proof as unknown as TestProof;
+}
+
+/** Why a section failed; `proven` when it did not. */
+export async function codeIn(work: Promise<SegmentOutcome>, section: string): Promise<string> {
+  return (await work).failed[section]?.code ?? 'proven';
 }
 
 export function tapSpec(index = 11, more: Partial<TapSpec> = {}): TapSpec {

@@ -7,14 +7,24 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import { codeOf, makeTestFolder, ownerOf, segmentSpec, tapSpec } from './dataplane-for-tests.ts';
-import { configText, hostText } from './dhcp/dhcp-config.ts';
+import {
+  codeOf,
+  makeTestFolder,
+  ownerOf,
+  segmentAsk,
+  tapSpec,
+  testNetwork,
+  type TestSegment,
+} from './dataplane-for-tests.ts';
+import { configText, hostText, networkText } from './dhcp/dhcp-config.ts';
 import { FenceFloor } from './fence-floor.ts';
 import { incarnationArguments } from './hypervisor/qemu-arguments.ts';
 import { kernelError } from './kernel-errors.ts';
 import { KernelNames, hashName } from './kernel-names.ts';
 import { aliasOf, ownerOfAlias, refuseOlder } from './owner-alias.ts';
-import { checkSegment, checkTap, cidrParts } from './wiring-checks.ts';
+import { placeOf } from './segment/segment-making.ts';
+import { segmentSections } from './segment/segment-sections.ts';
+import { checkTap, cidrParts } from './wiring-checks.ts';
 
 const codeThrown = (work: () => void): string => {
   try {
@@ -62,28 +72,48 @@ test('an owner is read back from its alias; an alias of another cluster or a for
   refuseOlder('tap', ownerOf('binding/acme/other@w1', 1), owner);
 });
 
-test('a spec with one bad field is refused', () => {
-  const [network] = segmentSpec().networks;
-  assert.ok(network);
-  checkSegment(segmentSpec());
-  const withDhcp = (dhcp: object) => segmentSpec({ networks: [{ ...network, dhcp: { ...network.dhcp, ...dhcp } }] });
-  const bad = [
+test('one bad field of a spec stops it at the door', () => {
+  const network = testNetwork();
+  const checkAll = (more: Partial<TestSegment>): void => {
+    const { sections } = segmentAsk(more);
+    for (const { name, check } of segmentSections) check(sections[name as keyof typeof sections].elements);
+  };
+  checkAll({ peers: [{ name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 }] });
+  const withDhcp = (dhcp: object) => ({ networks: [{ ...network, dhcp: { ...network.dhcp, ...dhcp } }] });
+  const bad: readonly Partial<TestSegment>[] = [
     withDhcp({ domain: 'a.b\ndhcp-script=/bin/sh' }),
     withDhcp({ dns: ['9.9.9.9,8.8.8.8'] }),
     withDhcp({ ntp: ['::1'] }),
     withDhcp({ leaseSeconds: 1 }),
-    segmentSpec({ vni: 2 ** 24 }),
-    segmentSpec({ vpc: 'vpc/acme/main; reboot' }),
-    segmentSpec({ routes: [{ address: '10.0.0.01', host: 2 }] }),
-    segmentSpec({ networks: [{ ...network, subnets: [{ name: 'a', cidr: '10.77.1.1/24', gateway: '10.77.1.1' }] }] }),
-    segmentSpec({ self: { name: 'w1', index: 0, underlay: '127.0.0.1', underlayMtu: 1500 } }),
+    withDhcp({ leaseSeconds: '120' }),
+    { vni: 2 ** 24 },
+    { vni: Number.NaN },
+    { mtu: 10 },
+    { routes: [{ address: '10.0.0.01', host: 2 }] },
+    { routes: [{ address: '10.0.0.1', host: 300 }] },
+    { networks: [testNetwork({ network: 'network/acme/front; reboot' })] },
+    { networks: [testNetwork({ subnets: [{ name: 'a', cidr: '10.77.1.1/24', gateway: '10.77.1.1' }] })] },
+    { self: { name: 'w1', index: 0, underlay: '127.0.0.1', underlayMtu: 1500 } },
+    { peers: [{ name: 'w2', index: 2, underlay: 'w2', underlayMtu: 1500 }] },
   ];
-  for (const spec of bad)
+  for (const more of bad)
     assert.is(
-      codeThrown(() => checkSegment(spec)),
+      codeThrown(() => checkAll(more)),
       'spec_invalid',
-      JSON.stringify(spec).slice(0, 400),
+      JSON.stringify(more).slice(0, 400),
     );
+  // What stands under another key than its own is not what it says.
+  for (const { name, check } of segmentSections) {
+    const elements = { elsewhere: { address: '10.0.0.1', host: 2, ...network } };
+    assert.is(
+      codeThrown(() => check(elements)),
+      'spec_invalid',
+      name,
+    );
+  }
+  const unnamed = (vpc: string) =>
+    codeThrown(() => placeOf({} as never, { owner: ownerOf('segment/acme/main@w1'), vpc }));
+  assert.is(unnamed('vpc/acme/main; reboot'), 'spec_invalid');
   checkTap(tapSpec());
   for (const more of [
     { mac: '03:00:00:00:00:01' },
@@ -145,10 +175,9 @@ test('a fence that could not be written does not count as seen', async () => {
   }
 });
 
-test('dnsmasq gets only typed options with known values', () => {
-  const [network] = segmentSpec().networks;
-  assert.ok(network);
-  const text = configText([{ bridge: 'tstbabc', network }], '/run/x/hosts', 'nobody');
+test('dnsmasq gets typed options of known values and nothing else', () => {
+  const networks = [networkText({ bridge: 'tstbabc', network: testNetwork() })];
+  const text = configText(networks, '/run/x/hosts', 'nobody');
   for (const line of [
     'port=0',
     'leasefile-ro',

@@ -20,8 +20,8 @@ interface Floor {
   readonly version: number;
 }
 
-/** The kinds of object that a fence guards; each kind of object of one actor has a floor of its own. */
-export type FencedKind = 'segment' | 'routes' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
+/** What a fence guards; objects of one actor that live apart have floors apart. */
+export type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
 
 export class FenceFloor {
   readonly #floors = new Map<string, Floor>();

@@ -8,14 +8,17 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   FrameGuest,
+  codeIn,
   codeOf,
   inOwnNamespaces,
   makeTestFolder,
   nextCall,
   ownerOf,
   run,
-  segmentSpec,
+  realized,
+  segmentAsk,
   tapSpec,
+  testNetwork,
   testOptions,
   until,
 } from './dataplane-for-tests.ts';
@@ -24,7 +27,7 @@ import { createDataplane } from './linux-dataplane.ts';
 inOwnNamespaces(import.meta.filename, () => {
   const { folder, remove } = makeTestFolder();
   const opened = createDataplane(testOptions(folder));
-  const spec = segmentSpec();
+  const ask = segmentAsk();
   const inside = (namespace: string, ...words: string[]): Promise<string> =>
     run('nsenter', `--net=/run/netns/${namespace}`, ...words);
 
@@ -35,22 +38,22 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('the proof of a segment is read from the kernel, and ensuring the segment again changes nothing', async () => {
     const dp = await opened;
-    const proof = await dp.ensureSegment(spec, nextCall());
+    const proof = await realized(dp);
     assert.is(proof.bridges['network/acme/front']?.mtu, 1400);
     assert.ok(proof.vxlanIfindex > 0 && proof.dnsmasqPid > 1);
     assert.is((await inside(proof.namespace, 'cat', '/proc/sys/net/netfilter/nf_conntrack_tcp_loose')).trim(), '0');
     const user = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${proof.dnsmasqPid}/status`, 'utf8'))?.[1];
     assert.is.not(user, '0', 'dnsmasq runs as root');
-    assert.equal(await dp.ensureSegment(spec, nextCall()), proof);
-    assert.equal((await dp.readSegment(spec, nextCall())).drift, []);
+    assert.equal(await realized(dp), proof);
+    assert.equal((await dp.readSegment(ask, nextCall())).drift, {});
   });
 
   test('peers and routes follow the spec, and a removal deletes only a route to the named host', async () => {
     const dp = await opened;
     const peer = { name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 };
-    const { namespace } = await dp.ensureSegment(
-      { ...spec, peers: [peer], routes: [{ address: '10.77.1.90', host: 2 }] },
-      nextCall(),
+    const { namespace } = await realized(
+      dp,
+      segmentAsk({ peers: [peer], routes: [{ address: '10.77.1.90', host: 2 }] }),
     );
     assert.match(
       await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'),
@@ -60,12 +63,16 @@ inOwnNamespaces(import.meta.filename, () => {
       await inside(namespace, 'bridge', 'fdb', 'show', 'dev', 'vx0'),
       /02:00:5f:00:00:02 dst 127\.0\.0\.2 .*permanent/,
     );
-    await dp.setRoutes(
-      { segment: spec, added: [{ address: '10.77.1.91', host: 2 }], removed: [{ address: '10.77.1.90', host: 3 }] },
-      nextCall(),
-    );
+    const change = {
+      section: 'routes',
+      to: 2,
+      put: { '10.77.1.91': { address: '10.77.1.91', host: 2 } },
+      removed: { '10.77.1.90': { address: '10.77.1.90', host: 3 } },
+    };
+    const changed = await dp.changeSegment({ segment: ask.segment, changes: [change] }, nextCall());
+    assert.equal(changed, { proven: { routes: 2 }, failed: {} });
     assert.match(await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'), /1\.90 via[^]*1\.91 via/);
-    await dp.ensureSegment(spec, nextCall());
+    await realized(dp);
     assert.not.match(await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'), /via/);
     assert.not.match(await inside(namespace, 'ip', 'neigh', 'show', 'dev', 'vx0'), /169/);
   });
@@ -77,7 +84,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const proof = await dp.wireTap(tap, nextCall());
     assert.is(proof.dhcpHost, '02:00:00:00:77:0b,10.77.1.11,web-11');
     assert.is(proof.mtu, 1400);
-    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    const { namespace } = await realized(dp);
     const guest = new FrameGuest(namespace, proof.tap, tap.mac);
     try {
       const lease = await guest.ask({ do: 'dhcp' });
@@ -103,11 +110,11 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('the watch reports a killed dnsmasq, and ensuring the segment serves the port again', async () => {
     const dp = await opened;
-    const { dnsmasqPid, namespace } = await dp.ensureSegment(spec, nextCall());
-    const watch = dp.watchSegment(spec, nextCall());
+    const { dnsmasqPid, namespace } = await realized(dp);
+    const watch = dp.watchSegment({ segment: ask.segment, sections: Object.keys(ask.sections) }, nextCall());
     process.kill(dnsmasqPid, 'SIGKILL');
     assert.is((await watch).reason, 'dnsmasq_gone');
-    assert.is.not((await dp.ensureSegment(spec, nextCall())).dnsmasqPid, dnsmasqPid);
+    assert.is.not((await realized(dp)).dnsmasqPid, dnsmasqPid);
     const guest = new FrameGuest(namespace, (await dp.readTap(tapSpec(), nextCall())).proof?.tap ?? '', tapSpec().mac);
     try {
       assert.is((await guest.ask({ do: 'dhcp' }))['address'], '10.77.1.11');
@@ -118,7 +125,7 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('changes made by hand are reported as drift, and wiring again repairs them', async () => {
     const dp = await opened;
-    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    const { namespace } = await realized(dp);
     const { tap, bridge } = await dp.wireTap(tapSpec(), nextCall());
     await inside(namespace, 'ip', 'route', 'del', '10.77.1.11/32', 'dev', bridge);
     await inside(namespace, 'ip', 'link', 'set', tap, 'nomaster');
@@ -153,7 +160,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal((await dp.readTap(second, nextCall())).drift, []);
     assert.ok((await dp.removeTap(second, nextCall())).removed);
     assert.not.ok((await dp.removeTap(second, nextCall())).removed);
-    const { namespace } = await dp.ensureSegment(spec, nextCall());
+    const { namespace } = await realized(dp);
     assert.not.match(await inside(namespace, 'nft', 'list', 'ruleset'), /10\.77\.1\.31/);
     assert.not.match(await inside(namespace, 'ip', 'route'), /10\.77\.1\.31/);
   });
@@ -165,13 +172,9 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.is(await codeOf(dp.wireTap(tapSpec(40, { vpc: 'vpc/acme/none' }), nextCall())), 'segment_missing');
     await dp.createTap(tapSpec(40), nextCall());
     assert.is(await codeOf(dp.wireTap(tapSpec(40, { network: 'network/acme/none' }), nextCall())), 'network_missing');
-    const [network] = spec.networks;
-    assert.ok(network);
-    assert.is(
-      await codeOf(dp.ensureSegment({ ...spec, networks: [{ ...network, mtu: 1500 }] }, nextCall())),
-      'mtu_too_large',
-    );
-    assert.is(await codeOf(dp.removeSegment(spec, nextCall())), 'segment_in_use');
+    const large = segmentAsk({ networks: [testNetwork({ mtu: 1500 })] });
+    assert.is(await codeIn(dp.realizeSegment(large, nextCall()), 'networks'), 'mtu_too_large');
+    assert.is(await codeOf(dp.removeSegment(ask.segment, nextCall())), 'segment_in_use');
     const aborted = new AbortController();
     aborted.abort(new Error('left'));
     await dp.wireTap(tapSpec(40), nextCall({}, aborted.signal)).then(
@@ -185,25 +188,26 @@ inOwnNamespaces(import.meta.filename, () => {
   test('a second dataplane adopts everything unchanged; a removed network and segment leave nothing', async () => {
     const first = await opened;
     const tap = tapSpec(11, { owner: ownerOf('binding/acme/web-11.eth0@w1', 2) });
-    const before = await first.ensureSegment(spec, nextCall());
+    const before = await realized(first);
     const elsewhere = mkdtempSync(`${folder}/`);
     const next = await createDataplane(testOptions(elsewhere));
     try {
-      const after = await next.ensureSegment(spec, nextCall());
+      const after = await realized(next);
       assert.is(after.dnsmasqPid, before.dnsmasqPid);
       // The second dataplane has another fences.log: only the mark on the tap can refuse the older run.
       assert.is(await codeOf(next.removeTap(tapSpec(), nextCall())), 'run_epoch_older');
       assert.equal((await next.readTap(tap, nextCall())).drift, []);
       await next.removeTap(tap, nextCall());
-      const bare = await next.ensureSegment({ ...spec, networks: [], generation: 2 }, nextCall());
+      const bare = await realized(next, segmentAsk({ networks: [], generation: 2 }));
       assert.is(bare.dnsmasqPid, 0);
       assert.equal(bare.bridges, {});
-      assert.ok((await next.removeSegment(spec, nextCall())).removed);
-      assert.not.ok((await next.removeSegment(spec, nextCall())).removed);
+      assert.ok((await next.removeSegment(ask.segment, nextCall())).removed);
+      assert.not.ok((await next.removeSegment(ask.segment, nextCall())).removed);
       assert.equal(await next.residue(), []);
-      // The VNI is free at once.
-      await next.ensureSegment({ ...spec, owner: ownerOf('segment/acme/other@w1'), vpc: 'vpc/acme/other' }, nextCall());
-      assert.is(await codeOf(next.ensureSegment({ ...spec, vpc: 'vpc/acme/third' }, nextCall())), 'vni_busy');
+      // the VNI is free at once
+      await realized(next, segmentAsk({ owner: ownerOf('segment/acme/other@w1'), vpc: 'vpc/acme/other' }));
+      const third = next.realizeSegment(segmentAsk({ vpc: 'vpc/acme/third' }), nextCall());
+      assert.is(await codeIn(third, 'overlay'), 'vni_busy');
     } finally {
       const swept = await next.sweep({ owners: async () => [] }, nextCall());
       assert.equal(swept.failed, []);

@@ -10,10 +10,8 @@ import type { NetworkDataplane } from './contract/network-contract.ts';
 import { dropEmptyRunFolders } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import type { FencedKind } from './fence-floor.ts';
-import { makeSegment } from './segment/segment-making.ts';
-import { readSegmentParts } from './segment/segment-reading.ts';
+import { changeSegment, readSegment, realizeSegment } from './segment/segment-making.ts';
 import { dropSegment } from './segment/segment-removal.ts';
-import { changeRoutes } from './segment/segment-routes.ts';
 import { watchForLoss } from './segment/segment-watch.ts';
 import { makeTap } from './tap/tap-device.ts';
 import { dropTap } from './tap/tap-removal.ts';
@@ -47,12 +45,15 @@ export function networkOperations(site: DataplaneSite): NetworkDataplane {
   const segmentLock = (vpc: string): string => `segment ${site.names.namespaceOf(vpc)}`;
   const tapLock = (owner: OwnerToken): string => `tap ${site.names.tapOf(owner)}`;
   return {
-    ensureSegment: (spec, call) =>
-      change('segment', segmentLock(spec.vpc), spec.owner, call, () => makeSegment(site, spec, call.signal)),
-    setRoutes: (routes, call) =>
-      change('routes', segmentLock(routes.segment.vpc), routes.segment.owner, call, () => changeRoutes(site, routes)),
-    readSegment: (spec) => readSegmentParts(site, spec),
-    watchSegment: (spec, call) => watchForLoss(site, spec, call.signal),
+    realizeSegment: (ask, call) =>
+      change('segment', segmentLock(ask.segment.vpc), ask.segment.owner, call, () =>
+        realizeSegment(site, ask, call.signal),
+      ),
+    changeSegment: (ask, call) =>
+      change('segment', segmentLock(ask.segment.vpc), ask.segment.owner, call, () => changeSegment(site, ask)),
+    readSegment: (ask) => readSegment(site, ask),
+    watchSegment: (ask, call) =>
+      watchForLoss(site, ask, call.signal, (look) => site.locks.hold(segmentLock(ask.segment.vpc), look)),
     removeSegment: (segment, call) =>
       change('segment', segmentLock(segment.vpc), segment.owner, call, async () => {
         const result = await dropSegment(site, segment);

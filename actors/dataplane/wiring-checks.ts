@@ -5,7 +5,9 @@
  */
 import net from 'node:net';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
+import { hostFactsSchema, networkSpecSchema, routeSpecSchema } from '@photoncloud/machines/values/wiring';
+import type { Elements, HostFacts, NetworkSpec, OwnerToken, RouteSpec } from '@photoncloud/machines/values/wiring';
+import type { z } from 'zod';
 import type { TapRef } from './contract/network-contract.ts';
 
 const name = '[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?';
@@ -65,10 +67,30 @@ function checkHost(path: string, host: HostFacts): void {
   must(isCount(host.underlayMtu, 600, 65535), `${path}.underlayMtu`, host.underlayMtu);
 }
 
-export function checkRoutes(path: string, routes: readonly RouteSpec[]): void {
-  routes.forEach((route, index) => {
-    must(isAddress(route.address), `${path}.${index}.address`, route.address);
-    must(isCount(route.host, 1, 254), `${path}.${index}.host`, route.host);
+/** The element as its schema has it. @throws defeat `spec_invalid` */
+function parsed<Element>(schema: z.ZodType<Element>, path: string, element: unknown): Element {
+  const result = schema.safeParse(element);
+  must(result.success, path, element);
+  return result.data as Element;
+}
+
+/** Elements of section `routes`, keyed by their address. */
+export function routesIn(elements: Elements): readonly RouteSpec[] {
+  return Object.entries(elements).map(([key, element]) => {
+    const route = parsed(routeSpecSchema, `routes.${key}`, element);
+    must(isAddress(route.address) && route.address === key, `routes.${key}.address`, route.address);
+    must(isCount(route.host, 1, 254), `routes.${key}.host`, route.host);
+    return route;
+  });
+}
+
+/** Elements of section `networks`, keyed by the network's id. */
+export function networksIn(elements: Elements): readonly NetworkSpec[] {
+  return Object.entries(elements).map(([key, element]) => {
+    const network = parsed(networkSpecSchema, `networks.${key}`, element);
+    must(network.network === key, `networks.${key}.network`, network.network);
+    checkNetwork(`networks.${key}`, network);
+    return network;
   });
 }
 
@@ -89,14 +111,34 @@ function checkNetwork(path: string, network: NetworkSpec): void {
   });
 }
 
-export function checkSegment(spec: SegmentSpec): void {
-  checkOwner(spec.owner);
-  checkActor('vpc', spec.vpc);
-  must(isCount(spec.vni, 1, 2 ** 24 - 1), 'vni', spec.vni);
-  checkHost('self', spec.self);
-  spec.peers.forEach((peer, index) => checkHost(`peers.${index}`, peer));
-  spec.networks.forEach((network, index) => checkNetwork(`networks.${index}`, network));
-  checkRoutes('routes', spec.routes);
+/** Elements of section `overlay`; of an increment only those that changed. */
+export interface OverlayElements {
+  readonly vni?: number;
+  readonly mtu?: number;
+  readonly self?: HostFacts;
+  readonly peers: readonly HostFacts[];
+}
+
+/** Keys `vni`, `mtu`, `self` and `peer/<host>`. */
+export function overlayIn({ vni, mtu, self, ...rest }: Elements): OverlayElements {
+  if (vni !== undefined) must(isCount(Number(vni), 1, 2 ** 24 - 1), 'overlay.vni', vni);
+  if (mtu !== undefined) must(isCount(Number(mtu), 550, 65535), 'overlay.mtu', mtu);
+  const host = (path: string, element: unknown): HostFacts => {
+    const facts = parsed(hostFactsSchema, path, element);
+    checkHost(path, facts);
+    return facts;
+  };
+  const peers = Object.entries(rest).map(([key, element]) => {
+    const peer = host(`overlay.${key}`, element);
+    must(key === `peer/${peer.name}`, `overlay.${key}`, peer.name);
+    return peer;
+  });
+  return {
+    ...(vni === undefined ? {} : { vni: Number(vni) }),
+    ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
+    ...(self === undefined ? {} : { self: host('overlay.self', self) }),
+    peers,
+  };
 }
 
 export function checkTapRef(tap: TapRef): void {

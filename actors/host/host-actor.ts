@@ -1,21 +1,24 @@
 /** The kind `host`: a worker host as the control plane sees it; announced by its agent, watched by membership. */
 import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
+import { hostKind } from '@photoncloud/machines/host/host-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
-import { hostCommands } from './host-commands.ts';
-import { hostEffects, type HostPerformer } from './host-effects.ts';
+import { defineActor } from '../kind/kind-definition.ts';
+import { hostPerformers, type HostPerformer } from './host-effects.ts';
 
-export const hostDefinition = (performer: HostPerformer): ActorDefinition => ({
-  kind: 'host',
-  chartVersion: 1,
-  machine: hostMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: hostCommands,
-  createdBy: ['host.announce'],
-  effects: hostEffects(performer),
-  view: ({ name, cordoned, boot, report, index, silent, announcedAt, fencingRecord, failure }: HostContext) => ({
-    spec: { name, cordoned },
-    status: { index, silent, boot, announcedAt, report, fencingRecord, failure },
-  }),
-  ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce'],
-});
+export const hostDefinition = (hosts: HostPerformer): ActorDefinition =>
+  defineActor(hostKind, {
+    chartVersion: 1,
+    machine: hostMachine,
+    performers: hostPerformers(hosts),
+    spec: ({ name, cordoned }: HostContext) => ({ name, cordoned }),
+    status: ({ boot, report, index, silent, announcedAt, fencingRecord, failure }: HostContext) => ({
+      index,
+      silent,
+      boot,
+      announcedAt,
+      report,
+      fencingRecord,
+      failure,
+    }),
+    ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce'],
+  });

@@ -1,6 +1,7 @@
 /** What a host actor asks of the cluster its controller is part of; how a node is taken over, membership knows. */
-import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
-import { done } from '@photoncloud/runtime/contract/outcome';
+import type { hostKind } from '@photoncloud/machines/host/host-protocol';
+import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 
 export interface HostPerformer {
   /**
@@ -10,12 +11,6 @@ export interface HostPerformer {
   fence(host: string, call: EffectContext): Promise<{ readonly boot: string | null }>;
 }
 
-export function hostEffects(performer: HostPerformer): Record<string, EffectBinding> {
-  return {
-    'host.fence': {
-      timeoutMs: 20_000,
-      perform: async ({ host }: { host: string }, call: EffectContext) =>
-        done({ ...(await performer.fence(host, call)) }),
-    },
-  };
-}
+export const hostPerformers = (hosts: HostPerformer): PerformersOf<typeof hostKind, EffectContext> => ({
+  'host.take-over': { timeoutMs: 20_000, perform: ({ host }, call) => hosts.fence(host, call) },
+});

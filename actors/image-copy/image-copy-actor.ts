@@ -1,23 +1,17 @@
 /** The kind `image-copy`: an image on a host. Only its image speaks to it. */
 import { imageCopyMachine, type ImageCopyContext } from '@photoncloud/machines/image-copy/image-copy-machine';
+import { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
-import { imageCopyEffects } from './image-copy-effects.ts';
+import { defineActor } from '../kind/kind-definition.ts';
+import { imageCopyPerformers } from './image-copy-effects.ts';
 
-export function imageCopyDefinition(storage: StorageDataplane): ActorDefinition {
-  return {
-    kind: 'image-copy',
+export const imageCopyDefinition = (storage: StorageDataplane): ActorDefinition =>
+  defineActor(imageCopyKind, {
     chartVersion: 1,
     machine: imageCopyMachine,
-    placement: 'pinned',
-    input: (id) => ({ id }),
-    commands: {},
-    createdBy: ['copy.import', 'copy.fetch', 'copy.remove'],
-    effects: imageCopyEffects(storage),
-    view: ({ importing, fetching, proof, failure, tries }: ImageCopyContext) => ({
-      spec: importing ?? fetching,
-      status: { proof, failure, tries },
-    }),
+    performers: imageCopyPerformers(storage),
+    spec: ({ importing, fetching }: ImageCopyContext) => importing ?? fetching,
+    status: ({ proof, failure, tries }: ImageCopyContext) => ({ proof, failure, tries }),
     ignored: ['copy.import', 'copy.fetch', 'copy.remove'],
-  };
-}
+  });

@@ -1,31 +1,30 @@
 /** What an image copy asks of its host's store. */
-import type { CopyRemoveSpec } from '@photoncloud/machines/image-copy/image-copy-machine';
-import type { CopyFetchSpec, CopyImportSpec } from '@photoncloud/machines/values/wiring';
-import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
-import { done } from '@photoncloud/runtime/contract/outcome';
+import type { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
+import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
 
-export function imageCopyEffects(storage: StorageDataplane): Record<string, EffectBinding> {
-  return {
-    'image.inspect': {
-      timeoutMs: 1_200_000,
-      perform: async ({ spec }: { spec: CopyImportSpec }, call: EffectContext) =>
-        done({ proof: await storage.inspectImage(spec, call) }),
+export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typeof imageCopyKind, EffectContext> => ({
+  'image.inspect': {
+    timeoutMs: 1_200_000,
+    perform: async ({ spec }, call) => {
+      await storage.inspectImage(spec, call);
+      return {};
     },
-    'image.import': {
-      timeoutMs: 1_200_000,
-      perform: async ({ spec }: { spec: CopyImportSpec }, call: EffectContext) =>
-        done({ proof: await storage.importCopy(spec, call) }),
+  },
+  'image.import': {
+    timeoutMs: 1_200_000,
+    perform: async ({ spec }, call) => ({ proof: await storage.importCopy(spec, call) }),
+  },
+  'image.fetch': {
+    timeoutMs: 1_200_000,
+    perform: async ({ spec }, call) => ({ proof: await storage.fetchCopy(spec, call) }),
+  },
+  'image.remove': {
+    timeoutMs: 30_000,
+    perform: async ({ spec: { owner, format, sha256 } }, call) => {
+      if (sha256 !== null) await storage.removeCopy({ owner, format, sha256 }, call);
+      return {};
     },
-    'image.fetch': {
-      timeoutMs: 1_200_000,
-      perform: async ({ spec }: { spec: CopyFetchSpec }, call: EffectContext) =>
-        done({ proof: await storage.fetchCopy(spec, call) }),
-    },
-    'image.remove': {
-      timeoutMs: 30_000,
-      perform: async ({ spec: { owner, format, sha256 } }: { spec: CopyRemoveSpec }, call: EffectContext) =>
-        done(sha256 === null ? { removed: false } : { ...(await storage.removeCopy({ owner, format, sha256 }, call)) }),
-    },
-  };
-}
+  },
+});

@@ -1,39 +1,35 @@
 /** What a run asks of its host's hypervisor. */
-import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
-import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
-import { done } from '@photoncloud/runtime/contract/outcome';
+import type { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
+import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import type { IncarnationDataplane } from '../dataplane/contract/incarnation-contract.ts';
 
-interface Spec {
-  readonly spec: IncarnationSpec;
-}
-
-export function incarnationEffects(incarnations: IncarnationDataplane): Record<string, EffectBinding> {
+export function incarnationEffects(
+  hypervisor: IncarnationDataplane,
+): PerformersOf<typeof incarnationKind, EffectContext> {
   return {
-    'qemu.start': {
-      timeoutMs: 45_000,
-      perform: async ({ spec }: Spec, call: EffectContext) =>
-        done({ ...(await incarnations.startIncarnation(spec, call)) }),
-    },
+    'qemu.start': { timeoutMs: 45_000, perform: ({ spec }, call) => hypervisor.startIncarnation(spec, call) },
     'qemu.resume': {
       timeoutMs: 10_000,
-      perform: async ({ spec }: Spec, call: EffectContext) =>
-        done({ ...(await incarnations.resumeIncarnation(spec, call)) }),
+      perform: async ({ spec }, call) => {
+        await hypervisor.resumeIncarnation(spec, call);
+        return {};
+      },
     },
-    'qemu.watch': {
-      timeoutMs: null,
-      perform: async ({ spec }: Spec, call: EffectContext) =>
-        done({ ...(await incarnations.watchIncarnation(spec, call)) }),
-    },
+    'qemu.watch': { timeoutMs: null, perform: ({ spec }, call) => hypervisor.watchIncarnation(spec, call) },
     'qemu.stop': {
       timeoutMs: 150_000,
-      perform: async ({ spec, graceMs }: Spec & { graceMs: number }, call: EffectContext) =>
-        done({ ...(await incarnations.stopIncarnation({ incarnation: spec, graceMs }, call)) }),
+      perform: async ({ spec, graceMs }, call) => {
+        await hypervisor.stopIncarnation({ incarnation: spec, graceMs }, call);
+        return {};
+      },
     },
     'qemu.clean': {
       timeoutMs: 20_000,
-      perform: async ({ spec }: Spec, call: EffectContext) =>
-        done({ ...(await incarnations.cleanIncarnation(spec, call)) }),
+      perform: async ({ spec }, call) => {
+        await hypervisor.cleanIncarnation(spec, call);
+        return {};
+      },
     },
   };
 }

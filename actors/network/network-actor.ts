@@ -5,9 +5,10 @@ import type { FoundPort } from '@photoncloud/machines/values/wiring';
 import { nextBlock } from '@photoncloud/machines/network/network-addresses';
 import { networkMachine } from '@photoncloud/machines/network/network-machine';
 import type { NetworkContext } from '@photoncloud/machines/network/network-messages';
-import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
+import { networkKind } from '@photoncloud/machines/network/network-protocol';
+import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
-import { networkCommands } from './network-commands.ts';
+import { defineActor } from '../kind/kind-definition.ts';
 
 const row = (collection: string, key: string): RowKey => ({ collection, key });
 
@@ -35,19 +36,19 @@ function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
   ];
 }
 
-export const networkDefinition: ActorDefinition = {
-  kind: 'network',
+export const networkDefinition = defineActor(networkKind, {
   chartVersion: 1,
   machine: networkMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: networkCommands,
-  createdBy: [],
-  effects: {},
   needs,
-  view: ({ spec, uid, subnets, ports, portQuota, failure, disputed }: NetworkContext) => ({
-    spec,
-    status: { uid, subnets, ports, portQuota, failure, disputed },
-  }),
-  ignored: ['era.cleared', 'cidr.claimed', 'network.withdrawn', 'quota.granted', 'address.release'],
-};
+  status: ({ subnets, ports, portQuota, disputed }: NetworkContext) => ({ subnets, ports, portQuota, disputed }),
+  ignored: [
+    'era.cleared',
+    'network.claimed',
+    'network.refused',
+    'network.realized',
+    'network.delayed',
+    'network.withdrawn',
+    'quota.granted',
+    'address.release',
+  ],
+});

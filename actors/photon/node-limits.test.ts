@@ -1,7 +1,7 @@
 /** The `limits` section of node.json, and docs/limits.md, which lists all limits. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaultQuota } from '@photoncloud/machines/tenant/tenant-events';
+import { quotaSchema } from '@photoncloud/machines/tenant/tenant-protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { limitDefaults, limitsSchema } from './node-limits.ts';
@@ -23,7 +23,7 @@ test('the page names the quota of a tenant with its defaults', () => {
     name,
     Number(value),
   ]);
-  assert.equal(Object.fromEntries(listed), defaultQuota);
+  assert.equal(Object.fromEntries(listed), quotaSchema.parse({}));
 });
 
 test('single limits may be set; an unknown name or an invalid value is refused', () => {

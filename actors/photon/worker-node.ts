@@ -81,7 +81,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
       const facts = await dataplane.observeHost(call);
       return { ...facts, peerUrl: `https://${config.address}:${config.peerListenPort}` };
     },
-    find: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
+    readInventory: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
     sweep: (kept, call) =>
       dataplane.sweep(
         {

@@ -57,12 +57,16 @@ export class InMemoryActors {
     this.queue.push(() => this.hear(to, event, { from }));
   }
 
-  /** A command; its answer is found under the returned id once there is one. */
-  ask(to: string, name: string, params: Readonly<Record<string, unknown>> = {}): string {
+  /**
+   * A command; its answer is found under the returned id once there is one. Params of create, update and apply are the
+   * spec, `metadata` their labels and protection.
+   */
+  ask(to: string, name: string, params: Readonly<Record<string, unknown>> = {}, metadata: object = {}): string {
     const commandId = `c${(this.counter += 1)}`;
     const kind = to.split('/')[0] ?? '';
     const command = this.kinds.get(kind)?.commands[name];
-    const parsed = command?.params.safeParse(params);
+    const given = ['create', 'update', 'apply'].includes(name) ? { spec: params, ...metadata } : params;
+    const parsed = command?.params.safeParse(given);
     if (parsed === undefined || !parsed.success)
       throw new Error(`${kind}.${name} refuses ${JSON.stringify(params)}: ${parsed?.error}`);
     const fields = parsed.data as Record<string, unknown>;
@@ -110,6 +114,8 @@ export class InMemoryActors {
       else this.answers.set(source.commandId, { ok: false, code: 'not_found' });
       return;
     }
+    const misfit = source.commandId === undefined ? definition.check?.(event) : undefined;
+    if (misfit !== undefined) throw new Error(`${event.type} to ${id} is malformed: ${misfit}`);
     const player = known ?? this.begin(id, definition);
     const meta = { at: this.nowMs, ulid: `U${(this.counter += 1)}`, ...source, rows: this.load(player, event) };
     this.step(id, player, { ...event, meta }, source.commandId);

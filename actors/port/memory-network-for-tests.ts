@@ -1,13 +1,17 @@
 /** A network dataplane in memory, for tests of the actors: it keeps what was asked for and fails when it is told to. */
-import type { RouteSpec, SegmentSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+import type { HostFacts, RouteSpec, SectionElements, TapSpec } from '@photoncloud/machines/values/wiring';
 import { PhotonError, type ErrorGroup } from '@photoncloud/runtime/contract/errors';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
 
 const hostOf = (actor: string): string => actor.split('@')[1] ?? '';
 
+type Ask<Method extends keyof NetworkDataplane> = Parameters<NetworkDataplane[Method]>[0];
+
+const missing = { code: 'segment_missing', message: 'no such segment', retryable: true };
+
 export class MemoryNetwork implements NetworkDataplane {
-  /** `<vpc>@<host>` -> what stands there. */
-  readonly segments = new Map<string, { spec: SegmentSpec; routes: Map<string, number> }>();
+  /** `<vpc>@<host>` -> section -> what stands there. */
+  readonly segments = new Map<string, Map<string, SectionElements>>();
   readonly taps = new Map<string, { spec: TapSpec; place: 'host' | 'segment' }>();
   readonly calls: string[] = [];
   private readonly failures = new Map<string, ErrorGroup[]>();
@@ -16,6 +20,19 @@ export class MemoryNetwork implements NetworkDataplane {
   /** The next calls of this method end so, in this order. */
   failNext(method: string, ...groups: ErrorGroup[]): void {
     this.failures.set(method, [...(this.failures.get(method) ?? []), ...groups]);
+  }
+
+  /** Address and index of the host it is on, of every port elsewhere; empty where nothing stands. */
+  routesOf(key: string): readonly (readonly [string, number])[] {
+    const elements = Object.values(this.segments.get(key)?.get('routes')?.elements ?? {}) as readonly RouteSpec[];
+    return elements.map(({ address, host }) => [address, host] as const);
+  }
+
+  /** Names of the other hosts of the VPC. */
+  peersOf(key: string): readonly string[] {
+    const elements = this.segments.get(key)?.get('overlay')?.elements ?? {};
+    const peers = Object.entries(elements).filter(([name]) => name.startsWith('peer/'));
+    return peers.map(([, peer]) => (peer as HostFacts).name);
   }
 
   /** What watches `<vpc>@<host>` sees it break. */
@@ -31,30 +48,33 @@ export class MemoryNetwork implements NetworkDataplane {
     if (group !== undefined) throw new PhotonError(group, `${method}_${group}`, `${method} was told to fail`);
   }
 
-  async ensureSegment(spec: SegmentSpec) {
-    await this.met('ensureSegment', spec.owner.actor);
-    const routes = new Map(spec.routes.map(({ address, host }: RouteSpec) => [address, host]));
-    this.segments.set(`${spec.vpc}@${spec.self.name}`, { spec, routes });
-    const bridges = Object.fromEntries(spec.networks.map(({ network, mtu }) => [network, { ifindex: 3, mtu }]));
-    return { namespace: 'n', vxlanIfindex: 2, bridges, dnsmasqPid: 1, nftGeneration: 1, generation: spec.generation };
+  async realizeSegment({ segment, sections }: Ask<'realizeSegment'>) {
+    await this.met('realizeSegment', segment.owner.actor);
+    this.segments.set(`${segment.vpc}@${hostOf(segment.owner.actor)}`, new Map(Object.entries(sections)));
+    const proven = Object.entries(sections).map(([name, { generation }]) => [name, generation] as const);
+    return { proven: Object.fromEntries(proven), failed: {}, proof: { namespace: 'n' } };
   }
 
-  async setRoutes({ segment, added, removed }: Parameters<NetworkDataplane['setRoutes']>[0]) {
-    await this.met('setRoutes', segment.owner.actor);
+  async changeSegment({ segment, changes }: Ask<'changeSegment'>) {
+    await this.met('changeSegment', segment.owner.actor);
     const found = this.segments.get(`${segment.vpc}@${hostOf(segment.owner.actor)}`);
-    if (found === undefined) throw new PhotonError('fault', 'segment_missing', 'no such segment');
-    for (const { address, host } of removed) if (found.routes.get(address) === host) found.routes.delete(address);
-    for (const { address, host } of added) found.routes.set(address, host);
-    return { applied: added.length + removed.length };
+    if (found === undefined)
+      return { proven: {}, failed: Object.fromEntries(changes.map(({ section }) => [section, missing])) };
+    for (const { section, to, put, removed } of changes) {
+      const kept = Object.entries(found.get(section)?.elements ?? {}).filter(([key]) => removed[key] === undefined);
+      found.set(section, { generation: to, elements: { ...Object.fromEntries(kept), ...put } });
+    }
+    return { proven: Object.fromEntries(changes.map(({ section, to }) => [section, to])), failed: {} };
   }
 
   async readSegment() {
-    return Promise.resolve({ proof: null, drift: [] });
+    return Promise.resolve({ proof: {}, drift: {} });
   }
 
-  watchSegment(spec: SegmentSpec, { signal }: { signal: AbortSignal }) {
-    return new Promise<{ reason: 'namespace_gone'; detail: string }>((resolve, reject) => {
-      this.breaks.set(`${spec.vpc}@${spec.self.name}`, () => resolve({ reason: 'namespace_gone', detail: 'gone' }));
+  watchSegment({ segment }: Ask<'watchSegment'>, { signal }: { signal: AbortSignal }) {
+    return new Promise<{ section: string; reason: 'namespace_gone'; detail: string }>((resolve, reject) => {
+      const broken = { section: 'overlay', reason: 'namespace_gone', detail: 'gone' } as const;
+      this.breaks.set(`${segment.vpc}@${hostOf(segment.owner.actor)}`, () => resolve(broken));
       signal.addEventListener('abort', () => reject(new PhotonError('unknown', 'aborted', 'the watch was ended')), {
         once: true,
       });

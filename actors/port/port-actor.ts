@@ -1,45 +1,34 @@
 /** The kind `port`: an address and a MAC in a network, and where they are bound. */
 import type { PortContext } from '@photoncloud/machines/port/port-context';
 import { portMachine } from '@photoncloud/machines/port/port-machine';
-import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
-import { portCommands } from './port-commands.ts';
+import { portKind } from '@photoncloud/machines/port/port-protocol';
+import { defineActor } from '../kind/kind-definition.ts';
 
-export const portDefinition: ActorDefinition = {
-  kind: 'port',
+export const portDefinition = defineActor(portKind, {
   chartVersion: 1,
   machine: portMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: portCommands,
-  // `port.release`: a VM that ends asks also for a port that was refused, and is told that it is gone.
-  createdBy: ['port.create', 'port.release'],
-  effects: {},
-  view: ({ spec, uid, grant, host, runEpoch, proof, failure, tries }: PortContext) => ({
-    spec,
-    status: {
-      uid,
-      address: grant?.address ?? null,
-      mac: grant?.mac ?? null,
-      gateway: grant?.gateway ?? null,
-      host: host?.name ?? null,
-      runEpoch,
-      proof,
-      failure,
-      tries,
-    },
+  status: ({ holder, grant, host, runEpoch, proof, tries }: PortContext) => ({
+    holder,
+    address: grant?.address ?? null,
+    mac: grant?.mac ?? null,
+    gateway: grant?.gateway ?? null,
+    host: host?.name ?? null,
+    runEpoch,
+    proof,
+    tries,
   }),
   ignored: [
     'segment.provided',
-    'segment.failed',
+    'segment.refused',
     'binding.tapped',
     'binding.ready',
     'binding.failed',
     'binding.removed',
     'address.allocated',
     'address.refused',
-    'host.found',
+    'host.resolved',
     'host.missing',
     'port.bind',
-    'port.unbind',
+    'port.rest',
   ],
-};
+});

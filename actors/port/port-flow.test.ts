@@ -27,7 +27,7 @@ function cloud() {
   const agents = agentDefinition({
     // each agent has its own dataplane in life; here the test announces the hosts itself
     observe: () => Promise.reject(new Error('not used')),
-    find: () => Promise.reject(new Error('not used')),
+    readInventory: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([
@@ -82,16 +82,15 @@ test('two ports on two hosts are active, know the way to each other, and leave n
   assert.is(actors.state('port/acme/two'), 'active');
   assert.equal(actors.answers.get(one)?.result, {
     uid: actors.context('port/acme/one')['uid'],
+    generation: 1,
+    result: 'created',
     address: '10.0.0.5',
     mac: '02:50:0a:00:00:05',
   });
   assert.ok(actors.answers.get(two)?.ok);
-  assert.equal([...(network.segments.get('vpc/acme/main@w1')?.routes ?? [])], [['10.0.0.77', 2]]);
-  assert.equal([...(network.segments.get('vpc/acme/main@w2')?.routes ?? [])], [['10.0.0.5', 1]]);
-  assert.equal(
-    network.segments.get('vpc/acme/main@w1')?.spec.peers.map(({ name }) => name),
-    ['w2'],
-  );
+  assert.equal(network.routesOf('vpc/acme/main@w1'), [['10.0.0.77', 2]]);
+  assert.equal(network.routesOf('vpc/acme/main@w2'), [['10.0.0.5', 1]]);
+  assert.equal(network.peersOf('vpc/acme/main@w1'), ['w2']);
   const held = actors.ask('network/acme/front', 'delete');
   await actors.settle();
   assert.is(actors.answers.get(held)?.code, 'in_use');
@@ -103,7 +102,7 @@ test('two ports on two hosts are active, know the way to each other, and leave n
     [true, true],
   );
   assert.is(network.taps.size, 0);
-  assert.equal([...(network.segments.get('vpc/acme/main@w1')?.routes ?? [])], []);
+  assert.equal(network.routesOf('vpc/acme/main@w1'), []);
   const end = [actors.ask('network/acme/front', 'delete')];
   await actors.settle();
   assert.is(network.segments.size, 0);
@@ -134,7 +133,8 @@ test('a VM holds its port: tapped, wired by its run, bound anew on a restart, mo
     underlayMtu: 1600,
   });
   const port = 'port/acme/web.eth0';
-  actors.tell(port, { type: 'port.create', network: 'front', address: null, mac: null, host: null, holder: vm }, vm);
+  const spec = { network: 'front', address: null, mac: null, host: null };
+  actors.tell(port, { type: 'port.claim', spec, holder: vm }, vm);
   await actors.settle();
   assert.equal(heard(), ['port.ready']);
   const bind = async (name: string, runEpoch: number): Promise<void> => {
@@ -151,7 +151,7 @@ test('a VM holds its port: tapped, wired by its run, bound anew on a restart, mo
   };
   await wire('w1');
   assert.is(actors.state(port), 'active');
-  assert.equal(heard().sort(), ['binding.ready', 'port.active']);
+  assert.equal(heard().sort(), ['binding.wired', 'port.active']);
   await bind('w1', 2);
   assert.is(actors.state(port), 'tapped');
   assert.is(network.taps.get('binding/acme/web.eth0@w1')?.place, 'host');
@@ -176,7 +176,7 @@ test('a VM holds its port: tapped, wired by its run, bound anew on a restart, mo
 });
 
 for (const group of ['fault', 'unknown'] as const) {
-  for (const method of ['ensureSegment', 'setRoutes', 'createTap', 'wireTap', 'removeTap', 'removeSegment']) {
+  for (const method of ['realizeSegment', 'changeSegment', 'createTap', 'wireTap', 'removeTap', 'removeSegment']) {
     test(`a ${group} of ${method} passes`, async () => {
       const { actors, network } = await withNetwork();
       network.failNext(method, group, group);
@@ -184,7 +184,7 @@ for (const group of ['fault', 'unknown'] as const) {
       actors.ask('port/acme/two', 'create', { network: 'front', host: 'w2' });
       await actors.pass(20_000);
       assert.equal([actors.state('port/acme/one'), actors.state('port/acme/two')], ['active', 'active']);
-      for (const host of ['w1', 'w2']) assert.is(network.segments.get(`vpc/acme/main@${host}`)?.routes.size, 1, host);
+      for (const host of ['w1', 'w2']) assert.is(network.routesOf(`vpc/acme/main@${host}`).length, 1, host);
       actors.ask('port/acme/one', 'delete');
       actors.ask('port/acme/two', 'delete');
       await actors.pass(20_000);
@@ -197,7 +197,7 @@ for (const group of ['fault', 'unknown'] as const) {
 }
 
 test('a defeat ends in failed, says why, and a delete leaves nothing', async () => {
-  for (const method of ['ensureSegment', 'createTap', 'wireTap']) {
+  for (const method of ['realizeSegment', 'createTap', 'wireTap']) {
     const { actors, network } = await withNetwork();
     network.failNext(method, 'defeat');
     actors.ask('port/acme/one', 'create', { network: 'front', host: 'w1' });
@@ -219,7 +219,7 @@ test('a segment that breaks is made again with all its routes', async () => {
   network.breakSegment('vpc/acme/main@w1');
   await actors.settle();
   assert.is(actors.state('segment/acme/main@w1'), 'serving.ready');
-  assert.equal([...(network.segments.get('vpc/acme/main@w1')?.routes ?? [])], [['10.0.0.6', 2]]);
+  assert.equal(network.routesOf('vpc/acme/main@w1'), [['10.0.0.6', 2]]);
 });
 
 test('what is wrong is rejected before anything is made', async () => {
@@ -240,7 +240,7 @@ test('what is wrong is rejected before anything is made', async () => {
       'gateway_outside_subnet',
       'spec.subnets.0.gateway',
     ],
-    ['network/acme/front', 'create', { subnets: [{ cidr: '10.9.0.0/24' }] }, 'exists_differently', 'spec.subnets'],
+    ['network/acme/front', 'create', { subnets: [{ cidr: '10.9.0.0/24' }] }, 'exists_differently', 'spec.subnets.0'],
     ['port/acme/x', 'create', { network: 'front', address: '10.9.0.9' }, 'address_outside_subnet', 'spec.address'],
     ['port/acme/x', 'create', { network: 'front', address: '10.0.0.1' }, 'address_reserved', 'spec.address'],
     ['port/acme/x', 'create', { network: 'front', address: '10.0.0.255' }, 'address_reserved', 'spec.address'],

@@ -1,20 +1,22 @@
 /** What a replica asks of its host's disks. */
-import type { ReplicaSpec } from '@photoncloud/machines/values/wiring';
-import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
-import { done } from '@photoncloud/runtime/contract/outcome';
+import type { replicaKind } from '@photoncloud/machines/replica/replica-protocol';
+import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
 
-export function replicaEffects(storage: StorageDataplane): Record<string, EffectBinding> {
-  return {
-    'replica.make': {
-      timeoutMs: 600_000,
-      perform: async ({ spec }: { spec: ReplicaSpec }, call: EffectContext) =>
-        done({ ...(await storage.ensureReplica(spec, call)) }),
+export const replicaPerformers = (storage: StorageDataplane): PerformersOf<typeof replicaKind, EffectContext> => ({
+  'replica.make': {
+    timeoutMs: 600_000,
+    perform: async ({ spec }, call) => {
+      await storage.ensureReplica(spec, call);
+      return {};
     },
-    'replica.remove': {
-      timeoutMs: 60_000,
-      perform: async ({ spec }: { spec: ReplicaSpec }, call: EffectContext) =>
-        done({ ...(await storage.removeReplica({ owner: spec.owner, volumeUid: spec.volumeUid }, call)) }),
+  },
+  'replica.remove': {
+    timeoutMs: 60_000,
+    perform: async ({ spec: { owner, volumeUid } }, call) => {
+      await storage.removeReplica({ owner, volumeUid }, call);
+      return {};
     },
-  };
-}
+  },
+});

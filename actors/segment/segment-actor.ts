@@ -1,33 +1,58 @@
-/** The kind `segment`: a VPC and its networks on a host. Only its VPC speaks to it. */
-import type { SegmentContext } from '@photoncloud/machines/segment/segment-context';
+/** The kind `segment`: a VPC on a host. Only its VPC speaks to it. */
+import { isHostGone } from '@photoncloud/machines/values/failures';
+import {
+  collectionOf,
+  isApplicable,
+  queueLength,
+  queueLimit,
+  type SegmentContext,
+} from '@photoncloud/machines/segment/segment-context';
 import { segmentMachine } from '@photoncloud/machines/segment/segment-machine';
+import { segmentKind, type SegmentEvent } from '@photoncloud/machines/segment/segment-protocol';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
-import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
-import { segmentEffects } from './segment-effects.ts';
+import { defineActor } from '../kind/kind-definition.ts';
+import { segmentPerformers } from './segment-effects.ts';
 
-/** A change of routes needs the rows it names; everything else may lead to the whole segment being realised anew. */
-function needs(event: ActorEvent): RowKey[] {
-  if (event.type !== 'segment.route') return [{ collection: 'route', key: '*' }];
-  const removed = (event['removed'] ?? []) as readonly { readonly address: string }[];
-  return removed.map(({ address }) => ({ collection: 'route', key: address }));
+const wholeOf = (sections: Iterable<string>): readonly RowKey[] =>
+  [...new Set(sections)].map((section) => ({ collection: collectionOf(section), key: '*' }));
+
+/** Increments need the rows they name; all rows are read only where all sections may be realized or forgotten. */
+function needs(event: SegmentEvent, context: SegmentContext): readonly RowKey[] {
+  const known = Object.keys(context.sections);
+  switch (event.type) {
+    case 'segment.publish':
+      if (!isApplicable(context, event.updates))
+        return wholeOf([...known, ...event.updates.map(({ section }) => section)]);
+      return event.updates.flatMap((update) => {
+        const keys = 'elements' in update ? [] : [...update.removed, ...Object.keys(update.put)];
+        return keys.map((key) => ({ collection: collectionOf(update.section), key }));
+      });
+    case 'segment.realize.done':
+    case 'segment.change.done':
+      return context.outdated || queueLength(context) > queueLimit ? wholeOf(known) : [];
+    case 'segment.realize.failed':
+    case 'segment.change.failed':
+    case 'segment.watch.failed':
+    case 'segment.remove.failed':
+      return isHostGone(event) ? wholeOf(known) : [];
+    case 'segment.realize.unknown':
+    case 'segment.change.unknown':
+    case 'segment.watch.unknown':
+    case 'segment.remove.unknown':
+      return [];
+    default:
+      return wholeOf(known);
+  }
 }
 
-export function segmentDefinition(network: NetworkDataplane): ActorDefinition {
-  return {
-    kind: 'segment',
+export const segmentDefinition = (network: NetworkDataplane): ActorDefinition =>
+  defineActor(segmentKind, {
     chartVersion: 1,
     machine: segmentMachine,
-    placement: 'pinned',
-    input: (id) => ({ id }),
-    commands: {},
-    createdBy: ['segment.ensure', 'segment.remove'],
-    effects: segmentEffects(network),
-    needs,
-    view: ({ spec, proof, realizing, failure, tries }: SegmentContext) => ({
-      spec,
-      status: { proof, realizing, failure, tries },
-    }),
-    ignored: ['segment.route', 'segment.ensure', 'segment.remove'],
-  };
-}
+    performers: segmentPerformers(network),
+    needs: (event, context) => needs(event as unknown as SegmentEvent, context),
+    spec: ({ vpc }: SegmentContext) => ({ vpc }),
+    status: ({ sections, proof, failure, tries }: SegmentContext) => ({ sections, proof, failure, tries }),
+    ignored: ['segment.publish', 'segment.withdraw'],
+  });

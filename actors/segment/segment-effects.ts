@@ -1,29 +1,18 @@
 /** What a segment asks of its host's network. */
-import type { EnsureAsk, RemoveAsk, RouteAsk } from '@photoncloud/machines/segment/segment-context';
-import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
-import { done } from '@photoncloud/runtime/contract/outcome';
+import type { segmentKind } from '@photoncloud/machines/segment/segment-protocol';
+import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
 
-export function segmentEffects(network: NetworkDataplane): Record<string, EffectBinding> {
-  return {
-    'segment.ensure': {
-      timeoutMs: 30_000,
-      perform: async ({ spec }: EnsureAsk, call: EffectContext) =>
-        done({ proof: await network.ensureSegment(spec, call) }),
+export const segmentPerformers = (network: NetworkDataplane): PerformersOf<typeof segmentKind, EffectContext> => ({
+  'segment.realize': { timeoutMs: 30_000, perform: (ask, call) => network.realizeSegment(ask, call) },
+  'segment.change': { timeoutMs: 10_000, perform: (ask, call) => network.changeSegment(ask, call) },
+  'segment.watch': { timeoutMs: null, perform: (ask, call) => network.watchSegment(ask, call) },
+  'segment.remove': {
+    timeoutMs: 30_000,
+    perform: async ({ segment }, call) => {
+      await network.removeSegment(segment, call);
+      return {};
     },
-    'segment.route': {
-      timeoutMs: 10_000,
-      perform: async (change: RouteAsk, call: EffectContext) => done({ ...(await network.setRoutes(change, call)) }),
-    },
-    'segment.watch': {
-      timeoutMs: null,
-      perform: async ({ spec }: EnsureAsk, call: EffectContext) =>
-        done({ ...(await network.watchSegment(spec, call)) }),
-    },
-    'segment.remove': {
-      timeoutMs: 30_000,
-      perform: async ({ spec }: RemoveAsk, call: EffectContext) =>
-        done({ ...(await network.removeSegment(spec, call)) }),
-    },
-  };
-}
+  },
+});

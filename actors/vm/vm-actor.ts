@@ -1,57 +1,37 @@
 /** The kind `vm`: what a tenant declared, where it runs, and what is done when a run ends. */
-import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
 import type { VmContext } from '@photoncloud/machines/vm/vm-context';
-import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
-import { vmCommands } from './vm-commands.ts';
+import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
+import { vmKind } from '@photoncloud/machines/vm/vm-protocol';
+import { defineActor } from '../kind/kind-definition.ts';
 
 function statusOf(context: VmContext) {
-  const {
-    uid,
-    wanted,
-    ports,
-    host,
-    runEpoch,
-    machineType,
-    incarnationUid,
-    proof,
-    runningSince,
-    runs,
-    tries,
-    failure,
-    awaited,
-    disks,
-  } = context;
-  const volumes = Object.values(disks).map(({ volume, serial }) => ({ volume, serial }));
+  const { wanted, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } = context;
+  const { awaited, proposed, runGeneration } = context;
+  const volumes = Object.values(context.disks).map(({ volume, serial }) => ({ volume, serial }));
   return {
-    uid,
     wanted,
     host: host?.name ?? null,
     ports,
     volumes,
     runEpoch,
+    runGeneration,
     machineType,
     incarnationUid,
     proof,
     runningSince,
     runs,
     tries,
-    awaited,
-    failure,
+    awaited: [...awaited, ...(proposed?.awaited ?? [])],
   };
 }
 
-export const vmDefinition: ActorDefinition = {
-  kind: 'vm',
+export const vmDefinition = defineActor(vmKind, {
   chartVersion: 1,
   machine: vmMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: vmCommands,
-  createdBy: [],
-  effects: {},
-  view: (context: VmContext) => ({ spec: context.spec, status: statusOf(context) }),
+  status: statusOf,
   ignored: [
     'port.ready',
+    'port.refused',
     'port.active',
     'port.tapped',
     'port.unbound',
@@ -67,4 +47,4 @@ export const vmDefinition: ActorDefinition = {
     'placed',
     'quota.granted',
   ],
-};
+});

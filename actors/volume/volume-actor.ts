@@ -1,22 +1,18 @@
 /** The kind `volume`: a disk with an identity of its own. */
+import { serialOf } from '@photoncloud/machines/values/serials';
 import { volumeMachine } from '@photoncloud/machines/volume/volume-machine';
-import type { VolumeContext } from '@photoncloud/machines/volume/volume-context';
-import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
-import { volumeCommands } from './volume-commands.ts';
+import type { VolumeContext } from '@photoncloud/machines/volume/volume-messages';
+import { volumeKind } from '@photoncloud/machines/volume/volume-protocol';
+import { defineActor } from '../kind/kind-definition.ts';
 
-export const volumeDefinition: ActorDefinition = {
-  kind: 'volume',
+export const volumeDefinition = defineActor(volumeKind, {
   chartVersion: 1,
   machine: volumeMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: volumeCommands,
-  // A VM may name a volume that was deleted while the VM rested: it is told so.
-  createdBy: ['volume.locate', 'volume.attach'],
-  effects: {},
-  view: ({ spec, uid, serial, host, holder, runEpoch, failure }: VolumeContext) => ({
-    spec,
-    status: { uid, serial, host: host?.name ?? null, holder, runEpoch, failure },
+  status: ({ uid, host, holder, runEpoch }: VolumeContext) => ({
+    serial: serialOf(uid),
+    host: host?.name ?? null,
+    holder,
+    runEpoch,
   }),
   ignored: ['replica.ready', 'image.provided', 'volume.detach', 'replica.failed', 'replica.removed', 'quota.granted'],
-};
+});

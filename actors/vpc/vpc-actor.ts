@@ -1,22 +1,33 @@
 /** The kind `vpc`: a routing domain; knows which hosts have which of its networks, and where each address is. */
-import { provides, type VpcContext } from '@photoncloud/machines/vpc/vpc-context';
-import type { VpcEvent } from '@photoncloud/machines/vpc/vpc-events';
+import type { VpcContext } from '@photoncloud/machines/vpc/vpc-context';
 import { vpcMachine } from '@photoncloud/machines/vpc/vpc-machine';
+import { answerTo, unknownTo } from '@photoncloud/machines/vpc/vpc-messages';
+import { vpcKind, type VpcEvent } from '@photoncloud/machines/vpc/vpc-protocol';
+import { lacksSections, sections } from '@photoncloud/machines/vpc/vpc-sections';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
-import { vpcCommands } from './vpc-commands.ts';
+import { defineActor } from '../kind/kind-definition.ts';
 
-const allLocations: RowKey[] = [{ collection: 'location', key: '*' }];
+/** What the elements of sections come from. */
+const wholeOf = (isWanted: (section: string) => boolean): readonly RowKey[] =>
+  sections.flatMap(({ name, from }) => (from === undefined || !isWanted(name) ? [] : [{ collection: from, key: '*' }]));
 
-/** Every location is read only when a segment's spec has to be written anew; the usual request is answered without. */
-function needs(event: VpcEvent, { segments }: VpcContext): RowKey[] {
+/** Whole collections are read only when a section has to be written whole; the usual request is answered without. */
+function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
   switch (event.type) {
     case 'segment.need':
-      return provides(segments[event.host.name], event.host, event.network) ? [] : allLocations;
-    case 'cidr.release':
+      return ['publish', 'repeat'].includes(answerTo(context, event)) ? wholeOf(() => true) : [];
+    case 'segment.proven':
+      return wholeOf((section) => unknownTo(context, event)[section] !== undefined);
+    case 'segment.missed':
+      return wholeOf((section) => section === event.section);
+    case 'network.claim':
+      return lacksSections(context) ? wholeOf(() => true) : [];
+    case 'network.release':
     case 'segment.failed':
     case 'segment.removed':
     case 'vpc.delete':
-      return allLocations;
+    case 'vpc.close':
+      return wholeOf(() => true);
     case 'port.located':
     case 'port.left':
       return [{ collection: 'location', key: event.address }];
@@ -25,36 +36,42 @@ function needs(event: VpcEvent, { segments }: VpcContext): RowKey[] {
   }
 }
 
-function statusOf({ uid, vni, networks, segments, withdrawing }: VpcContext) {
+/** By host and section: a host that lags shows a generation published beyond the one proven, and why. */
+function statusOf({ vni, networks, segments, withdrawing }: VpcContext) {
   const hosts = Object.entries(segments).map(([host, view]) => ({
     host,
-    generation: view.generation,
-    acknowledged: view.acknowledged,
     networks: Object.keys(view.networks),
+    sections: Object.fromEntries(
+      Object.entries(view.sections).map(([name, { published, proven, failure }]) => [
+        name,
+        { published, proven, failure },
+      ]),
+    ),
+    removing: view.removing,
     failure: view.failure,
   }));
-  return { uid, vni, networks, hosts, withdrawing: Object.keys(withdrawing) };
+  const claimed = Object.entries(networks).map(
+    ([name, { spec, generation, realized }]) =>
+      [name, { cidrs: spec.subnets.map(({ cidr }) => cidr), generation, realized }] as const,
+  );
+  return { vni, networks: Object.fromEntries(claimed), hosts, withdrawing: Object.keys(withdrawing) };
 }
 
-export const vpcDefinition: ActorDefinition = {
-  kind: 'vpc',
+export const vpcDefinition: ActorDefinition = defineActor(vpcKind, {
   chartVersion: 1,
   machine: vpcMachine,
-  placement: 'sharded',
-  input: (id) => ({ id }),
-  commands: vpcCommands,
-  // `vpc.delete`: a tenant that ends asks also for a VPC that is not there, and is answered.
-  createdBy: ['vpc.create', 'vpc.delete'],
-  effects: {},
   needs: (event, context) => needs(event as unknown as VpcEvent, context),
-  view: (context: VpcContext) => ({ spec: {}, status: statusOf(context) }),
+  status: statusOf,
   ignored: [
-    'segment.ready',
+    'vpc.open',
+    'vpc.close',
+    'segment.proven',
+    'segment.missed',
     'segment.failed',
     'segment.removed',
     'port.left',
     'vni.allocated',
     'quota.granted',
-    'cidr.release',
+    'network.release',
   ],
-};
+});

@@ -47,8 +47,18 @@ class Bench {
     this.client = client;
   }
 
-  async command(kind: string, name: string, verb: string, params: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey: randomUUID(), params });
+  async command(
+    kind: string,
+    name: string,
+    verb: 'create' | 'delete',
+    spec?: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    await this.client.call(`${kind}.${verb}`, {
+      scope: tenant,
+      name,
+      idempotencyKey: randomUUID(),
+      params: spec === undefined ? {} : { spec },
+    });
   }
 
   async get(id: string): Promise<ActorJson> {
@@ -87,9 +97,9 @@ async function networkAndPort(bench: Bench, runs: number): Promise<number[]> {
     await bench.command('port', port, 'create', { network, host });
     await bench.reach(`port/${tenant}/${port}`, ready);
     samples.push(performance.now() - at);
-    await bench.command('port', port, 'delete', {});
-    await bench.command('network', network, 'delete', {});
-    await bench.command('vpc', vpc, 'delete', {});
+    await bench.command('port', port, 'delete');
+    await bench.command('network', network, 'delete');
+    await bench.command('vpc', vpc, 'delete');
   }
   return samples;
 }
@@ -133,8 +143,8 @@ async function virtualMachines(bench: Bench, runs: number, commandLine: string):
     const place = await placeOf(bench.cluster.topology, (id) => bench.get(id), `vm/${tenant}/${vm}`, 'vms');
     await fetchPage(place, '/', 60_000);
     samples.push(performance.now() - at);
-    await bench.command('vm', vm, 'delete', {});
-    await bench.command('volume', volume, 'delete', {});
+    await bench.command('vm', vm, 'delete');
+    await bench.command('volume', volume, 'delete');
   }
   return samples;
 }
@@ -162,7 +172,7 @@ async function measure(bench: Bench, options: ProductOptions, commandLine: strin
     scope: tenant,
     name: tenant,
     idempotencyKey: randomUUID(),
-    params: { quota },
+    params: { spec: { quota } },
   });
   say('product: controller idle');
   const controllerIdlePercent = await controllerIdle(bench, options.idleSeconds);

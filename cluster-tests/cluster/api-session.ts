@@ -9,3 +9,7 @@ import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 export async function openApi(relay: string, token: string): Promise<PhotonClient> {
   return await connectPhoton({ url: `ws://${relay}/api`, token, openSocket: nodeSocketFactory({}) });
 }
+
+/** Params of a command: a spec where an object is declared, what is given for any other verb. */
+export const asParams = (method: string, given: unknown): unknown =>
+  /(^|\.)(create|update|apply)$/.test(method) ? { spec: given } : given;

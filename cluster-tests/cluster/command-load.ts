@@ -143,7 +143,7 @@ export class CommandLoad {
   ): Promise<Pick<CommandRecord, 'answer' | 'unknowns' | 'overloads'>> {
     const { tenant, networks, clients, patienceMs = 5_000 } = this.#options;
     const network = networks[Number(port.slice(1)) % networks.length];
-    const params = command === 'create' ? { network } : {};
+    const params = command === 'create' ? { spec: { network } } : {};
     for (let unknowns = 0, overloads = 0; ;) {
       this.#asked += 1;
       const client = clients[(this.#asked + unknowns) % clients.length] as PhotonClient;

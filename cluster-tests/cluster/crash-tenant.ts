@@ -14,6 +14,7 @@ import { placeOf, type ActorJson, type GetActor } from '../demo/tenant-view.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
 import { until } from './process-identity.ts';
+import { asParams } from './api-session.ts';
 
 export const tenant = 'acme';
 
@@ -87,7 +88,7 @@ export class CrashTenant {
    * @throws PhotonError as the server sent it; group `unknown` when no answer came in time
    */
   async ask(method: string, name: string, params: Params = {}, key: string = randomUUID(), waitMs?: number) {
-    const envelope = { scope: tenant, name, idempotencyKey: key, params };
+    const envelope = { scope: tenant, name, idempotencyKey: key, params: asParams(method, params) };
     return await this.client.call(method, waitMs === undefined ? envelope : { ...envelope, waitMs });
   }
 

@@ -10,6 +10,7 @@ import { openApi } from './api-session.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import { until } from './process-identity.ts';
 import { residueOf } from './residue-check.ts';
+import { asParams } from './api-session.ts';
 
 export interface BoundPort {
   readonly id: string;
@@ -50,7 +51,8 @@ export async function openClient(cluster: PhotonCluster, file: string): Promise<
 export async function command(client: PhotonClient, verb: string, id: string, params: unknown = {}): Promise<unknown> {
   const [kind = '', tenant = '', name = ''] = id.split('/');
   const idempotencyKey = `test-${process.pid}-${++commands}`;
-  return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params })).result;
+  return (await client.call(`${kind}.${verb}`, { scope: tenant, name, idempotencyKey, params: asParams(verb, params) }))
+    .result;
 }
 
 /** @param node the worker that the port is bound on @param params further params of `port.create` */

@@ -141,7 +141,7 @@ test('invalid images are refused', async () => {
 test('invalid names of objects and of tenants are refused', async () => {
   for (const name of cases.badNames) {
     const shown = JSON.stringify(name.slice(0, 12));
-    const volume = { name, idempotencyKey: 'names', params: { sizeMib: 1 } };
+    const volume = { name, idempotencyKey: 'names', params: { spec: { sizeMib: 1 } } };
     const object = await refusalOf(acme.call('volume.create', { ...volume, scope: 'acme' }));
     assert.equal([object.code, object.issues?.[0]?.path], ['params_invalid', 'name'], shown);
     const tenant = await refusalOf(operator.call('volume.create', { ...volume, scope: name, name: 'v' }));

@@ -19,11 +19,12 @@ const codePattern = /^[a-z]+(?:_[a-z0-9]+)*$/;
 /** Texts of the constants met so far in a file, the latest of a name: messages are often named before they are used. */
 type Constants = Map<string, string>;
 
-/** A literal, a template or a constant as text; undefined for anything else. */
+/** A literal, a template, a constant, or a function that returns one of them, as text; undefined for anything else. */
 function textOf(element: unknown, constants: Constants): string | undefined {
   if (!isElement(element)) return undefined;
   if (element.type === 'Identifier') return constants.get(String(element['name']));
   if (element.type === 'Literal' && typeof element['value'] === 'string') return element['value'];
+  if (element.type === 'ArrowFunctionExpression') return textOf(element['body'], constants);
   if (element.type === 'BinaryExpression') {
     return `${textOf(element['left'], constants) ?? '...'}${textOf(element['right'], constants) ?? '...'}`;
   }
@@ -53,6 +54,9 @@ function fieldsOf(element: SyntaxElement): Map<string, unknown> {
   return fields;
 }
 
+/** Functions that are called with a code and a text; `refuse` is that of machines/values/declared.ts. */
+const rejecting = ['reject', 'rejection', 'refuse'];
+
 /**
  * `new PhotonError(group, code, message)`, `reject(code, message)`, or a record with `code` and `message` or
  * `advice`.
@@ -65,7 +69,7 @@ function useAt(element: SyntaxElement, constants: Constants): Use | undefined {
     const [group, code, says] = given.map(text);
     return code === undefined ? undefined : { code, group: group ?? 'fault', says: says ?? '' };
   }
-  if (element.type === 'CallExpression' && (callee?.name === 'reject' || callee?.name === 'rejection')) {
+  if (element.type === 'CallExpression' && rejecting.includes(callee?.name ?? '')) {
     const [code, says] = given.map(text);
     return code === undefined ? undefined : { code, group: 'rejection', says: says ?? '' };
   }

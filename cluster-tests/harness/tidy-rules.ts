@@ -24,7 +24,12 @@ const wire = ['runtime/contract', 'runtime/transport', 'runtime/control-api', 'r
 export const importRules: readonly ImportRule[] = [
   { from: 'machines', packages: ['xstate', 'zod'], folders: ['machines'], node: false },
   { from: 'actors/dataplane', packages: ['execa', 'zod'], folders: ['machines/values', ...contract], node: true },
-  { from: 'actors/<kind>', packages: ['zod'], folders: ['machines', 'actors/dataplane', ...contract], node: false },
+  {
+    from: 'actors/<kind>',
+    packages: ['zod'],
+    folders: ['machines', 'actors/dataplane', 'actors/kind', ...contract],
+    node: false,
+  },
   { from: 'actors', packages: ['zod'], folders: ['machines', 'actors', ...contract], node: false },
   {
     from: 'actors/photon',

@@ -18,8 +18,8 @@ const held: AgentContext = {
   failure: null,
 };
 const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
-const found = { type: 'host.find.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
-const heard = { type: 'host.heard', era: 2 };
+const found = { type: 'inventory.read.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
+const heard = { type: 'inventory.received', era: 2 };
 const error = { code: 'x', message: 'x', retryable: false };
 const swept = { type: 'host.sweep.done', removed: [], removedCount: 0, failed: [], failedCount: 0 };
 
@@ -54,24 +54,24 @@ const rows: readonly Row[] = [
   { in: 'serving.resting', on: swept, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: boot, to: 'observing.looking', asks: ['host.observe'] },
   // In a new era what is on the host is read and told first; no later sweep takes what nobody owned then.
-  { in: 'serving.resting', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
-  { in: 'born', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
-  { in: 'finding.looking', on: found, era: 2, to: 'finding.telling', asks: ['host.found > cluster'] },
-  { in: 'finding.telling', on: heard, era: 2, to: 'observing.looking', asks: ['host.observe'] },
-  { in: 'finding.telling', on: heard, era: 3, to: 'finding.telling', asks: [] },
-  { in: 'finding.telling', on: 'tellDeadline', era: 2, to: 'finding.looking', asks: ['host.find'] },
-  { in: 'finding.telling', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
-  { in: 'finding.looking', on: { type: 'host.find.failed', error }, to: 'finding.waiting', asks: [] },
-  { in: 'finding.looking', on: { type: 'host.find.unknown', error }, to: 'finding.waiting', asks: [] },
-  { in: 'finding.looking', on: 'findDeadline', to: 'finding.looking', asks: ['host.find'] },
-  { in: 'finding.looking', on: boot, era: 2, to: 'finding.looking', asks: ['host.find'] },
-  { in: 'finding.waiting', on: 'backoff', to: 'finding.looking', asks: ['host.find'] },
+  { in: 'serving.resting', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'born', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'reading.looking', on: found, era: 2, to: 'reading.reporting', asks: ['inventory.report > cluster'] },
+  { in: 'reading.reporting', on: heard, era: 2, to: 'observing.looking', asks: ['host.observe'] },
+  { in: 'reading.reporting', on: heard, era: 3, to: 'reading.reporting', asks: [] },
+  { in: 'reading.reporting', on: 'reportDeadline', era: 2, to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'reading.reporting', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'reading.looking', on: { type: 'inventory.read.failed', error }, to: 'reading.waiting', asks: [] },
+  { in: 'reading.looking', on: { type: 'inventory.read.unknown', error }, to: 'reading.waiting', asks: [] },
+  { in: 'reading.looking', on: 'readDeadline', to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'reading.looking', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
+  { in: 'reading.waiting', on: 'backoff', to: 'reading.looking', asks: ['inventory.read'] },
 ];
 
 test('what was found is kept from every sweep, and told until it is heard', () => {
-  const told = decided(agentMachine, held, { in: 'finding.looking', on: found, era: 2, to: '' });
+  const told = decided(agentMachine, held, { in: 'reading.looking', on: found, era: 2, to: '' });
   assert.equal([told.context['era'], told.context['kept']], [1, ['ns/tap']]);
-  const known = decided(agentMachine, held, { in: 'finding.telling', on: heard, era: 2, to: '' });
+  const known = decided(agentMachine, held, { in: 'reading.reporting', on: heard, era: 2, to: '' });
   assert.is(known.context['era'], 2);
   const kept = { ...held, kept: ['ns/tap'] };
   const again = decided(agentMachine, kept, { in: 'serving.resting', on: 'sweepInterval', to: '' });
@@ -84,7 +84,7 @@ test('decisions', () => {
 
 test('fenced, it does nothing until its worker has booted anew', () => {
   const gone: readonly Row[] = [
-    ...['finding.telling', 'observing.waiting', 'announcing', 'serving.resting'].map((state) => ({
+    ...['reading.reporting', 'observing.waiting', 'announcing', 'serving.resting'].map((state) => ({
       in: state,
       on: { type: 'host.gone' },
       to: 'fenced',

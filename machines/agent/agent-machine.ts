@@ -3,12 +3,15 @@
  * A new boot of the process starts it over; what earlier boots have made is found and kept by its owners.
  */
 import { assertEvent, assign, setup } from 'xstate';
-import type { HostReport } from '../host/host-events.ts';
+import { inventoryReport } from '../cluster/cluster-protocol.ts';
+import { hostAnnounce } from '../host/host-protocol.ts';
+import type { HostReport } from '../host/host-report.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, hostId, partsOfId } from '../values/identifiers.ts';
-import { eraOf, request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { eraOf, requests } from '../values/requests.ts';
 import { send, tell, type Asked, type Seen } from '../values/telling.ts';
-import type { AgentEvent, SweepReport } from './agent-events.ts';
+import { agentKind, type AgentEvent, type SweepReport } from './agent-protocol.ts';
 
 export interface AgentContext {
   readonly id: string;
@@ -18,7 +21,7 @@ export interface AgentContext {
   readonly report: HostReport | null;
   readonly index: number;
   readonly sweep: (SweepReport & { readonly at: number }) | null;
-  /** The last era in which it has told the cluster what the host has. */
+  /** The last era in which the cluster has received the inventory of the host. */
   readonly era: number;
   /** Names of what was found then and has no owner in the store: no sweep takes it. */
   readonly kept: readonly string[];
@@ -28,23 +31,21 @@ export interface AgentContext {
 
 type At = Seen<AgentContext, AgentEvent>;
 
-const announce = ({ context }: At): readonly Asked[] => [
-  send(hostId(context.host), { type: 'host.announce', host: context.host, boot: context.boot, facts: context.report }),
+const announce = ({ context: { host, boot, report } }: At): readonly Asked[] => [
+  send(hostId(host), hostAnnounce({ host, boot, facts: report as HostReport })),
 ];
 
-const inventory = ({ context, event }: At): readonly Asked[] => {
-  assertEvent(event, 'host.find.done');
+const reportInventory = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'inventory.read.done');
   const { runs, ports, vnis } = event;
-  return [send(clusterId, { type: 'host.found', host: context.host, era: eraOf(event), runs, ports, vnis })];
+  return [send(clusterId, inventoryReport({ host: context.host, era: eraOf(event), runs, ports, vnis }))];
 };
 
 export const agentMachine = setup({
   types: { context: {} as AgentContext, events: {} as AgentEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    'host.observe': request<undefined>(),
-    'host.find': request<undefined>(),
-    'host.sweep': request<{ kept: readonly string[] }>(),
+    ...effectActions(agentKind),
     noteBoot: assign(({ context, event }) => {
       assertEvent(event, 'agent.boot');
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
@@ -66,22 +67,22 @@ export const agentMachine = setup({
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
-    noteFinds: assign(({ event }) => {
-      assertEvent(event, 'host.find.done');
+    noteInventory: assign(({ event }) => {
+      assertEvent(event, 'inventory.read.done');
       return { kept: event.kept, tries: 0, failure: null };
     }),
     noteEra: assign(({ event }) => ({ era: eraOf(event) })),
     tellHost: tell(announce),
-    reportInventory: tell(inventory),
+    reportInventory: tell(reportInventory),
   },
   guards: {
-    isThisEra: ({ event }) => event.type === 'host.heard' && event.era === eraOf(event),
+    isThisEra: ({ event }) => event.type === 'inventory.received' && event.era === eraOf(event),
     isNewEra: ({ context, event }) => eraOf(event) > context.era,
     sameBoot: ({ context, event }) => event.type === 'host.admitted' && event.boot === context.boot,
   },
   delays: {
-    findDeadline: 60_000,
-    tellDeadline: 5_000,
+    readDeadline: 60_000,
+    reportDeadline: 5_000,
     observeDeadline: 60_000,
     announceDeadline: 5_000,
     sweepDeadline: 300_000,
@@ -106,7 +107,7 @@ export const agentMachine = setup({
   initial: 'born',
   on: {
     'agent.boot': [
-      { guard: 'isNewEra', target: '.finding.looking', reenter: true, actions: 'noteBoot' },
+      { guard: 'isNewEra', target: '.reading.looking', reenter: true, actions: 'noteBoot' },
       { target: '.observing.looking', reenter: true, actions: 'noteBoot' },
     ],
     'host.gone': { target: '.fenced' },
@@ -120,24 +121,25 @@ export const agentMachine = setup({
       description: 'An operator has said that the host is off. The next boot of its worker starts it over.',
       tags: 'steady',
     },
-    finding: {
-      description: 'The store has gone back: what is really on the host is read, told to the cluster, and kept.',
+    reading: {
+      description: 'The store has begun a new era: what is really on the host is read, sent to the cluster, and kept.',
       initial: 'looking',
       states: {
         looking: {
           description: 'Runs, taps, addresses and VNIs are read from the kernel; nothing is changed.',
-          entry: 'host.find',
+          entry: 'inventory.read',
           on: {
-            'host.find.done': { target: 'telling', actions: ['noteFinds', 'reportInventory'] },
-            'host.find.failed': { target: 'waiting', actions: 'noteFailure' },
-            'host.find.unknown': { target: 'waiting', actions: 'noteFailure' },
+            'inventory.read.done': { target: 'reporting', actions: ['noteInventory', 'reportInventory'] },
+            'inventory.read.failed': { target: 'waiting', actions: 'noteFailure' },
+            'inventory.read.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
-          after: { findDeadline: { target: 'looking', reenter: true } },
+          after: { readDeadline: { target: 'looking', reenter: true } },
         },
-        telling: {
-          description: 'The cluster has been told; until it says that it has heard, it is told again.',
-          on: { 'host.heard': { guard: 'isThisEra', target: '#agent.observing', actions: 'noteEra' } },
-          after: { tellDeadline: { target: 'looking' } },
+        reporting: {
+          description:
+            'The cluster was sent the inventory; until it confirms that, the inventory is read and sent again.',
+          on: { 'inventory.received': { guard: 'isThisEra', target: '#agent.observing', actions: 'noteEra' } },
+          after: { reportDeadline: { target: 'looking' } },
         },
         waiting: {
           description: 'The host could not be read; the failure says why. It is tried again shortly.',

@@ -32,6 +32,16 @@ const held: BindingContext = {
   tries: 0,
   failure: null,
 };
+const proof = {
+  tap: 't0',
+  ifindex: 9,
+  bridge: 'b0',
+  mtu: 1450,
+  route: '10.0.0.5',
+  dhcpHost: '02:50:0a:00:00:05',
+  nftGeneration: 1,
+};
+const wired = { proof };
 const direct = { direct: true };
 const wanted = { requester: 'incarnation/t/v@w1' };
 const ensure = (runEpoch: number, isDirect = false) => ({
@@ -59,7 +69,13 @@ const rows: readonly Row[] = [
     to: 'gone',
     asks: ['binding.removed > port'],
   },
-  { in: 'born', with: { uid: '', spec: null, port: '' }, on: wire, to: 'gone', asks: ['binding.failed > incarnation'] },
+  {
+    in: 'born',
+    with: { uid: '', spec: null, port: '' },
+    on: wire,
+    to: 'gone',
+    asks: ['binding.unwired > incarnation'],
+  },
 
   {
     in: 'tapping.making',
@@ -87,7 +103,7 @@ const rows: readonly Row[] = [
     with: wanted,
     on: failed('tap.create', lasting),
     to: 'failed',
-    asks: [told, 'binding.failed > incarnation'],
+    asks: [told, 'binding.unwired > incarnation'],
   },
   { in: 'tapping.making', on: unknown('tap.create'), to: 'tapping.waiting', asks: [] },
   { in: 'tapping.making', on: 'createDeadline', to: 'tapping.making', asks: ['tap.create'] },
@@ -111,14 +127,14 @@ const rows: readonly Row[] = [
   {
     in: 'wiring.making',
     with: wanted,
-    on: { type: 'tap.wire.done', proof: {} },
+    on: { type: 'tap.wire.done', proof },
     to: 'ready',
-    asks: ['binding.ready > port', 'binding.ready > incarnation', 'tap.watch'],
+    asks: ['binding.ready > port', 'binding.wired > incarnation', 'tap.watch'],
   },
   {
     in: 'wiring.making',
     with: direct,
-    on: { type: 'tap.wire.done', proof: {} },
+    on: { type: 'tap.wire.done', proof },
     to: 'ready',
     asks: ['binding.ready > port', 'tap.watch'],
   },
@@ -128,7 +144,7 @@ const rows: readonly Row[] = [
     with: wanted,
     on: failed('tap.wire', lasting),
     to: 'failed',
-    asks: [told, 'binding.failed > incarnation'],
+    asks: [told, 'binding.unwired > incarnation'],
   },
   { in: 'wiring.making', on: unknown('tap.wire'), to: 'wiring.waiting', asks: [] },
   { in: 'wiring.making', on: 'wireDeadline', to: 'wiring.making', asks: ['tap.wire'] },
@@ -145,12 +161,12 @@ const rows: readonly Row[] = [
     with: { failure: lost },
     on: wire,
     to: 'wiring.waiting',
-    asks: ['binding.failed > incarnation'],
+    asks: ['binding.unwired > incarnation'],
   },
   { in: 'wiring.waiting', with: { ...direct, failure: lost }, on: wire, to: 'wiring.waiting', asks: [] },
 
-  { in: 'ready', on: wire, to: 'ready', asks: ['binding.ready > incarnation'] },
-  { in: 'ready', with: direct, on: ensure(2, true), to: 'ready', asks: ['binding.ready > port'] },
+  { in: 'ready', with: wired, on: wire, to: 'ready', asks: ['binding.wired > incarnation'] },
+  { in: 'ready', with: { ...direct, ...wired }, on: ensure(2, true), to: 'ready', asks: ['binding.ready > port'] },
   { in: 'ready', on: ensure(2), to: 'tapping.making', asks: ['tap.create'] },
   { in: 'ready', on: ensure(1), to: 'ready', asks: [] },
   {
@@ -172,14 +188,14 @@ const rows: readonly Row[] = [
   { in: 'ready', on: remove(1), to: 'ready', asks: [] },
 
   { in: 'failed', on: ensure(2), to: 'tapping.making' },
-  { in: 'failed', on: wire, to: 'failed', asks: ['binding.failed > incarnation'] },
+  { in: 'failed', on: wire, to: 'failed', asks: ['binding.unwired > incarnation'] },
   { in: 'failed', on: remove(2), to: 'removing.taking' },
 
   { in: 'removing.taking', on: { type: 'tap.remove.done' }, to: 'gone', asks: ['binding.removed > port'] },
   { in: 'removing.taking', on: failed('tap.remove', lasting), to: 'removing.waiting', asks: [] },
   { in: 'removing.taking', on: unknown('tap.remove'), to: 'removing.waiting', asks: [] },
   { in: 'removing.taking', on: 'removeDeadline', to: 'removing.taking', asks: ['tap.remove'] },
-  { in: 'removing.taking', on: wire, to: 'removing.taking', asks: ['binding.failed > incarnation'] },
+  { in: 'removing.taking', on: wire, to: 'removing.taking', asks: ['binding.unwired > incarnation'] },
   { in: 'removing.taking', on: ensure(9), to: 'removing.taking', asks: [] },
   { in: 'removing.waiting', on: 'backoff', to: 'removing.taking', asks: ['tap.remove'] },
 ];
@@ -198,8 +214,35 @@ test('the owner is this actor in this life, whatever the port wrote', () => {
   assert.equal((asked[0]?.params as { spec: typeof spec }).spec.owner.uid, 'U2');
 });
 
+const sentBy = (row: Row, type: string) =>
+  decided(bindingMachine, held, row)
+    .asked.map(({ params }) => params as { to: string; event: { type: string } })
+    .find(({ event }) => event?.type === type);
+
+test('the port and the run are told apart: each gets a message of its own, with the proof that was read back', () => {
+  const row: Row = { in: 'wiring.making', with: wanted, on: { type: 'tap.wire.done', proof }, to: '' };
+  assert.equal(sentBy(row, 'binding.ready'), {
+    to: 'port/t/p',
+    event: { type: 'binding.ready', host: 'w1', runEpoch: 2, proof },
+  });
+  assert.equal(sentBy(row, 'binding.wired'), {
+    to: 'incarnation/t/v@w1',
+    event: { type: 'binding.wired', binding: id, host: 'w1', proof },
+  });
+  const refused: Row = { in: 'failed', on: wire, to: '' };
+  assert.equal(sentBy(refused, 'binding.unwired'), {
+    to: 'incarnation/t/v@w1',
+    event: {
+      type: 'binding.unwired',
+      binding: id,
+      host: 'w1',
+      error: { code: 'binding_missing', message: `${id} has no tap to wire; bind the port first`, retryable: false },
+    },
+  });
+});
+
 test('a new run starts without the proof, the tap and the requester of the last', () => {
-  const before = { ...held, ...wanted, proof: {} as never };
+  const before = { ...held, ...wanted, proof };
   const { context } = decided(bindingMachine, before, { in: 'ready', on: ensure(3), to: '' });
   assert.equal([context['proof'], context['tap'], context['requester'], context['uid']], [null, null, null, 'U1']);
 });
@@ -215,7 +258,7 @@ test('with its host a binding is gone, and the port may go elsewhere', () => {
       with: wanted,
       on: failed('tap.wire', fenced),
       to: 'gone',
-      asks: [told, 'binding.failed > incarnation', off],
+      asks: [told, 'binding.unwired > incarnation', off],
     },
     { in: 'ready', on: failed('tap.watch', fenced), to: 'gone', asks: [told, off] },
     { in: 'removing.taking', on: failed('tap.remove', fenced), to: 'gone', asks: [off] },

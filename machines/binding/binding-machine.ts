@@ -6,12 +6,12 @@
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
 import { tell } from '../values/telling.ts';
-import type { TapSpec } from '../values/wiring.ts';
-import type { BindingEvent } from './binding-events.ts';
 import * as messages from './binding-messages.ts';
 import type { BindingContext } from './binding-messages.ts';
+import { bindingKind, type BindingEvent } from './binding-protocol.ts';
 
 /** With its host: the port may go elsewhere. */
 const gone = { guard: 'isHostGone', target: '#binding.gone', actions: ['noteFailure', 'tellTrouble'] } as const;
@@ -25,10 +25,7 @@ export const bindingMachine = setup({
   },
   actions: {
     ...requests,
-    'tap.create': request<{ spec: TapSpec }>(),
-    'tap.wire': request<{ spec: TapSpec }>(),
-    'tap.watch': request<{ spec: TapSpec }>(),
-    'tap.remove': request<{ spec: TapSpec }>(),
+    ...effectActions(bindingKind),
     takeSpec: assign(messages.takeSpec),
     noteRequester: assign(messages.noteRequester),
     noteTap: assign(({ event }) =>

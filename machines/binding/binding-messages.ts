@@ -3,7 +3,8 @@ import { assertEvent } from 'xstate';
 import { failureOf, hostGoneFailure, sameJson, type Failure } from '../values/failures.ts';
 import { send, type Asked, type Seen } from '../values/telling.ts';
 import type { TapProof, TapSpec } from '../values/wiring.ts';
-import type { BindingEvent } from './binding-events.ts';
+import * as says from './binding-protocol.ts';
+import type { BindingEvent } from './binding-protocol.ts';
 
 export interface BindingContext {
   readonly id: string;
@@ -73,29 +74,39 @@ export function isRepeated({ context, event }: At): boolean {
   return sameJson(ownSpec(context, event.spec, context.uid), context.spec) && event.direct === context.direct;
 }
 
-const runEpochOf = (context: BindingContext): number => context.spec?.owner.runEpoch ?? 0;
+/** Which binding speaks, and which request of the port it answers. */
+const standing = ({ host, spec }: BindingContext) => ({ host, runEpoch: spec?.owner.runEpoch ?? 0 });
 
-const toPort = (context: BindingContext, event: { type: string; [field: string]: unknown }): Asked =>
-  send(context.port, { ...event, host: context.host, runEpoch: runEpochOf(context) });
+/** @throws TypeError without a tap: only `tap.create.done` leads here */
+export const tellTapped = ({ context }: At): readonly Asked[] => {
+  const { uid, tap, port } = context;
+  if (tap === null) throw new TypeError(`${context.id} has no tap to tell of`);
+  return [send(port, says.bindingTapped({ ...standing(context), uid, tap }))];
+};
 
-export const tellTapped = ({ context }: At): readonly Asked[] => [
-  toPort(context, { type: 'binding.tapped', uid: context.uid, tap: context.tap }),
-];
+/** @throws TypeError without a proof: nothing is called wired that was not read back */
+function proofOf({ id, proof }: BindingContext): TapProof {
+  if (proof === null) throw new TypeError(`${id} has no proof of its wiring`);
+  return proof;
+}
 
-const readyFor = (context: BindingContext, requester: string): Asked =>
-  send(requester, { type: 'binding.ready', binding: context.id, host: context.host, proof: context.proof });
+const wiredFor = (context: BindingContext, requester: string): Asked =>
+  send(requester, says.bindingWired({ binding: context.id, host: context.host, proof: proofOf(context) }));
+
+const unwiredFor = ({ id, host }: BindingContext, requester: string, error: Failure): Asked =>
+  send(requester, says.bindingUnwired({ binding: id, host, error }));
 
 export const tellReady = ({ context }: At): readonly Asked[] => {
-  const { requester, proof } = context;
+  const { requester, port } = context;
   return [
-    toPort(context, { type: 'binding.ready', proof }),
-    ...(requester === null ? [] : [readyFor(context, requester)]),
+    send(port, says.bindingReady({ ...standing(context), proof: proofOf(context) })),
+    ...(requester === null ? [] : [wiredFor(context, requester)]),
   ];
 };
 
 export function tellRequester({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'binding.wire');
-  return [readyFor(context, event.requester)];
+  return [wiredFor(context, event.requester)];
 }
 
 /** The tap that the run's QEMU took is not there any more: only another run, with a tap made anew, can be wired. */
@@ -106,7 +117,7 @@ export function refuseWire({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'binding.wire');
   const message = `${context.id} has no tap to wire; bind the port first`;
   const error = context.failure ?? { code: 'binding_missing', message, retryable: false };
-  return [send(event.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];
+  return [unwiredFor(context, event.requester, error)];
 }
 
 function troubleOf(context: BindingContext, event: BindingEvent): Failure | undefined {
@@ -119,13 +130,13 @@ function troubleOf(context: BindingContext, event: BindingEvent): Failure | unde
 export const tellTrouble = ({ context, event }: At): readonly Asked[] => {
   const error = troubleOf(context, event);
   if (error === undefined) return [];
-  const asks = [toPort(context, { type: 'binding.failed', error })];
+  const asks = [send(context.port, says.bindingFailed({ ...standing(context), error }))];
   if (error.retryable || context.requester === null) return asks;
-  return [...asks, send(context.requester, { type: 'binding.failed', binding: context.id, host: context.host, error })];
+  return [...asks, unwiredFor(context, context.requester, error)];
 };
 
 export const tellRemoved = ({ context, event }: At): readonly Asked[] => {
   const to = context.port === '' ? (event.meta.from ?? '') : context.port;
   // A wire request is the only thing that ends here without somebody who waits for the end.
-  return event.type === 'binding.wire' ? [] : [send(to, { type: 'binding.removed', host: context.host })];
+  return event.type === 'binding.wire' ? [] : [send(to, says.bindingRemoved({ host: context.host }))];
 };

@@ -1,5 +1,5 @@
 /** What the cluster remembers: its hosts (at most 254) and where the next VNI is looked for. The rest is in rows. */
-import type { HostReport } from '../host/host-events.ts';
+import type { HostReport } from '../host/host-report.ts';
 import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
 
 export interface HostRecord {
@@ -8,8 +8,8 @@ export interface HostRecord {
   /** False while it is cordoned or silent: nothing new is placed on it. */
   readonly schedulable: boolean;
   readonly silent: boolean;
-  /** An operator has said that it is off: nothing of what was there runs. Absent in older records. */
-  readonly fenced?: boolean;
+  /** An operator has said that it is powered off: nothing of what was there runs. */
+  readonly fenced: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
   readonly vms: number;
@@ -32,15 +32,15 @@ export interface FoundOn extends FoundRun {
 /** Row `found-ports/<vpc>`: by host, the ports it had when an era began. */
 export type FoundPorts = Readonly<Record<string, readonly FoundPort[]>>;
 
-/** How the store's going back was got over. */
+/** How the cluster has recovered from a store rollback. */
 export interface Recovery {
   /** Wall time of its beginning, ms. */
   readonly since: number;
-  /** Hosts that have said what they have. */
+  /** Hosts whose inventory has been received. */
   readonly heard: readonly string[];
   /** Wall time of its end, ms; null while nothing is placed or allocated. */
   readonly liftedAt: number | null;
-  /** Hosts that had not said so when it was lifted by an operator. */
+  /** Hosts whose inventory was missing when an operator released the barrier. */
   readonly missing: readonly string[];
 }
 

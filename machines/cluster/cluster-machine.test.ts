@@ -29,6 +29,7 @@ const record = (n: number, more: Partial<HostRecord> = {}): HostRecord => ({
   report: report(n),
   schedulable: true,
   silent: false,
+  fenced: false,
   reservedCpus: 0,
   reservedMib: 0,
   vms: 0,
@@ -49,6 +50,7 @@ const register = (host: string, n: number) => ({
   facts: report(n),
   schedulable: true,
   silent: false,
+  fenced: false,
 });
 const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
 const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
@@ -65,8 +67,14 @@ const rows: readonly Row[] = [
   { in: 'open', on: register('w3', 3), from: 'host/system/w3', to: 'open', asks: ['host.registered > host'] },
   { in: 'open', on: register('w1', 1), from: 'host/system/w1', to: 'open', asks: ['host.registered > host'] },
   { in: 'open', on: register('w3', 1), from: 'host/system/w3', to: 'open', asks: ['host.refused > host'] },
-  { in: 'open', on: { type: 'host.find', host: 'w1' }, from: 'port/t/p', to: 'open', asks: ['host.found > port'] },
-  { in: 'open', on: { type: 'host.find', host: 'w9' }, from: 'port/t/p', to: 'open', asks: ['host.missing > port'] },
+  {
+    in: 'open',
+    on: { type: 'host.resolve', host: 'w1' },
+    from: 'port/t/p',
+    to: 'open',
+    asks: ['host.resolved > port'],
+  },
+  { in: 'open', on: { type: 'host.resolve', host: 'w9' }, from: 'port/t/p', to: 'open', asks: ['host.missing > port'] },
   {
     in: 'open',
     on: allocate,

@@ -14,8 +14,8 @@ import {
   type HostRecord,
   type Reservation,
 } from './cluster-context.ts';
-import type { ClusterEvent } from './cluster-events.ts';
 import * as messages from './cluster-messages.ts';
+import type { ClusterEvent } from './cluster-protocol.ts';
 import * as recovery from './cluster-recovery.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
@@ -34,7 +34,7 @@ function withHost(seen: At): Partial<ClusterContext> {
     report: event.facts,
     schedulable: event.schedulable,
     silent: event.silent,
-    fenced: event.fenced === true,
+    fenced: event.fenced,
   };
   return { hosts: { ...context.hosts, [event.host]: record } };
 }
@@ -81,7 +81,7 @@ const newEra = { guard: 'isNewEra', target: '#cluster.recovering', actions: 'beg
 /** What changes nothing that was lost, or only gives back. */
 const always = {
   'host.register': { actions: ['tellAdmission', 'admitHost'] },
-  'host.find': { actions: 'tellFound' },
+  'host.resolve': { actions: 'tellHost' },
   'vni.release': { actions: 'dropVni' },
   'place.release': { actions: ['dropReservation', 'unreserve'] },
 } as const;
@@ -101,7 +101,7 @@ export const clusterMachine = setup({
     }),
     admitHost: assign(withHost),
     tellAdmission: tell(messages.tellAdmission),
-    tellFound: tell(messages.tellFound),
+    tellHost: tell(messages.tellHost),
     tellVni: tell(messages.tellVni),
     passVni: assign(nextVni),
     dropVni: tell(messages.dropVni),
@@ -111,8 +111,8 @@ export const clusterMachine = setup({
     unreserve: assign(withoutReservation),
     tellImport: tell(messages.tellImport),
     beginRecovery: assign(recovery.begin),
-    hear: act(recovery.hear),
-    lift: assign(recovery.lift),
+    takeInventory: act(recovery.takeInventory),
+    endRecovery: assign(recovery.end),
     refusePlacing: tell(recovery.refusePlacing),
     refuseImport: tell(recovery.refuseImport),
     refuseStrange: tell(recovery.refuseStrange),
@@ -166,10 +166,10 @@ export const clusterMachine = setup({
           { actions: ['forgetRun', 'tellPlacing', 'reserve'] },
         ],
         'import.place': [{ ...newEra, actions: ['beginRecovery', 'refuseImport'] }, { actions: 'tellImport' }],
-        'host.found': [
-          { ...newEra, guard: 'isFirst', actions: ['beginRecovery', 'hear'] },
+        'inventory.report': [
+          { ...newEra, guard: 'isFirst', actions: ['beginRecovery', 'takeInventory'] },
           newEra,
-          { guard: 'isPresent', actions: 'hear' },
+          { guard: 'isPresent', actions: 'takeInventory' },
         ],
         'era.ask': [newEra, { actions: 'clear' }],
         'cluster.release-barrier': {},
@@ -177,15 +177,15 @@ export const clusterMachine = setup({
     },
     recovering: {
       description:
-        'The store has gone back. Nothing is placed and no number is given until every host has said what it has.',
+        'The store was rolled back. Nothing is placed and no number is given until every host has sent its inventory.',
       initial: 'settling',
       on: {
         ...always,
         'cluster.open': [{ ...newEra, reenter: true }, {}],
         place: { actions: 'refusePlacing' },
         'import.place': { actions: 'refuseImport' },
-        'host.found': { guard: 'isPresent', actions: 'hear' },
-        'cluster.release-barrier': { target: 'open', actions: 'lift' },
+        'inventory.report': { guard: 'isPresent', actions: 'takeInventory' },
+        'cluster.release-barrier': { target: 'open', actions: 'endRecovery' },
         // Asked again by whoever needs an answer.
         'vni.allocate': {},
         'era.ask': {},
@@ -196,15 +196,15 @@ export const clusterMachine = setup({
           after: { settleDelay: { target: 'waiting' } },
         },
         waiting: {
-          description: 'Some hosts have not said yet what they have.',
-          always: { guard: 'allHeard', target: '#cluster.open', actions: 'lift' },
+          description: 'The inventory of some hosts is still missing.',
+          always: { guard: 'allHeard', target: '#cluster.open', actions: 'endRecovery' },
           after: { overdueDelay: { target: 'overdue' } },
         },
         overdue: {
           description:
             'Hosts stay silent; what runs there is unknown. Bring them back, or power them off and release it.',
           tags: 'steady',
-          always: { guard: 'allHeard', target: '#cluster.open', actions: 'lift' },
+          always: { guard: 'allHeard', target: '#cluster.open', actions: 'endRecovery' },
         },
       },
     },

@@ -3,8 +3,19 @@ import { assertEvent } from 'xstate';
 import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
-import type { ClusterEvent } from './cluster-events.ts';
 import { placeImport, placeVm, type Placing } from './cluster-placement.ts';
+import {
+  hostMissing,
+  hostRefused,
+  hostRegistered,
+  hostResolved,
+  importPlaced,
+  importRefused,
+  placed,
+  placeRefused,
+  vniAllocated,
+  type ClusterEvent,
+} from './cluster-protocol.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -22,11 +33,11 @@ export function tellPlacing(seen: At): readonly Asked[] {
   const { event } = seen;
   assertEvent(event, 'place');
   const placing = placingFor(seen);
-  if ('error' in placing) return [send(sender(event), { type: 'place.refused', vm: event.vm, ...placing })];
+  if ('error' in placing) return [send(sender(event), placeRefused({ vm: event.vm, ...placing }))];
   const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
   return [
     putRow('reservation', event.vm, reservation),
-    send(sender(event), { type: 'placed', vm: event.vm, host: placing.host, era: eraOf(event) }),
+    send(sender(event), placed({ vm: event.vm, host: placing.host, era: eraOf(event) })),
   ];
 }
 
@@ -38,20 +49,19 @@ export function dropReservation({ event }: At): readonly Asked[] {
 export function tellImport({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'import.place');
   const placing = placeImport(context.hosts, event);
+  const { image } = event;
   return [
-    send(sender(event), {
-      type: 'error' in placing ? 'import.refused' : 'import.placed',
-      image: event.image,
-      ...placing,
-    }),
+    send(
+      sender(event),
+      'error' in placing ? importRefused({ image, error: placing.error }) : importPlaced({ image, host: placing.host }),
+    ),
   ];
 }
 
-export function tellFound({ context, event }: At): readonly Asked[] {
-  assertEvent(event, 'host.find');
-  const found = context.hosts[event.host];
-  const answer =
-    found === undefined ? { type: 'host.missing', host: event.host } : { type: 'host.found', host: found.facts };
+export function tellHost({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'host.resolve');
+  const known = context.hosts[event.host];
+  const answer = known === undefined ? hostMissing({ host: event.host }) : hostResolved({ host: known.facts });
   return [send(sender(event), answer)];
 }
 
@@ -68,7 +78,7 @@ export function tellVni(seen: At): readonly Asked[] {
   assertEvent(event, 'vni.allocate');
   const vni = vniFor(seen);
   if (vni === undefined) return [];
-  const answer = send(sender(event), { type: 'vni.allocated', vni });
+  const answer = send(sender(event), vniAllocated({ vni }));
   if (row(event, 'vni', event.vpc) !== undefined) return [answer];
   return [putRow('vni', event.vpc, vni), putRow('vni-owner', String(vni), event.vpc), answer];
 }
@@ -100,9 +110,9 @@ export function tellAdmission(seen: At): readonly Asked[] {
   assertEvent(event, 'host.register');
   const admitted = admission(seen);
   if ('code' in admitted) {
-    return [send(sender(event), { type: 'host.refused', host: event.host, error: { ...admitted, retryable: true } })];
+    return [send(sender(event), hostRefused({ host: event.host, error: { ...admitted, retryable: true } }))];
   }
   const { underlay, underlayMtu } = event.facts;
   const facts = { name: event.host, index: admitted.index, underlay, underlayMtu };
-  return [send(sender(event), { type: 'host.registered', host: event.host, facts })];
+  return [send(sender(event), hostRegistered({ host: event.host, facts }))];
 }

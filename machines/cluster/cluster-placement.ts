@@ -6,7 +6,7 @@
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
 import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
-import type { ImportRequest, PlaceRequest } from './cluster-events.ts';
+import type { ImportRequest, PlaceRequest } from './cluster-protocol.ts';
 
 export interface HostReason {
   readonly host: string;
@@ -31,7 +31,7 @@ function whyNot(record: HostRecord, request: PlaceRequest, held: Reservation | u
   if (request.host !== null && request.host !== facts.name) return `is not ${request.host}, which was asked for`;
   const far = request.volumeHosts.find((host) => host !== null && host !== facts.name);
   if (far !== undefined) return `has not the volume that is on ${far}`;
-  if (record.fenced === true) return 'was fenced';
+  if (record.fenced) return 'was fenced';
   if (record.silent) return 'is silent';
   if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
   if (report.qemuVersion === null) return 'has no usable QEMU';
@@ -55,7 +55,7 @@ function emptier(a: HostRecord, b: HostRecord): number {
  */
 export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, held: Reservation | undefined): Placing {
   const had = held === undefined ? undefined : hosts[held.host];
-  if (held !== undefined && had?.silent === true && had.fenced !== true) {
+  if (held !== undefined && had?.silent === true && !had.fenced) {
     const where = `${held.host}, which is silent`;
     const message = `${request.vm} may still run on ${where}; bring that host back, or fence it if it is off`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
@@ -92,7 +92,7 @@ function whyNoImport(record: HostRecord, request: ImportRequest): string | undef
   if (request.host !== null && request.host !== record.facts.name) return `is not ${request.host}, which was asked for`;
   const allowed = record.report.allowedRoots.some((root) => beneath(root, request.path));
   if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
-  if (record.fenced === true) return 'was fenced';
+  if (record.fenced) return 'was fenced';
   if (record.silent) return 'is silent';
   return record.schedulable ? undefined : 'is cordoned';
 }

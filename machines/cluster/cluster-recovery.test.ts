@@ -19,6 +19,7 @@ const record = (name: string, index: number): HostRecord => ({
   },
   schedulable: true,
   silent: false,
+  fenced: false,
   reservedCpus: 0,
   reservedMib: 0,
   vms: 0,
@@ -42,7 +43,7 @@ const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
 const vnis = Object.fromEntries(vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, null]));
 const placeRows = { [`reservation/${vm}`]: null, [`found-run/${vm}`]: null };
 const found = (host: string, more: object = {}) => ({
-  type: 'host.found',
+  type: 'inventory.report',
   host,
   era: 2,
   runs: [],
@@ -52,7 +53,7 @@ const found = (host: string, more: object = {}) => ({
 });
 const ask = { type: 'era.ask', network: 'network/t/n', vpc: 'vpc/t/main' };
 const asking = { from: 'network/t/n', rows: { 'found-ports/vpc/t/main': null } };
-const heard = ['host.heard > agent'];
+const heard = ['inventory.received > agent'];
 const open = { type: 'cluster.open', name: 'c' };
 const lift = { type: 'cluster.release-barrier' };
 const waiting = 'recovering.waiting';

@@ -1,6 +1,6 @@
 /**
- * What the cluster does when the store has gone back: until every host has said what it really has, nothing is placed
- * and no number is given; what was found is kept in rows, and a VM that does not know its own run gets no other host.
+ * What the cluster does after a store rollback: until every host has sent its inventory, nothing is placed and no
+ * number is given; what was found is kept in rows, and a VM that does not know its own run gets no other host.
  * Pure functions of context and event, called by the chart. Upholds: one run of a VM at a time, one VPC per VNI, one
  * port per address, also after acknowledged commits were lost (docs/decisions/0007).
  */
@@ -17,20 +17,23 @@ import {
   type FoundPorts,
   type Recovery,
 } from './cluster-context.ts';
-import type { ClusterEvent } from './cluster-events.ts';
+import { eraCleared, importRefused, inventoryReceived, placeRefused, type ClusterEvent } from './cluster-protocol.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
-/** VNIs given after the copy that the store went back to are not known; so many more cannot have been given since. */
+/** VNIs given after the state that the store was rolled back to are not known; so many cannot have been given since. */
 const vniLeap = 65_536;
 
 export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
-/** The first to speak in a new era is heard like the others. */
+/** An inventory may be the first message of a new era; it counts like the later ones. */
 export const isFirst = (seen: At): boolean =>
-  isNewEra(seen) && seen.event.type === 'host.found' && seen.event.era === eraOf(seen.event);
-/** Of the present era: what is of another is said again until it is heard. */
+  isNewEra(seen) && seen.event.type === 'inventory.report' && seen.event.era === eraOf(seen.event);
+/** Of the present era; an agent sends its inventory again until the cluster has received it in the era of both. */
 export const isPresent = ({ context, event }: At): boolean =>
-  event.type === 'host.found' && event.era === eraOf(event) && event.era === context.era;
+  event.type === 'inventory.report' &&
+  event.era === eraOf(event) &&
+  event.era === context.era &&
+  context.recovery !== null;
 
 export function begin({ context, event }: At): Partial<ClusterContext> {
   const span = lastVni - firstVni + 1;
@@ -42,19 +45,19 @@ export function begin({ context, event }: At): Partial<ClusterContext> {
 }
 
 const missingOf = ({ hosts, recovery }: ClusterContext): readonly string[] =>
-  Object.keys(hosts).filter((host) => hosts[host]?.fenced !== true && recovery?.heard.includes(host) !== true);
+  Object.keys(hosts).filter((host) => hosts[host]?.fenced === false && recovery?.heard.includes(host) !== true);
 
 export const allHeard = ({ context }: { readonly context: ClusterContext }): boolean => missingOf(context).length === 0;
 
-export function lift({ context, event }: At): Partial<ClusterContext> {
+export function end({ context, event }: At): Partial<ClusterContext> {
   const { recovery } = context;
   if (recovery === null) return {};
   return { recovery: { ...recovery, liftedAt: event.meta.at, missing: missingOf(context) } };
 }
 
 /** Keeps what a host has; of two hosts that claim one VM in this era, the higher run epoch. */
-export function hear({ context, event }: At): Acted<ClusterContext> {
-  assertEvent(event, 'host.found');
+export function takeInventory({ context, event }: At): Acted<ClusterContext> {
+  assertEvent(event, 'inventory.report');
   const { host, runs, ports, vnis } = event;
   const asks: Asked[] = [];
   for (const run of runs) {
@@ -71,7 +74,7 @@ export function hear({ context, event }: At): Acted<ClusterContext> {
     if (row(event, 'vni', vpc) !== undefined || row(event, 'vni-owner', String(vni)) !== undefined) continue;
     asks.push(putRow('vni', vpc, vni), putRow('vni-owner', String(vni), vpc));
   }
-  asks.push(send(agentId(host), { type: 'host.heard', era: event.era }));
+  asks.push(send(agentId(host), inventoryReceived({ era: event.era })));
   const recovery = context.recovery as Recovery;
   const heard = [...new Set([...recovery.heard, host])];
   return { changes: { recovery: { ...recovery, heard } }, asks };
@@ -86,13 +89,13 @@ const recovering = (what: string) => ({
 export function refusePlacing({ event }: At): readonly Asked[] {
   assertEvent(event, 'place');
   const error = recovering(`${event.vm} is placed`);
-  return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];
+  return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
 }
 
 export function refuseImport({ event }: At): readonly Asked[] {
   assertEvent(event, 'import.place');
   const error = recovering(`${event.image} is imported`);
-  return [send(event.meta.from ?? '', { type: 'import.refused', image: event.image, error, reasons: [] })];
+  return [send(event.meta.from ?? '', importRefused({ image: event.image, error }))];
 }
 
 /** Its host is off, or has said in a later era what it has: that run is no more. */
@@ -127,7 +130,7 @@ export function refuseStrange(seen: At): readonly Asked[] {
     `${event.vm} was found running on ${found?.host} (run ${found?.incarnationUid}), which the store does not know; ` +
     `give the VM another name; this one is free in the next era if that QEMU has been stopped on its host`;
   const error = { code: 'runs_already', message, retryable: true };
-  return [send(event.meta.from ?? '', { type: 'place.refused', vm: event.vm, error, reasons: [] })];
+  return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
 }
 
 /** The addresses that hosts have in the network's VPC; it keeps those of its subnets. */
@@ -135,5 +138,5 @@ export function clear({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'era.ask');
   const found = row<FoundPorts>(event, 'found-ports', event.vpc) ?? {};
   const taken: readonly FoundPort[] = Object.values(found).flat();
-  return [send(event.network, { type: 'era.cleared', era: context.era, taken })];
+  return [send(event.network, eraCleared({ era: context.era, taken }))];
 }

@@ -83,10 +83,10 @@ const fencingRecord = { by: 'op', reason: 'no power', at: 900, boot: 'b1' };
 const fenced = { silent: true, fencingRecord };
 const fence = { type: 'host.fence', poweredOff: true, reason: 'no power' };
 const failed = (retryable: boolean) => ({
-  type: 'host.fence.failed',
+  type: 'host.take-over.failed',
   error: { code: 'node_alive', message: 'it beats', retryable },
 });
-const unknown = { type: 'host.fence.unknown', error: { code: 'effect_timeout', message: 'late', retryable: true } };
+const unknown = { type: 'host.take-over.unknown', error: { code: 'effect_timeout', message: 'late', retryable: true } };
 const refusedThen = (...asks: string[]) => ['reject node_alive', ...asks];
 
 const fencings: readonly Row[] = [
@@ -97,14 +97,14 @@ const fencings: readonly Row[] = [
     on: fence,
     command: 'k',
     to: 'fencing.taking',
-    asks: ['defer', 'host.fence'],
+    asks: ['defer', 'host.take-over'],
   },
   { in: 'fencing.taking', with: ordered, on: failed(true), to: 'fencing.waiting', asks: [] },
   { in: 'fencing.taking', with: ordered, on: failed(false), to: 'silent', asks: refusedThen(register) },
   { in: 'fencing.taking', with: { ...ordered, tries: 5 }, on: failed(true), to: 'silent' },
   { in: 'fencing.taking', with: ordered, on: unknown, to: 'fencing.waiting', asks: [] },
-  { in: 'fencing.taking', with: ordered, on: 'fenceDeadline', to: 'fencing.taking', asks: ['host.fence'] },
-  { in: 'fencing.waiting', with: ordered, on: 'backoff', to: 'fencing.taking', asks: ['host.fence'] },
+  { in: 'fencing.taking', with: ordered, on: 'fenceDeadline', to: 'fencing.taking', asks: ['host.take-over'] },
+  { in: 'fencing.waiting', with: ordered, on: 'backoff', to: 'fencing.taking', asks: ['host.take-over'] },
   {
     in: 'fencing.waiting',
     with: ordered,
@@ -130,12 +130,12 @@ const fencings: readonly Row[] = [
   {
     in: 'fencing.taking',
     with: ordered,
-    on: { type: 'host.fence.done', boot: 'b1' },
+    on: { type: 'host.take-over.done', boot: 'b1' },
     to: 'fenced',
     asks: ['reply', register],
   },
   { in: 'fenced', with: fenced, on: { type: 'host.back' }, to: 'fenced', asks: [] },
-  { in: 'fenced', with: fenced, on: fence, command: 'k', to: 'fencing.taking', asks: ['defer', 'host.fence'] },
+  { in: 'fenced', with: fenced, on: fence, command: 'k', to: 'fencing.taking', asks: ['defer', 'host.take-over'] },
   {
     in: 'fencing.taking',
     with: { ...ordered, fencingRecord },
@@ -163,7 +163,7 @@ test('it is fenced only while it is silent, and back only with a boot of after t
 test('the word of the operator is kept, told to the cluster, and over when the host is back', () => {
   const at = { in: 'silent', with: { silent: true }, on: fence, command: 'k', at: 900, to: '' };
   assert.equal(decided(hostMachine, held, at).context['order'], { ...order, by: '' });
-  const done = { in: 'fencing.taking', with: ordered, on: { type: 'host.fence.done', boot: null }, to: '' };
+  const done = { in: 'fencing.taking', with: ordered, on: { type: 'host.take-over.done', boot: null }, to: '' };
   const after = decided(hostMachine, held, done);
   assert.equal(
     [after.context['order'], after.context['fencingRecord']],

@@ -4,11 +4,14 @@
  * host's VMs may be well, until an operator says that it is off (docs/decisions/0012).
  */
 import { assertEvent, assign, setup } from 'xstate';
+import { hostRegister } from '../cluster/cluster-protocol.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { agentId, clusterId, partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
 import { reject, reply, send, tell, type Asked, type Seen } from '../values/telling.ts';
-import type { HostEvent, HostReport } from './host-events.ts';
+import { hostAdmitted, hostKind, type HostEvent } from './host-protocol.ts';
+import type { HostReport } from './host-report.ts';
 
 /** An operator's word that the host is off. */
 interface FencingRecord {
@@ -46,22 +49,20 @@ type At = Seen<HostContext, HostEvent>;
 /** It is there, and whatever was said of it is over. */
 const heard = { silent: false, order: null, fencingRecord: null, tries: 0, failure: null } as const;
 
-const register = ({ context }: At): readonly Asked[] => [
-  send(clusterId, {
-    type: 'host.register',
-    host: context.name,
-    facts: context.report,
-    schedulable: !context.cordoned && !context.silent && context.fencingRecord === null,
-    silent: context.silent,
-    fenced: context.fencingRecord !== null,
-  }),
+const register = ({ context }: At): readonly Asked[] => {
+  const { name, report, cordoned, silent, fencingRecord } = context;
+  const fenced = fencingRecord !== null;
+  const facts = report as HostReport;
+  return [
+    send(clusterId, hostRegister({ host: name, facts, schedulable: !cordoned && !silent && !fenced, silent, fenced })),
+  ];
+};
+
+const admit = ({ context: { name, index, boot } }: At): readonly Asked[] => [
+  send(agentId(name), hostAdmitted({ index, boot })),
 ];
 
-const admit = ({ context }: At): readonly Asked[] => [
-  send(agentId(context.name), { type: 'host.admitted', index: context.index, boot: context.boot }),
-];
-
-/** So often it is looked whether a node that is said to be off is silent; a controller needs some seconds to see it. */
+/** Tries of a take-over before the command is refused: a controller needs some seconds to see that a node is silent. */
 const fenceTries = 5;
 
 function noteOrder({ context, event }: At): Partial<HostContext> {
@@ -72,7 +73,7 @@ function noteOrder({ context, event }: At): Partial<HostContext> {
 }
 
 function noteFencingRecord({ context, event }: At): Partial<HostContext> {
-  assertEvent(event, 'host.fence.done');
+  assertEvent(event, 'host.take-over.done');
   if (context.order === null) return {};
   const { command: _, ...fencingRecord } = context.order;
   return { order: null, fencingRecord: { ...fencingRecord, boot: event.boot ?? fencingRecord.boot } };
@@ -103,7 +104,7 @@ export const hostMachine = setup({
   types: { context: {} as HostContext, events: {} as HostEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    'host.fence': request<{ host: string }>(),
+    ...effectActions(hostKind),
     noteReport: assign(({ context, event }) => {
       assertEvent(event, 'host.announce');
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
@@ -230,15 +231,15 @@ export const hostMachine = setup({
       states: {
         taking: {
           description: 'A controller takes over what was pinned to the host.',
-          entry: { type: 'host.fence', params: ({ context }) => ({ host: context.name }) },
+          entry: { type: 'host.take-over', params: ({ context }) => ({ host: context.name }) },
           on: {
-            'host.fence.done': { target: '#host.fenced', actions: ['answerFencing', 'noteFencingRecord'] },
-            'host.fence.failed': [
+            'host.take-over.done': { target: '#host.fenced', actions: ['answerFencing', 'noteFencingRecord'] },
+            'host.take-over.failed': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
               { guard: 'isFenced', target: '#host.fenced', actions: ['refuseFencing', 'forgetOrder'] },
               { target: '#host.silent', actions: ['refuseFencing', 'noteFailure', 'forgetOrder'] },
             ],
-            'host.fence.unknown': { target: 'waiting', actions: 'noteFailure' },
+            'host.take-over.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
           after: { fenceDeadline: { target: 'taking', reenter: true } },
         },

@@ -116,7 +116,7 @@ test('the proof is told, and the failures before it are forgotten', () => {
   const { asked, context } = decided(imageCopyMachine, before, { in: 'importing', on: done('image.import'), to: '' });
   assert.equal(asked[0]?.params, {
     to: 'image/t/i',
-    event: { type: 'copy.ready', host: 'w1', proof, error: null },
+    event: { type: 'copy.ready', host: 'w1', proof },
   });
   assert.is(context['tries'], 0);
 });

@@ -5,9 +5,20 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
-import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat, OwnerToken } from '../values/wiring.ts';
-import type { ImageCopyEvent } from './image-copy-events.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
+import { send, tell, type Asked, type Seen } from '../values/telling.ts';
+import type { CopyFetchSpec, CopyImportSpec, CopyProof } from '../values/wiring.ts';
+import {
+  copyInspected,
+  copyLost,
+  copyReady,
+  copyRejected,
+  copyRemoved,
+  imageCopyKind,
+  type CopyRemoveSpec,
+  type ImageCopyEvent,
+} from './image-copy-protocol.ts';
 
 export interface ImageCopyContext {
   readonly id: string;
@@ -20,41 +31,50 @@ export interface ImageCopyContext {
   readonly failure: Failure | null;
 }
 
-/** A copy that was never finished has no digest: then there is nothing in the store to remove. */
-export interface CopyRemoveSpec {
-  readonly owner: OwnerToken;
-  readonly format: ImageFormat;
-  readonly sha256: string | null;
-}
-
-interface Seen {
+type At = Seen<ImageCopyContext, ImageCopyEvent>;
+interface Held {
   readonly context: ImageCopyContext;
 }
 
-const hostOf = (context: ImageCopyContext): string => partsOfId(context.id).host ?? '';
-const importSpec = ({ context }: Seen) => ({ spec: context.importing as CopyImportSpec });
-const fetchSpec = ({ context }: Seen) => ({ spec: context.fetching as CopyFetchSpec });
-const removeSpec = ({ context }: Seen): { spec: CopyRemoveSpec } => {
-  const asked = (context.importing ?? context.fetching) as CopyImportSpec | CopyFetchSpec;
-  return { spec: { owner: asked.owner, format: asked.format, sha256: context.proof?.sha256 ?? null } };
+const hostOf = ({ id }: ImageCopyContext): string => partsOfId(id).host ?? '';
+const importSpec = ({ context }: Held) => ({ spec: context.importing as CopyImportSpec });
+const fetchSpec = ({ context }: Held) => ({ spec: context.fetching as CopyFetchSpec });
+const removeSpec = ({ context }: Held): { readonly spec: CopyRemoveSpec } => {
+  const { owner, format } = (context.importing ?? context.fetching) as CopyImportSpec | CopyFetchSpec;
+  return { spec: { owner, format, sha256: context.proof?.sha256 ?? null } };
 };
-const tell =
-  (type: string) =>
-  ({ context }: Seen) => ({
-    to: context.image,
-    event: { type, host: hostOf(context), proof: context.proof, error: context.failure },
-  });
+
+const tellInspected = ({ context }: At): readonly Asked[] => [
+  send(context.image, copyInspected({ host: hostOf(context) })),
+];
+const tellReady = ({ context }: At): readonly Asked[] => [
+  send(context.image, copyReady({ host: hostOf(context), proof: context.proof as CopyProof })),
+];
+const tellRejected = ({ context }: At): readonly Asked[] => [
+  send(context.image, copyRejected({ host: hostOf(context), error: context.failure as Failure })),
+];
+const tellLost = ({ context }: At): readonly Asked[] => [send(context.image, copyLost({ host: hostOf(context) }))];
+const tellRemoved = ({ context }: At): readonly Asked[] => [
+  send(context.image, copyRemoved({ host: hostOf(context) })),
+];
 
 const failures = ['image.inspect.failed', 'image.import.failed', 'image.fetch.failed', 'image.remove.failed'] as const;
 
 export const imageCopyMachine = setup({
-  types: { context: {} as ImageCopyContext, events: {} as ImageCopyEvent, input: {} as { id: string } },
+  types: {
+    context: {} as ImageCopyContext,
+    events: {} as ImageCopyEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
   actions: {
     ...requests,
-    'image.inspect': request<{ spec: CopyImportSpec }>(),
-    'image.import': request<{ spec: CopyImportSpec }>(),
-    'image.fetch': request<{ spec: CopyFetchSpec }>(),
-    'image.remove': request<{ spec: CopyRemoveSpec }>(),
+    ...effectActions(imageCopyKind),
+    tellInspected: tell(tellInspected),
+    tellReady: tell(tellReady),
+    tellRejected: tell(tellRejected),
+    tellLost: tell(tellLost),
+    tellRemoved: tell(tellRemoved),
     takeImport: assign(({ event }) => {
       assertEvent(event, 'copy.import');
       return { image: event.image, importing: event.spec };
@@ -111,7 +131,7 @@ export const imageCopyMachine = setup({
         'The file is opened below an allowed root, its own header and digest are read: is it what it is said to be?',
       entry: { type: 'image.inspect', params: importSpec },
       on: {
-        'image.inspect.done': { target: 'importing', actions: { type: 'send', params: tell('copy.inspected') } },
+        'image.inspect.done': { target: 'importing', actions: 'tellInspected' },
         'image.inspect.failed': [
           { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
           { target: 'rejected', actions: 'noteFailure' },
@@ -158,12 +178,12 @@ export const imageCopyMachine = setup({
       description:
         "The image is in the host's store under its digest. If the host is gone, it waits there for its return.",
       tags: 'steady',
-      entry: { type: 'send', params: tell('copy.ready') },
+      entry: 'tellReady',
       on: {
         'copy.import': { target: 'ready', reenter: true },
         'copy.fetch': { target: 'ready', reenter: true },
         'copy.remove': { target: 'removing' },
-        'host.gone': { actions: { type: 'send', params: tell('copy.lost') } },
+        'host.gone': { actions: 'tellLost' },
       },
     },
     removing: {
@@ -186,12 +206,12 @@ export const imageCopyMachine = setup({
     rejected: {
       description: 'The file is not what it was said to be, or cannot be had; nothing of it was kept.',
       type: 'final',
-      entry: { type: 'send', params: tell('copy.rejected') },
+      entry: 'tellRejected',
     },
     gone: {
       description: 'Nothing of the copy is left on the host, or the host is gone.',
       type: 'final',
-      entry: { type: 'send', params: tell('copy.removed') },
+      entry: 'tellRemoved',
     },
   },
 });

@@ -1,10 +1,13 @@
-/** Decisions of an image: its import and what refuses it, holders and their rows, copies, deletion, every deadline. */
+/**
+ * Decisions of an image: its import and what refuses it, changes of its declaration, holders and their rows, copies,
+ * deletion, every deadline.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import type { SentEvent } from '../values/requests.ts';
-import type { ImageContext } from './image-context.ts';
+import { newDeclared } from '../values/declared.ts';
+import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { imageMachine } from './image-machine.ts';
+import type { ImageContext } from './image-messages.ts';
 
 const id = 'image/t/i';
 const w1 = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
@@ -12,19 +15,21 @@ const w2 = { ...w1, name: 'w2', index: 2, underlay: '192.0.2.2' };
 const spec = { source: { path: '/srv/i.raw' }, format: 'raw' as const, sha256: null, host: null };
 const proof = { sha256: 'ab', sizeBytes: 4, virtualSizeBytes: 4 };
 const asked: ImageContext = {
-  id,
+  ...newDeclared(id),
   uid: 'U1',
   spec,
+  generation: 1,
+  waiters: [{ commandId: 'C1', result: 'created' }],
   home: 'w1',
   proof: null,
   copies: {},
   waiting: [],
   holderCount: 0,
-  createCommand: 'C1',
-  deleteCommand: null,
-  failure: null,
 };
-const here = { proof, copies: { w1: 'ready' }, createCommand: null };
+const answered = { waiters: [] };
+const here = { observedGeneration: 1, proof, copies: { w1: 'ready' }, waiters: [] } as const;
+const imported: ImageContext = { ...asked, ...here };
+const going = { waiters: [{ commandId: 'K', result: 'deleted' }] };
 const volume = 'volume/t/d';
 const fetching = {
   ...here,
@@ -32,7 +37,19 @@ const fetching = {
   waiting: [{ holder: volume, host: 'w2' }],
   holderCount: 1,
 };
-const create = (format = 'raw') => ({ type: 'image.create', ...spec, format });
+const declared =
+  (verb: string, more: object = {}) =>
+  (format = 'raw') => ({
+    type: `image.${verb}`,
+    spec: { ...spec, format },
+    labels: {},
+    protect: false,
+    ...more,
+  });
+const create = declared('create');
+const apply = declared('apply');
+const update = declared('update');
+const labelled = declared('apply', { labels: { tier: 'db' } });
 const remove = { type: 'image.delete' };
 const need = (host = w1, holder = volume) => ({ type: 'image.need', holder, host });
 const free = { type: 'image.free', holder: volume };
@@ -44,7 +61,7 @@ const quotaRefused = { type: 'quota.refused', error: lasting('quota_exceeded') }
 const placed = { type: 'import.placed', host: w1 };
 const unplaced = { type: 'import.refused', error: lasting('path_not_allowed') };
 const inspected = { type: 'copy.inspected', host: 'w1' };
-const ready = (host: string) => ({ type: 'copy.ready', host, proof, error: null });
+const ready = (host: string) => ({ type: 'copy.ready', host, proof });
 const rejected = (host: string, code = 'format_lies') => ({ type: 'copy.rejected', host, error: lasting(code) });
 const removed = (host: string) => ({ type: 'copy.removed', host });
 const claim = 'quota.claim > tenant';
@@ -60,12 +77,16 @@ const busy = 'reject name_busy';
 
 const creation: readonly Row[] = [
   { in: 'born', with: { spec: null }, on: create(), to: 'claiming', asks: ['defer', claim] },
+  { in: 'born', with: { spec: null }, on: apply(), to: 'claiming', asks: ['defer', claim] },
   { in: 'born', with: { spec: null }, on: need(), to: 'absent', asks: [refused] },
 
   { in: 'claiming', on: granted, to: 'placing', asks: [place] },
   { in: 'claiming', on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: [claim] },
-  { in: 'claiming', on: create(), to: 'claiming', asks: [busy] },
+  { in: 'claiming', on: create(), to: 'claiming', asks: ['defer'] },
+  { in: 'claiming', on: create('qcow2'), to: 'claiming', asks: ['reject exists_differently'] },
+  { in: 'claiming', on: apply('qcow2'), to: 'claiming', asks: ['reject immutable_field'] },
+  { in: 'claiming', on: labelled(), to: 'claiming', asks: ['defer'] },
   { in: 'claiming', on: remove, to: 'claiming', asks: [busy] },
   { in: 'claiming', on: need(), to: 'claiming', asks: [refused] },
 
@@ -73,7 +94,7 @@ const creation: readonly Row[] = [
   { in: 'placing', on: unplaced, to: 'gone', asks: ['reject path_not_allowed', release] },
   { in: 'placing', on: 'placeDeadline', to: 'placing', asks: [place] },
   { in: 'placing', on: granted, to: 'placing', asks: [] },
-  { in: 'placing', on: create(), to: 'placing', asks: [busy] },
+  { in: 'placing', on: create(), to: 'placing', asks: ['defer'] },
   { in: 'placing', on: remove, to: 'placing', asks: [busy] },
   { in: 'placing', on: need(), to: 'placing', asks: [refused] },
 
@@ -82,20 +103,34 @@ const creation: readonly Row[] = [
   { in: 'inspecting', on: rejected('w1'), to: 'gone', asks: ['reject format_lies', release] },
   { in: 'inspecting', on: 'inspectDeadline', to: 'inspecting', asks: [take] },
   { in: 'inspecting', on: placed, to: 'inspecting', asks: [] },
-  { in: 'inspecting', on: create(), to: 'inspecting', asks: [busy] },
-  { in: 'inspecting', on: remove, to: 'inspecting', asks: [busy] },
+  { in: 'inspecting', on: create(), to: 'inspecting', asks: ['defer'] },
+  { in: 'inspecting', on: remove, to: 'removing', asks: ['reject deleted', 'defer', drop] },
+  { in: 'inspecting', with: { protect: true }, on: remove, to: 'inspecting', asks: ['reject protected'] },
   { in: 'inspecting', on: need(), to: 'inspecting', asks: [refused] },
 
-  { in: 'importing', on: ready('w1'), to: 'ready', asks: [] },
-  { in: 'importing', on: rejected('w1', 'digest_mismatch'), to: 'rejected', asks: [] },
-  { in: 'importing', on: inspected, to: 'importing', asks: [] },
-  { in: 'importing', on: 'importDeadline', to: 'importing', asks: [take] },
-  { in: 'importing', on: create(), to: 'importing', asks: ['reply'] },
-  { in: 'importing', on: create('qcow2'), to: 'importing', asks: ['reject exists_differently'] },
-  { in: 'importing', on: remove, to: 'importing', asks: [busy] },
-  { in: 'importing', on: need(), to: 'importing', asks: [refused] },
-  { in: 'importing', on: free, rows: unknown, to: 'importing', asks: [unhold] },
+  { in: 'importing', with: answered, on: ready('w1'), to: 'ready', asks: [] },
+  { in: 'importing', with: answered, on: rejected('w1', 'digest_mismatch'), to: 'rejected', asks: [] },
+  { in: 'importing', with: answered, on: inspected, to: 'importing', asks: [] },
+  { in: 'importing', with: answered, on: 'importDeadline', to: 'importing', asks: [take] },
+  { in: 'importing', with: answered, on: create(), to: 'importing', asks: ['reply'] },
+  { in: 'importing', with: answered, on: create('qcow2'), to: 'importing', asks: ['reject exists_differently'] },
+  { in: 'importing', with: answered, on: remove, to: 'removing', asks: ['defer', drop] },
+  { in: 'importing', with: answered, on: need(), to: 'importing', asks: [refused] },
+  { in: 'importing', with: answered, on: free, rows: unknown, to: 'importing', asks: [] },
 ];
+
+const changes: readonly Row[] = ['ready', 'importing', 'rejected'].flatMap((state) => [
+  { in: state, on: apply(), to: state, asks: ['reply'] },
+  { in: state, on: update(), to: state, asks: ['reply'] },
+  { in: state, on: labelled(), to: state, asks: ['reply'] },
+  { in: state, on: create(), to: state, asks: ['reply'] },
+  { in: state, with: { labels: { tier: 'db' } }, on: create(), to: state, asks: ['reject exists_differently'] },
+  { in: state, on: create('qcow2'), to: state, asks: ['reject exists_differently'] },
+  ...[{ source: { path: '/srv/j.raw' } }, { format: 'qcow2' }, { sha256: 'cd' }, { host: 'w2' }].flatMap((change) => [
+    { in: state, on: { ...apply(), spec: { ...spec, ...change } }, to: state, asks: ['reject immutable_field'] },
+    { in: state, on: { ...update(), spec: { ...spec, ...change } }, to: state, asks: ['reject immutable_field'] },
+  ]),
+]);
 
 const holding: readonly Row[] = [
   { in: 'ready', on: need(), rows: unknown, to: 'ready', asks: [provided, 'put holder'] },
@@ -107,14 +142,13 @@ const holding: readonly Row[] = [
   { in: 'ready', with: fetching, on: ready('w1'), to: 'ready', asks: [] },
   { in: 'ready', with: fetching, on: removed('w2'), to: 'ready', asks: [] },
   { in: 'ready', with: fetching, on: free, rows: known, to: 'ready', asks: [unhold] },
-  { in: 'ready', on: free, rows: unknown, to: 'ready', asks: [unhold] },
+  { in: 'ready', on: free, rows: unknown, to: 'ready', asks: [] },
   { in: 'ready', on: inspected, to: 'ready', asks: [] },
-  { in: 'ready', on: create(), to: 'ready', asks: ['reply'] },
-  { in: 'ready', on: create('qcow2'), to: 'ready', asks: ['reject exists_differently'] },
 ];
 
 const deletion: readonly Row[] = [
   { in: 'ready', with: { holderCount: 1 }, on: remove, to: 'ready', asks: ['reject in_use'] },
+  { in: 'ready', with: { protect: true }, on: remove, to: 'ready', asks: ['reject protected'] },
   { in: 'ready', on: remove, to: 'removing', asks: ['defer', drop] },
   {
     in: 'ready',
@@ -123,34 +157,43 @@ const deletion: readonly Row[] = [
     to: 'removing',
     asks: ['defer', drop, drop],
   },
-  { in: 'removing', on: removed('w1'), to: 'gone', asks: ['reply', release] },
-  { in: 'removing', on: rejected('w1'), to: 'gone', asks: ['reply', release] },
+  { in: 'removing', with: going, on: removed('w1'), to: 'gone', asks: [release, 'reply'] },
+  { in: 'removing', with: going, on: rejected('w1'), to: 'gone', asks: [release, 'reply'] },
   { in: 'removing', with: { copies: { w1: 'ready', w2: 'ready' } }, on: removed('w2'), to: 'removing', asks: [] },
   { in: 'removing', on: removed('w2'), to: 'removing', asks: [] },
   { in: 'removing', on: 'removeDeadline', to: 'removing', asks: [drop] },
   { in: 'removing', on: ready('w1'), to: 'removing', asks: [] },
   { in: 'removing', on: create(), to: 'removing', asks: [busy] },
-  { in: 'removing', on: remove, to: 'removing', asks: [busy] },
+  { in: 'removing', on: apply(), to: 'removing', asks: [busy] },
+  { in: 'removing', on: remove, to: 'removing', asks: ['defer'] },
   { in: 'removing', on: need(), to: 'removing', asks: [refused] },
-  { in: 'removing', on: free, rows: unknown, to: 'removing', asks: [unhold] },
+  { in: 'removing', on: free, rows: unknown, to: 'removing', asks: [] },
 
-  { in: 'rejected', with: { copies: {} }, on: remove, to: 'gone', asks: ['defer', 'reply', release] },
-  { in: 'rejected', with: { copies: {} }, on: create(), to: 'rejected', asks: ['reply'] },
+  { in: 'rejected', with: { copies: {} }, on: remove, to: 'gone', asks: ['defer', release, 'reply'] },
+  { in: 'rejected', with: { protect: true }, on: remove, to: 'rejected', asks: ['reject protected'] },
   { in: 'rejected', with: { copies: {} }, on: need(), to: 'rejected', asks: [refused] },
   { in: 'rejected', with: { copies: {} }, on: ready('w1'), to: 'rejected', asks: [] },
 ];
 
-test('creation', () => assert.equal(disagreements(imageMachine, asked, creation), []));
-test('holding', () => assert.equal(disagreements(imageMachine, { ...asked, ...here }, holding), []));
-test('deletion', () => assert.equal(disagreements(imageMachine, { ...asked, ...here }, deletion), []));
+const wrong = (context: ImageContext, rows: readonly Row[]): readonly string[] =>
+  disagreements(
+    imageMachine,
+    context,
+    rows.map((row) => ({ command: 'K', ...row })),
+  );
 
-const told = (state: string, context: object, on: SentEvent, rows: Row['rows'] = {}) => {
-  const move = decided(imageMachine, { ...asked, ...context }, { in: state, on, rows, to: '' });
+test('creation', () => assert.equal(wrong(asked, creation), []));
+test('changes of the declaration', () => assert.equal(wrong(imported, changes), []));
+test('holding', () => assert.equal(wrong(imported, holding), []));
+test('deletion', () => assert.equal(wrong(imported, deletion), []));
+
+const told = (state: string, context: object, on: TestEvent, rows: Row['rows'] = {}) => {
+  const move = decided(imageMachine, { ...asked, ...context }, { in: state, on, rows, command: 'K', to: '' });
   return { context: move.context, params: move.asked.map(({ params }) => params as Record<string, unknown>) };
 };
 
 test('a holder counts once however often it asks, and once when it lets go', () => {
-  const count = (context: object, on: SentEvent, rows: Row['rows']) => told('ready', context, on, rows).context;
+  const count = (context: object, on: TestEvent, rows: Row['rows']) => told('ready', context, on, rows).context;
   assert.is(count(here, need(), unknown)['holderCount'], 1);
   assert.is(count({ ...here, holderCount: 1 }, need(), known)['holderCount'], 1);
   assert.is(count({ ...here, holderCount: 1 }, free, known)['holderCount'], 0);
@@ -176,7 +219,7 @@ test('a copy that was rejected is fetched anew for the next who asks', () => {
   const { context } = told('ready', fetching, rejected('w2', 'no_space'));
   assert.equal([context['waiting'], context['copies']], [[], { w1: 'ready' }]);
   const { params } = told('ready', context, need(w2), known);
-  assert.is((params[0]?.['event'] as SentEvent).type, 'copy.fetch');
+  assert.is((params[0]?.['event'] as TestEvent).type, 'copy.fetch');
 });
 
 test('a fetch names the digest and the host that has the bytes', () => {
@@ -193,7 +236,7 @@ test('a fetch names the digest and the host that has the bytes', () => {
 });
 
 test('a refused creation names the field that is to blame', () => {
-  const path = (state: string, on: SentEvent): unknown =>
+  const path = (state: string, on: TestEvent): unknown =>
     (told(state, {}, on).params[0]?.['issues'] as { path: string }[])[0]?.path;
   assert.is(path('claiming', quotaRefused), 'name');
   assert.is(path('placing', unplaced), 'spec.source.path');
@@ -204,7 +247,7 @@ test('a refused creation names the field that is to blame', () => {
 
 test('an early need may be tried again, one of a rejected image may not', () => {
   const isRetryable = (state: string, context: object): unknown =>
-    ((told(state, context, need()).params[0]?.['event'] as SentEvent)['error'] as { retryable: boolean }).retryable;
+    ((told(state, context, need()).params[0]?.['event'] as TestEvent)['error'] as { retryable: boolean }).retryable;
   assert.is(isRetryable('importing', {}), true);
   assert.is(isRetryable('rejected', { failure: lasting('format_lies') }), false);
 });
@@ -220,6 +263,54 @@ test('a copy whose host is gone counts no more, and others fetch from a host tha
   assert.equal(after(both, 'w2'), ['w1', { w1: 'ready' }]);
   assert.equal(after(here, 'w1'), ['w1', {}], 'nobody else has it: it is fetched from there once that is back');
   assert.equal(after(fetching, 'w1'), ['w1', { w2: 'fetching' }]);
+});
+
+const ended = (context: object): unknown => {
+  const { conditions, generation, observedGeneration } = context as ImageContext;
+  return [conditions.map(({ type, status, reason }) => `${type} ${status} ${reason}`), generation, observedGeneration];
+};
+
+test('it is ready, and its generation observed, once the digest is known', () => {
+  const born = told('born', { ...newDeclared(id), home: null, waiters: [] }, create()).context;
+  assert.equal(ended(born), [['Ready False ClaimingQuota'], 1, 0]);
+  assert.equal(born['waiters'], [{ commandId: 'K', result: 'created' }]);
+  assert.equal(ended(told('inspecting', {}, inspected).context), [['Ready False Importing'], 1, 0]);
+  assert.equal(ended(told('inspecting', {}, ready('w1')).context), [['Ready True Imported'], 1, 1]);
+  assert.equal(ended(told('importing', answered, ready('w1')).context), [['Ready True Imported'], 1, 1]);
+  const lost = told('importing', answered, rejected('w1', 'digest_mismatch')).context;
+  assert.equal(ended(lost), [['Ready False Rejected'], 1, 0]);
+  assert.is((lost['conditions'] as ImageContext['conditions'])[0]?.message, 'it is so');
+});
+
+test('labels and protection change without a new generation', () => {
+  const { context, params } = told('ready', here, { ...labelled(), protect: true });
+  const { labels, protect, generation, observedGeneration } = context as unknown as ImageContext;
+  assert.equal([labels, protect, generation, observedGeneration], [{ tier: 'db' }, true, 1, 1]);
+  assert.is((params[0]?.['result'] as { result: string }).result, 'updated');
+  const same = told('ready', here, apply()).params[0]?.['result'];
+  assert.equal(same, { uid: 'U1', generation: 1, result: 'unchanged', host: 'w1' });
+});
+
+test('a field that cannot change is named with both values', () => {
+  const { issues } = told('ready', here, apply('qcow2')).params[0] as { issues: { path: string; message: string }[] };
+  assert.equal(issues, [{ path: 'spec.format', message: 'is "raw" and cannot become "qcow2"' }]);
+});
+
+test('a refused deletion says how many hold the image', () => {
+  const { message } = told('ready', { ...here, holderCount: 3 }, remove).params[0] as { message: string };
+  assert.match(message, /held by 3 /);
+});
+
+test('an image that is deleted while its bytes are read has its copy removed, and both commands answered', () => {
+  const { context, params } = told('inspecting', {}, remove);
+  assert.equal([params[0]?.['commandId'], params[0]?.['code']], ['C1', 'deleted']);
+  assert.equal([context['copies'], context['waiters']], [{ w1: 'fetching' }, going.waiters]);
+  assert.is(params.at(-1)?.['to'], 'image-copy/t/i@w1');
+  const { params: last } = told('removing', context, removed('w1'));
+  assert.equal(last.at(-1), {
+    commandId: 'K',
+    result: { uid: 'U1', generation: 1, result: 'deleted', host: 'w1' },
+  });
 });
 
 test.run();

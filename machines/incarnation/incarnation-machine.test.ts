@@ -37,10 +37,10 @@ const start = { type: 'incarnation.start', vm, spec };
 /** The VM is at its next run: this one was born of a start repeated too late. */
 const another = { ...start, spec: { ...spec, owner: { ...spec.owner, uid: 'LIFE-2' } } };
 const stop = { type: 'incarnation.stop', graceMs: 3_000, incarnationUid: 'L1' };
-const wired = (binding: string) => ({ type: 'binding.ready', binding, proof: {} });
+const wired = (binding: string) => ({ type: 'binding.wired', binding, proof: {} });
 const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
 const lasting = { code: 'no_kvm', message: 'no', retryable: false };
-const unwirable = { type: 'binding.failed', binding: bindings[0], error: lasting };
+const unwirable = { type: 'binding.unwired', binding: bindings[0], error: lasting };
 const done = (effect: string, fields: object = {}) => ({ type: `${effect}.done`, ...fields });
 const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });
 const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
@@ -245,7 +245,14 @@ test('with its host a run ends, whatever was being done', () => {
 test('a run that is not there has ended, says who is told to stop it', () => {
   const { state, asked } = decided(incarnationMachine, held, { in: 'born', with: fresh, on: stop, from: vm, to: '' });
   assert.is(state, 'gone');
-  const ended = { type: 'incarnation.ended', host: 'w1', incarnationUid: 'L1', reason: 'stopped', error: null };
+  const ended = {
+    type: 'incarnation.ended',
+    host: 'w1',
+    incarnationUid: 'L1',
+    runEpoch: null,
+    reason: 'stopped',
+    error: null,
+  };
   assert.equal(
     asked.map(({ params }) => params),
     [{ to: vm, event: ended }],

@@ -3,15 +3,16 @@
  * QEMU outlives the worker process; after a restart the watch finds it again by pid, start time and QMP.
  * What to do about an end is the VM actor's decision, not ours.
  */
-import { assertEvent, assign, enqueueActions, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
+import { bindingWire } from '../binding/binding-protocol.ts';
 import { failureOf, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
+import { send, tell, type Asked, type Seen } from '../values/telling.ts';
 import type { IncarnationProof, IncarnationSpec } from '../values/wiring.ts';
-import type { IncarnationEvent, RunEnd } from './incarnation-events.ts';
-
-/** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
-export type EndReason = RunEnd | 'stopped' | 'start_failed' | 'wiring_failed' | 'host_gone';
+import { incarnationEnded, incarnationKind, incarnationRunning } from './incarnation-protocol.ts';
+import type { EndReason, IncarnationEvent } from './incarnation-protocol.ts';
 
 export interface IncarnationContext {
   readonly id: string;
@@ -27,32 +28,54 @@ export interface IncarnationContext {
   readonly failure: Failure | null;
 }
 
-interface Seen {
-  readonly context: IncarnationContext;
+type At = Seen<IncarnationContext, IncarnationEvent>;
+
+/** @throws TypeError before the run has been asked for: no state asks so early */
+function specIn({ id, spec }: IncarnationContext): IncarnationSpec {
+  if (spec === null) throw new TypeError(`${id} has no spec`);
+  return spec;
 }
 
-const specOf = ({ context }: Seen) => ({ spec: context.spec as IncarnationSpec });
-const stopOf = ({ context }: Seen) => ({ spec: context.spec as IncarnationSpec, graceMs: context.graceMs });
-const standing = ({ context }: Seen) => ({
-  host: partsOfId(context.id).host,
-  runEpoch: context.spec?.owner.runEpoch,
-  incarnationUid: context.spec?.owner.uid,
-});
-const tellRunning = (seen: Seen) => ({
-  to: seen.context.vm,
-  event: { type: 'incarnation.running', ...standing(seen), proof: seen.context.proof },
-});
-const tellEnded = (seen: Seen) => ({
-  to: seen.context.vm,
-  event: { type: 'incarnation.ended', ...standing(seen), reason: seen.context.reason, error: seen.context.failure },
-});
+const runOf = ({ context }: At) => ({ spec: specIn(context) });
+const stopOf = ({ context }: At) => ({ spec: specIn(context), graceMs: context.graceMs });
+
+const hostOf = ({ id }: IncarnationContext): string => partsOfId(id).host ?? '';
+
+/** Which run of which host it is. */
+function standing(context: IncarnationContext) {
+  const { uid, runEpoch } = specIn(context).owner;
+  return { host: hostOf(context), runEpoch, incarnationUid: uid };
+}
+
+/** @throws TypeError without a proof: only a QEMU that has started runs */
+const tellRunning = ({ context }: At): readonly Asked[] => {
+  const { vm, proof } = context;
+  if (proof === null) throw new TypeError(`${context.id} has no proof of its process`);
+  return [send(vm, incarnationRunning({ ...standing(context), proof }))];
+};
+
+const tellEnded = ({ context }: At): readonly Asked[] => {
+  const { vm, reason, failure } = context;
+  return [send(vm, incarnationEnded({ ...standing(context), reason: reason ?? 'gone', error: failure }))];
+};
+
+/** Its end was told before and the message is lost: without an answer its VM would wait for ever, undeletable. */
+const answerAbsent = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'incarnation.stop');
+  const { incarnationUid, meta } = event;
+  const ended = { host: hostOf(context), runEpoch: null, incarnationUid, reason: 'stopped', error: null } as const;
+  return [send(meta.from ?? '', incarnationEnded(ended))];
+};
+
+const askWiring = ({ context }: At): readonly Asked[] =>
+  context.unwired.map((binding) => send(binding, bindingWire({ requester: context.id })));
 
 const failedEvents = [
   'qemu.start.failed',
   'qemu.resume.failed',
   'qemu.stop.failed',
   'qemu.clean.failed',
-  'binding.failed',
+  'binding.unwired',
 ] as const;
 
 const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'noteGone' } as const;
@@ -61,11 +84,7 @@ export const incarnationMachine = setup({
   types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
   actions: {
     ...requests,
-    'qemu.start': request<{ spec: IncarnationSpec }>(),
-    'qemu.resume': request<{ spec: IncarnationSpec }>(),
-    'qemu.watch': request<{ spec: IncarnationSpec }>(),
-    'qemu.stop': request<{ spec: IncarnationSpec; graceMs: number }>(),
-    'qemu.clean': request<{ spec: IncarnationSpec }>(),
+    ...effectActions(incarnationKind),
     take: assign(({ event }) => {
       assertEvent(event, 'incarnation.start');
       return { vm: event.vm, spec: event.spec, unwired: event.spec.nics.map((nic) => nic.binding) };
@@ -75,27 +94,13 @@ export const incarnationMachine = setup({
       const { pid, startTime, qemuVersion, machineType } = event;
       return { proof: { pid, startTime, qemuVersion, machineType }, startedAt: event.meta.at };
     }),
-    askWiring: enqueueActions(({ context, enqueue }) => {
-      for (const binding of context.unwired) {
-        enqueue({ type: 'send', params: { to: binding, event: { type: 'binding.wire', requester: context.id } } });
-      }
-    }),
+    askWiring: tell(askWiring),
+    tellRunning: tell(tellRunning),
+    tellEnded: tell(tellEnded),
+    answerAbsent: tell(answerAbsent),
     noteWired: assign(({ context, event }) => {
-      assertEvent(event, 'binding.ready');
+      assertEvent(event, 'binding.wired');
       return { unwired: context.unwired.filter((binding) => binding !== event.binding) };
-    }),
-    /** What it was told of its end is lost: a VM would wait for it for ever, and could not be deleted. */
-    answerAbsent: enqueueActions(({ context, event, enqueue }) => {
-      assertEvent(event, 'incarnation.stop');
-      const { host } = partsOfId(context.id);
-      const ended = {
-        type: 'incarnation.ended',
-        host,
-        incarnationUid: event.incarnationUid,
-        reason: 'stopped',
-        error: null,
-      };
-      enqueue({ type: 'send', params: { to: event.meta.from ?? '', event: ended } });
     }),
     noteEnd: assign(({ event }) => {
       assertEvent(event, 'qemu.watch.done');
@@ -109,12 +114,12 @@ export const incarnationMachine = setup({
     noteReplaced: assign({ reason: 'stopped', graceMs: 0 }),
     /** The run ended with its host, whatever was being done about it; one that was to end has ended as asked. */
     noteGone: assign(({ context }) => ({
-      reason: context.reason === 'stopped' ? 'stopped' : 'host_gone',
+      reason: context.reason === 'stopped' ? ('stopped' as const) : ('host_gone' as const),
       failure: null,
     })),
     noteFailure: assign(({ event }) => {
       assertEvent(event, failedEvents);
-      const reason = event.type === 'binding.failed' ? 'wiring_failed' : 'start_failed';
+      const reason = event.type === 'binding.unwired' ? 'wiring_failed' : 'start_failed';
       return { failure: failureOf(event.error), reason, graceMs: 0 } as const;
     }),
   },
@@ -158,7 +163,7 @@ export const incarnationMachine = setup({
     spawning: {
       description:
         'QEMU is started paused and takes taps and disks. One that already runs for this run is taken up again.',
-      entry: { type: 'qemu.start', params: specOf },
+      entry: { type: 'qemu.start', params: runOf },
       on: {
         'qemu.start.done': { target: 'alive', actions: 'takeProof' },
         'qemu.start.failed': [gone, { target: 'stopping', actions: 'noteFailure' }],
@@ -169,7 +174,7 @@ export const incarnationMachine = setup({
     },
     alive: {
       description: 'A QEMU process exists and is watched.',
-      entry: { type: 'qemu.watch', params: specOf },
+      entry: { type: 'qemu.watch', params: runOf },
       initial: 'wiring',
       on: {
         'qemu.watch.done': { target: 'cleaning', actions: 'noteEnd' },
@@ -184,14 +189,14 @@ export const incarnationMachine = setup({
           entry: 'askWiring',
           always: { guard: 'allWired', target: 'resuming' },
           on: {
-            'binding.ready': { actions: 'noteWired' },
-            'binding.failed': { target: '#incarnation.stopping', actions: 'noteFailure' },
+            'binding.wired': { actions: 'noteWired' },
+            'binding.unwired': { target: '#incarnation.stopping', actions: 'noteFailure' },
           },
           after: { wiringDeadline: { target: 'wiring', reenter: true } },
         },
         resuming: {
           description: 'Everything is in place; QEMU is told to go.',
-          entry: { type: 'qemu.resume', params: specOf },
+          entry: { type: 'qemu.resume', params: runOf },
           on: {
             'qemu.resume.done': { target: 'running' },
             'qemu.resume.failed': [gone, { target: '#incarnation.stopping', actions: 'noteFailure' }],
@@ -202,11 +207,11 @@ export const incarnationMachine = setup({
         running: {
           description: 'The guest runs.',
           tags: 'steady',
-          entry: { type: 'send', params: tellRunning },
+          entry: 'tellRunning',
           on: {
             'incarnation.start': [
               { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' },
-              { actions: { type: 'send', params: tellRunning } },
+              { actions: 'tellRunning' },
             ],
           },
         },
@@ -234,7 +239,7 @@ export const incarnationMachine = setup({
     },
     cleaning: {
       description: 'The process is gone; its sockets and its pid file are removed.',
-      entry: { type: 'qemu.clean', params: specOf },
+      entry: { type: 'qemu.clean', params: runOf },
       on: {
         'qemu.clean.done': { target: 'ended' },
         'qemu.clean.failed': [gone, { target: 'stopBackoff' }],
@@ -245,7 +250,7 @@ export const incarnationMachine = setup({
     ended: {
       description: 'The run is over and nothing of it is left; the VM has been told why.',
       type: 'final',
-      entry: { type: 'send', params: tellEnded },
+      entry: 'tellEnded',
     },
     gone: { description: 'There is no such run; the VM that wanted it stopped has been told so.', type: 'final' },
   },

@@ -4,16 +4,25 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addressOf, blockOf } from '../values/addresses.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { specChanges } from '../values/declared.ts';
 import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
-import { held, request } from './network-rows-for-tests.ts';
 import type { NetworkContext } from './network-messages.ts';
-import { declarationOf } from './network-spec.ts';
+import { networkKind } from './network-protocol.ts';
+import { declare, held, sixteen, specOf } from './network-rows-for-tests.ts';
+import { resolvedSubnet } from './network-spec.ts';
 
-const create = { type: 'network.create', ...request };
+const create = declare('create', sixteen);
 const passing = { code: 'vpc_not_ready', message: 'x', retryable: true };
 const lasting = { code: 'cidr_overlap', message: 'y', retryable: false };
-const waiting = { waiters: ['c'] };
+const waiting = { waiters: [{ commandId: 'c', result: 'created' }] };
+const claimed = { type: 'network.claimed', vpc: 'v', generation: 1 };
+const refusedBy = (error: object, generation = 1) => ({
+  type: 'network.refused',
+  error,
+  path: 'spec.subnets.0.cidr',
+  generation,
+});
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
 const free = { 'port/port/t/p': null, 'block/10.0.0': null };
 
@@ -21,19 +30,19 @@ const rows: readonly Row[] = [
   { in: 'born', on: create, command: 'c', to: 'claiming.quota', asks: ['defer', 'quota.claim > tenant'] },
   {
     in: 'born',
-    on: { type: 'network.create', subnets: [{ cidr: '10.0.0.1/24' }] },
+    on: declare('create', { subnets: [{ cidr: '10.0.0.1/24' }] }),
     command: 'c',
     to: 'gone',
     asks: ['reject cidr_invalid'],
   },
   {
     in: 'born',
-    on: { type: 'network.create', subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.0.0/25' }] },
+    on: declare('create', { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.0.0/25' }] }),
     command: 'c',
     to: 'gone',
     asks: ['reject cidr_overlap'],
   },
-  { in: 'claiming.quota', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'claiming.quota', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: ['network.claim > vpc'] },
   {
     in: 'claiming.quota',
     with: waiting,
@@ -45,32 +54,32 @@ const rows: readonly Row[] = [
   { in: 'claiming.quota', on: create, command: 'd', to: 'claiming.quota', asks: ['defer'] },
   {
     in: 'claiming.quota',
-    on: { type: 'network.create', subnets: [{ cidr: '10.9.0.0/24' }] },
+    on: declare('create', { subnets: [{ cidr: '10.9.0.0/24' }] }),
     command: 'd',
     to: 'claiming.quota',
     asks: ['reject exists_differently'],
   },
-  { in: 'claiming.cidr', with: waiting, on: { type: 'cidr.claimed', vpc: 'v' }, to: 'ready', asks: ['reply'] },
+  { in: 'claiming.cidr', with: waiting, on: claimed, to: 'ready', asks: ['reply'] },
   {
     in: 'claiming.cidr',
-    on: { type: 'cidr.refused', error: passing, path: 'spec.vpc' },
+    on: refusedBy(passing),
     to: 'claiming.waiting',
     asks: [],
   },
   {
     in: 'claiming.cidr',
     with: waiting,
-    on: { type: 'cidr.refused', error: lasting, path: 'spec.subnets.0.cidr' },
+    on: refusedBy(lasting),
     to: 'gone',
     asks: ['reject cidr_overlap', 'quota.release > tenant'],
   },
-  { in: 'claiming.cidr', on: 'cidrDeadline', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'claiming.cidr', on: 'cidrDeadline', to: 'claiming.cidr', asks: ['network.claim > vpc'] },
   {
     in: 'claiming.cidr',
     with: { ...waiting, tries: 12 },
     on: 'cidrDeadline',
     to: 'gone',
-    asks: ['reject vpc_not_found', 'cidr.release > vpc', 'quota.release > tenant'],
+    asks: ['reject vpc_not_found', 'network.release > vpc', 'quota.release > tenant'],
   },
   {
     in: 'claiming.cidr',
@@ -78,11 +87,11 @@ const rows: readonly Row[] = [
     on: { type: 'network.delete' },
     command: 'd',
     to: 'gone',
-    asks: ['reject deleted', 'cidr.release > vpc', 'quota.release > tenant'],
+    asks: ['reject deleted', 'network.release > vpc', 'quota.release > tenant'],
   },
   { in: 'claiming.cidr', on: { type: 'quota.granted' }, to: 'claiming.cidr', asks: [] },
   { in: 'claiming.cidr', on: allocate, to: 'claiming.cidr', asks: ['address.refused > port'] },
-  { in: 'claiming.waiting', on: 'backoff', to: 'claiming.cidr', asks: ['cidr.claim > vpc'] },
+  { in: 'claiming.waiting', on: 'backoff', to: 'claiming.cidr', asks: ['network.claim > vpc'] },
   { in: 'ready', on: create, command: 'd', to: 'ready', asks: ['reply'] },
   {
     in: 'ready',
@@ -143,9 +152,9 @@ const rows: readonly Row[] = [
     rows: { 'port/*': {} },
     command: 'd',
     to: 'withdrawing',
-    asks: ['defer', 'cidr.release > vpc'],
+    asks: ['defer', 'network.release > vpc'],
   },
-  { in: 'withdrawing', on: 'withdrawDeadline', to: 'withdrawing', asks: ['cidr.release > vpc'] },
+  { in: 'withdrawing', on: 'withdrawDeadline', to: 'withdrawing', asks: ['network.release > vpc'] },
   { in: 'withdrawing', on: create, command: 'd', to: 'withdrawing', asks: ['reject name_busy'] },
   { in: 'withdrawing', on: allocate, to: 'withdrawing', asks: ['address.refused > port'] },
   {
@@ -162,11 +171,143 @@ test('decisions', () => {
   assert.equal(disagreements(networkMachine, held, rows), []);
 });
 
-test('equal declarations are equal, whatever was left to its default', () => {
+const wider = { subnets: [{ cidr: '10.0.1.0/28' }, ...sixteen.subnets] };
+const proposing = { proposed: specOf(wider), waiters: [{ commandId: 'c', result: 'updated' }] };
+const dns = { ...sixteen, dhcp: { dns: ['9.9.9.9'] } };
+
+const changes: readonly Row[] = [
+  { in: 'ready', on: declare('update', sixteen), command: 'd', to: 'ready', asks: ['reply'] },
+  { in: 'ready', on: declare('apply', sixteen), command: 'd', to: 'ready', asks: ['reply'] },
+  { in: 'ready', on: declare('create', dns), command: 'd', to: 'ready', asks: ['reject exists_differently'] },
+  { in: 'ready', on: declare('update', dns), command: 'd', to: 'ready', asks: ['network.claim > vpc', 'reply'] },
+  { in: 'ready', on: declare('apply', dns), command: 'd', to: 'ready', asks: ['network.claim > vpc', 'reply'] },
+  {
+    in: 'ready',
+    on: declare('apply', { ...sixteen, mtu: 1400 }),
+    command: 'd',
+    to: 'ready',
+    asks: ['reject immutable_field'],
+  },
+  {
+    in: 'ready',
+    on: declare('apply', { subnets: [{ cidr: '10.0.0.0/28', gateway: '10.0.0.9' }] }),
+    command: 'd',
+    to: 'ready',
+    asks: ['reject immutable_field'],
+  },
+  {
+    in: 'ready',
+    on: declare('apply', { subnets: [{ cidr: '10.9.0.0/28' }] }),
+    command: 'd',
+    to: 'ready',
+    asks: ['reject immutable_field'],
+  },
+  {
+    in: 'ready',
+    on: declare('apply', { subnets: [...sixteen.subnets, { cidr: '10.0.0.0/27' }] }),
+    command: 'd',
+    to: 'ready',
+    asks: ['reject cidr_overlap'],
+  },
+  { in: 'ready', on: declare('apply', wider), command: 'd', to: 'extending', asks: ['defer', 'network.claim > vpc'] },
+  { in: 'extending', with: proposing, on: { ...claimed, generation: 2 }, to: 'ready', asks: ['reply'] },
+  { in: 'extending', with: proposing, on: claimed, to: 'extending', asks: [] },
+  { in: 'extending', with: proposing, on: refusedBy(lasting, 2), to: 'ready', asks: ['reject cidr_overlap'] },
+  { in: 'extending', with: proposing, on: refusedBy(passing, 2), to: 'extending', asks: [] },
+  { in: 'extending', with: proposing, on: 'cidrDeadline', to: 'extending', asks: ['network.claim > vpc'] },
+  {
+    in: 'extending',
+    with: proposing,
+    on: declare('apply', dns),
+    command: 'd',
+    to: 'extending',
+    asks: ['reject name_busy'],
+  },
+  {
+    in: 'extending',
+    with: proposing,
+    on: allocate,
+    rows: free,
+    to: 'extending',
+    asks: ['put block', 'put owner', 'put port', 'address.allocated > port'],
+  },
+  {
+    in: 'ready',
+    with: { protect: true },
+    on: { type: 'network.delete' },
+    command: 'd',
+    to: 'ready',
+    asks: ['reject protected'],
+  },
+  {
+    in: 'claiming.cidr',
+    on: declare('apply', dns),
+    command: 'd',
+    to: 'claiming.quota',
+    asks: ['defer', 'quota.claim > tenant'],
+  },
+];
+
+test('changes of a declaration: in place, by asking the VPC, or never', () => {
+  assert.equal(disagreements(networkMachine, held, changes), []);
+});
+
+const after = (row: Row): NetworkContext => decided(networkMachine, held, row).context as unknown as NetworkContext;
+
+test('a generation per accepted spec, observed once every host has proved it', () => {
+  const changed = after({ in: 'ready', on: declare('apply', dns), command: 'd', to: '' });
+  assert.equal([changed.generation, changed.observedGeneration, changed.spec?.dhcp.dns], [2, 1, ['9.9.9.9']]);
+  const delayed = { type: 'network.delayed', generation: 2, host: 'w1', error: passing };
+  const late = decided(networkMachine, changed, { in: 'ready', on: delayed, to: '' })
+    .context as unknown as NetworkContext;
+  assert.equal([late.observedGeneration, late.failure?.code], [1, 'vpc_not_ready']);
+  assert.equal(late.conditions.find(({ type }) => type === 'Realized')?.status, 'False');
+  const realized = (generation: number) => ({ type: 'network.realized', generation });
+  const early = decided(networkMachine, changed, { in: 'ready', on: realized(1), to: '' }).context;
+  assert.is(early['observedGeneration'], 1, 'an answer about an earlier generation proves nothing');
+  const proven = decided(networkMachine, late, { in: 'ready', on: realized(2), to: '' })
+    .context as unknown as NetworkContext;
+  assert.equal([proven.observedGeneration, proven.failure], [2, null]);
+});
+
+test('an added subnet has addresses of its own, and the others keep theirs', () => {
+  const used = { ...held, subnets: held.subnets.map((subnet) => ({ ...subnet, free: 3 })), ...proposing };
+  const row = { in: 'extending', on: { ...claimed, generation: 2 }, to: '' };
+  const { subnets, generation } = decided(networkMachine, used, row).context as unknown as NetworkContext;
   assert.equal(
-    declarationOf({ subnets: [{ cidr: '10.0.0.0/28' }] }),
-    declarationOf({ ...request, vpc: 'main', mtu: 1450, dhcp: {} }),
+    [generation, ...subnets.map(({ name, free: left }) => `${name} ${left}`)],
+    [2, 'subnet-10-0-1-0-28 10', 'subnet-10-0-0-0-28 3'],
   );
+});
+
+test('labels change without a generation, and are kept by an update that does not name them', () => {
+  const labelled = after({
+    in: 'ready',
+    on: { ...declare('apply', sixteen), labels: { tier: 'web' } },
+    command: 'd',
+    to: '',
+  });
+  assert.equal([labelled.generation, labelled.labels], [1, { tier: 'web' }]);
+  const kept = decided(networkMachine, labelled, {
+    in: 'ready',
+    on: declare('update', dns),
+    command: 'd',
+    to: '',
+  }).context;
+  assert.equal([kept['generation'], kept['labels']], [2, { tier: 'web' }]);
+});
+
+test('equal declarations are equal, whatever was left to its default', () => {
+  const written = {
+    ...sixteen,
+    subnets: [{ cidr: '10.0.0.0/28', gateway: '10.0.0.1' }],
+    vpc: 'main',
+    mtu: 1450,
+    dhcp: {},
+  };
+  assert.equal(specChanges(networkKind.declared, specOf(sixteen), specOf(written)), []);
+  const older = { vpc: 'main', subnets: specOf(sixteen).subnets, mtu: 1450 };
+  assert.equal(specChanges(networkKind.declared, older, specOf(sixteen)), [], 'a field that came with a default');
 });
 
 test('a row that was not loaded is a bug, not a free address', () => {
@@ -278,8 +419,8 @@ test('the quota of ports is taken from the tenant, and stays what it was when an
 
 test('four thousand ports fit into a network, the next waits for one to go, and is told how many there are', () => {
   const ledger = new Ledger();
-  const wide = declarationOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
-  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map(freshUse) };
+  const wide = specOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))) };
   const given = Array.from({ length: 4_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
   assert.is(given.indexOf(undefined), -1);
   assert.is(ledger.allocate('port/t/late', null), undefined);
@@ -293,8 +434,8 @@ test('four thousand ports fit into a network, the next waits for one to go, and 
 
 test('a thousand ports in a /16: one block and two rows each', () => {
   const ledger = new Ledger();
-  const wide = declarationOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
-  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map(freshUse) };
+  const wide = specOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))) };
   const given = Array.from({ length: 1_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
   assert.is(new Set(given).size, 1_000);
   assert.ok(JSON.stringify(ledger.context).length < 2_000, 'the context does not grow with the ports');

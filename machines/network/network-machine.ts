@@ -4,17 +4,46 @@
  * none beyond its quota of ports gets an address.
  */
 import { assign, setup } from 'xstate';
-import { backoffMs, failureOf } from '../values/failures.ts';
+import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
+import { whileDeclaring, whileDeleting, whileLiving } from '../values/declared.ts';
+import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
-import { defaultPortsPerNetwork } from '../tenant/tenant-events.ts';
-import type { NetworkEvent } from './network-events.ts';
 import * as messages from './network-messages.ts';
 import type { NetworkContext } from './network-messages.ts';
+import { networkKind, type NetworkDeclaration, type NetworkEvent } from './network-protocol.ts';
 import * as recovery from './network-recovery.ts';
+import { problemsOf } from './network-spec.ts';
 
-/** So many claims without an answer, and the VPC is taken to be gone. */
+/** So many claims without an answer, and the creation or the change is given up. */
 const claimTries = 12;
+/** Until the tenant says how many. */
+const defaultPorts = 4_000;
+
+const kit = declaredKit<NetworkDeclaration, NetworkContext, NetworkEvent>(networkKind, { problems: problemsOf });
+
+/** Ports are served alike whether or not the network is being extended. */
+const serving = {
+  'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
+  'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
+  'address.release': { actions: 'release' },
+  'network.realized': {
+    guard: 'isNewest',
+    actions: [
+      'observe',
+      'forgetFailure',
+      { type: 'setCondition', params: { type: 'Realized', status: 'True', reason: 'Proven' } },
+    ],
+  },
+  'network.delayed': {
+    guard: 'isNewest',
+    actions: [
+      'noteFailure',
+      { type: 'setCondition', params: { type: 'Realized', status: 'False', reason: 'HostDelayed' } },
+    ],
+  },
+} as const;
+const undecided = { actions: 'rejectUndecided' } as const;
 
 export const networkMachine = setup({
   types: {
@@ -25,31 +54,18 @@ export const networkMachine = setup({
   },
   actions: {
     ...requests,
-    takeSpec: assign(messages.takeSpec),
+    ...kit.actions,
+    resolveSubnets: assign(messages.resolveSubnets),
+    propose: assign(messages.propose),
+    acceptProposed: assign(messages.acceptProposed),
+    withdrawProposed: assign({ proposed: null, tries: 0 }),
     takeQuota: assign(messages.takeQuota),
-    noteWaiter: assign(({ context, event }) =>
-      event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
-    ),
-    forgetWaiters: assign({ waiters: [] }),
     noteTry: assign(({ context }) => ({ tries: context.tries + 1 })),
-    noteFailure: assign(({ context, event }) =>
-      'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
-    ),
-    noteReady: assign({ failure: null, tries: 0 }),
-    deferAnswer: tell(messages.deferAnswer),
-    answerSame: tell(messages.answerSame),
-    answerAll: tell(messages.answerAll),
-    rejectAll: tell(messages.rejectAll),
-    rejectInvalid: tell(messages.rejectInvalid),
-    rejectDifferent: tell(messages.rejectDifferent),
-    rejectDeleted: tell(messages.rejectDeleted),
-    rejectLost: tell(messages.rejectLost),
-    rejectBusy: tell(messages.rejectBusy),
+    rejectLost: act(messages.rejectLost),
     rejectInUse: tell(messages.rejectInUse),
-    claimQuota: tell(messages.claimQuota),
-    releaseQuota: tell(messages.releaseQuota),
     claimCidrs: tell(messages.claimCidrs),
     releaseCidrs: tell(messages.releaseCidrs),
+    releaseEarlier: tell(messages.releaseEarlier),
     allocate: act(messages.allocate),
     release: act(messages.release),
     refuseEarly: tell(messages.refuseEarly),
@@ -59,10 +75,13 @@ export const networkMachine = setup({
     takeFound: act(recovery.takeFound),
   },
   guards: {
-    isInvalid: messages.isInvalid,
-    isSame: messages.isSame,
+    ...kit.guards,
+    addsSubnets: messages.addsSubnets,
+    isAnswer: messages.isAnswer,
+    isNewest: messages.isNewest,
+    mayPassLater: ({ context, event }) =>
+      messages.isAnswer({ context, event }) && 'error' in event && event.error.retryable,
     hasPorts: ({ context }) => context.ports > 0,
-    mayPass: ({ event }) => 'error' in event && event.error.retryable,
     isLost: ({ context }) => context.tries >= claimTries,
     isNewEra: recovery.isNewEra,
     isPresent: recovery.isPresent,
@@ -76,15 +95,11 @@ export const networkMachine = setup({
 }).createMachine({
   id: 'network',
   context: ({ input }) => ({
-    id: input.id,
-    uid: '',
-    spec: null,
+    ...newDeclared(input.id),
+    proposed: null,
     subnets: [],
     ports: 0,
-    portQuota: defaultPortsPerNetwork,
-    waiters: [],
-    tries: 0,
-    failure: null,
+    portQuota: defaultPorts,
     era: 1,
     disputed: [],
   }),
@@ -93,24 +108,18 @@ export const networkMachine = setup({
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
-      on: {
-        'network.create': [
-          { guard: 'isInvalid', target: 'gone', actions: 'rejectInvalid' },
-          { target: 'claiming', actions: ['takeSpec', 'noteWaiter', 'deferAnswer'] },
-        ],
-      },
+      on: whenBorn('network', 'claiming'),
     },
     claiming: {
       description: 'Nothing is made yet: quota and address ranges are being claimed.',
       initial: 'quota',
+      entry: ['resolveSubnets', ready('False', 'Claiming')],
       on: {
-        'network.create': [{ guard: 'isSame', actions: ['noteWaiter', 'deferAnswer'] }, { actions: 'rejectDifferent' }],
-        'network.delete': {
-          target: 'gone',
-          actions: ['rejectDeleted', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'],
-        },
+        ...whileDeclaring('network', { target: 'claiming', reenter: true, actions: ['takeSpec', 'awaitAnswer'] }),
+        'network.delete': { target: 'gone', actions: ['rejectDeleted', 'releaseCidrs', 'releaseQuota'] },
         'address.allocate': { actions: 'refuseEarly' },
         'quota.granted': {},
+        'network.claimed': {},
       },
       states: {
         quota: {
@@ -118,7 +127,7 @@ export const networkMachine = setup({
           entry: 'claimQuota',
           on: {
             'quota.granted': { target: 'cidr', actions: 'takeQuota' },
-            'quota.refused': { target: '#network.gone', actions: ['rejectAll', 'forgetWaiters'] },
+            'quota.refused': { target: '#network.gone', actions: 'rejectAll' },
           },
           after: { quotaDeadline: { target: 'quota', reenter: true } },
         },
@@ -126,19 +135,15 @@ export const networkMachine = setup({
           description: 'The VPC is asked for the address ranges; it refuses what overlaps.',
           entry: 'claimCidrs',
           on: {
-            'cidr.claimed': { target: '#network.ready', actions: ['noteReady', 'answerAll', 'forgetWaiters'] },
-            'cidr.refused': [
-              { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
-              { target: '#network.gone', actions: ['rejectAll', 'forgetWaiters', 'releaseQuota'] },
+            'network.claimed': { guard: 'isAnswer', target: '#network.ready', actions: ['forgetFailure', 'answerAll'] },
+            'network.refused': [
+              { guard: 'mayPassLater', target: 'waiting', actions: 'noteFailure' },
+              { guard: 'isAnswer', target: '#network.gone', actions: ['rejectAll', 'releaseEarlier', 'releaseQuota'] },
             ],
           },
           after: {
             cidrDeadline: [
-              {
-                guard: 'isLost',
-                target: '#network.gone',
-                actions: ['rejectLost', 'forgetWaiters', 'releaseCidrs', 'releaseQuota'],
-              },
+              { guard: 'isLost', target: '#network.gone', actions: ['rejectLost', 'releaseCidrs', 'releaseQuota'] },
               { target: 'cidr', reenter: true, actions: 'noteTry' },
             ],
           },
@@ -150,25 +155,55 @@ export const networkMachine = setup({
       },
     },
     ready: {
-      description: 'Ports get their addresses here.',
+      description: 'Ports get their addresses here; a changed declaration is on its way to the hosts that have it.',
       tags: 'steady',
+      entry: ready('True', 'Serving'),
       on: {
-        'network.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
-        'network.delete': [
+        ...whileLiving(
+          'network',
+          { guard: 'addsSubnets', target: 'extending', actions: ['propose', 'awaitUpdated'] },
+          { actions: ['takeSpec', 'resolveSubnets', 'claimCidrs', 'answerUpdated'] },
+        ),
+        ...deletedBy(
+          'network',
           { guard: 'hasPorts', actions: 'rejectInUse' },
-          { target: 'withdrawing', actions: ['noteWaiter', 'deferAnswer'] },
+          { target: 'withdrawing', actions: 'awaitAnswer' },
+        ),
+        ...serving,
+        'network.claimed': {},
+      },
+    },
+    extending: {
+      description: 'The VPC is asked for the ranges of added subnets; until it has them, the network is as it was.',
+      entry: [ready('True', 'Extending'), 'claimCidrs'],
+      on: {
+        ...serving,
+        'network.create': undecided,
+        'network.update': undecided,
+        'network.apply': undecided,
+        'network.delete': undecided,
+        'network.claimed': {
+          guard: 'isAnswer',
+          target: 'ready',
+          actions: ['acceptProposed', 'resolveSubnets', 'answerAll'],
+        },
+        'network.refused': [
+          { guard: 'mayPassLater' },
+          { guard: 'isAnswer', target: 'ready', actions: ['rejectAll', 'withdrawProposed'] },
         ],
-        'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
-        'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
-        'address.release': { actions: 'release' },
+      },
+      after: {
+        cidrDeadline: [
+          { guard: 'isLost', target: 'ready', actions: ['rejectLost', 'withdrawProposed', 'claimCidrs'] },
+          { target: 'extending', reenter: true, actions: 'noteTry' },
+        ],
       },
     },
     withdrawing: {
       description: 'The VPC is taking the network off every host that has it; its address ranges are free after that.',
-      entry: 'releaseCidrs',
+      entry: [ready('False', 'Deleting'), 'releaseCidrs'],
       on: {
-        'network.create': { actions: 'rejectBusy' },
-        'network.delete': { actions: ['noteWaiter', 'deferAnswer'] },
+        ...whileDeleting('network'),
         'address.allocate': { actions: 'refuseLate' },
         'address.release': {},
         'network.withdrawn': { target: 'gone', actions: ['forgetBlocks', 'releaseQuota'] },

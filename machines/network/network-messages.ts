@@ -1,145 +1,106 @@
 /** What a network changes and tells whom: pure functions of its context and the event. */
 import { assertEvent } from 'xstate';
 import { macOf, macProblem, addressOf } from '../values/addresses.ts';
-import { canonicalJson, differences, type Failure } from '../values/failures.ts';
-import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import type { DeclaredContext } from '../values/declared.ts';
+import type { Failure } from '../values/failures.ts';
+import { idOf, partsOfId } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
-import { defer, putRow, reject, rejectFor, removeRow, reply, row, rows, send } from '../values/telling.ts';
+import { putRow, reject, rejectFor, removeRow, row, rows, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
+import { networkClaim, networkRelease } from '../vpc/vpc-protocol.ts';
 import * as ipam from './network-addresses.ts';
 import type { Block, Held, Owner, SubnetUse, Taken } from './network-addresses.ts';
-import type { NetworkEvent } from './network-events.ts';
-import { declarationOf, problemsOf, type NetworkDeclaration } from './network-spec.ts';
+import { addressAllocated, addressRefused, addressRelease } from './network-protocol.ts';
+import type { NetworkDeclaration, NetworkEvent } from './network-protocol.ts';
+import { resolvedSubnet } from './network-spec.ts';
 
-export interface NetworkContext {
-  readonly id: string;
-  readonly uid: string;
-  readonly spec: NetworkDeclaration | null;
+export interface NetworkContext extends DeclaredContext<NetworkDeclaration> {
+  /** A declaration that adds subnets, while the VPC is asked for their ranges; null otherwise. */
+  readonly proposed: NetworkDeclaration | null;
   readonly subnets: readonly SubnetUse[];
   /** Addresses held, one per port. */
   readonly ports: number;
   /** So many ports at most, as its tenant says. */
   readonly portQuota: number;
-  /** Commands that wait for the network to be ready, or to be gone. */
-  readonly waiters: readonly string[];
-  /** Retryable refusals in a row. */
-  readonly tries: number;
-  readonly failure: Failure | null;
   /** The era its rows were last agreed in with what hosts have. */
   readonly era: number;
-  /** Addresses that another port has on its host than here: told, not mended. */
+  /** Addresses that another port has on its host than here: reported, not mended. */
   readonly disputed: readonly string[];
 }
 
 export type At = Seen<NetworkContext, NetworkEvent>;
 type Done = Acted<NetworkContext>;
 
-const requestOf = (event: NetworkEvent): NetworkDeclaration => {
-  assertEvent(event, 'network.create');
-  return declarationOf(event);
-};
-
 // Life
 
-export const isInvalid = ({ event }: At): boolean => problemsOf(requestOf(event)).length > 0;
-export const isSame = ({ context, event }: At): boolean =>
-  canonicalJson(requestOf(event)) === canonicalJson(context.spec);
-
-export function rejectInvalid({ event }: At): readonly Asked[] {
-  const problems = problemsOf(requestOf(event));
-  const [first] = problems;
-  if (first === undefined) return [];
-  return [
-    reject({
-      code: first.code,
-      message: first.message,
-      issues: problems.map(({ path, message }) => ({ path, message })),
-    }),
-  ];
-}
-
-export function takeSpec({ event }: At): Partial<NetworkContext> {
-  const spec = requestOf(event);
+/** Subnets keep their use; a new one starts empty. */
+export function resolveSubnets({ context, event }: At): Partial<NetworkContext> {
+  const known = new Map(context.subnets.map((subnet) => [subnet.cidr, subnet]));
+  const subnets = (context.spec?.subnets ?? []).map(resolvedSubnet);
+  const used = subnets.map((subnet) => known.get(subnet.cidr) ?? ipam.freshUse(subnet));
+  if (context.generation > 1) return { subnets: used };
   // One that is made in a later era may have been there before, under the same name: it asks first.
-  const era = eraOf(event) > 1 ? 0 : 1;
-  return { uid: event.meta.ulid, spec, subnets: spec.subnets.map(ipam.freshUse), era };
+  return { subnets: used, era: eraOf(event) > 1 ? 0 : 1 };
 }
 
-export function rejectDifferent({ context, event }: At): readonly Asked[] {
-  const issues = differences(context.spec ?? {}, requestOf(event)).map((issue) => ({
-    ...issue,
-    path: `spec.${issue.path}`,
-  }));
-  const message = `${context.id} exists with another spec; delete it first, or give the new one another name`;
-  return [reject({ code: 'exists_differently', message, issues })];
+export function addsSubnets({ context, event }: At): boolean {
+  assertEvent(event, ['network.update', 'network.apply']);
+  return event.spec.subnets.length > (context.spec?.subnets.length ?? 0);
 }
 
-export const rejectBusy = ({ context }: At): readonly Asked[] => [
-  reject({ code: 'name_busy', message: `${context.id} is being deleted; try again once it is gone` }),
-];
+export function propose({ event }: At): Partial<NetworkContext> {
+  assertEvent(event, ['network.update', 'network.apply']);
+  return { proposed: event.spec, tries: 0 };
+}
+
+/** The ranges are claimed, so the declaration that wanted them is accepted. */
+export const acceptProposed = ({ context }: At): Partial<NetworkContext> =>
+  context.proposed === null
+    ? {}
+    : { spec: context.proposed, generation: context.generation + 1, proposed: null, tries: 0, failure: null };
+
+/** An answer about the generation that was last asked for: the proposed one, or else the accepted one. */
+export const isAnswer = ({ context, event }: At): boolean =>
+  'generation' in event && event.generation === context.generation + (context.proposed === null ? 0 : 1);
+
+export const isNewest = ({ context, event }: At): boolean =>
+  'generation' in event && event.generation === context.generation;
 
 export function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Held>(event, 'port'));
   const few = holders.slice(0, 5).join(', ') + (holders.length > 5 ? ` and ${holders.length - 5} more` : '');
-  return [
-    reject({
-      code: 'in_use',
-      message: `${context.id} still has ${few || `${context.ports} ports`}; delete those first`,
-    }),
-  ];
+  const message = `${context.id} still has ${few || `${context.ports} ports`}; delete those first`;
+  return [reject({ code: 'in_use', message })];
 }
 
-export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
-/** Answered like the first time. An action stands here because a transition without one counts as not handled. */
-export const answerSame = ({ context, event }: At): readonly Asked[] =>
-  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid })];
+/** The VPC has not answered for a minute: there is none, the claim may be in its dead letters. */
+export const rejectLost = ({ context }: At): Done => {
+  const error = { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true };
+  return {
+    changes: { waiters: [] },
+    asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.vpc')),
+  };
+};
 
-export const answerAll = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) => reply(commandId, { uid: context.uid }));
-
-export function rejectAll({ context, event }: At): readonly Asked[] {
-  assertEvent(event, ['quota.refused', 'cidr.refused']);
-  const path = event.type === 'cidr.refused' ? event.path : 'name';
-  return context.waiters.map((commandId) => rejectFor(commandId, event.error, path));
-}
-
-/** Who wanted it while it was still being made is told that it will not be. */
-export const rejectDeleted = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) =>
-    reject({ commandId, code: 'deleted', message: `${context.id} was deleted before it was ready` }),
-  );
-
-/** The VPC has not answered for a minute: there is none, the claim may be in its dead messages. */
-export const rejectLost = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) =>
-    rejectFor(
-      commandId,
-      { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true },
-      'spec.vpc',
-    ),
-  );
-
-const tenant = (context: NetworkContext): string => tenantId(partsOfId(context.id).tenant);
 export const vpcOf = (context: NetworkContext): string =>
   idOf('vpc', partsOfId(context.id).tenant, context.spec?.vpc ?? 'main');
 
-export const claimQuota = ({ context }: At): readonly Asked[] => [
-  send(tenant(context), { type: 'quota.claim', kind: 'network', claimant: context.id }),
-];
-export const releaseQuota = ({ context }: At): readonly Asked[] => [
-  send(tenant(context), { type: 'quota.release', kind: 'network', claimant: context.id }),
-];
-export const claimCidrs = ({ context }: At): readonly Asked[] => [
-  send(vpcOf(context), {
-    type: 'cidr.claim',
-    network: context.id,
-    subnets: (context.spec?.subnets ?? []).map(({ cidr }) => ({ cidr })),
-  }),
-];
+/** Asks for the ranges of the newest declaration, and makes it what hosts are to have. */
+export function claimCidrs({ context }: At): readonly Asked[] {
+  const { proposed, generation } = context;
+  const declared = proposed ?? context.spec;
+  if (declared === null) return [];
+  const network = specFor(context, declared);
+  return [send(vpcOf(context), networkClaim({ network, generation: generation + (proposed === null ? 0 : 1) }))];
+}
+
 export const releaseCidrs = ({ context }: At): readonly Asked[] => [
-  send(vpcOf(context), { type: 'cidr.release', network: context.id }),
+  send(vpcOf(context), networkRelease({ network: context.id })),
 ];
+
+/** Of a declaration that was changed before its first answer: the ranges of the earlier one may be claimed. */
+export const releaseEarlier = (seen: At): readonly Asked[] => (seen.context.generation > 1 ? releaseCidrs(seen) : []);
 
 export function takeQuota({ event }: At): Partial<NetworkContext> {
   assertEvent(event, 'quota.granted');
@@ -148,26 +109,29 @@ export function takeQuota({ event }: At): Partial<NetworkContext> {
 
 // Addresses
 
-export function specOf(context: NetworkContext): NetworkSpec {
-  const subnets = context.subnets.map(({ name, cidr, gateway }) => ({ name, cidr, gateway }));
-  const dhcp = context.spec?.dhcp ?? { leaseSeconds: 0, dns: [], domain: null, ntp: [] };
-  return { network: context.id, uid: context.uid, subnets, mtu: context.spec?.mtu ?? 0, dhcp };
-}
+const specFor = (context: NetworkContext, { subnets, mtu, dhcp }: NetworkDeclaration): NetworkSpec => ({
+  network: context.id,
+  uid: context.uid,
+  subnets: subnets.map(resolvedSubnet),
+  mtu,
+  dhcp,
+});
 
 function allocated(context: NetworkContext, port: string, held: Held): Asked {
   const subnet = ipam.subnetWith(context.subnets, addressOf(held.address));
-  return send(port, {
-    type: 'address.allocated',
-    ...held,
-    prefixLength: subnet === undefined ? 32 : ipam.prefixOf(subnet),
-    gateway: subnet?.gateway ?? '',
-    vpc: vpcOf(context),
-    network: specOf(context),
-  });
+  return send(
+    port,
+    addressAllocated({
+      ...held,
+      prefixLength: subnet === undefined ? 32 : ipam.prefixOf(subnet),
+      gateway: subnet?.gateway ?? '',
+      vpc: vpcOf(context),
+      network: specFor(context, context.spec as NetworkDeclaration),
+    }),
+  );
 }
 
-const refused = (port: string, error: Failure, path: string): Asked =>
-  send(port, { type: 'address.refused', error, path });
+const refused = (port: string, error: Failure, path: string): Asked => send(port, addressRefused({ error, path }));
 
 const replaced = (context: NetworkContext, subnet: SubnetUse): readonly SubnetUse[] =>
   context.subnets.map((each) => (each.name === subnet.name ? subnet : each));
@@ -232,7 +196,7 @@ export function release({ context, event }: At): Done {
   if (held === undefined || subnet === undefined) return { changes: {}, asks: [] };
   // A port that gave up before it heard its address cannot name it, and the address's block is known only from here on.
   if (event.address === null)
-    return { changes: {}, asks: [send(context.id, { type: 'address.release', port, address: held.address })] };
+    return { changes: {}, asks: [send(context.id, addressRelease({ port, address: held.address }))] };
   if (event.address !== held.address) return { changes: {}, asks: [] };
   const given = ipam.giveBack(subnet, held.address, port, meta.at, (key) => row<Block>(event, 'block', key));
   const isDeclared = held.mac !== macOf(addressOf(held.address));

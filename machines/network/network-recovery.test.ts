@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import type { Block } from './network-addresses.ts';
 import { networkMachine } from './network-machine.ts';
-import { held } from './network-rows-for-tests.ts';
+import { declare, held, sixteen } from './network-rows-for-tests.ts';
 
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
 const free = { 'port/port/t/p': null, 'block/10.0.0': null };
@@ -36,9 +36,9 @@ test('no address in a new era before it is agreed', () => {
 });
 
 test('a network made in a later era asks first: it may have been there before', () => {
-  const on = { type: 'network.create', subnets: [{ cidr: '10.0.0.0/28' }] };
+  const on = declare('create', sixteen);
   const born = (era: number) =>
-    decided(networkMachine, held, { in: 'born', on, command: 'c', era, to: '' }).context['era'];
+    decided(networkMachine, { ...held, generation: 0 }, { in: 'born', on, command: 'c', era, to: '' }).context['era'];
   assert.equal([born(1), born(2)], [1, 0]);
 });
 

@@ -4,12 +4,14 @@
  * port per address, also after acknowledged allocations were lost (docs/decisions/0007).
  */
 import { assertEvent } from 'xstate';
+import { eraAsk } from '../cluster/cluster-protocol.ts';
 import { addressOf, macOf } from '../values/addresses.ts';
 import { clusterId } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
 import { putRow, row, send, type Acted, type Asked } from '../values/telling.ts';
 import * as ipam from './network-addresses.ts';
 import type { Block, Held, Owner } from './network-addresses.ts';
+import { addressRefused } from './network-protocol.ts';
 import { vpcOf, type At, type NetworkContext } from './network-messages.ts';
 
 export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
@@ -17,14 +19,10 @@ export const isPresent = ({ event }: At): boolean => event.type === 'era.cleared
 
 export function askEra({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'address.allocate');
-  const message = `the store has gone back; ${context.id} gives addresses once every host has said which it has`;
+  const message = `the store was rolled back; ${context.id} gives addresses once every host has said which it has`;
   return [
-    send(clusterId, { type: 'era.ask', network: context.id, vpc: vpcOf(context) }),
-    send(event.port, {
-      type: 'address.refused',
-      error: { code: 'recovering', message, retryable: true },
-      path: 'spec.network',
-    }),
+    send(clusterId, eraAsk({ network: context.id, vpc: vpcOf(context) })),
+    send(event.port, addressRefused({ error: { code: 'recovering', message, retryable: true }, path: 'spec.network' })),
   ];
 }
 

@@ -1,21 +1,30 @@
 /** A network as most rows of its decision tables find it: ready, one subnet of sixteen addresses, no port. */
+import { newDeclared } from '../values/declared.ts';
 import { freshUse } from './network-addresses.ts';
 import type { NetworkContext } from './network-messages.ts';
-import { declarationOf } from './network-spec.ts';
+import { networkSpec, type NetworkDeclaration } from './network-protocol.ts';
+import { resolvedSubnet } from './network-spec.ts';
 
-const id = 'network/t/n';
-export const request = { subnets: [{ cidr: '10.0.0.0/28' }] };
-const spec = declarationOf(request);
+/** What a client writes, with the defaults of everything it leaves out. */
+export const specOf = (input: object): NetworkDeclaration => networkSpec.parse(input) as NetworkDeclaration;
+export const declare = (verb: 'create' | 'update' | 'apply', input: object) => ({
+  type: `network.${verb}`,
+  spec: specOf(input),
+  ...(verb === 'update' ? {} : { labels: {}, protect: false }),
+});
+
+export const sixteen = { subnets: [{ cidr: '10.0.0.0/28' }] };
+const spec = specOf(sixteen);
 export const held: NetworkContext = {
-  id,
+  ...newDeclared('network/t/n'),
   uid: 'U1',
   spec,
-  subnets: spec.subnets.map(freshUse),
+  generation: 1,
+  observedGeneration: 1,
+  proposed: null,
+  subnets: spec.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))),
   ports: 0,
   portQuota: 4_000,
-  waiters: [],
-  tries: 0,
-  failure: null,
   era: 1,
   disputed: [],
 };

@@ -1,46 +1,39 @@
-/**
- * From what a tenant declares to what a network is: defaults, and every reason why it cannot be, with the field's
- * path.
- */
+/** From what a tenant declares to what a network is: names and gateways, and every reason why it cannot be. */
 import * as addresses from '../values/addresses.ts';
+import { keyedItems } from '../values/declared.ts';
+import { sameJson } from '../values/failures.ts';
+import type { ItemRule, SpecChange } from '../values/kind.ts';
 import type { Issue } from '../values/telling.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
-import type { NetworkRequest, SubnetRequest } from './network-events.ts';
 
-/** The whole declaration with its defaults; equal declarations have equal specs. */
-export interface NetworkDeclaration {
-  readonly vpc: string;
-  readonly subnets: readonly SubnetSpec[];
-  readonly mtu: number;
-  readonly dhcp: {
-    readonly leaseSeconds: number;
-    readonly dns: readonly string[];
-    readonly domain: string | null;
-    readonly ntp: readonly string[];
-  };
+interface DeclaredSubnet {
+  readonly name?: string | undefined;
+  readonly cidr: string;
+  readonly gateway: string | null;
 }
 
-/** 1500 on the underlay less VXLAN over IPv4. */
-const defaultMtu = 1450;
-const defaultLeaseSeconds = 3_600;
-
-function subnetOf(request: SubnetRequest, index: number): SubnetSpec {
-  const cidr = addresses.parseCidr(request.cidr);
-  const gateway = request.gateway ?? (cidr === undefined ? '' : addresses.defaultGateway(cidr));
-  return { name: request.name ?? `subnet-${index}`, cidr: request.cidr, gateway };
+/** A name of its own that stays when other subnets come, and the first usable address as gateway, unless declared. */
+export function resolvedSubnet({ name, cidr, gateway }: DeclaredSubnet): SubnetSpec {
+  const parsed = addresses.parseCidr(cidr);
+  const first = parsed === undefined ? '' : addresses.defaultGateway(parsed);
+  return { name: name ?? `subnet-${cidr.replaceAll(/[./]/g, '-')}`, cidr, gateway: gateway ?? first };
 }
 
-export function declarationOf(request: NetworkRequest): NetworkDeclaration {
-  const { leaseSeconds = defaultLeaseSeconds, dns = [], domain = null, ntp = [] } = request.dhcp ?? {};
-  return {
-    vpc: request.vpc ?? 'main',
-    subnets: request.subnets.map(subnetOf),
-    mtu: request.mtu ?? defaultMtu,
-    dhcp: { leaseSeconds, dns, domain, ntp },
-  };
+const byCidr = keyedItems<SubnetSpec>('cidr', { added: 'in place', removed: 'replace', changed: 'replace' });
+
+function changesOf(
+  before: readonly DeclaredSubnet[],
+  after: readonly DeclaredSubnet[],
+  path: string,
+): readonly SpecChange[] {
+  const [had, has] = [before.map(resolvedSubnet), after.map(resolvedSubnet)];
+  return sameJson(had, has) ? [] : byCidr(had, has, path);
 }
 
-interface Problem extends Issue {
+/** A subnet may come; one that stands may neither change nor go. What is left to its default counts as written. */
+export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, { says: byCidr.says });
+
+export interface Problem extends Issue {
   readonly code: string;
 }
 
@@ -53,11 +46,10 @@ function gatewayProblem(subnet: SubnetSpec, path: string): readonly Problem[] {
 }
 
 /** @returns every problem of the declaration by itself; overlaps with other networks are the VPC's to find. */
-export function problemsOf(spec: NetworkDeclaration): readonly Problem[] {
+export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }): readonly Problem[] {
+  const subnets = spec.subnets.map(resolvedSubnet);
   const problems: Problem[] = [];
-  if (spec.subnets.length === 0)
-    problems.push({ code: 'cidr_invalid', path: 'spec.subnets', message: 'a network needs a subnet' });
-  for (const [index, subnet] of spec.subnets.entries()) {
+  for (const [index, subnet] of subnets.entries()) {
     const path = `spec.subnets.${index}`;
     const wrong = addresses.cidrProblem(subnet.cidr);
     if (wrong !== undefined) {
@@ -65,23 +57,15 @@ export function problemsOf(spec: NetworkDeclaration): readonly Problem[] {
       continue;
     }
     problems.push(...gatewayProblem(subnet, path));
-    for (const [before, other] of spec.subnets.slice(0, index).entries()) {
-      if (
-        addresses.cidrProblem(other.cidr) === undefined &&
-        addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))
-      ) {
-        problems.push({
-          code: 'cidr_overlap',
-          path: `${path}.cidr`,
-          message: `${subnet.cidr} overlaps ${other.cidr} of subnet ${before}`,
-        });
+    for (const [before, other] of subnets.slice(0, index).entries()) {
+      const isCidr = addresses.cidrProblem(other.cidr) === undefined;
+      if (isCidr && addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))) {
+        const message = `${subnet.cidr} overlaps ${other.cidr} of subnet ${before}`;
+        problems.push({ code: 'cidr_overlap', path: `${path}.cidr`, message });
       }
       if (other.name === subnet.name) {
-        problems.push({
-          code: 'subnet_name_taken',
-          path: `${path}.name`,
-          message: `subnet ${before} has the name ${subnet.name} too`,
-        });
+        const message = `subnet ${before} has the name ${subnet.name} too`;
+        problems.push({ code: 'subnet_name_taken', path: `${path}.name`, message });
       }
     }
   }

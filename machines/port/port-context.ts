@@ -1,18 +1,15 @@
-/** What a port remembers. */
+/** What a port remembers, how events change it, and the questions the chart's guards ask: pure functions. */
+import { assertEvent } from 'xstate';
+import { specChanges, type DeclaredContext } from '../values/declared.ts';
+import { failureOf, isHostGone } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
-import type { Failure } from '../values/failures.ts';
+import type { SpecChange } from '../values/kind.ts';
+import type { Seen } from '../values/telling.ts';
 import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
+import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
 
-/** The declaration with its defaults; equal declarations have equal specs. */
-export interface PortSpec {
-  readonly network: string;
-  readonly address: string | null;
-  readonly mac: string | null;
-  readonly host: string | null;
-  readonly holder: string | null;
-}
-
-export interface Grant {
+/** What the network has given to a port. */
+interface Grant {
   readonly address: string;
   readonly mac: string;
   readonly prefixLength: number;
@@ -21,11 +18,10 @@ export interface Grant {
   readonly network: NetworkSpec;
 }
 
-export interface PortContext {
-  readonly id: string;
-  readonly uid: string;
-  readonly spec: PortSpec | null;
-  /** What the network has given it; null until then. */
+export interface PortContext extends DeclaredContext<PortSpec> {
+  /** Actor id of the VM that claimed it; null for a port that a client declared. */
+  readonly holder: string | null;
+  /** Null until the network has given an address. */
   readonly grant: Grant | null;
   /** Where it is bound, or being bound or unbound; null when it is not. */
   readonly host: HostFacts | null;
@@ -37,36 +33,145 @@ export interface PortContext {
   readonly bindingUid: string | null;
   /** Read back from the kernel of its host; null while it is not known to be wired. */
   readonly proof: TapProof | null;
-  /** Commands that wait for its address, its unbinding or its end. */
-  readonly waiters: readonly string[];
-  readonly tries: number;
-  readonly failure: Failure | null;
 }
 
-export const tenantOf = (context: PortContext): string => partsOfId(context.id).tenant;
-export const networkId = (context: PortContext): string =>
-  idOf('network', tenantOf(context), context.spec?.network ?? '');
-export const bindingId = (context: PortContext): string =>
-  counterpartOf(context.id, 'binding', context.host?.name ?? '');
+export type At = Seen<PortContext, PortEvent>;
 
-/** A port that no VM holds is wired as soon as it has a tap. */
-export const isDirect = (context: PortContext): boolean => context.spec?.holder === null;
+export const networkId = ({ id, spec }: PortContext): string =>
+  idOf('network', partsOfId(id).tenant, spec?.network ?? '');
+export const bindingId = ({ id, host }: PortContext): string => counterpartOf(id, 'binding', host?.name ?? '');
 
-/** What its binding is to make. @throws TypeError before it has an address: no state asks so early */
+/** @throws TypeError before it has an address: no state asks so early */
+export function grantOf({ id, grant }: PortContext): Grant {
+  if (grant === null) throw new TypeError(`${id} has no address`);
+  return grant;
+}
+
+/** @throws TypeError while it is on no host: no state asks then */
+export function hostOf({ id, host }: PortContext): HostFacts {
+  if (host === null) throw new TypeError(`${id} is on no host`);
+  return host;
+}
+
+/** What its binding is to make. @throws TypeError before it has an address and a host */
 export function tapSpec(context: PortContext): TapSpec {
-  const { grant } = context;
-  if (grant === null) throw new TypeError(`${context.id} has no address`);
+  const { vpc, network, mac, address, prefixLength, gateway } = grantOf(context);
   return {
     // The binding puts its own uid here: this actor does not know which life of the counterpart will read it.
     owner: { actor: bindingId(context), uid: '', runEpoch: context.runEpoch },
-    vpc: grant.vpc,
-    network: grant.network.network,
+    vpc,
+    network: network.network,
     port: context.id,
-    mac: grant.mac,
-    address: grant.address,
-    prefixLength: grant.prefixLength,
-    gateway: grant.gateway,
-    mtu: grant.network.mtu,
+    mac,
+    address,
+    prefixLength,
+    gateway,
+    mtu: network.mtu,
     hostname: partsOfId(context.id).name.split('.')[0] ?? '',
   };
 }
+
+// Changes
+
+type Changed = Partial<PortContext>;
+
+export function takeHolder({ event }: At): Changed {
+  assertEvent(event, 'port.claim');
+  return { holder: event.holder };
+}
+
+export function takeHost({ event }: At): Changed {
+  assertEvent(event, 'host.resolved');
+  return { host: event.host, runEpoch: 1, tries: 0 };
+}
+
+export function takeGrant({ event }: At): Changed {
+  assertEvent(event, 'address.allocated');
+  const { address, mac, prefixLength, gateway, vpc, network } = event;
+  return { grant: { address, mac, prefixLength, gateway, vpc, network }, tries: 0, failure: null };
+}
+
+/** A new binding, or a new run on the same host. */
+export function takeBind({ event }: At): Changed {
+  assertEvent(event, 'port.bind');
+  return { host: event.host, runEpoch: event.runEpoch, proof: null, bindingUid: null, tries: 0, failure: null };
+}
+
+export function noteNext({ event }: At): Changed {
+  assertEvent(event, 'port.bind');
+  return { next: { host: event.host, runEpoch: event.runEpoch }, leaving: false };
+}
+
+export const takeNext = ({ context }: At): Changed =>
+  context.next === null ? {} : { ...context.next, next: null, proof: null, bindingUid: null, tries: 0, failure: null };
+
+export function noteTapped({ event }: At): Changed {
+  assertEvent(event, 'binding.tapped');
+  return { bindingUid: event.uid, tries: 0, failure: null };
+}
+
+export function noteProof({ event }: At): Changed {
+  assertEvent(event, 'binding.ready');
+  return { proof: event.proof, tries: 0, failure: null };
+}
+
+export const noteBroken = ({ event }: At): Changed =>
+  'error' in event ? { failure: failureOf(event.error), proof: null } : {};
+
+export const noteTry = ({ context }: At): Changed => ({ tries: context.tries + 1 });
+
+export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: null, tries: 0, failure: null });
+
+// Questions
+
+/** So many requests without an answer, or refusals that might pass, and a creation is given up. */
+const claimTries = 12;
+
+export const isLost = ({ context }: At): boolean => context.tries >= claimTries;
+export const mayPass = ({ context, event }: At): boolean =>
+  'error' in event && event.error.retryable && !(event.type === 'address.refused' && isLost({ context, event }));
+
+export const wantsHost = ({ context }: At): boolean => (context.spec?.host ?? null) !== null;
+export const hasHost = ({ context }: At): boolean => context.host !== null;
+export const isLeaving = ({ context }: At): boolean => context.leaving;
+export const isHeld = ({ context }: At): boolean => context.holder !== null;
+
+/** A port that no VM holds is wired as soon as it has a tap. */
+export const isDirect = (context: PortContext): boolean => context.holder === null;
+
+/** What a claim wants otherwise than the port is. */
+export function claimChanges({ context, event }: At): readonly SpecChange[] {
+  assertEvent(event, 'port.claim');
+  return context.spec === null ? [] : specChanges(portKind.declared, context.spec, event.spec);
+}
+
+/** The VM that holds it asks for it once more. */
+export const isSameClaim = ({ context, event }: At): boolean =>
+  event.type === 'port.claim' && event.holder === context.holder && claimChanges({ context, event }).length === 0;
+
+/** Asked by a VM that does not hold it. */
+export const isForeign = ({ context, event }: At): boolean => 'holder' in event && event.holder !== context.holder;
+
+/** A bind for this very host. */
+export const isHere = ({ context, event }: At): boolean =>
+  event.type === 'port.bind' && event.host.name === context.host?.name;
+
+/** A bind of an earlier run. */
+export const isStale = ({ context, event }: At): boolean =>
+  event.type === 'port.bind' && event.runEpoch < context.runEpoch;
+export const isAsked = (seen: At): boolean =>
+  isHere(seen) && seen.event.type === 'port.bind' && seen.event.runEpoch === seen.context.runEpoch;
+
+/** The host is gone that a port without a VM was declared for: it waits for its return. */
+export const isGoneDirect = (seen: At): boolean =>
+  isCurrent(seen) && !isHeld(seen) && wantsHost(seen) && isHostGone(seen.event);
+
+/** An answer of the present binding to its present asking. */
+export const isCurrent = ({ context, event }: At): boolean => {
+  if (!('host' in event) || typeof event.host !== 'string' || event.host !== context.host?.name) return false;
+  return !('runEpoch' in event) || event.runEpoch === context.runEpoch;
+};
+export const isCurrentFault = (seen: At): boolean => isCurrent(seen) && mayPass(seen);
+export const isCurrentHeld = (seen: At): boolean => isCurrent(seen) && isHeld(seen);
+export const isOffLeaving = (seen: At): boolean => isCurrent(seen) && seen.context.leaving;
+export const isOffNext = (seen: At): boolean => isCurrent(seen) && seen.context.next !== null;

@@ -4,45 +4,89 @@
  * Upholds: one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
  */
 import { assign, setup } from 'xstate';
+import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
-import { tell } from '../values/telling.ts';
-import * as changes from './port-changes.ts';
+import { act, tell } from '../values/telling.ts';
+import * as contexts from './port-context.ts';
 import type { PortContext } from './port-context.ts';
-import type { PortEvent } from './port-events.ts';
 import * as messages from './port-messages.ts';
-import { awaited, bound, created, foreign, inUse, moved, rebound, stale, troubled, waits } from './port-transitions.ts';
+import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
+
+const kit = declaredKit<PortSpec, PortContext, PortEvent>(portKind, {
+  result: ({ grant }) => ({ address: grant?.address ?? null, mac: grant?.mac ?? null }),
+});
+
+const declaring = whileDeclaring('port', { actions: ['takeSpec', 'awaitAnswer'] });
+const living = whileLiving('port', acceptedAtOnce);
+const claimed = [{ guard: 'isSameClaim', actions: 'tellReady' }, { actions: 'refuseClaim' }] as const;
+const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
+const inUse = { guard: 'isHeld', actions: 'rejectInUse' } as const;
+const stale = { guard: 'isStale' } as const;
+/** Once an address has been asked for, the network has to hear that it is not wanted. */
+const withdrawn = { target: '#port.gone', actions: 'releaseAddress' } as const;
+/** At rest a port is what was declared, unless it was declared for a host. */
+const atRest = {
+  type: 'setCondition',
+  params: (seen: contexts.At) => ({ status: contexts.wantsHost(seen) ? 'False' : 'True', reason: 'Unbound' }) as const,
+} as const;
+
+const waits = {
+  guard: 'isGoneDirect',
+  target: '#port.binding.waiting',
+  actions: ['noteBroken', 'noteTry'],
+} as const;
+/** Its binding has trouble: what may pass is tried again by the binding itself. */
+const troubled = (note: 'noteFailure' | 'noteBroken') =>
+  [
+    waits,
+    { guard: 'isCurrentFault', actions: note },
+    { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
+  ] as const;
+/** To another host, or anew on this one. */
+const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
+/** What every state with a binding answers alike, but for `port.bind`. */
+const bound = {
+  ...living,
+  ...deletedBy('port', inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'awaitAnswer'] }),
+  'port.claim': claimed,
+  'port.rest': [foreign, { target: '#port.unbinding' }],
+  'port.unbind': [inUse, { target: '#port.unbinding', actions: 'awaitUpdated' }],
+  'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
+} as const;
+/** A new run needs a tap that QEMU can take. */
+const rebound = [foreign, stale, { guard: 'isHere', target: '#port.binding.tap', actions: 'takeBind' }, moved] as const;
+
+/** Whoever declares a port that is on its way to its end has to wait for that. */
+const busy = { guard: 'isLeaving', actions: 'rejectBusy' } as const;
 
 export const portMachine = setup({
   types: { context: {} as PortContext, events: {} as PortEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    take: assign(changes.take),
-    noteWaiter: assign(changes.noteWaiter),
-    forgetWaiters: assign({ waiters: [] }),
-    takeHost: assign(changes.takeHost),
-    takeGrant: assign(changes.takeGrant),
-    takeBind: assign(changes.takeBind),
-    noteNext: assign(changes.noteNext),
-    takeNext: assign(changes.takeNext),
+    ...kit.actions,
+    takeHolder: assign(contexts.takeHolder),
+    takeHost: assign(contexts.takeHost),
+    takeGrant: assign(contexts.takeGrant),
+    takeBind: assign(contexts.takeBind),
+    noteNext: assign(contexts.noteNext),
+    takeNext: assign(contexts.takeNext),
     noteLeaving: assign({ leaving: true, next: null }),
     forgetNext: assign({ next: null }),
-    noteTapped: assign(changes.noteTapped),
-    noteProof: assign(changes.noteProof),
-    noteFailure: assign(changes.noteFailure),
-    noteBroken: assign(changes.noteBroken),
-    noteTry: assign(changes.noteTry),
-    noteOff: assign(changes.noteOff),
-    deferAnswer: tell(messages.deferAnswer),
-    answerSame: tell(messages.answerSame),
-    answerAll: tell(messages.answerAll),
-    rejectDeleted: tell(messages.rejectDeleted),
+    noteTapped: assign(contexts.noteTapped),
+    noteProof: assign(contexts.noteProof),
+    noteBroken: assign(contexts.noteBroken),
+    noteTry: assign(contexts.noteTry),
+    noteOff: assign(contexts.noteOff),
+    rejectNoHost: act(messages.rejectNoHost),
+    rejectLost: act(messages.rejectLost),
     rejectInUse: tell(messages.rejectInUse),
-    refuseDifferent: tell(messages.refuseDifferent),
+    refuseClaim: tell(messages.refuseClaim),
     refuseBusy: tell(messages.refuseBusy),
     refuseLate: tell(messages.refuseLate),
     refuseForeign: tell(messages.refuseForeign),
-    findHost: tell(messages.findHost),
+    askHost: tell(messages.askHost),
     askAddress: tell(messages.askAddress),
     releaseAddress: tell(messages.releaseAddress),
     askSegment: tell(messages.askSegment),
@@ -51,8 +95,6 @@ export const portMachine = setup({
     locate: tell(messages.locate),
     tellReady: tell(messages.tellReady),
     tellRefused: tell(messages.tellRefused),
-    tellNoHost: tell(messages.tellNoHost),
-    tellLost: tell(messages.tellLost),
     tellTapped: tell(messages.tellTapped),
     tellActive: tell(messages.tellActive),
     tellFailed: tell(messages.tellFailed),
@@ -60,26 +102,27 @@ export const portMachine = setup({
     tellGone: tell(messages.tellGone),
   },
   guards: {
-    isSame: messages.isSame,
-    isLost: changes.isLost,
-    mayPass: changes.mayPass,
-    wantsHost: changes.wantsHost,
-    hasHost: changes.hasHost,
-    isLeaving: changes.isLeaving,
-    isHeldCommand: changes.isHeldCommand,
-    isForeign: changes.isForeign,
-    isHere: changes.isHere,
-    isStale: changes.isStale,
-    isAsked: changes.isAsked,
-    isCurrent: changes.isCurrent,
-    isCurrentFault: changes.isCurrentFault,
-    isGoneDirect: changes.isGoneDirect,
-    isCurrentHeld: changes.isCurrentHeld,
-    isOffLeaving: changes.isOffLeaving,
-    isOffNext: changes.isOffNext,
+    ...kit.guards,
+    mayPass: contexts.mayPass,
+    isLost: contexts.isLost,
+    wantsHost: contexts.wantsHost,
+    hasHost: contexts.hasHost,
+    isLeaving: contexts.isLeaving,
+    isHeld: contexts.isHeld,
+    isSameClaim: contexts.isSameClaim,
+    isForeign: contexts.isForeign,
+    isHere: contexts.isHere,
+    isStale: contexts.isStale,
+    isAsked: contexts.isAsked,
+    isCurrent: contexts.isCurrent,
+    isCurrentFault: contexts.isCurrentFault,
+    isGoneDirect: contexts.isGoneDirect,
+    isCurrentHeld: contexts.isCurrentHeld,
+    isOffLeaving: contexts.isOffLeaving,
+    isOffNext: contexts.isOffNext,
   },
   delays: {
-    findDeadline: 5_000,
+    hostDeadline: 5_000,
     addressDeadline: 5_000,
     segmentDeadline: 30_000,
     tapDeadline: 30_000,
@@ -89,9 +132,8 @@ export const portMachine = setup({
 }).createMachine({
   id: 'port',
   context: ({ input }) => ({
-    id: input.id,
-    uid: '',
-    spec: null,
+    ...newDeclared(input.id),
+    holder: null,
     grant: null,
     host: null,
     runEpoch: 0,
@@ -99,9 +141,6 @@ export const portMachine = setup({
     leaving: false,
     bindingUid: null,
     proof: null,
-    waiters: [],
-    tries: 0,
-    failure: null,
   }),
   initial: 'born',
   states: {
@@ -109,31 +148,37 @@ export const portMachine = setup({
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
       on: {
-        'port.create': [
-          { guard: 'wantsHost', target: 'finding', actions: ['take', 'noteWaiter', 'deferAnswer'] },
-          { target: 'claiming', actions: ['take', 'noteWaiter', 'deferAnswer'] },
-        ],
+        ...whenBorn('port', 'deciding'),
+        'port.claim': { target: 'deciding', actions: ['takeSpec', 'takeHolder'] },
         'port.release': { target: 'gone' },
       },
     },
-    finding: {
+    deciding: {
+      description: 'Is there a host that it was declared for?',
+      entry: ready('False', 'Deciding'),
+      always: [{ guard: 'wantsHost', target: 'resolving' }, { target: 'claiming' }],
+    },
+    resolving: {
       description: 'The cluster is asked for the host the port is to be bound on.',
-      entry: 'findHost',
+      entry: [ready('False', 'ResolvingHost'), 'askHost'],
       on: {
-        'port.create': awaited,
-        'port.delete': { target: 'gone', actions: ['rejectDeleted', 'forgetWaiters'] },
-        'host.found': { target: 'claiming', actions: 'takeHost' },
-        'host.missing': { target: 'gone', actions: ['tellNoHost', 'forgetWaiters'] },
+        ...declaring,
+        ...deletedBy('port', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
+        'port.claim': claimed,
+        'host.resolved': { target: 'claiming', actions: 'takeHost' },
+        'host.missing': { target: 'gone', actions: 'rejectNoHost' },
       },
-      after: { findDeadline: { target: 'finding', reenter: true } },
+      after: { hostDeadline: { target: 'resolving', reenter: true } },
     },
     claiming: {
       description: 'The network is asked for an address; nothing is made yet.',
       initial: 'asking',
+      entry: ready('False', 'ClaimingAddress'),
       on: {
-        'port.create': awaited,
-        'port.release': [foreign, { target: 'gone', actions: 'releaseAddress' }],
-        'port.delete': [inUse, { target: 'gone', actions: ['rejectDeleted', 'forgetWaiters', 'releaseAddress'] }],
+        ...declaring,
+        ...deletedBy('port', inUse, { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseAddress'] }),
+        'port.claim': claimed,
+        'port.release': [foreign, withdrawn],
       },
       states: {
         asking: {
@@ -141,27 +186,24 @@ export const portMachine = setup({
           entry: 'askAddress',
           on: {
             'address.allocated': [
-              {
-                guard: 'hasHost',
-                target: '#port.binding',
-                actions: ['takeGrant', 'tellReady', 'answerAll', 'forgetWaiters'],
-              },
-              { target: '#port.unbound', actions: ['takeGrant', 'tellReady', 'answerAll', 'forgetWaiters'] },
+              { guard: 'hasHost', target: '#port.binding', actions: ['takeGrant', 'tellReady', 'answerAll'] },
+              { target: '#port.unbound', actions: ['takeGrant', 'observe', 'tellReady', 'answerAll'] },
             ],
             'address.refused': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
-              { target: '#port.gone', actions: ['tellRefused', 'forgetWaiters'] },
+              { target: '#port.gone', actions: ['rejectAll', 'tellRefused'] },
             ],
           },
           after: {
             addressDeadline: [
-              { guard: 'isLost', target: '#port.gone', actions: ['releaseAddress', 'tellLost', 'forgetWaiters'] },
+              { guard: 'isLost', target: '#port.gone', actions: ['releaseAddress', 'rejectLost'] },
               { target: 'asking', reenter: true, actions: 'noteTry' },
             ],
           },
         },
         waiting: {
           description: 'The network has no address to give just now; it is asked again shortly.',
+          entry: ready('False', 'AddressRefused'),
           after: { backoff: { target: 'asking' } },
         },
       },
@@ -169,17 +211,21 @@ export const portMachine = setup({
     unbound: {
       description: 'It has its address and is on no host.',
       tags: 'steady',
+      entry: atRest,
       on: {
-        'port.create': created,
+        ...living,
+        ...deletedBy('port', inUse, { target: 'gone', actions: ['awaitAnswer', 'releaseAddress'] }),
+        'port.claim': claimed,
         'port.bind': [foreign, { target: 'binding', actions: 'takeBind' }],
-        'port.unbind': [foreign, { actions: 'tellUnbound' }],
-        'port.release': [foreign, { target: 'gone', actions: 'releaseAddress' }],
-        'port.delete': [inUse, { target: 'gone', actions: ['noteWaiter', 'deferAnswer', 'releaseAddress'] }],
+        'port.rest': [foreign, { actions: 'tellUnbound' }],
+        'port.unbind': { actions: 'answerUnchanged' },
+        'port.release': [foreign, withdrawn],
       },
     },
     binding: {
       description: 'It is being brought onto a host.',
       initial: 'segment',
+      entry: ready('False', 'Binding'),
       on: bound,
       states: {
         segment: {
@@ -188,7 +234,7 @@ export const portMachine = setup({
           on: {
             'port.bind': [foreign, stale, { guard: 'isHere', actions: 'takeBind' }, moved],
             'segment.provided': { guard: 'isCurrent', target: 'tap' },
-            'segment.failed': [
+            'segment.refused': [
               waits,
               { guard: 'isCurrentFault', target: 'waiting', actions: 'noteFailure' },
               { guard: 'isCurrent', target: '#port.failed', actions: ['noteFailure', 'tellFailed'] },
@@ -219,6 +265,7 @@ export const portMachine = setup({
         waiting: {
           description:
             'The segment could not be had, or the host is gone; the failure says why. It is asked again shortly.',
+          entry: ready('False', 'BindingDelayed'),
           on: { 'port.bind': [foreign, stale, { guard: 'isHere', target: 'segment', actions: 'takeBind' }, moved] },
           after: { backoff: { target: 'segment' } },
         },
@@ -227,6 +274,7 @@ export const portMachine = setup({
     tapped: {
       description: 'Its tap is there for QEMU to take. The VM keeps the time: it goes on to wire it, or asks anew.',
       tags: 'steady',
+      entry: ready('False', 'Tapped'),
       on: {
         ...bound,
         'port.bind': rebound,
@@ -237,7 +285,7 @@ export const portMachine = setup({
     active: {
       description: 'It is wired on its host, as proved, and the other hosts know the way to it.',
       tags: 'steady',
-      entry: ['locate', 'tellActive'],
+      entry: [ready('True', 'Active'), 'observe', 'locate', 'tellActive'],
       on: {
         ...bound,
         'port.bind': rebound,
@@ -253,6 +301,7 @@ export const portMachine = setup({
       description:
         'Its wiring was found broken and its host repairs it; traffic may not pass. The failure says what is wrong.',
       tags: 'steady',
+      entry: ready('False', 'Degraded'),
       on: {
         ...bound,
         'port.bind': rebound,
@@ -264,6 +313,7 @@ export const portMachine = setup({
       description:
         'It cannot be bound there and will not be by trying again; the failure says why. A new bind tries once more.',
       tags: 'steady',
+      entry: ready('False', 'Failed'),
       on: {
         ...bound,
         'port.bind': [foreign, stale, { guard: 'isHere', target: 'binding', actions: 'takeBind' }, moved],
@@ -271,17 +321,24 @@ export const portMachine = setup({
     },
     unbinding: {
       description: 'Routes to it are withdrawn, then its host takes its tap away.',
-      entry: 'takeOff',
+      entry: [ready('False', 'Unbinding'), 'takeOff'],
       on: {
-        'port.create': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...created],
+        'port.create': [busy, ...living['port.create']],
+        'port.update': [busy, ...living['port.update']],
+        'port.apply': [busy, ...living['port.apply']],
+        'port.delete': [
+          { guard: 'isLeaving', actions: 'awaitAnswer' },
+          ...deletedBy('port', inUse, { actions: ['noteLeaving', 'awaitAnswer'] })['port.delete'],
+        ],
+        'port.claim': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...claimed],
         'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
-        'port.unbind': [foreign, inUse, { actions: ['forgetNext', 'noteWaiter', 'deferAnswer'] }],
+        'port.rest': [foreign, { actions: 'forgetNext' }],
+        'port.unbind': [inUse, { actions: ['forgetNext', 'awaitUpdated'] }],
         'port.release': [foreign, { actions: 'noteLeaving' }],
-        'port.delete': [inUse, { actions: ['noteLeaving', 'noteWaiter', 'deferAnswer'] }],
         'binding.removed': [
           { guard: 'isOffLeaving', target: 'gone', actions: ['noteOff', 'releaseAddress'] },
           { guard: 'isOffNext', target: 'binding', actions: ['noteOff', 'takeNext'] },
-          { guard: 'isCurrent', target: 'unbound', actions: ['noteOff', 'tellUnbound', 'answerAll', 'forgetWaiters'] },
+          { guard: 'isCurrent', target: 'unbound', actions: ['noteOff', 'tellUnbound', 'answerAll'] },
         ],
       },
       after: { unbindDeadline: { target: 'unbinding', reenter: true } },

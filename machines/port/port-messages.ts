@@ -1,207 +1,174 @@
 /** What a port tells whom: pure functions of its context and the event. */
 import { assertEvent } from 'xstate';
-import { canonicalJson, differences, failureOf, type Failure } from '../values/failures.ts';
+import { bindingEnsure, bindingRemove } from '../binding/binding-protocol.ts';
+import { hostResolve } from '../cluster/cluster-protocol.ts';
+import { addressAllocate, addressRelease } from '../network/network-protocol.ts';
+import { failureOf, type Failure } from '../values/failures.ts';
 import { clusterId } from '../values/identifiers.ts';
-import { defer, reject, rejectFor, reply, send, type Asked, type Seen } from '../values/telling.ts';
+import type { SentEvent } from '../values/kind.ts';
+import { reject, rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
+import { portLeft, portLocated, segmentNeed } from '../vpc/vpc-protocol.ts';
 import * as contexts from './port-context.ts';
-import type { PortContext, PortSpec } from './port-context.ts';
-import type { PortEvent } from './port-events.ts';
-
-export type At = Seen<PortContext, PortEvent>;
-
-export function specOf(event: PortEvent): PortSpec {
-  assertEvent(event, 'port.create');
-  const { network, address = null, mac = null, host = null, holder = null } = event;
-  return { network, address, mac, host, holder };
-}
-
-export const isSame = ({ context, event }: At): boolean => canonicalJson(specOf(event)) === canonicalJson(context.spec);
+import type { At, PortContext } from './port-context.ts';
+import * as says from './port-protocol.ts';
 
 /** A VM hears nothing from a port that is not its own. */
-const toHolder = ({ context }: At, event: { type: string; [field: string]: unknown }): readonly Asked[] => {
-  const holder = context.spec?.holder ?? null;
-  return holder === null ? [] : [send(holder, { ...event, port: context.id })];
-};
+const toHolder = ({ context }: At, event: SentEvent): readonly Asked[] =>
+  context.holder === null ? [] : [send(context.holder, event)];
 
 // Creation
 
-export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
-
-const result = ({ uid, grant }: PortContext) => ({ uid, address: grant?.address ?? null, mac: grant?.mac ?? null });
-
-export const answerSame = ({ context, event }: At): readonly Asked[] =>
-  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, result(context))];
-
-export const answerAll = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) => reply(commandId, result(context)));
-
 export const tellReady = (seen: At): readonly Asked[] => {
-  const { grant } = seen.context;
-  return grant === null ? [] : toHolder(seen, { type: 'port.ready', address: grant.address, mac: grant.mac });
+  const { id, grant } = seen.context;
+  return grant === null ? [] : toHolder(seen, says.portReady({ port: id, address: grant.address, mac: grant.mac }));
 };
-
-function refuseWith(seen: At, error: Failure, path: string): readonly Asked[] {
-  const rejections = seen.context.waiters.map((commandId) => rejectFor(commandId, error, path));
-  return [...rejections, ...toHolder(seen, { type: 'port.refused', error, path })];
-}
 
 export const tellRefused = (seen: At): readonly Asked[] => {
-  assertEvent(seen.event, 'address.refused');
-  return refuseWith(seen, failureOf(seen.event.error), seen.event.path);
+  const { context, event } = seen;
+  assertEvent(event, 'address.refused');
+  return toHolder(seen, says.portRefused({ port: context.id, error: failureOf(event.error), path: event.path }));
 };
 
-export const tellNoHost = (seen: At): readonly Asked[] => {
+/** Nobody has refused it, and it cannot be had: whoever asked for it is told why. */
+function giveUp(seen: At, error: Failure, path: string): Acted<PortContext> {
+  const { id, waiters } = seen.context;
+  const rejections = waiters.map(({ commandId }) => rejectFor(commandId, error, path));
+  return {
+    changes: { waiters: [] },
+    asks: [...rejections, ...toHolder(seen, says.portRefused({ port: id, error, path }))],
+  };
+}
+
+export const rejectNoHost = (seen: At): Acted<PortContext> => {
   assertEvent(seen.event, 'host.missing');
   const message = `the cluster has no host ${seen.event.host}; see the list of hosts`;
-  return refuseWith(seen, { code: 'host_not_found', message, retryable: false }, 'spec.host');
+  return giveUp(seen, { code: 'host_not_found', message, retryable: false }, 'spec.host');
 };
 
-export const tellLost = (seen: At): readonly Asked[] => {
+export const rejectLost = (seen: At): Acted<PortContext> => {
   const message = `${contexts.networkId(seen.context)} does not answer; it may have been deleted`;
-  return refuseWith(seen, { code: 'network_not_found', message, retryable: false }, 'spec.network');
+  return giveUp(seen, { code: 'network_not_found', message, retryable: false }, 'spec.network');
 };
 
-/** Who wanted it while it was still being made is told that it will not be. */
-export const rejectDeleted = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) =>
-    reject({ commandId, code: 'deleted', message: `${context.id} was deleted before it was ready` }),
-  );
+function refusal({ context, event }: At, error: Failure, path: string): readonly Asked[] {
+  assertEvent(event, 'port.claim');
+  return [send(event.holder, says.portRefused({ port: context.id, error, path }))];
+}
 
-/** For an actor that exists with another spec; the asker is a client or a VM. */
-export const refuseDifferent = ({ context, event }: At): readonly Asked[] => {
-  const issues = differences(context.spec ?? {}, specOf(event)).map((issue) => ({
-    ...issue,
-    path: `spec.${issue.path}`,
-  }));
-  const message = `${context.id} exists with another spec; delete it first, or give the new one another name`;
-  if (event.meta.commandId !== undefined) return [reject({ code: 'exists_differently', message, issues })];
-  const error = { code: 'exists_differently', message, retryable: false };
-  return [
-    send(event.meta.from ?? '', { type: 'port.refused', port: context.id, error, path: issues[0]?.path ?? 'name' }),
-  ];
+/** The port is another VM's, was declared by a client, or is not what the VM wants. */
+export const refuseClaim = (seen: At): readonly Asked[] => {
+  const { id } = seen.context;
+  const [first] = contexts.claimChanges(seen);
+  const message = contexts.isForeign(seen)
+    ? `${id} is held by ${holderOf(seen.context)}; give the NIC another name`
+    : `${id} exists with another spec; give the NIC another name, or try again once it is gone`;
+  const path = first === undefined || contexts.isForeign(seen) ? 'name' : `spec.${first.path}`;
+  return refusal(seen, { code: 'exists_differently', message, retryable: false }, path);
 };
 
-export const refuseBusy = ({ context, event }: At): readonly Asked[] => {
-  const message = `${context.id} is being deleted; try again once it is gone`;
-  if (event.meta.commandId !== undefined) return [reject({ code: 'name_busy', message })];
-  const error = { code: 'name_busy', message, retryable: true };
-  return [send(event.meta.from ?? '', { type: 'port.refused', port: context.id, error, path: 'name' })];
+export const refuseBusy = (seen: At): readonly Asked[] => {
+  const message = `${seen.context.id} is being deleted; try again once it is gone`;
+  return refusal(seen, { code: 'name_busy', message, retryable: true }, 'name');
 };
 
 // Asking others
 
-export const findHost = ({ context }: At): readonly Asked[] => [
-  send(clusterId, { type: 'host.find', host: context.spec?.host ?? '' }),
+export const askHost = ({ context }: At): readonly Asked[] => [
+  send(clusterId, hostResolve({ host: context.spec?.host ?? '' })),
 ];
 
-export const askAddress = ({ context }: At): readonly Asked[] => [
-  send(contexts.networkId(context), {
-    type: 'address.allocate',
-    port: context.id,
-    address: context.spec?.address ?? null,
-    mac: context.spec?.mac ?? null,
-  }),
-];
+export const askAddress = ({ context }: At): readonly Asked[] => {
+  const { address = null, mac = null } = context.spec ?? {};
+  return [send(contexts.networkId(context), addressAllocate({ port: context.id, address, mac }))];
+};
 
-export const releaseAddress = ({ context }: At): readonly Asked[] => [
-  send(contexts.networkId(context), {
-    type: 'address.release',
-    port: context.id,
-    address: context.grant?.address ?? null,
-  }),
-];
+export const releaseAddress = ({ context }: At): readonly Asked[] => {
+  const address = context.grant?.address ?? null;
+  return [send(contexts.networkId(context), addressRelease({ port: context.id, address }))];
+};
 
-export const askSegment = ({ context }: At): readonly Asked[] => [
-  send(context.grant?.vpc ?? '', {
-    type: 'segment.need',
-    port: context.id,
-    host: context.host,
-    network: context.grant?.network,
-  }),
-];
+export const askSegment = ({ context }: At): readonly Asked[] => {
+  const { vpc, network } = contexts.grantOf(context);
+  return [send(vpc, segmentNeed({ port: context.id, host: contexts.hostOf(context), network: network.network }))];
+};
 
 export const askTap = ({ context }: At): readonly Asked[] => [
-  send(contexts.bindingId(context), {
-    type: 'binding.ensure',
-    spec: contexts.tapSpec(context),
-    port: context.id,
-    direct: contexts.isDirect(context),
-  }),
+  send(
+    contexts.bindingId(context),
+    bindingEnsure({ spec: contexts.tapSpec(context), port: context.id, direct: contexts.isDirect(context) }),
+  ),
 ];
 
-const whereabouts = ({ context }: At, type: string): readonly Asked[] => [
-  send(context.grant?.vpc ?? '', {
-    type,
-    port: context.id,
-    address: context.grant?.address,
-    host: context.host?.index,
-  }),
-];
+/** Which address is on which host. */
+const whereabouts = (context: PortContext) => ({
+  port: context.id,
+  address: contexts.grantOf(context).address,
+  host: contexts.hostOf(context).index,
+});
 
-export const locate = (seen: At): readonly Asked[] => whereabouts(seen, 'port.located');
+export const locate = ({ context }: At): readonly Asked[] => [
+  send(contexts.grantOf(context).vpc, portLocated(whereabouts(context))),
+];
 
 /** Routes to it go first, then its tap. */
-export const takeOff = (seen: At): readonly Asked[] => [
-  ...whereabouts(seen, 'port.left'),
-  send(contexts.bindingId(seen.context), { type: 'binding.remove', runEpoch: seen.context.runEpoch }),
+export const takeOff = ({ context }: At): readonly Asked[] => [
+  send(contexts.grantOf(context).vpc, portLeft(whereabouts(context))),
+  send(contexts.bindingId(context), bindingRemove({ runEpoch: context.runEpoch })),
 ];
 
 // Telling the holder
 
+/** @throws TypeError before its binding has told of a tap */
 export const tellTapped = (seen: At): readonly Asked[] => {
   const { context } = seen;
-  return toHolder(seen, {
-    type: 'port.tapped',
-    binding: contexts.bindingId(context),
-    bindingUid: context.bindingUid,
-    mac: context.grant?.mac,
-    mtu: context.grant?.network.mtu,
-    address: context.grant?.address,
-    runEpoch: context.runEpoch,
-  });
+  const { id, bindingUid, runEpoch } = context;
+  const { mac, address, network } = contexts.grantOf(context);
+  if (bindingUid === null) throw new TypeError(`${id} has no tap`);
+  const binding = contexts.bindingId(context);
+  return toHolder(seen, says.portTapped({ port: id, binding, bindingUid, mac, mtu: network.mtu, address, runEpoch }));
 };
 
-export const tellActive = (seen: At): readonly Asked[] =>
-  toHolder(seen, { type: 'port.active', proof: seen.context.proof });
+/** @throws TypeError without a proof: nothing is called active that was not read back */
+export const tellActive = (seen: At): readonly Asked[] => {
+  const { id, proof } = seen.context;
+  if (proof === null) throw new TypeError(`${id} has no proof of its wiring`);
+  return toHolder(seen, says.portActive({ port: id, proof }));
+};
 
 export const tellFailed = (seen: At): readonly Asked[] => {
-  const { event } = seen;
-  assertEvent(event, ['segment.failed', 'binding.failed']);
-  return toHolder(seen, { type: 'port.failed', error: failureOf(event.error) });
+  const { context, event } = seen;
+  assertEvent(event, ['segment.refused', 'binding.failed']);
+  return toHolder(seen, says.portFailed({ port: context.id, error: failureOf(event.error) }));
 };
 
-export const tellUnbound = (seen: At): readonly Asked[] => toHolder(seen, { type: 'port.unbound' });
+export const tellUnbound = (seen: At): readonly Asked[] => toHolder(seen, says.portUnbound({ port: seen.context.id }));
 
 /** Also to a VM that asks about a port which is not there (any more). */
 export const tellGone = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
-  if (context.spec !== null) return toHolder(seen, { type: 'port.gone' });
-  return event.meta.from === undefined ? [] : [send(event.meta.from, { type: 'port.gone', port: context.id })];
+  const gone = says.portGone({ port: context.id });
+  if (context.spec !== null) return toHolder(seen, gone);
+  return event.meta.from === undefined ? [] : [send(event.meta.from, gone)];
 };
 
+const holderOf = ({ holder }: PortContext): string => holder ?? 'no VM; it was declared by itself';
+
+/** A VM that asks for something of a port which is not its own. */
 export const refuseForeign = ({ context, event }: At): readonly Asked[] => {
-  assertEvent(event, ['port.bind', 'port.release', 'port.unbind']);
-  const holder = context.spec?.holder ?? 'no VM; it was declared by itself';
-  const message = `${context.id} is held by ${holder}`;
-  if (event.type === 'port.release') return [send(event.holder, { type: 'port.gone', port: context.id })];
-  if (event.type === 'port.unbind') return [send(event.meta.from ?? '', { type: 'port.unbound', port: context.id })];
-  return [
-    send(event.holder, {
-      type: 'port.failed',
-      port: context.id,
-      error: { code: 'port_held', message, retryable: false },
-    }),
-  ];
+  assertEvent(event, ['port.bind', 'port.release', 'port.rest']);
+  const { id } = context;
+  if (event.type === 'port.release') return [send(event.holder, says.portGone({ port: id }))];
+  if (event.type === 'port.rest') return [send(event.holder, says.portUnbound({ port: id }))];
+  const error = { code: 'port_held', message: `${id} is held by ${holderOf(context)}`, retryable: false };
+  return [send(event.holder, says.portFailed({ port: id, error }))];
 };
 
 export const refuseLate = (seen: At): readonly Asked[] => {
-  const error = { code: 'port_leaving', message: `${seen.context.id} is being deleted`, retryable: false };
-  return toHolder(seen, { type: 'port.failed', error });
+  const { id } = seen.context;
+  const error = { code: 'port_leaving', message: `${id} is being deleted`, retryable: false };
+  return toHolder(seen, says.portFailed({ port: id, error }));
 };
 
 export const rejectInUse = ({ context }: At): readonly Asked[] => [
-  reject({
-    code: 'in_use',
-    message: `${context.id} is held by ${context.spec?.holder}; stop or delete that VM instead`,
-  }),
+  reject({ code: 'in_use', message: `${context.id} is held by ${context.holder}; stop or delete that VM instead` }),
 ];

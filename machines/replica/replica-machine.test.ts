@@ -20,7 +20,7 @@ const ensure = (runEpoch: number) => ({
   volume: 'volume/t/d',
   spec: { ...spec, owner: { ...spec.owner, runEpoch } },
 });
-const remove = { type: 'replica.remove' };
+const remove = { type: 'replica.drop' };
 const passing = { code: 'disk_busy', message: 'busy', retryable: true };
 const lasting = { code: 'no_space', message: 'full', retryable: false };
 const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });

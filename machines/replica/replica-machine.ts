@@ -6,9 +6,11 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, hostGoneFailure, isHostGone, type Failure } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
+import { send, tell, type Asked, type Seen } from '../values/telling.ts';
 import type { ReplicaSpec } from '../values/wiring.ts';
-import type { ReplicaEvent } from './replica-events.ts';
+import { replicaFailed, replicaKind, replicaReady, replicaRemoved, type ReplicaEvent } from './replica-protocol.ts';
 
 export interface ReplicaContext {
   readonly id: string;
@@ -20,36 +22,39 @@ export interface ReplicaContext {
   readonly failure: Failure | null;
 }
 
-interface Seen {
-  readonly context: ReplicaContext;
-}
+type At = Seen<ReplicaContext, ReplicaEvent>;
 
-const hostOf = (context: ReplicaContext): string => partsOfId(context.id).host ?? '';
-const specOf = ({ context }: Seen): { spec: ReplicaSpec } => ({ spec: context.spec as ReplicaSpec });
-const tellReady = ({ context }: Seen) => ({
-  to: context.volume,
-  event: { type: 'replica.ready', host: hostOf(context) },
-});
-const tellRemoved = ({ context }: Seen) => ({
-  to: context.volume,
-  event: { type: 'replica.removed', host: hostOf(context) },
-});
-const tellFailed = ({ context }: Seen) => ({
-  to: context.volume,
-  event: { type: 'replica.failed', host: hostOf(context), error: context.failure },
-});
+const hostOf = ({ id }: ReplicaContext): string => partsOfId(id).host ?? '';
+const specOf = ({ context }: { readonly context: ReplicaContext }) => ({ spec: context.spec as ReplicaSpec });
 
-const tellUnreachable = ({ context }: Seen) => ({
-  to: context.volume,
-  event: { type: 'replica.failed', host: hostOf(context), error: hostGoneFailure(hostOf(context)) },
-});
+const tellReady = ({ context }: At): readonly Asked[] => [
+  send(context.volume, replicaReady({ host: hostOf(context) })),
+];
+const tellRemoved = ({ context }: At): readonly Asked[] => [
+  send(context.volume, replicaRemoved({ host: hostOf(context) })),
+];
+const tellFailed = ({ context }: At): readonly Asked[] => [
+  send(context.volume, replicaFailed({ host: hostOf(context), error: context.failure as Failure })),
+];
+const tellUnreachable = ({ context }: At): readonly Asked[] => {
+  const host = hostOf(context);
+  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure(host) }))];
+};
 
 export const replicaMachine = setup({
-  types: { context: {} as ReplicaContext, events: {} as ReplicaEvent, input: {} as { id: string } },
+  types: {
+    context: {} as ReplicaContext,
+    events: {} as ReplicaEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
   actions: {
     ...requests,
-    'replica.make': request<{ spec: ReplicaSpec }>(),
-    'replica.remove': request<{ spec: ReplicaSpec }>(),
+    ...effectActions(replicaKind),
+    tellReady: tell(tellReady),
+    tellRemoved: tell(tellRemoved),
+    tellFailed: tell(tellFailed),
+    tellUnreachable: tell(tellUnreachable),
     takeSpec: assign(({ event }) => {
       assertEvent(event, 'replica.ensure');
       return { spec: event.spec, volume: event.volume };
@@ -80,7 +85,7 @@ export const replicaMachine = setup({
       description: 'Exists only within the step that creates it.',
       on: {
         'replica.ensure': { target: 'making', actions: 'takeSpec' },
-        'replica.remove': { target: 'gone', actions: 'takeAsker' },
+        'replica.drop': { target: 'gone', actions: 'takeAsker' },
       },
     },
     making: {
@@ -93,32 +98,32 @@ export const replicaMachine = setup({
           { target: 'failed', actions: 'noteFailure' },
         ],
         'replica.make.unknown': { target: 'making', reenter: true },
-        'replica.remove': { target: 'removing' },
+        'replica.drop': { target: 'removing' },
       },
       after: { makeDeadline: { target: 'making', reenter: true } },
     },
     backoff: {
       description: 'Making the file failed in a way that may pass; it is tried again shortly.',
-      on: { 'replica.remove': { target: 'removing' } },
+      on: { 'replica.drop': { target: 'removing' } },
       after: { backoff: { target: 'making' } },
     },
     ready: {
       description: 'The file is there; the volume has been told. If the host is gone, it waits there for its return.',
       tags: 'steady',
-      entry: { type: 'send', params: tellReady },
+      entry: 'tellReady',
       on: {
         'replica.ensure': { target: 'making', actions: 'takeSpec' },
-        'replica.remove': { target: 'removing' },
-        'host.gone': { actions: { type: 'send', params: tellUnreachable } },
+        'replica.drop': { target: 'removing' },
+        'host.gone': { actions: 'tellUnreachable' },
       },
     },
     failed: {
       description: 'Making the file failed for good; the failure says why. A new request tries again.',
       tags: 'steady',
-      entry: { type: 'send', params: tellFailed },
+      entry: 'tellFailed',
       on: {
         'replica.ensure': { target: 'making', actions: ['takeSpec', 'clearFailure'] },
-        'replica.remove': { target: 'removing' },
+        'replica.drop': { target: 'removing' },
       },
     },
     removing: {
@@ -141,7 +146,7 @@ export const replicaMachine = setup({
     gone: {
       description: 'Nothing of the replica is left on the host, or the host is gone.',
       type: 'final',
-      entry: { type: 'send', params: tellRemoved },
+      entry: 'tellRemoved',
     },
   },
 });

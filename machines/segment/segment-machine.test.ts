@@ -1,124 +1,219 @@
 /**
- * Decisions of a segment: results of every effect, newer and repeated specs, routes that come at any time, deadlines.
+ * Decisions of a segment: whole sections and increments, results of every effect by section, what was missed, deadlines.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { joined, type SegmentContext } from './segment-context.ts';
+import { queueLimit, type SectionState, type SegmentContext } from './segment-context.ts';
 import { segmentMachine } from './segment-machine.ts';
+import type { ChangeAsk, RealizeAsk, WatchAsk } from './segment-protocol.ts';
 
 const id = 'segment/t/main@w1';
-const self = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
-const bare = {
-  owner: { actor: id, uid: '', runEpoch: 1 },
-  vpc: 'vpc/t/main',
-  vni: 4096,
-  self,
-  peers: [],
-  networks: [],
-  generation: 3,
-};
+const section = (generation: number, more: Partial<SectionState> = {}): SectionState => ({
+  wanted: generation,
+  asked: generation,
+  proven: generation,
+  failure: null,
+  ...more,
+});
 const held: SegmentContext = {
   id,
   uid: 'U1',
   host: 'w1',
   vpc: 'vpc/t/main',
-  spec: bare,
-  realizing: 3,
+  sections: { base: section(3), routes: section(7) },
+  outdated: false,
+  queued: {},
+  applying: [],
   proof: null,
-  queued: { added: [], removed: [] },
-  applying: { added: [], removed: [] },
   tries: 0,
   failure: null,
 };
-const far = { address: '10.0.0.9', host: 2 };
-const queue = { queued: { added: [far], removed: [] } };
-const long = {
-  queued: {
-    added: Array.from({ length: 600 }, (_, n) => ({ address: `10.0.${n >> 8}.${n & 255}`, host: 2 })),
-    removed: [],
-  },
-};
-const ensure = (generation: number, routes: readonly object[] = []) => ({
-  type: 'segment.ensure',
-  spec: { ...bare, generation, routes },
-});
-const route = (added: readonly object[], removed: readonly object[] = []) => ({
-  type: 'segment.route',
-  added,
+const passing = { code: 'kernel_busy', message: 'busy', retryable: true };
+const lasting = { code: 'kernel_refused', message: 'no', retryable: false };
+const hostGone = { code: 'host_gone', message: 'gone', retryable: false };
+const withRoutes = (more: Partial<SectionState>) => ({ sections: { base: section(3), routes: section(7, more) } });
+
+const publish = (...updates: readonly object[]) => ({ type: 'segment.publish', vpc: 'vpc/t/main', updates });
+const whole = (name: string, generation: number, elements: object) => ({ section: name, generation, elements });
+const increment = (from: number, put: object, removed: readonly string[] = []) => ({
+  section: 'routes',
+  from,
+  to: from + 1,
+  put,
   removed,
 });
-const proof = (generation: number) => ({ type: 'segment.ensure.done', proof: { generation } });
-const passing = { code: 'kernel_busy', message: 'busy', retryable: true };
-const lasting = { code: 'mtu_too_large', message: 'too large', retryable: false };
-const stored = { 'route/*': { '10.0.0.9': 2 } };
-const none = { 'route/*': {} };
-const ready = 'segment.ready > vpc';
+const done = (proven: object, failed: object = {}) => ({ type: 'segment.realize.done', proven, failed, proof: {} });
+const changed = (proven: object, failed: object = {}) => ({ type: 'segment.change.done', proven, failed });
+const broken = { type: 'segment.watch.done', section: 'base', reason: 'vxlan_gone', detail: 'd' };
+
+const rowsOf = (base: object, routes: object) => ({ 'section.base/*': base, 'section.routes/*': routes });
+const all = rowsOf({ vni: 5 }, { a: 2 });
+const key = (value: unknown = null) => ({ 'section.routes/b': value });
+const queue = { queued: { routes: { b: { was: null, now: 2 } } } };
+const long = {
+  queued: {
+    routes: Object.fromEntries([...Array(queueLimit + 1).keys()].map((n) => [`k${n}`, { was: null, now: 2 }])),
+  },
+};
+const proven = 'segment.proven > vpc';
 const failing = 'segment.failed > vpc';
+const missed = 'segment.missed > vpc';
+const put = 'put section.routes';
 
 const rows: readonly Row[] = [
   {
     in: 'born',
-    with: { uid: '', spec: null },
-    on: ensure(1, [far]),
-    rows: none,
+    with: { uid: '', sections: {} },
+    on: publish(whole('base', 1, { vni: 5 }), whole('routes', 1, { a: 2 })),
+    rows: rowsOf({}, {}),
     to: 'realizing.making',
-    asks: ['put route', 'segment.ensure'],
+    asks: ['put section.base', put, 'segment.realize'],
+  },
+  // An increment to a life that has nothing.
+  {
+    in: 'born',
+    with: { uid: '', sections: {}, vpc: '' },
+    on: publish(increment(4, { b: 2 })),
+    rows: key(),
+    to: 'empty',
+    asks: [missed],
   },
   {
     in: 'born',
-    with: { uid: '', spec: null, vpc: '' },
+    with: { uid: '', sections: {}, vpc: '' },
     from: 'vpc/t/main',
-    on: { type: 'segment.remove' },
+    on: { type: 'segment.withdraw' },
     to: 'gone',
     asks: ['segment.removed > vpc'],
   },
+  {
+    in: 'empty',
+    with: { sections: {} },
+    on: publish(whole('base', 5, { vni: 5 })),
+    rows: rowsOf({}, {}),
+    to: 'realizing.making',
+    asks: ['put section.base', 'segment.realize'],
+  },
+  { in: 'empty', with: { sections: {} }, on: 'missedDeadline', to: 'removing.taking', asks: ['segment.remove'] },
 
-  { in: 'realizing.making', on: proof(3), rows: none, to: 'serving.ready', asks: [ready, 'segment.watch'] },
+  {
+    in: 'realizing.making',
+    on: done({ base: 3, routes: 7 }),
+    to: 'serving.ready',
+    asks: [proven, 'segment.watch'],
+  },
   {
     in: 'realizing.making',
     with: queue,
-    on: proof(3),
-    rows: none,
-    to: 'serving.routing',
-    asks: [ready, 'segment.watch', 'segment.route'],
+    on: done({ base: 3, routes: 7 }),
+    to: 'serving.changing',
+    asks: [proven, 'segment.watch', 'segment.change'],
   },
-  { in: 'realizing.making', with: long, on: proof(3), rows: none, to: 'realizing.making', asks: ['segment.ensure'] },
   {
     in: 'realizing.making',
-    with: { realizing: 2 },
-    on: proof(2),
-    rows: none,
+    with: long,
+    on: done({ base: 3, routes: 7 }),
+    rows: all,
     to: 'realizing.making',
-    asks: ['segment.ensure'],
+    asks: [proven, 'segment.realize'],
   },
-  { in: 'realizing.making', on: ensure(4), rows: stored, to: 'realizing.making', asks: ['remove route'] },
-  { in: 'realizing.making', on: ensure(3), rows: stored, to: 'realizing.making', asks: [] },
   {
     in: 'realizing.making',
-    on: { type: 'segment.ensure.failed', error: passing },
+    with: { outdated: true },
+    on: done({ base: 3, routes: 7 }),
+    rows: all,
+    to: 'realizing.making',
+    asks: [proven, 'segment.realize'],
+  },
+  // One section that fails stops no other.
+  {
+    in: 'realizing.making',
+    on: done({ base: 3 }, { routes: passing }),
+    to: 'lagging.ready',
+    asks: [proven, failing, 'segment.watch'],
+  },
+  {
+    in: 'realizing.making',
+    on: done({}, { base: lasting, routes: passing }),
+    to: 'lagging.ready',
+    asks: [failing, failing, 'segment.watch'],
+  },
+  {
+    in: 'realizing.making',
+    on: publish(whole('routes', 9, { b: 2 })),
+    rows: all,
+    to: 'realizing.making',
+    asks: ['remove section.routes', put],
+  },
+  { in: 'realizing.making', on: publish(increment(7, { b: 2 })), rows: key(), to: 'realizing.making', asks: [put] },
+  {
+    in: 'realizing.making',
+    on: { type: 'segment.realize.failed', error: passing },
     to: 'realizing.waiting',
     asks: [failing],
   },
-  { in: 'realizing.making', on: { type: 'segment.ensure.failed', error: lasting }, to: 'failed', asks: [failing] },
-  { in: 'realizing.making', on: { type: 'segment.ensure.unknown', error: passing }, to: 'realizing.waiting', asks: [] },
-  { in: 'realizing.making', on: 'ensureDeadline', rows: stored, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'realizing.making', on: route([far]), to: 'realizing.making', asks: ['put route'] },
-  { in: 'realizing.making', on: { type: 'segment.remove' }, to: 'removing.taking', asks: ['segment.remove'] },
-  { in: 'realizing.waiting', on: 'backoff', rows: stored, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'realizing.waiting', on: ensure(4), rows: none, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'realizing.waiting', on: ensure(3), rows: none, to: 'realizing.waiting', asks: [] },
+  {
+    in: 'realizing.making',
+    on: { type: 'segment.realize.unknown', error: passing },
+    to: 'realizing.waiting',
+    asks: [],
+  },
+  { in: 'realizing.making', on: 'realizeDeadline', rows: all, to: 'realizing.making', asks: ['segment.realize'] },
+  { in: 'realizing.making', on: { type: 'segment.withdraw' }, to: 'removing.taking', asks: ['segment.remove'] },
+  { in: 'realizing.waiting', on: 'retry', rows: all, to: 'realizing.making', asks: ['segment.realize'] },
+  {
+    in: 'realizing.waiting',
+    on: publish(whole('routes', 8, { a: 2, b: 2 })),
+    rows: all,
+    to: 'realizing.making',
+    asks: [put, put, 'segment.realize'],
+  },
+  { in: 'realizing.waiting', on: publish(increment(7, { b: 2 })), rows: key(), to: 'realizing.waiting', asks: [put] },
+  {
+    in: 'realizing.waiting',
+    with: { failure: lasting },
+    on: publish(increment(7, { b: 2 })),
+    rows: all,
+    to: 'realizing.making',
+    asks: [put, 'segment.realize'],
+  },
 
-  { in: 'serving.ready', on: ensure(3), to: 'serving.ready', asks: [ready] },
-  { in: 'serving.ready', on: ensure(4), rows: none, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'serving.ready', on: route([far]), to: 'serving.routing', asks: ['put route', 'segment.route'] },
+  // Said again as it is, it is proven again.
+  { in: 'serving.ready', on: publish(whole('routes', 7, { a: 2 })), rows: all, to: 'serving.ready', asks: [proven] },
+  // The same generation with other elements: one of both has forgotten something, and the VPC's word counts.
   {
     in: 'serving.ready',
-    on: { type: 'segment.watch.done', reason: 'dnsmasq_gone', detail: 'd' },
-    rows: stored,
+    on: publish(whole('routes', 7, { a: 3 })),
+    rows: all,
     to: 'realizing.making',
-    asks: [failing, 'segment.ensure'],
+    asks: [put, 'segment.realize'],
   },
+  {
+    in: 'serving.ready',
+    on: publish(increment(7, { b: 2 })),
+    rows: key(),
+    to: 'serving.changing',
+    asks: [put, 'segment.change'],
+  },
+  {
+    in: 'serving.ready',
+    on: publish(increment(7, {}, ['b'])),
+    rows: key(2),
+    to: 'serving.changing',
+    asks: ['remove section.routes', 'segment.change'],
+  },
+  { in: 'serving.ready', on: publish(increment(6, { b: 2 })), rows: key(), to: 'serving.ready', asks: [missed] },
+  { in: 'serving.ready', on: publish(increment(8, { b: 2 })), rows: key(), to: 'serving.ready', asks: [missed] },
+  // One that was missed does not keep the other from being applied.
+  {
+    in: 'serving.ready',
+    on: publish({ section: 'base', from: 1, to: 2, put: {}, removed: [] }, increment(7, { b: 2 })),
+    rows: key(),
+    to: 'serving.changing',
+    asks: [missed, put, 'segment.change'],
+  },
+  { in: 'serving.ready', on: broken, rows: all, to: 'realizing.making', asks: [failing, 'segment.realize'] },
   {
     in: 'serving.ready',
     on: { type: 'segment.watch.failed', error: passing },
@@ -126,50 +221,96 @@ const rows: readonly Row[] = [
     asks: [failing],
   },
   { in: 'serving.ready', on: { type: 'segment.watch.unknown', error: passing }, to: 'realizing.waiting', asks: [] },
-  { in: 'serving.ready', on: { type: 'segment.remove' }, to: 'removing.taking' },
-  { in: 'serving.ready', on: proof(2), to: 'serving.ready', asks: [] },
-  { in: 'serving.routing', on: { type: 'segment.route.done', applied: 1 }, to: 'serving.ready', asks: [] },
+  { in: 'serving.ready', on: { type: 'segment.withdraw' }, to: 'removing.taking' },
+  { in: 'serving.ready', on: done({ base: 2 }), to: 'serving.ready', asks: [] },
+  { in: 'serving.changing', on: changed({ routes: 8 }), to: 'serving.ready', asks: [proven] },
   {
-    in: 'serving.routing',
+    in: 'serving.changing',
     with: queue,
-    on: { type: 'segment.route.done', applied: 1 },
-    to: 'serving.routing',
-    asks: ['segment.route'],
+    on: changed({ routes: 8 }),
+    to: 'serving.changing',
+    asks: [proven, 'segment.change'],
   },
   {
-    in: 'serving.routing',
+    in: 'serving.changing',
     with: long,
-    on: { type: 'segment.route.done', applied: 1 },
-    rows: stored,
+    on: changed({ routes: 8 }),
+    rows: all,
     to: 'realizing.making',
-    asks: ['segment.ensure'],
+    asks: [proven, 'segment.realize'],
   },
-  { in: 'serving.routing', on: { type: 'segment.route.failed', error: passing }, to: 'realizing.waiting', asks: [] },
-  { in: 'serving.routing', on: { type: 'segment.route.unknown', error: passing }, to: 'realizing.waiting', asks: [] },
-  { in: 'serving.routing', on: 'routeDeadline', rows: stored, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'serving.routing', on: route([far]), to: 'serving.routing', asks: ['put route'] },
   {
-    in: 'serving.routing',
-    on: { type: 'segment.watch.done', reason: 'vxlan_gone', detail: 'd' },
-    rows: stored,
-    to: 'realizing.making',
+    in: 'serving.changing',
+    on: changed({}, { routes: passing }),
+    to: 'lagging.ready',
+    asks: [failing, 'segment.watch'],
   },
+  {
+    in: 'serving.changing',
+    on: { type: 'segment.change.failed', error: passing },
+    to: 'realizing.waiting',
+    asks: [failing],
+  },
+  { in: 'serving.changing', on: { type: 'segment.change.unknown', error: passing }, to: 'realizing.waiting', asks: [] },
+  { in: 'serving.changing', on: 'changeDeadline', rows: all, to: 'realizing.making', asks: ['segment.realize'] },
+  { in: 'serving.changing', on: publish(increment(7, { b: 2 })), rows: key(), to: 'serving.changing', asks: [put] },
+  { in: 'serving.changing', on: broken, rows: all, to: 'realizing.making' },
 
-  { in: 'failed', on: ensure(3), rows: none, to: 'realizing.making', asks: ['segment.ensure'] },
-  { in: 'failed', on: route([far]), to: 'failed', asks: ['put route'] },
-  { in: 'failed', on: { type: 'segment.remove' }, to: 'removing.taking' },
+  { in: 'lagging.ready', on: 'retry', rows: all, to: 'realizing.making', asks: ['segment.realize'] },
+  // The others go on.
+  {
+    in: 'lagging.ready',
+    with: { sections: { base: section(3, { failure: passing }), routes: section(7) } },
+    on: publish(increment(7, { b: 2 })),
+    rows: key(),
+    to: 'lagging.changing',
+    asks: [put, 'segment.change'],
+  },
+  {
+    in: 'lagging.changing',
+    with: { sections: { base: section(3, { failure: passing }), routes: section(7) } },
+    on: changed({ routes: 8 }),
+    to: 'lagging.ready',
+    asks: [proven],
+  },
+  // What failed waits for its next try, unless it would not be tried again: then something new is worth a try.
+  {
+    in: 'lagging.ready',
+    with: withRoutes({ failure: passing }),
+    on: publish(increment(7, { b: 2 })),
+    rows: key(),
+    to: 'lagging.ready',
+    asks: [put],
+  },
+  {
+    in: 'lagging.ready',
+    with: withRoutes({ failure: lasting }),
+    on: publish(increment(7, { b: 2 })),
+    rows: all,
+    to: 'realizing.making',
+    asks: [put, 'segment.realize'],
+  },
+  {
+    in: 'lagging.ready',
+    with: withRoutes({ failure: lasting, proven: 0 }),
+    on: publish(whole('routes', 7, { a: 2 })),
+    rows: all,
+    to: 'realizing.making',
+    asks: ['segment.realize'],
+  },
+  { in: 'lagging.ready', on: { type: 'segment.withdraw' }, to: 'removing.taking' },
 
   {
     in: 'removing.taking',
     on: { type: 'segment.remove.done' },
-    rows: stored,
+    rows: all,
     to: 'gone',
-    asks: ['remove route', 'segment.removed > vpc'],
+    asks: ['remove section.base', 'remove section.routes', 'segment.removed > vpc'],
   },
   { in: 'removing.taking', on: { type: 'segment.remove.failed', error: lasting }, to: 'removing.waiting', asks: [] },
   { in: 'removing.taking', on: { type: 'segment.remove.unknown', error: passing }, to: 'removing.waiting', asks: [] },
   { in: 'removing.taking', on: 'removeDeadline', to: 'removing.taking', asks: ['segment.remove'] },
-  { in: 'removing.taking', on: { type: 'segment.remove' }, to: 'removing.taking', asks: [] },
+  { in: 'removing.taking', on: { type: 'segment.withdraw' }, to: 'removing.taking', asks: [] },
   { in: 'removing.waiting', on: 'backoff', to: 'removing.taking', asks: ['segment.remove'] },
 ];
 
@@ -177,62 +318,135 @@ test('decisions', () => {
   assert.equal(disagreements(segmentMachine, held, rows), []);
 });
 
-const askedRoutes = (row: Row): unknown => {
-  const ask = decided(segmentMachine, held, row).asked.find(({ type }) => type === 'segment.ensure');
-  return (ask?.params as { spec: { routes: unknown } }).spec.routes;
-};
+const asked = <Ask>(type: string, row: Row, context: SegmentContext = held): Ask =>
+  decided(segmentMachine, context, row).asked.find((one) => one.type === type)?.params as Ask;
+const saidIn = (row: Row, context: SegmentContext = held) =>
+  decided(segmentMachine, context, row)
+    .asked.filter(({ type }) => type === 'send')
+    .map(({ params }) => (params as { event: Record<string, unknown> }).event);
 
-test('a spec brings its routes, a repair takes them from the rows', () => {
-  const other = { address: '10.0.0.7', host: 3 };
-  assert.equal(askedRoutes({ in: 'serving.ready', on: ensure(4, [other]), rows: stored, to: '' }), [other]);
-  assert.equal(askedRoutes({ in: 'realizing.waiting', on: 'backoff', rows: stored, to: '' }), [far]);
+test('a whole section brings its elements, a repair takes all of them from the rows', () => {
+  const fresh = asked<RealizeAsk>('segment.realize', {
+    in: 'serving.ready',
+    on: publish(whole('routes', 8, { b: 3 })),
+    rows: all,
+    to: '',
+  });
+  assert.equal(fresh.sections, {
+    base: { generation: 3, elements: { vni: 5 } },
+    routes: { generation: 8, elements: { b: 3 } },
+  });
+  assert.equal(fresh.segment, { owner: { actor: id, uid: 'U1', runEpoch: 1 }, vpc: 'vpc/t/main' });
+  const repair = asked<RealizeAsk>('segment.realize', { in: 'realizing.waiting', on: 'retry', rows: all, to: '' });
+  assert.equal(repair.sections['routes'], { generation: 7, elements: { a: 2 } });
 });
 
-test('what is realised from the rows is not applied once more', () => {
+test('an increment that leads to everything being realized is in it, one that was missed is not', () => {
+  const context = { ...held, ...withRoutes({ failure: lasting }) };
+  const taken = { in: 'lagging.ready', on: publish(increment(7, { b: 2 }, ['a'])), rows: all, to: '' };
+  assert.equal(asked<RealizeAsk>('segment.realize', taken, context).sections['routes'], {
+    generation: 8,
+    elements: { b: 2 },
+  });
+  const both = { ...taken, on: publish(whole('base', 4, {}), increment(5, { b: 2 })) };
+  assert.equal(asked<RealizeAsk>('segment.realize', both, held).sections['routes'], {
+    generation: 7,
+    elements: { a: 2 },
+  });
+});
+
+test('increments that come together are one change, and a removal names what the kernel has', () => {
+  const first = decided(segmentMachine, held, {
+    in: 'serving.changing',
+    on: publish(increment(7, { b: 3, c: 1 })),
+    rows: { 'section.routes/b': 2, 'section.routes/c': null },
+    to: '',
+  });
+  const second = decided(segmentMachine, first.context, {
+    in: 'serving.changing',
+    on: publish({ ...increment(8, { d: 4 }, ['b', 'c']) }),
+    rows: { 'section.routes/b': 3, 'section.routes/c': 1, 'section.routes/d': null },
+    to: '',
+  });
+  const row = { in: 'serving.changing', on: changed({ routes: 7 }), to: '' };
+  const ask = asked<ChangeAsk>('segment.change', row, second.context as unknown as SegmentContext);
+  // The kernel was never asked for b -> 3: it is b -> 2 that has to go. Of c it has heard nothing.
+  assert.equal(ask.changes, [{ section: 'routes', to: 9, put: { d: 4 }, removed: { b: 2 } }]);
+});
+
+test('what is realized from the rows is not applied once more', () => {
   const again = decided(
     segmentMachine,
     { ...held, ...queue },
-    { in: 'realizing.waiting', on: 'backoff', rows: stored, to: '' },
+    { in: 'realizing.waiting', on: 'retry', rows: all, to: '' },
   );
-  const done = decided(segmentMachine, again.context, { in: 'realizing.making', on: proof(3), rows: stored, to: '' });
-  assert.is(done.state, 'serving.ready');
+  const row = { in: 'realizing.making', on: done({ base: 3, routes: 7 }), to: '' };
+  assert.is(decided(segmentMachine, again.context, row).state, 'serving.ready');
 });
 
-test('the later word on an address wins', () => {
-  const there = { address: '10.0.0.9', host: 3 };
-  const before = { added: [far], removed: [] };
-  assert.equal(joined(before, { added: [], removed: [far] }), { added: [], removed: [far] });
-  assert.equal(joined(before, { added: [there], removed: [far] }), { added: [there], removed: [far] });
-  assert.equal(joined({ added: [], removed: [far] }, { added: [far], removed: [] }), { added: [far], removed: [] });
+test('the VPC hears by section what is proven and what failed, and that something is missed', () => {
+  const made = saidIn({ in: 'realizing.making', on: done({ base: 3 }, { routes: passing }), to: '' });
+  const heard = { base: 3, routes: 7 };
+  assert.equal(made, [
+    { type: 'segment.proven', host: 'w1', sections: { base: 3 } },
+    { type: 'segment.failed', host: 'w1', section: 'routes', heard, error: passing },
+  ]);
+  const lost = saidIn({ in: 'serving.ready', on: publish(increment(9, {})), rows: {}, to: '' });
+  assert.equal(lost, [{ type: 'segment.missed', host: 'w1', section: 'routes', generation: 7 }]);
+  const fell = saidIn({ in: 'serving.ready', on: broken, rows: all, to: '' });
+  assert.equal(fell, [
+    {
+      type: 'segment.failed',
+      host: 'w1',
+      section: 'base',
+      heard,
+      error: { code: 'vxlan_gone', message: 'd', retryable: true },
+    },
+  ]);
 });
 
-test('a route is forgotten only when it leads where it is said to', () => {
-  const event = route([], [far]);
-  assert.equal(
-    decided(segmentMachine, held, { in: 'serving.ready', on: event, rows: { 'route/10.0.0.9': 2 }, to: '' }).asks[0],
-    'remove route',
-  );
-  assert.equal(
-    decided(segmentMachine, held, { in: 'serving.ready', on: event, rows: { 'route/10.0.0.9': 3 }, to: '' }).asks,
-    ['segment.route'],
-  );
+test('a section that failed is not watched, and is proven again only by the kernel', () => {
+  const row = { in: 'realizing.making', on: done({ base: 3 }, { routes: passing }), to: '' };
+  assert.equal(asked<WatchAsk>('segment.watch', row).sections, ['base']);
+  const { context } = decided(segmentMachine, held, row);
+  const repeat = { in: 'lagging.ready', on: publish(whole('routes', 7, { a: 2 })), rows: all, to: '' };
+  assert.equal(decided(segmentMachine, context, repeat).asks, ['segment.realize']);
+  const mended = decided(segmentMachine, context, { in: 'realizing.making', on: done({ base: 3, routes: 7 }), to: '' });
+  assert.equal([mended.state, mended.context['tries']], ['serving.ready', 0]);
+});
+
+test('a failure that passes is retried within seconds, one that lasts within minutes', () => {
+  const delayAfter = (...failures: readonly (typeof passing)[]): number | undefined => {
+    const failed = Object.fromEntries(failures.map((failure, index) => [`s${index}`, failure]));
+    const { armed } = decided(segmentMachine, held, { in: 'realizing.making', on: done({}, failed), to: '' });
+    return armed.find(({ type }) => type.includes('.retry.'))?.delayMs;
+  };
+  assert.equal([delayAfter(passing), delayAfter(lasting), delayAfter(passing, lasting)], [1_000, 300_000, 1_000]);
 });
 
 test('with its host a segment is gone, and the VPC hears why', () => {
-  const failed = (effect: string) => ({
-    type: `${effect}.failed`,
-    error: { code: 'host_gone', message: 'gone', retryable: false },
-  });
-  const gone = [failing, 'segment.removed > vpc'];
-  const all: readonly Row[] = [
-    { in: 'realizing.making', on: failed('segment.ensure'), to: 'gone', asks: gone },
+  const failed = (effect: string) => ({ type: `${effect}.failed`, error: hostGone });
+  const removed = ['remove section.base', 'remove section.routes', 'segment.removed > vpc'];
+  const gone = [failing, ...removed];
+  const table: readonly Row[] = [
+    { in: 'realizing.making', on: failed('segment.realize'), to: 'gone', asks: gone },
     { in: 'serving.ready', on: failed('segment.watch'), to: 'gone', asks: gone },
-    { in: 'serving.routing', on: failed('segment.route'), to: 'gone', asks: gone },
-    { in: 'removing.taking', on: failed('segment.remove'), to: 'gone', asks: ['segment.removed > vpc'] },
+    { in: 'serving.changing', on: failed('segment.change'), to: 'gone', asks: gone },
+    { in: 'lagging.changing', on: failed('segment.change'), to: 'gone', asks: gone },
+    { in: 'removing.taking', on: failed('segment.remove'), to: 'gone', asks: removed },
     { in: 'realizing.waiting', on: { type: 'host.gone' }, to: 'gone', asks: gone },
-    { in: 'failed', on: { type: 'host.gone' }, to: 'gone', asks: gone },
+    { in: 'lagging.ready', on: { type: 'host.gone' }, to: 'gone', asks: gone },
   ];
-  assert.equal(disagreements(segmentMachine, held, all), []);
+  assert.equal(
+    disagreements(
+      segmentMachine,
+      held,
+      table.map((row) => ({ ...row, rows: all })),
+    ),
+    [],
+  );
+  const [said] = saidIn({ in: 'serving.ready', on: { type: 'host.gone' }, rows: all, to: '' });
+  assert.equal([said?.['section'], said?.['heard']], [null, { base: 3, routes: 7 }]);
 });
 
 test.run();

@@ -1,20 +1,62 @@
 /**
- * A segment: a VPC with its networks on one host. It has the kernel made what the VPC wants, watches that it stays, and
- * applies routes to ports elsewhere as they come. It decides nothing about which networks or routes there should be.
- * Upholds: `segment.ready` is said only with a proof read back from the kernel; the newest spec wins.
+ * A segment: a VPC on one host. It has the kernel made what the VPC publishes, section by section, watches that it
+ * stays, and applies increments as they come. It decides nothing about what a section holds, and knows none by name.
+ * Upholds: a section is reported proven only after it was read back from the kernel; a section that fails is reported
+ * by name and retried while the others go on; what is published last wins.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
 import { partsOfId } from '../values/identifiers.ts';
-import { request, requests } from '../values/requests.ts';
+import { effectActions } from '../values/kind.ts';
+import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
-import { noRoutes, queueLength, queueLimit } from './segment-context.ts';
-import type { EnsureAsk, RemoveAsk, RouteAsk, SegmentContext } from './segment-context.ts';
-import type { SegmentEvent } from './segment-events.ts';
+import * as contexts from './segment-context.ts';
+import type { SegmentContext } from './segment-context.ts';
 import * as messages from './segment-messages.ts';
+import { segmentKind, type SegmentEvent } from './segment-protocol.ts';
+
+/** What will not pass by itself is tried again now and then: an operator may have mended the host. */
+const lastingRetryMs = 300_000;
 
 /** With its host: the VPC forgets it, and the others lose a peer. */
 const gone = { guard: 'isHostGone', target: '#segment.gone', actions: 'tellFailed' } as const;
+
+/** Of both states in which something of the VPC stands on the host. */
+const standing = {
+  initial: 'ready',
+  on: {
+    'segment.publish': [
+      { guard: 'wantsRealizing', target: '#segment.realizing', actions: 'takeUpdates' },
+      { actions: 'takeUpdates' },
+    ],
+    'segment.withdraw': { target: '#segment.removing' },
+    'segment.watch.done': { target: '#segment.realizing', actions: ['noteBroken', 'tellBroken'] },
+    'segment.watch.failed': [gone, { target: '#segment.realizing.waiting', actions: ['noteFailure', 'tellFailed'] }],
+    'segment.watch.unknown': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
+  },
+} as const;
+
+const ready = {
+  description: 'No increment is to be applied.',
+  tags: 'steady',
+  always: { guard: 'isQueued', target: 'changing' },
+} as const;
+
+const changing = {
+  description: 'Increments are being applied to the kernel; those that come meanwhile are next.',
+  entry: ['applyQueue', { type: 'segment.change', params: messages.changeAsk }],
+  on: {
+    'segment.change.done': [
+      { guard: 'isQueueLong', target: '#segment.realizing', actions: ['noteOutcome', 'tellOutcome'] },
+      { guard: 'hasFailed', target: '#segment.lagging', actions: ['noteOutcome', 'tellOutcome'] },
+      { target: 'ready', actions: ['noteOutcome', 'tellOutcome'] },
+    ],
+    // The rows say what is wanted: all of the segment is realized again.
+    'segment.change.failed': [gone, { target: '#segment.realizing.waiting', actions: ['noteFailure', 'tellFailed'] }],
+    'segment.change.unknown': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
+  },
+  after: { changeDeadline: { target: '#segment.realizing' } },
+} as const;
 
 export const segmentMachine = setup({
   types: {
@@ -25,46 +67,40 @@ export const segmentMachine = setup({
   },
   actions: {
     ...requests,
-    'segment.ensure': request<EnsureAsk>(),
-    'segment.watch': request<EnsureAsk>(),
-    'segment.route': request<RouteAsk>(),
-    'segment.remove': request<RemoveAsk>(),
-    takeSpec: act(messages.takeSpec),
-    takeRoutes: act(messages.takeRoutes),
+    ...effectActions(segmentKind),
+    takeUpdates: act(messages.takeUpdates),
     noteUid: assign(({ event }) => ({ uid: event.meta.ulid })),
-    // What is stored is what is asked for, so nothing older is left to apply.
-    begin: assign(({ context }) => ({ realizing: context.spec?.generation ?? 0, queued: noRoutes })),
-    noteProof: assign(({ event }) =>
-      event.type === 'segment.ensure.done' ? { proof: event.proof, tries: 0, failure: null } : {},
-    ),
+    begin: assign(messages.begin),
+    applyQueue: assign(messages.applyQueue),
+    noteOutcome: assign(messages.noteOutcome),
+    noteBroken: assign(messages.noteBroken),
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
-    noteBroken: assign(({ event }) =>
-      event.type === 'segment.watch.done'
-        ? { failure: { code: event.reason, message: event.detail, retryable: true }, proof: null }
-        : {},
-    ),
-    applyQueue: assign(({ context }) => ({ applying: context.queued, queued: noRoutes })),
-    forgetApplied: assign({ applying: noRoutes, tries: 0 }),
-    forgetRoutes: tell(messages.forgetRoutes),
-    tellReady: tell(messages.tellReady),
+    tellOutcome: tell(messages.tellOutcome),
+    tellBroken: tell(messages.tellBroken),
     tellFailed: tell(messages.tellFailed),
     tellRemoved: tell(messages.tellRemoved),
+    forgetRows: tell(messages.forgetRows),
   },
   guards: {
     isHostGone: ({ event }) => isHostGone(event),
-    isNewer: ({ context, event }) =>
-      event.type === 'segment.ensure' && event.spec.generation > (context.spec?.generation ?? 0),
-    isOutdated: ({ context }) => (context.spec?.generation ?? 0) > context.realizing,
-    isQueueLong: ({ context }) => queueLength(context.queued) > queueLimit,
-    isQueued: ({ context }) => queueLength(context.queued) > 0,
-    mayPass: ({ event }) => 'error' in event && event.error.retryable,
+    wantsRealizing: ({ context, event }) => contexts.wantsRealizing(context, event),
+    isOutdated: ({ context }) => context.outdated,
+    isQueueLong: ({ context }) => contexts.queueLength(context) > contexts.queueLimit,
+    isQueued: ({ context }) => contexts.isQueued(context),
+    hasFailed: messages.hasFailed,
   },
   delays: {
-    ensureDeadline: 90_000,
-    routeDeadline: 60_000,
+    realizeDeadline: 90_000,
+    changeDeadline: 60_000,
     removeDeadline: 120_000,
+    missedDeadline: 600_000,
+    retry: ({ context }) => {
+      const failures = [...contexts.failuresOf(context), ...(context.failure === null ? [] : [context.failure])];
+      const passes = failures.length === 0 || failures.some(({ retryable }) => retryable);
+      return passes ? backoffMs(context.tries) : lastingRetryMs;
+    },
     backoff: ({ context }) => backoffMs(context.tries),
   },
 }).createMachine({
@@ -74,11 +110,11 @@ export const segmentMachine = setup({
     uid: '',
     host: partsOfId(input.id).host ?? '',
     vpc: '',
-    spec: null,
-    realizing: 0,
+    sections: {},
+    outdated: false,
+    queued: {},
+    applying: [],
     proof: null,
-    queued: noRoutes,
-    applying: noRoutes,
     tries: 0,
     failure: null,
   }),
@@ -89,92 +125,72 @@ export const segmentMachine = setup({
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
       on: {
-        'segment.ensure': { target: 'realizing', actions: 'takeSpec' },
-        'segment.remove': { target: 'gone', actions: 'noteUid' },
+        'segment.publish': [
+          { guard: 'wantsRealizing', target: 'realizing', actions: 'takeUpdates' },
+          { target: 'empty', actions: 'takeUpdates' },
+        ],
+        'segment.withdraw': { target: 'gone', actions: 'noteUid' },
       },
     },
-    realizing: {
-      description:
-        'The namespace, the overlay, the bridges and the DHCP server of the VPC are being brought about on this host.',
-      initial: 'making',
+    empty: {
+      description: 'Only increments have come to a segment that has nothing; the VPC was told, whole sections follow.',
       on: {
-        'segment.route': { actions: 'takeRoutes' },
-        'segment.remove': { target: 'removing' },
+        'segment.publish': [
+          { guard: 'wantsRealizing', target: 'realizing', actions: 'takeUpdates' },
+          { actions: 'takeUpdates' },
+        ],
+        'segment.withdraw': { target: 'removing' },
       },
+      // The kernel may have what an earlier life made.
+      after: { missedDeadline: { target: 'removing' } },
+    },
+    realizing: {
+      description: 'What every section holds is being brought about on this host, by difference.',
+      initial: 'making',
+      on: { 'segment.withdraw': { target: 'removing' } },
       states: {
         making: {
-          description: 'The kernel is asked for the newest spec; what it has is read back.',
-          entry: ['begin', { type: 'segment.ensure', params: messages.ensureAsk }],
+          description: 'The kernel is asked for the newest of every section; what it has is read back.',
+          entry: ['begin', { type: 'segment.realize', params: messages.realizeAsk }],
           on: {
-            // Left to finish: the result is compared with the newest generation.
-            'segment.ensure': { guard: 'isNewer', actions: 'takeSpec' },
-            'segment.ensure.done': [
-              { guard: 'isOutdated', target: 'making', reenter: true, actions: 'noteProof' },
-              { guard: 'isQueueLong', target: 'making', reenter: true, actions: 'noteProof' },
-              { guard: 'isQueued', target: '#segment.serving.routing', actions: ['noteProof', 'tellReady'] },
-              { target: '#segment.serving', actions: ['noteProof', 'tellReady'] },
+            // Left to finish: the result is compared with what has come since.
+            'segment.publish': { actions: 'takeUpdates' },
+            'segment.realize.done': [
+              { guard: 'isOutdated', target: 'making', reenter: true, actions: ['noteOutcome', 'tellOutcome'] },
+              { guard: 'isQueueLong', target: 'making', reenter: true, actions: ['noteOutcome', 'tellOutcome'] },
+              { guard: 'hasFailed', target: '#segment.lagging', actions: ['noteOutcome', 'tellOutcome'] },
+              { target: '#segment.serving', actions: ['noteOutcome', 'tellOutcome'] },
             ],
-            'segment.ensure.failed': [
-              gone,
-              { guard: 'mayPass', target: 'waiting', actions: ['noteFailure', 'tellFailed'] },
-              { target: '#segment.failed', actions: ['noteFailure', 'tellFailed'] },
-            ],
-            'segment.ensure.unknown': { target: 'waiting', actions: 'noteFailure' },
+            'segment.realize.failed': [gone, { target: 'waiting', actions: ['noteFailure', 'tellFailed'] }],
+            'segment.realize.unknown': { target: 'waiting', actions: 'noteFailure' },
           },
-          after: { ensureDeadline: { target: 'making', reenter: true } },
+          after: { realizeDeadline: { target: 'making', reenter: true } },
         },
         waiting: {
           description:
             'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
-          on: { 'segment.ensure': { guard: 'isNewer', target: 'making', actions: 'takeSpec' } },
-          after: { backoff: { target: 'making' } },
+          on: {
+            'segment.publish': [
+              { guard: 'wantsRealizing', target: 'making', actions: 'takeUpdates' },
+              { actions: 'takeUpdates' },
+            ],
+          },
+          after: { retry: { target: 'making' } },
         },
       },
     },
     serving: {
-      description: 'The VPC stands on this host, as proved, and is watched.',
+      description: 'Every section stands on this host, as proved, and is watched.',
       entry: { type: 'segment.watch', params: messages.watchAsk },
-      initial: 'ready',
-      on: {
-        'segment.ensure': [{ guard: 'isNewer', target: 'realizing', actions: 'takeSpec' }, { actions: 'tellReady' }],
-        'segment.remove': { target: 'removing' },
-        'segment.watch.done': { target: 'realizing', actions: ['noteBroken', 'tellFailed'] },
-        'segment.watch.failed': [gone, { target: 'realizing.waiting', actions: ['noteFailure', 'tellFailed'] }],
-        'segment.watch.unknown': { target: 'realizing.waiting', actions: 'noteFailure' },
-      },
-      states: {
-        ready: {
-          description: 'Nothing is to be done.',
-          tags: 'steady',
-          on: { 'segment.route': { target: 'routing', actions: 'takeRoutes' } },
-        },
-        routing: {
-          description: 'Routes to ports on other hosts are being changed; those that come meanwhile are next.',
-          entry: ['applyQueue', { type: 'segment.route', params: messages.routeAsk }],
-          on: {
-            'segment.route': { actions: 'takeRoutes' },
-            'segment.route.done': [
-              { guard: 'isQueueLong', target: '#segment.realizing', actions: 'forgetApplied' },
-              { guard: 'isQueued', target: 'routing', reenter: true, actions: 'forgetApplied' },
-              { target: 'ready', actions: 'forgetApplied' },
-            ],
-            // The rows say what is wanted: the whole segment is ensured again, routes and all.
-            'segment.route.failed': [gone, { target: '#segment.realizing.waiting', actions: 'noteFailure' }],
-            'segment.route.unknown': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
-          },
-          after: { routeDeadline: { target: '#segment.realizing' } },
-        },
-      },
+      ...standing,
+      states: { ready, changing },
     },
-    failed: {
-      description:
-        'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
-      tags: 'steady',
-      on: {
-        'segment.ensure': { target: 'realizing', actions: 'takeSpec' },
-        'segment.route': { actions: 'takeRoutes' },
-        'segment.remove': { target: 'removing' },
-      },
+    lagging: {
+      description: 'Some sections could not be realized; their failures say why. The others are served meanwhile.',
+      entry: { type: 'segment.watch', params: messages.watchAsk },
+      ...standing,
+      states: { ready, changing },
+      after: { retry: { target: 'realizing' } },
     },
     removing: {
       description: 'Everything of the VPC is being taken off this host.',
@@ -183,9 +199,9 @@ export const segmentMachine = setup({
         taking: {
           description:
             'Servers, bridges, overlay and namespace are removed, and the kernel is asked whether they are gone.',
-          entry: { type: 'segment.remove', params: messages.removeAsk },
+          entry: { type: 'segment.remove', params: messages.segmentAsk },
           on: {
-            'segment.remove.done': { target: '#segment.gone', actions: 'forgetRoutes' },
+            'segment.remove.done': { target: '#segment.gone' },
             'segment.remove.failed': [
               { guard: 'isHostGone', target: '#segment.gone' },
               { target: 'waiting', actions: 'noteFailure' },
@@ -204,7 +220,7 @@ export const segmentMachine = setup({
     gone: {
       description: 'Nothing of the VPC is left on this host, or the host is gone.',
       type: 'final',
-      entry: 'tellRemoved',
+      entry: ['forgetRows', 'tellRemoved'],
     },
   },
 });

@@ -1,117 +1,215 @@
 /** What a segment changes, asks for and tells: pure functions of its context and the event. */
 import { assertEvent } from 'xstate';
-import { failureOf, hostGoneFailure } from '../values/failures.ts';
+import { failureOf, hostGoneFailure, type Failure } from '../values/failures.ts';
 import { putRow, removeRow, row, rows, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
-import type { OwnerToken, RouteSpec } from '../values/wiring.ts';
-import { joined, noRoutes } from './segment-context.ts';
-import type { EnsureAsk, RemoveAsk, RouteAsk, RouteChanges, SegmentContext } from './segment-context.ts';
-import type { SegmentEvent } from './segment-events.ts';
+import type { SegmentRef } from '../values/wiring.ts';
+import * as contexts from './segment-context.ts';
+import { noSection, type SectionState, type SegmentContext } from './segment-context.ts';
+import {
+  segmentFailed,
+  segmentMissed,
+  segmentProven,
+  segmentRemoved,
+  type ChangeAsk,
+  type Generations,
+  type Increment,
+  type RealizeAsk,
+  type SegmentAsk,
+  type SegmentEvent,
+  type WatchAsk,
+  type Whole,
+} from './segment-protocol.ts';
 
 export type At = Seen<SegmentContext, SegmentEvent>;
+type Done = Acted<SegmentContext>;
 
-const ownerOf = (context: SegmentContext): OwnerToken => ({
-  actor: context.id,
-  uid: context.uid,
-  runEpoch: context.spec?.owner.runEpoch ?? 1,
+// Params of effects
+
+/** One life of the segment is one run: its uid tells it from the next. */
+const refOf = ({ id, uid, vpc }: SegmentContext): SegmentRef => ({ owner: { actor: id, uid, runEpoch: 1 }, vpc });
+
+export const segmentAsk = ({ context }: At): SegmentAsk => ({ segment: refOf(context) });
+
+export function realizeAsk({ context, event }: At): RealizeAsk {
+  const sections = Object.entries(context.sections).map(
+    ([name, { wanted }]) =>
+      [name, { generation: wanted, elements: contexts.elementsNow(context, event, name) }] as const,
+  );
+  return { segment: refOf(context), sections: Object.fromEntries(sections) };
+}
+
+export const watchAsk = ({ context }: At): WatchAsk => ({
+  segment: refOf(context),
+  sections: Object.entries(context.sections).flatMap(([name, { failure }]) => (failure === null ? [name] : [])),
 });
 
-/** The newest routes: those of the spec that has just come, or else the stored ones. */
-function routesNow(event: SegmentEvent): readonly RouteSpec[] {
-  if (event.type === 'segment.ensure') return event.spec.routes;
-  return Object.entries(rows<number>(event, 'route')).map(([address, host]) => ({ address, host }));
-}
+export const changeAsk = ({ context }: At): ChangeAsk => ({ segment: refOf(context), changes: context.applying });
 
-/** Params of `segment.ensure` and `segment.watch`. */
-export function ensureAsk({ context, event }: At): EnsureAsk {
-  return { spec: { ...specOf(context), routes: routesNow(event) } };
-}
+// What is published
 
-/** A watch looks at what stands and falls as a whole; routes are not watched one by one. */
-export const watchAsk = ({ context }: At): EnsureAsk => ({ spec: { ...specOf(context), routes: [] } });
-
-export const routeAsk = ({ context }: At): RouteAsk => ({
-  segment: { owner: ownerOf(context), vpc: context.vpc },
-  ...context.applying,
+const merged = (context: SegmentContext, section: string, more: Partial<SectionState>): SegmentContext => ({
+  ...context,
+  sections: { ...context.sections, [section]: { ...noSection, ...context.sections[section], ...more } },
 });
 
-export const removeAsk = ({ context }: At): RemoveAsk => ({ spec: { owner: ownerOf(context), vpc: context.vpc } });
-
-function specOf(context: SegmentContext): Omit<EnsureAsk['spec'], 'routes'> {
-  if (context.spec === null) throw new TypeError(`${context.id} has no spec`);
-  return { ...context.spec, owner: ownerOf(context) };
+/** Rows are what is wanted; the queue is what the kernel has not been asked for. */
+export function takeUpdates({ context: before, event }: At): Done {
+  assertEvent(event, 'segment.publish');
+  const asks: Asked[] = [];
+  let context: SegmentContext = { ...before, vpc: event.vpc, uid: before.uid || event.meta.ulid };
+  for (const update of event.updates) {
+    const { section } = update;
+    if (contexts.isWhole(update)) {
+      if (!contexts.isRepeated(before, event, update)) {
+        asks.push(...replacedRows(event, update));
+        context = merged({ ...context, outdated: true }, section, { wanted: update.generation, proven: 0 });
+      } else if (isProven(before.sections[section])) {
+        asks.push(provenMessage(context, { [section]: update.generation }));
+      }
+      continue;
+    }
+    if (contexts.follows(before, update)) {
+      asks.push(...changedRows(event, update));
+      context = merged(queueing(context, event, update), section, { wanted: update.to });
+    } else {
+      const generation = before.sections[section]?.wanted ?? 0;
+      asks.push(send(event.vpc, segmentMissed({ host: before.host, section, generation })));
+    }
+  }
+  const { vpc, uid, sections, queued, outdated } = context;
+  return { changes: { vpc, uid, sections, queued, outdated }, asks };
 }
 
-/** A newer spec replaces the older one, and its routes replace the rows. */
-export function takeSpec({ context, event }: At): Acted<SegmentContext> {
-  assertEvent(event, 'segment.ensure');
-  const { routes, ...spec } = event.spec;
-  const stored = rows<number>(event, 'route');
-  const wanted = new Map(routes.map(({ address, host }) => [address, host]));
-  const gone = Object.keys(stored).filter((address) => !wanted.has(address));
-  const changed = [...wanted].filter(([address, host]) => stored[address] !== host);
+const isProven = (state: SectionState | undefined): boolean =>
+  state !== undefined && state.failure === null && state.proven === state.wanted;
+
+function replacedRows(event: SegmentEvent, { section, elements }: Whole): readonly Asked[] {
+  const collection = contexts.collectionOf(section);
+  const gone = Object.keys(rows(event, collection)).filter((key) => elements[key] === undefined);
+  return [
+    ...gone.map((key) => removeRow(collection, key)),
+    ...Object.entries(elements).map(([key, element]) => putRow(collection, key, element)),
+  ];
+}
+
+function changedRows(event: SegmentEvent, { section, put, removed }: Increment): readonly Asked[] {
+  const collection = contexts.collectionOf(section);
+  return [
+    ...removed.filter((key) => stored(event, section, key) !== null).map((key) => removeRow(collection, key)),
+    ...Object.entries(put).map(([key, element]) => putRow(collection, key, element)),
+  ];
+}
+
+function stored(event: SegmentEvent, section: string, key: string): unknown {
+  const collection = contexts.collectionOf(section);
+  // A step that may lead to all rows being read has loaded the collection as one.
+  const all = event.meta.rows?.[`${collection}/*`] as Readonly<Record<string, unknown>> | undefined;
+  return (all === undefined ? row<unknown>(event, collection, key) : all[key]) ?? null;
+}
+
+function queueing(context: SegmentContext, event: SegmentEvent, { section, put, removed }: Increment): SegmentContext {
+  const changes = [
+    ...removed.map((key) => [key, null] as const),
+    ...Object.entries(put).map(([key, element]) => [key, element] as const),
+  ];
+  let { queued } = context;
+  for (const [key, now] of changes)
+    queued = contexts.queuedWith(queued, section, key, { was: stored(event, section, key), now });
+  return { ...context, queued };
+}
+
+// Asking the kernel
+
+/** What is stored is what is asked for, so nothing older is left to apply. */
+export function begin({ context }: At): Partial<SegmentContext> {
+  const sections = Object.entries(context.sections).map(
+    ([name, state]) => [name, { ...state, asked: state.wanted }] as const,
+  );
+  return { sections: Object.fromEntries(sections), queued: {}, outdated: false };
+}
+
+export function applyQueue({ context }: At): Partial<SegmentContext> {
+  const applying = contexts.changesOf(context);
+  const queued = Object.fromEntries(
+    Object.entries(context.queued).filter(([name]) => !applying.some(({ section }) => section === name)),
+  );
+  let after = context;
+  for (const { section, to } of applying) after = merged(after, section, { asked: to });
+  return { applying, queued, sections: after.sections };
+}
+
+/** A section that was proved is served; one that failed keeps its failure until it is proved. */
+export function noteOutcome({ context, event }: At): Partial<SegmentContext> {
+  assertEvent(event, ['segment.realize.done', 'segment.change.done']);
+  let after = context;
+  for (const [name, generation] of Object.entries(event.proven))
+    after = merged(after, name, { proven: generation, failure: null });
+  for (const [name, failure] of Object.entries(event.failed)) after = merged(after, name, { failure });
+  const failed = Object.keys(event.failed).length > 0;
+  const lags = contexts.failuresOf(after).length > 0;
   return {
-    changes: {
-      spec,
-      vpc: spec.vpc,
-      queued: noRoutes,
-      tries: 0,
-      uid: context.uid === '' ? event.meta.ulid : context.uid,
-    },
-    asks: [
-      ...gone.map((address) => removeRow('route', address)),
-      ...changed.map(([address, host]) => putRow('route', address, host)),
-    ],
+    sections: after.sections,
+    applying: [],
+    tries: failed ? context.tries + 1 : lags ? context.tries : 0,
+    failure: null,
+    ...(event.type === 'segment.realize.done' ? { proof: event.proof } : {}),
   };
 }
 
-/** Rows keep what is wanted; the queue keeps what the kernel has not been asked for. */
-export function takeRoutes({ context, event }: At): Acted<SegmentContext> {
-  assertEvent(event, 'segment.route');
-  const changes: RouteChanges = { added: event.added, removed: event.removed };
-  const removed = event.removed.filter(({ address, host }) => row<number>(event, 'route', address) === host);
-  return {
-    changes: { queued: joined(context.queued, changes) },
-    asks: [
-      ...removed.map(({ address }) => removeRow('route', address)),
-      ...event.added.map(({ address, host }) => putRow('route', address, host)),
-    ],
-  };
+export const hasFailed = ({ event }: At): boolean =>
+  (event.type === 'segment.realize.done' || event.type === 'segment.change.done') &&
+  Object.keys(event.failed).length > 0;
+
+// What the VPC is told
+
+const provenMessage = ({ vpc, host }: SegmentContext, sections: Generations): Asked =>
+  send(vpc, segmentProven({ host, sections }));
+
+/** The newest that this life has heard of: what was asked for since is still to come, and is answered then. */
+const heardOf = ({ sections }: SegmentContext): Generations =>
+  Object.fromEntries(Object.entries(sections).map(([name, { wanted }]) => [name, wanted]));
+
+const failedMessage = (context: SegmentContext, section: string | null, error: Failure): Asked =>
+  send(context.vpc, segmentFailed({ host: context.host, section, heard: heardOf(context), error: failureOf(error) }));
+
+export function tellOutcome({ context, event }: At): readonly Asked[] {
+  assertEvent(event, ['segment.realize.done', 'segment.change.done']);
+  const { proven, failed } = event;
+  return [
+    ...(Object.keys(proven).length === 0 ? [] : [provenMessage(context, proven)]),
+    ...Object.entries(failed).map(([section, error]) => failedMessage(context, section, error)),
+  ];
 }
 
-export const forgetRoutes = ({ event }: At): readonly Asked[] =>
-  Object.keys(rows<number>(event, 'route')).map((address) => removeRow('route', address));
+const brokenBy = ({ event }: At): { section: string; failure: Failure } => {
+  assertEvent(event, 'segment.watch.done');
+  const { section, reason, detail } = event;
+  return { section, failure: { code: reason, message: detail, retryable: true } };
+};
 
-export const tellReady = ({ context }: At): readonly Asked[] => [
-  send(context.vpc, {
-    type: 'segment.ready',
-    host: context.host,
-    generation: context.proof?.generation ?? context.realizing,
-    proof: context.proof,
-  }),
-];
-
-function troubleOf({ context, event }: At): unknown {
-  assertEvent(event, [
-    'segment.ensure.failed',
-    'segment.ensure.unknown',
-    'segment.watch.done',
-    'segment.watch.failed',
-    'segment.route.failed',
-    'host.gone',
-  ]);
-  if (event.type === 'host.gone') return hostGoneFailure(context.host);
-  if (event.type === 'segment.watch.done') return { code: event.reason, message: event.detail, retryable: true };
-  return failureOf(event.error);
+export function noteBroken(at: At): Partial<SegmentContext> {
+  const { section, failure } = brokenBy(at);
+  return { sections: merged(at.context, section, { failure }).sections, proof: null };
 }
 
-export function tellFailed(at: At): readonly Asked[] {
-  const { host, vpc, spec, realizing } = at.context;
-  // The newest that this life has heard of: what was asked for since is still to come, and is answered then.
-  const generation = spec?.generation ?? realizing;
-  return [send(vpc, { type: 'segment.failed', host, generation, error: troubleOf(at) })];
+export function tellBroken(at: At): readonly Asked[] {
+  const { section, failure } = brokenBy(at);
+  return [failedMessage(at.context, section, failure)];
 }
 
-/** The sender is answered: after a life that never had a spec there is no vpc in the context. */
+/** Of the segment as a whole. */
+export function tellFailed({ context, event }: At): readonly Asked[] {
+  const error = 'error' in event ? event.error : hostGoneFailure(context.host);
+  return [failedMessage(context, null, error)];
+}
+
+/** The sender is answered: after a life that nothing was published to there is no VPC in the context. */
 export const tellRemoved = ({ context, event }: At): readonly Asked[] => [
-  send(context.vpc || (event.meta.from ?? ''), { type: 'segment.removed', host: context.host }),
+  send(context.vpc || (event.meta.from ?? ''), segmentRemoved({ host: context.host })),
 ];
+
+export const forgetRows = ({ context, event }: At): readonly Asked[] =>
+  Object.keys(context.sections).flatMap((name) => {
+    const collection = contexts.collectionOf(name);
+    return Object.keys(rows(event, collection)).map((key) => removeRow(collection, key));
+  });

@@ -1,19 +1,29 @@
 /** Decisions of a tenant: quota, its VPC main, and its end. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { newDeclared } from '../values/declared.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { defaultQuota } from './tenant-events.ts';
 import { tenantMachine } from './tenant-machine.ts';
-import { none, type TenantContext } from './tenant-messages.ts';
+import type { TenantContext } from './tenant-messages.ts';
+import { tenantSpec, type TenantSpec } from './tenant-protocol.ts';
+
+/** With the defaults of every number that is left out. */
+const specOf = (quota: object): TenantSpec => tenantSpec.parse({ quota }) as TenantSpec;
 
 const held: TenantContext = {
-  id: 'tenant/t/t',
+  ...newDeclared('tenant/t/t'),
   uid: 'U1',
-  quota: defaultQuota,
-  used: { ...none, vpc: 1 },
-  waiters: [],
+  spec: specOf({}),
+  generation: 1,
+  observedGeneration: 1,
+  used: { vpc: 1 },
 };
-const create = { type: 'tenant.create' };
+const declare = (verb: 'create' | 'update' | 'apply', quota: object = {}) => ({
+  type: `tenant.${verb}`,
+  spec: specOf(quota),
+  ...(verb === 'update' ? {} : { labels: {}, protect: false }),
+});
+const create = declare('create');
 const claim = { type: 'quota.claim', kind: 'network', claimant: 'network/t/a' };
 const release = { type: 'quota.release', kind: 'network', claimant: 'network/t/a' };
 const fresh = { 'claim/network/t/a': null };
@@ -21,17 +31,19 @@ const claimed = { 'claim/network/t/a': { kind: 'network' } };
 const opened = { type: 'vpc.opened', vpc: 'vpc/t/main' };
 const onlyMain = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' } } };
 const others = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' }, 'vm/t/v': { kind: 'vm' } } };
-const full = { quota: { ...defaultQuota, network: 1 }, used: { ...none, vpc: 1, network: 1 } };
+const full = { spec: specOf({ network: 1 }), used: { vpc: 1, network: 1 } };
+
+const waiter = (commandId: string) => ({ commandId, result: 'created' });
 
 const rows: readonly Row[] = [
-  { in: 'born', on: create, command: 'c', to: 'opening', asks: ['defer', 'vpc.create > vpc'] },
+  { in: 'born', on: create, command: 'c', to: 'opening', asks: ['defer', 'vpc.open > vpc'] },
   { in: 'born', on: claim, to: 'gone', asks: ['quota.refused > network'] },
-  { in: 'opening', with: { waiters: ['c', 'd'] }, on: opened, to: 'active', asks: ['reply', 'reply'] },
-  { in: 'opening', on: 'vpcDeadline', to: 'opening', asks: ['vpc.create > vpc'] },
+  { in: 'opening', with: { waiters: [waiter('c'), waiter('d')] }, on: opened, to: 'active', asks: ['reply', 'reply'] },
+  { in: 'opening', on: 'vpcDeadline', to: 'opening', asks: ['vpc.open > vpc'] },
   { in: 'opening', on: create, command: 'd', to: 'opening', asks: ['defer'] },
   {
     in: 'opening',
-    on: { ...create, quota: { vm: 1 } },
+    on: declare('create', { vm: 1 }),
     command: 'd',
     to: 'opening',
     asks: ['reject exists_differently'],
@@ -40,7 +52,7 @@ const rows: readonly Row[] = [
   { in: 'active', on: create, command: 'd', to: 'active', asks: ['reply'] },
   {
     in: 'active',
-    on: { ...create, quota: { vm: 1 } },
+    on: declare('create', { vm: 1 }),
     command: 'd',
     to: 'active',
     asks: ['reject exists_differently'],
@@ -58,22 +70,22 @@ const rows: readonly Row[] = [
     command: 'd',
     rows: onlyMain,
     to: 'deleting',
-    asks: ['defer', 'vpc.delete > vpc'],
+    asks: ['defer', 'vpc.close > vpc'],
   },
   {
     in: 'active',
-    with: { used: none },
+    with: { used: {} },
     on: { type: 'tenant.delete' },
     command: 'd',
     rows: { 'claim/*': {} },
     to: 'gone',
   },
-  { in: 'deleting', on: 'vpcDeadline', to: 'deleting', asks: ['vpc.delete > vpc'] },
+  { in: 'deleting', on: 'vpcDeadline', to: 'deleting', asks: ['vpc.close > vpc'] },
   { in: 'deleting', on: claim, to: 'deleting', asks: ['quota.refused > network'] },
   { in: 'deleting', on: create, command: 'd', to: 'deleting', asks: ['reject name_busy'] },
   {
     in: 'deleting',
-    with: { waiters: ['d'] },
+    with: { waiters: [waiter('d')] },
     on: { type: 'quota.release', kind: 'vpc', claimant: 'vpc/t/main' },
     rows: { 'claim/vpc/t/main': { kind: 'vpc' } },
     to: 'gone',
@@ -85,9 +97,60 @@ test('decisions', () => {
   assert.equal(disagreements(tenantMachine, held, rows), []);
 });
 
+const changes: readonly Row[] = [
+  { in: 'active', on: declare('update'), command: 'd', to: 'active', asks: ['reply'] },
+  { in: 'active', on: declare('apply', { vm: 1 }), command: 'd', to: 'active', asks: ['reply'] },
+  {
+    in: 'active',
+    on: { ...create, labels: { tier: 'a' } },
+    command: 'd',
+    to: 'active',
+    asks: ['reject exists_differently'],
+  },
+  { in: 'opening', on: declare('apply', { vm: 1 }), command: 'd', to: 'opening', asks: ['defer'] },
+  { in: 'deleting', on: declare('apply', { vm: 1 }), command: 'd', to: 'deleting', asks: ['reject name_busy'] },
+  {
+    in: 'active',
+    with: { protect: true },
+    on: { type: 'tenant.delete' },
+    command: 'd',
+    rows: onlyMain,
+    to: 'active',
+    asks: ['reject protected'],
+  },
+];
+
+test('a quota changes in place; labels and protection stand beside it', () => {
+  assert.equal(disagreements(tenantMachine, held, changes), []);
+  const to = (on: Row['on']) => decided(tenantMachine, held, { in: 'active', on, command: 'd', to: '' });
+  const lowered = to(declare('apply', { vm: 1 }));
+  const { spec, generation, observedGeneration } = lowered.context as unknown as TenantContext;
+  assert.equal([spec?.quota['vm'], generation, observedGeneration], [1, 2, 2]);
+  assert.equal((lowered.asked[0]?.params as { result: object }).result, {
+    uid: 'U1',
+    generation: 2,
+    result: 'updated',
+  });
+  const same = to(declare('apply')).asked[0]?.params as { result: object };
+  assert.equal(same.result, { uid: 'U1', generation: 1, result: 'unchanged' });
+});
+
+test('Ready follows the states, and says since when', () => {
+  const born = decided(
+    tenantMachine,
+    { ...newDeclared('tenant/t/t'), used: {} },
+    { in: 'born', on: create, command: 'c', at: 5, to: '' },
+  );
+  const opening = (born.context as unknown as TenantContext).conditions;
+  assert.equal(opening, [{ type: 'Ready', status: 'False', reason: 'OpeningVpc', message: '', since: 5 }]);
+  const active = decided(tenantMachine, born.context, { in: 'opening', on: opened, at: 9, to: '' })
+    .context as unknown as TenantContext;
+  assert.equal(active.conditions, [{ type: 'Ready', status: 'True', reason: 'Active', message: '', since: 9 }]);
+});
+
 test('a claimant counts once, and is given back once', () => {
   const used = (row: Row): unknown =>
-    (decided(tenantMachine, held, row).context['used'] as { network: number }).network;
+    (decided(tenantMachine, held, row).context['used'] as { network?: number }).network ?? 0;
   assert.is(used({ in: 'active', on: claim, rows: fresh, to: '' }), 1);
   assert.is(used({ in: 'active', on: claim, rows: claimed, to: '' }), 0);
   assert.is(used({ in: 'active', with: full, on: release, rows: claimed, to: '' }), 0);
@@ -97,14 +160,14 @@ test('a claimant counts once, and is given back once', () => {
 test('the quota that nobody has said is that of the limits', () => {
   const { context } = decided(tenantMachine, held, { in: 'born', on: create, command: 'c', to: '' });
   const limits = { vpc: 5, network: 64, vm: 1_000, volume: 100, image: 50, portsPerNetwork: 4_000 };
-  assert.equal(context['quota'], limits);
+  assert.equal((context as unknown as TenantContext).spec?.quota, limits);
 });
 
 test('the last of a kind is granted, the next is told what is used and allowed', () => {
   const next = (used: number) =>
     decided(tenantMachine, held, {
       in: 'active',
-      with: { used: { ...none, vm: used } },
+      with: { used: { vm: used } },
       on: { type: 'quota.claim', kind: 'vm', claimant: 'vm/t/v' },
       rows: { 'claim/vm/t/v': null },
       to: '',

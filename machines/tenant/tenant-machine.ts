@@ -3,26 +3,26 @@
  * chart's. Upholds: claims granted never exceed the quota, and each claimant counts once however often it asks.
  */
 import { assign, setup } from 'xstate';
+import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { whenBorn, whileDeclaring, whileDeleting, whileLiving } from '../values/declared.ts';
 import { requests } from '../values/requests.ts';
 import { tell } from '../values/telling.ts';
-import { defaultQuota, type TenantEvent } from './tenant-events.ts';
 import * as messages from './tenant-messages.ts';
-import { none, type TenantContext } from './tenant-messages.ts';
+import type { TenantContext } from './tenant-messages.ts';
+import { tenantKind, type TenantEvent, type TenantSpec } from './tenant-protocol.ts';
+
+const kit = declaredKit<TenantSpec, TenantContext, TenantEvent>(tenantKind);
+
+const counting = {
+  'quota.claim': [{ guard: 'fits', actions: ['grant', 'count'] }, { actions: 'refuse' }],
+  'quota.release': { actions: ['dropClaim', 'count'] },
+} as const;
 
 export const tenantMachine = setup({
   types: { context: {} as TenantContext, events: {} as TenantEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    noteSpec: assign(({ event }) => ({ uid: event.meta.ulid, quota: messages.quotaOf(event) })),
-    noteWaiter: assign(({ context, event }) =>
-      event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
-    ),
-    forgetWaiters: assign({ waiters: [] }),
-    deferAnswer: tell(messages.deferAnswer),
-    answerSame: tell(messages.answerSame),
-    answerAll: tell(messages.answerAll),
-    rejectDifferent: tell(messages.differs),
-    rejectBusy: tell(messages.busy),
+    ...kit.actions,
     rejectInUse: tell(messages.inUse),
     openVpc: tell(messages.openVpc),
     closeVpc: tell(messages.closeVpc),
@@ -34,58 +34,54 @@ export const tenantMachine = setup({
     count: assign(messages.counted),
   },
   guards: {
-    isSame: messages.isSame,
+    ...kit.guards,
     fits: messages.fits,
     isHeld: messages.isHeld,
-    isEmpty: ({ context }) => context.used.vpc === 0,
+    isEmpty: ({ context }) => (context.used['vpc'] ?? 0) === 0,
   },
   delays: { vpcDeadline: 10_000 },
 }).createMachine({
   id: 'tenant',
-  context: ({ input }) => ({ id: input.id, uid: '', quota: defaultQuota, used: none, waiters: [] }),
+  context: ({ input }) => ({ ...newDeclared(input.id), used: {} }),
   initial: 'born',
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
-      on: {
-        'tenant.create': { target: 'opening', actions: ['noteSpec', 'noteWaiter', 'deferAnswer'] },
-        'quota.claim': { target: 'gone', actions: 'refuseAbsent' },
-      },
+      on: { ...whenBorn('tenant', 'opening'), 'quota.claim': { target: 'gone', actions: 'refuseAbsent' } },
     },
     opening: {
       description: 'The VPC main is being made; the tenant can be used once that is ready.',
-      entry: 'openVpc',
+      entry: [ready('False', 'OpeningVpc'), 'openVpc'],
       on: {
-        'tenant.create': [{ guard: 'isSame', actions: ['noteWaiter', 'deferAnswer'] }, { actions: 'rejectDifferent' }],
-        'tenant.delete': { target: 'deleting', actions: ['noteWaiter', 'deferAnswer'] },
-        'vpc.opened': { target: 'active', actions: ['answerAll', 'forgetWaiters'] },
-        'quota.claim': [{ guard: 'fits', actions: ['grant', 'count'] }, { actions: 'refuse' }],
-        'quota.release': { actions: ['dropClaim', 'count'] },
+        ...whileDeclaring('tenant', { actions: ['takeSpec', 'awaitAnswer'] }),
+        ...counting,
+        'tenant.delete': { target: 'deleting', actions: 'awaitAnswer' },
+        'vpc.opened': { target: 'active', actions: ['observe', 'answerAll'] },
       },
       after: { vpcDeadline: { target: 'opening', reenter: true } },
     },
     active: {
       description: 'The tenant can be used within its quota.',
       tags: 'steady',
+      entry: ready('True', 'Active'),
       on: {
-        'tenant.create': [{ guard: 'isSame', actions: 'answerSame' }, { actions: 'rejectDifferent' }],
-        'tenant.delete': [
+        ...whileLiving('tenant', acceptedAtOnce),
+        ...counting,
+        ...deletedBy(
+          'tenant',
           { guard: 'isHeld', actions: 'rejectInUse' },
-          { target: 'deleting', actions: ['noteWaiter', 'deferAnswer'] },
-        ],
-        'quota.claim': [{ guard: 'fits', actions: ['grant', 'count'] }, { actions: 'refuse' }],
-        'quota.release': { actions: ['dropClaim', 'count'] },
+          { target: 'deleting', actions: 'awaitAnswer' },
+        ),
         'vpc.opened': {},
       },
     },
     deleting: {
       description: 'The VPC main is being taken away; the tenant ends with it.',
-      entry: 'closeVpc',
+      entry: [ready('False', 'Deleting'), 'closeVpc'],
       always: { guard: 'isEmpty', target: 'gone' },
       on: {
-        'tenant.create': { actions: 'rejectBusy' },
-        'tenant.delete': { actions: ['noteWaiter', 'deferAnswer'] },
+        ...whileDeleting('tenant'),
         'quota.claim': { actions: 'refuseLate' },
         'quota.release': { actions: ['dropClaim', 'count'] },
         'vpc.opened': {},

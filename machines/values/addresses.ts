@@ -70,15 +70,22 @@ const special: readonly { readonly range: string; readonly why: string }[] = [
 
 /** @returns why a tenant may not declare this CIDR, or undefined when it may. */
 export function cidrProblem(text: string): string | undefined {
-  const cidr = parseCidr(text);
-  if (cidr === undefined) return `${JSON.stringify(text.slice(0, 40))} is not a CIDR such as 10.0.0.0/24`;
+  const wrong = canonicalProblem(text);
+  if (wrong !== undefined) return wrong;
+  const cidr = cidrOf(text);
   if (cidr.prefix < minPrefix || cidr.prefix > maxPrefix) {
     return `${text} has a prefix of ${cidr.prefix}; it must be ${minPrefix} to ${maxPrefix}`;
   }
-  const exact = `${formatAddress(cidr.base)}/${cidr.prefix}`;
-  if (exact !== text) return `${text} has host bits set; did you mean ${exact}?`;
   const clash = special.find(({ range }) => overlap(cidrOf(range), cidr));
   return clash === undefined ? undefined : `${text} overlaps ${clash.range}, which ${clash.why}`;
+}
+
+/** Why a text is no CIDR in its one canonical form, whatever it is used for; undefined when it is one. */
+export function canonicalProblem(text: string): string | undefined {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) return `${JSON.stringify(text.slice(0, 40))} is not a CIDR such as 10.0.0.0/24`;
+  const exact = `${formatAddress(cidr.base)}/${cidr.prefix}`;
+  return exact === text ? undefined : `${text} has host bits set; did you mean ${exact}?`;
 }
 
 export const networkAddress = (cidr: Cidr): number => cidr.base;

@@ -1,5 +1,6 @@
 /** The parts of a chart as tests of all charts look at them. Only tests use it. */
 import type { AnyStateMachine } from 'xstate';
+import type { KindSchema } from './kind.ts';
 import { requests } from './requests.ts';
 
 export interface ChartTransition {
@@ -25,10 +26,7 @@ export interface Chart {
   readonly kind: string;
   readonly machine: AnyStateMachine;
   readonly nodes: readonly ChartNode[];
-  /** Literals of `<kind>-events.ts`. */
-  readonly events: readonly string[];
-  /** From each literal to the next: what its fields are declared to be. */
-  readonly declarations: ReadonlyMap<string, string>;
+  readonly schema: KindSchema;
 }
 
 export const nodesOf = (node: ChartNode): readonly ChartNode[] => [

@@ -4,14 +4,19 @@
  */
 import type { AnyStateMachine } from 'xstate';
 import { moved, type AskedFor } from './chart-driver-for-tests.ts';
-import type { SentEvent } from './requests.ts';
+
+/** An event as a table writes it: without meta, and not checked against its schema. */
+export interface TestEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
 
 export interface Row {
   /** Dotted: `binding.tap`. */
   readonly in: string;
   readonly with?: Readonly<Record<string, unknown>>;
   /** An event without meta, or the name of a delay that is up. */
-  readonly on: SentEvent | string;
+  readonly on: TestEvent | string;
   readonly from?: string;
   readonly command?: string;
   readonly rows?: Readonly<Record<string, unknown>>;
@@ -33,7 +38,7 @@ const nested = (path: string): unknown =>
 
 /** `cidr.claim > vpc`, `reject in_use`, `put block`, or the effect's name. */
 export function spoken({ type, params }: AskedFor): string {
-  const said = params as { to: string; event: SentEvent; code: string; collection: string } | undefined;
+  const said = params as { to: string; event: TestEvent; code: string; collection: string } | undefined;
   if (type === 'send') return `${said?.event.type} > ${said?.to.split('/')[0]}`;
   if (type === 'reject') return `reject ${said?.code}`;
   if (type === 'row.put') return `put ${said?.collection}`;

@@ -1,9 +1,10 @@
+/** What can go wrong, as charts speak of it, and the comparison of JSON values. */
+import { z } from 'zod';
+import type { ValueOf } from './kind.ts';
+
 /** What went wrong, as charts keep and send it; the runtime's error record carries more. */
-export interface Failure {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable: boolean;
-}
+export const failureSchema = z.object({ code: z.string(), message: z.string(), retryable: z.boolean() });
+export type Failure = ValueOf<typeof failureSchema>;
 
 /**
  * Anything with the three fields, cut down to them: records of effects carry causes that do not belong into messages.

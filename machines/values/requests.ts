@@ -3,15 +3,12 @@
  * decision. `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
  */
 
+import type { SentEvent } from './kind.ts';
+
 /** An action that is only recorded; its params must be JSON. */
 export const request =
   <Params>() =>
   (_: unknown, _params: Params): void => {};
-
-export interface SentEvent {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
 
 /** The vocabulary every chart shares; its meaning is defined by runtime/contract/actor-definition.ts. */
 export const requests = {

@@ -5,7 +5,8 @@
  */
 import { enqueueActions, type ActionArgs, type EventObject, type MachineContext } from 'xstate';
 import type { Failure } from './failures.ts';
-import type { Meta, SentEvent } from './requests.ts';
+import type { SentEvent } from './kind.ts';
+import type { Meta } from './requests.ts';
 
 export interface Issue {
   readonly path: string;

@@ -1,202 +1,233 @@
 /**
- * What a worker is asked to make, as plain JSON: the params of effects, written by charts and read by actors/dataplane.
+ * What a worker is asked to make, as plain JSON: the params of effects and the fields of messages, written by charts and
+ * read by actors/dataplane. Each shape is a schema, for the check at the receiving door, and the type of the same name.
  * Nothing here is a kernel name; the dataplane derives those (prefix plus hash) from the ids.
  */
+import { z } from 'zod';
+import type { ValueOf } from './kind.ts';
 
 /** Who owns a kernel object; stands in its ifalias. A lower runEpoch never touches what a higher one made. */
-export interface OwnerToken {
+export const ownerTokenSchema = z.object({
   /** Actor id of the counterpart that owns it: `binding/acme/web-1.eth0@w1`. */
-  readonly actor: string;
-  readonly uid: string;
-  readonly runEpoch: number;
-}
+  actor: z.string(),
+  uid: z.string(),
+  runEpoch: z.number(),
+});
+export type OwnerToken = ValueOf<typeof ownerTokenSchema>;
 
 /** What every other part may need to know of a host, as the cluster actor has registered it. */
-export interface HostFacts {
-  readonly name: string;
+export const hostFactsSchema = z.object({
+  name: z.string(),
   /** 1..254, given by the cluster actor: overlay address 169.254.64.<index>, vx0 MAC 02:00:5f:00:00:<index hex>. */
-  readonly index: number;
+  index: z.number(),
   /** IPv4 address of the host on the underlay. */
-  readonly underlay: string;
-  readonly underlayMtu: number;
-}
+  underlay: z.string(),
+  underlayMtu: z.number(),
+});
+export type HostFacts = ValueOf<typeof hostFactsSchema>;
 
-export interface SubnetSpec {
-  readonly name: string;
-  readonly cidr: string;
+export const subnetSpecSchema = z.object({
+  name: z.string(),
+  cidr: z.string(),
   /** First usable address unless declared. */
-  readonly gateway: string;
-}
+  gateway: z.string(),
+});
+export type SubnetSpec = ValueOf<typeof subnetSpecSchema>;
 
 /** One bridge on every host that has a port of the network. */
-export interface NetworkSpec {
+export const networkSpecSchema = z.object({
   /** Actor id: `network/acme/front`. */
-  readonly network: string;
-  readonly uid: string;
-  readonly subnets: readonly SubnetSpec[];
-  readonly mtu: number;
-  readonly dhcp: {
-    readonly leaseSeconds: number;
-    readonly dns: readonly string[];
-    readonly domain: string | null;
-    readonly ntp: readonly string[];
-  };
-}
+  network: z.string(),
+  uid: z.string(),
+  subnets: z.array(subnetSpecSchema),
+  mtu: z.number(),
+  dhcp: z.object({
+    leaseSeconds: z.number(),
+    dns: z.array(z.string()),
+    domain: z.string().nullable(),
+    ntp: z.array(z.string()),
+  }),
+});
+export type NetworkSpec = ValueOf<typeof networkSpecSchema>;
 
 /** An address of a port and the overlay address of the host that holds it. */
-export interface RouteSpec {
-  readonly address: string;
-  readonly host: number;
-}
+export const routeSpecSchema = z.object({
+  address: z.string(),
+  host: z.number(),
+});
+export type RouteSpec = ValueOf<typeof routeSpecSchema>;
 
-/** A VPC on a host: namespace, vx0, a bridge per network, one dnsmasq, nft skeleton. */
-export interface SegmentSpec {
+/** Of one section: element key -> element, never null; the section's noun in the dataplane says what an element is. */
+export const elementsSchema = z.record(z.string(), z.unknown());
+export type Elements = ValueOf<typeof elementsSchema>;
+
+/** Whose segment it is; enough to find it again. */
+export interface SegmentRef {
   readonly owner: OwnerToken;
   /** Actor id: `vpc/acme/main`. */
   readonly vpc: string;
-  readonly vni: number;
-  readonly self: HostFacts;
-  readonly peers: readonly HostFacts[];
-  readonly networks: readonly NetworkSpec[];
-  /** Ports held by other hosts. */
-  readonly routes: readonly RouteSpec[];
-  /** Grows with every change of the desired segment. */
-  readonly generation: number;
 }
 
-/** Read back from the kernel, never echoed. */
-export interface SegmentProof {
-  readonly namespace: string;
-  readonly vxlanIfindex: number;
-  readonly bridges: Readonly<Record<string, { readonly ifindex: number; readonly mtu: number }>>;
-  readonly dnsmasqPid: number;
-  readonly nftGeneration: number;
+/** A whole section. */
+export interface SectionElements {
   readonly generation: number;
+  readonly elements: Elements;
 }
+
+export interface SectionChange {
+  readonly section: string;
+  /** Generation that the section has once it is made. */
+  readonly to: number;
+  readonly put: Elements;
+  /** Key -> the element that was there: only that very element is taken away. */
+  readonly removed: Elements;
+}
+
+/**
+ * What the sections of a segment found of it in the kernel, put together: namespace, interface indexes, bridges, the
+ * pid of dnsmasq, the nft generation. Read back, never echoed; each section names its own facts.
+ */
+export const segmentProofSchema = z.record(z.string(), z.unknown());
+export type SegmentProof = ValueOf<typeof segmentProofSchema>;
 
 /** A port on a host. The tap is made down in the host's namespace, taken by QEMU, then moved and wired. */
-export interface TapSpec {
-  readonly owner: OwnerToken;
-  readonly vpc: string;
-  readonly network: string;
-  readonly port: string;
-  readonly mac: string;
-  readonly address: string;
-  readonly prefixLength: number;
-  readonly gateway: string;
-  readonly mtu: number;
+export const tapSpecSchema = z.object({
+  owner: ownerTokenSchema,
+  vpc: z.string(),
+  network: z.string(),
+  port: z.string(),
+  mac: z.string(),
+  address: z.string(),
+  prefixLength: z.number(),
+  gateway: z.string(),
+  mtu: z.number(),
   /** DHCP host name: the port's name up to the dot. */
-  readonly hostname: string;
-}
+  hostname: z.string(),
+});
+export type TapSpec = ValueOf<typeof tapSpecSchema>;
 
-export interface TapProof {
-  readonly tap: string;
-  readonly ifindex: number;
-  readonly bridge: string;
-  readonly mtu: number;
-  readonly route: string;
-  readonly dhcpHost: string;
-  readonly nftGeneration: number;
-}
+export const tapProofSchema = z.object({
+  tap: z.string(),
+  ifindex: z.number(),
+  bridge: z.string(),
+  mtu: z.number(),
+  route: z.string(),
+  dhcpHost: z.string(),
+  nftGeneration: z.number(),
+});
+export type TapProof = ValueOf<typeof tapProofSchema>;
 
-export type DiskFormat = 'raw' | 'qcow2';
+export const diskFormatSchema = z.enum(['raw', 'qcow2']);
+export type DiskFormat = ValueOf<typeof diskFormatSchema>;
 /** `kernel` (bzImage) and `initrd` (cpio, maybe compressed) serve direct boot; `raw` and `qcow2` are disks. */
-export type ImageFormat = DiskFormat | 'kernel' | 'initrd';
+export const imageFormatSchema = z.enum(['raw', 'qcow2', 'kernel', 'initrd']);
+export type ImageFormat = ValueOf<typeof imageFormatSchema>;
 
-export interface CopyImportSpec {
-  readonly owner: OwnerToken;
+export const copyImportSpecSchema = z.object({
+  owner: ownerTokenSchema,
   /** Absolute path below one of the host's allowed roots. */
-  readonly path: string;
-  readonly format: ImageFormat;
+  path: z.string(),
+  format: imageFormatSchema,
   /** Expected digest, 64 hex digits, or null. */
-  readonly sha256: string | null;
-}
+  sha256: z.string().nullable(),
+});
+export type CopyImportSpec = ValueOf<typeof copyImportSpecSchema>;
 
-export interface CopyFetchSpec {
-  readonly owner: OwnerToken;
-  readonly format: ImageFormat;
-  readonly sha256: string;
-  readonly sizeBytes: number;
+export const copyFetchSpecSchema = z.object({
+  owner: ownerTokenSchema,
+  format: imageFormatSchema,
+  sha256: z.string(),
+  sizeBytes: z.number(),
   /** Host that has it. */
-  readonly from: string;
-}
+  from: z.string(),
+});
+export type CopyFetchSpec = ValueOf<typeof copyFetchSpecSchema>;
 
-export interface CopyProof {
-  readonly sha256: string;
-  readonly sizeBytes: number;
+export const copyProofSchema = z.object({
+  sha256: z.string(),
+  sizeBytes: z.number(),
   /** Size of the disk the guest would see; equals sizeBytes for raw, kernel and initrd. */
-  readonly virtualSizeBytes: number;
-}
+  virtualSizeBytes: z.number(),
+});
+export type CopyProof = ValueOf<typeof copyProofSchema>;
 
-export interface ReplicaSpec {
-  readonly owner: OwnerToken;
-  readonly volumeUid: string;
+export const replicaSpecSchema = z.object({
+  owner: ownerTokenSchema,
+  volumeUid: z.string(),
   /** 20 base32 characters, the guest's view of the disk. */
-  readonly serial: string;
-  readonly sizeMib: number;
-  readonly format: DiskFormat;
+  serial: z.string(),
+  sizeMib: z.number(),
+  format: diskFormatSchema,
   /** Filled from this image copy when new; null for an empty disk. */
-  readonly image: { readonly sha256: string; readonly format: DiskFormat } | null;
-}
+  image: z.object({ sha256: z.string(), format: diskFormatSchema }).nullable(),
+});
+export type ReplicaSpec = ValueOf<typeof replicaSpecSchema>;
 
-export interface IncarnationNic {
-  readonly port: string;
-  readonly binding: string;
-  readonly bindingUid: string;
-  readonly mac: string;
-  readonly mtu: number;
-}
+export const incarnationNicSchema = z.object({
+  port: z.string(),
+  binding: z.string(),
+  bindingUid: z.string(),
+  mac: z.string(),
+  mtu: z.number(),
+});
+export type IncarnationNic = ValueOf<typeof incarnationNicSchema>;
 
-export interface IncarnationDisk {
-  readonly volume: string;
-  readonly volumeUid: string;
-  readonly serial: string;
-  readonly format: DiskFormat;
-}
+export const incarnationDiskSchema = z.object({
+  volume: z.string(),
+  volumeUid: z.string(),
+  serial: z.string(),
+  format: diskFormatSchema,
+});
+export type IncarnationDisk = ValueOf<typeof incarnationDiskSchema>;
 
 /** One run of a VM on a host. */
-export interface IncarnationSpec {
-  readonly owner: OwnerToken;
-  readonly vm: string;
+export const incarnationSpecSchema = z.object({
+  owner: ownerTokenSchema,
+  vm: z.string(),
   /** Era in which the cluster placed it; a host starts nothing that was placed in an earlier one. 1 if absent. */
-  readonly era?: number;
-  readonly cpus: number;
-  readonly memoryMib: number;
+  era: z.number().optional(),
+  cpus: z.number(),
+  memoryMib: z.number(),
   /** Pinned and versioned, such as `pc-q35-7.2`; null lets the host pin its own default, which it reports. */
-  readonly machineType: string | null;
-  readonly nics: readonly IncarnationNic[];
-  readonly disks: readonly IncarnationDisk[];
+  machineType: z.string().nullable(),
+  nics: z.array(incarnationNicSchema),
+  disks: z.array(incarnationDiskSchema),
   /** Direct boot by image digests, or null to boot the first disk. */
-  readonly boot: { readonly kernelSha256: string; readonly initrdSha256: string; readonly commandLine: string } | null;
-}
+  boot: z.object({ kernelSha256: z.string(), initrdSha256: z.string(), commandLine: z.string() }).nullable(),
+});
+export type IncarnationSpec = ValueOf<typeof incarnationSpecSchema>;
 
-export interface IncarnationProof {
-  readonly pid: number;
+export const incarnationProofSchema = z.object({
+  pid: z.number(),
   /** Field 22 of /proc/<pid>/stat: with the pid it names one process for ever. */
-  readonly startTime: string;
-  readonly qemuVersion: string;
-  readonly machineType: string;
-}
+  startTime: z.string(),
+  qemuVersion: z.string(),
+  machineType: z.string(),
+});
+export type IncarnationProof = ValueOf<typeof incarnationProofSchema>;
 
 /** A run of a VM that a host has, as its kernel shows it. */
-export interface FoundRun {
-  readonly vm: string;
+export const foundRunSchema = z.object({
+  vm: z.string(),
   /** Uid of the run. */
-  readonly incarnationUid: string;
-  readonly runEpoch: number;
-}
+  incarnationUid: z.string(),
+  runEpoch: z.number(),
+});
+export type FoundRun = ValueOf<typeof foundRunSchema>;
 
 /** A port that a host has: what its tap and its DHCP entry say. */
-export interface FoundPort {
-  readonly vpc: string;
-  readonly port: string;
-  readonly address: string;
-  readonly mac: string;
-}
+export const foundPortSchema = z.object({
+  vpc: z.string(),
+  port: z.string(),
+  address: z.string(),
+  mac: z.string(),
+});
+export type FoundPort = ValueOf<typeof foundPortSchema>;
 
 /** What really is on a host, whatever the store knows of it. */
-export interface HostInventory {
-  readonly runs: readonly FoundRun[];
-  readonly ports: readonly FoundPort[];
-  readonly vnis: readonly { readonly vpc: string; readonly vni: number }[];
-}
+export const hostInventorySchema = z.object({
+  runs: z.array(foundRunSchema),
+  ports: z.array(foundPortSchema),
+  vnis: z.array(z.object({ vpc: z.string(), vni: z.number() })),
+});
+export type HostInventory = ValueOf<typeof hostInventorySchema>;

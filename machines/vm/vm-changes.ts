@@ -1,96 +1,181 @@
 /** How events change what a VM remembers: pure functions of (context, event) used as named assigns of the chart. */
 import { assertEvent } from 'xstate';
+import { withCondition } from '../values/declared.ts';
 import { failureOf } from '../values/failures.ts';
 import type { IncarnationDisk, IncarnationNic } from '../values/wiring.ts';
-import { imageIds, portIds, volumeIds, type VmContext } from './vm-context.ts';
-import type { VmEvent } from './vm-events.ts';
-import { specOf } from './vm-replies.ts';
+import * as contexts from './vm-context.ts';
+import { imageIds, portId, portIds, specIn, runSpecIn, volumeIds, type At, type Proposal } from './vm-context.ts';
+import type { VmContext } from './vm-context.ts';
+import type { VmSpec } from './vm-protocol.ts';
 
-interface Seen {
-  readonly context: VmContext;
-  readonly event: VmEvent;
-}
 type Change = Partial<VmContext>;
 
 const healthyMs = 600_000;
 const without = (list: readonly string[], id: string): string[] => list.filter((each) => each !== id);
+const together = (list: readonly string[], more: readonly string[]): string[] => [...new Set([...list, ...more])];
 
-export function take({ event }: Seen): Change {
-  const spec = specOf(event);
-  return {
-    uid: event.meta.ulid,
+// What is declared
+
+/** What a declaration says of running counts when it is new, and when it differs from the last. */
+const startWanted = ({ wanted, restarting, incarnationUid }: VmContext): Change => ({
+  wanted: 'running',
+  tries: 0,
+  failure: null,
+  // A run that is being stopped is followed by another one.
+  restarting: restarting || (wanted !== 'running' && incarnationUid !== null),
+});
+const stopWanted = (graceMs: number): Change => ({ wanted: 'stopped', failure: null, graceMs });
+const defaultGraceMs = 10_000;
+
+export const wantDeclared = ({ context }: At): Change => ({
+  wanted: specIn(context).running ? 'running' : 'stopped',
+});
+
+function accepted(context: VmContext, { spec, labels, protect }: Omit<Proposal, 'awaited'>, at: number): Change {
+  const isChanged = spec.running !== context.spec?.running;
+  const changes: Change = {
+    ...(isChanged ? (spec.running ? startWanted(context) : stopWanted(defaultGraceMs)) : {}),
     spec,
-    wanted: spec.running ? 'running' : 'stopped',
-    machineType: spec.machineType,
-    createCommand: event.meta.commandId ?? null,
+    labels: labels ?? context.labels,
+    protect: protect ?? context.protect,
+    generation: context.generation + 1,
+    proposed: null,
+  };
+  const progress = contexts.progressOf({ ...context, ...changes }, at);
+  const isAtRest = (changes.wanted ?? context.wanted) === 'stopped' && context.runSpec === null;
+  if (!isAtRest) return { ...changes, ...progress };
+  return { ...changes, ...progress, conditions: withCondition(progress.conditions, contexts.restCondition(spec), at) };
+}
+
+export function declarationOf({ event }: At): Omit<Proposal, 'awaited'> {
+  assertEvent(event, ['vm.update', 'vm.apply']);
+  return { spec: event.spec, labels: event.labels ?? null, protect: event.protect ?? null };
+}
+
+/** A changed spec that needs no new port. */
+export const acceptSpec = (seen: At): Change => accepted(seen.context, declarationOf(seen), seen.event.meta.at);
+
+/** One that does: its ports are claimed first. */
+export function propose(seen: At): Change {
+  const { context } = seen;
+  const declaration = declarationOf(seen);
+  const awaited = contexts.addedNics(context, declaration.spec).map((nic) => portId(context, nic));
+  return { proposed: { ...declaration, awaited }, claimed: together(context.claimed, awaited) };
+}
+
+/** @throws TypeError without a proposal: only its last port's answer leads here */
+export function acceptProposed({ context, event }: At): Change {
+  if (context.proposed === null) throw new TypeError(`${context.id} has no change that waits for ports`);
+  return accepted(context, context.proposed, event.meta.at);
+}
+
+export const noteProgress = ({ context, event }: At): Change => contexts.progressOf(context, event.meta.at);
+
+// Ports
+
+export const awaitPorts = ({ context }: At): Change => {
+  const ids = portIds(context, context.spec);
+  return {
+    awaited: ids.filter((id) => !(id in context.ports)),
+    claimed: together(context.claimed, ids),
+    refusal: null,
+  };
+};
+export const awaitClaimedPorts = ({ context }: At): Change => ({ awaited: context.claimed });
+export const awaitBoundPorts = ({ context }: At): Change => ({
+  awaited: portIds(context, context.runSpec).filter((id) => context.claimed.includes(id)),
+});
+
+/** A port has given the answer that the present state waits for. */
+export function noteAnswered({ context, event }: At): Change {
+  assertEvent(event, ['port.ready', 'port.unbound', 'port.gone']);
+  return { awaited: without(context.awaited, event.port) };
+}
+
+/** A port that was given back in between has no say. */
+export function notePort({ context, event }: At): Change {
+  assertEvent(event, 'port.ready');
+  const { port, address, mac } = event;
+  const { proposed } = context;
+  if (!contexts.usedPorts(context).has(port)) return {};
+  return {
+    ports: { ...context.ports, [port]: { address, mac } },
+    claimed: together(context.claimed, [port]),
+    proposed: proposed === null ? null : { ...proposed, awaited: without(proposed.awaited, port) },
   };
 }
 
-export const awaitPorts = ({ context }: Seen): Change => ({
-  awaited: portIds(context).filter((id) => !(id in context.ports)),
-});
-export const awaitHeldPorts = ({ context }: Seen): Change => ({ awaited: Object.keys(context.ports) });
-export const awaitVolumes = ({ context }: Seen): Change => ({ awaited: volumeIds(context), volumeHosts: [] });
-export const awaitPreparations = ({ context }: Seen): Change => ({
-  awaited: [...portIds(context), ...volumeIds(context), ...imageIds(context)],
-  nics: {},
-  disks: {},
-  images: {},
-  restarting: false,
-});
-
-export function notePort({ context, event }: Seen): Change {
-  assertEvent(event, 'port.ready');
-  const { port, address, mac } = event;
-  return { ports: { ...context.ports, [port]: { address, mac } }, awaited: without(context.awaited, port) };
-}
-
-export function noteRefusal({ context, event }: Seen): Change {
+/** The port names its own field, `spec.address`; here it is one of the NIC. */
+export function refusalOf({ context, event }: At, spec: VmSpec): NonNullable<VmContext['refusal']> {
   assertEvent(event, 'port.refused');
-  const at = portIds(context).indexOf(event.port);
-  // The port names its own field, `spec.address`; here it is one of the NIC.
-  const path = `spec.nics.${Math.max(0, at)}.${(event.path ?? 'network').replace(/^spec\./, '')}`;
-  return { refusal: { error: failureOf(event.error), path }, awaited: without(context.awaited, event.port) };
+  const at = portIds(context, spec).indexOf(event.port);
+  const path = `spec.nics.${Math.max(0, at)}.${event.path.replace(/^spec\./, '')}`;
+  return { error: failureOf(event.error), path };
 }
 
-export function noteTapped({ context, event }: Seen): Change {
+/** One that is refused is not ours, unless it was before. */
+export function dropRefused({ context, event }: At): Change {
+  assertEvent(event, 'port.refused');
+  const { port } = event;
+  return port in context.ports ? {} : { claimed: without(context.claimed, port) };
+}
+
+export function noteRefusal(seen: At): Change {
+  const { context, event } = seen;
+  assertEvent(event, 'port.refused');
+  const awaited = without(context.awaited, event.port);
+  return { refusal: refusalOf(seen, specIn(context)), awaited, ...dropRefused(seen) };
+}
+
+export function noteGone({ context, event }: At): Change {
+  assertEvent(event, 'port.gone');
+  const { [event.port]: _, ...ports } = context.ports;
+  return { ports, claimed: without(context.claimed, event.port) };
+}
+
+// A run
+
+export const awaitVolumes = ({ context }: At): Change => ({
+  awaited: volumeIds(context, runSpecIn(context)),
+  volumeHosts: [],
+});
+export const awaitPreparations = ({ context }: At): Change => {
+  const spec = runSpecIn(context);
+  return {
+    awaited: [...portIds(context, spec), ...volumeIds(context, spec), ...imageIds(context, spec)],
+    nics: {},
+    disks: {},
+    images: {},
+    restarting: false,
+  };
+};
+
+export function noteTapped({ context, event }: At): Change {
   assertEvent(event, 'port.tapped');
   const { port, binding, bindingUid, mac, mtu } = event;
   const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu };
   return { nics: { ...context.nics, [port]: nic }, awaited: without(context.awaited, port) };
 }
 
-export function noteAttached({ context, event }: Seen): Change {
+export function noteAttached({ context, event }: At): Change {
   assertEvent(event, 'volume.attached');
   const { volume, uid, serial, format } = event;
   const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format };
   return { disks: { ...context.disks, [volume]: disk }, awaited: without(context.awaited, volume) };
 }
 
-export function noteImage({ context, event }: Seen): Change {
+export function noteImage({ context, event }: At): Change {
   assertEvent(event, 'image.provided');
   return { images: { ...context.images, [event.image]: event.sha256 }, awaited: without(context.awaited, event.image) };
 }
 
-export function noteLocated({ context, event }: Seen): Change {
+export function noteLocated({ context, event }: At): Change {
   assertEvent(event, 'volume.located');
-  const hosts = event.host === null ? context.volumeHosts : [...new Set([...context.volumeHosts, event.host])];
+  const hosts = event.host === null ? context.volumeHosts : together(context.volumeHosts, [event.host]);
   return { volumeHosts: hosts, awaited: without(context.awaited, event.volume) };
 }
 
-export function noteUnbound({ context, event }: Seen): Change {
-  assertEvent(event, 'port.unbound');
-  return { awaited: without(context.awaited, event.port) };
-}
-
-export function noteGone({ context, event }: Seen): Change {
-  assertEvent(event, 'port.gone');
-  const ports = { ...context.ports };
-  delete ports[event.port];
-  return { ports, awaited: without(context.awaited, event.port) };
-}
-
-export function notePlaced({ context, event }: Seen): Change {
+export function notePlaced({ context, event }: At): Change {
   assertEvent(event, 'placed');
   const elsewhere = context.lastHost !== event.host.name;
   return {
@@ -103,19 +188,14 @@ export function notePlaced({ context, event }: Seen): Change {
   };
 }
 
-export function noteFailure({ context, event }: Seen): Change {
-  if (!('error' in event) || event.error === null) return {};
-  return { failure: failureOf(event.error), tries: context.tries + 1 };
-}
-
 /** A new uid for the run that is about to start; kept when the request is repeated. */
-export const newIncarnation = ({ context, event }: Seen): Change => ({
+export const newIncarnation = ({ context, event }: At): Change => ({
   incarnationUid: event.meta.ulid,
   runs: context.runs + 1,
   lastRun: { host: context.host?.name ?? '', incarnationUid: event.meta.ulid },
 });
 
-export function noteRunning({ context, event }: Seen): Change {
+export function noteRunning({ context, event }: At): Change {
   assertEvent(event, 'incarnation.running');
   return {
     proof: event.proof,
@@ -125,7 +205,7 @@ export function noteRunning({ context, event }: Seen): Change {
   };
 }
 
-export function noteEnd({ context, event }: Seen): Change {
+export function noteEnd({ context, event }: At): Change {
   assertEvent(event, 'incarnation.ended');
   const healthy = context.runningSince !== null && event.meta.at - context.runningSince >= healthyMs;
   const clean = event.reason === 'guest_shutdown' || event.reason === 'stopped';
@@ -142,30 +222,27 @@ export function noteEnd({ context, event }: Seen): Change {
   };
 }
 
-export const wantRunning = (): Change => ({ wanted: 'running', tries: 0, failure: null });
-export const wantStopped = ({ event }: Seen): Change => ({
-  wanted: 'stopped',
-  failure: null,
-  graceMs: event.type === 'vm.stop' ? (event.graceMs ?? 10_000) : 10_000,
-});
-export const wantRestart = ({ event }: Seen): Change => ({
-  restarting: true,
-  graceMs: event.type === 'vm.restart' ? (event.graceMs ?? 10_000) : 10_000,
-});
-export const wantDeleted = ({ event }: Seen): Change => ({
-  wanted: 'deleted',
-  graceMs: 2_000,
-  failure: null,
-  deleteCommand: event.meta.commandId ?? null,
-});
-/** The guest powered itself off and the policy leaves it so. */
-export const settle = ({ context }: Seen): Change => (context.failure === null ? { wanted: 'stopped' } : {});
 export const letGo = (): Change => ({
   host: null,
   incarnationUid: null,
+  runSpec: null,
+  runGeneration: 0,
   nics: {},
   disks: {},
   images: {},
   volumeHosts: [],
   restarting: false,
 });
+
+// What is wanted
+
+export const wantRunning = ({ context }: At): Change => startWanted(context);
+export const wantStopped = ({ event }: At): Change =>
+  stopWanted(event.type === 'vm.stop' ? event.graceMs : defaultGraceMs);
+export const wantRestart = ({ event }: At): Change => ({
+  restarting: true,
+  graceMs: event.type === 'vm.restart' ? event.graceMs : defaultGraceMs,
+});
+export const wantDeleted = (): Change => ({ wanted: 'deleted', graceMs: 2_000, failure: null, proposed: null });
+/** The guest powered itself off and the policy leaves it so. */
+export const settle = ({ context }: At): Change => (context.failure === null ? { wanted: 'stopped' } : {});

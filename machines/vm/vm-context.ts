@@ -1,33 +1,40 @@
-/** What a VM remembers, and the messages it builds from that. */
-import type { Failure } from '../values/failures.ts';
-import { clusterId, idOf, partsOfId, tenantId, counterpartOf } from '../values/identifiers.ts';
-import type { SentEvent } from '../values/requests.ts';
-import type {
-  HostFacts,
-  IncarnationDisk,
-  IncarnationNic,
-  IncarnationProof,
-  IncarnationSpec,
-} from '../values/wiring.ts';
-import type { LastRun } from '../cluster/cluster-events.ts';
-import type { VmNic, VmSpec } from './vm-events.ts';
+/** What a VM remembers, and what follows from that: its ports, what waits for a start, what is realized. */
+import type { LastRun } from '../cluster/cluster-protocol.ts';
+import { specChanges, withCondition, type ConditionParams, type DeclaredContext } from '../values/declared.ts';
+import { sameJson, type Failure } from '../values/failures.ts';
+import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
+import type { SpecChange } from '../values/kind.ts';
+import type { Seen } from '../values/telling.ts';
+import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof } from '../values/wiring.ts';
+import { vmKind, type VmEvent, type VmNic, type VmSpec } from './vm-protocol.ts';
 
-export interface VmContext {
-  readonly id: string;
-  readonly uid: string;
-  readonly spec: VmSpec | null;
-  /** What the last of create, start and stop asked for. */
+/** A change that is accepted once the ports of its added NICs have addresses. */
+export interface Proposal {
+  readonly spec: VmSpec;
+  /** Null: stay as they are. */
+  readonly labels: Readonly<Record<string, string>> | null;
+  readonly protect: boolean | null;
+  /** Ports that have not answered yet: actor ids. */
+  readonly awaited: readonly string[];
+}
+
+export interface VmContext extends DeclaredContext<VmSpec> {
+  /** What the last of create, update, start and stop asked for. */
   readonly wanted: 'running' | 'stopped' | 'deleted';
   /** A restart is under way: the end of the run that is being stopped is not an end. */
   readonly restarting: boolean;
   readonly graceMs: number;
   /** Whose answer the present state waits for: actor ids. Set on entry, emptied by answers. */
   readonly awaited: readonly string[];
-  /**
-   * Ports that hold an address for us: id -> address and MAC. Kept until deletion, so that both outlive every
-   * restart.
-   */
+  /** Ports that were asked for and have not ended yet, actor ids: each is given back before the VM ends. */
+  readonly claimed: readonly string[];
+  /** Ports that hold an address for us: id -> address and MAC. Both outlive every restart. */
   readonly ports: Readonly<Record<string, { readonly address: string; readonly mac: string }>>;
+  readonly proposed: Proposal | null;
+  /** What the present run is made of, from the search for its host until everything is let go; null between runs. */
+  readonly runSpec: VmSpec | null;
+  /** The generation that `runSpec` is of. */
+  readonly runGeneration: number;
   /** Where our volumes have their bytes; a VM runs where they are. */
   readonly volumeHosts: readonly string[];
   /** Set by placement, cleared when everything is let go. */
@@ -43,137 +50,127 @@ export interface VmContext {
   readonly nics: Readonly<Record<string, IncarnationNic>>;
   readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
+  /** Pinned by the first run unless it is declared. */
   readonly machineType: string | null;
-  /** Uid of the present run: a late word of an earlier run is told apart by it. */
+  /** Uid of the present run: a late message of an earlier run is told apart by it. */
   readonly incarnationUid: string | null;
   readonly proof: IncarnationProof | null;
+  /** Wall time since which the guest runs, ms since the epoch; null while it does not. */
   readonly runningSince: number | null;
-  /** Failures in a row, for the backoff; cleared by ten healthy minutes or by a command. */
-  readonly tries: number;
   /** Runs so far. */
   readonly runs: number;
-  readonly failure: Failure | null;
+  /** Why a port could not be had for the creation. */
   readonly refusal: { readonly error: Failure; readonly path: string } | null;
-  readonly createCommand: string | null;
-  readonly deleteCommand: string | null;
 }
 
-export interface OutgoingMessage {
-  readonly to: string;
-  readonly event: SentEvent;
+export type At = Seen<VmContext, VmEvent>;
+
+/** @throws TypeError before the first declaration: no state asks so early */
+export function specIn({ id, spec }: VmContext): VmSpec {
+  if (spec === null) throw new TypeError(`${id} has no spec`);
+  return spec;
 }
 
-interface Seen {
-  readonly context: VmContext;
+/** @throws TypeError between runs: no state asks then */
+export function runSpecIn({ id, runSpec }: VmContext): VmSpec {
+  if (runSpec === null) throw new TypeError(`${id} has no run`);
+  return runSpec;
 }
 
-const tenantOf = (context: VmContext): string => partsOfId(context.id).tenant;
-export const specIn = (context: VmContext): VmSpec => context.spec as VmSpec;
+/** @throws TypeError before it is placed: no state asks so early */
+export function hostIn({ id, host }: VmContext): HostFacts {
+  if (host === null) throw new TypeError(`${id} is on no host`);
+  return host;
+}
 
-export function portId(context: VmContext, nic: VmNic): string {
-  const { tenant, name } = partsOfId(context.id);
+type Named = Pick<VmContext, 'id'>;
+
+export function portId({ id }: Named, nic: VmNic): string {
+  const { tenant, name } = partsOfId(id);
   return idOf('port', tenant, `${name}.${nic.name}`);
 }
 
-export const portIds = (context: VmContext): string[] => specIn(context).nics.map((nic) => portId(context, nic));
-export const volumeIds = (context: VmContext): string[] =>
-  specIn(context).disks.map((disk) => idOf('volume', tenantOf(context), disk.volume));
+const ofTenant = ({ id }: Named, kind: string, name: string): string => idOf(kind, partsOfId(id).tenant, name);
 
-export function imageIds(context: VmContext): string[] {
-  const { boot } = specIn(context);
-  return boot === null
-    ? []
-    : [idOf('image', tenantOf(context), boot.kernel), idOf('image', tenantOf(context), boot.initrd)];
+export const portIds = (vm: Named, spec: VmSpec | null): string[] => (spec?.nics ?? []).map((nic) => portId(vm, nic));
+
+export const volumeIds = (vm: Named, spec: VmSpec | null): string[] =>
+  (spec?.disks ?? []).map(({ volume }) => ofTenant(vm, 'volume', volume));
+
+export function imageIds(vm: Named, spec: VmSpec | null): string[] {
+  const boot = spec?.boot ?? null;
+  return boot === null ? [] : [ofTenant(vm, 'image', boot.kernel), ofTenant(vm, 'image', boot.initrd)];
 }
 
 export const incarnationId = (context: VmContext): string =>
-  counterpartOf(context.id, 'incarnation', context.host?.name ?? '');
+  counterpartOf(context.id, 'incarnation', hostIn(context).name);
 
-export const claimQuota = ({ context }: Seen): OutgoingMessage => ({
-  to: tenantId(tenantOf(context)),
-  event: { type: 'quota.claim', kind: 'vm', claimant: context.id },
-});
+// Ports
 
-export const releaseQuota = ({ context }: Seen): OutgoingMessage => ({
-  to: tenantId(tenantOf(context)),
-  event: { type: 'quota.release', kind: 'vm', claimant: context.id },
-});
-
-export function askPort(context: VmContext, nic: VmNic): OutgoingMessage {
-  const event = {
-    type: 'port.create',
-    network: nic.network,
-    address: nic.address,
-    mac: nic.mac,
-    host: null,
-    holder: context.id,
-  };
-  return { to: portId(context, nic), event };
+/** Ports of the newest spec, of the present run, and of a change that is not decided. */
+export function usedPorts(context: VmContext): ReadonlySet<string> {
+  const { spec, runSpec, proposed } = context;
+  return new Set([spec, runSpec, proposed?.spec ?? null].flatMap((of) => portIds(context, of)));
 }
 
-export const askPlace = ({ context }: Seen): OutgoingMessage => ({
-  to: clusterId,
-  event: {
-    type: 'place',
-    vm: context.id,
-    cpus: specIn(context).cpus,
-    memoryMib: specIn(context).memoryMib,
-    host: specIn(context).host,
-    volumeHosts: context.volumeHosts,
-    lastRun: context.lastRun,
-  },
-});
-
-export const releasePlace = ({ context }: Seen): OutgoingMessage => ({
-  to: clusterId,
-  event: { type: 'place.release', vm: context.id },
-});
-
-/** Everything a run needs on its host, asked for at once; whoever has answered already is not asked again. */
-export function preparations(context: VmContext): OutgoingMessage[] {
-  const { host, runEpoch } = context;
-  const messages: OutgoingMessage[] = [
-    ...portIds(context).map((to) => ({ to, event: { type: 'port.bind', holder: context.id, host, runEpoch } })),
-    ...volumeIds(context).map((to) => ({ to, event: { type: 'volume.attach', vm: context.id, host, runEpoch } })),
-    ...imageIds(context).map((to) => ({ to, event: { type: 'image.need', holder: context.id, host } })),
-  ];
-  return messages.filter((message) => context.awaited.includes(message.to));
+/** Ports that nothing of it uses any more. */
+export function strayPorts(context: VmContext): readonly string[] {
+  const used = usedPorts(context);
+  return context.claimed.filter((id) => !used.has(id));
 }
 
-export function releases(context: VmContext): OutgoingMessage[] {
-  return [
-    ...portIds(context).map((to) => ({ to, event: { type: 'port.unbind', holder: context.id } })),
-    ...volumeIds(context).map((to) => ({ to, event: { type: 'volume.detach', vm: context.id } })),
-    ...imageIds(context).map((to) => ({ to, event: { type: 'image.free', holder: context.id } })),
-    releasePlace({ context }),
-  ];
+/** NICs that a changed spec has beside those it had, without those which the present run has all the same. */
+export function addedNics(context: VmContext, spec: VmSpec): readonly VmNic[] {
+  const named = (of: VmSpec | null, name: string) => of?.nics.find((nic) => nic.name === name);
+  return spec.nics.filter((nic) => {
+    if (named(context.spec, nic.name) !== undefined) return false;
+    const ofRun = named(context.runSpec, nic.name);
+    return ofRun === undefined || !sameJson(ofRun, nic) || !(portId(context, nic) in context.ports);
+  });
 }
 
-function incarnationSpec(context: VmContext): IncarnationSpec {
-  const spec = specIn(context);
-  const [kernel, initrd] = imageIds(context).map((id) => context.images[id] ?? '');
+/** Every NIC has its address, and no NIC that was removed has one any more. */
+function hasDeclaredPorts(context: VmContext): boolean {
+  const declared = portIds(context, context.spec);
+  return declared.every((id) => id in context.ports) && context.claimed.every((id) => declared.includes(id));
+}
+
+// Progress
+
+/** What the present run does not have yet of the newest spec. */
+const waitingChanges = ({ spec, runSpec }: VmContext): readonly SpecChange[] =>
+  spec === null || runSpec === null
+    ? []
+    : specChanges(vmKind.declared, runSpec, spec).filter(({ change }) => change !== 'in place');
+
+function restartRequired(waiting: readonly SpecChange[]): ConditionParams {
+  const type = 'RestartRequired';
+  if (waiting.length === 0) return { type, status: 'False', reason: 'UpToDate' };
+  const fields = waiting.map(({ path }) => path).join(', ');
+  const message = `changed and waiting for the next start: ${fields}; send vm.restart`;
+  return { type, status: 'True', reason: 'ChangesWait', message };
+}
+
+/** Whether a VM at rest does what was declared: a command, or its guest, may have stopped it. */
+export const restCondition = ({ running }: VmSpec) =>
+  running
+    ? ({ status: 'False', reason: 'Stopped', message: 'stopped by a command or by its guest; send vm.start' } as const)
+    : ({ status: 'True', reason: 'Stopped' } as const);
+
+/**
+ * Which generation is realized, and whether something waits for a start. A run that has everything of the newest spec
+ * counts as one of the newest generation. @param at wall time, ms since the epoch
+ */
+export function progressOf(context: VmContext, at: number) {
+  const { runSpec, generation, conditions } = context;
+  const waiting = waitingChanges(context);
+  const isNewest = runSpec !== null && waiting.length === 0;
+  const runGeneration = isNewest ? generation : context.runGeneration;
+  const isRealized = runSpec === null && context.wanted === 'stopped' && hasDeclaredPorts(context);
+  const ofRun = context.runningSince === null ? context.observedGeneration : runGeneration;
   return {
-    owner: { actor: incarnationId(context), uid: context.incarnationUid ?? '', runEpoch: context.runEpoch },
-    vm: context.id,
-    era: context.era,
-    cpus: spec.cpus,
-    memoryMib: spec.memoryMib,
-    machineType: context.machineType,
-    nics: portIds(context).map((id) => context.nics[id] as IncarnationNic),
-    disks: volumeIds(context).map((id) => context.disks[id] as IncarnationDisk),
-    boot:
-      spec.boot === null
-        ? null
-        : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
+    runGeneration,
+    observedGeneration: isRealized ? generation : ofRun,
+    conditions: withCondition(conditions, restartRequired(waiting), at),
   };
 }
-
-export const askRun = ({ context }: Seen): OutgoingMessage => ({
-  to: incarnationId(context),
-  event: { type: 'incarnation.start', vm: context.id, spec: incarnationSpec(context) },
-});
-
-export const askStop = ({ context }: Seen): OutgoingMessage => ({
-  to: incarnationId(context),
-  event: { type: 'incarnation.stop', graceMs: context.graceMs, incarnationUid: context.incarnationUid },
-});

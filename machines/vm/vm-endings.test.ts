@@ -10,8 +10,12 @@ import { resting, row, spec, waiting } from './vm-rows-for-tests.ts';
 const askStop = 'incarnation.stop > incarnation';
 const preparing = 'preparing.asking';
 const release = ['port.release > port'];
+/** Of a VM with no port: there is none to be taken off the host. */
+const portlessReleases = releases.slice(1);
+const failedOnce = { runSpec: null, runGeneration: 0, host: null, incarnationUid: null, failure: lasting };
 const same = (state: string, changed: object = {}): Row => row(state, changed, v.create(), state, ['reply']);
-const other = (state: string): Row => row(state, {}, v.create(bare), state, ['reject exists_differently']);
+const other = (state: string, changed: object = {}): Row =>
+  row(state, changed, v.create(bare), state, ['reject exists_differently']);
 
 const running: readonly Row[] = [
   row('running', {}, v.start, 'running', ['reply']),
@@ -36,17 +40,17 @@ const ends: readonly Row[] = [
     row('running', policy('always'), v.ended(reason), 'backoff', []),
     row('running', policy('on-failure'), v.ended(reason), 'backoff', []),
     row('running', policy('never'), v.ended(reason), 'releasing', releases),
-    row('running', { ...policy('never'), ports: {} }, v.ended(reason), 'failed'),
+    row('running', { ...policy('never'), ...v.portless }, v.ended(reason), 'failed'),
   ]),
   ...['guest_shutdown', 'stopped'].flatMap((reason) => [
     row('running', policy('always'), v.ended(reason), 'backoff', []),
     row('running', policy('on-failure'), v.ended(reason), 'releasing', releases),
     row('running', policy('never'), v.ended(reason), 'releasing', releases),
-    row('running', { ...policy('on-failure'), ports: {} }, v.ended(reason), 'stopped'),
-    row('running', { ...policy('never'), ports: {} }, v.ended(reason), 'stopped'),
+    row('running', { ...policy('on-failure'), ...v.portless }, v.ended(reason), 'stopped'),
+    row('running', { ...policy('never'), ...v.portless }, v.ended(reason), 'stopped'),
   ]),
   ...(['always', 'on-failure', 'never'] as const).map((name) =>
-    row('running', { ...policy(name), ports: {} }, v.ended('start_failed', lasting), 'failed', releases.slice(0)),
+    row('running', { ...policy(name), ...v.portless }, v.ended('start_failed', lasting), 'failed', portlessReleases),
   ),
 
   row('backoff', {}, 'backoff', preparing, needs),
@@ -101,40 +105,44 @@ test('stopping, restarting and letting go', () => {
   assert.equal(disagreements(vmMachine, held, stopping), []);
 });
 
-const standing: readonly Row[] = ['stopped', 'failed'].flatMap((state) => [
-  row(state, resting, v.start, 'locating', locates),
-  row(state, { ...resting, spec: bare }, v.start, 'placing', ['place > cluster']),
-  row(state, resting, v.remove, 'dismantling', ['defer', ...release]),
-  row(state, { ...resting, ports: {} }, v.remove, 'gone', ['defer', 'reply', 'quota.release > tenant']),
-  row(state, resting, v.ended('crash'), state, []),
-  row(state, resting, v.unbound, state, []),
-  row(state, resting, v.placed, state, []),
-  same(state),
-  other(state),
+const standing: readonly Row[] = (
+  [
+    ['stopped', v.atRest],
+    ['failed', failedOnce],
+  ] as const
+).flatMap(([state, of]) => [
+  row(state, of, v.start, 'locating', locates),
+  row(state, { ...of, ...v.portless, spec: bare }, v.start, 'placing', ['place > cluster']),
+  row(state, of, v.remove, 'dismantling', ['defer', ...release]),
+  row(state, { ...of, ...v.portless, spec: bare }, v.remove, 'gone', ['defer', 'reply', 'quota.release > tenant']),
+  row(state, of, v.ended('crash'), state, []),
+  row(state, of, v.unbound, state, []),
+  row(state, of, v.placed, state, []),
+  same(state, of),
+  other(state, of),
 ]);
 
 test('a VM at rest', () => {
   assert.equal(disagreements(vmMachine, held, standing), []);
   const stops = [
-    row('stopped', resting, v.stop, 'stopped', ['reply']),
-    row('failed', { failure: lasting }, v.stop, 'stopped', []),
+    row('stopped', v.atRest, v.stop, 'stopped', ['reply']),
+    row('failed', failedOnce, v.stop, 'stopped', []),
   ];
   assert.equal(disagreements(vmMachine, held, stops), []);
 });
 
 const deleting: readonly Row[] = [
   ...['stopping', 'releasing', 'dismantling'].flatMap((state) => [
-    row(state, { ...dying, ...waiting }, v.create(), state, ['reject name_busy']),
-    row(state, { ...dying, ...waiting }, v.create(bare), state, ['reject name_busy']),
-    row(state, { ...dying, ...waiting }, v.remove, state, ['reject being_deleted'], { command: 'D2' }),
+    ...[v.create(), v.create(bare), v.apply(), v.update(bare), v.start, v.stop].map((on) =>
+      row(state, { ...dying, ...waiting }, on, state, ['reject name_busy']),
+    ),
+    row(state, { ...dying, ...waiting }, v.remove, state, ['defer']),
   ]),
-  ...['stopping', 'releasing'].flatMap((state) =>
-    [v.start, v.stop].map((command) => row(state, { ...dying, ...waiting }, command, state, ['reject being_deleted'])),
-  ),
   row('dismantling', { ...dying, ...waiting }, v.gone, 'gone', ['reply', 'quota.release > tenant']),
   row('dismantling', { ...dying, awaited: [port, 'port/t/v.eth1'] }, v.gone, 'dismantling', []),
   row('dismantling', { ...dying, ...waiting }, 'releaseDeadline', 'dismantling', release),
   row('dismantling', { ...dying, ...waiting }, v.unbound, 'dismantling', []),
+  row('dismantling', { ...dying, ...waiting }, v.portReady, 'dismantling', []),
 ];
 
 test('a deletion is not taken back, and every other command hears of it', () => {
@@ -143,22 +151,26 @@ test('a deletion is not taken back, and every other command hears of it', () => 
 
 const after = (one: Row) => decided(vmMachine, held, one).context;
 
-test('commands in a state that has nothing to do about them are left to the host to reject', () => {
-  const deaf = [
-    ...['claiming', 'addressing', 'withdrawing', 'dismantling'].flatMap((state) =>
-      [v.start, v.stop, v.restart].map((command) => row(state, waiting, command, state, [])),
+const underway = ['locating', 'placing', 'unplaced', preparing, 'starting'];
+
+test('a start of what is being started changes nothing; a restart where there is no run is left to be rejected', () => {
+  const rows = [
+    ...underway.map((state) => row(state, waiting, v.start, state, ['reply'])),
+    ...underway.map((state) => row(state, waiting, v.restart, state, [])),
+    ...['claiming', 'addressing', 'withdrawing', 'dismantling', 'stopping', 'releasing'].map((state) =>
+      row(state, waiting, v.restart, state, []),
     ),
-    ...['locating', 'placing', 'unplaced', preparing, 'starting'].flatMap((state) =>
-      [v.start, v.restart].map((command) => row(state, waiting, command, state, [])),
-    ),
-    ...['stopping', 'releasing', 'stopped', 'failed'].map((state) => row(state, waiting, v.restart, state, [])),
+    row('stopped', v.atRest, v.restart, 'stopped', []),
+    row('failed', failedOnce, v.restart, 'failed', []),
   ];
-  assert.equal(disagreements(vmMachine, held, deaf), []);
+  assert.equal(disagreements(vmMachine, held, rows), []);
 });
 
 test('a new VM of the same name and spec is answered with the standing one', () => {
-  const states = ['locating', 'placing', 'unplaced', preparing, 'starting', 'running'];
-  const rows = states.flatMap((state) => [same(state, waiting), row(state, waiting, v.create(bare), state)]);
+  const rows = [...underway, 'running'].flatMap((state) => [
+    same(state, waiting),
+    row(state, waiting, v.create(bare), state, ['reject exists_differently']),
+  ]);
   assert.equal(disagreements(vmMachine, held, rows), []);
 });
 
@@ -189,15 +201,19 @@ test('the last command says what is wanted, and clears the failure before it', (
     return [context['wanted'], context['failure'], context['restarting']];
   };
   assert.equal(wanted(v.start, 'stopping', resting), ['running', null, true]);
-  assert.equal(wanted(v.start, 'releasing', resting), ['running', null, false]);
-  assert.equal(wanted(v.start, 'failed', {}), ['running', null, false]);
+  assert.equal(wanted(v.start, 'stopping', { restarting: true, failure: null }), ['running', null, true]);
+  assert.equal(wanted(v.start, 'releasing', {}), ['running', null, false]);
+  assert.equal(wanted(v.start, 'failed', failedOnce), ['running', null, false]);
   assert.equal(wanted(v.stop, 'running', {}), ['stopped', null, false]);
   assert.equal(wanted(v.stop, 'stopping', {}), ['stopped', null, false]);
   assert.equal(wanted(v.stop, 'releasing', {}), ['stopped', null, false]);
-  assert.equal(wanted(v.stop, 'failed', {}), ['stopped', null, false]);
+  assert.equal(wanted(v.stop, 'failed', failedOnce), ['stopped', null, false]);
   assert.equal(wanted(v.restart, 'running', { failure: null }), ['running', null, true]);
-  for (const state of ['running', 'stopping', 'releasing', 'stopped', 'failed'])
+  for (const state of ['running', 'stopping', 'releasing']) {
     assert.equal(wanted(v.remove, state, resting), ['deleted', null, false], state);
+  }
+  assert.equal(wanted(v.remove, 'stopped', v.atRest), ['deleted', null, false]);
+  assert.equal(wanted(v.remove, 'failed', failedOnce), ['deleted', null, false]);
 });
 
 test('a restart is over when the next run is prepared', () => {
@@ -211,25 +227,19 @@ test('a port that fails under a running guest is shown, and stops nothing', () =
 test('the time the guest is given to power off', () => {
   const grace = (command: Row['on']) => {
     const { context, armed, asked } = decided(vmMachine, held, row('running', {}, command, ''));
-    const { event } = asked.find(({ type }) => type === 'send')?.params as { event: { graceMs: number } };
-    assert.is(armed[0]?.delayMs, event.graceMs + 60_000);
-    return [context['graceMs'], event.graceMs];
+    const sent = asked.find(({ type }) => type === 'send')?.params as { event: { graceMs: number } };
+    assert.is(armed[0]?.delayMs, sent.event.graceMs + 60_000);
+    return [context['graceMs'], sent.event.graceMs];
   };
   assert.equal(
-    [grace(v.stop), grace({ type: 'vm.stop' })],
+    [grace(v.stop), grace(v.restart), grace(v.remove), grace(v.update({ ...spec, running: false }))],
     [
       [3_000, 3_000],
+      [3_000, 3_000],
+      [2_000, 2_000],
       [10_000, 10_000],
     ],
   );
-  assert.equal(
-    [grace(v.restart), grace({ type: 'vm.restart' })],
-    [
-      [3_000, 3_000],
-      [10_000, 10_000],
-    ],
-  );
-  assert.equal(grace(v.remove), [2_000, 2_000]);
 });
 
 test('what is let go of is forgotten, addresses and the last host are not', () => {
@@ -239,9 +249,10 @@ test('what is let go of is forgotten, addresses and the last host are not', () =
 });
 
 test('a deletion is answered by its own command', () => {
-  assert.is(after(row('running', {}, v.remove, '', [], { command: 'D1' }))['deleteCommand'], 'D1');
+  assert.equal(after(row('running', {}, v.remove, ''))['waiters'], v.waiters('deleted', 'C').waiters);
   const { asked } = decided(vmMachine, held, row('dismantling', { ...dying, ...waiting }, v.gone, ''));
-  assert.equal(asked[0]?.params, { commandId: 'D1', result: { uid: 'U1' } });
+  const result = { uid: 'U1', generation: 1, result: 'deleted', ports: {} };
+  assert.equal(asked[0]?.params, { commandId: 'D1', result });
 });
 
 const hostGone = { code: 'host_gone', message: 'gone', retryable: false };
@@ -251,12 +262,18 @@ const told: readonly Row[] = [v.portFailed(hostGone), v.volumeRefused(hostGone),
 const moves: readonly Row[] = [
   ...(['always', 'on-failure'] as const).flatMap((name) => [
     row('running', policy(name), v.ended('host_gone'), 'releasing', releases),
-    row('running', { ...policy(name), ports: {} }, v.ended('host_gone'), 'locating', [...releases, ...locates]),
-    row('starting', { ...policy(name), ports: {} }, v.ended('host_gone'), 'locating', [...releases, ...locates]),
+    row('running', { ...policy(name), ...v.portless }, v.ended('host_gone'), 'locating', [
+      ...portlessReleases,
+      ...locates,
+    ]),
+    row('starting', { ...policy(name), ...v.portless }, v.ended('host_gone'), 'locating', [
+      ...portlessReleases,
+      ...locates,
+    ]),
   ]),
-  row('running', { ...policy('never'), ports: {} }, v.ended('host_gone'), 'failed', releases),
-  row('stopping', { ...policy('never'), ports: {}, restarting: true }, v.ended('host_gone'), 'locating'),
-  row('stopping', { ...resting, ports: {} }, v.ended('host_gone'), 'stopped', releases),
+  row('running', { ...policy('never'), ...v.portless }, v.ended('host_gone'), 'failed', portlessReleases),
+  row('stopping', { ...policy('never'), ...v.portless, restarting: true }, v.ended('host_gone'), 'locating'),
+  row('stopping', { ...resting, ...v.portless }, v.ended('host_gone'), 'stopped', portlessReleases),
   ...told,
   row('releasing', { ...waiting, failure: null }, v.unbound, 'locating', locates),
 ];

@@ -1,39 +1,85 @@
 /** Questions the VM chart asks; pure functions of (context, event). */
+import { assertEvent } from 'xstate';
 import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
-import type { VmContext } from './vm-context.ts';
-import type { VmEvent } from './vm-events.ts';
-import { specOf } from './vm-replies.ts';
+import { declarationOf } from './vm-changes.ts';
+import { addedNics, imageIds, portId, portIds, strayPorts, volumeIds, type At } from './vm-context.ts';
 
-interface Seen {
-  readonly context: VmContext;
-  readonly event: VmEvent;
+// A changed declaration
+
+/** Neither its ports nor those that it had are what they will be: what comes next cannot be judged yet. */
+export function isUndecided(seen: At): boolean {
+  const { context } = seen;
+  if (context.proposed !== null) return true;
+  const leaving = strayPorts(context);
+  return addedNics(context, declarationOf(seen).spec).some((nic) => leaving.includes(portId(context, nic)));
+}
+/** The change that is being decided, once more. */
+export function isProposed(seen: At): boolean {
+  if (seen.context.proposed === null) return false;
+  const { awaited: _, ...proposed } = seen.context.proposed;
+  return sameJson(proposed, declarationOf(seen));
+}
+export const addsNics = (seen: At): boolean => addedNics(seen.context, declarationOf(seen).spec).length > 0;
+export const isProposing = ({ context }: At): boolean => context.proposed !== null;
+export function completesProposal({ context, event }: At): boolean {
+  assertEvent(event, 'port.ready');
+  const awaited = context.proposed?.awaited ?? [];
+  return awaited.length === 1 && awaited[0] === event.port;
+}
+/** What has just gone is an earlier port of the same name: an answer of the new one is still to come. */
+export function isAwaitedPort({ context, event }: At): boolean {
+  assertEvent(event, 'port.gone');
+  return context.awaited.includes(event.port) || context.proposed?.awaited.includes(event.port) === true;
+}
+export function refusesProposal({ context, event }: At): boolean {
+  assertEvent(event, 'port.refused');
+  return context.proposed?.awaited.includes(event.port) === true;
 }
 
-export const sameSpec = ({ context, event }: Seen): boolean => sameJson(context.spec, specOf(event));
-export const nothingAwaited = ({ context }: Seen): boolean => context.awaited.length === 0;
-export const allRefused = ({ context }: Seen): boolean => context.awaited.length === 0 && context.refusal !== null;
-export const wantsRun = ({ context }: Seen): boolean => context.wanted === 'running';
-export const isDying = ({ context }: Seen): boolean => context.wanted === 'deleted';
-export const leaves = ({ context }: Seen): boolean => context.wanted !== 'running';
-export const restarts = ({ context }: Seen): boolean => context.restarting;
-/** Its place is from this era: nothing has been lost since that the cluster would have to be asked about. */
-export const isPlaced = ({ context, event }: Seen): boolean => eraOf(event) <= context.era;
-export const restartsPlaced = (seen: Seen): boolean => restarts(seen) && isPlaced(seen);
-export const releasedForDeletion = (seen: Seen): boolean => nothingAwaited(seen) && seen.context.wanted === 'deleted';
-export const releasedWithFailure = (seen: Seen): boolean =>
+// What is awaited and wanted
+
+export const nothingAwaited = ({ context }: At): boolean => context.awaited.length === 0;
+export const allRefused = (seen: At): boolean => nothingAwaited(seen) && seen.context.refusal !== null;
+export const wantsRun = ({ context }: At): boolean => context.wanted === 'running';
+export const isDying = ({ context }: At): boolean => context.wanted === 'deleted';
+export const leaves = ({ context }: At): boolean => context.wanted !== 'running';
+/** Somebody wants it to be tried once more. */
+export const isRetried = (seen: At): boolean => wantsRun(seen) && seen.context.failure === null;
+export const releasedForDeletion = (seen: At): boolean => nothingAwaited(seen) && isDying(seen);
+export const releasedWithFailure = (seen: At): boolean =>
   nothingAwaited(seen) && wantsRun(seen) && seen.context.failure !== null;
-export const releasedForRun = (seen: Seen): boolean => nothingAwaited(seen) && wantsRun(seen);
-/** The word of an earlier run, which changes nothing. */
-export const isThisIncarnation = ({ context, event }: Seen): boolean =>
+export const releasedForRun = (seen: At): boolean => nothingAwaited(seen) && wantsRun(seen);
+
+// A run
+
+/**
+ * The place it has is one for the next run: it is from this era, so that nothing has been lost since that the cluster
+ * would have to be asked about, and neither its size nor where it may run has changed.
+ */
+export function staysPlaced({ context, event }: At): boolean {
+  const { spec, runSpec } = context;
+  if (spec === null || runSpec === null || eraOf(event) > context.era) return false;
+  return (['cpus', 'memoryMib', 'host', 'disks'] as const).every((field) => sameJson(spec[field], runSpec[field]));
+}
+export const restarts = ({ context }: At): boolean => context.restarting;
+export const restartsPlaced = (seen: At): boolean => restarts(seen) && staysPlaced(seen);
+/** An earlier run's message changes nothing. */
+export const isThisIncarnation = ({ context, event }: At): boolean =>
   'incarnationUid' in event && event.incarnationUid === context.incarnationUid;
-export const passes = ({ event }: Seen): boolean => 'error' in event && event.error !== null && event.error.retryable;
-export const isHostGone = ({ event }: Seen): boolean => saysHostGone(event);
+/** Of a port, a volume or an image that was dropped since it was asked for. */
+export function isNotOfRun({ context, event }: At): boolean {
+  const { runSpec } = context;
+  if ('port' in event) return !portIds(context, runSpec).includes(event.port);
+  if ('volume' in event) return !volumeIds(context, runSpec).includes(event.volume);
+  return 'image' in event && !imageIds(context, runSpec).includes(event.image);
+}
+export const isHostGone = ({ event }: At): boolean => saysHostGone(event);
 /** Its last run ended with its host, and it goes on: not there. */
-export const movesOn = (seen: Seen): boolean =>
+export const movesOn = (seen: At): boolean =>
   seen.context.failure?.code === `run_${hostGone}` && (restarts(seen) || policyRestarts(seen));
 /** After an end nobody asked for. */
-export function policyRestarts({ context }: Seen): boolean {
+export function policyRestarts({ context }: At): boolean {
   if (context.failure !== null && !context.failure.retryable) return false;
   const policy = context.spec?.restart ?? 'never';
   return policy === 'always' || (policy === 'on-failure' && context.failure !== null);

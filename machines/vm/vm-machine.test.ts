@@ -23,43 +23,72 @@ const claim = 'quota.claim > tenant';
 const start = 'incarnation.start > incarnation';
 const stop = 'incarnation.stop > incarnation';
 const place = 'place > cluster';
-const unaddressed = { ports: {}, awaited: [port], createCommand: 'C1' };
-const lone = { spec: bare, ports: {}, createCommand: 'C1' };
+const early = { runSpec: null, runGeneration: 0, observedGeneration: 0, incarnationUid: null, host: null };
+const unaddressed = { ...early, ports: {}, awaited: [port], ...v.waiters('created', 'C1') };
+const lone = { ...early, spec: bare, ...v.portless, ...v.waiters('created', 'C1') };
 const refusal = { refusal: { error: lasting, path: 'spec.nics.0.address' } };
+const withdrawn = { ...early, ...refusal, ...v.waiters('created', 'C1') };
+const bigger = { ...spec, cpus: 2 };
+
+const resting = { ...spec, running: false };
+const two = [port, 'port/t/v.eth1'];
 
 const coming: readonly Row[] = [
-  row('born', fresh, v.create(), 'claiming', ['defer', claim], { command: 'C1' }),
+  row('born', fresh, v.create(), 'claiming', ['defer', claim]),
+  row('born', fresh, v.apply(), 'claiming', ['defer', claim]),
 
-  row('claiming', unaddressed, v.granted, 'addressing', ['port.create > port']),
-  row('claiming', { ...lone, wanted: 'stopped' }, v.granted, 'stopped', ['reply']),
+  row('claiming', { ...unaddressed, claimed: [] }, v.granted, 'addressing', ['port.claim > port']),
+  row('claiming', { ...lone, spec: { ...bare, running: false } }, v.granted, 'stopped', ['reply']),
   row('claiming', lone, v.granted, 'placing', ['reply', place]),
-  row('claiming', fresh, v.quotaRefused, 'refused', ['reject quota_exceeded']),
+  row('claiming', { ...fresh, ...v.waiters('created', 'C1') }, v.quotaRefused, 'refused', ['reject quota_exceeded']),
   row('claiming', {}, 'quotaDeadline', 'claiming', [claim]),
-  row('claiming', {}, v.create(), 'claiming', ['reject name_busy']),
-  row('claiming', {}, v.create(bare), 'claiming', ['reject name_busy']),
-  row('claiming', {}, v.remove, 'claiming', ['reject name_busy']),
+  row('claiming', {}, v.create(), 'claiming', ['defer']),
+  row('claiming', {}, v.apply(bigger), 'claiming', ['defer']),
+  row('claiming', {}, v.create(bare), 'claiming', ['reject exists_differently']),
 
   row('addressing', unaddressed, v.portReady, 'locating', ['reply', ...locates]),
-  row('addressing', { ...unaddressed, wanted: 'stopped' }, v.portReady, 'stopped', ['reply']),
-  row('addressing', { ...unaddressed, awaited: [port, 'port/t/v.eth1'] }, v.portReady, 'addressing', []),
+  row('addressing', { ...unaddressed, spec: resting }, v.portReady, 'stopped', ['reply']),
+  row('addressing', { ...unaddressed, awaited: two }, v.portReady, 'addressing', []),
   row('addressing', unaddressed, v.portRefused, 'gone', ['reject taken', 'quota.release > tenant']),
-  row('addressing', { ...unaddressed, awaited: [port, 'port/t/v.eth1'] }, v.portRefused, 'addressing', []),
+  row('addressing', { ...unaddressed, awaited: two }, v.portRefused, 'addressing', []),
   row('addressing', { ...unaddressed, ...refusal }, v.portReady, 'withdrawing', ['port.release > port']),
-  row('addressing', unaddressed, 'addressDeadline', 'addressing', ['port.create > port']),
+  row('addressing', unaddressed, 'addressDeadline', 'addressing', ['port.claim > port']),
   row('addressing', unaddressed, v.granted, 'addressing', []),
-  row('addressing', unaddressed, v.create(), 'addressing', ['reject name_busy']),
-  row('addressing', unaddressed, v.remove, 'addressing', ['reject name_busy']),
+  row('addressing', unaddressed, v.gone, 'addressing', []),
+  row('addressing', unaddressed, v.create(), 'addressing', ['defer']),
+  row('addressing', unaddressed, v.create(bare), 'addressing', ['reject exists_differently']),
+  row('addressing', unaddressed, v.remove, 'dismantling', ['reject deleted', 'defer', 'port.release > port']),
 
-  row('withdrawing', { ...waiting, ...refusal }, v.gone, 'gone', ['reject no_kvm', 'quota.release > tenant']),
-  row('withdrawing', { awaited: [port, 'port/t/v.eth1'], ...refusal }, v.gone, 'withdrawing', []),
-  row('withdrawing', { ...waiting, ...refusal }, 'releaseDeadline', 'withdrawing', ['port.release > port']),
-  row('withdrawing', { ...waiting, ...refusal }, v.portReady, 'withdrawing', []),
-  row('withdrawing', { ...waiting, ...refusal }, v.create(), 'withdrawing', ['reject name_busy']),
-  row('withdrawing', { ...waiting, ...refusal }, v.remove, 'withdrawing', ['reject name_busy']),
+  row('withdrawing', { ...withdrawn, ...waiting }, v.gone, 'gone', ['reject no_kvm', 'quota.release > tenant']),
+  row('withdrawing', { ...withdrawn, awaited: two }, v.gone, 'withdrawing', []),
+  row('withdrawing', { ...withdrawn, ...waiting }, 'releaseDeadline', 'withdrawing', ['port.release > port']),
+  row('withdrawing', { ...withdrawn, ...waiting }, v.portReady, 'withdrawing', []),
+  ...[v.create(), v.apply(), v.update(), v.remove, v.start, v.stop].flatMap((on) => [
+    row('withdrawing', { ...withdrawn, ...waiting }, on, 'withdrawing', ['reject name_busy']),
+  ]),
+  ...[v.remove, v.start, v.stop].map((on) => row('claiming', {}, on, 'claiming', ['reject name_busy'])),
+  ...[v.start, v.stop].map((on) => row('addressing', unaddressed, on, 'addressing', ['reject name_busy'])),
 ];
 
 test('from the command to the addresses, or back to nothing', () => {
   assert.equal(disagreements(vmMachine, held, coming), []);
+});
+
+test('what changes before the addresses are there is claimed and answered with the rest', () => {
+  const eth1 = { name: 'eth1', network: 'n', address: null, mac: null };
+  const more = { ...spec, nics: [...spec.nics, eth1] };
+  const added = row('addressing', unaddressed, v.apply(more), 'addressing', undefined);
+  const { asks, context } = decided(vmMachine, held, added);
+  assert.equal(asks, ['defer', 'port.claim > port', 'port.claim > port']);
+  assert.equal([context['generation'], context['claimed'], context['awaited']], [2, two, two]);
+  const other = { ...spec, nics: [eth1] };
+  const replaced = row('addressing', unaddressed, v.apply(other), 'addressing', undefined);
+  assert.equal(decided(vmMachine, held, replaced).asks, ['defer', 'port.release > port', 'port.claim > port']);
+});
+
+test('the end of an earlier port of the same name is not the answer that is awaited', () => {
+  const { context } = decided(vmMachine, held, row('addressing', unaddressed, v.gone, ''));
+  assert.equal([context['awaited'], context['claimed']], [[port], [port]]);
 });
 
 const away = { host: null, incarnationUid: null, awaited: [volume] };
@@ -76,7 +105,7 @@ const placing: readonly Row[] = [
   row('locating', away, v.remove, 'releasing', ['defer', ...releases], { command: 'D1' }),
 
   row('placing', away, v.placed, preparing, needs),
-  row('placing', { ...away, spec: bare }, v.placed, 'starting', [start]),
+  row('placing', { ...away, ...v.made(bare) }, v.placed, 'starting', [start]),
   row('placing', away, v.unplaced, 'unplaced', []),
   row('placing', away, 'placeDeadline', 'placing', [place]),
   row('placing', away, v.located, 'placing', []),
@@ -105,7 +134,7 @@ const readying: readonly Row[] = [
   ...[v.portFailed, v.volumeRefused, v.imageRefused].flatMap((failed) => [
     row(preparing, asked, failed(passing), 'backoff', []),
     row(preparing, asked, failed(lasting), 'releasing', releases),
-    row(preparing, { ...asked, ports: {} }, failed(lasting), 'failed', releases),
+    row(preparing, { ...asked, ...v.portless }, failed(lasting), 'failed', releases.slice(1)),
   ]),
   row(preparing, asked, v.ended('killed', null, 'L0'), preparing, []),
   row(preparing, asked, v.stop, 'releasing', releases),
@@ -136,12 +165,15 @@ const said = (one: Row, type: string) =>
 
 test('creation keeps the command and is answered by it', () => {
   const born = after(row('born', fresh, v.create(), '', [], { command: 'C1' }));
-  assert.equal([born['uid'], born['wanted'], born['createCommand']], ['U2', 'running', 'C1']);
-  const reply = said(row('addressing', unaddressed, v.portReady, ''), 'reply');
-  assert.equal(reply, { commandId: 'C1', result: { uid: 'U1', ports: held.ports } });
-  assert.is(after(row('addressing', unaddressed, v.portReady, ''))['createCommand'], null);
-  const quota = said(row('claiming', { createCommand: 'C1' }, v.quotaRefused, ''), 'reject');
-  assert.equal([quota['commandId'], quota['issues']], ['C1', undefined]);
+  assert.equal([born['uid'], born['generation'], born['waiters']], ['U2', 1, v.waiters('created', 'C1').waiters]);
+  const ready = row('addressing', unaddressed, v.portReady, '');
+  assert.equal(said(ready, 'reply'), {
+    commandId: 'C1',
+    result: { uid: 'U1', generation: 1, result: 'created', ports: held.ports },
+  });
+  assert.equal([after(ready)['waiters'], after(ready)['wanted']], [[], 'running']);
+  const quota = said(row('claiming', { ...early, ...v.waiters('created', 'C1') }, v.quotaRefused, ''), 'reject');
+  assert.equal([quota['commandId'], quota['code']], ['C1', 'quota_exceeded']);
 });
 
 test('a refusal names the field of the VM that is to blame', () => {
@@ -150,10 +182,6 @@ test('a refusal names the field of the VM that is to blame', () => {
     [reject['commandId'], reject['issues']],
     ['C1', [{ path: 'spec.nics.0.address', message: v.portRefused.error.message }]],
   );
-  const { path: _, ...pathless } = v.portRefused;
-  assert.equal(said(row('addressing', unaddressed, pathless, ''), 'reject')['issues'], [
-    { path: 'spec.nics.0.network', message: v.portRefused.error.message },
-  ]);
 });
 
 test('only another host than the last raises the run epoch', () => {
@@ -163,7 +191,7 @@ test('only another host than the last raises the run epoch', () => {
   assert.equal(epochs, [1, 2, 2]);
 });
 
-test('a run is made of what was prepared, and has a life of its own', () => {
+test('a run is made of what was prepared, and has a uid of its own', () => {
   const nics = { [port]: { port, binding: 'b', bindingUid: 'B', mac: 'm', mtu: 1450 } };
   const disks = { [volume]: { volume, volumeUid: 'V', serial: 's', format: 'raw' } };
   const last = row(preparing, { awaited: [initrd], nics, disks, images: { [kernel]: 'K' } }, v.provided(initrd), '');
@@ -196,11 +224,6 @@ test('volumes tell their hosts once each', () => {
     (event) => after(row('locating', { awaited: [volume, 'volume/t/d'] }, event, ''))['volumeHosts'],
   );
   assert.equal(hosts, [['w1'], ['w1', 'w2'], ['w1']]);
-});
-
-test('an existing VM keeps its spec', () => {
-  const { issues } = said(row('running', {}, v.create({ ...spec, cpus: 2 }), ''), 'reject');
-  assert.equal(issues, [{ path: 'spec.cpus', message: 'is 1 and cannot be changed' }]);
 });
 
 test.run();

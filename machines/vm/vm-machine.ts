@@ -1,49 +1,152 @@
 /**
  * A VM: what a tenant declared, where it runs, and what is done when a run ends.
  *
- * The VM outlives its runs. Each run is an incarnation on a host with a uid of its own. Addresses, MACs and disks
- * belong to the VM and stay the same over all runs. Ports, volumes and images of a run are prepared before QEMU is
- * started, and all of them are released before the VM is `stopped` or gone. A start on another host than the last one
- * raises the run epoch. Upholds "one run" and "identity is kept" of docs/promises.md#promises-of-the-cloud.
+ * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `incarnationUid`.
+ * Addresses, MACs and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images)
+ * before QEMU is started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the
+ * run epoch (I2, I9 of the invariants).
+ *
+ * A run is made of the spec it was begun with; a later spec is taken by the next run. A change that adds NICs is
+ * accepted once their ports have addresses. Commands and accepted specs only say what is wanted: each state has a
+ * transition for what is not wanted there any more.
  */
-import * as messages from './vm-context.ts';
-import * as replies from './vm-replies.ts';
-import { vmSetup } from './vm-setup.ts';
+import { assign, setup } from 'xstate';
+import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
+import { backoffMs } from '../values/failures.ts';
+import { requests } from '../values/requests.ts';
+import { act, tell } from '../values/telling.ts';
+import * as changes from './vm-changes.ts';
+import { restCondition, specIn, type At, type VmContext } from './vm-context.ts';
+import * as guards from './vm-guards.ts';
+import * as messages from './vm-messages.ts';
+import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
 
-/** Commands while a run is being made ready: they take effect by letting everything go. */
-const beforeRun = {
-  'vm.stop': { target: '#vm.releasing', actions: 'wantStopped' },
-  'vm.delete': { target: '#vm.releasing', actions: ['wantDeleted', 'defer'] },
-} as const;
-/** Commands while QEMU may exist: it is stopped first. */
-const duringRun = {
-  'vm.stop': { target: '#vm.stopping', actions: 'wantStopped' },
-  'vm.delete': { target: '#vm.stopping', actions: ['wantDeleted', 'defer'] },
-} as const;
-const busy = { actions: { type: 'reject', params: replies.nameBusy } } as const;
-/** Once deletion is accepted no later command takes it back: whoever asked for it waits until the VM is gone. */
-const dying = { guard: 'isDying', actions: { type: 'reject', params: replies.deleting } } as const;
-const whileLetGo = {
-  'vm.create': { guard: 'isDying', ...busy },
-  'vm.stop': [dying, { actions: 'wantStopped' }],
-  'vm.delete': [dying, { actions: ['wantDeleted', 'defer'] }],
+const kit = declaredKit<VmSpec, VmContext, VmEvent>(vmKind, { result: ({ ports }) => ({ ports }) });
+
+const living = whileLiving(
+  'vm',
+  { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] },
+  { guard: 'isUndecided', actions: 'rejectUndecided' },
+  { guard: 'addsNics', actions: ['propose', 'awaitUpdated', 'claimProposed'] },
+  { actions: ['acceptSpec', 'releaseStrays', 'answerUpdated'] },
+);
+/** Once deletion is accepted nothing takes it back. */
+const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
+const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
+/** Whether there will be a VM is not known yet. */
+const undecided = { actions: 'rejectUndecided' } as const;
+const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided, 'vm.delete': undecided } as const;
+/** In a state that waits for the end of ports. */
+const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
+/** In a state without a deadline of its own: from here it is seen to that the ports of added NICs answer. */
+const proposing = <const Here extends string>(here: Here) => {
+  const rule = { guard: 'proposes', target: here, reenter: true, actions: ['propose', 'awaitUpdated'] } as const;
+  return {
+    on: { 'vm.update': rule, 'vm.apply': rule },
+    after: { proposalDeadline: { guard: 'isProposing', target: here, reenter: true } },
+  } as const;
+};
+const atRest = {
+  type: 'setCondition',
+  params: ({ context }: At) => restCondition(specIn(context)),
 } as const;
 
 /** The host is gone: it is let go, and another one is asked for. */
 const elsewhere = { guard: 'isHostGone', target: 'releasing', actions: 'forgetFailure' } as const;
-const placed = { guard: 'isPlaced', target: 'preparing' } as const;
+/** Something of a run cannot be made ready. */
+const unprepared = [
+  { guard: 'isNotOfRun' },
+  elsewhere,
+  { guard: 'mayPass', target: 'backoff', actions: 'noteFailure' },
+  { target: 'releasing', actions: 'noteFailure' },
+] as const;
+const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;
 
-export const vmMachine = vmSetup.createMachine({
+export const vmMachine = setup({
+  types: { context: {} as VmContext, events: {} as VmEvent, input: {} as { id: string }, tags: {} as 'steady' },
+  actions: {
+    ...requests,
+    ...kit.actions,
+    wantDeclared: assign(changes.wantDeclared),
+    acceptSpec: assign(changes.acceptSpec),
+    propose: assign(changes.propose),
+    acceptProposed: assign(changes.acceptProposed),
+    rejectProposed: act(messages.rejectProposed),
+    noteProgress: assign(changes.noteProgress),
+    awaitPorts: assign(changes.awaitPorts),
+    awaitClaimedPorts: assign(changes.awaitClaimedPorts),
+    awaitBoundPorts: assign(changes.awaitBoundPorts),
+    notePort: assign(changes.notePort),
+    noteRefusal: assign(changes.noteRefusal),
+    noteAnswered: assign(changes.noteAnswered),
+    noteGone: assign(changes.noteGone),
+    beginRun: act(messages.beginRun),
+    awaitVolumes: assign(changes.awaitVolumes),
+    awaitPreparations: assign(changes.awaitPreparations),
+    noteTapped: assign(changes.noteTapped),
+    noteAttached: assign(changes.noteAttached),
+    noteImage: assign(changes.noteImage),
+    noteLocated: assign(changes.noteLocated),
+    notePlaced: assign(changes.notePlaced),
+    newIncarnation: assign(changes.newIncarnation),
+    noteRunning: assign(changes.noteRunning),
+    noteEnd: assign(changes.noteEnd),
+    letGo: assign(changes.letGo),
+    wantRunning: assign(changes.wantRunning),
+    wantStopped: assign(changes.wantStopped),
+    wantRestart: assign(changes.wantRestart),
+    wantDeleted: assign(changes.wantDeleted),
+    settle: assign(changes.settle),
+    claimPorts: tell(messages.claimPorts),
+    claimProposed: tell(messages.claimProposed),
+    releasePorts: tell(messages.releasePorts),
+    releaseStrays: tell(messages.releaseStrays),
+    rejectRefused: act(messages.rejectRefused),
+    askVolumes: tell(messages.askVolumes),
+    askPlace: tell(messages.askPlace),
+    askPreparations: tell(messages.askPreparations),
+    askReleases: tell(messages.askReleases),
+    askRun: tell(messages.askRun),
+    askStop: tell(messages.askStop),
+  },
+  guards: {
+    ...kit.guards,
+    ...guards,
+    /** A changed spec that nothing speaks against, and that needs ports. */
+    proposes: (seen) =>
+      !guards.isDying(seen) &&
+      !kit.guards.isSameSpec(seen) &&
+      !kit.guards.isImmutable(seen) &&
+      !guards.isUndecided(seen) &&
+      guards.addsNics(seen),
+  },
+  delays: {
+    quotaDeadline: 10_000,
+    addressDeadline: 15_000,
+    proposalDeadline: 15_000,
+    locateDeadline: 15_000,
+    placeDeadline: 10_000,
+    placeRetry: 5_000,
+    prepareDeadline: 60_000,
+    startDeadline: 120_000,
+    stopDeadline: ({ context }) => context.graceMs + 60_000,
+    releaseDeadline: 30_000,
+    backoff: ({ context }) => backoffMs(context.tries),
+  },
+}).createMachine({
   id: 'vm',
   context: ({ input }) => ({
-    id: input.id,
-    uid: '',
-    spec: null,
+    ...newDeclared(input.id),
     wanted: 'stopped',
     restarting: false,
     graceMs: 0,
     awaited: [],
+    claimed: [],
     ports: {},
+    proposed: null,
+    runSpec: null,
+    runGeneration: 0,
     volumeHosts: [],
     host: null,
     runEpoch: 0,
@@ -57,122 +160,117 @@ export const vmMachine = vmSetup.createMachine({
     incarnationUid: null,
     proof: null,
     runningSince: null,
-    tries: 0,
     runs: 0,
-    failure: null,
     refusal: null,
-    createCommand: null,
-    deleteCommand: null,
   }),
   initial: 'born',
   on: {
-    'vm.create': [
-      { guard: 'sameSpec', actions: { type: 'reply', params: replies.same } },
-      { actions: { type: 'reject', params: replies.differs } },
+    'vm.create': [dying, ...living['vm.create']],
+    'vm.update': [dying, ...living['vm.update']],
+    'vm.apply': [dying, ...living['vm.apply']],
+    'vm.delete': [{ guard: 'isDying', actions: 'awaitAnswer' }, ...deletedBy('vm', { actions: toDelete })['vm.delete']],
+    'vm.start': [dying, { guard: 'wantsRun', actions: 'answerUnchanged' }, { actions: 'wantRunning' }],
+    'vm.stop': [dying, { actions: 'wantStopped' }],
+    'port.ready': [
+      { guard: 'completesProposal', actions: ['notePort', 'acceptProposed', 'releaseStrays', 'answerAll'] },
+      { actions: 'notePort' },
     ],
+    'port.refused': { guard: 'refusesProposal', actions: ['rejectProposed', 'releaseStrays'] },
+    'port.gone': [{ guard: 'isAwaitedPort' }, { actions: ['noteGone', 'noteProgress'] }],
   },
   states: {
     born: {
       description: 'Exists only within the step that creates it.',
-      on: { 'vm.create': { target: 'claiming', actions: ['take', 'defer'] } },
+      on: whenBorn('vm', 'claiming'),
     },
     claiming: {
       description: 'The tenant is asked whether its quota allows one more VM.',
-      entry: { type: 'send', params: messages.claimQuota },
+      entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
+        ...whileDeclaring('vm', { actions: ['takeSpec', 'awaitAnswer'] }),
+        ...toldToWait,
         'quota.granted': { target: 'addressing' },
-        'quota.refused': { target: 'refused', actions: { type: 'reject', params: replies.refused } },
-        'vm.create': busy,
-        'vm.delete': busy,
+        'quota.refused': { target: 'refused', actions: 'rejectAll' },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     addressing: {
       description:
         "A port is made for every NIC; each gets its address and MAC from its network, for the VM's whole life.",
-      entry: ['awaitPorts', 'askPorts'],
+      entry: [ready('False', 'Addressing'), 'awaitPorts', 'claimPorts'],
       always: [
         { guard: 'allRefused', target: 'withdrawing' },
-        {
-          guard: 'nothingAwaited',
-          target: 'deciding',
-          actions: [{ type: 'reply', params: replies.created }, 'answered'],
-        },
+        { guard: 'nothingAwaited', target: 'deciding', actions: ['wantDeclared', 'answerAll'] },
       ],
       on: {
-        'port.ready': { actions: 'notePort' },
+        ...whileDeclaring('vm', {
+          target: 'addressing',
+          reenter: true,
+          actions: ['takeSpec', 'awaitAnswer', 'releaseStrays'],
+        }),
+        ...toldToWait,
+        ...deletedBy('vm', { target: 'dismantling', actions: toDelete }),
+        'port.ready': { actions: ['notePort', 'noteAnswered'] },
         'port.refused': { actions: 'noteRefusal' },
-        'vm.create': busy,
-        'vm.delete': busy,
       },
       after: { addressDeadline: { target: 'addressing', reenter: true } },
     },
     withdrawing: {
       description: 'A port was refused, so the VM is: what was claimed is given back before the command is answered.',
-      entry: ['awaitHeldPorts', 'releasePorts'],
-      always: {
-        guard: 'nothingAwaited',
-        target: 'gone',
-        actions: { type: 'reject', params: replies.refused },
-      },
-      on: { 'port.gone': { actions: 'noteGone' }, 'vm.create': busy, 'vm.delete': busy },
+      entry: [ready('False', 'Withdrawing'), 'awaitClaimedPorts', 'releasePorts'],
+      always: { guard: 'nothingAwaited', target: 'gone', actions: 'rejectRefused' },
+      on: { ...toldToWait, 'vm.create': undecided, 'vm.update': undecided, 'vm.apply': undecided, ...givenBack },
       after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
     },
     deciding: {
       description: 'Run or rest, as declared.',
+      entry: ready('False', 'Deciding'),
       always: [{ guard: 'wantsRun', target: 'locating' }, { target: 'stopped' }],
     },
     locating: {
-      description: 'The volumes are asked where their bytes are.',
-      entry: ['awaitVolumes', 'askVolumes'],
-      always: { guard: 'nothingAwaited', target: 'placing' },
+      description: 'The next run is made of the newest spec: its volumes are asked where their bytes are.',
+      entry: [ready('False', 'Locating'), 'beginRun', 'claimProposed', 'awaitVolumes', 'askVolumes'],
+      always: [
+        { guard: 'leaves', target: 'releasing' },
+        { guard: 'nothingAwaited', target: 'placing' },
+      ],
       on: {
         'volume.located': { actions: 'noteLocated' },
-        'volume.refused': { target: 'unplaced', actions: 'noteFailure' },
-        ...beforeRun,
+        'volume.refused': [{ guard: 'isNotOfRun' }, { target: 'unplaced', actions: 'noteFailure' }],
       },
       after: { locateDeadline: { target: 'locating', reenter: true } },
     },
     placing: {
       description: 'The cluster is asked for a host that has room, allows us, and holds our volumes.',
-      entry: { type: 'send', params: messages.askPlace },
+      entry: [ready('False', 'Placing'), 'askPlace'],
+      always: { guard: 'leaves', target: 'releasing' },
       on: {
         placed: { target: 'preparing', actions: 'notePlaced' },
         'place.refused': { target: 'unplaced', actions: 'noteFailure' },
-        ...beforeRun,
       },
       after: { placeDeadline: { target: 'placing', reenter: true } },
     },
     unplaced: {
       description: 'No host would take it; the failure names the reason of each. It is asked again every few seconds.',
-      on: beforeRun,
+      entry: ready('False', 'Unplaced'),
+      always: { guard: 'leaves', target: 'releasing' },
       after: { placeRetry: { target: 'locating' } },
     },
     preparing: {
       description: 'Taps, volumes and images are made ready on the host, all at once.',
-      entry: 'awaitPreparations',
+      entry: [ready('False', 'Preparing'), 'awaitPreparations'],
       initial: 'asking',
-      always: { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' },
+      always: [
+        { guard: 'leaves', target: 'releasing' },
+        { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' },
+      ],
       on: {
         'port.tapped': { actions: 'noteTapped' },
         'volume.attached': { actions: 'noteAttached' },
         'image.provided': { actions: 'noteImage' },
-        'port.failed': [
-          elsewhere,
-          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
-          { target: 'releasing', actions: 'noteFailure' },
-        ],
-        'volume.refused': [
-          elsewhere,
-          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
-          { target: 'releasing', actions: 'noteFailure' },
-        ],
-        'image.refused': [
-          elsewhere,
-          { guard: 'passes', target: 'backoff', actions: 'noteFailure' },
-          { target: 'releasing', actions: 'noteFailure' },
-        ],
-        ...beforeRun,
+        'port.failed': unprepared,
+        'volume.refused': unprepared,
+        'image.refused': unprepared,
       },
       states: {
         asking: {
@@ -184,61 +282,62 @@ export const vmMachine = vmSetup.createMachine({
     },
     starting: {
       description: 'The host starts QEMU paused, wires the taps and lets it go.',
-      entry: { type: 'send', params: messages.askRun },
+      entry: [ready('False', 'Starting'), 'askRun'],
+      always: { guard: 'leaves', target: 'stopping' },
       on: {
         'incarnation.running': { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' },
         'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-        ...duringRun,
       },
       after: { startDeadline: { target: 'starting', reenter: true } },
     },
     running: {
       description: 'The guest runs on its host.',
       tags: 'steady',
+      entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed'],
+      always: { guard: 'leaves', target: 'stopping' },
       on: {
+        ...proposing('running').on,
         'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-        'port.failed': { actions: 'noteFailure' },
-        'vm.start': { actions: { type: 'reply', params: replies.same } },
+        'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
         'vm.restart': { target: 'stopping', actions: 'wantRestart' },
-        ...duringRun,
       },
+      after: proposing('running').after,
     },
     stopping: {
       description: 'The guest is asked to power off; after its grace time it is made to.',
-      entry: { type: 'send', params: messages.askStop },
-      on: {
-        'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-        ...whileLetGo,
-        'vm.start': [dying, { actions: ['wantRunning', 'wantRestart'] }],
-      },
+      entry: [ready('False', 'Stopping'), 'claimProposed', 'askStop'],
+      on: { 'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' } },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
     ended: {
       description: 'A run is over: was it asked for, is it restarted, or does the policy leave it?',
+      entry: ready('False', 'Ended'),
       always: [
         { guard: 'leaves', target: 'releasing' },
         { guard: 'movesOn', target: 'releasing', actions: 'forgetFailure' },
-        { guard: 'restartsPlaced', target: 'preparing' },
+        { guard: 'restartsPlaced', target: 'preparing', actions: 'beginRun' },
         { guard: 'restarts', target: 'locating' },
         { guard: 'policyRestarts', target: 'backoff' },
         { target: 'releasing', actions: 'settle' },
       ],
     },
     backoff: {
-      description: 'Started again after 1, 2, 4 ... 30 s, where it was or, in a new era, where the cluster says.',
+      description:
+        'Started again after 1, 2, 4 ... 30 s: where it was; of another size or in a new era, where the cluster says.',
+      entry: [ready('False', 'BackingOff'), 'claimProposed'],
+      always: { guard: 'leaves', target: 'releasing' },
       on: {
         'vm.start': [
-          { guard: 'isPlaced', target: 'preparing', actions: 'wantRunning' },
+          { guard: 'staysPlaced', target: 'preparing', actions: ['wantRunning', 'beginRun'] },
           { target: 'locating', actions: 'wantRunning' },
         ],
-        'vm.restart': [placed, { target: 'locating' }],
-        ...beforeRun,
+        'vm.restart': [staying, { target: 'locating' }],
       },
-      after: { backoff: [placed, { target: 'locating' }] },
+      after: { backoff: [staying, { target: 'locating' }] },
     },
     releasing: {
       description: 'Taps, volumes, images and the place on the host are let go; addresses stay.',
-      entry: ['awaitHeldPorts', 'askReleases'],
+      entry: [ready('False', 'Releasing'), 'claimProposed', 'awaitBoundPorts', 'askReleases'],
       always: [
         { guard: 'releasedForDeletion', target: 'dismantling', actions: 'letGo' },
         { guard: 'releasedWithFailure', target: 'failed', actions: 'letGo' },
@@ -246,8 +345,8 @@ export const vmMachine = vmSetup.createMachine({
         { guard: 'nothingAwaited', target: 'stopped', actions: 'letGo' },
       ],
       on: {
-        'port.unbound': { actions: 'noteUnbound' },
-        ...whileLetGo,
+        ...givenBack,
+        'port.unbound': { actions: 'noteAnswered' },
         'vm.start': [dying, { actions: 'wantRunning' }],
       },
       after: { releaseDeadline: { target: 'releasing', reenter: true } },
@@ -255,31 +354,32 @@ export const vmMachine = vmSetup.createMachine({
     stopped: {
       description: 'Declared or asked to rest. It keeps its addresses and its volumes.',
       tags: 'steady',
-      on: {
-        'vm.start': { target: 'locating', actions: 'wantRunning' },
-        'vm.stop': { actions: { type: 'reply', params: replies.same } },
-        'vm.delete': { target: 'dismantling', actions: ['wantDeleted', 'defer'] },
-      },
+      entry: [atRest, 'releaseStrays', 'noteProgress', 'claimProposed'],
+      always: [
+        { guard: 'isDying', target: 'dismantling' },
+        { guard: 'wantsRun', target: 'locating' },
+      ],
+      on: { ...proposing('stopped').on, 'vm.stop': { actions: 'answerUnchanged' } },
+      after: proposing('stopped').after,
     },
     failed: {
       description:
         'It cannot run for a reason that will not pass by itself; the failure says what to do. Start tries again.',
       tags: 'steady',
-      on: {
-        'vm.start': { target: 'locating', actions: 'wantRunning' },
-        'vm.stop': { target: 'stopped', actions: 'wantStopped' },
-        'vm.delete': { target: 'dismantling', actions: ['wantDeleted', 'defer'] },
-      },
+      entry: [ready('False', 'Failed'), 'releaseStrays', 'noteProgress', 'claimProposed'],
+      always: [
+        { guard: 'isDying', target: 'dismantling' },
+        { guard: 'leaves', target: 'stopped' },
+        { guard: 'isRetried', target: 'locating' },
+      ],
+      on: { ...proposing('failed').on, 'vm.start': { actions: 'wantRunning' } },
+      after: proposing('failed').after,
     },
     dismantling: {
       description: 'Its ports and their addresses are given back.',
-      entry: ['awaitHeldPorts', 'releasePorts'],
-      always: { guard: 'nothingAwaited', target: 'gone', actions: { type: 'reply', params: replies.deleted } },
-      on: {
-        'port.gone': { actions: 'noteGone' },
-        'vm.create': busy,
-        'vm.delete': { actions: { type: 'reject', params: replies.deleting } },
-      },
+      entry: [ready('False', 'Deleting'), 'awaitClaimedPorts', 'releasePorts'],
+      always: { guard: 'nothingAwaited', target: 'gone' },
+      on: givenBack,
       after: { releaseDeadline: { target: 'dismantling', reenter: true } },
     },
     refused: {
@@ -289,7 +389,7 @@ export const vmMachine = vmSetup.createMachine({
     gone: {
       description: 'Deleted, or refused before anything was left; its quota is given back. Its volumes stay.',
       type: 'final',
-      entry: { type: 'send', params: messages.releaseQuota },
+      entry: ['answerAll', 'releaseQuota'],
     },
   },
 });

@@ -1,7 +1,8 @@
 /** A VM with one NIC, one disk and two images, and the events it hears: what the tables of its decisions start from. */
 import type { Row } from '../values/decision-table-for-tests.ts';
+import { newDeclared } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
-import type { VmSpec } from './vm-events.ts';
+import type { VmSpec } from './vm-protocol.ts';
 
 export const id = 'vm/t/v';
 export const port = 'port/t/v.eth0';
@@ -26,16 +27,25 @@ export const proof = { pid: 7, startTime: '9', qemuVersion: '7.2', machineType: 
 export const passing = { code: 'disk_busy', message: 'busy', retryable: true };
 export const lasting = { code: 'no_kvm', message: 'no', retryable: false };
 
+const upToDate = { type: 'RestartRequired', status: 'False', reason: 'UpToDate', message: '', since: 500 } as const;
+
 /** On its host, in its first run. */
 export const held: VmContext = {
-  id,
+  ...newDeclared(id),
   uid: 'U1',
   spec,
+  generation: 1,
+  observedGeneration: 1,
+  conditions: [upToDate],
   wanted: 'running',
   restarting: false,
   graceMs: 10_000,
   awaited: [],
+  claimed: [port],
   ports: { [port]: { address: '10.0.0.5', mac: '02:50:0a:00:00:05' } },
+  proposed: null,
+  runSpec: spec,
+  runGeneration: 1,
   volumeHosts: ['w1'],
   host,
   runEpoch: 1,
@@ -49,28 +59,38 @@ export const held: VmContext = {
   incarnationUid: 'L1',
   proof: null,
   runningSince: null,
-  tries: 0,
   runs: 1,
-  failure: null,
   refusal: null,
-  createCommand: null,
-  deleteCommand: null,
 };
+/** Of a VM that is born. */
 export const fresh = {
-  uid: '',
-  spec: null,
+  ...newDeclared(id),
+  claimed: [],
   ports: {},
+  runSpec: null,
   host: null,
   lastHost: null,
   runEpoch: 0,
   incarnationUid: null,
   runs: 0,
 };
+/** Commands that are not answered yet. */
+export const waiters = (result: string, ...ids: string[]) => ({
+  waiters: ids.map((commandId) => ({ commandId, result })),
+});
 export const waiting = { awaited: [port] };
 export const resting = { wanted: 'stopped' };
-export const dying = { wanted: 'deleted', deleteCommand: 'D1' };
+/** Between runs. */
+export const atRest = { ...resting, runSpec: null, runGeneration: 0, host: null, incarnationUid: null };
+export const dying = { wanted: 'deleted', ...waiters('deleted', 'D1') };
+/** Of no port: nothing is bound, and nothing has to be given back. */
+export const portless = { claimed: [], ports: {} };
+/** Declared so, and run so. */
+export const made = (of: VmSpec) => ({ spec: of, runSpec: of });
 
-export const create = (of: VmSpec = spec) => ({ type: 'vm.create', ...of });
+export const create = (of: VmSpec = spec) => ({ type: 'vm.create', spec: of, labels: {}, protect: false });
+export const apply = (of: VmSpec = spec, more: object = {}) => ({ ...create(of), type: 'vm.apply', ...more });
+export const update = (of: VmSpec = spec, more: object = {}) => ({ type: 'vm.update', spec: of, ...more });
 export const start = { type: 'vm.start' };
 export const stop = { type: 'vm.stop', graceMs: 3_000 };
 export const restart = { type: 'vm.restart', graceMs: 3_000 };
@@ -87,6 +107,7 @@ export const tapped = {
   mac: '02:50:0a:00:00:05',
   mtu: 1450,
   address: '10.0.0.5',
+  runEpoch: 1,
 };
 export const attached = { type: 'volume.attached', volume, uid: 'V', serial: 's', format: 'raw' };
 export const provided = (image: string) => ({ type: 'image.provided', image, sha256: `sha of ${image}` });
@@ -109,7 +130,7 @@ export const ended = (reason: string, error: object | null = null, incarnationUi
 
 export const needs = ['port.bind > port', 'volume.attach > volume', 'image.need > image', 'image.need > image'];
 export const releases = [
-  'port.unbind > port',
+  'port.rest > port',
   'volume.detach > volume',
   'image.free > image',
   'image.free > image',
@@ -117,7 +138,7 @@ export const releases = [
 ];
 export const locates = ['volume.locate > volume'];
 
-/** In this state, with that context, on this event -> state and requests. */
+/** In this state, with that context, on this event -> state and requests. Commands are of the id `C`. */
 export const row = (
   state: string,
   changed: object,
@@ -130,6 +151,7 @@ export const row = (
   with: changed as Row['with'] & object,
   on,
   to,
+  ...(typeof on !== 'string' && on.type.startsWith('vm.') ? { command: 'C' } : {}),
   ...(asks === undefined ? {} : { asks }),
   ...more,
 });

@@ -1,34 +1,50 @@
-/** Decisions of a volume: who may hold it, where its bytes are, late answers, refusals, deletion, every deadline. */
+/**
+ * Decisions of a volume: its declaration, who may hold it, where its bytes are, late answers, refusals, deletion, every
+ * deadline.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import type { SentEvent } from '../values/requests.ts';
+import { newDeclared } from '../values/declared.ts';
+import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { serialOf } from '../values/serials.ts';
-import type { VolumeContext } from './volume-context.ts';
 import { volumeMachine } from './volume-machine.ts';
+import type { VolumeContext } from './volume-messages.ts';
 
 const id = 'volume/t/d';
 const w1 = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
 const w2 = { ...w1, name: 'w2', index: 2, underlay: '192.0.2.2' };
 const empty = { sizeMib: 64, format: 'raw' as const, image: null };
 const stored: VolumeContext = {
-  id,
+  ...newDeclared(id),
   uid: 'U1',
-  serial: serialOf('U1'),
   spec: empty,
+  generation: 1,
+  observedGeneration: 1,
   host: null,
   holder: null,
   runEpoch: 0,
   source: null,
-  createCommand: null,
-  deleteCommand: null,
-  failure: null,
 };
+const created = { observedGeneration: 0, waiters: [{ commandId: 'C1', result: 'created' }] };
+const going = { waiters: [{ commandId: 'K', result: 'deleted' }] };
 const placed = { host: w1 };
 const held = { host: w1, holder: 'vm/t/a', runEpoch: 2 };
 const fromImage = { spec: { ...empty, image: 'i' } };
 const filled = { ...fromImage, source: { sha256: 'ab', format: 'raw' } };
-const create = (sizeMib = 64) => ({ type: 'volume.create', ...empty, sizeMib });
+const declared =
+  (verb: string, more: object = {}) =>
+  (change: object = {}) => ({
+    type: `volume.${verb}`,
+    spec: { ...empty, ...change },
+    labels: {},
+    protect: false,
+    ...more,
+  });
+const create = declared('create');
+const apply = declared('apply');
+const update = declared('update');
+const labelled = declared('apply', { labels: { tier: 'db' } });
+const larger = { sizeMib: 65 };
 const remove = { type: 'volume.delete' };
 const locate = { type: 'volume.locate', vm: 'vm/t/a' };
 const attach = (vm: string, host = w1, runEpoch = 2) => ({ type: 'volume.attach', vm, host, runEpoch });
@@ -51,7 +67,7 @@ const removed = { type: 'replica.removed', host: 'w1' };
 const claim = 'quota.claim > tenant';
 const release = 'quota.release > tenant';
 const ask = 'replica.ensure > replica';
-const drop = 'replica.remove > replica';
+const drop = 'replica.drop > replica';
 const need = 'image.need > image';
 const free = 'image.free > image';
 const attached = 'volume.attached > vm';
@@ -62,20 +78,32 @@ const creation: readonly Row[] = [
   { in: 'born', with: { spec: null }, on: create(), to: 'claiming', asks: ['defer', claim] },
   { in: 'born', with: { spec: null }, on: locate, to: 'absent', asks: [refused] },
   { in: 'born', with: { spec: null }, on: attach('vm/t/a'), to: 'absent', asks: [refused] },
-  { in: 'claiming', on: granted, to: 'available', asks: ['reply'] },
-  { in: 'claiming', on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },
+  { in: 'born', with: { spec: null }, on: apply(), to: 'claiming', asks: ['defer', claim] },
+  { in: 'claiming', with: created, on: granted, to: 'available', asks: ['reply'] },
+  { in: 'claiming', with: created, on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: [claim] },
-  { in: 'claiming', on: create(), to: 'claiming', asks: ['reject name_busy'] },
+  { in: 'claiming', on: create(), to: 'claiming', asks: ['defer'] },
+  { in: 'claiming', on: create(larger), to: 'claiming', asks: ['reject exists_differently'] },
+  { in: 'claiming', on: apply(larger), to: 'claiming', asks: ['reject immutable_field'] },
+  { in: 'claiming', on: labelled(), to: 'claiming', asks: ['defer'] },
   { in: 'claiming', on: remove, to: 'claiming', asks: ['reject name_busy'] },
   { in: 'claiming', on: locate, to: 'claiming', asks: [located] },
   { in: 'claiming', on: detach('vm/t/a'), to: 'claiming', asks: [] },
-  { in: 'available', on: create(), to: 'available', asks: ['reply'] },
-  { in: 'available', on: create(65), to: 'available', asks: ['reject exists_differently'] },
   { in: 'available', on: granted, to: 'available', asks: [] },
   { in: 'available', on: quotaRefused, to: 'available', asks: [] },
-  { in: 'held.attached', with: held, on: create(), to: 'held.attached', asks: ['reply'] },
-  { in: 'held.attached', with: held, on: create(65), to: 'held.attached', asks: ['reject exists_differently'] },
 ];
+
+const changes: readonly Row[] = ['available', 'held.attached', 'held.imaging', 'held.stuck'].flatMap((state) => [
+  { in: state, with: held, on: create(), to: state, asks: ['reply'] },
+  { in: state, with: held, on: apply(), to: state, asks: ['reply'] },
+  { in: state, with: held, on: update(), to: state, asks: ['reply'] },
+  { in: state, with: held, on: labelled(), to: state, asks: ['reply'] },
+  { in: state, with: held, on: create(larger), to: state, asks: ['reject exists_differently'] },
+  ...[larger, { format: 'qcow2' }, { image: 'i' }].flatMap((change) => [
+    { in: state, with: held, on: apply(change), to: state, asks: ['reject immutable_field'] },
+    { in: state, with: held, on: update(change), to: state, asks: ['reject immutable_field'] },
+  ]),
+]);
 
 const attachment: readonly Row[] = [
   { in: 'available', on: attach('vm/t/a'), to: 'held.attaching', asks: [ask] },
@@ -90,6 +118,13 @@ const attachment: readonly Row[] = [
 
   { in: 'held.imaging', with: { ...held, ...fromImage }, on: provided('w1'), to: 'held.attaching', asks: [ask] },
   { in: 'held.imaging', with: { ...held, ...fromImage }, on: provided('w2'), to: 'held.imaging', asks: [] },
+  {
+    in: 'held.imaging',
+    with: { ...held, ...fromImage },
+    on: { ...provided('w1'), format: 'initrd' },
+    to: 'held.stuck',
+    asks: [refused],
+  },
   { in: 'held.imaging', with: { ...held, ...fromImage }, on: imageRefused, to: 'held.stuck', asks: [refused] },
   { in: 'held.imaging', with: { ...held, ...fromImage }, on: 'imageDeadline', to: 'held.imaging', asks: [need] },
   { in: 'held.imaging', with: { ...held, ...fromImage }, on: attach('vm/t/a'), to: 'held.imaging', asks: [need] },
@@ -135,31 +170,86 @@ const deletion: readonly Row[] = [
   { in: 'available', on: remove, to: 'gone', asks: ['defer', release, 'reply'] },
   { in: 'available', with: fromImage, on: remove, to: 'gone', asks: ['defer', free, release, 'reply'] },
   { in: 'available', with: placed, on: remove, to: 'removing', asks: ['defer', drop] },
-  { in: 'removing', with: placed, on: removed, to: 'gone', asks: [release, 'reply'] },
-  { in: 'removing', with: { ...placed, ...filled }, on: removed, to: 'gone', asks: [free, release, 'reply'] },
+  { in: 'available', with: { protect: true }, on: remove, to: 'available', asks: ['reject protected'] },
+  {
+    in: 'held.attached',
+    with: { ...held, protect: true },
+    on: remove,
+    to: 'held.attached',
+    asks: ['reject protected'],
+  },
+  { in: 'removing', with: { ...placed, ...going }, on: removed, to: 'gone', asks: [release, 'reply'] },
+  { in: 'removing', with: { ...placed, ...filled, ...going }, on: removed, to: 'gone', asks: [free, release, 'reply'] },
   { in: 'removing', with: placed, on: 'removeDeadline', to: 'removing', asks: [drop] },
   { in: 'removing', with: placed, on: create(), to: 'removing', asks: ['reject name_busy'] },
-  { in: 'removing', with: placed, on: remove, to: 'removing', asks: ['reject name_busy'] },
+  { in: 'removing', with: placed, on: apply(), to: 'removing', asks: ['reject name_busy'] },
+  { in: 'removing', with: placed, on: remove, to: 'removing', asks: ['defer'] },
   { in: 'removing', with: placed, on: attach('vm/t/a'), to: 'removing', asks: [refused] },
   { in: 'removing', with: placed, on: detach('vm/t/a'), to: 'removing', asks: [] },
   { in: 'removing', with: placed, on: locate, to: 'removing', asks: [located] },
   { in: 'removing', with: placed, on: ready, to: 'removing', asks: [] },
 ];
 
-test('creation', () => assert.equal(disagreements(volumeMachine, stored, creation), []));
-test('attachment', () => assert.equal(disagreements(volumeMachine, stored, attachment), []));
-test('deletion', () => assert.equal(disagreements(volumeMachine, stored, deletion), []));
+const wrong = (rows: readonly Row[]): readonly string[] =>
+  disagreements(
+    volumeMachine,
+    stored,
+    rows.map((row) => ({ command: 'K', ...row })),
+  );
 
-const told = (state: string, context: object, on: SentEvent) => {
-  const move = decided(volumeMachine, { ...stored, ...context }, { in: state, on, to: '' });
-  return { ...(move.asked[0]?.params as { to: string; event: SentEvent }), context: move.context };
+test('creation', () => assert.equal(wrong(creation), []));
+test('changes of the declaration', () => assert.equal(wrong(changes), []));
+test('attachment', () => assert.equal(wrong(attachment), []));
+test('deletion', () => assert.equal(wrong(deletion), []));
+
+const told = (state: string, context: object, on: TestEvent) => {
+  const move = decided(volumeMachine, { ...stored, ...context }, { in: state, on, command: 'K', to: '' });
+  return { ...(move.asked[0]?.params as { to: string; event: TestEvent }), context: move.context };
 };
-const codeOf = ({ event }: { event: SentEvent }) => (event['error'] as { code: string }).code;
+const codeOf = ({ event }: { event: TestEvent }) => (event['error'] as { code: string }).code;
+
+const readiness = ({ context }: { context: Record<string, unknown> }): string => {
+  const { conditions } = context as unknown as VolumeContext;
+  return conditions.map(({ type, status, reason, message }) => `${type} ${status} ${reason} ${message}`).join();
+};
 
 test('uid and serial come with the creation', () => {
-  const born = { ...stored, uid: '', serial: '', spec: null };
-  const { context } = decided(volumeMachine, born, { in: 'born', on: create(), command: 'C1', to: '' });
-  assert.equal([context['uid'], context['serial'], context['createCommand']], ['U2', serialOf('U2'), 'C1']);
+  const { context } = told('born', { ...newDeclared(id) }, create());
+  assert.equal([context['uid'], context['generation'], context['observedGeneration']], ['U2', 1, 0]);
+  assert.equal(context['waiters'], [{ commandId: 'K', result: 'created' }]);
+  const { asked } = decided(volumeMachine, { ...stored, ...created }, { in: 'claiming', on: granted, to: '' });
+  const result = { uid: 'U1', generation: 1, result: 'created', serial: serialOf('U1') };
+  assert.equal(asked[0]?.params, { commandId: 'C1', result });
+});
+
+test('its declaration is realized once it is granted; without its bytes it is not ready', () => {
+  const available = told('claiming', created, granted);
+  assert.equal([readiness(available), available.context['observedGeneration']], ['Ready True Available ', 1]);
+  assert.is(readiness(told('available', {}, attach('vm/t/a'))), 'Ready False Attaching ');
+  assert.is(readiness(told('held.attaching', held, ready)), 'Ready True Attached ');
+  const stuck = told('held.attaching', held, failed);
+  assert.is(readiness(stuck), 'Ready False BytesUnavailable full');
+  assert.is(readiness(told('held.stuck', stuck.context, detach('vm/t/a'))), 'Ready False BytesUnavailable full');
+  assert.is(readiness(told('held.attached', held, failed)), 'Ready False BytesUnavailable full');
+  assert.is(readiness(told('available', placed, failed)), 'Ready False BytesUnavailable full');
+  assert.is(readiness(told('available', placed, remove)), 'Ready False Deleting ');
+});
+
+test('labels and protection change without a new generation, also while a VM holds it', () => {
+  const { context } = told('held.attached', held, { ...labelled(), protect: true });
+  const { labels, protect, generation, observedGeneration } = context as unknown as VolumeContext;
+  assert.equal([labels, protect, generation, observedGeneration], [{ tier: 'db' }, true, 1, 1]);
+});
+
+test('a refused deletion names the VM that holds it', () => {
+  const { message } = told('held.attached', held, remove) as unknown as { message: string };
+  assert.match(message, 'vm/t/a');
+});
+
+test('an image that is no disk fills no volume', () => {
+  const kernel = { ...provided('w1'), format: 'kernel' };
+  const { event, to, context } = told('held.imaging', { ...held, ...fromImage }, kernel);
+  assert.equal([to, codeOf({ event }), context['host']], ['vm/t/a', 'image_not_a_disk', null]);
 });
 
 test('a refusal goes to the one who asked, and the holder stays', () => {

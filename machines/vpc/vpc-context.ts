@@ -1,27 +1,45 @@
 /** What a VPC remembers, and the plain arithmetic on it. Where each address is stands in rows `location/<address>`. */
+import type { DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
-import type { HostFacts, NetworkSpec, RouteSpec, SegmentSpec } from '../values/wiring.ts';
+import type { HostFacts, NetworkSpec } from '../values/wiring.ts';
+import type { VpcSpec } from './vpc-protocol.ts';
 
-/** The VPC on one host, as wanted and as last acknowledged. */
+/** A section as published to one host and as last reported by it. */
+export interface SectionView {
+  readonly published: number;
+  /** Generation that was last published whole: nothing of the section counts before this is proven. */
+  readonly whole: number;
+  /** Generation the host has proved last; 0 before the first. */
+  readonly proven: number;
+  readonly failure: Failure | null;
+}
+
+/** The VPC on one host. */
 export interface SegmentView {
   readonly facts: HostFacts;
-  readonly generation: number;
-  /** Highest generation the segment has proved; 0 before the first. */
-  readonly acknowledged: number;
-  readonly networks: Readonly<Record<string, NetworkSpec>>;
+  readonly sections: Readonly<Record<string, SectionView>>;
+  /** Networks the host is to have -> generation of section `networks` that has the newest spec of each. */
+  readonly networks: Readonly<Record<string, number>>;
   /** It has been told to go; nothing else is said to it until it is gone. */
   readonly removing: boolean;
+  /** Of the segment as a whole. */
   readonly failure: Failure | null;
+}
+
+export interface NetworkView {
+  readonly spec: NetworkSpec;
+  /** The network's own: of its newest claim. */
+  readonly generation: number;
+  /** Generation that was last said to be realized. */
+  readonly realized: number;
 }
 
 /** A port that waits for its network on a host. */
 export interface Waiting {
   readonly port: string;
   readonly host: HostFacts;
-  readonly network: NetworkSpec;
-  /** Answered once the segment has proved this generation. */
-  readonly generation: number;
+  readonly network: string;
 }
 
 /** Row `location/<address>`. */
@@ -31,169 +49,103 @@ export interface Location {
   readonly host: number;
 }
 
-export interface VpcContext {
-  readonly id: string;
-  readonly uid: string;
+/** Per network given back: host -> generation of section `networks` that proves its absence there. */
+export type Withdrawing = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+export interface VpcContext extends DeclaredContext<VpcSpec> {
   readonly vni: number;
-  /** CIDRs by network. */
-  readonly networks: Readonly<Record<string, readonly string[]>>;
+  readonly networks: Readonly<Record<string, NetworkView>>;
   readonly segments: Readonly<Record<string, SegmentView>>;
   readonly waiting: readonly Waiting[];
   /** Networks that are to go and which some host may still have; their CIDRs stay claimed until then. */
   readonly withdrawing: Withdrawing;
-  /** Commands that wait for the VPC to be ready, or to be gone. */
-  readonly waiters: readonly string[];
 }
 
-export const nameOf = (context: VpcContext): string => partsOfId(context.id).name;
+/** The section that holds the networks of a host; the VPC answers networks and ports by its proofs. */
+export const networksSection = 'networks';
+
 export const tenantOf = (context: VpcContext): string => partsOfId(context.id).tenant;
 export const segmentId = (context: VpcContext, host: string): string =>
-  idOf('segment', tenantOf(context), nameOf(context), host);
+  idOf('segment', tenantOf(context), partsOfId(context.id).name, host);
 
-/** Every location but those on the segment's own host. */
-export function routesFor(view: SegmentView, locations: Readonly<Record<string, Location>>): readonly RouteSpec[] {
-  return Object.entries(locations)
-    .filter(([, location]) => location.host !== view.facts.index)
-    .map(([address, location]) => ({ address, host: location.host }));
-}
+export const living = (segments: VpcContext['segments']): readonly SegmentView[] =>
+  Object.values(segments).filter(({ removing }) => !removing);
 
-export function specFor(
-  context: VpcContext,
-  view: SegmentView,
-  locations: Readonly<Record<string, Location>>,
-): SegmentSpec {
-  const others = Object.values(context.segments).filter(
-    (other) => !other.removing && other.facts.name !== view.facts.name,
-  );
-  return {
-    // The segment puts its own uid here: this actor does not know which life of the counterpart will read it.
-    owner: { actor: segmentId(context, view.facts.name), uid: '', runEpoch: 1 },
-    vpc: context.id,
-    vni: context.vni,
-    self: view.facts,
-    peers: others.map((other) => other.facts),
-    networks: Object.values(view.networks),
-    routes: routesFor(view, locations),
-    generation: view.generation,
-  };
-}
+const isWholeProven = ({ failure, proven, whole }: SectionView): boolean => failure === null && proven >= whole;
 
-/** True when the host's segment has proved that it has this very network, seen from this very host. */
-export function provides(view: SegmentView | undefined, host: HostFacts, network: NetworkSpec): boolean {
-  return (
-    view !== undefined &&
-    !view.removing &&
-    view.failure === null &&
-    view.acknowledged >= view.generation &&
-    sameJson(view.facts, host) &&
-    sameJson(view.networks[network.network], network)
-  );
+/** The host's section `networks` has been proved with the newest spec of the network. */
+export const hasProved = ({ sections, networks }: SegmentView, network: string): boolean =>
+  networks[network] !== undefined &&
+  (sections[networksSection]?.proven ?? 0) >= networks[network] &&
+  sections[networksSection]?.failure === null;
+
+/** True when the host has proved the network, and every section as it was last published whole. */
+export function provides(view: SegmentView | undefined, network: string, sections: readonly string[]): boolean {
+  if (view === undefined || view.removing || view.failure !== null || !hasProved(view, network)) return false;
+  return sections.every((name) => view.sections[name] !== undefined && isWholeProven(view.sections[name]));
 }
 
 /** VXLAN over IPv4: outer Ethernet, IP and UDP headers, and its own. */
 const overlayBytes = 50;
 
+/** What every one of the hosts can carry inside the overlay. */
+export const carriedMtu = (hosts: readonly HostFacts[]): number =>
+  Math.min(...hosts.map(({ underlayMtu }) => underlayMtu)) - overlayBytes;
+
 /**
  * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment
- * wants them: a segment is realised whole or not at all, so one network that is too large would stop all others.
+ * wants them: a section is realized whole or not at all, so one network that is too large would stop all others.
  */
-export function tooLarge(segments: VpcContext['segments'], host: HostFacts, network: NetworkSpec): string | undefined {
-  const living = Object.values(segments).filter((view) => !view.removing);
-  const hosts = [host, ...living.map((view) => view.facts).filter(({ name }) => name !== host.name)];
+export function tooLarge(context: VpcContext, host: HostFacts, network: NetworkSpec): string | undefined {
+  const views = living(context.segments);
+  const hosts = [host, ...views.map((view) => view.facts).filter(({ name }) => name !== host.name)];
   const narrowest = hosts.reduce((least, each) => (each.underlayMtu < least.underlayMtu ? each : least));
-  const carried = narrowest.underlayMtu - overlayBytes;
-  const networks = [network, ...living.flatMap((view) => Object.values(view.networks))];
-  const large = networks.find(({ mtu }) => mtu > carried);
+  const carried = carriedMtu([narrowest]);
+  const used = views.flatMap((view) => Object.keys(view.networks)).flatMap((name) => context.networks[name] ?? []);
+  const large = [network, ...used.map(({ spec }) => spec)].find(({ mtu }) => mtu > carried);
   if (large === undefined) return undefined;
   const which = `${large.network} declares an MTU of ${large.mtu}, but the underlay of host ${narrowest.name} carries`;
   return `${which} ${carried} inside the overlay; lower the network's MTU or raise the underlay's`;
 }
 
-/** Wants the network on the host: which segments have to be realised anew after that. */
-export interface Change {
-  readonly segments: VpcContext['segments'];
-  /** Names of the hosts whose desired segment has changed. */
-  readonly changed: readonly string[];
-}
-
-const raised = (view: SegmentView): SegmentView => ({ ...view, generation: view.generation + 1, failure: null });
-
-/** Every other living segment, raised, because its peers have changed. */
-function withPeersRaised(segments: VpcContext['segments'], except: string): Change {
-  const entries = Object.entries(segments).map(([host, view]): [string, SegmentView] =>
-    host === except || view.removing ? [host, view] : [host, raised(view)],
-  );
-  const changed = entries.filter(([host, view]) => host !== except && !view.removing).map(([host]) => host);
-  return { segments: Object.fromEntries(entries), changed };
-}
-
-export function wanting(segments: VpcContext['segments'], host: HostFacts, network: NetworkSpec): Change {
+/** The segments once the network is wanted on the host; nothing is wanted of one that is being removed. */
+export function wanting(segments: VpcContext['segments'], host: HostFacts, network: string): VpcContext['segments'] {
   const view = segments[host.name];
-  if (view?.removing === true) return { segments, changed: [] };
-  if (view !== undefined && sameJson(view.facts, host)) {
-    if (sameJson(view.networks[network.network], network)) return { segments, changed: [] };
-    const grown = raised({ ...view, networks: { ...view.networks, [network.network]: network } });
-    return { segments: { ...segments, [host.name]: grown }, changed: [host.name] };
-  }
-  const peers = withPeersRaised(segments, host.name);
-  const before: SegmentView = view ?? {
-    facts: host,
-    generation: 0,
-    acknowledged: 0,
-    networks: {},
-    removing: false,
-    failure: null,
-  };
-  const made = raised({ ...before, facts: host, networks: { ...before.networks, [network.network]: network } });
-  return { segments: { ...peers.segments, [host.name]: made }, changed: [host.name, ...peers.changed] };
+  if (view?.removing === true) return segments;
+  if (view !== undefined && sameJson(view.facts, host) && view.networks[network] !== undefined) return segments;
+  const before: Omit<SegmentView, 'facts'> = view ?? { sections: {}, networks: {}, removing: false, failure: null };
+  const networks = { ...before.networks, [network]: before.networks[network] ?? 0 };
+  return { ...segments, [host.name]: { ...before, facts: host, networks } };
 }
 
-/** Takes a network from every segment; one that has no network left is told to go. */
+/** Takes a network from every segment; one that has no network left is to go. */
 export function withdrawn(
   segments: VpcContext['segments'],
   network: string,
-): Change & { readonly emptied: readonly string[] } {
-  const result: Record<string, SegmentView> = {};
-  const changed: string[] = [];
+): { readonly segments: VpcContext['segments']; readonly emptied: readonly string[] } {
   const emptied: string[] = [];
-  for (const [host, view] of Object.entries(segments)) {
-    if (view.networks[network] === undefined) {
-      result[host] = view;
-      continue;
-    }
-    const networks = { ...view.networks };
-    delete networks[network];
-    const removing = view.removing || Object.keys(networks).length === 0;
-    result[host] = { ...raised({ ...view, networks }), removing };
-    if (!removing) changed.push(host);
-    else if (!view.removing) emptied.push(host);
-  }
-  return { segments: result, changed, emptied };
+  const entries = Object.entries(segments).map(([host, view]): [string, SegmentView] => {
+    if (view.networks[network] === undefined) return [host, view];
+    const networks = omit(view.networks, [network]);
+    const isEmpty = Object.keys(networks).length === 0;
+    if (isEmpty && !view.removing) emptied.push(host);
+    return [host, { ...view, networks, removing: view.removing || isEmpty }];
+  });
+  return { segments: Object.fromEntries(entries), emptied };
 }
 
-/** The segment is gone: the others lose a peer, and ports that waited for its end get a new one. */
-export function without(context: VpcContext, host: string): Change & { readonly waiting: readonly Waiting[] } {
-  const rest = { ...context.segments };
-  delete rest[host];
-  const peers = withPeersRaised(rest, host);
-  const late = context.waiting.filter((waiting) => waiting.host.name === host);
-  let { segments } = peers;
-  for (const waiting of late) segments = wanting(segments, waiting.host, waiting.network).segments;
-  const generation = segments[host]?.generation ?? 0;
-  const waiting = context.waiting.map((each) => (each.host.name === host ? { ...each, generation } : each));
-  return { segments, changed: late.length === 0 ? peers.changed : [host, ...peers.changed], waiting };
+/** The segment is gone; ports that waited for its end want a new one. */
+export function without({ segments, waiting }: VpcContext, host: string): VpcContext['segments'] {
+  let rest = omit(segments, [host]);
+  for (const late of waiting.filter((each) => each.host.name === host)) rest = wanting(rest, late.host, late.network);
+  return rest;
 }
 
-/** Per network given back: host -> generation that proves its absence there. */
-export type Withdrawing = Readonly<Record<string, Readonly<Record<string, number>>>>;
-
-/** The hosts of `withdrawing` that still owe a proof after this host has proved `generation`. */
+/** The hosts of `withdrawing` that still owe a proof after this host has proved `generation` of its networks. */
 export function proved(withdrawing: Withdrawing, host: string, generation: number): Withdrawing {
   const entries = Object.entries(withdrawing).map(([network, hosts]): [string, Readonly<Record<string, number>>] => {
     const owed = hosts[host];
-    if (owed === undefined || owed > generation) return [network, hosts];
-    const { [host]: _, ...rest } = hosts;
-    return [network, rest];
+    return [network, owed === undefined || owed > generation ? hosts : omit(hosts, [host])];
   });
   return Object.fromEntries(entries);
 }
@@ -201,6 +153,26 @@ export function proved(withdrawing: Withdrawing, host: string, generation: numbe
 /** Networks that no host owes a proof for: their CIDRs are free. */
 export function settled(withdrawing: Withdrawing): readonly string[] {
   return Object.keys(withdrawing).filter((network) => Object.keys(withdrawing[network] ?? {}).length === 0);
+}
+
+/** Networks whose newest spec every host that has them has proved, and which have not been told so. */
+export function realized({ networks, segments, withdrawing }: VpcContext): readonly string[] {
+  return Object.keys(networks).filter((name) => {
+    const network = networks[name];
+    if (network === undefined || network.realized === network.generation || withdrawing[name] !== undefined)
+      return false;
+    return living(segments).every((view) => view.networks[name] === undefined || hasProved(view, name));
+  });
+}
+
+/** Networks that wait for this host's proof of their newest spec. */
+export function delayed({ networks, segments }: VpcContext, host: string): readonly string[] {
+  const view = segments[host];
+  if (view === undefined || view.removing) return [];
+  return Object.keys(view.networks).filter((name) => {
+    const network = networks[name];
+    return network !== undefined && network.realized !== network.generation && !hasProved(view, name);
+  });
 }
 
 export function omit<T>(record: Readonly<Record<string, T>>, keys: readonly string[]): Readonly<Record<string, T>> {

@@ -2,64 +2,42 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
-import type { SegmentView, VpcContext } from './vpc-context.ts';
+import type { VpcContext } from './vpc-context.ts';
 import { vpcMachine } from './vpc-machine.ts';
+import { failed, held as bare, two, view, waits } from './vpc-rows-for-tests.ts';
 
-const name = 'network/t/a';
-const network = { network: name, uid: 'N', subnets: [], mtu: 1450, dhcp: {} } as never;
-const view = (index: number): SegmentView => ({
-  facts: { name: `w${index}`, index, underlay: `192.0.2.${index}`, underlayMtu: 1600 },
-  generation: 2,
-  acknowledged: 2,
-  networks: { [name]: network },
-  removing: false,
-  failure: null,
-});
-const held: VpcContext = {
-  id: 'vpc/t/main',
-  uid: 'U1',
-  vni: 4096,
-  networks: { [name]: ['10.0.0.0/24'] },
-  segments: { w1: view(1), w2: view(2) },
-  waiting: [
-    { port: 'port/t/here', host: view(1).facts, network, generation: 3 },
-    { port: 'port/t/there', host: view(2).facts, network, generation: 3 },
-  ],
-  withdrawing: {},
-  waiters: [],
-};
-const failed = { type: 'segment.failed', host: 'w1', error: { code: 'host_gone', message: 'gone', retryable: false } };
-const gone: Row = { in: 'ready', on: failed, rows: { 'location/*': {} }, to: '' };
+const here = { ...waits(1)[0], port: 'port/t/here' };
+const there = { ...waits(2)[0], port: 'port/t/there' };
+const held = { ...bare, ...two, waiting: [here, there] };
+const said = failed(1, { code: 'host_gone', message: 'gone', retryable: false }, null);
+const gone: Row = { in: 'ready', on: said, rows: { 'location/*': {} }, to: '' };
 
 test('the others lose a peer, and who waited there is told', () => {
   const { context, asks, asked, state } = decided(vpcMachine, held, gone);
   assert.is(state, 'ready');
-  assert.equal(asks, ['segment.failed > port', 'segment.ensure > segment']);
-  assert.equal(
-    asked.map(({ params }) => (params as { to: string }).to),
-    ['port/t/here', 'segment/t/main@w2'],
-  );
+  assert.equal(asks.slice(0, 2), ['segment.refused > port', 'segment.publish > segment']);
+  const [refused, told] = asked.map(({ params }) => params as { to: string; event: { updates?: unknown } });
+  assert.is(refused?.to, 'port/t/here');
+  assert.is(told?.to, 'segment/t/main@w2');
+  assert.equal(told?.event.updates, [{ section: 'overlay', from: 2, to: 3, put: {}, removed: ['peer/w1'] }]);
   assert.equal(Object.keys(context['segments'] as object), ['w2']);
-  assert.equal(
-    (context['waiting'] as VpcContext['waiting']).map(({ port }) => port),
-    ['port/t/there'],
-  );
+  assert.is(asks.filter((ask) => ask === 'segment.provided > port').length, 1, 'the other host serves its port');
 });
 
-test('that it is gone, said before it heard of what was last asked, leaves it: that is still answered', () => {
-  const said = (generation: number): Row => ({ ...gone, on: { ...failed, generation } });
-  const { asks, context } = decided(vpcMachine, held, said(1));
+test('that it is gone, said before it heard of what was last published, leaves it: that is still answered', () => {
+  const heard = (networks: number): Row => ({ ...gone, on: { ...said, heard: { overlay: 2, networks, routes: 2 } } });
+  const { asks, context } = decided(vpcMachine, held, heard(1));
   assert.equal(asks, []);
   assert.equal(Object.keys(context['segments'] as object), ['w1', 'w2']);
-  assert.equal(Object.keys(decided(vpcMachine, held, said(2)).context['segments'] as object), ['w2']);
+  assert.equal(Object.keys(decided(vpcMachine, held, heard(2)).context['segments'] as object), ['w2']);
 });
 
 test('it owes no proof any more, and a VPC that ends does not wait for it', () => {
-  const owing = { ...held, waiting: [], withdrawing: { [name]: { w1: 3 } } };
+  const owing: VpcContext = { ...bare, ...two, withdrawing: { 'network/t/a': { w1: 3 } } };
   const { asks, context } = decided(vpcMachine, owing, gone);
   assert.ok(asks.includes('network.withdrawn > network'));
   assert.equal(context['networks'], {});
-  const last = { ...held, waiting: [], segments: { w1: { ...view(1), removing: true } } };
+  const last = { ...bare, segments: { w1: { ...view(1), removing: true } } };
   assert.is(decided(vpcMachine, last, { ...gone, in: 'removing' }).state, 'gone');
 });
 

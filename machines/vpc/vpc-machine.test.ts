@@ -1,217 +1,116 @@
-/** Decisions of a VPC: claims, segments by generation, routes, and its end. */
+/** Decisions of a VPC: its life as a declared object, claims, networks in place, ports, routes, and its end. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import type { SegmentSpec } from '../values/wiring.ts';
-import type { SegmentView, VpcContext } from './vpc-context.ts';
+import type { VpcContext } from './vpc-context.ts';
 import { vpcMachine } from './vpc-machine.ts';
+import * as given from './vpc-rows-for-tests.ts';
+import {
+  claim,
+  failed,
+  held,
+  host,
+  lasting,
+  need,
+  network,
+  passing,
+  proven,
+  release,
+  two,
+} from './vpc-rows-for-tests.ts';
+import { view, waits } from './vpc-rows-for-tests.ts';
 
-const host = (n: number) => ({ name: `w${n}`, index: n, underlay: `192.0.2.${n}`, underlayMtu: 1600 });
-const network = (name: string) => ({
-  network: `network/t/${name}`,
-  uid: 'N',
-  subnets: [],
-  mtu: 1450,
-  dhcp: { leaseSeconds: 60, dns: [], domain: null, ntp: [] },
-});
-const view = (n: number, more: Partial<SegmentView> = {}): SegmentView => ({
-  facts: host(n),
-  generation: 2,
-  acknowledged: 2,
-  networks: { 'network/t/a': network('a') },
-  removing: false,
-  failure: null,
-  ...more,
-});
-const held: VpcContext = {
-  id: 'vpc/t/main',
-  uid: 'U1',
-  vni: 4096,
-  networks: { 'network/t/a': ['10.0.0.0/24'] },
-  segments: {},
-  waiting: [],
-  withdrawing: {},
-  waiters: [],
-};
-const two = { segments: { w1: view(1), w2: view(2) } };
-const waits = (generation: number) => [{ port: 'port/t/p', host: host(1), network: network('a'), generation }];
-const claim = (name: string, cidr: string) => ({
-  type: 'cidr.claim',
-  network: `network/t/${name}`,
-  subnets: [{ cidr }],
-});
-const need = (n: number, name = 'a') => ({
-  type: 'segment.need',
-  port: 'port/t/p',
-  host: host(n),
-  network: network(name),
-});
-const passing = { code: 'x', message: 'x', retryable: true };
-const lasting = { code: 'y', message: 'y', retryable: false };
 const none = { 'location/*': {} };
-const release = (name: string) => ({ type: 'cidr.release', network: `network/t/${name}` });
-const owing = (failure: typeof lasting) => ({
-  segments: { w1: view(1, { failure }) },
-  withdrawing: { 'network/t/a': { w1: 2 } },
-});
 const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2 } };
 const nowhere = { 'location/10.0.0.9': null };
 const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2 };
 const left = { type: 'port.left', port: 'port/t/p', address: '10.0.0.9', host: 2 };
-const ensure = 'segment.ensure > segment';
-const route = 'segment.route > segment';
+const published = 'segment.publish > segment';
+const provided = 'segment.provided > port';
+const refused = 'segment.refused > port';
 
-const rows: readonly Row[] = [
-  { in: 'born', on: { type: 'vpc.create' }, command: 'c', to: 'claiming', asks: ['defer', 'quota.claim > tenant'] },
-  { in: 'born', on: { type: 'vpc.delete' }, to: 'gone', asks: ['quota.release > tenant'] },
+const declare = (verb: string, more: object = {}) => ({
+  type: `vpc.${verb}`,
+  spec: {},
+  labels: {},
+  protect: false,
+  ...more,
+});
+const waiters = [{ commandId: 'c', result: 'created' }];
+const withFailure = (section: 'overlay' | 'networks' | 'routes', failure: typeof lasting) => ({
+  segments: { w1: view(1, { [section]: { failure } }) },
+});
+const owing = (failure: typeof lasting) => ({
+  ...withFailure('networks', failure),
+  withdrawing: { 'network/t/a': { w1: 3 } },
+});
+const removing = { ...view(1), removing: true };
+
+const life: readonly Row[] = [
+  { in: 'born', on: declare('create'), command: 'c', to: 'claiming', asks: ['defer', 'quota.claim > tenant'] },
+  { in: 'born', on: { type: 'vpc.open' }, to: 'claiming', asks: ['quota.claim > tenant'] },
+  { in: 'born', on: { type: 'vpc.close' }, to: 'gone', asks: ['quota.release > tenant'] },
   { in: 'claiming', on: { type: 'quota.granted' }, to: 'numbering', asks: ['vni.allocate > cluster'] },
+  { in: 'claiming', with: { waiters }, on: { type: 'quota.refused', error: lasting }, to: 'gone', asks: ['reject y'] },
+  { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: ['quota.claim > tenant'] },
+  { in: 'claiming', on: claim(network('a')), to: 'claiming', asks: ['network.refused > network'] },
+  { in: 'claiming', on: declare('apply'), command: 'd', to: 'claiming', asks: ['defer'] },
   {
     in: 'claiming',
-    with: { waiters: ['c'] },
-    on: { type: 'quota.refused', error: lasting },
+    with: { waiters },
+    on: { type: 'vpc.delete' },
+    command: 'd',
     to: 'gone',
-    asks: ['reject y'],
+    asks: ['reject deleted', 'defer', 'quota.release > tenant', 'reply'],
   },
-  { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: ['quota.claim > tenant'] },
-  { in: 'claiming', on: claim('a', '10.0.0.0/24'), to: 'claiming', asks: ['cidr.refused > network'] },
-  { in: 'claiming', on: { type: 'vpc.delete' }, to: 'gone', asks: ['quota.release > tenant'] },
   {
     in: 'numbering',
-    with: { waiters: ['c'] },
+    with: { waiters },
     on: { type: 'vni.allocated', vni: 5 },
     to: 'ready',
     asks: ['vpc.opened > tenant', 'reply'],
   },
   { in: 'numbering', on: 'vniDeadline', to: 'numbering', asks: ['vni.allocate > cluster'] },
-  { in: 'numbering', on: need(1), to: 'numbering', asks: ['segment.failed > port'] },
+  { in: 'numbering', on: need(1), to: 'numbering', asks: [refused] },
   {
     in: 'numbering',
     with: { networks: {} },
-    on: { type: 'vpc.delete' },
+    on: { type: 'vpc.close' },
     rows: none,
     to: 'gone',
     asks: ['vni.release > cluster', 'quota.release > tenant'],
   },
-  { in: 'ready', on: { type: 'vpc.create' }, command: 'c', to: 'ready', asks: ['reply', 'vpc.opened > tenant'] },
+  { in: 'ready', on: { type: 'vpc.open' }, to: 'ready', asks: ['vpc.opened > tenant'] },
+  // Of its spec nothing can differ: only labels and protection change.
+  { in: 'ready', on: declare('create'), command: 'c', to: 'ready', asks: ['reply'] },
+  { in: 'ready', on: declare('apply'), command: 'c', to: 'ready', asks: ['reply'] },
+  { in: 'ready', on: declare('apply', { labels: { a: 'b' } }), command: 'c', to: 'ready', asks: ['reply'] },
+  {
+    in: 'ready',
+    on: declare('create', { labels: { a: 'b' } }),
+    command: 'c',
+    to: 'ready',
+    asks: ['reject exists_differently'],
+  },
+  {
+    in: 'ready',
+    with: { protect: true },
+    on: { type: 'vpc.delete' },
+    command: 'c',
+    to: 'ready',
+    asks: ['reject protected'],
+  },
   { in: 'ready', on: { type: 'vpc.delete' }, command: 'c', to: 'ready', asks: ['reject in_use'] },
-  { in: 'ready', on: { type: 'vpc.delete' }, from: 'tenant/t/t', to: 'ready', asks: [] },
-  { in: 'ready', on: claim('b', '10.0.1.0/24'), to: 'ready', asks: ['cidr.claimed > network'] },
-  { in: 'ready', on: claim('a', '10.0.0.0/24'), to: 'ready', asks: ['cidr.claimed > network'] },
-  { in: 'ready', on: claim('b', '10.0.0.128/25'), to: 'ready', asks: ['cidr.refused > network'] },
-  { in: 'ready', on: need(1), rows: none, to: 'ready', asks: [ensure] },
-  { in: 'ready', with: two, on: need(1), to: 'ready', asks: ['segment.provided > port'] },
-  { in: 'ready', with: { segments: { w2: view(2) } }, on: need(1), rows: none, to: 'ready', asks: [ensure, ensure] },
-  { in: 'ready', with: two, on: need(1, 'b'), to: 'ready', asks: ['segment.failed > port'] },
-  // A frame that the underlay of any host of the VPC cannot carry, the network's or one that is already there.
+  { in: 'ready', on: { type: 'vpc.close' }, to: 'ready', asks: [] },
   {
     in: 'ready',
-    on: { ...need(1), network: { ...network('a'), mtu: 1551 } },
-    to: 'ready',
-    asks: ['segment.failed > port'],
-  },
-  { in: 'ready', on: { ...need(1), network: { ...network('a'), mtu: 1550 } }, rows: none, to: 'ready', asks: [ensure] },
-  {
-    in: 'ready',
-    with: { segments: { w2: view(2) } },
-    on: { ...need(1), host: { ...host(1), underlayMtu: 1499 } },
-    to: 'ready',
-    asks: ['segment.failed > port'],
-  },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { acknowledged: 1 }) } },
-    on: need(1),
+    with: { networks: {} },
+    on: { type: 'vpc.delete' },
+    command: 'c',
     rows: none,
-    to: 'ready',
-    asks: [ensure],
+    to: 'gone',
+    asks: ['defer', 'vni.release > cluster', 'quota.release > tenant', 'reply'],
   },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { failure: passing }) } },
-    on: need(1),
-    rows: none,
-    to: 'ready',
-    asks: [ensure],
-  },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { removing: true }) } },
-    on: need(1),
-    rows: none,
-    to: 'ready',
-    asks: [],
-  },
-  {
-    in: 'ready',
-    with: { ...two, waiting: waits(2) },
-    on: { type: 'segment.ready', host: 'w1', generation: 2 },
-    to: 'ready',
-    asks: ['segment.provided > port'],
-  },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { generation: 3 }) }, waiting: waits(3) },
-    on: { type: 'segment.ready', host: 'w1', generation: 2 },
-    to: 'ready',
-    asks: [],
-  },
-  {
-    in: 'ready',
-    with: { ...two, waiting: waits(2) },
-    on: { type: 'segment.failed', host: 'w1', error: passing },
-    to: 'ready',
-    asks: [],
-  },
-  {
-    in: 'ready',
-    with: { ...two, waiting: waits(2) },
-    on: { type: 'segment.failed', host: 'w1', error: lasting },
-    to: 'ready',
-    asks: ['segment.failed > port'],
-  },
-  {
-    in: 'ready',
-    with: two,
-    on: release('a'),
-    rows: none,
-    to: 'ready',
-    asks: ['segment.remove > segment', 'segment.remove > segment'],
-  },
-  { in: 'ready', on: release('a'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
-  // Asked again: only a segment that gave up hears of it once more.
-  { in: 'ready', with: owing(lasting), on: release('a'), rows: none, to: 'ready', asks: [ensure] },
-  { in: 'ready', with: owing(passing), on: release('a'), rows: none, to: 'ready', asks: [] },
-  { in: 'ready', on: release('z'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { removing: true }), w2: view(2) } },
-    on: { type: 'segment.removed', host: 'w1' },
-    rows: none,
-    to: 'ready',
-    asks: [ensure],
-  },
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { removing: true }) }, waiting: waits(9) },
-    on: { type: 'segment.removed', host: 'w1' },
-    rows: none,
-    to: 'ready',
-    asks: [ensure],
-  },
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [] },
-  { in: 'ready', with: two, on: located, rows: nowhere, to: 'ready', asks: ['put location', route] },
-  { in: 'ready', with: two, on: located, rows: there, to: 'ready', asks: [] },
-  {
-    in: 'ready',
-    with: two,
-    on: { ...located, host: 1 },
-    rows: there,
-    to: 'ready',
-    asks: ['put location', route, route],
-  },
-  { in: 'ready', with: two, on: left, rows: there, to: 'ready', asks: ['remove location', route] },
-  { in: 'ready', with: two, on: { ...left, host: 1 }, rows: there, to: 'ready', asks: [] },
-  { in: 'ready', with: two, on: left, rows: nowhere, to: 'ready', asks: [] },
   {
     in: 'removing',
     with: { segments: { w1: view(1) } },
@@ -225,84 +124,275 @@ const rows: readonly Row[] = [
     with: { segments: { w1: view(1) } },
     on: 'removeDeadline',
     to: 'removing',
-    asks: ['segment.remove > segment'],
+    asks: ['segment.withdraw > segment'],
   },
-  { in: 'removing', with: two, on: need(1), to: 'removing', asks: ['segment.failed > port'] },
-  { in: 'removing', with: two, on: claim('b', '10.0.1.0/24'), to: 'removing', asks: ['cidr.refused > network'] },
-  { in: 'removing', with: two, on: { type: 'vpc.create' }, command: 'c', to: 'removing', asks: ['reject name_busy'] },
+  { in: 'removing', with: two, on: need(1), to: 'removing', asks: [refused] },
+  { in: 'removing', with: two, on: claim(network('b')), to: 'removing', asks: ['network.refused > network'] },
+  { in: 'removing', with: two, on: declare('create'), command: 'c', to: 'removing', asks: ['reject name_busy'] },
 ];
 
-test('decisions', () => {
-  assert.equal(disagreements(vpcMachine, held, rows), []);
+test('the life of a VPC', () => {
+  assert.equal(disagreements(vpcMachine, held, life), []);
+});
+
+const claimed = ['network.claimed > network', 'network.realized > network'];
+const overlapping = [{ name: 's', cidr: '10.0.0.128/25', gateway: '10.0.0.129' }];
+const faster = { ...network('a').dhcp, leaseSeconds: 120 };
+
+const networks: readonly Row[] = [
+  // No host has it: realized at once.
+  { in: 'ready', on: claim(network('b')), to: 'ready', asks: claimed },
+  { in: 'ready', on: claim(network('a')), to: 'ready', asks: claimed },
+  {
+    in: 'ready',
+    on: claim(network('b', { subnets: overlapping })),
+    to: 'ready',
+    asks: ['network.refused > network'],
+  },
+  // Every host that has it is told, and no other.
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1), w2: view(2, {}, []), w3: view(3) } },
+    on: claim(network('a', { dhcp: faster }), 2),
+    to: 'ready',
+    asks: ['network.claimed > network', published, published],
+  },
+  // Claimed as it is, it stands as it is proved.
+  { in: 'ready', with: two, on: claim(network('a')), to: 'ready', asks: claimed },
+  {
+    in: 'ready',
+    with: { withdrawing: { 'network/t/a': { w1: 3 } } },
+    on: claim(network('a')),
+    to: 'ready',
+    asks: ['network.refused > network'],
+  },
+  {
+    in: 'ready',
+    with: two,
+    on: release('a'),
+    rows: none,
+    to: 'ready',
+    asks: ['segment.withdraw > segment', 'segment.withdraw > segment'],
+  },
+  { in: 'ready', on: release('a'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
+  { in: 'ready', on: release('z'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
+  // Asked again: only a segment that gave up hears of it once more.
+  { in: 'ready', with: owing(lasting), on: release('a'), rows: none, to: 'ready', asks: [published] },
+  { in: 'ready', with: owing(passing), on: release('a'), rows: none, to: 'ready', asks: [] },
+];
+
+test('networks are claimed, changed in place and given back', () => {
+  assert.equal(disagreements(vpcMachine, held, networks), []);
+});
+
+const wide = (mtu: number) => ({ networks: { 'network/t/a': given.known(network('a', { mtu })) } });
+
+const ports: readonly Row[] = [
+  { in: 'ready', on: need(1), rows: none, to: 'ready', asks: [published] },
+  { in: 'ready', with: two, on: need(1), to: 'ready', asks: [provided] },
+  // The other host gets a peer.
+  {
+    in: 'ready',
+    with: { segments: { w2: view(2) } },
+    on: need(1),
+    rows: none,
+    to: 'ready',
+    asks: [published, published],
+  },
+  { in: 'ready', with: two, on: need(1, 'b'), to: 'ready', asks: [refused] },
+  // A frame that the underlay of any host of the VPC cannot carry, the network's or one that is already there.
+  { in: 'ready', with: wide(1551), on: need(1), to: 'ready', asks: [refused] },
+  { in: 'ready', with: wide(1550), on: need(1), rows: none, to: 'ready', asks: [published] },
+  {
+    in: 'ready',
+    with: { segments: { w2: view(2) } },
+    on: { ...need(1), host: { ...host(1), underlayMtu: 1499 } },
+    to: 'ready',
+    asks: [refused],
+  },
+  // Under way: the port waits. It asks again, or the host has given up: what is not proved is said once more.
+  { in: 'ready', with: { segments: { w1: view(1, { networks: { proven: 1 } }) } }, on: need(1), to: 'ready', asks: [] },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { networks: { proven: 1 } }) }, waiting: waits() },
+    on: need(1),
+    rows: none,
+    to: 'ready',
+    asks: [published],
+  },
+  { in: 'ready', with: withFailure('routes', lasting), on: need(1), rows: none, to: 'ready', asks: [published] },
+  { in: 'ready', with: withFailure('routes', passing), on: need(1), to: 'ready', asks: [] },
+  // Routes that came since the section was sent whole are no reason to wait; that it was never proved is.
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { routes: { published: 9 } }) } },
+    on: need(1),
+    to: 'ready',
+    asks: [provided],
+  },
+  { in: 'ready', with: { segments: { w1: view(1, { routes: { proven: 0 } }) } }, on: need(1), to: 'ready', asks: [] },
+  { in: 'ready', with: { segments: { w1: removing } }, on: need(1), rows: none, to: 'ready', asks: [] },
+  // Another host of the same name: it gets everything.
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1) } },
+    on: { ...need(1), host: { ...host(1), underlay: '192.0.2.9' } },
+    rows: none,
+    to: 'ready',
+    asks: [published],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { networks: { proven: 1 } }) }, waiting: waits() },
+    on: proven(1, { networks: 2 }),
+    to: 'ready',
+    asks: [provided],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: view(1, { networks: { proven: 0 } }) }, waiting: waits() },
+    on: proven(1, { networks: 1 }),
+    to: 'ready',
+    asks: [],
+  },
+  { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, passing), to: 'ready', asks: [] },
+  { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, lasting), to: 'ready', asks: [refused] },
+  { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, lasting, null), to: 'ready', asks: [refused] },
+  {
+    in: 'ready',
+    with: { segments: { w1: removing, w2: view(2) } },
+    on: { type: 'segment.removed', host: 'w1' },
+    rows: none,
+    to: 'ready',
+    // It was no peer any more since it was told to go; see below for that.
+    asks: [],
+  },
+  {
+    in: 'ready',
+    with: { segments: { w1: removing }, waiting: waits() },
+    on: { type: 'segment.removed', host: 'w1' },
+    rows: none,
+    to: 'ready',
+    asks: [published],
+  },
+  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [] },
+];
+
+test('ports get their network on a host by its proof', () => {
+  assert.equal(disagreements(vpcMachine, held, ports), []);
+});
+
+const routes: readonly Row[] = [
+  { in: 'ready', with: two, on: located, rows: nowhere, to: 'ready', asks: ['put location', published] },
+  { in: 'ready', with: two, on: located, rows: there, to: 'ready', asks: [] },
+  {
+    in: 'ready',
+    with: two,
+    on: { ...located, host: 1 },
+    rows: there,
+    to: 'ready',
+    asks: ['put location', published, published],
+  },
+  { in: 'ready', with: two, on: left, rows: there, to: 'ready', asks: ['remove location', published] },
+  { in: 'ready', with: two, on: { ...left, host: 1 }, rows: there, to: 'ready', asks: [] },
+  { in: 'ready', with: two, on: left, rows: nowhere, to: 'ready', asks: [] },
+];
+
+test('an address that is somewhere else is a route', () => {
+  assert.equal(disagreements(vpcMachine, held, routes), []);
+});
+
+const after = (context: object, row: Omit<Row, 'in' | 'to'>) =>
+  decided(vpcMachine, context, { in: 'ready', to: '', ...row });
+
+test('a VPC is declared: answered with its number, ready once it has it, labels without a new generation', () => {
+  const born = decided(
+    vpcMachine,
+    { ...held, spec: null, generation: 0, uid: '' },
+    {
+      in: 'born',
+      on: declare('create', { labels: { team: 'a' } }),
+      command: 'c',
+      to: '',
+    },
+  );
+  assert.equal([born.context['generation'], born.context['labels']], [1, { team: 'a' }]);
+  const start = { ...born.context, observedGeneration: 0 };
+  const made = decided(vpcMachine, start, { in: 'numbering', on: { type: 'vni.allocated', vni: 7 }, to: '' });
+  const [, answer] = made.asked.map(({ params }) => params as { result?: unknown });
+  assert.equal(answer?.result, { uid: 'U2', generation: 1, result: 'created', vni: 7 });
+  assert.is(made.context['observedGeneration'], 1);
+  const ready = (made.context['conditions'] as VpcContext['conditions']).find(({ type }) => type === 'Ready');
+  assert.equal([ready?.status, ready?.reason], ['True', 'Ready']);
+  const named = after(made.context, { on: declare('apply', { labels: { team: 'b' } }), command: 'd' });
+  assert.equal([named.context['generation'], named.context['labels']], [1, { team: 'b' }]);
+  // What the tenant opens is what an empty declaration makes.
+  const opened = decided(
+    vpcMachine,
+    { ...held, spec: null, generation: 0 },
+    { in: 'born', on: { type: 'vpc.open' }, to: '' },
+  );
+  assert.equal([opened.context['spec'], opened.context['generation']], [{}, 1]);
 });
 
 test('CIDRs are free only when every host that had the network has proved its absence', () => {
-  const segments = {
-    w1: view(1, { networks: { 'network/t/a': network('a'), 'network/t/b': network('b') } }),
-    w2: view(2),
+  const start = {
+    ...held,
+    networks: { ...held.networks, 'network/t/b': given.known(network('b')) },
+    segments: { w1: view(1, {}, ['a', 'b']), w2: view(2) },
   };
-  const start = { ...held, networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] }, segments };
-  const first = decided(vpcMachine, start, {
-    in: 'ready',
-    on: release('a'),
-    rows: none,
-    to: '',
-  });
-  assert.equal(first.asks, [ensure, 'segment.remove > segment']);
-  const old = { type: 'segment.ready', host: 'w1', generation: 2 };
-  const late = decided(vpcMachine, first.context, { in: 'ready', on: old, to: '' });
+  const first = after(start, { on: release('a'), rows: none });
+  // w2 is told to go; w1 loses the network, and w2 as a peer.
+  assert.equal(first.asks, [published, 'segment.withdraw > segment']);
+  const late = after(first.context, { on: proven(1, { networks: 2 }) });
   assert.equal(late.asks, [], 'an old proof proves nothing');
-  const second = decided(vpcMachine, late.context, { in: 'ready', on: { ...old, generation: 3 }, to: '' });
+  const second = after(late.context, { on: proven(1, { networks: 3 }) });
   assert.equal(second.asks, []);
   assert.equal(Object.keys(second.context['networks'] as object), ['network/t/a', 'network/t/b']);
-  const third = decided(vpcMachine, second.context, {
-    in: 'ready',
-    on: { type: 'segment.removed', host: 'w2' },
-    rows: none,
-    to: '',
-  });
-  assert.equal(third.asks, [ensure, 'network.withdrawn > network']);
+  const third = after(second.context, { on: { type: 'segment.removed', host: 'w2' }, rows: none });
+  assert.equal(third.asks, ['network.withdrawn > network']);
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });
 
-test('a proof of an older generation proves no absence', () => {
-  const both = { 'network/t/a': network('a'), 'network/t/b': network('b') };
-  const start = {
-    ...held,
-    networks: { ...held.networks, 'network/t/b': ['10.0.1.0/24'] },
-    segments: { w1: view(1, { networks: both }) },
-  };
-  const asked = decided(vpcMachine, start, {
-    in: 'ready',
-    on: release('a'),
-    rows: none,
-    to: '',
+test('a network is realized once every host that has it has proved it, and told of a host that cannot', () => {
+  const changed = after({ ...held, ...two }, { on: claim(network('a', { dhcp: faster }), 2) });
+  assert.equal(changed.asks, ['network.claimed > network', published, published]);
+  const one = after(changed.context, { on: proven(1, { networks: 3 }) });
+  assert.equal(one.asks, []);
+  const slow = after(one.context, { on: failed(2, passing) });
+  assert.equal(slow.asks, ['network.delayed > network']);
+  assert.equal((slow.asked[0]?.params as { event: object }).event, {
+    type: 'network.delayed',
+    generation: 2,
+    host: 'w2',
+    error: passing,
   });
-  const ready = (generation: number): Row => ({
-    in: 'ready',
-    on: { type: 'segment.ready', host: 'w1', generation },
-    to: '',
-  });
-  const late = decided(vpcMachine, asked.context, ready(2));
-  assert.equal(late.asks, []);
-  assert.equal(decided(vpcMachine, late.context, ready(3)).asks, ['network.withdrawn > network']);
+  // The host that has proved it delays nothing, whatever becomes of it.
+  assert.equal(after(one.context, { on: failed(1, passing, 'routes') }).asks, []);
+  const both = after(slow.context, { on: proven(2, { networks: 3 }) });
+  assert.equal(both.asks, ['network.realized > network']);
+  assert.equal((both.asked[0]?.params as { event: object }).event, { type: 'network.realized', generation: 2 });
+  assert.equal(after(both.context, { on: proven(2, { networks: 3 }) }).asks, [], 'it is said once');
 });
 
-test('a segment is told all networks, peers, and the way to everything that is elsewhere', () => {
-  const locations = { 'location/*': { '10.0.0.5': { port: 'p', host: 1 }, '10.0.0.6': { port: 'q', host: 2 } } };
-  const { asked } = decided(
-    vpcMachine,
-    { ...held, segments: { w2: view(2) } },
-    { in: 'ready', on: need(1), rows: locations, to: '' },
-  );
-  const specs = asked.map(({ params }) => (params as { event: { spec: SegmentSpec } }).event.spec);
-  assert.equal(
-    specs.map(({ self, peers, routes }) => [self.name, peers.map(({ name }) => name), routes]),
-    [
-      ['w1', ['w2'], [{ address: '10.0.0.6', host: 2 }]],
-      ['w2', ['w1'], [{ address: '10.0.0.5', host: 1 }]],
-    ],
-  );
+test('a newer spec overtakes one that is not proved yet', () => {
+  const second = after({ ...held, ...two }, { on: claim(network('a', { dhcp: faster }), 2) });
+  const third = after(second.context, { on: claim(network('a', { dhcp: { ...faster, leaseSeconds: 90 } }), 3) });
+  const early = after(third.context, { on: proven(1, { networks: 3 }) });
+  const still = after(early.context, { on: proven(2, { networks: 3 }) });
+  assert.equal([early.asks, still.asks], [[], []]);
+  const one = after(still.context, { on: proven(1, { networks: 4 }) });
+  const both = after(one.context, { on: proven(2, { networks: 4 }) });
+  assert.equal((both.asked[0]?.params as { event: object }).event, { type: 'network.realized', generation: 3 });
+});
+
+test('its last host gone, a network that waited for that host only is realized', () => {
+  const changed = after({ ...held, segments: { w1: view(1) } }, { on: claim(network('a', { dhcp: faster }), 2) });
+  const gone = {
+    ...failed(1, { code: 'host_gone', message: 'gone', retryable: false }, null),
+    heard: { overlay: 2, networks: 3, routes: 2 },
+  };
+  assert.equal(after(changed.context, { on: gone, rows: none }).asks, ['network.realized > network']);
 });
 
 test.run();

@@ -1,52 +1,50 @@
 /**
  * A VPC: one routing domain of a tenant. It claims CIDRs, decides which hosts have a segment with which networks, and
- * tells every segment where the addresses are. It makes nothing itself: segments do, and prove it.
- * Upholds: no two networks of a VPC overlap; a network's CIDRs are free only after no host has it any more.
+ * publishes to every segment what it is to have, section by section. It makes nothing itself: segments do, and prove
+ * it. Upholds: no two networks of a VPC overlap; a network's CIDRs are free only after no host has it any more; a
+ * network is realized, and a port provided, only by proofs of the hosts.
  */
 import { assign, setup } from 'xstate';
+import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
+import { acceptedAtOnce, whileDeclaring, whileDeleting, whileLiving } from '../values/declared.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import type { VpcContext } from './vpc-context.ts';
-import type { VpcEvent } from './vpc-events.ts';
 import * as messages from './vpc-messages.ts';
+import { vpcKind, type VpcEvent, type VpcSpec } from './vpc-protocol.ts';
+
+const kit = declaredKit<VpcSpec, VpcContext, VpcEvent>(vpcKind, { result: ({ vni }) => ({ vni }) });
+
+const declaring = whileDeclaring('vpc', { actions: ['takeSpec', 'awaitAnswer'] });
 
 export const vpcMachine = setup({
   types: { context: {} as VpcContext, events: {} as VpcEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
     ...requests,
-    noteUid: assign(({ event }) => ({ uid: event.meta.ulid })),
-    noteWaiter: assign(({ context, event }) =>
-      event.meta.commandId === undefined ? {} : { waiters: [...context.waiters, event.meta.commandId] },
-    ),
-    forgetWaiters: assign({ waiters: [] }),
-    deferAnswer: tell(messages.deferAnswer),
-    answerSame: tell(messages.answerSame),
-    answerAll: tell(messages.answerAll),
-    rejectAll: tell(messages.rejectAll),
-    rejectBusy: tell(messages.busy),
+    ...kit.actions,
+    openSpec: assign(messages.openSpec),
     rejectInUse: tell(messages.inUse),
-    claimQuota: tell(messages.claimQuota),
-    releaseQuota: tell(messages.releaseQuota),
     askVni: tell(messages.askVni),
     noteVni: assign(({ event }) => (event.type === 'vni.allocated' ? { vni: event.vni } : {})),
     releaseVni: tell(messages.releaseVni),
     tellTenant: tell(messages.tellTenant),
     refuseEarly: tell(messages.refuseNeeds('still being made')),
     refuseLate: tell(messages.refuseNeeds('being deleted')),
-    claimCidrs: act(messages.claimCidrs),
-    releaseCidrs: act(messages.releaseCidrs),
+    claimNetwork: act(messages.claimNetwork),
+    releaseNetwork: act(messages.releaseNetwork),
     provideSegment: act(messages.provideSegment),
-    noteReady: act(messages.noteReady),
+    noteProven: act(messages.noteProven),
+    republish: act(messages.republish),
     noteFailed: act(messages.noteFailed),
     noteRemoved: act(messages.noteRemoved),
     removeSegments: act(messages.removeSegments),
     dropSegment: assign(messages.dropSegment),
-    locate: tell(messages.locate),
-    unlocate: tell(messages.unlocate),
-    stopWaiting: assign(messages.stopWaiting),
+    locate: act(messages.locate),
+    unlocate: act(messages.unlocate),
     forgetLocations: tell(messages.forgetLocations),
   },
   guards: {
+    ...kit.guards,
     hasNetworks: ({ context }) => Object.keys(context.networks).length > 0,
     hasNoSegments: ({ context }) => messages.hostsOf(context).length === 0,
   },
@@ -54,14 +52,12 @@ export const vpcMachine = setup({
 }).createMachine({
   id: 'vpc',
   context: ({ input }) => ({
-    id: input.id,
-    uid: '',
+    ...newDeclared(input.id),
     vni: 0,
     networks: {},
     segments: {},
     waiting: [],
     withdrawing: {},
-    waiters: [],
   }),
   initial: 'born',
   states: {
@@ -69,33 +65,38 @@ export const vpcMachine = setup({
       description: 'Exists only within the step that creates it.',
       tags: 'steady',
       on: {
-        'vpc.create': { target: 'claiming', actions: ['noteUid', 'noteWaiter', 'deferAnswer'] },
+        ...whenBorn('vpc', 'claiming'),
+        'vpc.open': { target: 'claiming', actions: 'openSpec' },
         // The tenant believes in a VPC that is not there: the claim goes, and that is all there was.
-        'vpc.delete': { target: 'gone', actions: 'releaseQuota' },
+        'vpc.close': { target: 'gone', actions: 'releaseQuota' },
       },
     },
     claiming: {
       description: 'The tenant is asked whether its quota has room for one more VPC.',
-      entry: 'claimQuota',
+      entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
-        'vpc.create': { actions: ['noteWaiter', 'deferAnswer'] },
-        'vpc.delete': { target: 'gone', actions: ['noteWaiter', 'deferAnswer', 'releaseQuota'] },
+        ...declaring,
+        ...deletedBy('vpc', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] }),
+        'vpc.open': {},
+        'vpc.close': { target: 'gone', actions: ['rejectDeleted', 'releaseQuota'] },
         'quota.granted': { target: 'numbering' },
-        'quota.refused': { target: 'gone', actions: ['rejectAll', 'forgetWaiters'] },
-        'cidr.claim': { actions: 'refuseEarly' },
+        'quota.refused': { target: 'gone', actions: 'rejectAll' },
+        'network.claim': { actions: 'refuseEarly' },
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     numbering: {
       description: 'The cluster gives the VPC its VNI, the number it has on the wire.',
-      entry: 'askVni',
+      entry: [ready('False', 'WaitingForNumber'), 'askVni'],
       on: {
-        'vpc.create': { actions: ['noteWaiter', 'deferAnswer'] },
-        'vpc.delete': { target: 'removing', actions: ['noteWaiter', 'deferAnswer'] },
+        ...declaring,
+        ...deletedBy('vpc', { target: 'removing', actions: ['rejectDeleted', 'awaitAnswer'] }),
+        'vpc.open': {},
+        'vpc.close': { target: 'removing', actions: 'rejectDeleted' },
         'quota.granted': {},
-        'vni.allocated': { target: 'ready', actions: ['noteVni', 'tellTenant', 'answerAll', 'forgetWaiters'] },
-        'cidr.claim': { actions: 'refuseEarly' },
+        'vni.allocated': { target: 'ready', actions: ['noteVni', 'observe', 'tellTenant', 'answerAll'] },
+        'network.claim': { actions: 'refuseEarly' },
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { vniDeadline: { target: 'numbering', reenter: true } },
@@ -103,35 +104,43 @@ export const vpcMachine = setup({
     ready: {
       description: 'Networks can be declared in it; each host with a port of the VPC has a segment.',
       tags: 'steady',
+      entry: ready('True', 'Ready'),
       on: {
-        'vpc.create': { actions: ['answerSame', 'tellTenant'] },
-        'vpc.delete': [
+        ...whileLiving('vpc', acceptedAtOnce),
+        ...deletedBy(
+          'vpc',
           { guard: 'hasNetworks', actions: 'rejectInUse' },
-          { target: 'removing', actions: ['noteWaiter', 'deferAnswer'] },
-        ],
+          { target: 'removing', actions: 'awaitAnswer' },
+        ),
+        'vpc.open': { actions: 'tellTenant' },
+        // Asked again by the tenant, until its networks are gone.
+        'vpc.close': [{ guard: 'hasNetworks' }, { target: 'removing' }],
         'quota.granted': {},
         'vni.allocated': {},
-        'cidr.claim': { actions: 'claimCidrs' },
-        'cidr.release': { actions: 'releaseCidrs' },
+        'network.claim': { actions: 'claimNetwork' },
+        'network.release': { actions: 'releaseNetwork' },
         'segment.need': { actions: 'provideSegment' },
-        'segment.ready': { actions: 'noteReady' },
+        'segment.proven': { actions: 'noteProven' },
+        'segment.missed': { actions: 'republish' },
         'segment.failed': { actions: 'noteFailed' },
         'segment.removed': { actions: 'noteRemoved' },
         'port.located': { actions: 'locate' },
-        'port.left': { actions: ['unlocate', 'stopWaiting'] },
+        'port.left': { actions: 'unlocate' },
       },
     },
     removing: {
       description: 'Every segment of it is being taken off its host; then the VNI is given back.',
-      entry: 'removeSegments',
+      entry: [ready('False', 'Deleting'), 'removeSegments'],
       always: { guard: 'hasNoSegments', target: 'gone', actions: ['forgetLocations', 'releaseVni', 'releaseQuota'] },
       on: {
-        'vpc.create': { actions: 'rejectBusy' },
-        'vpc.delete': { actions: ['noteWaiter', 'deferAnswer'] },
+        ...whileDeleting('vpc'),
+        'vpc.open': {},
+        'vpc.close': {},
         'vni.allocated': {},
-        'cidr.claim': { actions: 'refuseLate' },
+        'network.claim': { actions: 'refuseLate' },
         'segment.need': { actions: 'refuseLate' },
-        'segment.ready': {},
+        'segment.proven': {},
+        'segment.missed': {},
         'segment.failed': { actions: 'noteFailed' },
         'segment.removed': { actions: 'dropSegment' },
         'port.left': {},

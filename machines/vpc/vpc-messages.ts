@@ -1,254 +1,314 @@
 /** What a VPC does at each event: the change of its context and what it tells whom, as pure functions. */
 import { assertEvent } from 'xstate';
+import { vniAllocate, vniRelease } from '../cluster/cluster-protocol.ts';
+import { segmentWithdraw } from '../segment/segment-protocol.ts';
 import { cidrOf, overlap } from '../values/addresses.ts';
 import { failureOf, isHostGone, sameJson, type Failure } from '../values/failures.ts';
-import { clusterId, partsOfId, tenantId } from '../values/identifiers.ts';
-import { defer, putRow, reject, rejectFor, removeRow, reply, row, rows, send } from '../values/telling.ts';
+import { clusterId, tenantId } from '../values/identifiers.ts';
+import { putRow, reject, removeRow, row, rows, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
+import type { NetworkSpec } from '../values/wiring.ts';
 import * as contexts from './vpc-context.ts';
-import type { Location, VpcContext, Waiting } from './vpc-context.ts';
-import type { VpcEvent } from './vpc-events.ts';
+import { networksSection, type Location, type SectionView, type VpcContext, type Waiting } from './vpc-context.ts';
+import {
+  networkClaimed,
+  networkDelayed,
+  networkRealized,
+  networkRefused,
+  networkWithdrawn,
+  segmentProvided,
+  segmentRefused,
+  vpcOpened,
+  type VpcEvent,
+} from './vpc-protocol.ts';
+import * as published from './vpc-sections.ts';
 
 export type At = Seen<VpcContext, VpcEvent>;
 type Done = Acted<VpcContext>;
 
-const locationsOf = (event: VpcEvent): Readonly<Record<string, Location>> => rows<Location>(event, 'location');
+const nothing: Done = { changes: {}, asks: [] };
 
-// Life and quota
+// Life
 
-const tenant = (context: VpcContext): string => tenantId(contexts.tenantOf(context));
-
-export const claimQuota = ({ context }: At): readonly Asked[] => [
-  send(tenant(context), { type: 'quota.claim', kind: 'vpc', claimant: context.id }),
-];
-export const releaseQuota = ({ context }: At): readonly Asked[] => [
-  send(tenant(context), { type: 'quota.release', kind: 'vpc', claimant: context.id }),
-];
-export const askVni = ({ context }: At): readonly Asked[] => [
-  send(clusterId, { type: 'vni.allocate', vpc: context.id }),
-];
-export const releaseVni = ({ context }: At): readonly Asked[] => [
-  send(clusterId, { type: 'vni.release', vpc: context.id }),
-];
+export const askVni = ({ context }: At): readonly Asked[] => [send(clusterId, vniAllocate({ vpc: context.id }))];
+export const releaseVni = ({ context }: At): readonly Asked[] => [send(clusterId, vniRelease({ vpc: context.id }))];
 export const tellTenant = ({ context }: At): readonly Asked[] => [
-  send(tenant(context), { type: 'vpc.opened', vpc: context.id }),
+  send(tenantId(contexts.tenantOf(context)), vpcOpened({ vpc: context.id })),
 ];
 
-export const deferAnswer = ({ event }: At): readonly Asked[] => (event.meta.commandId === undefined ? [] : [defer]);
-export const answerSame = ({ context, event }: At): readonly Asked[] =>
-  event.meta.commandId === undefined ? [] : [reply(event.meta.commandId, { uid: context.uid, vni: context.vni })];
+/** The VPC that comes with a tenant is declared by nobody: it is as an empty declaration would make it. */
+export const openSpec = ({ event }: At): Partial<VpcContext> => ({ uid: event.meta.ulid, spec: {}, generation: 1 });
 
-export const answerAll = ({ context }: At): readonly Asked[] =>
-  context.waiters.map((commandId) => reply(commandId, { uid: context.uid, vni: context.vni }));
-
-export function rejectAll({ context, event }: At): readonly Asked[] {
-  assertEvent(event, 'quota.refused');
-  return context.waiters.map((commandId) => rejectFor(commandId, event.error, 'name'));
+export function inUse({ context, event }: At): readonly Asked[] {
+  if (event.meta.commandId === undefined) return [];
+  const holders = Object.keys(context.networks).join(', ');
+  return [reject({ code: 'in_use', message: `${context.id} still has ${holders}; delete those first` })];
 }
 
-/** Only a command is rejected; a message that comes too early or too late is repeated by its sender. */
-const rejecting = (event: VpcEvent, code: string, message: string): readonly Asked[] =>
-  event.meta.commandId === undefined ? [] : [reject({ code, message })];
-
-export const busy = ({ context, event }: At): readonly Asked[] =>
-  rejecting(event, 'name_busy', `${context.id} is being deleted; try again once it is gone`);
-export const inUse = ({ context, event }: At): readonly Asked[] =>
-  rejecting(event, 'in_use', `${context.id} still has ${Object.keys(context.networks).join(', ')}; delete those first`);
-
-// CIDRs
-
-const early = (context: VpcContext, why: string): Failure => ({
-  code: 'vpc_not_ready',
-  message: `${context.id} is ${why}`,
-  retryable: true,
-});
-
-const reasonNow = (why: string) => (context: VpcContext) => ({
-  ...early(context, why),
-  retryable: why !== 'being deleted',
-});
+// Networks
 
 /** Answers what cannot be served in a transitional state, so that nobody waits for a deadline. */
-export function refuseNeeds(why: string): (seen: At) => readonly Asked[] {
+export function refuseNeeds(why: 'still being made' | 'being deleted'): (seen: At) => readonly Asked[] {
   return ({ context, event }) => {
-    assertEvent(event, ['cidr.claim', 'segment.need']);
-    const error = reasonNow(why)(context);
-    if (event.type === 'cidr.claim') return [send(event.network, { type: 'cidr.refused', error, path: 'spec.vpc' })];
-    return [send(event.port, { type: 'segment.failed', host: event.host.name, error })];
+    assertEvent(event, ['network.claim', 'segment.need']);
+    const message = `${context.id} is ${why}`;
+    const error: Failure = { code: 'vpc_not_ready', message, retryable: why === 'still being made' };
+    if (event.type === 'network.claim') return [refused(event.network, event.generation, error, 'spec.vpc')];
+    return [send(event.port, segmentRefused({ host: event.host.name, error }))];
   };
 }
 
-function clash({ context, event }: At): { index: number; cidr: string; network: string; other: string } | undefined {
-  assertEvent(event, 'cidr.claim');
-  for (const [index, { cidr }] of event.subnets.entries()) {
-    for (const [network, cidrs] of Object.entries(context.networks)) {
-      if (network === event.network) continue;
-      const other = cidrs.find((held) => overlap(cidrOf(held), cidrOf(cidr)));
-      if (other !== undefined) return { index, cidr, network, other };
+const refused = ({ network }: NetworkSpec, generation: number, error: Failure, path: string): Asked =>
+  send(network, networkRefused({ generation, error, path }));
+
+function clash(context: VpcContext, { network, subnets }: NetworkSpec): { index: number; message: string } | undefined {
+  for (const [index, { cidr }] of subnets.entries()) {
+    for (const [name, { spec }] of Object.entries(context.networks)) {
+      if (name === network) continue;
+      const other = spec.subnets.find((held) => overlap(cidrOf(held.cidr), cidrOf(cidr)));
+      if (other === undefined) continue;
+      const message = `${cidr} overlaps ${other.cidr} of ${name} in the same VPC; choose another range`;
+      return { index, message };
     }
   }
   return undefined;
 }
 
-export function claimCidrs(seen: At): Done {
-  const { context, event } = seen;
-  assertEvent(event, 'cidr.claim');
-  const found = clash(seen);
+export function claimNetwork({ context, event }: At): Done {
+  assertEvent(event, 'network.claim');
+  const { network: spec, generation } = event;
+  const { network } = spec;
+  if (context.withdrawing[network] !== undefined) {
+    const message = `${network} is being taken off its hosts; claim again once it is withdrawn`;
+    const error: Failure = { code: 'network_withdrawing', message, retryable: true };
+    return { changes: {}, asks: [refused(spec, generation, error, 'name')] };
+  }
+  const found = clash(context, spec);
   if (found !== undefined) {
-    const message = `${found.cidr} overlaps ${found.other} of ${found.network} in the same VPC; choose another range`;
-    const error: Failure = { code: 'cidr_overlap', message, retryable: false };
-    return {
-      changes: {},
-      asks: [send(event.network, { type: 'cidr.refused', error, path: `spec.subnets.${found.index}.cidr` })],
-    };
+    const error: Failure = { code: 'cidr_overlap', message: found.message, retryable: false };
+    return { changes: {}, asks: [refused(spec, generation, error, `spec.subnets.${found.index}.cidr`)] };
   }
-  const networks = { ...context.networks, [event.network]: event.subnets.map(({ cidr }) => cidr) };
-  return { changes: { networks }, asks: [send(event.network, { type: 'cidr.claimed', vpc: context.id })] };
+  // Asked again for what is realized, it is told so again.
+  const networks = { ...context.networks, [network]: { spec, generation, realized: 0 } };
+  return announcing({ ...context, networks }, context, event, [
+    send(network, networkClaimed({ vpc: context.id, generation })),
+  ]);
 }
 
-/** Networks that are gone everywhere are told so, and their CIDRs are free. */
+/** Publishes what differs, then answers whoever it settles. */
+function announcing(after: VpcContext, before: VpcContext, event: VpcEvent, asks: readonly Asked[]): Done {
+  const { segments, asks: told } = published.publishing(before, after, event);
+  return settling({ ...after, segments }, [...asks, ...told]);
+}
+
+/** Ports whose network is provided, networks that are realized, and networks that are gone everywhere are told so. */
 function settling(context: VpcContext, asks: readonly Asked[]): Done {
+  const isServed = ({ host, network }: Waiting): boolean =>
+    contexts.provides(context.segments[host.name], network, published.sectionNames);
+  const realized = contexts.realized(context);
   const free = contexts.settled(context.withdrawing);
-  const changes = {
-    segments: context.segments,
-    waiting: context.waiting,
-    withdrawing: contexts.omit(context.withdrawing, free),
-    networks: contexts.omit(context.networks, free),
-  };
+  const told = realized.map((name) => {
+    const generation = context.networks[name]?.generation ?? 0;
+    return { name, generation, ask: send(name, networkRealized({ generation })) };
+  });
+  const networks = { ...context.networks };
+  for (const { name, generation } of told) {
+    const network = networks[name];
+    if (network !== undefined) networks[name] = { ...network, realized: generation };
+  }
   return {
-    changes,
-    asks: [...asks, ...free.map((network) => send(network, { type: 'network.withdrawn', vpc: context.id }))],
+    changes: {
+      segments: context.segments,
+      waiting: context.waiting.filter((each) => !isServed(each)),
+      withdrawing: contexts.omit(context.withdrawing, free),
+      networks: contexts.omit(networks, free),
+    },
+    asks: [
+      ...asks,
+      ...context.waiting.filter(isServed).map((each) => provided(context, each)),
+      ...told.map(({ ask }) => ask),
+      ...free.map((network) => send(network, networkWithdrawn({ vpc: context.id }))),
+    ],
   };
 }
 
-export function releaseCidrs({ context, event }: At): Done {
-  assertEvent(event, 'cidr.release');
+export function releaseNetwork({ context, event }: At): Done {
+  assertEvent(event, 'network.release');
   const { network } = event;
-  if (context.networks[network] === undefined) {
-    return { changes: {}, asks: [send(network, { type: 'network.withdrawn', vpc: context.id })] };
-  }
+  if (context.networks[network] === undefined)
+    return { changes: {}, asks: [send(network, networkWithdrawn({ vpc: context.id }))] };
   const owing = context.withdrawing[network];
   if (owing !== undefined) {
-    // Asked again for what is under way: a segment that gave up tries once more.
-    const gaveUp = Object.keys(owing).filter((host) => context.segments[host]?.failure?.retryable === false);
-    return { changes: {}, asks: ensures(context, gaveUp, event) };
+    // Asked again for what is under way: a section that gave up is published once more.
+    const asks = Object.keys(owing)
+      .filter((host) => hasGivenUp(context, host))
+      .flatMap((host) => published.repeating(context, host, event));
+    return { changes: {}, asks };
   }
-  const { segments, changed, emptied } = contexts.withdrawn(context.segments, network);
-  const owed = Object.entries(context.segments).flatMap(([host, view]): [string, number][] =>
-    view.networks[network] === undefined ? [] : [[host, segments[host]?.generation ?? 0]],
-  );
-  const waiting = context.waiting.filter((each) => each.network.network !== network);
+  const { segments, emptied } = contexts.withdrawn(context.segments, network);
+  const waiting = context.waiting.filter((each) => each.network !== network);
+  const told = published.publishing(context, { ...context, segments }, event);
+  const owed = Object.keys(context.segments).flatMap((host): [string, number][] => {
+    if (context.segments[host]?.networks[network] === undefined) return [];
+    const view = told.segments[host];
+    // One that is being removed proves it by being gone.
+    return [
+      [host, view?.removing === false ? (view.sections[networksSection]?.published ?? 0) : Number.MAX_SAFE_INTEGER],
+    ];
+  });
   const withdrawing = { ...context.withdrawing, [network]: Object.fromEntries(owed) };
-  const after = { ...context, segments, waiting, withdrawing };
-  const goodbyes = emptied.map((host) => send(contexts.segmentId(context, host), { type: 'segment.remove' }));
-  return settling(after, [...ensures(after, changed, event), ...goodbyes]);
+  const goodbyes = emptied.map((host) => withdraw(context, host));
+  return settling({ ...context, segments: told.segments, waiting, withdrawing }, [...told.asks, ...goodbyes]);
 }
+
+const withdraw = (context: VpcContext, host: string): Asked =>
+  send(contexts.segmentId(context, host), segmentWithdraw({}));
 
 // Segments
 
-function ensures(context: VpcContext, hosts: readonly string[], event: VpcEvent): readonly Asked[] {
-  return hosts.flatMap((host) => {
-    const view = context.segments[host];
-    if (view === undefined) return [];
-    const spec = contexts.specFor(context, view, locationsOf(event));
-    return [send(contexts.segmentId(context, host), { type: 'segment.ensure', spec })];
-  });
+const provided = ({ id }: VpcContext, { port, host, network }: Omit<Waiting, 'host'> & { host: { name: string } }) =>
+  send(port, segmentProvided({ host: host.name, network, vpc: id }));
+
+const isLasting = (failure: Failure | null | undefined): boolean => failure?.retryable === false;
+
+function hasGivenUp({ segments }: VpcContext, host: string): boolean {
+  const view = segments[host];
+  return (
+    view !== undefined &&
+    (isLasting(view.failure) || Object.values(view.sections).some(({ failure }) => isLasting(failure)))
+  );
 }
 
-const provided = (
-  context: VpcContext,
-  waiting: { port: string; host: { name: string }; network: { network: string } },
-): Asked =>
-  send(waiting.port, {
-    type: 'segment.provided',
-    host: waiting.host.name,
-    network: waiting.network.network,
-    vpc: context.id,
-  });
+/** What a request for a network on a host comes to; the definition's `needs` asks too, for the rows it takes. */
+export function answerTo(context: VpcContext, event: VpcEvent): 'provided' | 'publish' | 'repeat' | 'wait' {
+  assertEvent(event, 'segment.need');
+  const { host, network, port } = event;
+  const view = context.segments[host.name];
+  const isKnown = view !== undefined && sameJson(view.facts, host);
+  if (isKnown && contexts.provides(view, network, published.sectionNames)) return 'provided';
+  if (view?.removing === true) return 'wait';
+  const lacks = published.sectionNames.some((name) => view?.sections[name] === undefined);
+  if (!isKnown || lacks || view.networks[network] === undefined) return 'publish';
+  const again = context.waiting.some((each) => each.port === port && each.host.name === host.name);
+  // Asked again for what is under way: said again, so that a segment that gave up tries once more.
+  return again || hasGivenUp(context, host.name) ? 'repeat' : 'wait';
+}
 
 export function provideSegment({ context, event }: At): Done {
   assertEvent(event, 'segment.need');
   const { port, host, network } = event;
-  if (context.networks[network.network] === undefined || context.withdrawing[network.network] !== undefined) {
-    const message = `${network.network} has no claim in ${context.id}; it is being deleted`;
-    const error: Failure = { code: 'network_not_found', message, retryable: false };
-    return { changes: {}, asks: [send(port, { type: 'segment.failed', host: host.name, error })] };
-  }
-  const large = contexts.tooLarge(context.segments, host, network);
-  if (large !== undefined) {
-    const error: Failure = { code: 'mtu_too_large', message: large, retryable: false };
-    return { changes: {}, asks: [send(port, { type: 'segment.failed', host: host.name, error })] };
-  }
-  if (contexts.provides(context.segments[host.name], host, network))
-    return { changes: {}, asks: [provided(context, event)] };
-  const { segments, changed } = contexts.wanting(context.segments, host, network);
-  const generation = segments[host.name]?.generation ?? 0;
+  const refuse = (code: string, message: string): Done => ({
+    changes: {},
+    asks: [send(port, segmentRefused({ host: host.name, error: { code, message, retryable: false } }))],
+  });
+  const spec = context.networks[network]?.spec;
+  if (spec === undefined || context.withdrawing[network] !== undefined)
+    return refuse('network_not_found', `${network} has no claim in ${context.id}; it is being deleted`);
+  const large = contexts.tooLarge(context, host, spec);
+  if (large !== undefined) return refuse('mtu_too_large', large);
+  const answer = answerTo(context, event);
+  if (answer === 'provided') return { changes: {}, asks: [provided(context, event)] };
   const others = context.waiting.filter((each) => each.port !== port);
-  const waiting: readonly Waiting[] = [...others, { port, host, network, generation }];
-  const after = { ...context, segments, waiting };
-  // Asked again for what is under way: said again, so that a segment that gave up tries once more.
-  const again = changed.length === 0 && segments[host.name]?.removing === false ? [host.name] : changed;
-  return { changes: { segments, waiting }, asks: ensures(after, again, event) };
+  const waiting: readonly Waiting[] = [...others, { port, host, network }];
+  if (answer === 'wait') return { changes: { waiting }, asks: [] };
+  if (answer === 'repeat') return { changes: { waiting }, asks: published.repeating(context, host.name, event) };
+  const segments = contexts.wanting(context.segments, host, network);
+  return announcing({ ...context, segments, waiting }, context, event, []);
 }
 
-export function noteReady({ context, event }: At): Done {
-  assertEvent(event, 'segment.ready');
-  const view = context.segments[event.host];
-  if (view === undefined || view.removing) return { changes: {}, asks: [] };
-  const acknowledged = Math.max(view.acknowledged, event.generation);
-  const segments = { ...context.segments, [event.host]: { ...view, acknowledged, failure: null } };
-  const isServed = (each: Waiting): boolean => each.host.name === event.host && each.generation <= acknowledged;
-  const served = context.waiting.filter(isServed);
-  const waiting = context.waiting.filter((each) => !isServed(each));
-  const withdrawing = contexts.proved(context.withdrawing, event.host, acknowledged);
-  const after = { ...context, segments, waiting, withdrawing };
-  return settling(
-    after,
-    served.map((each) => provided(context, each)),
+/** Generations that the host has and this VPC has not published: what it knew of the host has been lost. */
+export function unknownTo({ segments }: VpcContext, event: VpcEvent): Readonly<Record<string, number>> {
+  if (event.type !== 'segment.proven') return {};
+  const view = segments[event.host];
+  if (view === undefined) return {};
+  const beyond = Object.entries(event.sections).filter(
+    ([name, generation]) => generation > (view.sections[name]?.published ?? 0),
   );
+  return Object.fromEntries(beyond);
+}
+
+export function noteProven({ context, event }: At): Done {
+  assertEvent(event, 'segment.proven');
+  const { host } = event;
+  const view = context.segments[host];
+  if (view === undefined || view.removing) return nothing;
+  const unknown = unknownTo(context, event);
+  const sections = Object.entries(view.sections).map(([name, section]): [string, SectionView] => {
+    const proven = event.sections[name];
+    return [
+      name,
+      proven === undefined || unknown[name] !== undefined ? section : { ...section, proven, failure: null },
+    ];
+  });
+  const noted = { ...view, sections: Object.fromEntries(sections), failure: null };
+  const after = { ...context, segments: { ...context.segments, [host]: noted } };
+  const again = published.publishingAnew(after, host, unknown, event);
+  const proven = again.segments[host]?.sections[networksSection]?.proven ?? 0;
+  const withdrawing = contexts.proved(context.withdrawing, host, proven);
+  return settling({ ...after, segments: again.segments, withdrawing }, again.asks);
+}
+
+/** The host has lost track of a section: it gets the whole. */
+export function republish({ context, event }: At): Done {
+  assertEvent(event, 'segment.missed');
+  const { host, section, generation } = event;
+  const { segments, asks } = published.publishingAnew(context, host, { [section]: generation }, event);
+  return { changes: { segments }, asks };
 }
 
 export function noteFailed({ context, event }: At): Done {
   assertEvent(event, 'segment.failed');
-  const view = context.segments[event.host];
-  if (view === undefined) return { changes: {}, asks: [] };
+  const { host, section, heard } = event;
+  const view = context.segments[host];
+  if (view === undefined) return nothing;
   const error = failureOf(event.error);
-  // Said before it heard of the latest: if the host is still gone, that is answered alike; if it is back, it is served.
-  if (isHostGone(event) && (event.generation ?? Infinity) < view.generation) return { changes: {}, asks: [] };
-  if (isHostGone(event)) return forget(event.host, error, { context, event });
-  const segments = { ...context.segments, [event.host]: { ...view, failure: error } };
+  if (isHostGone(event)) {
+    // Said before it heard of the latest: if the host is still gone, that is answered alike; if it is back, served.
+    const isLate = Object.entries(view.sections).some(([name, { published: said }]) => said > (heard[name] ?? 0));
+    return isLate && !view.removing ? nothing : forget(host, error, { context, event });
+  }
+  const known = section === null ? undefined : view.sections[section];
+  const noted =
+    section === null || known === undefined
+      ? { ...view, failure: error }
+      : { ...view, sections: { ...view.sections, [section]: { ...known, failure: error } } };
+  const segments = { ...context.segments, [host]: noted };
+  const delayed =
+    section === null || section === networksSection ? contexts.delayed({ ...context, segments }, host) : [];
+  const asks = delayed.map((name) =>
+    send(name, networkDelayed({ generation: context.networks[name]?.generation ?? 0, host, error })),
+  );
   // What may pass is tried again by the segment itself; its ports go on waiting.
-  if (error.retryable) return { changes: { segments }, asks: [] };
-  const waiting = context.waiting.filter((each) => each.host.name !== event.host);
-  return { changes: { segments, waiting }, asks: failures(context, event.host, error) };
+  if (error.retryable) return { changes: { segments }, asks };
+  const waiting = context.waiting.filter((each) => each.host.name !== host);
+  return { changes: { segments, waiting }, asks: [...asks, ...refusals(context, host, error)] };
 }
 
-const failures = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
-  waiting
-    .filter((each) => each.host.name === host)
-    .map(({ port }) => send(port, { type: 'segment.failed', host, error }));
+const refusals = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
+  waiting.filter((each) => each.host.name === host).map(({ port }) => send(port, segmentRefused({ host, error })));
 
 /** Its host is gone, and with it whatever networks it still owed. */
 function forget(host: string, error: Failure, { context, event }: At): Done {
-  const elsewhere = context.waiting.filter((each) => each.host.name !== host);
-  const { segments, waiting, changed } = contexts.without({ ...context, waiting: elsewhere }, host);
-  const withdrawing = contexts.proved(context.withdrawing, host, Number.MAX_SAFE_INTEGER);
-  const after = { ...context, segments, waiting, withdrawing };
-  return settling(after, [...failures(context, host, error), ...ensures(after, changed, event)]);
+  const waiting = context.waiting.filter((each) => each.host.name !== host);
+  return leaving(host, { ...context, waiting }, { context, event }, refusals(context, host, error));
 }
 
 export function noteRemoved({ context, event }: At): Done {
   assertEvent(event, 'segment.removed');
-  if (context.segments[event.host]?.removing !== true) return { changes: {}, asks: [] };
-  const { segments, waiting, changed } = contexts.without(context, event.host);
-  const withdrawing = contexts.proved(context.withdrawing, event.host, Number.MAX_SAFE_INTEGER);
-  const after = { ...context, segments, waiting, withdrawing };
-  return settling(after, ensures(after, changed, event));
+  if (context.segments[event.host]?.removing !== true) return nothing;
+  return leaving(event.host, context, { context, event }, []);
+}
+
+/** The others lose a peer; ports that waited for its end want a new segment; what it owed is proved. */
+function leaving(host: string, after: VpcContext, { context, event }: At, asks: readonly Asked[]): Done {
+  const segments = contexts.without(after, host);
+  const withdrawing = contexts.proved(context.withdrawing, host, Number.MAX_SAFE_INTEGER);
+  return announcing({ ...after, segments, withdrawing }, context, event, asks);
 }
 
 export function removeSegments({ context }: At): Done {
   const entries = Object.entries(context.segments).map(([host, view]) => [host, { ...view, removing: true }] as const);
-  const asks = entries.map(([host]) => send(contexts.segmentId(context, host), { type: 'segment.remove' }));
+  const asks = entries.map(([host]) => withdraw(context, host));
   return { changes: { segments: Object.fromEntries(entries), waiting: [] }, asks };
 }
 
@@ -262,54 +322,33 @@ export function dropSegment({ context, event }: At): Partial<VpcContext> {
 const place = (event: VpcEvent & { address: string }): Location | undefined => row(event, 'location', event.address);
 
 /** The other hosts' segments learn the new place; the holder's own route is made by the port's binding. */
-export function locate({ context, event }: At): readonly Asked[] {
+export function locate({ context, event }: At): Done {
   assertEvent(event, 'port.located');
   const { port, address, host } = event;
   const before = place(event);
-  if (sameJson(before, { port, host })) return [];
-  const routes = Object.values(context.segments)
-    .filter((view) => !view.removing)
-    .map((view) => {
-      const added = view.facts.index === host ? [] : [{ address, host }];
-      const gone = before !== undefined && before.host !== host && before.host !== view.facts.index;
-      const removed = gone ? [{ address, host: before.host }] : [];
-      return { name: view.facts.name, added, removed };
-    })
-    .filter(({ added, removed }) => added.length + removed.length > 0)
-    .map(({ name, added, removed }) =>
-      send(contexts.segmentId(context, name), { type: 'segment.route', added, removed }),
-    );
-  return [putRow('location', address, { port, host } satisfies Location), ...routes];
+  if (sameJson(before, { port, host })) return nothing;
+  const { segments, asks } = published.publishingIncrements(context, published.routesSection, ({ facts }) => {
+    if (facts.index !== host) return { put: { [address]: { address, host } }, removed: [] };
+    return before === undefined || before.host === host ? undefined : { put: {}, removed: [address] };
+  });
+  return { changes: { segments }, asks: [putRow('location', address, { port, host } satisfies Location), ...asks] };
 }
 
-/** An address that has moved on, to another host or port, is left alone. */
-export function unlocate({ context, event }: At): readonly Asked[] {
+/** An address that has moved on, to another host or port, is left alone; a port that gives up no longer waits. */
+export function unlocate({ context, event }: At): Done {
   assertEvent(event, 'port.left');
   const { port, address, host } = event;
+  const waiting = context.waiting.filter((each) => each.port !== port);
   const before = place(event);
-  if (before === undefined || before.port !== port || before.host !== host) return [];
-  const routes = Object.values(context.segments)
-    .filter((view) => !view.removing && view.facts.index !== host)
-    .map((view) =>
-      send(contexts.segmentId(context, view.facts.name), {
-        type: 'segment.route',
-        added: [],
-        removed: [{ address, host }],
-      }),
-    );
-  return [removeRow('location', address), ...routes];
-}
-
-/** A port that gives up no longer waits. */
-export function stopWaiting({ context, event }: At): Partial<VpcContext> {
-  assertEvent(event, 'port.left');
-  if (!context.waiting.some((each) => each.port === event.port)) return {};
-  return { waiting: context.waiting.filter((each) => each.port !== event.port) };
+  if (before === undefined || before.port !== port || before.host !== host) return { changes: { waiting }, asks: [] };
+  const { segments, asks } = published.publishingIncrements(context, published.routesSection, ({ facts }) =>
+    facts.index === host ? undefined : { put: {}, removed: [address] },
+  );
+  return { changes: { segments, waiting }, asks: [removeRow('location', address), ...asks] };
 }
 
 /** Locations that outlived their segments: none should, and none may be left to a later VPC of the same name. */
 export const forgetLocations = ({ event }: At): readonly Asked[] =>
-  Object.keys(locationsOf(event)).map((address) => removeRow('location', address));
+  Object.keys(rows<Location>(event, 'location')).map((address) => removeRow('location', address));
 
 export const hostsOf = (context: VpcContext): readonly string[] => Object.keys(context.segments);
-export const isMain = (context: VpcContext): boolean => partsOfId(context.id).name === 'main';

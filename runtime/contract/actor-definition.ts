@@ -88,6 +88,8 @@ export interface ActorDefinition {
   readonly upgrades?: Readonly<
     Record<number, (stored: { state: unknown; context: unknown }) => { state: unknown; context: unknown }>
   >;
+  /** Of what clients declare, as text: goes into the schema hash with the states and the context. */
+  readonly specShape?: string;
   /** What its commits reach before anything of them leaves; without it, the store's usual level. */
   readonly durability?: Durability;
   /** Hot history entries kept; default 32. */

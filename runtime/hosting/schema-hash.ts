@@ -41,6 +41,6 @@ export function schemaHashOf(definition: ActorDefinition): string {
       .filter((name) => name !== undefined && name in definition.effects);
     return `${state.id} ${state.type} ${effects.toSorted().join()} ${state.timers.toSorted().join()}`;
   });
-  const text = [definition.kind, ...states.toSorted(), contextShape(definition)].join('\n');
+  const text = [definition.kind, ...states.toSorted(), contextShape(definition), definition.specShape ?? ''].join('\n');
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }

@@ -1,7 +1,7 @@
 /**
- * A network's bridge in the VPC namespace. It has the same gateway address and MAC on every host and answers ARP for
- * every address (proxy ARP): its ports are isolated from each other, so every packet between guests is routed and
- * filtered. Called by segment-making.ts. Promise: a bridge that still has ports is never removed.
+ * A network's bridge in the VPC namespace: the same gateway address and MAC on every host, answering ARP for everybody
+ * (its ports are isolated from each other, so every packet between guests is routed and filtered).
+ * Called by networks-section.ts. Promise: only bridges of our own naming are touched, and none that still has ports.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { NetworkSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -18,17 +18,17 @@ export interface WantedBridge {
   readonly network: NetworkSpec;
 }
 
-const gatewayAddresses = (network: NetworkSpec): string[] =>
+export const gatewayAddresses = (network: NetworkSpec): string[] =>
   network.subnets.map((subnet) => `${subnet.gateway}/${cidrParts(subnet.cidr).prefixLength}`);
 
-/** @param actual all links of the namespace. @returns names of the bridges that this call made. */
+/** @param actual the links of the namespace, those of these bridges at least */
 export async function ensureBridges(
   link: NamespaceLink,
   cluster: string,
   owner: OwnerToken,
   wanted: readonly WantedBridge[],
   actual: readonly KernelLink[],
-): Promise<string[]> {
+): Promise<void> {
   const present = new Map(actual.map((one) => [one.ifname, one]));
   const missing = wanted.filter(({ bridge }) => !present.has(bridge));
   await link.ip(
@@ -48,7 +48,6 @@ export async function ensureBridges(
     );
   for (const { bridge, network } of wanted)
     await configureBridge(link, bridge, network, aliasOf(cluster, owner), present.get(bridge));
-  return missing.map(({ bridge }) => bridge);
 }
 
 async function configureBridge(

@@ -3,40 +3,42 @@
  * Every method takes `(params, call)`, is idempotent, and returns what was read back from the kernel, never a copy of
  * its parameters. Effects of `segment` and `binding` call it.
  */
+import type { Failure } from '@photoncloud/machines/values/failures';
 import type {
   OwnerToken,
-  RouteSpec,
+  SectionChange,
+  SectionElements,
   SegmentProof,
-  SegmentSpec,
+  SegmentRef,
   TapProof,
   TapSpec,
 } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
-/** The part of a SegmentSpec that identifies a segment; a whole spec can be passed. */
-export interface SegmentRef {
-  readonly owner: OwnerToken;
-  readonly vpc: string;
+/** Section -> what it is to have. */
+export type Sections = Readonly<Record<string, SectionElements>>;
+
+/** Every section asked for is in one of the two: one that fails stops no other. */
+export interface SegmentOutcome {
+  /** Section -> generation, compared with what was read back. */
+  readonly proven: Readonly<Record<string, number>>;
+  /** Section -> why: fault `segment_missing`, `segment_drifted`, `kernel_busy` ...; defeat `section_unknown` ... */
+  readonly failed: Readonly<Record<string, Failure>>;
 }
 
-export interface RouteChange {
-  readonly segment: SegmentRef;
-  /** Routes to ports on other hosts: `address/32 via 169.254.64.<host> dev vx0`. A route that exists is no error. */
-  readonly added: readonly RouteSpec[];
-  /** A route is removed only if it leads to the named host: the address may have moved to this host since. */
-  readonly removed: readonly RouteSpec[];
+export interface SegmentRealized extends SegmentOutcome {
+  readonly proof: SegmentProof;
 }
 
-/**
- * The segment as read from the kernel; `proof` is null when essential parts are missing. `drift` lists the differences
- * from the spec and is empty when there are none.
- */
+/** What the kernel says now. `drift` names by section what differs; a section that fits is not in it. */
 export interface SegmentReading {
-  readonly proof: SegmentProof | null;
-  readonly drift: readonly string[];
+  readonly proof: SegmentProof;
+  readonly drift: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface SegmentBroken {
+  /** Section that has lost something. */
+  readonly section: string;
   readonly reason: 'dnsmasq_gone' | 'namespace_gone' | 'vxlan_gone' | 'bridge_gone';
   /** One sentence: what is missing. */
   readonly detail: string;
@@ -76,20 +78,28 @@ export interface TapBroken {
 
 export interface NetworkDataplane {
   /**
-   * Makes the VPC on this host as the spec says and removes networks and routes that are no longer in the spec.
-   * @throws fault `kernel_busy`, `vni_busy`, `dnsmasq_failed`; defeat `mtu_too_large`, `kernel_refused`,
-   *   `name_taken`; unknown `program_timeout`
+   * Makes every section as it is given, by difference, and takes away what it no longer has. In a section:
+   * fault `kernel_busy`, `vni_busy`, `dnsmasq_failed`; defeat `mtu_too_large`, `kernel_refused`; unknown
+   * `program_timeout`. @throws ownership_lost; defeat `spec_invalid` for what names the segment
    */
-  ensureSegment(spec: SegmentSpec, call: Call): Promise<SegmentProof>;
-  /** @throws fault `segment_missing`: ensure the segment first */
-  setRoutes(change: RouteChange, call: Call): Promise<{ readonly applied: number }>;
-  readSegment(spec: SegmentSpec, call: Call): Promise<SegmentReading>;
-  /** Resolves when a part of the segment is gone. Rejects with the signal's reason when aborted. */
-  watchSegment(spec: SegmentSpec, call: Call): Promise<SegmentBroken>;
+  realizeSegment(
+    ask: { readonly segment: SegmentRef; readonly sections: Sections },
+    call: Call,
+  ): Promise<SegmentRealized>;
+  /** Changes single elements of what stands. In a section: fault `segment_missing`: realize the segment first. */
+  changeSegment(
+    ask: { readonly segment: SegmentRef; readonly changes: readonly SectionChange[] },
+    call: Call,
+  ): Promise<SegmentOutcome>;
+  readSegment(ask: { readonly segment: SegmentRef; readonly sections: Sections }, call: Call): Promise<SegmentReading>;
   /**
-   * No error when the segment does not exist; resolves once the VNI is free again. @throws fault `segment_in_use` while
-   * taps are in it
+   * Resolves when something of the sections named has vanished. Rejects with the signal's reason when aborted.
    */
+  watchSegment(
+    ask: { readonly segment: SegmentRef; readonly sections: readonly string[] },
+    call: Call,
+  ): Promise<SegmentBroken>;
+  /** Gone already is fine; resolves once the VNI is free again. @throws fault `segment_in_use` while taps are in it */
   removeSegment(segment: SegmentRef, call: Call): Promise<{ readonly removed: boolean }>;
 
   /**

@@ -11,8 +11,11 @@ export interface DhcpNetwork {
   readonly network: NetworkSpec;
 }
 
-/** Ranges are static: only declared addresses are given out. DNS is off (`port=0`, docs/threats.md#t2). */
-export function configText(networks: readonly DhcpNetwork[], hostsFolder: string, user: string): string {
+/**
+ * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, T2).
+ * @param networks as `networkText` makes them
+ */
+export function configText(networks: readonly string[], hostsFolder: string, user: string): string {
   const lines = [
     'port=0',
     'no-resolv',
@@ -27,14 +30,14 @@ export function configText(networks: readonly DhcpNetwork[], hostsFolder: string
     `user=${user}`,
     'log-facility=/dev/null',
     `dhcp-hostsdir=${hostsFolder}`,
-    ...networks.flatMap(networkLines),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n${networks.join('')}`;
 }
 
-function networkLines({ bridge, network }: DhcpNetwork): string[] {
+/** Of one network: its interface, a static range and the options of each subnet. */
+export function networkText({ bridge, network }: DhcpNetwork): string {
   const { dhcp } = network;
-  return [
+  const lines = [
     `interface=${bridge}`,
     ...network.subnets.flatMap((subnet, index) => {
       const { network: base, mask } = cidrParts(subnet.cidr);
@@ -51,6 +54,7 @@ function networkLines({ bridge, network }: DhcpNetwork): string[] {
       ];
     }),
   ];
+  return `${lines.join('\n')}\n`;
 }
 
 export interface DhcpHost {

@@ -63,8 +63,12 @@ export async function setNetworkRules(
   await commit(link, `setting the ingress rules of ${bridge}`, ingressStatements(bridge, subnets));
 }
 
+/** The ingress chain of the network as the kernel prints it; null when there is none. */
+export const readNetworkRules = (link: NamespaceLink, bridge: string): Promise<string | null> =>
+  link.nftRead(`list chain inet sg ${ingressChain(bridge)}`);
+
 export async function removeNetworkRules(link: NamespaceLink, bridge: string): Promise<void> {
-  if ((await link.nftRead(`list chain inet sg ${ingressChain(bridge)}`)) === null) return;
+  if ((await readNetworkRules(link, bridge)) === null) return;
   const chain = `inet sg ${ingressChain(bridge)}`;
   await commit(link, `removing the ingress rules of ${bridge}`, [`flush chain ${chain}`, `delete chain ${chain}`]);
 }

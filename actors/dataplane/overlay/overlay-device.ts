@@ -1,9 +1,9 @@
 /**
- * vx0, the only VXLAN device of a VPC on this host; its peers (one neighbour and one FDB entry per other host, none per
- * guest); and the /32 routes to ports on other hosts. Called by segment-making.ts and segment-routes.ts.
- * Promise: addresses are never learned from traffic; the list of remote routes never replaces a local port's route.
+ * vx0: the one VXLAN device of a VPC on this host, its peers (one neighbour and one FDB entry per other host, nothing
+ * per guest) and the /32 routes to ports that other hosts hold. Called by overlay-section.ts and routes-section.ts.
+ * Promise: nothing is learned from the wire; a local port's route is never displaced by a list of remote ones.
  */
-import type { HostFacts, RouteSpec, SegmentSpec } from '@photoncloud/machines/values/wiring';
+import type { HostFacts, OwnerToken, RouteSpec } from '@photoncloud/machines/values/wiring';
 import { command, joined } from '../kernel-command.ts';
 import type { Command } from '../kernel-command.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
@@ -11,15 +11,18 @@ import { overlayAddress, overlayIndex, overlayMac, vxlanName } from '../kernel-n
 import { aliasOf } from '../owner-alias.ts';
 import { overlayErrors } from './overlay-errors.ts';
 
-export const overlayOverheadBytes = 50;
 const vxlanListenPort = 4789;
 
-/** The largest MTU that every host of the VPC can carry inside the overlay. */
-export function overlayMtu(hosts: readonly HostFacts[]): number {
-  return Math.min(...hosts.map((host) => host.underlayMtu)) - overlayOverheadBytes;
+export interface OverlaySpec {
+  readonly owner: OwnerToken;
+  readonly vpc: string;
+  readonly vni: number;
+  /** What every host of the VPC can carry. */
+  readonly mtu: number;
+  readonly self: HostFacts;
 }
 
-function fits(link: KernelLink, spec: SegmentSpec): boolean {
+export function fits(link: KernelLink, spec: Pick<OverlaySpec, 'vni' | 'self'>): boolean {
   const settings = link.linkinfo?.info_data;
   return (
     link.linkinfo?.info_kind === 'vxlan' &&
@@ -30,21 +33,20 @@ function fits(link: KernelLink, spec: SegmentSpec): boolean {
   );
 }
 
-function vxlanCommand(namespace: string, { vni, self }: SegmentSpec): Command {
+function vxlanCommand(namespace: string, { vni, self }: OverlaySpec): Command {
   const make = command`link add vx0 netns ${namespace} address ${overlayMac(self.index)} type vxlan`;
   const settings = command`id ${vni} dstport ${vxlanListenPort} local ${self.underlay} nolearning ttl 16`;
   return joined(make, settings);
 }
 
-/** @param host link of the host's namespace, where the UDP socket stays. @returns true when this call made vx0. */
+/** @param host link of the host's own namespace, where the UDP socket stays */
 export async function ensureOverlay(
   host: NamespaceLink,
   link: NamespaceLink,
   cluster: string,
-  spec: SegmentSpec,
-): Promise<boolean> {
+  spec: OverlaySpec,
+): Promise<void> {
   const what = `making the overlay of ${spec.vpc}`;
-  const mtu = overlayMtu([spec.self, ...spec.peers]);
   const actual = await link.link(vxlanName);
   const keeps = actual !== null && fits(actual, spec);
   if (actual !== null && !keeps) await deleteOverlay(link);
@@ -54,20 +56,21 @@ export async function ensureOverlay(
     link.appeared(vxlanName);
   }
   const alias = aliasOf(cluster, spec.owner);
-  const settled = keeps && actual.mtu === mtu && actual.ifalias === alias && actual.flags.includes('UP');
-  if (!settled) {
-    await link.ip(
-      what,
-      [
-        command`link set ${vxlanName} mtu ${mtu} alias ${alias}`,
-        command`link set ${vxlanName} up`,
-        command`addr replace ${overlayAddress(spec.self.index)}/24 dev ${vxlanName}`,
-      ],
-      overlayErrors,
-    );
-  }
-  await ensurePeers(link, spec);
-  return !keeps;
+  const settled = keeps && actual.mtu === spec.mtu && actual.ifalias === alias && actual.flags.includes('UP');
+  if (settled) return;
+  await link.ip(
+    what,
+    [
+      command`link set ${vxlanName} mtu ${spec.mtu} alias ${alias}`,
+      command`link set ${vxlanName} up`,
+      command`addr replace ${overlayAddress(spec.self.index)}/24 dev ${vxlanName}`,
+    ],
+    overlayErrors,
+  );
+}
+
+export async function setOverlayMtu(link: NamespaceLink, vpc: string, mtu: number): Promise<void> {
+  await link.ip(`setting the MTU of ${vpc}`, [command`link set ${vxlanName} mtu ${mtu}`], overlayErrors);
 }
 
 /** Called before the namespace is deleted: the kernel reaps a namespace later, and until then vx0 occupies the VNI. */
@@ -76,40 +79,51 @@ export async function deleteOverlay(link: NamespaceLink): Promise<void> {
   await link.ip(`removing the overlay in ${link.name}`, [command`link delete ${vxlanName}`], overlayErrors);
 }
 
-async function ensurePeers(link: NamespaceLink, spec: SegmentSpec): Promise<void> {
+/** @param isStale of a host's index: peers that are not wanted and of which this holds go */
+export async function setPeers(
+  link: NamespaceLink,
+  vpc: string,
+  peers: readonly HostFacts[],
+  isStale: (index: number) => boolean,
+): Promise<void> {
   const [neighbours, entries] = await Promise.all([link.neighboursOf(vxlanName), link.fdbOf(vxlanName)]);
-  const wanted = new Map(spec.peers.map((peer) => [overlayMac(peer.index), peer]));
+  const wanted = new Set(peers.map(({ index }) => overlayMac(index)));
   const neighbourMacs = new Map(neighbours.map((one) => [one.dst, one.lladdr]));
   const entryTargets = new Map(entries.map((one) => [one.mac, one.dst]));
-  const stale = neighbours.filter(
-    (one) => overlayIndex(one.dst) !== undefined && one.lladdr !== undefined && !wanted.has(one.lladdr),
-  );
   const neighbourChanges: Command[] = [
-    ...spec.peers
+    ...peers
       .filter((peer) => neighbourMacs.get(overlayAddress(peer.index)) !== overlayMac(peer.index))
       .map(
         ({ index }) =>
           command`neigh replace ${overlayAddress(index)} lladdr ${overlayMac(index)} dev ${vxlanName} nud permanent`,
       ),
-    ...stale.map((one) => command`neigh delete ${one.dst} dev ${vxlanName}`),
+    ...neighbours
+      .filter(({ dst, lladdr }) => {
+        const index = overlayIndex(dst);
+        return index !== undefined && lladdr !== undefined && !wanted.has(lladdr) && isStale(index);
+      })
+      .map((one) => command`neigh delete ${one.dst} dev ${vxlanName}`),
   ];
   const entryChanges: Command[] = [
-    ...spec.peers
+    ...peers
       .filter((peer) => entryTargets.get(overlayMac(peer.index)) !== peer.underlay)
       .map(
         (peer) => command`fdb replace ${overlayMac(peer.index)} dev ${vxlanName} dst ${peer.underlay} self permanent`,
       ),
     ...entries
-      .filter((one) => one.dst !== undefined && !wanted.has(one.mac))
+      .filter(({ mac, dst }) => dst !== undefined && !wanted.has(mac) && isStale(indexOfMac(mac)))
       .map((one) => command`fdb delete ${one.mac} dev ${vxlanName} dst ${String(one.dst)} self`),
   ];
-  await link.ip(`setting the peers of ${spec.vpc}`, neighbourChanges, overlayErrors);
-  await link.bridge(`setting the peers of ${spec.vpc}`, entryChanges, overlayErrors);
+  await link.ip(`setting the peers of ${vpc}`, neighbourChanges, overlayErrors);
+  await link.bridge(`setting the peers of ${vpc}`, entryChanges, overlayErrors);
 }
 
-export const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
+/** Inverse of overlayMac; NaN for another one. */
+const indexOfMac = (mac: string): number => Number.parseInt(/^02:00:5f:00:00:([0-9a-f]{2})$/.exec(mac)?.[1] ?? '', 16);
+
+const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
   command`route replace ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
-export const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
+const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
   command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
 
 /** Remote routes in the kernel: address -> host index. */
@@ -139,4 +153,14 @@ export async function ensureRoutes(
     [...missing.map(addRemoteRoute), ...extra.map(deleteRemoteRoute)],
     overlayErrors,
   );
+}
+
+export async function changeRoutes(
+  link: NamespaceLink,
+  vpc: string,
+  added: readonly RouteSpec[],
+  removed: readonly RouteSpec[],
+): Promise<void> {
+  const commands = [...removed.map(deleteRemoteRoute), ...added.map(addRemoteRoute)];
+  await link.ip(`changing routes of ${vpc}`, commands, overlayErrors);
 }

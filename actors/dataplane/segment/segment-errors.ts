@@ -15,9 +15,24 @@ export const segmentMissing = (vpc: string): PhotonError =>
 export const segmentInUse = (vpc: string, tap: string): PhotonError =>
   new PhotonError('fault', 'segment_in_use', `The segment of ${vpc} still has port ${tap}; remove its ports first.`);
 
-export const segmentDrifted = (vpc: string, drift: readonly string[]): PhotonError =>
+export const segmentDrifted = (vpc: string, section: string, drift: readonly string[]): PhotonError =>
   new PhotonError(
     'fault',
     'segment_drifted',
-    `The segment of ${vpc} was made, but reads back differently: ${drift.join('; ')}. Ensure it again.`,
+    `Section ${section} of ${vpc} was made, but reads back differently: ${drift.join('; ')}. Realize it again.`,
+  );
+
+export const sectionUnknown = (host: string, section: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'section_unknown',
+    `Host ${host} runs a release that has no section ${section}; upgrade the host.`,
+  );
+
+/** A VPC that gives a host another number or other facts publishes the section whole. */
+export const overlayOutdated = (vpc: string): PhotonError =>
+  new PhotonError(
+    'fault',
+    'overlay_outdated',
+    `The overlay of ${vpc} stands for another VNI or host; it is made anew with the whole section.`,
   );

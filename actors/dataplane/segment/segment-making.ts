@@ -1,95 +1,124 @@
 /**
- * Makes a VPC on this host as its spec says. Only differences are applied: a second call changes nothing.
- * Order: namespace, nft skeleton, sysctls, vx0, bridges with their ingress chains, routes, dnsmasq; at last, bridges of
- * networks that are no longer in the spec are removed. (The skeleton comes before the sysctls because loading it
- * creates conntrack's sysctl in the namespace.)
- * Called by network-operations.ts. Promise: the proof is read back from the kernel; drift after the change is a fault.
+ * Makes the sections of a VPC on this host, whole or element by element, and reads each back: what does not read back
+ * as it should is a fault of that section. Called by network-operations.ts. Promise: a section that fails is named and
+ * stops no other; one that is proven was read from the kernel after it was made.
  */
-import type { SegmentProof, SegmentSpec } from '@photoncloud/machines/values/wiring';
-import { ensureBridges, removeBridge } from '../bridge/bridge-device.ts';
-import type { WantedBridge } from '../bridge/bridge-device.ts';
+import { failureOf, type Failure } from '@photoncloud/machines/values/failures';
+import type { SectionChange, SegmentRef } from '@photoncloud/machines/values/wiring';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { Sections, SegmentOutcome, SegmentReading, SegmentRealized } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { hostsFolder, listDhcpHosts } from '../dhcp/dhcp-hosts.ts';
-import { ensureDhcpServer } from '../dhcp/dhcp-server.ts';
-import { ensureSkeleton, removeNetworkRules, setNetworkRules } from '../firewall/firewall-ports.ts';
-import type { NamespaceLink } from '../namespace-link.ts';
-import { ensureOverlay, ensureRoutes, overlayMtu } from '../overlay/overlay-device.ts';
-import { ensureNamespace, markNamespace, setNamespaceSysctls } from '../overlay/overlay-namespace.ts';
-import { checkSegment } from '../wiring-checks.ts';
-import { mtuTooLarge, segmentDrifted } from './segment-errors.ts';
-import { readSegmentParts } from './segment-reading.ts';
+import { checkActor, checkOwner } from '../wiring-checks.ts';
+import { sectionUnknown, segmentDrifted } from './segment-errors.ts';
+import type { SectionReading, SegmentPlace, SegmentSection } from './segment-section.ts';
+import { segmentSections } from './segment-sections.ts';
 
-/** What this process has already applied to a namespace and need not check again; forgotten with the link. */
-interface AppliedState {
-  sysctls: boolean;
-  /** Bridge -> the subnets from which its ingress rules in the kernel were made. */
-  readonly rules: Map<string, string>;
+/** @throws defeat `spec_invalid` */
+export function placeOf(site: DataplaneSite, segment: SegmentRef): SegmentPlace {
+  checkOwner(segment.owner);
+  checkActor('vpc', segment.vpc);
+  return { site, segment, namespace: site.names.namespaceOf(segment.vpc) };
 }
-const appliedStates = new WeakMap<NamespaceLink, AppliedState>();
 
-export async function makeSegment(site: DataplaneSite, spec: SegmentSpec, signal: AbortSignal): Promise<SegmentProof> {
-  checkSegment(spec);
-  const carried = overlayMtu([spec.self, ...spec.peers]);
-  for (const network of spec.networks) {
-    if (network.mtu > carried) throw mtuTooLarge(network.network, network.mtu, carried);
+/** What became of each section so far; a lost fence or a bug is of the whole effect. */
+class Outcome {
+  readonly proven: Record<string, number> = {};
+  readonly failed: Record<string, Failure> = {};
+
+  /** Undefined when it failed now or before. */
+  async attempt<Result>(section: string, work: () => Promise<Result>): Promise<Result | undefined> {
+    if (this.failed[section] !== undefined) return undefined;
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof PhotonError) || ['ownership_lost', 'bug'].includes(error.record.group)) throw error;
+      this.failed[section] = failureOf(error.record);
+      return undefined;
+    }
   }
-  const { cluster } = site.options;
-  const namespace = site.names.namespaceOf(spec.vpc);
-  const wanted = spec.networks.map((network): WantedBridge => ({
-    bridge: site.names.bridgeOf(network.network),
-    network,
-  }));
-  if (await ensureNamespace(namespace)) await site.links.forget(namespace);
-  const link = site.links.of(namespace);
-  await markNamespace(link, cluster, spec.owner);
-  const applied = appliedStates.get(link) ?? { sysctls: false, rules: new Map<string, string>() };
-  appliedStates.set(link, applied);
-  if (await ensureSkeleton(link, namespace)) applied.rules.clear();
-  if (!applied.sysctls) await setNamespaceSysctls(namespace);
-  applied.sysctls = true;
-  signal.throwIfAborted();
 
-  await ensureOverlay(site.links.host, link, cluster, spec);
-  await makeNetworks(link, cluster, spec, wanted, applied);
-  const hosts = hostsFolder(site.folders.dhcp, namespace);
-  await ensureRoutes(link, spec.routes, new Set(await listDhcpHosts(hosts)));
-  signal.throwIfAborted();
-  await ensureDhcpServer(site.folders.dhcp, namespace, wanted);
-  await removeOthers(site, link, wanted, applied);
+  settle(vpc: string, section: string, generation: number, reading: SectionReading | undefined): void {
+    if (reading === undefined) return;
+    if (reading.drift.length > 0) this.failed[section] = failureOf(segmentDrifted(vpc, section, reading.drift).record);
+    else this.proven[section] = generation;
+  }
 
-  const { proof, drift } = await readSegmentParts(site, spec);
-  if (proof === null || drift.length > 0) throw segmentDrifted(spec.vpc, drift);
-  return proof;
-}
-
-async function makeNetworks(
-  link: NamespaceLink,
-  cluster: string,
-  spec: SegmentSpec,
-  wanted: readonly WantedBridge[],
-  applied: AppliedState,
-): Promise<void> {
-  await ensureBridges(link, cluster, spec.owner, wanted, await link.links());
-  for (const { bridge, network } of wanted) {
-    const subnets = JSON.stringify(network.subnets.map((subnet) => subnet.cidr));
-    if (applied.rules.get(bridge) === subnets) continue;
-    await setNetworkRules(link, bridge, network.subnets);
-    applied.rules.set(bridge, subnets);
+  /** Sections that this release does not have: a newer VPC speaks to an older host. */
+  refuseUnknown(host: string, names: readonly string[]): void {
+    for (const name of names.filter((one) => !segmentSections.some((section) => section.name === one)))
+      this.failed[name] = failureOf(sectionUnknown(host, name).record);
   }
 }
 
-/** Removes bridges of networks that are no longer in the spec; called after dnsmasq has stopped using them. */
-async function removeOthers(
+const named = (sections: Sections): readonly (readonly [SegmentSection, Sections[string]])[] =>
+  segmentSections.flatMap((section) => {
+    const wanted = sections[section.name];
+    return wanted === undefined ? [] : [[section, wanted] as const];
+  });
+
+export async function realizeSegment(
   site: DataplaneSite,
-  link: NamespaceLink,
-  wanted: readonly WantedBridge[],
-  applied: AppliedState,
-): Promise<void> {
-  const keep = new Set(wanted.map(({ bridge }) => bridge));
-  const actual = await link.links();
-  for (const { ifname } of actual.filter((one) => site.names.isBridge(one.ifname) && !keep.has(one.ifname))) {
-    await removeBridge(link, ifname, actual);
-    await removeNetworkRules(link, ifname);
-    applied.rules.delete(ifname);
+  { segment, sections }: { readonly segment: SegmentRef; readonly sections: Sections },
+  signal: AbortSignal,
+): Promise<SegmentRealized> {
+  const place = placeOf(site, segment);
+  const outcome = new Outcome();
+  outcome.refuseUnknown(site.options.host, Object.keys(sections));
+  const wanted = named(sections);
+  for (const [section, { elements }] of wanted) {
+    signal.throwIfAborted();
+    await outcome.attempt(section.name, async () => {
+      section.check(elements);
+      await section.ensure(place, elements);
+    });
   }
+  const readings = await Promise.all(
+    wanted.map(([section, { elements }]) => outcome.attempt(section.name, () => section.read(place, elements, {}))),
+  );
+  for (const [index, [section, { generation }]] of wanted.entries())
+    outcome.settle(segment.vpc, section.name, generation, readings[index]);
+  const proof = Object.assign({}, ...readings.map((reading) => reading?.facts)) as SegmentRealized['proof'];
+  return { proven: outcome.proven, failed: outcome.failed, proof };
+}
+
+export async function changeSegment(
+  site: DataplaneSite,
+  { segment, changes }: { readonly segment: SegmentRef; readonly changes: readonly SectionChange[] },
+): Promise<SegmentOutcome> {
+  const place = placeOf(site, segment);
+  const outcome = new Outcome();
+  outcome.refuseUnknown(
+    site.options.host,
+    changes.map(({ section }) => section),
+  );
+  for (const section of segmentSections) {
+    const change = changes.find((one) => one.section === section.name);
+    if (change === undefined) continue;
+    const reading = await outcome.attempt(section.name, async () => {
+      section.check(change.put);
+      section.check(change.removed);
+      await section.change(place, change);
+      return section.read(place, change.put, change.removed);
+    });
+    outcome.settle(segment.vpc, section.name, change.to, reading);
+  }
+  return { proven: outcome.proven, failed: outcome.failed };
+}
+
+/** Changes nothing. */
+export async function readSegment(
+  site: DataplaneSite,
+  { segment, sections }: { readonly segment: SegmentRef; readonly sections: Sections },
+): Promise<SegmentReading> {
+  const place = placeOf(site, segment);
+  const readings = await Promise.all(
+    named(sections).map(async ([section, { elements }]) => {
+      const { facts, drift } = await section.read(place, elements, {});
+      return { facts, drift: drift.length === 0 ? {} : { [section.name]: drift } };
+    }),
+  );
+  return {
+    proof: Object.assign({}, ...readings.map(({ facts }) => facts)) as SegmentReading['proof'],
+    drift: Object.assign({}, ...readings.map(({ drift }) => drift)) as SegmentReading['drift'],
+  };
 }

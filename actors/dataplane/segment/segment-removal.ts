@@ -1,17 +1,15 @@
 /**
- * Removes a VPC from this host: dnsmasq, then vx0, then the namespace with everything else in it.
- * Called by network-operations.ts and the sweep. Promise: the VNI is free again when the call resolves; a segment that
- * still has ports or belongs to a later run is not changed.
+ * Removes a VPC from this host: its sections in reverse order, then the namespace with everything else in it.
+ * Called by linux-dataplane.ts and the sweep. Promise: the VNI is free again when it resolves; a segment that still
+ * has ports or belongs to a later run is left as it is.
  */
-import type { OwnerToken } from '@photoncloud/machines/values/wiring';
-import type { SegmentRef } from '../contract/network-contract.ts';
+import type { OwnerToken, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { removeDhcpServer } from '../dhcp/dhcp-server.ts';
-import { deleteOverlay } from '../overlay/overlay-device.ts';
 import { deleteNamespace, readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { refuseOlder } from '../owner-alias.ts';
 import { checkActor, checkOwner } from '../wiring-checks.ts';
 import { segmentInUse } from './segment-errors.ts';
+import { segmentSections } from './segment-sections.ts';
 
 export async function dropSegment(site: DataplaneSite, segment: SegmentRef): Promise<{ removed: boolean }> {
   checkOwner(segment.owner);
@@ -33,12 +31,9 @@ export async function dropNamespace(
       refuseOlder(`namespace ${namespace}`, owner, await readNamespaceOwner(link, site.options.cluster));
     const port = (await link.links()).find((one) => site.names.isTap(one.ifname));
     if (port !== undefined) throw segmentInUse(vpc, port.ifname);
-    await removeDhcpServer(site.folders.dhcp, namespace);
-    await deleteOverlay(link);
-  } else {
-    await removeDhcpServer(site.folders.dhcp, namespace);
   }
-  // An open coprocess would keep the namespace alive.
+  for (const section of segmentSections.toReversed()) await section.remove({ site, namespace });
+  // an open coprocess would keep the namespace alive
   await site.links.forget(namespace);
   if (found !== 'absent') await deleteNamespace(namespace);
   return { removed: found !== 'absent' };

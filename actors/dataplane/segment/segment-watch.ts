@@ -1,53 +1,72 @@
 /**
- * Waits until a part of a segment is gone: dnsmasq (known by its start time), the namespace, vx0, a bridge.
- * Every 500 ms it makes three small reads of /proc. The interfaces are read through dnsmasq's /proc entry, so no
- * program is started. Called by network-operations.ts. Promise: a part is reported only after a read has shown that it
- * is gone.
+ * Waits until something of a segment has vanished: the namespace, or what a section misses.
+ * A look costs a few small reads of /proc each 500 ms; the interfaces are seen through dnsmasq's own /proc entry, so no
+ * program runs. Called by network-operations.ts. Promise: it says what is missing only after it has seen it missing
+ * while nothing of the segment was being changed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { SegmentSpec } from '@photoncloud/machines/values/wiring';
+import type { SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { SegmentBroken } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { readDhcpServer } from '../dhcp/dhcp-server.ts';
-import { vxlanName } from '../kernel-names.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import { interfacesOf, isStillRunning } from '../process-lookup.ts';
+import { interfacesOf, isSame } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
+import { placeOf } from './segment-making.ts';
+import type { SegmentPlace, SegmentSection } from './segment-section.ts';
+import { segmentSections } from './segment-sections.ts';
 
 const pollEveryMs = 500;
 
+/** @param undisturbed runs a look while no change of the segment is under way */
 export async function watchForLoss(
   site: DataplaneSite,
-  spec: SegmentSpec,
+  { segment, sections }: { readonly segment: SegmentRef; readonly sections: readonly string[] },
   signal: AbortSignal,
+  undisturbed: <Result>(look: () => Promise<Result>) => Promise<Result>,
 ): Promise<SegmentBroken> {
-  const namespace = site.names.namespaceOf(spec.vpc);
-  let server: ProcessIdentity | null = null;
+  const watched = new Watched(
+    placeOf(site, segment),
+    segmentSections.filter(({ name }) => sections.includes(name)),
+  );
   for (;;) {
     signal.throwIfAborted();
-    if ((await readNamespace(namespace)) !== 'present')
-      return { reason: 'namespace_gone', detail: `Namespace ${namespace} of ${spec.vpc} is gone.` };
-    if (server === null || !(await isStillRunning(server))) server = await readDhcpServer(site.folders.dhcp, namespace);
-    const broken = server === null ? withoutServer(spec, namespace) : await missingInterface(site, spec, server);
-    if (broken !== null) return broken;
+    // A change restarts dnsmasq or takes a bridge away: what is missing then is looked at again once it is done.
+    if ((await watched.look()) !== null) {
+      const broken = await undisturbed(() => watched.look());
+      if (broken !== null) return broken;
+    }
     await pause(pollEveryMs, undefined, { signal });
   }
 }
 
-function withoutServer(spec: SegmentSpec, namespace: string): SegmentBroken | null {
-  if (spec.networks.length === 0) return null;
-  return { reason: 'dnsmasq_gone', detail: `dnsmasq of ${spec.vpc} in ${namespace} is gone.` };
-}
+class Watched {
+  readonly #place: SegmentPlace;
+  readonly #sections: readonly SegmentSection[];
+  #server: ProcessIdentity | null = null;
 
-async function missingInterface(
-  site: DataplaneSite,
-  spec: SegmentSpec,
-  server: ProcessIdentity,
-): Promise<SegmentBroken | null> {
-  const interfaces = await interfacesOf(server.pid);
-  // An empty answer means that dnsmasq has ended between two reads: the next read reports it.
-  if (interfaces.size === 0) return null;
-  if (!interfaces.has(vxlanName)) return { reason: 'vxlan_gone', detail: `vx0 of ${spec.vpc} is gone.` };
-  const network = spec.networks.find((one) => !interfaces.has(site.names.bridgeOf(one.network)));
-  return network === undefined ? null : { reason: 'bridge_gone', detail: `The bridge of ${network.network} is gone.` };
+  constructor(place: SegmentPlace, sections: readonly SegmentSection[]) {
+    this.#place = place;
+    this.#sections = sections;
+  }
+
+  async look(): Promise<SegmentBroken | null> {
+    const { site, namespace, segment } = this.#place;
+    const [first] = this.#sections;
+    if (first === undefined) return null;
+    if ((await readNamespace(namespace)) !== 'present') {
+      const detail = `Namespace ${namespace} of ${segment.vpc} is gone.`;
+      return { section: first.name, reason: 'namespace_gone', detail };
+    }
+    if (this.#server === null || !(await isSame(this.#server)))
+      this.#server = await readDhcpServer(site.folders.dhcp, namespace);
+    const interfaces = this.#server === null ? null : await interfacesOf(this.#server.pid);
+    // an empty answer means the process ended between two looks: the next one says so
+    const sight = { server: this.#server, interfaces: interfaces?.size === 0 ? null : interfaces };
+    for (const section of this.#sections) {
+      const missing = (await section.missing?.(this.#place, sight)) ?? null;
+      if (missing !== null) return { section: section.name, ...missing };
+    }
+    return null;
+  }
 }

@@ -7,7 +7,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, ownerOf, run, until } from '../dataplane-for-tests.ts';
-import { segmentSpec, tapSpec, testOptions } from '../dataplane-for-tests.ts';
+import { realized, tapSpec, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/[^0-9a-f]/g, ''), 'hex');
@@ -54,7 +54,7 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('only frames of the port itself pass', async () => {
     const dp = await opened;
-    const { namespace } = await dp.ensureSegment(segmentSpec(), nextCall());
+    const { namespace } = await realized(dp);
     const spec = tapSpec(11);
     await dp.createTap(spec, nextCall());
     const { tap } = await dp.wireTap(spec, nextCall());
@@ -119,7 +119,7 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('a port created again under the same name gets its own lease, not that of the removed port', async () => {
     const dp = await opened;
-    const { namespace } = await dp.ensureSegment(segmentSpec(), nextCall());
+    const { namespace } = await realized(dp);
     const old = tapSpec(31);
     const next = tapSpec(31, { owner: ownerOf(old.owner.actor, 1, '01NEXTUID'), address: '10.77.1.33' });
     await dp.createTap(next, nextCall());
@@ -138,7 +138,7 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('guests of one network reach each other through the gateway', async () => {
     const dp = await opened;
-    const { namespace } = await dp.ensureSegment(segmentSpec(), nextCall());
+    const { namespace } = await realized(dp);
     const guests = await Promise.all(
       [41, 42].map(async (index) => {
         await dp.createTap(tapSpec(index), nextCall());

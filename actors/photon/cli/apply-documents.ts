@@ -1,54 +1,61 @@
 /**
- * `photon apply -f FILE`: makes what the documents declare, in the order of their dependencies.
- * Validation of the whole file comes first; then each object is created with a key derived from the document, so that a
- * second run, or a run after a lost answer, changes nothing twice. Nothing is pruned.
+ * `photon apply -f FILE` makes what the documents declare, in the order of their dependencies; `photon diff -f FILE`
+ * says what that would do. Validation of the whole file comes first. Every object is sent as `<kind>.apply`, which
+ * creates it, updates it, or finds it unchanged; so a second run, or a run after a lost answer, changes nothing twice.
+ * Nothing is pruned.
  */
-import { createHash } from 'node:crypto';
-import { canonicalJson } from '@photoncloud/machines/values/failures';
+import { randomUUID } from 'node:crypto';
+import { declaredKinds } from '@photoncloud/machines/kinds';
+import { specChanges } from '@photoncloud/machines/values/declared';
+import { sameJson } from '@photoncloud/machines/values/failures';
 import { idOf } from '@photoncloud/machines/values/identifiers';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { SpecChange } from '@photoncloud/machines/values/kind';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { inOrder, type Declaration } from './document-schema.ts';
 import { settle } from './settled-state.ts';
 
 export interface ApplyStep {
   readonly id: string;
-  readonly result: 'created' | 'unchanged';
+  readonly result: 'created' | 'updated' | 'unchanged';
   readonly state: string;
   readonly tookMs: number;
 }
 
-interface Former {
-  readonly uid: string;
-  readonly lifecycle: 'live' | 'removed';
+export interface Difference {
+  readonly id: string;
+  /** `replace`: apply would be rejected, because a field cannot change in the object's life. */
+  readonly result: 'create' | 'update' | 'replace' | 'unchanged';
+  readonly changes: readonly SpecChange[];
 }
 
-/** What stood under this name before: a deleted object's uid keeps an old receipt from answering for a new life. */
-export async function formerOf(client: PhotonClient, id: string): Promise<Former | undefined> {
+interface Stored {
+  readonly lifecycle: 'live' | 'removed';
+  readonly spec: Readonly<Record<string, unknown>> | null;
+  readonly status: { readonly labels?: Declaration['labels']; readonly protect?: boolean } | null;
+}
+
+async function storedOf(client: PhotonClient, id: string): Promise<Stored | undefined> {
   try {
-    return (await client.call('actor.get', { id })) as Former;
+    return (await client.call('actor.get', { id })) as unknown as Stored;
   } catch (error) {
     if (error instanceof PhotonError && error.record.code === 'not_found') return undefined;
     throw error;
   }
 }
 
-function keyOf(declaration: Declaration, former: Former | undefined): string {
-  const priorUid = former === undefined ? 'first' : former.uid;
-  const text = `${declaration.origin}\n${priorUid}\n${canonicalJson({ ...declaration, origin: null })}`;
-  return `apply-${createHash('sha256').update(text).digest('hex').slice(0, 40)}`;
-}
-
 /** Issues of a command name its params; a person reads them in the document. */
 function asInDocument(error: unknown, declaration: Declaration): unknown {
   if (!(error instanceof PhotonError)) return error;
   const { group, code, message, issues = [], ...rest } = error.record;
-  const inSpec = issues.map((issue) => ({
-    path: `${declaration.origin} ${issue.path.replace(/^params(\.|$)/, 'spec$1')}`,
+  const inDocument = issues.map((issue) => ({
+    path: `${declaration.origin} ${issue.path.replace(/^params\./, '')}`,
     message: issue.message,
   }));
-  return new PhotonError(group, code, message, { retryable: rest.retryable, public: true, issues: inSpec });
+  return new PhotonError(group, code, message, { retryable: rest.retryable, public: true, issues: inDocument });
 }
+
+const idFor = ({ kind, tenant, name }: Declaration): string => idOf(kind, tenant, name);
 
 export async function applyDocuments(
   client: PhotonClient,
@@ -62,26 +69,63 @@ export async function applyDocuments(
 ): Promise<void> {
   for (const declaration of inOrder(declarations)) {
     const startedAt = performance.now();
-    const { kind, tenant, name, spec } = declaration;
-    const id = idOf(kind, tenant, name);
-    const former = await formerOf(client, id);
+    const { kind, tenant, name, spec, labels, protect } = declaration;
+    const id = idFor(declaration);
     options.onWait(`${id} asked for`);
+    let result: ApplyStep['result'];
     try {
-      await client.call(`${kind}.create`, {
+      const reply = (await client.call(`${kind}.apply`, {
         scope: tenant,
         name,
-        idempotencyKey: keyOf(declaration, former),
-        params: spec,
-      });
+        idempotencyKey: `apply-${randomUUID()}`,
+        params: { spec, labels, protect },
+      })) as { readonly result?: { readonly result?: ApplyStep['result'] } };
+      result = reply.result?.result ?? 'unchanged';
     } catch (error) {
       throw asInDocument(error, declaration);
     }
-    // An image is needed whole before a machine can use it, so it is always waited for.
+    // An image is needed whole before a VM can use it, so it is always waited for.
     const state =
       options.wait || kind === 'image'
         ? await settle(client, id, { timeoutMs: options.timeoutMs, onWait: options.onWait })
         : ((await client.call('actor.get', { id })) as { stateName: string }).stateName;
-    const result = former?.lifecycle === 'live' ? 'unchanged' : 'created';
     options.onStep({ id, result, state, tookMs: performance.now() - startedAt });
   }
+}
+
+/** What apply would do to one object, by what the cluster shows of it now. */
+async function differenceOf(client: PhotonClient, declaration: Declaration): Promise<Difference> {
+  const id = idFor(declaration);
+  const stored = await storedOf(client, id);
+  const declared = declaredKinds.find(({ kind }) => kind === declaration.kind)?.declared;
+  if (declared === undefined) throw new TypeError(`${declaration.kind} is not declared by clients`);
+  if (stored?.lifecycle !== 'live' || stored.spec === null) return { id, result: 'create', changes: [] };
+  const { labels = {}, protect = false } = stored.status ?? {};
+  const metadata: readonly SpecChange[] = [
+    { path: 'labels', before: labels, after: declaration.labels, change: 'in place' },
+    { path: 'protect', before: protect, after: declaration.protect, change: 'in place' },
+  ];
+  const changes = [
+    ...specChanges(declared, stored.spec, declaration.spec).map((one) => ({ ...one, path: `spec.${one.path}` })),
+    ...metadata.filter(({ before, after }) => !sameJson(before, after)),
+  ];
+  if (changes.length === 0) return { id, result: 'unchanged', changes };
+  return { id, result: changes.some(({ change }) => change === 'replace') ? 'replace' : 'update', changes };
+}
+
+export const diffDocuments = (client: PhotonClient, declarations: readonly Declaration[]): Promise<Difference[]> =>
+  Promise.all(inOrder(declarations).map((declaration) => differenceOf(client, declaration)));
+
+const signs = { create: '+', update: '~', replace: '!', unchanged: '=' } as const;
+
+/** A line per object, and below it a line per field with its class of change. */
+export function differenceText({ id, result, changes }: Difference): string {
+  const said = result === 'replace' ? 'refused: a field cannot change; delete it and create it anew' : result;
+  const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
+  const width = Math.max(0, ...changes.map(({ path }) => path.length));
+  const lines = changes.map(
+    ({ path, before, after, change }) =>
+      `    ${path.padEnd(width)}  ${shown(before)} -> ${shown(after)}  (${change === 'replace' ? 'cannot change' : change})`,
+  );
+  return [`${signs[result]} ${id}  ${said}`, ...lines].join('\n');
 }

@@ -2,8 +2,9 @@
  * The command line of `photon` for people and scripts: parsing, output, exit codes. Node roles are added by
  * photon-main.
  */
+import { clusterId } from '@photoncloud/machines/values/identifiers';
 import { Command } from 'commander';
-import { applyDocuments } from './apply-documents.ts';
+import { applyDocuments, diffDocuments, differenceText } from './apply-documents.ts';
 import { outputOption, timeoutOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes } from './cli-session.ts';
 import { readDocuments } from './document-schema.ts';
@@ -16,7 +17,7 @@ import { stateWord } from './text-table.ts';
 function addApply(program: Command): void {
   const apply = program
     .command('apply')
-    .description('make what the documents in a file declare')
+    .description('create and update what the documents in a file declare')
     .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
     .option('--wait', 'wait until everything has come to rest')
     .addOption(timeoutOption())
@@ -35,6 +36,19 @@ function addApply(program: Command): void {
       }),
     );
   withExamples(apply, 'apply -f network.yaml --wait');
+  const diff = program
+    .command('diff')
+    .description('say what apply would do: create, update (in place or at the next start), refuse, or nothing')
+    .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
+    .action(
+      withSession(program, async (session, options: { file: string }) => {
+        const differences = await diffDocuments(session.client, readDocuments(options.file));
+        const changed = differences.filter(({ result }) => result !== 'unchanged');
+        for (const difference of changed) process.stdout.write(`${differenceText(difference)}\n`);
+        process.stdout.write(`${changed.length} of ${differences.length} differ\n`);
+      }),
+    );
+  withExamples(diff, 'diff -f network.yaml');
 }
 
 type Outputs = { output: Output };
@@ -141,6 +155,18 @@ function addChanging(program: Command): void {
   }
 }
 
+function addCluster(program: Command): void {
+  const cluster = program.command('cluster').description('the cluster as a whole');
+  cluster
+    .command('release-barrier')
+    .description('after a store rollback: place and allocate again; says that silent hosts are powered off')
+    .action(
+      withSession(program, (session) =>
+        objects.commandAndSay(session, clusterId, 'release-barrier', 'places and allocates again'),
+      ),
+    );
+}
+
 function addHosts(program: Command): void {
   const host = program.command('host').description('cordon, uncordon and fence hosts');
   for (const verb of ['cordon', 'uncordon'] as const) {
@@ -190,6 +216,7 @@ export function createCli(): Command {
   addChanging(program);
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
+  addCluster(program);
   program.commandsGroup('When something is stuck:');
   addOperating(program);
   addHistory(program);

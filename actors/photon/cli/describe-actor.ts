@@ -1,4 +1,5 @@
 /** One object as a person reads it: what it is, what it waits for, what happened to it last. */
+import type { Condition } from '@photoncloud/machines/values/declared';
 import { stringify } from 'yaml';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
@@ -64,6 +65,12 @@ const indented = (value: unknown): string =>
     .trimEnd()
     .replace(/^/gm, '  ');
 
+const conditionTable = (conditions: readonly Condition[], now: number): string =>
+  textTable(
+    ['condition', 'status', 'reason', 'since', 'message'],
+    conditions.map(({ type, status, reason, since, message }) => [type, status, reason, age(since, now), message]),
+  ).replace(/^/gm, '  ');
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -77,6 +84,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   ];
   const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
+  const { conditions, ...status } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
@@ -84,10 +92,11 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     actor.lifecycle === 'removed'
       ? 'waits for: nothing, it was removed'
       : `waits for: ${waits.join(', ') || 'an event'}`,
+    ...(conditions === undefined ? [] : ['conditions:', conditionTable(conditions, now)]),
     'spec:',
     indented(actor.spec),
     'status:',
-    indented(actor.status),
+    indented(status),
     'history:',
     await historyTable(client, id, 12),
   ].join('\n');

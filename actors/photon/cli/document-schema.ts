@@ -1,58 +1,51 @@
 /**
- * Declarative documents: what `photon apply -f` takes, as YAML or JSON. One document declares one object; its spec is
- * the params of that kind's create command, so there is one schema for both. Unknown fields are refused with their
- * path.
+ * Declarative documents: what `photon apply -f` takes, as YAML or JSON. One document declares one object: its kind,
+ * tenant, name, labels, protection and spec, by the schema of the kind (machines/<kind>/<kind>-protocol.ts). Unknown
+ * fields are refused with their path.
  */
 import { readFileSync } from 'node:fs';
+import { declaredKinds } from '@photoncloud/machines/kinds';
 import { nameSchema, portNameSchema } from '@photoncloud/machines/values/identifiers';
+import type { AnyDeclared, KindSchema } from '@photoncloud/machines/values/kind';
 import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/runtime/contract/errors';
 import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
-import { imageCreateParams } from '../../image/image-commands.ts';
-import { networkCommands } from '../../network/network-commands.ts';
-import { portCommands } from '../../port/port-commands.ts';
-import { tenantCommands } from '../../tenant/tenant-commands.ts';
-import { vmCreateParams } from '../../vm/vm-commands.ts';
-import { volumeCreateParams } from '../../volume/volume-commands.ts';
-import { vpcCommands } from '../../vpc/vpc-commands.ts';
-
-const createParams = (commands: Readonly<Record<string, { readonly params: z.ZodType }>>): z.ZodType => {
-  const create = commands['create'];
-  if (create === undefined) throw new TypeError('a declared kind has no create command');
-  return create.params;
-};
+import { declarationParams } from '../../kind/kind-definition.ts';
 
 const apiVersion = z.literal('photon.v1').default('photon.v1');
 
-/** Kinds in the order they are made; they are deleted in the reverse order. */
-export const declaredKinds = ['tenant', 'vpc', 'network', 'image', 'volume', 'port', 'vm'] as const;
-export type DeclaredKind = (typeof declaredKinds)[number];
+const declaredOf = ({ kind, declared }: KindSchema): AnyDeclared => {
+  if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
+  return declared;
+};
 
-const scoped = <Kind extends string>(kind: Kind, name: z.ZodType<string>, spec: z.ZodType) =>
-  z.strictObject({ apiVersion, kind: z.literal(kind), tenant: nameSchema, name, spec });
+function documentOf(schema: KindSchema) {
+  const declared = declaredOf(schema);
+  const { spec, labels, protect } = declarationParams(declared).whole.shape;
+  return z.strictObject({
+    apiVersion,
+    kind: z.literal(schema.kind),
+    ...(declared.naming === 'tenant' ? {} : { tenant: nameSchema }),
+    name: declared.naming === 'vm.nic' ? portNameSchema : nameSchema,
+    labels,
+    protect,
+    spec,
+  });
+}
 
-export const documentSchema = z
-  .discriminatedUnion('kind', [
-    z.strictObject({
-      apiVersion,
-      kind: z.literal('tenant'),
-      name: nameSchema,
-      spec: createParams(tenantCommands).default({}),
-    }),
-    scoped('vpc', nameSchema, createParams(vpcCommands).default({})),
-    scoped('network', nameSchema, createParams(networkCommands)),
-    scoped('image', nameSchema, imageCreateParams),
-    scoped('volume', nameSchema, volumeCreateParams),
-    scoped('port', portNameSchema, createParams(portCommands)),
-    scoped('vm', nameSchema, vmCreateParams),
-  ])
-  .meta({ id: 'PhotonDocument' });
+const [first, ...others] = declaredKinds.map(documentOf);
+if (first === undefined) throw new TypeError('no kind is declared by clients');
+
+export const documentSchema = z.discriminatedUnion('kind', [first, ...others]).meta({ id: 'PhotonDocument' });
 
 export interface Declaration {
-  readonly kind: DeclaredKind;
+  readonly kind: string;
   readonly tenant: string;
   readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly protect: boolean;
+  /** With the defaults of everything that was left out. */
   readonly spec: Readonly<Record<string, unknown>>;
   /** Where it stands, for messages: `tenant.yaml#3`. */
   readonly origin: string;
@@ -98,9 +91,10 @@ export function readDocuments(path: string): Declaration[] {
       );
       return;
     }
-    const { kind, name, spec } = checked.data;
-    const tenant = checked.data.kind === 'tenant' ? name : checked.data.tenant;
-    declarations.push({ kind, tenant, name, spec: spec as Record<string, unknown>, origin });
+    const { tenant = checked.data.name, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & {
+      tenant?: string;
+    };
+    declarations.push({ ...rest, tenant, origin });
   });
   if (issues.length > 0) {
     throw new PhotonError('rejection', 'document_invalid', `${path} is not applied; nothing was changed`, { issues });
@@ -110,6 +104,7 @@ export function readDocuments(path: string): Declaration[] {
 
 /** Kinds in their order, documents of one kind as written. */
 export function inOrder(declarations: readonly Declaration[]): Declaration[] {
-  const rank = ({ kind }: Declaration): number => declaredKinds.indexOf(kind);
+  const order = declaredKinds.map(({ kind }) => kind);
+  const rank = ({ kind }: Declaration): number => order.indexOf(kind);
   return [...declarations].sort((a, b) => rank(a) - rank(b));
 }

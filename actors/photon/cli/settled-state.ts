@@ -25,6 +25,20 @@ async function reasonOf(client: PhotonClient, id: string): Promise<string> {
   return failure?.message ?? 'photon describe shows more';
 }
 
+interface DeclaredStatus {
+  readonly generation?: number;
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+}
+
+/** The newest declaration is realized, or waits for nothing but a restart that somebody has to ask for. */
+async function isRealized(client: PhotonClient, id: string): Promise<boolean> {
+  const { status } = await client.call('actor.get', { id });
+  const { generation = 0, observedGeneration = 0, conditions = [] } = (status ?? {}) as DeclaredStatus;
+  if (observedGeneration >= generation) return true;
+  return conditions.some(({ type, status: is }) => type === 'RestartRequired' && is === 'True');
+}
+
 export interface SettleOptions {
   readonly timeoutMs: number;
   readonly onWait: (text: string) => void;
@@ -52,7 +66,7 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
       last = seen;
       const state = seen.lifecycle === 'removed' ? 'removed' : seen.stateName;
       options.onWait(`${id} ${state}`);
-      if (wanted.test(state)) return state;
+      if (wanted.test(state) && (options.until !== undefined || (await isRealized(client, id)))) return state;
       if (state === 'removed') {
         throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });
       }

@@ -124,8 +124,8 @@ export class CloudHosts {
       dataplane,
       {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
-        // Nothing needs protection from the sweep: this store never rolls back.
-        find: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
+        // Nothing is kept: this store is never rolled back.
+        readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);

@@ -91,7 +91,7 @@ export class CloudWorkload {
     const controllers = this.simulation.nodes().filter(({ role }) => role === 'controller');
     const node = this.random.pick(controllers);
     if (node === undefined || command === undefined) return;
-    const parsed = command.params.parse(params);
+    const parsed = command.params.parse(verb === 'create' ? { spec: params } : params);
     const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
     if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, request, client, () => {});
     this.simulation.time.after(1, node.process, 'look up references', () => {
@@ -114,7 +114,8 @@ export class CloudWorkload {
     then: (record: ClientRecord) => void,
   ): void {
     const [kind = '', verb = ''] = method.split('.');
-    const parsed = registry.kinds.get(kind)?.commands[verb]?.params.parse(params) as Readonly<Record<string, unknown>>;
+    const given = verb === 'create' ? { spec: params } : params;
+    const parsed = registry.kinds.get(kind)?.commands[verb]?.params.parse(given) as Readonly<Record<string, unknown>>;
     this.clients.ask(actorId(`${kind}/${tenant}/${name}`), { ...parsed, type: method }, client, (record) => {
       if (record.outcome === 'ok' && verb === 'create') this.existing.add(`${tenant} ${kind} ${name}`);
       if (record.outcome === 'ok' && verb === 'delete') this.existing.delete(`${tenant} ${kind} ${name}`);

@@ -1,0 +1,132 @@
+/**
+ * From the schema of a kind (machines/<kind>/<kind>-protocol.ts) and what only its actor knows (chart version,
+ * performers, rows, status) to the definition the runtime hosts: commands of the API, the check at the receiving door,
+ * who may start an actor, the shape that the schema hash covers. Called by every actors/<kind>/<kind>-actor.ts.
+ */
+import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
+import type { DeclaredContext } from '@photoncloud/machines/values/declared';
+import { misfit, noParams, type AnyDeclared, type KindSchema } from '@photoncloud/machines/values/kind';
+import type { ActorDefinition, CommandDefinition, Reference } from '@photoncloud/runtime/contract/actor-definition';
+import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
+import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
+import { done } from '@photoncloud/runtime/contract/outcome';
+import { z } from 'zod';
+
+/** What performs one effect: the fields of `done` come back, a PhotonError is thrown for everything else. */
+export interface Performer {
+  readonly timeoutMs: number | null;
+  readonly perform: (params: never, call: EffectContext) => Promise<Readonly<Record<string, unknown>>>;
+}
+
+export interface ActorParts extends Pick<
+  ActorDefinition,
+  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail'
+> {
+  readonly performers?: Readonly<Record<string, Performer>>;
+  /** Of a declared kind: what its status shows beside what all declared kinds show. Of another: all of it. */
+  readonly status: (context: never) => Readonly<Record<string, unknown>>;
+  /** Of a kind that is not declared: what it was asked for. */
+  readonly spec?: (context: never) => unknown;
+}
+
+const labelName = /^[a-z0-9](?:[a-z0-9./_-]{0,61}[a-z0-9])?$/;
+const labels = z
+  .record(z.string().regex(labelName, 'must be 1 to 63 characters: a-z, 0-9 and inner . / _ -'), z.string().max(63))
+  .refine((all) => Object.keys(all).length <= 32, 'at most 32 labels')
+  .describe('Names and values for selectors, at most 32.');
+const protect = z.boolean().describe('Deletion is refused until this is lifted.');
+
+const isWhole = (spec: z.ZodType): boolean => spec.safeParse({}).success;
+
+/** Params of create, update and apply. A spec whose every field has a default may be left out. */
+export function declarationParams({ spec }: AnyDeclared) {
+  const given = isWhole(spec) ? spec.prefault({}) : spec;
+  return {
+    whole: z.strictObject({ spec: given, labels: labels.default({}), protect: protect.default(false) }),
+    changed: z.strictObject({ spec: given, labels: labels.optional(), protect: protect.optional() }),
+  };
+}
+
+function referencesOf(declared: AnyDeclared): NonNullable<CommandDefinition['references']> {
+  return ({ spec }: { readonly spec: never }, id: ActorId): Reference[] => {
+    const { tenant } = partsOfId(id);
+    const owner = declared.parents.includes('tenant') ? [{ path: 'tenant', to: actorId(tenantId(tenant)) }] : [];
+    const named = declared.references(spec).map(({ path, kind, name }) => ({
+      path: `spec.${path}`,
+      to: actorId(idOf(kind, tenant, name)),
+    }));
+    return [...owner, ...named];
+  };
+}
+
+function declaredCommands(declared: AnyDeclared): Readonly<Record<string, CommandDefinition>> {
+  const { whole, changed } = declarationParams(declared);
+  const permission = declared.permission ?? 'scope';
+  const references = referencesOf(declared);
+  const { create, update, delete: remove } = declared.says;
+  return {
+    create: { params: whole, permission, references, creates: true, description: create },
+    update: { params: changed, permission, references, description: `${update} The whole spec is given.` },
+    apply: {
+      params: whole,
+      permission,
+      references,
+      creates: true,
+      description: `Creates it, or updates it. ${update}`,
+    },
+    delete: { params: noParams, permission, description: remove },
+  };
+}
+
+const extraCommands = ({ commands }: KindSchema): Readonly<Record<string, CommandDefinition>> =>
+  Object.fromEntries(
+    Object.entries(commands).map(([name, { says, ...rest }]) => [name, { ...rest, description: says }]),
+  );
+
+const binding = ({ timeoutMs, perform }: Performer): EffectBinding => ({
+  timeoutMs,
+  perform: async (params: never, call: EffectContext) => done({ ...(await perform(params, call)) }),
+});
+
+/** The spec's fields as text: part of the schema hash, so that a changed spec is a changed kind. */
+const shapeOf = ({ spec }: AnyDeclared): string =>
+  JSON.stringify(z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }));
+
+function viewOf(schema: KindSchema, { spec, status }: ActorParts): ActorDefinition['view'] {
+  if (schema.declared === undefined) {
+    return (context: never) => ({ spec: spec?.(context) ?? {}, status: status(context) });
+  }
+  return (context: never) => {
+    const of = context as DeclaredContext<unknown>;
+    const { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions, failure } = of;
+    const all = { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions };
+    return { spec: of.spec, status: { ...all, ...status(context), failure } };
+  };
+}
+
+/** @returns the definition; a kind whose effects lack a performer is refused by the runtime at its first start */
+export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinition {
+  const { kind, placement, declared, takes, startedBy, effects } = schema;
+  const { performers = {}, status: _, spec: __, ...rest } = parts;
+  const messages = new Map(takes.map((message) => [message.type, message.schema]));
+  const results = new Map(effects.map((effect) => [effect.type, effect.done]));
+  return {
+    ...rest,
+    kind,
+    placement,
+    input: (id) => ({ id }),
+    commands: { ...(declared === undefined ? {} : declaredCommands(declared)), ...extraCommands(schema) },
+    createdBy: startedBy.map(({ type }) => type),
+    effects: Object.fromEntries(Object.entries(performers).map(([type, performer]) => [type, binding(performer)])),
+    view: viewOf(schema, parts),
+    ...(declared === undefined ? {} : { specShape: shapeOf(declared) }),
+    check: (event) => {
+      const known = messages.get(event.type);
+      return known === undefined ? undefined : misfit(known, event);
+    },
+    checkOutcome: (type, payload) => {
+      const known = results.get(type);
+      return known === undefined ? undefined : misfit(known, payload);
+    },
+  };
+}

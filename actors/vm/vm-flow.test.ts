@@ -1,0 +1,215 @@
+/**
+ * A VM playing together in memory with tenant, network, ports, volumes and cluster: declared, run, changed, deleted.
+ * The test itself answers for QEMU and for the bytes of volumes; what charts decide is tested beside them.
+ */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bindingDefinition } from '../binding/binding-actor.ts';
+import { clusterDefinition } from '../cluster/cluster-actor.ts';
+import { hostDefinition } from '../host/host-actor.ts';
+import { networkDefinition } from '../network/network-actor.ts';
+import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
+import { MemoryNetwork } from '../port/memory-network-for-tests.ts';
+import { portDefinition } from '../port/port-actor.ts';
+import { segmentDefinition } from '../segment/segment-actor.ts';
+import { tenantDefinition } from '../tenant/tenant-actor.ts';
+import { volumeDefinition } from '../volume/volume-actor.ts';
+import { vpcDefinition } from '../vpc/vpc-actor.ts';
+import { vmDefinition } from './vm-actor.ts';
+
+const facts = {
+  underlay: '192.0.2.1',
+  peerUrl: 'https://w1',
+  underlayMtu: 1600,
+  cpus: 2,
+  memoryMib: 4096,
+  qemuVersion: '10.0.2',
+  kvm: false,
+  allowedRoots: ['/srv'],
+};
+const vm = 'vm/acme/web';
+const proof = { pid: 7, startTime: '9', qemuVersion: '10.0.2', machineType: 'pc-q35-10.0' };
+
+interface Run {
+  readonly owner: { readonly uid: string; readonly runEpoch: number };
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly nics: readonly { readonly port: string; readonly binding: string }[];
+  readonly disks: readonly { readonly volume: string }[];
+}
+
+/** A VM `web` with one NIC and one disk, and whoever answers it. */
+class Site {
+  readonly network = new MemoryNetwork();
+  readonly actors = new InMemoryActors([
+    clusterDefinition,
+    hostDefinition({ fence: () => Promise.reject(new Error('nobody is fenced here')) }),
+    tenantDefinition,
+    vpcDefinition,
+    networkDefinition,
+    portDefinition,
+    volumeDefinition,
+    vmDefinition,
+    segmentDefinition(this.network),
+    bindingDefinition(this.network),
+  ]);
+  /** What QEMU was started with, run by run. */
+  readonly runs: Run[] = [];
+
+  async ask(to: string, name: string, params: object = {}, metadata: object = {}) {
+    const id = this.actors.ask(to, name, params as Readonly<Record<string, unknown>>, metadata);
+    await this.settle();
+    return this.actors.answers.get(id);
+  }
+
+  /** Runs start and end as asked, volumes have their bytes, until nobody asks for more. */
+  async settle(): Promise<void> {
+    await this.actors.settle();
+    const asked = this.actors.deadLetters.splice(0);
+    for (const { to, event } of asked) this.answer(to, event);
+    if (asked.length > 0) await this.settle();
+  }
+
+  private answer(to: string, event: { readonly type: string; readonly [field: string]: unknown }): void {
+    const [kind = '', tenant = '', rest = ''] = to.split('/');
+    const [name = '', host = ''] = rest.split('@');
+    const tell = (whom: string, type: string, fields: object): void =>
+      this.actors.tell(`${whom}/${tenant}/${name}`, { type, host, ...fields }, to);
+    if (event.type === 'replica.ensure') tell('volume', 'replica.ready', {});
+    if (event.type === 'incarnation.start') {
+      const run = event['spec'] as Run;
+      if (this.runs.at(-1)?.owner.uid !== run.owner.uid) this.runs.push(run);
+      for (const { binding } of run.nics) this.actors.tell(binding, { type: 'binding.wire', requester: to }, to);
+      const { uid: incarnationUid, runEpoch } = run.owner;
+      tell('vm', 'incarnation.running', { runEpoch, incarnationUid, proof });
+    }
+    if (event.type === 'incarnation.stop') {
+      const { incarnationUid } = event;
+      tell('vm', 'incarnation.ended', { runEpoch: null, incarnationUid, reason: 'stopped', error: null });
+    }
+    if (kind === 'vm') throw new Error(`${event.type} is told to ${to}, which is not there`);
+  }
+
+  get generations(): readonly unknown[] {
+    const { generation, observedGeneration } = this.actors.context(vm);
+    return [generation, observedGeneration];
+  }
+  condition(of: string): string | undefined {
+    const conditions = this.actors.context(vm)['conditions'] as readonly { type: string; status: string }[];
+    return conditions.find(({ type }) => type === of)?.status;
+  }
+  get ports(): readonly string[] {
+    return [...this.actors.hosts.keys()].filter((id) => id.startsWith('port/')).sort();
+  }
+  get reserved(): readonly unknown[] {
+    const { w1 } = this.actors.context('cluster/system/main')['hosts'] as Record<string, Record<string, unknown>>;
+    return [w1?.['reservedCpus'], w1?.['reservedMib'], w1?.['vms']];
+  }
+}
+
+const nic = (name: string, more: object = {}) => ({ name, network: 'front', ...more });
+const spec = { nics: [nic('eth0')], disks: [{ volume: 'root' }] };
+
+async function site(): Promise<Site> {
+  const made = new Site();
+  made.actors.tell('cluster/system/main', { type: 'cluster.open', name: 'test' });
+  made.actors.tell('host/system/w1', { type: 'host.announce', host: 'w1', boot: 'b1', facts });
+  await made.settle();
+  for (const [id, params] of [
+    ['tenant/acme/acme', {}],
+    ['network/acme/front', { subnets: [{ cidr: '10.0.0.0/24' }] }],
+    ['volume/acme/root', { sizeMib: 64 }],
+    ['volume/acme/data', { sizeMib: 64 }],
+    [vm, spec],
+  ] as const) {
+    const answer = await made.ask(id, 'create', params);
+    assert.equal(answer?.ok, true, `${id} ${JSON.stringify(answer)}`);
+  }
+  return made;
+}
+
+test('a declared VM runs, and leaves nothing', async () => {
+  const made = await site();
+  assert.equal([made.actors.state(vm), made.generations], ['running', [1, 1]]);
+  assert.equal([made.condition('Ready'), made.condition('RestartRequired')], ['True', 'False']);
+  assert.is(made.actors.state('port/acme/web.eth0'), 'active');
+  assert.equal(made.reserved, [1, 256, 1]);
+  const unchanged = await made.ask(vm, 'apply', spec);
+  assert.is((unchanged?.result as { result: string }).result, 'unchanged');
+  assert.is((await made.ask(vm, 'apply', spec, { protect: true }))?.ok, true);
+  assert.is((await made.ask(vm, 'delete'))?.code, 'protected');
+  await made.ask(vm, 'update', spec, { protect: false });
+  assert.is((await made.ask(vm, 'delete'))?.ok, true);
+  assert.equal([made.actors.state(vm), made.ports, made.network.taps.size], [undefined, [], 0]);
+  assert.equal(made.reserved, [0, 0, 0]);
+  assert.is(made.actors.context('volume/acme/root')['holder'], null);
+});
+
+test('another size waits for the restart, and is reserved before the next run', async () => {
+  const made = await site();
+  const answer = await made.ask(vm, 'update', { ...spec, cpus: 2, memoryMib: 1_024 });
+  assert.equal(answer?.ok, true);
+  assert.equal([made.actors.state(vm), made.generations, made.reserved], ['running', [2, 1], [1, 256, 1]]);
+  assert.is(made.condition('RestartRequired'), 'True');
+  await made.ask(vm, 'restart');
+  assert.equal([made.actors.state(vm), made.generations, made.reserved], ['running', [2, 2], [2, 1_024, 1]]);
+  assert.is(made.condition('RestartRequired'), 'False');
+  assert.equal(
+    made.runs.map(({ cpus, memoryMib }) => [cpus, memoryMib]),
+    [
+      [1, 256],
+      [2, 1_024],
+    ],
+  );
+});
+
+test('NICs and disks come and go with the next start', async () => {
+  const made = await site();
+  const more = {
+    nics: [nic('eth0'), nic('eth1', { address: '10.0.0.77' })],
+    disks: [...spec.disks, { volume: 'data' }],
+  };
+  const added = await made.ask(vm, 'update', more);
+  const { ports } = added?.result as { ports: Readonly<Record<string, { address: string }>> };
+  assert.is(ports['port/acme/web.eth1']?.address, '10.0.0.77');
+  assert.equal([made.actors.state('port/acme/web.eth1'), made.generations], ['unbound', [2, 1]]);
+  assert.is(made.actors.context('volume/acme/data')['holder'], null);
+  await made.ask(vm, 'restart');
+  assert.equal([made.actors.state('port/acme/web.eth1'), made.generations], ['active', [2, 2]]);
+  assert.is(made.actors.context('volume/acme/data')['holder'], vm);
+  assert.equal([made.runs.at(-1)?.nics.length, made.runs.at(-1)?.disks.length], [2, 2]);
+  await made.ask(vm, 'update', spec);
+  assert.equal(made.ports, ['port/acme/web.eth0', 'port/acme/web.eth1'], 'the run has it still');
+  await made.ask(vm, 'restart');
+  assert.equal([made.ports, made.generations], [['port/acme/web.eth0'], [3, 3]]);
+  assert.is(made.actors.context('volume/acme/data')['holder'], null);
+  assert.equal([made.runs.at(-1)?.nics.length, made.runs.at(-1)?.disks.length], [1, 1]);
+  assert.is(made.network.taps.size, 1);
+});
+
+test('an address that cannot be had rejects the change, and everything stays as it was', async () => {
+  const made = await site();
+  const wrong = { ...spec, nics: [nic('eth0'), nic('eth1'), nic('eth2', { address: '10.9.0.9' })] };
+  const answer = await made.ask(vm, 'apply', wrong);
+  assert.equal([answer?.code, answer?.issues?.[0]?.path], ['address_outside_subnet', 'spec.nics.2.address']);
+  assert.equal([made.ports, made.generations], [['port/acme/web.eth0'], [1, 1]]);
+  assert.equal(made.actors.context(vm)['claimed'], ['port/acme/web.eth0']);
+  assert.is((await made.ask(vm, 'apply', spec))?.ok, true, 'the next change is not kept waiting');
+});
+
+test('what is declared of running starts and stops it; at rest a change is realized at once', async () => {
+  const made = await site();
+  await made.ask(vm, 'update', { ...spec, running: false });
+  assert.equal([made.actors.state(vm), made.generations, made.condition('Ready')], ['stopped', [2, 2], 'True']);
+  assert.equal(made.reserved, [0, 0, 0]);
+  await made.ask(vm, 'update', { ...spec, running: false, nics: [nic('eth1')] });
+  assert.equal([made.ports, made.generations], [['port/acme/web.eth1'], [3, 3]]);
+  await made.ask(vm, 'update', { ...spec, running: true, nics: [nic('eth1')] });
+  assert.equal([made.actors.state(vm), made.generations], ['running', [4, 4]]);
+  assert.equal(
+    made.runs.at(-1)?.nics.map(({ port }) => port),
+    ['port/acme/web.eth1'],
+  );
+});
+
+test.run();

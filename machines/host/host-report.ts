@@ -1,0 +1,19 @@
+/** What a host says of itself, as its agent has observed it; the cluster places by it. */
+import { z } from 'zod';
+import type { ValueOf } from '../values/kind.ts';
+
+export const hostReportSchema = z.object({
+  /** IPv4 address on the underlay. */
+  underlay: z.string(),
+  underlayMtu: z.int(),
+  cpus: z.int(),
+  memoryMib: z.int(),
+  /** Null when the host cannot run VMs. */
+  qemuVersion: z.string().nullable(),
+  kvm: z.boolean(),
+  /** Absolute folders from which `file://` images may be taken. */
+  allowedRoots: z.array(z.string()),
+  /** Where other nodes reach its process. */
+  peerUrl: z.string(),
+});
+export type HostReport = ValueOf<typeof hostReportSchema>;

@@ -1,0 +1,75 @@
+/** The bytes of an image on one host: imported from a file there, or fetched from a host that has them. */
+import { z } from 'zod';
+import { failureSchema } from '../values/failures.ts';
+import { hostGone } from '../values/host-gone.ts';
+import { defineKind, effect, message, type EventOf } from '../values/kind.ts';
+import {
+  copyFetchSpecSchema,
+  copyImportSpecSchema,
+  copyProofSchema,
+  type CopyFetchSpec,
+  type CopyImportSpec,
+  type ImageFormat,
+  type OwnerToken,
+} from '../values/wiring.ts';
+
+export const copyImport = message('copy.import', 'The image wants the host to read the file.', {
+  image: z.string(),
+  spec: copyImportSpecSchema,
+});
+export const copyFetch = message('copy.fetch', 'The image wants the host to fetch the bytes by their digest.', {
+  image: z.string(),
+  spec: copyFetchSpecSchema,
+});
+export const copyRemove = message('copy.remove', 'The image wants the copy gone.', {});
+export const copyInspected = message('copy.inspected', 'The file is what it says; its bytes are being read.', {
+  host: z.string(),
+});
+export const copyReady = message('copy.ready', 'The host has the bytes, with this digest.', {
+  host: z.string(),
+  proof: copyProofSchema,
+});
+export const copyRejected = message('copy.rejected', 'The host cannot have the bytes.', {
+  host: z.string(),
+  error: failureSchema,
+});
+export const copyLost = message('copy.lost', 'The host of the copy is fenced; others fetch from a copy that is left.', {
+  host: z.string(),
+});
+export const copyRemoved = message('copy.removed', 'The host has no bytes of the image any more.', {
+  host: z.string(),
+});
+
+/** A copy that was never finished has no digest: then there is nothing in the store to remove. */
+export interface CopyRemoveSpec {
+  readonly owner: OwnerToken;
+  readonly format: ImageFormat;
+  readonly sha256: string | null;
+}
+
+export const imageCopyKind = defineKind({
+  kind: 'image-copy',
+  says: 'The bytes of an image on one host, known by their digest.',
+  placement: 'pinned',
+  commands: {},
+  takes: [copyImport, copyFetch, copyRemove, hostGone],
+  startedBy: [copyImport, copyFetch, copyRemove],
+  fromNode: [hostGone],
+  sends: [copyInspected, copyReady, copyRejected, copyLost, copyRemoved],
+  effects: [
+    effect<{ readonly spec: CopyImportSpec }>()('image.inspect', 'Opens the file and reads its header.', {}),
+    effect<{ readonly spec: CopyImportSpec }>()('image.import', 'Copies the bytes and takes their digest.', {
+      proof: copyProofSchema,
+    }),
+    effect<{ readonly spec: CopyFetchSpec }>()('image.fetch', 'Fetches the bytes from another host by their digest.', {
+      proof: copyProofSchema,
+    }),
+    effect<{ readonly spec: CopyRemoveSpec }>()(
+      'image.remove',
+      'Removes the bytes, unless another image has them too.',
+      {},
+    ),
+  ],
+});
+
+export type ImageCopyEvent = EventOf<typeof imageCopyKind>;

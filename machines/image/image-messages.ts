@@ -1,0 +1,177 @@
+/** What an image remembers and what it sends to whom: pure functions of context and event, called by its chart. */
+import { assertEvent } from 'xstate';
+import { importPlace } from '../cluster/cluster-protocol.ts';
+import { copyFetch, copyImport, copyRemove } from '../image-copy/image-copy-protocol.ts';
+import type { DeclaredContext } from '../values/declared.ts';
+import { failureOf, type Failure } from '../values/failures.ts';
+import { clusterId, counterpartOf } from '../values/identifiers.ts';
+import { putRow, reject, rejectFor, removeRow, row, send } from '../values/telling.ts';
+import type { Acted, Asked, Seen } from '../values/telling.ts';
+import type { CopyProof, OwnerToken } from '../values/wiring.ts';
+import { imageProvided, imageRefused, type ImageEvent, type ImageSpec } from './image-protocol.ts';
+
+export interface ImageContext extends DeclaredContext<ImageSpec> {
+  /** Host that reads the file, and that other hosts fetch from; null until the cluster has named it. */
+  readonly home: string | null;
+  /** What the bytes turned out to be; the digest is the image's identity. */
+  readonly proof: CopyProof | null;
+  /** By host: copies that are there, and copies that are being made. */
+  readonly copies: Readonly<Record<string, 'ready' | 'fetching'>>;
+  /** Holders that wait for a copy, and on which host. */
+  readonly waiting: readonly { readonly holder: string; readonly host: string }[];
+  /** Rows `holder/<actor id>`; their number is kept here. */
+  readonly holderCount: number;
+}
+
+/** Row `holder/<actor id>`. */
+interface Holding {
+  readonly host: string;
+}
+
+export type At = Seen<ImageContext, ImageEvent>;
+type NeedOrFree = Extract<ImageEvent, { readonly type: 'image.need' | 'image.free' }>;
+
+const specOf = ({ spec }: ImageContext): ImageSpec => spec as ImageSpec;
+const copyOn = ({ id }: ImageContext, host: string): string => counterpartOf(id, 'image-copy', host);
+const ownerOn = (context: ImageContext, host: string): OwnerToken => ({
+  actor: copyOn(context, host),
+  uid: context.uid,
+  runEpoch: 1,
+});
+
+// The import
+
+export function askPlace({ context }: At): readonly Asked[] {
+  const { source, host } = specOf(context);
+  return [send(clusterId, importPlace({ image: context.id, path: source.path, host }))];
+}
+
+export function takeHome({ event }: At): Partial<ImageContext> {
+  assertEvent(event, 'import.placed');
+  return { home: event.host.name };
+}
+
+export function askImport({ context }: At): readonly Asked[] {
+  const home = context.home ?? '';
+  const { source, format, sha256 } = specOf(context);
+  const spec = { owner: ownerOn(context, home), path: source.path, format, sha256 };
+  return [send(copyOn(context, home), copyImport({ image: context.id, spec }))];
+}
+
+/** Bytes that are being read are removed with the copy that reads them. */
+export const noteImport = ({ context }: At): Partial<ImageContext> =>
+  context.home === null ? {} : { copies: { ...context.copies, [context.home]: 'fetching' } };
+
+export function takeProof({ context, event }: At): Partial<ImageContext> {
+  assertEvent(event, 'copy.ready');
+  return { proof: event.proof, copies: { ...context.copies, [event.host]: 'ready' } };
+}
+
+/** What a refusal is about when it is not the path. */
+const refusedFields: Readonly<Record<string, string>> = {
+  format_lies: 'spec.format',
+  digest_mismatch: 'spec.sha256',
+  host_not_found: 'spec.host',
+};
+
+/** Whoever waits for the import is told which field is to blame. */
+export function rejectImport({ context, event }: At): Acted<ImageContext> {
+  assertEvent(event, ['import.refused', 'copy.rejected']);
+  const { error } = event;
+  const path = refusedFields[error.code] ?? 'spec.source.path';
+  return { changes: { waiters: [] }, asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, path)) };
+}
+
+// Holders
+
+const refuse = (context: ImageContext, holder: string, error: Failure): Asked =>
+  send(holder, imageRefused({ image: context.id, error }));
+
+function provide(context: ImageContext, holder: string, host: string): Asked {
+  const { sha256, virtualSizeBytes } = context.proof as CopyProof;
+  const { format } = specOf(context);
+  return send(holder, imageProvided({ image: context.id, host, sha256, format, virtualSizeBytes }));
+}
+
+/** Of an image that is not there: nobody would ever answer otherwise. */
+export function refuseAbsent({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'image.need');
+  const message = `there is no ${context.id}; create it, or delete what names it`;
+  return [refuse(context, event.holder, { code: 'image_not_found', message, retryable: false })];
+}
+
+export function refuseEarly({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'image.need');
+  const message = `${context.id} is not ready${context.failure === null ? '' : `: ${context.failure.message}`}`;
+  return [refuse(context, event.holder, { code: 'image_not_ready', message, retryable: context.failure === null })];
+}
+
+const held = (event: NeedOrFree): Holding | undefined => row(event, 'holder', event.holder);
+
+/** The holder counts from its first request; it gets the image at once, or when its host has fetched it. */
+export function hold({ context, event }: At): Acted<ImageContext> {
+  assertEvent(event, 'image.need');
+  const { holder, host } = event;
+  const holderCount = context.holderCount + (held(event) === undefined ? 1 : 0);
+  const kept = putRow('holder', holder, { host: host.name } satisfies Holding);
+  if (context.copies[host.name] === 'ready') {
+    return { changes: { holderCount }, asks: [provide(context, holder, host.name), kept] };
+  }
+  const others = context.waiting.filter((wait) => wait.holder !== holder || wait.host !== host.name);
+  const waiting = [...others, { holder, host: host.name }];
+  const copies = { ...context.copies, [host.name]: 'fetching' as const };
+  return { changes: { holderCount, copies, waiting }, asks: [fetchTo(context, host.name), kept] };
+}
+
+function fetchTo(context: ImageContext, host: string): Asked {
+  const { sha256, sizeBytes } = context.proof as CopyProof;
+  const owner = ownerOn(context, host);
+  const spec = { owner, format: specOf(context).format, sha256, sizeBytes, from: context.home ?? '' };
+  return send(copyOn(context, host), copyFetch({ image: context.id, spec }));
+}
+
+export function letGo({ context, event }: At): Acted<ImageContext> {
+  assertEvent(event, 'image.free');
+  const waiting = context.waiting.filter(({ holder }) => holder !== event.holder);
+  if (held(event) === undefined) return { changes: { waiting }, asks: [] };
+  return { changes: { waiting, holderCount: context.holderCount - 1 }, asks: [removeRow('holder', event.holder)] };
+}
+
+export function inUse({ context }: At): readonly Asked[] {
+  const message = `${context.id} is held by ${context.holderCount} VM(s) or volume(s); delete those first`;
+  return [reject({ code: 'in_use', message })];
+}
+
+// Copies
+
+/** Whoever waits for a copy on the host gets the image, or hears why not. */
+export function settleWaiting({ context, event }: At): Acted<ImageContext> {
+  assertEvent(event, ['copy.ready', 'copy.rejected']);
+  const { host } = event;
+  const { [host]: _, ...others } = context.copies;
+  const here = context.waiting.filter((wait) => wait.host === host);
+  const waiting = context.waiting.filter((wait) => wait.host !== host);
+  if (event.type === 'copy.ready') {
+    const copies = { ...others, [host]: 'ready' as const };
+    return { changes: { copies, waiting }, asks: here.map(({ holder }) => provide(context, holder, host)) };
+  }
+  const error = failureOf(event.error);
+  return { changes: { copies: others, waiting }, asks: here.map(({ holder }) => refuse(context, holder, error)) };
+}
+
+/** The others fetch from a host that is left, if one has it; else they wait for the return of this one. */
+export function loseCopy({ context, event }: At): Partial<ImageContext> {
+  assertEvent(event, 'copy.lost');
+  const { [event.host]: _, ...copies } = context.copies;
+  const [other] = Object.keys(copies).filter((host) => copies[host] === 'ready');
+  return context.home === event.host && other !== undefined ? { copies, home: other } : { copies };
+}
+
+export const dropCopies = ({ context }: At): readonly Asked[] =>
+  Object.keys(context.copies).map((host) => send(copyOn(context, host), copyRemove({})));
+
+export function forgetCopy({ context, event }: At): Partial<ImageContext> {
+  assertEvent(event, ['copy.removed', 'copy.rejected']);
+  const { [event.host]: _, ...copies } = context.copies;
+  return { copies };
+}

@@ -1,0 +1,74 @@
+/** One run of a VM on a host, as its VM and its bindings speak with it. */
+import { z } from 'zod';
+import { bindingUnwired, bindingWire, bindingWired } from '../binding/binding-protocol.ts';
+import { failureSchema } from '../values/failures.ts';
+import { hostGone } from '../values/host-gone.ts';
+import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
+import { incarnationProofSchema, incarnationSpecSchema, type IncarnationSpec } from '../values/wiring.ts';
+
+/** How QEMU ended, as the dataplane saw it. */
+export const runEndSchema = z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']);
+export type RunEnd = ValueOf<typeof runEndSchema>;
+
+/** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
+export const endReasonSchema = z.enum([
+  ...runEndSchema.options,
+  'stopped',
+  'start_failed',
+  'wiring_failed',
+  'host_gone',
+]);
+export type EndReason = ValueOf<typeof endReasonSchema>;
+
+export const incarnationStart = message('incarnation.start', 'The VM wants this run on the host.', {
+  vm: z.string(),
+  spec: incarnationSpecSchema,
+});
+export const incarnationStop = message('incarnation.stop', 'The VM wants the run ended.', {
+  graceMs: z.int(),
+  incarnationUid: z.string().nullable(),
+});
+export const incarnationRunning = message('incarnation.running', 'The guest runs.', {
+  host: z.string(),
+  runEpoch: z.int(),
+  /** A late message of an earlier run is told apart by it. */
+  incarnationUid: z.string(),
+  proof: incarnationProofSchema,
+});
+export const incarnationEnded = message('incarnation.ended', 'The run is over and nothing of it is left, and why.', {
+  host: z.string(),
+  runEpoch: z.int().nullable(),
+  incarnationUid: z.string().nullable(),
+  reason: endReasonSchema,
+  error: failureSchema.nullable(),
+});
+
+interface RunParams {
+  readonly spec: IncarnationSpec;
+}
+
+export const incarnationKind = defineKind({
+  kind: 'incarnation',
+  says: 'One run of a VM on a host: a QEMU process from its start to its end.',
+  placement: 'pinned',
+  commands: {},
+  takes: [incarnationStart, incarnationStop, bindingWired, bindingUnwired, hostGone],
+  startedBy: [incarnationStart, incarnationStop],
+  fromNode: [hostGone],
+  sends: [incarnationRunning, incarnationEnded, bindingWire],
+  effects: [
+    effect<RunParams>()(
+      'qemu.start',
+      'Starts QEMU paused, with its taps and disks; one that runs for this run is taken up again.',
+      {
+        ...incarnationProofSchema.shape,
+      },
+    ),
+    effect<RunParams>()('qemu.resume', 'Lets the guest run.', {}),
+    effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
+    effect<RunParams & { readonly graceMs: number }>()('qemu.stop', 'Power button, then quit, then kill.', {}),
+    effect<RunParams>()('qemu.clean', 'Removes sockets and pid file of the process that has ended.', {}),
+  ],
+});
+
+export type IncarnationEvent = EventOf<typeof incarnationKind>;

@@ -1,0 +1,125 @@
+/** What a network is to clients and to other actors: ports get their addresses here, its VPC has it on hosts. */
+import { z } from 'zod';
+import { eraAsk, eraCleared } from '../cluster/cluster-protocol.ts';
+import { failureSchema } from '../values/failures.ts';
+import { nameSchema } from '../values/identifiers.ts';
+import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
+import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
+import { networkSpecSchema } from '../values/wiring.ts';
+import {
+  networkClaim,
+  networkClaimed,
+  networkDelayed,
+  networkRealized,
+  networkRefused,
+  networkRelease,
+  networkWithdrawn,
+} from '../vpc/vpc-protocol.ts';
+import { subnetChanges } from './network-spec.ts';
+
+export const addressAllocate = message(
+  'address.allocate',
+  'A port wants an address, one of its own choice or the next free one.',
+  {
+    port: z.string(),
+    address: z.string().nullable(),
+    mac: z.string().nullable(),
+  },
+);
+export const addressAllocated = message(
+  'address.allocated',
+  'The address and MAC belong to the port until it releases them.',
+  {
+    address: z.string(),
+    mac: z.string(),
+    prefixLength: z.int(),
+    gateway: z.string(),
+    vpc: z.string(),
+    network: networkSpecSchema,
+  },
+);
+export const addressRefused = message('address.refused', 'The port cannot have the address.', {
+  error: failureSchema,
+  path: z.string(),
+});
+export const addressRelease = message(
+  'address.release',
+  'A port gives its address back; it rests before another port gets it.',
+  {
+    port: z.string(),
+    /** Null: whatever the port has. */
+    address: z.string().nullable(),
+  },
+);
+
+const address = z.ipv4();
+const domain = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a domain name');
+
+const subnet = z.strictObject({
+  name: nameSchema.optional(),
+  cidr: z.string().max(40).describe('IPv4 such as 10.0.0.0/24: prefix 8 to 28, no host bits.'),
+  gateway: address.nullable().default(null).describe('First usable address unless given.'),
+});
+
+/** Options are typed one by one: no text of a tenant ever reaches a DHCP server's configuration as it is. */
+const dhcp = z.strictObject({
+  leaseSeconds: z.int().min(120).max(86_400).default(3_600),
+  dns: z.array(address).max(5).default([]),
+  domain: domain.nullable().default(null),
+  ntp: z.array(address).max(5).default([]),
+});
+
+export const networkSpec = z
+  .strictObject({
+    vpc: nameSchema.default('main').describe('Name of the VPC; a network stays in it.'),
+    subnets: z.array(subnet).min(1).max(16).describe('More can be added later; one that stands cannot change or go.'),
+    mtu: z.int().min(1_280).max(9_000).default(1_450).describe('At most the underlay less 50.'),
+    dhcp: dhcp.prefault({}),
+  })
+  .meta({ id: 'NetworkSpec' });
+
+export const networkKind = defineKind({
+  kind: 'network',
+  says: 'Subnets of a VPC with one bridge and DHCP on every host that has a port of it.',
+  placement: 'sharded',
+  declared: declare(networkSpec, {
+    changes: {
+      vpc: 'replace',
+      subnets: subnetChanges,
+      mtu: 'replace',
+      dhcp: 'in place',
+    },
+    parents: ['tenant', 'vpc'],
+    references: ({ vpc }) => [{ path: 'vpc', kind: 'vpc', name: vpc }],
+    quota: 64,
+    columns: { vpc: ({ vpc }) => vpc, subnets: ({ subnets }) => subnets.map(({ cidr }) => cidr).join(', ') },
+    says: {
+      create: 'Declares a network. Answered once its CIDRs are claimed in the VPC; hosts get it when a port needs it.',
+      update: 'Changes DHCP options and adds subnets, on every host that has the network, without a disturbance.',
+      delete: 'Removes a network from every host. Rejected in_use while a port has an address of it.',
+    },
+  }),
+  commands: {},
+  takes: [
+    quotaGranted,
+    quotaRefused,
+    networkClaimed,
+    networkRefused,
+    networkRealized,
+    networkDelayed,
+    networkWithdrawn,
+    addressAllocate,
+    addressRelease,
+    eraCleared,
+  ],
+  startedBy: [],
+  fromNode: [],
+  sends: [quotaClaim, quotaRelease, networkClaim, networkRelease, addressAllocated, addressRefused, eraAsk],
+  effects: [],
+});
+
+export type NetworkEvent = EventOf<typeof networkKind>;
+export type NetworkDeclaration = SpecOf<typeof networkKind>;

@@ -1,0 +1,39 @@
+/** The bytes of a volume on one host. */
+import { z } from 'zod';
+import { failureSchema } from '../values/failures.ts';
+import { hostGone } from '../values/host-gone.ts';
+import { defineKind, effect, message, type EventOf } from '../values/kind.ts';
+import { replicaSpecSchema, type ReplicaSpec } from '../values/wiring.ts';
+
+export const replicaEnsure = message('replica.ensure', 'The volume wants its bytes on the host.', {
+  spec: replicaSpecSchema,
+  volume: z.string(),
+});
+export const replicaDrop = message('replica.drop', 'The volume wants its bytes gone from the host.', {});
+export const replicaReady = message('replica.ready', 'The file is there.', { host: z.string() });
+export const replicaFailed = message('replica.failed', 'The file cannot be made, or its host is gone.', {
+  host: z.string(),
+  error: failureSchema,
+});
+export const replicaRemoved = message('replica.removed', 'The file is gone.', { host: z.string() });
+
+export const replicaKind = defineKind({
+  kind: 'replica',
+  says: 'The bytes of a volume on one host.',
+  placement: 'pinned',
+  commands: {},
+  takes: [replicaEnsure, replicaDrop, hostGone],
+  startedBy: [replicaEnsure, replicaDrop],
+  fromNode: [hostGone],
+  sends: [replicaReady, replicaFailed, replicaRemoved],
+  effects: [
+    effect<{ readonly spec: ReplicaSpec }>()(
+      'replica.make',
+      'Makes the file: sparse and empty, or filled from an image copy.',
+      {},
+    ),
+    effect<{ readonly spec: ReplicaSpec }>()('replica.remove', 'Removes the file.', {}),
+  ],
+});
+
+export type ReplicaEvent = EventOf<typeof replicaKind>;

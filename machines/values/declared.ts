@@ -1,0 +1,394 @@
+/**
+ * The life that all declared objects share: create, update, apply, delete; a generation per accepted spec and the one
+ * that is realized; conditions, labels, protection; quota; commands that wait for an answer. A chart adds only what is
+ * particular to its kind: it spreads `declaredKit(...).actions` and `.guards` into `setup` and the rules below into the
+ * `on` of its states. Upholds: an equal declaration is answered `unchanged`; a field that cannot change is rejected with
+ * its path, both values and what to do; whoever waits for an object that will not be is told so.
+ */
+import { assign, type ActionArgs, type EventObject } from 'xstate';
+import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
+import { partsOfId, tenantId } from './identifiers.ts';
+import type { AnyDeclared, ChangeClass, ItemRule, KindSchema, SpecChange } from './kind.ts';
+import type { Meta } from './requests.ts';
+import { act, defer, reject, rejectFor, reply, send, tell, type Asked, type Issue, type Seen } from './telling.ts';
+import { quotaClaim, quotaRelease } from './quota.ts';
+
+/** What is true of an object, for `wait`, the CLI and the inspector. */
+export interface Condition {
+  /** `Ready`, `RestartRequired` ... */
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** One word, CamelCase: `Claiming`. */
+  readonly reason: string;
+  readonly message: string;
+  /** Wall time of the last change of status, ms since the epoch. */
+  readonly since: number;
+}
+
+/** A command that is answered later, and what it will have come to. */
+export interface Waiter {
+  readonly commandId: string;
+  readonly result: 'created' | 'updated' | 'unchanged' | 'deleted';
+}
+
+export interface DeclaredContext<Spec> {
+  readonly id: string;
+  readonly uid: string;
+  /** The newest accepted spec; null before the first. */
+  readonly spec: Spec | null;
+  /** Grows by one with every accepted spec. */
+  readonly generation: number;
+  /** The generation that is realized and proven. */
+  readonly observedGeneration: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Deletion is refused while it is set. */
+  readonly protect: boolean;
+  readonly conditions: readonly Condition[];
+  readonly waiters: readonly Waiter[];
+  /** Failures in a row, for the backoff. */
+  readonly tries: number;
+  readonly failure: Failure | null;
+}
+
+export const newDeclared = (id: string) =>
+  ({
+    id,
+    uid: '',
+    spec: null,
+    generation: 0,
+    observedGeneration: 0,
+    labels: {},
+    protect: false,
+    conditions: [],
+    waiters: [],
+    tries: 0,
+    failure: null,
+  }) as const satisfies DeclaredContext<never>;
+
+interface DeclaringEvent<Spec> {
+  readonly spec: Spec;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly protect?: boolean;
+}
+
+// Changes of a spec
+
+/**
+ * What differs between two specs, by field, with the class of each change. The older one is read with today's schema
+ * first: a field that was added with a default since then is no change.
+ */
+export function specChanges(declared: AnyDeclared, before: object, after: object): readonly SpecChange[] {
+  const parsed = declared.spec.safeParse(before);
+  const [old, next] = [(parsed.success ? parsed.data : before) as Values, after as Values];
+  const fields = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
+  return fields.flatMap((path): readonly SpecChange[] => {
+    const [had, has] = [old[path] ?? null, next[path] ?? null];
+    if (sameJson(had, has)) return [];
+    const rule = declared.changes[path] as ChangeClass | ((...args: unknown[]) => readonly SpecChange[]);
+    return typeof rule === 'function' ? rule(had, has, path) : leavesOf(path, had, has, rule);
+  });
+}
+
+type Values = Readonly<Record<string, unknown>>;
+
+const isRecord = (value: unknown): value is Values =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The innermost fields that differ; a list counts as one field. */
+function leavesOf(path: string, before: unknown, after: unknown, change: ChangeClass): readonly SpecChange[] {
+  if (sameJson(before, after)) return [];
+  if (!isRecord(before) || !isRecord(after)) return [{ path, before, after, change }];
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return fields.flatMap((field) => leavesOf(`${path}.${field}`, before[field] ?? null, after[field] ?? null, change));
+}
+
+/** A rule for a list whose items have a key: added and removed items are of one class, a changed item of another. */
+export function keyedItems<Item extends object>(
+  key: keyof Item & string,
+  classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>>,
+): ItemRule<readonly Item[]> {
+  const rule = (before: readonly Item[], after: readonly Item[], path: string): readonly SpecChange[] => {
+    const byKey = (items: readonly Item[]) => new Map(items.map((item) => [item[key], item]));
+    const [old, next] = [byKey(before), byKey(after)];
+    const at = (items: readonly Item[], value: unknown): string =>
+      `${path}.${items.findIndex((item) => item[key] === value)}`;
+    const changes: SpecChange[] = [];
+    for (const [value, item] of old) {
+      if (!next.has(value))
+        changes.push({ path: at(before, value), before: item, after: null, change: classes.removed });
+    }
+    for (const [value, item] of next) {
+      const had = old.get(value);
+      if (had === undefined) changes.push({ path: at(after, value), before: null, after: item, change: classes.added });
+      else if (!sameJson(had, item))
+        changes.push({ path: at(after, value), before: had, after: item, change: classes.changed });
+    }
+    // The same items in another order.
+    return changes.length > 0 ? changes : [{ path, before, after, change: classes.changed }];
+  };
+  const { added, removed, changed } = classes;
+  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}` });
+}
+
+const issueOf = ({ path, before, after }: SpecChange): Issue => ({
+  path: `spec.${path}`,
+  message: `is ${canonicalJson(before)} and cannot become ${canonicalJson(after)}`,
+});
+
+// Conditions
+
+export interface ConditionParams {
+  readonly type?: string;
+  readonly status: Condition['status'];
+  readonly reason: string;
+  readonly message?: string;
+}
+
+/** The list with one condition set; `since` moves only when its status changes. */
+export function withCondition(
+  conditions: readonly Condition[],
+  { type = 'Ready', status, reason, message = '' }: ConditionParams,
+  at: number,
+): readonly Condition[] {
+  const known = conditions.find((one) => one.type === type);
+  if (known?.status === status && known.reason === reason && known.message === message) return conditions;
+  const condition = { type, status, reason, message, since: known?.status === status ? known.since : at };
+  return known === undefined ? [...conditions, condition] : conditions.map((one) => (one === known ? condition : one));
+}
+
+/** Entry action of a state: what the condition `Ready` is there. A failure in the context becomes its message. */
+export const ready = <const Status extends Condition['status']>(status: Status, reason: string) =>
+  ({ type: 'setCondition', params: { status, reason } }) as const;
+
+// The kit
+
+export interface KitOptions<Spec, C> {
+  /** Fields of an answer beside `uid`, `generation` and `result`. */
+  readonly result?: (context: C) => object;
+  /** What arithmetic finds wrong with a spec that its schema admits. */
+  readonly problems?: (spec: Spec) => readonly (Issue & { readonly code: string })[];
+}
+
+type Declaring<E> = E & EventObject & { readonly meta: Meta };
+
+/** @param schema of a kind that is declared @throws TypeError for one that is not */
+export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
+  schema: KindSchema,
+  { result: resultOf = () => ({}), problems = () => [] }: KitOptions<Spec, C> = {},
+) {
+  const { declared, kind } = schema;
+  if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
+  type At = Seen<C, Declaring<E>>;
+  const declaration = ({ event }: At) => event as unknown as DeclaringEvent<Spec>;
+  const change = (compute: (at: At) => Partial<C>) =>
+    assign(({ context, event }) => compute({ context, event } as unknown as At)) as unknown as (
+      args: ActionArgs<C, E, E>,
+      params: undefined,
+    ) => void;
+  const command = ({ event }: At): string | undefined => event.meta.commandId;
+  const answer = (context: C, outcome: Waiter['result']): object => ({
+    uid: context.uid,
+    generation: context.generation,
+    result: outcome,
+    ...resultOf(context),
+  });
+  const say = (compute: (at: At) => readonly Asked[]) => tell<C, E>(compute as never);
+  /** Only a command can be rejected; a message that comes too early or too late is repeated by its sender. */
+  const refuse = (code: string, text: (context: C) => string, issues?: (at: At) => readonly Issue[]) =>
+    say((at) => {
+      if (command(at) === undefined) return [];
+      return [reject({ code, message: text(at.context), ...(issues === undefined ? {} : { issues: issues(at) }) })];
+    });
+  const changesIn = (at: At): readonly SpecChange[] =>
+    at.context.spec === null ? [] : specChanges(declared, at.context.spec, declaration(at).spec);
+  const replaced = (at: At): readonly SpecChange[] => changesIn(at).filter(({ change: of }) => of === 'replace');
+  const sameMetadata = (at: At): boolean => {
+    const { labels, protect } = declaration(at);
+    const { context } = at;
+    return (
+      (labels === undefined || sameJson(labels, context.labels)) && (protect ?? context.protect) === context.protect
+    );
+  };
+  const isSameSpec = (at: At): boolean => changesIn(at).length === 0;
+  const rejections = (at: At, error: Failure, path: string): readonly Asked[] =>
+    at.context.waiters.map(({ commandId }) => rejectFor(commandId, error, path));
+
+  const wait = (outcomeOf: (verb: string) => Waiter['result']) =>
+    act<C, E>(((at: At) => {
+      const commandId = command(at);
+      if (commandId === undefined) return { changes: {}, asks: [] };
+      const result = outcomeOf(at.event.type.slice(kind.length + 1));
+      return { changes: { waiters: [...at.context.waiters, { commandId, result }] }, asks: [defer] };
+    }) as never);
+
+  const actions = {
+    /** The accepted spec and its metadata become the actor's own. */
+    takeSpec: change((at) => {
+      const { spec, labels = at.context.labels, protect = at.context.protect } = declaration(at);
+      const { context, event } = at;
+      const generation = context.generation + 1;
+      return { uid: context.uid || event.meta.ulid, spec, labels, protect, generation } as Partial<C>;
+    }),
+    takeMetadata: change((at) => {
+      const { labels = at.context.labels, protect = at.context.protect } = declaration(at);
+      return { labels, protect } as Partial<C>;
+    }),
+    /** The command is answered later, by `answerAll` or `rejectAll`; create and apply as `created`. */
+    awaitAnswer: wait((verb) => (verb === 'delete' ? 'deleted' : verb === 'update' ? 'updated' : 'created')),
+    /** As `awaitAnswer`, for an object that exists already. */
+    awaitUpdated: wait(() => 'updated'),
+    answerUnchanged: say((at) => {
+      const commandId = command(at);
+      return commandId === undefined ? [] : [reply(commandId, answer(at.context, 'unchanged'))];
+    }),
+    answerUpdated: say((at) => {
+      const commandId = command(at);
+      return commandId === undefined ? [] : [reply(commandId, answer(at.context, 'updated'))];
+    }),
+    /** Whoever waits is told; nobody waits afterwards. */
+    answerAll: act<C, E>((({ context }: At) => ({
+      changes: { waiters: [] },
+      asks: context.waiters.map((waiter) => reply(waiter.commandId, answer(context, waiter.result))),
+    })) as never),
+    /** With the error the event carries and the field it names. */
+    rejectAll: act<C, E>(((at: At) => {
+      const { error, path = 'name' } = at.event as unknown as { error: Failure; path?: string };
+      return { changes: { waiters: [] }, asks: rejections(at, error, path) };
+    }) as never),
+    rejectDeleted: act<C, E>(((at: At) => {
+      const message = `${at.context.id} was deleted before it was ready`;
+      return { changes: { waiters: [] }, asks: rejections(at, { code: 'deleted', message, retryable: false }, 'name') };
+    }) as never),
+    rejectDifferent: refuse(
+      'exists_differently',
+      ({ id }) => `${id} exists with another spec or other labels; send ${kind}.update or ${kind}.apply to change it`,
+      (at) => [
+        ...changesIn(at).map(({ path, before, after }) => ({
+          path: `spec.${path}`,
+          message: `is ${canonicalJson(before)}, not ${canonicalJson(after)}`,
+        })),
+        ...(sameMetadata(at) ? [] : [{ path: 'labels', message: `or protect differ from what ${at.context.id} has` }]),
+      ],
+    ),
+    rejectImmutable: refuse(
+      'immutable_field',
+      ({ id }) => `${id} cannot take this change in its life; delete it and create it anew, or keep the field as it is`,
+      (at) => replaced(at).map(issueOf),
+    ),
+    rejectInvalid: say((at) => {
+      const found = problems(declaration(at).spec);
+      const [first] = found;
+      if (first === undefined || command(at) === undefined) return [];
+      return [
+        reject({
+          code: first.code,
+          message: first.message,
+          issues: found.map(({ path, message }) => ({ path, message })),
+        }),
+      ];
+    }),
+    rejectBusy: refuse('name_busy', ({ id }) => `${id} is being deleted; try again once it is gone`),
+    rejectUndecided: refuse(
+      'name_busy',
+      ({ id }) => `${id} is still deciding about an earlier change; try again shortly`,
+    ),
+    rejectProtected: refuse(
+      'protected',
+      ({ id }) => `${id} is protected; update it with protect: false, then delete it`,
+    ),
+    claimQuota: say(({ context }) => [send(tenantOf(context.id), quotaClaim({ kind, claimant: context.id }))]),
+    releaseQuota: say(({ context }) => [send(tenantOf(context.id), quotaRelease({ kind, claimant: context.id }))]),
+    noteFailure: change(({ context, event }) =>
+      'error' in event && event.error !== null
+        ? ({ failure: failureOf(event.error as Failure), tries: context.tries + 1 } as Partial<C>)
+        : {},
+    ),
+    forgetFailure: change(() => ({ failure: null, tries: 0 }) as Partial<C>),
+    /** The newest accepted spec is realized and proven. */
+    observe: change(({ context }) => ({ observedGeneration: context.generation }) as Partial<C>),
+    setCondition: assign(({ context, event }, params: ConditionParams) => {
+      const at = { context, event } as unknown as At;
+      const message = params.message ?? (params.status === 'True' ? '' : (at.context.failure?.message ?? ''));
+      return { conditions: withCondition(at.context.conditions, { ...params, message }, at.event.meta.at) };
+    }) as unknown as (args: ActionArgs<C, E, E>, params: ConditionParams) => void,
+  };
+
+  const guards = {
+    /** Spec, labels and protection are what the object has. */
+    isSame: (at: At): boolean => isSameSpec(at) && sameMetadata(at),
+    isSameSpec,
+    isImmutable: (at: At): boolean => replaced(at).length > 0,
+    isInvalid: (at: At): boolean => problems(declaration(at).spec).length > 0,
+    isProtected: ({ context }: At): boolean => context.protect,
+    mayPass: ({ event }: At): boolean => 'error' in event && (event.error as Failure | null)?.retryable === true,
+  } as unknown as Readonly<
+    Record<
+      'isSame' | 'isSameSpec' | 'isImmutable' | 'isInvalid' | 'isProtected' | 'mayPass',
+      (at: { context: C; event: E }) => boolean
+    >
+  >;
+  return { actions, guards };
+}
+
+const tenantOf = (id: string): string => tenantId(partsOfId(id).tenant);
+
+// Rules for the `on` of states, by the names of the kit's guards and actions
+
+const unchanged = { guard: 'isSame', actions: 'answerUnchanged' } as const;
+const immutable = { guard: 'isImmutable', actions: 'rejectImmutable' } as const;
+const invalid = { guard: 'isInvalid', actions: 'rejectInvalid' } as const;
+const relabelled = { guard: 'isSameSpec', actions: ['takeMetadata', 'answerUpdated'] } as const;
+const different = { actions: 'rejectDifferent' } as const;
+
+type Rules<Kind extends string, Verb extends string, Rule> = { readonly [Type in `${Kind}.${Verb}`]: Rule };
+
+const rules = <Kind extends string, Verb extends string, Rule>(kind: Kind, verbs: readonly Verb[], rule: Rule) =>
+  Object.fromEntries(verbs.map((verb) => [`${kind}.${verb}`, rule])) as Rules<Kind, Verb, Rule>;
+
+/** Of the state an actor is born in: a declaration leads to `target`; what is wrong with it ends the actor at once. */
+export const whenBorn = <Kind extends string, const Target extends string>(
+  kind: Kind,
+  target: Target,
+  gone = 'gone' as const,
+) =>
+  rules(kind, ['create', 'apply'], [
+    { ...invalid, target: gone },
+    { target, actions: ['takeSpec', 'awaitAnswer'] },
+  ] as const);
+
+/**
+ * Of a state in which the first declaration is not answered yet: an equal one is answered together with it.
+ * @param accepted what becomes of a changed spec, with `takeSpec` and `awaitAnswer` among its actions
+ */
+export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, accepted: Accepted) => ({
+  ...rules(kind, ['create'], [{ guard: 'isSame', actions: 'awaitAnswer' }, different] as const),
+  ...rules(kind, ['update', 'apply'], [
+    { guard: 'isSame', actions: 'awaitAnswer' },
+    { guard: 'isSameSpec', actions: ['takeMetadata', 'awaitAnswer'] },
+    immutable,
+    invalid,
+    accepted,
+  ] as const),
+});
+
+/** Of a state of an object that exists. @param accepted what becomes of a changed spec that is admissible */
+export const whileLiving = <Kind extends string, const Accepted extends readonly unknown[]>(
+  kind: Kind,
+  ...accepted: Accepted
+) => ({
+  ...rules(kind, ['create'], [unchanged, different] as const),
+  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, immutable, invalid, ...accepted] as const),
+});
+
+/** A change that needs nobody else: it is realized by being accepted. */
+export const acceptedAtOnce = { actions: ['takeSpec', 'observe', 'answerUpdated'] } as const;
+
+/** Of a state on the way to the end. */
+export const whileDeleting = <Kind extends string>(kind: Kind) => ({
+  ...rules(kind, ['create', 'update', 'apply'], { actions: 'rejectBusy' } as const),
+  ...rules(kind, ['delete'], { actions: 'awaitAnswer' } as const),
+});
+
+/** A deletion that nothing but protection stands against. */
+export const deletedBy = <Kind extends string, const Rest extends readonly unknown[]>(kind: Kind, ...rest: Rest) =>
+  rules(kind, ['delete'], [{ guard: 'isProtected', actions: 'rejectProtected' }, ...rest] as const);

@@ -1,0 +1,152 @@
+/** What a VM asks of whom, and what it answers beside the answers of every declared kind: pure functions. */
+import { place, placeRelease } from '../cluster/cluster-protocol.ts';
+import { imageFree, imageNeed } from '../image/image-protocol.ts';
+import { incarnationStart, incarnationStop } from '../incarnation/incarnation-protocol.ts';
+import { portBind, portClaim, portRelease, portRest } from '../port/port-protocol.ts';
+import { clusterId } from '../values/identifiers.ts';
+import { rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
+import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
+import { volumeAttach, volumeDetach, volumeLocate } from '../volume/volume-protocol.ts';
+import { dropRefused, refusalOf } from './vm-changes.ts';
+import * as contexts from './vm-context.ts';
+import { hostIn, imageIds, portId, portIds, runSpecIn, specIn, volumeIds } from './vm-context.ts';
+import type { At, VmContext } from './vm-context.ts';
+import type { VmSpec } from './vm-protocol.ts';
+
+// Ports
+
+function claims(context: VmContext, spec: VmSpec, awaited: readonly string[]): readonly Asked[] {
+  return spec.nics
+    .filter((nic) => awaited.includes(portId(context, nic)))
+    .map((nic) => {
+      const { network, address, mac } = nic;
+      const wanted = { network, address, mac, host: null };
+      return send(portId(context, nic), portClaim({ spec: wanted, holder: context.id }));
+    });
+}
+
+export const claimPorts = ({ context }: At): readonly Asked[] => claims(context, specIn(context), context.awaited);
+
+/** Asked again by every state that is entered anew, until the ports have answered. */
+export const claimProposed = ({ context }: At): readonly Asked[] =>
+  context.proposed === null ? [] : claims(context, context.proposed.spec, context.proposed.awaited);
+
+const giveBack = (context: VmContext, ids: readonly string[]): readonly Asked[] =>
+  ids.map((to) => send(to, portRelease({ holder: context.id })));
+
+export const releasePorts = ({ context }: At): readonly Asked[] => giveBack(context, context.awaited);
+export const releaseStrays = ({ context }: At): readonly Asked[] => giveBack(context, contexts.strayPorts(context));
+
+/** The old spec stays; who asked for the new one is told which field is to blame. */
+export function rejectProposed(seen: At): Acted<VmContext> {
+  const { context } = seen;
+  const { error, path } = refusalOf(seen, context.proposed?.spec ?? specIn(context));
+  return {
+    changes: { waiters: [], proposed: null, ...dropRefused(seen) },
+    asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, path)),
+  };
+}
+
+/** Of a VM that never was: everything claimed for it has been given back. */
+export function rejectRefused({ context }: At): Acted<VmContext> {
+  const { refusal, waiters } = context;
+  const asks =
+    refusal === null ? [] : waiters.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
+  return { changes: { waiters: [] }, asks };
+}
+
+// A place
+
+export const askVolumes = ({ context }: At): readonly Asked[] =>
+  context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
+
+export const askPlace = ({ context }: At): readonly Asked[] => {
+  const { id, volumeHosts, lastRun } = context;
+  const { cpus, memoryMib, host } = runSpecIn(context);
+  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumeHosts, lastRun }))];
+};
+
+// What a run needs
+
+/** Everything a run needs on its host, asked for at once; whoever has answered already is not asked again. */
+export const askPreparations = ({ context }: At): readonly Asked[] => {
+  const { id, runEpoch, awaited } = context;
+  const [spec, host] = [runSpecIn(context), hostIn(context)];
+  const among = (ids: readonly string[]) => ids.filter((each) => awaited.includes(each));
+  return [
+    ...among(portIds(context, spec)).map((to) => send(to, portBind({ holder: id, host, runEpoch }))),
+    ...among(volumeIds(context, spec)).map((to) => send(to, volumeAttach({ vm: id, host, runEpoch }))),
+    ...among(imageIds(context, spec)).map((to) => send(to, imageNeed({ holder: id, host }))),
+  ];
+};
+
+const detach = ({ id }: VmContext, volumes: readonly string[]): readonly Asked[] =>
+  volumes.map((to) => send(to, volumeDetach({ vm: id })));
+const free = ({ id }: VmContext, images: readonly string[]): readonly Asked[] =>
+  images.map((to) => send(to, imageFree({ holder: id })));
+
+/** Volumes and images that the last run had and the next one has not. */
+const dropUnused = (context: VmContext): readonly Asked[] => {
+  const { spec, runSpec } = context;
+  const dropped = (ids: typeof volumeIds) => {
+    const kept = ids(context, spec);
+    return ids(context, runSpec).filter((each) => !kept.includes(each));
+  };
+  return [...detach(context, dropped(volumeIds)), ...free(context, dropped(imageIds))];
+};
+
+/** The next run is made of the newest spec; what only the last one had is let go. */
+export function beginRun({ context, event }: At): Acted<VmContext> {
+  const spec = specIn(context);
+  const run = {
+    runSpec: spec,
+    runGeneration: context.generation,
+    machineType: spec.machineType ?? context.machineType,
+  };
+  const next = { ...context, ...run };
+  return {
+    changes: { ...run, ...contexts.progressOf(next, event.meta.at) },
+    asks: [...dropUnused(context), ...giveBack(context, contexts.strayPorts(next))],
+  };
+}
+
+export const askReleases = ({ context }: At): readonly Asked[] => {
+  const { id, runSpec, awaited } = context;
+  return [
+    ...awaited.map((to) => send(to, portRest({ holder: id }))),
+    ...detach(context, volumeIds(context, runSpec)),
+    ...free(context, imageIds(context, runSpec)),
+    send(clusterId, placeRelease({ vm: id })),
+  ];
+};
+
+// A run
+
+function incarnationSpec(context: VmContext): IncarnationSpec {
+  const { id, runEpoch, era, machineType, nics, disks, images } = context;
+  const spec = runSpecIn(context);
+  const [kernel, initrd] = imageIds(context, spec).map((image) => images[image] ?? '');
+  return {
+    owner: { actor: contexts.incarnationId(context), uid: context.incarnationUid ?? '', runEpoch },
+    vm: id,
+    era,
+    cpus: spec.cpus,
+    memoryMib: spec.memoryMib,
+    machineType,
+    nics: portIds(context, spec).map((port) => nics[port] as IncarnationNic),
+    disks: volumeIds(context, spec).map((volume) => disks[volume] as IncarnationDisk),
+    boot:
+      spec.boot === null
+        ? null
+        : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
+  };
+}
+
+export const askRun = ({ context }: At): readonly Asked[] => [
+  send(contexts.incarnationId(context), incarnationStart({ vm: context.id, spec: incarnationSpec(context) })),
+];
+
+export const askStop = ({ context }: At): readonly Asked[] => {
+  const { graceMs, incarnationUid } = context;
+  return [send(contexts.incarnationId(context), incarnationStop({ graceMs, incarnationUid }))];
+};

@@ -1,0 +1,195 @@
+/** What a VM is to clients, and how it speaks with the actors that make its runs possible. */
+import { z } from 'zod';
+import { place, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
+import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
+import {
+  incarnationEnded,
+  incarnationRunning,
+  incarnationStart,
+  incarnationStop,
+} from '../incarnation/incarnation-protocol.ts';
+import {
+  macSchema,
+  portActive,
+  portBind,
+  portClaim,
+  portFailed,
+  portGone,
+  portReady,
+  portRefused,
+  portRelease,
+  portRest,
+  portTapped,
+  portUnbound,
+} from '../port/port-protocol.ts';
+import { keyedItems } from '../values/declared.ts';
+import { nameSchema } from '../values/identifiers.ts';
+import { command, declare, defineKind, noParams, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
+import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
+import {
+  volumeAttach,
+  volumeAttached,
+  volumeDetach,
+  volumeLocate,
+  volumeLocated,
+  volumeRefused,
+} from '../volume/volume-protocol.ts';
+
+const nic = z.strictObject({
+  name: nameSchema.default('eth0').describe('The port is `<vm>.<name>`.'),
+  network: nameSchema,
+  address: z.ipv4().nullable().default(null),
+  mac: macSchema.nullable().default(null),
+});
+const disk = z.strictObject({ volume: nameSchema });
+
+const boot = z.strictObject({
+  kernel: nameSchema.describe('Image of format kernel.'),
+  initrd: nameSchema.describe('Image of format initrd.'),
+  commandLine: z
+    .string()
+    .max(1_024)
+    .regex(/^[\x20-\x7e]*$/, 'must be printable ASCII on one line')
+    .default(''),
+});
+
+const unique = (names: readonly string[]): boolean => new Set(names).size === names.length;
+
+export const vmSpec = z
+  .strictObject({
+    cpus: z.int().min(1).max(64).default(1),
+    memoryMib: z.int().min(64).max(1_048_576).default(256),
+    machineType: z
+      .string()
+      .regex(/^pc-q35-[0-9]{1,2}\.[0-9]{1,2}$/, 'must be a versioned q35 type such as pc-q35-10.0')
+      .nullable()
+      .default(null)
+      .describe('Pinned and versioned; null pins what the host offers at the first start.'),
+    restart: z
+      .enum(['always', 'on-failure', 'never'])
+      .default('on-failure')
+      .describe('What to do when a run ends by itself: always, only after a crash, or never start again.'),
+    running: z.boolean().default(true),
+    host: nameSchema.nullable().default(null).describe('Wanted host, or null.'),
+    nics: z
+      .array(nic)
+      .min(1)
+      .max(8)
+      .refine((nics) => unique(nics.map((each) => each.name)), 'names must differ'),
+    disks: z
+      .array(disk)
+      .max(8)
+      .refine((disks) => unique(disks.map((each) => each.volume)), 'volumes must differ')
+      .default([]),
+    boot: boot.nullable().default(null).describe('Direct boot; null boots the first disk.'),
+  })
+  .refine((spec) => spec.boot !== null || spec.disks.length > 0, {
+    path: ['boot'],
+    message: 'needs boot images or a disk to boot from',
+  })
+  .meta({ id: 'VmSpec' });
+
+export type VmNic = ValueOf<typeof nic>;
+type VmDisk = ValueOf<typeof disk>;
+
+const grace = z.strictObject({
+  graceMs: z
+    .int()
+    .min(0)
+    .max(120_000)
+    .default(10_000)
+    .describe('Time the guest gets to power off, ms; 0 pulls the plug.'),
+});
+
+export const vmKind = defineKind({
+  kind: 'vm',
+  says: 'A virtual machine: what was declared, where it runs, and what is done when a run ends.',
+  placement: 'sharded',
+  declared: declare(vmSpec, {
+    changes: {
+      cpus: 'next start',
+      memoryMib: 'next start',
+      machineType: 'next start',
+      restart: 'in place',
+      running: 'in place',
+      host: 'next start',
+      nics: keyedItems<VmNic>('name', { added: 'next start', removed: 'next start', changed: 'replace' }),
+      disks: keyedItems<VmDisk>('volume', { added: 'next start', removed: 'next start', changed: 'next start' }),
+      boot: 'next start',
+    },
+    parents: ['network', 'volume', 'image'],
+    references: ({ nics, disks, boot: direct }) => [
+      ...nics.map(({ network }, at) => ({ path: `nics.${at}.network`, kind: 'network', name: network })),
+      ...disks.map(({ volume }, at) => ({ path: `disks.${at}.volume`, kind: 'volume', name: volume })),
+      ...(direct === null
+        ? []
+        : [
+            { path: 'boot.kernel', kind: 'image', name: direct.kernel },
+            { path: 'boot.initrd', kind: 'image', name: direct.initrd },
+          ]),
+    ],
+    quota: 1_000,
+    columns: {
+      host: (_, { host }) => host,
+      addresses: (_, { ports }) =>
+        Object.values((ports ?? {}) as Readonly<Record<string, { readonly address: string }>>)
+          .map(({ address }) => address)
+          .join(', '),
+      cpus: ({ cpus }) => cpus,
+      memory: ({ memoryMib }) => `${memoryMib} MiB`,
+    },
+    says: {
+      create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
+      update: 'Changes the restart policy at once; cpus, memory, NICs, disks and boot at the next start.',
+      delete: 'Stops it, frees its addresses and removes it. Its volumes stay. Answered when it is gone.',
+    },
+  }),
+  commands: {
+    start: command(noParams, 'Wants it running.'),
+    stop: command(grace, 'Wants it stopped: power button, then, after the grace time, power off.'),
+    restart: command(grace, 'Stops the run and starts another on the same host.'),
+  },
+  takes: [
+    quotaGranted,
+    quotaRefused,
+    portReady,
+    portRefused,
+    portTapped,
+    portActive,
+    portFailed,
+    portUnbound,
+    portGone,
+    volumeLocated,
+    volumeAttached,
+    volumeRefused,
+    imageProvided,
+    imageRefused,
+    placed,
+    placeRefused,
+    incarnationRunning,
+    incarnationEnded,
+  ],
+  startedBy: [],
+  fromNode: [],
+  sends: [
+    quotaClaim,
+    quotaRelease,
+    portClaim,
+    portBind,
+    portRest,
+    portRelease,
+    volumeLocate,
+    volumeAttach,
+    volumeDetach,
+    imageNeed,
+    imageFree,
+    place,
+    placeRelease,
+    incarnationStart,
+    incarnationStop,
+  ],
+  effects: [],
+});
+
+export type VmEvent = EventOf<typeof vmKind>;
+export type VmSpec = SpecOf<typeof vmKind>;

@@ -1,0 +1,99 @@
+/** What a volume is to clients, to the VM that holds it, and to its bytes on a host. */
+import { z } from 'zod';
+import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
+import {
+  replicaDrop,
+  replicaEnsure,
+  replicaFailed,
+  replicaReady,
+  replicaRemoved,
+} from '../replica/replica-protocol.ts';
+import { failureSchema } from '../values/failures.ts';
+import { nameSchema } from '../values/identifiers.ts';
+import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
+import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
+import { diskFormatSchema, hostFactsSchema } from '../values/wiring.ts';
+
+export const volumeLocate = message('volume.locate', 'A VM asks where the bytes are.', { vm: z.string() });
+export const volumeLocated = message('volume.located', 'The host of the bytes; null while they are nowhere.', {
+  volume: z.string(),
+  host: z.string().nullable(),
+});
+export const volumeAttach = message('volume.attach', 'A VM wants to run on the volume, on a host.', {
+  vm: z.string(),
+  host: hostFactsSchema,
+  runEpoch: z.int(),
+});
+export const volumeAttached = message('volume.attached', 'The VM holds the volume, and its bytes are on the host.', {
+  volume: z.string(),
+  uid: z.string(),
+  serial: z.string(),
+  format: diskFormatSchema,
+  host: z.string(),
+});
+export const volumeRefused = message('volume.refused', 'The VM cannot have the volume now, or it is not there.', {
+  volume: z.string(),
+  error: failureSchema,
+});
+export const volumeDetach = message('volume.detach', 'The VM holds the volume no more.', { vm: z.string() });
+
+export const volumeSpec = z
+  .strictObject({
+    sizeMib: z.int().min(1).max(1_048_576).describe('Size the guest sees, MiB.'),
+    format: diskFormatSchema.default('raw'),
+    image: nameSchema.nullable().default(null).describe('Image its first bytes come from.'),
+  })
+  .meta({ id: 'VolumeSpec' });
+
+export const volumeKind = defineKind({
+  kind: 'volume',
+  says: 'A disk with an identity of its own, kept across restarts and deletions of the VMs that use it.',
+  placement: 'sharded',
+  declared: declare(volumeSpec, {
+    changes: { sizeMib: 'replace', format: 'replace', image: 'replace' },
+    parents: ['tenant', 'image'],
+    references: ({ image }) => (image === null ? [] : [{ path: 'image', kind: 'image', name: image }]),
+    quota: 100,
+    columns: {
+      size: ({ sizeMib }) => `${sizeMib} MiB`,
+      holder: (_, { holder }) => holder,
+      host: (_, { host }) => host,
+    },
+    says: {
+      create: 'Declares a volume. Its bytes are made on the host of the first VM that attaches it.',
+      update: 'Changes labels and protection; size, format and first bytes stay as they were made.',
+      delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it.',
+    },
+  }),
+  commands: {},
+  takes: [
+    quotaGranted,
+    quotaRefused,
+    volumeLocate,
+    volumeAttach,
+    volumeDetach,
+    imageProvided,
+    imageRefused,
+    replicaReady,
+    replicaFailed,
+    replicaRemoved,
+  ],
+  // A VM may name a volume that was deleted while the VM rested: it is told so.
+  startedBy: [volumeLocate, volumeAttach],
+  fromNode: [],
+  sends: [
+    quotaClaim,
+    quotaRelease,
+    volumeLocated,
+    volumeAttached,
+    volumeRefused,
+    imageNeed,
+    imageFree,
+    replicaEnsure,
+    replicaDrop,
+  ],
+  effects: [],
+});
+
+export type VolumeEvent = EventOf<typeof volumeKind>;
+export type VolumeSpec = SpecOf<typeof volumeKind>;

@@ -1,0 +1,217 @@
+/**
+ * What a VPC publishes to its segments: one table of sections, and the step from a changed context to what each host is
+ * told. A section whose elements follow from the context is published by comparing it before and after; one whose
+ * elements are rows has its increments named by whoever changes the rows.
+ * A new section is added to `sections` here, to actors/dataplane/segment/segment-sections.ts on the host, and to the
+ * simulation's table; nothing else of vpc and segment knows it. Upholds: generations of a section only grow.
+ */
+import { sameJson } from '../values/failures.ts';
+import { rows, send, type Asked, type Heard } from '../values/telling.ts';
+import type { Elements, NetworkSpec, RouteSpec } from '../values/wiring.ts';
+import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.ts';
+import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
+import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
+
+export interface PublishedSection {
+  readonly name: string;
+  /** Collection of rows that the elements come from; without it they follow from the context alone. */
+  readonly from?: string;
+  /** All that the host is to have. Rows of `from` are loaded. */
+  readonly elements: (context: VpcContext, view: SegmentView, event: Heard) => Elements;
+}
+
+/** Keys `vni`, `mtu`, `self` and `peer/<host>`. */
+const overlay: PublishedSection = {
+  name: 'overlay',
+  elements: ({ vni, segments }, { facts }) => {
+    const peers = living(segments)
+      .map((view) => view.facts)
+      .filter(({ name }) => name !== facts.name);
+    return {
+      vni,
+      mtu: carriedMtu([facts, ...peers]),
+      self: facts,
+      ...Object.fromEntries(peers.map((peer) => [`peer/${peer.name}`, peer])),
+    };
+  },
+};
+
+/** Key: the network's id. */
+const networks: PublishedSection = {
+  name: networksSection,
+  elements: (context, view) => {
+    const specs = Object.keys(view.networks).flatMap((name): (readonly [string, NetworkSpec])[] => {
+      const network = context.networks[name];
+      return network === undefined ? [] : [[name, network.spec]];
+    });
+    return Object.fromEntries(specs);
+  },
+};
+
+/** Key: the address. Every location but those on the segment's own host. */
+const routes: PublishedSection = {
+  name: 'routes',
+  from: 'location',
+  elements: (_, view, event) => {
+    const elsewhere = Object.entries(rows<Location>(event, 'location'))
+      .filter(([, { host }]) => host !== view.facts.index)
+      .map(([address, { host }]) => [address, { address, host } satisfies RouteSpec] as const);
+    return Object.fromEntries(elsewhere);
+  },
+};
+
+export const sections: readonly PublishedSection[] = [overlay, networks, routes];
+export const sectionNames: readonly string[] = sections.map(({ name }) => name);
+export const routesSection = routes.name;
+
+/** True when some host was never sent a section: a section that a later release has added. */
+export const lacksSections = ({ segments }: VpcContext): boolean =>
+  living(segments).some((view) => sectionNames.some((name) => view.sections[name] === undefined));
+
+export interface Change {
+  readonly put: Elements;
+  readonly removed: readonly string[];
+}
+
+/** What publishing comes to: the views with their new generations, and the messages. */
+export interface Published {
+  readonly segments: VpcContext['segments'];
+  readonly asks: readonly Asked[];
+}
+
+function difference(before: Elements, after: Elements): Change {
+  const put = Object.entries(after).filter(([key, element]) => !sameJson(before[key], element));
+  return { put: Object.fromEntries(put), removed: Object.keys(before).filter((key) => after[key] === undefined) };
+}
+
+const isEmpty = ({ put, removed }: Change): boolean => Object.keys(put).length === 0 && removed.length === 0;
+
+const noSection: SectionView = { published: 0, whole: 0, proven: 0, failure: null };
+
+/** Networks in what was put are proved by that generation. */
+const noting = (view: SegmentView, section: string, put: Elements, generation: number): SegmentView['networks'] =>
+  section === networksSection
+    ? { ...view.networks, ...Object.fromEntries(Object.keys(put).map((name) => [name, generation])) }
+    : view.networks;
+
+function wholly(
+  view: SegmentView,
+  { name }: PublishedSection,
+  elements: Elements,
+  generation: number,
+): { view: SegmentView; update: SectionUpdate } {
+  const known = view.sections[name] ?? noSection;
+  const section = { ...known, published: generation, whole: generation, failure: null };
+  return {
+    view: {
+      ...view,
+      sections: { ...view.sections, [name]: section },
+      networks: noting(view, name, elements, generation),
+    },
+    update: { section: name, generation, elements },
+  };
+}
+
+function increased(view: SegmentView, name: string, change: Change): { view: SegmentView; update: SectionUpdate } {
+  const known = view.sections[name] ?? noSection;
+  const [from, to] = [known.published, known.published + 1];
+  return {
+    view: {
+      ...view,
+      sections: { ...view.sections, [name]: { ...known, published: to } },
+      networks: noting(view, name, change.put, to),
+    },
+    update: { section: name, from, to, ...change },
+  };
+}
+
+const message = (context: VpcContext, host: string, updates: readonly SectionUpdate[]): Asked =>
+  send(segmentId(context, host), segmentPublish({ vpc: context.id, updates }));
+
+/**
+ * Every living segment is told what differs for it between the two contexts. A segment that is new, has other facts or
+ * lacks a section is sent that whole; for this the rows of all sections have to be loaded.
+ */
+export function publishing(before: VpcContext, after: VpcContext, event: Heard): Published {
+  const segments = { ...after.segments };
+  const asks: Asked[] = [];
+  for (const [host, wanted] of Object.entries(after.segments)) {
+    if (wanted.removing) continue;
+    const old = before.segments[host];
+    const isNew = old === undefined || !sameJson(old.facts, wanted.facts);
+    let view = wanted;
+    const updates: SectionUpdate[] = [];
+    for (const section of sections) {
+      const known = wanted.sections[section.name];
+      if (isNew || known === undefined) {
+        const made = wholly(view, section, section.elements(after, wanted, event), (known?.published ?? 0) + 1);
+        view = made.view;
+        updates.push(made.update);
+        continue;
+      }
+      if (section.from !== undefined) continue;
+      const change = difference(section.elements(before, old, event), section.elements(after, wanted, event));
+      if (isEmpty(change)) continue;
+      const made = increased(view, section.name, change);
+      view = made.view;
+      updates.push(made.update);
+    }
+    segments[host] = view;
+    if (updates.length > 0) asks.push(message(after, host, updates));
+  }
+  return { segments, asks };
+}
+
+/** An increment of one section to the hosts for which `change` names one. */
+export function publishingIncrements(
+  context: VpcContext,
+  name: string,
+  change: (view: SegmentView) => Change | undefined,
+): Published {
+  const segments = { ...context.segments };
+  const asks: Asked[] = [];
+  for (const [host, view] of Object.entries(context.segments)) {
+    // A segment that was never sent the section gets it whole, with this element in it.
+    const found = view.removing || view.sections[name] === undefined ? undefined : change(view);
+    if (found === undefined || isEmpty(found)) continue;
+    const made = increased(view, name, found);
+    segments[host] = made.view;
+    asks.push(message(context, host, [made.update]));
+  }
+  return { segments, asks };
+}
+
+/**
+ * The whole of these sections once more, to a host that has lost track of them.
+ * @param beyond by section, a generation that the new one must exceed
+ */
+export function publishingAnew(
+  context: VpcContext,
+  host: string,
+  beyond: Readonly<Record<string, number>>,
+  event: Heard,
+): Published {
+  let view = context.segments[host];
+  if (view === undefined || view.removing) return { segments: context.segments, asks: [] };
+  const updates: SectionUpdate[] = [];
+  for (const section of sections.filter(({ name }) => beyond[name] !== undefined)) {
+    const generation = Math.max(view.sections[section.name]?.published ?? 0, beyond[section.name] ?? 0) + 1;
+    const made = wholly(view, section, section.elements(context, view, event), generation);
+    view = made.view;
+    updates.push(made.update);
+  }
+  const asks = updates.length === 0 ? [] : [message(context, host, updates)];
+  return { segments: { ...context.segments, [host]: view }, asks };
+}
+
+/** What was published and is not proved, as it stands: a segment that gave up tries once more. */
+export function repeating(context: VpcContext, host: string, event: Heard): readonly Asked[] {
+  const view = context.segments[host];
+  if (view === undefined || view.removing) return [];
+  const updates = sections.flatMap((section): SectionUpdate[] => {
+    const known = view.sections[section.name];
+    if (known === undefined || (known.failure === null && known.proven >= known.published)) return [];
+    return [{ section: section.name, generation: known.published, elements: section.elements(context, view, event) }];
+  });
+  return updates.length === 0 ? [] : [message(context, host, updates)];
+}
