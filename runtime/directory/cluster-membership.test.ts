@@ -155,11 +155,10 @@ test('two controllers share the shards, and one that leaves hands its share over
   assert.is(shared.size, shardCount);
   // The first may have claimed all before the second joined, and hands half over only afterwards.
   await until('c2 knows of c1', () => c2.events.includes('joined c1'));
-  const startedMs = performance.now();
   await c1.membership.leave();
   await until('c2 owns all', () => c2.membership.grants().length === shardCount);
-  assert.ok(performance.now() - startedMs < silenceMs, 'it did not wait for silence');
   await until('c1 is off the list', () => c2.events.includes('left c1'));
+  assert.not.ok(c2.events.includes('silent c1'), 'it did not wait for silence');
 });
 
 test('a shard that hosting has dropped is claimed again if the store still names this node', async (stage) => {
