@@ -10,7 +10,7 @@ import type { SegmentBroken } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { readDhcpServer } from '../dhcp/dhcp-server.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import { interfacesOf, isSame } from '../process-lookup.ts';
+import { interfacesOf, isStillRunning } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { placeOf } from './segment-making.ts';
 import type { SegmentPlace, SegmentSection } from './segment-section.ts';
@@ -58,7 +58,7 @@ class Watched {
       const detail = `Namespace ${namespace} of ${segment.vpc} is gone.`;
       return { section: first.name, reason: 'namespace_gone', detail };
     }
-    if (this.#server === null || !(await isSame(this.#server)))
+    if (this.#server === null || !(await isStillRunning(this.#server)))
       this.#server = await readDhcpServer(site.folders.dhcp, namespace);
     const interfaces = this.#server === null ? null : await interfacesOf(this.#server.pid);
     // an empty answer means the process ended between two looks: the next one says so
