@@ -21,6 +21,8 @@ function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
     case 'segment.missed':
       return wholeOf((section) => section === event.section);
     case 'network.claim':
+    case 'element.put':
+    case 'element.remove':
       return lacksSections(context) ? wholeOf(() => true) : [];
     case 'network.release':
     case 'segment.failed':

@@ -3,6 +3,7 @@ import type { DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import type { HostFacts, NetworkSpec } from '../values/wiring.ts';
+import type { ElementViews, LeavingElement } from './vpc-elements.ts';
 import type { VpcSpec } from './vpc-protocol.ts';
 
 /** A section as published to one host and as last reported by it. */
@@ -59,6 +60,9 @@ export interface VpcContext extends DeclaredContext<VpcSpec> {
   readonly waiting: readonly Waiting[];
   /** Networks that are to go and which some host may still have; their CIDRs stay claimed until then. */
   readonly withdrawing: Withdrawing;
+  /** Elements of other objects, by section and key. */
+  readonly elements: ElementViews;
+  readonly leaving: readonly LeavingElement[];
 }
 
 /** The section that holds the networks of a host; the VPC answers networks and ports by its proofs. */

@@ -12,10 +12,17 @@ import { act, tell } from '../values/telling.ts';
 import type { VpcContext } from './vpc-context.ts';
 import * as messages from './vpc-messages.ts';
 import { vpcKind, type VpcEvent, type VpcSpec } from './vpc-protocol.ts';
+import { hasElements } from './vpc-elements.ts';
 
 const kit = declaredKit<VpcSpec, VpcContext, VpcEvent>(vpcKind, { result: ({ vni }) => ({ vni }) });
 
 const declaring = whileDeclaring('vpc', { actions: ['takeSpec', 'awaitAnswer'] });
+
+/** Hosts or none: an element is taken down at any time. */
+const elements = {
+  'element.put': { actions: 'changeElement' },
+  'element.remove': { actions: 'changeElement' },
+} as const;
 
 export const vpcMachine = setup({
   types: { context: {} as VpcContext, events: {} as VpcEvent, input: {} as { id: string }, tags: {} as 'steady' },
@@ -32,6 +39,7 @@ export const vpcMachine = setup({
     refuseLate: tell(messages.refuseNeeds('being deleted')),
     claimNetwork: act(messages.claimNetwork),
     releaseNetwork: act(messages.releaseNetwork),
+    changeElement: act(messages.changeElement),
     provideSegment: act(messages.provideSegment),
     noteProven: act(messages.noteProven),
     republish: act(messages.republish),
@@ -45,7 +53,7 @@ export const vpcMachine = setup({
   },
   guards: {
     ...kit.guards,
-    hasNetworks: ({ context }) => Object.keys(context.networks).length > 0,
+    isHeld: ({ context }) => Object.keys(context.networks).length > 0 || hasElements(context),
     hasNoSegments: ({ context }) => messages.hostsOf(context).length === 0,
   },
   delays: { quotaDeadline: 5_000, vniDeadline: 5_000, removeDeadline: 30_000 },
@@ -58,6 +66,8 @@ export const vpcMachine = setup({
     segments: {},
     waiting: [],
     withdrawing: {},
+    elements: {},
+    leaving: [],
   }),
   initial: 'born',
   states: {
@@ -82,6 +92,7 @@ export const vpcMachine = setup({
         'quota.granted': { target: 'numbering' },
         'quota.refused': { target: 'gone', actions: 'rejectAll' },
         'network.claim': { actions: 'refuseEarly' },
+        ...elements,
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
@@ -97,6 +108,7 @@ export const vpcMachine = setup({
         'quota.granted': {},
         'vni.allocated': { target: 'ready', actions: ['noteVni', 'observe', 'tellTenant', 'answerAll'] },
         'network.claim': { actions: 'refuseEarly' },
+        ...elements,
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { vniDeadline: { target: 'numbering', reenter: true } },
@@ -109,16 +121,17 @@ export const vpcMachine = setup({
         ...whileLiving('vpc', acceptedAtOnce),
         ...deletedBy(
           'vpc',
-          { guard: 'hasNetworks', actions: 'rejectInUse' },
+          { guard: 'isHeld', actions: 'rejectInUse' },
           { target: 'removing', actions: 'awaitAnswer' },
         ),
         'vpc.open': { actions: 'tellTenant' },
         // Asked again by the tenant, until its networks are gone.
-        'vpc.close': [{ guard: 'hasNetworks' }, { target: 'removing' }],
+        'vpc.close': [{ guard: 'isHeld' }, { target: 'removing' }],
         'quota.granted': {},
         'vni.allocated': {},
         'network.claim': { actions: 'claimNetwork' },
         'network.release': { actions: 'releaseNetwork' },
+        ...elements,
         'segment.need': { actions: 'provideSegment' },
         'segment.proven': { actions: 'noteProven' },
         'segment.missed': { actions: 'republish' },

@@ -11,6 +11,7 @@ import type { NetworkSpec } from '../values/wiring.ts';
 import * as contexts from './vpc-context.ts';
 import { networksSection, type Location, type SectionView, type VpcContext, type Waiting } from './vpc-context.ts';
 import {
+  elementDelayed,
   networkClaimed,
   networkDelayed,
   networkRealized,
@@ -22,6 +23,7 @@ import {
   type VpcEvent,
 } from './vpc-protocol.ts';
 import * as published from './vpc-sections.ts';
+import { delayedElements, noting, settlingElements, withElement, withoutElement } from './vpc-elements.ts';
 
 export type At = Seen<VpcContext, VpcEvent>;
 type Done = Acted<VpcContext>;
@@ -41,7 +43,8 @@ export const openSpec = ({ event }: At): Partial<VpcContext> => ({ uid: event.me
 
 export function inUse({ context, event }: At): readonly Asked[] {
   if (event.meta.commandId === undefined) return [];
-  const holders = Object.keys(context.networks).join(', ');
+  const elements = Object.values(context.elements).flatMap((keyed) => Object.keys(keyed));
+  const holders = [...Object.keys(context.networks), ...elements].join(', ');
   return [reject({ code: 'in_use', message: `${context.id} still has ${holders}; delete those first` })];
 }
 
@@ -107,6 +110,7 @@ function settling(context: VpcContext, asks: readonly Asked[]): Done {
     contexts.provides(context.segments[host.name], network, published.sectionNames);
   const realized = contexts.realized(context);
   const free = contexts.settled(context.withdrawing);
+  const owned = settlingElements(context);
   const told = realized.map((name) => {
     const generation = context.networks[name]?.generation ?? 0;
     return { name, generation, ask: send(name, networkRealized({ generation })) };
@@ -122,14 +126,36 @@ function settling(context: VpcContext, asks: readonly Asked[]): Done {
       waiting: context.waiting.filter((each) => !isServed(each)),
       withdrawing: contexts.omit(context.withdrawing, free),
       networks: contexts.omit(networks, free),
+      elements: owned.elements,
+      leaving: owned.leaving,
     },
     asks: [
       ...asks,
+      ...owned.asks,
       ...context.waiting.filter(isServed).map((each) => provided(context, each)),
       ...told.map(({ ask }) => ask),
       ...free.map((network) => send(network, networkWithdrawn({ vpc: context.id }))),
     ],
   };
+}
+
+/** An element of another object comes, changes or goes, on every host. */
+export function changeElement(seen: At): Done {
+  const { context, event } = seen;
+  assertEvent(event, ['element.put', 'element.remove']);
+  const { section, key } = event;
+  if (event.type === 'element.put' && !published.sectionNames.includes(section)) {
+    const message = `no host knows a section ${section}; bring all nodes to one release`;
+    const error: Failure = { code: 'section_unknown', message, retryable: false };
+    const { generation, meta } = event;
+    return {
+      changes: {},
+      asks: [send(meta.from ?? key, elementDelayed({ section, key, generation, host: '', error }))],
+    };
+  }
+  const wanted = event.type === 'element.put' ? withElement(seen) : withoutElement(seen);
+  const { segments, asks } = published.publishing(context, wanted, event);
+  return settling(noting({ ...wanted, segments }, section, key), asks);
 }
 
 export function releaseNetwork({ context, event }: At): Done {
@@ -278,6 +304,7 @@ export function noteFailed({ context, event }: At): Done {
   const asks = delayed.map((name) =>
     send(name, networkDelayed({ generation: context.networks[name]?.generation ?? 0, host, error })),
   );
+  asks.push(...delayedElements({ ...context, segments }, section, host, error));
   // What may pass is tried again by the segment itself; its ports go on waiting.
   if (error.retryable) return { changes: { segments }, asks };
   const waiting = context.waiting.filter((each) => each.host.name !== host);

@@ -66,6 +66,35 @@ export const networkWithdrawn = message('network.withdrawn', 'No host has the ne
   vpc: z.string(),
 });
 
+export const elementPut = message('element.put', 'An object wants an element of its own on every host of the VPC.', {
+  section: z.string(),
+  key: z.string(),
+  /** What it is, the section says. */
+  element: z.unknown(),
+  /** The object's own: of its newest declaration. */
+  generation: z.int(),
+});
+export const elementRealized = message('element.realized', 'Every host has proved this generation of the element.', {
+  section: z.string(),
+  key: z.string(),
+  generation: z.int(),
+});
+export const elementDelayed = message('element.delayed', 'A host could not realize the element yet.', {
+  section: z.string(),
+  key: z.string(),
+  generation: z.int(),
+  host: z.string(),
+  error: failureSchema,
+});
+export const elementRemove = message('element.remove', 'The object takes its element back.', {
+  section: z.string(),
+  key: z.string(),
+});
+export const elementRemoved = message('element.removed', 'No host has the element any more.', {
+  section: z.string(),
+  key: z.string(),
+});
+
 export const segmentNeed = message('segment.need', 'A port wants its network on a host.', {
   port: z.string(),
   host: hostFactsSchema,
@@ -127,6 +156,8 @@ export const vpcKind = defineKind({
     vniAllocated,
     networkClaim,
     networkRelease,
+    elementPut,
+    elementRemove,
     segmentNeed,
     segmentProven,
     segmentMissed,
@@ -149,6 +180,9 @@ export const vpcKind = defineKind({
     networkRealized,
     networkDelayed,
     networkWithdrawn,
+    elementRealized,
+    elementDelayed,
+    elementRemoved,
     segmentProvided,
     segmentRefused,
     segmentPublish,

@@ -57,6 +57,8 @@ export const held: VpcContext = {
   segments: {},
   waiting: [],
   withdrawing: {},
+  elements: {},
+  leaving: [],
 };
 export const two = { segments: { w1: view(1), w2: view(2) } };
 export const waits = (n = 1) => [{ port: 'port/t/p', host: host(n), network: 'network/t/a' }];
