@@ -39,7 +39,7 @@ const protect = z.boolean().describe('Deletion is refused until this is lifted.'
 const isWhole = (spec: z.ZodType): boolean => spec.safeParse({}).success;
 
 /** Params of create, update and apply. A spec whose every field has a default may be left out. */
-export function declarationParams({ spec }: AnyDeclared): { readonly whole: z.ZodType; readonly changed: z.ZodType } {
+export function declarationParams({ spec }: AnyDeclared) {
   const given = isWhole(spec) ? spec.prefault({}) : spec;
   return {
     whole: z.strictObject({ spec: given, labels: labels.default({}), protect: protect.default(false) }),
