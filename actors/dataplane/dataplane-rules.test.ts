@@ -22,7 +22,7 @@ import { incarnationArguments } from './hypervisor/qemu-arguments.ts';
 import { kernelError } from './kernel-errors.ts';
 import { KernelNames, hashName } from './kernel-names.ts';
 import { aliasOf, ownerOfAlias, refuseOlder } from './owner-alias.ts';
-import { placeOf } from './segment/segment-making.ts';
+import { checkSegment } from './segment/section-making.ts';
 import { segmentSections } from './segment/segment-sections.ts';
 import { checkTap, cidrParts } from './wiring-checks.ts';
 
@@ -111,8 +111,7 @@ test('one bad field of a spec stops it at the door', () => {
       name,
     );
   }
-  const unnamed = (vpc: string) =>
-    codeThrown(() => placeOf({} as never, { owner: ownerOf('segment/acme/main@w1'), vpc }));
+  const unnamed = (vpc: string) => codeThrown(() => checkSegment({ owner: ownerOf('segment/acme/main@w1'), vpc }));
   assert.is(unnamed('vpc/acme/main; reboot'), 'spec_invalid');
   checkTap(tapSpec());
   for (const more of [

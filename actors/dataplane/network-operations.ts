@@ -4,14 +4,16 @@
  * of one VPC are wired concurrently.
  * Called by linux-dataplane.ts only.
  */
-import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { OwnerToken, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { Call } from './contract/call-contract.ts';
 import type { NetworkDataplane } from './contract/network-contract.ts';
 import { dropEmptyRunFolders } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import type { FencedKind } from './fence-floor.ts';
-import { changeSegment, readSegment, realizeSegment } from './segment/segment-making.ts';
+import { changeSections, readSections, realizeSections, type Workplace } from './segment/section-making.ts';
 import { dropSegment } from './segment/segment-removal.ts';
+import type { SegmentPlace } from './segment/segment-section.ts';
+import { segmentSections } from './segment/segment-sections.ts';
 import { watchForLoss } from './segment/segment-watch.ts';
 import { makeTap } from './tap/tap-device.ts';
 import { dropTap } from './tap/tap-removal.ts';
@@ -43,17 +45,27 @@ export function networkOperations(site: DataplaneSite): NetworkDataplane {
   const change = fencedChange(site);
   // The sweep knows only kernel names, so locks are keyed by kernel names.
   const segmentLock = (vpc: string): string => `segment ${site.names.namespaceOf(vpc)}`;
+  const workplace = (segment: SegmentRef): Workplace<SegmentPlace> => ({
+    table: segmentSections,
+    place: { site, segment, namespace: site.names.namespaceOf(segment.vpc) },
+    host: site.options.host,
+    segment,
+  });
   const tapLock = (owner: OwnerToken): string => `tap ${site.names.tapOf(owner)}`;
   return {
-    realizeSegment: (ask, call) =>
-      change('segment', segmentLock(ask.segment.vpc), ask.segment.owner, call, () =>
-        realizeSegment(site, ask, call.signal),
+    realizeSegment: ({ segment, sections }, call) =>
+      change('segment', segmentLock(segment.vpc), segment.owner, call, () =>
+        realizeSections(workplace(segment), sections, call.signal),
       ),
-    changeSegment: (ask, call) =>
-      change('segment', segmentLock(ask.segment.vpc), ask.segment.owner, call, () => changeSegment(site, ask)),
-    readSegment: (ask) => readSegment(site, ask),
-    watchSegment: (ask, call) =>
-      watchForLoss(site, ask, call.signal, (look) => site.locks.hold(segmentLock(ask.segment.vpc), look)),
+    changeSegment: ({ segment, changes }, call) =>
+      change('segment', segmentLock(segment.vpc), segment.owner, call, () =>
+        changeSections(workplace(segment), changes),
+      ),
+    readSegment: ({ segment, sections }) => readSections(workplace(segment), sections),
+    watchSegment: ({ segment, sections }, call) =>
+      watchForLoss(workplace(segment).place, sections, call.signal, (look) =>
+        site.locks.hold(segmentLock(segment.vpc), look),
+      ),
     removeSegment: (segment, call) =>
       change('segment', segmentLock(segment.vpc), segment.owner, call, async () => {
         const result = await dropSegment(site, segment);

@@ -1,6 +1,6 @@
 /**
  * What a dataplane noun registers to be a section of a segment, and where it works. segment-sections.ts lists them;
- * segment-making.ts and its neighbours call them in that order. An element is keyed; its shape is the section's own.
+ * section-making.ts and its neighbours call them in that order. An element is keyed; its shape is the section's own.
  * Promise expected of each: `ensure` works by difference, `change` costs one element in the kernel for each it is given,
  * and `read` tells what the kernel has, never what was asked for.
  */
@@ -41,16 +41,20 @@ export interface SegmentSight {
   readonly interfaces: ReadonlySet<string> | null;
 }
 
-export interface SegmentSection {
+/** A section as it is made and read; the simulation has a table of the same form over a place of its own. */
+export interface Section<Place> {
   readonly name: string;
   /** @throws defeat `spec_invalid` with the field: nothing of the section is made then */
   readonly check: (elements: Elements) => void;
   /** The whole section, and nothing else of its kind. */
-  readonly ensure: (place: SegmentPlace, elements: Elements) => Promise<void>;
+  readonly ensure: (place: Place, elements: Elements) => Promise<void>;
   /** Single elements; the others stay as they are. */
-  readonly change: (place: SegmentPlace, change: ElementChange) => Promise<void>;
+  readonly change: (place: Place, change: ElementChange) => Promise<void>;
   /** Compares what the kernel has with elements that are wanted and elements that are not. */
-  readonly read: (place: SegmentPlace, wanted: Elements, unwanted: Elements) => Promise<SectionReading>;
+  readonly read: (place: Place, wanted: Elements, unwanted: Elements) => Promise<SectionReading>;
+}
+
+export interface SegmentSection extends Section<SegmentPlace> {
   /** What has vanished. Left out by a section whose loss does not show without a program. */
   readonly missing?: (place: SegmentPlace, sight: SegmentSight) => Promise<Omit<SegmentBroken, 'section'> | null>;
   /** Before the namespace goes, which takes along what is only in it. */

@@ -5,28 +5,25 @@
  * while nothing of the segment was being changed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { SegmentBroken } from '../contract/network-contract.ts';
-import type { DataplaneSite } from '../dataplane-site.ts';
 import { readDhcpServer } from '../dhcp/dhcp-server.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { interfacesOf, isStillRunning } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
-import { placeOf } from './segment-making.ts';
 import type { SegmentPlace, SegmentSection } from './segment-section.ts';
 import { segmentSections } from './segment-sections.ts';
 
 const pollEveryMs = 500;
 
-/** @param undisturbed runs a look while no change of the segment is under way */
+/** @param sections names of those to look at @param undisturbed runs a look while no change of the segment is under way */
 export async function watchForLoss(
-  site: DataplaneSite,
-  { segment, sections }: { readonly segment: SegmentRef; readonly sections: readonly string[] },
+  place: SegmentPlace,
+  sections: readonly string[],
   signal: AbortSignal,
   undisturbed: <Result>(look: () => Promise<Result>) => Promise<Result>,
 ): Promise<SegmentBroken> {
   const watched = new Watched(
-    placeOf(site, segment),
+    place,
     segmentSections.filter(({ name }) => sections.includes(name)),
   );
   for (;;) {

@@ -49,16 +49,12 @@ const diskErrors: readonly Named[] = [
  * operation itself. Taken from the contract's comments and the tables of actors/dataplane/<noun>-errors.ts.
  */
 const named: Readonly<Record<string, readonly Named[]>> = {
-  ensureSegment: [
-    kernelBusy,
-    ['fault', 'vni_busy'],
-    ['fault', 'dnsmasq_failed'],
-    ['fault', 'segment_drifted'],
-    ['defeat', 'kernel_refused'],
-    ['defeat', 'dnsmasq_refused'],
-    programTimeout,
-  ],
-  setRoutes: [kernelBusy, ['fault', 'device_missing'], programTimeout],
+  realizeSegment: [kernelBusy, ['defeat', 'kernel_refused'], programTimeout],
+  changeSegment: [kernelBusy, ['fault', 'device_missing'], programTimeout],
+  // One section of a segment; the others are made.
+  'section overlay': [kernelBusy, ['fault', 'vni_busy'], ['defeat', 'kernel_refused']],
+  'section networks': [kernelBusy, ['fault', 'dnsmasq_failed'], ['defeat', 'dnsmasq_refused'], programTimeout],
+  'section routes': [kernelBusy, ['fault', 'device_missing'], programTimeout],
   removeSegment: [kernelBusy, programTimeout],
   createTap: [kernelBusy, ['fault', 'kernel_exhausted'], ['defeat', 'tap_refused'], programTimeout],
   wireTap: [

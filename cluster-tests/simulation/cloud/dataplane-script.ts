@@ -6,9 +6,27 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
-import type { TapReading } from '@photoncloud/actors/dataplane/contract/network-contract';
-import { nextCall, ownerOf, segmentSpec, tapSpec } from '@photoncloud/actors/dataplane/dataplane-for-tests';
-import type { IncarnationSpec, ReplicaSpec, TapSpec } from '@photoncloud/machines/values/wiring';
+import type {
+  SegmentOutcome,
+  SegmentRealized,
+  TapReading,
+} from '@photoncloud/actors/dataplane/contract/network-contract';
+import {
+  nextCall,
+  ownerOf,
+  segmentAsk,
+  tapSpec,
+  testNetwork,
+  type TestProof,
+} from '@photoncloud/actors/dataplane/dataplane-for-tests';
+import type {
+  Elements,
+  IncarnationSpec,
+  NetworkSpec,
+  ReplicaSpec,
+  RouteSpec,
+  TapSpec,
+} from '@photoncloud/machines/values/wiring';
 
 type StepResult = readonly [step: string, result: unknown];
 
@@ -30,29 +48,93 @@ export function recorder(): { readonly results: StepResult[]; readonly step: Ste
   };
 }
 
-const segment = segmentSpec();
+const { segment } = segmentAsk();
+const realize = (dp: Dataplane, more: Parameters<typeof segmentAsk>[0] = {}) =>
+  dp.realizeSegment(segmentAsk(more), nextCall());
+const change = (dp: Dataplane, section: string, to: number, put: Elements, removed: Elements = {}) =>
+  dp.changeSegment({ segment, changes: [{ section, to, put, removed }] }, nextCall());
+const routeTo = (host: number): Elements => ({ '10.77.1.90': { address: '10.77.1.90', host } satisfies RouteSpec });
+const network = (more: Partial<NetworkSpec>): Elements => ({ 'network/acme/front': testNetwork(more) });
+
+/** Generations, and codes of what failed. */
+const outcome = ({ proven, failed }: SegmentOutcome) => [
+  proven,
+  Object.entries(failed).map(([name, { code, retryable }]) => [name, code, retryable]),
+];
+const proofOf = ({ proof }: SegmentRealized) => proof as unknown as TestProof;
+const mtusOf = (made: SegmentRealized) => Object.values(proofOf(made).bridges).map(({ mtu }) => mtu);
+
 const tap = tapSpec();
 const later = (spec: TapSpec, runEpoch: number): TapSpec => ({ ...spec, owner: { ...spec.owner, runEpoch } });
+const peer = { name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1_470 };
 const seenTap = ({ place, carrier, drift }: TapReading) => [place, carrier, drift.length === 0];
 
 export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
-  const route = { address: '10.77.1.90', host: 2 };
-  await step('routes before the segment', dp.setRoutes({ segment, added: [route], removed: [] }, nextCall()));
-  await step('read before the segment', dp.readSegment(segment, nextCall()), ({ proof }) => proof);
+  const { sections } = segmentAsk();
+  await step('routes before the segment', change(dp, 'routes', 2, routeTo(2)), outcome);
+  await step(
+    'read before the segment',
+    dp.readSegment({ segment, sections: { overlay: sections.overlay } }, nextCall()),
+  );
   await step('tap before the segment', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('wiring before the segment', dp.wireTap(tap, nextCall()));
-  const wide = { ...segment, networks: segment.networks.map((one) => ({ ...one, mtu: 1_490 })) };
-  await step('an MTU that does not fit', dp.ensureSegment(wide, nextCall()));
-  await step('an invalid VNI', dp.ensureSegment({ ...segment, vni: 0 }, nextCall()));
+  await step(
+    'networks without an overlay',
+    dp.realizeSegment({ segment, sections: { networks: sections.networks } }, nextCall()),
+    outcome,
+  );
+  await step('an MTU that does not fit', realize(dp, { networks: [testNetwork({ mtu: 1_490 })] }), outcome);
+  await step('a VNI that is none', realize(dp, { vni: 0 }), outcome);
+  await step(
+    'a section that is none',
+    dp.realizeSegment({ segment, sections: { none: sections.routes } }, nextCall()),
+    outcome,
+  );
   let proof = '';
-  await step('segment', dp.ensureSegment(segment, nextCall()), (made) => {
+  await step('segment', realize(dp), (made) => {
     proof = JSON.stringify(made);
-    return [made.generation, Object.values(made.bridges).map(({ mtu }) => mtu)];
+    return [outcome(made), mtusOf(made)];
   });
-  await step('the same segment', dp.ensureSegment(segment, nextCall()), (made) => JSON.stringify(made) === proof);
-  await step('read', dp.readSegment(segment, nextCall()), ({ drift }) => drift);
-  await step('routes', dp.setRoutes({ segment, added: [route], removed: [{ ...route, host: 3 }] }, nextCall()));
-  await step('the route removed', dp.setRoutes({ segment, added: [], removed: [route] }, nextCall()));
+  await step('the same segment', realize(dp), (made) => JSON.stringify(made) === proof);
+  await step('read', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
+  await step(
+    'what is not there',
+    dp.readSegment(segmentAsk({ peers: [peer], routes: [{ address: '10.77.1.90', host: 2 }] }), nextCall()),
+    ({ drift }) => drift,
+  );
+  await step('a route', change(dp, 'routes', 2, routeTo(2)), outcome);
+  await step('another is not there', change(dp, 'routes', 3, {}, routeTo(3)), outcome);
+  await step(
+    'the route stands',
+    dp.readSegment(segmentAsk({ routes: [{ address: '10.77.1.90', host: 2 }] }), nextCall()),
+    ({ drift }) => drift,
+  );
+  await step('the route back', change(dp, 'routes', 4, {}, routeTo(2)), outcome);
+  await step(
+    'it is gone',
+    dp.readSegment(segmentAsk({ routes: [{ address: '10.77.1.90', host: 2 }] }), nextCall()),
+    ({ drift }) => drift,
+  );
+  await step('a peer that narrows', change(dp, 'overlay', 2, { mtu: 1_420, 'peer/w2': peer }), outcome);
+  await step('a peer less', change(dp, 'overlay', 3, { mtu: 1_450 }, { 'peer/w2': peer }), outcome);
+  await step('another VNI by increment', change(dp, 'overlay', 4, { vni: 9 }), outcome);
+  const back = testNetwork({
+    network: 'network/acme/more',
+    subnets: [{ name: 'a', cidr: '10.79.1.0/24', gateway: '10.79.1.1' }],
+  });
+  await step('a second network', change(dp, 'networks', 2, { [back.network]: back }), outcome);
+  await step(
+    'both stand',
+    dp.readSegment(segmentAsk({ networks: [testNetwork(), back] }), nextCall()),
+    ({ drift }) => drift,
+  );
+  await step('the second less', change(dp, 'networks', 3, {}, { [back.network]: back }), outcome);
+  await step('the first stands', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
+  const dhcp = { ...testNetwork().dhcp, dns: ['1.1.1.1'] };
+  await step('other options', change(dp, 'networks', 4, network({ dhcp })), outcome);
+  await step('the old ones', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => Object.keys(drift));
+  await step('a bad option', change(dp, 'networks', 5, network({ dhcp: { ...dhcp, dns: ['x'] } })), outcome);
+  await step('as it was', realize(dp), outcome);
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
   await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
@@ -165,7 +247,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
     one.runStatus,
     one.guestMacs,
   ]);
-  await step('its segment', dp.ensureSegment(segment, nextCall()), ({ generation }) => generation);
+  await step('its segment', realize(dp), outcome);
   await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('its tap read', dp.readTap(run, nextCall()), seenTap);
   await step('a held tap in its segment', dp.createTap(run, nextCall()), ({ place }) => place);

@@ -31,12 +31,17 @@ export interface Segment {
   readonly namespace: string;
   owner: OwnerToken;
   vni: number;
-  /** Null after an administrator has deleted the device. */
+  /** Of vx0. */
+  mtu: number;
+  /** Null when an operator has taken it away. */
   vxlanIfindex: number | null;
   dnsmasqPid: number | null;
   nftGeneration: number;
-  peers: readonly number[];
+  /** Indexes of hosts. */
+  peers: Set<number>;
   readonly bridges: Map<string, Bridge>;
+  /** Network -> its part of dnsmasq's configuration, which stays when bridge or server vanish. */
+  served: ReadonlyMap<string, string>;
   readonly routes: Map<string, number>;
   readonly dhcpHosts: Map<string, DhcpHost>;
 }

@@ -5,46 +5,55 @@
  */
 import type {
   NetworkDataplane,
-  SegmentReading,
+  SegmentBroken,
+  Sections,
   TapReading,
 } from '@photoncloud/actors/dataplane/contract/network-contract';
-import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
-import { overlayMtu } from '@photoncloud/actors/dataplane/overlay/overlay-device';
-import { mtuTooLarge, segmentInUse, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
-import { checkSegment, checkTap, checkTapRef } from '@photoncloud/actors/dataplane/wiring-checks';
-import type { SegmentProof, SegmentSpec } from '@photoncloud/machines/values/wiring';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { Segment, SimulatedKernel } from './simulated-kernel.ts';
+import {
+  changeSections,
+  readSections,
+  realizeSections,
+  type Workplace,
+} from '@photoncloud/actors/dataplane/segment/section-making';
+import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';
+import { checkTap, checkTapRef } from '@photoncloud/actors/dataplane/wiring-checks';
+import type { SegmentRef } from '@photoncloud/machines/values/wiring';
+import { drawFault } from './dataplane-faults.ts';
+import type { SimulatedKernel } from './simulated-kernel.ts';
+import { names, simulatedSections, type SimulatedPlace, type SimulatedSection } from './simulated-sections.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 import { brokenTap, dropTap, joinTap, makeTap, readTap } from './simulated-taps.ts';
 
-const names = new KernelNames('sim');
-
 export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
   const { kernel } = site;
+  const at = (
+    segment: SegmentRef,
+    table: readonly SimulatedSection[] = simulatedSections,
+  ): Workplace<SimulatedPlace> => ({
+    table,
+    place: { kernel, segment },
+    host: kernel.host,
+    segment,
+  });
   return {
-    ensureSegment: (spec, call) =>
+    realizeSegment: ({ segment, sections }, call) =>
       site.change(
-        'ensureSegment',
+        'realizeSegment',
         'segment',
-        `segment ${spec.vpc}`,
-        spec.owner,
+        `segment ${segment.vpc}`,
+        segment.owner,
         call,
-        () => makeSegment(kernel, spec),
-        () => makeHalf(kernel, spec),
+        () => realizeSections(at(segment, withFaults(site)), sections, call.signal),
+        () => realizeSections(at(segment), firstOf(sections), call.signal),
       ),
-    setRoutes: ({ segment, added, removed }, call) =>
-      site.change('setRoutes', 'routes', `segment ${segment.vpc}`, segment.owner, call, () => {
-        const found = kernel.segments.get(segment.vpc);
-        if (found === undefined) throw segmentMissing(segment.vpc);
-        const gone = removed.filter((route) => found.routes.get(route.address) === route.host);
-        for (const { address } of gone) found.routes.delete(address);
-        for (const { address, host } of added) found.routes.set(address, host);
-        return { applied: gone.length + added.length };
-      }),
-    readSegment: (spec) => Promise.resolve(readSegment(kernel, spec)),
-    watchSegment: (spec, call) => site.watch(call.signal, () => brokenSegment(kernel, spec)),
+    changeSegment: ({ segment, changes }, call) =>
+      site.change('changeSegment', 'segment', `segment ${segment.vpc}`, segment.owner, call, () =>
+        changeSections(at(segment, withFaults(site)), changes),
+      ),
+    readSegment: ({ segment, sections }) => readSections(at(segment), sections),
+    watchSegment: ({ segment, sections }, call) =>
+      site.watch(call.signal, () => brokenSegment(kernel, segment.vpc, sections)),
     removeSegment: (segment, call) =>
       site.change('removeSegment', 'segment', `segment ${segment.vpc}`, segment.owner, call, () => {
         const found = kernel.segments.get(segment.vpc);
@@ -96,93 +105,30 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
   };
 }
 
-function makeSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentProof {
-  const segment = openSegment(kernel, spec);
-  for (const network of segment.bridges.keys())
-    if (!spec.networks.some((one) => one.network === network)) segment.bridges.delete(network);
-  for (const { network, mtu } of spec.networks) {
-    const bridge = segment.bridges.get(network);
-    if (bridge?.mtu !== mtu) segment.bridges.set(network, { ifindex: bridge?.ifindex ?? kernel.next(), mtu });
+/** What a half-made segment consists of: namespace and VXLAN, as the real order has it. */
+const firstOf = ({ overlay }: Sections): Sections => (overlay === undefined ? {} : { overlay });
+
+/** Each section meets a fault of its own, rarer than the operation's. */
+function withFaults({ options: { rates, random, count } }: SimulatedSite): readonly SimulatedSection[] {
+  return simulatedSections.map((section) => {
+    const method = `section ${section.name}`;
+    const now = rates();
+    const { error } = drawFault(method, { ...now, fault: now.half, defeat: now.defeat / 2, half: 0 }, random);
+    if (error === null || error.record.group === 'unknown') return section;
+    const failing = async (): Promise<never> => {
+      count(`${method} ${error.record.code}`);
+      throw error;
+    };
+    return { ...section, ensure: failing, change: failing };
+  });
+}
+
+function brokenSegment(kernel: SimulatedKernel, vpc: string, sections: readonly string[]): SegmentBroken | null {
+  const watched = simulatedSections.filter(({ name }) => sections.includes(name));
+  const segment = kernel.segments.get(vpc);
+  for (const { name, missing } of watched) {
+    const reason = segment === undefined ? 'namespace_gone' : (missing?.(segment) ?? null);
+    if (reason !== null) return { section: name, reason, detail: `${vpc} on ${kernel.host}: ${reason}.` };
   }
-  segment.routes.clear();
-  for (const { address, host } of spec.routes) if (!segment.dhcpHosts.has(address)) segment.routes.set(address, host);
-  segment.peers = spec.peers.map((peer) => peer.index);
-  if (spec.networks.length > 0) segment.dnsmasqPid ??= kernel.next();
-  kernel.changed();
-  const { proof, drift } = readSegment(kernel, spec);
-  if (proof === null) throw new PhotonError('bug', 'simulation_broken', `${spec.vpc}: ${drift.join('; ')}`);
-  return proof;
-}
-
-/** Namespace and VXLAN device, which come first in the real order too: the parts of a half-made segment. */
-function openSegment(kernel: SimulatedKernel, spec: SegmentSpec): Segment {
-  checkSegment(spec);
-  const carried = overlayMtu([spec.self, ...spec.peers]);
-  for (const { network, mtu } of spec.networks) if (mtu > carried) throw mtuTooLarge(network, mtu, carried);
-  const known = kernel.segments.get(spec.vpc);
-  const segment: Segment = known ?? {
-    vpc: spec.vpc,
-    namespace: names.namespaceOf(spec.vpc),
-    owner: spec.owner,
-    vni: spec.vni,
-    vxlanIfindex: null,
-    dnsmasqPid: null,
-    nftGeneration: kernel.next(),
-    peers: [],
-    bridges: new Map(),
-    routes: new Map(),
-    dhcpHosts: new Map(),
-  };
-  segment.owner = spec.owner;
-  const rises = known === undefined || segment.vni !== spec.vni;
-  kernel.segments.set(spec.vpc, segment);
-  if (segment.vni !== spec.vni) segment.vxlanIfindex = null;
-  segment.vni = spec.vni;
-  segment.vxlanIfindex ??= kernel.next();
-  if (rises) kernel.record({ fact: 'segment.up', vpc: spec.vpc, vni: spec.vni });
-  return segment;
-}
-
-function makeHalf(kernel: SimulatedKernel, spec: SegmentSpec): void {
-  openSegment(kernel, spec);
-  kernel.changed();
-}
-
-function readSegment(kernel: SimulatedKernel, spec: SegmentSpec): SegmentReading {
-  const segment = kernel.segments.get(spec.vpc);
-  if (segment === undefined) return { proof: null, drift: ['no namespace'] };
-  const drift = [
-    ...(segment.vxlanIfindex === null ? ['no vx0'] : []),
-    ...(segment.vni === spec.vni ? [] : [`vx0 has VNI ${segment.vni}`]),
-    ...(segment.dnsmasqPid === null && spec.networks.length > 0 ? ['no dnsmasq'] : []),
-    ...spec.routes
-      .filter(({ address, host }) => !segment.dhcpHosts.has(address) && segment.routes.get(address) !== host)
-      .map(({ address }) => `no route to ${address}`),
-    ...spec.networks.flatMap(({ network, mtu }) => {
-      const bridge = segment.bridges.get(network);
-      if (bridge === undefined) return [`no bridge of ${network}`];
-      return bridge.mtu === mtu ? [] : [`bridge of ${network} has mtu ${bridge.mtu}`];
-    }),
-  ];
-  if (segment.vxlanIfindex === null) return { proof: null, drift };
-  const { namespace, vxlanIfindex, dnsmasqPid, nftGeneration } = segment;
-  const wanted = spec.networks.flatMap(({ network }) => {
-    const bridge = segment.bridges.get(network);
-    return bridge === undefined ? [] : [[network, bridge] as const];
-  });
-  const bridges = Object.fromEntries(wanted);
-  const proof = { namespace, vxlanIfindex, bridges, dnsmasqPid: dnsmasqPid ?? 0, nftGeneration };
-  return { proof: { ...proof, generation: spec.generation }, drift };
-}
-
-function brokenSegment(kernel: SimulatedKernel, spec: SegmentSpec) {
-  const segment = kernel.segments.get(spec.vpc);
-  const broken = (reason: 'dnsmasq_gone' | 'namespace_gone' | 'vxlan_gone' | 'bridge_gone') => ({
-    reason,
-    detail: `${spec.vpc} on ${kernel.host}: ${reason}.`,
-  });
-  if (segment === undefined) return broken('namespace_gone');
-  if (segment.dnsmasqPid === null && spec.networks.length > 0) return broken('dnsmasq_gone');
-  if (segment.vxlanIfindex === null) return broken('vxlan_gone');
-  return spec.networks.every(({ network }) => segment.bridges.has(network)) ? null : broken('bridge_gone');
+  return null;
 }

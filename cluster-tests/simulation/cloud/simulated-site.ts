@@ -35,7 +35,7 @@ interface PendingOperation {
   readonly apply: () => unknown;
 }
 
-type FencedKind = 'segment' | 'routes' | 'tap' | 'incarnation' | 'copy' | 'replica';
+type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica';
 
 export class SimulatedSite {
   readonly options: SiteOptions;
@@ -65,7 +65,7 @@ export class SimulatedSite {
     owner: OwnerToken,
     call: Call,
     work: () => Result | Promise<Result>,
-    half?: () => void,
+    half?: () => unknown,
   ): Promise<Result> {
     call.signal.throwIfAborted();
     return this.locks.hold(lock, async () => {
@@ -76,7 +76,7 @@ export class SimulatedSite {
   }
 
   /** Performs an operation with the outcome that is drawn for it. */
-  async perform<Result>(method: string, work: () => Result | Promise<Result>, half?: () => void): Promise<Result> {
+  async perform<Result>(method: string, work: () => Result | Promise<Result>, half?: () => unknown): Promise<Result> {
     const { random, rates, count } = this.options;
     const fault = drawFault(method, rates(), random);
     const operation: PendingOperation = { fault, apply: fault.applied === 'whole' ? work : (half ?? (() => {})) };
@@ -86,7 +86,7 @@ export class SimulatedSite {
     if (fault.error === null) return work();
     count(`${method} ${fault.applied === 'none' ? '' : `${fault.applied} `}${fault.error.record.code}`);
     if (fault.applied === 'whole') await work();
-    if (fault.applied === 'half') half?.();
+    if (fault.applied === 'half') await half?.();
     throw fault.error;
   }
 

@@ -1,23 +1,29 @@
 /**
- * Makes the sections of a VPC on this host, whole or element by element, and reads each back: what does not read back
- * as it should is a fault of that section. Called by network-operations.ts. Promise: a section that fails is named and
- * stops no other; one that is proven was read from the kernel after it was made.
+ * Makes sections, whole or element by element, and reads each back: what does not read back as it should is a fault of
+ * that section. Over any table: the real one (segment-sections.ts) and the simulation's.
+ * Called by network-operations.ts. Promise: a section that fails is named and stops no other; one that is proven was
+ * read from the kernel after it was made.
  */
 import { failureOf, type Failure } from '@photoncloud/machines/values/failures';
-import type { SectionChange, SegmentRef } from '@photoncloud/machines/values/wiring';
+import type { SectionChange, SegmentProof, SegmentRef } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Sections, SegmentOutcome, SegmentReading, SegmentRealized } from '../contract/network-contract.ts';
-import type { DataplaneSite } from '../dataplane-site.ts';
 import { checkActor, checkOwner } from '../wiring-checks.ts';
 import { sectionUnknown, segmentDrifted } from './segment-errors.ts';
-import type { SectionReading, SegmentPlace, SegmentSection } from './segment-section.ts';
-import { segmentSections } from './segment-sections.ts';
+import type { Section, SectionReading } from './segment-section.ts';
+
+/** The table, and where its sections work. */
+export interface Workplace<Place> {
+  readonly table: readonly Section<Place>[];
+  readonly place: Place;
+  readonly host: string;
+  readonly segment: SegmentRef;
+}
 
 /** @throws defeat `spec_invalid` */
-export function placeOf(site: DataplaneSite, segment: SegmentRef): SegmentPlace {
+export function checkSegment(segment: SegmentRef): void {
   checkOwner(segment.owner);
   checkActor('vpc', segment.vpc);
-  return { site, segment, namespace: site.names.namespaceOf(segment.vpc) };
 }
 
 /** What became of each section so far; a lost fence or a bug is of the whole effect. */
@@ -44,27 +50,31 @@ class Outcome {
   }
 
   /** Sections that this release does not have: a newer VPC speaks to an older host. */
-  refuseUnknown(host: string, names: readonly string[]): void {
-    for (const name of names.filter((one) => !segmentSections.some((section) => section.name === one)))
+  refuseUnknown<Place>({ table, host }: Workplace<Place>, names: readonly string[]): void {
+    for (const name of names.filter((one) => !table.some((section) => section.name === one)))
       this.failed[name] = failureOf(sectionUnknown(host, name).record);
   }
 }
 
-const named = (sections: Sections): readonly (readonly [SegmentSection, Sections[string]])[] =>
-  segmentSections.flatMap((section) => {
+const named = <Place>({ table }: Workplace<Place>, sections: Sections) =>
+  table.flatMap((section) => {
     const wanted = sections[section.name];
     return wanted === undefined ? [] : [[section, wanted] as const];
   });
 
-export async function realizeSegment(
-  site: DataplaneSite,
-  { segment, sections }: { readonly segment: SegmentRef; readonly sections: Sections },
+const proofOf = (readings: readonly (SectionReading | undefined)[]): SegmentProof =>
+  Object.assign({}, ...readings.map((reading) => reading?.facts)) as SegmentProof;
+
+export async function realizeSections<Place>(
+  at: Workplace<Place>,
+  sections: Sections,
   signal: AbortSignal,
 ): Promise<SegmentRealized> {
-  const place = placeOf(site, segment);
+  checkSegment(at.segment);
+  const { place, segment } = at;
   const outcome = new Outcome();
-  outcome.refuseUnknown(site.options.host, Object.keys(sections));
-  const wanted = named(sections);
+  outcome.refuseUnknown(at, Object.keys(sections));
+  const wanted = named(at, sections);
   for (const [section, { elements }] of wanted) {
     signal.throwIfAborted();
     await outcome.attempt(section.name, async () => {
@@ -77,21 +87,19 @@ export async function realizeSegment(
   );
   for (const [index, [section, { generation }]] of wanted.entries())
     outcome.settle(segment.vpc, section.name, generation, readings[index]);
-  const proof = Object.assign({}, ...readings.map((reading) => reading?.facts)) as SegmentRealized['proof'];
-  return { proven: outcome.proven, failed: outcome.failed, proof };
+  return { proven: outcome.proven, failed: outcome.failed, proof: proofOf(readings) };
 }
 
-export async function changeSegment(
-  site: DataplaneSite,
-  { segment, changes }: { readonly segment: SegmentRef; readonly changes: readonly SectionChange[] },
+export async function changeSections<Place>(
+  at: Workplace<Place>,
+  changes: readonly SectionChange[],
 ): Promise<SegmentOutcome> {
-  const place = placeOf(site, segment);
+  checkSegment(at.segment);
+  const { table, place, segment } = at;
   const outcome = new Outcome();
-  outcome.refuseUnknown(
-    site.options.host,
-    changes.map(({ section }) => section),
-  );
-  for (const section of segmentSections) {
+  const names = changes.map(({ section }) => section);
+  outcome.refuseUnknown(at, names);
+  for (const section of table) {
     const change = changes.find((one) => one.section === section.name);
     if (change === undefined) continue;
     const reading = await outcome.attempt(section.name, async () => {
@@ -105,20 +113,14 @@ export async function changeSegment(
   return { proven: outcome.proven, failed: outcome.failed };
 }
 
-/** Changes nothing. */
-export async function readSegment(
-  site: DataplaneSite,
-  { segment, sections }: { readonly segment: SegmentRef; readonly sections: Sections },
-): Promise<SegmentReading> {
-  const place = placeOf(site, segment);
-  const readings = await Promise.all(
-    named(sections).map(async ([section, { elements }]) => {
-      const { facts, drift } = await section.read(place, elements, {});
-      return { facts, drift: drift.length === 0 ? {} : { [section.name]: drift } };
-    }),
-  );
-  return {
-    proof: Object.assign({}, ...readings.map(({ facts }) => facts)) as SegmentReading['proof'],
-    drift: Object.assign({}, ...readings.map(({ drift }) => drift)) as SegmentReading['drift'],
-  };
+/** Changes nothing. @throws what the sections' reads throw */
+export async function readSections<Place>(at: Workplace<Place>, sections: Sections): Promise<SegmentReading> {
+  checkSegment(at.segment);
+  const wanted = named(at, sections);
+  const readings = await Promise.all(wanted.map(([section, { elements }]) => section.read(at.place, elements, {})));
+  const drift = wanted.flatMap(([{ name }], index) => {
+    const found = readings[index]?.drift ?? [];
+    return found.length === 0 ? [] : [[name, found] as const];
+  });
+  return { proof: proofOf(readings), drift: Object.fromEntries(drift) };
 }

@@ -1,0 +1,208 @@
+/**
+ * The sections of a segment on a simulated host: the same table as actors/dataplane/segment/segment-sections.ts, over
+ * the state of simulated-kernel.ts. Elements are checked at the real one's own door, and errors that the state explains
+ * are the real one's own. Called by simulated-segments.ts.
+ */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { SegmentBroken } from '@photoncloud/actors/dataplane/contract/network-contract';
+import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
+import { mtuTooLarge, overlayOutdated, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
+import type { Section } from '@photoncloud/actors/dataplane/segment/segment-section';
+import { networksIn, overlayIn, routesIn } from '@photoncloud/actors/dataplane/wiring-checks';
+import type { NetworkSpec, SegmentRef } from '@photoncloud/machines/values/wiring';
+import type { Segment, SimulatedKernel } from './simulated-kernel.ts';
+
+export const names = new KernelNames('sim');
+
+export interface SimulatedPlace {
+  readonly kernel: SimulatedKernel;
+  readonly segment: SegmentRef;
+}
+
+type Broken = Omit<SegmentBroken, 'section'>;
+
+export interface SimulatedSection extends Section<SimulatedPlace> {
+  readonly missing?: (segment: Segment) => Broken['reason'] | null;
+}
+
+function standing({ kernel, segment }: SimulatedPlace): Segment {
+  const found = kernel.segments.get(segment.vpc);
+  if (found === undefined) throw segmentMissing(segment.vpc);
+  return found;
+}
+
+const asInvalid = (path: string): PhotonError =>
+  new PhotonError('defeat', 'spec_invalid', `${path} of the spec is missing; nothing was made.`);
+
+/** What a half-made segment consists of. */
+const overlay: SimulatedSection = {
+  name: 'overlay',
+  check: (elements) => void overlayIn(elements),
+
+  ensure: async ({ kernel, segment: { owner, vpc } }, elements) => {
+    const { vni, mtu, self, peers } = overlayIn(elements);
+    if (vni === undefined || mtu === undefined || self === undefined) throw asInvalid('overlay');
+    const known = kernel.segments.get(vpc);
+    const segment: Segment = known ?? {
+      vpc,
+      namespace: names.namespaceOf(vpc),
+      owner,
+      vni,
+      mtu,
+      vxlanIfindex: null,
+      dnsmasqPid: null,
+      nftGeneration: kernel.next(),
+      peers: new Set(),
+      bridges: new Map(),
+      served: new Map(),
+      routes: new Map(),
+      dhcpHosts: new Map(),
+    };
+    const rises = known === undefined || segment.vni !== vni;
+    if (segment.vni !== vni) segment.vxlanIfindex = null;
+    // A new device has none of the routes that led over the one before.
+    if (segment.vxlanIfindex === null) segment.routes.clear();
+    segment.owner = owner;
+    segment.vni = vni;
+    segment.mtu = mtu;
+    segment.vxlanIfindex ??= kernel.next();
+    segment.peers = new Set(peers.map(({ index }) => index));
+    kernel.segments.set(vpc, segment);
+    if (rises) kernel.record({ fact: 'segment.up', vpc, vni });
+    kernel.changed();
+  },
+
+  change: async (place, { put, removed }) => {
+    const [added, gone] = [overlayIn(put), overlayIn(removed)];
+    if ([added.vni, added.self, gone.vni, gone.self].some((one) => one !== undefined))
+      throw overlayOutdated(place.segment.vpc);
+    const segment = standing(place);
+    if (segment.vxlanIfindex === null) throw new PhotonError('fault', 'device_missing', 'vx0 is gone.');
+    segment.mtu = added.mtu ?? segment.mtu;
+    for (const { index } of gone.peers) segment.peers.delete(index);
+    for (const { index } of added.peers) segment.peers.add(index);
+  },
+
+  read: async ({ kernel, segment: { vpc } }, wanted, unwanted) => {
+    const segment = kernel.segments.get(vpc);
+    if (segment === undefined) return { facts: {}, drift: ['no namespace'] };
+    const { namespace, vxlanIfindex, nftGeneration } = segment;
+    if (vxlanIfindex === null) return { facts: { namespace }, drift: ['no vx0'] };
+    const { vni, mtu, peers } = overlayIn(wanted);
+    const drift = [
+      ...(vni === undefined || segment.vni === vni ? [] : ['vx0 is of another VNI or host']),
+      ...(mtu === undefined || segment.mtu === mtu ? [] : [`vx0 has mtu ${segment.mtu}`]),
+      ...peers.filter(({ index }) => !segment.peers.has(index)).map(({ name }) => `no neighbour for host ${name}`),
+      ...overlayIn(unwanted)
+        .peers.filter(({ index }) => segment.peers.has(index))
+        .map(({ name }) => `still a neighbour for host ${name}`),
+    ];
+    return { facts: { namespace, vxlanIfindex, nftGeneration }, drift };
+  },
+
+  missing: ({ vxlanIfindex, dnsmasqPid }) => (vxlanIfindex === null && dnsmasqPid !== null ? 'vxlan_gone' : null),
+};
+
+function makeNetworks(kernel: SimulatedKernel, segment: Segment, networks: readonly NetworkSpec[]): void {
+  const large = networks.find(({ mtu }) => mtu > segment.mtu);
+  if (large !== undefined) throw mtuTooLarge(large.network, large.mtu, segment.mtu);
+  for (const { network, mtu } of networks) {
+    const bridge = segment.bridges.get(network);
+    if (bridge?.mtu !== mtu) segment.bridges.set(network, { ifindex: bridge?.ifindex ?? kernel.next(), mtu });
+  }
+}
+
+/** A server that serves something else is another process. */
+function serve(kernel: SimulatedKernel, segment: Segment, served: ReadonlyMap<string, string>): void {
+  const isSame = JSON.stringify([...segment.served].sort()) === JSON.stringify([...served].sort());
+  if (!isSame || segment.dnsmasqPid === null) segment.dnsmasqPid = served.size === 0 ? null : kernel.next();
+  segment.served = served;
+}
+
+const textOf = ({ subnets, dhcp }: NetworkSpec): string => JSON.stringify([subnets, dhcp]);
+
+const networks: SimulatedSection = {
+  name: 'networks',
+  check: (elements) => void networksIn(elements),
+
+  ensure: async (place, elements) => {
+    const { kernel } = place;
+    const segment = standing(place);
+    const wanted = networksIn(elements);
+    makeNetworks(kernel, segment, wanted);
+    serve(kernel, segment, new Map(wanted.map((one) => [one.network, textOf(one)])));
+    for (const network of segment.bridges.keys())
+      if (!wanted.some((one) => one.network === network)) segment.bridges.delete(network);
+    kernel.changed();
+  },
+
+  change: async (place, { put, removed }) => {
+    const { kernel } = place;
+    const segment = standing(place);
+    const [added, gone] = [networksIn(put), networksIn(removed).map(({ network }) => network)];
+    makeNetworks(kernel, segment, added);
+    const kept = [...segment.served].filter(([network]) => !gone.includes(network));
+    serve(kernel, segment, new Map([...kept, ...added.map((one) => [one.network, textOf(one)] as const)]));
+    for (const network of gone) segment.bridges.delete(network);
+    kernel.changed();
+  },
+
+  read: async (place, wanted, unwanted) => {
+    const segment = standing(place);
+    const found = networksIn(wanted).map((one) => ({ ...one, bridge: segment.bridges.get(one.network) }));
+    const drift = [
+      ...found
+        .filter((one) => segment.served.get(one.network) !== textOf(one))
+        .map(({ network }) => `no DHCP configuration of ${network}`),
+      ...(segment.dnsmasqPid === null && found.length > 0 ? ['no dnsmasq'] : []),
+      ...found.flatMap(({ network, mtu, bridge }) => {
+        if (bridge === undefined) return [`no bridge of ${network}`];
+        return bridge.mtu === mtu ? [] : [`bridge of ${network} has mtu ${bridge.mtu}`];
+      }),
+      ...networksIn(unwanted)
+        .filter(({ network }) => segment.bridges.has(network))
+        .map(({ network }) => `still a bridge of ${network}`),
+    ];
+    const bridges = found.flatMap(({ network, bridge }) => (bridge === undefined ? [] : [[network, bridge] as const]));
+    return { facts: { bridges: Object.fromEntries(bridges), dnsmasqPid: segment.dnsmasqPid ?? 0 }, drift };
+  },
+
+  missing: ({ dnsmasqPid, served, bridges }) => {
+    if (dnsmasqPid === null) return served.size > 0 ? 'dnsmasq_gone' : null;
+    return [...served.keys()].every((network) => bridges.has(network)) ? null : 'bridge_gone';
+  },
+};
+
+const routes: SimulatedSection = {
+  name: 'routes',
+  check: (elements) => void routesIn(elements),
+
+  ensure: async (place, elements) => {
+    const segment = standing(place);
+    segment.routes.clear();
+    for (const { address, host } of routesIn(elements))
+      if (!segment.dhcpHosts.has(address)) segment.routes.set(address, host);
+  },
+
+  change: async (place, { put, removed }) => {
+    const segment = standing(place);
+    for (const { address, host } of routesIn(removed))
+      if (segment.routes.get(address) === host) segment.routes.delete(address);
+    for (const { address, host } of routesIn(put)) segment.routes.set(address, host);
+  },
+
+  read: async (place, wanted, unwanted) => {
+    const segment = standing(place);
+    const drift = [
+      ...routesIn(wanted)
+        .filter(({ address, host }) => !segment.dhcpHosts.has(address) && segment.routes.get(address) !== host)
+        .map(({ address }) => `no route to ${address}`),
+      ...routesIn(unwanted)
+        .filter(({ address, host }) => segment.routes.get(address) === host)
+        .map(({ address }) => `still a route to ${address}`),
+    ];
+    return { facts: {}, drift };
+  },
+};
+
+export const simulatedSections: readonly SimulatedSection[] = [overlay, networks, routes];
