@@ -17,7 +17,8 @@ const domainPattern = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a
 const macPattern = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 const uidPattern = /^[A-Za-z0-9-]{1,64}$/;
 
-function must(holds: boolean, path: string, value: unknown): void {
+/** @throws defeat `spec_invalid` that names the field */
+export function must(holds: boolean, path: string, value: unknown): void {
   if (holds) return;
   throw new PhotonError(
     'defeat',

@@ -44,6 +44,8 @@ export interface Segment {
   served: ReadonlyMap<string, string>;
   readonly routes: Map<string, number>;
   readonly dhcpHosts: Map<string, DhcpHost>;
+  /** Section -> key -> element, of sections whose elements are put by their owners. */
+  readonly elements: Map<string, Map<string, unknown>>;
 }
 
 /** How a tap is connected to its network. */

@@ -9,7 +9,7 @@ import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { mtuTooLarge, overlayOutdated, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import type { Section } from '@photoncloud/actors/dataplane/segment/segment-section';
 import { networksIn, overlayIn, routesIn } from '@photoncloud/actors/dataplane/wiring-checks';
-import type { NetworkSpec, SegmentRef } from '@photoncloud/machines/values/wiring';
+import type { Elements, NetworkSpec, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { Segment, SimulatedKernel } from './simulated-kernel.ts';
 
 export const names = new KernelNames('sim');
@@ -57,6 +57,7 @@ const overlay: SimulatedSection = {
       served: new Map(),
       routes: new Map(),
       dhcpHosts: new Map(),
+      elements: new Map(),
     };
     const rises = known === undefined || segment.vni !== vni;
     if (segment.vni !== vni) segment.vxlanIfindex = null;
@@ -203,6 +204,42 @@ const routes: SimulatedSection = {
     ];
     return { facts: {}, drift };
   },
+};
+
+/** A section whose elements are put by their owners: the kernel has each as it was given. */
+export const ownedSection = (name: string, check: (elements: Elements) => void): SimulatedSection => {
+  const kept = (place: SimulatedPlace): Map<string, unknown> => {
+    const segment = standing(place);
+    const known = segment.elements.get(name) ?? new Map<string, unknown>();
+    segment.elements.set(name, known);
+    return known;
+  };
+  return {
+    name,
+    check,
+    ensure: async (place, elements) => {
+      const known = kept(place);
+      known.clear();
+      for (const [key, element] of Object.entries(elements)) known.set(key, element);
+    },
+    change: async (place, { put, removed }) => {
+      const known = kept(place);
+      for (const key of Object.keys(removed)) known.delete(key);
+      for (const [key, element] of Object.entries(put)) known.set(key, element);
+    },
+    read: async (place, wanted, unwanted) => {
+      const known = kept(place);
+      const drift = [
+        ...Object.keys(wanted)
+          .filter((key) => JSON.stringify(known.get(key)) !== JSON.stringify(wanted[key]))
+          .map((key) => `${key} is not as wanted`),
+        ...Object.keys(unwanted)
+          .filter((key) => known.has(key))
+          .map((key) => `still ${key}`),
+      ];
+      return { facts: {}, drift };
+    },
+  };
 };
 
 export const simulatedSections: readonly SimulatedSection[] = [overlay, networks, routes];
