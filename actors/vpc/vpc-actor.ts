@@ -19,7 +19,7 @@ function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
     case 'segment.proven':
       return wholeOf((section) => unknownTo(context, event)[section] !== undefined);
     case 'segment.missed':
-      return wholeOf((section) => section === event.section);
+      return wholeOf((section) => event.generation === 0 || section === event.section);
     case 'network.claim':
     case 'element.put':
     case 'element.remove':

@@ -275,7 +275,9 @@ const ports: readonly Row[] = [
     to: 'ready',
     asks: [published],
   },
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [] },
+  // Wanted again since it ended with its host: the next life there has nothing.
+  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [published] },
+  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w9' }, rows: none, to: 'ready', asks: [] },
 ];
 
 test('ports get their network on a host by its proof', () => {

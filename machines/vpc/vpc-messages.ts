@@ -274,13 +274,16 @@ export function noteProven({ context, event }: At): Done {
   return settling({ ...after, segments: again.segments, withdrawing }, again.asks);
 }
 
-/** The host has lost track of a section: it gets the whole. */
+/** The host has lost track of a section, or has none at all in a new life: it gets the whole. */
 export function republish({ context, event }: At): Done {
   assertEvent(event, 'segment.missed');
   const { host, section, generation } = event;
-  const { segments, asks } = published.publishingAnew(context, host, { [section]: generation }, event);
+  const beyond = generation === 0 ? everything : { [section]: generation };
+  const { segments, asks } = published.publishingAnew(context, host, beyond, event);
   return { changes: { segments }, asks };
 }
+
+const everything = Object.fromEntries(published.sectionNames.map((name) => [name, 0]));
 
 export function noteFailed({ context, event }: At): Done {
   assertEvent(event, 'segment.failed');
@@ -322,7 +325,13 @@ function forget(host: string, error: Failure, { context, event }: At): Done {
 
 export function noteRemoved({ context, event }: At): Done {
   assertEvent(event, 'segment.removed');
-  if (context.segments[event.host]?.removing !== true) return nothing;
+  const view = context.segments[event.host];
+  if (view === undefined) return nothing;
+  if (!view.removing) {
+    // It ended with its host and is wanted again since: whoever lives there next has nothing.
+    const { segments, asks } = published.publishingAnew(context, event.host, everything, event);
+    return { changes: { segments }, asks };
+  }
   return leaving(event.host, context, { context, event }, []);
 }
 

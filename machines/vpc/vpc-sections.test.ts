@@ -110,6 +110,9 @@ test('a host that missed an increment gets that section whole, beyond whatever i
   const ahead = step({ ...held, ...two }, { on: missed('networks', 9) });
   assert.is((ahead.told[0]?.updates['networks'] as Whole).generation, 10);
   assert.equal(ahead.context.segments['w1']?.networks, { 'network/t/a': 10 });
+  // Nothing of one section is a new life, which has nothing of the others either.
+  const born = step({ ...held, ...two }, { on: missed('routes', 0), rows: elsewhere });
+  assert.equal(Object.keys(born.told[0]?.updates ?? {}), ['overlay', 'networks', 'routes']);
   assert.equal(
     step({ ...held, segments: { w1: { ...view(1), removing: true } } }, { on: missed('routes', 1) }).told,
     [],
