@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
 import type { VpcContext } from './vpc-context.ts';
 import { vpcMachine } from './vpc-machine.ts';
-import { failed, held as bare, two, view, waits } from './vpc-rows-for-tests.ts';
+import { failed, heard, held as bare, two, view, waits } from './vpc-rows-for-tests.ts';
 
 const here = { ...waits(1)[0], port: 'port/t/here' };
 const there = { ...waits(2)[0], port: 'port/t/there' };
@@ -25,11 +25,11 @@ test('the others lose a peer, and who waited there is told', () => {
 });
 
 test('that it is gone, said before it heard of what was last published, leaves it: that is still answered', () => {
-  const heard = (networks: number): Row => ({ ...gone, on: { ...said, heard: { overlay: 2, networks, routes: 2 } } });
-  const { asks, context } = decided(vpcMachine, held, heard(1));
+  const told = (networks: number): Row => ({ ...gone, on: { ...said, heard: { ...heard, networks } } });
+  const { asks, context } = decided(vpcMachine, held, told(1));
   assert.equal(asks, []);
   assert.equal(Object.keys(context['segments'] as object), ['w1', 'w2']);
-  assert.equal(Object.keys(decided(vpcMachine, held, heard(2)).context['segments'] as object), ['w2']);
+  assert.equal(Object.keys(decided(vpcMachine, held, told(2)).context['segments'] as object), ['w2']);
 });
 
 test('it owes no proof any more, and a VPC that ends does not wait for it', () => {

@@ -3,6 +3,7 @@ import { newDeclared } from '../values/declared.ts';
 import type { Failure } from '../values/failures.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
 import type { SectionView, SegmentView, VpcContext } from './vpc-context.ts';
+import { sectionNames } from './vpc-sections.ts';
 
 export const passing: Failure = { code: 'x', message: 'x', retryable: true };
 export const lasting: Failure = { code: 'y', message: 'y', retryable: false };
@@ -26,18 +27,17 @@ export const section = (more: Partial<SectionView> = {}): SectionView => ({
   ...more,
 });
 
-/** @param names networks it has, put by generation 2 of its section. */
+/**
+ * @param sections what differs from `section()`; every section there is was published.
+ * @param names networks it has, put by generation 2 of their section.
+ */
 export const view = (
   n: number,
-  sections: Partial<Record<'overlay' | 'networks' | 'routes', Partial<SectionView>>> = {},
+  sections: Readonly<Record<string, Partial<SectionView>>> = {},
   names: readonly string[] = ['a'],
 ): SegmentView => ({
   facts: host(n),
-  sections: {
-    overlay: section(sections.overlay),
-    networks: section(sections.networks),
-    routes: section(sections.routes),
-  },
+  sections: Object.fromEntries(sectionNames.map((name) => [name, section(sections[name])])),
   networks: Object.fromEntries(names.map((name) => [`network/t/${name}`, 2])),
   removing: false,
   failure: null,
@@ -63,6 +63,11 @@ export const held: VpcContext = {
 export const two = { segments: { w1: view(1), w2: view(2) } };
 export const waits = (n = 1) => [{ port: 'port/t/p', host: host(n), network: 'network/t/a' }];
 
+const generation2 = Object.fromEntries(sectionNames.map((name) => [name, 2]));
+
+/** The generations that `view` says were published, of every section. */
+export const heard = Object.fromEntries(sectionNames.map((name) => [name, 2]));
+
 export const claim = (spec: NetworkSpec, generation = 1) => ({ type: 'network.claim', network: spec, generation });
 export const release = (name: string) => ({ type: 'network.release', network: `network/t/${name}` });
 export const need = (n: number, name = 'a') => ({
@@ -80,6 +85,6 @@ export const failed = (n: number, error: Failure, name: string | null = 'network
   type: 'segment.failed',
   host: `w${n}`,
   section: name,
-  heard: { overlay: 2, networks: 2, routes: 2 },
+  heard: generation2,
   error,
 });
