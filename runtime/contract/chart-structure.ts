@@ -293,11 +293,13 @@ export function takenIn(
 
 /** The one from outside into the initial states is no transition of the chart, and left out. */
 function transitionsOf(machine: AnyStateMachine, definitions: readonly Definition[]): readonly ChartTransition[] {
-  if (definitions.length === 0) return [];
-  structureOf(machine);
   const transitions: ChartTransition[] = [];
   for (const definition of definitions) {
-    const transition = transitionsByDefinition.get(definition);
+    let transition = transitionsByDefinition.get(definition);
+    if (transition === undefined) {
+      structureOf(machine);
+      transition = transitionsByDefinition.get(definition);
+    }
     if (transition !== undefined) transitions.push(transition);
   }
   return transitions;
