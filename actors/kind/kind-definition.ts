@@ -88,9 +88,13 @@ const binding = ({ timeoutMs, perform }: Performer): EffectBinding => ({
   perform: async (params: never, call: EffectContext) => done({ ...(await perform(params, call)) }),
 });
 
-/** The spec's fields as text: part of the schema hash, so that a changed spec is a changed kind. */
+const wording = new Set(['$schema', 'id', 'description', 'default']);
+
+/** The spec's fields as text, without what is said of them: part of the schema hash (runtime/hosting/schema-hash.ts). */
 const shapeOf = ({ spec }: AnyDeclared): string =>
-  JSON.stringify(z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }));
+  JSON.stringify(z.toJSONSchema(spec, { unrepresentable: 'any' }), (key, value: unknown) =>
+    wording.has(key) && typeof value !== 'object' ? undefined : value,
+  );
 
 function viewOf(schema: KindSchema, { spec, status }: ActorParts): ActorDefinition['view'] {
   if (schema.declared === undefined) {

@@ -12,10 +12,14 @@ function needs(event: ActorEvent): RowKey[] {
   return event.type === 'tenant.delete' ? [{ collection: 'claim', key: '*' }] : [];
 }
 
-export const tenantDefinition = defineActor(tenantKind, {
-  chartVersion: 1,
-  machine: tenantMachine,
-  needs,
-  status: ({ used }: TenantContext) => ({ used }),
-  ignored: ['vpc.opened', 'quota.release'],
-});
+export const tenantDefinition = {
+  ...defineActor(tenantKind, {
+    chartVersion: 1,
+    machine: tenantMachine,
+    needs,
+    status: ({ used }: TenantContext) => ({ used }),
+    ignored: ['vpc.opened', 'quota.release'],
+  }),
+  // Numbers by kind: a kind that is added has its default, so stored tenants stay as they are.
+  specShape: 'quota: number by kind',
+};

@@ -6,7 +6,7 @@ import { idOf, partsOfId } from '../values/identifiers.ts';
 import { quotaGranted, quotaRefused } from '../values/quota.ts';
 import { putRow, reject, removeRow, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import { vpcClose, vpcOpen } from '../vpc/vpc-protocol.ts';
-import type { Quota, TenantEvent, TenantSpec } from './tenant-protocol.ts';
+import { defaultQuota, type Quota, type TenantEvent, type TenantSpec } from './tenant-protocol.ts';
 
 export interface TenantContext extends DeclaredContext<TenantSpec> {
   /** Claims granted per kind; the claims themselves are rows `claim/<actor id>`. */
@@ -22,7 +22,8 @@ export type At = Seen<TenantContext, TenantEvent>;
 
 export const mainVpcOf = (context: TenantContext): string => idOf('vpc', partsOfId(context.id).name, 'main');
 
-const quotaOf = ({ spec }: TenantContext): Quota => spec?.quota ?? {};
+/** A kind that came with a later release has its default until the quota names it. */
+const quotaOf = ({ spec }: TenantContext): Quota => ({ ...defaultQuota, ...spec?.quota });
 const usedOf = ({ used }: TenantContext, kind: string): number => used[kind] ?? 0;
 
 export const openVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), vpcOpen({}))];

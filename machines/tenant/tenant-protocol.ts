@@ -57,3 +57,5 @@ export type TenantEvent = EventOf<typeof tenantKind>;
 export type TenantSpec = SpecOf<typeof tenantKind>;
 /** By kind, and `portsPerNetwork`. */
 export type Quota = Readonly<Record<string, number>>;
+
+export const defaultQuota: Quota = quotaSchema.parse({});

@@ -11,6 +11,7 @@ interface Request {
   readonly delay?: 'soon' | 'late';
   readonly effect?: boolean;
   readonly kind?: string;
+  readonly specShape?: string;
 }
 
 function toggleOf({
@@ -19,6 +20,7 @@ function toggleOf({
   delay = 'soon',
   effect = false,
   kind = 'toggle',
+  specShape = '{lit:number}',
 }: Request) {
   const machine = setup({
     actions: { 'toggle.ring': () => {} },
@@ -32,7 +34,7 @@ function toggleOf({
     states: Object.fromEntries(states.map((name) => [name, { description: 'Is so.' }])),
   });
   const effects = { 'toggle.ring': { perform: () => Promise.reject(new Error('never')), timeoutMs: null } };
-  return { ...counter, kind, machine, effects } as ActorDefinition;
+  return { ...counter, kind, machine, effects, specShape } as ActorDefinition;
 }
 
 const hash = (request: Request): string => schemaHashOf(toggleOf(request));
@@ -53,6 +55,7 @@ test('the hash moves with whatever a stored snapshot depends on, and with nothin
     { delay: 'late' },
     { effect: true },
     { kind: 'bulb' },
+    { specShape: '{lit:text}' },
   ];
   const hashes = new Set([plain, ...others.map(hash)]);
   assert.is(hashes.size, others.length + 1);
