@@ -1,9 +1,8 @@
 /** What an agent asks of its host. What a host is reached at, and who owns what on it, the composition root knows. */
 import type { agentKind, SweepReport } from '@photoncloud/machines/agent/agent-protocol';
 import type { HostReport } from '@photoncloud/machines/host/host-report';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import type { Call } from '../dataplane/contract/call-contract.ts';
 import type { ResidueItem, SweepResult } from '../dataplane/contract/host-contract.ts';
 
@@ -27,7 +26,7 @@ const reportOf = ({ removed, failed }: SweepResult): SweepReport => ({
   failedCount: failed.length,
 });
 
-export const agentPerformers = (agent: AgentPerformer): PerformersOf<typeof agentKind, EffectContext> => ({
+export const agentPerformers = (agent: AgentPerformer): PerformersOf<typeof agentKind> => ({
   'host.observe': {
     timeoutMs: 30_000,
     perform: async (_, call) => ({ facts: await agent.observe(call) }),

@@ -1,10 +1,9 @@
 /** What a binding asks of its host's network. */
 import type { bindingKind } from '@photoncloud/machines/binding/binding-protocol';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
 
-export function bindingEffects(network: NetworkDataplane): PerformersOf<typeof bindingKind, EffectContext> {
+export function bindingEffects(network: NetworkDataplane): PerformersOf<typeof bindingKind> {
   return {
     'tap.create': { timeoutMs: 15_000, perform: ({ spec }, call) => network.createTap(spec, call) },
     'tap.wire': {

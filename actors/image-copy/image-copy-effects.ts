@@ -1,10 +1,9 @@
 /** What an image copy asks of its host's store. */
 import type { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
 
-export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typeof imageCopyKind, EffectContext> => ({
+export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typeof imageCopyKind> => ({
   'image.inspect': {
     timeoutMs: 1_200_000,
     perform: async ({ spec }, call) => {

@@ -1,12 +1,9 @@
 /** What a run asks of its host's hypervisor. */
 import type { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { IncarnationDataplane } from '../dataplane/contract/incarnation-contract.ts';
 
-export function incarnationEffects(
-  hypervisor: IncarnationDataplane,
-): PerformersOf<typeof incarnationKind, EffectContext> {
+export function incarnationEffects(hypervisor: IncarnationDataplane): PerformersOf<typeof incarnationKind> {
   return {
     'qemu.start': { timeoutMs: 45_000, perform: ({ spec }, call) => hypervisor.startIncarnation(spec, call) },
     'qemu.resume': {

@@ -5,7 +5,14 @@
  */
 import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { DeclaredContext } from '@photoncloud/machines/values/declared';
-import { misfit, noParams, type AnyDeclared, type KindSchema } from '@photoncloud/machines/values/kind';
+import {
+  misfit,
+  noParams,
+  type AnyDeclared,
+  type Effect,
+  type FieldValues,
+  type KindSchema,
+} from '@photoncloud/machines/values/kind';
 import type { ActorDefinition, CommandDefinition, Reference } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectBinding, EffectContext } from '@photoncloud/runtime/contract/effect';
 import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers';
@@ -17,6 +24,20 @@ export interface Performer {
   readonly timeoutMs: number | null;
   readonly perform: (params: never, call: EffectContext) => Promise<Readonly<Record<string, unknown>>>;
 }
+
+/** The performers of a kind's effects: each is given the params of its effect and must come to the fields of `done`. */
+export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }> = {
+  readonly [E in Schema['effects'][number] as E extends Effect<infer Type> ? Type : never]: E extends Effect<
+    string,
+    infer Params,
+    infer Done
+  >
+    ? {
+        readonly timeoutMs: number | null;
+        readonly perform: (params: Params, call: EffectContext) => Promise<FieldValues<Done>>;
+      }
+    : never;
+};
 
 export interface ActorParts extends Pick<
   ActorDefinition,
@@ -90,7 +111,9 @@ const binding = ({ timeoutMs, perform }: Performer): EffectBinding => ({
 
 const wording = new Set(['$schema', 'id', 'description', 'default']);
 
-/** The spec's fields as text, without what is said of them: part of the schema hash (runtime/hosting/schema-hash.ts). */
+/**
+ * The spec's fields as text, without what is said of them: part of the schema hash (runtime/hosting/schema-hash.ts).
+ */
 const shapeOf = ({ spec }: AnyDeclared): string =>
   JSON.stringify(z.toJSONSchema(spec, { unrepresentable: 'any' }), (key, value: unknown) =>
     wording.has(key) && typeof value !== 'object' ? undefined : value,

@@ -1,10 +1,9 @@
 /** What a replica asks of its host's disks. */
 import type { replicaKind } from '@photoncloud/machines/replica/replica-protocol';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
 
-export const replicaPerformers = (storage: StorageDataplane): PerformersOf<typeof replicaKind, EffectContext> => ({
+export const replicaPerformers = (storage: StorageDataplane): PerformersOf<typeof replicaKind> => ({
   'replica.make': {
     timeoutMs: 600_000,
     perform: async ({ spec }, call) => {

@@ -1,10 +1,9 @@
 /** What a segment asks of its host's network. */
 import type { segmentKind } from '@photoncloud/machines/segment/segment-protocol';
-import type { PerformersOf } from '@photoncloud/machines/values/kind';
-import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
 
-export const segmentPerformers = (network: NetworkDataplane): PerformersOf<typeof segmentKind, EffectContext> => ({
+export const segmentPerformers = (network: NetworkDataplane): PerformersOf<typeof segmentKind> => ({
   'segment.realize': { timeoutMs: 30_000, perform: (ask, call) => network.realizeSegment(ask, call) },
   'segment.change': { timeoutMs: 10_000, perform: (ask, call) => network.changeSegment(ask, call) },
   'segment.watch': { timeoutMs: null, perform: (ask, call) => network.watchSegment(ask, call) },

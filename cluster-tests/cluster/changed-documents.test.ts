@@ -5,7 +5,8 @@
  * Documents applied, changed and applied again, on real hosts: what can change in place does so without a disturbance,
  * what needs a start waits for it and says so, what cannot change is refused with its path. A controller that is killed
  * between the two commits of a change (the network has accepted it, its VPC has not heard) leaves one generation, and
- * that one realized. What is realized is read in the kernel and the processes of the worker, never asked of the product.
+ * that one realized. What is realized is read in the kernel and the processes of the worker, never asked of the
+ * product.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

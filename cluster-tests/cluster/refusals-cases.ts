@@ -183,11 +183,7 @@ export const vmRefusals: readonly Refusal[] = [
   vm('no NIC', { nics: [] }, want('params_invalid', 'params.spec.nics', /at least 1/)),
   vm('nothing to boot', { disks: [] }, want('params_invalid', 'params.spec.boot', /boot images or a disk/)),
   vm('unknown field', { qemuArgs: ['-monitor', 'stdio'] }, unknownField('params.spec.qemuArgs')),
-  vm(
-    'unknown field in a NIC',
-    { nics: [{ network: 'front', tap: 'tap0' }] },
-    unknownField('params.spec.nics.0.tap'),
-  ),
+  vm('unknown field in a NIC', { nics: [{ network: 'front', tap: 'tap0' }] }, unknownField('params.spec.nics.0.tap')),
   vm(
     'unknown field in a disk',
     { disks: [{ volume: 'disk', path: '/etc/passwd' }] },

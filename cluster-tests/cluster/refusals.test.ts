@@ -250,7 +250,7 @@ test('errors that only the cluster can find are printed in the same form', async
     [
       'changed.yaml',
       frontDocument.replace('24 }]', '24 }], mtu: 1400'),
-      /changed\.yaml#1 spec\.mtu: is 1450 and cannot be changed/,
+      /changed\.yaml#1 spec\.mtu: is 1450 and cannot become 1400/,
     ],
     [
       'foreign.yaml',

@@ -1,5 +1,6 @@
 /**
- * Decisions of a segment: whole sections and increments, results of every effect by section, what was missed, deadlines.
+ * Decisions of a segment: whole sections and increments, results of every effect by section, what was missed,
+ * deadlines.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

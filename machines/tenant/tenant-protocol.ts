@@ -1,4 +1,6 @@
-/** What a tenant is to clients and to other actors. Everything a tenant owns claims its place here (values/quota.ts). */
+/**
+ * What a tenant is to clients and to other actors. Everything a tenant owns claims its place here (values/quota.ts).
+ */
 import { z } from 'zod';
 import { countedKinds } from '../tenant-kinds.ts';
 import { declare, defineKind, type EventOf, type SpecOf } from '../values/kind.ts';
@@ -9,7 +11,9 @@ const limit = z.int().min(0).max(100_000);
 
 export const defaultPortsPerNetwork = 4_000;
 
-/** One number for each kind of which a tenant's objects are counted, and how many ports each of its networks may have. */
+/**
+ * One number for each kind of which a tenant's objects are counted, and how many ports each of its networks may have.
+ */
 const quotaFields: Readonly<Record<string, z.ZodDefault<z.ZodInt>>> = {
   ...Object.fromEntries(
     countedKinds.map(({ kind, quota }) => [kind, (kind === 'vpc' ? limit.min(1) : limit).default(quota)]),

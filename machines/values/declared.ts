@@ -2,8 +2,8 @@
  * The life that all declared objects share: create, update, apply, delete; a generation per accepted spec and the one
  * that is realized; conditions, labels, protection; quota; commands that wait for an answer. A chart adds only what is
  * particular to its kind: it spreads `declaredKit(...).actions` and `.guards` into `setup` and the rules below into the
- * `on` of its states. Upholds: an equal declaration is answered `unchanged`; a field that cannot change is rejected with
- * its path, both values and what to do; whoever waits for an object that will not be is told so.
+ * `on` of its states. Upholds: an equal declaration is answered `unchanged`; a field that cannot change is rejected
+ * with its path, both values and what to do; whoever waits for an object that will not be is told so.
  */
 import { assign, type ActionArgs, type EventObject } from 'xstate';
 import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
@@ -171,6 +171,12 @@ export interface KitOptions<Spec, C> {
 
 type Declaring<E> = E & EventObject & { readonly meta: Meta };
 
+/** True when what the command says of labels and protection is so; what it leaves unsaid is. */
+const hasMetadata = (
+  context: DeclaredContext<unknown>,
+  { labels = context.labels, protect = context.protect }: Pick<DeclaringEvent<unknown>, 'labels' | 'protect'>,
+): boolean => sameJson(labels, context.labels) && protect === context.protect;
+
 /** @param schema of a kind that is declared @throws TypeError for one that is not */
 export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
   schema: KindSchema,
@@ -186,12 +192,10 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
       params: undefined,
     ) => void;
   const command = ({ event }: At): string | undefined => event.meta.commandId;
-  const answer = (context: C, outcome: Waiter['result']): object => ({
-    uid: context.uid,
-    generation: context.generation,
-    result: outcome,
-    ...resultOf(context),
-  });
+  const answer = (context: C, result: Waiter['result']): object => {
+    const { uid, generation } = context;
+    return { uid, generation, result, ...resultOf(context) };
+  };
   const say = (compute: (at: At) => readonly Asked[]) => tell<C, E>(compute as never);
   /** Only a command can be rejected; a message that comes too early or too late is repeated by its sender. */
   const refuse = (code: string, text: (context: C) => string, issues?: (at: At) => readonly Issue[]) =>
@@ -202,13 +206,7 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
   const changesIn = (at: At): readonly SpecChange[] =>
     at.context.spec === null ? [] : specChanges(declared, at.context.spec, declaration(at).spec);
   const replaced = (at: At): readonly SpecChange[] => changesIn(at).filter(({ change: of }) => of === 'replace');
-  const sameMetadata = (at: At): boolean => {
-    const { labels, protect } = declaration(at);
-    const { context } = at;
-    return (
-      (labels === undefined || sameJson(labels, context.labels)) && (protect ?? context.protect) === context.protect
-    );
-  };
+  const sameMetadata = (at: At): boolean => hasMetadata(at.context, declaration(at));
   const isSameSpec = (at: At): boolean => changesIn(at).length === 0;
   const rejections = (at: At, error: Failure, path: string): readonly Asked[] =>
     at.context.waiters.map(({ commandId }) => rejectFor(commandId, error, path));

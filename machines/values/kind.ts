@@ -1,7 +1,7 @@
 /**
  * The one schema of an actor kind: what a client may declare, which messages the kind takes and sends, which effects it
- * asks for. `machines/<kind>/<kind>-protocol.ts` says it with `defineKind`, `message`, `command` and `effect`; events of
- * the chart, typed senders, the check at the receiving door, the API, the CLI and the reference pages are derived.
+ * asks for. `machines/<kind>/<kind>-protocol.ts` says it with `defineKind`, `message`, `command` and `effect`; events
+ * of the chart, typed senders, the check at the receiving door, the API, the CLI and the reference pages are derived.
  * Pure values; what the runtime makes of them is actors/kind/kind-definition.ts.
  */
 import { z } from 'zod';
@@ -44,7 +44,7 @@ export function message<const Type extends string, F extends Fields>(
   says: string,
   fields: F,
 ): Message<Type, F> {
-  const make = (values: FieldValues<F>) => ({ type, ...values });
+  const make = (values: FieldValues<F>) => Object.assign({ type }, values);
   return Object.assign(make, { type, says, schema: z.object(fields) }) as unknown as Message<Type, F>;
 }
 
@@ -58,7 +58,10 @@ export interface Effect<Type extends string = string, Params = unknown, Done ext
   readonly done: z.ZodObject<Done>;
 }
 
-/** `effect<Params>()(type, says, done)`: the params are named first because TypeScript infers all type arguments or none. */
+/**
+ * `effect<Params>()(type, says, done)`: the params are named first because TypeScript infers all type arguments or
+ * none.
+ */
 export const effect =
   <Params>() =>
   <const Type extends string, Done extends Fields>(
@@ -106,7 +109,9 @@ export interface SpecChange {
   readonly change: ChangeClass;
 }
 
-/** A function for a field whose class depends on what changed in it; it says in words which change is of which class. */
+/**
+ * A function for a field whose class depends on what changed in it; it says in words which change is of which class.
+ */
 export interface ItemRule<Value> {
   (before: Value, after: Value, path: string): readonly SpecChange[];
   readonly says: string;
@@ -249,21 +254,9 @@ export function effectActions<Schema extends { readonly effects: readonly AnyEff
   return Object.fromEntries(schema.effects.map(({ type }) => [type, record])) as never;
 }
 
-/** What the performers of a kind's effects are given and must come to. */
-export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }, Call> = {
-  readonly [E in Schema['effects'][number] as E extends Effect<infer Type> ? Type : never]: E extends Effect<
-    string,
-    infer Params,
-    infer Done
-  >
-    ? {
-        readonly timeoutMs: number | null;
-        readonly perform: (params: Params, call: Call) => Promise<FieldValues<Done>>;
-      }
-    : never;
-};
-
-/** A problem of the first field that does not fit, as `path: message`; undefined when the fields are what they must be. */
+/**
+ * A problem of the first field that does not fit, as `path: message`; undefined when the fields are what they must be.
+ */
 export function misfit(schema: z.ZodType, fields: unknown): string | undefined {
   const parsed = schema.safeParse(fields);
   if (parsed.success) return undefined;

@@ -122,10 +122,11 @@ const signs = { create: '+', update: '~', replace: '!', unchanged: '=' } as cons
 export function differenceText({ id, result, changes }: Difference): string {
   const said = result === 'replace' ? 'refused: a field cannot change; delete it and create it anew' : result;
   const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
+  const when = (change: SpecChange['change']) => (change === 'replace' ? 'cannot change' : change);
   const width = Math.max(0, ...changes.map(({ path }) => path.length));
   const lines = changes.map(
     ({ path, before, after, change }) =>
-      `    ${path.padEnd(width)}  ${shown(before)} -> ${shown(after)}  (${change === 'replace' ? 'cannot change' : change})`,
+      `    ${path.padEnd(width)}  ${shown(before)} -> ${shown(after)}  (${when(change)})`,
   );
   return [`${signs[result]} ${id}  ${said}`, ...lines].join('\n');
 }

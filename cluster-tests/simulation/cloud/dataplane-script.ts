@@ -135,6 +135,11 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the old ones', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => Object.keys(drift));
   await step('a bad option', change(dp, 'networks', 5, network({ dhcp: { ...dhcp, dns: ['x'] } })), outcome);
   await step('as it was', realize(dp), outcome);
+  await tapScript(dp, step);
+}
+
+/** In the segment that stands. */
+async function tapScript(dp: Dataplane, step: Step): Promise<void> {
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
   await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
