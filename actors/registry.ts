@@ -2,6 +2,7 @@
  * The list of actor kinds; nothing else. Pinned kinds get the dataplane of their host, controllers get `noDataplane`.
  */
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import { addressSetDefinition } from './address-set/address-set-actor.ts';
 import { agentDefinition } from './agent/agent-actor.ts';
 import type { AgentPerformer } from './agent/agent-effects.ts';
 import { bindingDefinition } from './binding/binding-actor.ts';
@@ -28,6 +29,7 @@ export function createRegistry(dataplane: Dataplane, agent: AgentPerformer, host
     tenantDefinition,
     vpcDefinition,
     networkDefinition,
+    addressSetDefinition,
     portDefinition,
     imageDefinition,
     volumeDefinition,

@@ -11,6 +11,7 @@ import type { Elements, NetworkSpec, RouteSpec } from '../values/wiring.ts';
 import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.ts';
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
+import { ownedSection } from './vpc-elements.ts';
 
 export interface PublishedSection {
   readonly name: string;
@@ -60,7 +61,7 @@ const routes: PublishedSection = {
   },
 };
 
-export const sections: readonly PublishedSection[] = [overlay, networks, routes];
+export const sections: readonly PublishedSection[] = [overlay, networks, routes, ownedSection('address-sets')];
 export const sectionNames: readonly string[] = sections.map(({ name }) => name);
 export const routesSection = routes.name;
 

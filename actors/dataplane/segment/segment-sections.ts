@@ -2,9 +2,15 @@
  * The sections of a segment, in the order in which they are made; they are removed in reverse. A new section is one
  * more entry here, with its own folder. What each holds the VPC says (machines/vpc/vpc-sections.ts).
  */
+import { addressSetsSection } from '../address-set/address-sets-section.ts';
 import { networksSection } from '../bridge/networks-section.ts';
 import { overlaySection } from '../overlay/overlay-section.ts';
 import { routesSection } from '../overlay/routes-section.ts';
 import type { SegmentSection } from './segment-section.ts';
 
-export const segmentSections: readonly SegmentSection[] = [overlaySection, networksSection, routesSection];
+export const segmentSections: readonly SegmentSection[] = [
+  overlaySection,
+  networksSection,
+  routesSection,
+  addressSetsSection,
+];

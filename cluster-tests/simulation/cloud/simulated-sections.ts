@@ -5,6 +5,7 @@
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SegmentBroken } from '@photoncloud/actors/dataplane/contract/network-contract';
+import { addressSetsIn } from '@photoncloud/actors/dataplane/address-set/address-sets-section';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { mtuTooLarge, overlayOutdated, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import type { Section } from '@photoncloud/actors/dataplane/segment/segment-section';
@@ -242,4 +243,9 @@ export const ownedSection = (name: string, check: (elements: Elements) => void):
   };
 };
 
-export const simulatedSections: readonly SimulatedSection[] = [overlay, networks, routes];
+export const simulatedSections: readonly SimulatedSection[] = [
+  overlay,
+  networks,
+  routes,
+  ownedSection('address-sets', (elements) => void addressSetsIn(elements)),
+];

@@ -1,0 +1,108 @@
+/**
+ * An address set: it is counted, published to its VPC, and taken off all hosts before it ends. The VPC says which
+ * generation every host has proved. Upholds: its name is free only after no host has it.
+ */
+import { setup } from 'xstate';
+import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
+import { whileDeclaring, whileDeleting, whileLiving, type DeclaredContext } from '../values/declared.ts';
+import { idOf, partsOfId } from '../values/identifiers.ts';
+import { requests } from '../values/requests.ts';
+import { send, tell, type Asked, type Seen } from '../values/telling.ts';
+import { elementPut, elementRemove } from '../vpc/vpc-protocol.ts';
+import { addressSetKind, problemsOf, type AddressSetEvent, type AddressSetSpec } from './address-set-protocol.ts';
+
+export type AddressSetContext = DeclaredContext<AddressSetSpec>;
+type At = Seen<AddressSetContext, AddressSetEvent>;
+
+const section = 'address-sets';
+
+const kit = declaredKit<AddressSetSpec, AddressSetContext, AddressSetEvent>(addressSetKind, { problems: problemsOf });
+
+const vpcOf = ({ id, spec }: AddressSetContext): string => idOf('vpc', partsOfId(id).tenant, spec?.vpc ?? 'main');
+
+const publish = ({ context }: At): readonly Asked[] => {
+  const { id, generation, spec } = context;
+  return [send(vpcOf(context), elementPut({ section, key: id, generation, element: { cidrs: spec?.cidrs ?? [] } }))];
+};
+
+const withdraw = ({ context }: At): readonly Asked[] => [
+  send(vpcOf(context), elementRemove({ section, key: context.id })),
+];
+
+export const addressSetMachine = setup({
+  types: {
+    context: {} as AddressSetContext,
+    events: {} as AddressSetEvent,
+    input: {} as { id: string },
+    tags: {} as 'steady',
+  },
+  actions: { ...requests, ...kit.actions, publish: tell(publish), withdraw: tell(withdraw) },
+  guards: {
+    ...kit.guards,
+    isNewest: ({ context, event }) => 'generation' in event && event.generation === context.generation,
+  },
+  delays: { quotaDeadline: 5_000, withdrawDeadline: 30_000 },
+}).createMachine({
+  id: 'address-set',
+  context: ({ input }) => newDeclared(input.id),
+  initial: 'born',
+  states: {
+    born: {
+      description: 'Exists only within the step that creates it.',
+      tags: 'steady',
+      on: whenBorn('address-set', 'claiming'),
+    },
+    claiming: {
+      description: 'The tenant is asked whether its quota has room for one more address set.',
+      entry: [ready('False', 'Claiming'), 'claimQuota'],
+      on: {
+        ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
+        'address-set.delete': { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] },
+        'quota.granted': { target: 'published', actions: ['publish', 'answerAll'] },
+        'quota.refused': { target: 'gone', actions: 'rejectAll' },
+      },
+      after: { quotaDeadline: { target: 'claiming', reenter: true } },
+    },
+    published: {
+      description: 'The VPC has every host it is on keep the set; the condition Realized says whether all have it.',
+      tags: 'steady',
+      entry: ready('True', 'Published'),
+      on: {
+        ...whileLiving('address-set', { actions: ['takeSpec', 'publish', 'answerUpdated'] }),
+        ...deletedBy('address-set', { target: 'withdrawing', actions: 'awaitAnswer' }),
+        'quota.granted': {},
+        'element.realized': {
+          guard: 'isNewest',
+          actions: [
+            'observe',
+            'forgetFailure',
+            { type: 'setCondition', params: { type: 'Realized', status: 'True', reason: 'Proven' } },
+          ],
+        },
+        'element.delayed': {
+          guard: 'isNewest',
+          actions: [
+            'noteFailure',
+            { type: 'setCondition', params: { type: 'Realized', status: 'False', reason: 'HostDelayed' } },
+          ],
+        },
+      },
+    },
+    withdrawing: {
+      description: 'The VPC is taking the set off every host that has it.',
+      entry: [ready('False', 'Deleting'), 'withdraw'],
+      on: {
+        ...whileDeleting('address-set'),
+        'element.realized': {},
+        'element.delayed': {},
+        'element.removed': { target: 'gone', actions: 'releaseQuota' },
+      },
+      after: { withdrawDeadline: { target: 'withdrawing', reenter: true } },
+    },
+    gone: {
+      description: 'No host has the set, or it was never made; its name is free.',
+      type: 'final',
+      entry: 'answerAll',
+    },
+  },
+});
