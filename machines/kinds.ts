@@ -26,7 +26,7 @@ export const allKinds: readonly KindSchema[] = [
   incarnationKind,
 ];
 
-/** Kinds that send a message, by its type. A kind that is not among them has its message refused at the door. */
+/** Kinds that send a message, by its type. */
 export const sendersOf: ReadonlyMap<string, ReadonlySet<string>> = (() => {
   const senders = new Map<string, Set<string>>();
   for (const { kind, sends } of allKinds) {

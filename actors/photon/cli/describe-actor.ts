@@ -1,5 +1,6 @@
 /** One object as a person reads it: what it is, what it waits for, what happened to it last. */
 import type { Condition } from '@photoncloud/machines/values/declared';
+import type { Failure } from '@photoncloud/machines/values/failures';
 import { stringify } from 'yaml';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
@@ -71,6 +72,29 @@ const conditionTable = (conditions: readonly Condition[], now: number): string =
     conditions.map(({ type, status, reason, since, message }) => [type, status, reason, age(since, now), message]),
   ).replace(/^/gm, '  ');
 
+interface HostShown {
+  readonly host: string;
+  readonly sections: Readonly<
+    Record<string, { readonly published: number; readonly proven: number; readonly failure: Failure | null }>
+  >;
+  readonly failure: Failure | null;
+}
+
+/** What each host has been sent of a VPC and what it has proved: a row per section. */
+function sectionTable(hosts: readonly HostShown[]): string {
+  const rows = hosts.flatMap(({ host, sections, failure: ofHost }) =>
+    Object.entries(sections).map(([section, { published, proven, failure }]) => [
+      host,
+      section,
+      String(published),
+      String(proven),
+      proven === published ? 'in sync' : 'lags',
+      (failure ?? ofHost)?.message ?? '',
+    ]),
+  );
+  return textTable(['host', 'section', 'published', 'proven', 'state', 'why'], rows).replace(/^/gm, '  ');
+}
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -84,7 +108,10 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   ];
   const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
-  const { conditions, ...status } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
+  const { conditions, ...rest } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
+  const { hosts, ...status } = id.startsWith('vpc/')
+    ? (rest as { hosts?: readonly HostShown[] })
+    : { ...rest, hosts: undefined };
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
@@ -97,6 +124,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     indented(actor.spec),
     'status:',
     indented(status),
+    ...(hosts === undefined ? [] : ['sections:', sectionTable(hosts)]),
     'history:',
     await historyTable(client, id, 12),
   ].join('\n');

@@ -3,6 +3,7 @@
  * and prints the answer.
  */
 import { randomUUID } from 'node:crypto';
+import { declaredKinds } from '@photoncloud/machines/kinds';
 import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -22,6 +23,9 @@ export interface Listed {
   readonly at: number;
   readonly waitingOn: readonly string[];
   readonly held?: string;
+  /** With `detail`. */
+  readonly spec?: unknown;
+  readonly status?: Readonly<Record<string, unknown>>;
 }
 
 const say = (text: string): void => {
@@ -52,6 +56,18 @@ const listRow = (actor: Listed, now: number): string[] => [
 ];
 const listHeadings = ['id', 'state', 'version', 'changed', 'waits for'];
 
+/** What a declared kind shows in its lists beside the fields of every actor: title and text of each column. */
+function columnsOf(kind: string | undefined): readonly (readonly [string, (actor: Listed) => string])[] {
+  const columns = declaredKinds.find((schema) => schema.kind === kind)?.declared?.columns ?? {};
+  return Object.entries(columns).map(([title, of]) => [
+    title,
+    ({ spec, status }) => {
+      const value = spec === null || spec === undefined ? null : of(spec as never, status ?? {});
+      return value === null || value === undefined ? '-' : String(value);
+    },
+  ]);
+}
+
 export async function get(session: Session, kind: string, name: string | undefined, output: Output): Promise<void> {
   const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
   if (output !== 'table') return printObject(actor, output);
@@ -74,7 +90,7 @@ export interface ListOptions {
   readonly held?: boolean;
 }
 
-async function listAll(client: PhotonClient, filter: ListOptions): Promise<Listed[]> {
+async function listAll(client: PhotonClient, filter: ListOptions & { detail?: boolean }): Promise<Listed[]> {
   const all: Listed[] = [];
   let after: string | undefined;
   do {
@@ -93,7 +109,8 @@ async function listAll(client: PhotonClient, filter: ListOptions): Promise<Liste
 }
 
 export async function list(session: Session, filter: ListOptions, output: Output): Promise<void> {
-  const actors = await listAll(session.client, filter);
+  const columns = output === 'table' && filter.held !== true ? columnsOf(filter.kind) : [];
+  const actors = await listAll(session.client, { ...filter, ...(columns.length === 0 ? {} : { detail: true }) });
   if (filter.held === true) {
     const ids = actors.map(({ id }) => id);
     const held = await readHeld(session.client, ids);
@@ -103,8 +120,8 @@ export async function list(session: Session, filter: ListOptions, output: Output
   const now = Date.now();
   return say(
     textTable(
-      listHeadings,
-      actors.map((actor) => listRow(actor, now)),
+      [...listHeadings, ...columns.map(([title]) => title)],
+      actors.map((actor) => [...listRow(actor, now), ...columns.map(([, text]) => text(actor))]),
     ),
   );
 }
