@@ -1,6 +1,7 @@
 /**
- * What a worker is asked to make, as plain JSON: the params of effects and the fields of messages, written by charts and
- * read by actors/dataplane. Each shape is a schema, for the check at the receiving door, and the type of the same name.
+ * What a worker is asked to make, as plain JSON: the params of effects and the fields of messages, written by charts
+ * and read by actors/dataplane. Each shape is a schema, for the check at the receiving door, and the type of the same
+ * name.
  * Nothing here is a kernel name; the dataplane derives those (prefix plus hash) from the ids.
  */
 import { z } from 'zod';

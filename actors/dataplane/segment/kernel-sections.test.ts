@@ -147,7 +147,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const moved = { ...route, host: 3 };
     assert.is((await eventsOf(namespace, () => change('routes', 3, { [route.address]: moved }))).length, 1);
     const gone = await eventsOf(namespace, () => change('routes', 4, {}, { [route.address]: moved }));
-    assert.equal([gone.length, /^Deleted 10\.99\.200\.1/.test(gone[0] ?? '')], [1, true]);
+    assert.equal([gone.length, gone[0]?.startsWith('Deleted 10.99.200.1 ')], [1, true]);
     // What leads elsewhere by now is not the one to remove.
     const other = await eventsOf(namespace, () =>
       change('routes', 5, {}, { '10.99.0.1': { address: '10.99.0.1', host: 3 } }),
