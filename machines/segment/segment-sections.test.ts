@@ -7,7 +7,6 @@ import { segmentMachine } from './segment-machine.ts';
 import type { ChangeAsk, RealizeAsk, WatchAsk } from './segment-protocol.ts';
 import {
   id,
-  section,
   held,
   passing,
   lasting,

@@ -29,7 +29,7 @@ inOwnNamespaces(import.meta.filename, () => {
   const change = async (section: string, to: number, put: Elements, removed: Elements = {}) =>
     (await opened).changeSegment({ segment, changes: [{ section, to, put, removed }] }, nextCall());
 
-  /** What the kernel reports of the namespace while `work` runs: a line for each object that was made, changed or gone. */
+  /** What the kernel reports of the namespace while `work` runs: a line for each object made, changed or deleted. */
   async function eventsOf(namespace: string, work: () => Promise<unknown>): Promise<readonly string[]> {
     const monitor = spawn('ip', ['-n', namespace, '-o', 'monitor', 'link', 'address', 'route', 'neigh']);
     let text = '';
@@ -50,7 +50,7 @@ inOwnNamespaces(import.meta.filename, () => {
     return text.split('\n').filter((line) => line !== '' && !line.includes('203.0.113.'));
   }
 
-  test('DHCP options and a subnet change under a wired port, which keeps its tap, its lease and its flows', async () => {
+  test('DHCP options and a subnet change under a wired port, which keeps its tap, lease and flows', async () => {
     const dp = await opened;
     const before = await realized(dp);
     const tap = tapSpec();
@@ -59,6 +59,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const guest = new FrameGuest(before.namespace, wired.tap, tap.mac);
     const ended = new AbortController();
     const watch = dp.watchSegment({ segment, sections: Object.keys(sections) }, nextCall({}, ended.signal));
+    // Its end is awaited below; when an assertion fails before, it ends with the test.
     watch.catch(() => {});
     try {
       assert.equal((await guest.ask({ do: 'dhcp' }))['dns'], ['9.9.9.9']);

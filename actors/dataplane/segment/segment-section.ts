@@ -1,8 +1,8 @@
 /**
  * What a dataplane noun registers to be a section of a segment, and where it works. segment-sections.ts lists them;
  * section-making.ts and its neighbours call them in that order. An element is keyed; its shape is the section's own.
- * Promise expected of each: `ensure` works by difference, `change` costs one element in the kernel for each it is given,
- * and `read` tells what the kernel has, never what was asked for.
+ * Promise expected of each: `ensure` works by difference, `change` costs one element in the kernel for each it is
+ * given, and `read` tells what the kernel has, never what was asked for.
  */
 import type { Elements, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { SegmentBroken } from '../contract/network-contract.ts';

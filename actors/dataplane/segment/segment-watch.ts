@@ -15,7 +15,10 @@ import { segmentSections } from './segment-sections.ts';
 
 const lookEveryMs = 500;
 
-/** @param sections names of those to look at @param undisturbed runs a look while no change of the segment is under way */
+/**
+ * @param sections names of those to look at
+ * @param undisturbed runs a look while no change of the segment is under way
+ */
 export async function watchForLoss(
   place: SegmentPlace,
   sections: readonly string[],
