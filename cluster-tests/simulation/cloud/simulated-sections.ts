@@ -37,6 +37,7 @@ const asInvalid = (path: string): PhotonError =>
 /** What a half-made segment consists of. */
 const overlay: SimulatedSection = {
   name: 'overlay',
+  after: [],
   check: (elements) => void overlayIn(elements),
 
   ensure: async ({ kernel, segment: { owner, vpc } }, elements) => {
@@ -123,6 +124,7 @@ const textOf = ({ subnets, dhcp }: NetworkSpec): string => JSON.stringify([subne
 
 const networks: SimulatedSection = {
   name: 'networks',
+  after: ['overlay'],
   check: (elements) => void networksIn(elements),
 
   ensure: async (place, elements) => {
@@ -175,6 +177,7 @@ const networks: SimulatedSection = {
 
 const routes: SimulatedSection = {
   name: 'routes',
+  after: ['overlay'],
   check: (elements) => void routesIn(elements),
 
   ensure: async (place, elements) => {
