@@ -83,7 +83,7 @@ export async function realizeSections<Place>(
   const wanted = named(at, sections);
   const made = new Map<string, Promise<void>>();
   for (const [section, { elements }] of wanted) {
-    const before = Promise.all(section.after.map((name) => made.get(name)));
+    const before = Promise.all(section.after.flatMap((name) => made.get(name) ?? []));
     const make = async (): Promise<void> => {
       await before;
       signal.throwIfAborted();
