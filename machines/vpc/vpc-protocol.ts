@@ -133,7 +133,7 @@ export const vpcSpec = z.strictObject({}).meta({ id: 'VpcSpec' });
 
 export const vpcKind = defineKind({
   kind: 'vpc',
-  says: 'A routing domain of a tenant: its networks do not overlap, and reach each other on every host with a port.',
+  says: 'A routing domain of a tenant: its networks do not overlap and reach each other, on every host with a port.',
   placement: 'sharded',
   declared: declare(vpcSpec, {
     changes: {},

@@ -1,6 +1,4 @@
-/**
- * What a VPC publishes: whole sections to who is new, increments to who is not, and the way back when one is missed.
- */
+/** What a VPC publishes: whole sections to a host that is new, increments to the others, and what is missed again. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Increment, SectionUpdate, Whole } from '../segment/segment-protocol.ts';

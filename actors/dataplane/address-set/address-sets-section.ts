@@ -80,6 +80,7 @@ async function settle(link: NamespaceLink, sets: AddressSets, stale: readonly st
 
 export const addressSetsSection: SegmentSection = {
   name: 'address-sets',
+  after: ['overlay'],
   check: (elements) => void addressSetsIn(elements),
 
   ensure: async (place, elements) => {

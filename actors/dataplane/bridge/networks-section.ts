@@ -5,13 +5,7 @@
  * transaction, dnsmasq is restarted with the new configuration and reads the same hosts.
  */
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
-import {
-  dhcpDrift,
-  ensureDhcpServer,
-  readDhcpNetworks,
-  readDhcpServer,
-  removeDhcpServer,
-} from '../dhcp/dhcp-server.ts';
+import { ensureDhcpServer, readDhcpNetworks, readDhcpService, removeDhcpServer } from '../dhcp/dhcp-server.ts';
 import { readNetworkRules, removeNetworkRules, setNetworkRules } from '../firewall/firewall-ports.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
@@ -53,6 +47,7 @@ async function removeNetworks(link: NamespaceLink, bridges: readonly string[], a
 
 export const networksSection: SegmentSection = {
   name: 'networks',
+  after: ['overlay'],
   check: (elements) => void networksIn(elements),
 
   ensure: async (place, elements) => {
@@ -91,19 +86,18 @@ export const networksSection: SegmentSection = {
     const link = await linkInto(place);
     const networks = bridgesOf(place, networksIn(wanted));
     const gone = bridgesOf(place, networksIn(unwanted));
-    const [server, served, ...found] = await Promise.all([
-      readDhcpServer(site.folders.dhcp, namespace),
-      dhcpDrift(site.folders.dhcp, namespace, networks),
+    const [served, ...found] = await Promise.all([
+      readDhcpService(site.folders.dhcp, namespace, networks),
       ...networks.map((one) => readNetwork(link, one)),
     ]);
     const left = await Promise.all(gone.map(({ bridge }) => link.link(bridge)));
     const drift = [
-      ...served,
+      ...served.drift,
       ...found.flatMap((one) => one.drift),
       ...gone.flatMap(({ network }, index) => (left[index] === null ? [] : [`still a bridge of ${network.network}`])),
     ];
     const bridges = Object.fromEntries(found.flatMap(({ facts }) => facts));
-    return { facts: { bridges, dnsmasqPid: server?.pid ?? 0 }, drift };
+    return { facts: { bridges, dnsmasqPid: served.pid }, drift };
   },
 
   missing: async ({ site, namespace, segment }, { server, interfaces }) => {

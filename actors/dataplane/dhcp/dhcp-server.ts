@@ -92,22 +92,24 @@ async function configOf(dhcpFolder: string, namespace: string, networks: Readonl
   return { text, file: path.join(dhcpFolder, namespace, `dnsmasq-${hashName(text, 16)}.conf`) };
 }
 
-/** What differs from these networks being served; empty when they are. */
-export async function dhcpDrift(
+/** The pid of the server, 0 without one, and what differs from these networks being served. */
+export async function readDhcpService(
   dhcpFolder: string,
   namespace: string,
   networks: readonly DhcpNetwork[],
-): Promise<readonly string[]> {
+): Promise<{ readonly pid: number; readonly drift: readonly string[] }> {
   const [actual, server] = await Promise.all([
     readDhcpNetworks(dhcpFolder, namespace),
     readDhcpServer(dhcpFolder, namespace),
   ]);
+  const pid = server?.pid ?? 0;
   const missing = networks.filter((network) => actual?.get(network.bridge) !== networkText(network));
-  if (missing.length > 0) return missing.map(({ network }) => `no DHCP configuration of ${network.network}`);
-  if (actual === null || actual.size === 0) return [];
-  if (server === null) return ['no dnsmasq'];
+  if (missing.length > 0)
+    return { pid, drift: missing.map(({ network }) => `no DHCP configuration of ${network.network}`) };
+  if (actual === null || actual.size === 0) return { pid, drift: [] };
+  if (server === null) return { pid, drift: ['no dnsmasq'] };
   const { file } = await configOf(dhcpFolder, namespace, actual);
-  return server.config === file ? [] : ['dnsmasq runs with an older configuration'];
+  return { pid, drift: server.config === file ? [] : ['dnsmasq runs with an older configuration'] };
 }
 
 /**

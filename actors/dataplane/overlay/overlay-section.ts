@@ -19,6 +19,7 @@ const partMissing = (part: string): PhotonError =>
 
 export const overlaySection: SegmentSection = {
   name: 'overlay',
+  after: [],
   check: (elements) => void overlayIn(elements),
 
   ensure: async ({ site, namespace, segment }, elements) => {

@@ -31,6 +31,7 @@ async function routesNow(link: NamespaceLink, routes: readonly RouteSpec[]): Pro
 
 export const routesSection: SegmentSection = {
   name: 'routes',
+  after: ['overlay'],
   check: (elements) => void routesIn(elements),
 
   ensure: async (place, elements) => ensureRoutes(await linkInto(place), routesIn(elements), await localIn(place)),

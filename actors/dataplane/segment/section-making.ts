@@ -65,6 +65,12 @@ const named = <Place>({ table }: Workplace<Place>, sections: Sections) =>
 const proofOf = (readings: readonly (SectionReading | undefined)[]): SegmentProof =>
   Object.assign({}, ...readings.map((reading) => reading?.facts)) as SegmentProof;
 
+/** Waits for all, then throws the first error: nothing of an effect goes on once it has ended. */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  const lost = (await Promise.allSettled(works)).find(({ status }) => status === 'rejected');
+  if (lost?.status === 'rejected') throw lost.reason;
+}
+
 export async function realizeSections<Place>(
   at: Workplace<Place>,
   sections: Sections,
@@ -75,13 +81,20 @@ export async function realizeSections<Place>(
   const outcome = new Outcome();
   outcome.refuseUnknown(at, Object.keys(sections));
   const wanted = named(at, sections);
+  const made = new Map<string, Promise<void>>();
   for (const [section, { elements }] of wanted) {
-    signal.throwIfAborted();
-    await outcome.attempt(section.name, async () => {
-      section.check(elements);
-      await section.ensure(place, elements);
-    });
+    const before = Promise.all(section.after.flatMap((name) => made.get(name) ?? []));
+    const make = async (): Promise<void> => {
+      await before;
+      signal.throwIfAborted();
+      await outcome.attempt(section.name, async () => {
+        section.check(elements);
+        await section.ensure(place, elements);
+      });
+    };
+    made.set(section.name, make());
   }
+  await allOf([...made.values()]);
   const readings = await Promise.all(
     wanted.map(([section, { elements }]) => outcome.attempt(section.name, () => section.read(place, elements, {}))),
   );

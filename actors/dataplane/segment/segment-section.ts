@@ -1,6 +1,6 @@
 /**
  * What a dataplane noun registers to be a section of a segment, and where it works. segment-sections.ts lists them;
- * section-making.ts and its neighbours call them in that order. An element is keyed; its shape is the section's own.
+ * section-making.ts and its neighbours call them. An element is keyed; its shape is the section's own.
  * Promise expected of each: `ensure` works by difference, `change` costs one element in the kernel for each it is
  * given, and `read` tells what the kernel has, never what was asked for.
  */
@@ -44,6 +44,8 @@ export interface SegmentSight {
 /** A section as it is made and read; the simulation has a table of the same form over a place of its own. */
 export interface Section<Place> {
   readonly name: string;
+  /** Sections that are made before it; with all others it is made side by side. */
+  readonly after: readonly string[];
   /** @throws defeat `spec_invalid` with the field: nothing of the section is made then */
   readonly check: (elements: Elements) => void;
   /** The whole section, and nothing else of its kind. */

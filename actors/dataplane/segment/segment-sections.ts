@@ -1,6 +1,6 @@
 /**
- * The sections of a segment, in the order in which they are made; they are removed in reverse. A new section is one
- * more entry here, with its own folder. What each holds the VPC says (machines/vpc/vpc-sections.ts).
+ * The sections of a segment, each after those it stands on; they are removed in reverse. A new section is one more
+ * entry here, with its own folder. What each holds the VPC says (machines/vpc/vpc-sections.ts).
  */
 import { addressSetsSection } from '../address-set/address-sets-section.ts';
 import { networksSection } from '../bridge/networks-section.ts';

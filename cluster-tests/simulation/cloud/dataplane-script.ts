@@ -1,7 +1,7 @@
 /**
- * Sequences of dataplane operations, each with its result: the real and the simulated dataplane must give the same
- * ones. Results are reduced to what a caller can distinguish (error codes, places, what was removed, whether something
- * existed already), without kernel names, indexes or pids. dataplane-conformance.test.ts runs them on both dataplanes.
+ * One sequence of operations on a dataplane, each with what it came to: what both dataplanes must answer alike.
+ * It names what a caller can tell apart (codes, places, what was removed, whether something was there already), never
+ * kernel names, indexes or pids. dataplane-conformance.test.ts runs it on the real kernel and on the simulated one.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
@@ -69,34 +69,8 @@ const later = (spec: TapSpec, runEpoch: number): TapSpec => ({ ...spec, owner: {
 const peer = { name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1_470 };
 const seenTap = ({ place, carrier, drift }: TapReading) => [place, carrier, drift.length === 0];
 
-export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
-  const { sections } = segmentAsk();
-  await step('routes before the segment', change(dp, 'routes', 2, routeTo(2)), outcome);
-  await step(
-    'read before the segment',
-    dp.readSegment({ segment, sections: { overlay: sections.overlay } }, nextCall()),
-  );
-  await step('tap before the segment', dp.createTap(tap, nextCall()), ({ place }) => place);
-  await step('wiring before the segment', dp.wireTap(tap, nextCall()));
-  await step(
-    'networks without an overlay',
-    dp.realizeSegment({ segment, sections: { networks: sections.networks } }, nextCall()),
-    outcome,
-  );
-  await step('an MTU that does not fit', realize(dp, { networks: [testNetwork({ mtu: 1_490 })] }), outcome);
-  await step('a VNI that is none', realize(dp, { vni: 0 }), outcome);
-  await step(
-    'a section that is none',
-    dp.realizeSegment({ segment, sections: { none: sections.routes } }, nextCall()),
-    outcome,
-  );
-  let proof = '';
-  await step('segment', realize(dp), (made) => {
-    proof = JSON.stringify(made);
-    return [outcome(made), mtusOf(made)];
-  });
-  await step('the same segment', realize(dp), (made) => JSON.stringify(made) === proof);
-  await step('read', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
+/** Of a segment that stands, without ports; it stands as it did afterwards. */
+async function sectionScript(dp: Dataplane, step: Step): Promise<void> {
   await step(
     'what is not there',
     dp.readSegment(segmentAsk({ peers: [peer], routes: [{ address: '10.77.1.90', host: 2 }] }), nextCall()),
@@ -135,23 +109,49 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the old ones', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => Object.keys(drift));
   await step('a bad option', change(dp, 'networks', 5, network({ dhcp: { ...dhcp, dns: ['x'] } })), outcome);
   await step('as it was', realize(dp), outcome);
-  await tapScript(dp, step);
 }
 
-/** In the segment that stands. */
-async function tapScript(dp: Dataplane, step: Step): Promise<void> {
+export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
+  const { sections } = segmentAsk();
+  await step('routes before the segment', change(dp, 'routes', 2, routeTo(2)), outcome);
+  await step(
+    'read before the segment',
+    dp.readSegment({ segment, sections: { overlay: sections.overlay } }, nextCall()),
+  );
+  await step('tap before the segment', dp.createTap(tap, nextCall()), ({ place }) => place);
+  await step('wiring before the segment', dp.wireTap(tap, nextCall()));
+  await step(
+    'networks without an overlay',
+    dp.realizeSegment({ segment, sections: { networks: sections.networks } }, nextCall()),
+    outcome,
+  );
+  await step('an MTU that does not fit', realize(dp, { networks: [testNetwork({ mtu: 1_490 })] }), outcome);
+  await step('a VNI that is none', realize(dp, { vni: 0 }), outcome);
+  await step(
+    'a section that is none',
+    dp.realizeSegment({ segment, sections: { none: sections.routes } }, nextCall()),
+    outcome,
+  );
+  let proof = '';
+  await step('segment', realize(dp), (made) => {
+    proof = JSON.stringify(made);
+    return [outcome(made), mtusOf(made)];
+  });
+  await step('the same segment', realize(dp), (made) => JSON.stringify(made) === proof);
+  await step('read', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
+  await sectionScript(dp, step);
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
   await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('read the tap', dp.readTap(tap, nextCall()), seenTap);
   await step('a segment in use', dp.removeSegment(segment, nextCall()));
-  await step('a tap that no process holds is created anew', dp.createTap(tap, nextCall()), ({ place }) => place);
+  await step('a tap nobody holds is made anew', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('an older fence', dp.createTap(tap, nextCall({ version: 0 })));
   await step('an older era', dp.createTap(tap, nextCall({ era: 0 })));
   await step('a later run', dp.createTap(later(tap, 3), nextCall()), ({ place }) => place);
   await step('an earlier run', dp.createTap(later(tap, 2), nextCall()));
   await step('removal by an earlier run', dp.removeTap(later(tap, 2), nextCall()));
-  await step('an invalid MAC', dp.createTap({ ...later(tap, 3), mac: 'none' }, nextCall()));
+  await step('a MAC that is none', dp.createTap({ ...later(tap, 3), mac: 'none' }, nextCall()));
   await step('wired by the later run', dp.wireTap(later(tap, 3), nextCall()), ({ mtu }) => mtu);
   await step('read by the later run', dp.readTap(later(tap, 3), nextCall()), seenTap);
   await step('read by another run', dp.readTap(later(tap, 4), nextCall()), seenTap);
@@ -159,9 +159,9 @@ async function tapScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the second wired', dp.wireTap(tapSpec(12), nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('removal', dp.removeTap(later(tap, 3), nextCall()));
   await step('removal again', dp.removeTap(later(tap, 3), nextCall()));
-  await step('read after removal', dp.readTap(tap, nextCall()), seenTap);
+  await step('read what is gone', dp.readTap(tap, nextCall()), seenTap);
   const owners = async (): Promise<string[]> => [segment.owner.actor];
-  await step('a sweep removes the second', dp.sweep({ owners }, nextCall()), ({ removed, failed }) => [
+  await step('a sweep takes the second', dp.sweep({ owners }, nextCall()), ({ removed, failed }) => [
     removed.map(({ what, owner }) => [what, owner?.actor]),
     failed.length,
   ]);
@@ -183,9 +183,9 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
   await step('read before', dp.readReplica(ref, nextCall()));
   await step('replica', dp.ensureReplica(replica, nextCall()), made);
   await step('the same', dp.ensureReplica(replica, nextCall()), made);
-  await step('the same with another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
+  await step('another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
   const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
-  await step('from an image that is missing', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
+  await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
   await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
   const copy = {
     owner: ownerOf('image-copy/acme/base@w1'),
@@ -194,23 +194,23 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
     sha256: null,
   };
   await step('inspected', dp.inspectImage(copy, nextCall()), ({ sizeBytes }) => sizeBytes);
-  await step('a path outside the allowed roots', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
-  await step('a missing file', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
+  await step('outside', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
+  await step('missing', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
   await step('another digest', dp.importCopy({ ...copy, sha256: 'b'.repeat(64) }, nextCall()));
   let sha256 = '';
   await step('import', dp.importCopy(copy, nextCall()), (proof) => {
     ({ sha256 } = proof);
     return proof.virtualSizeBytes;
   });
-  const other = { ...copy, owner: ownerOf('image-copy/acme/other@w1') };
+  const other = { ...copy, owner: ownerOf('image-copy/acme/counterpart@w1') };
   await step('for a second owner', dp.importCopy(other, nextCall()), (proof) => proof.sha256 === sha256);
-  await step('removed by the first owner', dp.removeCopy({ ...copy, sha256 }, nextCall()));
-  await step('removed by the second owner', dp.removeCopy({ ...other, sha256 }, nextCall()));
-  await step('removed again', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  await step('the first lets go', dp.removeCopy({ ...copy, sha256 }, nextCall()));
+  await step('the second lets go', dp.removeCopy({ ...other, sha256 }, nextCall()));
+  await step('nobody is left', dp.removeCopy({ ...other, sha256 }, nextCall()));
   const fetch = { owner: copy.owner, format: 'raw' as const, sha256: 'c'.repeat(64), sizeBytes: 1, from: 'w2' };
   await step('a host that does not answer', dp.fetchCopy(fetch, nextCall()));
-  await step('the replica removed', dp.removeReplica(ref, nextCall()));
-  await step('the replica removed again', dp.removeReplica(ref, nextCall()));
+  await step('the replica goes', dp.removeReplica(ref, nextCall()));
+  await step('it is gone', dp.removeReplica(ref, nextCall()));
 }
 
 export async function incarnationScript(dp: Dataplane, step: Step): Promise<void> {
@@ -233,16 +233,16 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('its tap', dp.createTap(run, nextCall()), ({ place }) => place);
   await step('without a disk', start(incarnation()));
   await step('its disk', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
-  await step('resumed before the start', dp.resumeIncarnation(incarnation(), nextCall()));
-  await step('stopped before the start', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
+  await step('resumed before', dp.resumeIncarnation(incarnation(), nextCall()));
+  await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('started', start(incarnation()), started);
-  await step('started again while it runs', start(incarnation()), started);
+  await step('taken up again', start(incarnation()), started);
   await step('a held tap', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('cleaned while it runs', dp.cleanIncarnation(incarnation(), nextCall()));
+  await step('cleaned too early', dp.cleanIncarnation(incarnation(), nextCall()));
   const anew = { ...incarnation().owner, uid: '01TESTUID0000000000000000B', runEpoch: 2 };
-  await step('a later incarnation while it runs', start({ ...incarnation(), owner: anew }));
+  await step('a later life too early', start({ ...incarnation(), owner: anew }));
   await step(
-    'another incarnation with the same disk',
+    'a rival for the disk',
     start({ ...incarnation(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }),
   );
   await step('resumed', dp.resumeIncarnation(incarnation(), nextCall()));
@@ -258,13 +258,13 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('a held tap in its segment', dp.createTap(run, nextCall()), ({ place }) => place);
   const watch = dp.watchIncarnation(incarnation(), nextCall());
   await step('stopped', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
-  await step('the watch that was open during the stop', watch, ({ reason }) => reason);
-  await step('a watch after the stop', dp.watchIncarnation(incarnation(), nextCall()), ({ reason }) => reason);
+  await step('what the watch saw', watch, ({ reason }) => reason);
+  await step('a later watch', dp.watchIncarnation(incarnation(), nextCall()), ({ reason }) => reason);
   await step('cleaned', dp.cleanIncarnation(incarnation(), nextCall()));
   await step('cleaned again', dp.cleanIncarnation(incarnation(), nextCall()));
-  await step('a tap of an ended process is created anew', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('the next incarnation', start(incarnation(2)), started);
-  await step('the incarnation before', start(incarnation(1)));
+  await step('a dead tap is made anew', dp.createTap(run, nextCall()), ({ place }) => place);
+  await step('the next run', start(incarnation(2)), started);
+  await step('the run before', start(incarnation(1)));
   await step('swept', dp.sweep({ owners: async () => [] }, nextCall()), ({ failed }) => failed);
-  await step('what is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
+  await step('all that is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
 }

@@ -38,6 +38,7 @@ const asInvalid = (path: string): PhotonError =>
 /** What a half-made segment consists of. */
 const overlay: SimulatedSection = {
   name: 'overlay',
+  after: [],
   check: (elements) => void overlayIn(elements),
 
   ensure: async ({ kernel, segment: { owner, vpc } }, elements) => {
@@ -125,6 +126,7 @@ const textOf = ({ subnets, dhcp }: NetworkSpec): string => JSON.stringify([subne
 
 const networks: SimulatedSection = {
   name: 'networks',
+  after: ['overlay'],
   check: (elements) => void networksIn(elements),
 
   ensure: async (place, elements) => {
@@ -177,6 +179,7 @@ const networks: SimulatedSection = {
 
 const routes: SimulatedSection = {
   name: 'routes',
+  after: ['overlay'],
   check: (elements) => void routesIn(elements),
 
   ensure: async (place, elements) => {
@@ -217,6 +220,7 @@ export const ownedSection = (name: string, check: (elements: Elements) => void):
   };
   return {
     name,
+    after: ['overlay'],
     check,
     ensure: async (place, elements) => {
       const known = kept(place);

@@ -29,9 +29,7 @@ inOwnNamespaces(import.meta.filename, () => {
   const change = async (section: string, to: number, put: Elements, removed: Elements = {}) =>
     (await opened).changeSegment({ segment, changes: [{ section, to, put, removed }] }, nextCall());
 
-  /**
-   * What the kernel reports of the namespace while `work` runs: a line for each object that was made, changed or gone.
-   */
+  /** What the kernel reports of the namespace while `work` runs: a line for each object made, changed or deleted. */
   async function eventsOf(namespace: string, work: () => Promise<unknown>): Promise<readonly string[]> {
     const monitor = spawn('ip', ['-n', namespace, '-o', 'monitor', 'link', 'address', 'route', 'neigh']);
     let text = '';
@@ -52,7 +50,7 @@ inOwnNamespaces(import.meta.filename, () => {
     return text.split('\n').filter((line) => line !== '' && !line.includes('203.0.113.'));
   }
 
-  test('DHCP options and a subnet change under a wired port; it keeps its tap, its lease and its flows', async () => {
+  test('DHCP options and a subnet change under a wired port, which keeps its tap, lease and flows', async () => {
     const dp = await opened;
     const before = await realized(dp);
     const tap = tapSpec();
@@ -61,7 +59,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const guest = new FrameGuest(before.namespace, wired.tap, tap.mac);
     const ended = new AbortController();
     const watch = dp.watchSegment({ segment, sections: Object.keys(sections) }, nextCall({}, ended.signal));
-    // Read further down; until then its failure is nobody's.
+    // Its end is awaited below; when an assertion fails before, it ends with the test.
     watch.catch(() => {});
     try {
       assert.equal((await guest.ask({ do: 'dhcp' }))['dns'], ['9.9.9.9']);
@@ -150,7 +148,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const moved = { ...route, host: 3 };
     assert.is((await eventsOf(namespace, () => change('routes', 3, { [route.address]: moved }))).length, 1);
     const gone = await eventsOf(namespace, () => change('routes', 4, {}, { [route.address]: moved }));
-    assert.equal([gone.length, (gone[0] ?? '').startsWith('Deleted 10.99.200.1')], [1, true]);
+    assert.equal([gone.length, gone[0]?.startsWith('Deleted 10.99.200.1 ')], [1, true]);
     // What leads elsewhere by now is not the one to remove.
     const other = await eventsOf(namespace, () =>
       change('routes', 5, {}, { '10.99.0.1': { address: '10.99.0.1', host: 3 } }),
