@@ -96,6 +96,22 @@ check('the chart follows the actor: state, ancestors, last transition, title', a
   await page.getByText(/in 1 min 2\d s/).waitFor();
 });
 
+check(
+  'conditions, and the sections in which a host lags, are shown of the newest version only',
+  async ({ page, url }) => {
+    await page.goto(`${url}/a/job/acme/web-1`);
+    const panel = page.getByLabel('Conditions');
+    await panel.waitFor();
+    assert.equal(await panel.locator('li').allInnerTexts(), [
+      '✕\nReady Migrating to w2',
+      '◷\nw2 lags in routes the link is down\n5 of 7',
+    ]);
+    await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
+    await page.locator('[data-state="preparing.plugging"].lit').waitFor();
+    assert.is(await panel.count(), 0);
+  },
+);
+
 check('a version has its own URL, chart and diff', async ({ page, url }) => {
   await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
   await page.locator('[data-state="preparing.plugging"].lit').waitFor();

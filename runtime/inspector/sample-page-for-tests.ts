@@ -151,7 +151,14 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
       uid: '01JDQ5Z6V8K3M2N4P7R9S0T1AB',
       state: last.to,
       spec: { cpus: 4 },
-      status: { host: 'w1' },
+      status: {
+        host: 'w1',
+        conditions: [{ type: 'Ready', status: 'False', reason: 'Migrating', message: 'to w2', since: 0 }],
+        hosts: [
+          { host: 'w1', sections: { routes: { published: 7, proven: 7, failure: null } } },
+          { host: 'w2', sections: { routes: { published: 7, proven: 5, failure: { message: 'the link is down' } } } },
+        ],
+      },
     };
     const effects = [{ type: 'process.watch', effectId: `${live}#6.0`, stateId: 'running' }];
     const timers = [

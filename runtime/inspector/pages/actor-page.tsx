@@ -8,6 +8,7 @@ import { stateText, takenTransitions } from '../chart-trace.ts';
 import { useActor, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
+import { ConditionPanel } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView } from './history-view.tsx';
 import type { HistoryRow, InspectorFeed } from './inspector-feed.ts';
@@ -96,6 +97,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
           {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
           {chart.state === 'ready' && <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} />}
           {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
+          {version === null && !live.gone && <ConditionPanel status={live.detail?.status ?? null} />}
           <HistoryView
             id={id}
             history={live.history}
