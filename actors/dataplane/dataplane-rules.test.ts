@@ -6,6 +6,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Elements } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import {
   codeOf,
@@ -75,8 +76,8 @@ test('an owner is read back from its alias; an alias of another cluster or a for
 test('one bad field of a spec stops it at the door', () => {
   const network = testNetwork();
   const checkAll = (more: Partial<TestSegment>): void => {
-    const { sections } = segmentAsk(more);
-    for (const { name, check } of segmentSections) check(sections[name as keyof typeof sections].elements);
+    const sections: Readonly<Record<string, { readonly elements: Elements }>> = segmentAsk(more).sections;
+    for (const { name, check } of segmentSections) check(sections[name]?.elements ?? {});
   };
   checkAll({ peers: [{ name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 }] });
   const withDhcp = (dhcp: object) => ({ networks: [{ ...network, dhcp: { ...network.dhcp, ...dhcp } }] });
