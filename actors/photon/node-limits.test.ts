@@ -19,7 +19,7 @@ test('the page names every limit with its default, and no other', () => {
 });
 
 test('the page names the quota of a tenant with its defaults', () => {
-  const listed = [...page.matchAll(/^\| [^|]+ \| `(\w+)` (\d+) \| the /gm)].map(([, name, value]) => [
+  const listed = [...page.matchAll(/^\| [^|]+ \| `([\w-]+)` (\d+) \| the /gm)].map(([, name, value]) => [
     name,
     Number(value),
   ]);

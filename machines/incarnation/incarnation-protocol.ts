@@ -43,7 +43,7 @@ export const incarnationEnded = message('incarnation.ended', 'The run is over an
   error: failureSchema.nullable(),
 });
 
-interface RunParams {
+export interface RunParams {
   readonly spec: IncarnationSpec;
 }
 
