@@ -122,7 +122,7 @@ test('K13: the declared state, the recorded state and the state of the hosts are
   const grant = { address: '10.0.0.4', mac: lease.mac, network: { network: 'network/a/n' } };
   const port = stored('port/a/p', 'active', { grant, host: { name: 'w1' } });
   assert.match(unsettled([port], [bare]).join(), /says is free.*no longer exists.*is wired as \[\]/);
-  const failed = stored('port/a/q', 'failed', { grant: null, spec: { holder: 'vm/a/v' } });
+  const failed = stored('port/a/q', 'failed', { grant: null, holder: 'vm/a/v' });
   const tap = { ...lease, port: 'port/a/q', owner: 'binding/a/q@w1' };
   const wiredOn = (...actors: StoredActor[]): boolean =>
     unsettled([failed, ...actors], [{ ...bare, taps: [tap] }]).some((what) =>

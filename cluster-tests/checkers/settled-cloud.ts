@@ -122,7 +122,7 @@ function wrongPort(
   cloud: CloudListing,
   live: ReadonlyMap<string, StoredActor>,
 ): string[] {
-  const { grant, host } = fields(context);
+  const { grant, host, holder } = fields(context);
   const taps = cloud.hosts.flatMap(({ host: at, taps: all }) =>
     all.filter(({ port }) => port === id).map((tap) => ({ ...tap, at })),
   );
@@ -136,9 +136,9 @@ function wrongPort(
     if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which no longer exists`);
   }
   const bound = state === 'active';
-  // A port that fails under a running VM keeps its tap: the VM goes on and reports the failure.
-  const holder = live.get(String(fields(fields(context)['spec'])['holder']));
-  const mayBeWired = state === 'degraded' || state === 'tapped' || (state === 'failed' && holder?.state === 'running');
+  // A port that fails under a running VM, or where a client has bound it, keeps its tap: they see the failure and decide.
+  const isUsed = holder === null || live.get(String(holder))?.state === 'running';
+  const mayBeWired = state === 'degraded' || state === 'tapped' || (state === 'failed' && isUsed);
   if (!bound && !mayBeWired && taps.length > 0)
     problems.push(`${id} is ${JSON.stringify(state)} and wired on ${taps.map(({ at }) => at).join()}`);
   if (!bound) return problems;
