@@ -1,5 +1,5 @@
 /**
- * Rules every chart keeps (docs/protocol.md, house.md "Charts"), checked on all folders of machines at once: what
+ * Rules every chart keeps (docs/architecture.md#rules-of-charts), checked on all folders of machines at once: what
  * cannot be explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
  * What a chart decides is tested beside each chart; this file looks at how it is built, whether it is what its schema
  * says (values/kind.ts), and whether the schemas of all kinds fit together.

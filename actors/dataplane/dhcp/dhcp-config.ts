@@ -12,7 +12,7 @@ export interface DhcpNetwork {
 }
 
 /**
- * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, T2).
+ * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, docs/threats.md#t2).
  * @param networks as `networkText` makes them
  */
 export function configText(networks: readonly string[], hostsFolder: string, user: string): string {
