@@ -165,62 +165,171 @@ export const ready = <const Status extends Condition['status']>(status: Status, 
 export interface KitOptions<Spec, C> {
   /** Fields of an answer beside `uid`, `generation` and `result`. */
   readonly result?: (context: C) => object;
-  /** What arithmetic finds wrong with a spec that its schema admits. */
+  /** Problems of a spec that its schema cannot express, such as overlapping CIDRs. */
   readonly problems?: (spec: Spec) => readonly (Issue & { readonly code: string })[];
 }
 
 type Declaring<E> = E & EventObject & { readonly meta: Meta };
+/** The context of a declared object and the event that it receives. */
+type KitAt<C, E> = Seen<C, Declaring<E>>;
 
-/** True when what the command says of labels and protection is so; what it leaves unsaid is. */
-const hasMetadata = (
-  context: DeclaredContext<unknown>,
-  { labels = context.labels, protect = context.protect }: Pick<DeclaringEvent<unknown>, 'labels' | 'protect'>,
-): boolean => sameJson(labels, context.labels) && protect === context.protect;
+const commandOf = ({ event }: { readonly event: { readonly meta: Meta } }): string | undefined => event.meta.commandId;
 
-/** @param schema of a kind that is declared @throws TypeError for one that is not */
-export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
-  schema: KindSchema,
-  { result: resultOf = () => ({}), problems = () => [] }: KitOptions<Spec, C> = {},
-) {
-  const { declared, kind } = schema;
-  if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
-  type At = Seen<C, Declaring<E>>;
-  const declaration = ({ event }: At) => event as unknown as DeclaringEvent<Spec>;
+/** Turns pure functions of the kit into actions with the types of the chart that uses them. */
+function actionsFor<C extends { readonly id: string }, E extends EventObject>() {
+  type At = KitAt<C, E>;
   const change = (compute: (at: At) => Partial<C>) =>
     assign(({ context, event }) => compute({ context, event } as unknown as At)) as unknown as (
       args: ActionArgs<C, E, E>,
       params: undefined,
     ) => void;
-  const command = ({ event }: At): string | undefined => event.meta.commandId;
+  const say = (compute: (at: At) => readonly Asked[]) => tell<C, E>(compute as never);
+  const changeAndSay = (compute: (at: At) => { readonly changes: object; readonly asks: readonly Asked[] }) =>
+    act<C, E>(compute as never);
+  /** Rejects a command. A message is not answered: its sender repeats it. */
+  const refuse = (code: string, text: (context: C) => string, issues?: (at: At) => readonly Issue[]) =>
+    say((at) => {
+      if (commandOf(at) === undefined) return [];
+      return [reject({ code, message: text(at.context), ...(issues === undefined ? {} : { issues: issues(at) }) })];
+    });
+  return { change, say, changeAndSay, refuse };
+}
+
+/** True when labels and protection equal those of the object; a command that leaves one out does not change it. */
+const hasMetadata = (
+  context: DeclaredContext<unknown>,
+  { labels = context.labels, protect = context.protect }: Pick<DeclaringEvent<unknown>, 'labels' | 'protect'>,
+): boolean => sameJson(labels, context.labels) && protect === context.protect;
+
+/** Reads the declaration in an event and compares it with the object. */
+function declarationsOf<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
+  declared: AnyDeclared,
+) {
+  type At = KitAt<C, E>;
+  const declaration = ({ event }: At) => event as unknown as DeclaringEvent<Spec>;
+  const changesIn = (at: At): readonly SpecChange[] =>
+    at.context.spec === null ? [] : specChanges(declared, at.context.spec, declaration(at).spec);
+  return {
+    declaration,
+    changesIn,
+    replaced: (at: At): readonly SpecChange[] => changesIn(at).filter(({ change }) => change === 'replace'),
+    isSameSpec: (at: At): boolean => changesIn(at).length === 0,
+    sameMetadata: (at: At): boolean => hasMetadata(at.context, declaration(at)),
+  };
+}
+
+/** Actions that answer commands now, or defer them and answer all of them later. */
+function answersOf<C extends DeclaredContext<object>, E extends EventObject>(
+  kind: string,
+  resultOf: (context: C) => object,
+) {
+  const { say, changeAndSay } = actionsFor<C, E>();
   const answer = (context: C, result: Waiter['result']): object => {
     const { uid, generation } = context;
     return { uid, generation, result, ...resultOf(context) };
   };
-  const say = (compute: (at: At) => readonly Asked[]) => tell<C, E>(compute as never);
-  /** Only a command can be rejected; a message that comes too early or too late is repeated by its sender. */
-  const refuse = (code: string, text: (context: C) => string, issues?: (at: At) => readonly Issue[]) =>
+  const answerNow = (result: Waiter['result']) =>
     say((at) => {
-      if (command(at) === undefined) return [];
-      return [reject({ code, message: text(at.context), ...(issues === undefined ? {} : { issues: issues(at) }) })];
+      const commandId = commandOf(at);
+      return commandId === undefined ? [] : [reply(commandId, answer(at.context, result))];
     });
-  const changesIn = (at: At): readonly SpecChange[] =>
-    at.context.spec === null ? [] : specChanges(declared, at.context.spec, declaration(at).spec);
-  const replaced = (at: At): readonly SpecChange[] => changesIn(at).filter(({ change: of }) => of === 'replace');
-  const sameMetadata = (at: At): boolean => hasMetadata(at.context, declaration(at));
-  const isSameSpec = (at: At): boolean => changesIn(at).length === 0;
-  const rejections = (at: At, error: Failure, path: string): readonly Asked[] =>
-    at.context.waiters.map(({ commandId }) => rejectFor(commandId, error, path));
-
-  const wait = (outcomeOf: (verb: string) => Waiter['result']) =>
-    act<C, E>(((at: At) => {
-      const commandId = command(at);
+  const wait = (resultFor: (verb: string) => Waiter['result']) =>
+    changeAndSay((at) => {
+      const commandId = commandOf(at);
       if (commandId === undefined) return { changes: {}, asks: [] };
-      const result = outcomeOf(at.event.type.slice(kind.length + 1));
+      const result = resultFor(at.event.type.slice(kind.length + 1));
       return { changes: { waiters: [...at.context.waiters, { commandId, result }] }, asks: [defer] };
-    }) as never);
+    });
+  const rejectWaiters = ({ waiters }: C, error: Failure, path: string) => ({
+    changes: { waiters: [] },
+    asks: waiters.map(({ commandId }) => rejectFor(commandId, error, path)),
+  });
+  return {
+    /** Defers the command until `answerAll` or `rejectAll`; the result of create and apply will be `created`. */
+    awaitAnswer: wait((verb) => (verb === 'delete' ? 'deleted' : verb === 'update' ? 'updated' : 'created')),
+    /** Defers the command of an object that exists already; its result will be `updated`. */
+    awaitUpdated: wait(() => 'updated'),
+    answerUnchanged: answerNow('unchanged'),
+    answerUpdated: answerNow('updated'),
+    /** Answers every deferred command. */
+    answerAll: changeAndSay(({ context }) => ({
+      changes: { waiters: [] },
+      asks: context.waiters.map(({ commandId, result }) => reply(commandId, answer(context, result))),
+    })),
+    /** Rejects every deferred command with the error of the event and the field that it names. */
+    rejectAll: changeAndSay(({ context, event }) => {
+      const { error, path = 'name' } = event as unknown as { error: Failure; path?: string };
+      return rejectWaiters(context, error, path);
+    }),
+    rejectDeleted: changeAndSay(({ context }) => {
+      const message = `${context.id} was deleted before it was ready`;
+      return rejectWaiters(context, { code: 'deleted', message, retryable: false }, 'name');
+    }),
+  };
+}
+
+/** Actions that reject a declaration or a deletion. */
+function rejectionsOf<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
+  kind: string,
+  { declaration, changesIn, replaced, sameMetadata }: ReturnType<typeof declarationsOf<Spec, C, E>>,
+  problems: NonNullable<KitOptions<Spec, C>['problems']>,
+) {
+  const { say, refuse } = actionsFor<C, E>();
+  return {
+    rejectDifferent: refuse(
+      'exists_differently',
+      ({ id }) => `${id} exists with another spec or other labels; send ${kind}.update or ${kind}.apply to change it`,
+      (at) => [
+        ...changesIn(at).map(({ path, before, after }) => ({
+          path: `spec.${path}`,
+          message: `is ${canonicalJson(before)}, not ${canonicalJson(after)}`,
+        })),
+        ...(sameMetadata(at)
+          ? []
+          : [{ path: 'labels', message: `labels or protect differ from those of ${at.context.id}` }]),
+      ],
+    ),
+    rejectImmutable: refuse(
+      'immutable_field',
+      ({ id }) =>
+        `${id} cannot be changed in this field; keep the field as it is, or delete the object and create it again`,
+      (at) => replaced(at).map(issueOf),
+    ),
+    rejectInvalid: say((at) => {
+      const found = problems(declaration(at).spec);
+      const [first] = found;
+      if (first === undefined || commandOf(at) === undefined) return [];
+      const issues = found.map(({ path, message }) => ({ path, message }));
+      return [reject({ code: first.code, message: first.message, issues })];
+    }),
+    rejectBusy: refuse('name_busy', ({ id }) => `${id} is being deleted; try again once it is gone`),
+    rejectUndecided: refuse('name_busy', ({ id }) => `${id} still processes an earlier change; try again shortly`),
+    rejectProtected: refuse(
+      'protected',
+      ({ id }) => `${id} is protected; update it with protect: false, then delete it`,
+    ),
+  };
+}
+
+/**
+ * The actions and guards that all declared kinds share.
+ * @throws TypeError for a kind that clients cannot declare
+ */
+export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>, E extends EventObject>(
+  schema: KindSchema,
+  { result = () => ({}), problems = () => [] }: KitOptions<Spec, C> = {},
+) {
+  const { declared, kind } = schema;
+  if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
+  type At = KitAt<C, E>;
+  const declarations = declarationsOf<Spec, C, E>(declared);
+  const { declaration, replaced, isSameSpec, sameMetadata } = declarations;
+  const { change, say } = actionsFor<C, E>();
 
   const actions = {
-    /** The accepted spec and its metadata become the actor's own. */
+    ...answersOf<C, E>(kind, result),
+    ...rejectionsOf<Spec, C, E>(kind, declarations, problems),
+    /** Stores the accepted spec and its metadata. */
     takeSpec: change((at) => {
       const { spec, labels = at.context.labels, protect = at.context.protect } = declaration(at);
       const { context, event } = at;
@@ -231,69 +340,6 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
       const { labels = at.context.labels, protect = at.context.protect } = declaration(at);
       return { labels, protect } as Partial<C>;
     }),
-    /** The command is answered later, by `answerAll` or `rejectAll`; create and apply as `created`. */
-    awaitAnswer: wait((verb) => (verb === 'delete' ? 'deleted' : verb === 'update' ? 'updated' : 'created')),
-    /** As `awaitAnswer`, for an object that exists already. */
-    awaitUpdated: wait(() => 'updated'),
-    answerUnchanged: say((at) => {
-      const commandId = command(at);
-      return commandId === undefined ? [] : [reply(commandId, answer(at.context, 'unchanged'))];
-    }),
-    answerUpdated: say((at) => {
-      const commandId = command(at);
-      return commandId === undefined ? [] : [reply(commandId, answer(at.context, 'updated'))];
-    }),
-    /** Whoever waits is told; nobody waits afterwards. */
-    answerAll: act<C, E>((({ context }: At) => ({
-      changes: { waiters: [] },
-      asks: context.waiters.map((waiter) => reply(waiter.commandId, answer(context, waiter.result))),
-    })) as never),
-    /** With the error the event carries and the field it names. */
-    rejectAll: act<C, E>(((at: At) => {
-      const { error, path = 'name' } = at.event as unknown as { error: Failure; path?: string };
-      return { changes: { waiters: [] }, asks: rejections(at, error, path) };
-    }) as never),
-    rejectDeleted: act<C, E>(((at: At) => {
-      const message = `${at.context.id} was deleted before it was ready`;
-      return { changes: { waiters: [] }, asks: rejections(at, { code: 'deleted', message, retryable: false }, 'name') };
-    }) as never),
-    rejectDifferent: refuse(
-      'exists_differently',
-      ({ id }) => `${id} exists with another spec or other labels; send ${kind}.update or ${kind}.apply to change it`,
-      (at) => [
-        ...changesIn(at).map(({ path, before, after }) => ({
-          path: `spec.${path}`,
-          message: `is ${canonicalJson(before)}, not ${canonicalJson(after)}`,
-        })),
-        ...(sameMetadata(at) ? [] : [{ path: 'labels', message: `or protect differ from what ${at.context.id} has` }]),
-      ],
-    ),
-    rejectImmutable: refuse(
-      'immutable_field',
-      ({ id }) => `${id} cannot take this change in its life; delete it and create it anew, or keep the field as it is`,
-      (at) => replaced(at).map(issueOf),
-    ),
-    rejectInvalid: say((at) => {
-      const found = problems(declaration(at).spec);
-      const [first] = found;
-      if (first === undefined || command(at) === undefined) return [];
-      return [
-        reject({
-          code: first.code,
-          message: first.message,
-          issues: found.map(({ path, message }) => ({ path, message })),
-        }),
-      ];
-    }),
-    rejectBusy: refuse('name_busy', ({ id }) => `${id} is being deleted; try again once it is gone`),
-    rejectUndecided: refuse(
-      'name_busy',
-      ({ id }) => `${id} is still deciding about an earlier change; try again shortly`,
-    ),
-    rejectProtected: refuse(
-      'protected',
-      ({ id }) => `${id} is protected; update it with protect: false, then delete it`,
-    ),
     claimQuota: say(({ context }) => [send(tenantOf(context.id), quotaClaim({ kind, claimant: context.id }))]),
     releaseQuota: say(({ context }) => [send(tenantOf(context.id), quotaRelease({ kind, claimant: context.id }))]),
     noteFailure: change(({ context, event }) =>
@@ -302,7 +348,7 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
         : {},
     ),
     forgetFailure: change(() => ({ failure: null, tries: 0 }) as Partial<C>),
-    /** The newest accepted spec is realized and proven. */
+    /** Records that the newest accepted spec is realized and proven. */
     observe: change(({ context }) => ({ observedGeneration: context.generation }) as Partial<C>),
     setCondition: assign(({ context, event }, params: ConditionParams) => {
       const at = { context, event } as unknown as At;
@@ -312,7 +358,7 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
   };
 
   const guards = {
-    /** Spec, labels and protection are what the object has. */
+    /** Spec, labels and protection equal those of the object. */
     isSame: (at: At): boolean => isSameSpec(at) && sameMetadata(at),
     isSameSpec,
     isImmutable: (at: At): boolean => replaced(at).length > 0,
