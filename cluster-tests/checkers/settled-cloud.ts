@@ -136,7 +136,7 @@ function wrongPort(
     if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which no longer exists`);
   }
   const bound = state === 'active';
-  // A port that fails under a running VM, or where a client has bound it, keeps its tap: they see the failure and decide.
+  // A port that fails under a running VM, or where a client has bound it, keeps its tap: they read why, and decide.
   const isUsed = holder === null || live.get(String(holder))?.state === 'running';
   const mayBeWired = state === 'degraded' || state === 'tapped' || (state === 'failed' && isUsed);
   if (!bound && !mayBeWired && taps.length > 0)
