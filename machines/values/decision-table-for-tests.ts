@@ -36,7 +36,7 @@ interface Node {
 const nested = (path: string): unknown =>
   path.split('.').reduceRight<unknown>((inner, key) => (inner === undefined ? key : { [key]: inner }), undefined);
 
-/** `cidr.claim > vpc`, `reject in_use`, `put block`, or the effect's name. */
+/** `network.claim > vpc`, `reject in_use`, `put block`, or the effect's name. */
 export function spoken({ type, params }: AskedFor): string {
   const said = params as { to: string; event: TestEvent; code: string; collection: string } | undefined;
   if (type === 'send') return `${said?.event.type} > ${said?.to.split('/')[0]}`;
