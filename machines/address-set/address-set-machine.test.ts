@@ -39,39 +39,39 @@ const rows: readonly Row[] = [
     in: 'claiming',
     with: waiting,
     on: { type: 'quota.granted' },
-    to: 'published',
+    to: 'ready',
     asks: ['element.put > vpc', 'reply'],
   },
   { in: 'claiming', with: waiting, on: { type: 'quota.refused', error }, to: 'gone', asks: ['reject quota_exceeded'] },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: ['quota.claim > tenant'] },
-  { in: 'published', on: declare('apply', office), command: 'd', to: 'published', asks: ['reply'] },
+  { in: 'ready', on: declare('apply', office), command: 'd', to: 'ready', asks: ['reply'] },
   {
-    in: 'published',
+    in: 'ready',
     on: declare('update', moved),
     command: 'd',
-    to: 'published',
+    to: 'ready',
     asks: ['element.put > vpc', 'reply'],
   },
   {
-    in: 'published',
+    in: 'ready',
     on: declare('update', { ...office, vpc: 'other' }),
     command: 'd',
-    to: 'published',
+    to: 'ready',
     asks: ['reject immutable_field'],
   },
   {
-    in: 'published',
+    in: 'ready',
     on: { type: 'address-set.delete' },
     command: 'd',
     to: 'withdrawing',
     asks: ['defer', 'element.remove > vpc'],
   },
   {
-    in: 'published',
+    in: 'ready',
     with: { protect: true },
     on: { type: 'address-set.delete' },
     command: 'd',
-    to: 'published',
+    to: 'ready',
     asks: ['reject protected'],
   },
   { in: 'withdrawing', on: 'withdrawDeadline', to: 'withdrawing', asks: ['element.remove > vpc'] },
@@ -90,7 +90,7 @@ test('decisions', () => {
 
 test('a changed list is observed once every host has proved it', () => {
   const to = (context: object, on: Row['on']): AddressSetContext =>
-    decided(addressSetMachine, context, { in: 'published', on, command: 'd', to: '' })
+    decided(addressSetMachine, context, { in: 'ready', on, command: 'd', to: '' })
       .context as unknown as AddressSetContext;
   const changed = to(held, declare('update', moved));
   assert.equal([changed.generation, changed.observedGeneration], [2, 1]);

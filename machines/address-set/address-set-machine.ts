@@ -58,12 +58,12 @@ export const addressSetMachine = setup({
       on: {
         ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
         'address-set.delete': { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] },
-        'quota.granted': { target: 'published', actions: ['publish', 'answerAll'] },
+        'quota.granted': { target: 'ready', actions: ['publish', 'answerAll'] },
         'quota.refused': { target: 'gone', actions: 'rejectAll' },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
-    published: {
+    ready: {
       description: 'The VPC has every host it is on keep the set; the condition Realized says whether all have it.',
       tags: 'steady',
       entry: ready('True', 'Published'),
