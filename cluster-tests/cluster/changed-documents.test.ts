@@ -40,6 +40,7 @@ interface Changes {
   readonly tier?: string;
   readonly restart?: string;
   readonly memoryMib?: number;
+  readonly cidrs?: readonly string[];
 }
 
 let cluster: PhotonCluster;
@@ -49,6 +50,7 @@ let commandLine = '';
 /** Documents as a tenant would keep them in one file; JSON is YAML. */
 function documents({ vms = 10, dns = '192.0.2.53', mtu = 1400, ...rest }: Changes): string {
   const { subnets = ['10.20.0.0/24'], tier = 'web', restart = 'on-failure', memoryMib = 128 } = rest;
+  const { cidrs = ['198.51.100.0/24'] } = rest;
   const of = (kind: string, name: string, spec: object, more: object = {}) => ({ kind, tenant, name, spec, ...more });
   const image = (name: string, path: string, format: string) =>
     of('image', name, { source: { path: `file:///run/guest/${path}` }, format });
@@ -56,6 +58,7 @@ function documents({ vms = 10, dns = '192.0.2.53', mtu = 1400, ...rest }: Change
   const all = [
     { kind: 'tenant', name: tenant, spec: { quota: { vm: vms } } },
     of('network', 'front', { mtu, subnets: subnets.map((cidr) => ({ cidr })), dhcp: { dns: [dns] } }),
+    of('address-set', 'office', { cidrs }),
     image('guest-kernel', 'vmlinuz', 'kernel'),
     image('guest-initrd', 'initrd.img', 'initrd'),
     of('volume', 'visits', { sizeMib: 64 }),
@@ -82,7 +85,13 @@ async function apply(changes: Changes): Promise<Readonly<Record<string, string>>
   return Object.fromEntries(lines.map((line) => line.split(/\s+/)).map(([result = '', id = '']) => [id, result]));
 }
 
-const objects = ['tenant/acme/acme', 'network/acme/front', 'image/acme/guest-kernel', 'image/acme/guest-initrd'];
+const objects = [
+  'tenant/acme/acme',
+  'network/acme/front',
+  'address-set/acme/office',
+  'image/acme/guest-kernel',
+  'image/acme/guest-initrd',
+];
 const all = (result: string): Readonly<Record<string, string>> =>
   Object.fromEntries([...objects, 'volume/acme/visits', 'vm/acme/web-1'].map((id) => [id, result]));
 
@@ -110,6 +119,9 @@ const realized = (id: string): Promise<ActorObject> =>
 /** Everything that configures the DHCP servers of the worker, as they were given it. */
 const dhcpFiles = (): Promise<string> =>
   cluster.topology.exec('w1', ['sh', '-c', 'cat /run/photon-*/dhcp/*/* 2>/dev/null; true']);
+/** What a command prints in each namespace `$n` of the worker. */
+const inNamespaces = (command: string): Promise<string> =>
+  cluster.topology.exec('w1', ['sh', '-c', `for n in $(ip netns list | cut -d" " -f1); do ${command}; done`]);
 const seen = (): Promise<Sight> => sightOf(cluster.topology, 'w1');
 const restartRequired = (status: Declared) => status.conditions.find(({ type }) => type === 'RestartRequired');
 
@@ -131,7 +143,7 @@ test('a second apply changes nothing, and diff says so', async () => {
   await readGuest(await acme.placeOf('web-1'), 60_000);
   const before = await seen();
   assert.equal(await apply({}), all('unchanged'));
-  assert.match(await cli('diff', '-f', file), /^0 of 6 differ$/m);
+  assert.match(await cli('diff', '-f', file), /^0 of 7 differ$/m);
   assert.equal(await seen(), before);
 });
 
@@ -142,18 +154,19 @@ const changed: Changes = {
   tier: 'front',
   restart: 'always',
   memoryMib: 160,
+  cidrs: ['198.51.100.0/24', '203.0.113.0/24'],
 };
 
-test('in place: quota, DHCP options, an added subnet, labels, restart policy; the guest runs on', async () => {
+test('in place: quota, DHCP options, an added subnet, an address set, labels, restart policy; the guest runs on', async () => {
   const before = await seen();
   write(changed);
   const told = await cli('diff', '-f', file);
   assert.match(told, /spec\.memoryMib +128 -> 160 +\(next start\)/);
   assert.match(told, /spec\.dhcp\.dns +\["192\.0\.2\.53"\] -> \["192\.0\.2\.54"\] +\(in place\)/);
-  assert.match(told, /^3 of 6 differ$/m);
+  assert.match(told, /^4 of 7 differ$/m);
   const results = await apply(changed);
-  const updated = { 'tenant/acme/acme': 'updated', 'network/acme/front': 'updated', 'vm/acme/web-1': 'updated' };
-  assert.equal(results, { ...all('unchanged'), ...updated });
+  const updated = ['tenant/acme/acme', 'network/acme/front', 'address-set/acme/office', 'vm/acme/web-1'];
+  assert.equal(results, { ...all('unchanged'), ...Object.fromEntries(updated.map((id) => [id, 'updated'])) });
   await realized('network/acme/front');
   const after = await seen();
   assert.equal([after.qemus, after.taps], [before.qemus, before.taps], 'QEMU and its tap are untouched');
@@ -161,12 +174,9 @@ test('in place: quota, DHCP options, an added subnet, labels, restart policy; th
   assert.match(dhcp, '192.0.2.54');
   assert.not.match(dhcp, '192.0.2.53');
   assert.match(dhcp, '10.21.0.');
-  const bridges = await cluster.topology.exec('w1', [
-    'sh',
-    '-c',
-    'for n in $(ip netns list | cut -d" " -f1); do ip -n $n -4 -o addr; done',
-  ]);
-  assert.match(bridges, '10.21.0.1/24');
+  assert.match(await inNamespaces('ip -n $n -4 -o addr'), '10.21.0.1/24');
+  await realized('address-set/acme/office');
+  assert.match(await inNamespaces('ip netns exec $n nft list sets inet'), /198\.51\.100\.0\/24, 203\.0\.113\.0\/24/);
   const { labels } = await read('vm/acme/web-1');
   assert.equal(labels, { tier: 'front' });
   await readGuest(await acme.placeOf('web-1'), 60_000);
