@@ -332,7 +332,7 @@ test('what a chart remembers survives being stored, and what it sends fits, wher
         seen.add(next.state);
       }
     });
-    fc.assert(walk, { numRuns: 80, seed, includeErrorInReport: true });
+    fc.assert(walk, { numRuns: 240, seed, includeErrorInReport: true });
     const states = chart.nodes.filter(isLeaf).map(pathOf);
     assert.ok(seen.size >= states.length / 3, `${kind}: the walks saw only ${[...seen].join()} of ${states.join()}`);
   }

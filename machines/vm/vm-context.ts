@@ -1,6 +1,7 @@
 /** What a VM remembers, and what follows from that: its ports, what waits for a start, what is realized. */
 import type { LastRun } from '../cluster/cluster-protocol.ts';
-import { specChanges, withCondition, type ConditionParams, type DeclaredContext } from '../values/declared.ts';
+import { newDeclared, specChanges, withCondition } from '../values/declared.ts';
+import type { ConditionParams, DeclaredContext } from '../values/declared.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
@@ -63,6 +64,34 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly refusal: { readonly error: Failure; readonly path: string } | null;
 }
 
+export const newVm = (id: string): VmContext => ({
+  ...newDeclared(id),
+  wanted: 'stopped',
+  restarting: false,
+  graceMs: 0,
+  awaited: [],
+  claimed: [],
+  ports: {},
+  proposed: null,
+  runSpec: null,
+  runGeneration: 0,
+  volumeHosts: [],
+  host: null,
+  runEpoch: 0,
+  lastHost: null,
+  era: 0,
+  lastRun: null,
+  nics: {},
+  disks: {},
+  images: {},
+  machineType: null,
+  incarnationUid: null,
+  proof: null,
+  runningSince: null,
+  runs: 0,
+  refusal: null,
+});
+
 export type At = Seen<VmContext, VmEvent>;
 
 /** @throws TypeError before the first declaration: no state asks so early */
@@ -119,14 +148,25 @@ export function strayPorts(context: VmContext): readonly string[] {
   return context.claimed.filter((id) => !used.has(id));
 }
 
-/** NICs that a changed spec has beside those it had, without those which the present run has all the same. */
+const nicNamed = (spec: VmSpec | null, name: string) => spec?.nics.find((nic) => nic.name === name);
+
+/**
+ * NICs that a changed spec has beside those of the last, and for which a port is still to be had: the present run, or a
+ * change that is not decided, may have one already.
+ */
 export function addedNics(context: VmContext, spec: VmSpec): readonly VmNic[] {
-  const named = (of: VmSpec | null, name: string) => of?.nics.find((nic) => nic.name === name);
+  const { runSpec, proposed } = context;
   return spec.nics.filter((nic) => {
-    if (named(context.spec, nic.name) !== undefined) return false;
-    const ofRun = named(context.runSpec, nic.name);
-    return ofRun === undefined || !sameJson(ofRun, nic) || !(portId(context, nic) in context.ports);
+    if (nicNamed(context.spec, nic.name) !== undefined) return false;
+    const known = [runSpec, proposed?.spec ?? null].some((of) => sameJson(nicNamed(of, nic.name), nic));
+    return !known || !(portId(context, nic) in context.ports);
   });
+}
+
+/** The port of this NIC is on its way to its end, or is being claimed for a NIC of the same name and another spec. */
+export function isNameBusy(context: VmContext, nic: VmNic): boolean {
+  const proposed = nicNamed(context.proposed?.spec ?? null, nic.name);
+  return strayPorts(context).includes(portId(context, nic)) || (proposed !== undefined && !sameJson(proposed, nic));
 }
 
 /** Every NIC has its address, and no NIC that was removed has one any more. */

@@ -3,17 +3,13 @@ import { assertEvent } from 'xstate';
 import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
 import { declarationOf } from './vm-changes.ts';
-import { addedNics, imageIds, portId, portIds, strayPorts, volumeIds, type At } from './vm-context.ts';
+import { addedNics, imageIds, isNameBusy, portIds, volumeIds, type At } from './vm-context.ts';
 
 // A changed declaration
 
-/** Neither its ports nor those that it had are what they will be: what comes next cannot be judged yet. */
-export function isUndecided(seen: At): boolean {
-  const { context } = seen;
-  if (context.proposed !== null) return true;
-  const leaving = strayPorts(context);
-  return addedNics(context, declarationOf(seen).spec).some((nic) => leaving.includes(portId(context, nic)));
-}
+/** A NIC whose name is still that of another port: whether it can be had shows only later. */
+export const isUndecided = (seen: At): boolean =>
+  addedNics(seen.context, declarationOf(seen).spec).some((nic) => isNameBusy(seen.context, nic));
 /** The change that is being decided, once more. */
 export function isProposed(seen: At): boolean {
   if (seen.context.proposed === null) return false;

@@ -11,13 +11,13 @@
  * transition for what is not wanted there any more.
  */
 import { assign, setup } from 'xstate';
-import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { declaredKit, deletedBy, ready } from '../values/declared.ts';
 import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import * as changes from './vm-changes.ts';
-import { restCondition, specIn, type At, type VmContext } from './vm-context.ts';
+import { newVm, restCondition, specIn, type At, type VmContext } from './vm-context.ts';
 import * as guards from './vm-guards.ts';
 import * as messages from './vm-messages.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
@@ -26,11 +26,19 @@ const kit = declaredKit<VmSpec, VmContext, VmEvent>(vmKind, { result: ({ ports }
 
 const living = whileLiving(
   'vm',
-  { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] },
   { guard: 'isUndecided', actions: 'rejectUndecided' },
-  { guard: 'addsNics', actions: ['propose', 'awaitUpdated', 'claimProposed'] },
-  { actions: ['acceptSpec', 'releaseStrays', 'answerUpdated'] },
+  {
+    guard: 'addsNics',
+    actions: ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated', 'claimProposed'],
+  },
+  { actions: ['rejectSuperseded', 'acceptSpec', 'releaseStrays', 'answerUpdated'] },
 );
+/** Of a change that waits for the ports of its NICs: it is asked for once more, or is no longer wanted. */
+const repeated = { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] } as const;
+const takenBack = {
+  guard: 'takesBack',
+  actions: ['rejectSuperseded', 'forgetProposed', 'takeMetadata', 'releaseStrays', 'answerUpdated'],
+} as const;
 /** Once deletion is accepted nothing takes it back. */
 const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
 const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
@@ -41,7 +49,8 @@ const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided, 'vm.delete': u
 const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
 /** In a state without a deadline of its own: from here it is seen to that the ports of added NICs answer. */
 const proposing = <const Here extends string>(here: Here) => {
-  const rule = { guard: 'proposes', target: here, reenter: true, actions: ['propose', 'awaitUpdated'] } as const;
+  const actions = ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated'] as const;
+  const rule = { guard: 'proposes', target: here, reenter: true, actions } as const;
   return {
     on: { 'vm.update': rule, 'vm.apply': rule },
     after: { proposalDeadline: { guard: 'isProposing', target: here, reenter: true } },
@@ -73,6 +82,8 @@ export const vmMachine = setup({
     propose: assign(changes.propose),
     acceptProposed: assign(changes.acceptProposed),
     rejectProposed: act(messages.rejectProposed),
+    rejectSuperseded: act(messages.rejectSuperseded),
+    forgetProposed: assign({ proposed: null }),
     noteProgress: assign(changes.noteProgress),
     awaitPorts: assign(changes.awaitPorts),
     awaitClaimedPorts: assign(changes.awaitClaimedPorts),
@@ -113,9 +124,12 @@ export const vmMachine = setup({
   guards: {
     ...kit.guards,
     ...guards,
+    /** What was accepted last is declared again, instead of the change that waits for ports. */
+    takesBack: (seen) => guards.isProposing(seen) && kit.guards.isSameSpec(seen),
     /** A changed spec that nothing speaks against, and that needs ports. */
     proposes: (seen) =>
       !guards.isDying(seen) &&
+      !guards.isProposed(seen) &&
       !kit.guards.isSameSpec(seen) &&
       !kit.guards.isImmutable(seen) &&
       !guards.isUndecided(seen) &&
@@ -136,38 +150,12 @@ export const vmMachine = setup({
   },
 }).createMachine({
   id: 'vm',
-  context: ({ input }) => ({
-    ...newDeclared(input.id),
-    wanted: 'stopped',
-    restarting: false,
-    graceMs: 0,
-    awaited: [],
-    claimed: [],
-    ports: {},
-    proposed: null,
-    runSpec: null,
-    runGeneration: 0,
-    volumeHosts: [],
-    host: null,
-    runEpoch: 0,
-    lastHost: null,
-    era: 0,
-    lastRun: null,
-    nics: {},
-    disks: {},
-    images: {},
-    machineType: null,
-    incarnationUid: null,
-    proof: null,
-    runningSince: null,
-    runs: 0,
-    refusal: null,
-  }),
+  context: ({ input }) => newVm(input.id),
   initial: 'born',
   on: {
     'vm.create': [dying, ...living['vm.create']],
-    'vm.update': [dying, ...living['vm.update']],
-    'vm.apply': [dying, ...living['vm.apply']],
+    'vm.update': [dying, repeated, takenBack, ...living['vm.update']],
+    'vm.apply': [dying, repeated, takenBack, ...living['vm.apply']],
     'vm.delete': [{ guard: 'isDying', actions: 'awaitAnswer' }, ...deletedBy('vm', { actions: toDelete })['vm.delete']],
     'vm.start': [dying, { guard: 'wantsRun', actions: 'answerUnchanged' }, { actions: 'wantRunning' }],
     'vm.stop': [dying, { actions: 'wantStopped' }],

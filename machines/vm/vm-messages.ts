@@ -47,6 +47,18 @@ export function rejectProposed(seen: At): Acted<VmContext> {
   };
 }
 
+/** Another change counts instead of the one that waits for ports. */
+export function rejectSuperseded({ context }: At): Acted<VmContext> {
+  const { id, waiters, proposed } = context;
+  if (proposed === null) return { changes: {}, asks: [] };
+  const message = `${id} was changed anew before the ports of this change had addresses`;
+  const error = { code: 'superseded', message, retryable: false };
+  return {
+    changes: { waiters: [] },
+    asks: waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.nics')),
+  };
+}
+
 /** Of a VM that never was: everything claimed for it has been given back. */
 export function rejectRefused({ context }: At): Acted<VmContext> {
   const { refusal, waiters } = context;

@@ -1,7 +1,8 @@
-/** A VM with one NIC, one disk and two images, and the events it hears: what the tables of its decisions start from. */
-import type { Row } from '../values/decision-table-for-tests.ts';
-import { newDeclared } from '../values/declared.ts';
+/** A VM with one NIC, one disk and two images, and the events it hears: what the tests of its decisions start from. */
+import { decided, type Row } from '../values/decision-table-for-tests.ts';
+import { newDeclared, type Condition } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
+import { vmMachine } from './vm-machine.ts';
 import type { VmSpec } from './vm-protocol.ts';
 
 export const id = 'vm/t/v';
@@ -155,3 +156,46 @@ export const row = (
   ...(asks === undefined ? {} : { asks }),
   ...more,
 });
+
+// Changed declarations
+
+export const preparing = 'preparing.asking';
+export const failed = { runSpec: null, runGeneration: 0, host: null, incarnationUid: null, failure: lasting };
+export const runs = { runningSince: 500 };
+/** Each living state, with a context it may be met with. */
+export const living: readonly (readonly [string, object])[] = [
+  ...['locating', 'placing', 'unplaced', preparing, 'starting', 'backoff'].map((state) => [state, waiting] as const),
+  ['running', runs],
+  ['stopping', resting],
+  ['releasing', { ...resting, ...waiting }],
+  ['stopped', atRest],
+  ['failed', failed],
+];
+
+export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null };
+export const eth1Port = 'port/t/v.eth1';
+export const more: VmSpec = { ...spec, nics: [...spec.nics, eth1] };
+export const both = { [port]: portReady, [eth1Port]: { ...portReady, port: eth1Port } };
+export const eth1Ready = { type: 'port.ready', port: eth1Port, address: '10.0.0.9', mac: '02:50:0a:00:00:09' };
+export const eth1Refused = { ...portRefused, port: eth1Port };
+export const eth1Gone = { type: 'port.gone', port: eth1Port };
+export const eth1Claim = 'port.claim > port';
+
+export const did = (state: string, changed: object, on: Row['on'], rest: Partial<Row> = {}) =>
+  decided(vmMachine, held, row(state, changed, on, '', undefined, rest));
+export const condition = (context: Readonly<Record<string, unknown>>, of: string): Condition | undefined =>
+  (context['conditions'] as readonly Condition[]).find(({ type }) => type === of);
+export const restartOf = (context: Readonly<Record<string, unknown>>) => {
+  const { status, message } = condition(context, 'RestartRequired') ?? { status: 'absent', message: '' };
+  return [status, message];
+};
+export const needed = (fields: string) => [
+  'True',
+  `changed and waiting for the next start: ${fields}; send vm.restart`,
+];
+export const none = ['False', ''];
+export const generations = (context: Readonly<Record<string, unknown>>) => [
+  context['generation'],
+  context['runGeneration'],
+  context['observedGeneration'],
+];

@@ -1,54 +1,39 @@
 /**
- * What becomes of a VM's changed declaration: each class of change in each kind of state, the ports of added and
- * removed NICs, generations, conditions, labels and protection.
+ * What becomes of a VM's changed declaration: each class of change in each kind of state, generations, conditions,
+ * labels and protection. Added and removed NICs are in vm-nics.test.ts.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Condition } from '../values/declared.ts';
-import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
+import { disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { vmMachine } from './vm-machine.ts';
 import type { VmSpec } from './vm-protocol.ts';
 import * as v from './vm-rows-for-tests.ts';
-import { atRest, dying, held, initrd, lasting, locates, passing, port } from './vm-rows-for-tests.ts';
-import { row, spec, volume, waiting } from './vm-rows-for-tests.ts';
-
-const preparing = 'preparing.asking';
-const failed = { runSpec: null, runGeneration: 0, host: null, incarnationUid: null, failure: lasting };
-const runs = { runningSince: 500 };
-/** Each living state, with a context it may be met with. */
-const living: readonly (readonly [string, object])[] = [
-  ...['locating', 'placing', 'unplaced', preparing, 'starting', 'backoff'].map((state) => [state, waiting] as const),
-  ['running', runs],
-  ['stopping', v.resting],
-  ['releasing', { ...v.resting, ...waiting }],
-  ['stopped', atRest],
-  ['failed', failed],
-];
-
-const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null };
-const eth1Port = 'port/t/v.eth1';
-const more: VmSpec = { ...spec, nics: [...spec.nics, eth1] };
-const both = { [port]: v.portReady, [eth1Port]: { ...v.portReady, port: eth1Port } };
-const eth1Ready = { type: 'port.ready', port: eth1Port, address: '10.0.0.9', mac: '02:50:0a:00:00:09' };
-const eth1Refused = { ...v.portRefused, port: eth1Port };
-const eth1Gone = { type: 'port.gone', port: eth1Port };
-const eth1Claim = 'port.claim > port';
-
-const did = (state: string, changed: object, on: Row['on'], rest: Partial<Row> = {}) =>
-  decided(vmMachine, held, row(state, changed, on, '', undefined, rest));
-const condition = (context: Readonly<Record<string, unknown>>, of: string): Condition | undefined =>
-  (context['conditions'] as readonly Condition[]).find(({ type }) => type === of);
-const restart = (context: Readonly<Record<string, unknown>>) => {
-  const { status, message } = condition(context, 'RestartRequired') ?? { status: 'absent', message: '' };
-  return [status, message];
-};
-const needed = (fields: string) => ['True', `changed and waiting for the next start: ${fields}; send vm.restart`];
-const none = ['False', ''];
-const generations = (context: Readonly<Record<string, unknown>>) => [
-  context['generation'],
-  context['runGeneration'],
-  context['observedGeneration'],
-];
+import {
+  atRest,
+  condition,
+  did,
+  dying,
+  eth1Ready,
+  failed,
+  generations,
+  held,
+  initrd,
+  lasting,
+  living,
+  locates,
+  more,
+  needed,
+  none,
+  passing,
+  preparing,
+  restartOf,
+  row,
+  runs,
+  spec,
+  volume,
+  waiting,
+} from './vm-rows-for-tests.ts';
 
 test('an equal declaration is unchanged in every state', () => {
   const rows = living.flatMap(([state, of]) =>
@@ -80,7 +65,7 @@ test('what is of the next start is accepted at once, and the run goes on as it w
         const { asks, context, state: to } = did(state, of, on);
         assert.equal([to, asks], [state, ['reply']], `${path} in ${state}`);
         assert.equal([context['spec'], context['runSpec'], ...generations(context)], [changed, spec, 2, 1, 1], path);
-        assert.equal(restart(context), needed(path), path);
+        assert.equal(restartOf(context), needed(path), path);
       }
     }
   }
@@ -93,7 +78,7 @@ test('a VM at rest has nothing that waits for a start', () => {
       ['failed', failed],
     ] as const) {
       const { asks, context, state: to } = did(state, of, v.update({ ...spec, ...change }));
-      assert.equal([to, asks, restart(context)], [state, ['reply'], none], path);
+      assert.equal([to, asks, restartOf(context)], [state, ['reply'], none], path);
       assert.equal(generations(context), [2, 0, state === 'stopped' ? 2 : 1], path);
     }
   }
@@ -103,7 +88,7 @@ test('the restart policy changes in place: the run has it at once', () => {
   const always: VmSpec = { ...spec, restart: 'always' };
   for (const [state, of] of living) {
     const { asks, context, state: to } = did(state, of, v.update(always));
-    assert.equal([to, asks, restart(context)], [state, ['reply'], none], state);
+    assert.equal([to, asks, restartOf(context)], [state, ['reply'], none], state);
     const [generation, , observed] = generations(context);
     assert.equal([generation, observed], [2, ['running', 'stopped'].includes(state) ? 2 : 1], state);
   }
@@ -160,7 +145,7 @@ test('a NIC that stays cannot change: the field is named, with both values', () 
 test('a change that is taken back before the start leaves nothing that waits', () => {
   const waits = did('running', runs, v.update({ ...spec, cpus: 2 })).context;
   const { context } = did('running', waits, v.update());
-  assert.equal([restart(context), generations(context)], [none, [3, 3, 3]]);
+  assert.equal([restartOf(context), generations(context)], [none, [3, 3, 3]]);
 });
 
 test('the next run is made of the newest spec, and its generation is the one that is realized', () => {
@@ -170,7 +155,7 @@ test('the next run is made of the newest spec, and its generation is the one tha
     v.update({ ...spec, boot: { kernel: 'k2', initrd: 'i', commandLine: '' } }),
   ).context;
   const again = did('stopping', { ...waits, restarting: true }, v.ended('stopped'));
-  assert.equal([again.state, restart(again.context)], [preparing, none]);
+  assert.equal([again.state, restartOf(again.context)], [preparing, none]);
   assert.equal(again.asks, ['image.free > image', ...v.needs], 'the image that only the last run had is let go');
   assert.equal(generations(again.context), [2, 2, 1]);
   assert.equal(generations(did('starting', again.context, v.running('L1')).context), [2, 2, 2]);
@@ -224,128 +209,6 @@ test('what fails after it was dropped from the run changes nothing', () => {
   );
   assert.equal(disagreements(vmMachine, held, rows), []);
   assert.is(did('running', dropped, v.portFailed(passing)).context['failure'], null);
-});
-
-test('a NIC is added once its port has an address, and is used by the next run', () => {
-  for (const [state, of] of living) {
-    const asked = did(state, of, v.update(more));
-    assert.equal([asked.state, asked.asks], [state, ['defer', eth1Claim]], state);
-    assert.equal([asked.context['spec'], asked.context['generation']], [spec, 1], 'nothing is accepted yet');
-    const claim = asked.asked.at(-1)?.params as { to: string; event: object };
-    const { name: _, ...nic } = eth1;
-    const wanted = { type: 'port.claim', spec: { ...nic, host: null }, holder: v.id };
-    assert.equal([claim.to, claim.event], [eth1Port, wanted], state);
-    const { context, asks } = did(state, asked.context, eth1Ready);
-    assert.equal(asks, ['reply'], state);
-    assert.equal([context['spec'], context['generation'], context['proposed']], [more, 2, null], state);
-    const isAtRest = of === atRest || of === failed;
-    assert.equal(restart(context), isAtRest ? none : needed('nics.1'), state);
-    assert.is(context['observedGeneration'], state === 'stopped' ? 2 : 1, state);
-  }
-  const { asked } = did('running', did('running', runs, v.apply(more)).context, eth1Ready);
-  const ports = { ...held.ports, [eth1Port]: { address: '10.0.0.9', mac: '02:50:0a:00:00:09' } };
-  assert.equal(asked[0]?.params, {
-    commandId: 'C',
-    result: { uid: 'U1', generation: 2, result: 'updated', ports },
-  });
-});
-
-test('a refused port rejects the change, names the field, and leaves the old spec', () => {
-  const three = { ...more, nics: [...more.nics, { ...eth1, name: 'eth2', address: null }] };
-  for (const [state, of] of living) {
-    const proposed = did(state, of, v.update(three)).context;
-    const { asks, asked, context } = did(state, proposed, eth1Refused);
-    assert.equal(asks, ['reject taken', 'port.release > port'], state);
-    assert.equal((asked[0]?.params as { issues: object }).issues, [
-      { path: 'spec.nics.1.address', message: v.portRefused.error.message },
-    ]);
-    assert.is((asked[1]?.params as { to: string }).to, 'port/t/v.eth2');
-    assert.equal([context['spec'], context['generation'], context['proposed']], [spec, 1, null], state);
-    assert.equal([restart(context), context['claimed']], [none, [port, 'port/t/v.eth2']], state);
-    const late = did(state, context, { ...eth1Ready, port: 'port/t/v.eth2' });
-    assert.equal([late.asks, late.context['ports']], [[], held.ports], 'it is being given back');
-  }
-});
-
-test('a change that waits for ports is asked for until they answer, and stands alone', () => {
-  const proposed = did('running', runs, v.update(more)).context;
-  const again = did('running', proposed, 'proposalDeadline');
-  assert.equal([again.state, again.asks], ['running', [eth1Claim]]);
-  assert.equal(did('running', runs, 'proposalDeadline').asks, []);
-  const same = did('running', proposed, v.update(more), { command: 'D' });
-  assert.equal(same.asks, ['defer', eth1Claim]);
-  assert.equal(same.context['waiters'], v.waiters('updated', 'C', 'D').waiters);
-  const rows = [v.update({ ...spec, cpus: 2 }), v.apply({ ...more, cpus: 2 }), v.update(more, { protect: true })].map(
-    (on) => row('running', proposed, on, 'running', ['reject name_busy']),
-  );
-  assert.equal(disagreements(vmMachine, held, rows), []);
-  const entering: readonly (readonly [string, object, Row['on']])[] = [
-    ['unplaced', { host: null }, 'placeRetry'],
-    ['running', runs, v.ended('crash')],
-    ['starting', {}, v.running('L1')],
-    ['running', runs, v.restart],
-    ['stopping', v.resting, 'stopDeadline'],
-    ['stopping', v.resting, v.ended('stopped')],
-    ['releasing', { ...v.resting, ...waiting }, v.unbound],
-    ['stopped', atRest, 'proposalDeadline'],
-    ['failed', failed, 'proposalDeadline'],
-  ];
-  for (const [state, of, on] of entering) {
-    const { asks, state: to } = did(state, { ...of, proposed: proposed['proposed'] }, on);
-    assert.ok(asks.includes(eth1Claim), `${to} does not ask again`);
-  }
-});
-
-test('with the VM its undecided change is over', () => {
-  for (const [state, of] of living) {
-    const proposed = did(state, of, v.update(more)).context;
-    const { asks, context } = did(state, proposed, v.remove, { command: 'D' });
-    assert.equal(asks.slice(0, 2), ['reject deleted', 'defer'], state);
-    assert.equal([context['proposed'], context['waiters']], [null, v.waiters('deleted', 'D').waiters], state);
-    assert.equal(context['claimed'], [port, eth1Port], 'to be given back with the others');
-  }
-});
-
-const twoNics = { ...v.made(more), claimed: [port, eth1Port], ports: both };
-
-test('the port of a removed NIC is given back once no run has it', () => {
-  const removed = did('running', { ...twoNics, ...runs }, v.update());
-  assert.equal([removed.asks, restart(removed.context)], [['reply'], needed('nics.1')]);
-  const ended = did('stopping', { ...removed.context, restarting: true }, v.ended('stopped'));
-  assert.equal([ended.state, ended.asks], [preparing, ['port.release > port', ...v.needs]]);
-  assert.is((ended.asked[0]?.params as { to: string }).to, eth1Port);
-  const released = did(
-    'releasing',
-    { ...removed.context, ...v.resting, runningSince: null, awaited: [eth1Port] },
-    {
-      type: 'port.unbound',
-      port: eth1Port,
-    },
-  );
-  assert.equal([released.state, released.asks], ['stopped', ['port.release > port']]);
-  assert.equal(generations(released.context), [2, 0, 1], 'its port has not ended yet');
-  assert.equal(generations(did('stopped', released.context, eth1Gone).context), [2, 0, 2]);
-  const resting = did('stopped', { ...twoNics, ...atRest }, v.update());
-  assert.equal(
-    [resting.asks, generations(resting.context)],
-    [
-      ['port.release > port', 'reply'],
-      [2, 0, 1],
-    ],
-  );
-});
-
-test('a removed NIC comes back without a claim while the run has it, else not before its port has ended', () => {
-  const removed = did('running', { ...twoNics, ...runs }, v.update()).context;
-  const back = did('running', removed, v.update(more));
-  assert.equal([back.asks, restart(back.context), generations(back.context)], [['reply'], none, [3, 3, 3]]);
-  const other = { ...more, nics: [...spec.nics, { ...eth1, address: null }] };
-  assert.equal(did('running', removed, v.update(other)).asks, ['defer', eth1Claim], 'the port refuses another spec');
-  const kept = did('running', did('running', removed, v.update(other)).context, eth1Refused).context;
-  assert.equal(kept['claimed'], [port, eth1Port], 'it is still the port of the run');
-  const resting = did('stopped', { ...twoNics, ...atRest }, v.update()).context;
-  assert.equal(did('stopped', resting, v.update(more)).asks, ['reject name_busy']);
-  assert.equal(did('stopped', did('stopped', resting, eth1Gone).context, v.update(more)).asks, ['defer', eth1Claim]);
 });
 
 test('labels and protection change in place, with no new generation', () => {

@@ -14,6 +14,9 @@ import { imageRoot } from './cloud-hosts.ts';
 
 type Request = readonly [method: string, name: string, params: unknown];
 
+const declaring = ['create', 'update', 'apply'];
+const paramsOf = (verb: string, params: unknown): unknown => (declaring.includes(verb) ? { spec: params } : params);
+
 const registry = createRegistry(noDataplane, noAgent, noHosts);
 const openingMs = 15_000;
 const againMs = 5_000;
@@ -91,7 +94,7 @@ export class CloudWorkload {
     const controllers = this.simulation.nodes().filter(({ role }) => role === 'controller');
     const node = this.random.pick(controllers);
     if (node === undefined || command === undefined) return;
-    const parsed = command.params.parse(verb === 'create' ? { spec: params } : params);
+    const parsed = command.params.parse(paramsOf(verb, params));
     const references = command.references?.(parsed as never, actorId(`${kind}/${tenant}/${name}`)) ?? [];
     if (references.length === 0 || this.random.happens(0.05)) return this.ask(tenant, request, client, () => {});
     this.simulation.time.after(1, node.process, 'look up references', () => {
@@ -114,19 +117,27 @@ export class CloudWorkload {
     then: (record: ClientRecord) => void,
   ): void {
     const [kind = '', verb = ''] = method.split('.');
-    const given = verb === 'create' ? { spec: params } : params;
-    const parsed = registry.kinds.get(kind)?.commands[verb]?.params.parse(given) as Readonly<Record<string, unknown>>;
+    const schema = registry.kinds.get(kind)?.commands[verb]?.params;
+    const parsed = schema?.parse(paramsOf(verb, params)) as Readonly<Record<string, unknown>>;
     this.clients.ask(actorId(`${kind}/${tenant}/${name}`), { ...parsed, type: method }, client, (record) => {
-      if (record.outcome === 'ok' && verb === 'create') this.existing.add(`${tenant} ${kind} ${name}`);
+      if (record.outcome === 'ok' && (verb === 'create' || verb === 'apply'))
+        this.existing.add(`${tenant} ${kind} ${name}`);
       if (record.outcome === 'ok' && verb === 'delete') this.existing.delete(`${tenant} ${kind} ${name}`);
       then(record);
     });
   }
 
-  private network(name: string): Request {
+  /** A declaration that is sent again with other values: an update of what exists, or an apply. */
+  private again([method, name, params]: Request): Request {
+    const verb = this.random.happens(0.5) ? 'update' : 'apply';
+    return [method.replace('create', verb), name, params];
+  }
+
+  private network(name: string, dns: readonly string[] = []): Request {
     // `side` has the same addresses as `front` in another VPC, and so has the `front` of every other tenant.
     const cidr = name === 'back' ? '10.0.1.0/28' : '10.0.0.0/28';
-    return ['network.create', name, { vpc: name === 'side' ? 'side' : 'main', subnets: [{ name: 'a', cidr }] }];
+    const vpc = name === 'side' ? 'side' : 'main';
+    return ['network.create', name, { vpc, subnets: [{ name: 'a', cidr }], dhcp: { dns } }];
   }
 
   private images(): Request[] {
@@ -142,7 +153,7 @@ export class CloudWorkload {
     const { random } = this;
     const networks = random.happens(0.3) ? ['front', 'back'] : ['front'];
     const params = {
-      cpus: 1,
+      cpus: random.pick([1, 2]),
       memoryMib: 256,
       restart: random.pick(['always', 'on-failure', 'never']),
       running: random.happens(0.85),
@@ -177,16 +188,25 @@ export class CloudWorkload {
       [2, () => ['port.unbind', this.named(tenant, 'port', ports, true), {}]],
       [2, () => ['network.delete', random.pick(networks), {}]],
       [4, () => this.network(random.pick(networks))],
+      [6, () => this.again(this.vm(vm))],
+      [3, () => this.again(this.network(random.pick(networks), [random.pick(['192.0.2.1', '192.0.2.2'])]))],
+      [3, () => this.again(this.addressSet())],
+      [1, () => ['address-set.delete', 'office', {}]],
       [3, () => ['vpc.create', 'side', {}]],
       [1, () => ['vpc.delete', 'side', {}]],
       [1, () => ['tenant.delete', tenant, {}]],
-      [1, () => ['tenant.create', tenant, {}]],
+      [3, () => ['tenant.create', tenant, {}]],
       [1, () => ['image.delete', random.pick(['kernel', 'base']), {}]],
       [2, () => random.pick(this.images())],
     ];
     let roll = random.fraction() * requests.reduce((sum, [weight]) => sum + weight, 0);
     const chosen = requests.find(([weight]) => (roll -= weight) < 0) ?? requests[0];
     return (chosen as (typeof requests)[number])[1]();
+  }
+
+  private addressSet(): Request {
+    const all = ['198.51.100.0/24', '203.0.113.0/24', '192.0.2.7/32'];
+    return ['address-set.create', 'office', { cidrs: all.filter(() => this.random.happens(0.6)) }];
   }
 
   private volume(name: string): Request {
