@@ -33,7 +33,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly proposed: Proposal | null;
   /** What the present run is made of, from the search for its host until everything is let go; null between runs. */
   readonly runSpec: VmSpec | null;
-  /** The generation that `runSpec` is of. */
+  /** The newest generation of which the run has everything: that of `runSpec`, or one that needed no new run. */
   readonly runGeneration: number;
   /** Where our volumes have their bytes; a VM runs where they are. */
   readonly volumeHosts: readonly string[];

@@ -7,7 +7,7 @@ import { addedNics, imageIds, portId, portIds, strayPorts, volumeIds, type At } 
 
 // A changed declaration
 
-/** Neither its ports nor those that it had are what they will be: what comes next cannot be judged yet. */
+/** An earlier change waits for its ports, or a port this one needs is still being given back: not to be judged yet. */
 export function isUndecided(seen: At): boolean {
   const { context } = seen;
   if (context.proposed !== null) return true;
@@ -75,7 +75,7 @@ export function isNotOfRun({ context, event }: At): boolean {
   return 'image' in event && !imageIds(context, runSpec).includes(event.image);
 }
 export const isHostGone = ({ event }: At): boolean => saysHostGone(event);
-/** Its last run ended with its host, and it goes on: not there. */
+/** Its last run ended because its host is gone, and another run is due: not there, so that host is let go first. */
 export const movesOn = (seen: At): boolean =>
   seen.context.failure?.code === `run_${hostGone}` && (restarts(seen) || policyRestarts(seen));
 /** After an end nobody asked for. */

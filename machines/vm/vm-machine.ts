@@ -4,7 +4,7 @@
  * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `incarnationUid`.
  * Addresses, MACs and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images)
  * before QEMU is started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the
- * run epoch (I2, I9 of the invariants).
+ * run epoch (docs/decisions/0004-owner-of-an-epoch.md).
  *
  * A run is made of the spec it was begun with; a later spec is taken by the next run. A change that adds NICs is
  * accepted once their ports have addresses. Commands and accepted specs only say what is wanted: each state has a
