@@ -14,7 +14,7 @@ export const addressSetSpec = z
     vpc: nameSchema.default('main').describe('Name of the VPC whose hosts have the set; it stays in it.'),
     cidrs: z
       .array(z.string().max(18).describe('IPv4 such as 192.0.2.0/24; a single address is a /32.'))
-      .max(512)
+      .max(200)
       .describe('None overlaps another.'),
   })
   .meta({ id: 'AddressSetSpec' });

@@ -306,6 +306,16 @@ test('equal declarations are equal, whatever was left to its default', () => {
   assert.equal(specChanges(networkKind.declared, older, specOf(sixteen)), [], 'a field that came with a default');
 });
 
+test('an item that is added hides no other order', () => {
+  const [a, b, c] = ['10.0.0.0/24', '10.0.1.0/24', '10.0.2.0/24'].map((cidr) => ({ cidr }));
+  const turned = specChanges(networkKind.declared, specOf({ subnets: [a, b] }), specOf({ subnets: [b, a, c] }));
+  const told = turned.map(({ path, change }) => [path, change]);
+  assert.equal(told, [
+    ['subnets.2', 'in place'],
+    ['subnets', 'replace'],
+  ]);
+});
+
 test('the quota of ports is taken from the tenant, and stays what it was when an older one says nothing', () => {
   const quotaAfter = (on: Row['on']): unknown =>
     decided(networkMachine, held, { in: 'claiming.quota', on, to: '' }).context['portQuota'];

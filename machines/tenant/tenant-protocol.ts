@@ -44,7 +44,8 @@ export const tenantKind = defineKind({
     columns: {},
     says: {
       create: 'Makes a tenant and its VPC main. Answered when the VPC has its number.',
-      update: 'Changes the quota. What exceeds a lower quota stays; nothing new is granted until it fits.',
+      update:
+        'Changes the quota. What exceeds a lower one stays; a network keeps the number of ports it was made with.',
       delete: 'Removes an empty tenant. Rejected in_use otherwise.',
     },
   }),

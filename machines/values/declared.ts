@@ -123,8 +123,10 @@ export function keyedItems<Item extends object>(
       else if (!sameJson(had, item))
         changes.push({ path: at(after, value), before: had, after: item, change: classes.changed });
     }
-    // The same items in another order.
-    return changes.length > 0 ? changes : [{ path, before, after, change: classes.changed }];
+    const order = (items: readonly Item[]) =>
+      items.map((item) => item[key]).filter((one) => old.has(one) && next.has(one));
+    if (!sameJson(order(before), order(after))) changes.push({ path, before, after, change: classes.changed });
+    return changes;
   };
   const { added, removed, changed } = classes;
   return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}` });

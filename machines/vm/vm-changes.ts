@@ -16,7 +16,9 @@ const together = (list: readonly string[], more: readonly string[]): string[] =>
 
 // What is declared
 
-/** What a declaration says of running counts when it is new, and when it differs from the last. */
+// What a declaration says of `running` counts when it is the first, and when it differs from the last: a VM that a
+// command has stopped stays stopped when another field changes.
+
 const startWanted = ({ wanted, restarting, incarnationUid }: VmContext): Change => ({
   wanted: 'running',
   tries: 0,
@@ -195,11 +197,11 @@ export const newIncarnation = ({ context, event }: At): Change => ({
   lastRun: { host: context.host?.name ?? '', incarnationUid: event.meta.ulid },
 });
 
-export function noteRunning({ context, event }: At): Change {
+export function noteRunning({ event }: At): Change {
   assertEvent(event, 'incarnation.running');
   return {
     proof: event.proof,
-    machineType: context.machineType ?? event.proof.machineType,
+    machineType: event.proof.machineType,
     runningSince: event.meta.at,
     failure: null,
   };

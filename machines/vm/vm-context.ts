@@ -34,7 +34,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly proposed: Proposal | null;
   /** What the present run is made of, from the search for its host until everything is let go; null between runs. */
   readonly runSpec: VmSpec | null;
-  /** The generation that `runSpec` is of. */
+  /** The newest generation of which the run has everything: that of `runSpec`, or one that needed no new run. */
   readonly runGeneration: number;
   /** Where our volumes have their bytes; a VM runs where they are. */
   readonly volumeHosts: readonly string[];
@@ -51,7 +51,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly nics: Readonly<Record<string, IncarnationNic>>;
   readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
-  /** Pinned by the first run unless it is declared. */
+  /** Of the newest run that came up: the next one has it too, unless another is declared. */
   readonly machineType: string | null;
   /** Uid of the present run: a late message of an earlier run is told apart by it. */
   readonly incarnationUid: string | null;
@@ -187,7 +187,7 @@ function restartRequired(waiting: readonly SpecChange[]): ConditionParams {
   const type = 'RestartRequired';
   if (waiting.length === 0) return { type, status: 'False', reason: 'UpToDate' };
   const fields = waiting.map(({ path }) => path).join(', ');
-  const message = `changed and waiting for the next start: ${fields}; send vm.restart`;
+  const message = `changed and waiting for the next start: ${fields}; a restart of the VM applies it`;
   return { type, status: 'True', reason: 'ChangesWait', message };
 }
 

@@ -211,12 +211,16 @@ test('a run is made of what was prepared, and has a uid of its own', () => {
   assert.is(after(row('starting', {}, 'startDeadline', ''))['incarnationUid'], 'L1');
 });
 
-test('the machine type of the first run stays', () => {
-  const types = [null, 'pc-q35-7.0'].map(
-    (machineType) => after(row('starting', { machineType }, v.running('L1'), ''))['machineType'],
-  );
-  assert.equal(types, ['pc-q35-7.2', 'pc-q35-7.0']);
-  assert.is(after(row('starting', { failure: passing }, v.running('L1'), ''))['failure'], null);
+test('a run has the declared machine type, else that of the newest run that came up', () => {
+  const asked = (with_: object): unknown => {
+    const last = row(preparing, { awaited: [initrd], images: { [kernel]: 'K' }, ...with_ }, v.provided(initrd), '');
+    return (said(last, 'incarnation.start') as { event: { spec: { machineType: string } } }).event.spec.machineType;
+  };
+  const machineType = 'pc-q35-7.0';
+  assert.is(asked({ machineType }), machineType);
+  assert.is(asked({ machineType, runSpec: { ...v.spec, machineType: 'pc-q35-9.9' } }), 'pc-q35-9.9');
+  const came = after(row('starting', { machineType, failure: passing }, v.running('L1'), ''));
+  assert.equal([came['machineType'], came['failure']], ['pc-q35-7.2', null]);
 });
 
 test('volumes tell their hosts once each', () => {

@@ -110,11 +110,7 @@ const dropUnused = (context: VmContext): readonly Asked[] => {
 /** The next run is made of the newest spec; what only the last one had is let go. */
 export function beginRun({ context, event }: At): Acted<VmContext> {
   const spec = specIn(context);
-  const run = {
-    runSpec: spec,
-    runGeneration: context.generation,
-    machineType: spec.machineType ?? context.machineType,
-  };
+  const run = { runSpec: spec, runGeneration: context.generation };
   const next = { ...context, ...run };
   return {
     changes: { ...run, ...contexts.progressOf(next, event.meta.at) },
@@ -144,7 +140,7 @@ function incarnationSpec(context: VmContext): IncarnationSpec {
     era,
     cpus: spec.cpus,
     memoryMib: spec.memoryMib,
-    machineType,
+    machineType: spec.machineType ?? machineType,
     nics: portIds(context, spec).map((port) => nics[port] as IncarnationNic),
     disks: volumeIds(context, spec).map((volume) => disks[volume] as IncarnationDisk),
     boot:

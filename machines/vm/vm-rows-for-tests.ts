@@ -191,7 +191,7 @@ export const restartOf = (context: Readonly<Record<string, unknown>>) => {
 };
 export const needed = (fields: string) => [
   'True',
-  `changed and waiting for the next start: ${fields}; send vm.restart`,
+  `changed and waiting for the next start: ${fields}; a restart of the VM applies it`,
 ];
 export const none = ['False', ''];
 export const generations = (context: Readonly<Record<string, unknown>>) => [

@@ -201,8 +201,10 @@ export function stageNote(
 const defaultHistoryTail = 32;
 
 /**
- * @param fallback the durability of an actor whose kind is not registered here; @throws TypeError when a context or a
- * row is not JSON.
+ * The finished commit, in the form of the journal.
+ *
+ * @param fallback the durability of an actor whose kind is not registered here
+ * @throws TypeError when a context or a row is not JSON
  */
 export function commitOf(builder: CommitBuilder, commitId: string, fallback: Durability): Commit {
   const { actor } = builder;

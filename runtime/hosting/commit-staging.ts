@@ -250,7 +250,7 @@ export function stageUpgrade(builder: CommitBuilder, snapshot: ChartSnapshot, at
   builder.history.unshift({
     version: builder.expectedVersion,
     at,
-    event: { type: 'actor.ahead.upgraded', chartVersion: version },
+    event: { type: 'actor.upgraded', chartVersion: version },
     cause: `upgrade:${version}`,
     from: value,
     to: value,

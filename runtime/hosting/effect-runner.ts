@@ -1,6 +1,6 @@
 /**
  * Performs effects whose commit is durable, and brings their outcomes back as inputs. Whether an effect is due is
- * decided by the gate, at load and at recovery, not here. An effect that ends after its state was left is still
+ * decided elsewhere: by the gate, and when an actor is loaded. An effect that ends after its state was left is still
  * reported if it was done, so that the history can record the result as dropped (G7). Effects with a deadline share a
  * bounded number of places; effects without one (watches) are not counted. An effect of an actor that is pinned to
  * another node is answered `host_gone` instead of being performed: this node has that shard only because the other one

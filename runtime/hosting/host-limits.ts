@@ -37,7 +37,10 @@ export interface HostLimits {
    * cluster can reach back.
    */
   readonly watermarkGraceMs: number;
-  /** Answered commands remembered per actor; beyond it its commit asks the store for its receipt. */
+  /**
+   * Answered commands remembered per actor; beyond it the oldest are forgotten, and commits let the store check whether
+   * their commands have a receipt already.
+   */
   readonly receiptsRemembered: number;
   /** Loads running at once during recovery. */
   readonly loads: number;

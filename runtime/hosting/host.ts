@@ -132,7 +132,7 @@ class ActorHost implements Host, StepContext {
     // The sender knows of a store rollback that this node has not noticed yet: what it writes now may be discarded.
     if (message.era > grant.era) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     // A full node takes messages all the same: their senders stay in memory until the messages are delivered, so a
-    // node that refused them would stay full for ever.
+    // node that refused them would stay full for ever. Asked for its side effect only: idle actors leave a full node.
     this.activations.passivation.hasRoom(message.to);
     if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.activations.activate(message.to, grant);

@@ -18,6 +18,7 @@ import type { Log } from '../contract/log.ts';
 export const firstBackoffMs = 50;
 export const widestWindow = 64;
 
+/** The messages from one sender to one receiver that are not acknowledged. */
 export interface Queue {
   readonly box: Box;
   readonly to: ActorId;
@@ -35,6 +36,7 @@ export interface Queue {
   lost: boolean;
 }
 
+/** What one sender has in the outbox: a queue per receiver, and acknowledged numbers whose rows are still stored. */
 export interface Box {
   readonly from: ActorId;
   grant: ShardGrant;

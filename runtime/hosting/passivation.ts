@@ -26,8 +26,8 @@ export class Passivation {
   }
 
   /**
-   * Whether another actor may be activated. When the node is full, some of the idle ones leave at once, so that a run
-   * of new actors does not sort all activations for each of them.
+   * Whether another actor may be activated. Not a mere question: when the node is full, some of the idle ones leave at
+   * once, so that a run of new actors does not sort all activations for each of them.
    */
   hasRoom(id: ActorId): boolean {
     const { activations } = this.host.limits;

@@ -113,9 +113,9 @@ export function registerKind(definition: ActorDefinition, offer = everyLevel): R
       effectStates.set(name, [...(effectStates.get(name) ?? []), state.path]);
     }
   }
-  const commandsWith = (watermark: 'creates' | 'exemptFromOverload'): ReadonlySet<string> => {
-    const marked = Object.entries(definition.commands).filter(([, command]) => command[watermark] === true);
-    return new Set(marked.map(([name]) => `${kind}.${name}`));
+  const commandsWith = (trait: 'creates' | 'exemptFromOverload'): ReadonlySet<string> => {
+    const having = Object.entries(definition.commands).filter(([, command]) => command[trait] === true);
+    return new Set(having.map(([name]) => `${kind}.${name}`));
   };
   return {
     definition,

@@ -22,6 +22,7 @@ export interface StepContext {
   readonly outbox: Outbox;
   readonly timers: TimerQueue;
   readonly effects: EffectRunner;
+  /** Of the next commit builder; uncommitted rows remember whose they are by it. */
   nextNumber(): number;
   nextCommitId(): string;
   /** Lets the actor step again as soon as this turn is over. */
@@ -30,5 +31,6 @@ export interface StepContext {
   wake(actor: Activation, builder: CommitBuilder): void;
   /** The store refused a commit, or its outcome is unknown: the activation and all commits behind it are dropped. */
   lost(builder: CommitBuilder, failure: unknown): void;
+  /** The store does not honour this grant any more: the shard is dropped, and membership is told. */
   fenced(grant: ShardGrant): void;
 }

@@ -86,11 +86,13 @@ export class TimerQueue {
     if (this.size === 0) this.wake();
   }
 
+  /** Cancels the alarm: nothing is left to wait for. */
   private wake(): void {
     this.alarm?.cancel();
     this.alarm = undefined;
   }
 
+  /** Drops cancelled entries from the front, and sets the alarm for the first one left. */
   private sleep(): void {
     while (this.heap[0]?.gone === true) {
       popFromHeap(this.heap, isDueBefore);
@@ -134,6 +136,7 @@ export class TimerQueue {
     else known.splice(known.indexOf(entry), 1);
   }
 
+  /** Marks it as cancelled. Not a fence in the sense of the glossary. */
   private fence(entry: Entry): void {
     entry.gone = true;
     this.goneCount += 1;

@@ -7,6 +7,7 @@
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
 import { ensureDhcpServer, readDhcpNetworks, readDhcpService, removeDhcpServer } from '../dhcp/dhcp-server.ts';
 import { readNetworkRules, removeNetworkRules, setNetworkRules } from '../firewall/firewall-ports.ts';
+import { sourceText } from '../firewall/firewall-rules.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { mtuTooLarge } from '../segment/segment-errors.ts';
@@ -130,7 +131,7 @@ async function readNetwork(link: NamespaceLink, { bridge, network }: WantedBridg
       .filter((one) => !addresses.includes(one))
       .map((one) => `bridge of ${network.network} has no address ${one}`),
     ...network.subnets
-      .filter(({ cidr }) => rules?.includes(cidr) !== true)
+      .filter(({ cidr }) => rules?.includes(sourceText(cidr)) !== true)
       .map(({ cidr }) => `no ingress rule for ${cidr}`),
   ];
   return { facts: [[network.network, { ifindex: device.ifindex, mtu: device.mtu }] as const], drift };

@@ -71,16 +71,19 @@ export function ingressStatements(bridge: string, subnets: readonly SubnetSpec[]
   ];
 }
 
+/** How a source stands in a rule, also as the kernel prints it. */
+export const sourceText = (cidr: string): string => `ip saddr ${cidr} `;
+
+/** A rule for each subnet: a set of them would be printed with its neighbours merged, and could not be read back. */
 function ingressRule(rule: IngressRule, own: readonly string[]): string[] {
-  if (rule.from === 'network' && own.length === 0) return [];
-  const from = rule.from === 'network' ? `ip saddr { ${own.join(', ')} }` : 'ip saddr 169.254.64.0/24';
+  const sources = (rule.from === 'network' ? own : ['169.254.64.0/24']).map(sourceText);
   switch (rule.protocol) {
     case 'any':
-      return [`${from} accept`];
+      return sources.map((from) => `${from}accept`);
     case 'ping':
-      return [`${from} icmp type echo-request accept`];
+      return sources.map((from) => `${from}icmp type echo-request accept`);
     case 'tcp':
-      return [`${from} tcp dport ${rule.listenPort} accept`];
+      return sources.map((from) => `${from}tcp dport ${rule.listenPort} accept`);
   }
 }
 

@@ -64,7 +64,12 @@ inOwnNamespaces(import.meta.filename, () => {
     try {
       assert.equal((await guest.ask({ do: 'dhcp' }))['dns'], ['9.9.9.9']);
       const network = testNetwork({
-        subnets: [...testNetwork().subnets, { name: 'b', cidr: '10.78.1.0/24', gateway: '10.78.1.1' }],
+        // The kernel prints neighbours as one range where it can.
+        subnets: [
+          ...testNetwork().subnets,
+          { name: 'b', cidr: '10.78.1.0/24', gateway: '10.78.1.1' },
+          { name: 'c', cidr: '10.78.2.0/24', gateway: '10.78.2.1' },
+        ],
         dhcp: { ...testNetwork().dhcp, dns: ['1.1.1.1'], leaseSeconds: 600 },
       });
       let changed: unknown;

@@ -71,6 +71,11 @@ test('the second of two documents is named by its number', () => {
   );
 });
 
+test('an object that is declared twice in one file', () => {
+  const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
+  assert.is(refusal(`${volume}---\n${volume}`), 'F#2 name: declares what F#1 declares too; keep one of them');
+});
+
 test('a kind nobody knows, twice the same key, a bomb of aliases', () => {
   assert.match(refusal('kind: router\ntenant: acme\nname: r\nspec: {}\n'), 'F#1 kind');
   assert.match(refusal('kind: tenant\nkind: vm\nname: acme\n'), 'F#1');

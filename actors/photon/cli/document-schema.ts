@@ -94,7 +94,9 @@ export function readDocuments(path: string): Declaration[] {
     const { tenant = checked.data.name, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & {
       tenant?: string;
     };
-    declarations.push({ ...rest, tenant, origin });
+    const same = declarations.find((one) => one.kind === rest.kind && one.tenant === tenant && one.name === rest.name);
+    if (same === undefined) declarations.push({ ...rest, tenant, origin });
+    else issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
   });
   if (issues.length > 0) {
     throw new PhotonError('rejection', 'document_invalid', `${path} is not applied; nothing was changed`, { issues });
