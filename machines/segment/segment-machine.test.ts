@@ -1,5 +1,5 @@
 /**
- * Decisions of a segment: whole sections and increments, results of every effect by section, what was missed,
+ * Decisions of a segment: whole sections and increments, results of every effect by section, missed increments,
  * deadlines.
  */
 import { test } from 'uvu';
@@ -41,7 +41,7 @@ const rows: readonly Row[] = [
     to: 'realizing.making',
     asks: ['put section.base', put, 'segment.realize'],
   },
-  // An increment to a life that has nothing.
+  // An increment without a base.
   {
     in: 'born',
     with: { uid: '', sections: {}, vpc: '' },
@@ -150,9 +150,9 @@ const rows: readonly Row[] = [
     asks: [put, 'segment.realize'],
   },
 
-  // Said again as it is, it is proven again.
+  // An unchanged publication is answered with the proof again.
   { in: 'serving.ready', on: publish(whole('routes', 7, { a: 2 })), rows: all, to: 'serving.ready', asks: [proven] },
-  // The same generation with other elements: one of both has forgotten something, and the VPC's word counts.
+  // The same generation with other elements: one side has lost state, and the VPC is authoritative.
   {
     in: 'serving.ready',
     on: publish(whole('routes', 7, { a: 3 })),
@@ -176,7 +176,7 @@ const rows: readonly Row[] = [
   },
   { in: 'serving.ready', on: publish(increment(6, { b: 2 })), rows: key(), to: 'serving.ready', asks: [missed] },
   { in: 'serving.ready', on: publish(increment(8, { b: 2 })), rows: key(), to: 'serving.ready', asks: [missed] },
-  // One that was missed does not keep the other from being applied.
+  // An increment that cannot be applied does not block another one.
   {
     in: 'serving.ready',
     on: publish({ section: 'base', from: 1, to: 2, put: {}, removed: [] }, increment(7, { b: 2 })),
@@ -228,7 +228,7 @@ const rows: readonly Row[] = [
   { in: 'serving.changing', on: broken, rows: all, to: 'realizing.making' },
 
   { in: 'lagging.ready', on: 'retry', rows: all, to: 'realizing.making', asks: ['segment.realize'] },
-  // The others go on.
+  // The other sections are served.
   {
     in: 'lagging.ready',
     with: { sections: { base: section(3, { failure: passing }), routes: section(7) } },
@@ -244,7 +244,7 @@ const rows: readonly Row[] = [
     to: 'lagging.ready',
     asks: [proven],
   },
-  // What failed waits for its next try, unless it would not be tried again: then something new is worth a try.
+  // A failed section waits for its retry, but a permanent failure is retried when something new is published.
   {
     in: 'lagging.ready',
     with: withRoutes({ failure: passing }),
@@ -294,7 +294,7 @@ const saidIn = (row: Row, context: SegmentContext = held) =>
     .asked.filter(({ type }) => type === 'send')
     .map(({ params }) => (params as { event: Record<string, unknown> }).event);
 
-test('a failure that passes is retried within seconds, one that lasts within minutes', () => {
+test('a transient failure is retried within seconds, a permanent one within minutes', () => {
   const delayAfter = (...failures: readonly (typeof passing)[]): number | undefined => {
     const failed = Object.fromEntries(failures.map((failure, index) => [`s${index}`, failure]));
     const { armed } = decided(segmentMachine, held, { in: 'realizing.making', on: done({}, failed), to: '' });
@@ -303,7 +303,7 @@ test('a failure that passes is retried within seconds, one that lasts within min
   assert.equal([delayAfter(passing), delayAfter(lasting), delayAfter(passing, lasting)], [1_000, 300_000, 1_000]);
 });
 
-test('with its host a segment is gone, and the VPC hears why', () => {
+test('a segment ends when its host is fenced, and the VPC gets the reason', () => {
   const failed = (effect: string) => ({ type: `${effect}.failed`, error: hostGone });
   const removed = ['remove section.base', 'remove section.routes', 'segment.removed > vpc'];
   const gone = [failing, ...removed];

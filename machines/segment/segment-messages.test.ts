@@ -1,4 +1,4 @@
-/** What a segment requests from its host and reports to its VPC: elements of sections, increments, failures by section. */
+/** Effect params and reports of a segment: elements of sections, increments, failures by section. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
@@ -87,7 +87,7 @@ test('what is realized from the rows is not applied once more', () => {
   assert.is(decided(segmentMachine, again.context, row).state, 'serving.ready');
 });
 
-test('the VPC hears by section what is proven and what failed, and that something is missed', () => {
+test('the VPC gets proofs and failures by section, and a message for a missed increment', () => {
   const made = saidIn({ in: 'realizing.making', on: done({ base: 3 }, { routes: passing }), to: '' });
   const heard = { base: 3, routes: 7 };
   assert.equal(made, [

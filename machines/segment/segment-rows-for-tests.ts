@@ -1,4 +1,4 @@
-/** A segment with two sections on its host, and the events it receives, for the tables of its chart. Only tests use it. */
+/** A segment with two sections on its host, and its events, for the tables of its chart. Only tests use it. */
 import { queueLimit, type SectionState, type SegmentContext } from './segment-context.ts';
 
 export const id = 'segment/t/main@w1';
