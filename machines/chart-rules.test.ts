@@ -1,8 +1,7 @@
 /**
- * Rules every chart keeps (docs/architecture.md#rules-of-charts), checked on all folders of machines at once: what
- * cannot be explained, stored, cancelled or left is found here, before a host refuses it or an operator meets it.
- * What a chart decides is tested beside each chart; this file looks at how it is built, whether it is what its schema
- * says (values/kind.ts), and whether the schemas of all kinds fit together.
+ * Rules that every chart keeps (docs/architecture.md#rules-of-charts), checked for all folders of machines: structure of
+ * the chart, agreement of the chart with its schema (values/kind.ts), and agreement of the schemas of all kinds with
+ * each other. What a chart decides is tested beside each chart.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -54,7 +53,7 @@ function rule(title: string, problemsOf: (chart: Chart) => readonly string[]): v
   });
 }
 
-rule('every state says what an operator should read', ({ nodes }) =>
+rule('every state has a description for operators', ({ nodes }) =>
   nodes
     .slice(1)
     .filter((node) => (node.description ?? '').length < 10)
@@ -90,10 +89,10 @@ rule('nothing is started inside a chart', ({ nodes, machine }) => [
         (made as { type?: string }).type ?? '',
       ),
     )
-    .map(([name]) => `${name} starts or tells something by itself`),
+    .map(([name]) => `${name} spawns or sends by itself`),
 ]);
 
-rule('a state that is passed through has a deadline, a steady one says so', ({ nodes }) =>
+rule('every state has the tag steady or a deadline', ({ nodes }) =>
   nodes
     .filter((node) => isLeaf(node) && node.path.join() !== 'born' && !node.tags.includes('steady') && !isPassed(node))
     .filter((node) => !ancestry(node).some((each) => Object.keys(each.config.after ?? {}).length > 0))
@@ -114,11 +113,11 @@ rule('effects are entry actions', (chart) =>
     const elsewhere = actionsOf(node).slice(node.entry.length).map(nameOf);
     return effectsOf(chart)
       .filter((effect) => elsewhere.includes(effect))
-      .map((effect) => `${pathOf(node)} asks for ${effect} outside entry`);
+      .map((effect) => `${pathOf(node)} requests ${effect} outside an entry action`);
   }),
 );
 
-rule('every result of an effect is heard where it is asked for', (chart) =>
+rule('every result of an effect is handled in the state that requests the effect', (chart) =>
   chart.nodes.flatMap((node) => {
     const around = [...ancestry(node), ...nodesOf(node)];
     const asked = effectsOf(chart).filter((effect) => node.entry.map(nameOf).includes(effect));
@@ -126,7 +125,7 @@ rule('every result of an effect is heard where it is asked for', (chart) =>
       ['done', 'failed', 'unknown']
         .map((result) => `${effect}.${result}`)
         .filter((event) => !around.some((each) => listens(each, event)))
-        .map((event) => `${pathOf(node)} does not hear ${event}`),
+        .map((event) => `${pathOf(node)} does not handle ${event}`),
     );
   }),
 );
@@ -144,10 +143,10 @@ const eventsOf = (schema: KindSchema): readonly string[] => [
   ...commandsOf(schema),
 ];
 
-/** Told to a chart that has nothing to do about it; its definition lists it as ignored. */
+/** Delivered to a chart that does not handle it; its definition lists it as ignored. */
 const leftAlone: Readonly<Record<string, readonly string[]>> = { vm: ['port.active'] };
 
-rule('events of the schema are heard, and events heard are of the schema', ({ kind, nodes, schema }) => {
+rule('a chart handles the events of its schema and no others', ({ kind, nodes, schema }) => {
   const events = eventsOf(schema);
   const heard = new Set(
     nodes.flatMap((node) => [...node.transitions.keys()]).filter((event) => !event.startsWith('xstate.')),
@@ -155,8 +154,10 @@ rule('events of the schema are heard, and events heard are of the schema', ({ ki
   return [
     ...events
       .filter((event) => !heard.has(event) && leftAlone[kind]?.includes(event) !== true)
-      .map((event) => `${event} is of the schema and nobody listens`),
-    ...[...heard].filter((event) => !events.includes(event)).map((event) => `${event} is heard and not of the schema`),
+      .map((event) => `${event} is in the schema, but no state handles it`),
+    ...[...heard]
+      .filter((event) => !events.includes(event))
+      .map((event) => `${event} is handled, but is not in the schema`),
   ];
 });
 
@@ -164,10 +165,10 @@ rule('every effect of the schema is an entry action, and no other effect is', ({
   const asked = new Set(nodes.flatMap(({ entry }) => entry.map(nameOf)));
   const known = schema.effects.map(({ type }) => type);
   return [
-    ...known.filter((type) => !asked.has(type)).map((type) => `${type} is asked for by no state`),
+    ...known.filter((type) => !asked.has(type)).map((type) => `${type} is requested by no state`),
     ...effectsOf({ kind, machine, schema, nodes })
       .filter((type) => !known.includes(type))
-      .map((type) => `${type} is an effect of the chart and not of the schema`),
+      .map((type) => `${type} is an effect of the chart, but is not in the schema`),
   ];
 });
 
@@ -175,16 +176,18 @@ rule('every state of a declared kind sets the condition Ready', ({ nodes, schema
   nodes
     .filter((node) => schema.declared !== undefined && isLeaf(node) && node.path.join() !== 'born' && !isPassed(node))
     .filter((node) => !ancestry(node).some(({ entry }) => entry.map(nameOf).includes('setCondition')))
-    .map((node) => `${pathOf(node)} leaves the condition Ready as it was`),
+    .map((node) => `${pathOf(node)} does not set the condition Ready`),
 );
 
-rule('what may start an actor, and what comes from the node, is taken', ({ schema: { takes, startedBy, fromNode } }) =>
-  [...startedBy, ...fromNode]
-    .filter((message) => !takes.includes(message))
-    .map(({ type }) => `${type} is not among the messages taken`),
+rule(
+  'messages that start an actor or come from the node are among those that the kind takes',
+  ({ schema: { takes, startedBy, fromNode } }) =>
+    [...startedBy, ...fromNode]
+      .filter((message) => !takes.includes(message))
+      .map(({ type }) => `${type} is not among the messages taken`),
 );
 
-test('one literal has one meaning: one message of one shape, one effect of one kind, one command', () => {
+test('each event type has one meaning: one message of one shape, one effect of one kind, or one command', () => {
   const meanings = new Map<string, Set<unknown>>();
   const note = (type: string, meaning: unknown): void => {
     meanings.set(type, (meanings.get(type) ?? new Set()).add(meaning));
@@ -200,26 +203,26 @@ test('one literal has one meaning: one message of one shape, one effect of one k
   );
 });
 
-test('every message that is taken has a sender, and every message that is sent has a taker', () => {
+test('every message that a kind takes is sent by a kind or the node, and every message that is sent is taken', () => {
   const taken = new Set(allKinds.flatMap(({ takes }) => takes.map(({ type }) => type)));
   const problems = allKinds.flatMap(({ kind, takes, fromNode, sends }) => [
     ...takes
       .filter((message) => !sendersOf.has(message.type) && !fromNode.includes(message))
-      .map(({ type }) => `${kind} takes ${type}, which nobody sends`),
-    ...sends.filter(({ type }) => !taken.has(type)).map(({ type }) => `${kind} sends ${type}, which nobody takes`),
+      .map(({ type }) => `${kind} takes ${type}, which no kind sends`),
+    ...sends.filter(({ type }) => !taken.has(type)).map(({ type }) => `${kind} sends ${type}, which no kind takes`),
   ]);
   assert.equal(problems, []);
 });
 
 const byKind = new Map(allKinds.map((schema) => [schema.kind, schema]));
 
-/** Of an actor as the walks below name it. */
+/** An actor's id in the random walks below. */
 const sampleId = ({ kind, placement }: KindSchema): string =>
   placement === 'pinned' ? `${kind}/t/n@w1` : `${kind}/t/n`;
 
 const none = z.object({});
 
-/** What the parts of an event are, by its literal. */
+/** The fields of an event, by its type. */
 function fieldsOf(schema: KindSchema): ReadonlyMap<string, z.ZodType> {
   const { declared, commands, kind, effects, takes } = schema;
   const labels = z.object({ tier: z.enum(['db', 'web']).optional() });
@@ -239,7 +242,7 @@ function fieldsOf(schema: KindSchema): ReadonlyMap<string, z.ZodType> {
   ]);
 }
 
-/** Events of a chart by their literal, timers among them, each as a host would let it pass. */
+/** Random events of a chart by type, timers included, in the form in which the runtime would deliver them. */
 function samplesByType({ schema, nodes }: Chart): ReadonlyMap<string, fc.Arbitrary<object>> {
   const timers = nodes
     .flatMap((node) => [...node.transitions.keys()])
@@ -257,7 +260,9 @@ function startsOf({ kind, declared, commands, startedBy }: KindSchema): readonly
   return [...startedBy.map(({ type }) => type), ...verbs.map((verb) => `${kind}.${verb}`)];
 }
 
-/** What a host may pass on now; mostly what the state listens to. The result of an effect comes to who asked for it. */
+/**
+ * Events that the runtime may deliver now, mostly those that the state handles; a result only of a requested effect.
+ */
 function dueIn({ nodes, schema }: Chart, snapshot: AnyMachineSnapshot, types: readonly string[]): readonly string[] {
   const path = `${stateOf(snapshot)}.`;
   const active = nodes.filter((node) => node.path.length === 0 || path.startsWith(`${node.path.join('.')}.`));
@@ -268,7 +273,7 @@ function dueIn({ nodes, schema }: Chart, snapshot: AnyMachineSnapshot, types: re
   return [...due, ...heard, ...heard, ...heard, ...heard];
 }
 
-/** No row is there: null for one of them, an empty object for a whole collection. */
+/** Answers every read of a row with null, and of a whole collection with an empty object. */
 const rowless = new Proxy({}, { get: (_, name) => (String(name).endsWith('/*') ? {} : null) });
 
 function metaOf(schema: KindSchema, type: string, at: number): object {
@@ -283,19 +288,19 @@ function metaOf(schema: KindSchema, type: string, at: number): object {
   };
 }
 
-/** What is wrong with a message that was sent: its kind does not say so, or its addressee would not have it. */
+/** Why a sent message is invalid: its sender does not declare it, or its addressee does not take it. */
 function wrongMessage({ sends }: KindSchema, { type, params }: AskedFor): string | undefined {
   if (type !== 'send') return undefined;
   const { to, event } = params as { readonly to: string; readonly event: TestEvent };
   const message = sends.find((one) => one.type === event.type);
-  if (message === undefined) return `${event.type} is not among what the kind sends`;
+  if (message === undefined) return `${event.type} is not among the messages that the kind sends`;
   const addressee = byKind.get(to.split('/')[0] ?? '');
   if (addressee?.takes.includes(message) !== true) return `${event.type} goes to ${to}, which does not take it`;
   const problem = misfit(message.schema, event);
   return problem === undefined ? undefined : `${event.type} does not fit: ${problem}`;
 }
 
-/** One event on an actor: what it comes to, also after the actor was stored and loaded. */
+/** Applies one event to an actor, and again to the actor after it was stored and loaded; both must agree. */
 function stepped(
   { kind, machine, schema }: Chart,
   snapshot: AnyMachineSnapshot,
@@ -312,7 +317,7 @@ function stepped(
   return next;
 }
 
-test('what a chart remembers survives being stored, and what it sends fits, wherever a random walk leads', () => {
+test('on random walks, snapshots survive storing and loading, and every message sent fits its schema', () => {
   const seed = Number(fc.sample(fc.integer({ min: 1, max: 2 ** 31 - 1 }), 1)[0]);
   for (const chart of charts) {
     const { kind, machine, schema } = chart;

@@ -11,7 +11,7 @@ import { tenantKind } from './tenant/tenant-protocol.ts';
 import { tenantKinds } from './tenant-kinds.ts';
 import type { KindSchema } from './values/kind.ts';
 
-/** Declared by clients, in the order in which they are made. */
+/** Kinds that clients declare, in the order in which their objects are created. */
 export const declaredKinds: readonly KindSchema[] = [tenantKind, ...tenantKinds];
 
 export const allKinds: readonly KindSchema[] = [
@@ -26,7 +26,7 @@ export const allKinds: readonly KindSchema[] = [
   incarnationKind,
 ];
 
-/** Kinds that send a message, by its type. */
+/** Message type -> kinds that send it. */
 export const sendersOf: ReadonlyMap<string, ReadonlySet<string>> = (() => {
   const senders = new Map<string, Set<string>>();
   for (const { kind, sends } of allKinds) {

@@ -1,6 +1,6 @@
 /**
- * The kinds of which a tenant may have objects, in the order of their dependencies: made in this order, deleted in the
- * reverse one. A new kind gets its line here; its quota, document, columns and reference page follow from its schema.
+ * The kinds of which a tenant may have objects, in the order of their dependencies: created in this order, deleted in
+ * the reverse order. Add a new kind here; its quota, document, columns and reference page follow from its schema.
  */
 import { addressSetKind } from './address-set/address-set-protocol.ts';
 import { imageKind } from './image/image-protocol.ts';

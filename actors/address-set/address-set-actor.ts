@@ -1,4 +1,4 @@
-/** The kind `address-set`: a named list of CIDRs that hosts have as a set in their kernel. */
+/** The kind `address-set`: a named list of CIDRs, realized as a set in the kernel of hosts. */
 import { addressSetMachine } from '@photoncloud/machines/address-set/address-set-machine';
 import { addressSetKind } from '@photoncloud/machines/address-set/address-set-protocol';
 import { defineActor } from '../kind/kind-definition.ts';

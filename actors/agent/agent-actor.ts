@@ -1,4 +1,4 @@
-/** The kind `agent`: a worker's eyes on its own host. Started by the worker process at each of its boots. */
+/** The kind `agent`: observes its host. The worker process starts it at each boot. */
 import { agentMachine, type AgentContext } from '@photoncloud/machines/agent/agent-machine';
 import { agentKind } from '@photoncloud/machines/agent/agent-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';

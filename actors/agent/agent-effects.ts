@@ -1,4 +1,4 @@
-/** What an agent asks of its host. What a host is reached at, and who owns what on it, the composition root knows. */
+/** Effects of an agent. The composition root supplies the host's addresses and the owners of its objects. */
 import type { agentKind, SweepReport } from '@photoncloud/machines/agent/agent-protocol';
 import type { HostReport } from '@photoncloud/machines/host/host-report';
 import type { PerformersOf } from '../kind/kind-definition.ts';
@@ -8,13 +8,13 @@ import type { ResidueItem, SweepResult } from '../dataplane/contract/host-contra
 
 export interface AgentPerformer {
   observe(call: Call): Promise<HostReport>;
-  /** What the host has, and the names of what has no owner in the store. */
+  /** The inventory of the host, and the names of objects without an owner in the store. */
   readInventory(call: Call): Promise<HostInventory & { readonly kept: readonly string[] }>;
-  /** @param kept names that are not taken, whoever owns them */
+  /** @param kept names that are not removed, with or without an owner */
   sweep(kept: readonly string[], call: Call): Promise<SweepResult>;
 }
 
-/** Names kept in a report; the counts say how many there were. */
+/** Number of names in a report, which also has the counts of all. */
 const namesKept = 16;
 
 const nameOf = (item: ResidueItem): string => `${item.what} ${item.name}`;

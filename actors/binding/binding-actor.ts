@@ -1,6 +1,5 @@
 /**
- * The kind `binding`: a port on a host. Its port makes and removes it, the incarnation that takes its tap has it
- * wired.
+ * The kind `binding`: a port on a host. The port actor requests its creation and removal, the incarnation its wiring.
  */
 import type { BindingContext } from '@photoncloud/machines/binding/binding-messages';
 import { bindingMachine } from '@photoncloud/machines/binding/binding-machine';

@@ -1,4 +1,4 @@
-/** What a binding asks of its host's network. */
+/** Effects of a binding on its host's network. */
 import type { bindingKind } from '@photoncloud/machines/binding/binding-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';

@@ -1,4 +1,4 @@
-/** The kind `cluster`: one actor that knows the hosts, gives VNIs and places VMs and imports. No client commands it. */
+/** The kind `cluster`: one actor that registers hosts, allocates VNIs and places VMs and imports. */
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
 import { clusterKind } from '@photoncloud/machines/cluster/cluster-protocol';

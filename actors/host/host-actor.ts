@@ -1,4 +1,4 @@
-/** The kind `host`: a worker host as the control plane sees it; announced by its agent, watched by membership. */
+/** The kind `host`: a worker host in the control plane, announced by its agent, watched by membership. */
 import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
 import { hostKind } from '@photoncloud/machines/host/host-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';

@@ -1,12 +1,12 @@
-/** What a host actor asks of the cluster its controller is part of; how a node is taken over, membership knows. */
+/** Effects of a host actor on the membership of its controller. */
 import type { hostKind } from '@photoncloud/machines/host/host-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 
 export interface HostPerformer {
   /**
-   * Takes over what is pinned to the host, as long as this effect is due.
-   * @returns the last boot of its worker; null when that had left in good order
+   * Takes over the shard of the host, until the effect is cancelled. @returns the last boot of its worker; null after
+   * an orderly shutdown
    */
   fence(host: string, call: EffectContext): Promise<{ readonly boot: string | null }>;
 }

@@ -1,4 +1,4 @@
-/** The kind `image-copy`: an image on a host. Only its image speaks to it. */
+/** The kind `image-copy`: an image on a host. Only its image sends messages to it. */
 import { imageCopyMachine, type ImageCopyContext } from '@photoncloud/machines/image-copy/image-copy-machine';
 import { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';

@@ -1,4 +1,4 @@
-/** What an image copy asks of its host's store. */
+/** Effects of an image copy on its host's image store. */
 import type { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';

@@ -6,7 +6,7 @@ import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { defineActor } from '../kind/kind-definition.ts';
 
-/** Whoever needs or frees the image: is it among the holders already? */
+/** Loads the holder row of the actor that requests or frees the image. */
 function needs(event: ActorEvent): RowKey[] {
   const asks = event.type === 'image.need' || event.type === 'image.free';
   return asks ? [{ collection: 'holder', key: String(event['holder']) }] : [];

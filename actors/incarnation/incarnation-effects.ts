@@ -1,4 +1,4 @@
-/** What a run asks of its host's hypervisor. */
+/** Effects of an incarnation on its host's hypervisor. */
 import type { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { IncarnationDataplane } from '../dataplane/contract/incarnation-contract.ts';

@@ -1,7 +1,7 @@
 /**
- * From the schema of a kind (machines/<kind>/<kind>-protocol.ts) and what only its actor knows (chart version,
- * performers, rows, status) to the definition the runtime hosts: commands of the API, the check at the receiving door,
- * who may start an actor, the shape that the schema hash covers. Called by every actors/<kind>/<kind>-actor.ts.
+ * Combines the schema of a kind (machines/<kind>/<kind>-protocol.ts) with chart version, performers, rows and status to
+ * the definition that the runtime hosts: commands of the API, validation of received messages, who may start an actor,
+ * and the shape that the schema hash covers. Called by every actors/<kind>/<kind>-actor.ts.
  */
 import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { DeclaredContext } from '@photoncloud/machines/values/declared';
@@ -19,13 +19,13 @@ import { actorId, type ActorId } from '@photoncloud/runtime/contract/identifiers
 import { done } from '@photoncloud/runtime/contract/outcome';
 import { z } from 'zod';
 
-/** What performs one effect: the fields of `done` come back, a PhotonError is thrown for everything else. */
+/** Performs one effect: resolves with the fields of `done`, or throws a PhotonError. */
 export interface Performer {
   readonly timeoutMs: number | null;
   readonly perform: (params: never, call: EffectContext) => Promise<Readonly<Record<string, unknown>>>;
 }
 
-/** The performers of a kind's effects: each is given the params of its effect and must come to the fields of `done`. */
+/** The performers of a kind's effects, by effect type. */
 export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }> = {
   readonly [E in Schema['effects'][number] as E extends Effect<infer Type> ? Type : never]: E extends Effect<
     string,
@@ -44,9 +44,9 @@ export interface ActorParts extends Pick<
   'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail'
 > {
   readonly performers?: Readonly<Record<string, Performer>>;
-  /** Of a declared kind: what its status shows beside what all declared kinds show. Of another: all of it. */
+  /** The status; for a declared kind, the fields beside those that all declared kinds have. */
   readonly status: (context: never) => Readonly<Record<string, unknown>>;
-  /** Of a kind that is not declared: what it was asked for. */
+  /** The spec of a kind that is not declared: its last request. */
   readonly spec?: (context: never) => unknown;
 }
 
@@ -55,7 +55,7 @@ const labels = z
   .record(z.string().regex(labelName, 'must be 1 to 63 characters: a-z, 0-9 and inner . / _ -'), z.string().max(63))
   .refine((all) => Object.keys(all).length <= 32, 'at most 32 labels')
   .describe('Names and values for selectors, at most 32.');
-const protect = z.boolean().describe('Deletion is refused until this is lifted.');
+const protect = z.boolean().describe('Deletion is rejected while this is true.');
 
 const isWhole = (spec: z.ZodType): boolean => spec.safeParse({}).success;
 
@@ -87,7 +87,7 @@ function declaredCommands(declared: AnyDeclared): Readonly<Record<string, Comman
   const { create, update, delete: remove } = declared.says;
   return {
     create: { params: whole, permission, references, creates: true, description: create },
-    update: { params: changed, permission, references, description: `${update} The whole spec is given.` },
+    update: { params: changed, permission, references, description: `${update} The whole spec must be given.` },
     apply: {
       params: whole,
       permission,
@@ -111,9 +111,7 @@ const binding = ({ timeoutMs, perform }: Performer): EffectBinding => ({
 
 const wording = new Set(['$schema', 'id', 'description', 'default']);
 
-/**
- * The spec's fields as text, without what is said of them: part of the schema hash (runtime/hosting/schema-hash.ts).
- */
+/** The spec's fields as text, without descriptions: part of the schema hash (runtime/hosting/schema-hash.ts). */
 const shapeOf = ({ spec }: AnyDeclared): string =>
   JSON.stringify(z.toJSONSchema(spec, { unrepresentable: 'any' }), (key, value: unknown) =>
     wording.has(key) && typeof value !== 'object' ? undefined : value,

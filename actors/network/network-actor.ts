@@ -1,4 +1,7 @@
-/** The kind `network`: subnets and their addresses. Loads per allocation one block of 256, never the whole table. */
+/**
+ * The kind `network`: subnets and their addresses. An allocation loads one block of 256 addresses, never the whole
+ * table.
+ */
 import { blockOf, parseAddress } from '@photoncloud/machines/values/addresses';
 import { inSubnets } from '@photoncloud/machines/network/network-recovery';
 import type { FoundPort } from '@photoncloud/machines/values/wiring';
@@ -12,7 +15,7 @@ import { defineActor } from '../kind/kind-definition.ts';
 
 const row = (collection: string, key: string): RowKey => ({ collection, key });
 
-/** The block an address is in and who has it. */
+/** The rows of an address: its block and its owner. */
 function ofAddress(text: unknown): RowKey[] {
   const at = typeof text === 'string' ? parseAddress(text) : undefined;
   return at === undefined ? [] : [row('block', blockOf(at)), row('owner', String(text))];

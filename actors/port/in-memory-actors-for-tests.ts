@@ -1,7 +1,7 @@
 /**
- * Actors of several kinds playing together in memory, for tests of what they say to each other: every message is
- * delivered in order, rows are kept, `needs` is honoured to the letter, effects are performed, and time passes only
- * when told to. It is no runtime: nothing is durable, nothing is lost, and one step is one event. Only tests use it.
+ * The in-memory test system: actors of several kinds in one process, for tests of flows between them. Messages are
+ * delivered in order, rows are stored, only the rows of `needs` are loaded, effects are performed, and the test
+ * controls time. Unlike the runtime, nothing is durable, nothing is lost, and one step is one event.
  */
 import { bornOf, moved, stateOf, type Move } from '@photoncloud/machines/values/chart-driver-for-tests';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
@@ -15,7 +15,7 @@ type Sent = { readonly to: string; readonly event: Event };
 interface Player {
   readonly definition: ActorDefinition;
   snapshot: Snapshot;
-  /** Effect type -> cancels it. */
+  /** Effect type -> function that cancels it. */
   readonly pending: Map<string, AbortController>;
   /** Timer's event type -> due time. */
   readonly timers: Map<string, number>;
@@ -52,14 +52,14 @@ export class InMemoryActors {
   context = (id: string): Readonly<Record<string, unknown>> => this.hosts.get(id)?.snapshot.context ?? {};
   rowsOf = (id: string): ReadonlyMap<string, unknown> => this.hosts.get(id)?.rows ?? new Map<string, unknown>();
 
-  /** A message, as from another actor or the host. */
+  /** Sends a message, as from another actor or the node. */
   tell(to: string, event: Event, from = 'test/system/test'): void {
     this.queue.push(() => this.hear(to, event, { from }));
   }
 
   /**
-   * A command; its answer is found under the returned id once there is one. Params of create, update and apply are the
-   * spec, `metadata` their labels and protection.
+   * Sends a command; its answer is stored under the returned id. Params of create, update and apply are the spec,
+   * `metadata` their labels and protection.
    */
   ask(to: string, name: string, params: Readonly<Record<string, unknown>> = {}, metadata: object = {}): string {
     const commandId = `c${(this.counter += 1)}`;
@@ -74,7 +74,7 @@ export class InMemoryActors {
     return commandId;
   }
 
-  /** Lets everything happen that happens without time passing. */
+  /** Processes messages and effects until nothing is pending, without advancing time. */
   async settle(): Promise<void> {
     for (let idle = 0, steps = 0; idle < 3;) {
       const task = this.queue.shift();
@@ -189,7 +189,7 @@ export class InMemoryActors {
     const fence = { era: 1, ownerEpoch: 1, version: 1 };
     const context = { effectId: type, actor: id, uid: '', fence, signal: abort.signal, attempt: 1, recovered: false };
     const binding = player.definition.effects[type];
-    if (binding === undefined) throw new Error(`${id} asks for ${type}, which is no effect`);
+    if (binding === undefined) throw new Error(`${id} requests ${type}, which is no effect`);
     const settled = (outcome: EffectOutcome): void => {
       this.queue.push(() => {
         if (abort.signal.aborted || player.pending.get(type) !== abort) return;

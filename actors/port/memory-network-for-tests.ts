@@ -1,4 +1,4 @@
-/** A network dataplane in memory, for tests of the actors: it keeps what was asked for and fails when it is told to. */
+/** A network dataplane in memory, for tests of actors: it stores the desired state and fails on request. */
 import type { HostFacts, RouteSpec, SectionElements, TapSpec } from '@photoncloud/machines/values/wiring';
 import { PhotonError, type ErrorGroup } from '@photoncloud/runtime/contract/errors';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
@@ -10,19 +10,19 @@ type Ask<Method extends keyof NetworkDataplane> = Parameters<NetworkDataplane[Me
 const missing = { code: 'segment_missing', message: 'no such segment', retryable: true };
 
 export class MemoryNetwork implements NetworkDataplane {
-  /** `<vpc>@<host>` -> section -> what stands there. */
+  /** `<vpc>@<host>` -> section -> its elements. */
   readonly segments = new Map<string, Map<string, SectionElements>>();
   readonly taps = new Map<string, { spec: TapSpec; place: 'host' | 'segment' }>();
   readonly calls: string[] = [];
   private readonly failures = new Map<string, ErrorGroup[]>();
   private readonly breaks = new Map<string, () => void>();
 
-  /** The next calls of this method end so, in this order. */
+  /** Method -> outcomes of its next calls, in order. */
   failNext(method: string, ...groups: ErrorGroup[]): void {
     this.failures.set(method, [...(this.failures.get(method) ?? []), ...groups]);
   }
 
-  /** Address and index of the host it is on, of every port elsewhere; empty where nothing stands. */
+  /** Address and host index of every port on another host; empty without a segment. */
   routesOf(key: string): readonly (readonly [string, number])[] {
     const elements = Object.values(this.segments.get(key)?.get('routes')?.elements ?? {}) as readonly RouteSpec[];
     return elements.map(({ address, host }) => [address, host] as const);
@@ -35,7 +35,7 @@ export class MemoryNetwork implements NetworkDataplane {
     return peers.map(([, peer]) => (peer as HostFacts).name);
   }
 
-  /** What watches `<vpc>@<host>` sees it break. */
+  /** Reports a broken segment to the watches of `<vpc>@<host>`. */
   breakSegment(key: string): void {
     this.segments.delete(key);
     this.breaks.get(key)?.();

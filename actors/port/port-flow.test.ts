@@ -1,4 +1,4 @@
-/** The network side playing together in memory: from a tenant to wired ports on two hosts, and back to nothing. */
+/** Network flows in the in-memory test system: from a tenant to wired ports on two hosts, and back to nothing. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { agentDefinition } from '../agent/agent-actor.ts';
@@ -25,14 +25,14 @@ const facts = {
 function cloud() {
   const network = new MemoryNetwork();
   const agents = agentDefinition({
-    // each agent has its own dataplane in life; here the test announces the hosts itself
+    // Without agents: the test announces the hosts itself.
     observe: () => Promise.reject(new Error('not used')),
     readInventory: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([
     clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('nobody is fenced here')) }),
+    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
     tenantDefinition,
     vpcDefinition,
     networkDefinition,
@@ -73,7 +73,7 @@ test('hosts are numbered and ready', async () => {
   assert.equal([actors.context('host/system/w1')['index'], actors.context('host/system/w2')['index']], [1, 2]);
 });
 
-test('two ports on two hosts are active, know the way to each other, and leave nothing', async () => {
+test('two ports on two hosts are active, have routes to each other, and leave nothing', async () => {
   const { actors, network } = await withNetwork();
   const one = actors.ask('port/acme/one', 'create', { network: 'front', host: 'w1' });
   const two = actors.ask('port/acme/two', 'create', { network: 'front', host: 'w2', address: '10.0.0.77' });
@@ -118,7 +118,7 @@ test('two ports on two hosts are active, know the way to each other, and leave n
   assert.equal(strangers, []);
 });
 
-test('a VM holds its port: tapped, wired by its run, bound anew on a restart, moved to another host', async () => {
+test('a VM holds its port: tapped, wired by its run, bound again on a restart, moved to another host', async () => {
   const { actors, network } = await withNetwork();
   const vm = 'vm/acme/web';
   const heard = (): string[] =>
@@ -177,7 +177,7 @@ test('a VM holds its port: tapped, wired by its run, bound anew on a restart, mo
 
 for (const group of ['fault', 'unknown'] as const) {
   for (const method of ['realizeSegment', 'changeSegment', 'createTap', 'wireTap', 'removeTap', 'removeSegment']) {
-    test(`a ${group} of ${method} passes`, async () => {
+    test(`the actors recover from a ${group} of ${method}`, async () => {
       const { actors, network } = await withNetwork();
       network.failNext(method, group, group);
       actors.ask('port/acme/one', 'create', { network: 'front', host: 'w1' });
@@ -222,7 +222,7 @@ test('a segment that breaks is made again with all its routes', async () => {
   assert.equal(network.routesOf('vpc/acme/main@w1'), [['10.0.0.6', 2]]);
 });
 
-test('what is wrong is rejected before anything is made', async () => {
+test('invalid declarations are rejected before anything is created', async () => {
   const { actors, network } = await withNetwork();
   const wrong: [string, string, Record<string, unknown>, string, string][] = [
     ['network/acme/b', 'create', { subnets: [{ cidr: '10.0.0.128/25' }] }, 'cidr_overlap', 'spec.subnets.0.cidr'],
@@ -265,7 +265,7 @@ test('what is wrong is rejected before anything is made', async () => {
   assert.equal([network.taps.size, network.segments.size], [0, 0]);
 });
 
-test('an address rests after its port, but for the same port', async () => {
+test('a released address rests, except for the same port', async () => {
   const { actors } = await withNetwork();
   const make = async (name: string): Promise<string | undefined> => {
     const answer = actors.ask(`port/acme/${name}`, 'create', { network: 'front', address: '10.0.0.9' });

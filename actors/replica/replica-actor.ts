@@ -1,4 +1,4 @@
-/** The kind `replica`: a volume on a host. Only its volume speaks to it. */
+/** The kind `replica`: a volume on a host. Only its volume sends messages to it. */
 import { replicaMachine, type ReplicaContext } from '@photoncloud/machines/replica/replica-machine';
 import { replicaKind } from '@photoncloud/machines/replica/replica-protocol';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';

@@ -1,4 +1,4 @@
-/** What a replica asks of its host's disks. */
+/** Effects of a replica on its host's disks. */
 import type { replicaKind } from '@photoncloud/machines/replica/replica-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';

@@ -1,4 +1,4 @@
-/** The kind `segment`: a VPC on a host. Only its VPC speaks to it. */
+/** The kind `segment`: a VPC on a host. Only its VPC sends messages to it. */
 import { isHostGone } from '@photoncloud/machines/values/failures';
 import {
   collectionOf,
@@ -17,7 +17,7 @@ import { segmentPerformers } from './segment-effects.ts';
 const wholeOf = (sections: Iterable<string>): readonly RowKey[] =>
   [...new Set(sections)].map((section) => ({ collection: collectionOf(section), key: '*' }));
 
-/** Increments need the rows they name; all rows are read only where all sections may be realized or forgotten. */
+/** Increments load the rows that they name; all rows are loaded only when all sections may be realized or removed. */
 function needs(event: SegmentEvent, context: SegmentContext): readonly RowKey[] {
   const known = Object.keys(context.sections);
   switch (event.type) {

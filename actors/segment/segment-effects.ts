@@ -1,4 +1,4 @@
-/** What a segment asks of its host's network. */
+/** Effects of a segment on its host's network. */
 import type { segmentKind } from '@photoncloud/machines/segment/segment-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';

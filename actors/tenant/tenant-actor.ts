@@ -1,4 +1,4 @@
-/** The kind `tenant`: a quota and a VPC. Everything a tenant owns claims its place here. */
+/** The kind `tenant`: a quota and a VPC. Every counted object of a tenant claims quota here. */
 import { tenantMachine } from '@photoncloud/machines/tenant/tenant-machine';
 import type { TenantContext } from '@photoncloud/machines/tenant/tenant-messages';
 import { tenantKind } from '@photoncloud/machines/tenant/tenant-protocol';
@@ -20,6 +20,6 @@ export const tenantDefinition = {
     status: ({ used }: TenantContext) => ({ used }),
     ignored: ['vpc.opened', 'quota.release'],
   }),
-  // Numbers by kind: a kind that is added has its default, so stored tenants stay as they are.
+  // Numbers by kind: an added kind has its default, so stored tenants need no upgrade.
   specShape: 'quota: number by kind',
 };

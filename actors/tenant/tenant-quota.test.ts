@@ -1,4 +1,4 @@
-/** Quotas among the actors that keep them: a tenant counts what it owns, a network its ports. No host is needed. */
+/** Quotas in the in-memory test system: a tenant counts its objects, a network its ports. No host is needed. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { clusterDefinition } from '../cluster/cluster-actor.ts';
@@ -16,7 +16,7 @@ async function cluster(): Promise<InMemoryActors> {
   return actors;
 }
 
-test('a quota of ports holds however many are made at once, and again after one has gone', async () => {
+test('a quota of ports holds when many are created at once, and after one is deleted', async () => {
   const actors = await cluster();
   actors.ask('tenant/small/small', 'create', { quota: { portsPerNetwork: 3 } });
   await actors.settle();
@@ -42,7 +42,7 @@ test('a quota of ports holds however many are made at once, and again after one 
   assert.equal(after, [undefined, 'quota_exceeded', undefined]);
 });
 
-test('a quota holds, and what is given back can be claimed again', async () => {
+test('a quota holds, and released quota can be claimed again', async () => {
   const actors = await cluster();
   actors.ask('tenant/small/small', 'create', { quota: { network: 1 } });
   await actors.settle();

@@ -1,4 +1,4 @@
-/** The kind `vm`: what a tenant declared, where it runs, and what is done when a run ends. */
+/** The kind `vm`: its declaration, its placement, and its restart policy. */
 import type { VmContext } from '@photoncloud/machines/vm/vm-context';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
 import { vmKind } from '@photoncloud/machines/vm/vm-protocol';

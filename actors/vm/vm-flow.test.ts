@@ -1,6 +1,6 @@
 /**
- * A VM playing together in memory with tenant, network, ports, volumes and cluster: declared, run, changed, deleted.
- * The test itself answers for QEMU and for the bytes of volumes; what charts decide is tested beside them.
+ * Flows of a VM in the in-memory test system, with tenant, network, ports, volumes and cluster: declared, run, changed,
+ * deleted. The test plays QEMU and the bytes of volumes.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -38,12 +38,12 @@ interface Run {
   readonly disks: readonly { readonly volume: string }[];
 }
 
-/** A VM `web` with one NIC and one disk, and whoever answers it. */
+/** A VM `web` with one NIC and one disk, and the actors that it needs. */
 class Site {
   readonly network = new MemoryNetwork();
   readonly actors = new InMemoryActors([
     clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('nobody is fenced here')) }),
+    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
     tenantDefinition,
     vpcDefinition,
     networkDefinition,
@@ -53,7 +53,7 @@ class Site {
     segmentDefinition(this.network),
     bindingDefinition(this.network),
   ]);
-  /** What QEMU was started with, run by run. */
+  /** The start parameters of QEMU, per run. */
   readonly runs: Run[] = [];
 
   async ask(to: string, name: string, params: object = {}, metadata: object = {}) {
@@ -62,7 +62,7 @@ class Site {
     return this.actors.answers.get(id);
   }
 
-  /** Runs start and end as asked, volumes have their bytes, until nobody asks for more. */
+  /** Answers requests for runs and bytes of volumes until there are no more. */
   async settle(): Promise<void> {
     await this.actors.settle();
     const asked = this.actors.deadLetters.splice(0);
@@ -87,7 +87,7 @@ class Site {
       const { incarnationUid } = event;
       tell('vm', 'incarnation.ended', { runEpoch: null, incarnationUid, reason: 'stopped', error: null });
     }
-    if (kind === 'vm') throw new Error(`${event.type} is told to ${to}, which is not there`);
+    if (kind === 'vm') throw new Error(`${event.type} is sent to ${to}, which does not exist`);
   }
 
   get generations(): readonly unknown[] {
@@ -145,7 +145,7 @@ test('a declared VM runs, and leaves nothing', async () => {
   assert.is(made.actors.context('volume/acme/root')['holder'], null);
 });
 
-test('another size waits for the restart, and is reserved before the next run', async () => {
+test('a changed size waits for the restart, and is reserved before the next run', async () => {
   const made = await site();
   const answer = await made.ask(vm, 'update', { ...spec, cpus: 2, memoryMib: 1_024 });
   assert.equal(answer?.ok, true);
@@ -187,7 +187,7 @@ test('NICs and disks come and go with the next start', async () => {
   assert.is(made.network.taps.size, 1);
 });
 
-test('an address that cannot be had rejects the change, and everything stays as it was', async () => {
+test('an unavailable address rejects the change, and nothing is changed', async () => {
   const made = await site();
   const wrong = { ...spec, nics: [nic('eth0'), nic('eth1'), nic('eth2', { address: '10.9.0.9' })] };
   const answer = await made.ask(vm, 'apply', wrong);
@@ -197,7 +197,7 @@ test('an address that cannot be had rejects the change, and everything stays as 
   assert.is((await made.ask(vm, 'apply', spec))?.ok, true, 'the next change is not kept waiting');
 });
 
-test('what is declared of running starts and stops it; at rest a change is realized at once', async () => {
+test('the declared `running` starts and stops a VM; a change of a stopped VM is realized at once', async () => {
   const made = await site();
   await made.ask(vm, 'update', { ...spec, running: false });
   assert.equal([made.actors.state(vm), made.generations, made.condition('Ready')], ['stopped', [2, 2], 'True']);

@@ -1,4 +1,4 @@
-/** The kind `volume`: a disk with an identity of its own. */
+/** The kind `volume`: a disk that outlives the VMs that use it. */
 import { serialOf } from '@photoncloud/machines/values/serials';
 import { volumeMachine } from '@photoncloud/machines/volume/volume-machine';
 import type { VolumeContext } from '@photoncloud/machines/volume/volume-messages';

@@ -1,4 +1,4 @@
-/** The kind `vpc`: a routing domain; knows which hosts have which of its networks, and where each address is. */
+/** The kind `vpc`: a routing domain; stores which hosts have which of its networks, and the host of each address. */
 import type { VpcContext } from '@photoncloud/machines/vpc/vpc-context';
 import { vpcMachine } from '@photoncloud/machines/vpc/vpc-machine';
 import { answerTo, unknownTo } from '@photoncloud/machines/vpc/vpc-messages';
@@ -7,11 +7,11 @@ import { lacksSections, sections } from '@photoncloud/machines/vpc/vpc-sections'
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import { defineActor } from '../kind/kind-definition.ts';
 
-/** What the elements of sections come from. */
+/** The collections of rows from which elements of sections are made. */
 const wholeOf = (isWanted: (section: string) => boolean): readonly RowKey[] =>
   sections.flatMap(({ name, from }) => (from === undefined || !isWanted(name) ? [] : [{ collection: from, key: '*' }]));
 
-/** Whole collections are read only when a section has to be written whole; the usual request is answered without. */
+/** Whole collections are loaded only when a section is published whole; most requests do not need that. */
 function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
   switch (event.type) {
     case 'segment.need':
@@ -38,7 +38,7 @@ function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
   }
 }
 
-/** By host and section: a host that lags shows a generation published beyond the one proven, and why. */
+/** By host and section: the published and proven generations, which differ on a lagging host, and the failure. */
 function statusOf({ vni, networks, segments, withdrawing }: VpcContext) {
   const hosts = Object.entries(segments).map(([host, view]) => ({
     host,

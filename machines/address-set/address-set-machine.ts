@@ -1,6 +1,6 @@
 /**
- * An address set: it is counted, published to its VPC, and taken off all hosts before it ends. The VPC says which
- * generation every host has proved. Upholds: its name is free only after no host has it.
+ * An address set: claims its quota, is published to its VPC, and is removed from all hosts before it ends. The VPC
+ * reports which generation every host has proven. Upholds: the name is free only after no host has the set.
  */
 import { setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
@@ -48,12 +48,12 @@ export const addressSetMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: whenBorn('address-set', 'claiming'),
     },
     claiming: {
-      description: 'The tenant is asked whether its quota has room for one more address set.',
+      description: 'The quota for one more address set is requested from the tenant.',
       entry: [ready('False', 'Claiming'), 'claimQuota'],
       on: {
         ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
@@ -64,7 +64,7 @@ export const addressSetMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     ready: {
-      description: 'The VPC has every host it is on keep the set; the condition Realized says whether all have it.',
+      description: 'The VPC publishes the set to every host of it; the condition Realized tells whether all have it.',
       tags: 'steady',
       entry: ready('True', 'Published'),
       on: {
@@ -89,7 +89,7 @@ export const addressSetMachine = setup({
       },
     },
     withdrawing: {
-      description: 'The VPC is taking the set off every host that has it.',
+      description: 'The VPC removes the set from every host that has it.',
       entry: [ready('False', 'Deleting'), 'withdraw'],
       on: {
         ...whileDeleting('address-set'),
@@ -100,7 +100,7 @@ export const addressSetMachine = setup({
       after: { withdrawDeadline: { target: 'withdrawing', reenter: true } },
     },
     gone: {
-      description: 'No host has the set, or it was never made; its name is free.',
+      description: 'No host has the set, or it was never created; its name is free.',
       type: 'final',
       entry: 'answerAll',
     },

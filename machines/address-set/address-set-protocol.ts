@@ -1,4 +1,4 @@
-/** A tenant's named list of CIDRs. Hosts of its VPC have it as a set in the kernel, for rules that name it. */
+/** A tenant's named list of CIDRs. Every host of its VPC has it as a set in the kernel, for rules that name it. */
 import { z } from 'zod';
 import { canonicalProblem, cidrOf, overlap } from '../values/addresses.ts';
 import { nameSchema } from '../values/identifiers.ts';
@@ -6,16 +6,16 @@ import { declare, defineKind, type EventOf, type SpecOf } from '../values/kind.t
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { elementDelayed, elementPut, elementRealized, elementRemove, elementRemoved } from '../vpc/vpc-protocol.ts';
 
-/** What a host is given, under the id of the address set. */
+/** The element published to hosts, keyed by the id of the address set. */
 export const addressSetElement = z.object({ cidrs: z.array(z.string()) });
 
 export const addressSetSpec = z
   .strictObject({
-    vpc: nameSchema.default('main').describe('Name of the VPC whose hosts have the set; it stays in it.'),
+    vpc: nameSchema.default('main').describe('Name of the VPC whose hosts have the set; it cannot change.'),
     cidrs: z
       .array(z.string().max(18).describe('IPv4 such as 192.0.2.0/24; a single address is a /32.'))
       .max(200)
-      .describe('None overlaps another.'),
+      .describe('CIDRs that do not overlap each other.'),
   })
   .meta({ id: 'AddressSetSpec' });
 
@@ -30,7 +30,7 @@ export const addressSetKind = defineKind({
     quota: 50,
     columns: { vpc: ({ vpc }) => vpc, cidrs: ({ cidrs }) => cidrs.length },
     says: {
-      create: 'Declares a list of CIDRs. Answered once it is counted; hosts get it when they have its VPC.',
+      create: 'Declares a list of CIDRs. Answered once the quota is granted; every host of the VPC then gets it.',
       update: 'Replaces the list; a host changes only the elements that differ.',
       delete: 'Removes the list from every host.',
     },
@@ -46,7 +46,7 @@ export const addressSetKind = defineKind({
 export type AddressSetEvent = EventOf<typeof addressSetKind>;
 export type AddressSetSpec = SpecOf<typeof addressSetKind>;
 
-/** @returns a problem for each CIDR that is none, has host bits, or overlaps one before it. */
+/** @returns a problem for each CIDR that is malformed, has host bits, or overlaps an earlier one. */
 export const problemsOf = ({ cidrs }: AddressSetSpec) =>
   cidrs.flatMap((cidr, at) => {
     const path = `spec.cidrs.${at}`;
@@ -55,5 +55,7 @@ export const problemsOf = ({ cidrs }: AddressSetSpec) =>
     const earlier = cidrs.slice(0, at).filter((one) => canonicalProblem(one) === undefined);
     const other = earlier.find((one) => overlap(cidrOf(one), cidrOf(cidr)));
     if (other === undefined) return [];
-    return [{ code: 'cidr_overlap', path, message: `${cidr} overlaps ${other} of the same list; keep the larger one` }];
+    return [
+      { code: 'cidr_overlap', path, message: `${cidr} overlaps ${other} of the same list; keep only the larger one` },
+    ];
   });

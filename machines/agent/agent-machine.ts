@@ -1,6 +1,6 @@
 /**
- * A worker's agent: looks at its host, announces it, and sweeps away what nobody owns. It makes nothing itself.
- * A new boot of the process starts it over; what earlier boots have made is found and kept by its owners.
+ * The agent of a host: observes the host, announces it to the control plane, and removes objects that have no owner.
+ * Each boot of the worker process restarts it; objects made during earlier boots are kept for their owners.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { inventoryReport } from '../cluster/cluster-protocol.ts';
@@ -23,7 +23,7 @@ export interface AgentContext {
   readonly sweep: (SweepReport & { readonly at: number }) | null;
   /** The last era in which the cluster has received the inventory of the host. */
   readonly era: number;
-  /** Names of what was found then and has no owner in the store: no sweep takes it. */
+  /** Names of objects that the inventory found without an owner in the store: no sweep removes them. */
   readonly kept: readonly string[];
   readonly tries: number;
   readonly failure: Failure | null;
@@ -114,19 +114,19 @@ export const agentMachine = setup({
   },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
     },
     fenced: {
-      description: 'An operator has said that the host is off. The next boot of its worker starts it over.',
+      description: 'The host is fenced. The next boot of its worker restarts the agent.',
       tags: 'steady',
     },
     reading: {
-      description: 'The store has begun a new era: what is really on the host is read, sent to the cluster, and kept.',
+      description: 'The store has begun a new era: the inventory of the host is read and sent to the cluster.',
       initial: 'looking',
       states: {
         looking: {
-          description: 'Runs, taps, addresses and VNIs are read from the kernel; nothing is changed.',
+          description: 'Reads runs, taps, addresses and VNIs from the kernel; changes nothing.',
           entry: 'inventory.read',
           on: {
             'inventory.read.done': { target: 'reporting', actions: ['noteInventory', 'reportInventory'] },
@@ -137,22 +137,22 @@ export const agentMachine = setup({
         },
         reporting: {
           description:
-            'The cluster was sent the inventory; until it confirms that, the inventory is read and sent again.',
+            'The inventory was sent to the cluster; until the cluster confirms it, it is read and sent again.',
           on: { 'inventory.received': { guard: 'isThisEra', target: '#agent.observing', actions: 'noteEra' } },
           after: { reportDeadline: { target: 'looking' } },
         },
         waiting: {
-          description: 'The host could not be read; the failure says why. It is tried again shortly.',
+          description: 'The host could not be read; the failure says why. It is retried shortly.',
           after: { backoff: { target: 'looking' } },
         },
       },
     },
     observing: {
-      description: 'The host is looked at: address, MTU, memory, QEMU, allowed folders.',
+      description: 'The host is observed: address, MTU, memory, QEMU, allowed roots.',
       initial: 'looking',
       states: {
         looking: {
-          description: 'The host is read; nothing is changed.',
+          description: 'Reads the facts of the host; changes nothing.',
           entry: 'host.observe',
           on: {
             'host.observe.done': { target: '#agent.announcing', actions: 'noteReport' },
@@ -162,13 +162,13 @@ export const agentMachine = setup({
           after: { observeDeadline: { target: 'looking', reenter: true } },
         },
         waiting: {
-          description: 'The host could not be read; the failure says why. It is tried again shortly.',
+          description: 'The host could not be read; the failure says why. It is retried shortly.',
           after: { backoff: { target: 'looking' } },
         },
       },
     },
     announcing: {
-      description: "The host actor has been told what was seen; the cluster's admission is awaited.",
+      description: 'The facts were sent to the host actor; the cluster must admit the host.',
       entry: 'tellHost',
       on: {
         'host.admitted': { guard: 'sameBoot', target: 'serving', actions: 'noteIndex' },
@@ -176,12 +176,13 @@ export const agentMachine = setup({
       after: { announceDeadline: { target: 'announcing', reenter: true } },
     },
     serving: {
-      description: 'The host is part of the cluster. Once a minute what bears our mark but has no owner is removed.',
+      description:
+        'The cluster has admitted the host. Once a minute, objects of this cloud without an owner are removed.',
       initial: 'sweeping',
       on: { 'host.admitted': { actions: 'noteIndex' } },
       states: {
         sweeping: {
-          description: 'Kernel objects, processes and files of ours are compared with the actors of this host.',
+          description: 'Kernel objects, processes and files of this cloud are compared with the actors of this host.',
           entry: { type: 'host.sweep', params: ({ context }) => ({ kept: context.kept }) },
           on: {
             'host.sweep.done': { target: 'resting', actions: 'noteSweep' },
@@ -191,7 +192,7 @@ export const agentMachine = setup({
           after: { sweepDeadline: { target: 'resting' } },
         },
         resting: {
-          description: 'Nothing is to be done until the next sweep.',
+          description: 'Waits for the next sweep.',
           tags: 'steady',
           after: { sweepInterval: { target: 'sweeping' } },
         },

@@ -1,4 +1,4 @@
-/** A worker's eyes on its own host, started by the worker process at each of its boots. */
+/** Messages and effects of the agent, which the worker process starts at each boot. */
 import { z } from 'zod';
 import { inventoryReceived, inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAdmitted, hostAnnounce } from '../host/host-protocol.ts';
@@ -12,7 +12,7 @@ export const agentBoot = message('agent.boot', 'The worker process has started, 
   host: z.string(),
 });
 
-/** What one sweep did; names are cut to the first few, the counts say how many there were. */
+/** Result of a sweep: the first few names, and counts of all. */
 export const sweepReportSchema = z.object({
   removed: z.array(z.string()),
   removedCount: z.int(),
@@ -23,7 +23,7 @@ export type SweepReport = ValueOf<typeof sweepReportSchema>;
 
 export const agentKind = defineKind({
   kind: 'agent',
-  says: 'Observes its host, announces it, and removes what bears our mark and has no owner.',
+  says: 'Observes its host, announces it, and removes objects of this cloud that have no owner in the store.',
   placement: 'pinned',
   commands: {},
   takes: [agentBoot, hostAdmitted, inventoryReceived, hostGone],
@@ -31,17 +31,17 @@ export const agentKind = defineKind({
   fromNode: [agentBoot, hostGone],
   sends: [hostAnnounce, inventoryReport],
   effects: [
-    effect<undefined>()('inventory.read', 'Reads what the host really has, whatever the store knows of it.', {
+    effect<undefined>()('inventory.read', 'Reads the inventory of the host from its kernel and files.', {
       ...hostInventorySchema.shape,
-      /** Names of what has no owner in the store: no sweep takes it. */
+      /** Names of objects without an owner in the store: no sweep removes them. */
       kept: z.array(z.string()),
     }),
-    effect<undefined>()('host.observe', 'Reads the host: address, MTU, memory, QEMU, allowed folders.', {
+    effect<undefined>()('host.observe', 'Reads address, MTU, memory, QEMU version and allowed roots of the host.', {
       facts: hostReportSchema,
     }),
     effect<{ readonly kept: readonly string[] }>()(
       'host.sweep',
-      'Removes what bears our mark and has no owner.',
+      'Removes objects of this cloud that have no owner in the store.',
       sweepReportSchema.shape,
     ),
   ],

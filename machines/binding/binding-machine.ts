@@ -1,7 +1,7 @@
 /**
- * A binding: a port on one host. It has the tap made for QEMU to take, has it wired when the run asks, watches that
- * it stays wired, and takes it away. It decides nothing about which port belongs where; an earlier run's word changes
- * nothing. Upholds: `binding.ready` is said only with a proof read back from the kernel.
+ * A binding: a port on one host. It makes the tap for QEMU, wires it when the incarnation requests that, watches the
+ * wiring, and removes it. It does not decide which port belongs on which host, and it ignores messages of earlier run
+ * epochs. Upholds: `binding.ready` is sent only with a proof read back from the kernel.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
@@ -13,7 +13,7 @@ import * as messages from './binding-messages.ts';
 import type { BindingContext } from './binding-messages.ts';
 import { bindingKind, type BindingEvent } from './binding-protocol.ts';
 
-/** With its host: the port may go elsewhere. */
+/** The host is fenced: the binding ends, and the port may be bound elsewhere. */
 const gone = { guard: 'isHostGone', target: '#binding.gone', actions: ['noteFailure', 'tellTrouble'] } as const;
 
 export const bindingMachine = setup({
@@ -84,7 +84,7 @@ export const bindingMachine = setup({
   on: { 'host.gone': { target: '.gone', actions: 'tellTrouble' } },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         'binding.ensure': { target: 'tapping', actions: 'takeSpec' },
@@ -93,7 +93,7 @@ export const bindingMachine = setup({
       },
     },
     tapping: {
-      description: 'A tap is being made, down, where QEMU can take it.',
+      description: 'The tap is being made, in state down, in the namespace of the host, for QEMU.',
       initial: 'making',
       on: {
         'binding.wire': { actions: 'noteRequester' },
@@ -101,7 +101,7 @@ export const bindingMachine = setup({
       },
       states: {
         making: {
-          description: 'The kernel is asked for the tap.',
+          description: 'The tap is created in the kernel.',
           entry: { type: 'tap.create', params: messages.tapAsk },
           on: {
             'binding.ensure': [
@@ -124,7 +124,7 @@ export const bindingMachine = setup({
         },
         waiting: {
           description:
-            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+            'The last attempt failed or its outcome is unknown; the failure says why. It is retried shortly.',
           on: {
             'binding.ensure': [
               { guard: 'isStale' },
@@ -137,7 +137,7 @@ export const bindingMachine = setup({
       },
     },
     tapped: {
-      description: 'The tap waits for its QEMU; the run asks for the wiring once it has taken it.',
+      description: 'The tap exists and waits for QEMU; the incarnation requests the wiring once QEMU has opened it.',
       tags: 'steady',
       on: {
         'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
@@ -155,7 +155,7 @@ export const bindingMachine = setup({
       },
       states: {
         making: {
-          description: 'The kernel is asked for the wiring; what it has is read back.',
+          description: 'The wiring is made in the kernel and read back.',
           entry: { type: 'tap.wire', params: messages.tapAsk },
           on: {
             'tap.wire.done': { target: '#binding.ready', actions: 'noteProof' },
@@ -170,17 +170,17 @@ export const bindingMachine = setup({
         },
         waiting: {
           description:
-            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+            'The last attempt failed or its outcome is unknown; the failure says why. It is retried shortly.',
           on: { 'binding.wire': [{ guard: 'hasLostTap', actions: 'refuseWire' }, { actions: 'noteRequester' }] },
           after: {
-            // Without a VM the tap itself may be what is missing.
+            // Without a VM the tap itself may be missing.
             backoff: [{ guard: 'isDirect', target: '#binding.tapping' }, { target: 'making' }],
           },
         },
       },
     },
     ready: {
-      description: 'The port is wired on this host, as proved, and is watched.',
+      description: 'The port is wired on this host with a proof, and the wiring is watched.',
       tags: 'steady',
       entry: ['tellReady', { type: 'tap.watch', params: messages.tapAsk }],
       on: {
@@ -200,8 +200,7 @@ export const bindingMachine = setup({
       },
     },
     failed: {
-      description:
-        'It cannot be made here and will not be by trying again; the failure says why. A new request tries once more.',
+      description: 'Permanent failure on this host; the failure says why. A new request tries again.',
       tags: 'steady',
       on: {
         'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
@@ -210,12 +209,12 @@ export const bindingMachine = setup({
       },
     },
     removing: {
-      description: 'Route, rules, tap and DHCP host of the port are being taken off this host.',
+      description: 'Route, rules, tap and DHCP host of the port are being removed from this host.',
       initial: 'taking',
       on: { 'binding.wire': { actions: 'refuseWire' } },
       states: {
         taking: {
-          description: 'The kernel is asked to let go, and whether it has.',
+          description: 'The objects are removed from the kernel, and their absence is verified.',
           entry: { type: 'tap.remove', params: messages.tapAsk },
           on: {
             'tap.remove.done': { target: '#binding.gone' },
@@ -228,14 +227,13 @@ export const bindingMachine = setup({
           after: { removeDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
-          description:
-            'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
+          description: 'Something could not be removed; the failure says what. The removal is retried without limit.',
           after: { backoff: { target: 'taking' } },
         },
       },
     },
     gone: {
-      description: 'Nothing of the port is left on this host, or the host is gone.',
+      description: 'Nothing of the port is left on this host, or the host is fenced.',
       type: 'final',
       entry: 'tellRemoved',
     },

@@ -1,4 +1,4 @@
-/** What a binding remembers, changes and tells: pure functions of its context and the event. */
+/** Context of a binding, its changes and its messages: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { failureOf, hostGoneFailure, sameJson, type Failure } from '../values/failures.ts';
 import { send, type Asked, type Seen } from '../values/telling.ts';
@@ -10,16 +10,16 @@ export interface BindingContext {
   readonly id: string;
   readonly uid: string;
   readonly host: string;
-  /** Its owner is this actor in this life. Null only before the first request. */
+  /** Owned by this actor and uid. Null only before the first request. */
   readonly spec: TapSpec | null;
-  /** Actor id of the port that asks. */
+  /** Actor id of the requesting port. */
   readonly port: string;
-  /** Wired as soon as it is made: no VM takes the tap. */
+  /** True for a port without a VM: the tap is wired as soon as it is made. */
   readonly direct: boolean;
   /** Incarnation that waits for the wiring, or null. */
   readonly requester: string | null;
   readonly tap: string | null;
-  /** Read back from the kernel; null while it is not known to be wired. */
+  /** Read back from the kernel; null while the wiring is not proven. */
   readonly proof: TapProof | null;
   readonly tries: number;
   readonly failure: Failure | null;
@@ -27,7 +27,7 @@ export interface BindingContext {
 
 export type At = Seen<BindingContext, BindingEvent>;
 
-/** Params of every effect. @throws TypeError before the first request: no state asks so early */
+/** Params of every effect. @throws TypeError before the first request */
 export function tapAsk({ context }: At): { spec: TapSpec } {
   if (context.spec === null) throw new TypeError(`${context.id} has no spec`);
   return { spec: context.spec };
@@ -38,7 +38,7 @@ const ownSpec = (context: BindingContext, spec: TapSpec, uid: string): TapSpec =
   owner: { actor: context.id, uid, runEpoch: spec.owner.runEpoch },
 });
 
-/** A request makes the tap anew, for a run that has not asked for its wiring yet. */
+/** A bind request makes a new tap; the next incarnation has not requested its wiring yet. */
 export function takeSpec({ context, event }: At): Partial<BindingContext> {
   assertEvent(event, 'binding.ensure');
   const uid = context.uid === '' ? event.meta.ulid : context.uid;
@@ -65,7 +65,7 @@ export const isStale = ({ context, event }: At): boolean => {
   return event.type === 'binding.ensure' && event.spec.owner.runEpoch < (context.spec?.owner.runEpoch ?? 0);
 };
 
-/** The same request once more, for what needs no VM: there is nothing to be made anew. */
+/** A repeated request for a port without a VM: the existing tap is kept. */
 export const isAnswered = ({ context, event }: At): boolean =>
   event.type === 'binding.ensure' && event.direct && isRepeated({ context, event });
 
@@ -74,17 +74,17 @@ export function isRepeated({ context, event }: At): boolean {
   return sameJson(ownSpec(context, event.spec, context.uid), context.spec) && event.direct === context.direct;
 }
 
-/** Which binding speaks, and which request of the port it answers. */
+/** Identifies this binding and the port's request that the message answers. */
 const standing = ({ host, spec }: BindingContext) => ({ host, runEpoch: spec?.owner.runEpoch ?? 0 });
 
 /** @throws TypeError without a tap: only `tap.create.done` leads here */
 export const tellTapped = ({ context }: At): readonly Asked[] => {
   const { uid, tap, port } = context;
-  if (tap === null) throw new TypeError(`${context.id} has no tap to tell of`);
+  if (tap === null) throw new TypeError(`${context.id} has no tap to report`);
   return [send(port, says.bindingTapped({ ...standing(context), uid, tap }))];
 };
 
-/** @throws TypeError without a proof: nothing is called wired that was not read back */
+/** @throws TypeError without a proof */
 function proofOf({ id, proof }: BindingContext): TapProof {
   if (proof === null) throw new TypeError(`${id} has no proof of its wiring`);
   return proof;
@@ -109,10 +109,10 @@ export function tellRequester({ context, event }: At): readonly Asked[] {
   return [wiredFor(context, event.requester)];
 }
 
-/** The tap that the run's QEMU took is not there any more: only another run, with a tap made anew, can be wired. */
+/** The tap that QEMU had opened is gone: only another incarnation with a new tap can be wired. */
 export const hasLostTap = ({ context }: At): boolean => !context.direct && context.failure?.code === 'tap_missing';
 
-/** There is nothing to wire: no tap has been asked for in this life, its making has failed for good, or it was lost. */
+/** There is no tap to wire: none was requested of this actor, making it failed permanently, or it was lost. */
 export function refuseWire({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'binding.wire');
   const message = `${context.id} has no tap to wire; bind the port first`;
@@ -126,7 +126,7 @@ function troubleOf(context: BindingContext, event: BindingEvent): Failure | unde
   return 'error' in event ? failureOf(event.error) : undefined;
 }
 
-/** What may pass is told to the port only: whoever waits for the wiring goes on waiting. */
+/** A transient failure is reported to the port only; an incarnation that waits for the wiring keeps waiting. */
 export const tellTrouble = ({ context, event }: At): readonly Asked[] => {
   const error = troubleOf(context, event);
   if (error === undefined) return [];
@@ -137,6 +137,6 @@ export const tellTrouble = ({ context, event }: At): readonly Asked[] => {
 
 export const tellRemoved = ({ context, event }: At): readonly Asked[] => {
   const to = context.port === '' ? (event.meta.from ?? '') : context.port;
-  // A wire request is the only thing that ends here without somebody who waits for the end.
+  // After a wire request for a missing binding nobody waits for its end.
   return event.type === 'binding.wire' ? [] : [send(to, says.bindingRemoved({ host: context.host }))];
 };

@@ -1,4 +1,4 @@
-/** A port on one host: its port has it made and removed, the incarnation that takes its tap has it wired. */
+/** A port on one host: the port actor requests its creation and removal, the incarnation requests its wiring. */
 import { z } from 'zod';
 import { failureSchema } from '../values/failures.ts';
 import { hostGone } from '../values/host-gone.ts';
@@ -7,17 +7,19 @@ import { tapProofSchema, tapSpecSchema, type TapSpec } from '../values/wiring.ts
 
 export const bindingEnsure = message(
   'binding.ensure',
-  'The port wants a tap on the host; for a new run it is made anew.',
+  'The port requests a tap on the host; each new run gets a new tap.',
   {
     /** The counterpart puts its own uid into the owner. */
     spec: tapSpecSchema,
     port: z.string(),
-    /** Wired at once: there is no VM that would take the tap first. */
+    /** Wire at once: no VM opens the tap first. */
     direct: z.boolean(),
   },
 );
-export const bindingRemove = message('binding.remove', 'The port leaves the host.', { runEpoch: z.int() });
-export const bindingTapped = message('binding.tapped', 'The tap is there, down, for QEMU to take.', {
+export const bindingRemove = message('binding.remove', 'The port requests its removal from the host.', {
+  runEpoch: z.int(),
+});
+export const bindingTapped = message('binding.tapped', 'The tap exists, in state down, ready for QEMU.', {
   host: z.string(),
   runEpoch: z.int(),
   uid: z.string(),
@@ -25,11 +27,11 @@ export const bindingTapped = message('binding.tapped', 'The tap is there, down, 
 });
 export const bindingReady = message('binding.ready', 'The port is wired; read back from the kernel.', {
   host: z.string(),
-  /** Which request it answers: an earlier one's answer may still be on its way. */
+  /** The request that this answers, to tell apart late answers to an earlier request. */
   runEpoch: z.int(),
   proof: tapProofSchema,
 });
-export const bindingFailed = message('binding.failed', 'The port cannot be made or kept on the host.', {
+export const bindingFailed = message('binding.failed', 'The tap or its wiring failed on the host.', {
   host: z.string(),
   runEpoch: z.int(),
   error: failureSchema,
@@ -37,7 +39,7 @@ export const bindingFailed = message('binding.failed', 'The port cannot be made 
 export const bindingRemoved = message('binding.removed', 'Nothing of the port is left on the host.', {
   host: z.string(),
 });
-export const bindingWire = message('binding.wire', 'A run has taken the tap and wants it wired.', {
+export const bindingWire = message('binding.wire', 'An incarnation has opened the tap and requests its wiring.', {
   /** Actor id of the incarnation. */
   requester: z.string(),
 });
@@ -48,7 +50,7 @@ export const bindingWired = message('binding.wired', 'The tap of the run is wire
 });
 export const bindingUnwired = message(
   'binding.unwired',
-  'The tap of the run cannot be wired, and will not be by waiting.',
+  'The tap of the incarnation cannot be wired: a permanent failure.',
   {
     binding: z.string(),
     host: z.string(),
@@ -62,7 +64,7 @@ export interface TapParams {
 
 export const bindingKind = defineKind({
   kind: 'binding',
-  says: 'A port on one host: its tap, and the wiring of it.',
+  says: 'A port on one host: its tap and the wiring of that tap.',
   placement: 'pinned',
   commands: {},
   takes: [bindingEnsure, bindingRemove, bindingWire, hostGone],
@@ -70,7 +72,7 @@ export const bindingKind = defineKind({
   fromNode: [hostGone],
   sends: [bindingTapped, bindingReady, bindingFailed, bindingRemoved, bindingWired, bindingUnwired],
   effects: [
-    effect<TapParams>()('tap.create', 'Makes the tap, down, where QEMU can take it.', {
+    effect<TapParams>()('tap.create', 'Makes the tap, in state down, in the namespace of the host, for QEMU.', {
       tap: z.string(),
       ifindex: z.int(),
       place: z.enum(['host', 'segment']),
@@ -78,11 +80,11 @@ export const bindingKind = defineKind({
     effect<TapParams>()('tap.wire', 'Moves the tap into the VPC: rules, neighbour, bridge, DHCP host, route.', {
       proof: tapProofSchema,
     }),
-    effect<TapParams>()('tap.watch', 'Ends when the wiring is not what was proved any more.', {
+    effect<TapParams>()('tap.watch', 'Ends when the wiring no longer matches its proof.', {
       reason: z.string(),
       detail: z.string(),
     }),
-    effect<TapParams>()('tap.remove', 'Takes route, rules, tap and DHCP host off this host.', {}),
+    effect<TapParams>()('tap.remove', 'Removes route, rules, tap and DHCP host from this host.', {}),
   ],
 });
 

@@ -1,4 +1,7 @@
-/** What the cluster remembers: its hosts (at most 254) and where the next VNI is looked for. The rest is in rows. */
+/**
+ * Context of the cluster actor: its hosts (at most 254) and where the search for the next VNI starts. The rest is in
+ * rows.
+ */
 import type { HostReport } from '../host/host-report.ts';
 import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
 
@@ -8,7 +11,7 @@ export interface HostRecord {
   /** False while it is cordoned or silent: nothing new is placed on it. */
   readonly schedulable: boolean;
   readonly silent: boolean;
-  /** An operator has said that it is powered off: nothing of what was there runs. */
+  /** Fenced: an operator has confirmed that the host is powered off. */
   readonly fenced: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
@@ -22,10 +25,13 @@ export interface Reservation {
   readonly memoryMib: number;
 }
 
-/** Row `found-run/<vm>`: a run seen on a host when an era began; whether its VM knows of it, the next placing shows. */
+/**
+ * Row `found-run/<vm>`: a run that an inventory found when an era began; the VM's next placement shows whether the VM
+ * knows it.
+ */
 export interface FoundOn extends FoundRun {
   readonly host: string;
-  /** In which it was found. */
+  /** Era in which it was found. */
   readonly era: number;
 }
 
@@ -50,7 +56,7 @@ export interface ClusterContext {
   readonly name: string;
   readonly hosts: Readonly<Record<string, HostRecord>>;
   readonly nextVni: number;
-  /** The era that hosts and addresses were last agreed in. */
+  /** The newest era in which hosts and addresses were reconciled. */
   readonly era: number;
   /** The last one; null in a cluster's first era. */
   readonly recovery: Recovery | null;
@@ -59,13 +65,10 @@ export interface ClusterContext {
 /** Rows `vni/<vpc>` hold the number, rows `vni-owner/<vni>` the vpc. */
 export const firstVni = 4096;
 export const lastVni = 2 ** 24 - 2;
-/** So many numbers are looked at in one step; after a full round some may be held. */
+/** VNIs examined in one step; after a full round some of them may be in use. */
 const vniWindow = 16;
 
-/**
- * Numbers looked at for the next VPC, in order. A freed one comes up again only after the whole range, hours at
- * least.
- */
+/** VNIs examined for the next VPC, in order. A freed VNI is reused only after the whole range, hours later at least. */
 export function vniCandidates(nextVni: number): readonly number[] {
   return Array.from(
     { length: vniWindow },

@@ -191,11 +191,11 @@ test('why not, host by host', () => {
   assert.match(why({ schedulable: false }), 'cordoned');
   assert.match(why({ silent: true, schedulable: false }), 'silent');
   assert.match(why({ silent: true, schedulable: false, fenced: true }), 'fenced');
-  assert.match(why({ reservedMib: 3_500 }), /340 MiB of memory free, 512 are needed/);
+  assert.match(why({ reservedMib: 3_500 }), /340 MiB of memory free, 512 MiB are needed/);
   assert.match(why({ reservedCpus: 16 }), 'virtual processors');
   assert.match(why({ report: { ...report(1), qemuVersion: null } }), 'QEMU');
   assert.match(why({}, { volumeHosts: [null, 'w2'] }), 'on w2');
-  assert.match(why({}, { host: 'w2' }), 'is not w2');
+  assert.match(why({}, { host: 'w2' }), 'is not the requested host w2');
   const none = placeVm({}, request, undefined);
   assert.match('error' in none ? none.error.message : '', 'no hosts yet');
 });

@@ -1,7 +1,7 @@
 /**
- * The cluster: one actor that numbers hosts and VPCs and says which host takes a VM or an import.
- * It is not asked for anything else and waits for nobody: every question is answered in the step that hears it.
- * Upholds: no two hosts share an index, no two VPCs a VNI, and no memory is promised twice.
+ * The cluster: one actor that allocates host indexes and VNIs, and chooses the host of a VM or an import. It sends no
+ * requests itself: every request is answered in the step that receives it. Upholds: no two hosts share an index, no two
+ * VPCs a VNI, and no memory is reserved twice.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { eraOf, requests } from '../values/requests.ts';
@@ -39,7 +39,7 @@ function withHost(seen: At): Partial<ClusterContext> {
   return { hosts: { ...context.hosts, [event.host]: record } };
 }
 
-/** The hosts with one reservation more (sign 1) or less (-1). */
+/** The hosts with one reservation added (sign 1) or removed (-1). */
 function counted(hosts: ClusterContext['hosts'], held: Reservation | undefined, sign: 1 | -1): ClusterContext['hosts'] {
   const record = held === undefined ? undefined : hosts[held.host];
   if (held === undefined || record === undefined) return hosts;
@@ -67,7 +67,10 @@ function withoutReservation({ context, event }: At): Partial<ClusterContext> {
   return { hosts: counted(context.hosts, messages.heldBy(event), -1) };
 }
 
-/** Past the number given, or past all that were looked at when none was free: the vpc asks again. */
+/**
+ * The position after the allocated VNI, or after all that were examined when none was free; the VPC then repeats its
+ * request.
+ */
 function nextVni(seen: At): Partial<ClusterContext> {
   const vni = messages.vniFor(seen) ?? vniCandidates(seen.context.nextVni).at(-1) ?? firstVni;
   const { event } = seen;
@@ -78,7 +81,7 @@ function nextVni(seen: At): Partial<ClusterContext> {
 
 const newEra = { guard: 'isNewEra', target: '#cluster.recovering', actions: 'beginRecovery' } as const;
 
-/** What changes nothing that was lost, or only gives back. */
+/** Events that are also handled before recovery has ended: they allocate nothing. */
 const always = {
   'host.register': { actions: ['tellAdmission', 'admitHost'] },
   'host.resolve': { actions: 'tellHost' },
@@ -142,7 +145,7 @@ export const clusterMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         'cluster.open': [
@@ -152,12 +155,11 @@ export const clusterMachine = setup({
       },
     },
     open: {
-      description:
-        'Hosts register here, VPCs get their VNI and VMs their host. It stays open for the life of the cluster.',
+      description: 'Registers hosts, allocates VNIs to VPCs and places VMs. The normal state of the cluster.',
       tags: 'steady',
       on: {
         ...always,
-        // Every controller says so at its start and when an era begins; the first name stays.
+        // Every controller sends this at its start and when an era begins; the first name is kept.
         'cluster.open': [newEra, {}],
         'vni.allocate': [newEra, { actions: ['tellVni', 'passVni'] }],
         place: [
@@ -177,7 +179,7 @@ export const clusterMachine = setup({
     },
     recovering: {
       description:
-        'The store was rolled back. Nothing is placed and no number is given until every host has sent its inventory.',
+        'The store was rolled back. Nothing is placed and no VNI is allocated until every host has sent its inventory.',
       initial: 'settling',
       on: {
         ...always,
@@ -186,13 +188,13 @@ export const clusterMachine = setup({
         'import.place': { actions: 'refuseImport' },
         'inventory.report': { guard: 'isPresent', actions: 'takeInventory' },
         'cluster.release-barrier': { target: 'open', actions: 'endRecovery' },
-        // Asked again by whoever needs an answer.
+        // Requesters repeat these.
         'vni.allocate': {},
         'era.ask': {},
       },
       states: {
         settling: {
-          description: 'Hosts that the store does not know any more have time to come back to it.',
+          description: 'Grace time for hosts that the rolled-back store does not know to register again.',
           after: { settleDelay: { target: 'waiting' } },
         },
         waiting: {

@@ -1,4 +1,4 @@
-/** What the cluster answers: pure functions of its context and the event, each computed before the context changes. */
+/** Answers of the cluster actor: pure functions of context and event, computed before the context changes. */
 import { assertEvent } from 'xstate';
 import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
@@ -65,7 +65,9 @@ export function tellHost({ context, event }: At): readonly Asked[] {
   return [send(sender(event), answer)];
 }
 
-/** The number to give: what the vpc has already, or the first free candidate; undefined when all of them are held. */
+/**
+ * The VNI to allocate: the one that the VPC already has, or the first free candidate; undefined when all are in use.
+ */
 export function vniFor({ context, event }: At): number | undefined {
   assertEvent(event, 'vni.allocate');
   const had = row<number>(event, 'vni', event.vpc);

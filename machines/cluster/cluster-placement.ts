@@ -1,7 +1,6 @@
 /**
- * Which host takes a VM or an import: pure, deterministic, and able to say for every host why not.
- * The emptiest host by memory wins, then by processors, then by name. Memory is never promised twice; processors may
- * be.
+ * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. The host with the
+ * most free memory wins, then processors, then name. Memory is never overcommitted; processors may be.
  */
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
@@ -16,9 +15,9 @@ export interface HostReason {
 export type Placing =
   { readonly host: HostFacts } | { readonly error: Failure; readonly reasons: readonly HostReason[] };
 
-/** Virtual processors promised per real one. */
+/** Virtual processors per physical one, at most. */
 const cpuShares = 8;
-/** Memory of a host that is never promised. */
+/** Memory of a host that is never reserved for VMs. */
 const hostReserveMib = 256;
 
 function without(record: HostRecord, held: Reservation | undefined): HostRecord {
@@ -28,16 +27,16 @@ function without(record: HostRecord, held: Reservation | undefined): HostRecord 
 
 function whyNot(record: HostRecord, request: PlaceRequest, held: Reservation | undefined): string | undefined {
   const { report, facts } = record;
-  if (request.host !== null && request.host !== facts.name) return `is not ${request.host}, which was asked for`;
+  if (request.host !== null && request.host !== facts.name) return `is not the requested host ${request.host}`;
   const far = request.volumeHosts.find((host) => host !== null && host !== facts.name);
-  if (far !== undefined) return `has not the volume that is on ${far}`;
+  if (far !== undefined) return `does not have the volume that is on ${far}`;
   if (record.fenced) return 'was fenced';
   if (record.silent) return 'is silent';
   if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
   if (report.qemuVersion === null) return 'has no usable QEMU';
   const freeMib = report.memoryMib - hostReserveMib - record.reservedMib;
   if (freeMib < request.memoryMib)
-    return `has ${Math.max(0, freeMib)} MiB of memory free, ${request.memoryMib} are needed`;
+    return `has ${Math.max(0, freeMib)} MiB of memory free, ${request.memoryMib} MiB are needed`;
   const freeCpus = report.cpus * cpuShares - record.reservedCpus;
   if (freeCpus < request.cpus) return `has ${freeCpus} virtual processors free, ${request.cpus} are needed`;
   return undefined;
@@ -50,8 +49,8 @@ function emptier(a: HostRecord, b: HostRecord): number {
 }
 
 /**
- * A VM keeps the host it has as long as that host will do. While that host is silent the VM gets no other one:
- * it may still be running there. Once it was fenced it is not.
+ * A VM keeps its host while that host fits. A silent host blocks placement elsewhere, because the VM may still run
+ * there; a fenced host does not.
  */
 export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, held: Reservation | undefined): Placing {
   const had = held === undefined ? undefined : hosts[held.host];
@@ -70,8 +69,7 @@ export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, h
 }
 
 /**
- * The host asked for, or else the first by name, whose allow-list contains the path. Its worker checks the file
- * itself.
+ * The requested host, or the first by name, whose allowed roots contain the path. Its worker checks the file itself.
  */
 export function placeImport(hosts: ClusterContext['hosts'], request: ImportRequest): Placing {
   if (request.host !== null && hosts[request.host] === undefined) {
@@ -89,7 +87,7 @@ export function placeImport(hosts: ClusterContext['hosts'], request: ImportReque
 }
 
 function whyNoImport(record: HostRecord, request: ImportRequest): string | undefined {
-  if (request.host !== null && request.host !== record.facts.name) return `is not ${request.host}, which was asked for`;
+  if (request.host !== null && request.host !== record.facts.name) return `is not the requested host ${request.host}`;
   const allowed = record.report.allowedRoots.some((root) => beneath(root, request.path));
   if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
   if (record.fenced) return 'was fenced';
@@ -106,7 +104,7 @@ function refusal(code: string, message: string, retryable: boolean, reasons: rea
   return { error: { code, message, retryable }, reasons };
 }
 
-/** The first few reasons; a fleet of 254 hosts makes no readable sentence. */
+/** The first few reasons, because there may be 254. */
 function spoken(reasons: readonly HostReason[]): string {
   if (reasons.length === 0) return 'the cluster has no hosts yet; start a worker';
   const few = reasons.slice(0, 4).map(({ host, reason }) => `${host} ${reason}`);

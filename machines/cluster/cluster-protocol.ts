@@ -1,4 +1,4 @@
-/** What the one cluster actor answers: hosts register, VPCs get numbers, VMs and imports get a host. */
+/** Messages of the cluster actor: hosts register, VPCs get VNIs, VMs and imports get a host. */
 import { z } from 'zod';
 import { hostReportSchema } from '../host/host-report.ts';
 import { failureSchema } from '../values/failures.ts';
@@ -10,7 +10,7 @@ export const clusterOpen = message('cluster.open', 'A controller has started, or
 });
 export const hostRegister = message(
   'host.register',
-  'What a host has and whether it takes work; said again at every change.',
+  'Facts of a host and whether it takes new VMs; sent at every change.',
   {
     host: z.string(),
     facts: hostReportSchema,
@@ -27,56 +27,58 @@ export const hostRefused = message('host.refused', 'The host cannot be part of t
   host: z.string(),
   error: failureSchema,
 });
-export const hostResolve = message('host.resolve', 'Who is the host of this name?', { host: z.string() });
+export const hostResolve = message('host.resolve', 'Requests the facts of the host of this name.', {
+  host: z.string(),
+});
 export const hostResolved = message('host.resolved', 'The facts of the host.', { host: hostFactsSchema });
 export const hostMissing = message('host.missing', 'The cluster has no host of this name.', { host: z.string() });
 
 export const inventoryReport = message(
   'inventory.report',
-  'What a host really has, read from its kernel in a new era; said until heard.',
+  'The inventory of a host in a new era; repeated until it is acknowledged.',
   {
     host: z.string(),
     era: z.int(),
     ...hostInventorySchema.shape,
   },
 );
-export const inventoryReceived = message('inventory.received', 'The cluster has taken the inventory down.', {
+export const inventoryReceived = message('inventory.received', 'The cluster has stored the inventory.', {
   era: z.int(),
 });
 
-export const vniAllocate = message('vni.allocate', 'A VPC wants its number on the wire.', { vpc: z.string() });
-export const vniAllocated = message('vni.allocated', 'The number of the VPC.', { vni: z.int() });
-export const vniRelease = message('vni.release', 'The number is free; it comes up again only after all others.', {
+export const vniAllocate = message('vni.allocate', 'A VPC requests its VNI.', { vpc: z.string() });
+export const vniAllocated = message('vni.allocated', 'The VNI of the VPC.', { vni: z.int() });
+export const vniRelease = message('vni.release', 'The VPC gives its VNI back; it is reused only after all others.', {
   vpc: z.string(),
 });
 
 export const lastRunSchema = z.object({ host: z.string(), incarnationUid: z.string() });
 export type LastRun = ValueOf<typeof lastRunSchema>;
 
-export const place = message('place', 'A VM wants a host.', {
+export const place = message('place', 'A VM requests a host.', {
   vm: z.string(),
   cpus: z.int(),
   memoryMib: z.int(),
-  /** Name of the only host that will do, or null. */
+  /** Name of the only acceptable host, or null. */
   host: z.string().nullable(),
-  /** Hosts its volumes are on; a volume that is nowhere yet counts for nothing. */
+  /** Hosts of its volumes; a volume without bytes has none. */
   volumeHosts: z.array(z.string().nullable()),
-  /** Its last run as the VM knows it; null when it never ran. */
+  /** The VM's last run; null when it never ran. */
   lastRun: lastRunSchema.nullable(),
 });
-export const placed = message('placed', 'Room on the host is reserved for the VM.', {
+export const placed = message('placed', 'Memory and processors of the host are reserved for the VM.', {
   vm: z.string(),
   host: hostFactsSchema,
   era: z.int(),
 });
-export const placeRefused = message('place.refused', 'No host takes the VM, and why, host by host.', {
+export const placeRefused = message('place.refused', 'No host can take the VM, with the reason of each host.', {
   vm: z.string(),
   error: failureSchema,
   reasons: z.array(z.object({ host: z.string(), reason: z.string() })),
 });
-export const placeRelease = message('place.release', 'The VM needs its room no more.', { vm: z.string() });
+export const placeRelease = message('place.release', 'The VM no longer needs its reservation.', { vm: z.string() });
 
-export const importPlace = message('import.place', 'An image wants a host that allows its path.', {
+export const importPlace = message('import.place', 'An image requests a host whose allowed roots contain its path.', {
   image: z.string(),
   path: z.string(),
   host: z.string().nullable(),
@@ -90,10 +92,14 @@ export const importRefused = message('import.refused', 'No host allows the path.
   error: failureSchema,
 });
 
-export const eraAsk = message('era.ask', 'In a new era a network asks which addresses hosts really have.', {
-  network: z.string(),
-  vpc: z.string(),
-});
+export const eraAsk = message(
+  'era.ask',
+  'In a new era a network requests the addresses that the inventories have found.',
+  {
+    network: z.string(),
+    vpc: z.string(),
+  },
+);
 export const eraCleared = message('era.cleared', 'The barrier is released; these ports were found on hosts.', {
   era: z.int(),
   taken: z.array(foundPortSchema),
@@ -101,12 +107,12 @@ export const eraCleared = message('era.cleared', 'The barrier is released; these
 
 export const clusterKind = defineKind({
   kind: 'cluster',
-  says: 'One actor that knows the hosts, gives numbers to VPCs, and says which host takes a VM or an import.',
+  says: 'One actor that registers hosts, allocates VNIs to VPCs, and places VMs and imports on hosts.',
   placement: 'sharded',
   commands: {
     'release-barrier': command(
       noParams,
-      'After a store rollback: places and allocates again. Says that hosts which are silent are powered off.',
+      'Releases the barrier after a store rollback. The caller confirms that silent hosts are powered off.',
       { permission: 'admin', exemptFromOverload: true },
     ),
   },

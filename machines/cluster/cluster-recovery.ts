@@ -1,8 +1,8 @@
 /**
- * What the cluster does after a store rollback: until every host has sent its inventory, nothing is placed and no
- * number is given; what was found is kept in rows, and a VM that does not know its own run gets no other host.
- * Pure functions of context and event, called by the chart. Upholds: one run of a VM at a time, one VPC per VNI, one
- * port per address, also after acknowledged commits were lost (docs/decisions/0007).
+ * Recovery of the cluster actor after a store rollback: until every host has sent its inventory, nothing is placed and
+ * no VNI is allocated; the inventories are kept in rows, and a VM that does not know its own run gets no other host.
+ * Pure functions of context and event. Upholds: one run of a VM at a time, one VPC per VNI, one port per address, also
+ * after acknowledged commits were lost (docs/decisions/0007).
  */
 import { assertEvent } from 'xstate';
 import { agentId } from '../values/identifiers.ts';
@@ -21,14 +21,16 @@ import { eraCleared, importRefused, inventoryReceived, placeRefused, type Cluste
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
-/** VNIs given after the state that the store was rolled back to are not known; so many cannot have been given since. */
+/** VNIs allocated after the restored state are unknown; fewer than this can have been allocated since. */
 const vniLeap = 65_536;
 
 export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
 /** An inventory may be the first message of a new era; it counts like the later ones. */
 export const isFirst = (seen: At): boolean =>
   isNewEra(seen) && seen.event.type === 'inventory.report' && seen.event.era === eraOf(seen.event);
-/** Of the present era; an agent sends its inventory again until the cluster has received it in the era of both. */
+/**
+ * True for an inventory of the present era; an agent repeats it until the cluster has acknowledged it in the same era.
+ */
 export const isPresent = ({ context, event }: At): boolean =>
   event.type === 'inventory.report' &&
   event.era === eraOf(event) &&
@@ -55,7 +57,7 @@ export function end({ context, event }: At): Partial<ClusterContext> {
   return { recovery: { ...recovery, liftedAt: event.meta.at, missing: missingOf(context) } };
 }
 
-/** Keeps what a host has; of two hosts that claim one VM in this era, the higher run epoch. */
+/** Stores the inventory of a host; when two hosts report one VM in this era, the higher run epoch wins. */
 export function takeInventory({ context, event }: At): Acted<ClusterContext> {
   assertEvent(event, 'inventory.report');
   const { host, runs, ports, vnis } = event;
@@ -82,7 +84,7 @@ export function takeInventory({ context, event }: At): Acted<ClusterContext> {
 
 const recovering = (what: string) => ({
   code: 'recovering',
-  message: `the store has gone back; ${what} once every host has said what it has`,
+  message: `the store was rolled back; ${what} once every host has sent its inventory`,
   retryable: true,
 });
 
@@ -98,11 +100,11 @@ export function refuseImport({ event }: At): readonly Asked[] {
   return [send(event.meta.from ?? '', importRefused({ image: event.image, error }))];
 }
 
-/** Its host is off, or has said in a later era what it has: that run is no more. */
+/** Obsolete when the host is fenced, or has reported a later inventory without the run. */
 const isOver = ({ era, hosts, recovery }: ClusterContext, found: FoundOn): boolean =>
   hosts[found.host]?.fenced === true || (found.era < era && recovery?.heard.includes(found.host) === true);
 
-/** The run that was found and that the VM does not know of; undefined when all is well. */
+/** A found run that the VM does not know; otherwise undefined. */
 function strangeRun({ context, event }: At): FoundOn | undefined {
   assertEvent(event, 'place');
   const found = row<FoundOn>(event, 'found-run', event.vm);
@@ -114,7 +116,7 @@ function strangeRun({ context, event }: At): FoundOn | undefined {
 
 export const isStrange = (seen: At): boolean => strangeRun(seen) !== undefined;
 
-/** A VM that knows the run that was found has ended it before it asks for a place. */
+/** A VM that knows the found run has ended it before it requests a placement. */
 export function forgetRun(seen: At): readonly Asked[] {
   const { event } = seen;
   assertEvent(event, 'place');
@@ -133,7 +135,7 @@ export function refuseStrange(seen: At): readonly Asked[] {
   return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
 }
 
-/** The addresses that hosts have in the network's VPC; it keeps those of its subnets. */
+/** The addresses found in the network's VPC; the network uses those of its own subnets. */
 export function clear({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'era.ask');
   const found = row<FoundPorts>(event, 'found-ports', event.vpc) ?? {};

@@ -1,7 +1,7 @@
 /**
- * A host as the control plane sees it: present, silent, cordoned, fenced. Its agent does the work; this actor can
- * report its death. It keeps the cluster told what may be placed on it. It never touches what runs there: a silent
- * host's VMs may be well, until an operator says that it is off (docs/decisions/0012).
+ * A host in the control plane: present, silent, cordoned or fenced. Its agent works on the host itself; this actor
+ * keeps the cluster informed about what may be placed there, also while the host is down. It never stops VMs: those of
+ * a silent host may still run, until an operator fences it (docs/decisions/0012).
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { hostRegister } from '../cluster/cluster-protocol.ts';
@@ -13,13 +13,13 @@ import { reject, reply, send, tell, type Asked, type Seen } from '../values/tell
 import { hostAdmitted, hostKind, type HostEvent } from './host-protocol.ts';
 import type { HostReport } from './host-report.ts';
 
-/** An operator's word that the host is off. */
+/** The fencing record: an operator's confirmation that the host is powered off. */
 interface FencingRecord {
   readonly by: string;
   readonly reason: string;
   /** Wall time, ms. */
   readonly at: number;
-  /** The last life of the worker's process before it: what that one still says comes too late. */
+  /** The last boot of the worker before the fencing: its late messages are ignored. */
   readonly boot: string;
 }
 
@@ -27,16 +27,16 @@ export interface HostContext {
   readonly id: string;
   readonly uid: string;
   readonly name: string;
-  /** One life of the worker's process. */
+  /** Boot of the worker process. */
   readonly boot: string;
   readonly report: HostReport | null;
-  /** Given by the cluster; 0 until then. */
+  /** Allocated by the cluster; 0 until then. */
   readonly index: number;
   readonly cordoned: boolean;
   readonly silent: boolean;
   /** Wall time of the last announcement, ms. */
   readonly announcedAt: number;
-  /** While the word is being carried out, with the command that waits for it. */
+  /** The fencing in progress, with the deferred command. */
   readonly order: (FencingRecord & { readonly command: string }) | null;
   /** Set while it is fenced. */
   readonly fencingRecord: FencingRecord | null;
@@ -46,7 +46,7 @@ export interface HostContext {
 
 type At = Seen<HostContext, HostEvent>;
 
-/** It is there, and whatever was said of it is over. */
+/** The host is present; an earlier fencing no longer applies. */
 const heard = { silent: false, order: null, fencingRecord: null, tries: 0, failure: null } as const;
 
 const register = ({ context }: At): readonly Asked[] => {
@@ -62,7 +62,7 @@ const admit = ({ context: { name, index, boot } }: At): readonly Asked[] => [
   send(agentId(name), hostAdmitted({ index, boot })),
 ];
 
-/** Tries of a take-over before the command is refused: a controller needs some seconds to see that a node is silent. */
+/** Attempts of a take-over before the command is rejected: a controller needs seconds to detect a silent node. */
 const fenceTries = 5;
 
 function noteOrder({ context, event }: At): Partial<HostContext> {
@@ -84,12 +84,12 @@ const answerFencing = ({ context }: At): readonly Asked[] => [
 ];
 
 const refuseFencing = ({ context, event }: At): readonly Asked[] => {
-  const message = `${context.name} is there; fence a host only when it is off and will stay so`;
+  const message = `${context.name} is present; fence a host only when it is powered off and stays off`;
   const { code, message: why } = 'error' in event ? event.error : { code: 'host_present', message };
   return [reject({ commandId: context.order?.command ?? '', code, message: why })];
 };
 
-/** What a host that is not there is told all the same. */
+/** Events that an absent host still handles. */
 const silent = {
   'host.registered': { actions: 'noteIndex' },
   'host.refused': { actions: 'noteRefusal' },
@@ -165,12 +165,12 @@ export const hostMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: { 'host.announce': { target: 'present.joining', actions: 'noteReport' } },
     },
     present: {
-      description: 'Its worker process is there.',
+      description: 'Its worker process is present.',
       initial: 'joining',
       on: {
         'host.announce': { target: '.joining', reenter: true, actions: 'noteReport' },
@@ -181,7 +181,7 @@ export const hostMachine = setup({
       },
       states: {
         joining: {
-          description: 'The cluster is told what this host has and whether it takes work; its answer is awaited.',
+          description: 'The facts of the host were sent to the cluster, which has not answered yet.',
           entry: 'tellCluster',
           on: {
             'host.registered': { target: 'ready', actions: ['noteIndex', 'tellAgent'] },
@@ -190,19 +190,19 @@ export const hostMachine = setup({
           after: { registerDeadline: { target: 'joining', reenter: true } },
         },
         ready: {
-          description: 'The host is part of the cluster; unless it is cordoned it takes work.',
+          description: 'The cluster has admitted the host; unless it is cordoned it takes new VMs.',
           tags: 'steady',
           on: { 'host.registered': { actions: 'noteIndex' } },
         },
         refused: {
-          description: 'The cluster will not have this host, and says why; it is asked again every half minute.',
+          description:
+            'The cluster refuses this host; the failure says why. Registration is retried every half minute.',
           after: { refusedPause: { target: 'joining' } },
         },
       },
     },
     silent: {
-      description:
-        'Its worker process has not been heard of. What runs on it may well run on; nothing new is placed there.',
+      description: 'Its worker process is silent. VMs on it may still run; nothing new is placed there.',
       tags: 'steady',
       entry: 'tellCluster',
       on: {
@@ -215,7 +215,7 @@ export const hostMachine = setup({
     },
     fencing: {
       description:
-        'An operator has said that it is off: its pinned counterparts are taken over, if it is silent indeed.',
+        'An operator has confirmed that it is powered off: its shard is taken over, if the worker is silent.',
       initial: 'taking',
       on: {
         ...silent,
@@ -230,7 +230,7 @@ export const hostMachine = setup({
       },
       states: {
         taking: {
-          description: 'A controller takes over what was pinned to the host.',
+          description: 'A controller takes over the shard of the host.',
           entry: { type: 'host.take-over', params: ({ context }) => ({ host: context.name }) },
           on: {
             'host.take-over.done': { target: '#host.fenced', actions: ['answerFencing', 'noteFencingRecord'] },
@@ -244,22 +244,22 @@ export const hostMachine = setup({
           after: { fenceDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
-          description: 'It could not be taken over yet; the failure says why. It is tried again shortly.',
+          description: 'The take-over has failed; the failure says why. It is retried shortly.',
           after: { backoff: { target: 'taking' } },
         },
       },
     },
     fenced: {
       description:
-        'It is off, as an operator has said: nothing of what was there runs, and what is asked of it is answered so. ' +
-        'A new boot of its worker removes what is left there, and announces itself once it has its actors back.',
+        'The host is fenced: nothing runs there, and requests to its pinned actors fail with host_gone. ' +
+        'A new boot of its worker removes what is left there, and announces itself once it owns its shard again.',
       tags: 'steady',
       entry: 'tellCluster',
       on: {
         ...silent,
         'host.back': {},
         'host.announce': [{ guard: 'isEarlierBoot' }, { target: 'present.joining', actions: 'noteReport' }],
-        // It had its pinned counterparts back, and was gone again before it could say so.
+        // The worker had its shard back, and became silent before it could announce itself.
         'host.fence': { target: 'fencing', actions: ['noteOrder', 'defer'] },
         ...cordoned,
       },

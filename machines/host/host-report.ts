@@ -1,4 +1,4 @@
-/** What a host says of itself, as its agent has observed it; the cluster places by it. */
+/** Facts of a host as its agent observed them; placement uses them. */
 import { z } from 'zod';
 import type { ValueOf } from '../values/kind.ts';
 

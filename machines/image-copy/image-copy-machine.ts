@@ -1,6 +1,6 @@
 /**
- * An image on a host: imported from a local file after inspection, or fetched from a host that has it, by digest.
- * It never decides what an image is; it says what the file turned out to be, and the image actor decides.
+ * An image copy: an image on one host, imported there from a local file after inspection, or fetched by digest from
+ * another host. It reports what the file is; the image actor decides.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone, type Failure } from '../values/failures.ts';
@@ -23,7 +23,7 @@ import {
 export interface ImageCopyContext {
   readonly id: string;
   readonly image: string;
-  /** One of the two is set, by what it was asked for first. */
+  /** One of the two is set, by the first request. */
   readonly importing: CopyImportSpec | null;
   readonly fetching: CopyFetchSpec | null;
   readonly proof: CopyProof | null;
@@ -83,7 +83,7 @@ export const imageCopyMachine = setup({
       assertEvent(event, 'copy.fetch');
       return { image: event.image, fetching: event.spec };
     }),
-    /** A copy that never was knows no image: whoever wants it gone is told. */
+    /** A copy that never existed does not know its image: it answers the sender of the removal. */
     takeAsker: assign(({ event }) => ({ image: event.meta.from ?? '' })),
     takeProof: assign(({ event }) => {
       assertEvent(event, ['image.import.done', 'image.fetch.done']);
@@ -119,7 +119,7 @@ export const imageCopyMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       on: {
         'copy.import': { target: 'inspecting', actions: 'takeImport' },
         'copy.fetch': { target: 'fetching', actions: 'takeFetch' },
@@ -127,8 +127,7 @@ export const imageCopyMachine = setup({
       },
     },
     inspecting: {
-      description:
-        'The file is opened below an allowed root, its own header and digest are read: is it what it is said to be?',
+      description: 'The file is opened below an allowed root, and its header is compared with the declaration.',
       entry: { type: 'image.inspect', params: importSpec },
       on: {
         'image.inspect.done': { target: 'importing', actions: 'tellInspected' },
@@ -142,7 +141,7 @@ export const imageCopyMachine = setup({
       after: { inspectDeadline: { target: 'inspecting', reenter: true } },
     },
     importing: {
-      description: "The bytes are copied into the host's store while their digest is taken.",
+      description: "The bytes are copied into the host's image store, and their digest is computed.",
       entry: { type: 'image.import', params: importSpec },
       on: {
         'image.import.done': { target: 'ready', actions: 'takeProof' },
@@ -156,7 +155,7 @@ export const imageCopyMachine = setup({
       after: { copyDeadline: { target: 'importing', reenter: true } },
     },
     fetching: {
-      description: 'The bytes are fetched from a host that has them, and their digest is compared.',
+      description: 'The bytes are fetched from another host, and their digest is verified.',
       entry: { type: 'image.fetch', params: fetchSpec },
       on: {
         'image.fetch.done': { target: 'ready', actions: 'takeProof' },
@@ -170,13 +169,13 @@ export const imageCopyMachine = setup({
       after: { copyDeadline: { target: 'fetching', reenter: true } },
     },
     backoff: {
-      description: 'The last try failed in a way that may pass; it is tried again shortly.',
+      description: 'The last attempt failed with a transient failure; it is retried shortly.',
       on: { 'copy.remove': { target: 'removing' } },
       after: { backoff: [{ guard: 'isImport', target: 'inspecting' }, { target: 'fetching' }] },
     },
     ready: {
       description:
-        "The image is in the host's store under its digest. If the host is gone, it waits there for its return.",
+        "The image is in the host's store under its digest. While the host is fenced, it waits for the host to return.",
       tags: 'steady',
       entry: 'tellReady',
       on: {
@@ -187,7 +186,7 @@ export const imageCopyMachine = setup({
       },
     },
     removing: {
-      description: 'The host drops the file, unless another image with the same digest still needs it.',
+      description: 'The host removes the file, unless another image with the same digest uses it.',
       entry: { type: 'image.remove', params: removeSpec },
       on: {
         'image.remove.done': { target: 'gone' },
@@ -200,16 +199,16 @@ export const imageCopyMachine = setup({
       after: { removeDeadline: { target: 'removing', reenter: true } },
     },
     removeBackoff: {
-      description: 'Dropping the file failed; it is tried again shortly, for as long as it takes.',
+      description: 'Removing the file failed; it is retried without limit.',
       after: { backoff: { target: 'removing' } },
     },
     rejected: {
-      description: 'The file is not what it was said to be, or cannot be had; nothing of it was kept.',
+      description: 'The file does not match its declaration or cannot be read; nothing of it was kept.',
       type: 'final',
       entry: 'tellRejected',
     },
     gone: {
-      description: 'Nothing of the copy is left on the host, or the host is gone.',
+      description: 'Nothing of the copy is left on the host, or the host is fenced.',
       type: 'final',
       entry: 'tellRemoved',
     },

@@ -13,30 +13,34 @@ import {
   type OwnerToken,
 } from '../values/wiring.ts';
 
-export const copyImport = message('copy.import', 'The image wants the host to read the file.', {
+export const copyImport = message('copy.import', 'The image requests the import of a file on the host.', {
   image: z.string(),
   spec: copyImportSpecSchema,
 });
-export const copyFetch = message('copy.fetch', 'The image wants the host to fetch the bytes by their digest.', {
+export const copyFetch = message('copy.fetch', 'The image requests that the host fetches the bytes by their digest.', {
   image: z.string(),
   spec: copyFetchSpecSchema,
 });
-export const copyRemove = message('copy.remove', 'The image wants the copy gone.', {});
-export const copyInspected = message('copy.inspected', 'The file is what it says; its bytes are being read.', {
+export const copyRemove = message('copy.remove', 'The image requests the removal of the copy.', {});
+export const copyInspected = message('copy.inspected', 'The file matches its declaration; its bytes are being read.', {
   host: z.string(),
 });
 export const copyReady = message('copy.ready', 'The host has the bytes, with this digest.', {
   host: z.string(),
   proof: copyProofSchema,
 });
-export const copyRejected = message('copy.rejected', 'The host cannot have the bytes.', {
+export const copyRejected = message('copy.rejected', 'The import or fetch has failed permanently.', {
   host: z.string(),
   error: failureSchema,
 });
-export const copyLost = message('copy.lost', 'The host of the copy is fenced; others fetch from a copy that is left.', {
-  host: z.string(),
-});
-export const copyRemoved = message('copy.removed', 'The host has no bytes of the image any more.', {
+export const copyLost = message(
+  'copy.lost',
+  'The host of the copy is fenced; other hosts fetch from a remaining copy.',
+  {
+    host: z.string(),
+  },
+);
+export const copyRemoved = message('copy.removed', 'The host no longer has bytes of the image.', {
   host: z.string(),
 });
 
@@ -58,7 +62,7 @@ export const imageCopyKind = defineKind({
   sends: [copyInspected, copyReady, copyRejected, copyLost, copyRemoved],
   effects: [
     effect<{ readonly spec: CopyImportSpec }>()('image.inspect', 'Opens the file and reads its header.', {}),
-    effect<{ readonly spec: CopyImportSpec }>()('image.import', 'Copies the bytes and takes their digest.', {
+    effect<{ readonly spec: CopyImportSpec }>()('image.import', 'Copies the bytes and computes their digest.', {
       proof: copyProofSchema,
     }),
     effect<{ readonly spec: CopyFetchSpec }>()('image.fetch', 'Fetches the bytes from another host by their digest.', {
@@ -66,7 +70,7 @@ export const imageCopyKind = defineKind({
     }),
     effect<{ readonly spec: CopyRemoveSpec }>()(
       'image.remove',
-      'Removes the bytes, unless another image has them too.',
+      'Removes the bytes, unless another image uses them.',
       {},
     ),
   ],

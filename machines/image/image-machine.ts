@@ -1,7 +1,7 @@
 /**
- * An image: bytes that are known by their digest, imported once and copied between hosts by that digest.
- * It answers holders (VMs for direct boot, volumes for first bytes) and may not be deleted while one holds it. The
- * declaration is answered once the header of the file has been inspected; it is realized once the digest is known.
+ * An image: bytes identified by their digest, imported once and copied between hosts by that digest. It serves its
+ * holders (VMs for direct boot, volumes for their first bytes) and cannot be deleted while one holds it. The
+ * declaration is answered once the header of the file has been inspected, and realized once the digest is known.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -15,7 +15,7 @@ import { imageKind, type ImageEvent, type ImageSpec } from './image-protocol.ts'
 const kit = declaredKit<ImageSpec, ImageContext, ImageEvent>(imageKind, { result: ({ home }) => ({ host: home }) });
 
 const declaring = whileDeclaring('image', { actions: ['takeSpec', 'awaitAnswer'] });
-/** Answers of tenant and cluster come at once: a deletion that comes before them is sent again. */
+/** Tenant and cluster answer at once: a deletion before their answers is repeated by the client. */
 const undecided = { 'image.delete': { actions: 'rejectUndecided' } } as const;
 const removed = { target: 'removing', actions: 'awaitAnswer' } as const;
 
@@ -69,12 +69,12 @@ export const imageMachine = setup({
   },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: { ...whenBorn('image', 'claiming'), 'image.need': { target: 'absent', actions: 'refuseAbsent' } },
     },
     claiming: {
-      description: 'The tenant is asked whether its quota allows one more image.',
+      description: 'The quota for one more image is requested from the tenant.',
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
         ...declaring,
@@ -85,7 +85,7 @@ export const imageMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     placing: {
-      description: 'The cluster is asked which host allows the path.',
+      description: 'The cluster chooses a host whose allowed roots contain the path.',
       entry: [ready('False', 'Placing'), 'askPlace'],
       on: {
         ...declaring,
@@ -96,7 +96,7 @@ export const imageMachine = setup({
       after: { placeDeadline: { target: 'placing', reenter: true } },
     },
     inspecting: {
-      description: 'The host opens the file and reads its header; nothing is copied before that says yes.',
+      description: 'The host opens the file and checks its header before it copies anything.',
       entry: [ready('False', 'Inspecting'), 'askImport'],
       on: {
         ...declaring,
@@ -108,7 +108,7 @@ export const imageMachine = setup({
       after: { inspectDeadline: { target: 'inspecting', reenter: true } },
     },
     importing: {
-      description: 'The host copies the bytes and takes their digest.',
+      description: 'The host copies the bytes and computes their digest.',
       entry: ready('False', 'Importing'),
       on: {
         ...whileLiving('image', { actions: ['takeSpec', 'answerUpdated'] }),
@@ -117,11 +117,11 @@ export const imageMachine = setup({
         'copy.rejected': { target: 'rejected', actions: 'noteFailure' },
         'copy.inspected': {},
       },
-      // Asked again, but not inspected again: the client has its answer, and what is rejected now stays to say why.
+      // The request is repeated without a new answer to the client; a rejected image now stays in `failed` to show why.
       after: { importDeadline: { target: 'importing', reenter: true, actions: 'askImport' } },
     },
     ready: {
-      description: 'The bytes are known by their digest and can be copied to any host.',
+      description: 'The digest is known, and the bytes can be copied to any host.',
       tags: 'steady',
       entry: ready('True', 'Imported'),
       on: {
@@ -135,7 +135,7 @@ export const imageMachine = setup({
     },
     rejected: {
       description:
-        'The file is not what it was said to be; the failure says how. Nothing of it was kept. It can be deleted.',
+        'The file does not match its declaration; the failure says how. Nothing of it was kept. Delete the image.',
       tags: 'steady',
       entry: ready('False', 'Rejected'),
       on: {
@@ -144,7 +144,7 @@ export const imageMachine = setup({
       },
     },
     removing: {
-      description: 'The hosts drop their copies.',
+      description: 'The hosts remove their copies.',
       entry: [ready('False', 'Deleting'), 'dropCopies'],
       always: { guard: 'noCopies', target: 'gone' },
       on: {
@@ -155,15 +155,15 @@ export const imageMachine = setup({
       after: { removeDeadline: { target: 'removing', reenter: true } },
     },
     refused: {
-      description: 'Never came to be: the quota does not allow it.',
+      description: 'Refused: the quota of the tenant is exhausted.',
       type: 'final',
     },
     absent: {
-      description: 'Never made, or gone: whoever still names it has been told so.',
+      description: 'There is no such image; the requester was answered with a refusal.',
       type: 'final',
     },
     gone: {
-      description: 'Deleted, or refused before anything was made; its quota is given back.',
+      description: 'Deleted, or refused before anything was created; its quota is released.',
       type: 'final',
       entry: ['releaseQuota', 'answerAll'],
     },

@@ -1,4 +1,4 @@
-/** What an image remembers and what it sends to whom: pure functions of context and event, called by its chart. */
+/** Context and messages of an image: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { importPlace } from '../cluster/cluster-protocol.ts';
 import { copyFetch, copyImport, copyRemove } from '../image-copy/image-copy-protocol.ts';
@@ -13,13 +13,13 @@ import { imageProvided, imageRefused, type ImageEvent, type ImageSpec } from './
 export interface ImageContext extends DeclaredContext<ImageSpec> {
   /** Host that reads the file, and that other hosts fetch from; null until the cluster has named it. */
   readonly home: string | null;
-  /** What the bytes turned out to be; the digest is the image's identity. */
+  /** Properties of the imported bytes; the digest is the image's identity. */
   readonly proof: CopyProof | null;
-  /** By host: copies that are there, and copies that are being made. */
+  /** Host -> state of its copy: present or being made. */
   readonly copies: Readonly<Record<string, 'ready' | 'fetching'>>;
   /** Holders that wait for a copy, and on which host. */
   readonly waiting: readonly { readonly holder: string; readonly host: string }[];
-  /** Rows `holder/<actor id>`; their number is kept here. */
+  /** Number of rows `holder/<actor id>`. */
   readonly holderCount: number;
 }
 
@@ -58,7 +58,7 @@ export function askImport({ context }: At): readonly Asked[] {
   return [send(copyOn(context, home), copyImport({ image: context.id, spec }))];
 }
 
-/** Bytes that are being read are removed with the copy that reads them. */
+/** An import in progress is removed with its image copy. */
 export const noteImport = ({ context }: At): Partial<ImageContext> =>
   context.home === null ? {} : { copies: { ...context.copies, [context.home]: 'fetching' } };
 
@@ -67,14 +67,14 @@ export function takeProof({ context, event }: At): Partial<ImageContext> {
   return { proof: event.proof, copies: { ...context.copies, [event.host]: 'ready' } };
 }
 
-/** What a refusal is about when it is not the path. */
+/** Field that a refusal names when the path is not the cause. */
 const refusedFields: Readonly<Record<string, string>> = {
   format_lies: 'spec.format',
   digest_mismatch: 'spec.sha256',
   host_not_found: 'spec.host',
 };
 
-/** Whoever waits for the import is told which field is to blame. */
+/** Rejects the deferred commands with the field that caused the failure. */
 export function rejectImport({ context, event }: At): Acted<ImageContext> {
   assertEvent(event, ['import.refused', 'copy.rejected']);
   const { error } = event;
@@ -93,10 +93,10 @@ function provide(context: ImageContext, holder: string, host: string): Asked {
   return send(holder, imageProvided({ image: context.id, host, sha256, format, virtualSizeBytes }));
 }
 
-/** Of an image that is not there: nobody would ever answer otherwise. */
+/** Refuses a request for an image that does not exist. */
 export function refuseAbsent({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'image.need');
-  const message = `there is no ${context.id}; create it, or delete what names it`;
+  const message = `there is no ${context.id}; create it, or delete the object that names it`;
   return [refuse(context, event.holder, { code: 'image_not_found', message, retryable: false })];
 }
 
@@ -108,7 +108,7 @@ export function refuseEarly({ context, event }: At): readonly Asked[] {
 
 const held = (event: NeedOrFree): Holding | undefined => row(event, 'holder', event.holder);
 
-/** The holder counts from its first request; it gets the image at once, or when its host has fetched it. */
+/** The requester becomes a holder at its first request; it is answered once its host has the image. */
 export function hold({ context, event }: At): Acted<ImageContext> {
   assertEvent(event, 'image.need');
   const { holder, host } = event;
@@ -144,7 +144,7 @@ export function inUse({ context }: At): readonly Asked[] {
 
 // Copies
 
-/** Whoever waits for a copy on the host gets the image, or hears why not. */
+/** Answers the holders that wait for a copy on this host. */
 export function settleWaiting({ context, event }: At): Acted<ImageContext> {
   assertEvent(event, ['copy.ready', 'copy.rejected']);
   const { host } = event;
@@ -159,7 +159,7 @@ export function settleWaiting({ context, event }: At): Acted<ImageContext> {
   return { changes: { copies: others, waiting }, asks: here.map(({ holder }) => refuse(context, holder, error)) };
 }
 
-/** The others fetch from a host that is left, if one has it; else they wait for the return of this one. */
+/** Other hosts fetch from a remaining copy; without one they wait until this host returns. */
 export function loseCopy({ context, event }: At): Partial<ImageContext> {
   assertEvent(event, 'copy.lost');
   const { [event.host]: _, ...copies } = context.copies;

@@ -1,4 +1,4 @@
-/** What an image is to clients, to the VMs and volumes that hold it, and to its copies on hosts. */
+/** Spec, commands and messages of an image: for clients, its holders (VMs and volumes) and its copies on hosts. */
 import { z } from 'zod';
 import { importPlace, importPlaced, importRefused } from '../cluster/cluster-protocol.ts';
 import {
@@ -17,7 +17,7 @@ import { declare, defineKind, message, type EventOf, type SpecOf } from '../valu
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { hostFactsSchema, imageFormatSchema } from '../values/wiring.ts';
 
-export const imageNeed = message('image.need', 'A VM or a volume wants the image on a host.', {
+export const imageNeed = message('image.need', 'A VM or a volume requests the image on a host.', {
   /** Actor id of the VM or volume. */
   holder: z.string(),
   host: hostFactsSchema,
@@ -29,11 +29,11 @@ export const imageProvided = message('image.provided', 'The host has the image, 
   format: imageFormatSchema,
   virtualSizeBytes: z.int(),
 });
-export const imageRefused = message('image.refused', 'The image cannot be had on the host, or is not there.', {
+export const imageRefused = message('image.refused', 'The image is not available on the host, or does not exist.', {
   image: z.string(),
   error: failureSchema,
 });
-export const imageFree = message('image.free', 'A VM or a volume holds the image no more.', { holder: z.string() });
+export const imageFree = message('image.free', 'A VM or a volume no longer holds the image.', { holder: z.string() });
 
 const path = z
   .string()
@@ -44,7 +44,7 @@ const path = z
 export const imageSpec = z
   .strictObject({
     source: z.strictObject({ path: path.describe('File on a host, below one of its allowed roots.') }),
-    format: imageFormatSchema.describe('Declared, checked against the header, never probed.'),
+    format: imageFormatSchema.describe('Format of the file; it is checked against the header and never guessed.'),
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 lower case hex digits')
@@ -53,13 +53,13 @@ export const imageSpec = z
     host: nameSchema
       .nullable()
       .default(null)
-      .describe('Host whose file it is; null takes the first host that allows the path.'),
+      .describe('Host that has the file; null: the first host whose allowed roots contain the path.'),
   })
   .meta({ id: 'ImageSpec' });
 
 export const imageKind = defineKind({
   kind: 'image',
-  says: 'Bytes known by their digest: imported once, copied between hosts by that digest.',
+  says: 'Bytes identified by their digest: imported once, copied between hosts by that digest.',
   placement: 'sharded',
   declared: declare(imageSpec, {
     changes: { source: 'replace', format: 'replace', sha256: 'replace', host: 'replace' },
@@ -87,7 +87,7 @@ export const imageKind = defineKind({
     imageNeed,
     imageFree,
   ],
-  // A VM or a volume may name an image that was deleted before it was needed: it is told so.
+  // A VM or a volume may name an image that was deleted: the request is answered with a refusal.
   startedBy: [imageNeed],
   fromNode: [],
   sends: [quotaClaim, quotaRelease, importPlace, copyImport, copyFetch, copyRemove, imageProvided, imageRefused],

@@ -1,7 +1,7 @@
 /**
- * One run of a VM on a host: QEMU is started paused, its taps are wired, then it is let go and watched to its end.
- * QEMU outlives the worker process; after a restart the watch finds it again by pid, start time and QMP.
- * What to do about an end is the VM actor's decision, not ours.
+ * An incarnation: one run of a VM on a host. QEMU is started paused, its taps are wired, then the guest is resumed and
+ * the process is watched to its end. QEMU outlives the worker process; after a restart the watch finds it again by pid,
+ * start time and QMP. The VM actor decides what follows an end.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { bindingWire } from '../binding/binding-protocol.ts';
@@ -30,7 +30,7 @@ export interface IncarnationContext {
 
 type At = Seen<IncarnationContext, IncarnationEvent>;
 
-/** @throws TypeError before the run has been asked for: no state asks so early */
+/** @throws TypeError before the run was requested */
 function specIn({ id, spec }: IncarnationContext): IncarnationSpec {
   if (spec === null) throw new TypeError(`${id} has no spec`);
   return spec;
@@ -41,13 +41,13 @@ const stopOf = ({ context }: At) => ({ spec: specIn(context), graceMs: context.g
 
 const hostOf = ({ id }: IncarnationContext): string => partsOfId(id).host ?? '';
 
-/** Which run of which host it is. */
+/** Identifies the run and its host. */
 function standing(context: IncarnationContext) {
   const { uid, runEpoch } = specIn(context).owner;
   return { host: hostOf(context), runEpoch, incarnationUid: uid };
 }
 
-/** @throws TypeError without a proof: only a QEMU that has started runs */
+/** @throws TypeError before QEMU has started */
 const tellRunning = ({ context }: At): readonly Asked[] => {
   const { vm, proof } = context;
   if (proof === null) throw new TypeError(`${context.id} has no proof of its process`);
@@ -59,7 +59,7 @@ const tellEnded = ({ context }: At): readonly Asked[] => {
   return [send(vm, incarnationEnded({ ...standing(context), reason: reason ?? 'gone', error: failure }))];
 };
 
-/** Its end was told before and the message is lost: without an answer its VM would wait for ever, undeletable. */
+/** Answers a stop of a run that does not exist: its earlier report may be lost, and the VM would wait for ever. */
 const answerAbsent = ({ context, event }: At): readonly Asked[] => {
   assertEvent(event, 'incarnation.stop');
   const { incarnationUid, meta } = event;
@@ -110,9 +110,9 @@ export const incarnationMachine = setup({
       assertEvent(event, 'incarnation.stop');
       return { reason: 'stopped' as const, graceMs: event.graceMs };
     }),
-    /** A repeated start of an earlier run brought us to life after its end; the VM is at its next run already. */
+    /** A repeated start message of an ended run created this actor; the VM is already at its next run. */
     noteReplaced: assign({ reason: 'stopped', graceMs: 0 }),
-    /** The run ended with its host, whatever was being done about it; one that was to end has ended as asked. */
+    /** The host is fenced, so the run has ended; a requested stop counts as done. */
     noteGone: assign(({ context }) => ({
       reason: context.reason === 'stopped' ? ('stopped' as const) : ('host_gone' as const),
       failure: null,
@@ -154,15 +154,14 @@ export const incarnationMachine = setup({
   on: { 'host.gone': { target: '.ended', actions: 'noteGone' } },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       on: {
         'incarnation.start': { target: 'spawning', actions: 'take' },
         'incarnation.stop': { target: 'gone', actions: 'answerAbsent' },
       },
     },
     spawning: {
-      description:
-        'QEMU is started paused and takes taps and disks. One that already runs for this run is taken up again.',
+      description: 'QEMU is started paused with taps and disks. An existing process of this run is reused.',
       entry: { type: 'qemu.start', params: runOf },
       on: {
         'qemu.start.done': { target: 'alive', actions: 'takeProof' },
@@ -173,7 +172,7 @@ export const incarnationMachine = setup({
       after: { startDeadline: { target: 'spawning', reenter: true } },
     },
     alive: {
-      description: 'A QEMU process exists and is watched.',
+      description: 'The QEMU process exists and is watched.',
       entry: { type: 'qemu.watch', params: runOf },
       initial: 'wiring',
       on: {
@@ -185,7 +184,7 @@ export const incarnationMachine = setup({
       },
       states: {
         wiring: {
-          description: 'Its taps are moved into the VPC and wired; the guest has not run an instruction yet.',
+          description: 'Its taps are moved into the VPC and wired; the guest has not executed an instruction yet.',
           entry: 'askWiring',
           always: { guard: 'allWired', target: 'resuming' },
           on: {
@@ -195,7 +194,7 @@ export const incarnationMachine = setup({
           after: { wiringDeadline: { target: 'wiring', reenter: true } },
         },
         resuming: {
-          description: 'Everything is in place; QEMU is told to go.',
+          description: 'All taps are wired; the guest is resumed.',
           entry: { type: 'qemu.resume', params: runOf },
           on: {
             'qemu.resume.done': { target: 'running' },
@@ -218,12 +217,12 @@ export const incarnationMachine = setup({
       },
     },
     rewatching: {
-      description: 'The watch itself failed; the process is looked for again, which starts nothing that already runs.',
+      description: 'The watch failed; the process is looked up again, which never starts a second one.',
       on: { 'incarnation.stop': { target: 'stopping', actions: 'noteStop' } },
       after: { retryDelay: { target: 'spawning' } },
     },
     stopping: {
-      description: 'The guest is asked to power off, then QEMU is told to quit, then it is killed.',
+      description: 'The guest gets the power button; then QEMU is told to quit; then it is killed.',
       entry: { type: 'qemu.stop', params: stopOf },
       on: {
         'qemu.stop.done': { target: 'cleaning' },
@@ -233,12 +232,11 @@ export const incarnationMachine = setup({
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
     stopBackoff: {
-      description:
-        'Stopping failed; it is tried again shortly, for as long as it takes: an end is reported only when it is one.',
+      description: 'Stopping failed; it is retried without limit. The end is reported only once the process has ended.',
       after: { retryDelay: { target: 'stopping' } },
     },
     cleaning: {
-      description: 'The process is gone; its sockets and its pid file are removed.',
+      description: 'The process has ended; its sockets and its pid file are removed.',
       entry: { type: 'qemu.clean', params: runOf },
       on: {
         'qemu.clean.done': { target: 'ended' },
@@ -248,10 +246,10 @@ export const incarnationMachine = setup({
       after: { cleanDeadline: { target: 'cleaning', reenter: true } },
     },
     ended: {
-      description: 'The run is over and nothing of it is left; the VM has been told why.',
+      description: 'The run has ended and nothing of it is left; the VM knows the reason.',
       type: 'final',
       entry: 'tellEnded',
     },
-    gone: { description: 'There is no such run; the VM that wanted it stopped has been told so.', type: 'final' },
+    gone: { description: 'There is no such run; the stop request was answered.', type: 'final' },
   },
 });

@@ -1,4 +1,4 @@
-/** One run of a VM on a host, as its VM and its bindings speak with it. */
+/** Messages and effects of an incarnation, one run of a VM on a host. */
 import { z } from 'zod';
 import { bindingUnwired, bindingWire, bindingWired } from '../binding/binding-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
@@ -6,11 +6,11 @@ import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
 import { incarnationProofSchema, incarnationSpecSchema, type IncarnationSpec } from '../values/wiring.ts';
 
-/** How QEMU ended, as the dataplane saw it. */
+/** How QEMU ended, as the dataplane observed it. */
 export const runEndSchema = z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']);
 export type RunEnd = ValueOf<typeof runEndSchema>;
 
-/** Why a run ended, for the VM: how QEMU ended, or what kept it from running. */
+/** Why a run ended: how QEMU ended, or what prevented its start. */
 export const endReasonSchema = z.enum([
   ...runEndSchema.options,
   'stopped',
@@ -20,28 +20,32 @@ export const endReasonSchema = z.enum([
 ]);
 export type EndReason = ValueOf<typeof endReasonSchema>;
 
-export const incarnationStart = message('incarnation.start', 'The VM wants this run on the host.', {
+export const incarnationStart = message('incarnation.start', 'The VM requests this run on the host.', {
   vm: z.string(),
   spec: incarnationSpecSchema,
 });
-export const incarnationStop = message('incarnation.stop', 'The VM wants the run ended.', {
+export const incarnationStop = message('incarnation.stop', 'The VM requests the end of the run.', {
   graceMs: z.int(),
   incarnationUid: z.string().nullable(),
 });
 export const incarnationRunning = message('incarnation.running', 'The guest runs.', {
   host: z.string(),
   runEpoch: z.int(),
-  /** A late message of an earlier run is told apart by it. */
+  /** Distinguishes late messages of an earlier run. */
   incarnationUid: z.string(),
   proof: incarnationProofSchema,
 });
-export const incarnationEnded = message('incarnation.ended', 'The run is over and nothing of it is left, and why.', {
-  host: z.string(),
-  runEpoch: z.int().nullable(),
-  incarnationUid: z.string().nullable(),
-  reason: endReasonSchema,
-  error: failureSchema.nullable(),
-});
+export const incarnationEnded = message(
+  'incarnation.ended',
+  'The run has ended and nothing of it is left, with the reason.',
+  {
+    host: z.string(),
+    runEpoch: z.int().nullable(),
+    incarnationUid: z.string().nullable(),
+    reason: endReasonSchema,
+    error: failureSchema.nullable(),
+  },
+);
 
 export interface RunParams {
   readonly spec: IncarnationSpec;
@@ -59,14 +63,18 @@ export const incarnationKind = defineKind({
   effects: [
     effect<RunParams>()(
       'qemu.start',
-      'Starts QEMU paused, with its taps and disks; one that runs for this run is taken up again.',
+      'Starts QEMU paused, with its taps and disks; an existing process of this run is reused.',
       {
         ...incarnationProofSchema.shape,
       },
     ),
-    effect<RunParams>()('qemu.resume', 'Lets the guest run.', {}),
+    effect<RunParams>()('qemu.resume', 'Resumes the guest.', {}),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
-    effect<RunParams & { readonly graceMs: number }>()('qemu.stop', 'Power button, then quit, then kill.', {}),
+    effect<RunParams & { readonly graceMs: number }>()(
+      'qemu.stop',
+      'Presses the power button, then quits QEMU, then kills it.',
+      {},
+    ),
     effect<RunParams>()('qemu.clean', 'Removes sockets and pid file of the process that has ended.', {}),
   ],
 });

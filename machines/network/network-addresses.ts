@@ -1,26 +1,29 @@
 /**
- * Who holds which address of a network (IPAM), as arithmetic on rows: nothing here remembers anything.
+ * Allocation of a network's addresses (IPAM), as functions on rows.
  *
- * A subnet of a million addresses is kept as blocks of 256: row `block/<a.b.c>` has a bit per held address and, per
- * address given back, until when it rests and whose it was. The context keeps a few numbers per subnet and the blocks
- * that are full. So one allocation reads one block and writes one block and two small rows, whatever the size of the
- * network. Rejected: a list of free addresses (grows with the subnet), a counter (never reuses), rows per free
+ * A subnet of a million addresses is kept as blocks of 256: row `block/<a.b.c>` has a bit per allocated address and,
+ * per released address, until when it rests and which port had it. The context keeps a few numbers per subnet and the
+ * list of full blocks. So one allocation reads one block and writes one block and two small rows, whatever the size of
+ * the network. Rejected: a list of free addresses (grows with the subnet), a counter (never reuses), rows per free
  * address.
  */
 import * as addresses from '../values/addresses.ts';
 import type { Failure } from '../values/failures.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
 
-/** An address given back is nobody's for so long, except its last holder's: peers may still have it in their tables. */
+/**
+ * A released address rests for this long: only its last port may get it, because peers may still have it in their
+ * tables.
+ */
 export const restMs = 600_000;
 
-/** A subnet's part of the context. */
+/** What the context keeps per subnet. */
 export interface SubnetUse extends SubnetSpec {
-  /** Where the next search starts: after the last address given. */
+  /** Where the next search starts: after the last allocated address. */
   readonly cursor: string;
-  /** Addresses nobody holds, resting ones included. */
+  /** Number of free addresses, resting ones included. */
   readonly free: number;
-  /** Blocks with no address to give; the value says when the first of them has rested, null when none rests. */
+  /** Block without an available address -> when its first rest ends; null when no address of it rests. */
   readonly full: Readonly<Record<string, number | null>>;
 }
 
@@ -59,8 +62,8 @@ export const subnetWith = <S extends SubnetSpec>(subnets: readonly S[], address:
   subnets.find((subnet) => addresses.contains(addresses.cidrOf(subnet.cidr), address));
 
 /**
- * First block from the cursor on, round the subnet, that is not full; or else the one where an address rests
- * shortest.
+ * The first block that is not full, searched from the cursor around the subnet; otherwise the block whose first rest
+ * ends soonest.
  */
 function blockToSearch(subnet: SubnetUse): string | undefined {
   const cidr = addresses.cidrOf(subnet.cidr);
@@ -79,7 +82,7 @@ function restingShortest(subnet: SubnetUse): string | undefined {
   return resting.sort(([, a], [, b]) => a - b)[0]?.[0];
 }
 
-/** Which block the next address would come from; the definition loads its row before the step. */
+/** The block of the next allocation; the definition loads its row before the step. */
 export function nextBlock(
   subnets: readonly SubnetUse[],
 ): { readonly subnet: SubnetUse; readonly block: string } | undefined {
@@ -94,7 +97,7 @@ export function nextBlock(
 
 const offsetOf = (at: number): number => at & 255;
 
-/** May this address be given to this port now? A rest counts for everybody else. */
+/** Whether this port may get the address now; a rest does not apply to the address's last port. */
 function isFree(subnet: SubnetUse, block: Block, at: number, port: string, now: number): boolean {
   if (!addresses.contains(addresses.cidrOf(subnet.cidr), at) || isKept(subnet, at)) return false;
   if (addresses.hasBit(block.used, offsetOf(at))) return false;
@@ -113,7 +116,7 @@ function search(subnet: SubnetUse, block: string, stored: Block, port: string, n
   return undefined;
 }
 
-/** When the first resting address of a block may be given, or null when none rests. */
+/** When the first rest of a block ends, or null when no address rests. */
 function firstRested(subnet: SubnetUse, block: string, stored: Block): number | null {
   const base = addresses.blockBase(block);
   const cidr = addresses.cidrOf(subnet.cidr);
@@ -169,7 +172,7 @@ export function takeNext(
 ): Taken | { readonly error: Failure; readonly full?: SubnetUse } {
   const found = nextBlock(subnets);
   if (found === undefined)
-    return failure('addresses_exhausted', 'every address of the network is held; delete a port or add a subnet');
+    return failure('addresses_exhausted', 'every address of the network is in use; delete a port or add a subnet');
   const { subnet, block } = found;
   const stored = loaded(block) ?? emptyBlock;
   const at = search(subnet, block, stored, port, now);
@@ -177,11 +180,14 @@ export function takeNext(
   const full = withFullness(subnet, block, stored, now);
   const until = full.full[block] ?? null;
   const again =
-    until === null ? 'ask again' : `the first of them can be given in ${Math.ceil((until - now) / 1_000)} s`;
-  return { ...failure('addresses_resting', `the free addresses of the network still rest; ${again}`, true), full };
+    until === null ? 'try again' : `the first of them is available in ${Math.ceil((until - now) / 1_000)} s`;
+  return {
+    ...failure('addresses_resting', `the free addresses of the network were released recently; ${again}`, true),
+    full,
+  };
 }
 
-/** This very address, or why not. */
+/** Allocates exactly this address, or says why not. */
 export function takeThis(
   subnets: readonly SubnetUse[],
   address: string,
@@ -200,7 +206,7 @@ export function takeThis(
     const why = at === addresses.addressOf(subnet.gateway) ? 'is the gateway' : 'is reserved';
     return failure(
       'address_reserved',
-      `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are kept`,
+      `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are reserved`,
     );
   }
   if (owner !== undefined)
@@ -212,13 +218,13 @@ export function takeThis(
   const seconds = Math.ceil(((rest?.until ?? now) - now) / 1_000);
   return failure(
     'address_taken',
-    `${address} was ${rest?.port ?? 'held'}'s and rests for another ${seconds} s; choose another, or none`,
+    `${address} was released by ${rest?.port ?? 'a port'} and rests for another ${seconds} s; choose another, or none`,
   );
 }
 
 /**
- * Keeps an address that is in use on a host from everybody, whoever had given it and whatever rests. @returns undefined
- * when it is held already, or is in no subnet
+ * Marks an address as allocated because a host uses it, resting or not. @returns undefined when it is already
+ * allocated, or is in no subnet
  */
 export function hold(subnets: readonly SubnetUse[], address: string, now: number, loaded: Loaded): Taken | undefined {
   const at = addresses.parseAddress(address);
@@ -229,7 +235,7 @@ export function hold(subnets: readonly SubnetUse[], address: string, now: number
   return addresses.hasBit(stored.used, offsetOf(at)) ? undefined : take(subnet, key, stored, at, now);
 }
 
-/** Gives the address back; it rests. */
+/** Releases the address; its rest begins. */
 export function giveBack(subnet: SubnetUse, address: string, port: string, now: number, loaded: Loaded): Taken {
   const at = addresses.addressOf(address);
   const key = addresses.blockOf(at);

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { specChanges } from '../values/declared.ts';
+import { specChanges } from '../values/spec-changes.ts';
 import { networkMachine } from './network-machine.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { networkKind } from './network-protocol.ts';

@@ -1,7 +1,7 @@
 /**
- * A network: subnets of a VPC, and who holds which of their addresses. It does not reach any host; segments do.
- * Upholds: an address and a declared MAC have one holder at a time; one given back rests; a network with holders stays;
- * none beyond its quota of ports gets an address.
+ * A network: subnets of a VPC, and the allocation of their addresses to ports. It does not act on hosts; segments do.
+ * Upholds: an address and a declared MAC have one holder at a time; a released address rests; a network with ports
+ * cannot be deleted; ports beyond its quota get no address.
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
@@ -15,14 +15,14 @@ import { networkKind, type NetworkDeclaration, type NetworkEvent } from './netwo
 import * as recovery from './network-recovery.ts';
 import { problemsOf } from './network-spec.ts';
 
-/** So many claims without an answer, and the creation or the change is given up. */
+/** Claims without an answer before the creation or change is rejected. */
 const claimTries = 12;
-/** Until the tenant says how many. */
+/** Until the tenant has sent the number. */
 const defaultPorts = 4_000;
 
 const kit = declaredKit<NetworkDeclaration, NetworkContext, NetworkEvent>(networkKind, { problems: problemsOf });
 
-/** Ports are served alike whether or not the network is being extended. */
+/** Requests of ports, handled in the same way while the network is being extended. */
 const serving = {
   'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
   'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
@@ -106,12 +106,12 @@ export const networkMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: whenBorn('network', 'claiming'),
     },
     claiming: {
-      description: 'Nothing is made yet: quota and address ranges are being claimed.',
+      description: 'Nothing is created yet: quota and CIDRs are being claimed.',
       initial: 'quota',
       entry: ['resolveSubnets', ready('False', 'Claiming')],
       on: {
@@ -123,7 +123,7 @@ export const networkMachine = setup({
       },
       states: {
         quota: {
-          description: 'The tenant is asked whether its quota has room for one more network.',
+          description: 'The quota for one more network is requested from the tenant.',
           entry: 'claimQuota',
           on: {
             'quota.granted': { target: 'cidr', actions: 'takeQuota' },
@@ -132,7 +132,7 @@ export const networkMachine = setup({
           after: { quotaDeadline: { target: 'quota', reenter: true } },
         },
         cidr: {
-          description: 'The VPC is asked for the address ranges; it refuses what overlaps.',
+          description: 'The CIDRs are claimed from the VPC, which refuses those that overlap.',
           entry: 'claimCidrs',
           on: {
             'network.claimed': { guard: 'isAnswer', target: '#network.ready', actions: ['forgetFailure', 'answerAll'] },
@@ -149,13 +149,13 @@ export const networkMachine = setup({
           },
         },
         waiting: {
-          description: 'The VPC is not ready for claims yet; it is asked again shortly.',
+          description: 'The VPC is not ready for claims yet; the claim is retried shortly.',
           after: { backoff: { target: 'cidr' } },
         },
       },
     },
     ready: {
-      description: 'Ports get their addresses here; a changed declaration is on its way to the hosts that have it.',
+      description: 'Allocates addresses to ports. The VPC publishes a changed declaration to the hosts.',
       tags: 'steady',
       entry: ready('True', 'Serving'),
       on: {
@@ -174,7 +174,7 @@ export const networkMachine = setup({
       },
     },
     extending: {
-      description: 'The VPC is asked for the ranges of added subnets; until it has them, the network is as it was.',
+      description: 'The CIDRs of added subnets are claimed from the VPC; until then the old spec applies.',
       entry: [ready('True', 'Extending'), 'claimCidrs'],
       on: {
         ...serving,
@@ -200,7 +200,7 @@ export const networkMachine = setup({
       },
     },
     withdrawing: {
-      description: 'The VPC is taking the network off every host that has it; its address ranges are free after that.',
+      description: 'The VPC removes the network from every host that has it; then its CIDRs are free.',
       entry: [ready('False', 'Deleting'), 'releaseCidrs'],
       on: {
         ...whileDeleting('network'),
@@ -211,7 +211,7 @@ export const networkMachine = setup({
       after: { withdrawDeadline: { target: 'withdrawing', reenter: true } },
     },
     gone: {
-      description: 'The network has ended, or was never made; its name is free.',
+      description: 'The network has ended, or was never created; its name is free.',
       type: 'final',
       entry: 'answerAll',
     },

@@ -1,4 +1,4 @@
-/** What a network changes and tells whom: pure functions of its context and the event. */
+/** Context changes and messages of a network: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { macOf, macProblem, addressOf } from '../values/addresses.ts';
 import type { DeclaredContext } from '../values/declared.ts';
@@ -16,16 +16,16 @@ import type { NetworkDeclaration, NetworkEvent } from './network-protocol.ts';
 import { resolvedSubnet } from './network-spec.ts';
 
 export interface NetworkContext extends DeclaredContext<NetworkDeclaration> {
-  /** A declaration that adds subnets, while the VPC is asked for their ranges; null otherwise. */
+  /** A declaration that adds subnets, while their CIDRs are being claimed; null otherwise. */
   readonly proposed: NetworkDeclaration | null;
   readonly subnets: readonly SubnetUse[];
-  /** Addresses held, one per port. */
+  /** Number of allocated addresses, one per port. */
   readonly ports: number;
-  /** So many ports at most, as its tenant says. */
+  /** Maximum number of ports, set by the tenant. */
   readonly portQuota: number;
-  /** The era its rows were last agreed in with what hosts have. */
+  /** The era in which its rows were last reconciled with the inventories of hosts. */
   readonly era: number;
-  /** Addresses that another port has on its host than here: reported, not mended. */
+  /** Addresses that a host reports for another port than the rows do: reported, not repaired. */
   readonly disputed: readonly string[];
 }
 
@@ -34,13 +34,13 @@ type Done = Acted<NetworkContext>;
 
 // Life
 
-/** Subnets keep their use; a new one starts empty. */
+/** Existing subnets keep their allocations; a new one starts empty. */
 export function resolveSubnets({ context, event }: At): Partial<NetworkContext> {
   const known = new Map(context.subnets.map((subnet) => [subnet.cidr, subnet]));
   const subnets = (context.spec?.subnets ?? []).map(resolvedSubnet);
   const used = subnets.map((subnet) => known.get(subnet.cidr) ?? ipam.freshUse(subnet));
   if (context.generation > 1) return { subnets: used };
-  // One that is made in a later era may have been there before, under the same name: it asks first.
+  // After the first era a network of this name may have existed before a rollback: it must reconcile first.
   return { subnets: used, era: eraOf(event) > 1 ? 0 : 1 };
 }
 
@@ -54,13 +54,13 @@ export function propose({ event }: At): Partial<NetworkContext> {
   return { proposed: event.spec, tries: 0 };
 }
 
-/** The ranges are claimed, so the declaration that wanted them is accepted. */
+/** The CIDRs are claimed, so the proposed declaration is accepted. */
 export const acceptProposed = ({ context }: At): Partial<NetworkContext> =>
   context.proposed === null
     ? {}
     : { spec: context.proposed, generation: context.generation + 1, proposed: null, tries: 0, failure: null };
 
-/** An answer about the generation that was last asked for: the proposed one, or else the accepted one. */
+/** True for an answer about the generation last claimed: the proposed one, otherwise the accepted one. */
 export const isAnswer = ({ context, event }: At): boolean =>
   'generation' in event && event.generation === context.generation + (context.proposed === null ? 0 : 1);
 
@@ -74,7 +74,7 @@ export function rejectInUse({ context, event }: At): readonly Asked[] {
   return [reject({ code: 'in_use', message })];
 }
 
-/** The VPC has not answered for a minute: there is none, the claim may be in its dead letters. */
+/** The VPC has not answered for a minute: it does not exist, or the claim is in its dead letters. */
 export const rejectLost = ({ context }: At): Done => {
   const error = { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true };
   return {
@@ -86,7 +86,7 @@ export const rejectLost = ({ context }: At): Done => {
 export const vpcOf = (context: NetworkContext): string =>
   idOf('vpc', partsOfId(context.id).tenant, context.spec?.vpc ?? 'main');
 
-/** Asks for the ranges of the newest declaration, and makes it what hosts are to have. */
+/** Claims the CIDRs of the newest declaration, which the VPC then publishes to hosts. */
 export function claimCidrs({ context }: At): readonly Asked[] {
   const { proposed, generation } = context;
   const declared = proposed ?? context.spec;
@@ -99,7 +99,7 @@ export const releaseCidrs = ({ context }: At): readonly Asked[] => [
   send(vpcOf(context), networkRelease({ network: context.id })),
 ];
 
-/** Of a declaration that was changed before its first answer: the ranges of the earlier one may be claimed. */
+/** Releases the CIDRs of a declaration that was replaced before its first answer: they may have been claimed. */
 export const releaseEarlier = (seen: At): readonly Asked[] => (seen.context.generation > 1 ? releaseCidrs(seen) : []);
 
 export function takeQuota({ event }: At): Partial<NetworkContext> {
@@ -145,7 +145,7 @@ function macTrouble({ event }: At): Failure | undefined {
   if (holder === undefined) return undefined;
   return {
     code: 'mac_taken',
-    message: `${event.mac} is ${holder}'s in this network; choose another, or none`,
+    message: `${event.mac} is in use by ${holder} in this network; choose another, or none`,
     retryable: false,
   };
 }
@@ -156,7 +156,7 @@ const overQuota = ({ id, ports, portQuota }: NetworkContext): Failure => ({
   retryable: false,
 });
 
-/** Never rewrites more than one block and two small rows; a third only for a declared MAC. */
+/** Writes at most one block and two small rows; a third row only for a declared MAC. */
 export function allocate(seen: At): Done {
   const { context, event } = seen;
   assertEvent(event, 'address.allocate');
@@ -194,7 +194,7 @@ export function release({ context, event }: At): Done {
   const held = row<Held>(event, 'port', port);
   const subnet = held === undefined ? undefined : ipam.subnetWith(context.subnets, addressOf(held.address));
   if (held === undefined || subnet === undefined) return { changes: {}, asks: [] };
-  // A port that gave up before it heard its address cannot name it, and the address's block is known only from here on.
+  // A port that gave up before the answer does not know its address, so the network releases it by a message to itself.
   if (event.address === null)
     return { changes: {}, asks: [send(context.id, addressRelease({ port, address: held.address }))] };
   if (event.address !== held.address) return { changes: {}, asks: [] };
@@ -211,7 +211,7 @@ export function release({ context, event }: At): Done {
 
 export function refuseEarly({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'address.allocate');
-  const error = { code: 'network_not_ready', message: `${context.id} is still being made`, retryable: true };
+  const error = { code: 'network_not_ready', message: `${context.id} is still being created`, retryable: true };
   return [refused(event.port, error, 'spec.network')];
 }
 
@@ -221,6 +221,6 @@ export function refuseLate({ context, event }: At): readonly Asked[] {
   return [refused(event.port, error, 'spec.network')];
 }
 
-/** Rests outlive their network only as rows; a later network of the same name starts without them. */
+/** Removes the rows with the rests: a later network of the same name starts without them. */
 export const forgetBlocks = ({ event }: At): readonly Asked[] =>
   Object.keys(rows<Block>(event, 'block')).map((key) => removeRow('block', key));

@@ -1,4 +1,4 @@
-/** What a network is to clients and to other actors: ports get their addresses here, its VPC has it on hosts. */
+/** Spec, commands and messages of a network: for clients, the ports that get addresses from it, and its VPC. */
 import { z } from 'zod';
 import { eraAsk, eraCleared } from '../cluster/cluster-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
@@ -17,18 +17,14 @@ import {
 } from '../vpc/vpc-protocol.ts';
 import { subnetChanges } from './network-spec.ts';
 
-export const addressAllocate = message(
-  'address.allocate',
-  'A port wants an address, one of its own choice or the next free one.',
-  {
-    port: z.string(),
-    address: z.string().nullable(),
-    mac: z.string().nullable(),
-  },
-);
+export const addressAllocate = message('address.allocate', 'A port requests a given address, or the next free one.', {
+  port: z.string(),
+  address: z.string().nullable(),
+  mac: z.string().nullable(),
+});
 export const addressAllocated = message(
   'address.allocated',
-  'The address and MAC belong to the port until it releases them.',
+  'The port has the address and MAC until it releases them.',
   {
     address: z.string(),
     mac: z.string(),
@@ -44,10 +40,10 @@ export const addressRefused = message('address.refused', 'The port cannot have t
 });
 export const addressRelease = message(
   'address.release',
-  'A port gives its address back; it rests before another port gets it.',
+  'A port releases its address, which rests before another port gets it.',
   {
     port: z.string(),
-    /** Null: whatever the port has. */
+    /** Null: the address that the port has. */
     address: z.string().nullable(),
   },
 );
@@ -61,10 +57,10 @@ const domain = z
 const subnet = z.strictObject({
   name: nameSchema.optional(),
   cidr: z.string().max(40).describe('IPv4 such as 10.0.0.0/24: prefix 8 to 28, no host bits.'),
-  gateway: address.nullable().default(null).describe('First usable address unless given.'),
+  gateway: address.nullable().default(null).describe('Gateway address; default: the first usable address.'),
 });
 
-/** Options are typed one by one: no text of a tenant ever reaches a DHCP server's configuration as it is. */
+/** Each option has its own type: free text of a tenant never reaches the configuration of the DHCP server. */
 const dhcp = z.strictObject({
   leaseSeconds: z.int().min(120).max(86_400).default(3_600),
   dns: z.array(address).max(5).default([]),
@@ -74,9 +70,13 @@ const dhcp = z.strictObject({
 
 export const networkSpec = z
   .strictObject({
-    vpc: nameSchema.default('main').describe('Name of the VPC; a network stays in it.'),
-    subnets: z.array(subnet).min(1).max(16).describe('More can be added later; one that stands cannot change or go.'),
-    mtu: z.int().min(1_280).max(9_000).default(1_450).describe('At most the underlay less 50.'),
+    vpc: nameSchema.default('main').describe('Name of the VPC; it cannot change.'),
+    subnets: z
+      .array(subnet)
+      .min(1)
+      .max(16)
+      .describe('Subnets can be added later; an existing one can be neither changed nor removed.'),
+    mtu: z.int().min(1_280).max(9_000).default(1_450).describe('At most the MTU of the underlay minus 50.'),
     dhcp: dhcp.prefault({}),
   })
   .meta({ id: 'NetworkSpec' });
@@ -97,9 +97,9 @@ export const networkKind = defineKind({
     quota: 64,
     columns: { vpc: ({ vpc }) => vpc, subnets: ({ subnets }) => subnets.map(({ cidr }) => cidr).join(', ') },
     says: {
-      create: 'Declares a network. Answered once its CIDRs are claimed in the VPC; hosts get it when a port needs it.',
-      update: 'Changes DHCP options and adds subnets, on every host that has the network, without a disturbance.',
-      delete: 'Removes a network from every host. Rejected in_use while a port has an address of it.',
+      create: 'Declares a network. Answered once its CIDRs are claimed; a host gets it when a port there needs it.',
+      update: 'Changes DHCP options and adds subnets, on every host that has the network, without interruption.',
+      delete: 'Removes a network from every host. Rejected in_use while a port has an address in it.',
     },
   }),
   commands: {},

@@ -1,7 +1,7 @@
 /**
- * What a network does when the store has gone back: before it gives an address in a new era, it asks the cluster which
- * addresses hosts really have, and holds those it does not know of. Pure functions, called by the chart. Upholds: one
- * port per address, also after acknowledged allocations were lost (docs/decisions/0007).
+ * Recovery of a network after a store rollback: before it allocates an address in a new era, it requests from the
+ * cluster the addresses that the inventories have found, and marks the unknown ones as allocated. Pure functions.
+ * Upholds: one port per address, also after acknowledged allocations were lost (docs/decisions/0007).
  */
 import { assertEvent } from 'xstate';
 import { eraAsk } from '../cluster/cluster-protocol.ts';
@@ -19,14 +19,14 @@ export const isPresent = ({ event }: At): boolean => event.type === 'era.cleared
 
 export function askEra({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'address.allocate');
-  const message = `the store was rolled back; ${context.id} gives addresses once every host has said which it has`;
+  const message = `the store was rolled back; ${context.id} allocates addresses once every host has sent its inventory`;
   return [
     send(clusterId, eraAsk({ network: context.id, vpc: vpcOf(context) })),
     send(event.port, addressRefused({ error: { code: 'recovering', message, retryable: true }, path: 'spec.network' })),
   ];
 }
 
-/** What is found and not held is held from now on, for the port that has it; a held one stays whose it is. */
+/** Allocates found addresses to the ports that use them; an address that is already allocated keeps its port. */
 export function takeFound({ context, event }: At): Acted<NetworkContext> {
   assertEvent(event, 'era.cleared');
   const blocks = new Map<string, Block>();

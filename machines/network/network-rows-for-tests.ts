@@ -1,11 +1,11 @@
-/** A network as most rows of its decision tables find it: ready, one subnet of sixteen addresses, no port. */
+/** The usual network of its decision tables: ready, one subnet of sixteen addresses, no port. */
 import { newDeclared } from '../values/declared.ts';
 import { freshUse } from './network-addresses.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { networkSpec, type NetworkDeclaration } from './network-protocol.ts';
 import { resolvedSubnet } from './network-spec.ts';
 
-/** What a client writes, with the defaults of everything it leaves out. */
+/** A spec as a client writes it, with defaults filled in. */
 export const specOf = (input: object): NetworkDeclaration => networkSpec.parse(input) as NetworkDeclaration;
 export const declare = (verb: 'create' | 'update' | 'apply', input: object) => ({
   type: `network.${verb}`,

@@ -1,6 +1,6 @@
-/** From what a tenant declares to what a network is: names and gateways, and every reason why it cannot be. */
+/** Resolves the declared spec of a network (names and gateways) and validates it. */
 import * as addresses from '../values/addresses.ts';
-import { keyedItems } from '../values/declared.ts';
+import { keyedItems } from '../values/spec-changes.ts';
 import { sameJson } from '../values/failures.ts';
 import type { ItemRule, SpecChange } from '../values/kind.ts';
 import type { Issue } from '../values/telling.ts';
@@ -12,7 +12,7 @@ interface DeclaredSubnet {
   readonly gateway: string | null;
 }
 
-/** A name of its own that stays when other subnets come, and the first usable address as gateway, unless declared. */
+/** Defaults of a subnet: a name that does not depend on other subnets, and the first usable address as gateway. */
 export function resolvedSubnet({ name, cidr, gateway }: DeclaredSubnet): SubnetSpec {
   const parsed = addresses.parseCidr(cidr);
   const first = parsed === undefined ? '' : addresses.defaultGateway(parsed);
@@ -30,7 +30,7 @@ function changesOf(
   return sameJson(had, has) ? [] : byCidr(had, has, path);
 }
 
-/** A subnet may come; one that stands may neither change nor go. What is left to its default counts as written. */
+/** A subnet may be added; an existing one can be neither changed nor removed. Defaults are compared as if written. */
 export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, { says: byCidr.says });
 
 export interface Problem extends Issue {
@@ -45,7 +45,7 @@ function gatewayProblem(subnet: SubnetSpec, path: string): readonly Problem[] {
   return [{ code: 'gateway_outside_subnet', path: `${path}.gateway`, message }];
 }
 
-/** @returns every problem of the declaration by itself; overlaps with other networks are the VPC's to find. */
+/** @returns every problem within the declaration; the VPC checks overlaps with other networks. */
 export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }): readonly Problem[] {
   const subnets = spec.subnets.map(resolvedSubnet);
   const problems: Problem[] = [];
@@ -64,7 +64,7 @@ export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }
         problems.push({ code: 'cidr_overlap', path: `${path}.cidr`, message });
       }
       if (other.name === subnet.name) {
-        const message = `subnet ${before} has the name ${subnet.name} too`;
+        const message = `subnet ${before} has the same name ${subnet.name}`;
         problems.push({ code: 'subnet_name_taken', path: `${path}.name`, message });
       }
     }

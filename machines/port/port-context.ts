@@ -1,6 +1,7 @@
-/** What a port remembers, how events change it, and the questions the chart's guards ask: pure functions. */
+/** Context of a port, its changes and the guards of its chart: pure functions. */
 import { assertEvent } from 'xstate';
-import { specChanges, type DeclaredContext } from '../values/declared.ts';
+import { type DeclaredContext } from '../values/declared.ts';
+import { specChanges } from '../values/spec-changes.ts';
 import { failureOf, isHostGone } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
@@ -8,7 +9,7 @@ import type { Seen } from '../values/telling.ts';
 import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
 
-/** What the network has given to a port. */
+/** Address and MAC that the network has allocated. */
 interface Grant {
   readonly address: string;
   readonly mac: string;
@@ -21,17 +22,17 @@ interface Grant {
 export interface PortContext extends DeclaredContext<PortSpec> {
   /** Actor id of the VM that claimed it; null for a port that a client declared. */
   readonly holder: string | null;
-  /** Null until the network has given an address. */
+  /** Null until the network has allocated an address. */
   readonly grant: Grant | null;
-  /** Where it is bound, or being bound or unbound; null when it is not. */
+  /** The host where it is bound, or being bound or unbound; null when it is on none. */
   readonly host: HostFacts | null;
   readonly runEpoch: number;
-  /** Where it is to be bound once it is off its present host. */
+  /** The host to bind it on once it is unbound from the present one. */
   readonly next: { readonly host: HostFacts; readonly runEpoch: number } | null;
-  /** It ends once it is unbound. */
+  /** True when it is deleted once it is unbound. */
   readonly leaving: boolean;
   readonly bindingUid: string | null;
-  /** Read back from the kernel of its host; null while it is not known to be wired. */
+  /** Read back from the kernel of its host; null while the wiring is not proven. */
   readonly proof: TapProof | null;
 }
 
@@ -41,23 +42,23 @@ export const networkId = ({ id, spec }: PortContext): string =>
   idOf('network', partsOfId(id).tenant, spec?.network ?? '');
 export const bindingId = ({ id, host }: PortContext): string => counterpartOf(id, 'binding', host?.name ?? '');
 
-/** @throws TypeError before it has an address: no state asks so early */
+/** @throws TypeError before it has an address */
 export function grantOf({ id, grant }: PortContext): Grant {
   if (grant === null) throw new TypeError(`${id} has no address`);
   return grant;
 }
 
-/** @throws TypeError while it is on no host: no state asks then */
+/** @throws TypeError while it is on no host */
 export function hostOf({ id, host }: PortContext): HostFacts {
   if (host === null) throw new TypeError(`${id} is on no host`);
   return host;
 }
 
-/** What its binding is to make. @throws TypeError before it has an address and a host */
+/** The desired state for its binding. @throws TypeError before it has an address and a host */
 export function tapSpec(context: PortContext): TapSpec {
   const { vpc, network, mac, address, prefixLength, gateway } = grantOf(context);
   return {
-    // The binding puts its own uid here: this actor does not know which life of the counterpart will read it.
+    // The binding fills in its own uid, which this actor does not know.
     owner: { actor: bindingId(context), uid: '', runEpoch: context.runEpoch },
     vpc,
     network: network.network,
@@ -122,9 +123,9 @@ export const noteTry = ({ context }: At): Changed => ({ tries: context.tries + 1
 
 export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: null, tries: 0, failure: null });
 
-// Questions
+// Guards
 
-/** So many requests without an answer, or refusals that might pass, and a creation is given up. */
+/** Unanswered requests or retryable refusals before a creation is rejected. */
 const claimTries = 12;
 
 export const isLost = ({ context }: At): boolean => context.tries >= claimTries;
@@ -136,23 +137,23 @@ export const hasHost = ({ context }: At): boolean => context.host !== null;
 export const isLeaving = ({ context }: At): boolean => context.leaving;
 export const isHeld = ({ context }: At): boolean => context.holder !== null;
 
-/** A port that no VM holds is wired as soon as it has a tap. */
+/** A port without a VM is wired as soon as it has a tap. */
 export const isDirect = (context: PortContext): boolean => context.holder === null;
 
-/** What a claim wants otherwise than the port is. */
+/** Fields in which a claim differs from the port. */
 export function claimChanges({ context, event }: At): readonly SpecChange[] {
   assertEvent(event, 'port.claim');
   return context.spec === null ? [] : specChanges(portKind.declared, context.spec, event.spec);
 }
 
-/** The VM that holds it asks for it once more. */
+/** A repeated claim of the VM that holds the port. */
 export const isSameClaim = ({ context, event }: At): boolean =>
   event.type === 'port.claim' && event.holder === context.holder && claimChanges({ context, event }).length === 0;
 
-/** Asked by a VM that does not hold it. */
+/** A request of a VM that does not hold the port. */
 export const isForeign = ({ context, event }: At): boolean => 'holder' in event && event.holder !== context.holder;
 
-/** A bind for this very host. */
+/** A bind for the present host. */
 export const isHere = ({ context, event }: At): boolean =>
   event.type === 'port.bind' && event.host.name === context.host?.name;
 
@@ -162,11 +163,11 @@ export const isStale = ({ context, event }: At): boolean =>
 export const isAsked = (seen: At): boolean =>
   isHere(seen) && seen.event.type === 'port.bind' && seen.event.runEpoch === seen.context.runEpoch;
 
-/** The host is gone that a port without a VM was declared for: it waits for its return. */
+/** The declared host of a port without a VM is fenced: the port waits for the host to return. */
 export const isGoneDirect = (seen: At): boolean =>
   isCurrent(seen) && !isHeld(seen) && wantsHost(seen) && isHostGone(seen.event);
 
-/** An answer of the present binding to its present asking. */
+/** An answer of the present binding to the newest request. */
 export const isCurrent = ({ context, event }: At): boolean => {
   if (!('host' in event) || typeof event.host !== 'string' || event.host !== context.host?.name) return false;
   return !('runEpoch' in event) || event.runEpoch === context.runEpoch;

@@ -1,7 +1,8 @@
 /**
- * A port: an address of a network, and where it is bound. It asks the network for the address, the VPC for a segment
- * and its counterpart on the host for a tap; the VM that holds it is told at every step. It makes nothing itself.
- * Upholds: one binding at a time; routes to it are withdrawn before its tap; ACTIVE only with a proof.
+ * A port: an address of a network, and where it is bound. It requests the address from the network, a segment from the
+ * VPC, and a tap from its binding on the host, and reports each step to the VM that holds it. It does not act on hosts
+ * itself. Upholds: one binding at a time; routes to it are withdrawn before its tap is removed; `active` only with a
+ * proof.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -24,9 +25,9 @@ const claimed = [{ guard: 'isSameClaim', actions: 'tellReady' }, { actions: 'ref
 const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 const inUse = { guard: 'isHeld', actions: 'rejectInUse' } as const;
 const stale = { guard: 'isStale' } as const;
-/** Once an address has been asked for, the network has to hear that it is not wanted. */
+/** Gives up the port: the address may have been allocated, so the network must release it. */
 const withdrawn = { target: '#port.gone', actions: 'releaseAddress' } as const;
-/** At rest a port is what was declared, unless it was declared for a host. */
+/** The declaration of an unbound port is realized, unless it names a host. */
 const atRest = {
   type: 'setCondition',
   params: (seen: contexts.At) => ({ status: contexts.wantsHost(seen) ? 'False' : 'True', reason: 'Unbound' }) as const,
@@ -37,16 +38,16 @@ const waits = {
   target: '#port.binding.waiting',
   actions: ['noteBroken', 'noteTry'],
 } as const;
-/** Its binding has trouble: what may pass is tried again by the binding itself. */
+/** Failures of its binding; the binding itself retries transient ones. */
 const troubled = (note: 'noteFailure' | 'noteBroken') =>
   [
     waits,
     { guard: 'isCurrentFault', actions: note },
     { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
   ] as const;
-/** To another host, or anew on this one. */
+/** Bind on another host, or again on this one. */
 const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
-/** What every state with a binding answers alike, but for `port.bind`. */
+/** Events that every state with a binding handles in the same way; `port.bind` is not among them. */
 const bound = {
   ...living,
   ...deletedBy('port', inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'awaitAnswer'] }),
@@ -55,10 +56,10 @@ const bound = {
   'port.unbind': [inUse, { target: '#port.unbinding', actions: 'awaitUpdated' }],
   'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
 } as const;
-/** A new run needs a tap that QEMU can take. */
+/** A new run needs a new tap for QEMU. */
 const rebound = [foreign, stale, { guard: 'isHere', target: '#port.binding.tap', actions: 'takeBind' }, moved] as const;
 
-/** Whoever declares a port that is on its way to its end has to wait for that. */
+/** Rejects declarations of a port that is being deleted. */
 const busy = { guard: 'isLeaving', actions: 'rejectBusy' } as const;
 
 export const portMachine = setup({
@@ -145,7 +146,7 @@ export const portMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         ...whenBorn('port', 'deciding'),
@@ -154,12 +155,12 @@ export const portMachine = setup({
       },
     },
     deciding: {
-      description: 'Is there a host that it was declared for?',
+      description: 'Decides whether the declaration names a host to bind it on.',
       entry: ready('False', 'Deciding'),
       always: [{ guard: 'wantsHost', target: 'resolving' }, { target: 'claiming' }],
     },
     resolving: {
-      description: 'The cluster is asked for the host the port is to be bound on.',
+      description: 'The facts of the declared host are requested from the cluster.',
       entry: [ready('False', 'ResolvingHost'), 'askHost'],
       on: {
         ...declaring,
@@ -171,7 +172,7 @@ export const portMachine = setup({
       after: { hostDeadline: { target: 'resolving', reenter: true } },
     },
     claiming: {
-      description: 'The network is asked for an address; nothing is made yet.',
+      description: 'An address is requested from the network; nothing is created yet.',
       initial: 'asking',
       entry: ready('False', 'ClaimingAddress'),
       on: {
@@ -182,7 +183,7 @@ export const portMachine = setup({
       },
       states: {
         asking: {
-          description: 'The network looks for a free address, or for the one declared.',
+          description: 'The network allocates the declared address, or a free one.',
           entry: 'askAddress',
           on: {
             'address.allocated': [
@@ -202,14 +203,14 @@ export const portMachine = setup({
           },
         },
         waiting: {
-          description: 'The network has no address to give just now; it is asked again shortly.',
+          description: 'The network has no address available now; the request is retried shortly.',
           entry: ready('False', 'AddressRefused'),
           after: { backoff: { target: 'asking' } },
         },
       },
     },
     unbound: {
-      description: 'It has its address and is on no host.',
+      description: 'The port has its address and is on no host.',
       tags: 'steady',
       entry: atRest,
       on: {
@@ -223,13 +224,13 @@ export const portMachine = setup({
       },
     },
     binding: {
-      description: 'It is being brought onto a host.',
+      description: 'The port is being bound on a host.',
       initial: 'segment',
       entry: ready('False', 'Binding'),
       on: bound,
       states: {
         segment: {
-          description: 'The VPC is asked to have the network on the host.',
+          description: 'The network on the host is requested from the VPC.',
           entry: 'askSegment',
           on: {
             'port.bind': [foreign, stale, { guard: 'isHere', actions: 'takeBind' }, moved],
@@ -243,7 +244,7 @@ export const portMachine = setup({
           after: { segmentDeadline: { target: 'segment', reenter: true } },
         },
         tap: {
-          description: 'Its counterpart on the host makes the tap; without a VM it is wired at once.',
+          description: 'The binding makes the tap; without a VM it is wired at once.',
           entry: 'askTap',
           on: {
             'port.bind': [
@@ -263,8 +264,7 @@ export const portMachine = setup({
           after: { tapDeadline: { target: 'tap', reenter: true } },
         },
         waiting: {
-          description:
-            'The segment could not be had, or the host is gone; the failure says why. It is asked again shortly.',
+          description: 'The segment is not available, or the host is fenced; the failure says why. Retried shortly.',
           entry: ready('False', 'BindingDelayed'),
           on: { 'port.bind': [foreign, stale, { guard: 'isHere', target: 'segment', actions: 'takeBind' }, moved] },
           after: { backoff: { target: 'segment' } },
@@ -272,7 +272,7 @@ export const portMachine = setup({
       },
     },
     tapped: {
-      description: 'Its tap is there for QEMU to take. The VM keeps the time: it goes on to wire it, or asks anew.',
+      description: 'The tap is ready for QEMU. The VM keeps the deadline and starts the run or binds again.',
       tags: 'steady',
       entry: ready('False', 'Tapped'),
       on: {
@@ -283,7 +283,7 @@ export const portMachine = setup({
       },
     },
     active: {
-      description: 'It is wired on its host, as proved, and the other hosts know the way to it.',
+      description: 'The port is wired on its host with a proof, and the VPC publishes the route to the other hosts.',
       tags: 'steady',
       entry: [ready('True', 'Active'), 'observe', 'locate', 'tellActive'],
       on: {
@@ -298,8 +298,7 @@ export const portMachine = setup({
       },
     },
     degraded: {
-      description:
-        'Its wiring was found broken and its host repairs it; traffic may not pass. The failure says what is wrong.',
+      description: 'Its wiring is broken and the host repairs it; traffic may be lost. The failure says what is wrong.',
       tags: 'steady',
       entry: ready('False', 'Degraded'),
       on: {
@@ -310,8 +309,7 @@ export const portMachine = setup({
       },
     },
     failed: {
-      description:
-        'It cannot be bound there and will not be by trying again; the failure says why. A new bind tries once more.',
+      description: 'Permanent failure on this host; the failure says why. A new bind tries again.',
       tags: 'steady',
       entry: ready('False', 'Failed'),
       on: {
@@ -320,7 +318,7 @@ export const portMachine = setup({
       },
     },
     unbinding: {
-      description: 'Routes to it are withdrawn, then its host takes its tap away.',
+      description: 'Routes to it are withdrawn, then its host removes the tap.',
       entry: [ready('False', 'Unbinding'), 'takeOff'],
       on: {
         'port.create': [busy, ...living['port.create']],
@@ -344,7 +342,7 @@ export const portMachine = setup({
       after: { unbindDeadline: { target: 'unbinding', reenter: true } },
     },
     gone: {
-      description: 'The port has ended, or was never made; its name is free and its address rests.',
+      description: 'The port has ended, or was never created; its name is free and its address rests.',
       type: 'final',
       entry: ['answerAll', 'tellGone'],
     },

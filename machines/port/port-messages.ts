@@ -1,4 +1,4 @@
-/** What a port tells whom: pure functions of its context and the event. */
+/** Messages of a port: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { bindingEnsure, bindingRemove } from '../binding/binding-protocol.ts';
 import { hostResolve } from '../cluster/cluster-protocol.ts';
@@ -12,7 +12,7 @@ import * as contexts from './port-context.ts';
 import type { At, PortContext } from './port-context.ts';
 import * as says from './port-protocol.ts';
 
-/** A VM hears nothing from a port that is not its own. */
+/** Sends a message to the VM that holds the port, if one does. */
 const toHolder = ({ context }: At, event: SentEvent): readonly Asked[] =>
   context.holder === null ? [] : [send(context.holder, event)];
 
@@ -29,7 +29,7 @@ export const tellRefused = (seen: At): readonly Asked[] => {
   return toHolder(seen, says.portRefused({ port: context.id, error: failureOf(event.error), path: event.path }));
 };
 
-/** Nobody has refused it, and it cannot be had: whoever asked for it is told why. */
+/** The network or host does not answer: the client or VM that requested the port is refused. */
 function giveUp(seen: At, error: Failure, path: string): Acted<PortContext> {
   const { id, waiters } = seen.context;
   const rejections = waiters.map(({ commandId }) => rejectFor(commandId, error, path));
@@ -55,7 +55,7 @@ function refusal({ context, event }: At, error: Failure, path: string): readonly
   return [send(event.holder, says.portRefused({ port: context.id, error, path }))];
 }
 
-/** The port is another VM's, was declared by a client, or is not what the VM wants. */
+/** Refuses a claim: another VM holds the port, a client declared it, or its spec differs. */
 export const refuseClaim = (seen: At): readonly Asked[] => {
   const { id } = seen.context;
   const [first] = contexts.claimChanges(seen);
@@ -71,7 +71,7 @@ export const refuseBusy = (seen: At): readonly Asked[] => {
   return refusal(seen, { code: 'name_busy', message, retryable: true }, 'name');
 };
 
-// Asking others
+// Requests to other actors
 
 export const askHost = ({ context }: At): readonly Asked[] => [
   send(clusterId, hostResolve({ host: context.spec?.host ?? '' })),
@@ -99,7 +99,7 @@ export const askTap = ({ context }: At): readonly Asked[] => [
   ),
 ];
 
-/** Which address is on which host. */
+/** The address and its host, for the VPC's routes. */
 const whereabouts = (context: PortContext) => ({
   port: context.id,
   address: contexts.grantOf(context).address,
@@ -110,15 +110,15 @@ export const locate = ({ context }: At): readonly Asked[] => [
   send(contexts.grantOf(context).vpc, portLocated(whereabouts(context))),
 ];
 
-/** Routes to it go first, then its tap. */
+/** Withdraws the routes to the port first, then removes its tap. */
 export const takeOff = ({ context }: At): readonly Asked[] => [
   send(contexts.grantOf(context).vpc, portLeft(whereabouts(context))),
   send(contexts.bindingId(context), bindingRemove({ runEpoch: context.runEpoch })),
 ];
 
-// Telling the holder
+// Messages to the holder
 
-/** @throws TypeError before its binding has told of a tap */
+/** @throws TypeError before its binding has reported a tap */
 export const tellTapped = (seen: At): readonly Asked[] => {
   const { context } = seen;
   const { id, bindingUid, runEpoch } = context;
@@ -128,7 +128,7 @@ export const tellTapped = (seen: At): readonly Asked[] => {
   return toHolder(seen, says.portTapped({ port: id, binding, bindingUid, mac, mtu: network.mtu, address, runEpoch }));
 };
 
-/** @throws TypeError without a proof: nothing is called active that was not read back */
+/** @throws TypeError without a proof */
 export const tellActive = (seen: At): readonly Asked[] => {
   const { id, proof } = seen.context;
   if (proof === null) throw new TypeError(`${id} has no proof of its wiring`);
@@ -143,7 +143,7 @@ export const tellFailed = (seen: At): readonly Asked[] => {
 
 export const tellUnbound = (seen: At): readonly Asked[] => toHolder(seen, says.portUnbound({ port: seen.context.id }));
 
-/** Also to a VM that asks about a port which is not there (any more). */
+/** Also the answer to a VM about a port that does not exist. */
 export const tellGone = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
   const gone = says.portGone({ port: context.id });
@@ -151,9 +151,9 @@ export const tellGone = (seen: At): readonly Asked[] => {
   return event.meta.from === undefined ? [] : [send(event.meta.from, gone)];
 };
 
-const holderOf = ({ holder }: PortContext): string => holder ?? 'no VM; it was declared by itself';
+const holderOf = ({ holder }: PortContext): string => holder ?? 'no VM; a client declared it';
 
-/** A VM that asks for something of a port which is not its own. */
+/** Refuses a request of a VM that does not hold the port. */
 export const refuseForeign = ({ context, event }: At): readonly Asked[] => {
   assertEvent(event, ['port.bind', 'port.release', 'port.rest']);
   const { id } = context;

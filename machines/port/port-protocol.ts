@@ -1,4 +1,7 @@
-/** What a port is to clients, to the VM that holds it, and to the actors that give it an address and a tap. */
+/**
+ * Spec, commands and messages of a port: for clients, the VM that holds it, and the actors that provide address and
+ * tap.
+ */
 import { z } from 'zod';
 import {
   bindingEnsure,
@@ -21,33 +24,33 @@ export const macSchema = z.string().regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/, 'm
 export const portSpec = z
   .strictObject({
     network: nameSchema,
-    address: z.ipv4().nullable().default(null).describe('Wanted address, or null for the next free one.'),
+    address: z.ipv4().nullable().default(null).describe('Requested address, or null for the next free one.'),
     mac: macSchema.nullable().default(null),
     host: nameSchema.nullable().default(null).describe('Host to bind it on at once, without a VM.'),
   })
   .meta({ id: 'PortSpec' });
 
-export const portClaim = message('port.claim', 'A VM wants a port of its own; asked again, answered alike.', {
+export const portClaim = message('port.claim', 'A VM requests a port; a repeated claim gets the same answer.', {
   spec: portSpec,
   /** Actor id of the VM. */
   holder: z.string(),
 });
-export const portReady = message('port.ready', 'The port has its address and MAC, for as long as it is.', {
+export const portReady = message('port.ready', 'The port has its address and MAC, which it keeps until it ends.', {
   port: z.string(),
   address: z.string(),
   mac: z.string(),
 });
-export const portRefused = message('port.refused', 'The port cannot be had as the VM wants it.', {
+export const portRefused = message('port.refused', 'The port cannot be created as the VM requested it.', {
   port: z.string(),
   error: failureSchema,
   path: z.string(),
 });
-export const portBind = message('port.bind', 'The VM wants the port on a host, for a run.', {
+export const portBind = message('port.bind', 'The VM requests the port on a host, for a run.', {
   holder: z.string(),
   host: hostFactsSchema,
   runEpoch: z.int(),
 });
-export const portTapped = message('port.tapped', 'A tap is there for QEMU to take.', {
+export const portTapped = message('port.tapped', 'The tap is ready for QEMU.', {
   port: z.string(),
   binding: z.string(),
   bindingUid: z.string(),
@@ -56,7 +59,7 @@ export const portTapped = message('port.tapped', 'A tap is there for QEMU to tak
   address: z.string(),
   runEpoch: z.int(),
 });
-export const portActive = message('port.active', 'The port is wired on its host, as proved.', {
+export const portActive = message('port.active', 'The port is wired on its host, with a proof.', {
   port: z.string(),
   proof: tapProofSchema,
 });
@@ -64,18 +67,18 @@ export const portFailed = message('port.failed', 'The port cannot be bound on th
   port: z.string(),
   error: failureSchema,
 });
-export const portRest = message('port.rest', 'The VM rests: the port leaves its host and keeps its address.', {
+export const portRest = message('port.rest', 'The VM is stopped: the port is unbound and keeps its address.', {
   holder: z.string(),
 });
 export const portUnbound = message('port.unbound', 'The port is on no host.', { port: z.string() });
 export const portRelease = message(
   'port.release',
-  'The VM gives the port up: it leaves its host, frees its address and ends.',
+  'The VM no longer needs the port: it is unbound, releases its address and ends.',
   {
     holder: z.string(),
   },
 );
-export const portGone = message('port.gone', 'The port is no more, or never belonged to the VM.', { port: z.string() });
+export const portGone = message('port.gone', 'The port has ended, or was never held by the VM.', { port: z.string() });
 
 export const portKind = defineKind({
   kind: 'port',
@@ -93,11 +96,11 @@ export const portKind = defineKind({
     },
     says: {
       create: 'Declares a port. Answered once it has its address and MAC.',
-      update: 'Changes labels and protection; what a port is stays as it was made.',
-      delete: 'Unbinds it and frees its address. Rejected in_use while a VM has it.',
+      update: 'Changes labels and protection; the spec of a port cannot change.',
+      delete: 'Unbinds it and releases its address. Rejected in_use while a VM has it.',
     },
   }),
-  commands: { unbind: command(noParams, 'Takes a port without a VM off its host; it keeps its address.') },
+  commands: { unbind: command(noParams, 'Unbinds a port without a VM; it keeps its address.') },
   takes: [
     portClaim,
     portBind,
@@ -114,7 +117,7 @@ export const portKind = defineKind({
     bindingFailed,
     bindingRemoved,
   ],
-  // `port.release` of a port that is not there is answered: gone is gone.
+  // A release of a port that does not exist is answered with `port.gone`.
   startedBy: [portClaim, portRelease],
   fromNode: [],
   sends: [

@@ -1,4 +1,4 @@
-/** A port that a VM holds, on its host, and what it is told: what the tables of its decisions start from. */
+/** A port that a VM holds, on its host, and its events, for the tables of its chart. */
 import { newDeclared } from '../values/declared.ts';
 import type { PortContext } from './port-context.ts';
 import { portSpec, type PortSpec } from './port-protocol.ts';
@@ -40,7 +40,7 @@ export const held: PortContext = {
   proof: null,
 };
 export const fresh = { ...newDeclared(id), holder: null, grant: null, host: null, runEpoch: 0 };
-/** Differs in a field that only another port can have. */
+/** Differs in a field that cannot change. */
 export const other: PortSpec = { ...spec, network: 'm' };
 /** Declared by a client. */
 export const own = { holder: null };

@@ -1,7 +1,6 @@
 /**
- * A volume on a host: the file that holds its bytes.
- * The volume actor asks for it and is told when it is there; nothing here decides who may write (the volume's run epoch
- * does).
+ * A replica: the file with the bytes of a volume on one host. The volume actor requests it and decides who may write,
+ * by the run epoch.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { backoffMs, failureOf, hostGoneFailure, isHostGone, type Failure } from '../values/failures.ts';
@@ -16,7 +15,7 @@ export interface ReplicaContext {
   readonly id: string;
   /** Set by replica.ensure, never cleared. */
   readonly spec: ReplicaSpec | null;
-  /** The volume actor, told of everything. */
+  /** The volume actor, which receives every report. */
   readonly volume: string;
   readonly tries: number;
   readonly failure: Failure | null;
@@ -59,7 +58,7 @@ export const replicaMachine = setup({
       assertEvent(event, 'replica.ensure');
       return { spec: event.spec, volume: event.volume };
     }),
-    /** A replica that never was knows no volume: whoever wants it gone is told. */
+    /** A replica that never existed does not know its volume: it answers the sender of the removal. */
     takeAsker: assign(({ event }) => ({ volume: event.meta.from ?? '' })),
     noteFailure: assign(({ context, event }) => {
       assertEvent(event, ['replica.make.failed', 'replica.remove.failed']);
@@ -82,14 +81,14 @@ export const replicaMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       on: {
         'replica.ensure': { target: 'making', actions: 'takeSpec' },
         'replica.drop': { target: 'gone', actions: 'takeAsker' },
       },
     },
     making: {
-      description: 'The host makes the file: sparse and empty, or filled from an image copy.',
+      description: 'The host creates the file: sparse and empty, or filled from an image copy.',
       entry: { type: 'replica.make', params: specOf },
       on: {
         'replica.make.done': { target: 'ready', actions: 'clearFailure' },
@@ -103,12 +102,12 @@ export const replicaMachine = setup({
       after: { makeDeadline: { target: 'making', reenter: true } },
     },
     backoff: {
-      description: 'Making the file failed in a way that may pass; it is tried again shortly.',
+      description: 'Creating the file failed with a transient failure; it is retried shortly.',
       on: { 'replica.drop': { target: 'removing' } },
       after: { backoff: { target: 'making' } },
     },
     ready: {
-      description: 'The file is there; the volume has been told. If the host is gone, it waits there for its return.',
+      description: 'The file exists. While the host is fenced, it waits for the host to return.',
       tags: 'steady',
       entry: 'tellReady',
       on: {
@@ -118,7 +117,7 @@ export const replicaMachine = setup({
       },
     },
     failed: {
-      description: 'Making the file failed for good; the failure says why. A new request tries again.',
+      description: 'Creating the file failed permanently; the failure says why. A new request tries again.',
       tags: 'steady',
       entry: 'tellFailed',
       on: {
@@ -140,11 +139,11 @@ export const replicaMachine = setup({
       after: { removeDeadline: { target: 'removing', reenter: true } },
     },
     removeBackoff: {
-      description: 'Removing the file failed; it is tried again shortly, for as long as it takes.',
+      description: 'Removing the file failed; it is retried without limit.',
       after: { backoff: { target: 'removing' } },
     },
     gone: {
-      description: 'Nothing of the replica is left on the host, or the host is gone.',
+      description: 'Nothing of the replica is left on the host, or the host is fenced.',
       type: 'final',
       entry: 'tellRemoved',
     },

@@ -5,17 +5,17 @@ import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf } from '../values/kind.ts';
 import { replicaSpecSchema, type ReplicaSpec } from '../values/wiring.ts';
 
-export const replicaEnsure = message('replica.ensure', 'The volume wants its bytes on the host.', {
+export const replicaEnsure = message('replica.ensure', 'The volume requests its bytes on the host.', {
   spec: replicaSpecSchema,
   volume: z.string(),
 });
-export const replicaDrop = message('replica.drop', 'The volume wants its bytes gone from the host.', {});
-export const replicaReady = message('replica.ready', 'The file is there.', { host: z.string() });
-export const replicaFailed = message('replica.failed', 'The file cannot be made, or its host is gone.', {
+export const replicaDrop = message('replica.drop', 'The volume requests the removal of its bytes from the host.', {});
+export const replicaReady = message('replica.ready', 'The file exists.', { host: z.string() });
+export const replicaFailed = message('replica.failed', 'The file cannot be created, or its host is fenced.', {
   host: z.string(),
   error: failureSchema,
 });
-export const replicaRemoved = message('replica.removed', 'The file is gone.', { host: z.string() });
+export const replicaRemoved = message('replica.removed', 'The file is removed.', { host: z.string() });
 
 export const replicaKind = defineKind({
   kind: 'replica',
@@ -29,7 +29,7 @@ export const replicaKind = defineKind({
   effects: [
     effect<{ readonly spec: ReplicaSpec }>()(
       'replica.make',
-      'Makes the file: sparse and empty, or filled from an image copy.',
+      'Creates the file: sparse and empty, or filled from an image copy.',
       {},
     ),
     effect<{ readonly spec: ReplicaSpec }>()('replica.remove', 'Removes the file.', {}),

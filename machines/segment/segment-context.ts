@@ -1,5 +1,4 @@
-/**
- * What a segment remembers, and the plain arithmetic on it. The elements of each section are rows
+/** Context of a segment and pure functions on it. The elements of each section are rows
  * `section.<name>/<key>`; the context holds no list of them.
  */
 import { sameJson, type Failure } from '../values/failures.ts';
@@ -8,16 +7,16 @@ import type { Elements, SectionChange, SegmentProof } from '../values/wiring.ts'
 import type { Increment, SectionUpdate, SegmentEvent, Whole } from './segment-protocol.ts';
 
 export interface SectionState {
-  /** Generation that the rows are. */
+  /** Generation of the rows: the desired state. */
   readonly wanted: number;
-  /** Generation the kernel was last asked for. */
+  /** Generation of the last request to the kernel. */
   readonly asked: number;
   /** Generation last read back from the kernel; 0 before the first. */
   readonly proven: number;
   readonly failure: Failure | null;
 }
 
-/** A key that has changed since the kernel was last asked; null where there is no element. */
+/** Change of a key since the last request to the kernel; null: no element. */
 export interface Queued {
   readonly was: unknown;
   readonly now: unknown;
@@ -32,17 +31,17 @@ export interface SegmentContext {
   /** Actor id of the VPC that publishes. */
   readonly vpc: string;
   readonly sections: Readonly<Record<string, SectionState>>;
-  /** A whole section has come since the kernel was last asked for all of them. */
+  /** A whole section was published since all sections were last realized. */
   readonly outdated: boolean;
-  /** Elements that have changed since the kernel was last asked: applied together, next. */
+  /** Elements changed since the last request to the kernel; the next request applies them together. */
   readonly queued: Queue;
-  /** What the kernel is being asked for now. */
+  /** Changes of the request in progress. */
   readonly applying: readonly SectionChange[];
   /** Read back from the kernel; null until the first success. */
   readonly proof: SegmentProof | null;
   /** Failures in a row, for the backoff. */
   readonly tries: number;
-  /** Why the segment as a whole cannot be worked on; a section's own failure stands in `sections`. */
+  /** Failure of the segment as a whole; failures of single sections are in `sections`. */
   readonly failure: Failure | null;
 }
 
@@ -50,7 +49,7 @@ export const noSection: SectionState = { wanted: 0, asked: 0, proven: 0, failure
 
 export const collectionOf = (section: string): string => `section.${section}`;
 
-/** More than this and the segment is realized anew from its rows: one batch instead of an ever longer list. */
+/** With more queued changes than this, all sections are realized from their rows instead. */
 export const queueLimit = 512;
 
 export const queueLength = ({ queued }: SegmentContext): number =>
@@ -61,29 +60,29 @@ const isIncrement = (update: SectionUpdate): update is Increment => !isWhole(upd
 
 export const generationOf = (update: SectionUpdate): number => (isWhole(update) ? update.generation : update.to);
 
-/** True for an increment on what the rows are. */
+/** True for an increment on the generation of the rows. */
 export const follows = ({ sections }: SegmentContext, { section, from }: Increment): boolean =>
   (sections[section]?.wanted ?? 0) === from && from > 0;
 
 const isLasting = (failure: Failure | null | undefined): boolean => failure?.retryable === false;
 
-/** What may pass is retried by itself; what will not is retried when something is published about it. */
+/** Transient failures are retried on a timer; permanent ones when the section is published again. */
 export const hasGivenUp = ({ sections, failure }: SegmentContext, section: string): boolean =>
   isLasting(failure) || isLasting(sections[section]?.failure);
 
-/** True when every update can be applied element by element, without a look at the other rows. */
+/** True when every update can be applied element by element, without the other rows. */
 export const isApplicable = (context: SegmentContext, updates: readonly SectionUpdate[]): boolean =>
   updates.filter(isIncrement).length === updates.length &&
   updates.every((update) => !hasGivenUp(context, update.section));
 
 const elementsIn = (event: Heard, section: string): Elements => rows(event, collectionOf(section));
 
-/** A whole section that says what the rows say already. */
+/** A whole section that equals the rows. */
 export const isRepeated = (context: SegmentContext, event: Heard, update: Whole): boolean =>
   context.sections[update.section]?.wanted === update.generation &&
   sameJson(elementsIn(event, update.section), update.elements);
 
-/** True when the step has to lead to the kernel being asked for all sections. */
+/** True when this step must realize all sections. */
 export function wantsRealizing(context: SegmentContext, event: SegmentEvent): boolean {
   if (event.type !== 'segment.publish') return false;
   return event.updates.some((update) => {
@@ -94,26 +93,26 @@ export function wantsRealizing(context: SegmentContext, event: SegmentEvent): bo
   });
 }
 
-/** The rows as they are after this step. */
+/** The rows after this step. */
 export function elementsNow({ sections }: SegmentContext, event: SegmentEvent, section: string): Elements {
   const stored = elementsIn(event, section);
   if (event.type !== 'segment.publish') return stored;
   const update = event.updates.find((one) => one.section === section);
-  // What was not taken does not count.
+  // Updates that were not accepted are left out.
   if (update === undefined || sections[section]?.wanted !== generationOf(update)) return stored;
   if (isWhole(update)) return update.elements;
   const kept = Object.entries(stored).filter(([key]) => !update.removed.includes(key));
   return { ...Object.fromEntries(kept), ...update.put };
 }
 
-/** The queue with a change of one key: what the kernel had before the first of them stays known. */
+/** The queue with one more change of a key; it keeps the element that the kernel has. */
 export function queuedWith(queue: Queue, section: string, key: string, change: Queued): Queue {
   const keys = queue[section] ?? {};
   const was = keys[key] === undefined ? change.was : keys[key].was;
   return { ...queue, [section]: { ...keys, [key]: { was, now: change.now } } };
 }
 
-/** Sections whose queue can be applied: those that failed are waiting to be realized from their rows. */
+/** Sections whose queue can be applied; failed sections are realized from their rows instead. */
 const applicable = ({ queued, sections }: SegmentContext): readonly string[] =>
   Object.keys(queued).filter((section) => sections[section]?.failure === null);
 

@@ -1,8 +1,8 @@
 /**
- * A segment: a VPC on one host. It has the kernel made what the VPC publishes, section by section, watches that it
- * stays, and applies increments as they come. It decides nothing about what a section holds, and knows none by name.
- * Upholds: a section is reported proven only after it was read back from the kernel; a section that fails is reported
- * by name and retried while the others go on; what is published last wins.
+ * A segment: a VPC on one host. It realizes in the kernel what the VPC publishes, section by section, applies
+ * increments, and watches the result. It does not interpret the elements of a section. Upholds: a section is reported
+ * proven only after it was read back from the kernel; a failed section is reported by name and retried while the others
+ * are served; the last publication wins.
  */
 import { assign, setup } from 'xstate';
 import { backoffMs, failureOf, isHostGone } from '../values/failures.ts';
@@ -15,13 +15,13 @@ import type { SegmentContext } from './segment-context.ts';
 import * as messages from './segment-messages.ts';
 import { segmentKind, type SegmentEvent } from './segment-protocol.ts';
 
-/** What will not pass by itself is tried again now and then: an operator may have mended the host. */
+/** Permanent failures are retried rarely, because an operator may have repaired the host. */
 const lastingRetryMs = 300_000;
 
-/** With its host: the VPC forgets it, and the others lose a peer. */
+/** The host is fenced: the segment ends, and the VPC removes the peer from other hosts. */
 const gone = { guard: 'isHostGone', target: '#segment.gone', actions: 'tellFailed' } as const;
 
-/** Of both states in which something of the VPC stands on the host. */
+/** Events of both states in which the segment exists on the host. */
 const standing = {
   initial: 'ready',
   on: {
@@ -37,13 +37,13 @@ const standing = {
 } as const;
 
 const ready = {
-  description: 'No increment is to be applied.',
+  description: 'No increment is queued.',
   tags: 'steady',
   always: { guard: 'isQueued', target: 'changing' },
 } as const;
 
 const changing = {
-  description: 'Increments are being applied to the kernel; those that come meanwhile are next.',
+  description: 'Increments are being applied to the kernel; later ones are queued.',
   entry: ['applyQueue', { type: 'segment.change', params: messages.changeAsk }],
   on: {
     'segment.change.done': [
@@ -51,7 +51,7 @@ const changing = {
       { guard: 'hasFailed', target: '#segment.lagging', actions: ['noteOutcome', 'tellOutcome'] },
       { target: 'ready', actions: ['noteOutcome', 'tellOutcome'] },
     ],
-    // The rows say what is wanted: all of the segment is realized again.
+    // The result is unknown: all sections are realized again from their rows.
     'segment.change.failed': [gone, { target: '#segment.realizing.waiting', actions: ['noteFailure', 'tellFailed'] }],
     'segment.change.unknown': { target: '#segment.realizing.waiting', actions: 'noteFailure' },
   },
@@ -122,7 +122,7 @@ export const segmentMachine = setup({
   on: { 'host.gone': { target: '.gone', actions: 'tellFailed' } },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         'segment.publish': [
@@ -133,7 +133,8 @@ export const segmentMachine = setup({
       },
     },
     empty: {
-      description: 'Only increments have come to a segment that has nothing; the VPC was told, whole sections follow.',
+      description:
+        'Only increments were received, and there is no base for them; whole sections were requested from the VPC.',
       on: {
         'segment.publish': [
           { guard: 'wantsRealizing', target: 'realizing', actions: 'takeUpdates' },
@@ -141,19 +142,19 @@ export const segmentMachine = setup({
         ],
         'segment.withdraw': { target: 'removing' },
       },
-      // The kernel may have what an earlier life made.
+      // The kernel may have objects of an earlier actor of this id.
       after: { missedDeadline: { target: 'removing' } },
     },
     realizing: {
-      description: 'What every section holds is being brought about on this host, by difference.',
+      description: 'All sections are being realized on this host, by difference.',
       initial: 'making',
       on: { 'segment.withdraw': { target: 'removing' } },
       states: {
         making: {
-          description: 'The kernel is asked for the newest of every section; what it has is read back.',
+          description: 'The newest generation of every section is made in the kernel and read back.',
           entry: ['begin', { type: 'segment.realize', params: messages.realizeAsk }],
           on: {
-            // Left to finish: the result is compared with what has come since.
+            // The effect goes on; its result is compared with what was published since.
             'segment.publish': { actions: 'takeUpdates' },
             'segment.realize.done': [
               { guard: 'isOutdated', target: 'making', reenter: true, actions: ['noteOutcome', 'tellOutcome'] },
@@ -168,7 +169,7 @@ export const segmentMachine = setup({
         },
         waiting: {
           description:
-            'The last try did not come to a result that holds; the failure says why. It is tried again shortly.',
+            'The last attempt failed or its outcome is unknown; the failure says why. It is retried shortly.',
           on: {
             'segment.publish': [
               { guard: 'wantsRealizing', target: 'making', actions: 'takeUpdates' },
@@ -180,25 +181,26 @@ export const segmentMachine = setup({
       },
     },
     serving: {
-      description: 'Every section stands on this host, as proved, and is watched.',
+      description: 'Every section is realized on this host with a proof, and is watched.',
       entry: { type: 'segment.watch', params: messages.watchAsk },
       ...standing,
       states: { ready, changing },
     },
     lagging: {
-      description: 'Some sections could not be realized; their failures say why. The others are served meanwhile.',
+      description:
+        'Some sections could not be realized; their failures say why. The other sections are served meanwhile.',
       entry: { type: 'segment.watch', params: messages.watchAsk },
       ...standing,
       states: { ready, changing },
       after: { retry: { target: 'realizing' } },
     },
     removing: {
-      description: 'Everything of the VPC is being taken off this host.',
+      description: 'Everything of the VPC is being removed from this host.',
       initial: 'taking',
       states: {
         taking: {
           description:
-            'Servers, bridges, overlay and namespace are removed, and the kernel is asked whether they are gone.',
+            'Servers, bridges, overlay and namespace are removed, and their absence is verified in the kernel.',
           entry: { type: 'segment.remove', params: messages.segmentAsk },
           on: {
             'segment.remove.done': { target: '#segment.gone' },
@@ -211,14 +213,13 @@ export const segmentMachine = setup({
           after: { removeDeadline: { target: 'taking', reenter: true } },
         },
         waiting: {
-          description:
-            'Something could not be removed; the failure says what. It is tried again for as long as it takes.',
+          description: 'Something could not be removed; the failure says what. The removal is retried without limit.',
           after: { backoff: { target: 'taking' } },
         },
       },
     },
     gone: {
-      description: 'Nothing of the VPC is left on this host, or the host is gone.',
+      description: 'Nothing of the VPC is left on this host, or the host is fenced.',
       type: 'final',
       entry: ['forgetRows', 'tellRemoved'],
     },

@@ -1,4 +1,4 @@
-/** What a segment changes, asks for and tells: pure functions of its context and the event. */
+/** Context changes, effect params and messages of a segment: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { failureOf, hostGoneFailure, type Failure } from '../values/failures.ts';
 import { putRow, removeRow, row, rows, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
@@ -25,7 +25,7 @@ type Done = Acted<SegmentContext>;
 
 // Params of effects
 
-/** One life of the segment is one run: its uid tells it from the next. */
+/** The run epoch is always 1: the uid distinguishes successive actors of this id. */
 const refOf = ({ id, uid, vpc }: SegmentContext): SegmentRef => ({ owner: { actor: id, uid, runEpoch: 1 }, vpc });
 
 export const segmentAsk = ({ context }: At): SegmentAsk => ({ segment: refOf(context) });
@@ -45,14 +45,14 @@ export const watchAsk = ({ context }: At): WatchAsk => ({
 
 export const changeAsk = ({ context }: At): ChangeAsk => ({ segment: refOf(context), changes: context.applying });
 
-// What is published
+// Publications of the VPC
 
 const merged = (context: SegmentContext, section: string, more: Partial<SectionState>): SegmentContext => ({
   ...context,
   sections: { ...context.sections, [section]: { ...noSection, ...context.sections[section], ...more } },
 });
 
-/** Rows are what is wanted; the queue is what the kernel has not been asked for. */
+/** Updates the rows (the desired state) and the queue (changes not yet requested from the kernel). */
 export function takeUpdates({ context: before, event }: At): Done {
   assertEvent(event, 'segment.publish');
   const asks: Asked[] = [];
@@ -102,7 +102,7 @@ function changedRows(event: SegmentEvent, { section, put, removed }: Increment):
 
 function stored(event: SegmentEvent, section: string, key: string): unknown {
   const collection = contexts.collectionOf(section);
-  // A step that may lead to all rows being read has loaded the collection as one.
+  // A step that may need all rows has loaded the whole collection.
   const all = event.meta.rows?.[`${collection}/*`] as Readonly<Record<string, unknown>> | undefined;
   return (all === undefined ? row<unknown>(event, collection, key) : all[key]) ?? null;
 }
@@ -118,9 +118,9 @@ function queueing(context: SegmentContext, event: SegmentEvent, { section, put, 
   return { ...context, queued };
 }
 
-// Asking the kernel
+// Requests to the kernel
 
-/** What is stored is what is asked for, so nothing older is left to apply. */
+/** All rows are requested, so the queue is obsolete. */
 export function begin({ context }: At): Partial<SegmentContext> {
   const sections = Object.entries(context.sections).map(
     ([name, state]) => [name, { ...state, asked: state.wanted }] as const,
@@ -138,7 +138,7 @@ export function applyQueue({ context }: At): Partial<SegmentContext> {
   return { applying, queued, sections: after.sections };
 }
 
-/** A section that was proved is served; one that failed keeps its failure until it is proved. */
+/** A proven section is served; a failed one keeps its failure until it is proven. */
 export function noteOutcome({ context, event }: At): Partial<SegmentContext> {
   assertEvent(event, ['segment.realize.done', 'segment.change.done']);
   let after = context;
@@ -160,12 +160,12 @@ export const hasFailed = ({ event }: At): boolean =>
   (event.type === 'segment.realize.done' || event.type === 'segment.change.done') &&
   Object.keys(event.failed).length > 0;
 
-// What the VPC is told
+// Messages to the VPC
 
 const provenMessage = ({ vpc, host }: SegmentContext, sections: Generations): Asked =>
   send(vpc, segmentProven({ host, sections }));
 
-/** The newest that this life has heard of: what was asked for since is still to come, and is answered then. */
+/** The newest generations received so far; later publications are answered separately. */
 const heardOf = ({ sections }: SegmentContext): Generations =>
   Object.fromEntries(Object.entries(sections).map(([name, { wanted }]) => [name, wanted]));
 
@@ -197,13 +197,13 @@ export function tellBroken(at: At): readonly Asked[] {
   return [failedMessage(at.context, section, failure)];
 }
 
-/** Of the segment as a whole. */
+/** Reports a failure of the segment as a whole. */
 export function tellFailed({ context, event }: At): readonly Asked[] {
   const error = 'error' in event ? event.error : hostGoneFailure(context.host);
   return [failedMessage(context, null, error)];
 }
 
-/** The sender is answered: after a life that nothing was published to there is no VPC in the context. */
+/** Without a publication there is no VPC in the context; then the sender is answered. */
 export const tellRemoved = ({ context, event }: At): readonly Asked[] => [
   send(context.vpc || (event.meta.from ?? ''), segmentRemoved({ host: context.host })),
 ];

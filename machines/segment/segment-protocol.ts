@@ -1,8 +1,8 @@
 /**
- * A VPC on one host, as its VPC speaks with it: named sections, each a set of elements with a generation. A section is
- * published whole, or as an increment on the generation that was published before; the host reports what it has proved
- * by section. Which sections there are machines/vpc/vpc-sections.ts says, and how each is brought about
- * actors/dataplane/segment/segment-sections.ts; nothing here knows one of them.
+ * Messages and effects of a segment, a VPC on one host: named sections, each a set of elements with a generation. The
+ * VPC publishes a section whole, or as an increment on the generation published before; the host reports per section
+ * what it has proven. The sections are listed in machines/vpc/vpc-sections.ts and realized by
+ * actors/dataplane/segment/segment-sections.ts; nothing here depends on a particular one.
  */
 import { z } from 'zod';
 import { hostGone } from '../values/host-gone.ts';
@@ -16,7 +16,7 @@ const generationsSchema = z.record(z.string(), z.int());
 export type Generations = ValueOf<typeof generationsSchema>;
 
 const wholeSchema = z.object({ section: z.string(), generation: z.int(), elements: elementsSchema });
-/** What makes generation `to` out of generation `from`. */
+/** The difference from generation `from` to generation `to`. */
 const incrementSchema = z.object({
   section: z.string(),
   from: z.int(),
@@ -29,31 +29,39 @@ export type Whole = ValueOf<typeof wholeSchema>;
 export type Increment = ValueOf<typeof incrementSchema>;
 export type SectionUpdate = Whole | Increment;
 
-export const segmentPublish = message('segment.publish', 'The VPC says what the host is to have, section by section.', {
-  vpc: z.string(),
-  /** At most one for each section. */
-  updates: z.array(z.union([wholeSchema, incrementSchema])),
-});
-export const segmentWithdraw = message('segment.withdraw', 'The VPC wants to be taken off the host.', {});
-export const segmentProven = message('segment.proven', 'Read back from the kernel: the generation of each section.', {
-  host: z.string(),
-  sections: generationsSchema,
-});
+export const segmentPublish = message(
+  'segment.publish',
+  'The VPC publishes the desired state of the host, section by section.',
+  {
+    vpc: z.string(),
+    /** At most one for each section. */
+    updates: z.array(z.union([wholeSchema, incrementSchema])),
+  },
+);
+export const segmentWithdraw = message('segment.withdraw', 'The VPC requests its removal from the host.', {});
+export const segmentProven = message(
+  'segment.proven',
+  'The proven generation of each section, read back from the kernel.',
+  {
+    host: z.string(),
+    sections: generationsSchema,
+  },
+);
 export const segmentMissed = message(
   'segment.missed',
-  'An increment does not follow on what the host has: it needs the whole section.',
+  'An increment does not start at the generation of the host, which needs the whole section.',
   {
     host: z.string(),
     section: z.string(),
-    /** What the host has; 0: nothing. */
+    /** Generation of the host; 0: none. */
     generation: z.int(),
   },
 );
 export const segmentFailed = message('segment.failed', 'A section, or the segment as a whole, could not be realized.', {
   host: z.string(),
-  /** Null when it is not one section: the host is gone, the kernel cannot be asked. */
+  /** Null for a failure of the whole segment: the host is fenced, or the kernel cannot be reached. */
   section: z.string().nullable(),
-  /** The newest generation of each section that the segment had heard of when it said so. */
+  /** The newest generation of each section that the segment had received when it sent this. */
   heard: generationsSchema,
   error: failureSchema,
 });
@@ -72,11 +80,11 @@ export interface ChangeAsk extends SegmentAsk {
 }
 
 export interface WatchAsk extends SegmentAsk {
-  /** Only these are looked at: of a section that has failed already there is nothing to report. */
+  /** Only these are watched; a failed section is already reported. */
   readonly sections: readonly string[];
 }
 
-/** A section is in one of the two. */
+/** Each section is in one of the two. */
 const outcome = {
   proven: generationsSchema,
   failed: z.record(z.string(), failureSchema),
@@ -84,7 +92,7 @@ const outcome = {
 
 export const segmentKind = defineKind({
   kind: 'segment',
-  says: 'A VPC on one host: namespace, overlay, and what its sections say.',
+  says: 'A VPC on one host: its namespace, its overlay, and the elements of its sections.',
   placement: 'pinned',
   commands: {},
   takes: [segmentPublish, segmentWithdraw, hostGone],
@@ -92,17 +100,17 @@ export const segmentKind = defineKind({
   fromNode: [hostGone],
   sends: [segmentProven, segmentMissed, segmentFailed, segmentRemoved],
   effects: [
-    effect<RealizeAsk>()('segment.realize', 'Brings every section about and reads it back.', {
+    effect<RealizeAsk>()('segment.realize', 'Realizes every section and reads it back.', {
       ...outcome,
       proof: segmentProofSchema,
     }),
     effect<ChangeAsk>()('segment.change', 'Applies increments, element by element, and reads those back.', outcome),
-    effect<WatchAsk>()('segment.watch', 'Ends when something of the segment is not there any more.', {
+    effect<WatchAsk>()('segment.watch', 'Ends when an object of the segment is missing.', {
       section: z.string(),
       reason: z.string(),
       detail: z.string(),
     }),
-    effect<SegmentAsk>()('segment.remove', 'Takes the VPC off the host.', {}),
+    effect<SegmentAsk>()('segment.remove', 'Removes the VPC from the host.', {}),
   ],
 });
 

@@ -1,6 +1,6 @@
 /**
- * A tenant: its quota, and the VPC `main` that comes with it. Who may act for it is the door's business, not the
- * chart's. Upholds: claims granted never exceed the quota, and each claimant counts once however often it asks.
+ * A tenant: its quota, and the VPC `main` that comes with it. The control API checks who may act for it. Upholds:
+ * claims granted never exceed the quota, and a repeated claim counts once.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -46,12 +46,12 @@ export const tenantMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: { ...whenBorn('tenant', 'opening'), 'quota.claim': { target: 'gone', actions: 'refuseAbsent' } },
     },
     opening: {
-      description: 'The VPC main is being made; the tenant can be used once that is ready.',
+      description: 'The VPC main is being created; the tenant can be used once it is ready.',
       entry: [ready('False', 'OpeningVpc'), 'openVpc'],
       on: {
         ...whileDeclaring('tenant', { actions: ['takeSpec', 'awaitAnswer'] }),
@@ -77,7 +77,7 @@ export const tenantMachine = setup({
       },
     },
     deleting: {
-      description: 'The VPC main is being taken away; the tenant ends with it.',
+      description: 'The VPC main is being deleted; the tenant ends with it.',
       entry: [ready('False', 'Deleting'), 'closeVpc'],
       always: { guard: 'isEmpty', target: 'gone' },
       on: {
@@ -89,7 +89,7 @@ export const tenantMachine = setup({
       after: { vpcDeadline: { target: 'deleting', reenter: true } },
     },
     gone: {
-      description: 'The tenant has ended, or never began; its name is free.',
+      description: 'The tenant has ended, or was never created; its name is free.',
       type: 'final',
       entry: 'answerAll',
     },

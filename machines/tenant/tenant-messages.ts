@@ -1,4 +1,4 @@
-/** What a tenant remembers and what it sends to whom: pure functions, computed before the context changes. */
+/** Context and messages of a tenant: pure functions, computed before the context changes. */
 import { assertEvent } from 'xstate';
 import type { DeclaredContext } from '../values/declared.ts';
 import type { Failure } from '../values/failures.ts';
@@ -22,7 +22,7 @@ export type At = Seen<TenantContext, TenantEvent>;
 
 export const mainVpcOf = (context: TenantContext): string => idOf('vpc', partsOfId(context.id).name, 'main');
 
-/** A kind that came with a later release has its default until the quota names it. */
+/** A kind of a later release has its default until the quota names it. */
 const quotaOf = ({ spec }: TenantContext): Quota => ({ ...defaultQuota, ...spec?.quota });
 const usedOf = ({ used }: TenantContext, kind: string): number => used[kind] ?? 0;
 
@@ -36,7 +36,7 @@ export function fits({ context, event }: At): boolean {
   return claimed(event) !== undefined || usedOf(context, event.kind) < (quotaOf(context)[event.kind] ?? 0);
 }
 
-/** A network is told how many ports it may have: it counts them itself, since only it knows when one has gone. */
+/** A network gets its maximum number of ports and counts them itself, because only it knows when one ends. */
 export function grant({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'quota.claim');
   const { kind, claimant } = event;
@@ -49,7 +49,7 @@ export function refuse(at: At): readonly Asked[] {
   const { context, event } = at;
   assertEvent(event, 'quota.claim');
   const have = `${usedOf(context, event.kind)} of ${quotaOf(context)[event.kind] ?? 0} ${event.kind}s`;
-  const message = `${context.id} has ${have}; delete one, or ask for a larger quota`;
+  const message = `${context.id} has ${have}; delete one, or request a larger quota`;
   return refusal(at, { code: 'quota_exceeded', message, retryable: false });
 }
 

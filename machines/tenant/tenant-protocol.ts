@@ -1,6 +1,4 @@
-/**
- * What a tenant is to clients and to other actors. Everything a tenant owns claims its place here (values/quota.ts).
- */
+/** Spec, commands and messages of a tenant. Every counted object of the tenant claims quota here (values/quota.ts). */
 import { z } from 'zod';
 import { countedKinds } from '../tenant-kinds.ts';
 import { declare, defineKind, type EventOf, type SpecOf } from '../values/kind.ts';
@@ -11,9 +9,7 @@ const limit = z.int().min(0).max(100_000);
 
 export const defaultPortsPerNetwork = 4_000;
 
-/**
- * One number for each kind of which a tenant's objects are counted, and how many ports each of its networks may have.
- */
+/** Maximum number of objects of each counted kind, and of ports in each network. */
 const quotaFields: Readonly<Record<string, z.ZodDefault<z.ZodInt>>> = {
   ...Object.fromEntries(
     countedKinds.map(({ kind, quota }) => [kind, (kind === 'vpc' ? limit.min(1) : limit).default(quota)]),
@@ -25,9 +21,7 @@ export const quotaSchema = z.strictObject(quotaFields);
 
 export const tenantSpec = z
   .strictObject({
-    quota: quotaSchema
-      .prefault({})
-      .describe('How many objects of each kind it may have at once, and how many ports each of its networks.'),
+    quota: quotaSchema.prefault({}).describe('Maximum number of objects of each kind, and of ports in each network.'),
   })
   .meta({ id: 'TenantSpec' });
 
@@ -43,15 +37,14 @@ export const tenantKind = defineKind({
     permission: 'admin',
     columns: {},
     says: {
-      create: 'Makes a tenant and its VPC main. Answered when the VPC has its number.',
-      update:
-        'Changes the quota. What exceeds a lower one stays; a network keeps the number of ports it was made with.',
+      create: 'Creates a tenant and its VPC main. Answered when the VPC has its VNI.',
+      update: 'Changes the quota. Objects beyond a lower one stay; a network keeps its number of ports.',
       delete: 'Removes an empty tenant. Rejected in_use otherwise.',
     },
   }),
   commands: {},
   takes: [quotaClaim, quotaRelease, vpcOpened],
-  // A claim of an object whose tenant is not there is answered: it will never be granted.
+  // A claim for a tenant that does not exist is refused.
   startedBy: [quotaClaim],
   fromNode: [],
   sends: [quotaGranted, quotaRefused, vpcOpen, vpcClose],

@@ -60,7 +60,7 @@ export function cidrOf(text: string): Cidr {
   return cidr;
 }
 
-/** Ranges that mean something else to every IPv4 host; 169.254/16 is also the overlay's own. */
+/** Ranges with a special meaning in IPv4; the overlay uses 169.254/16. */
 const special: readonly { readonly range: string; readonly why: string }[] = [
   { range: '0.0.0.0/8', why: 'means this host' },
   { range: '127.0.0.0/8', why: 'is loopback' },
@@ -139,5 +139,5 @@ export function macProblem(mac: string): string | undefined {
   if ((first & 1) !== 0) return `${mac} is a multicast address`;
   if ((first & 2) === 0) return `${mac} is not locally administered: its second digit must be 2, 6, a or e`;
   const own = ownPrefixes.find((prefix) => mac.startsWith(prefix));
-  return own === undefined ? undefined : `${mac} starts with ${own.slice(0, -1)}, which the cloud keeps for itself`;
+  return own === undefined ? undefined : `${mac} starts with ${own.slice(0, -1)}, which is reserved for the cloud`;
 }

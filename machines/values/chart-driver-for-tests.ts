@@ -1,6 +1,7 @@
 /**
- * Drives a chart by XState's pure `transition`, for tests: one event in, the next snapshot and what was asked for out.
- * Nothing is performed, stored or timed. The host drives charts by its own decide.ts, which is held equal to this.
+ * Applies one event to a chart with XState's pure `transition`, for tests, and returns the next snapshot and the
+ * recorded requests. Nothing is performed, stored or timed. The runtime's own decide.ts gives the same results, which a
+ * test checks.
  */
 import { initialTransition, transition, type AnyMachineSnapshot, type AnyStateMachine } from 'xstate';
 

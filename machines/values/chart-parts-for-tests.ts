@@ -1,4 +1,4 @@
-/** The parts of a chart as tests of all charts look at them. Only tests use it. */
+/** Access to the parts of a chart, for tests of all charts. */
 import type { AnyStateMachine } from 'xstate';
 import type { KindSchema } from './kind.ts';
 import { requests } from './requests.ts';
@@ -38,7 +38,7 @@ export const pathOf = (node: ChartNode): string => node.path.join('.') || 'the r
 export const nameOf = (action: unknown): string | undefined =>
   typeof action === 'string' ? action : (action as { readonly type?: string }).type;
 export const isLeaf = (node: ChartNode): boolean => node.type === 'atomic';
-/** Left in the very step that enters it. */
+/** A state that is left in the step that enters it. */
 export const isPassed = (node: ChartNode): boolean => (node.always ?? []).some(({ guard }) => guard === undefined);
 export const ancestry = (node: ChartNode): readonly ChartNode[] =>
   node.parent === undefined ? [node] : [node, ...ancestry(node.parent)];
@@ -54,7 +54,7 @@ export const guardsOf = (node: ChartNode): readonly unknown[] =>
 /** XState writes `after` as a raise and a cancel of its own. */
 export const isTimer = (action: unknown): boolean => ['xstate.raise', 'xstate.cancel'].includes(nameOf(action) ?? '');
 
-/** Requests that are not of the common vocabulary: they are for the world, and their results come back as events. */
+/** Effects: requests beside the shared ones; their results come back as events. */
 export function effectsOf({ machine }: Chart): readonly string[] {
   return Object.entries(machine.implementations.actions)
     .filter(([name, made]) => !(name in requests) && !('resolve' in (made as object)))

@@ -1,11 +1,11 @@
 /**
- * Tables of a chart's decisions, for tests: in this state, with that context, on this event -> state and requests.
- * A state is set directly, so a row needs no way to it. Only tests use it; no timer runs and nothing is performed.
+ * Tables of a chart's decisions, for tests: state, context and event -> next state and requests. A row sets its state
+ * directly. No timer runs and nothing is performed.
  */
 import type { AnyStateMachine } from 'xstate';
 import { moved, type AskedFor } from './chart-driver-for-tests.ts';
 
-/** An event as a table writes it: without meta, and not checked against its schema. */
+/** An event of a table: without meta, and not validated. */
 export interface TestEvent {
   readonly type: string;
   readonly [field: string]: unknown;
@@ -15,7 +15,7 @@ export interface Row {
   /** Dotted: `binding.tap`. */
   readonly in: string;
   readonly with?: Readonly<Record<string, unknown>>;
-  /** An event without meta, or the name of a delay that is up. */
+  /** An event without meta, or the name of an expired delay. */
   readonly on: TestEvent | string;
   readonly from?: string;
   readonly command?: string;
@@ -24,7 +24,7 @@ export interface Row {
   /** 1 if absent. */
   readonly era?: number;
   readonly to: string;
-  /** As `spoken` writes them, in order; left out when the row is about the state only. */
+  /** Requests in order, as `spoken` writes them; absent when the row checks only the state. */
   readonly asks?: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export function spoken({ type, params }: AskedFor): string {
   return type === 'row.remove' ? `remove ${said?.collection}` : type;
 }
 
-/** XState names a delay's event by the state it stands on; the innermost one that has it counts. */
+/** XState names a delay's event by its state; the innermost state with this delay is used. */
 function timerOf(machine: AnyStateMachine, state: string, delay: string): string {
   let node: Node | undefined = machine.root as unknown as Node;
   let found: string | undefined;
@@ -72,7 +72,7 @@ export function decided(machine: AnyStateMachine, context: object, row: Row) {
   return { ...move, context: move.snapshot.context as Record<string, unknown>, asks: move.asked.map(spoken) };
 }
 
-/** @returns a sentence for every row that the chart decides otherwise. */
+/** @returns a sentence for every row whose expectation the chart does not meet. */
 export function disagreements(machine: AnyStateMachine, context: object, rows: readonly Row[]): readonly string[] {
   return rows.flatMap((row) => {
     const { state, asks } = decided(machine, context, row);
@@ -81,7 +81,7 @@ export function disagreements(machine: AnyStateMachine, context: object, rows: r
     const isWrong = row.asks !== undefined && JSON.stringify(asks) !== JSON.stringify(row.asks);
     return [
       ...wrongState,
-      ...(isWrong ? [`${row.in} on ${event}: asks ${JSON.stringify(asks)}, not ${JSON.stringify(row.asks)}`] : []),
+      ...(isWrong ? [`${row.in} on ${event}: requests ${JSON.stringify(asks)}, not ${JSON.stringify(row.asks)}`] : []),
     ];
   });
 }

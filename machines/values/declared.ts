@@ -1,19 +1,20 @@
 /**
- * The life that all declared objects share: create, update, apply, delete; a generation per accepted spec and the one
- * that is realized; conditions, labels, protection; quota; commands that wait for an answer. A chart adds only what is
- * particular to its kind: it spreads `declaredKit(...).actions` and `.guards` into `setup` and the rules below into the
- * `on` of its states. Upholds: an equal declaration is answered `unchanged`; a field that cannot change is rejected
- * with its path, both values and what to do; whoever waits for an object that will not be is told so.
+ * What all declared objects share: create, update, apply and delete; a generation per accepted spec and the realized
+ * one; conditions, labels and protection; quota; deferred commands. A chart adds only what its kind needs: it spreads
+ * `declaredKit(...).actions` and `.guards` into `setup` and the rules below into the `on` of its states. Upholds: an
+ * equal declaration is answered `unchanged`; a field that cannot change is rejected with its path, both values and the
+ * next step; every deferred command is answered, also when the object ends.
  */
 import { assign, type ActionArgs, type EventObject } from 'xstate';
 import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
 import { partsOfId, tenantId } from './identifiers.ts';
-import type { AnyDeclared, ChangeClass, ItemRule, KindSchema, SpecChange } from './kind.ts';
+import type { AnyDeclared, KindSchema, SpecChange } from './kind.ts';
 import type { Meta } from './requests.ts';
 import { act, defer, reject, rejectFor, reply, send, tell, type Asked, type Issue, type Seen } from './telling.ts';
 import { quotaClaim, quotaRelease } from './quota.ts';
+import { specChanges } from './spec-changes.ts';
 
-/** What is true of an object, for `wait`, the CLI and the inspector. */
+/** A named fact about an object, for `wait`, the CLI and the inspector. */
 export interface Condition {
   /** `Ready`, `RestartRequired` ... */
   readonly type: string;
@@ -25,7 +26,7 @@ export interface Condition {
   readonly since: number;
 }
 
-/** A command that is answered later, and what it will have come to. */
+/** A deferred command and the result that its answer will have. */
 export interface Waiter {
   readonly commandId: string;
   readonly result: 'created' | 'updated' | 'unchanged' | 'deleted';
@@ -71,67 +72,6 @@ interface DeclaringEvent<Spec> {
   readonly protect?: boolean;
 }
 
-// Changes of a spec
-
-/**
- * What differs between two specs, by field, with the class of each change. The older one is read with today's schema
- * first: a field that was added with a default since then is no change.
- */
-export function specChanges(declared: AnyDeclared, before: object, after: object): readonly SpecChange[] {
-  const parsed = declared.spec.safeParse(before);
-  const [old, next] = [(parsed.success ? parsed.data : before) as Values, after as Values];
-  const fields = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
-  return fields.flatMap((path): readonly SpecChange[] => {
-    const [had, has] = [old[path] ?? null, next[path] ?? null];
-    if (sameJson(had, has)) return [];
-    const rule = declared.changes[path] as ChangeClass | ((...args: unknown[]) => readonly SpecChange[]);
-    return typeof rule === 'function' ? rule(had, has, path) : leavesOf(path, had, has, rule);
-  });
-}
-
-type Values = Readonly<Record<string, unknown>>;
-
-const isRecord = (value: unknown): value is Values =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** The innermost fields that differ; a list counts as one field. */
-function leavesOf(path: string, before: unknown, after: unknown, change: ChangeClass): readonly SpecChange[] {
-  if (sameJson(before, after)) return [];
-  if (!isRecord(before) || !isRecord(after)) return [{ path, before, after, change }];
-  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-  return fields.flatMap((field) => leavesOf(`${path}.${field}`, before[field] ?? null, after[field] ?? null, change));
-}
-
-/** A rule for a list whose items have a key: added and removed items are of one class, a changed item of another. */
-export function keyedItems<Item extends object>(
-  key: keyof Item & string,
-  classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>>,
-): ItemRule<readonly Item[]> {
-  const rule = (before: readonly Item[], after: readonly Item[], path: string): readonly SpecChange[] => {
-    const byKey = (items: readonly Item[]) => new Map(items.map((item) => [item[key], item]));
-    const [old, next] = [byKey(before), byKey(after)];
-    const at = (items: readonly Item[], value: unknown): string =>
-      `${path}.${items.findIndex((item) => item[key] === value)}`;
-    const changes: SpecChange[] = [];
-    for (const [value, item] of old) {
-      if (!next.has(value))
-        changes.push({ path: at(before, value), before: item, after: null, change: classes.removed });
-    }
-    for (const [value, item] of next) {
-      const had = old.get(value);
-      if (had === undefined) changes.push({ path: at(after, value), before: null, after: item, change: classes.added });
-      else if (!sameJson(had, item))
-        changes.push({ path: at(after, value), before: had, after: item, change: classes.changed });
-    }
-    const order = (items: readonly Item[]) =>
-      items.map((item) => item[key]).filter((one) => old.has(one) && next.has(one));
-    if (!sameJson(order(before), order(after))) changes.push({ path, before, after, change: classes.changed });
-    return changes;
-  };
-  const { added, removed, changed } = classes;
-  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}` });
-}
-
 const issueOf = ({ path, before, after }: SpecChange): Issue => ({
   path: `spec.${path}`,
   message: `is ${canonicalJson(before)} and cannot become ${canonicalJson(after)}`,
@@ -146,7 +86,7 @@ export interface ConditionParams {
   readonly message?: string;
 }
 
-/** The list with one condition set; `since` moves only when its status changes. */
+/** The list with one condition set; `since` changes only with its status. */
 export function withCondition(
   conditions: readonly Condition[],
   { type = 'Ready', status, reason, message = '' }: ConditionParams,
@@ -158,7 +98,7 @@ export function withCondition(
   return known === undefined ? [...conditions, condition] : conditions.map((one) => (one === known ? condition : one));
 }
 
-/** Entry action of a state: what the condition `Ready` is there. A failure in the context becomes its message. */
+/** Entry action that sets the condition `Ready` of a state. A failure in the context becomes its message. */
 export const ready = <const Status extends Condition['status']>(status: Status, reason: string) =>
   ({ type: 'setCondition', params: { status, reason } }) as const;
 
@@ -391,7 +331,7 @@ type Rules<Kind extends string, Verb extends string, Rule> = { readonly [Type in
 const rules = <Kind extends string, Verb extends string, Rule>(kind: Kind, verbs: readonly Verb[], rule: Rule) =>
   Object.fromEntries(verbs.map((verb) => [`${kind}.${verb}`, rule])) as Rules<Kind, Verb, Rule>;
 
-/** Of the state an actor is born in: a declaration leads to `target`; what is wrong with it ends the actor at once. */
+/** Rules of the initial state: a valid declaration leads to `target`, an invalid one ends the actor at once. */
 export const whenBorn = <Kind extends string, const Target extends string>(
   kind: Kind,
   target: Target,
@@ -403,8 +343,8 @@ export const whenBorn = <Kind extends string, const Target extends string>(
   ] as const);
 
 /**
- * Of a state in which the first declaration is not answered yet: an equal one is answered together with it.
- * @param accepted what becomes of a changed spec, with `takeSpec` and `awaitAnswer` among its actions
+ * Rules of states before the first declaration is answered: an equal one is answered together with it. @param accepted
+ * transition for a changed spec, with `takeSpec` and `awaitAnswer` among its actions
  */
 export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, accepted: Accepted) => ({
   ...rules(kind, ['create'], [{ guard: 'isSame', actions: 'awaitAnswer' }, different] as const),
@@ -417,7 +357,7 @@ export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, 
   ] as const),
 });
 
-/** Of a state of an object that exists. @param accepted what becomes of a changed spec that is admissible */
+/** Rules of states of an existing object. @param accepted transitions for a changed, admissible spec */
 export const whileLiving = <Kind extends string, const Accepted extends readonly unknown[]>(
   kind: Kind,
   ...accepted: Accepted
@@ -426,15 +366,15 @@ export const whileLiving = <Kind extends string, const Accepted extends readonly
   ...rules(kind, ['update', 'apply'], [unchanged, relabelled, immutable, invalid, ...accepted] as const),
 });
 
-/** A change that needs nobody else: it is realized by being accepted. */
+/** Transition for a change that is realized as soon as it is accepted. */
 export const acceptedAtOnce = { actions: ['takeSpec', 'observe', 'answerUpdated'] } as const;
 
-/** Of a state on the way to the end. */
+/** Rules of states during deletion. */
 export const whileDeleting = <Kind extends string>(kind: Kind) => ({
   ...rules(kind, ['create', 'update', 'apply'], { actions: 'rejectBusy' } as const),
   ...rules(kind, ['delete'], { actions: 'awaitAnswer' } as const),
 });
 
-/** A deletion that nothing but protection stands against. */
+/** Rules for a deletion that only protection can refuse. */
 export const deletedBy = <Kind extends string, const Rest extends readonly unknown[]>(kind: Kind, ...rest: Rest) =>
   rules(kind, ['delete'], [{ guard: 'isProtected', actions: 'rejectProtected' }, ...rest] as const);

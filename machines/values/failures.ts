@@ -1,26 +1,24 @@
-/** What can go wrong, as charts speak of it, and the comparison of JSON values. */
+/** Failures as charts store and send them, and comparison of JSON values. */
 import { z } from 'zod';
 import type { ValueOf } from './kind.ts';
 
-/** What went wrong, as charts keep and send it; the runtime's error record carries more. */
+/** The stored part of a failure; the runtime's error record has more fields. */
 export const failureSchema = z.object({ code: z.string(), message: z.string(), retryable: z.boolean() });
 export type Failure = ValueOf<typeof failureSchema>;
 
-/**
- * Anything with the three fields, cut down to them: records of effects carry causes that do not belong into messages.
- */
+/** Copies only the three fields: error records of effects have causes, which do not belong into messages. */
 export const failureOf = (error: Failure): Failure => ({
   code: error.code,
   message: error.message,
   retryable: error.retryable,
 });
 
-/** What the runtime answers to whatever is asked of a host that was fenced: nothing of it is there any more. */
+/** The runtime's answer to every effect of a fenced host. */
 export const hostGone = 'host_gone';
 
 export const hostGoneFailure = (host: string): Failure => ({
   code: hostGone,
-  message: `host ${host} was fenced, and what was there with it; use another one, or bring that host back`,
+  message: `host ${host} is fenced and nothing runs there; use another host, or bring it back`,
   retryable: false,
 });
 
@@ -30,7 +28,7 @@ export const isHostGone = (event: object): boolean =>
 /** 1, 2, 4 ... 30 s after the first, second, third ... failure in a row. */
 export const backoffMs = (tries: number): number => Math.min(30_000, 1_000 * 2 ** Math.max(0, tries - 1));
 
-/** Structural equality of JSON values, blind to the order of keys. */
+/** Structural equality of JSON values, independent of the order of keys. */
 export function sameJson(a: unknown, b: unknown): boolean {
   return canonicalJson(a) === canonicalJson(b);
 }

@@ -1,11 +1,7 @@
 /**
- * What is said to every actor that is pinned to a fenced host and waits for nothing, by the controller that takes it
- * over; whoever waits for an effect hears of it by the effect's failure `host_gone`.
+ * Sent by the surrogate owner to every actor of a fenced host that has no effect in progress; the others get
+ * `host_gone` as the failure of their effect.
  */
 import { message } from './kind.ts';
 
-export const hostGone = message(
-  'host.gone',
-  'The host is fenced: what ran there is ended, what stood there is gone.',
-  {},
-);
+export const hostGone = message('host.gone', 'The host is fenced: nothing runs or exists there any more.', {});

@@ -1,6 +1,6 @@
 /**
  * Identifiers of the cloud: tenant and object names, actor ids built from them, disk serials.
- * A name is an identity: validated at the door, never quoted, trimmed or repaired.
+ * A name is an identity: it is validated on receipt and never quoted, trimmed or repaired.
  */
 import { z } from 'zod';
 
@@ -9,7 +9,10 @@ export const namePattern = /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 /** A tenant, object or host name: 1 to 40 characters. */
 export const nameSchema = z
   .string()
-  .regex(namePattern, 'must be 1 to 40 characters: lower case letters, digits and inner hyphens, first a letter');
+  .regex(
+    namePattern,
+    'must be 1 to 40 characters: lower case letters, digits and inner hyphens, starting with a letter',
+  );
 
 /** A port's name: a name, or `<vm>.<nic>` for a port derived from a VM. */
 export const portNameSchema = z

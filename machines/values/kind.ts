@@ -1,8 +1,8 @@
 /**
- * The one schema of an actor kind: what a client may declare, which messages the kind takes and sends, which effects it
- * asks for. `machines/<kind>/<kind>-protocol.ts` says it with `defineKind`, `message`, `command` and `effect`; events
- * of the chart, typed senders, the check at the receiving door, the API, the CLI and the reference pages are derived.
- * Pure values; what the runtime makes of them is actors/kind/kind-definition.ts.
+ * The schema of an actor kind: the spec that clients declare, the messages that the kind takes and sends, and its
+ * effects. `machines/<kind>/<kind>-protocol.ts` writes it with `defineKind`, `message`, `command` and `effect`; chart
+ * events, typed senders, validation of received messages, the API, the CLI and the reference pages are derived from it.
+ * Pure values; actors/kind/kind-definition.ts turns them into a definition for the runtime.
  */
 import { z } from 'zod';
 import type { Failure } from './failures.ts';
@@ -14,7 +14,7 @@ export type DeepReadonly<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
     : T;
 
-/** The value a schema admits, with its defaults filled in, as charts keep it. */
+/** A value of the schema with defaults filled in, as charts store it. */
 export type ValueOf<Schema extends z.ZodType> = DeepReadonly<z.output<Schema>>;
 
 /** Named fields of a message, a command or an effect. */
@@ -23,13 +23,13 @@ export type FieldValues<F extends Fields> = ValueOf<z.ZodObject<F>>;
 
 declare const checked: unique symbol;
 
-/** An event made by the constructor of its message: only such a one can be sent. */
+/** An event made by the constructor of its message; only these can be sent. */
 export interface SentEvent<Type extends string = string> {
   readonly type: Type;
   readonly [checked]: true;
 }
 
-/** A message between actors: calling it makes the event that `send` takes. */
+/** A message between actors; calling it makes the event for `send`. */
 export interface Message<Type extends string = string, F extends Fields = Fields> {
   (fields: FieldValues<F>): SentEvent<Type> & FieldValues<F>;
   readonly type: Type;
@@ -38,7 +38,7 @@ export interface Message<Type extends string = string, F extends Fields = Fields
   readonly says: string;
 }
 
-/** @param type one literal for one shape, in the whole cloud: no effect and no other message has it */
+/** @param type unique among all messages and effects of the cloud */
 export function message<const Type extends string, F extends Fields>(
   type: Type,
   says: string,
@@ -48,11 +48,13 @@ export function message<const Type extends string, F extends Fields>(
   return Object.assign(make, { type, says, schema: z.object(fields) }) as unknown as Message<Type, F>;
 }
 
-/** A request to the world: asked for on entry of a state, answered by `<type>.done`, `.failed` or `.unknown`. */
+/**
+ * A request to the outside world, made by the entry of a state and answered by `<type>.done`, `.failed` or `.unknown`.
+ */
 export interface Effect<Type extends string = string, Params = unknown, Done extends Fields = Fields> {
   readonly type: Type;
   readonly says: string;
-  /** Only a type: params are made by the chart and read by the performer of the same release. */
+  /** Only a type, without validation: chart and performer are of the same release. */
   readonly params?: Params;
   /** Fields of `<type>.done`; the other two results carry a `Failure` as `error`. */
   readonly done: z.ZodObject<Done>;
@@ -81,7 +83,7 @@ export interface Command<Params extends z.ZodType = z.ZodType> {
   readonly says: string;
   /** May start an actor that does not exist. */
   readonly creates?: boolean;
-  /** Taken by a node that is full, because it may end what fills the node. Only for kinds with few actors. */
+  /** Overload exemption: accepted by a full node, because it may end the overload. Only for kinds with few actors. */
   readonly exemptFromOverload?: boolean;
 }
 
@@ -95,8 +97,8 @@ export const command = <Params extends z.ZodType>(
 export const noParams = z.strictObject({});
 
 /**
- * What a changed field of a spec means: done while the object is in use, done when it next starts, or refused because
- * only another object can have the new value.
+ * The effect of a changed field: applied while the object is in use, applied at its next start, or rejected because
+ * only a new object can have the new value.
  */
 export type ChangeClass = 'in place' | 'next start' | 'replace';
 
@@ -109,18 +111,16 @@ export interface SpecChange {
   readonly change: ChangeClass;
 }
 
-/**
- * A function for a field whose class depends on what changed in it; it says in words which change is of which class.
- */
+/** A function for a field whose class depends on the change, with a text that lists the classes. */
 export interface ItemRule<Value> {
   (before: Value, after: Value, path: string): readonly SpecChange[];
   readonly says: string;
 }
 
-/** A field's class, or a function for a field whose class depends on what changed in it. */
+/** A field's class, or a function when the class depends on the change. */
 export type ChangeRule<Value> = ChangeClass | ItemRule<Value>;
 
-/** A field of a spec that names another object of the same tenant; the door checks that it exists. */
+/** A field of a spec that names another object of the same tenant; the control API checks that it exists. */
 export interface SpecReference {
   /** Dotted, from the spec. */
   readonly path: string;
@@ -132,19 +132,19 @@ export interface SpecReference {
 export interface Declared<Spec extends z.ZodObject = z.ZodObject> {
   readonly spec: Spec;
   readonly changes: { readonly [Key in keyof ValueOf<Spec>]: ChangeRule<ValueOf<Spec>[Key]> };
-  /** Kinds that an object of this kind may refer to: made before it, deleted after it. */
+  /** Kinds that an object of this kind may refer to: created before it, deleted after it. */
   readonly parents: readonly string[];
   readonly references: (spec: ValueOf<Spec>) => readonly SpecReference[];
-  /** How many of it a tenant may have unless its quota says otherwise; undefined: not counted. */
+  /** Default quota of a tenant for this kind; undefined: not counted. */
   readonly quota?: number;
-  /** `tenant`: its name is the tenant's own. `vm.nic`: a name, or one derived from a VM. */
+  /** `tenant`: the name is that of the tenant. `vm.nic`: a name, or one derived from a VM. */
   readonly naming?: 'name' | 'tenant' | 'vm.nic';
   readonly permission?: 'scope' | 'admin';
   /** Titles and values of the columns that lists show beside id and state. */
   readonly columns: Readonly<
     Record<string, (spec: ValueOf<Spec>, status: Readonly<Record<string, unknown>>) => unknown>
   >;
-  /** What create, update, apply and delete come to, a sentence each. */
+  /** What create, update, apply and delete do, a sentence or two each. */
   readonly says: { readonly create: string; readonly update: string; readonly delete: string };
 }
 
@@ -176,7 +176,7 @@ export interface AnyDeclared extends Omit<Declared, 'changes' | 'references' | '
 
 export interface KindSchema {
   readonly kind: string;
-  /** What an actor of this kind is, for its reference page. */
+  /** Description of the kind, for its reference page. */
   readonly says: string;
   /** `sharded` on controllers, `pinned` to the host named after `@`. */
   readonly placement: 'sharded' | 'pinned';
@@ -184,15 +184,15 @@ export interface KindSchema {
   /** Commands beside those that every declared kind has. */
   readonly commands: Readonly<Record<string, Command>>;
   readonly takes: readonly AnyMessage[];
-  /** Of those taken, the ones that may start an actor. */
+  /** The taken messages that may start an actor. */
   readonly startedBy: readonly AnyMessage[];
-  /** Taken from the node itself, not from an actor: membership, the composition roots. */
+  /** The taken messages that the node itself sends, not an actor: membership, the composition roots. */
   readonly fromNode: readonly AnyMessage[];
   readonly sends: readonly AnyMessage[];
   readonly effects: readonly AnyEffect[];
 }
 
-/** Checks the form and keeps every type as written, so that everything else can be derived from it. */
+/** Type-checks a schema and keeps its literal types, from which everything else is derived. */
 export const defineKind = <const Schema extends KindSchema>(schema: Schema): Schema => schema;
 
 type MessageEventOf<M> =
@@ -214,7 +214,7 @@ type CommandEventOf<Kind extends string, Commands> = {
     : never;
 }[keyof Commands & string];
 
-/** Of a declared kind: what create and apply carry, and what update may leave out. */
+/** Events of a declared kind: params of create and apply, which update may leave out. */
 export interface Declaration<Spec> {
   readonly spec: Spec;
   readonly labels: Readonly<Record<string, string>>;
@@ -229,7 +229,7 @@ type DeclaredEventOf<Kind extends string, D> =
       | { readonly type: `${Kind}.delete`; readonly meta: Meta }
     : never;
 
-/** Every event the chart of a kind may see. */
+/** Every event that the chart of a kind may receive. */
 export type EventOf<
   Schema extends { readonly kind: string; readonly takes: readonly unknown[]; readonly effects: readonly unknown[] },
 > =
@@ -254,12 +254,10 @@ export function effectActions<Schema extends { readonly effects: readonly AnyEff
   return Object.fromEntries(schema.effects.map(({ type }) => [type, record])) as never;
 }
 
-/**
- * A problem of the first field that does not fit, as `path: message`; undefined when the fields are what they must be.
- */
+/** The first problem, as `path: message`; undefined when the fields are valid. */
 export function misfit(schema: z.ZodType, fields: unknown): string | undefined {
   const parsed = schema.safeParse(fields);
   if (parsed.success) return undefined;
   const [issue] = parsed.error.issues;
-  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`;
+  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is not valid'}`;
 }

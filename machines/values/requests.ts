@@ -1,6 +1,6 @@
 /**
- * Named requests: chart actions that do nothing when the chart decides and mean something to whoever reads the
- * decision. `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
+ * Named requests: chart actions that do nothing themselves; the runtime reads them from the decision and carries them
+ * out. `setup({actions: {...requests, 'tap.create': request<{spec: TapSpec}>()}})`.
  */
 
 import type { SentEvent } from './kind.ts';
@@ -10,7 +10,7 @@ export const request =
   <Params>() =>
   (_: unknown, _params: Params): void => {};
 
-/** The vocabulary every chart shares; its meaning is defined by runtime/contract/actor-definition.ts. */
+/** The requests that all charts share; runtime/contract/actor-definition.ts defines their meaning. */
 export const requests = {
   send: request<{ to: string; event: SentEvent }>(),
   reply: request<{ commandId?: string; result?: unknown }>(),
@@ -29,7 +29,7 @@ export const requests = {
 export interface Meta {
   readonly at: number;
   readonly ulid: string;
-  /** Era of the step; 1 where none is given. Above the last one seen, the store has gone back in between. */
+  /** Era of the step, 1 by default. A higher one than before means that the store was rolled back in between. */
   readonly era?: number;
   readonly from?: string;
   readonly commandId?: string;
@@ -38,5 +38,5 @@ export interface Meta {
   readonly rows?: Readonly<Record<string, unknown>>;
 }
 
-/** The era a step is committed under: what was agreed in an earlier one may have been lost. */
+/** The era of the step; commits of an earlier era may have been lost. */
 export const eraOf = ({ meta }: { readonly meta: Meta }): number => meta.era ?? 1;

@@ -1,7 +1,7 @@
 /**
- * Random values that fit a zod schema, for tests of all charts: an arbitrary is made from the JSON Schema of the spec,
- * message or result, so that a new field is sampled without a line here. Strings without a form are actor ids or words
- * by the name of their field, because charts read ids. Numbers are small, so that two samples often agree.
+ * Random values that fit a zod schema, for tests of all charts: an arbitrary is derived from the JSON Schema of the
+ * spec, message or result, so that a new field is sampled without a line here. Strings without a form are actor ids or
+ * words by the name of their field, because charts read ids. Numbers are small, so that two samples often agree.
  */
 import fc from 'fast-check';
 import { z } from 'zod';
@@ -51,7 +51,7 @@ const texts: Readonly<Record<string, readonly string[]>> = {
 };
 const words = ['x', 'y'];
 
-/** Tried in order against a pattern; what fits none of them is made from the pattern. */
+/** Candidates for a pattern, in order; without a match the value is generated from the pattern. */
 const patterned = ['n', 'd', '10.0.0.5', '02:00:00:00:00:01', '/srv/x', 'a'.repeat(64), 'b'.repeat(64)];
 
 function textOf({ pattern }: JsonSchema, name: string): fc.Arbitrary<string> {
@@ -110,7 +110,7 @@ function arbitraryOf(schema: JsonSchema, defs: JsonSchema['$defs'], name: string
   }
 }
 
-/** Values as whoever receives them sees them: checked, with defaults filled in. */
+/** Values as the receiver sees them: validated, with defaults filled in. */
 export function samplesOf<Schema extends z.ZodType>(schema: Schema): fc.Arbitrary<z.output<Schema>> {
   const { $defs, ...root } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
   return arbitraryOf(root, $defs, '')

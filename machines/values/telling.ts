@@ -1,7 +1,7 @@
 /**
- * How a chart asks for things: named actions whose requests are computed from context and event by a plain function.
- * Nothing is done here; the requests are recorded and given their meaning by runtime/contract/actor-definition.ts.
- * Charts use `tell` for messages, answers and rows, so that the chart shows one name and a test reads one function.
+ * Named actions whose requests are computed from context and event by a plain function. The requests are only recorded;
+ * runtime/contract/actor-definition.ts defines their meaning. Charts use `tell` for messages, answers and rows, so that
+ * the chart shows one name and a test calls one function.
  */
 import { enqueueActions, type ActionArgs, type EventObject, type MachineContext } from 'xstate';
 import type { Failure } from './failures.ts';
@@ -20,7 +20,7 @@ export interface Rejection {
   readonly issues?: readonly Issue[];
 }
 
-/** What `tell` may ask for. Effects are not among them: those are entry actions that stand in the chart themselves. */
+/** The requests that `tell` may record. Effects are not among them: they are entry actions of the chart. */
 export type Asked =
   | { readonly type: 'send'; readonly params: { readonly to: string; readonly event: SentEvent } }
   | { readonly type: 'reply'; readonly params: { readonly commandId?: string; readonly result?: unknown } }
@@ -32,13 +32,13 @@ export type Asked =
     }
   | { readonly type: 'row.remove'; readonly params: { readonly collection: string; readonly key: string } };
 
-/** What a pure function of a chart sees. */
+/** The arguments of a chart's pure functions. */
 export interface Seen<C, E> {
   readonly context: C;
   readonly event: E;
 }
 
-/** An event as the host passes it on: always with its meta. */
+/** An event as the runtime delivers it, with its meta. */
 export interface Heard {
   readonly type: string;
   readonly meta: Meta;
@@ -58,14 +58,14 @@ export const removeRow = (collection: string, key: string): Asked => ({
 });
 
 /**
- * A row the definition's `needs` asked for; undefined when there is none.
- * @throws TypeError when it was not asked for: "not loaded" taken for "not there" would give an address away twice.
+ * A row that the definition's `needs` names; undefined when it does not exist. @throws TypeError when it was not
+ * loaded: taking "not loaded" for "does not exist" could allocate an address twice.
  */
 export function row<T>(event: Heard, collection: string, key: string): T | undefined {
   return (loaded(event, `${collection}/${key}`) ?? undefined) as T | undefined;
 }
 
-/** A whole collection the definition's `needs` asked for with `*`. @throws TypeError when it was not asked for */
+/** A whole collection that the definition's `needs` names with `*`. @throws TypeError when it was not loaded */
 export function rows<T>(event: Heard, collection: string): Readonly<Record<string, T>> {
   return (loaded(event, `${collection}/*`) ?? {}) as Readonly<Record<string, T>>;
 }
@@ -77,7 +77,7 @@ function loaded(event: Heard, name: string): unknown {
   return value;
 }
 
-/** A rejection that says the same as a failure another actor reported. */
+/** A rejection made from a failure that another actor reported. */
 export const rejectFor = (commandId: string, error: Failure, path: string): Asked =>
   reject({ commandId, code: error.code, message: error.message, issues: [{ path, message: error.message }] });
 
@@ -85,12 +85,12 @@ export const rejectFor = (commandId: string, error: Failure, path: string): Aske
 export const tell = <C extends MachineContext, E extends EventObject>(
   compute: (seen: Seen<C, E>) => readonly Asked[],
 ) =>
-  // The parameters XState infers for a chart's own actions and guards play no part: only the vocabulary is asked for.
+  // The types that XState infers for a chart's own actions and guards do not matter here.
   enqueueActions<C, E, undefined>(({ context, event, enqueue }) => {
     for (const asked of compute({ context, event })) enqueue(asked as never);
   }) as (args: ActionArgs<C, E, E>, params: undefined) => void;
 
-/** What one named action comes to when change and requests depend on each other. */
+/** Result of an action whose context change and requests depend on each other. */
 export interface Acted<C> {
   readonly changes: Partial<C>;
   readonly asks: readonly Asked[];

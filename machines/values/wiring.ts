@@ -1,12 +1,12 @@
 /**
- * What a worker is asked to make, as plain JSON: the params of effects and the fields of messages, written by charts
- * and read by actors/dataplane. Each shape is a schema, for the check at the receiving door, and the type of the same
- * name. Nothing here is a kernel name; the dataplane derives those (prefix plus hash) from the ids.
+ * The desired state of hosts as plain JSON: params of effects and fields of messages, written by charts and read by
+ * actors/dataplane. Each shape is a schema, to validate received messages, and a type of the same name. There are no
+ * kernel names here; the dataplane derives them (prefix and hash) from the ids.
  */
 import { z } from 'zod';
 import type { ValueOf } from './kind.ts';
 
-/** Who owns a kernel object; stands in its ifalias. A lower runEpoch never touches what a higher one made. */
+/** The owner of a kernel object, written into its ifalias. A lower runEpoch never changes objects of a higher one. */
 export const ownerTokenSchema = z.object({
   /** Actor id of the counterpart that owns it: `binding/acme/web-1.eth0@w1`. */
   actor: z.string(),
@@ -15,10 +15,10 @@ export const ownerTokenSchema = z.object({
 });
 export type OwnerToken = ValueOf<typeof ownerTokenSchema>;
 
-/** What every other part may need to know of a host, as the cluster actor has registered it. */
+/** Facts of a host, as registered by the cluster actor. */
 export const hostFactsSchema = z.object({
   name: z.string(),
-  /** 1..254, given by the cluster actor: overlay address 169.254.64.<index>, vx0 MAC 02:00:5f:00:00:<index hex>. */
+  /** 1..254, allocated by the cluster actor: overlay address 169.254.64.<index>, vx0 MAC 02:00:5f:00:00:<index hex>. */
   index: z.number(),
   /** IPv4 address of the host on the underlay. */
   underlay: z.string(),
@@ -57,11 +57,11 @@ export const routeSpecSchema = z.object({
 });
 export type RouteSpec = ValueOf<typeof routeSpecSchema>;
 
-/** Of one section: element key -> element, never null; the section's noun in the dataplane says what an element is. */
+/** The elements of one section: key -> element, never null. The section's noun in the dataplane defines the element. */
 export const elementsSchema = z.record(z.string(), z.unknown());
 export type Elements = ValueOf<typeof elementsSchema>;
 
-/** Whose segment it is; enough to find it again. */
+/** Identifies a segment on its host. */
 export interface SegmentRef {
   readonly owner: OwnerToken;
   /** Actor id: `vpc/acme/main`. */
@@ -76,21 +76,23 @@ export interface SectionElements {
 
 export interface SectionChange {
   readonly section: string;
-  /** Generation that the section has once it is made. */
+  /** Generation of the section after the change. */
   readonly to: number;
   readonly put: Elements;
-  /** Key -> the element that was there: only that very element is taken away. */
+  /** Key -> the expected element: an element that differs is not removed. */
   readonly removed: Elements;
 }
 
-/**
- * What the sections of a segment found of it in the kernel, put together: namespace, interface indexes, bridges, the
- * pid of dnsmasq, the nft generation. Read back, never echoed; each section names its own facts.
+/** What the sections of a segment read from the kernel: namespace, interface indexes, bridges, the
+ * pid of dnsmasq, the nft generation. Never copied from the request; each section adds its own facts.
  */
 export const segmentProofSchema = z.record(z.string(), z.unknown());
 export type SegmentProof = ValueOf<typeof segmentProofSchema>;
 
-/** A port on a host. The tap is made down in the host's namespace, taken by QEMU, then moved and wired. */
+/**
+ * A port on a host. The tap is made in state down in the host's namespace, opened by QEMU, then moved into the VPC and
+ * wired.
+ */
 export const tapSpecSchema = z.object({
   owner: ownerTokenSchema,
   vpc: z.string(),
@@ -146,7 +148,7 @@ export type CopyFetchSpec = ValueOf<typeof copyFetchSpecSchema>;
 export const copyProofSchema = z.object({
   sha256: z.string(),
   sizeBytes: z.number(),
-  /** Size of the disk the guest would see; equals sizeBytes for raw, kernel and initrd. */
+  /** Size of the disk that a guest sees; equals sizeBytes for raw, kernel and initrd. */
   virtualSizeBytes: z.number(),
 });
 export type CopyProof = ValueOf<typeof copyProofSchema>;
@@ -154,7 +156,7 @@ export type CopyProof = ValueOf<typeof copyProofSchema>;
 export const replicaSpecSchema = z.object({
   owner: ownerTokenSchema,
   volumeUid: z.string(),
-  /** 20 base32 characters, the guest's view of the disk. */
+  /** 20 base32 characters: the disk serial that the guest sees. */
   serial: z.string(),
   sizeMib: z.number(),
   format: diskFormatSchema,
@@ -184,7 +186,7 @@ export type IncarnationDisk = ValueOf<typeof incarnationDiskSchema>;
 export const incarnationSpecSchema = z.object({
   owner: ownerTokenSchema,
   vm: z.string(),
-  /** Era in which the cluster placed it; a host starts nothing that was placed in an earlier one. 1 if absent. */
+  /** Era of the placement; a host does not start a run that was placed in an earlier era. 1 if absent. */
   era: z.number().optional(),
   cpus: z.number(),
   memoryMib: z.number(),
@@ -199,7 +201,7 @@ export type IncarnationSpec = ValueOf<typeof incarnationSpecSchema>;
 
 export const incarnationProofSchema = z.object({
   pid: z.number(),
-  /** Field 22 of /proc/<pid>/stat: with the pid it names one process for ever. */
+  /** Field 22 of /proc/<pid>/stat: together with the pid it identifies one process. */
   startTime: z.string(),
   qemuVersion: z.string(),
   machineType: z.string(),
@@ -215,7 +217,7 @@ export const foundRunSchema = z.object({
 });
 export type FoundRun = ValueOf<typeof foundRunSchema>;
 
-/** A port that a host has: what its tap and its DHCP entry say. */
+/** A port that a host has, read from its tap and its DHCP entry. */
 export const foundPortSchema = z.object({
   vpc: z.string(),
   port: z.string(),
@@ -224,7 +226,7 @@ export const foundPortSchema = z.object({
 });
 export type FoundPort = ValueOf<typeof foundPortSchema>;
 
-/** What really is on a host, whatever the store knows of it. */
+/** The inventory of a host: what exists there, independent of the store. */
 export const hostInventorySchema = z.object({
   runs: z.array(foundRunSchema),
   ports: z.array(foundPortSchema),

@@ -1,4 +1,4 @@
-/** How events change what a VM remembers: pure functions of (context, event) used as named assigns of the chart. */
+/** Changes of a VM's context: pure functions of context and event, used as named assigns of the chart. */
 import { assertEvent } from 'xstate';
 import { withCondition } from '../values/declared.ts';
 import { failureOf } from '../values/failures.ts';
@@ -14,16 +14,17 @@ const healthyMs = 600_000;
 const without = (list: readonly string[], id: string): string[] => list.filter((each) => each !== id);
 const together = (list: readonly string[], more: readonly string[]): string[] => [...new Set([...list, ...more])];
 
-// What is declared
+// Declarations
 
-// What a declaration says of `running` counts when it is the first, and when it differs from the last: a VM that a
-// command has stopped stays stopped when another field changes.
-
+/**
+ * The declared `running` applies when it is the first, and when it differs from the last declaration: a VM that a
+ * command has stopped stays stopped when another field changes.
+ */
 const startWanted = ({ wanted, restarting, incarnationUid }: VmContext): Change => ({
   wanted: 'running',
   tries: 0,
   failure: null,
-  // A run that is being stopped is followed by another one.
+  // Another run follows the one that is being stopped.
   restarting: restarting || (wanted !== 'running' && incarnationUid !== null),
 });
 const stopWanted = (graceMs: number): Change => ({ wanted: 'stopped', failure: null, graceMs });
@@ -54,10 +55,10 @@ export function declarationOf({ event }: At): Omit<Proposal, 'awaited'> {
   return { spec: event.spec, labels: event.labels ?? null, protect: event.protect ?? null };
 }
 
-/** A changed spec that needs no new port. */
+/** Accepts a changed spec that needs no new port. */
 export const acceptSpec = (seen: At): Change => accepted(seen.context, declarationOf(seen), seen.event.meta.at);
 
-/** One that does: its ports are claimed first. */
+/** Proposes a changed spec that needs new ports, which are claimed first. */
 export function propose(seen: At): Change {
   const { context } = seen;
   const declaration = declarationOf(seen);
@@ -65,9 +66,9 @@ export function propose(seen: At): Change {
   return { proposed: { ...declaration, awaited }, claimed: together(context.claimed, awaited) };
 }
 
-/** @throws TypeError without a proposal: only its last port's answer leads here */
+/** @throws TypeError without a proposal */
 export function acceptProposed({ context, event }: At): Change {
-  if (context.proposed === null) throw new TypeError(`${context.id} has no change that waits for ports`);
+  if (context.proposed === null) throw new TypeError(`${context.id} has no proposed change`);
   return accepted(context, context.proposed, event.meta.at);
 }
 
@@ -88,13 +89,13 @@ export const awaitBoundPorts = ({ context }: At): Change => ({
   awaited: portIds(context, context.runSpec).filter((id) => context.claimed.includes(id)),
 });
 
-/** A port has given the answer that the present state waits for. */
+/** Removes a port from those that the present state waits for. */
 export function noteAnswered({ context, event }: At): Change {
   assertEvent(event, ['port.ready', 'port.unbound', 'port.gone']);
   return { awaited: without(context.awaited, event.port) };
 }
 
-/** A port that was given back in between has no say. */
+/** Ignores a port that was released in the meantime. */
 export function notePort({ context, event }: At): Change {
   assertEvent(event, 'port.ready');
   const { port, address, mac } = event;
@@ -107,7 +108,7 @@ export function notePort({ context, event }: At): Change {
   };
 }
 
-/** The port names its own field, `spec.address`; here it is one of the NIC. */
+/** Translates the field that the port names, such as `spec.address`, to that of the NIC. */
 export function refusalOf({ context, event }: At, spec: VmSpec): NonNullable<VmContext['refusal']> {
   assertEvent(event, 'port.refused');
   const at = portIds(context, spec).indexOf(event.port);
@@ -115,7 +116,7 @@ export function refusalOf({ context, event }: At, spec: VmSpec): NonNullable<VmC
   return { error: failureOf(event.error), path };
 }
 
-/** One that is refused is not ours, unless it was before. */
+/** A refused port is not held, unless it was held before. */
 export function dropRefused({ context, event }: At): Change {
   assertEvent(event, 'port.refused');
   const { port } = event;
@@ -184,13 +185,13 @@ export function notePlaced({ context, event }: At): Change {
     host: event.host,
     lastHost: event.host.name,
     runEpoch: context.runEpoch + (elsewhere ? 1 : 0),
-    // The cluster's, not ours: its shard may not have come to the new era yet.
+    // The era of the cluster's answer: its shard may still be in an earlier era than this one.
     era: event.era,
     failure: null,
   };
 }
 
-/** A new uid for the run that is about to start; kept when the request is repeated. */
+/** A new uid for the next run; repeated requests use the same uid. */
 export const newIncarnation = ({ context, event }: At): Change => ({
   incarnationUid: event.meta.ulid,
   runs: context.runs + 1,
@@ -236,7 +237,7 @@ export const letGo = (): Change => ({
   restarting: false,
 });
 
-// What is wanted
+// Desired state
 
 export const wantRunning = ({ context }: At): Change => startWanted(context);
 export const wantStopped = ({ event }: At): Change =>
@@ -246,5 +247,5 @@ export const wantRestart = ({ event }: At): Change => ({
   graceMs: event.type === 'vm.restart' ? event.graceMs : defaultGraceMs,
 });
 export const wantDeleted = (): Change => ({ wanted: 'deleted', graceMs: 2_000, failure: null, proposed: null });
-/** The guest powered itself off and the policy leaves it so. */
+/** The guest has powered itself off, and the restart policy does not start it again. */
 export const settle = ({ context }: At): Change => (context.failure === null ? { wanted: 'stopped' } : {});

@@ -1,7 +1,7 @@
-/** What a VM remembers, and what follows from that: its ports, what waits for a start, what is realized. */
+/** Context of a VM and pure functions on it: its ports, changes that need a start, the realized generation. */
 import type { LastRun } from '../cluster/cluster-protocol.ts';
-import { newDeclared, specChanges, withCondition } from '../values/declared.ts';
-import type { ConditionParams, DeclaredContext } from '../values/declared.ts';
+import { newDeclared, withCondition, type ConditionParams, type DeclaredContext } from '../values/declared.ts';
+import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
@@ -12,7 +12,7 @@ import { vmKind, type VmEvent, type VmNic, type VmSpec } from './vm-protocol.ts'
 /** A change that is accepted once the ports of its added NICs have addresses. */
 export interface Proposal {
   readonly spec: VmSpec;
-  /** Null: stay as they are. */
+  /** Null: unchanged. */
   readonly labels: Readonly<Record<string, string>> | null;
   readonly protect: boolean | null;
   /** Ports that have not answered yet: actor ids. */
@@ -20,47 +20,47 @@ export interface Proposal {
 }
 
 export interface VmContext extends DeclaredContext<VmSpec> {
-  /** What the last of create, update, start and stop asked for. */
+  /** Whether the VM should run, as the last create, update, start or stop requested. */
   readonly wanted: 'running' | 'stopped' | 'deleted';
-  /** A restart is under way: the end of the run that is being stopped is not an end. */
+  /** A restart is in progress: the end of the present run does not count as a stop. */
   readonly restarting: boolean;
   readonly graceMs: number;
-  /** Whose answer the present state waits for: actor ids. Set on entry, emptied by answers. */
+  /** Actor ids whose answers the present state waits for. Set on entry; answers remove ids. */
   readonly awaited: readonly string[];
-  /** Ports that were asked for and have not ended yet, actor ids: each is given back before the VM ends. */
+  /** Actor ids of ports that were claimed and have not ended; each is released before the VM ends. */
   readonly claimed: readonly string[];
-  /** Ports that hold an address for us: id -> address and MAC. Both outlive every restart. */
+  /** Ports with an address: id -> address and MAC, which are kept across restarts. */
   readonly ports: Readonly<Record<string, { readonly address: string; readonly mac: string }>>;
   readonly proposed: Proposal | null;
-  /** What the present run is made of, from the search for its host until everything is let go; null between runs. */
+  /** Spec of the present run, from its placement until its resources are released; null between runs. */
   readonly runSpec: VmSpec | null;
   /** The newest generation of which the run has everything: that of `runSpec`, or one that needed no new run. */
   readonly runGeneration: number;
-  /** Where our volumes have their bytes; a VM runs where they are. */
+  /** Volume -> host of its bytes; the VM must run there. */
   readonly volumeHosts: readonly string[];
-  /** Set by placement, cleared when everything is let go. */
+  /** Set by placement, cleared when the run's resources are released. */
   readonly host: HostFacts | null;
   /** +1 at each start on another host than the last. */
   readonly runEpoch: number;
   readonly lastHost: string | null;
-  /** Era of the placement: what was placed in an earlier one asks the cluster again before it runs. */
+  /** Era of the placement; after a change of era the VM must be placed again before it runs. */
   readonly era: number;
-  /** The last run that was begun; the cluster compares it with what it found when the store had gone back. */
+  /** The last run; after a store rollback the cluster compares it with the inventories. */
   readonly lastRun: LastRun | null;
-  /** What the next run is made of, gathered while preparing. */
+  /** Resources of the next run, collected while preparing. */
   readonly nics: Readonly<Record<string, IncarnationNic>>;
   readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
   /** Of the newest run that came up: the next one has it too, unless another is declared. */
   readonly machineType: string | null;
-  /** Uid of the present run: a late message of an earlier run is told apart by it. */
+  /** Uid of the present run, to recognize late messages of an earlier run. */
   readonly incarnationUid: string | null;
   readonly proof: IncarnationProof | null;
-  /** Wall time since which the guest runs, ms since the epoch; null while it does not. */
+  /** Wall time of the guest's start, ms since the epoch; null while it does not run. */
   readonly runningSince: number | null;
-  /** Runs so far. */
+  /** Number of runs so far. */
   readonly runs: number;
-  /** Why a port could not be had for the creation. */
+  /** Why a port was refused during creation. */
   readonly refusal: { readonly error: Failure; readonly path: string } | null;
 }
 
@@ -94,19 +94,19 @@ export const newVm = (id: string): VmContext => ({
 
 export type At = Seen<VmContext, VmEvent>;
 
-/** @throws TypeError before the first declaration: no state asks so early */
+/** @throws TypeError before the first declaration */
 export function specIn({ id, spec }: VmContext): VmSpec {
   if (spec === null) throw new TypeError(`${id} has no spec`);
   return spec;
 }
 
-/** @throws TypeError between runs: no state asks then */
+/** @throws TypeError between runs */
 export function runSpecIn({ id, runSpec }: VmContext): VmSpec {
   if (runSpec === null) throw new TypeError(`${id} has no run`);
   return runSpec;
 }
 
-/** @throws TypeError before it is placed: no state asks so early */
+/** @throws TypeError before it is placed */
 export function hostIn({ id, host }: VmContext): HostFacts {
   if (host === null) throw new TypeError(`${id} is on no host`);
   return host;
@@ -136,13 +136,13 @@ export const incarnationId = (context: VmContext): string =>
 
 // Ports
 
-/** Ports of the newest spec, of the present run, and of a change that is not decided. */
+/** Ports of the newest spec, of the present run, and of a proposed change. */
 export function usedPorts(context: VmContext): ReadonlySet<string> {
   const { spec, runSpec, proposed } = context;
   return new Set([spec, runSpec, proposed?.spec ?? null].flatMap((of) => portIds(context, of)));
 }
 
-/** Ports that nothing of it uses any more. */
+/** Ports that neither specs nor the present run use any more. */
 export function strayPorts(context: VmContext): readonly string[] {
   const used = usedPorts(context);
   return context.claimed.filter((id) => !used.has(id));
@@ -163,13 +163,13 @@ export function addedNics(context: VmContext, spec: VmSpec): readonly VmNic[] {
   });
 }
 
-/** The port of this NIC is on its way to its end, or is being claimed for a NIC of the same name and another spec. */
+/** The port of this NIC is being released, or is being claimed for a NIC of the same name and another spec. */
 export function isNameBusy(context: VmContext, nic: VmNic): boolean {
   const proposed = nicNamed(context.proposed?.spec ?? null, nic.name);
   return strayPorts(context).includes(portId(context, nic)) || (proposed !== undefined && !sameJson(proposed, nic));
 }
 
-/** Every NIC has its address, and no NIC that was removed has one any more. */
+/** True when every NIC has its address and the ports of removed NICs have ended. */
 function hasDeclaredPorts(context: VmContext): boolean {
   const declared = portIds(context, context.spec);
   return declared.every((id) => id in context.ports) && context.claimed.every((id) => declared.includes(id));
@@ -177,7 +177,7 @@ function hasDeclaredPorts(context: VmContext): boolean {
 
 // Progress
 
-/** What the present run does not have yet of the newest spec. */
+/** Changes of the newest spec that the present run does not have yet. */
 const waitingChanges = ({ spec, runSpec }: VmContext): readonly SpecChange[] =>
   spec === null || runSpec === null
     ? []
@@ -191,15 +191,15 @@ function restartRequired(waiting: readonly SpecChange[]): ConditionParams {
   return { type, status: 'True', reason: 'ChangesWait', message };
 }
 
-/** Whether a VM at rest does what was declared: a command, or its guest, may have stopped it. */
+/** The condition of a stopped VM: it is Ready unless it was stopped against its declaration. */
 export const restCondition = ({ running }: VmSpec) =>
   running
     ? ({ status: 'False', reason: 'Stopped', message: 'stopped by a command or by its guest; send vm.start' } as const)
     : ({ status: 'True', reason: 'Stopped' } as const);
 
 /**
- * Which generation is realized, and whether something waits for a start. A run that has everything of the newest spec
- * counts as one of the newest generation. @param at wall time, ms since the epoch
+ * The realized generation and the condition RestartRequired. A run without missing changes counts as one of the newest
+ * generation. @param at wall time, ms since the epoch
  */
 export function progressOf(context: VmContext, at: number) {
   const { runSpec, generation, conditions } = context;

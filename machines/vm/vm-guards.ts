@@ -1,4 +1,4 @@
-/** Questions the VM chart asks; pure functions of (context, event). */
+/** Guards of the VM chart: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
@@ -7,10 +7,10 @@ import { addedNics, imageIds, isNameBusy, portIds, volumeIds, type At } from './
 
 // A changed declaration
 
-/** A NIC whose name is still that of another port: whether it can be had shows only later. */
+/** A NIC has the name of another port that still exists, so the change cannot be validated yet. */
 export const isUndecided = (seen: At): boolean =>
   addedNics(seen.context, declarationOf(seen).spec).some((nic) => isNameBusy(seen.context, nic));
-/** The change that is being decided, once more. */
+/** The proposed change, repeated. */
 export function isProposed(seen: At): boolean {
   if (seen.context.proposed === null) return false;
   const { awaited: _, ...proposed } = seen.context.proposed;
@@ -23,7 +23,7 @@ export function completesProposal({ context, event }: At): boolean {
   const awaited = context.proposed?.awaited ?? [];
   return awaited.length === 1 && awaited[0] === event.port;
 }
-/** What has just gone is an earlier port of the same name: an answer of the new one is still to come. */
+/** The port that has ended is an earlier one of the same name; the new one has not answered yet. */
 export function isAwaitedPort({ context, event }: At): boolean {
   assertEvent(event, 'port.gone');
   return context.awaited.includes(event.port) || context.proposed?.awaited.includes(event.port) === true;
@@ -33,14 +33,14 @@ export function refusesProposal({ context, event }: At): boolean {
   return context.proposed?.awaited.includes(event.port) === true;
 }
 
-// What is awaited and wanted
+// Awaited answers and desired state
 
 export const nothingAwaited = ({ context }: At): boolean => context.awaited.length === 0;
 export const allRefused = (seen: At): boolean => nothingAwaited(seen) && seen.context.refusal !== null;
 export const wantsRun = ({ context }: At): boolean => context.wanted === 'running';
 export const isDying = ({ context }: At): boolean => context.wanted === 'deleted';
 export const leaves = ({ context }: At): boolean => context.wanted !== 'running';
-/** Somebody wants it to be tried once more. */
+/** A command or declaration requests another attempt. */
 export const isRetried = (seen: At): boolean => wantsRun(seen) && seen.context.failure === null;
 export const releasedForDeletion = (seen: At): boolean => nothingAwaited(seen) && isDying(seen);
 export const releasedWithFailure = (seen: At): boolean =>
@@ -50,8 +50,8 @@ export const releasedForRun = (seen: At): boolean => nothingAwaited(seen) && wan
 // A run
 
 /**
- * The place it has is one for the next run: it is from this era, so that nothing has been lost since that the cluster
- * would have to be asked about, and neither its size nor where it may run has changed.
+ * The present placement is valid for the next run: it is of this era, and neither size nor host constraints have
+ * changed.
  */
 export function staysPlaced({ context, event }: At): boolean {
   const { spec, runSpec } = context;
@@ -60,10 +60,10 @@ export function staysPlaced({ context, event }: At): boolean {
 }
 export const restarts = ({ context }: At): boolean => context.restarting;
 export const restartsPlaced = (seen: At): boolean => restarts(seen) && staysPlaced(seen);
-/** An earlier run's message changes nothing. */
+/** False for a message of an earlier run, which is ignored. */
 export const isThisIncarnation = ({ context, event }: At): boolean =>
   'incarnationUid' in event && event.incarnationUid === context.incarnationUid;
-/** Of a port, a volume or an image that was dropped since it was asked for. */
+/** A message of a port, volume or image that the VM no longer needs. */
 export function isNotOfRun({ context, event }: At): boolean {
   const { runSpec } = context;
   if ('port' in event) return !portIds(context, runSpec).includes(event.port);
@@ -71,10 +71,10 @@ export function isNotOfRun({ context, event }: At): boolean {
   return 'image' in event && !imageIds(context, runSpec).includes(event.image);
 }
 export const isHostGone = ({ event }: At): boolean => saysHostGone(event);
-/** Its last run ended with its host, and it goes on: not there. */
+/** The host of the last run is fenced, and the VM continues on another one. */
 export const movesOn = (seen: At): boolean =>
   seen.context.failure?.code === `run_${hostGone}` && (restarts(seen) || policyRestarts(seen));
-/** After an end nobody asked for. */
+/** Whether the restart policy starts the VM again after an unrequested end. */
 export function policyRestarts({ context }: At): boolean {
   if (context.failure !== null && !context.failure.retryable) return false;
   const policy = context.spec?.restart ?? 'never';

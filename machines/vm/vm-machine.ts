@@ -1,14 +1,14 @@
 /**
- * A VM: what a tenant declared, where it runs, and what is done when a run ends.
+ * A VM: its declaration, its placement, and the reaction to the end of a run.
  *
- * The VM is the logical machine; each run of it is an incarnation on a host, told apart by its `incarnationUid`.
- * Addresses, MACs and disks belong to the VM and outlive every run. A run is prepared wholly (taps, volumes, images)
- * before QEMU is started, and everything is let go before the VM says stopped or gone. Starting elsewhere raises the
+ * The VM is the logical machine; each run of it is an incarnation on a host, identified by its `incarnationUid`.
+ * Addresses, MACs and disks belong to the VM and outlive every run. All resources of a run (taps, volumes, images) are
+ * prepared before QEMU is started, and released before the VM is stopped or gone. A start on another host raises the
  * run epoch (docs/promises.md#one-run, #one-run-epoch).
  *
- * A run is made of the spec it was begun with; a later spec is taken by the next run. A change that adds NICs is
- * accepted once their ports have addresses. Commands and accepted specs only say what is wanted: each state has a
- * transition for what is not wanted there any more.
+ * A run uses the spec with which it began; a later spec applies to the next run. A change that adds NICs is accepted
+ * once their ports have addresses. Commands and accepted specs only record the desired state: each state has a
+ * transition for the case that it differs.
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, ready } from '../values/declared.ts';
@@ -33,21 +33,21 @@ const living = whileLiving(
   },
   { actions: ['rejectSuperseded', 'acceptSpec', 'releaseStrays', 'answerUpdated'] },
 );
-/** Of a change that waits for the ports of its NICs: it is asked for once more, or is no longer wanted. */
+/** A change that waits for the ports of its NICs is repeated, or withdrawn. */
 const repeated = { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] } as const;
 const takenBack = {
   guard: 'takesBack',
   actions: ['rejectSuperseded', 'forgetProposed', 'takeMetadata', 'releaseStrays', 'answerUpdated'],
 } as const;
-/** Once deletion is accepted nothing takes it back. */
+/** Rules during deletion, which cannot be undone. */
 const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
 const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
-/** Whether there will be a VM is not known yet. */
+/** Rules while the creation is not decided. */
 const undecided = { actions: 'rejectUndecided' } as const;
 const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided, 'vm.delete': undecided } as const;
-/** In a state that waits for the end of ports. */
+/** Rules of states that wait for ports to end. */
 const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
-/** In a state without a deadline of its own: from here it is seen to that the ports of added NICs answer. */
+/** Rules of states without a deadline: repeats the claims for ports of added NICs until they answer. */
 const proposing = <const Here extends string>(here: Here) => {
   const actions = ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated'] as const;
   const rule = { guard: 'proposes', target: here, reenter: true, actions } as const;
@@ -61,9 +61,9 @@ const atRest = {
   params: ({ context }: At) => restCondition(specIn(context)),
 } as const;
 
-/** The host is gone: it is let go, and another one is asked for. */
+/** The host is fenced: its resources are released, and the VM is placed again. */
 const elsewhere = { guard: 'isHostGone', target: 'releasing', actions: 'forgetFailure' } as const;
-/** Something of a run cannot be made ready. */
+/** A resource of the run cannot be prepared. */
 const unprepared = [
   { guard: 'isNotOfRun' },
   elsewhere,
@@ -124,9 +124,9 @@ export const vmMachine = setup({
   guards: {
     ...kit.guards,
     ...guards,
-    /** What was accepted last is declared again, instead of the change that waits for ports. */
+    /** The last accepted spec is declared again, instead of the change that waits for ports. */
     takesBack: (seen) => guards.isProposing(seen) && kit.guards.isSameSpec(seen),
-    /** A changed spec that nothing speaks against, and that needs ports. */
+    /** A valid changed spec that needs new ports. */
     proposes: (seen) =>
       !guards.isDying(seen) &&
       !guards.isProposed(seen) &&
@@ -168,11 +168,11 @@ export const vmMachine = setup({
   },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       on: whenBorn('vm', 'claiming'),
     },
     claiming: {
-      description: 'The tenant is asked whether its quota allows one more VM.',
+      description: 'The quota for one more VM is requested from the tenant.',
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
         ...whileDeclaring('vm', { actions: ['takeSpec', 'awaitAnswer'] }),
@@ -183,8 +183,7 @@ export const vmMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     addressing: {
-      description:
-        "A port is made for every NIC; each gets its address and MAC from its network, for the VM's whole life.",
+      description: 'A port is created for every NIC; each gets an address and a MAC that last until the VM is deleted.',
       entry: [ready('False', 'Addressing'), 'awaitPorts', 'claimPorts'],
       always: [
         { guard: 'allRefused', target: 'withdrawing' },
@@ -204,19 +203,19 @@ export const vmMachine = setup({
       after: { addressDeadline: { target: 'addressing', reenter: true } },
     },
     withdrawing: {
-      description: 'A port was refused, so the VM is: what was claimed is given back before the command is answered.',
+      description: 'A port was refused, so the creation fails: all claims are released before the command is answered.',
       entry: [ready('False', 'Withdrawing'), 'awaitClaimedPorts', 'releasePorts'],
       always: { guard: 'nothingAwaited', target: 'gone', actions: 'rejectRefused' },
       on: { ...toldToWait, 'vm.create': undecided, 'vm.update': undecided, 'vm.apply': undecided, ...givenBack },
       after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
     },
     deciding: {
-      description: 'Run or rest, as declared.',
+      description: 'Decides between starting and staying stopped, as declared.',
       entry: ready('False', 'Deciding'),
       always: [{ guard: 'wantsRun', target: 'locating' }, { target: 'stopped' }],
     },
     locating: {
-      description: 'The next run is made of the newest spec: its volumes are asked where their bytes are.',
+      description: 'Begins a run of the newest spec: the hosts of its volumes are requested.',
       entry: [ready('False', 'Locating'), 'beginRun', 'claimProposed', 'awaitVolumes', 'askVolumes'],
       always: [
         { guard: 'leaves', target: 'releasing' },
@@ -229,7 +228,7 @@ export const vmMachine = setup({
       after: { locateDeadline: { target: 'locating', reenter: true } },
     },
     placing: {
-      description: 'The cluster is asked for a host that has room, allows us, and holds our volumes.',
+      description: 'The cluster chooses a host that has capacity, satisfies the spec and has the volumes.',
       entry: [ready('False', 'Placing'), 'askPlace'],
       always: { guard: 'leaves', target: 'releasing' },
       on: {
@@ -239,13 +238,14 @@ export const vmMachine = setup({
       after: { placeDeadline: { target: 'placing', reenter: true } },
     },
     unplaced: {
-      description: 'No host would take it; the failure names the reason of each. It is asked again every few seconds.',
+      description:
+        'No host can take the VM; the failure names the reason of each. Placement is retried every few seconds.',
       entry: ready('False', 'Unplaced'),
       always: { guard: 'leaves', target: 'releasing' },
       after: { placeRetry: { target: 'locating' } },
     },
     preparing: {
-      description: 'Taps, volumes and images are made ready on the host, all at once.',
+      description: 'Taps, volumes and images are prepared on the host in parallel.',
       entry: [ready('False', 'Preparing'), 'awaitPreparations'],
       initial: 'asking',
       always: [
@@ -262,14 +262,14 @@ export const vmMachine = setup({
       },
       states: {
         asking: {
-          description: 'Whoever has not answered yet is asked; after the deadline, again.',
+          description: 'The outstanding requests are sent, and repeated after a deadline.',
           entry: 'askPreparations',
           after: { prepareDeadline: { target: 'asking', reenter: true } },
         },
       },
     },
     starting: {
-      description: 'The host starts QEMU paused, wires the taps and lets it go.',
+      description: 'The host starts QEMU paused, wires the taps and resumes the guest.',
       entry: [ready('False', 'Starting'), 'askRun'],
       always: { guard: 'leaves', target: 'stopping' },
       on: {
@@ -292,13 +292,13 @@ export const vmMachine = setup({
       after: proposing('running').after,
     },
     stopping: {
-      description: 'The guest is asked to power off; after its grace time it is made to.',
+      description: 'The guest gets the power button; after the grace time QEMU is ended.',
       entry: [ready('False', 'Stopping'), 'claimProposed', 'askStop'],
       on: { 'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' } },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
     ended: {
-      description: 'A run is over: was it asked for, is it restarted, or does the policy leave it?',
+      description: 'A run has ended: decides between stopping, restarting and the restart policy.',
       entry: ready('False', 'Ended'),
       always: [
         { guard: 'leaves', target: 'releasing' },
@@ -310,8 +310,7 @@ export const vmMachine = setup({
       ],
     },
     backoff: {
-      description:
-        'Started again after 1, 2, 4 ... 30 s: where it was; of another size or in a new era, where the cluster says.',
+      description: 'Waits 1, 2, 4 ... 30 s before the restart, on the same host unless size or era have changed.',
       entry: [ready('False', 'BackingOff'), 'claimProposed'],
       always: { guard: 'leaves', target: 'releasing' },
       on: {
@@ -324,7 +323,7 @@ export const vmMachine = setup({
       after: { backoff: [staying, { target: 'locating' }] },
     },
     releasing: {
-      description: 'Taps, volumes, images and the place on the host are let go; addresses stay.',
+      description: 'Taps, volumes, images and the reservation on the host are released; addresses are kept.',
       entry: [ready('False', 'Releasing'), 'claimProposed', 'awaitBoundPorts', 'askReleases'],
       always: [
         { guard: 'releasedForDeletion', target: 'dismantling', actions: 'letGo' },
@@ -340,7 +339,7 @@ export const vmMachine = setup({
       after: { releaseDeadline: { target: 'releasing', reenter: true } },
     },
     stopped: {
-      description: 'Declared or asked to rest. It keeps its addresses and its volumes.',
+      description: 'Stopped by declaration or command. It keeps its addresses and its volumes.',
       tags: 'steady',
       entry: [atRest, 'releaseStrays', 'noteProgress', 'claimProposed'],
       always: [
@@ -351,8 +350,7 @@ export const vmMachine = setup({
       after: proposing('stopped').after,
     },
     failed: {
-      description:
-        'It cannot run for a reason that will not pass by itself; the failure says what to do. Start tries again.',
+      description: 'It cannot run because of a permanent failure, which says what to do. `vm.start` tries again.',
       tags: 'steady',
       entry: [ready('False', 'Failed'), 'releaseStrays', 'noteProgress', 'claimProposed'],
       always: [
@@ -364,18 +362,18 @@ export const vmMachine = setup({
       after: proposing('failed').after,
     },
     dismantling: {
-      description: 'Its ports and their addresses are given back.',
+      description: 'Its ports and their addresses are released.',
       entry: [ready('False', 'Deleting'), 'awaitClaimedPorts', 'releasePorts'],
       always: { guard: 'nothingAwaited', target: 'gone' },
       on: givenBack,
       after: { releaseDeadline: { target: 'dismantling', reenter: true } },
     },
     refused: {
-      description: 'Never came to be: the quota does not allow it.',
+      description: 'Refused: the quota of the tenant is exhausted.',
       type: 'final',
     },
     gone: {
-      description: 'Deleted, or refused before anything was left; its quota is given back. Its volumes stay.',
+      description: 'Deleted, or its creation was refused; its quota is released. Its volumes are kept.',
       type: 'final',
       entry: ['answerAll', 'releaseQuota'],
     },

@@ -1,4 +1,4 @@
-/** What a VM asks of whom, and what it answers beside the answers of every declared kind: pure functions. */
+/** Requests and answers of a VM, beside those of every declared kind: pure functions. */
 import { place, placeRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import { incarnationStart, incarnationStop } from '../incarnation/incarnation-protocol.ts';
@@ -27,7 +27,7 @@ function claims(context: VmContext, spec: VmSpec, awaited: readonly string[]): r
 
 export const claimPorts = ({ context }: At): readonly Asked[] => claims(context, specIn(context), context.awaited);
 
-/** Asked again by every state that is entered anew, until the ports have answered. */
+/** Repeated on each entry of a waiting state, until the ports have answered. */
 export const claimProposed = ({ context }: At): readonly Asked[] =>
   context.proposed === null ? [] : claims(context, context.proposed.spec, context.proposed.awaited);
 
@@ -37,7 +37,7 @@ const giveBack = (context: VmContext, ids: readonly string[]): readonly Asked[] 
 export const releasePorts = ({ context }: At): readonly Asked[] => giveBack(context, context.awaited);
 export const releaseStrays = ({ context }: At): readonly Asked[] => giveBack(context, contexts.strayPorts(context));
 
-/** The old spec stays; who asked for the new one is told which field is to blame. */
+/** Rejects a proposed change with the field that caused it; the old spec stays. */
 export function rejectProposed(seen: At): Acted<VmContext> {
   const { context } = seen;
   const { error, path } = refusalOf(seen, context.proposed?.spec ?? specIn(context));
@@ -47,11 +47,11 @@ export function rejectProposed(seen: At): Acted<VmContext> {
   };
 }
 
-/** Another change counts instead of the one that waits for ports. */
+/** Rejects the commands of a change that waits for ports: a newer change replaces it. */
 export function rejectSuperseded({ context }: At): Acted<VmContext> {
   const { id, waiters, proposed } = context;
   if (proposed === null) return { changes: {}, asks: [] };
-  const message = `${id} was changed anew before the ports of this change had addresses`;
+  const message = `${id} was changed again before the ports of this change had addresses`;
   const error = { code: 'superseded', message, retryable: false };
   return {
     changes: { waiters: [] },
@@ -59,7 +59,7 @@ export function rejectSuperseded({ context }: At): Acted<VmContext> {
   };
 }
 
-/** Of a VM that never was: everything claimed for it has been given back. */
+/** Rejects the creation after all claims were released. */
 export function rejectRefused({ context }: At): Acted<VmContext> {
   const { refusal, waiters } = context;
   const asks =
@@ -67,7 +67,7 @@ export function rejectRefused({ context }: At): Acted<VmContext> {
   return { changes: { waiters: [] }, asks };
 }
 
-// A place
+// Placement
 
 export const askVolumes = ({ context }: At): readonly Asked[] =>
   context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
@@ -78,9 +78,9 @@ export const askPlace = ({ context }: At): readonly Asked[] => {
   return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumeHosts, lastRun }))];
 };
 
-// What a run needs
+// Resources of a run
 
-/** Everything a run needs on its host, asked for at once; whoever has answered already is not asked again. */
+/** Requests all resources of a run on its host, except those that are already provided. */
 export const askPreparations = ({ context }: At): readonly Asked[] => {
   const { id, runEpoch, awaited } = context;
   const [spec, host] = [runSpecIn(context), hostIn(context)];
@@ -97,7 +97,7 @@ const detach = ({ id }: VmContext, volumes: readonly string[]): readonly Asked[]
 const free = ({ id }: VmContext, images: readonly string[]): readonly Asked[] =>
   images.map((to) => send(to, imageFree({ holder: id })));
 
-/** Volumes and images that the last run had and the next one has not. */
+/** Volumes and images of the last run that the next run does not use. */
 const dropUnused = (context: VmContext): readonly Asked[] => {
   const { spec, runSpec } = context;
   const dropped = (ids: typeof volumeIds) => {
@@ -107,7 +107,7 @@ const dropUnused = (context: VmContext): readonly Asked[] => {
   return [...detach(context, dropped(volumeIds)), ...free(context, dropped(imageIds))];
 };
 
-/** The next run is made of the newest spec; what only the last one had is let go. */
+/** Begins a run of the newest spec and releases what only the last run used. */
 export function beginRun({ context, event }: At): Acted<VmContext> {
   const spec = specIn(context);
   const run = { runSpec: spec, runGeneration: context.generation };

@@ -1,4 +1,4 @@
-/** What a VM is to clients, and how it speaks with the actors that make its runs possible. */
+/** Spec, commands and events of a VM. */
 import { z } from 'zod';
 import { place, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
@@ -22,7 +22,7 @@ import {
   portTapped,
   portUnbound,
 } from '../port/port-protocol.ts';
-import { keyedItems } from '../values/declared.ts';
+import { keyedItems } from '../values/spec-changes.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, noParams, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
@@ -64,13 +64,13 @@ export const vmSpec = z
       .regex(/^pc-q35-[0-9]{1,2}\.[0-9]{1,2}$/, 'must be a versioned q35 type such as pc-q35-10.0')
       .nullable()
       .default(null)
-      .describe('Pinned and versioned; null pins what the host offers at the first start.'),
+      .describe('Versioned machine type; null pins the default of the host at the first start.'),
     restart: z
       .enum(['always', 'on-failure', 'never'])
       .default('on-failure')
-      .describe('What to do when a run ends by itself: always, only after a crash, or never start again.'),
+      .describe('When to start again after a run ends by itself: always, only after a crash, or never.'),
     running: z.boolean().default(true),
-    host: nameSchema.nullable().default(null).describe('Wanted host, or null.'),
+    host: nameSchema.nullable().default(null).describe('Required host, or null for any.'),
     nics: z
       .array(nic)
       .min(1)
@@ -98,12 +98,12 @@ const grace = z.strictObject({
     .min(0)
     .max(120_000)
     .default(10_000)
-    .describe('Time the guest gets to power off, ms; 0 pulls the plug.'),
+    .describe('Time for the guest to power off, ms; 0 ends it at once.'),
 });
 
 export const vmKind = defineKind({
   kind: 'vm',
-  says: 'A virtual machine: what was declared, where it runs, and what is done when a run ends.',
+  says: 'A virtual machine: its declaration, its placement, and its restart policy.',
   placement: 'sharded',
   declared: declare(vmSpec, {
     changes: {
@@ -141,12 +141,12 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update: 'Changes the restart policy at once; cpus, memory, NICs, disks and boot at the next start.',
-      delete: 'Stops it, frees its addresses and removes it. Its volumes stay. Answered when it is gone.',
+      delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
   }),
   commands: {
-    start: command(noParams, 'Wants it running.'),
-    stop: command(grace, 'Wants it stopped: power button, then, after the grace time, power off.'),
+    start: command(noParams, 'Starts the VM.'),
+    stop: command(grace, 'Stops the VM: power button, then, after the grace time, power off.'),
     restart: command(grace, 'Stops the run and starts another on the same host.'),
   },
   takes: [

@@ -1,4 +1,4 @@
-/** A VM with one NIC, one disk and two images, and the events it hears: what the tests of its decisions start from. */
+/** A VM with one NIC, one disk and two images, and its events, for the tables of its chart. */
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
 import { newDeclared, type Condition } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
@@ -63,7 +63,7 @@ export const held: VmContext = {
   runs: 1,
   refusal: null,
 };
-/** Of a VM that is born. */
+/** Context before the first event. */
 export const fresh = {
   ...newDeclared(id),
   claimed: [],
@@ -84,9 +84,9 @@ export const resting = { wanted: 'stopped' };
 /** Between runs. */
 export const atRest = { ...resting, runSpec: null, runGeneration: 0, host: null, incarnationUid: null };
 export const dying = { wanted: 'deleted', ...waiters('deleted', 'D1') };
-/** Of no port: nothing is bound, and nothing has to be given back. */
+/** Without ports: nothing is bound or has to be released. */
 export const portless = { claimed: [], ports: {} };
-/** Declared so, and run so. */
+/** The declared spec is also that of the run. */
 export const made = (of: VmSpec) => ({ spec: of, runSpec: of });
 
 export const create = (of: VmSpec = spec) => ({ type: 'vm.create', spec: of, labels: {}, protect: false });
@@ -139,7 +139,7 @@ export const releases = [
 ];
 export const locates = ['volume.locate > volume'];
 
-/** In this state, with that context, on this event -> state and requests. Commands are of the id `C`. */
+/** A row: state, context and event -> next state and requests. The command id is `C`. */
 export const row = (
   state: string,
   changed: object,

@@ -1,7 +1,7 @@
 /**
- * A volume: a disk with an identity of its own, kept across restarts and deletions of the VMs that use it. It knows
- * where its bytes are and who may write; the bytes themselves are its replica's business. The declaration is realized
- * once the tenant has granted it: bytes are made for the first VM that attaches it, on the host of that VM.
+ * A volume: a disk that is kept across restarts and deletions of the VMs that use it. The actor knows the host of the
+ * bytes and which VM may write; replicas manage the bytes. The declaration is realized once the tenant has granted the
+ * quota; bytes are created for the first VM that attaches the volume, on the host of that VM.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -60,7 +60,7 @@ export const volumeMachine = setup({
   on: { 'volume.locate': { actions: 'tellLocation' } },
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         ...whenBorn('volume', 'claiming'),
@@ -69,7 +69,7 @@ export const volumeMachine = setup({
       },
     },
     claiming: {
-      description: 'The tenant is asked whether its quota allows one more volume.',
+      description: 'The quota for one more volume is requested from the tenant.',
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
         ...whileDeclaring('volume', { actions: ['takeSpec', 'awaitAnswer'] }),
@@ -81,7 +81,7 @@ export const volumeMachine = setup({
     },
     available: {
       description:
-        'No VM holds it. Its bytes, if it was ever attached, rest on one host; the failure says if that is gone.',
+        'No VM holds the volume. Its bytes, if it has any, are on one host; the failure tells if that is fenced.',
       tags: 'steady',
       entry: { type: 'setCondition', params: messages.readiness },
       on: {
@@ -100,7 +100,7 @@ export const volumeMachine = setup({
       },
     },
     held: {
-      description: 'A VM holds it; nobody else may.',
+      description: 'One VM holds the volume; no other VM can attach it.',
       entry: ready('False', 'Attaching'),
       initial: 'attaching',
       on: {
@@ -116,7 +116,7 @@ export const volumeMachine = setup({
       },
       states: {
         imaging: {
-          description: 'The image is brought to the host, as a source for the first bytes.',
+          description: 'The image for the first bytes is requested on the host.',
           entry: 'askImage',
           on: {
             'image.provided': [
@@ -128,7 +128,7 @@ export const volumeMachine = setup({
           after: { imageDeadline: { target: 'imaging', reenter: true } },
         },
         attaching: {
-          description: 'The host makes sure the bytes are there.',
+          description: 'The host creates the bytes, or verifies that they exist.',
           entry: 'askReplica',
           on: {
             'replica.ready': { target: 'attached' },
@@ -137,13 +137,13 @@ export const volumeMachine = setup({
           after: { replicaDeadline: { target: 'attaching', reenter: true } },
         },
         attached: {
-          description: 'The holder may run on it, unless the failure says that the host is gone.',
+          description: 'The holder can use the volume, unless a failure tells that the host is fenced.',
           tags: 'steady',
           entry: [ready('True', 'Attached'), 'tellAttached'],
           on: { 'replica.failed': lost },
         },
         stuck: {
-          description: 'Its bytes cannot be made; the failure says why. The holder lets go or asks again.',
+          description: 'Its bytes cannot be created; the failure says why. The holder detaches or attaches again.',
           tags: 'steady',
           entry: [ready('False', 'BytesUnavailable'), 'tellRefused'],
         },
@@ -160,15 +160,15 @@ export const volumeMachine = setup({
       after: { removeDeadline: { target: 'removing', reenter: true } },
     },
     refused: {
-      description: 'Never came to be: the quota does not allow it.',
+      description: 'Refused: the quota of the tenant is exhausted.',
       type: 'final',
     },
     absent: {
-      description: 'Never made, or gone: a VM that still names it has been told so.',
+      description: 'There is no such volume; the requesting VM was answered with a refusal.',
       type: 'final',
     },
     gone: {
-      description: 'Deleted; its quota is given back.',
+      description: 'Deleted; its quota is released.',
       type: 'final',
       entry: ['freeSource', 'releaseQuota', 'answerAll'],
     },

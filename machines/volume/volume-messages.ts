@@ -1,4 +1,4 @@
-/** What a volume remembers and what it sends to whom: pure functions of context and event, called by its chart. */
+/** Context and messages of a volume: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import { replicaDrop, replicaEnsure } from '../replica/replica-protocol.ts';
@@ -11,11 +11,11 @@ import { diskFormatSchema, type DiskFormat, type HostFacts } from '../values/wir
 import { volumeAttached, volumeLocated, volumeRefused, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
 
 export interface VolumeContext extends DeclaredContext<VolumeSpec> {
-  /** Set by the first attach, never changed: the bytes are there. */
+  /** Host of the bytes: set by the first attach, never changed. */
   readonly host: HostFacts | null;
-  /** VM actor that may run on it; set by attach, cleared by detach. */
+  /** The VM that may use it; set by attach, cleared by detach. */
   readonly holder: string | null;
-  /** Who may write: taken from the holder, never falls. */
+  /** Run epoch of the writer: taken from the holder, never decreases. */
   readonly runEpoch: number;
   /** The image its first bytes came from, by digest; set once. */
   readonly source: { readonly sha256: string; readonly format: DiskFormat } | null;
@@ -36,7 +36,7 @@ export const askImage = ({ context }: At): readonly Asked[] => [
   send(imageOf(context), imageNeed({ holder: context.id, host: context.host as HostFacts })),
 ];
 
-/** An answer for the host of an earlier try says nothing about this one. */
+/** Ignores an answer for the host of an earlier attempt. */
 export const isHere = ({ context, event }: At): boolean =>
   event.type === 'image.provided' && event.host === context.host?.name;
 
@@ -54,7 +54,7 @@ export function noteNoDisk({ context, event }: At): Partial<VolumeContext> {
   return { failure: { code: 'image_not_a_disk', message, retryable: false } };
 }
 
-/** The volume was not made on the host: the next attach may name another one. */
+/** The bytes were not created on the host; the next attach may name another one. */
 export const forgetHost = (): Partial<VolumeContext> => ({ host: null });
 
 export const freeSource = ({ context }: At): readonly Asked[] =>
@@ -123,24 +123,24 @@ export function refuseHeld({ context, event }: At): readonly Asked[] {
 
 export function refuseDeleting({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.attach');
-  const message = `${context.id} is being deleted; use another volume, or make it again once it is gone`;
+  const message = `${context.id} is being deleted; use another volume, or create it again once it is gone`;
   return refuse(context, event.vm, { code: 'volume_in_use', message, retryable: true });
 }
 
 export function refuseElsewhere({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.attach');
-  const message = `${context.id} has its bytes on host ${context.host?.name}, the VM was placed on ${event.host.name}`;
+  const message = `${context.id} has its bytes on ${context.host?.name}, but the VM was placed on ${event.host.name}`;
   return refuse(context, event.vm, { code: 'volume_elsewhere', message, retryable: false });
 }
 
-/** Of a volume that is not there: nobody would ever answer otherwise. */
+/** Refuses a request for a volume that does not exist. */
 export function refuseAbsent({ context, event }: At): readonly Asked[] {
   assertEvent(event, ['volume.locate', 'volume.attach']);
   const message = `there is no ${context.id}; create it, or delete the VM that names it`;
   return refuse(context, event.vm, { code: 'volume_not_found', message, retryable: false });
 }
 
-/** A volume whose bytes could not be made or reached is not ready; the failure says why. */
+/** The condition of a volume whose bytes could not be created or reached: not ready, with the failure. */
 export const readiness = ({ context }: { readonly context: VolumeContext }): ConditionParams =>
   context.failure === null ? { status: 'True', reason: 'Available' } : { status: 'False', reason: 'BytesUnavailable' };
 

@@ -1,4 +1,4 @@
-/** What a volume is to clients, to the VM that holds it, and to its bytes on a host. */
+/** Spec, commands and messages of a volume: for clients, its holder and its replica. */
 import { z } from 'zod';
 import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
 import {
@@ -14,12 +14,12 @@ import { declare, defineKind, message, type EventOf, type SpecOf } from '../valu
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { diskFormatSchema, hostFactsSchema } from '../values/wiring.ts';
 
-export const volumeLocate = message('volume.locate', 'A VM asks where the bytes are.', { vm: z.string() });
-export const volumeLocated = message('volume.located', 'The host of the bytes; null while they are nowhere.', {
+export const volumeLocate = message('volume.locate', 'A VM requests the host of the bytes.', { vm: z.string() });
+export const volumeLocated = message('volume.located', 'The host of the bytes; null before they are created.', {
   volume: z.string(),
   host: z.string().nullable(),
 });
-export const volumeAttach = message('volume.attach', 'A VM wants to run on the volume, on a host.', {
+export const volumeAttach = message('volume.attach', 'A VM requests the volume on a host.', {
   vm: z.string(),
   host: hostFactsSchema,
   runEpoch: z.int(),
@@ -31,23 +31,23 @@ export const volumeAttached = message('volume.attached', 'The VM holds the volum
   format: diskFormatSchema,
   host: z.string(),
 });
-export const volumeRefused = message('volume.refused', 'The VM cannot have the volume now, or it is not there.', {
+export const volumeRefused = message('volume.refused', 'The volume is not available to the VM, or does not exist.', {
   volume: z.string(),
   error: failureSchema,
 });
-export const volumeDetach = message('volume.detach', 'The VM holds the volume no more.', { vm: z.string() });
+export const volumeDetach = message('volume.detach', 'The VM no longer holds the volume.', { vm: z.string() });
 
 export const volumeSpec = z
   .strictObject({
     sizeMib: z.int().min(1).max(1_048_576).describe('Size the guest sees, MiB.'),
     format: diskFormatSchema.default('raw'),
-    image: nameSchema.nullable().default(null).describe('Image its first bytes come from.'),
+    image: nameSchema.nullable().default(null).describe('Image that the volume is filled from; null for an empty one.'),
   })
   .meta({ id: 'VolumeSpec' });
 
 export const volumeKind = defineKind({
   kind: 'volume',
-  says: 'A disk with an identity of its own, kept across restarts and deletions of the VMs that use it.',
+  says: 'A disk that is kept across restarts and deletions of the VMs that use it.',
   placement: 'sharded',
   declared: declare(volumeSpec, {
     changes: { sizeMib: 'replace', format: 'replace', image: 'replace' },
@@ -60,8 +60,8 @@ export const volumeKind = defineKind({
       host: (_, { host }) => host,
     },
     says: {
-      create: 'Declares a volume. Its bytes are made on the host of the first VM that attaches it.',
-      update: 'Changes labels and protection; size, format and first bytes stay as they were made.',
+      create: 'Declares a volume. Its bytes are created on the host of the first VM that attaches it.',
+      update: 'Changes labels and protection; size, format and image cannot change.',
       delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it.',
     },
   }),
@@ -78,7 +78,7 @@ export const volumeKind = defineKind({
     replicaFailed,
     replicaRemoved,
   ],
-  // A VM may name a volume that was deleted while the VM rested: it is told so.
+  // A VM may name a volume that was deleted while the VM was stopped: the request is refused.
   startedBy: [volumeLocate, volumeAttach],
   fromNode: [],
   sends: [

@@ -1,4 +1,4 @@
-/** What a VPC remembers, and the plain arithmetic on it. Where each address is stands in rows `location/<address>`. */
+/** Context of a VPC and pure functions on it. The host of each address is in rows `location/<address>`. */
 import type { DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
@@ -9,9 +9,9 @@ import type { VpcSpec } from './vpc-protocol.ts';
 /** A section as published to one host and as last reported by it. */
 export interface SectionView {
   readonly published: number;
-  /** Generation that was last published whole: nothing of the section counts before this is proven. */
+  /** Generation last published whole; until it is proven, earlier proofs do not count. */
   readonly whole: number;
-  /** Generation the host has proved last; 0 before the first. */
+  /** Generation last proven by the host; 0 before the first. */
   readonly proven: number;
   readonly failure: Failure | null;
 }
@@ -20,19 +20,19 @@ export interface SectionView {
 export interface SegmentView {
   readonly facts: HostFacts;
   readonly sections: Readonly<Record<string, SectionView>>;
-  /** Networks the host is to have -> generation of section `networks` that has the newest spec of each. */
+  /** Networks desired on the host -> generation of section `networks` with the newest spec of each. */
   readonly networks: Readonly<Record<string, number>>;
-  /** It has been told to go; nothing else is said to it until it is gone. */
+  /** It is being removed; nothing else is sent to it until it is gone. */
   readonly removing: boolean;
-  /** Of the segment as a whole. */
+  /** Failure of the segment as a whole. */
   readonly failure: Failure | null;
 }
 
 export interface NetworkView {
   readonly spec: NetworkSpec;
-  /** The network's own: of its newest claim. */
+  /** Generation of the network itself, from its newest claim. */
   readonly generation: number;
-  /** Generation that was last said to be realized. */
+  /** Generation last reported as realized. */
   readonly realized: number;
 }
 
@@ -50,7 +50,7 @@ export interface Location {
   readonly host: number;
 }
 
-/** Per network given back: host -> generation of section `networks` that proves its absence there. */
+/** Per released network: host -> generation of section `networks` that proves its absence there. */
 export type Withdrawing = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 export interface VpcContext extends DeclaredContext<VpcSpec> {
@@ -58,14 +58,14 @@ export interface VpcContext extends DeclaredContext<VpcSpec> {
   readonly networks: Readonly<Record<string, NetworkView>>;
   readonly segments: Readonly<Record<string, SegmentView>>;
   readonly waiting: readonly Waiting[];
-  /** Networks that are to go and which some host may still have; their CIDRs stay claimed until then. */
+  /** Networks being removed that some host may still have; their CIDRs stay claimed until then. */
   readonly withdrawing: Withdrawing;
   /** Elements of other objects, by section and key. */
   readonly elements: ElementViews;
   readonly leaving: readonly LeavingElement[];
 }
 
-/** The section that holds the networks of a host; the VPC answers networks and ports by its proofs. */
+/** The section that holds the networks of a host; its proofs answer networks and ports. */
 export const networksSection = 'networks';
 
 export const tenantOf = (context: VpcContext): string => partsOfId(context.id).tenant;
@@ -77,13 +77,13 @@ export const living = (segments: VpcContext['segments']): readonly SegmentView[]
 
 const isWholeProven = ({ failure, proven, whole }: SectionView): boolean => failure === null && proven >= whole;
 
-/** The host's section `networks` has been proved with the newest spec of the network. */
+/** True when the host has proven section `networks` with the newest spec of the network. */
 export const hasProved = ({ sections, networks }: SegmentView, network: string): boolean =>
   networks[network] !== undefined &&
   (sections[networksSection]?.proven ?? 0) >= networks[network] &&
   sections[networksSection]?.failure === null;
 
-/** True when the host has proved the network, and every section as it was last published whole. */
+/** True when the host has proven the network, and every section since it was last published whole. */
 export function provides(view: SegmentView | undefined, network: string, sections: readonly string[]): boolean {
   if (view === undefined || view.removing || view.failure !== null || !hasProved(view, network)) return false;
   return sections.every((name) => view.sections[name] !== undefined && isWholeProven(view.sections[name]));
@@ -92,13 +92,13 @@ export function provides(view: SegmentView | undefined, network: string, section
 /** VXLAN over IPv4: outer Ethernet, IP and UDP headers, and its own. */
 const overlayBytes = 50;
 
-/** What every one of the hosts can carry inside the overlay. */
+/** The largest MTU inside the overlay that all of the hosts support. */
 export const carriedMtu = (hosts: readonly HostFacts[]): number =>
   Math.min(...hosts.map(({ underlayMtu }) => underlayMtu)) - overlayBytes;
 
 /**
- * Why the host and the network cannot come together in the VPC, or undefined when they can. Asked before a segment
- * wants them: a section is realized whole or not at all, so one network that is too large would stop all others.
+ * Why the network's MTU and a host's underlay do not fit, or undefined when they do. Checked before publishing: a
+ * section is realized whole or not at all, so one network with a large MTU would block all others.
  */
 export function tooLarge(context: VpcContext, host: HostFacts, network: NetworkSpec): string | undefined {
   const views = living(context.segments);
@@ -112,7 +112,7 @@ export function tooLarge(context: VpcContext, host: HostFacts, network: NetworkS
   return `${which} ${carried} inside the overlay; lower the network's MTU or raise the underlay's`;
 }
 
-/** The segments once the network is wanted on the host; nothing is wanted of one that is being removed. */
+/** The segments with the network added to the host, unless the segment is being removed. */
 export function wanting(segments: VpcContext['segments'], host: HostFacts, network: string): VpcContext['segments'] {
   const view = segments[host.name];
   if (view?.removing === true) return segments;
@@ -122,7 +122,7 @@ export function wanting(segments: VpcContext['segments'], host: HostFacts, netwo
   return { ...segments, [host.name]: { ...before, facts: host, networks } };
 }
 
-/** Takes a network from every segment; one that has no network left is to go. */
+/** Removes a network from every segment; a segment without networks is then removed. */
 export function withdrawn(
   segments: VpcContext['segments'],
   network: string,
@@ -138,14 +138,14 @@ export function withdrawn(
   return { segments: Object.fromEntries(entries), emptied };
 }
 
-/** The segment is gone; ports that waited for its end want a new one. */
+/** The segment is gone; ports that waited for its end need a new one. */
 export function without({ segments, waiting }: VpcContext, host: string): VpcContext['segments'] {
   let rest = omit(segments, [host]);
   for (const late of waiting.filter((each) => each.host.name === host)) rest = wanting(rest, late.host, late.network);
   return rest;
 }
 
-/** The hosts of `withdrawing` that still owe a proof after this host has proved `generation` of its networks. */
+/** The hosts of `withdrawing` whose proof is outstanding after this host has proven `generation` of its networks. */
 export function proved(withdrawing: Withdrawing, host: string, generation: number): Withdrawing {
   const entries = Object.entries(withdrawing).map(([network, hosts]): [string, Readonly<Record<string, number>>] => {
     const owed = hosts[host];
@@ -154,12 +154,12 @@ export function proved(withdrawing: Withdrawing, host: string, generation: numbe
   return Object.fromEntries(entries);
 }
 
-/** Networks that no host owes a proof for: their CIDRs are free. */
+/** Withdrawn networks without outstanding proofs: their CIDRs are free. */
 export function settled(withdrawing: Withdrawing): readonly string[] {
   return Object.keys(withdrawing).filter((network) => Object.keys(withdrawing[network] ?? {}).length === 0);
 }
 
-/** Networks whose newest spec every host that has them has proved, and which have not been told so. */
+/** Networks whose newest spec is proven on all their hosts and was not yet reported as realized. */
 export function realized({ networks, segments, withdrawing }: VpcContext): readonly string[] {
   return Object.keys(networks).filter((name) => {
     const network = networks[name];

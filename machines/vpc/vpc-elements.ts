@@ -1,7 +1,7 @@
 /**
- * Elements that other declared objects have on every host of a VPC: address sets, and what comes like them. Their owner
- * puts an element into a section under its own key, and is told once every host has proved it, or has proved that it is
- * gone. Nothing here knows what an element is. Pure functions, called by vpc-messages.ts.
+ * Elements that other declared objects, such as address sets, publish to every host of a VPC. The owner puts an element
+ * into a section under its own key, and gets a message once every host has proven it, or has proven its absence. The
+ * content of an element is opaque here. Pure functions, called by vpc-messages.ts.
  */
 import { assertEvent } from 'xstate';
 import type { Failure } from '../values/failures.ts';
@@ -14,15 +14,15 @@ export interface ElementView {
   readonly element: unknown;
   /** Actor id. */
   readonly owner: string;
-  /** The owner's own: of its newest declaration. */
+  /** Generation of the owner's newest declaration. */
   readonly generation: number;
-  /** Generation that was last said to be realized. */
+  /** Generation last reported as realized. */
   readonly realized: number;
-  /** Host -> generation of the section that has this element as it is now. */
+  /** Host -> generation of the section with the present element. */
   readonly since: Readonly<Record<string, number>>;
 }
 
-/** An element that has been taken back, and the hosts that owe the proof: host -> generation of the section. */
+/** A removed element, and outstanding proofs of its absence: host -> generation of the section. */
 export interface LeavingElement {
   readonly section: string;
   readonly key: string;
@@ -39,7 +39,7 @@ export const elementsOf = ({ elements }: VpcContext, section: string): Elements 
 export const hasElements = ({ elements }: VpcContext): boolean =>
   Object.values(elements).some((section) => Object.keys(section).length > 0);
 
-/** The context with the element, as its owner wants it now. */
+/** The context with the new or changed element. */
 export function withElement({ context, event }: { context: VpcContext; event: VpcEvent }): VpcContext {
   assertEvent(event, 'element.put');
   const { section, key, element, generation, meta } = event;
@@ -48,7 +48,7 @@ export function withElement({ context, event }: { context: VpcContext; event: Vp
   return { ...context, elements, leaving: context.leaving.filter((one) => one.section !== section || one.key !== key) };
 }
 
-/** The context without it; its owner is told when the hosts that have it have proved that it is gone. */
+/** The context without the element; its owner is answered when all hosts have proven its absence. */
 export function withoutElement({ context, event }: { context: VpcContext; event: VpcEvent }): VpcContext {
   assertEvent(event, 'element.remove');
   const { section, key, meta } = event;
@@ -60,7 +60,7 @@ export function withoutElement({ context, event }: { context: VpcContext; event:
   return { ...context, elements, leaving: [...others, leaving] };
 }
 
-/** After publishing: which generation of its section an element is in on each host, or is gone with. */
+/** After publishing, records per host the generation of the section that adds, changes or removes an element. */
 export function noting(context: VpcContext, section: string, key: string): VpcContext {
   const published = Object.fromEntries(
     living(context.segments).flatMap(({ facts, sections }): [string, number][] => {
@@ -84,7 +84,7 @@ export function noting(context: VpcContext, section: string, key: string): VpcCo
   return { ...context, leaving };
 }
 
-/** What a host has to prove: a segment that came later has the element in the section it was sent whole. */
+/** The generation that a host must prove; a later segment got the element in the whole section. */
 function isProved(view: SegmentView, section: string, generation: number | undefined): boolean {
   const known = view.sections[section];
   if (known === undefined || known.failure !== null) return false;
@@ -92,7 +92,7 @@ function isProved(view: SegmentView, section: string, generation: number | undef
   return known.proven >= wanted;
 }
 
-/** Owners are told what is realized and what is gone everywhere. */
+/** Reports to owners which elements are realized, and which are gone from all hosts. */
 export function settlingElements(context: VpcContext): {
   readonly elements: ElementViews;
   readonly leaving: readonly LeavingElement[];
@@ -123,7 +123,7 @@ export function settlingElements(context: VpcContext): {
   return { elements, leaving, asks };
 }
 
-/** Owners of elements that wait for this host are told why it has not proved them. */
+/** Reports the failure of this host to the owners of elements that it has not proven. */
 export function delayedElements(
   { elements }: VpcContext,
   section: string | null,
@@ -141,7 +141,7 @@ export function delayedElements(
     );
 }
 
-/** A section of the table whose elements are put by their owners. */
+/** A section of the table whose elements come from other objects. */
 export const ownedSection = (name: string) => ({
   name,
   elements: (context: VpcContext, _view: SegmentView, _event: Heard): Elements => elementsOf(context, name),

@@ -1,8 +1,8 @@
 /**
- * A VPC: one routing domain of a tenant. It claims CIDRs, decides which hosts have a segment with which networks, and
- * publishes to every segment what it is to have, section by section. It makes nothing itself: segments do, and prove
- * it. Upholds: no two networks of a VPC overlap; a network's CIDRs are free only after no host has it any more; a
- * network is realized, and a port provided, only by proofs of the hosts.
+ * A VPC: one routing domain of a tenant. It grants CIDRs to networks, decides which hosts have a segment with which
+ * networks, and publishes the desired state of every segment, section by section. Segments realize and prove it.
+ * Upholds: networks of a VPC do not overlap; the CIDRs of a network are free only after no host has it; a network is
+ * reported realized, and a port provided, only by proofs of the hosts.
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
@@ -18,7 +18,7 @@ const kit = declaredKit<VpcSpec, VpcContext, VpcEvent>(vpcKind, { result: ({ vni
 
 const declaring = whileDeclaring('vpc', { actions: ['takeSpec', 'awaitAnswer'] });
 
-/** Hosts or none: an element is taken down at any time. */
+/** An element can be put or removed at any time, with or without hosts. */
 const elements = {
   'element.put': { actions: 'changeElement' },
   'element.remove': { actions: 'changeElement' },
@@ -35,7 +35,7 @@ export const vpcMachine = setup({
     noteVni: assign(({ event }) => (event.type === 'vni.allocated' ? { vni: event.vni } : {})),
     releaseVni: tell(messages.releaseVni),
     tellTenant: tell(messages.tellTenant),
-    refuseEarly: tell(messages.refuseNeeds('still being made')),
+    refuseEarly: tell(messages.refuseNeeds('still being created')),
     refuseLate: tell(messages.refuseNeeds('being deleted')),
     claimNetwork: act(messages.claimNetwork),
     releaseNetwork: act(messages.releaseNetwork),
@@ -72,17 +72,17 @@ export const vpcMachine = setup({
   initial: 'born',
   states: {
     born: {
-      description: 'Exists only within the step that creates it.',
+      description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
       on: {
         ...whenBorn('vpc', 'claiming'),
         'vpc.open': { target: 'claiming', actions: 'openSpec' },
-        // The tenant believes in a VPC that is not there: the claim goes, and that is all there was.
+        // The tenant closes a VPC that was not created yet: only the quota claim is released.
         'vpc.close': { target: 'gone', actions: 'releaseQuota' },
       },
     },
     claiming: {
-      description: 'The tenant is asked whether its quota has room for one more VPC.',
+      description: 'The quota for one more VPC is requested from the tenant.',
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
         ...declaring,
@@ -98,7 +98,7 @@ export const vpcMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     numbering: {
-      description: 'The cluster gives the VPC its VNI, the number it has on the wire.',
+      description: 'The VXLAN network identifier (VNI) is requested from the cluster.',
       entry: [ready('False', 'WaitingForNumber'), 'askVni'],
       on: {
         ...declaring,
@@ -114,7 +114,7 @@ export const vpcMachine = setup({
       after: { vniDeadline: { target: 'numbering', reenter: true } },
     },
     ready: {
-      description: 'Networks can be declared in it; each host with a port of the VPC has a segment.',
+      description: 'Networks can be declared in the VPC; each host with a port of it has a segment.',
       tags: 'steady',
       entry: ready('True', 'Ready'),
       on: {
@@ -125,7 +125,7 @@ export const vpcMachine = setup({
           { target: 'removing', actions: 'awaitAnswer' },
         ),
         'vpc.open': { actions: 'tellTenant' },
-        // Asked again by the tenant, until its networks are gone.
+        // The tenant repeats this until the networks are gone.
         'vpc.close': [{ guard: 'isHeld' }, { target: 'removing' }],
         'quota.granted': {},
         'vni.allocated': {},
@@ -142,7 +142,7 @@ export const vpcMachine = setup({
       },
     },
     removing: {
-      description: 'Every segment of it is being taken off its host; then the VNI is given back.',
+      description: 'Every segment is being removed from its host; then the VNI is released.',
       entry: [ready('False', 'Deleting'), 'removeSegments'],
       always: { guard: 'hasNoSegments', target: 'gone', actions: ['forgetLocations', 'releaseVni', 'releaseQuota'] },
       on: {

@@ -1,4 +1,4 @@
-/** What a VPC does at each event: the change of its context and what it tells whom, as pure functions. */
+/** Context changes and messages of a VPC: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { vniAllocate, vniRelease } from '../cluster/cluster-protocol.ts';
 import { segmentWithdraw } from '../segment/segment-protocol.ts';
@@ -38,7 +38,7 @@ export const tellTenant = ({ context }: At): readonly Asked[] => [
   send(tenantId(contexts.tenantOf(context)), vpcOpened({ vpc: context.id })),
 ];
 
-/** The VPC that comes with a tenant is declared by nobody: it is as an empty declaration would make it. */
+/** The VPC main of a tenant has no declaration and gets that of an empty spec. */
 export const openSpec = ({ event }: At): Partial<VpcContext> => ({ uid: event.meta.ulid, spec: {}, generation: 1 });
 
 export function inUse({ context, event }: At): readonly Asked[] {
@@ -50,12 +50,12 @@ export function inUse({ context, event }: At): readonly Asked[] {
 
 // Networks
 
-/** Answers what cannot be served in a transitional state, so that nobody waits for a deadline. */
-export function refuseNeeds(why: 'still being made' | 'being deleted'): (seen: At) => readonly Asked[] {
+/** Refuses requests in a transitional state, so that the requester does not wait for a deadline. */
+export function refuseNeeds(why: 'still being created' | 'being deleted'): (seen: At) => readonly Asked[] {
   return ({ context, event }) => {
     assertEvent(event, ['network.claim', 'segment.need']);
     const message = `${context.id} is ${why}`;
-    const error: Failure = { code: 'vpc_not_ready', message, retryable: why === 'still being made' };
+    const error: Failure = { code: 'vpc_not_ready', message, retryable: why === 'still being created' };
     if (event.type === 'network.claim') return [refused(event.network, event.generation, error, 'spec.vpc')];
     return [send(event.port, segmentRefused({ host: event.host.name, error }))];
   };
@@ -91,20 +91,20 @@ export function claimNetwork({ context, event }: At): Done {
     const error: Failure = { code: 'cidr_overlap', message: found.message, retryable: false };
     return { changes: {}, asks: [refused(spec, generation, error, `spec.subnets.${found.index}.cidr`)] };
   }
-  // Asked again for what is realized, it is told so again.
+  // A repeated claim of a realized generation is answered again.
   const networks = { ...context.networks, [network]: { spec, generation, realized: 0 } };
   return announcing({ ...context, networks }, context, event, [
     send(network, networkClaimed({ vpc: context.id, generation })),
   ]);
 }
 
-/** Publishes what differs, then answers whoever it settles. */
+/** Publishes the differences, then answers the requests that are settled. */
 function announcing(after: VpcContext, before: VpcContext, event: VpcEvent, asks: readonly Asked[]): Done {
   const { segments, asks: told } = published.publishing(before, after, event);
   return settling({ ...after, segments }, [...asks, ...told]);
 }
 
-/** Ports whose network is provided, networks that are realized, and networks that are gone everywhere are told so. */
+/** Answers ports whose network is provided, and networks that are realized or gone from all hosts. */
 function settling(context: VpcContext, asks: readonly Asked[]): Done {
   const isServed = ({ host, network }: Waiting): boolean =>
     contexts.provides(context.segments[host.name], network, published.sectionNames);
@@ -139,13 +139,13 @@ function settling(context: VpcContext, asks: readonly Asked[]): Done {
   };
 }
 
-/** An element of another object comes, changes or goes, on every host. */
+/** Adds, changes or removes an element of another object on every host. */
 export function changeElement(seen: At): Done {
   const { context, event } = seen;
   assertEvent(event, ['element.put', 'element.remove']);
   const { section, key } = event;
   if (event.type === 'element.put' && !published.sectionNames.includes(section)) {
-    const message = `no host knows a section ${section}; bring all nodes to one release`;
+    const message = `the section ${section} is unknown; run all nodes with the same release`;
     const error: Failure = { code: 'section_unknown', message, retryable: false };
     const { generation, meta } = event;
     return {
@@ -165,7 +165,7 @@ export function releaseNetwork({ context, event }: At): Done {
     return { changes: {}, asks: [send(network, networkWithdrawn({ vpc: context.id }))] };
   const owing = context.withdrawing[network];
   if (owing !== undefined) {
-    // Asked again for what is under way: a section that gave up is published once more.
+    // A repeated request in progress: a section with a permanent failure is published again.
     const asks = Object.keys(owing)
       .filter((host) => hasGivenUp(context, host))
       .flatMap((host) => published.repeating(context, host, event));
@@ -177,7 +177,7 @@ export function releaseNetwork({ context, event }: At): Done {
   const owed = Object.keys(context.segments).flatMap((host): [string, number][] => {
     if (context.segments[host]?.networks[network] === undefined) return [];
     const view = told.segments[host];
-    // One that is being removed proves it by being gone.
+    // A segment that is being removed proves the absence by its end.
     return [
       [host, view?.removing === false ? (view.sections[networksSection]?.published ?? 0) : Number.MAX_SAFE_INTEGER],
     ];
@@ -205,7 +205,7 @@ function hasGivenUp({ segments }: VpcContext, host: string): boolean {
   );
 }
 
-/** What a request for a network on a host comes to; the definition's `needs` asks too, for the rows it takes. */
+/** The outcome of a request for a network on a host; the definition's `needs` uses it to select rows. */
 export function answerTo(context: VpcContext, event: VpcEvent): 'provided' | 'publish' | 'repeat' | 'wait' {
   assertEvent(event, 'segment.need');
   const { host, network, port } = event;
@@ -216,7 +216,7 @@ export function answerTo(context: VpcContext, event: VpcEvent): 'provided' | 'pu
   const lacks = published.sectionNames.some((name) => view?.sections[name] === undefined);
   if (!isKnown || lacks || view.networks[network] === undefined) return 'publish';
   const again = context.waiting.some((each) => each.port === port && each.host.name === host.name);
-  // Asked again for what is under way: said again, so that a segment that gave up tries once more.
+  // A repeated request in progress is published again, so that a segment with a permanent failure retries.
   return again || hasGivenUp(context, host.name) ? 'repeat' : 'wait';
 }
 
@@ -242,7 +242,7 @@ export function provideSegment({ context, event }: At): Done {
   return announcing({ ...context, segments, waiting }, context, event, []);
 }
 
-/** Generations that the host has and this VPC has not published: what it knew of the host has been lost. */
+/** Generations that the host reports above those published: a rollback has lost this VPC's state about the host. */
 export function unknownTo({ segments }: VpcContext, event: VpcEvent): Readonly<Record<string, number>> {
   if (event.type !== 'segment.proven') return {};
   const view = segments[event.host];
@@ -274,7 +274,7 @@ export function noteProven({ context, event }: At): Done {
   return settling({ ...after, segments: again.segments, withdrawing }, again.asks);
 }
 
-/** The host has lost track of a section, or has none at all in a new life: it gets the whole. */
+/** The host misses increments of a section, or has a new segment: the section is published whole. */
 export function republish({ context, event }: At): Done {
   assertEvent(event, 'segment.missed');
   const { host, section, generation } = event;
@@ -292,7 +292,7 @@ export function noteFailed({ context, event }: At): Done {
   if (view === undefined) return nothing;
   const error = failureOf(event.error);
   if (isHostGone(event)) {
-    // Said before it heard of the latest: if the host is still gone, that is answered alike; if it is back, served.
+    // The segment sent this before it received the latest publication, which it will answer separately.
     const isLate = Object.entries(view.sections).some(([name, { published: said }]) => said > (heard[name] ?? 0));
     return isLate && !view.removing ? nothing : forget(host, error, { context, event });
   }
@@ -308,7 +308,7 @@ export function noteFailed({ context, event }: At): Done {
     send(name, networkDelayed({ generation: context.networks[name]?.generation ?? 0, host, error })),
   );
   asks.push(...delayedElements({ ...context, segments }, section, host, error));
-  // What may pass is tried again by the segment itself; its ports go on waiting.
+  // The segment itself retries transient failures; its ports keep waiting.
   if (error.retryable) return { changes: { segments }, asks };
   const waiting = context.waiting.filter((each) => each.host.name !== host);
   return { changes: { segments, waiting }, asks: [...asks, ...refusals(context, host, error)] };
@@ -317,7 +317,7 @@ export function noteFailed({ context, event }: At): Done {
 const refusals = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
   waiting.filter((each) => each.host.name === host).map(({ port }) => send(port, segmentRefused({ host, error })));
 
-/** Its host is gone, and with it whatever networks it still owed. */
+/** The host is fenced: its outstanding proofs count as given. */
 function forget(host: string, error: Failure, { context, event }: At): Done {
   const waiting = context.waiting.filter((each) => each.host.name !== host);
   return leaving(host, { ...context, waiting }, { context, event }, refusals(context, host, error));
@@ -328,14 +328,17 @@ export function noteRemoved({ context, event }: At): Done {
   const view = context.segments[event.host];
   if (view === undefined) return nothing;
   if (!view.removing) {
-    // It ended with its host and is wanted again since: whoever lives there next has nothing.
+    // The segment ended with its host and was requested again since: the next one starts empty.
     const { segments, asks } = published.publishingAnew(context, event.host, everything, event);
     return { changes: { segments }, asks };
   }
   return leaving(event.host, context, { context, event }, []);
 }
 
-/** The others lose a peer; ports that waited for its end want a new segment; what it owed is proved. */
+/**
+ * Removes the peer from the other hosts, requests a new segment for waiting ports, and counts outstanding proofs as
+ * given.
+ */
 function leaving(host: string, after: VpcContext, { context, event }: At, asks: readonly Asked[]): Done {
   const segments = contexts.without(after, host);
   const withdrawing = contexts.proved(context.withdrawing, host, Number.MAX_SAFE_INTEGER);
@@ -357,7 +360,7 @@ export function dropSegment({ context, event }: At): Partial<VpcContext> {
 
 const place = (event: VpcEvent & { address: string }): Location | undefined => row(event, 'location', event.address);
 
-/** The other hosts' segments learn the new place; the holder's own route is made by the port's binding. */
+/** Publishes the route to the other hosts; on the port's own host its binding makes the route. */
 export function locate({ context, event }: At): Done {
   assertEvent(event, 'port.located');
   const { port, address, host } = event;
@@ -370,7 +373,7 @@ export function locate({ context, event }: At): Done {
   return { changes: { segments }, asks: [putRow('location', address, { port, host } satisfies Location), ...asks] };
 }
 
-/** An address that has moved on, to another host or port, is left alone; a port that gives up no longer waits. */
+/** Withdraws the route, unless the address has moved to another host or port, and ends the port's waiting. */
 export function unlocate({ context, event }: At): Done {
   assertEvent(event, 'port.left');
   const { port, address, host } = event;
@@ -383,7 +386,7 @@ export function unlocate({ context, event }: At): Done {
   return { changes: { segments, waiting }, asks: [removeRow('location', address), ...asks] };
 }
 
-/** Locations that outlived their segments: none should, and none may be left to a later VPC of the same name. */
+/** Removes remaining locations, so that a later VPC of the same name starts without them. */
 export const forgetLocations = ({ event }: At): readonly Asked[] =>
   Object.keys(rows<Location>(event, 'location')).map((address) => removeRow('location', address));
 

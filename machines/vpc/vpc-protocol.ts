@@ -1,6 +1,6 @@
 /**
- * What a VPC is to clients and to other actors: networks claim their ranges in it, ports ask it for their network on a
- * host and tell it where they are. What it publishes to its segments is segment-protocol.ts.
+ * Spec, commands and messages of a VPC: networks claim their CIDRs in it; ports request their network on a host and
+ * report where they are bound. Publications to segments are in segment-protocol.ts.
  */
 import { z } from 'zod';
 import { vniAllocate, vniAllocated, vniRelease } from '../cluster/cluster-protocol.ts';
@@ -17,35 +17,35 @@ import { declare, defineKind, message, type EventOf, type SpecOf } from '../valu
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { hostFactsSchema, networkSpecSchema } from '../values/wiring.ts';
 
-export const vpcOpen = message('vpc.open', 'A tenant wants its VPC main to exist.', {});
-export const vpcClose = message('vpc.close', 'A tenant that ends wants its VPC main to be gone.', {});
+export const vpcOpen = message('vpc.open', 'A tenant requests its VPC main.', {});
+export const vpcClose = message(
+  'vpc.close',
+  'A tenant that is being deleted requests the removal of its VPC main.',
+  {},
+);
 export const vpcOpened = message('vpc.opened', 'The VPC can be used.', { vpc: z.string() });
 
 export const networkClaim = message(
   'network.claim',
-  'A network wants its address ranges, and to be what the hosts of the VPC have under its name.',
+  'A network claims its CIDRs and publishes its newest spec to the hosts of the VPC.',
   { network: networkSpecSchema, generation: z.int() },
 );
 export const networkClaimed = message(
   'network.claimed',
-  'The ranges belong to the network; its newest spec is on its way to hosts.',
+  'The CIDRs are granted to the network, and its newest spec is being published.',
   {
     vpc: z.string(),
     generation: z.int(),
   },
 );
-export const networkRefused = message(
-  'network.refused',
-  'The ranges cannot be had; what was claimed before stays claimed.',
-  {
-    generation: z.int(),
-    error: failureSchema,
-    path: z.string(),
-  },
-);
+export const networkRefused = message('network.refused', 'The CIDRs are refused; earlier claims stay.', {
+  generation: z.int(),
+  error: failureSchema,
+  path: z.string(),
+});
 export const networkRealized = message(
   'network.realized',
-  'Every host that has the network has proved this generation of it.',
+  'Every host that has the network has proven this generation of it.',
   {
     generation: z.int(),
   },
@@ -59,22 +59,26 @@ export const networkDelayed = message(
     error: failureSchema,
   },
 );
-export const networkRelease = message('network.release', 'A network that ends gives its ranges back.', {
+export const networkRelease = message('network.release', 'A network that is being deleted releases its CIDRs.', {
   network: z.string(),
 });
-export const networkWithdrawn = message('network.withdrawn', 'No host has the network any more; its ranges are free.', {
+export const networkWithdrawn = message('network.withdrawn', 'No host has the network any more; its CIDRs are free.', {
   vpc: z.string(),
 });
 
-export const elementPut = message('element.put', 'An object wants an element of its own on every host of the VPC.', {
-  section: z.string(),
-  key: z.string(),
-  /** What it is, the section says. */
-  element: z.unknown(),
-  /** The object's own: of its newest declaration. */
-  generation: z.int(),
-});
-export const elementRealized = message('element.realized', 'Every host has proved this generation of the element.', {
+export const elementPut = message(
+  'element.put',
+  'An object publishes an element of its own to every host of the VPC.',
+  {
+    section: z.string(),
+    key: z.string(),
+    /** Its shape depends on the section. */
+    element: z.unknown(),
+    /** Generation of the object's newest declaration. */
+    generation: z.int(),
+  },
+);
+export const elementRealized = message('element.realized', 'Every host has proven this generation of the element.', {
   section: z.string(),
   key: z.string(),
   generation: z.int(),
@@ -86,7 +90,7 @@ export const elementDelayed = message('element.delayed', 'A host could not reali
   host: z.string(),
   error: failureSchema,
 });
-export const elementRemove = message('element.remove', 'The object takes its element back.', {
+export const elementRemove = message('element.remove', 'The object removes its element.', {
   section: z.string(),
   key: z.string(),
 });
@@ -95,23 +99,23 @@ export const elementRemoved = message('element.removed', 'No host has the elemen
   key: z.string(),
 });
 
-export const segmentNeed = message('segment.need', 'A port wants its network on a host.', {
+export const segmentNeed = message('segment.need', 'A port requests its network on a host.', {
   port: z.string(),
   host: hostFactsSchema,
   network: z.string(),
 });
-export const segmentProvided = message('segment.provided', 'The host has proved that it has the network.', {
+export const segmentProvided = message('segment.provided', 'The host has proven the network.', {
   host: z.string(),
   network: z.string(),
   vpc: z.string(),
 });
-export const segmentRefused = message('segment.refused', 'The network cannot be had on the host.', {
+export const segmentRefused = message('segment.refused', 'The network is not available on the host.', {
   host: z.string(),
   error: failureSchema,
 });
 export const portLocated = message(
   'port.located',
-  'A port is wired on a host; the other hosts learn the route to it.',
+  'A port is wired on a host; the route is published to the other hosts.',
   {
     port: z.string(),
     address: z.string(),
@@ -121,7 +125,7 @@ export const portLocated = message(
 );
 export const portLeft = message(
   'port.left',
-  'A port leaves a host, or stops waiting for one; routes to it are withdrawn.',
+  'A port is being unbound, or no longer waits for a host; its routes are withdrawn.',
   {
     port: z.string(),
     address: z.string(),
@@ -142,7 +146,7 @@ export const vpcKind = defineKind({
     quota: 5,
     columns: {},
     says: {
-      create: 'Makes a routing domain: its CIDRs may equal those of other VPCs. Answered when it has its number.',
+      create: 'Creates a routing domain; its CIDRs may overlap those of other VPCs. Answered when it has its VNI.',
       update: 'Changes labels and protection; a VPC has no other field.',
       delete: 'Removes an empty VPC. Rejected in_use while it has networks.',
     },
@@ -166,7 +170,7 @@ export const vpcKind = defineKind({
     portLocated,
     portLeft,
   ],
-  // `vpc.close` of a VPC that is not there is answered: gone is gone.
+  // `vpc.close` of a VPC that does not exist is answered.
   startedBy: [vpcOpen, vpcClose],
   fromNode: [],
   sends: [

@@ -1,4 +1,4 @@
-/** A VPC with hosts and networks, and the events it hears, for the tables of its chart. Only tests use it. */
+/** A VPC with hosts and networks, and its events, for the tables of its chart. Only tests use it. */
 import { newDeclared } from '../values/declared.ts';
 import type { Failure } from '../values/failures.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
@@ -28,8 +28,8 @@ export const section = (more: Partial<SectionView> = {}): SectionView => ({
 });
 
 /**
- * @param sections what differs from `section()`; every section there is was published.
- * @param names networks it has, put by generation 2 of their section.
+ * @param sections differences from `section()`; every section was published.
+ * @param names networks of the segment, added by generation 2 of their section.
  */
 export const view = (
   n: number,
@@ -65,7 +65,7 @@ export const waits = (n = 1) => [{ port: 'port/t/p', host: host(n), network: 'ne
 
 const generation2 = Object.fromEntries(sectionNames.map((name) => [name, 2]));
 
-/** The generations that `view` says were published, of every section. */
+/** The published generation of every section in `view`. */
 export const heard = Object.fromEntries(sectionNames.map((name) => [name, 2]));
 
 export const claim = (spec: NetworkSpec, generation = 1) => ({ type: 'network.claim', network: spec, generation });

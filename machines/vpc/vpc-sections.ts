@@ -1,9 +1,9 @@
 /**
- * What a VPC publishes to its segments: one table of sections, and the step from a changed context to what each host is
- * told. A section whose elements follow from the context is published by comparing it before and after; one whose
- * elements are rows has its increments named by whoever changes the rows.
- * A new section is added to `sections` here, to actors/dataplane/segment/segment-sections.ts on the host, and to the
- * simulation's table; nothing else of vpc and segment knows it. Upholds: generations of a section only grow.
+ * What a VPC publishes to its segments: the table of sections, and the messages to each host for a changed context. A
+ * section whose elements are computed from the context is compared before and after; for one whose elements are rows,
+ * the function that changes the rows names the increments. Add a new section to `sections` here, to
+ * actors/dataplane/segment/segment-sections.ts on the host, and to the simulation's table; nothing else of vpc and
+ * segment depends on it. Upholds: generations of a section only grow.
  */
 import { sameJson } from '../values/failures.ts';
 import { rows, send, type Asked, type Heard } from '../values/telling.ts';
@@ -15,9 +15,9 @@ import { ownedSection } from './vpc-elements.ts';
 
 export interface PublishedSection {
   readonly name: string;
-  /** Collection of rows that the elements come from; without it they follow from the context alone. */
+  /** Collection of the elements' rows; absent when they are computed from the context. */
   readonly from?: string;
-  /** All that the host is to have. Rows of `from` are loaded. */
+  /** All elements of a host. Rows of `from` must be loaded. */
   readonly elements: (context: VpcContext, view: SegmentView, event: Heard) => Elements;
 }
 
@@ -49,7 +49,7 @@ const networks: PublishedSection = {
   },
 };
 
-/** Key: the address. Every location but those on the segment's own host. */
+/** Key: the address. All locations except those on the segment's own host. */
 const routes: PublishedSection = {
   name: 'routes',
   from: 'location',
@@ -65,7 +65,7 @@ export const sections: readonly PublishedSection[] = [overlay, networks, routes,
 export const sectionNames: readonly string[] = sections.map(({ name }) => name);
 export const routesSection = routes.name;
 
-/** True when some host was never sent a section: a section that a later release has added. */
+/** True when a host has not been sent some section, because a later release added it. */
 export const lacksSections = ({ segments }: VpcContext): boolean =>
   living(segments).some((view) => sectionNames.some((name) => view.sections[name] === undefined));
 
@@ -74,7 +74,7 @@ export interface Change {
   readonly removed: readonly string[];
 }
 
-/** What publishing comes to: the views with their new generations, and the messages. */
+/** Result of publishing: the views with their new generations, and the messages. */
 export interface Published {
   readonly segments: VpcContext['segments'];
   readonly asks: readonly Asked[];
@@ -89,7 +89,7 @@ const isEmpty = ({ put, removed }: Change): boolean => Object.keys(put).length =
 
 const noSection: SectionView = { published: 0, whole: 0, proven: 0, failure: null };
 
-/** Networks in what was put are proved by that generation. */
+/** Records the generation that proves the published networks. */
 const noting = (view: SegmentView, section: string, put: Elements, generation: number): SegmentView['networks'] =>
   section === networksSection
     ? { ...view.networks, ...Object.fromEntries(Object.keys(put).map((name) => [name, generation])) }
@@ -130,8 +130,8 @@ const message = (context: VpcContext, host: string, updates: readonly SectionUpd
   send(segmentId(context, host), segmentPublish({ vpc: context.id, updates }));
 
 /**
- * Every living segment is told what differs for it between the two contexts. A segment that is new, has other facts or
- * lacks a section is sent that whole; for this the rows of all sections have to be loaded.
+ * Publishes to every segment that is not being removed the differences between the two contexts. A segment that is new,
+ * has changed facts or lacks a section gets it whole, for which the rows of all sections must be loaded.
  */
 export function publishing(before: VpcContext, after: VpcContext, event: Heard): Published {
   const segments = { ...after.segments };
@@ -163,7 +163,7 @@ export function publishing(before: VpcContext, after: VpcContext, event: Heard):
   return { segments, asks };
 }
 
-/** An increment of one section to the hosts for which `change` names one. */
+/** Publishes an increment of one section to the hosts for which `change` returns one. */
 export function publishingIncrements(
   context: VpcContext,
   name: string,
@@ -183,8 +183,8 @@ export function publishingIncrements(
 }
 
 /**
- * The whole of these sections once more, to a host that has lost track of them.
- * @param beyond by section, a generation that the new one must exceed
+ * Publishes these sections whole to a host that misses increments. @param beyond section -> generation that the new one
+ * must exceed
  */
 export function publishingAnew(
   context: VpcContext,
@@ -205,7 +205,7 @@ export function publishingAnew(
   return { segments: { ...context.segments, [host]: view }, asks };
 }
 
-/** What was published and is not proved, as it stands: a segment that gave up tries once more. */
+/** Publishes unproven sections again, so that a segment with a permanent failure retries. */
 export function repeating(context: VpcContext, host: string, event: Heard): readonly Asked[] {
   const view = context.segments[host];
   if (view === undefined || view.removing) return [];

@@ -1,12 +1,12 @@
 /**
- * `photon apply -f FILE` makes what the documents declare, in the order of their dependencies; `photon diff -f FILE`
- * says what that would do. Validation of the whole file comes first. Every object is sent as `<kind>.apply`, which
- * creates it, updates it, or finds it unchanged; so a second run, or a run after a lost answer, changes nothing twice.
- * Nothing is pruned.
+ * `photon apply -f FILE` creates and updates the declared objects in the order of their dependencies; `photon diff -f
+ * FILE` shows what that would change. Validation of the whole file comes first. Every object is sent as `<kind>.apply`,
+ * which creates it, updates it, or finds it unchanged; so a second run, or a run after a lost answer, changes nothing
+ * twice. Nothing is pruned.
  */
 import { randomUUID } from 'node:crypto';
 import { declaredKinds } from '@photoncloud/machines/kinds';
-import { specChanges } from '@photoncloud/machines/values/declared';
+import { specChanges } from '@photoncloud/machines/values/spec-changes';
 import { sameJson } from '@photoncloud/machines/values/failures';
 import { idOf } from '@photoncloud/machines/values/identifiers';
 import type { SpecChange } from '@photoncloud/machines/values/kind';
@@ -24,7 +24,7 @@ export interface ApplyStep {
 
 export interface Difference {
   readonly id: string;
-  /** `replace`: apply would be rejected, because a field cannot change in the object's life. */
+  /** `replace`: apply would be rejected, because a changed field requires a new object. */
   readonly result: 'create' | 'update' | 'replace' | 'unchanged';
   readonly changes: readonly SpecChange[];
 }
@@ -44,7 +44,7 @@ async function storedOf(client: PhotonClient, id: string): Promise<Stored | unde
   }
 }
 
-/** Issues of a command name its params; a person reads them in the document. */
+/** Translates issues from params of the command to fields of the document. */
 function asInDocument(error: unknown, declaration: Declaration): unknown {
   if (!(error instanceof PhotonError)) return error;
   const { group, code, message, issues = [], ...rest } = error.record;
@@ -71,7 +71,7 @@ export async function applyDocuments(
     const startedAt = performance.now();
     const { kind, tenant, name, spec, labels, protect } = declaration;
     const id = idFor(declaration);
-    options.onWait(`${id} asked for`);
+    options.onWait(`${id} requested`);
     let result: ApplyStep['result'];
     try {
       const reply = (await client.call(`${kind}.apply`, {
@@ -84,7 +84,7 @@ export async function applyDocuments(
     } catch (error) {
       throw asInDocument(error, declaration);
     }
-    // An image is needed whole before a VM can use it, so it is always waited for.
+    // A VM can use an image only once it is complete, so apply always waits for images.
     const state =
       options.wait || kind === 'image'
         ? await settle(client, id, { timeoutMs: options.timeoutMs, onWait: options.onWait })
@@ -93,7 +93,7 @@ export async function applyDocuments(
   }
 }
 
-/** What apply would do to one object, by what the cluster shows of it now. */
+/** The difference between a declaration and the object in the cluster. */
 async function differenceOf(client: PhotonClient, declaration: Declaration): Promise<Difference> {
   const id = idFor(declaration);
   const stored = await storedOf(client, id);
@@ -120,7 +120,7 @@ const signs = { create: '+', update: '~', replace: '!', unchanged: '=' } as cons
 
 /** A line per object, and below it a line per field with its class of change. */
 export function differenceText({ id, result, changes }: Difference): string {
-  const said = result === 'replace' ? 'refused: a field cannot change; delete it and create it anew' : result;
+  const said = result === 'replace' ? 'refused: a field cannot change; delete the object and create it again' : result;
   const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
   const when = (change: SpecChange['change']) => (change === 'replace' ? 'cannot change' : change);
   const width = Math.max(0, ...changes.map(({ path }) => path.length));

@@ -19,7 +19,7 @@ function addApply(program: Command): void {
     .command('apply')
     .description('create and update what the documents in a file declare')
     .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
-    .option('--wait', 'wait until everything has come to rest')
+    .option('--wait', 'wait until every object has settled')
     .addOption(timeoutOption())
     .action(
       withSession(program, async (session, options: { file: string; wait?: boolean; timeout: number }) => {
@@ -38,7 +38,7 @@ function addApply(program: Command): void {
   withExamples(apply, 'apply -f network.yaml --wait');
   const diff = program
     .command('diff')
-    .description('say what apply would do: create, update (in place or at the next start), refuse, or nothing')
+    .description('show what apply would do: create, update (in place or at the next start), refuse, or nothing')
     .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
     .action(
       withSession(program, async (session, options: { file: string }) => {
@@ -56,7 +56,7 @@ type Outputs = { output: Output };
 function addReading(program: Command): void {
   const get = program
     .command('get <kind> [name]')
-    .description('one object; -o json shows all of it')
+    .description('show one object; -o json shows all fields')
     .addOption(outputOption())
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: Outputs) =>
@@ -66,12 +66,12 @@ function addReading(program: Command): void {
   withExamples(get, 'get vm/acme/web-1 -o json', '-t acme get vm web-1');
   const list = program
     .command('list [kind]')
-    .description('objects and their states')
+    .description('list objects and their states')
     .option('--state <state>', 'only in this state')
     .option('--host <host>', 'only on this host')
-    .option('--search <text>', 'only ids that contain it')
-    .option('--held', 'only those that are paused or quarantined; who holds them, why, and what to do')
-    .option('--watch', 'go on with every change')
+    .option('--search <text>', 'only ids that contain the text')
+    .option('--held', 'only paused or quarantined objects, with operator, reason and next command')
+    .option('--watch', 'print every change until interrupted')
     .addOption(outputOption())
     .action(
       withSession(
@@ -91,15 +91,15 @@ function addReading(program: Command): void {
   withExamples(list, 'list vm -t acme', 'list --held', 'list --state failed', 'list --watch');
   const described = program
     .command('describe <kind> [name]')
-    .description('one object with what it waits for and its last history')
+    .description('show one object, what it waits for, and its latest history')
     .action(
       withSession(program, (session, kind: string, name: string | undefined) => objects.describe(session, kind, name)),
     );
   withExamples(described, 'describe vm/acme/web-1');
   const events = program
     .command('events <kind> [name]')
-    .description('the history of one object')
-    .option('-n, --limit <count>', 'how many, newest last', wholeNumber, 32)
+    .description('show the history of one object')
+    .option('-n, --limit <count>', 'number of entries, newest last', wholeNumber, 32)
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) =>
         objects.events(session, kind, name, options.limit),
@@ -118,7 +118,7 @@ function addChanging(program: Command): void {
   withExamples(remove, 'delete vm/acme/web-1');
   const wait = program
     .command('wait <kind> [name]')
-    .description('wait until an object has come to rest')
+    .description('wait until an object has settled')
     .option('--for <states>', 'states to wait for, separated by commas; `removed` for gone')
     .addOption(timeoutOption())
     .action(
@@ -134,10 +134,10 @@ function addChanging(program: Command): void {
       ),
     );
   withExamples(wait, 'wait vm/acme/web-1 --for running --timeout 60', 'wait vm/acme/web-1 --for removed');
-  const vm = program.command('vm').description('start, stop and restart machines');
+  const vm = program.command('vm').description('start, stop and restart VMs');
   for (const verb of ['start', 'stop', 'restart'] as const) {
     vm.command(`${verb} <name>`)
-      .description(`${verb} a VM and wait until it has come to rest`)
+      .description(`${verb} a VM and wait until it has settled`)
       .option('--no-wait', 'return once the command is accepted')
       .addOption(timeoutOption())
       .action(
@@ -156,10 +156,10 @@ function addChanging(program: Command): void {
 }
 
 function addCluster(program: Command): void {
-  const cluster = program.command('cluster').description('the cluster as a whole');
+  const cluster = program.command('cluster').description('commands for the whole cluster');
   cluster
     .command('release-barrier')
-    .description('after a store rollback: place and allocate again; says that silent hosts are powered off')
+    .description('end the barrier after a store rollback; confirms that silent hosts are powered off')
     .action(
       withSession(program, (session) =>
         objects.commandAndSay(session, clusterId, 'release-barrier', 'places and allocates again'),
@@ -172,7 +172,7 @@ function addHosts(program: Command): void {
   for (const verb of ['cordon', 'uncordon'] as const) {
     host
       .command(`${verb} <host>`)
-      .description(verb === 'cordon' ? 'place nothing new on a host' : 'place things on a host again')
+      .description(verb === 'cordon' ? 'exclude a host from new placements' : 'allow new placements on a host again')
       .action(
         withSession(program, (session, name: string) =>
           objects.commandAndSay(session, objects.targetOf(session, 'host', name), verb, `${verb}ed`),
@@ -181,14 +181,14 @@ function addHosts(program: Command): void {
   }
   const fence = host
     .command('fence <host>')
-    .description('say that a silent host is powered off, so that what ran there may start elsewhere')
-    .requiredOption('--powered-off', 'you have made sure: what still runs there would run twice')
-    .requiredOption('--reason <text>', 'how you know; kept with the host and in its history')
+    .description('declare a silent host powered off, so that its VMs may start elsewhere')
+    .requiredOption('--powered-off', 'confirms that you have verified it; a VM that still runs there would run twice')
+    .requiredOption('--reason <text>', 'how you have verified it; kept with the host and in its history')
     .action(
       withSession(program, async (session, name: string, options: { poweredOff: true; reason: string }) => {
         const id = objects.targetOf(session, 'host', name);
         const { poweredOff, reason } = options;
-        await objects.commandAndSay(session, id, 'fence', 'fenced: what ran there may start elsewhere', {
+        await objects.commandAndSay(session, id, 'fence', 'fenced: its VMs may start elsewhere', {
           poweredOff,
           reason,
         });

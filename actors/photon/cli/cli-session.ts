@@ -41,7 +41,7 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
   } catch (error) {
     throw reject(
       'file_unreadable',
-      `${path} is no client file (${describeCause(error)}); photon init makes client files`,
+      `${path} is not a client file (${describeCause(error)}); photon init makes client files`,
     );
   }
 }

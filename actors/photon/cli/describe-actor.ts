@@ -1,4 +1,4 @@
-/** One object as a person reads it: what it is, what it waits for, what happened to it last. */
+/** The text of `photon describe`: the object, what it waits for, and its latest history. */
 import type { Condition } from '@photoncloud/machines/values/declared';
 import type { Failure } from '@photoncloud/machines/values/failures';
 import { stringify } from 'yaml';
@@ -41,7 +41,7 @@ export function stateText(value: unknown): string {
     .join(',');
 }
 
-/** Of an operator's verb: who and why; of an input that led nowhere: what became of it. */
+/** For an operator's verb: principal and reason; for an input without a transition: its outcome. */
 export function whatHappened({ kind, event }: HistoryLine): string {
   const word = eventText(event.type);
   if (event.type.startsWith('actor.')) return `${word} by ${event.principal ?? '?'}: ${event.reason ?? ''}`;
@@ -58,7 +58,7 @@ export async function historyTable(client: PhotonClient, id: string, limit: numb
     `${stateText(line.from)} -> ${stateText(line.to)}`,
     line.asked.map(askedText).join(', '),
   ]);
-  return textTable(['version', 'age', 'event', 'from -> to', 'asked for'], rows);
+  return textTable(['version', 'age', 'event', 'from -> to', 'requests'], rows);
 }
 
 const indented = (value: unknown): string =>
@@ -100,7 +100,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   const now = Date.now();
   const waits = [
     ...(actor.hold === undefined ? [] : ['an operator']),
-    ...actor.effects.map((effect) => `effect ${effect.type} (asked by ${effect.state})`),
+    ...actor.effects.map((effect) => `effect ${effect.type} (of state ${effect.state})`),
     ...actor.timers.map(({ id: timer, dueMs }) => {
       const seconds = Math.max(0, Math.round((dueMs - now) / 1_000));
       return `timer ${timer.replace(/^xstate\.after\./, '')} in ${seconds} s`;

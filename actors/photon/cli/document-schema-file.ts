@@ -1,4 +1,4 @@
-/** The published JSON Schema of documents: generated from the schema that validates them, held to it by a test. */
+/** The published JSON Schema of documents: generated from the schema that validates them; a test compares the two. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { documentSchema } from './document-schema.ts';

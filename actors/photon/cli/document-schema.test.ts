@@ -1,4 +1,4 @@
-/** What `photon apply -f` takes and refuses before it speaks to anybody. */
+/** Documents that `photon apply -f` accepts and rejects before it sends a request. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ test('the published schema is the one that validates', () => {
   assert.is(readFileSync(schemaPath, 'utf8'), schemaText(), 'run npm run schema');
 });
 
-test('several documents are put into the order of their dependencies', () => {
+test('several documents are sorted by their dependencies', () => {
   const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
   const read = readDocuments(write(`${volume}---\nkind: tenant\nname: acme\n`));
   assert.equal(
@@ -46,7 +46,7 @@ test('several documents are put into the order of their dependencies', () => {
   assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', image: null });
 });
 
-test('unknown fields, nested too, are refused with their path', () => {
+test('unknown fields, also nested ones, are rejected with their path', () => {
   const text = refusal(
     'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.0.0.0/24, gatway: 10.0.0.1 }] }\n',
   );
@@ -54,7 +54,7 @@ test('unknown fields, nested too, are refused with their path', () => {
   assert.match(text, 'gatway');
 });
 
-test('names that are no names are refused', () => {
+test('invalid names are rejected', () => {
   for (const name of ['"a b"', '"a\\nb"', '-rf', 'Web', '..', 'a/b', 'x'.repeat(300)]) {
     assert.match(
       refusal(`kind: volume\ntenant: acme\nname: ${name}\nspec: { sizeMib: 1 }\n`),
@@ -64,19 +64,19 @@ test('names that are no names are refused', () => {
   }
 });
 
-test('the second of two documents is named by its number', () => {
+test('an error names the document by its number', () => {
   assert.match(
     refusal('kind: tenant\nname: acme\n---\nkind: volume\ntenant: acme\nname: v\nspec: { sizeMib: 0 }\n'),
     'F#2 spec.sizeMib',
   );
 });
 
-test('an object that is declared twice in one file', () => {
+test('an object that is declared twice in one file is rejected', () => {
   const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
   assert.is(refusal(`${volume}---\n${volume}`), 'F#2 name: declares what F#1 declares too; keep one of them');
 });
 
-test('a kind nobody knows, twice the same key, a bomb of aliases', () => {
+test('unknown kinds, duplicate keys and alias bombs are rejected', () => {
   assert.match(refusal('kind: router\ntenant: acme\nname: r\nspec: {}\n'), 'F#1 kind');
   assert.match(refusal('kind: tenant\nkind: vm\nname: acme\n'), 'F#1');
   const bomb = [

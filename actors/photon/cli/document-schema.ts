@@ -47,7 +47,7 @@ export interface Declaration {
   readonly protect: boolean;
   /** With the defaults of everything that was left out. */
   readonly spec: Readonly<Record<string, unknown>>;
-  /** Where it stands, for messages: `tenant.yaml#3`. */
+  /** Origin of the document, for messages: `tenant.yaml#3`. */
   readonly origin: string;
 }
 
@@ -74,11 +74,14 @@ export function readDocuments(path: string): Declaration[] {
     const origin = `${path}#${at + 1}`;
     if (parsed.errors.length > 0) {
       issues.push(
-        ...parsed.errors.map(({ message }) => ({ path: origin, message: message.split(/:?\n/)[0] ?? 'is no YAML' })),
+        ...parsed.errors.map(({ message }) => ({
+          path: origin,
+          message: message.split(/:?\n/)[0] ?? 'is not valid YAML',
+        })),
       );
       return;
     }
-    // maxAliasCount bounds what a small document can blow up to.
+    // maxAliasCount limits the expansion of aliases.
     const value: unknown = parsed.toJS({ maxAliasCount: 20 });
     if (value === null) return;
     const checked = documentSchema.safeParse(value);
@@ -96,7 +99,8 @@ export function readDocuments(path: string): Declaration[] {
     };
     const same = declarations.find((one) => one.kind === rest.kind && one.tenant === tenant && one.name === rest.name);
     if (same === undefined) declarations.push({ ...rest, tenant, origin });
-    else issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
+    else
+      issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
   });
   if (issues.length > 0) {
     throw new PhotonError('rejection', 'document_invalid', `${path} is not applied; nothing was changed`, { issues });

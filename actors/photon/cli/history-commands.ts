@@ -59,7 +59,7 @@ async function showHistory(session: Session, id: string, { from, to, output }: R
     `${stateText(entry.from)} -> ${stateText(entry.to)}`,
     entry.asked.map(askedText).join(', '),
   ]);
-  return say(textTable(['version', 'time', 'event', 'from -> to', 'asked for'], rows));
+  return say(textTable(['version', 'time', 'event', 'from -> to', 'requests'], rows));
 }
 
 /** A cell of the table, shortened; -o json prints the whole value. */

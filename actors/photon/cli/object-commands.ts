@@ -169,7 +169,7 @@ export async function commandAndSay(session: Session, id: string, verb: string, 
 /** Runs a command of one object with its parameters. @returns the command's result */
 export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
   const parts = parseActorId(id);
-  if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is no object id`);
+  if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
   const { kind, scope, name } = parts;
   const idempotencyKey = `cli-${randomUUID()}`;
   const waitMs = 120_000;

@@ -31,7 +31,7 @@ interface DeclaredStatus {
   readonly conditions?: readonly { readonly type: string; readonly status: string }[];
 }
 
-/** The newest declaration is realized, or waits for nothing but a restart that somebody has to ask for. */
+/** True when the newest declaration is realized, or needs only a restart, which is a separate command. */
 async function isRealized(client: PhotonClient, id: string): Promise<boolean> {
   const { status } = await client.call('actor.get', { id });
   const { generation = 0, observedGeneration = 0, conditions = [] } = (status ?? {}) as DeclaredStatus;
