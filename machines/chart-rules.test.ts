@@ -1,6 +1,6 @@
 /**
- * Rules that every chart keeps (docs/architecture.md#rules-of-charts), checked for all folders of machines: structure of
- * the chart, agreement of the chart with its schema (values/kind.ts), and agreement of the schemas of all kinds with
+ * Rules that every chart keeps (docs/architecture.md#rules-of-charts), checked for all folders of machines: structure
+ * of the chart, agreement of the chart with its schema (values/kind.ts), and agreement of the schemas of all kinds with
  * each other. What a chart decides is tested beside each chart.
  */
 import { readdirSync } from 'node:fs';

@@ -212,13 +212,13 @@ test('a run is made of what was prepared, and has a uid of its own', () => {
 });
 
 test('a run has the declared machine type, else that of the newest run that came up', () => {
-  const asked = (with_: object): unknown => {
+  const typeOf = (with_: object): unknown => {
     const last = row(preparing, { awaited: [initrd], images: { [kernel]: 'K' }, ...with_ }, v.provided(initrd), '');
     return (said(last, 'incarnation.start') as { event: { spec: { machineType: string } } }).event.spec.machineType;
   };
   const machineType = 'pc-q35-7.0';
-  assert.is(asked({ machineType }), machineType);
-  assert.is(asked({ machineType, runSpec: { ...v.spec, machineType: 'pc-q35-9.9' } }), 'pc-q35-9.9');
+  assert.is(typeOf({ machineType }), machineType);
+  assert.is(typeOf({ machineType, runSpec: { ...v.spec, machineType: 'pc-q35-9.9' } }), 'pc-q35-9.9');
   const came = after(row('starting', { machineType, failure: passing }, v.running('L1'), ''));
   assert.equal([came['machineType'], came['failure']], ['pc-q35-7.2', null]);
 });
