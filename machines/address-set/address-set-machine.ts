@@ -64,7 +64,7 @@ export const addressSetMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     published: {
-      description: 'The VPC publishes the set to every host of it; the condition Realized tells whether all have it.',
+      description: 'The VPC publishes the set to every host of it; the condition Realized shows whether all have it.',
       tags: 'steady',
       entry: ready('True', 'Published'),
       on: {

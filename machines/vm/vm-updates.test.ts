@@ -138,7 +138,7 @@ test('running declared false stops it in every state, declared true starts it', 
   const restarted = did('stopping', declaredOff, v.update()).context;
   assert.equal([restarted['wanted'], restarted['restarting']], ['running', true]);
   const runsOn = did('running', { ...declaredOff, wanted: 'running' }, v.update()).context;
-  assert.is(runsOn['restarting'], false, 'a run that nobody stops is not restarted when it ends');
+  assert.is(runsOn['restarting'], false, 'an unrequested end is no restart');
 });
 
 test('a NIC that stays cannot change: the field is named, with both values', () => {
@@ -171,12 +171,12 @@ test('the next run is made of the newest spec, and its generation is the one tha
   ).context;
   const again = did('stopping', { ...waits, restarting: true }, v.ended('stopped'));
   assert.equal([again.state, restart(again.context)], [preparing, none]);
-  assert.equal(again.asks, ['image.free > image', ...v.needs], 'the image that only the last run had is let go');
+  assert.equal(again.asks, ['image.free > image', ...v.needs], 'the image that only the last run had is released');
   assert.equal(generations(again.context), [2, 2, 1]);
   assert.equal(generations(did('starting', again.context, v.running('L1')).context), [2, 2, 2]);
 });
 
-test('with another size, host or disk the next run is placed anew; with other changes it stays where it is', () => {
+test('with another size, host or disk the next run is placed again; with other changes it keeps its host', () => {
   const anew: readonly Partial<VmSpec>[] = [{ cpus: 2 }, { memoryMib: 512 }, { host: 'w1' }, { disks: [] }];
   for (const change of anew) {
     const changed = { spec: { ...spec, ...change } };
@@ -213,7 +213,7 @@ test('a run in the making keeps the spec it was begun with', () => {
   assert.equal(
     did('unplaced', { ...changed, host: null }, 'placeRetry').asks,
     ['volume.detach > volume', 'image.free > image', 'image.free > image', 'port.release > port', 'place > cluster'],
-    'before it is placed the newest spec is taken, and what only the last one had is let go',
+    'before it is placed the newest spec is taken, and what only the last one had is released',
   );
 });
 
@@ -263,11 +263,11 @@ test('a refused port rejects the change, names the field, and leaves the old spe
     assert.equal([context['spec'], context['generation'], context['proposed']], [spec, 1, null], state);
     assert.equal([restart(context), context['claimed']], [none, [port, 'port/t/v.eth2']], state);
     const late = did(state, context, { ...eth1Ready, port: 'port/t/v.eth2' });
-    assert.equal([late.asks, late.context['ports']], [[], held.ports], 'it is being given back');
+    assert.equal([late.asks, late.context['ports']], [[], held.ports], 'it is being released');
   }
 });
 
-test('a change that waits for ports is asked for until they answer, and stands alone', () => {
+test('ports of a proposed change are claimed until they answer, and no other change is accepted meanwhile', () => {
   const proposed = did('running', runs, v.update(more)).context;
   const again = did('running', proposed, 'proposalDeadline');
   assert.equal([again.state, again.asks], ['running', [eth1Claim]]);
@@ -292,7 +292,7 @@ test('a change that waits for ports is asked for until they answer, and stands a
   ];
   for (const [state, of, on] of entering) {
     const { asks, state: to } = did(state, { ...of, proposed: proposed['proposed'] }, on);
-    assert.ok(asks.includes(eth1Claim), `${to} does not ask again`);
+    assert.ok(asks.includes(eth1Claim), `${to} does not repeat the claim`);
   }
 });
 
@@ -302,13 +302,13 @@ test('with the VM its undecided change is over', () => {
     const { asks, context } = did(state, proposed, v.remove, { command: 'D' });
     assert.equal(asks.slice(0, 2), ['reject deleted', 'defer'], state);
     assert.equal([context['proposed'], context['waiters']], [null, v.waiters('deleted', 'D').waiters], state);
-    assert.equal(context['claimed'], [port, eth1Port], 'to be given back with the others');
+    assert.equal(context['claimed'], [port, eth1Port], 'to be released with the others');
   }
 });
 
 const twoNics = { ...v.made(more), claimed: [port, eth1Port], ports: both };
 
-test('the port of a removed NIC is given back once no run has it', () => {
+test('the port of a removed NIC is released once no run uses it', () => {
   const removed = did('running', { ...twoNics, ...runs }, v.update());
   assert.equal([removed.asks, restart(removed.context)], [['reply'], needed('nics.1')]);
   const ended = did('stopping', { ...removed.context, restarting: true }, v.ended('stopped'));
