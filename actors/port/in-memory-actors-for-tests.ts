@@ -83,7 +83,7 @@ export class InMemoryActors {
         idle = 0;
         task();
       }
-      if ((steps += 1) > 20_000) throw new Error('the actors never come to rest');
+      if ((steps += 1) > 20_000) throw new Error('the actors never become idle');
       if (task === undefined) await new Promise((resolve) => setImmediate(resolve));
     }
   }

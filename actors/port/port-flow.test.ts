@@ -172,7 +172,7 @@ test('a VM holds its port: tapped, wired by its run, bound again on a restart, m
   assert.is(network.taps.size, 0);
   actors.tell(port, { type: 'port.release', holder: vm }, vm);
   await actors.settle();
-  assert.equal(heard(), ['port.gone'], 'asked again, it is still gone');
+  assert.equal(heard(), ['port.gone'], 'a repeated release is answered again');
 });
 
 for (const group of ['fault', 'unknown'] as const) {

@@ -88,7 +88,7 @@ test('decisions', () => {
   assert.equal(disagreements(addressSetMachine, held, rows), []);
 });
 
-test('a changed list is observed once every host has proved it', () => {
+test('a changed list is observed once every host has proven it', () => {
   const to = (context: object, on: Row['on']): AddressSetContext =>
     decided(addressSetMachine, context, { in: 'ready', on, command: 'd', to: '' })
       .context as unknown as AddressSetContext;

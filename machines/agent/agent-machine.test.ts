@@ -53,7 +53,7 @@ const rows: readonly Row[] = [
   { in: 'serving.resting', on: { type: 'host.admitted', index: 2, boot: 'b1' }, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: swept, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: boot, to: 'observing.looking', asks: ['host.observe'] },
-  // In a new era what is on the host is read and told first; no later sweep takes what nobody owned then.
+  // In a new era the inventory is read and sent first; no later sweep removes objects that had no owner then.
   { in: 'serving.resting', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
   { in: 'born', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
   { in: 'reading.looking', on: found, era: 2, to: 'reading.reporting', asks: ['inventory.report > cluster'] },
@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
   { in: 'reading.waiting', on: 'backoff', to: 'reading.looking', asks: ['inventory.read'] },
 ];
 
-test('what was found is kept from every sweep, and told until it is heard', () => {
+test('found objects are exempt from sweeps, and the inventory is repeated until it is acknowledged', () => {
   const told = decided(agentMachine, held, { in: 'reading.looking', on: found, era: 2, to: '' });
   assert.equal([told.context['era'], told.context['kept']], [1, ['ns/tap']]);
   const known = decided(agentMachine, held, { in: 'reading.reporting', on: heard, era: 2, to: '' });
@@ -82,7 +82,7 @@ test('decisions', () => {
   assert.equal(disagreements(agentMachine, held, rows), []);
 });
 
-test('fenced, it does nothing until its worker has booted anew', () => {
+test('when fenced, it does nothing until its worker boots again', () => {
   const gone: readonly Row[] = [
     ...['reading.reporting', 'observing.waiting', 'announcing', 'serving.resting'].map((state) => ({
       in: state,

@@ -155,7 +155,7 @@ const rows: readonly Row[] = [
   { in: 'wiring.waiting', on: 'backoff', to: 'wiring.making', asks: ['tap.wire'] },
   { in: 'wiring.waiting', with: direct, on: 'backoff', to: 'tapping.making', asks: ['tap.create'] },
   { in: 'wiring.waiting', with: { failure: passing }, on: wire, to: 'wiring.waiting', asks: [] },
-  // Somebody has deleted the tap that QEMU took: a run that waits for it would wait for ever.
+  // The tap that QEMU had opened was deleted: a run that waits for its wiring must be answered.
   {
     in: 'wiring.waiting',
     with: { failure: lost },
@@ -204,7 +204,7 @@ test('decisions', () => {
   assert.equal(disagreements(bindingMachine, held, rows), []);
 });
 
-test('the owner is this actor in this life, whatever the port wrote', () => {
+test('the owner is this actor with its own uid, whatever the port sent', () => {
   const { context, asked } = decided(
     bindingMachine,
     { ...held, uid: '', spec: null },
@@ -219,7 +219,7 @@ const sentBy = (row: Row, type: string) =>
     .asked.map(({ params }) => params as { to: string; event: { type: string } })
     .find(({ event }) => event?.type === type);
 
-test('the port and the run are told apart: each gets a message of its own, with the proof that was read back', () => {
+test('the port and the incarnation each get a message of their own, with the proof that was read back', () => {
   const row: Row = { in: 'wiring.making', with: wanted, on: { type: 'tap.wire.done', proof }, to: '' };
   assert.equal(sentBy(row, 'binding.ready'), {
     to: 'port/t/p',

@@ -1,4 +1,4 @@
-/** Decisions of the cluster when the store has gone back: frozen until hosts are heard, then what was found holds. */
+/** Decisions of the cluster after a store rollback: nothing is allocated until the inventories are complete. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
@@ -88,16 +88,16 @@ const rows: readonly Row[] = [
   { in: 'open', with: second, on: found('w9'), era: 2, to: 'open', asks: heard },
 ];
 
-test('nothing is placed or numbered until every host has been heard', () => {
+test('nothing is placed or allocated until every host has sent its inventory', () => {
   assert.equal(disagreements(clusterMachine, held, rows), []);
 });
 
-test('the first to speak in an era is heard', () => {
+test('an inventory may be the first message of an era', () => {
   const { context } = decided(clusterMachine, held, { in: 'open', on: found('w1'), era: 2, at: 3, to: '' });
   assert.equal(context['recovery'], { since: 3, heard: ['w1'], liftedAt: null, missing: [] });
 });
 
-test('who was not heard when an operator lifts it is noted', () => {
+test('hosts without an inventory are recorded when an operator releases the barrier', () => {
   const { context } = decided(clusterMachine, { ...held, ...second }, { in: waiting, on: lift, era: 2, at: 7, to: '' });
   assert.equal(context['recovery'], { ...recovery, liftedAt: 7, missing: ['w2'] });
 });
@@ -162,7 +162,7 @@ test('a VM that does not know its own run gets no place, one that does is placed
   assert.equal(placed({ host: 'w2', incarnationUid: 'L1' }), ['place.refused > vm']);
   const free = ['remove found-run', 'put reservation', 'placed > vm'];
   assert.equal(placed({ host: 'w1', incarnationUid: 'L1' }), free);
-  // Found in an earlier era: it is over when its host has been heard since and did not name it again.
+  // A run found in an earlier era has ended when a later inventory of its host does not contain it.
   assert.equal(placed(null, 1), free);
   assert.equal(placed(null, 1, 'w2'), ['place.refused > vm']);
 });

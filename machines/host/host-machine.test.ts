@@ -64,7 +64,7 @@ test('decisions', () => {
   assert.equal(disagreements(hostMachine, held, rows), []);
 });
 
-test('the cluster is told whether it takes work', () => {
+test('the cluster is informed whether the host takes new VMs', () => {
   const told = (row: Row): unknown => {
     const { event } = decided(hostMachine, held, row).asked[0]?.params as {
       event: { schedulable: boolean; silent: boolean };
@@ -160,7 +160,7 @@ test('it is fenced only while it is silent, and back only with a boot of after t
   assert.equal(disagreements(hostMachine, held, fencings), []);
 });
 
-test('the word of the operator is kept, told to the cluster, and over when the host is back', () => {
+test('the fencing record is stored, sent to the cluster, and cleared when the host returns', () => {
   const at = { in: 'silent', with: { silent: true }, on: fence, command: 'k', at: 900, to: '' };
   assert.equal(decided(hostMachine, held, at).context['order'], { ...order, by: '' });
   const done = { in: 'fencing.taking', with: ordered, on: { type: 'host.take-over.done', boot: null }, to: '' };

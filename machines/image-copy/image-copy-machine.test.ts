@@ -105,13 +105,13 @@ test('decisions', () => {
   assert.equal(disagreements(imageCopyMachine, imported, rows), []);
 });
 
-test('a copy that never was answers its removal to whoever asked', () => {
+test('a copy that never existed answers the sender of the removal', () => {
   const row = { in: 'born', from: 'image/t/i', on: remove, to: '' };
   const { asked } = decided(imageCopyMachine, { ...imported, ...blank }, row);
   assert.is((asked[0]?.params as { to: string }).to, 'image/t/i');
 });
 
-test('the proof is told, and the failures before it are forgotten', () => {
+test('the proof is reported, and earlier failures are cleared', () => {
   const before = { ...imported, tries: 2, failure: passing };
   const { asked, context } = decided(imageCopyMachine, before, { in: 'importing', on: done('image.import'), to: '' });
   assert.equal(asked[0]?.params, {
@@ -139,7 +139,7 @@ test('only a finished copy has a digest to remove', () => {
   assert.is(digest({ ...imported, proof }, 'ready'), 'ab');
 });
 
-test('its host is gone: the image is told, the bytes wait, and a removal is over', () => {
+test('when its host is fenced the image gets a message, the bytes are kept, and a removal is complete', () => {
   const fenced = { code: 'host_gone', message: 'gone', retryable: false };
   const hostGone: readonly Row[] = [
     { in: 'ready', on: { type: 'host.gone' }, to: 'ready', asks: ['copy.lost > image'] },

@@ -192,7 +192,7 @@ const told = (state: string, context: object, on: TestEvent, rows: Row['rows'] =
   return { context: move.context, params: move.asked.map(({ params }) => params as Record<string, unknown>) };
 };
 
-test('a holder counts once however often it asks, and once when it lets go', () => {
+test('repeated requests of a holder count once, and so do repeated releases', () => {
   const count = (context: object, on: TestEvent, rows: Row['rows']) => told('ready', context, on, rows).context;
   assert.is(count(here, need(), unknown)['holderCount'], 1);
   assert.is(count({ ...here, holderCount: 1 }, need(), known)['holderCount'], 1);
@@ -206,7 +206,7 @@ test('the row of a holder is its actor id', () => {
   assert.equal(told('ready', here, free, known).params[0], { collection: 'holder', key: volume });
 });
 
-test('who waits is told once, and who has let go not at all', () => {
+test('a waiting holder is answered once, and one that has released the image is not answered', () => {
   const again = told('ready', fetching, need(w2), known).context;
   assert.equal(again['waiting'], fetching.waiting);
   const settled = told('ready', again, ready('w2')).context;
@@ -215,7 +215,7 @@ test('who waits is told once, and who has let go not at all', () => {
   assert.equal(told('ready', left, ready('w2')).params, []);
 });
 
-test('a copy that was rejected is fetched anew for the next who asks', () => {
+test('a rejected copy is fetched again at the next request', () => {
   const { context } = told('ready', fetching, rejected('w2', 'no_space'));
   assert.equal([context['waiting'], context['copies']], [[], { w1: 'ready' }]);
   const { params } = told('ready', context, need(w2), known);
@@ -261,7 +261,7 @@ test('a copy whose host is gone counts no more, and others fetch from a host tha
   };
   assert.equal(after(both, 'w1'), ['w2', { w2: 'ready' }]);
   assert.equal(after(both, 'w2'), ['w1', { w1: 'ready' }]);
-  assert.equal(after(here, 'w1'), ['w1', {}], 'nobody else has it: it is fetched from there once that is back');
+  assert.equal(after(here, 'w1'), ['w1', {}], 'no other host has it: it is fetched from there once that host is back');
   assert.equal(after(fetching, 'w1'), ['w1', { w2: 'fetching' }]);
 });
 

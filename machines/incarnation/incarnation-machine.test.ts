@@ -171,7 +171,7 @@ test('the proof names one process', () => {
   assert.equal([context['proof'], context['startedAt']], [proof, 1_000]);
 });
 
-test('the VM is told which run it is', () => {
+test('reports to the VM name the run', () => {
   const running = sent(row('alive.resuming', {}, done('qemu.resume'), '', []), 'incarnation.running');
   assert.equal(running, {
     to: vm,
@@ -242,7 +242,7 @@ test('with its host a run ends, whatever was being done', () => {
   assert.equal(endOf({ reason: 'stopped' }), ['stopped', null], 'it was to end anyway');
 });
 
-test('a run that is not there has ended, says who is told to stop it', () => {
+test('a stop of a run that does not exist is answered with its end', () => {
   const { state, asked } = decided(incarnationMachine, held, { in: 'born', with: fresh, on: stop, from: vm, to: '' });
   assert.is(state, 'gone');
   const ended = {

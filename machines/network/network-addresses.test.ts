@@ -21,7 +21,7 @@ class Ledger {
   context: object = { ...held };
   readonly rows = new Map<string, unknown>();
   now = 0;
-  /** Why the last one that asked for an address got none. */
+  /** The reason of the last refused allocation. */
   refusal = '';
 
   private get subnets(): readonly SubnetUse[] {
@@ -64,7 +64,7 @@ const aStep = fc.oneof(
   fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: restMs }) }),
 );
 
-test('an address has one holder, rests after it, and is never one that is kept', () => {
+test('an address has one holder, rests after its release, and is never a reserved one', () => {
   fc.assert(
     fc.property(fc.array(aStep, { maxLength: 60 }), (steps) => {
       const ledger = new Ledger();
@@ -81,7 +81,7 @@ test('an address has one holder, rests after it, and is never one that is kept',
         } else {
           const address = ledger.allocate(step.port, step.address);
           const had = holding.get(step.port);
-          if (had !== undefined) assert.is(address, had, 'asked again, the same');
+          if (had !== undefined) assert.is(address, had, 'a repeated request gets the same address');
           else if (address !== undefined) {
             assert.not([...holding.values()].includes(address), `${address} twice`);
             const rest = resting.get(address);
@@ -101,7 +101,7 @@ test('an address has one holder, rests after it, and is never one that is kept',
   );
 });
 
-test('a full subnet says so, and gives again what has rested', () => {
+test('a full subnet refuses, and allocates addresses again after their rest', () => {
   const ledger = new Ledger();
   const given = Array.from({ length: 10 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
   assert.equal(new Set(given).size, 10);
@@ -112,7 +112,7 @@ test('a full subnet says so, and gives again what has rested', () => {
   assert.is(ledger.allocate('port/t/late', null), given[3]);
 });
 
-test('four thousand ports fit into a network, the next waits for one to go, and is told how many there are', () => {
+test('four thousand ports fit into a network; the next is refused with the numbers until one is released', () => {
   const ledger = new Ledger();
   const wide = specOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
   ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))) };
@@ -120,11 +120,11 @@ test('four thousand ports fit into a network, the next waits for one to go, and 
   assert.is(given.indexOf(undefined), -1);
   assert.is(ledger.allocate('port/t/late', null), undefined);
   assert.match(ledger.refusal, /^quota_exceeded: network\/t\/n has 4000 of 4000 ports/);
-  assert.is(ledger.allocate('port/t/x7', null), given[7], 'asked again, the same');
+  assert.is(ledger.allocate('port/t/x7', null), given[7], 'a repeated request gets the same address');
   ledger.release('port/t/x7', String(given[7]));
   ledger.release('port/t/x7', String(given[7]));
   assert.ok(ledger.allocate('port/t/late', null) !== undefined, 'there is room for one again');
-  assert.is(ledger.allocate('port/t/later', null), undefined, 'given back twice, it counts once');
+  assert.is(ledger.allocate('port/t/later', null), undefined, 'a repeated release counts once');
 });
 
 test('a thousand ports in a /16: one block and two rows each', () => {

@@ -163,7 +163,7 @@ const failure = (code: string, message: string, retryable = false): { error: Fai
 
 export type Loaded = (block: string) => Block | undefined;
 
-/** The next free address of the network, next-fit, so that an address just given back is the last to be given again. */
+/** The next free address of the network, next-fit, so that a released address is reused as late as possible. */
 export function takeNext(
   subnets: readonly SubnetUse[],
   port: string,

@@ -244,13 +244,13 @@ const changes: readonly Row[] = [
   },
 ];
 
-test('changes of a declaration: in place, by asking the VPC, or never', () => {
+test('changes of a declaration: in place, after a claim in the VPC, or rejected', () => {
   assert.equal(disagreements(networkMachine, held, changes), []);
 });
 
 const after = (row: Row): NetworkContext => decided(networkMachine, held, row).context as unknown as NetworkContext;
 
-test('a generation per accepted spec, observed once every host has proved it', () => {
+test('a generation per accepted spec, observed once every host has proven it', () => {
   const changed = after({ in: 'ready', on: declare('apply', dns), command: 'd', to: '' });
   assert.equal([changed.generation, changed.observedGeneration, changed.spec?.dhcp.dns], [2, 1, ['9.9.9.9']]);
   const delayed = { type: 'network.delayed', generation: 2, host: 'w1', error: passing };

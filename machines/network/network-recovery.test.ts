@@ -1,4 +1,4 @@
-/** Decisions of a network when the store has gone back: no address before it is agreed, what hosts have is held. */
+/** Decisions of a network after a store rollback: no allocation before it has reconciled with the inventories. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
@@ -35,7 +35,7 @@ test('no address in a new era before it is agreed', () => {
   assert.equal(disagreements(networkMachine, held, rows), []);
 });
 
-test('a network made in a later era asks first: it may have been there before', () => {
+test('a network created in a later era reconciles first, because it may have existed before', () => {
   const on = declare('create', sixteen);
   const born = (era: number) =>
     decided(networkMachine, { ...held, generation: 0 }, { in: 'born', on, command: 'c', era, to: '' }).context['era'];
@@ -82,7 +82,7 @@ test('found addresses are held for the ports that have them, and are not given t
   assert.is((same.asked[0]?.params as { event: { address: string } }).event.address, first);
 });
 
-test('what two claim is told and left as it is', () => {
+test('an address that two ports claim is reported and left unchanged', () => {
   const address = '10.0.0.5';
   const { context, asks } = decided(networkMachine, held, {
     in: 'ready',

@@ -1,4 +1,4 @@
-/** What becomes of a port's declaration: made anew, changed, protected, deleted; its generations and conditions. */
+/** The declaration of a port: created, changed, protected, deleted; its generations and conditions. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Condition } from '../values/declared.ts';
@@ -36,7 +36,7 @@ test('an equal declaration is unchanged, in every state of a port that has its a
   assert.equal(asked[0]?.params, { commandId: 'c', result });
 });
 
-test('every field is of the port for ever: update and apply name it, with both values', () => {
+test('no field can change: update and apply are rejected with the field and both values', () => {
   const values = { network: 'm', address: '10.0.0.9', mac: '02:11:00:00:00:01', host: 'w2' };
   for (const [field, after] of Object.entries(values)) {
     const other = { ...spec, [field]: after };
@@ -128,7 +128,7 @@ test('a claim is refused with what is wrong about it', () => {
   assert.equal(refused(p.claim, own), [vm, 'exists_differently', 'name']);
 });
 
-test('a generation is realized with the address, or, for a host, once the wiring is proved', () => {
+test('a generation is realized with the address, or, for a host, once the wiring is proven', () => {
   const observed = (row: Row) => {
     const { generation, observedGeneration } = decided(portMachine, held, row).context;
     return [generation, observedGeneration];

@@ -249,7 +249,7 @@ for (const [title, rows] of Object.entries({ making, binding, bound, leaving }))
   });
 }
 
-test('a rejected creation names the field and answers everybody who asked', () => {
+test('a rejected creation names the field and answers every deferred command', () => {
   const row: Row = {
     in: 'claiming.asking',
     on: { type: 'address.refused', error: lasting, path: 'spec.address' },
@@ -263,7 +263,7 @@ test('a rejected creation names the field and answers everybody who asked', () =
   );
 });
 
-test('what the binding is asked for has the present run, and no uid', () => {
+test('the request to the binding has the present run epoch, and no uid', () => {
   const { asked } = decided(portMachine, held, { in: 'active', on: bind(w1, 5), to: '' });
   const { event } = asked[0]?.params as { event: { spec: { owner: object; hostname: string } } };
   assert.equal(event.spec.owner, { actor: 'binding/t/p@w1', uid: '', runEpoch: 5 });
@@ -272,7 +272,7 @@ test('what the binding is asked for has the present run, and no uid', () => {
 const hostGone = { code: 'host_gone', message: 'gone', retryable: false };
 const gone = from('failed', { error: hostGone });
 
-test('its host is gone: the VM hears it; without one the port waits for the host that it was declared for', () => {
+test('when its host is fenced the VM gets a message; without a VM the port waits for its declared host', () => {
   const all: readonly Row[] = [
     { in: 'active', on: gone, to: 'failed', asks: ['port.failed > vm'] },
     ...['binding.tap', 'active', 'degraded'].map((state) => ({

@@ -72,7 +72,7 @@ test('decisions', () => {
   assert.equal(disagreements(replicaMachine, asked, rows), []);
 });
 
-test('a replica that never was answers its removal to whoever asked', () => {
+test('a replica that never existed answers the sender of the removal', () => {
   const { asked: asks } = decided(
     replicaMachine,
     { ...asked, ...blank },
@@ -103,7 +103,7 @@ test('tries are counted while it fails, and forgotten when it does not', () => {
   assert.equal([done.context['tries'], done.context['failure']], [0, null]);
 });
 
-test('its host is gone: the volume is told, the file waits, and a removal is over', () => {
+test('when its host is fenced the volume gets a message, the file is kept, and a removal is complete', () => {
   const fenced = { code: 'host_gone', message: 'gone', retryable: false };
   const gone: readonly Row[] = [
     { in: 'ready', on: { type: 'host.gone' }, to: 'ready', asks: ['replica.failed > volume'] },

@@ -73,7 +73,7 @@ test('increments that come together are one change, and a removal names what the
   });
   const row = { in: 'serving.changing', on: changed({ routes: 7 }), to: '' };
   const ask = asked<ChangeAsk>('segment.change', row, second.context as unknown as SegmentContext);
-  // The kernel was never asked for b -> 3: it is b -> 2 that has to go. Of c it has heard nothing.
+  // b -> 3 was never requested from the kernel, so b -> 2 must be removed; c was never requested at all.
   assert.equal(ask.changes, [{ section: 'routes', to: 9, put: { d: 4 }, removed: { b: 2 } }]);
 });
 

@@ -120,7 +120,7 @@ const changes: readonly Row[] = [
   },
 ];
 
-test('a quota changes in place; labels and protection stand beside it', () => {
+test('a quota changes in place; labels and protection are independent of it', () => {
   assert.equal(disagreements(tenantMachine, held, changes), []);
   const to = (on: Row['on']) => decided(tenantMachine, held, { in: 'active', on, command: 'd', to: '' });
   const lowered = to(declare('apply', { vm: 1 }));
@@ -148,7 +148,7 @@ test('Ready follows the states, and says since when', () => {
   assert.equal(active.conditions, [{ type: 'Ready', status: 'True', reason: 'Active', message: '', since: 9 }]);
 });
 
-test('a claimant counts once, and is given back once', () => {
+test('a repeated claim counts once, and so does a repeated release', () => {
   const used = (row: Row): unknown =>
     (decided(tenantMachine, held, row).context['used'] as { network?: number }).network ?? 0;
   assert.is(used({ in: 'active', on: claim, rows: fresh, to: '' }), 1);
@@ -157,13 +157,13 @@ test('a claimant counts once, and is given back once', () => {
   assert.is(used({ in: 'active', with: full, on: release, rows: fresh, to: '' }), 1);
 });
 
-test('the quota that nobody has said is that of the limits', () => {
+test('a quota that is not declared has its default', () => {
   const { context } = decided(tenantMachine, held, { in: 'born', on: create, command: 'c', to: '' });
   const { vpc, network, vm, volume, image, portsPerNetwork } = (context as unknown as TenantContext).spec?.quota ?? {};
   assert.equal([vpc, network, vm, volume, image, portsPerNetwork], [5, 64, 1_000, 100, 50, 4_000]);
 });
 
-test('the last of a kind is granted, the next is told what is used and allowed', () => {
+test('the last object within the quota is granted; the next is refused with usage and limit', () => {
   const next = (used: number) =>
     decided(tenantMachine, held, {
       in: 'active',
@@ -178,7 +178,7 @@ test('the last of a kind is granted, the next is told what is used and allowed',
   assert.match(refused.event.error.message, '1000 of 1000 vms');
 });
 
-test('a network is told how many ports it may have, nobody else', () => {
+test('only a network gets the maximum number of ports', () => {
   const ports = (on: Row['on']): unknown => {
     const { asked } = decided(tenantMachine, held, { in: 'active', on, rows: fresh, to: '' });
     const sent = asked.find(({ type }) => type === 'send')?.params as { event: { ports?: number } };

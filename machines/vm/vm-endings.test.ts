@@ -64,7 +64,7 @@ const ends: readonly Row[] = [
   other('backoff'),
 ];
 
-test('an end nobody asked for is the policy to decide', () => {
+test('the restart policy decides after an unrequested end', () => {
   assert.equal(disagreements(vmMachine, held, ends), []);
 });
 
@@ -145,7 +145,7 @@ const deleting: readonly Row[] = [
   row('dismantling', { ...dying, ...waiting }, v.portReady, 'dismantling', []),
 ];
 
-test('a deletion is not taken back, and every other command hears of it', () => {
+test('a deletion cannot be undone, and every other command is rejected', () => {
   assert.equal(disagreements(vmMachine, held, deleting), []);
 });
 
@@ -174,7 +174,7 @@ test('a new VM of the same name and spec is answered with the standing one', () 
   assert.equal(disagreements(vmMachine, held, rows), []);
 });
 
-test('failures in a row count, ten healthy minutes and a command start anew', () => {
+test('failures in a row count, ten healthy minutes or a command reset the count', () => {
   const tries = (since: number, at: number, reason: string) =>
     after(row('running', { tries: 3, runningSince: since }, v.ended(reason), '', [], { at }))['tries'];
   assert.equal([tries(0, 599_999, 'crash'), tries(0, 600_000, 'crash'), tries(0, 5, 'guest_shutdown')], [4, 1, 0]);
@@ -278,7 +278,7 @@ const moves: readonly Row[] = [
   row('releasing', { ...waiting, failure: null }, v.unbound, 'locating', locates),
 ];
 
-test('a host that is gone is let go, and another one asked for, as the policy says', () => {
+test('after its host is fenced a VM is placed again, as the restart policy says', () => {
   assert.equal(disagreements(vmMachine, held, moves), []);
   for (const at of told) assert.is(decided(vmMachine, held, at).context['failure'], null);
 });

@@ -1,4 +1,4 @@
-/** Decisions of a VM in a new era: it runs nowhere before the cluster has placed it anew. */
+/** Decisions of a VM in a new era: it does not run before the cluster has placed it again. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
@@ -21,11 +21,11 @@ const rows: readonly Row[] = [
   row('running', always, v.ended('crash', v.passing), 'backoff', [], later),
 ];
 
-test('a restart in a new era asks for a place first', () => {
+test('a restart in a new era requests a placement first', () => {
   assert.equal(disagreements(vmMachine, held, rows), []);
 });
 
-test('it tells its last run when it asks, and notes the era of its place', () => {
+test('a placement request names the last run, and the era of the placement is stored', () => {
   const asked = decided(vmMachine, held, row('locating', { awaited: [v.volume] }, v.located, '')).asked.at(-1);
   assert.equal((asked?.params as { event: { lastRun: object } }).event.lastRun, { host: 'w1', incarnationUid: 'L1' });
   const placed = decided(vmMachine, held, row('placing', {}, { ...v.placed, era: 2 }, '', undefined, later));

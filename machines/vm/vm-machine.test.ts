@@ -118,7 +118,7 @@ const placing: readonly Row[] = [
   row('unplaced', away, v.remove, 'releasing', ['defer', ...releases]),
 ];
 
-test('a place is asked for until there is one', () => {
+test('a placement is requested until it succeeds', () => {
   assert.equal(disagreements(vmMachine, held, placing), []);
 });
 
@@ -223,7 +223,7 @@ test('a run has the declared machine type, else that of the newest run that came
   assert.equal([came['machineType'], came['failure']], ['pc-q35-7.2', null]);
 });
 
-test('volumes tell their hosts once each', () => {
+test('every volume reports its host once', () => {
   const hosts = [v.located, { ...v.located, host: 'w2' }, { ...v.located, host: null }].map(
     (event) => after(row('locating', { awaited: [volume, 'volume/t/d'] }, event, ''))['volumeHosts'],
   );

@@ -123,7 +123,7 @@ test('running declared false stops it in every state, declared true starts it', 
   const restarted = did('stopping', declaredOff, v.update()).context;
   assert.equal([restarted['wanted'], restarted['restarting']], ['running', true]);
   const runsOn = did('running', { ...declaredOff, wanted: 'running' }, v.update()).context;
-  assert.is(runsOn['restarting'], false, 'a run that nobody stops is not restarted when it ends');
+  assert.is(runsOn['restarting'], false, 'an unrequested end is no restart');
 });
 
 test('a NIC that stays cannot change: the field is named, with both values', () => {
@@ -161,7 +161,7 @@ test('the next run is made of the newest spec, and its generation is the one tha
   assert.equal(generations(did('starting', again.context, v.running('L1')).context), [2, 2, 2]);
 });
 
-test('with another size, host or disk the next run is placed anew; with other changes it stays where it is', () => {
+test('with another size, host or disk the next run is placed again; with other changes it keeps its host', () => {
   const anew: readonly Partial<VmSpec>[] = [{ cpus: 2 }, { memoryMib: 512 }, { host: 'w1' }, { disks: [] }];
   for (const change of anew) {
     const changed = { spec: { ...spec, ...change } };
@@ -198,7 +198,7 @@ test('a run in the making keeps the spec it was begun with', () => {
   assert.equal(
     did('unplaced', { ...changed, host: null }, 'placeRetry').asks,
     ['volume.detach > volume', 'image.free > image', 'image.free > image', 'port.release > port', 'place > cluster'],
-    'before it is placed the newest spec is taken, and what only the last one had is let go',
+    'before it is placed the newest spec is taken, and what only the last one had is released',
   );
 });
 

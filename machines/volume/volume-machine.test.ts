@@ -252,14 +252,14 @@ test('an image that is no disk fills no volume', () => {
   assert.equal([to, codeOf({ event }), context['host']], ['vm/t/a', 'image_not_a_disk', null]);
 });
 
-test('a refusal goes to the one who asked, and the holder stays', () => {
+test('a refusal goes to the requester, and the holder stays', () => {
   const byAnother = told('held.attached', held, attach('vm/t/b'));
   assert.equal([byAnother.to, codeOf(byAnother), byAnother.context['holder']], ['vm/t/b', 'volume_in_use', 'vm/t/a']);
   const elsewhere = told('available', placed, attach('vm/t/b', w2));
   assert.equal([elsewhere.to, codeOf(elsewhere), elsewhere.context['holder']], ['vm/t/b', 'volume_elsewhere', null]);
 });
 
-test('a volume that goes is not said to be held by nobody', () => {
+test('the refusal of a volume that is being deleted does not name a holder', () => {
   const { event } = told('removing', placed, attach('vm/t/b'));
   assert.not.match((event['error'] as { message: string }).message, 'null');
 });
@@ -271,17 +271,17 @@ test('the run epoch never falls', () => {
   assert.is((event['spec'] as { owner: { runEpoch: number } }).owner.runEpoch, 5);
 });
 
-test('an image that cannot be had leaves the volume free to go to another host, a failed replica does not', () => {
+test('after a refused image the volume may be created on another host, after a failed replica it may not', () => {
   assert.is(told('held.imaging', { ...held, ...fromImage }, imageRefused).context['host'], null);
   assert.equal(told('held.attaching', held, failed).context['host'], w1);
 });
 
-test('a locator hears the host, or that there is none', () => {
+test('a locate request is answered with the host, or with null', () => {
   assert.is(told('available', placed, locate).event['host'], 'w1');
   assert.is(told('available', {}, locate).event['host'], null);
 });
 
-test('a volume whose host is gone says so, and keeps its place', () => {
+test('a volume whose host is fenced reports that, and keeps its host', () => {
   const fenced = { ...failed, error: { code: 'host_gone', message: 'gone', retryable: false } };
   const gone: readonly Row[] = [
     { in: 'available', with: placed, on: fenced, to: 'available', asks: [] },

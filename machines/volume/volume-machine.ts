@@ -81,7 +81,7 @@ export const volumeMachine = setup({
     },
     available: {
       description:
-        'No VM holds the volume. Its bytes, if it has any, are on one host; the failure tells if that is fenced.',
+        'No VM holds the volume. Its bytes, if it has any, are on one host; the failure shows whether that is fenced.',
       tags: 'steady',
       entry: { type: 'setCondition', params: messages.readiness },
       on: {
@@ -137,7 +137,7 @@ export const volumeMachine = setup({
           after: { replicaDeadline: { target: 'attaching', reenter: true } },
         },
         attached: {
-          description: 'The holder can use the volume, unless a failure tells that the host is fenced.',
+          description: 'The holder can use the volume, unless a failure shows that the host is fenced.',
           tags: 'steady',
           entry: [ready('True', 'Attached'), 'tellAttached'],
           on: { 'replica.failed': lost },

@@ -1,5 +1,5 @@
 /**
- * Elements of other objects: published to every host, realized when all have proved them, gone when all have said so.
+ * Elements of other objects: published to every host, realized or removed when all hosts have proven it.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -37,10 +37,10 @@ test('without a host it is realized at once, and gone at once', () => {
   const made = step(held, put(1));
   assert.equal(made.asks, ['element.realized > x']);
   assert.equal(step(made.after, remove).asks, ['element.removed > x']);
-  assert.equal(step(held, remove).asks, ['element.removed > x'], 'asked again by an owner that has not heard');
+  assert.equal(step(held, remove).asks, ['element.removed > x'], 'a repeated removal is answered again');
 });
 
-test('each host gets one element, and the owner hears when the last has proved it', () => {
+test('each host gets one element, and the owner gets a message when the last has proven it', () => {
   const made = step({ ...held, ...hosts }, put(1));
   assert.equal(made.asks, ['segment.publish > segment', 'segment.publish > segment']);
   const [first] = made.asked as readonly { params: { event: { updates: readonly object[] } } }[];
@@ -51,13 +51,13 @@ test('each host gets one element, and the owner hears when the last has proved i
   assert.equal(one.asks, []);
   const both = step(one.after, proven(2, { [owned]: 3 }));
   assert.equal(both.asks, ['element.realized > x']);
-  assert.equal(step(both.after, proven(2, { [owned]: 3 })).asks, [], 'said once');
+  assert.equal(step(both.after, proven(2, { [owned]: 3 })).asks, [], 'reported once');
   const changed = step(both.after, put(2));
   assert.equal(changed.asks.length, 2);
   assert.equal(step(changed.after, proven(1, { [owned]: 3 })).asks, [], 'an earlier generation proves nothing');
 });
 
-test('taken back, it is gone when every host has proved that', () => {
+test('a removed element is gone when every host has proven its absence', () => {
   const made = step({ ...held, ...hosts }, put(1));
   const gone = step(made.after, remove);
   assert.equal(gone.asks, ['segment.publish > segment', 'segment.publish > segment']);
@@ -66,7 +66,7 @@ test('taken back, it is gone when every host has proved that', () => {
   assert.equal(step(one.after, proven(2, { [owned]: 4 })).asks, ['element.removed > x']);
 });
 
-test('a host that cannot have it is named to the owner; a section that nobody has is refused', () => {
+test('a failing host is reported to the owner; an unknown section is refused', () => {
   const made = step({ ...held, ...hosts }, put(1));
   const failed = { type: 'segment.failed', host: 'w1', section: owned, heard: { [owned]: 3 }, error: lasting };
   assert.ok(step(made.after, failed).asks.includes('element.delayed > x'));

@@ -1,4 +1,4 @@
-/** A VPC forgets a host that is gone: its peers, its ports, and the proofs that it owed. */
+/** A VPC after the fencing of a host: peers, waiting ports, and outstanding proofs of that host. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
@@ -12,7 +12,7 @@ const held = { ...bare, ...two, waiting: [here, there] };
 const said = failed(1, { code: 'host_gone', message: 'gone', retryable: false }, null);
 const gone: Row = { in: 'ready', on: said, rows: { 'location/*': {} }, to: '' };
 
-test('the others lose a peer, and who waited there is told', () => {
+test('the peer is removed from the other hosts, and ports that waited there are answered', () => {
   const { context, asks, asked, state } = decided(vpcMachine, held, gone);
   assert.is(state, 'ready');
   assert.equal(asks.slice(0, 2), ['segment.refused > port', 'segment.publish > segment']);
@@ -24,7 +24,7 @@ test('the others lose a peer, and who waited there is told', () => {
   assert.is(asks.filter((ask) => ask === 'segment.provided > port').length, 1, 'the other host serves its port');
 });
 
-test('that it is gone, said before it heard of what was last published, leaves it: that is still answered', () => {
+test('a failure sent before the last publication arrived keeps the segment, which answers that publication', () => {
   const told = (networks: number): Row => ({ ...gone, on: { ...said, heard: { ...heard, networks } } });
   const { asks, context } = decided(vpcMachine, held, told(1));
   assert.equal(asks, []);
@@ -32,7 +32,7 @@ test('that it is gone, said before it heard of what was last published, leaves i
   assert.equal(Object.keys(decided(vpcMachine, held, told(2)).context['segments'] as object), ['w2']);
 });
 
-test('it owes no proof any more, and a VPC that ends does not wait for it', () => {
+test('its proofs are not awaited any more, also not by a VPC that is being deleted', () => {
   const owing: VpcContext = { ...bare, ...two, withdrawing: { 'network/t/a': { w1: 3 } } };
   const { asks, context } = decided(vpcMachine, owing, gone);
   assert.ok(asks.includes('network.withdrawn > network'));

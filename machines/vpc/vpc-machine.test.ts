@@ -1,4 +1,4 @@
-/** Decisions of a VPC: its life as a declared object, claims, networks in place, ports, routes, and its end. */
+/** Decisions of a VPC: declaration, claims, changes of networks, ports, routes, deletion. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
@@ -131,7 +131,7 @@ const life: readonly Row[] = [
   { in: 'removing', with: two, on: declare('create'), command: 'c', to: 'removing', asks: ['reject name_busy'] },
 ];
 
-test('the life of a VPC', () => {
+test('creation, changes and deletion of a VPC', () => {
   assert.equal(disagreements(vpcMachine, held, life), []);
 });
 
@@ -149,7 +149,7 @@ const networks: readonly Row[] = [
     to: 'ready',
     asks: ['network.refused > network'],
   },
-  // Every host that has it is told, and no other.
+  // Published to every host that has the network, and to no other.
   {
     in: 'ready',
     with: { segments: { w1: view(1), w2: view(2, {}, []), w3: view(3) } },
@@ -157,7 +157,7 @@ const networks: readonly Row[] = [
     to: 'ready',
     asks: ['network.claimed > network', published, published],
   },
-  // Claimed as it is, it stands as it is proved.
+  // An unchanged claim changes nothing.
   { in: 'ready', with: two, on: claim(network('a')), to: 'ready', asks: claimed },
   {
     in: 'ready',
@@ -176,12 +176,12 @@ const networks: readonly Row[] = [
   },
   { in: 'ready', on: release('a'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
   { in: 'ready', on: release('z'), rows: none, to: 'ready', asks: ['network.withdrawn > network'] },
-  // Asked again: only a segment that gave up hears of it once more.
+  // A repeated claim is published again only to a segment with a permanent failure.
   { in: 'ready', with: owing(lasting), on: release('a'), rows: none, to: 'ready', asks: [published] },
   { in: 'ready', with: owing(passing), on: release('a'), rows: none, to: 'ready', asks: [] },
 ];
 
-test('networks are claimed, changed in place and given back', () => {
+test('networks are claimed, changed in place and released', () => {
   assert.equal(disagreements(vpcMachine, held, networks), []);
 });
 
@@ -210,7 +210,7 @@ const ports: readonly Row[] = [
     to: 'ready',
     asks: [refused],
   },
-  // Under way: the port waits. It asks again, or the host has given up: what is not proved is said once more.
+  // In progress: the port waits. At a repeated request, unproven sections are published again.
   { in: 'ready', with: { segments: { w1: view(1, { networks: { proven: 1 } }) } }, on: need(1), to: 'ready', asks: [] },
   {
     in: 'ready',
@@ -222,7 +222,7 @@ const ports: readonly Row[] = [
   },
   { in: 'ready', with: withFailure('routes', lasting), on: need(1), rows: none, to: 'ready', asks: [published] },
   { in: 'ready', with: withFailure('routes', passing), on: need(1), to: 'ready', asks: [] },
-  // Routes that came since the section was sent whole are no reason to wait; that it was never proved is.
+  // A port waits for sections that were never proven, but not for routes added since.
   {
     in: 'ready',
     with: { segments: { w1: view(1, { routes: { published: 9 } }) } },
@@ -264,7 +264,7 @@ const ports: readonly Row[] = [
     on: { type: 'segment.removed', host: 'w1' },
     rows: none,
     to: 'ready',
-    // It was no peer any more since it was told to go; see below for that.
+    // It is no peer since its removal began; see below.
     asks: [],
   },
   {
@@ -275,7 +275,7 @@ const ports: readonly Row[] = [
     to: 'ready',
     asks: [published],
   },
-  // Wanted again since it ended with its host: the next life there has nothing.
+  // Requested again since it ended with its host: the next segment starts empty.
   { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [published] },
   { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w9' }, rows: none, to: 'ready', asks: [] },
 ];
@@ -337,14 +337,14 @@ test('a VPC is declared: answered with its number, ready once it has it, labels 
   assert.equal([opened.context['spec'], opened.context['generation']], [{}, 1]);
 });
 
-test('CIDRs are free only when every host that had the network has proved its absence', () => {
+test('CIDRs are free only when every host that had the network has proven its absence', () => {
   const start = {
     ...held,
     networks: { ...held.networks, 'network/t/b': given.known(network('b')) },
     segments: { w1: view(1, {}, ['a', 'b']), w2: view(2) },
   };
   const first = after(start, { on: release('a'), rows: none });
-  // w2 is told to go; w1 loses the network, and w2 as a peer.
+  // w2 removes its segment; w1 removes the network, and w2 as a peer.
   assert.equal(first.asks, [published, 'segment.withdraw > segment']);
   const late = after(first.context, { on: proven(1, { networks: 2 }) });
   assert.equal(late.asks, [], 'an old proof proves nothing');
@@ -356,7 +356,7 @@ test('CIDRs are free only when every host that had the network has proved its ab
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });
 
-test('a network is realized once every host that has it has proved it, and told of a host that cannot', () => {
+test('a network is realized once every host that has it has proven it; it gets the failure of one that cannot', () => {
   const changed = after({ ...held, ...two }, { on: claim(network('a', { dhcp: faster }), 2) });
   assert.equal(changed.asks, ['network.claimed > network', published, published]);
   const one = after(changed.context, { on: proven(1, { networks: 3 }) });
@@ -369,15 +369,15 @@ test('a network is realized once every host that has it has proved it, and told 
     host: 'w2',
     error: passing,
   });
-  // The host that has proved it delays nothing, whatever becomes of it.
+  // A later failure of a host that has proven it does not delay it.
   assert.equal(after(one.context, { on: failed(1, passing, 'routes') }).asks, []);
   const both = after(slow.context, { on: proven(2, { networks: 3 }) });
   assert.equal(both.asks, ['network.realized > network']);
   assert.equal((both.asked[0]?.params as { event: object }).event, { type: 'network.realized', generation: 2 });
-  assert.equal(after(both.context, { on: proven(2, { networks: 3 }) }).asks, [], 'it is said once');
+  assert.equal(after(both.context, { on: proven(2, { networks: 3 }) }).asks, [], 'reported once');
 });
 
-test('a newer spec overtakes one that is not proved yet', () => {
+test('a newer spec replaces one that is not proven yet', () => {
   const second = after({ ...held, ...two }, { on: claim(network('a', { dhcp: faster }), 2) });
   const third = after(second.context, { on: claim(network('a', { dhcp: { ...faster, leaseSeconds: 90 } }), 3) });
   const early = after(third.context, { on: proven(1, { networks: 3 }) });

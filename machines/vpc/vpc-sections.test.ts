@@ -82,7 +82,7 @@ test('a network more, a network less, or a network that changed is one element',
   assert.equal(less.context.withdrawing, { 'network/t/b': { w1: 5 } });
 });
 
-test('an address that moves to a host loses its route there; the others are told the new one', () => {
+test('when an address moves to a host its route there is removed, and the other hosts get the new one', () => {
   const on = { type: 'port.located', port: 'p', address: '10.0.0.9', host: 1 };
   const { told } = step({ ...held, ...two }, { on, rows: { 'location/10.0.0.9': { port: 'p', host: 2 } } });
   const changes = told.map(({ to, updates }) => {
@@ -108,7 +108,7 @@ test('a host that missed an increment gets that section whole, beyond whatever i
   const ahead = step({ ...held, ...two }, { on: missed('networks', 9) });
   assert.is((ahead.told[0]?.updates['networks'] as Whole).generation, 10);
   assert.equal(ahead.context.segments['w1']?.networks, { 'network/t/a': 10 });
-  // Nothing of one section is a new life, which has nothing of the others either.
+  // A segment that misses a whole section is a new one, which misses the others too.
   const born = step({ ...held, ...two }, { on: missed('routes', 0), rows: elsewhere });
   assert.equal(Object.keys(born.told[0]?.updates ?? {}), sectionNames);
   assert.equal(
@@ -137,7 +137,7 @@ test('a host that proves what was never published proves nothing: it gets the se
   assert.equal(done.asks, ['segment.provided > port', 'network.realized > network']);
 });
 
-test('a repeat says what is not proved, in the same generation', () => {
+test('a repetition publishes what is not proven, with the same generation', () => {
   const start = { ...held, waiting: waits(), segments: { w1: view(1, { routes: { proven: 0 } }) } };
   const { told, context } = step(start, { on: need(1), rows: elsewhere });
   assert.equal(Object.keys(told[0]?.updates ?? {}), ['routes']);
