@@ -263,7 +263,7 @@ test('after `port delete` the address rests: only a port of the same name gets i
     () => 'granted',
     (error: Error) => error.message,
   );
-  const rests = `${address} was port/acme/a3's and rests for another`;
+  const rests = `${address} was released by port/acme/a3 and rests for another`;
   assert.ok(refused.startsWith(rests), refused);
   const next = (await guests.command(client, 'create', 'port/acme/a4', { network: 'front' })) as { address: string };
   assert.is.not(next.address, address);
