@@ -38,7 +38,10 @@ function addApply(program: Command): void {
   withExamples(apply, 'apply -f network.yaml --wait');
   const diff = program
     .command('diff')
-    .description('show what apply would do: create, update (in place or at the next start), refuse, or nothing')
+    .description(
+      'show what apply would do, by the fields: create, update (in place or at the next start), refuse, or nothing; ' +
+        'references, overlaps and quotas are checked by apply only',
+    )
     .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
     .action(
       withSession(program, async (session, options: { file: string }) => {
