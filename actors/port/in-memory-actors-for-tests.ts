@@ -187,7 +187,7 @@ export class InMemoryActors {
     const abort = new AbortController();
     player.pending.set(type, abort);
     const fence = { era: 1, ownerEpoch: 1, version: 1 };
-    const context = { effectId: type, actor: id, uid: '', fence, signal: abort.signal, attempt: 1, recovered: false };
+    const context = { effectId: type, actor: id, uid: '', fence, signal: abort.signal, recovered: false };
     const binding = player.definition.effects[type];
     if (binding === undefined) throw new Error(`${id} requests ${type}, which is no effect`);
     const settled = (outcome: EffectOutcome): void => {

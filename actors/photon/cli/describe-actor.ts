@@ -108,10 +108,9 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   ];
   const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
-  const { conditions, ...rest } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
-  const { hosts, ...status } = id.startsWith('vpc/')
-    ? (rest as { hosts?: readonly HostShown[] })
-    : { ...rest, hosts: undefined };
+  const { conditions, ...status } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
+  const { hosts, ...ofVpc } = status as { hosts?: readonly HostShown[] };
+  const isVpc = actor.id.startsWith('vpc/');
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
@@ -123,8 +122,8 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     'spec:',
     indented(actor.spec),
     'status:',
-    indented(status),
-    ...(hosts === undefined ? [] : ['sections:', sectionTable(hosts)]),
+    indented(isVpc ? ofVpc : status),
+    ...(isVpc ? ['sections:', sectionTable(hosts ?? [])] : []),
     'history:',
     await historyTable(client, id, 12),
   ].join('\n');
