@@ -1,17 +1,18 @@
 /**
  * `npm run mutants [-- [--jobs J] <text>...]`: applies every mutant (or those whose name contains a text) to a copy of
- * the sources and runs the simulation there until a seed catches it, J mutants at a time (one for each core). Prints
- * which seed and checker caught it, and after how long. A mutant that is not caught, or no longer matches the code, is
- * a failure: a hole in the tests.
+ * the sources, and runs the simulation there until a seed catches it, or the test that the mutant names, for J mutants
+ * at a time (one for each core). Prints what caught it, and after how long. A mutant that is not caught, or no longer
+ * matches the code, is a failure: a hole in the tests.
  */
-import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runProcess } from '../harness/test-process.ts';
 import { copyWith } from './mutant-copy.ts';
 import { cloudMutants } from './cloud-mutant-list.ts';
 import { mutants, type Mutant } from './mutant-list.ts';
 import { promiseMutants } from './promise-mutant-list.ts';
+import { testedMutants } from './tested-mutant-list.ts';
 
 const patienceMs = 10 * 60_000;
 // One process for each mutant, so that it can be ended and the next one takes its core.
@@ -22,7 +23,7 @@ const { values, positionals: texts } = parseArgs({
   options: { jobs: { type: 'string', default: String(availableParallelism()) } },
   allowPositionals: true,
 });
-const all = [...mutants, ...promiseMutants, ...cloudMutants];
+const all = [...mutants, ...promiseMutants, ...cloudMutants, ...testedMutants];
 const chosen = all.filter(({ name }) => texts.length === 0 || texts.some((text) => name.includes(text)));
 
 interface Verdict {
@@ -30,35 +31,33 @@ interface Verdict {
   readonly line: string;
 }
 
-function simulate(folder: string, scenario: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const entry = join(folder, 'cluster-tests/simulation/simulate-main.ts');
-    const child = spawn(process.execPath, [entry, '--scenario', scenario, ...seedArguments], { cwd: folder });
-    let output = '';
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-20_000);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    const patience = setTimeout(() => child.kill('SIGKILL'), patienceMs);
-    child.on('error', reject);
-    child.on('close', () => {
-      clearTimeout(patience);
-      resolve(output);
-    });
-  });
+/** @returns which seed and checker caught it */
+async function simulate(folder: string, scenario: string): Promise<Verdict> {
+  const entry = join(folder, 'cluster-tests/simulation/simulate-main.ts');
+  const argv = [entry, '--scenario', scenario, ...seedArguments];
+  const { output } = await runProcess(process.execPath, argv, { cwd: folder, limitMs: patienceMs });
+  const broke = /^seed (\d+) broke:\n +([^\n]*)/m.exec(output);
+  if (broke !== null) return { caught: true, line: `seed ${broke[1]}: ${(broke[2] ?? '').slice(0, 110)}` };
+  return { caught: false, line: output.slice(-1_500) };
+}
+
+/** A test that fails before its first case has run, as one that cannot be loaded, catches nothing. */
+async function runTest(folder: string, test: string): Promise<Verdict> {
+  const argv = [join(folder, test)];
+  const { output, code } = await runProcess(process.execPath, argv, { cwd: folder, limitMs: patienceMs });
+  const failed = /^ *FAIL +(.*)$/m.exec(output);
+  if (code !== 0 && failed !== null) return { caught: true, line: `${test}: ${failed[1]}` };
+  return { caught: false, line: output.slice(-1_500) };
 }
 
 async function judge(mutant: Mutant): Promise<Verdict> {
   const copy = await copyWith(top, mutant);
   const startedMs = performance.now();
   try {
-    const output = await simulate(copy.folder, mutant.scenario ?? 'runtime');
+    const { test, scenario = 'runtime' } = mutant;
+    const { caught, line } = await (test === undefined ? simulate(copy.folder, scenario) : runTest(copy.folder, test));
     const took = `${((performance.now() - startedMs) / 1000).toFixed(0)} s`;
-    const broke = /^seed (\d+) broke:\n +([^\n]*)/m.exec(output);
-    if (broke !== null)
-      return { caught: true, line: `in ${took}, seed ${broke[1]}: ${(broke[2] ?? '').slice(0, 110)}` };
-    return { caught: false, line: `after ${took}: ${output.slice(-1_500)}` };
+    return { caught, line: caught ? `in ${took}, ${line}` : `after ${took}: ${line}` };
   } finally {
     await copy.remove();
   }

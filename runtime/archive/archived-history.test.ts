@@ -78,6 +78,21 @@ test('old entries are archived, and history is read in order from store and arch
   assert.is(node.archiver.figures().lostVersions, 0);
 });
 
+test('the archived run of another actor is not taken for its own', async (stage) => {
+  const node = await start(stage, 'n1');
+  const other = actorId('vm/acme/other');
+  for (const actor of [web, other]) {
+    await own(node, actor, 1);
+    await climb(node, actor, 1, 300);
+    await until('the hot tail is short', async () => (await hot(node, actor)) <= 64);
+  }
+  const { redis } = node.store.shared;
+  const recordOf = async (actor: ActorId): Promise<string> => (await redis.keys(`*a:${actor}`))[0] ?? '';
+  const foreign = (await redis.hget(await recordOf(other), 'archived')) ?? '';
+  await redis.hset(await recordOf(web), 'archived', foreign);
+  assert.is(await codeOf(versionsOf(node, web)), 'history_incomplete');
+});
+
 test('each new process goes on archiving where the last one was killed', async (stage) => {
   let node = await start(stage, 'n1');
   await own(node, web, 1);

@@ -219,6 +219,13 @@ test('rows are loaded before the step, and uncommitted ones win', async () => {
   assert.is(said(await ask(host, shelf, { type: 'shelf.show', key: 'k2' })), null);
   assert.equal([...journal.rows.keys()], ['shelf/t/s books/k']);
   journal.hold();
+  const taken = ask(host, shelf, { type: 'shelf.take', key: 'k' });
+  await until('a removal on its way', () => journal.heldCommits === 1);
+  const rest = ask(host, shelf, { type: 'shelf.all' });
+  await until('an answer that waits for it', () => journal.heldCommits === 2);
+  journal.free();
+  assert.equal([(await taken).ok, said(await rest)], [true, {}], 'the store still has what is being removed');
+  journal.hold();
   const first = ask(host, shelf, { type: 'shelf.put', key: 'k4', value: 4 });
   await until('a commit on its way', () => journal.heldCommits === 1);
   const second = ask(host, shelf, { type: 'shelf.put', key: 'k4', value: 5 });

@@ -178,4 +178,18 @@ test('cancelled entries do not pile up', () => {
   assert.is(queue.size, 0);
 });
 
+test('timers fire when they are due after thousands of others were cancelled', () => {
+  const clock = new HandClock();
+  const fired: number[] = [];
+  const queue = new TimerQueue(clock, (_, { dueMs }) => fired.push(dueMs - 1000));
+  const timer = (timerId: string, delayMs: number) => ({ timerId, dueMs: clock.nowMs + delayMs, eventType: 'due' });
+  for (const delayMs of [300, 100, 200]) queue.set('s1' as ShardId, o, timer(`kept ${delayMs}`, delayMs));
+  for (let count = 0; count < 5_000; count += 1) queue.set('s1' as ShardId, o, timer('replaced', 900_000));
+  queue.cancel(o, 'replaced');
+  clock.pass(150);
+  assert.equal(fired, [100]);
+  clock.pass(200);
+  assert.equal(fired, [100, 200, 300]);
+});
+
 test.run();

@@ -1,0 +1,130 @@
+/**
+ * Mutants that a test must catch, because the simulation cannot, or only in a seed of many: they are in code below the
+ * dataplane's contract, which the simulation replaces, or need a coincidence. Each names its test.
+ */
+import type { Mutant } from './mutant-list.ts';
+
+const one = (name: string, promise: string, test: string, file: string, find: string, put: string): Mutant => ({
+  name,
+  promise,
+  test,
+  patches: [{ file, find, put }],
+});
+
+const hostCommands = 'runtime/hosting/host-commands.test.ts';
+const hostTimers = 'runtime/hosting/host-timers.test.ts';
+const storage = 'actors/dataplane/storage-operations.test.ts';
+const processes = 'actors/dataplane/process-lookup.test.ts';
+
+export const testedMutants: readonly Mutant[] = [
+  one(
+    'a message without a watermark is taken, however old its sender',
+    'G2',
+    'runtime/hosting/watermark-pruning.test.ts',
+    'runtime/hosting/input-check.ts',
+    'if (watermark === 0 && message.senderUid <= actor.ahead.prunedUid)',
+    'if (watermark < 0)',
+  ),
+  one(
+    'stored rows win over rows in flight when a whole collection is read',
+    'G2',
+    hostCommands,
+    'runtime/hosting/input-check.ts',
+    'const all = { ...(stored as Record<string, unknown> | null), ...(changed as Record<string, unknown>) };',
+    'const all = { ...(changed as Record<string, unknown>), ...(stored as Record<string, unknown> | null) };',
+  ),
+  one(
+    'the heap of timers is reversed when cancelled ones are swept',
+    'G6',
+    hostTimers,
+    'runtime/hosting/timer-queue.ts',
+    '.sort((one, other) => one.timer.dueMs - other.timer.dueMs)',
+    '.sort((one, other) => other.timer.dueMs - one.timer.dueMs)',
+  ),
+  one(
+    'a feed that broke is followed again from now',
+    'watch',
+    'runtime/control-api/watch.test.ts',
+    'runtime/control-api/watch-hub.ts',
+    'await pause(clock, pauseMs * (0.5 + random.fraction()), signal);',
+    'await pause(clock, pauseMs * (0.5 + random.fraction()), signal); cursor = await reader.now();',
+  ),
+  one(
+    'an archived run of another actor is accepted',
+    'G10',
+    'runtime/archive/archived-history.test.ts',
+    'runtime/archive/archived-history.ts',
+    'run.actor !== id || run.last',
+    'run.last',
+  ),
+  one(
+    'only the first header extension of a qcow2 is read',
+    'T7',
+    storage,
+    'actors/dataplane/image/image-header.ts',
+    'at += 8 + Math.ceil(length / 8) * 8;',
+    'return;',
+  ),
+  one(
+    "a process's start time is not compared",
+    'One run',
+    processes,
+    'actors/dataplane/process-lookup.ts',
+    'return (await identifyProcess(identity.pid))?.startTime === identity.startTime;',
+    'return (await identifyProcess(identity.pid)) !== null;',
+  ),
+  one(
+    "the pidfile of a QEMU is believed without a look at the process's command line",
+    'One run',
+    processes,
+    'actors/dataplane/hypervisor/qemu-session.ts',
+    'if (pid !== null && (isOf(paths, await commandLineOf(pid)) || (await isDying(pid)))) return',
+    'if (pid !== null) return',
+  ),
+  one(
+    "the pidfile of a dnsmasq is believed without a look at the process's command line",
+    'Proof',
+    processes,
+    'actors/dataplane/dhcp/dhcp-server.ts',
+    "const config = words.find((word) => word.startsWith('--conf-file='))?.slice('--conf-file='.length);",
+    "const config = path.join(dhcpFolder, namespace, words.find((word) => word.startsWith('--conf-file=')) ?? 'c');",
+  ),
+  {
+    name: "a replica's owner is removed before its file",
+    promise: 'T18',
+    test: storage,
+    patches: [
+      {
+        file: 'actors/dataplane/volume/replica-store.ts',
+        find: 'if (found !== null) await rm(found.file, { force: true });',
+        put: '',
+      },
+      {
+        file: 'actors/dataplane/volume/replica-store.ts',
+        find: 'await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });',
+        put: `await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
+              if (found !== null) await rm(found.file, { force: true });`,
+      },
+    ],
+  },
+  one(
+    'an older owner may remove a replica',
+    'T18',
+    storage,
+    'actors/dataplane/volume/replica-store.ts',
+    'refuseOlder(`volume ${ref.volumeUid}`, ref.owner, await readReplicaOwner(site, ref.volumeUid));',
+    '',
+  ),
+  {
+    name: 'a file gets its final name before its content is on the disk',
+    promise: 'T11',
+    test: storage,
+    patches: [
+      {
+        file: 'actors/dataplane/storage-files.ts',
+        find: 'name = await fill(fresh, handle);\n      await handle.sync();',
+        put: 'name = await fill(fresh, handle);',
+      },
+    ],
+  },
+];
