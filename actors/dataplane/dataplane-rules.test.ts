@@ -215,14 +215,20 @@ test('a value from a spec is written as JSON or as an argument of its own on the
     disks: [{ volume: 'volume/acme/v', volumeUid: 'V', serial: 'S', format: 'qcow2' as const }],
     boot: null,
   };
-  const files = { pidFile: '/r/pid', agentSocket: '/r/a', toolingSocket: '/r/t', console: '/k/console' };
+  const files = {
+    pidFile: '/r/pid',
+    agentSocket: '/r/a',
+    toolingSocket: '/r/t',
+    console: '/k/console',
+    emptyFolder: '/r/empty',
+  };
   const boot = { kernel: '/k', initrd: '/i', commandLine: 'a=1,b=2 -S' };
   const words = incarnationArguments(spec, {
     name: 'm',
     files,
     libDir: undefined,
     kvm: false,
-    sandbox: true,
+    guestUid: 1_900_000_000,
     tapOf: () => 'tap0',
     fileOf: () => '/v,x/V.qcow2',
     boot,
@@ -235,7 +241,8 @@ test('a value from a spec is written as JSON or as an argument of its own on the
   assert.is(JSON.parse(after('-blockdev')[0] ?? '').filename, '/v,x/V.qcow2');
   assert.is(JSON.parse(after('-blockdev')[1] ?? '').driver, 'qcow2');
   assert.is(JSON.parse(after('-device')[0] ?? '').host_mtu, 1450);
-  assert.ok(words.includes('-S') && words.includes('-daemonize') && words.includes('-nodefaults'));
+  assert.ok(words.includes('-S') && words.includes('-nodefaults'));
+  assert.equal(after('-run-with'), ['user=1900000000:1900000000,chroot=/r/empty']);
 });
 
 test('messages of the kernel become errors of the group that says what the caller must do', () => {

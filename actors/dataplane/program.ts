@@ -1,12 +1,14 @@
 /**
- * Runs one program to its end; no other file of the dataplane does (coprocess.ts runs the long-lived ones).
+ * Runs one program to its end, or starts one that outlives the worker; no other file of the dataplane does
+ * (coprocess.ts runs the long-lived ones that end with the worker).
  * Arguments are an array and no shell is used. Run time, output size and the number of concurrent programs are bounded
  * (promise G11 of docs/promises.md). Called by every noun folder. Promise: a time-out or a kill is `unknown`, never
  * reported as a failure.
  */
+import { spawn } from 'node:child_process';
 import { execa } from 'execa';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import { kernelError } from './kernel-errors.ts';
+import { errnoOf, fileError, kernelError } from './kernel-errors.ts';
 import type { ErrorRule } from './kernel-errors.ts';
 
 export interface ProgramRequest {
@@ -30,6 +32,7 @@ export interface ProgramResult {
 }
 
 const outputCapBytes = 1 << 20;
+const startedOutputBytes = 64 << 10;
 const programsAtOnce = 8;
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -83,13 +86,7 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       `${what}: ${program} was stopped because the effect was cancelled; observe the object before the next attempt.`,
     );
   if (exitCode === undefined) {
-    if (result.code === 'ENOENT') {
-      throw new PhotonError(
-        'defeat',
-        'program_missing',
-        `${what}: there is no program ${program} on this host; install it.`,
-      );
-    }
+    if (result.code === 'ENOENT') throw programMissing(what, program);
     throw new PhotonError(
       'unknown',
       'program_killed',
@@ -100,4 +97,45 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
     throw kernelError(what, stderr || `${program} exited with ${exitCode}`, request.rules);
   }
   return { exitCode, stdout, stderr };
+}
+
+const programMissing = (what: string, program: string): PhotonError =>
+  new PhotonError('defeat', 'program_missing', `${what}: there is no program ${program} on this host; install it.`);
+
+export interface StartedProgram {
+  /** When it ends, with what it wrote to its standard error until then, the last 64 KiB of it. */
+  readonly ended: Promise<{ readonly how: string; readonly stderr: string }>;
+  /** It is well: its standard error is no longer read, and it no longer keeps this process running. */
+  release(): void;
+}
+
+/** Starts a program in a session of its own, which goes on when the worker ends. @throws defeat `program_missing` */
+export async function startProgram(
+  request: Pick<ProgramRequest, 'program' | 'args' | 'what' | 'env'>,
+): Promise<StartedProgram> {
+  const { program, args, what, env } = request;
+  const child = spawn(program, args, {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...programEnv, ...env },
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
+  const ended = new Promise<{ how: string; stderr: string }>((resolve) => {
+    child.once('close', (code, signal) => resolve({ how: `exited with ${signal ?? code}`, stderr }));
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) =>
+      reject(errnoOf(error) === 'ENOENT' ? programMissing(what, program) : fileError(what, error)),
+    );
+  });
+  return {
+    ended,
+    release() {
+      child.stderr.destroy();
+      child.unref();
+    },
+  };
 }

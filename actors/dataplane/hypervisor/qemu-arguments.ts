@@ -14,6 +14,8 @@ export interface IncarnationFiles {
   readonly toolingSocket: string;
   /** Output of the serial console, appended to; the watch truncates it when it grows past its limit. */
   readonly console: string;
+  /** What QEMU has as its root folder once it has opened its files. */
+  readonly emptyFolder: string;
 }
 
 export interface IncarnationParts {
@@ -21,7 +23,8 @@ export interface IncarnationParts {
   readonly files: IncarnationFiles;
   readonly libDir: string | undefined;
   readonly kvm: boolean;
-  readonly sandbox: boolean;
+  /** The user and group as which QEMU runs once it has opened its files. */
+  readonly guestUid: number;
   readonly tapOf: (nic: IncarnationNic) => string;
   readonly fileOf: (disk: IncarnationDisk) => string;
   /** Paths of the blobs for direct boot, or null. */
@@ -53,7 +56,6 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     '-S',
     '-action',
     'shutdown=pause',
-    '-daemonize',
     '-pidfile',
     files.pidFile,
     '-qmp',
@@ -64,8 +66,12 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     `file,id=console,path=${files.console},append=on`,
     '-serial',
     'chardev:console',
-    // spawn and elevateprivileges cannot be denied: QEMU installs the filter before -daemonize forks and calls setsid.
-    ...(parts.sandbox ? ['-sandbox', 'on,obsolete=deny,resourcecontrol=deny'] : []),
+    // elevateprivileges=deny would also deny QEMU's own change to its user. It gains nothing more: the filter sets
+    // no_new_privs, and a user without capabilities cannot change to another.
+    '-sandbox',
+    'on,obsolete=deny,spawn=deny,resourcecontrol=deny',
+    '-run-with',
+    `user=${parts.guestUid}:${parts.guestUid},chroot=${files.emptyFolder}`,
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
     ...(parts.boot === null

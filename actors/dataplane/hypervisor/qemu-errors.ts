@@ -54,6 +54,13 @@ export const qmpTimeout = (what: string, withinMs: number): PhotonError =>
     `${what}: QEMU gave no answer within ${withinMs} ms; its process may be stopped. Observe it first.`,
   );
 
+export const qemuSilent = (what: string, withinMs: number): PhotonError =>
+  new PhotonError(
+    'unknown',
+    'qemu_silent',
+    `${what}: QEMU was started and did not answer within ${withinMs} ms; its process may run. Observe it first.`,
+  );
+
 export const qmpClosed = (what: string): PhotonError =>
   new PhotonError(
     'unknown',

@@ -21,6 +21,8 @@ export interface IncarnationPaths extends IncarnationFiles {
   readonly ownerFile: string;
   /** Written once, when it is known how the run ended. */
   readonly endFile: string;
+  /** The user as whom QEMU runs. */
+  readonly uidFile: string;
 }
 
 const runRoot = (site: DataplaneSite): string => path.join(site.folders.run, 'incarnations');
@@ -41,6 +43,8 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     keptFolder,
     ownerFile: path.join(runFolder, 'owner'),
     endFile: path.join(runFolder, 'end'),
+    uidFile: path.join(runFolder, 'uid'),
+    emptyFolder: path.join(runFolder, 'empty'),
     pidFile: path.join(runFolder, 'pid'),
     agentSocket: path.join(runFolder, 'agent'),
     toolingSocket: path.join(runFolder, 'tooling'),
@@ -54,6 +58,7 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
       await mkdir(folder, { recursive: true });
       await chmod(folder, 0o700);
     }
+    await mkdir(paths.emptyFolder, { recursive: true, mode: 0o555 });
     for (const left of [paths.pidFile, paths.agentSocket, paths.toolingSocket, paths.endFile])
       await rm(left, { force: true });
     await writeFile(paths.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });

@@ -3,7 +3,7 @@
  */
 // needs: kernel
 // test limit: 100 s
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -105,6 +105,36 @@ function declare(): void {
     assert.is(await codeOf(next.startIncarnation(incarnation(2), nextCall())), 'older_run_alive');
     assert.is(await qemus(), 1);
     await next.close();
+  });
+
+  test('QEMU has a user of its own, no capability, an empty root, and only the descriptors of its VM', async () => {
+    const dp = await createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+    const other = incarnation(1, { owner: ownerOf('incarnation/acme/other@w1'), nics: [], disks: [] });
+    const pids = [
+      (await dp.startIncarnation(incarnation(), nextCall())).pid,
+      (await dp.startIncarnation(other, nextCall())).pid,
+    ];
+    const users = new Set<string>();
+    for (const pid of pids) {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
+      const uids = new Set(field('Uid').split('\t'));
+      assert.is(uids.size, 1, field('Uid'));
+      const [uid = ''] = uids;
+      users.add(uid);
+      assert.ok(Number(uid) >= 1_900_000_000, uid);
+      assert.is(field('Groups').trim(), uid, 'and no other group');
+      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb']) assert.match(field(set), /^0+$/, set);
+      assert.equal([field('NoNewPrivs'), field('Seccomp')], ['1', '2']);
+      assert.equal(readdirSync(`/proc/${pid}/root`), [], 'what it sees of the host');
+    }
+    assert.is(users.size, 2, 'two VMs have two users');
+    const opened = readdirSync(`/proc/${pids[0]}/fd`).map((fd) => readlinkSync(`/proc/${pids[0]}/fd/${fd}`));
+    const files = opened.filter((file) => file.startsWith('/') && !file.startsWith('/dev/'));
+    assert.equal(files.map((file) => path.basename(file)).sort(), ['DATA.raw', 'console', 'pid']);
+    assert.is((await dp.stopIncarnation({ incarnation: other, graceMs: 0 }, nextCall())).how, 'quit');
+    assert.ok((await dp.cleanIncarnation(other, nextCall())).removed);
+    await dp.close();
   });
 
   const reopened = (): ReturnType<typeof createDataplane> =>

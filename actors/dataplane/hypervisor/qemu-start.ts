@@ -15,19 +15,16 @@ import { blobPath } from '../image/copy-paths.ts';
 import { errnoOf } from '../kernel-errors.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
-import { runProgram } from '../program.ts';
 import { tapMissing } from '../tap/tap-errors.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
-import { fileMissing, incarnationErrors, olderRunAlive, placedEarlier } from './qemu-errors.ts';
+import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
 import { listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
+import { claimGuestUid, launchQemu } from './qemu-launch.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
-
-const startTimeoutMs = 20_000;
-let sandboxMissing = false;
 
 export async function startQemu(
   site: DataplaneSite,
@@ -44,7 +41,7 @@ export async function startQemu(
   await refuseOlderRuns(site, spec);
   await requireParts(site, spec);
   await makeRunFolders(site, paths, spec.owner);
-  await launch(site, paths, spec);
+  await launch(site, sessions, paths, spec);
   const started = await findIncarnation(paths);
   if (started === null)
     throw new PhotonError(
@@ -128,42 +125,31 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
-async function launch(site: DataplaneSite, paths: IncarnationPaths, spec: IncarnationSpec): Promise<void> {
-  const { qemu } = site.options;
-  const kvm = await canUseKvm();
-  const attempt = (sandbox: boolean): Promise<unknown> =>
-    runProgram({
-      program: qemu.binary,
-      what: `starting QEMU for ${spec.vm}`,
-      timeoutMs: startTimeoutMs,
-      rules: incarnationErrors,
-      ...(qemu.libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: qemu.libraryPath } }),
-      args: incarnationArguments(spec, {
-        name: paths.id,
-        files: paths,
-        libDir: qemu.libDir,
-        kvm,
-        sandbox,
-        tapOf: (nic) => tapOf(site, nic),
-        fileOf: (disk) => diskFile(site, disk),
-        boot:
-          spec.boot === null
-            ? null
-            : {
-                kernel: blobPath(site.folders.images, spec.boot.kernelSha256, 'kernel'),
-                initrd: blobPath(site.folders.images, spec.boot.initrdSha256, 'initrd'),
-                commandLine: spec.boot.commandLine,
-              },
-      }),
-    });
-  try {
-    await attempt(!sandboxMissing);
-  } catch (error) {
-    if (sandboxMissing || !(error instanceof PhotonError) || !/sandbox/i.test(error.message)) throw error;
-    sandboxMissing = true;
-    site.options.log.warn({ qemu: qemu.binary }, 'this QEMU has no seccomp sandbox; VMs run without it');
-    await attempt(false);
-  }
+async function launch(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  paths: IncarnationPaths,
+  spec: IncarnationSpec,
+): Promise<void> {
+  const blob = (sha256: string, format: 'kernel' | 'initrd'): string => blobPath(site.folders.images, sha256, format);
+  const args = incarnationArguments(spec, {
+    name: paths.id,
+    files: paths,
+    libDir: site.options.qemu.libDir,
+    kvm: await canUseKvm(),
+    guestUid: await claimGuestUid(site, paths),
+    tapOf: (nic) => tapOf(site, nic),
+    fileOf: (disk) => diskFile(site, disk),
+    boot:
+      spec.boot === null
+        ? null
+        : {
+            kernel: blob(spec.boot.kernelSha256, 'kernel'),
+            initrd: blob(spec.boot.initrdSha256, 'initrd'),
+            commandLine: spec.boot.commandLine,
+          },
+  });
+  await launchQemu(site, sessions, paths, args, `starting QEMU for ${spec.vm}`);
 }
 
 /**
