@@ -26,7 +26,7 @@ const pollEveryMs = 20;
 /** Users of guests: above the ranges of Debian, systemd and subuid, below 2^31. None of them is in /etc/passwd. */
 const firstGuestUid = 1_900_000_000;
 
-/** @returns the lowest user that no other run of this host has; recorded, so that it stays taken until the run's end. */
+/** @returns the lowest user that no other run of this host has. A record keeps it taken until the run is cleaned. */
 export async function claimGuestUid(site: DataplaneSite, paths: IncarnationPaths): Promise<number> {
   return site.locks.hold('guest users', async () => {
     const runs = await listRuns(site);

@@ -129,8 +129,8 @@ function declare(): void {
       assert.equal(readdirSync(`/proc/${pid}/root`), [], 'what it sees of the host');
     }
     assert.is(users.size, 2, 'two VMs have two users');
-    const opened = readdirSync(`/proc/${pids[0]}/fd`).map((fd) => readlinkSync(`/proc/${pids[0]}/fd/${fd}`));
-    const files = opened.filter((file) => file.startsWith('/') && !file.startsWith('/dev/'));
+    const descriptors = readdirSync(`/proc/${pids[0]}/fd`).map((fd) => readlinkSync(`/proc/${pids[0]}/fd/${fd}`));
+    const files = descriptors.filter((file) => file.startsWith('/') && !file.startsWith('/dev/'));
     assert.equal(files.map((file) => path.basename(file)).sort(), ['DATA.raw', 'console', 'pid']);
     assert.is((await dp.stopIncarnation({ incarnation: other, graceMs: 0 }, nextCall())).how, 'quit');
     assert.ok((await dp.cleanIncarnation(other, nextCall())).removed);
