@@ -220,7 +220,8 @@ export function noteEnd({ context, event }: At): Change {
   return {
     proof: null,
     runningSince: null,
-    tries: clean ? 0 : healthy ? 1 : context.tries + 1,
+    // Also a guest that powers itself off as soon as it runs: `restart: always` must not start it without a pause.
+    tries: event.reason === 'stopped' ? 0 : healthy ? 1 : context.tries + 1,
     failure: clean ? null : event.error === null ? failure : failureOf(event.error),
   };
 }
