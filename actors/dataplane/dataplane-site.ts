@@ -24,6 +24,8 @@ export interface SiteFolders {
   readonly images: string;
   readonly volumes: string;
   readonly incarnations: string;
+  /** Of runs that have ended. */
+  readonly consoles: string;
   /**
    * Below /run: files that a reboot may delete. Sockets need short paths, and dnsmasq reads its folder unprivileged.
    */
@@ -36,6 +38,7 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
     images: path.join(options.folder, 'images'),
     volumes: path.join(options.folder, 'volumes'),
     incarnations: path.join(options.folder, 'incarnations'),
+    consoles: path.join(options.folder, 'consoles'),
     run: `/run/photon-${options.prefix}`,
     dhcp: `/run/photon-${options.prefix}/dhcp`,
   };

@@ -41,7 +41,7 @@ export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }
 
 export interface ActorParts extends Pick<
   ActorDefinition,
-  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail'
+  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail' | 'output'
 > {
   readonly performers?: Readonly<Record<string, Performer>>;
   /** The status; for a declared kind, the fields beside those that all declared kinds have. */

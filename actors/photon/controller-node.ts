@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:https';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -79,6 +80,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     reader: member.reader,
     historian: member.historian,
     ask: (command) => member.host.ask(command),
+    readOutput: async ({ node, path }) => text(await member.links.get(node, path)),
     principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
     clock: systemClock,
     random: member.random,

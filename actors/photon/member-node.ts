@@ -73,6 +73,7 @@ export interface MemberNode {
   readonly host: Host;
   readonly reader: RedisReader;
   readonly historian: Historian;
+  readonly links: PeerLinks;
   readonly registry: ActorRegistry;
   readonly random: Random;
   /** The id of this run of the node process. */
@@ -181,6 +182,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     host,
     reader,
     historian,
+    links,
     registry,
     random,
     boot,

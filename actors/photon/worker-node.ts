@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { agentId } from '@photoncloud/machines/values/identifiers';
+import { agentId, idOf } from '@photoncloud/machines/values/identifiers';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
@@ -12,6 +12,7 @@ import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
+import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
 import { emptyHost } from './fenced-host.ts';
@@ -54,6 +55,8 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
       return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts);
     },
     routes: {
+      [consolePath]: (request, response) =>
+        void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
       [blobPath]: (request, response) =>
         void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
     },
@@ -124,4 +127,24 @@ async function serveBlob(dataplane: Dataplane, sha256: string, response: ServerR
     if (response.headersSent) response.destroy();
     else response.writeHead(404).end();
   }
+}
+
+/** Sends a controller what the guest of a VM printed. @param vm `<tenant>/<name>` */
+async function serveConsole(
+  dataplane: Dataplane,
+  node: string,
+  vm: string,
+  response: ServerResponse,
+  log: Log,
+): Promise<void> {
+  try {
+    const [, tenant, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,63})$/.exec(vm) ?? [];
+    if (tenant === undefined || name === undefined) return void response.writeHead(404).end();
+    const text = await dataplane.readConsole(idOf('incarnation', tenant, name, node));
+    response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(text);
+  } catch (error) {
+    log.warn({ vm, why: describeCause(error) }, 'a console could not be read');
+    response.writeHead(500).end();
+  }
+  return undefined;
 }

@@ -1,7 +1,9 @@
 /** The kind `vm`: its declaration, its placement, and its restart policy. */
+import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { VmContext } from '@photoncloud/machines/vm/vm-context';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
 import { vmKind } from '@photoncloud/machines/vm/vm-protocol';
+import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
 
 function statusOf(context: VmContext) {
@@ -29,6 +31,10 @@ export const vmDefinition = defineActor(vmKind, {
   chartVersion: 1,
   machine: vmMachine,
   status: statusOf,
+  output: (id, { lastRun }: VmContext) => {
+    const { tenant, name } = partsOfId(id);
+    return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
+  },
   ignored: [
     'port.ready',
     'port.refused',

@@ -138,6 +138,19 @@ test('kill -9 the worker: the VM goes on, and the new process adopts it without 
   assert.is.not(after.qemus[0]?.pid, before.qemus[0]?.pid);
 });
 
+test('what the guest has printed is read while it runs and after its run has ended', async () => {
+  const { boot_id } = (await guestAfter()).facts;
+  const printed = async (): Promise<string> => (await acme.client.call('actor.output', { id: vm })).text;
+  assert.not.match(await printed(), /guest: power button/);
+  await acme.ask('vm.stop', 'web-1');
+  await acme.reachState(vm, /^stopped$/);
+  assert.match(await printed(), /guest: power button/);
+  await acme.ask('vm.start', 'web-1');
+  await acme.reachState(vm, /^running$/);
+  await guestAfter(boot_id);
+  assert.not.match(await printed(), /guest: power button/, 'it is the output of the latest run');
+});
+
 /** Every actor's version; a store that lost nothing later has the same or a higher one. */
 async function versions(): Promise<Map<string, number>> {
   const found = await acme.client.call('actor.list', { limit: 200 });

@@ -48,6 +48,11 @@ export interface CommandDefinition {
   readonly description: string;
 }
 
+export interface OutputPlace {
+  readonly node: string;
+  readonly path: string;
+}
+
 export interface ActorDefinition {
   readonly kind: string;
   /** Raised with every change of the stored form; older snapshots go through `upgrades`. */
@@ -78,6 +83,11 @@ export interface ActorDefinition {
   readonly checkOutcome?: (type: string, payload: Readonly<Record<string, unknown>>) => string | undefined;
   /** Rows to load before the step; must be pure. */
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
+  /**
+   * Where the object's output is kept that is no state, such as the console of a guest: a node, and a path that this
+   * node's peer server serves as text. Null when there is none.
+   */
+  readonly output?: (id: ActorId, context: never) => OutputPlace | null;
   /** What `get`, `list` and watches show; must hold no secret. */
   readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
   /**

@@ -217,6 +217,14 @@ export const apiMethods = {
     params: z.strictObject({ id: idText }),
     result: actorObject,
   },
+  'actor.output': {
+    description: 'The last 256 KiB of what an object printed on its node, such as the serial console of a VM.',
+    params: z.strictObject({ id: idText }),
+    result: z.object({
+      node: z.string(),
+      text: z.string().meta({ description: 'As the guest printed it, control characters included' }),
+    }),
+  },
   'actor.list': {
     description: 'Live actors ordered by id; the cursor precedes the read, so a watch from it misses nothing.',
     params: z.strictObject({

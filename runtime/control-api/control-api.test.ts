@@ -3,6 +3,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Reply } from '../contract/envelope.ts';
 import { startTestApi, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { testRegistry } from './store-for-tests.ts';
+import type { OutputPlace } from '../contract/actor-definition.ts';
 import { RawClient, until } from './raw-client-for-tests.ts';
 
 const key = { idempotencyKey: 'k1' };
@@ -59,6 +61,30 @@ test('no header except the token determines the principal', async () => {
     const { admin, scopes } = await ann.call('auth', { token: 'ann-token' });
     assert.equal({ admin, scopes }, { admin: false, scopes: ['acme'] });
     await ann.close();
+  });
+});
+
+test('the output of an object is read from its node, by those who may read the object', async () => {
+  const kinds = new Map(testRegistry.kinds);
+  const box = kinds.get('box');
+  assert.ok(box);
+  const output = (id: string, { spec }: { spec: { size: number } }) =>
+    spec.size === 1 ? { node: 'w1', path: `/boxes/${id}` } : null;
+  kinds.set('box', { ...box, output: output as never });
+  const more = { registry: { kinds }, readOutput: async ({ node, path }: OutputPlace) => `${node} ${path}` };
+  await within({ more }, async ({ url, store }) => {
+    store.put('box/acme/a', 'open');
+    store.put('box/acme/mute', 'open', 2);
+    store.put('lid/acme/a', 'open');
+    const ann = await new RawClient(url).open('ann-token');
+    assert.equal(await ann.call('actor.output', { id: 'box/acme/a' }), { node: 'w1', text: 'w1 /boxes/box/acme/a' });
+    for (const id of ['box/acme/mute', 'lid/acme/a'])
+      assert.is((await ann.refusal('actor.output', { id })).type, code('no_output'), id);
+    const bob = await new RawClient(url).open('bob-token');
+    for (const id of ['box/acme/a', 'box/acme/none'])
+      assert.is((await bob.refusal('actor.output', { id })).type, code('not_found'), id);
+    await ann.close();
+    await bob.close();
   });
 });
 

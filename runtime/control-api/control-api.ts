@@ -9,7 +9,7 @@ import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
-import type { ActorRegistry } from '../contract/actor-definition.ts';
+import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import { reject } from '../contract/errors.ts';
@@ -42,6 +42,8 @@ export interface ControlApiOptions {
   /** Without one, the methods read only the history that the store still has. */
   readonly historian?: Historian;
   readonly ask: (command: Command) => Promise<Reply>;
+  /** Without it, no object has output. */
+  readonly readOutput?: (place: OutputPlace) => Promise<string>;
   readonly principals: Principals;
   readonly clock: Clock;
   readonly random: Random;
@@ -64,6 +66,8 @@ export interface ControlApi {
   sessions(): number;
 }
 
+const noOutput = (): Promise<string> => Promise.resolve('');
+
 export function createControlApi(options: ControlApiOptions): ControlApi {
   const { registry, reader, principals, clock, ask } = options;
   const limits = { ...defaultApiLimits, ...options.limits };
@@ -71,7 +75,8 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const hub = createWatchHub({ reader, clock, random: options.random, log });
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
   const { node, historian = hotHistorian(reader) } = options;
-  const shared = { registry, reader, historian, ask, clock, log, limits, node };
+  const { readOutput = noOutput } = options;
+  const shared = { registry, reader, historian, ask, readOutput, clock, log, limits, node };
   const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
   const methods = new Map(
     [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods].flatMap((make) => [...make(ports)]),

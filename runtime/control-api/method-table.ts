@@ -3,7 +3,7 @@
  * does; a method does not know sockets.
  */
 import type { z } from 'zod';
-import type { ActorRegistry } from '../contract/actor-definition.ts';
+import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import type { Historian } from '../contract/historian.ts';
@@ -25,6 +25,8 @@ export interface ApiPorts {
   readonly node: string;
   /** Sends a command to the actor's owner and waits for the reply, also when it is deferred. */
   readonly ask: (command: Command) => Promise<Reply>;
+  /** Reads what an object prints on its node, as text. @throws PhotonError fault `peer_unreachable` and alike */
+  readonly readOutput: (place: OutputPlace) => Promise<string>;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ApiLimits;

@@ -3,6 +3,7 @@
  * by the access rule. Watches are in watch-methods.ts, history in history-methods.ts.
  */
 import type { ActorDefinition } from '../contract/actor-definition.ts';
+import { reject } from '../contract/errors.ts';
 import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
@@ -35,6 +36,19 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
         const stored = registry.kinds.has(parts.kind) ? await reader.get(id) : undefined;
         if (stored === undefined) throw notFound(text);
         return objectOf(stored, registry);
+      }),
+    ],
+    [
+      'actor.output',
+      method(shape['actor.output'].params, async ({ id: text }, { principal }) => {
+        const { id, parts } = readableId(principal, text);
+        const kind = registry.kinds.get(parts.kind);
+        const stored = kind === undefined ? undefined : await reader.get(id);
+        if (stored === undefined || stored.status === 'removed') throw notFound(text);
+        const place = kind?.output?.(id, stored.context as never) ?? null;
+        if (place === null)
+          throw reject('no_output', `${id} has printed nothing: it has not run, or its kind never prints.`);
+        return { node: place.node, text: await ports.readOutput(place) };
       }),
     ],
     [

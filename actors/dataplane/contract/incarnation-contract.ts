@@ -38,6 +38,9 @@ export interface IncarnationStop {
   readonly graceMs: number;
 }
 
+/** Below it, a worker's peer server serves the consoles of its VMs: `/consoles/<tenant>/<vm>`. */
+export const consolePath = '/consoles/';
+
 export interface IncarnationDataplane {
   /**
    * Starts QEMU paused, or adopts the QEMU process that already runs for this owner uid and run epoch.
@@ -55,6 +58,14 @@ export interface IncarnationDataplane {
   /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;
-  /** Removes sockets, pidfile and console of a run that has ended. @throws fault `incarnation_alive` */
+  /**
+   * The last 256 KiB that the latest run printed on its serial console, also for a day after its end; empty when this
+   * host has none. @param incarnation actor id
+   */
+  readConsole(incarnation: string): Promise<Buffer>;
+  /**
+   * Removes sockets and pidfile of a run that has ended; its console is kept for a day (docs/limits.md).
+   * @throws fault `incarnation_alive`
+   */
   cleanIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly removed: boolean }>;
 }

@@ -3,7 +3,7 @@
  */
 // needs: kernel
 // test limit: 100 s
-import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, readdirSync, readlinkSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -134,6 +134,48 @@ function declare(): void {
     assert.equal(files.map((file) => path.basename(file)).sort(), ['DATA.raw', 'console', 'pid']);
     assert.is((await dp.stopIncarnation({ incarnation: other, graceMs: 0 }, nextCall())).how, 'quit');
     assert.ok((await dp.cleanIncarnation(other, nextCall())).removed);
+    await dp.close();
+  });
+
+  test('the end of a console is kept for the latest run, and no older or longer one', async () => {
+    const dp = await createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+    const runs = [1, 2].map((runEpoch) =>
+      incarnation(runEpoch, { owner: ownerOf('incarnation/acme/talker@w1', runEpoch), nics: [], disks: [] }),
+    );
+    const printed = async (): Promise<string> =>
+      (await dp.readConsole('incarnation/acme/talker@w1')).toString('latin1');
+    const kept = path.join(folder, 'node/consoles');
+    const consoles = (): string[] => readdirSync(kept);
+    assert.is(await printed(), '');
+    for (const [index, one] of runs.entries()) {
+      const { pid } = await dp.startIncarnation(one, nextCall());
+      const fd = readdirSync(`/proc/${pid}/fd`).find((link) =>
+        readlinkSync(`/proc/${pid}/fd/${link}`).endsWith('console'),
+      );
+      // As QEMU does for its guest: appended, through the descriptor that QEMU has.
+      appendFileSync(`/proc/${pid}/fd/${fd}`, `run ${index}: ${'x'.repeat(300_000)} end`);
+      assert.is((await printed()).length, 262_144);
+      assert.match(await printed(), /^x+ end$/);
+      if (index === 0) appendFileSync(`/proc/${pid}/fd/${fd}`, 'z'.repeat(1 << 20));
+      const left = new AbortController();
+      const watch = dp.watchIncarnation(one, nextCall({}, left.signal));
+      if (index === 0) await until('the console was truncated', async () => /^z*$/.test(await printed()));
+      await dp.stopIncarnation({ incarnation: one, graceMs: 0 }, nextCall());
+      await watch;
+      await dp.cleanIncarnation(one, nextCall());
+      assert.match(await printed(), index === 0 ? /^z+$/ : /^x+ end$/, 'after its end');
+    }
+    assert.equal(
+      consoles().filter((name) => name.endsWith('.old')),
+      [],
+      'the older part of the first run went with it',
+    );
+    for (const name of consoles()) utimesSync(path.join(kept, name), new Date(0), new Date(0));
+    const other = incarnation(1, { owner: ownerOf('incarnation/acme/mute@w1'), nics: [], disks: [] });
+    await dp.startIncarnation(other, nextCall());
+    await dp.stopIncarnation({ incarnation: other, graceMs: 0 }, nextCall());
+    await dp.cleanIncarnation(other, nextCall());
+    assert.equal([await printed(), consoles().length], ['', 1], 'a day later');
     await dp.close();
   });
 

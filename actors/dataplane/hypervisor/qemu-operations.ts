@@ -11,6 +11,7 @@ import { fencedChange } from '../network-operations.ts';
 import { checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType } from './qemu-arguments.ts';
 import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
+import { keepConsole, readConsole } from './qemu-console.ts';
 import { incarnationId, pathsOf, removeRunFolders } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
@@ -41,6 +42,7 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
         stopQemu(site, sessions, stop, call.signal),
       ),
+    readConsole: (incarnation) => readConsole(site, incarnation),
     readIncarnation: (incarnation) => readQemu(site, sessions, incarnation),
     cleanIncarnation: (incarnation, call) =>
       change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
@@ -48,6 +50,7 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
         const paths = pathsOf(site, incarnation.owner);
         const alive = await findIncarnation(paths, true);
         if (alive !== null) throw incarnationAlive(incarnation.owner.actor, alive.pid);
+        await keepConsole(site, paths, incarnation.owner.actor);
         const removed = await removeRunFolders(paths);
         await dropEmptyRunFolders(site);
         return { removed };

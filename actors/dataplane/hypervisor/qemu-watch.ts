@@ -1,11 +1,11 @@
 /**
- * Waits for the end of a run and reports its reason; also truncates the console file when it exceeds its limit.
+ * Waits for the end of a run and reports its reason; also has the console bounded meanwhile.
  * After a power-off of the guest QEMU stays, paused (`-action shutdown=pause`), so the reason can be read even if no
  * client was connected at that moment; the watch then records the reason and sends `quit`. Called by
  * qemu-operations.ts.
  * Promise: every watch of a run reports the same end, also one that starts afterwards, until the folder is removed.
  */
-import { copyFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
@@ -14,13 +14,13 @@ import { errnoOf, fileError } from '../kernel-errors.ts';
 import { awaitGone, isStillRunning } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { readTextFile } from '../storage-files.ts';
+import { boundConsole } from './qemu-console.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import type { QmpClient, QmpEvent } from './qmp-client.ts';
 
 const pollEveryMs = 500;
-const consoleLimitBytes = 1 << 20;
 const quitGraceMs = 3000;
 const endSchema = z.object({
   reason: z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']),
@@ -150,15 +150,4 @@ export async function quitIncarnation(
     if (error.record.code === 'qmp_timeout' && (await isStillRunning(identity))) return false;
   }
   return awaitGone(identity, quitGraceMs);
-}
-
-/** Truncates a large console file, which is safe because QEMU appends; the old content is kept as `console.old`. */
-async function boundConsole(paths: IncarnationPaths): Promise<void> {
-  try {
-    if ((await stat(paths.console)).size <= consoleLimitBytes) return;
-    await copyFile(paths.console, `${paths.console}.old`);
-    await truncate(paths.console, 0);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw fileError(`truncating ${paths.console}`, error);
-  }
 }

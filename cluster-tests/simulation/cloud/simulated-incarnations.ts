@@ -69,6 +69,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
       const guestMacs = found.spec.nics.map((nic) => nic.mac);
       return Promise.resolve({ presence: 'alive', proof, runStatus: found.status, guestMacs } as const);
     },
+    readConsole: () => Promise.resolve(Buffer.alloc(0)),
     cleanIncarnation: (incarnation, call) =>
       site.change('cleanIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
         const found = find(incarnation);
