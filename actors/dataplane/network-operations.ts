@@ -5,7 +5,7 @@
  * Called by linux-dataplane.ts only.
  */
 import type { OwnerToken, SegmentRef } from '@photoncloud/machines/values/wiring';
-import type { Call } from './contract/call-contract.ts';
+import { waitOutside, type Call } from './contract/call-contract.ts';
 import type { NetworkDataplane } from './contract/network-contract.ts';
 import { dropEmptyRunFolders } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
@@ -33,11 +33,12 @@ export function fencedChange(site: DataplaneSite) {
     work: () => Promise<Result>,
   ): Promise<Result> => {
     call.signal.throwIfAborted();
-    return site.locks.hold(lock, async () => {
+    const fenced = async (): Promise<Result> => {
       call.signal.throwIfAborted();
       await site.fences.raise(kind, owner, call.fence);
       return work();
-    });
+    };
+    return site.locks.hold(lock, fenced, (turn) => waitOutside(call, turn));
   };
 }
 

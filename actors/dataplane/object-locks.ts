@@ -5,10 +5,17 @@
 export class ObjectLocks {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  async hold<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
-    const before = this.#tails.get(key) ?? Promise.resolve();
+  /** @param wait is called with the wait for the work before, if there is any; `work` starts when it resolves */
+  async hold<Result>(
+    key: string,
+    work: () => Promise<Result>,
+    wait: (turn: () => Promise<void>) => Promise<void> = (turn) => turn(),
+  ): Promise<Result> {
+    const before = this.#tails.get(key);
     // The work starts whether the work before it succeeded or failed; an error is given to its own caller only.
-    const mine = before.then(work, work);
+    const ended = (): void => {};
+    const turn = (): Promise<void> => before?.then(ended, ended) ?? Promise.resolve();
+    const mine = (before === undefined ? turn() : wait(turn)).then(work);
     this.#tails.set(key, mine);
     try {
       return await mine;

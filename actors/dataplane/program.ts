@@ -23,6 +23,8 @@ export interface ProgramRequest {
   /** Exit codes other than 0 that count as success. */
   readonly acceptedCodes?: readonly number[];
   readonly signal?: AbortSignal;
+  /** Runs for minutes: such programs are counted apart, so that others do not wait for them. */
+  readonly long?: boolean;
 }
 
 export interface ProgramResult {
@@ -39,27 +41,38 @@ const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /** The whole environment of every program we run: nothing is inherited from the worker. */
 export const programEnv = { PATH: searchPath, LC_ALL: 'C' } as const;
 
-let running = 0;
-const waiting: (() => void)[] = [];
+/** How many programs run at once; the others wait in the order in which they came. */
+class Admission {
+  readonly #most: number;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
 
-async function admitted<Result>(work: () => Promise<Result>): Promise<Result> {
-  if (running >= programsAtOnce) await new Promise<void>((resolve) => waiting.push(resolve));
-  else running += 1;
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    if (next === undefined) running -= 1;
-    else next();
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#running >= this.#most) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
   }
 }
+
+const short = new Admission(programsAtOnce);
+const long = new Admission(programsAtOnce);
 
 /**
  * @throws PhotonError by the request's rules; defeat `program_missing`; unknown `program_timeout`, `program_aborted`
  */
 export async function runProgram(request: ProgramRequest): Promise<ProgramResult> {
   const { program, args, what, timeoutMs = 10_000 } = request;
-  const result = await admitted(() =>
+  const result = await (request.long === true ? long : short).run(() =>
     execa(program, args, {
       reject: false,
       timeout: timeoutMs,

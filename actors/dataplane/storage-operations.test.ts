@@ -21,7 +21,8 @@ import { Readable } from 'node:stream';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImageFormat } from '@photoncloud/machines/values/wiring';
-import { codeOf, makeTestFolder, nextCall, ownerOf, testOptions } from './dataplane-for-tests.ts';
+import { codeOf, makeTestFolder, nextCall, ownerOf, testOptions, until } from './dataplane-for-tests.ts';
+import type { Call } from './contract/call-contract.ts';
 import { createDataplane } from './linux-dataplane.ts';
 
 const { folder, remove } = makeTestFolder();
@@ -317,6 +318,48 @@ test('the owner on the disk refuses an older owner also when the record of fence
   const older = ownerOf('replica/acme/fenced@w1', 1);
   assert.is(await codeOf(second.removeReplica({ owner: older, volumeUid: 'FENCED' }, nextCall())), 'run_epoch_older');
   await second.close();
+});
+
+test('an import of a file that takes hours to read ends at once when it is cancelled, and leaves nothing', async () => {
+  const dp = await opened;
+  const at = file('huge.raw', '');
+  truncateSync(at, 4 * 2 ** 40);
+  const as = ownerOf('image-copy/acme/huge@w1');
+  const images = (): string[] => readdirSync(path.join(node, 'images'));
+  const before = images();
+  for (const work of ['inspect', 'import']) {
+    const cancelled = new AbortController();
+    const call = nextCall({}, cancelled.signal);
+    const spec = { owner: as, path: at, format: 'raw' as const, sha256: null };
+    const running = work === 'inspect' ? dp.inspectImage(spec, call) : dp.importCopy(spec, call);
+    const ended = running.then(
+      () => 'done',
+      () => 'cancelled',
+    );
+    if (work === 'import') await until('bytes are written', () => images().length > before.length);
+    cancelled.abort();
+    // The removal waits for the import to end, because both take the lock of the copy.
+    await dp.removeCopy({ owner: as, sha256: sha(Buffer.of()), format: 'raw' }, nextCall());
+    assert.is(await ended, 'cancelled', work);
+    assert.equal(images(), before);
+  }
+});
+
+test('a change that waits for its object waits without a place', async () => {
+  const dp = await opened;
+  const trail: string[] = [];
+  const noting = (name: string): Call => ({
+    ...nextCall(),
+    withoutPlace: async (wait) => {
+      trail.push(`${name} waits`);
+      const result = await wait();
+      trail.push(`${name} goes on`);
+      return result;
+    },
+  });
+  const spec = { owner, path: file('locked.raw', Buffer.alloc(1 << 20, 3)), format: 'raw' as const, sha256: null };
+  await Promise.all([dp.importCopy(spec, noting('first')), dp.importCopy(spec, noting('second'))]);
+  assert.equal(trail, ['second waits', 'second goes on']);
 });
 
 test.run();

@@ -1,4 +1,7 @@
-/** Effects of an image copy on its host's image store. */
+/**
+ * Effects of an image copy on its host's image store. What reads whole images takes minutes and has places of its own;
+ * a removal does not wait behind it.
+ */
 import type { imageCopyKind } from '@photoncloud/machines/image-copy/image-copy-protocol';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts';
@@ -6,6 +9,7 @@ import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts
 export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typeof imageCopyKind> => ({
   'image.inspect': {
     timeoutMs: 1_200_000,
+    pool: 'image',
     perform: async ({ spec }, call) => {
       await storage.inspectImage(spec, call);
       return {};
@@ -13,10 +17,12 @@ export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typ
   },
   'image.import': {
     timeoutMs: 1_200_000,
+    pool: 'image',
     perform: async ({ spec }, call) => ({ proof: await storage.importCopy(spec, call) }),
   },
   'image.fetch': {
     timeoutMs: 1_200_000,
+    pool: 'image',
     perform: async ({ spec }, call) => ({ proof: await storage.fetchCopy(spec, call) }),
   },
   'image.remove': {

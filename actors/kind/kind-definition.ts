@@ -22,6 +22,8 @@ import { z } from 'zod';
 /** Performs one effect: resolves with the fields of `done`, or throws a PhotonError. */
 export interface Performer {
   readonly timeoutMs: number | null;
+  /** Places of its own, for work of minutes: see EffectBinding. */
+  readonly pool?: string;
   readonly perform: (params: never, call: EffectContext) => Promise<Readonly<Record<string, unknown>>>;
 }
 
@@ -34,6 +36,7 @@ export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }
   >
     ? {
         readonly timeoutMs: number | null;
+        readonly pool?: string;
         readonly perform: (params: Params, call: EffectContext) => Promise<FieldValues<Done>>;
       }
     : never;
@@ -104,8 +107,9 @@ const extraCommands = ({ commands }: KindSchema): Readonly<Record<string, Comman
     Object.entries(commands).map(([name, { says, ...rest }]) => [name, { ...rest, description: says }]),
   );
 
-const binding = ({ timeoutMs, perform }: Performer): EffectBinding => ({
+const binding = ({ timeoutMs, pool, perform }: Performer): EffectBinding => ({
   timeoutMs,
+  ...(pool === undefined ? {} : { pool }),
   perform: async (params: never, call: EffectContext) => done({ ...(await perform(params, call)) }),
 });
 

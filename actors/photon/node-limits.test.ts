@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { quotaSchema } from '@photoncloud/machines/tenant/tenant-protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { limitDefaults, limitsSchema } from './node-limits.ts';
+import { fileThreads, limitDefaults, limitsSchema } from './node-limits.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/limits.md'), 'utf8');
 
@@ -39,6 +39,11 @@ test('single limits may be set; an unknown name or an invalid value is refused',
     const parsed = limitsSchema.safeParse(wrong);
     assert.not.ok(parsed.success, JSON.stringify(wrong));
   }
+});
+
+test('copies of images and volumes that hang leave threads for other files', () => {
+  const pools = 2;
+  assert.ok(fileThreads >= pools * limitDefaults.host.pooledEffects + 8);
 });
 
 test.run();

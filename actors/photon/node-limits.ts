@@ -46,3 +46,9 @@ export const limitsSchema: z.ZodType<NodeLimits> = z.strictObject({
   beats: overridesOf(defaultBeatLimits).refine(outlastsBeats, outlastsText).optional(),
   api: overridesOf(defaultApiLimits).optional(),
 });
+
+/**
+ * Threads of a node process for reading and writing files. Node's default of 4 would all wait for a disk or a network
+ * file system that hangs while images and volumes are copied, and with them every other access to a file.
+ */
+export const fileThreads = 32;

@@ -7,6 +7,7 @@ import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { startController, type ControllerOptions } from './controller-node.ts';
 import { lockFolder } from './folder-lock.ts';
+import { fileThreads } from './node-limits.ts';
 import { openNodeFolder, type NodeConfig, type NodeFolder } from './node-config.ts';
 import { superviseStore } from './store-process.ts';
 import { startWorker } from './worker-node.ts';
@@ -32,6 +33,8 @@ const signalled = (): Promise<string> =>
 
 /** Ends the process with status 0 after a signal; rejects when the node cannot start or its role fails. */
 export async function runNode(path: string, role: NodeConfig['role'], options: ControllerOptions = {}): Promise<void> {
+  // Before anything reads a file without waiting: then the threads are started.
+  process.env['UV_THREADPOOL_SIZE'] ??= String(fileThreads);
   const folder = openNodeFolder(path);
   const { config } = folder;
   if (config.role !== role) {

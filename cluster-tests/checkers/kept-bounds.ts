@@ -14,7 +14,7 @@ const historyTail = 32;
 
 /** Limits that hold at every instant. */
 export function checkFigures(figures: HostFigures, limits: HostLimits): string[] {
-  const { fullest, effectsPlaced, effectsWaiting } = figures;
+  const { fullest, effectPools } = figures;
   // Inputs admitted before the outbox was full still produce messages: those in the mailbox and those in flight.
   const outbox = limits.outboxDepth + limits.mailboxDepth * (1 + limits.commitsInFlight);
   const over = (what: string, value: number, most: number): string[] =>
@@ -23,8 +23,10 @@ export function checkFigures(figures: HostFigures, limits: HostLimits): string[]
     ...over('commits of one actor in flight', fullest.commitsInFlight, limits.commitsInFlight),
     ...over('unacknowledged messages of one actor', fullest.outbox, outbox),
     ...over('receipts of one actor in memory', fullest.receipts, limits.receiptsRemembered),
-    ...over('effects with a deadline that run', effectsPlaced, limits.effects),
-    ...over('effects that wait for a place', effectsWaiting, limits.effectsWaiting),
+    ...effectPools.flatMap(({ pool, placed, longestWait }) => [
+      ...over(`effects that run in pool '${pool}'`, placed, pool === '' ? limits.effects : limits.pooledEffects),
+      ...over(`effects of one scope that wait in pool '${pool}'`, longestWait, limits.effectsWaiting),
+    ]),
   ];
 }
 

@@ -27,6 +27,8 @@ export interface LaunchOptions {
   readonly tenants?: readonly string[];
   /** Folders whose images workers may import, by their path inside the nodes, below /run. */
   readonly images?: Readonly<Record<string, string>>;
+  /** The `limits` of node.json, by node. */
+  readonly limits?: Readonly<Record<string, object>>;
   readonly say?: (line: string) => void;
 }
 
@@ -76,11 +78,19 @@ export async function startNode(topology: Topology, node: PlannedNode): Promise<
   await startProgram(topology, node.name, node.role, roleCommand(node.role), environment);
 }
 
-/** Configures a node to acknowledge a commit only when this many replicas have it. */
-function waitForReplicas(configPath: string, replicas: number): void {
-  const config = JSON.parse(readFileSync(configPath, 'utf8')) as { store: object };
-  writeFileSync(configPath, `${JSON.stringify({ ...config, store: { ...config.store, replicas } }, null, 2)}\n`);
+interface WrittenConfig {
+  readonly store: object;
 }
+
+/** Changes the node.json that `photon init` has written. */
+function editConfig(path: string, change: (config: WrittenConfig) => object): void {
+  const config = JSON.parse(readFileSync(path, 'utf8')) as WrittenConfig;
+  writeFileSync(path, `${JSON.stringify(change(config), null, 2)}\n`);
+}
+
+/** Configures a node to acknowledge a commit only when this many replicas have it. */
+const waitForReplicas = (path: string, replicas: number): void =>
+  editConfig(path, (config) => ({ ...config, store: { ...config.store, replicas } }));
 
 /** @throws Error with the end of the log of a program that has ended */
 function checkPrograms(topology: Topology, nodes: readonly PlannedNode[]): void {
@@ -123,6 +133,8 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
       topology.update({ notes: { ...topology.record.notes, [storeNote]: await startBoxes(topology, boxes) } });
       for (const { name } of nodes) waitForReplicas(join(topology.node(name).folder, 'node.json'), 1);
     }
+    for (const [name, limits] of Object.entries(options.limits ?? {}))
+      editConfig(join(topology.node(name).folder, 'node.json'), (config) => ({ ...config, limits }));
     for (const node of nodes) await startNode(topology, node);
     const controller = nodes.find((node) => node.role === 'controller');
     if (controller === undefined) throw new Error('a cluster needs a controller');

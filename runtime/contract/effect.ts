@@ -34,6 +34,11 @@ export interface EffectContext {
   readonly signal: AbortSignal;
   /** It may have been begun before: by an earlier owner, or before a hold. Observe before acting. */
   readonly recovered: boolean;
+  /**
+   * Waits for something that costs this node nothing (a guest that shuts down, a lock), without a place among the
+   * effects that run at once; it has a place again when this resolves. The effect's time goes on meanwhile.
+   */
+  readonly withoutPlace: <Result>(wait: () => Promise<Result>) => Promise<Result>;
 }
 
 /**
@@ -46,4 +51,9 @@ export interface EffectBinding {
   readonly perform: PerformEffect;
   /** After this long the outcome is `unknown`. `null` for a watch that ends only when there is something to say. */
   readonly timeoutMs: number | null;
+  /**
+   * Effects with the same name here share places of their own, so that others do not wait behind them. For work of
+   * minutes. Without it they share the places of all others. Watches need no place.
+   */
+  readonly pool?: string;
 }

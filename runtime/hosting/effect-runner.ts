@@ -1,17 +1,19 @@
 /**
  * Performs effects whose commit is durable, and brings their outcomes back as inputs. Whether an effect is due is
  * decided elsewhere: by the gate, and when an actor is loaded. An effect that ends after its state was left is still
- * reported if it was done, so that the history can record the result as dropped (G7). Effects with a deadline share a
- * bounded number of places; effects without one (watches) are not counted. An effect of an actor that is pinned to
- * another node is answered `host_gone` instead of being performed: this node has that shard only because the other one
- * was fenced (docs/decisions/0012-surrogate-owner.md).
+ * reported if it was done, so that the history can record the result as dropped (G7). Effects with a deadline share
+ * places, by pool and fairly between scopes (effect-places.ts); effects without one (watches) need no place, and one
+ * that only waits gives its place back meanwhile. An effect of an actor that is pinned to another node is answered
+ * `host_gone` instead of being performed: this node has that shard only because the other one was fenced
+ * (docs/decisions/0012-surrogate-owner.md).
  */
 import type { Clock } from '../contract/clock.ts';
 import type { EffectBinding, EffectContext, EffectRequest } from '../contract/effect.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
-import { partsOf } from '../contract/identifiers.ts';
+import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { EffectOutcome } from '../contract/outcome.ts';
 import type { Activation } from './activation.ts';
+import { EffectPlaces } from './effect-places.ts';
 import type { OutcomeInput } from './mailbox.ts';
 
 interface Run {
@@ -20,10 +22,18 @@ interface Run {
   readonly binding: EffectBinding;
   readonly abort: AbortController;
   readonly recovered: boolean;
+  /** Who it takes turns with. */
+  readonly scope: string;
+  /** Where it needs a place; undefined for a watch. */
+  readonly places: EffectPlaces | undefined;
   /** Holds one of the bounded places. */
   placed: boolean;
+  /** Ends its wait for a place. */
+  withdraw: () => void;
   ended: boolean;
 }
+
+const nothing = (): void => {};
 
 /**
  * Fence versions come from the id, so that an effect performed again after recovery carries the version that asked
@@ -76,25 +86,35 @@ export interface EffectRunnerOptions {
   readonly clock: Clock;
   /** Name of this node. */
   readonly node: string;
-  /** How many effects with a deadline run at once. */
-  readonly places: number;
+  /** How many effects with a deadline run at once: those of a pool, or with `undefined` those of none. */
+  readonly placesOf: (pool: string | undefined) => number;
   readonly report: (actor: Activation, input: OutcomeInput) => void;
+}
+
+export interface PoolFigures {
+  /** `''`: the places of all effects that name no pool. */
+  readonly pool: string;
+  readonly places: number;
+  /** Effects that hold a place. */
+  readonly placed: number;
+  /** Effects that wait for a place, and the most of them that are of one scope. */
+  readonly waiting: number;
+  readonly longestWait: number;
 }
 
 export class EffectRunner {
   private readonly runs = new Map<string, Run>();
-  private readonly queue: Run[] = [];
+  private readonly pools = new Map<string | undefined, EffectPlaces>();
   private readonly deadlines = new Map<Run, () => void>();
   private readonly clock: Clock;
   private readonly node: string;
-  private readonly places: number;
+  private readonly placesOf: (pool: string | undefined) => number;
   private readonly report: (actor: Activation, input: OutcomeInput) => void;
-  private placesTaken = 0;
 
-  constructor({ clock, node, places, report }: EffectRunnerOptions) {
+  constructor({ clock, node, placesOf, report }: EffectRunnerOptions) {
     this.clock = clock;
     this.node = node;
-    this.places = places;
+    this.placesOf = placesOf;
     this.report = report;
   }
 
@@ -102,20 +122,32 @@ export class EffectRunner {
     return this.runs.size;
   }
 
-  /** Effects that hold a place. */
-  get placed(): number {
-    return this.placesTaken;
+  /** What runs and what waits, pool by pool. */
+  figures(): readonly PoolFigures[] {
+    return [...this.pools].map(([pool = '', places]) => ({
+      pool,
+      places: places.size,
+      placed: places.taken,
+      waiting: places.waiting,
+      longestWait: places.longestWait,
+    }));
   }
 
-  /** Effects that wait for a place. */
-  get waiting(): number {
-    return this.queue.length;
+  /** Whether at least so many effects of the actor's scope wait for a place. */
+  isCrowdedFor(id: ActorId, limit: number): boolean {
+    let waiting = 0;
+    for (const places of this.pools.values()) waiting += places.waiting;
+    if (waiting < limit) return false;
+    const { scope } = partsOf(id);
+    let ofScope = 0;
+    for (const places of this.pools.values()) ofScope += places.waitingOf(scope);
+    return ofScope >= limit;
   }
 
   start(actor: Activation, request: EffectRequest, recovered: boolean): void {
     if (this.runs.has(request.effectId)) return;
     const { effectId, type } = request;
-    const { host = this.node } = partsOf(actor.id);
+    const { host = this.node, scope } = partsOf(actor.id);
     if (host !== this.node) {
       this.report(actor, { kind: 'effect', effectId, type, outcome: goneOutcome(host, request, actor) });
       return;
@@ -128,13 +160,11 @@ export class EffectRunner {
       return;
     }
     const abort = new AbortController();
-    const run: Run = { actor, request, binding, abort, recovered, placed: false, ended: false };
+    const places = binding.timeoutMs === null ? undefined : this.poolOf(binding.pool);
+    const state = { placed: false, withdraw: nothing, ended: false };
+    const run: Run = { actor, request, binding, abort, recovered, scope, places, ...state };
     this.runs.set(effectId, run);
-    if (binding.timeoutMs === null) void this.perform(run);
-    else {
-      this.queue.push(run);
-      this.fill();
-    }
+    this.enter(run, () => void this.perform(run));
   }
 
   /** The asking state was left, or the result was taken. */
@@ -143,6 +173,7 @@ export class EffectRunner {
     if (run === undefined) return;
     this.runs.delete(effectId);
     run.abort.abort();
+    run.withdraw();
   }
 
   /** The activation is dropped: its effects are cancelled and their outcomes ignored. */
@@ -152,7 +183,10 @@ export class EffectRunner {
 
   /** The host ends: all effects are aborted, and not waited for, even if they ignore their signal. */
   stop(): void {
-    for (const run of this.runs.values()) run.abort.abort();
+    for (const run of this.runs.values()) {
+      run.abort.abort();
+      run.withdraw();
+    }
     this.runs.clear();
     for (const [run, cancelDeadline] of this.deadlines) {
       run.ended = true;
@@ -171,22 +205,59 @@ export class EffectRunner {
     this.leave(run);
   }
 
-  private fill(): void {
-    while (this.placesTaken < this.places) {
-      const run = this.queue.shift();
-      if (run === undefined) return;
-      if (run.abort.signal.aborted) continue;
-      run.placed = true;
-      this.placesTaken += 1;
-      void this.perform(run);
-    }
+  private poolOf(name: string | undefined): EffectPlaces {
+    const known = this.pools.get(name);
+    if (known !== undefined) return known;
+    const places = new EffectPlaces(this.placesOf(name));
+    this.pools.set(name, places);
+    return places;
+  }
+
+  /** Calls `begin` once the effect has a place. @param first it has had one before */
+  private enter(run: Run, begin: () => void, first = false): void {
+    const { places, scope } = run;
+    if (places === undefined) return begin();
+    let granted = false;
+    const withdraw = places.claim(
+      scope,
+      () => {
+        granted = true;
+        run.withdraw = nothing;
+        run.placed = true;
+        begin();
+      },
+      first,
+    );
+    if (!granted) run.withdraw = withdraw;
   }
 
   private leave(run: Run): void {
     if (!run.placed) return;
     run.placed = false;
-    this.placesTaken -= 1;
-    this.fill();
+    run.places?.release(run.scope);
+  }
+
+  private async waitOutside<Result>(run: Run, wait: () => Promise<Result>): Promise<Result> {
+    if (!run.placed) return wait();
+    this.leave(run);
+    try {
+      return await wait();
+    } finally {
+      await this.comeBack(run);
+    }
+  }
+
+  /** An effect that was cancelled, or whose time is up, gets no place again: it has only to end. */
+  private comeBack(run: Run): Promise<void> {
+    if (run.ended || run.abort.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.enter(run, resolve, true);
+      const { withdraw } = run;
+      run.withdraw = () => {
+        withdraw();
+        resolve();
+      };
+    });
   }
 
   private async perform(run: Run): Promise<void> {
@@ -197,7 +268,7 @@ export class EffectRunner {
         this.clock.after(binding.timeoutMs, () => this.expire(run)),
       );
     try {
-      this.end(run, checked(await binding.perform(request.params as never, contextOf(run)), request, actor));
+      this.end(run, checked(await binding.perform(request.params as never, this.contextOf(run)), request, actor));
     } catch (failure) {
       this.end(run, outcomeOf(failure, request, actor));
     }
@@ -209,6 +280,7 @@ export class EffectRunner {
     const { record } = new PhotonError('unknown', 'effect_timeout', text, { actor: actor.id });
     this.end(run, { result: 'unknown', error: record });
     run.abort.abort();
+    run.withdraw();
   }
 
   private end(run: Run, outcome: EffectOutcome): void {
@@ -224,17 +296,18 @@ export class EffectRunner {
     if (cancelled && outcome.result !== 'done') return;
     this.report(run.actor, { kind: 'effect', effectId, type, outcome });
   }
-}
 
-function contextOf(run: Run): EffectContext {
-  const { actor, request, abort, recovered } = run;
-  const { era, ownerEpoch } = actor.grant;
-  return {
-    effectId: request.effectId,
-    actor: actor.id,
-    uid: actor.ahead.uid,
-    fence: { era, ownerEpoch, version: versionOf(request.effectId) },
-    signal: abort.signal,
-    recovered,
-  };
+  private contextOf(run: Run): EffectContext {
+    const { actor, request, abort, recovered } = run;
+    const { era, ownerEpoch } = actor.grant;
+    return {
+      effectId: request.effectId,
+      actor: actor.id,
+      uid: actor.ahead.uid,
+      fence: { era, ownerEpoch, version: versionOf(request.effectId) },
+      signal: abort.signal,
+      recovered,
+      withoutPlace: (wait) => this.waitOutside(run, wait),
+    };
+  }
 }

@@ -194,8 +194,10 @@ test('effects with a deadline share the places; watches take none', async () => 
     running -= 1;
     return done();
   };
+  const bakes = (host: Host) =>
+    Array.from({ length: 12 }, (_, index) => ask(host, `oven/t${index % 4}/o${index}`, { type: 'oven.bake' }));
   const host = await ownerOn(journal, { registry: registryOf(oven(bake)), limits: { effects: 3 } });
-  await Promise.all(Array.from({ length: 12 }, (_, index) => ask(host, `oven/t/o${index}`, { type: 'oven.bake' })));
+  await Promise.all(bakes(host));
   assert.is(most, 3);
   await host.drain();
   most = 0;
@@ -203,9 +205,90 @@ test('effects with a deadline share the places; watches take none', async () => 
     registry: registryOf(oven(bake, null)),
     limits: { effects: 3 },
   });
-  await Promise.all(Array.from({ length: 12 }, (_, index) => ask(watching, `oven/t/o${index}`, { type: 'oven.bake' })));
+  await Promise.all(bakes(watching));
   assert.ok(most > 3);
   await watching.drain();
+});
+
+const order = (host: Host, id: string) =>
+  void host.command(commandOf(id, { type: `${id.split('/')[0]}.bake`, loaf: 'rye' }));
+const begun = ({ calls }: Bakery): string[] => calls.map(({ context }) => context.actor);
+
+test('a scope that fills its places with effects that never end leaves places to others', async () => {
+  const bakery = new Bakery();
+  const host = await ownerOn(new MemoryJournal(), {
+    registry: registryOf(oven(bakery.bake)),
+    limits: { effects: 4, effectsWaiting: 3 },
+  });
+  for (const name of ['a', 'b', 'c', 'd', 'e']) order(host, `oven/greedy/${name}`);
+  await until('two of them run and three wait', () => host.figures().effectPools[0]?.waiting === 3);
+  assert.is(said(await ask(host, 'oven/greedy/f', { type: 'oven.bake' })), 'overloaded', 'its scope has too many');
+  order(host, 'oven/modest/a');
+  await until('the other scope has its turn', () => begun(bakery).includes('oven/modest/a'));
+  assert.equal(begun(bakery), ['oven/greedy/a', 'oven/greedy/b', 'oven/modest/a']);
+  await host.drain();
+});
+
+test('effects of a pool have places of their own', async () => {
+  const bakery = new Bakery();
+  const registry = registryOf(oven(bakery.bake), oven(bakery.bake, 60_000, { kind: 'stove', pool: 'slow' }));
+  const host = await ownerOn(new MemoryJournal(), { registry, limits: { effects: 1, pooledEffects: 1 } });
+  for (const name of ['a', 'b']) order(host, `stove/t/${name}`);
+  await until('the pool is full', () => host.figures().effectPools.some(({ waiting }) => waiting === 1));
+  order(host, 'oven/t/a');
+  await until('the other effect', () => bakery.calls.length === 2);
+  assert.equal(begun(bakery), ['stove/t/a', 'oven/t/a']);
+  bakery.calls[0]?.end(done());
+  await until('the next of the pool', () => begun(bakery).includes('stove/t/b'));
+  await host.drain();
+});
+
+test('an effect that waits holds no place, and has one again when it goes on', async () => {
+  const gates = new Map<string, () => void>();
+  const trail: string[] = [];
+  const bake: Bake = async (_, { actor, withoutPlace }) => {
+    trail.push(`${actor} waits`);
+    await withoutPlace(() => new Promise<void>((resolve) => gates.set(actor, resolve)));
+    trail.push(`${actor} goes on`);
+    await new Promise<void>((resolve) => gates.set(actor, resolve));
+    return done();
+  };
+  const host = await ownerOn(new MemoryJournal(), { registry: registryOf(oven(bake)), limits: { effects: 1 } });
+  const placed = () => host.figures().effectPools[0]?.placed;
+  const ids = ['oven/t/a', 'oven/t/b', 'oven/t/c'];
+  for (const id of ids) order(host, id);
+  await until('all wait at once in a single place', () => gates.size === 3);
+  assert.is(placed(), 0);
+  for (const id of ids) gates.get(id)?.();
+  await until('one goes on', () => trail.includes('oven/t/a goes on'));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal([trail.length, placed()], [4, 1]);
+  // An effect that is cancelled while it waits for a place does not get one.
+  assert.ok((await ask(host, 'oven/t/b', { type: 'oven.stop' })).ok);
+  await until('it was let go on, to end', () => trail.includes('oven/t/b goes on'));
+  assert.is(placed(), 1);
+  gates.get('oven/t/a')?.();
+  await until('the third goes on', () => trail.includes('oven/t/c goes on'));
+  assert.is(placed(), 1);
+  await host.drain();
+});
+
+test('an effect whose time is up while it waits for a place again is not held back', async () => {
+  const journal = new MemoryJournal();
+  const ended: string[] = [];
+  const bake: Bake = async (_, { actor, signal, withoutPlace }) => {
+    await withoutPlace(() => new Promise((resolve) => setTimeout(resolve, 5)));
+    if (actor.endsWith('/late')) ended.push(signal.aborted ? 'aborted' : 'placed');
+    return actor.endsWith('/late') ? done() : new Promise(() => {});
+  };
+  const registry = registryOf(oven(bake, 60_000), oven(bake, 30, { kind: 'stove' }));
+  const host = await ownerOn(journal, { registry, limits: { effects: 1 } });
+  order(host, 'oven/t/first');
+  order(host, 'stove/t/late');
+  await until('it ends without a place', () => ended.length > 0);
+  assert.is(ended[0], 'aborted');
+  await until('the chart hears of it', () => stored(journal, 'stove/t/late')?.['why'] === 'effect_timeout');
+  await host.drain();
 });
 
 test('an effect this program cannot perform fails as a defeat', async () => {

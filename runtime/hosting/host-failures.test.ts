@@ -260,7 +260,7 @@ test('with nobody at rest newcomers are told to come later, and come when somebo
   void baked;
 });
 
-test('effects that wait for a place are bounded; what is new waits outside', async () => {
+test('effects of a scope that wait for a place are bounded; what is new waits outside', async () => {
   const journal = new MemoryJournal();
   const stuck = registryOf(
     counter,
@@ -271,6 +271,7 @@ test('effects that wait for a place are bounded; what is new waits outside', asy
   await until('one bakes, two wait', () => host.figures().effects === 3);
   assert.is(said(await ask(host, a, { type: 'counter.create' })), 'overloaded');
   assert.is((await host.deliver(put(1, 'x'))).result, 'busy');
+  assert.ok((await ask(host, 'counter/other/a', { type: 'counter.create' })).ok, 'another scope is not turned away');
   await host.drain();
   void baked;
 });

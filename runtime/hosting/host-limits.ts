@@ -5,6 +5,7 @@
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Activation } from './activation.ts';
+import type { PoolFigures } from './effect-runner.ts';
 import type { StepContext } from './step-context.ts';
 
 export interface HostLimits {
@@ -23,9 +24,14 @@ export interface HostLimits {
   readonly activations: number;
   /** How long an actor with nothing going on stays in memory. */
   readonly idleMs: number;
-  /** Effects with a deadline running at once; watches are not counted. */
+  /**
+   * Places of effects with a deadline: so many run at once. One scope gets at most half of them (effect-places.ts);
+   * watches need none.
+   */
   readonly effects: number;
-  /** Effects waiting for a place; beyond it commands are told `overloaded`, messages `busy`. */
+  /** Places of each pool that kinds declare. */
+  readonly pooledEffects: number;
+  /** Effects of one scope waiting for a place; beyond it its commands are told `overloaded`, its messages `busy`. */
   readonly effectsWaiting: number;
   /**
    * Watermarks that an actor keeps before those of senders that are gone are pruned; afterwards the bound is twice the
@@ -59,7 +65,8 @@ export const defaultLimits: HostLimits = {
   commitsInFlight: 2,
   activations: 10_000,
   idleMs: 60_000,
-  effects: 16,
+  effects: 32,
+  pooledEffects: 8,
   effectsWaiting: 256,
   watermarks: 1_000,
   watermarkGraceMs: 86_400_000,
@@ -79,9 +86,8 @@ export interface HostFigures {
   readonly outboxDepth: number;
   readonly timers: number;
   readonly effects: number;
-  /** Of these, what holds one of the bounded places, and what waits for one. */
-  readonly effectsPlaced: number;
-  readonly effectsWaiting: number;
+  /** Of these, what holds one of the bounded places, and what waits for one, pool by pool. */
+  readonly effectPools: readonly PoolFigures[];
   /** The most that one actor has of each, as its limits count it. */
   readonly fullest: {
     readonly mailbox: number;
@@ -125,8 +131,7 @@ export function figuresOf(
     outboxDepth: outbox.size,
     timers: timers.size,
     effects: effects.size,
-    effectsPlaced: effects.placed,
-    effectsWaiting: effects.waiting,
+    effectPools: effects.figures(),
     fullest,
     held,
   };

@@ -104,7 +104,7 @@ class ActorHost implements Host, StepContext {
     this.effects = new EffectRunner({
       clock,
       node: nodeName,
-      places: this.limits.effects,
+      placesOf: (pool) => (pool === undefined ? this.limits.effects : this.limits.pooledEffects),
       report: (actor, input) => {
         if (actor.phase !== 'dropped') this.activations.offer(actor, input);
       },
@@ -134,7 +134,7 @@ class ActorHost implements Host, StepContext {
     // A full node takes messages all the same: their senders stay in memory until the messages are delivered, so a
     // node that refused them would stay full for ever. Asked for its side effect only: idle actors leave a full node.
     this.activations.passivation.hasRoom(message.to);
-    if (this.effectsCrowded) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
+    if (this.isCrowdedFor(message.to)) return Promise.resolve({ result: 'busy', retryAfterMs: overloadRetryMs });
     const actor = this.activations.activate(message.to, grant);
     if (actor.mailbox.offered >= this.limits.mailboxDepth)
       return Promise.resolve({ result: 'busy', retryAfterMs: busyRetryMs });
@@ -190,9 +190,9 @@ class ActorHost implements Host, StepContext {
     });
   }
 
-  /** Too many actors with something going on, or too many effects waiting: for the node, not for one actor. */
+  /** Too many actors with something going on, or too many effects of its scope waiting: not for one actor alone. */
   private isFull(command: Command): boolean {
-    if (this.effectsCrowded) return true;
+    if (this.isCrowdedFor(command.to)) return true;
     return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);
   }
 
@@ -212,8 +212,8 @@ class ActorHost implements Host, StepContext {
     );
   }
 
-  private get effectsCrowded(): boolean {
-    return this.effects.waiting >= this.limits.effectsWaiting;
+  private isCrowdedFor(id: ActorId): boolean {
+    return this.effects.isCrowdedFor(id, this.limits.effectsWaiting);
   }
 
   private crowded(actor: Activation): boolean {

@@ -184,13 +184,19 @@ type OvenEvent = { type: string; patienceMs?: number; loaf?: string; error?: { c
 
 export type Bake = (params: { loaf: string }, context: EffectContext) => Promise<EffectOutcome>;
 
-export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefinition {
+/** @param more kind `oven`, and the pool of its effect, unless said otherwise */
+export function oven(
+  bake: Bake,
+  timeoutMs: number | null = 60_000,
+  more: { readonly kind?: string; readonly pool?: string } = {},
+): ActorDefinition {
+  const { kind = 'oven', ...pool } = more;
   return {
     ...base,
-    kind: 'oven',
+    kind,
     input: () => undefined,
     commands: { bake: command(true), stop: command(), finish: command() },
-    effects: { 'loaf.bake': { perform: bake as never, timeoutMs } },
+    effects: { 'loaf.bake': { perform: bake as never, timeoutMs, ...pool } },
     machine: setup({
       types: {
         context: {} as { waits: string | undefined; patienceMs: number; loaf: string; tries: number; why: string },
@@ -217,7 +223,7 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
         cold: {
           description: 'Waits for an order.',
           tags: 'steady',
-          on: { 'oven.bake': { target: 'baking', actions: ['order', 'defer'] } },
+          on: { [`${kind}.bake`]: { target: 'baking', actions: ['order', 'defer'] } },
         },
         baking: {
           description: 'A loaf is in the oven.',
@@ -233,8 +239,8 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
             },
             'loaf.bake.failed': { target: 'resting', actions: 'again' },
             'loaf.bake.unknown': { target: 'resting', actions: 'again' },
-            'oven.stop': 'cold',
-            'oven.finish': {
+            [`${kind}.stop`]: 'cold',
+            [`${kind}.finish`]: {
               target: 'cold',
               actions: [
                 { type: 'reply', params: ({ context }) => ({ commandId: context.waits, result: 'half done' }) },
@@ -244,7 +250,7 @@ export function oven(bake: Bake, timeoutMs: number | null = 60_000): ActorDefini
           },
         },
         resting: { description: 'Cools down before the next try.', after: { rest: 'baking' } },
-        burnt: { description: 'Too late.', tags: 'steady', on: { 'oven.stop': 'cold' } },
+        burnt: { description: 'Too late.', tags: 'steady', on: { [`${kind}.stop`]: 'cold' } },
       },
     }),
   };

@@ -11,4 +11,10 @@ import type { Fence } from '@photoncloud/runtime/contract/effect';
 export interface Call {
   readonly fence: Fence;
   readonly signal: AbortSignal;
+  /** Waits without one of the host's places for effects; a caller that has no place leaves it out. */
+  readonly withoutPlace?: <Result>(wait: () => Promise<Result>) => Promise<Result>;
 }
+
+/** Runs a wait (for a guest, for a lock) that must not keep others from this host's places. */
+export const waitOutside = <Result>({ withoutPlace }: Call, wait: () => Promise<Result>): Promise<Result> =>
+  withoutPlace === undefined ? wait() : withoutPlace(wait);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import type { Call } from '../contract/call-contract.ts';
 import {
   codeOf,
   inOwnNamespaces,
@@ -229,6 +230,31 @@ function declare(): void {
     );
     assert.is((await dp.stopIncarnation({ incarnation: incarnation(3), graceMs: 0 }, nextCall())).how, 'quit');
     assert.is((await dp.watchIncarnation(incarnation(3), nextCall())).reason, 'host_quit');
+    await dp.close();
+  });
+
+  test('a guest that has time to power off is waited for without a place, and the stop can be cancelled', async () => {
+    const dp = await reopened();
+    await dp.createTap(tap, nextCall());
+    await dp.startIncarnation(incarnation(3), nextCall());
+    await dp.resumeIncarnation(incarnation(3), nextCall());
+    const cancelled = new AbortController();
+    let waiting = false;
+    const call: Call = {
+      ...nextCall({}, cancelled.signal),
+      withoutPlace: (wait) => {
+        waiting = true;
+        return wait();
+      },
+    };
+    const stop = dp.stopIncarnation({ incarnation: incarnation(3), graceMs: 60_000 }, call).then(
+      () => 'stopped',
+      () => 'cancelled',
+    );
+    await until('the wait for the guest', () => waiting);
+    cancelled.abort();
+    assert.is(await stop, 'cancelled');
+    assert.is((await dp.stopIncarnation({ incarnation: incarnation(3), graceMs: 0 }, nextCall())).how, 'quit');
     await dp.close();
   });
 

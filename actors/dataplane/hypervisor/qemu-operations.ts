@@ -40,7 +40,7 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
-        stopQemu(site, sessions, stop, call.signal),
+        stopQemu(site, sessions, stop, call),
       ),
     readConsole: (incarnation) => readConsole(site, incarnation),
     readIncarnation: (incarnation) => readQemu(site, sessions, incarnation),

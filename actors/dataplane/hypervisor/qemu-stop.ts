@@ -4,6 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { waitOutside, type Call } from '../contract/call-contract.ts';
 import type { IncarnationStop } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { awaitGone, isStillRunning, signalProcess } from '../process-lookup.ts';
@@ -22,16 +23,16 @@ export async function stopQemu(
   site: DataplaneSite,
   sessions: IncarnationSessions,
   stop: IncarnationStop,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
   checkOwner(stop.incarnation.owner);
   checkCount('graceMs', stop.graceMs, 0, 3_600_000);
   const paths = pathsOf(site, stop.incarnation.owner);
   const identity = await findIncarnation(paths, true);
   if (identity === null) return { how: 'absent' };
-  const powered = await pressPowerButton(sessions, paths, identity, stop.graceMs, signal);
+  const powered = await pressPowerButton(sessions, paths, identity, stop.graceMs, call);
   if (powered) await writeEnd(paths, { reason: 'guest_shutdown', detail: 'The guest powered off when asked to.' });
-  signal.throwIfAborted();
+  call.signal.throwIfAborted();
   if (await quitIncarnation(sessions, paths, identity)) {
     await writeEnd(paths, { reason: 'host_quit', detail: 'QEMU was told to quit.' });
     return { how: powered ? 'guest' : 'quit' };
@@ -55,19 +56,23 @@ async function pressPowerButton(
   paths: IncarnationPaths,
   identity: ProcessIdentity,
   graceMs: number,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<boolean> {
   const until = performance.now() + graceMs;
+  const poweredOff = async (): Promise<boolean> => {
+    while (performance.now() < until) {
+      await pause(pollEveryMs, undefined, { signal: call.signal });
+      if (!(await isStillRunning(identity)) || (await sessions.status(paths)) === 'shutdown') return true;
+    }
+    return false;
+  };
   try {
     const status = await sessions.status(paths);
     if (status === 'shutdown') return true;
     if (graceMs === 0 || status !== 'running') return false;
     await (await sessions.client(paths)).execute('system_powerdown');
-    while (performance.now() < until) {
-      await pause(pollEveryMs, undefined, { signal });
-      if (!(await isStillRunning(identity)) || (await sessions.status(paths)) === 'shutdown') return true;
-    }
-    return false;
+    // Many guests may take minutes to power off; meanwhile the host starts and stops others.
+    return await waitOutside(call, poweredOff);
   } catch (error) {
     // Without an answer there is no guest to wait for: `quit` is tried next, then SIGKILL.
     if (error instanceof PhotonError) return !(await isStillRunning(identity));

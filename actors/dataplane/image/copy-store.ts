@@ -8,13 +8,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
-import type {
-  CopyFetchSpec,
-  CopyImportSpec,
-  CopyProof,
-  ImageFormat,
-  OwnerToken,
-} from '@photoncloud/machines/values/wiring';
+import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat } from '@photoncloud/machines/values/wiring';
 import type { ImageFile } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
@@ -80,9 +74,7 @@ export async function importFile(site: DataplaneSite, spec: CopyImportSpec, sign
   return using(source, async () => {
     await inspectHeader(source, spec.format, spec.path);
     await requireSpace(site.folders.images, (await source.stat()).blocks * 512);
-    return store(site, spec.owner, spec.format, spec.path, spec.sha256, async (target, onChunk) =>
-      copySparse(source, target, signal, onChunk),
-    );
+    return store(site, spec, spec.path, signal, async (target, onChunk) => copySparse(source, target, signal, onChunk));
   });
 }
 
@@ -103,9 +95,7 @@ export async function fetchFromHost(site: DataplaneSite, spec: CopyFetchSpec, si
   } catch (error) {
     throw fetchFailed(shown, error);
   }
-  return store(site, spec.owner, spec.format, shown, spec.sha256, (target, onChunk) =>
-    receive(stream, target, spec.sizeBytes, shown, onChunk),
-  );
+  return store(site, spec, shown, signal, (target, onChunk) => receive(stream, target, spec.sizeBytes, shown, onChunk));
 }
 
 async function receive(
@@ -145,10 +135,9 @@ const fetchFailed = (shown: string, error: unknown): PhotonError =>
 /** Fills a new file, checks its digest and header, and only then gives it its final name. */
 async function store(
   site: DataplaneSite,
-  owner: OwnerToken,
-  format: ImageFormat,
+  { owner, format, sha256: expected }: Pick<CopyImportSpec, 'owner' | 'format' | 'sha256'>,
   shown: string,
-  expected: string | null,
+  signal: AbortSignal,
   fill: (target: FileHandle, onChunk: (chunk: Buffer) => void) => Promise<number>,
 ): Promise<CopyProof> {
   const digest = createHash('sha256');
@@ -160,6 +149,8 @@ async function store(
     const written = await open(fresh, 'r');
     const virtualSizeBytes = await using(written, () => inspectHeader(written, format, shown));
     proof = { sha256, sizeBytes, virtualSizeBytes };
+    // The removal of an unfinished copy removes no file, because it does not know the digest.
+    signal.throwIfAborted();
     // The owner is added before the rename: the sweep removes a blob without an owner.
     await addOwner(site, sha256, format, owner);
     return blobPath(site.folders.images, sha256, format);

@@ -145,6 +145,7 @@ async function qemuImage(spec: ReplicaSpec, args: readonly string[], signal: Abo
     args: [...limits, 'qemu-img', ...args],
     what: `making volume ${spec.volumeUid}`,
     timeoutMs: convertTimeoutMs,
+    long: true,
     rules: replicaErrors,
     signal,
   });

@@ -3,6 +3,7 @@
  * which outlives the worker. The process exists from the moment it is started, whatever the outcome of the call.
  * Called by simulated-dataplane.ts; the state is in simulated-kernel.ts.
  */
+import { waitOutside, type Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import type {
   IncarnationDataplane,
   IncarnationEnd,
@@ -58,7 +59,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
       }),
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
-        end(site, find(stop.incarnation), stop, call.signal),
+        end(site, find(stop.incarnation), stop, call),
       ),
     readIncarnation: (incarnation) => {
       const found = find(incarnation);
@@ -148,7 +149,7 @@ async function end(
   site: SimulatedSite,
   incarnation: QemuProcess | undefined,
   { graceMs }: IncarnationStop,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<{ how: 'absent' | 'guest' | 'quit' | 'killed' }> {
   const { kernel } = site;
   const { random } = site.options;
@@ -160,11 +161,12 @@ async function end(
   }
   const guestPowersOff = random.fraction() < 0.7;
   if (incarnation.status === 'running' && graceMs > 0) {
-    await site.pause(guestPowersOff ? random.fraction() * graceMs : graceMs);
+    const powersOffMs = guestPowersOff ? random.fraction() * graceMs : graceMs;
+    await waitOutside(call, () => site.pause(powersOffMs));
     if (guestPowersOff) kernel.rest(incarnation, 'shutdown', poweredOff);
   }
   // The chart has left the state that asked for this stop: a later state decides what happens to the process.
-  signal.throwIfAborted();
+  call.signal.throwIfAborted();
   const powered = incarnation.status === 'shutdown';
   kernel.rest(incarnation, 'dead', quit);
   return { how: powered ? 'guest' : 'quit' };

@@ -5,7 +5,7 @@
  * one seen, no two changes of one object at the same time. When the process is killed, it is random whether a pending
  * change happens.
  */
-import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
+import { waitOutside, type Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import { ObjectLocks } from '@photoncloud/actors/dataplane/object-locks';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Clock } from '@photoncloud/runtime/contract/clock';
@@ -68,11 +68,12 @@ export class SimulatedSite {
     half?: () => unknown,
   ): Promise<Result> {
     call.signal.throwIfAborted();
-    return this.locks.hold(lock, async () => {
+    const fenced = async (): Promise<Result> => {
       call.signal.throwIfAborted();
       this.raise(kind, owner, call.fence);
       return this.perform(method, work, half);
-    });
+    };
+    return this.locks.hold(lock, fenced, (turn) => waitOutside(call, turn));
   }
 
   /** Performs an operation with the outcome that is drawn for it. */
