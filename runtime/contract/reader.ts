@@ -48,7 +48,12 @@ export interface Reader {
   list(
     filter: ActorFilter,
     page?: ListPage,
-  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  ): Promise<{
+    readonly items: readonly ActorSummary[];
+    readonly cursor: Cursor;
+    /** How many ids were looked at for it. */
+    readonly scanned?: number;
+  }>;
   /** Newest last; entries with version > `after`, at most `limit`. */
   history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
   /** Oldest first within a shard; of all shards, or of the one actor. */

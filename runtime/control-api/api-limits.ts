@@ -11,6 +11,8 @@ export interface ApiLimits {
   /** From the accepted socket to a successful `auth`. */
   readonly authTimeoutMs: number;
   readonly handshakesPerS: number;
+  /** Connections that have not become a session; above it the one that is open longest is closed. */
+  readonly maxIdleSockets: number;
   readonly maxPending: number;
   readonly maxSessions: number;
   readonly maxSessionsPerScope: number;
@@ -20,6 +22,12 @@ export interface ApiLimits {
   readonly scopeCommandBurst: number;
   readonly readsPerS: number;
   readonly readBurst: number;
+  readonly scopeReadsPerS: number;
+  readonly scopeReadBurst: number;
+  /** How long frames of clients are handled in one turn of the event loop. */
+  readonly turnMs: number;
+  /** A delay of the event loop that lasts, at which clients' requests and new connections are refused. */
+  readonly shedDelayMs: number;
   readonly maxInFlight: number;
   readonly maxWatches: number;
   readonly maxWatchIds: number;
@@ -38,6 +46,8 @@ export interface ApiLimits {
   readonly ticketTtlMs: number;
   readonly secretTtlMs: number;
   readonly sessionTtlMs: number;
+  /** How long an answer of `/readyz` counts before the store is asked again. */
+  readonly readyMs: number;
 }
 
 export const defaultApiLimits: ApiLimits = {
@@ -46,6 +56,7 @@ export const defaultApiLimits: ApiLimits = {
   maxKeys: 256,
   authTimeoutMs: 5_000,
   handshakesPerS: 20,
+  maxIdleSockets: 512,
   maxPending: 200,
   maxSessions: 5_000,
   maxSessionsPerScope: 100,
@@ -55,6 +66,10 @@ export const defaultApiLimits: ApiLimits = {
   scopeCommandBurst: 1_000,
   readsPerS: 200,
   readBurst: 400,
+  scopeReadsPerS: 1_000,
+  scopeReadBurst: 2_000,
+  turnMs: 10,
+  shedDelayMs: 400,
   maxInFlight: 64,
   maxWatches: 32,
   maxWatchIds: 64,
@@ -69,4 +84,5 @@ export const defaultApiLimits: ApiLimits = {
   ticketTtlMs: 30_000,
   secretTtlMs: 60_000,
   sessionTtlMs: 12 * 3_600_000,
+  readyMs: 1_000,
 };

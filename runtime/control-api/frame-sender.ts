@@ -49,9 +49,12 @@ export class FrameSender {
   }
 
   send(frame: unknown): void {
+    this.sendText(JSON.stringify(frame));
+  }
+
+  sendText(text: string): void {
     const { socket, limits, clock } = this.#options;
     if (socket.readyState !== socket.OPEN) return;
-    const text = JSON.stringify(frame);
     if (this.#waiting.push(text) === 1) setImmediate(() => this.flush());
     this.#waitingChars += text.length;
     const unsent = socket.bufferedAmount + this.#waitingChars;

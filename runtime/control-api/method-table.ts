@@ -46,6 +46,16 @@ export interface Caller {
   sendWatchFrame(frame: WatchFrame): void;
   /** False while too many bytes are unsent; the session calls `pump` of its watches when it is true again. */
   maySend(): boolean;
+  /** Takes more tokens of the rate of reads: for what costs more than one of them. Never refuses. */
+  charge(tokens: number): void;
+}
+
+/** A result whose JSON text is kept, because it is the same for everybody. */
+export class ReadyResult {
+  readonly text: string;
+  constructor(value: unknown) {
+    this.text = JSON.stringify(value);
+  }
 }
 
 export interface Method {

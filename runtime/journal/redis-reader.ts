@@ -73,12 +73,13 @@ class StoreReader implements RedisReader {
   async list(
     filter: ActorFilter,
     page?: ListPage,
-  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
+  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor; readonly scanned: number }> {
     const place = await presentPlace(this.#store);
     const shards: readonly ShardId[] =
       filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
     const indexes = await this.#ask(shards.map((shard) => ['smembers', this.#store.keys.inShard(shard, 'i')]));
-    const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter) && onPage(id, page));
+    const all = (indexes as ActorId[][]).flat();
+    const ids = all.filter((id) => idPasses(id, filter) && onPage(id, page));
     ids.sort((a, b) => (a < b ? -1 : 1));
     const limit = page?.limit ?? Infinity;
     const items: ActorSummary[] = [];
@@ -86,7 +87,7 @@ class StoreReader implements RedisReader {
       const part = ids.slice(from, from + recordsPerRead);
       items.push(...(await this.#summaries(part)).filter((summary) => summaryPasses(summary, filter)));
     }
-    return { items: items.slice(0, limit), cursor: encodeCursor(place) };
+    return { items: items.slice(0, limit), cursor: encodeCursor(place), scanned: all.length };
   }
 
   /** In the order of the ids; ids without a record are left out. */
