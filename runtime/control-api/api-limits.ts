@@ -37,6 +37,9 @@ export interface ApiLimits {
   /** Unsent bytes at which a session is paused: its socket is not read and its watches send nothing. */
   readonly pauseBytes: number;
   readonly closeBytes: number;
+  /** What watches and unsent frames of one scope, or of one principal, may hold in memory. */
+  readonly bytesPerScope: number;
+  readonly bytesPerPrincipal: number;
   /** How long a session may be paused before it is closed as too slow. */
   readonly slowMs: number;
   readonly heartbeatMs: number;
@@ -77,6 +80,8 @@ export const defaultApiLimits: ApiLimits = {
   bookmarkMs: 15_000,
   pauseBytes: 4 * 1024 * 1024,
   closeBytes: 16 * 1024 * 1024,
+  bytesPerScope: 64 * 1024 * 1024,
+  bytesPerPrincipal: 32 * 1024 * 1024,
   slowMs: 30_000,
   heartbeatMs: 20_000,
   commandWaitMs: 30_000,

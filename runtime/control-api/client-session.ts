@@ -14,6 +14,7 @@ import type { ApiLimits } from './api-limits.ts';
 import { checked, rpcErrorOf } from './api-problem.ts';
 import { apiMethods, type Hello, type RequestFrame, type RpcId } from './api-schema.ts';
 import type { BrowserPasses } from './browser-passes.ts';
+import type { ByteBudget, HeldBytes } from './byte-budget.ts';
 import { readFrame, type FrameReading } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
 import { ReadyResult, type Caller, type MethodTable } from './method-table.ts';
@@ -30,6 +31,7 @@ export interface SessionPorts {
   readonly scopeRates: RateLimits;
   readonly scopeReads: RateLimits;
   readonly turns: WorkTurns;
+  readonly budget: ByteBudget;
   /** Whether this node is too far behind to take clients' work. */
   readonly isDelayed: () => boolean;
   /** Counts what was refused because of it. */
@@ -66,10 +68,13 @@ export class ClientSession {
     sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
     maySend: () => !this.#sender.paused,
     charge: (tokens) => this.#charge(tokens),
+    // A method runs only when there is a principal.
+    hold: () => this.#ports.budget.hold(this.#principal as Principal),
   };
   /** Received and not handled; the socket is not read meanwhile. */
   readonly #frames: ReceivedFrame[] = [];
   #principal: Principal | undefined;
+  #unsent: HeldBytes | undefined;
   #watchCount = 0;
   #idle = (): void => {};
 
@@ -84,6 +89,7 @@ export class ClientSession {
       stream,
       clock,
       limits,
+      held: () => this.#unsent,
       onPaused: () => this.#read(),
       onDrained: () => this.#onDrained(),
       onTooSlow: (why) => this.#cutSlow(why),
@@ -314,6 +320,8 @@ export class ClientSession {
       for (const watch of this.#watches.values()) watch.close();
     }
     this.#principal = principal;
+    this.#unsent?.set(0);
+    this.#unsent = this.#ports.budget.hold(principal);
     this.#cancelAuth();
   }
 

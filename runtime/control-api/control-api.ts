@@ -23,6 +23,7 @@ import { defaultApiLimits, type ApiLimits } from './api-limits.ts';
 import { apiPath, apiProtocol, batchFeature } from './api-schema.ts';
 import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
 import { historyMethods, hotHistorian } from './history-methods.ts';
@@ -89,6 +90,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const rateOf = (request: IncomingMessage): number =>
     handshakes.take(request.socket.remoteAddress ?? 'local', clock.monotonicMs());
   const { delayMs = () => 0 } = options;
+  const budget = new ByteBudget(limits);
   let shed = 0;
   const isDelayed = (): boolean => delayMs() >= limits.shedDelayMs;
   const sessionPorts: SessionPorts = {
@@ -99,6 +101,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     scopeRates: new RateLimits(limits.scopeCommandsPerS, limits.scopeCommandBurst),
     scopeReads: new RateLimits(limits.scopeReadsPerS, limits.scopeReadBurst),
     turns: new WorkTurns(clock, limits.turnMs),
+    budget,
     isDelayed,
     onShed: () => (shed += 1),
     clock,
@@ -183,6 +186,8 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     figures: () => ({
       api_sessions: sessions.size,
       api_watches: [...sessions.values()].reduce((sum, session) => sum + session.watches, 0),
+      api_watched_actors: hub.actors(),
+      api_held_bytes: budget.total(),
       api_shed_requests: shed,
     }),
   };

@@ -12,7 +12,7 @@ import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { FeedHeads } from './feed-heads.ts';
-import { followFeeds, presentPlace } from './feed-follower.ts';
+import { followFeeds, presentPlace, readChanges } from './feed-follower.ts';
 import { decodeActor, decodeHistory, decodeDeadLetters, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
@@ -121,6 +121,11 @@ class StoreReader implements RedisReader {
     const ending = AbortSignal.any([signal, this.#closing.signal]);
     const [store, heads, clock] = [this.#store, this.#heads, this.#clock];
     await followFeeds({ store, heads, clock, from: decodeCursor(cursor), each, signal: ending });
+  }
+
+  async changes(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
+    const ending = AbortSignal.any([signal, this.#closing.signal]);
+    await readChanges({ store: this.#store, from: decodeCursor(cursor), each, signal: ending });
   }
 
   async now(): Promise<Cursor> {
