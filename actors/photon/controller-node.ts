@@ -1,6 +1,6 @@
 /** A controller node: hosts sharded actors, serves the control API and the inspector. Runs without privileges. */
-import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
-import { createServer, type Server } from 'node:https';
+import { createServer as createPlainServer } from 'node:http';
+import { createServer } from 'node:https';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,11 +9,14 @@ import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
+import { defaultApiLimits } from '@photoncloud/runtime/control-api/api-limits';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
+import { metricsText, processFigures } from '@photoncloud/runtime/telemetry/metrics';
+import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
@@ -63,19 +66,19 @@ export async function startController(
   });
   await openCluster(member.host, config.cluster);
   const api = openApi(folder, member, log);
-  const servers = await listenApi(folder, api);
+  const close = await listenApi(folder, api);
   return {
     ended: member.failed,
     async stop() {
       await api.close();
-      for (const server of servers) server.close();
+      close();
       await member.stop();
     },
   };
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
-  return createControlApi({
+  const api: ControlApi = createControlApi({
     registry: member.registry,
     reader: member.reader,
     historian: member.historian,
@@ -88,6 +91,8 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     node: folder.config.node,
     version,
     limits: folder.config.limits.api ?? {},
+    delayMs: () => member.delay.lastingMs(),
+    metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }),
     cookieKey: cookieKeyOf(folder),
     routes: createInspectorRoutes({
       registry: member.registry,
@@ -98,6 +103,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
       scopeWord: 'tenant',
     }),
   });
+  return api;
 }
 
 /** The key that signs cookies. It is kept in a file so that open pages stay logged in when this process restarts. */
@@ -107,23 +113,30 @@ function cookieKeyOf(folder: NodeFolder): Buffer {
   return readFileSync(path);
 }
 
-const listening = (server: Server | PlainServer, ...where: [string] | [number, string]): Promise<void> =>
-  new Promise((resolve, fail) => {
-    server.once('error', fail);
-    if (where.length === 1) server.listen(where[0], resolve);
-    else server.listen(where[0], where[1], resolve);
-  });
-
-async function listenApi(folder: NodeFolder, api: ControlApi): Promise<(Server | PlainServer)[]> {
+/** @returns a function that stops listening */
+async function listenApi(folder: NodeFolder, api: ControlApi): Promise<() => void> {
   const { config, tls } = folder;
-  const open = createServer({ ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' });
+  const { maxIdleSockets, authTimeoutMs } = { ...defaultApiLimits, ...config.limits.api };
+  const waits = { handshakeTimeout: authTimeoutMs, headersTimeout: authTimeoutMs, requestTimeout: 2 * authTimeoutMs };
+  const times = { ...waits, connectionsCheckingInterval: authTimeoutMs };
+  const open = createServer({ ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3', ...times });
   api.attach(open);
-  await listening(open, config.apiListenPort, config.address);
+  const provenBy = 'upgrade';
+  const clock = systemClock;
+  const door = createSocketDoor({ server: open, provenBy, maxIdleSockets, firstByteMs: authTimeoutMs, clock });
+  await door.listen(config.apiListenPort, config.address);
   const local = createPlainServer();
   api.attach(local);
   const socketPath = join(folder.path, apiSocketName);
   // The folder is locked by us, so an existing socket was left by an earlier process.
   if (existsSync(socketPath)) rmSync(socketPath);
-  await listening(local, socketPath);
-  return [open, local];
+  await new Promise<void>((resolve, fail) => {
+    local.once('error', fail);
+    local.listen(socketPath, resolve);
+  });
+  return () => {
+    door.close();
+    open.close();
+    local.close();
+  };
 }

@@ -4,7 +4,6 @@
  * the host); LateMembership breaks the circle, and this file connects the parts.
  */
 import { X509Certificate } from 'node:crypto';
-import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import {
   joinCluster,
@@ -29,10 +28,13 @@ import { createReader, type RedisReader } from '@photoncloud/runtime/journal/red
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
-import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
+import { startLoopDelay, type LoopDelay } from '@photoncloud/runtime/telemetry/loop-delay';
+import { processFigures } from '@photoncloud/runtime/telemetry/metrics';
+import type { PeerRoute } from '@photoncloud/runtime/transport/peer-server';
 import { openArchive, type NodeArchive } from './node-archive.ts';
 import { LateMembership } from './late-membership.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
+import { openPeerPort, type PeerPort } from './peer-port.ts';
 
 /**
  * Wraps the journal that the host gets. Fault tests use it to end the process between two commits; production does not
@@ -80,6 +82,7 @@ export interface MemberNode {
   readonly boot: string;
   /** Rejects when the node can no longer write to the store: the process must end. */
   readonly failed: Promise<never>;
+  readonly delay: LoopDelay;
   stop(): Promise<void>;
 }
 
@@ -91,15 +94,6 @@ interface Parts {
   readonly links: PeerLinks;
   readonly archive: NodeArchive;
 }
-
-const listen = (server: Server, address: string, listenPort: number): Promise<void> =>
-  new Promise((resolve, fail) => {
-    server.once('error', fail);
-    server.listen(listenPort, address, () => {
-      server.off('error', fail);
-      resolve();
-    });
-  });
 
 export async function joinAsMember(options: MemberOptions): Promise<MemberNode> {
   const { folder, role, log } = options;
@@ -137,16 +131,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   let fail: (why: PhotonError) => void = () => {};
   const failed = new Promise<never>((_, reject) => (fail = reject));
   journal.onFailed((why) => fail(why));
-  const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
-  const peers = createPeerServer({
-    server,
-    inlet: host,
-    clock: systemClock,
-    log,
-    limits: config.limits.peer ?? {},
-    routes: { ...options.routes, ...archive.routes },
-  });
-  await listen(server, config.address, config.peerListenPort);
+  const delay = startLoopDelay();
+  const routes = { ...options.routes, ...archive.routes };
+  const peers = await openPeerPort({ folder, inlet: host, routes, figures: () => processFigures(delay), log });
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
     store,
@@ -187,7 +174,11 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     random,
     boot,
     failed,
-    stop: () => leave(host, membership, peers, server, parts),
+    delay,
+    async stop() {
+      await leave(host, membership, peers, parts);
+      delay.stop();
+    },
   };
 }
 
@@ -224,17 +215,10 @@ async function openParts(
   return { store, memory, journal, reader, links, archive };
 }
 
-async function leave(
-  host: Host,
-  membership: Membership,
-  peers: PeerServer,
-  server: Server,
-  parts: Parts,
-): Promise<void> {
+async function leave(host: Host, membership: Membership, peers: PeerPort, parts: Parts): Promise<void> {
   await membership.leave();
   await host.drain();
   await peers.close();
-  server.close();
   parts.links.close();
   parts.journal.close();
   parts.reader.close();

@@ -48,11 +48,18 @@ export interface Reader {
   list(
     filter: ActorFilter,
     page?: ListPage,
-  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  ): Promise<{
+    readonly items: readonly ActorSummary[];
+    readonly cursor: Cursor;
+    /** How many ids were looked at for it. */
+    readonly scanned?: number;
+  }>;
   /** Newest last; entries with version > `after`, at most `limit`. */
   history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]>;
   /** Oldest first within a shard; of all shards, or of the one actor. */
   deadLetters(actor?: ActorId): Promise<readonly StoredDeadLetter[]>;
+  /** Calls `each` for every commit after the cursor that there is by now. Rejects `cursor_expired` when trimmed. */
+  changes(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void>;
   /** Calls `each` for every commit after the cursor until the signal aborts. Rejects `cursor_expired` when trimmed. */
   follow(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void>;
   now(): Promise<Cursor>;

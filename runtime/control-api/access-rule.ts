@@ -31,6 +31,10 @@ export function mayTouch(principal: Principal, scope: string, verb: Verb, id?: A
   return id === undefined || id.scope === scope;
 }
 
+/** Who pays for what a principal costs: its scope, or itself when it has several. A scope's name has no space. */
+export const payerOf = ({ name, scopes }: Principal): string =>
+  scopes !== '*' && scopes.length === 1 && scopes[0] !== undefined ? scopes[0] : `principal ${name}`;
+
 export const notFound = (what: string): PhotonError =>
   reject('not_found', `There is no ${what} here, or it is not yours; look with actor.list.`);
 

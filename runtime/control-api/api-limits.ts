@@ -11,6 +11,8 @@ export interface ApiLimits {
   /** From the accepted socket to a successful `auth`. */
   readonly authTimeoutMs: number;
   readonly handshakesPerS: number;
+  /** Connections that have not become a session; above it the one that is open longest is closed. */
+  readonly maxIdleSockets: number;
   readonly maxPending: number;
   readonly maxSessions: number;
   readonly maxSessionsPerScope: number;
@@ -20,6 +22,12 @@ export interface ApiLimits {
   readonly scopeCommandBurst: number;
   readonly readsPerS: number;
   readonly readBurst: number;
+  readonly scopeReadsPerS: number;
+  readonly scopeReadBurst: number;
+  /** How long frames of clients are handled in one turn of the event loop. */
+  readonly turnMs: number;
+  /** A delay of the event loop that lasts, at which clients' requests and new connections are refused. */
+  readonly shedDelayMs: number;
   readonly maxInFlight: number;
   readonly maxWatches: number;
   readonly maxWatchIds: number;
@@ -29,6 +37,9 @@ export interface ApiLimits {
   /** Unsent bytes at which a session is paused: its socket is not read and its watches send nothing. */
   readonly pauseBytes: number;
   readonly closeBytes: number;
+  /** What watches and unsent frames of one scope, or of one principal, may hold in memory. */
+  readonly bytesPerScope: number;
+  readonly bytesPerPrincipal: number;
   /** How long a session may be paused before it is closed as too slow. */
   readonly slowMs: number;
   readonly heartbeatMs: number;
@@ -38,6 +49,8 @@ export interface ApiLimits {
   readonly ticketTtlMs: number;
   readonly secretTtlMs: number;
   readonly sessionTtlMs: number;
+  /** How long an answer of `/readyz` counts before the store is asked again. */
+  readonly readyMs: number;
 }
 
 export const defaultApiLimits: ApiLimits = {
@@ -46,6 +59,7 @@ export const defaultApiLimits: ApiLimits = {
   maxKeys: 256,
   authTimeoutMs: 5_000,
   handshakesPerS: 20,
+  maxIdleSockets: 512,
   maxPending: 200,
   maxSessions: 5_000,
   maxSessionsPerScope: 100,
@@ -55,6 +69,10 @@ export const defaultApiLimits: ApiLimits = {
   scopeCommandBurst: 1_000,
   readsPerS: 200,
   readBurst: 400,
+  scopeReadsPerS: 1_000,
+  scopeReadBurst: 2_000,
+  turnMs: 10,
+  shedDelayMs: 400,
   maxInFlight: 64,
   maxWatches: 32,
   maxWatchIds: 64,
@@ -62,6 +80,8 @@ export const defaultApiLimits: ApiLimits = {
   bookmarkMs: 15_000,
   pauseBytes: 4 * 1024 * 1024,
   closeBytes: 16 * 1024 * 1024,
+  bytesPerScope: 64 * 1024 * 1024,
+  bytesPerPrincipal: 32 * 1024 * 1024,
   slowMs: 30_000,
   heartbeatMs: 20_000,
   commandWaitMs: 30_000,
@@ -69,4 +89,5 @@ export const defaultApiLimits: ApiLimits = {
   ticketTtlMs: 30_000,
   secretTtlMs: 60_000,
   sessionTtlMs: 12 * 3_600_000,
+  readyMs: 1_000,
 };

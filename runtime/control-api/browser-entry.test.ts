@@ -9,6 +9,7 @@ import { startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from 
 import { RawClient } from './raw-client-for-tests.ts';
 import { defaultApiLimits } from './api-limits.ts';
 import { createBrowserPasses } from './browser-passes.ts';
+import { createReadiness } from './readiness.ts';
 
 async function within(options: TestApiOptions, work: (api: TestApi) => Promise<void>): Promise<void> {
   const api = await startTestApi(options);
@@ -100,16 +101,56 @@ test('foreign origins, wrong methods, invalid bodies and too many attempts are r
 });
 
 test('/healthz answers while the process runs, /readyz only while the store answers', async () => {
-  await within({}, async ({ httpUrl, store }) => {
+  await within({ limits: { readyMs: 1 } }, async ({ httpUrl, store }) => {
     const read = async (path: string): Promise<number> =>
       (await fetch(httpUrl + path, { headers: { connection: 'close' } })).status;
     assert.is(await read('/healthz'), 200);
     assert.is(await read('/readyz'), 200);
     store.broken = true;
+    await new Promise((resolve) => setTimeout(resolve, 5));
     assert.is(await read('/healthz'), 200);
     assert.is(await read('/readyz'), 503);
     assert.is(await read('/nothing'), 404);
   });
+});
+
+test('however many ask /readyz, the store is asked once in a while, and never again while it hangs', async () => {
+  let nowMs = 1_000;
+  const late = new Map<() => void, number>();
+  const clock = {
+    wallMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    after: (delayMs: number, task: () => void) => {
+      late.set(task, nowMs + delayMs);
+      return () => late.delete(task);
+    },
+  };
+  const pass = async (ms: number): Promise<void> => {
+    nowMs += ms;
+    for (const [task, dueMs] of late) if (dueMs <= nowMs && late.delete(task)) task();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const questions: ((answers: boolean) => void)[] = [];
+  const askStore = (): Promise<void> =>
+    new Promise((resolve, reject) => questions.push((answers) => (answers ? resolve() : reject(new Error('lost')))));
+  const isReady = createReadiness({ askStore, clock, readyMs: 1_000 });
+  const crowd = (): Promise<boolean[]> => Promise.all(Array.from({ length: 100 }, isReady));
+  const asked = crowd();
+  questions[0]?.(true);
+  assert.equal([...new Set(await asked)], [true]);
+  await pass(999);
+  assert.equal([...new Set(await crowd())], [true]);
+  assert.is(questions.length, 1);
+  await pass(1);
+  const hanging = crowd();
+  await pass(1_000);
+  assert.equal([...new Set(await hanging)], [false]);
+  await pass(5_000);
+  assert.equal([...new Set(await crowd())], [false]);
+  assert.is(questions.length, 2, 'the question that hangs is the only one');
+  questions[1]?.(true);
+  await pass(0);
+  assert.is(await isReady(), true);
 });
 
 test('further routes get the requests that are not for the control API', async () => {

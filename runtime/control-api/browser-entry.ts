@@ -3,12 +3,12 @@
  *   POST /api/session {"secret"} or {"token"}  -> 204 and a cookie that only /api sees
  *   POST /api/ticket                           -> {"ticket"} for `auth`, once, within 30 s
  *   DELETE /api/session, GET /healthz, GET /readyz
+ *   GET /metrics                               -> figures of the node, for operators and on the socket of this computer
  * A page of another site cannot use the cookie: Origin is checked and the cookie is SameSite=Strict.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
 import type { ApiLimits } from './api-limits.ts';
 import type { BrowserPasses } from './browser-passes.ts';
@@ -24,13 +24,13 @@ export interface BrowserEntryOptions {
   readonly principals: Principals;
   readonly passes: BrowserPasses;
   readonly limits: ApiLimits;
-  readonly clock: Clock;
   readonly log: Log;
   readonly node: string;
   /** 0 when the request is allowed, else the time in ms after which this address may try again. */
   readonly rateOf: (request: IncomingMessage) => number;
-  /** Whether the node can serve: the store answers. */
+  /** Whether the node can serve: the store answers (readiness.ts). */
   readonly isReady: () => Promise<boolean>;
+  readonly metrics: () => string;
 }
 
 /** @returns a handler that answers true when the request was one of those above */
@@ -55,24 +55,28 @@ export function createBrowserEntry(
 
 interface Answer {
   readonly status: number;
+  /** In place of a body. */
+  readonly text?: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-function send(response: ServerResponse, { status, body, headers }: Answer): void {
+function send(response: ServerResponse, { status, text, body, headers }: Answer): void {
   response.writeHead(status, {
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(text === undefined ? {} : { 'content-type': 'text/plain; version=0.0.4' }),
     ...headers,
   });
-  response.end(body === undefined ? undefined : `${JSON.stringify(body)}\n`);
+  response.end(body === undefined ? text : `${JSON.stringify(body)}\n`);
 }
 
 function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path: string): Promise<Answer> | undefined {
   const { method } = request;
-  if (path === '/healthz' || path === '/readyz') {
+  if (path === '/healthz' || path === '/readyz' || path === '/metrics') {
     if (method !== 'GET' && method !== 'HEAD') return Promise.resolve({ status: 405 });
+    if (path === '/metrics') return Promise.resolve(figures(options, request));
     return path === '/healthz' ? Promise.resolve({ status: 200, body: { node: options.node } }) : readiness(options);
   }
   if (path !== '/api/session' && path !== '/api/ticket') return undefined;
@@ -85,6 +89,16 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
   if (waitMs > 0)
     return Promise.resolve({ status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
   return path === '/api/session' ? openSession(options, request) : mintTicket(options, request);
+}
+
+/** How a node does is for operators: their token, or the socket that only they can open. */
+function figures({ principals, metrics, rateOf }: BrowserEntryOptions, request: IncomingMessage): Answer {
+  if (request.socket.remoteAddress !== undefined) {
+    const [, token] = /^bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    const isOperator = token !== undefined && principals.byToken(token)?.admin === true;
+    if (!isOperator) return rateOf(request) > 0 ? { status: 429 } : { status: 401 };
+  }
+  return { status: 200, text: metrics() };
 }
 
 async function openSession(
@@ -108,12 +122,10 @@ async function mintTicket({ passes, limits }: BrowserEntryOptions, request: Inco
   return { status: 200, body: { ticket: passes.mintTicket(principal), expiresInMs: limits.ticketTtlMs } };
 }
 
-async function readiness({ isReady, node, clock }: BrowserEntryOptions): Promise<Answer> {
-  let cancel = (): void => {};
-  const late = new Promise<boolean>((resolve) => (cancel = clock.after(1_000, () => resolve(false))));
-  const ready = await Promise.race([isReady(), late]);
-  cancel();
-  return ready ? { status: 200, body: { node } } : { status: 503, body: { node, error: 'the store does not answer' } };
+async function readiness({ isReady, node }: BrowserEntryOptions): Promise<Answer> {
+  return (await isReady())
+    ? { status: 200, body: { node } }
+    : { status: 503, body: { node, error: 'the store does not answer' } };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

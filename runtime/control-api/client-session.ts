@@ -9,17 +9,19 @@ import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
-import type { Principal } from './access-rule.ts';
+import { payerOf, type Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import { checked, rpcErrorOf } from './api-problem.ts';
 import { apiMethods, type Hello, type RequestFrame, type RpcId } from './api-schema.ts';
 import type { BrowserPasses } from './browser-passes.ts';
+import type { ByteBudget, HeldBytes } from './byte-budget.ts';
 import { readFrame, type FrameReading } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
-import type { Caller, Method, MethodTable } from './method-table.ts';
+import { ReadyResult, type Caller, type MethodTable } from './method-table.ts';
 import type { Principals } from './principals.ts';
 import { RateLimit, type RateLimits } from './rate-limit.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
+import type { WorkTurns } from './work-turns.ts';
 
 export interface SessionPorts {
   readonly methods: MethodTable;
@@ -27,11 +29,27 @@ export interface SessionPorts {
   readonly passes: BrowserPasses;
   readonly limits: ApiLimits;
   readonly scopeRates: RateLimits;
+  readonly scopeReads: RateLimits;
+  readonly turns: WorkTurns;
+  readonly budget: ByteBudget;
+  /** Whether this node is too far behind to take clients' work. */
+  readonly isDelayed: () => boolean;
+  /** Counts what was refused because of it. */
+  readonly onShed: () => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly hello: Omit<Hello, 'authenticated'>;
   /** Checks the limit of sessions for the principal. @throws PhotonError `too_many_sessions` */
   readonly admit: (principal: Principal) => void;
+}
+
+/** A read token pays for so many characters of an answer. */
+const charsPerToken = 16_384;
+const shedRetryMs = 1_000;
+
+interface ReceivedFrame {
+  readonly bytes: Buffer;
+  readonly isBinary: boolean;
 }
 
 export class ClientSession {
@@ -49,8 +67,14 @@ export class ClientSession {
     nextWatchId: () => `w${(this.#watchCount += 1)}`,
     sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
     maySend: () => !this.#sender.paused,
+    charge: (tokens) => this.#charge(tokens),
+    // A method runs only when there is a principal.
+    hold: () => this.#ports.budget.hold(this.#principal as Principal),
   };
+  /** Received and not handled; the socket is not read meanwhile. */
+  readonly #frames: ReceivedFrame[] = [];
   #principal: Principal | undefined;
+  #unsent: HeldBytes | undefined;
   #watchCount = 0;
   #idle = (): void => {};
 
@@ -65,12 +89,15 @@ export class ClientSession {
       stream,
       clock,
       limits,
-      onPaused: () => socket.pause(),
+      held: () => this.#unsent,
+      onPaused: () => this.#read(),
       onDrained: () => this.#onDrained(),
       onTooSlow: (why) => this.#cutSlow(why),
     });
     this.#cancelAuth = clock.after(limits.authTimeoutMs, () => this.#close(4401, 'no auth in time'));
-    socket.on('message', (bytes, isBinary) => this.#onFrame(bytes as Buffer, isBinary));
+    socket.on('message', (bytes, isBinary) => {
+      if (this.#frames.push({ bytes: bytes as Buffer, isBinary }) === 1) this.#takeFrames();
+    });
     socket.on('error', (error) => ports.log.debug({ why: error.message }, 'a session broke'));
     socket.once('close', () => this.#onClosed());
     this.#sender.send({
@@ -91,6 +118,10 @@ export class ClientSession {
     return this.#principal;
   }
 
+  get watches(): number {
+    return this.#watches.size;
+  }
+
   /** Ends the session when its credential was revoked or changed. @returns whether the session may continue */
   review(): boolean {
     const principal = this.#principal;
@@ -106,48 +137,100 @@ export class ClientSession {
     this.#close(1012, 'restarting');
   }
 
-  #onFrame(bytes: Buffer, isBinary: boolean): void {
+  #takeFrames(): void {
+    const payer = this.#principal === undefined ? '' : payerOf(this.#principal);
+    this.#ports.turns.run(payer, () => this.#takeFrame());
+    this.#read();
+  }
+
+  /** @returns whether there are more */
+  #takeFrame(): boolean {
+    // A client that does not read its answers gets no further ones; what it sent waits until it has read.
+    if (this.#sender.paused) return false;
+    const [frame] = this.#frames;
+    if (frame !== undefined) this.#onFrame(frame);
+    this.#frames.shift();
+    this.#read();
+    return this.#frames.length > 0;
+  }
+
+  /** Reads the socket only while nothing waits, in either direction. */
+  #read(): void {
+    // One that is being closed is read, or the close frame of the client would never arrive.
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    const waits = this.#sender.paused || this.#frames.length > 0;
+    if (waits !== this.#socket.isPaused) this.#socket[waits ? 'pause' : 'resume']();
+  }
+
+  #onFrame({ bytes, isBinary }: ReceivedFrame): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (isBinary) return this.#close(4400, 'frames are text');
     const readings = readFrame(bytes.toString(), this.#ports.limits);
     if (readings.length > 1) this.#sender.join();
-    for (const reading of readings) if (!this.#onReading(reading)) return undefined;
+    const ids = new Set<RpcId>();
+    for (const reading of readings) if (!this.#onReading(reading, ids)) return undefined;
     return undefined;
   }
 
-  /** @returns false when the session was closed because of it */
-  #onReading(reading: FrameReading): boolean {
+  /**
+   * @param ids of this frame until now, answered or not
+   * @returns false when the session was closed because of it
+   */
+  #onReading(reading: FrameReading, ids: Set<RpcId>): boolean {
     if (reading.result === 'refused') {
       const text = `The frame is not accepted: ${reading.why}.`;
       this.#fail(reading.id, reject('frame_malformed', text), mintTrace());
       return true;
     }
-    const why = reading.result === 'malformed' ? reading.why : this.#repeats(reading.request);
+    const why = reading.result === 'malformed' ? reading.why : this.#repeats(reading.request, ids);
     if (why !== undefined) {
       this.#close(4400, why);
       return false;
     }
-    if (reading.result === 'request') void this.#answer(reading.request);
+    if (reading.result === 'request') this.#answer(reading.request);
     return true;
   }
 
-  #repeats({ id }: RequestFrame): string | undefined {
-    return this.#inFlight.has(id) ? 'a request with this id is already in flight' : undefined;
+  #repeats({ id }: RequestFrame, ids: Set<RpcId>): string | undefined {
+    if (this.#inFlight.has(id) || ids.has(id)) return 'a request with this id is already in flight';
+    ids.add(id);
+    return undefined;
   }
 
-  async #answer(request: RequestFrame): Promise<void> {
+  #answer(request: RequestFrame): void {
     const { id } = request;
     const trace = request.traceparent ?? mintTrace();
     this.#inFlight.add(id);
     try {
-      const result = await this.#perform(request, trace);
-      this.#sender.send({ jsonrpc: '2.0', id, result });
+      const result = this.#perform(request, trace);
+      if (result instanceof Promise) void this.#answerLater(id, result, trace);
+      // Answered at once, so that the turn of this session counts what the answer costs.
+      else this.#succeed(id, result);
     } catch (error) {
+      this.#settle(id);
       this.#fail(id, error, trace);
-    } finally {
-      this.#inFlight.delete(id);
-      if (this.#inFlight.size === 0) this.#idle();
     }
+  }
+
+  async #answerLater(id: RpcId, result: Promise<unknown>, trace: string): Promise<void> {
+    try {
+      this.#succeed(id, await result);
+    } catch (error) {
+      this.#settle(id);
+      this.#fail(id, error, trace);
+    }
+  }
+
+  #succeed(id: RpcId, result: unknown): void {
+    const text = textOf(id, result);
+    this.#settle(id);
+    this.#sender.sendText(text);
+    this.#charge(text.length / charsPerToken);
+  }
+
+  #settle(id: RpcId): void {
+    this.#inFlight.delete(id);
+    if (this.#inFlight.size === 0) this.#idle();
   }
 
   /** @throws PhotonError when the request is refused; or returns a promise that rejects with it */
@@ -162,20 +245,31 @@ export class ClientSession {
     }
     if (!this.review()) throw reject('unauthenticated', 'The token is no longer valid; get another one.');
     const method = methods.get(name);
+    this.#limitRate(name, method?.command === true, principal, params);
     if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
-    this.#limitRate(name, method, principal, params);
     const valid = method.isValid?.(params) === true ? params : checked(method.params, params, name);
     return method.perform(valid as never, { ...this.#caller, principal, trace });
   }
 
-  #limitRate(name: string, method: Method, principal: Principal, params: Record<string, unknown>): void {
+  #limitRate(name: string, command: boolean, principal: Principal, params: Record<string, unknown>): void {
     const nowMs = this.#ports.clock.monotonicMs();
     // An acknowledgement is never refused: that would stall its watch.
     if (name === 'watch.ack') return;
-    const waitMs = (method.command ? this.#commandRate : this.#readRate).take(nowMs);
+    // Operators may end what delays the node; and a ping asks for nothing.
+    if (!principal.admin && name !== 'ping' && this.#ports.isDelayed()) {
+      this.#ports.onShed();
+      throw overloaded('This node is behind with its own work', shedRetryMs);
+    }
+    const waitMs = (command ? this.#commandRate : this.#readRate).take(nowMs);
     if (waitMs > 0) throw overloaded('This session sends requests too fast', waitMs);
+    if (!command) {
+      const payer = payerOf(principal);
+      const readWaitMs = this.#ports.scopeReads.take(payer, nowMs);
+      if (readWaitMs > 0) throw overloaded(`Reads of ${payer} are sent too fast`, readWaitMs);
+      return;
+    }
     // An operator verb names an actor and does not count for the rate of its scope.
-    if (!method.command || params['scope'] === undefined) return;
+    if (params['scope'] === undefined) return;
     // The command counts for the rate of its scope, unless the principal has no access to that scope.
     const scope = String(params['scope']);
     const own = principal.scopes === '*' || principal.scopes.includes(scope);
@@ -183,7 +277,19 @@ export class ClientSession {
     if (scopeWaitMs > 0) throw overloaded(`Commands for ${scope.slice(0, 40)} are sent too fast`, scopeWaitMs);
   }
 
+  #charge(atLeast: number): void {
+    const tokens = Math.floor(atLeast);
+    if (tokens === 0) return;
+    const principal = this.#principal;
+    this.#readRate.charge(tokens);
+    if (principal === undefined) return;
+    this.#ports.scopeReads.charge(payerOf(principal), tokens, this.#ports.clock.monotonicMs());
+  }
+
   #authenticate(params: unknown): unknown {
+    // Of a session that has a principal, which may renew its token; another credential that is wrong ends the session.
+    const waitMs = this.#principal === undefined ? 0 : this.#readRate.take(this.#ports.clock.monotonicMs());
+    if (waitMs > 0) throw overloaded('This session sends requests too fast', waitMs);
     const { token, ticket } = checked(apiMethods.auth.params, params, 'auth');
     const { principals, passes } = this.#ports;
     const found =
@@ -214,6 +320,8 @@ export class ClientSession {
       for (const watch of this.#watches.values()) watch.close();
     }
     this.#principal = principal;
+    this.#unsent?.set(0);
+    this.#unsent = this.#ports.budget.hold(principal);
     this.#cancelAuth();
   }
 
@@ -223,7 +331,8 @@ export class ClientSession {
   }
 
   #onDrained(): void {
-    this.#socket.resume();
+    if (this.#frames.length > 0) this.#takeFrames();
+    this.#read();
     for (const watch of this.#watches.values()) watch.pump();
   }
 
@@ -254,6 +363,11 @@ export class ClientSession {
     this.#idle();
   }
 }
+
+const textOf = (id: RpcId, result: unknown): string =>
+  result instanceof ReadyResult
+    ? `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${result.text}}`
+    : JSON.stringify({ jsonrpc: '2.0', id, result });
 
 const overloaded = (what: string, retryAfterMs: number): PhotonError =>
   new PhotonError('rejection', 'overloaded', `${what}; wait ${retryAfterMs} ms.`, { retryable: true, retryAfterMs });

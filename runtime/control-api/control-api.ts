@@ -23,6 +23,7 @@ import { defaultApiLimits, type ApiLimits } from './api-limits.ts';
 import { apiPath, apiProtocol, batchFeature } from './api-schema.ts';
 import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
 import { historyMethods, hotHistorian } from './history-methods.ts';
@@ -31,10 +32,12 @@ import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
 import { RateLimits } from './rate-limit.ts';
 import { readMethods } from './read-methods.ts';
+import { createReadiness } from './readiness.ts';
 import { schemaBundle, schemaHash } from './schema-documents.ts';
 import { startSocketHeartbeat } from './socket-heartbeat.ts';
 import { createWatchHub } from './watch-hub.ts';
 import { watchMethods } from './watch-methods.ts';
+import { WorkTurns } from './work-turns.ts';
 
 export interface ControlApiOptions {
   readonly registry: ActorRegistry;
@@ -53,6 +56,10 @@ export interface ControlApiOptions {
   readonly limits?: Partial<ApiLimits>;
   /** Further HTTP routes on the same servers. @returns whether it handled the request */
   readonly routes?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** The delay of the event loop as long as it lasts, ms; default: never any. */
+  readonly delayMs?: () => number;
+  /** Figures of the node in the text format of Prometheus, for operators at `/metrics`. */
+  readonly metrics?: () => string;
   /** Signs session cookies; 32 bytes or more. A kept key keeps browser sessions over a restart; default: a new key. */
   readonly cookieKey?: Uint8Array;
 }
@@ -64,6 +71,8 @@ export interface ControlApi {
   /** Waits for requests in flight (at most 2 s), then closes every session with 1012, upon which clients reconnect. */
   close(): Promise<void>;
   sessions(): number;
+  /** For the metrics of the node. */
+  figures(): Readonly<Record<string, number>>;
 }
 
 const noOutput = (): Promise<string> => Promise.resolve('');
@@ -85,12 +94,21 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
   const rateOf = (request: IncomingMessage): number =>
     handshakes.take(request.socket.remoteAddress ?? 'local', clock.monotonicMs());
+  const { delayMs = () => 0 } = options;
+  const budget = new ByteBudget(limits);
+  let shed = 0;
+  const isDelayed = (): boolean => delayMs() >= limits.shedDelayMs;
   const sessionPorts: SessionPorts = {
     methods,
     principals,
     passes,
     limits,
     scopeRates: new RateLimits(limits.scopeCommandsPerS, limits.scopeCommandBurst),
+    scopeReads: new RateLimits(limits.scopeReadsPerS, limits.scopeReadBurst),
+    turns: new WorkTurns(clock, limits.turnMs),
+    budget,
+    isDelayed,
+    onShed: () => (shed += 1),
     clock,
     log,
     hello: {
@@ -112,12 +130,16 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     clientTracking: false,
     handleProtocols: () => apiProtocol,
   });
-  const isReady = (): Promise<boolean> =>
-    reader.now().then(
-      () => true,
-      () => false,
-    );
-  const entry = createBrowserEntry({ principals, passes, limits, clock, log, node, rateOf, isReady });
+  const isReady = createReadiness({ askStore: () => reader.now(), clock, readyMs: limits.readyMs });
+  const { metrics = () => '' } = options;
+  const entry = createBrowserEntry({ principals, passes, limits, log, node, rateOf, isReady, metrics });
+  /** Whether a request from elsewhere is refused because this node is behind; the socket on this computer is not. */
+  const isShed = (request: IncomingMessage): boolean => {
+    const { remoteAddress } = request.socket;
+    if (remoteAddress === undefined || pathOf(request) === '/healthz' || !isDelayed()) return false;
+    shed += 1;
+    return true;
+  };
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', (error) =>
@@ -126,6 +148,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     const verdict = judgeUpgrade(request, principals, rateOf);
     const pending = [...sessions.values()].filter((session) => session.principal === undefined).length;
     if ('status' in verdict) return refuse(stream, verdict.status);
+    if (isShed(request)) return refuse(stream, 503);
     if (pending >= limits.maxPending || sessions.size >= limits.maxSessions) return refuse(stream, 503);
     return acceptor.handleUpgrade(request, stream, head, (socket) => {
       startSocketHeartbeat(socket, clock, limits.heartbeatMs);
@@ -135,6 +158,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     if (!isPrivate(request)) response.writeHead(403).end();
+    else if (isShed(request)) response.writeHead(503, { 'retry-after': '1' }).end();
     else if (!entry(request, response) && options.routes?.(request, response) !== true) response.writeHead(404).end();
   };
 
@@ -164,8 +188,17 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       hub.close();
     },
     sessions: () => sessions.size,
+    figures: () => ({
+      api_sessions: sessions.size,
+      api_watches: [...sessions.values()].reduce((sum, session) => sum + session.watches, 0),
+      api_watched_actors: hub.actors(),
+      api_held_bytes: budget.total(),
+      api_shed_requests: shed,
+    }),
   };
 }
+
+const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] as string;
 
 /** @throws PhotonError `too_many_sessions` */
 function admit(principal: Principal, sessions: readonly ClientSession[], limits: ApiLimits): void {
@@ -192,7 +225,7 @@ function judgeUpgrade(
   principals: Principals,
   rateOf: (request: IncomingMessage) => number,
 ): { readonly status: number } | { readonly principal: Principal | undefined } {
-  if ((request.url ?? '/').split('?', 1)[0] !== apiPath) return { status: 404 };
+  if (pathOf(request) !== apiPath) return { status: 404 };
   if (!isPrivate(request) || !isSameOrigin(request)) return { status: 403 };
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
   if (!offered.includes(apiProtocol)) return { status: 426 };
@@ -214,7 +247,8 @@ function refuse(stream: Duplex, status: number): void {
   const upgrade = status === 426 ? `Sec-WebSocket-Protocol: ${apiProtocol}\r\nUpgrade: websocket\r\n` : '';
   const retry = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : '';
   const rest = `${upgrade}${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`;
-  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${rest}`);
+  // Destroyed even when the client does not close its half.
+  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${rest}`, () => stream.destroy());
 }
 
 async function closeAll(sessions: readonly (readonly [WebSocket, ClientSession])[], clock: Clock): Promise<void> {

@@ -12,7 +12,10 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
 import type { ApiLimits } from './api-limits.ts';
+import type { HeldBytes } from './byte-budget.ts';
 import { textFrames } from './frame-bytes.ts';
+
+const fewBytes = 64 * 1024;
 
 export interface FrameSenderOptions {
   readonly socket: WebSocket;
@@ -20,6 +23,8 @@ export interface FrameSenderOptions {
   readonly stream: Duplex;
   readonly clock: Clock;
   readonly limits: Pick<ApiLimits, 'pauseBytes' | 'closeBytes' | 'slowMs'>;
+  /** What the unsent bytes of this session count for; undefined before it has a principal. */
+  readonly held: () => HeldBytes | undefined;
   readonly onPaused: () => void;
   readonly onDrained: () => void;
   readonly onTooSlow: (why: string) => void;
@@ -32,11 +37,15 @@ export class FrameSender {
   #waitingChars = 0;
   #joins = false;
   #paused = false;
+  #counted = 0;
   #cancelSlow = (): void => {};
 
   constructor(options: FrameSenderOptions) {
     this.#options = options;
-    options.socket.once('close', () => this.#cancelSlow());
+    options.socket.once('close', () => {
+      this.#cancelSlow();
+      this.#account(0);
+    });
   }
 
   get paused(): boolean {
@@ -49,15 +58,19 @@ export class FrameSender {
   }
 
   send(frame: unknown): void {
+    this.sendText(JSON.stringify(frame));
+  }
+
+  sendText(text: string): void {
     const { socket, limits, clock } = this.#options;
     if (socket.readyState !== socket.OPEN) return;
-    const text = JSON.stringify(frame);
     if (this.#waiting.push(text) === 1) setImmediate(() => this.flush());
     this.#waitingChars += text.length;
     const unsent = socket.bufferedAmount + this.#waitingChars;
+    this.#account(unsent);
     if (unsent > limits.closeBytes) {
       this.#options.onTooSlow(`${unsent} bytes are unsent`);
-    } else if (!this.#paused && unsent > limits.pauseBytes) {
+    } else if (!this.#paused && this.#isMuch(unsent)) {
       this.#paused = true;
       this.#cancelSlow = clock.after(limits.slowMs, () =>
         this.#options.onTooSlow(`nothing was read for ${limits.slowMs} ms`),
@@ -77,9 +90,23 @@ export class FrameSender {
     stream.write(textFrames(frames), () => this.#sent());
   }
 
+  /** More than a session may leave unsent; less when its scope or principal has used up its memory. */
+  #isMuch(unsent: number): boolean {
+    return unsent > this.#options.limits.pauseBytes || (unsent > fewBytes && this.#options.held()?.isOver() === true);
+  }
+
+  /** Few bytes are not counted: they are there for a moment only, and the count would cost as much as they. */
+  #account(unsent: number): void {
+    const bytes = unsent > fewBytes ? unsent : 0;
+    if (bytes !== this.#counted) this.#options.held()?.set(bytes);
+    this.#counted = bytes;
+  }
+
   #sent(): void {
     const { socket, limits } = this.#options;
-    if (!this.#paused || socket.bufferedAmount > limits.pauseBytes / 2) return;
+    const unsent = socket.bufferedAmount;
+    this.#account(unsent);
+    if (!this.#paused || unsent > limits.pauseBytes / 2 || this.#isMuch(unsent)) return;
     this.#paused = false;
     this.#cancelSlow();
     this.#options.onDrained();

@@ -12,6 +12,7 @@ import type { NumberedSlots } from '../contract/numbered-slots.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
+import type { HeldBytes } from './byte-budget.ts';
 import type { BrowserPasses } from './browser-passes.ts';
 import type { WatchHub } from './watch-hub.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
@@ -48,6 +49,18 @@ export interface Caller {
   sendWatchFrame(frame: WatchFrame): void;
   /** False while too many bytes are unsent; the session calls `pump` of its watches when it is true again. */
   maySend(): boolean;
+  /** Takes more tokens of the rate of reads: for what costs more than one of them. Never refuses. */
+  charge(tokens: number): void;
+  /** For something of this session that holds memory. */
+  hold(): HeldBytes;
+}
+
+/** A result whose JSON text is kept, because it is the same for everybody. */
+export class ReadyResult {
+  readonly text: string;
+  constructor(value: unknown) {
+    this.text = JSON.stringify(value);
+  }
 }
 
 export interface Method {

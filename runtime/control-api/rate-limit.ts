@@ -13,6 +13,11 @@ export class RateLimit {
     this.#atMs = nowMs;
   }
 
+  /** Takes tokens even when there are none: the debt is paid before the next one is given. */
+  charge(tokens: number): void {
+    this.#tokens -= tokens;
+  }
+
   /** @returns 0 when a token was taken, else the time in ms after which there will be one */
   take(nowMs: number): number {
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1_000) * this.#perS);
@@ -41,13 +46,21 @@ export class RateLimits {
   }
 
   take(name: string, nowMs: number): number {
+    return this.#of(name, nowMs).take(nowMs);
+  }
+
+  charge(name: string, tokens: number, nowMs: number): void {
+    this.#of(name, nowMs).charge(tokens);
+  }
+
+  #of(name: string, nowMs: number): RateLimit {
     let bucket = this.#byName.get(name);
     if (bucket === undefined) {
       if (this.#byName.size >= 1_000) this.#forget(nowMs);
       bucket = new RateLimit(this.#perS, this.#burst, nowMs);
       this.#byName.set(name, bucket);
     }
-    return bucket.take(nowMs);
+    return bucket;
   }
 
   #forget(nowMs: number): void {

@@ -9,19 +9,24 @@ import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
 import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
-import { method, type ApiPorts, type Method } from './method-table.ts';
+import { method, ReadyResult, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
 
 /** How many reads of one request run concurrently. */
 const readsAtOnce = 16;
+/** What a read token pays for in a list: ids of the index that were looked at, actors that were read whole. */
+export const scannedPerToken = 1_000;
+const detailsPerToken = 10;
 
 export function readMethods(ports: ApiPorts): Map<string, Method> {
   const { reader, registry, clock, limits, passes } = ports;
+  const bundle = once(() => new ReadyResult(schemaBundle(registry)));
+  const kinds = once(() => new ReadyResult({ kinds: [...registry.kinds.values()].map(kindOf) }));
   const shape = apiMethods;
   return new Map<string, Method>([
     ['ping', method(shape.ping.params, () => ({ at: clock.wallMs() }))],
-    ['rpc.discover', method(shape['rpc.discover'].params, () => schemaBundle(registry))],
-    ['kinds.list', method(shape['kinds.list'].params, () => ({ kinds: [...registry.kinds.values()].map(kindOf) }))],
+    ['rpc.discover', method(shape['rpc.discover'].params, bundle)],
+    ['kinds.list', method(shape['kinds.list'].params, kinds)],
     [
       'auth.secret',
       method(shape['auth.secret'].params, ({ ttlMs = limits.secretTtlMs }, { principal }) => ({
@@ -53,17 +58,26 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
     ],
     [
       'actor.list',
-      method(shape['actor.list'].params, async (params, { principal }): Promise<ApiResult<'actor.list'>> => {
+      method(shape['actor.list'].params, async (params, caller): Promise<ApiResult<'actor.list'>> => {
+        const { principal } = caller;
         const { limit, after = '', detail = false } = params;
         const allows = (id: ActorId): boolean => isReadable(principal, { id });
         // One item more than requested shows whether there is a next page.
-        const { items, cursor } = await reader.list(filterOf(principal, params), { after, limit: limit + 1, allows });
+        const filter = filterOf(principal, params);
+        const { items, cursor, scanned = 0 } = await reader.list(filter, { after, limit: limit + 1, allows });
+        caller.charge(scanned / scannedPerToken + (detail ? items.length / detailsPerToken : 0));
         const page = items.slice(0, limit);
         const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
         return { actors: lines, cursor, next: items.length > limit ? (page.at(-1)?.id ?? null) : null };
       }),
     ],
   ]);
+}
+
+/** The result of the first call, for all calls. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 export const isReadable = (principal: Principal, { id }: Pick<ActorSummary, 'id'>): boolean => {

@@ -162,6 +162,15 @@ export class MemoryStore implements Reader {
     return this.keptDeadLetters.filter((deadLetter) => actor === undefined || deadLetter.actor === actor);
   }
 
+  async changes(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
+    const at = Number(cursor.slice(1));
+    if (this.broken) throw new PhotonError('fault', 'store_lost', 'The store is gone.');
+    if (!Number.isInteger(at) || at < this.#trimmed) {
+      throw new PhotonError('rejection', 'cursor_expired', 'The cursor has expired.');
+    }
+    for (const entry of this.#feed.slice(at - this.#trimmed)) if (!signal.aborted) each(entry);
+  }
+
   async now(): Promise<Cursor> {
     if (this.broken) throw new PhotonError('fault', 'store_lost', 'The store is gone.');
     return `c${this.#trimmed + this.#feed.length}` as Cursor;

@@ -5,7 +5,7 @@
  * read again when it changes; the sessions of a removed entry end. When the file becomes unreadable or invalid, the
  * last valid content stays in force and an error is logged.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { z } from 'zod';
 import { PhotonError } from '../contract/errors.ts';
@@ -26,7 +26,7 @@ const tokens = z
   .max(10_000);
 
 interface Entry {
-  readonly digest: Buffer;
+  readonly digest: string;
   readonly principal: Principal;
 }
 
@@ -34,7 +34,7 @@ export interface TokenFile extends Principals {
   close(): void;
 }
 
-const digestOf = (token: string): Buffer => createHash('sha256').update(token).digest();
+const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 
 /** @throws PhotonError defeat `token_file_wrong`, which names the invalid field */
 export function parseTokens(text: string, path: string): readonly Entry[] {
@@ -54,8 +54,23 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
       .update(JSON.stringify([sha256, name, scopes, admin]))
       .digest('base64url')
       .slice(0, 22);
-    return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, scopes: scopes as '*' | string[], admin } };
+    return { digest: sha256, principal: { id, name, scopes: scopes as '*' | string[], admin } };
   });
+}
+
+interface People {
+  readonly byDigest: ReadonlyMap<string, Principal>;
+  /** Every request of every session looks here whether its credential is still valid. */
+  readonly byId: ReadonlyMap<string, Principal>;
+}
+
+/** Of two equal entries the first counts. */
+function indexed(entries: readonly Entry[]): People {
+  const reversed = entries.toReversed();
+  return {
+    byDigest: new Map(reversed.map(({ digest, principal }) => [digest, principal])),
+    byId: new Map(reversed.map(({ principal }) => [principal.id, principal])),
+  };
 }
 
 const wrong = (path: string, why: string, cause?: unknown): PhotonError =>
@@ -68,12 +83,12 @@ export function openTokenFile(options: {
   readonly pollMs?: number;
 }): TokenFile {
   const { path, log, pollMs = 1_000 } = options;
-  let entries = parseTokens(readFileSync(path, 'utf8'), path);
+  let people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
 
   const readAgain = (): void => {
     try {
-      entries = parseTokens(readFileSync(path, 'utf8'), path);
-      log.info({ path, tokens: entries.length }, 'read the tokens again');
+      people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
+      log.info({ path, tokens: people.byDigest.size }, 'read the tokens again');
     } catch (error) {
       log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
     }
@@ -82,14 +97,9 @@ export function openTokenFile(options: {
   watchFile(path, { interval: pollMs, persistent: false }, readAgain);
 
   return {
-    byToken(token) {
-      const digest = digestOf(token);
-      let found: Principal | undefined;
-      // Every entry is compared, also after a match, so that the time reveals nothing.
-      for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found ??= entry.principal;
-      return found;
-    },
-    byId: (id) => entries.find(({ principal }) => principal.id === id)?.principal,
+    // Looked up by the digest: how long that takes says nothing about the token, whose digest nobody can choose.
+    byToken: (token) => people.byDigest.get(digestOf(token)),
+    byId: (id) => people.byId.get(id),
     close: () => unwatchFile(path, readAgain),
   };
 }

@@ -2,18 +2,19 @@
 import { PhotonError, reject } from '../contract/errors.ts';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import type { ActorSummary, Cursor } from '../contract/reader.ts';
-import { readableId } from './access-rule.ts';
-import { detailedOf, stateNameOf, waitingOnOf } from './actor-view.ts';
+import { payerOf, readableId } from './access-rule.ts';
+import { detailedOf } from './actor-view.ts';
 import { problemOf, publicRecord } from './api-problem.ts';
-import { apiMethods } from './api-schema.ts';
+import { apiMethods, type ListedActor } from './api-schema.ts';
 import { method, type ApiPorts, type Caller, type Method } from './method-table.ts';
-import { filterOf, isReadable } from './read-methods.ts';
+import { filterOf, isReadable, scannedPerToken } from './read-methods.ts';
 import { WatchSubscription } from './watch-subscription.ts';
 
 export function watchMethods(ports: ApiPorts): Map<string, Method> {
   const shape = apiMethods;
+  const detail = sharedDetails(ports);
   return new Map<string, Method>([
-    ['watch.open', method(shape['watch.open'].params, (params, caller) => openWatch(ports, params, caller))],
+    ['watch.open', method(shape['watch.open'].params, (params, caller) => openWatch(ports, detail, params, caller))],
     [
       'watch.ack',
       method(shape['watch.ack'].params, ({ watch, upTo }, caller) => {
@@ -39,8 +40,13 @@ function watchOf(caller: Caller, watch: string): WatchSubscription {
 
 type OpenParams = ReturnType<(typeof apiMethods)['watch.open']['params']['parse']>;
 
-function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch: string; window: number } {
-  const { reader, registry, limits, clock, log, hub } = ports;
+function openWatch(
+  ports: ApiPorts,
+  detail: (entry: ActorSummary) => Promise<ListedActor | undefined>,
+  params: OpenParams,
+  caller: Caller,
+): { watch: string; window: number } {
+  const { limits, clock, log, hub } = ports;
   const { principal } = caller;
   if (caller.watches.size >= limits.maxWatches) {
     throw reject('too_many_watches', `This session has ${limits.maxWatches} watches open; close one of them.`);
@@ -56,10 +62,9 @@ function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch
     if (filter.search !== undefined && !entry.id.includes(filter.search)) return false;
     return isReadable(principal, entry);
   };
-  const list = async (): Promise<{ items: readonly ActorSummary[]; cursor: Cursor }> => {
-    const read = ids === undefined ? await reader.list(filter) : await listIds(ports, ids);
-    return { items: read.items.filter(matches), cursor: read.cursor };
-  };
+  const held = caller.hold();
+  if (held.isOver()) throw overBudget(payerOf(principal));
+  caller.charge((ids?.size ?? hub.actors()) / scannedPerToken);
   const watch = caller.nextWatchId();
   const traceId = caller.trace.slice(3, 35);
   const subscription = new WatchSubscription({
@@ -68,9 +73,9 @@ function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch
     clock,
     window: limits.watchWindow,
     bookmarkMs: limits.bookmarkMs,
-    matches,
-    list,
-    ...(params.detail === true ? { detail: (entry: ActorSummary) => detailedOf(entry, reader, registry) } : {}),
+    selection: { ids, matches },
+    held,
+    ...(params.detail === true ? { detail } : {}),
     strict: params.strict === true,
     send: (frame) => caller.sendWatchFrame(frame),
     maySend: () => caller.maySend(),
@@ -87,6 +92,11 @@ function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch
   return { watch, window: limits.watchWindow };
 }
 
+function overBudget(payer: string): PhotonError {
+  const text = `Watches and unsent answers of ${payer} use up its memory on this node; read them, or close watches.`;
+  return new PhotonError('rejection', 'overloaded', text, { retryable: true, retryAfterMs: 1_000 });
+}
+
 /** Ids may name actors that do not exist yet; ids of other scopes are refused like malformed ones. */
 function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Caller): Set<ActorId> | undefined {
   if (texts === undefined) return undefined;
@@ -96,22 +106,24 @@ function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Ca
   return new Set(texts.map((text) => readableId(caller.principal, text).id));
 }
 
-/** Reads single actors without reading the whole index. */
-async function listIds(
-  { reader }: ApiPorts,
-  ids: ReadonlySet<ActorId>,
-): Promise<{ items: ActorSummary[]; cursor: Cursor }> {
-  const cursor = await reader.now();
-  const read = await Promise.all(
-    [...ids].map(async (id) => {
-      const stored = await reader.get(id);
-      if (stored === undefined) return undefined;
-      const [last] = await reader.history(id, stored.version - 1, 1);
-      const { uid, version, status, state, hold } = stored;
-      const stateName = stateNameOf(state);
-      const line = { id, uid, version, status, stateName, waitingOn: waitingOnOf(stored), at: last?.at ?? 0 };
-      return hold === undefined ? line : { ...line, held: hold.kind };
-    }),
-  );
-  return { items: read.filter((item) => item !== undefined), cursor };
+/** How many details are kept for watches that ask for the same ones. */
+const maxDetails = 500;
+
+/** Lines with spec and status: a change is read once, however many watches show it. */
+function sharedDetails({ reader, registry }: ApiPorts): (entry: ActorSummary) => Promise<ListedActor | undefined> {
+  const read = new Map<ActorId, { readonly of: ActorSummary; readonly line: Promise<ListedActor | undefined> }>();
+  return (entry) => {
+    const known = read.get(entry.id);
+    if (known !== undefined && known.of.version === entry.version && known.of.held === entry.held) return known.line;
+    const line = detailedOf(entry, reader, registry);
+    read.delete(entry.id);
+    read.set(entry.id, { of: entry, line });
+    const forget = (): void => {
+      if (read.get(entry.id)?.line === line) read.delete(entry.id);
+    };
+    line.catch(forget);
+    const [oldest] = read.keys();
+    if (read.size > maxDetails && oldest !== undefined) read.delete(oldest);
+    return line;
+  };
 }

@@ -3,10 +3,11 @@
  *
  * Backpressure. At most `window` frames are unacknowledged. Meanwhile only the latest change per actor is kept, so
  * memory is bounded by the number of actors, and a slow reader still ends with the current state; a `coalesced` frame
- * says how many changes were merged. Rejected: a queue of changes (unbounded), and closing the watch (every client
- * would have to list again). Cursors. A watch that resumes from a frame's cursor misses no unsent change: while changes
- * of other actors are pending, the cursor stays at the last position before all of them. A resumed watch may therefore
- * repeat a change.
+ * says how many changes were merged. What it keeps counts for the budget of its scope and principal: when that is used
+ * up, the watch forgets all of it and begins anew, by `reset`, once its reader has caught up. Rejected: a queue of
+ * changes (unbounded), and closing the watch (every client would have to list again). Cursors. A watch that resumes
+ * from a frame's cursor misses no unsent change: while changes of other actors are pending, the cursor stays at the
+ * last position before all of them. A resumed watch may therefore repeat a change.
  */
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -14,7 +15,8 @@ import type { ActorId } from '../contract/identifiers.ts';
 import type { ActorSummary, Cursor, FeedEntry } from '../contract/reader.ts';
 import type { ListedActor, Problem, WatchBody, WatchFrame } from './api-schema.ts';
 import { summaryOf } from './actor-view.ts';
-import type { WatchHub } from './watch-hub.ts';
+import type { HeldBytes } from './byte-budget.ts';
+import { isOld, type Before, type FeedListener, type Selection, type WatchHub } from './watch-hub.ts';
 
 export interface WatchOptions {
   readonly watch: string;
@@ -22,10 +24,9 @@ export interface WatchOptions {
   readonly clock: Clock;
   readonly window: number;
   readonly bookmarkMs: number;
-  /** Whether the feed's entry belongs to this watch and its principal. */
-  readonly matches: (entry: ActorSummary) => boolean;
-  /** Live actors of this watch, and a cursor that precedes the read. */
-  readonly list: () => Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }>;
+  /** What belongs to this watch and its principal. */
+  readonly selection: Selection;
+  readonly held: HeldBytes;
   /** Reads spec and status; undefined when the actor was removed. Without this function lines are summaries. */
   readonly detail?: (entry: ActorSummary) => Promise<ListedActor | undefined>;
   readonly strict: boolean;
@@ -40,19 +41,18 @@ interface Pending {
   readonly entry: FeedEntry;
 }
 
-/** A hold begins and ends without a new version; every other change has a new version. */
-function isOld(entry: ActorSummary, known: Pick<ActorSummary, 'version' | 'held'>): boolean {
-  return entry.version < known.version || (entry.version === known.version && entry.held === known.held);
-}
-
 const itemsPerFrame = 50;
+/** What a watch holds, about: itself, an actor of the snapshot, which all watches share, a change with its cursor. */
+const watchBytes = 8_192;
+const itemBytes = 16;
+const changeBytes = 1_024;
 
 export class WatchSubscription {
   readonly #options: WatchOptions;
-  readonly #known = new Map<ActorId, Pick<ActorSummary, 'version' | 'held'>>();
   readonly #pending = new Map<ActorId, Pending>();
   #snapshot: ActorSummary[] = [];
-  #phase: 'opening' | 'snapshot' | 'live' | 'closed' = 'opening';
+  /** `behind`: the budget was used up, and what was not sent is forgotten. */
+  #phase: 'opening' | 'snapshot' | 'live' | 'behind' | 'closed' = 'opening';
   #resumed = false;
   #sent = 0;
   #acked = 0;
@@ -70,6 +70,7 @@ export class WatchSubscription {
   /** Starts sending frames. */
   start(since: Cursor | undefined): void {
     this.#scheduleBookmark();
+    this.#account();
     if (since === undefined) {
       void this.#openSnapshot();
       return;
@@ -96,32 +97,52 @@ export class WatchSubscription {
     this.#leave();
     this.#cancelBookmark();
     this.#pending.clear();
-    this.#known.clear();
     this.#snapshot = [];
+    this.#options.held.set(0);
     this.#options.onClosed();
   }
 
   /** Sends what the window and the socket allow. */
   pump(): void {
-    if (!this.#pumping) this.#pump();
+    if (this.#phase === 'behind') this.#beginAnew();
+    else if (!this.#pumping) this.#pump();
   }
 
-  #listener(): { onEntry: (entry: FeedEntry) => void; onLost: (error: PhotonError) => void } {
-    return { onEntry: (entry) => this.#onEntry(entry), onLost: (error) => this.#onLost(error) };
+  #listener(): FeedListener {
+    return { onEntry: (entry, before) => this.#onEntry(entry, before), onLost: (error) => this.#onLost(error) };
+  }
+
+  #account(): void {
+    if (this.#ended()) return;
+    this.#options.held.set(watchBytes + this.#snapshot.length * itemBytes + this.#pending.size * changeBytes);
+  }
+
+  /** Forgets what is not sent, because the budget is used up. */
+  #fallBehind(): void {
+    this.#phase = 'behind';
+    this.#leave();
+    this.#leave = (): void => {};
+    this.#pending.clear();
+    this.#snapshot = [];
+    this.#merged = 0;
+    this.#account();
+  }
+
+  #beginAnew(): void {
+    if (this.#pumping || !this.#room() || this.#options.held.isOver()) return;
+    this.#send({ type: 'reset', reason: 'budget_used_up' });
+    void this.#openSnapshot();
   }
 
   async #openSnapshot(): Promise<void> {
-    const { hub, list } = this.#options;
+    const { hub, selection } = this.#options;
     this.#phase = 'opening';
-    this.#known.clear();
     this.#pending.clear();
     try {
-      const leave = await hub.join(this.#listener());
+      const { items, cursor, leave } = await hub.join(selection, this.#listener());
       this.#leave = leave;
       // Closed meanwhile: leave the feed that was just joined.
       if (this.#ended()) return leave();
-      const { items, cursor } = await list();
-      if (this.#ended()) return undefined;
       this.#takeSnapshot(items, cursor);
     } catch (error) {
       this.#fail(error);
@@ -134,44 +155,36 @@ export class WatchSubscription {
   }
 
   #takeSnapshot(items: readonly ActorSummary[], cursor: Cursor): void {
-    this.#snapshot = items.filter((item) => item.status === 'live');
-    for (const item of this.#snapshot) this.#known.set(item.id, item);
-    // Entries of the feed that came during the list are handled again, now that the snapshot's versions are known.
-    const early = [...this.#pending.values()].map(({ entry }) => entry);
-    this.#pending.clear();
+    this.#snapshot = [...items];
     this.#merged = 0;
+    this.#newest = cursor;
     this.#safe = cursor;
     this.#resumed = false;
     this.#phase = 'snapshot';
-    for (const entry of early) this.#onEntry(entry);
+    this.#account();
     this.pump();
   }
 
-  #onEntry(entry: FeedEntry): void {
+  #onEntry(entry: FeedEntry, before: Before): void {
     if (this.#ended()) return;
     this.#newest = entry.cursor;
-    const known = this.#known.get(entry.id);
-    const version = known?.version;
-    if (!this.#options.matches(entry) || (known !== undefined && isOld(entry, known))) {
+    const isKnown = before !== undefined && before !== null;
+    if (!this.#options.selection.matches(entry) || (isKnown && isOld(entry, before))) {
       this.#advance();
       return;
     }
     const removed = entry.status === 'removed';
-    if (this.#phase === 'opening') {
-      this.#pending.set(entry.id, { type: removed ? 'removed' : 'added', entry });
-      return;
-    }
-    if (removed) this.#known.delete(entry.id);
-    else
-      this.#known.set(entry.id, { version: entry.version, ...(entry.held === undefined ? {} : { held: entry.held }) });
-    const fresh = version === undefined && !(this.#resumed && entry.version > 1);
+    // Of a missed change it is not known whether the client was told of the actor before.
+    const fresh = before === null || (before === undefined && entry.version === 1);
     // The actor was removed before this client was told of it.
-    if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) {
+    if (removed && before === null && !this.#pending.has(entry.id)) {
       this.#advance();
       return;
     }
     this.#merge({ type: removed ? 'removed' : fresh ? 'added' : 'changed', entry });
     this.pump();
+    this.#account();
+    if (this.#pending.size > 0 && this.#options.held.isOver()) this.#fallBehind();
   }
 
   #merge(next: Pending): void {
@@ -209,6 +222,7 @@ export class WatchSubscription {
       if (!more) break;
     }
     this.#pumping = false;
+    this.#account();
     this.#advance();
   }
 
@@ -218,7 +232,7 @@ export class WatchSubscription {
 
   /** @returns false when there is nothing to send, a promise when something must be read first. */
   #sendNext(): boolean | Promise<void> {
-    if (this.#phase === 'opening') return false;
+    if (this.#phase === 'opening' || this.#phase === 'behind') return false;
     if (this.#phase === 'snapshot') return this.#sendSnapshot();
     if (this.#merged > 0) {
       this.#send({ type: 'coalesced', dropped: this.#merged });
@@ -300,6 +314,7 @@ export class WatchSubscription {
       ) {
         this.#send({ type: 'bookmark', cursor: this.#safe });
       }
+      if (this.#phase === 'behind') this.pump();
       if (!this.#ended()) this.#scheduleBookmark();
     });
   }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ActorDefinition } from '../contract/actor-definition.ts';
 import { checkCharts, writeCharts } from './chart-documents.ts';
 import { createChartStore } from './chart-store.ts';
 import { contentPolicy } from './inspector-routes.ts';
@@ -80,6 +81,25 @@ test('charts are served as SVG and as JSON; the answer for an unknown kind names
   const unknown = await ask(place, '/charts/nothing.svg');
   assert.is(unknown.status, 404);
   assert.match(unknown.body, /hostile, job, mesh/);
+});
+
+test('a chart is drawn once, however often it is asked for', async (place) => {
+  const kinds = sampleRegistry.kinds as Map<string, ActorDefinition>;
+  let looked = 0;
+  kinds.get = (kind) => {
+    looked += 1;
+    return Map.prototype.get.call(kinds, kind) as ActorDefinition | undefined;
+  };
+  try {
+    for (const path of ['/charts/hostile.json', '/charts/hostile.svg']) {
+      const first = await ask(place, path);
+      looked = 0;
+      assert.is((await ask(place, path)).body, first.body);
+      assert.is(looked, 0, `${path} was drawn again`);
+    }
+  } finally {
+    Reflect.deleteProperty(kinds, 'get');
+  }
 });
 
 test('every other path is answered with 404', async (place) => {

@@ -77,6 +77,7 @@ const icon: Answer = {
 
 export function createInspectorRoutes(options: InspectorOptions): RequestListener {
   const store = createChartStore(options);
+  const charts = new Map<string, Promise<Answer>>();
   let bundle: Promise<PageBundle> | undefined;
   const bundled = async (): Promise<PageBundle> => {
     bundle ??= bundlePage({
@@ -92,7 +93,7 @@ export function createInspectorRoutes(options: InspectorOptions): RequestListene
   };
   return (request, response) => {
     const path = pathOf(request);
-    const answer = path === undefined ? undefined : answerFor(path, store, bundled, options);
+    const answer = path === undefined ? undefined : answerFor(path, { store, charts, bundled }, options);
     if (answer === undefined) return false;
     const method = request.method ?? '';
     if (method !== 'GET' && method !== 'HEAD') {
@@ -121,10 +122,16 @@ const pagePath = /^\/(?:open|a\/[a-z0-9-]+\/[a-z0-9-]+\/[a-z0-9.@-]+(?:\/[0-9]{1
 const chartPath = /^\/charts\/([a-z0-9-]{1,40})\.(svg|json)$/;
 const assetPath = /^\/assets\/(inspector-[0-9a-f]{16}\.(?:js|css))$/;
 
+interface Sources {
+  readonly store: ChartStore;
+  /** Path -> the chart as it was answered before: anybody may ask for it, so it is drawn once. */
+  readonly charts: Map<string, Promise<Answer>>;
+  readonly bundled: () => Promise<PageBundle>;
+}
+
 function answerFor(
   path: string,
-  store: ChartStore,
-  bundled: () => Promise<PageBundle>,
+  { store, charts, bundled }: Sources,
   options: InspectorOptions,
 ): Promise<Answer> | undefined {
   if (pagePath.test(path)) return bundled().then((bundle) => page(bundle, options));
@@ -132,8 +139,18 @@ function answerFor(
   const asset = assetPath.exec(path);
   if (asset !== null) return assetAnswer(asset[1] ?? '', bundled);
   const chart = chartPath.exec(path);
-  if (chart !== null) return chartAnswer(chart[1] ?? '', chart[2] === 'svg', store);
-  return undefined;
+  if (chart === null) return undefined;
+  const known = charts.get(path);
+  if (known !== undefined) return known;
+  const drawn = chartAnswer(chart[1] ?? '', chart[2] === 'svg', store);
+  // Paths of other kinds are not kept: there is no end of them.
+  if (store.chart(chart[1] ?? '') !== undefined) charts.set(path, drawn);
+  // A drawing that failed is tried again at the next request.
+  drawn.then(
+    ({ cache }) => cache === 'no-store' && charts.delete(path),
+    () => charts.delete(path),
+  );
+  return drawn;
 }
 
 function page(bundle: PageBundle, options: InspectorOptions): Answer {
@@ -171,7 +188,7 @@ async function chartAnswer(kind: string, asPicture: boolean, store: ChartStore):
     status: 200,
     type: 'application/json; charset=utf-8',
     body: JSON.stringify({ chart, ...drawn }),
-    cache: 'no-cache',
+    cache: drawn.reason === null ? 'no-cache' : 'no-store',
   };
 }
 

@@ -24,14 +24,17 @@ const readEntries = 256;
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 type StreamReply = readonly (readonly [key: string, entries: readonly StreamEntry[]])[];
 
-export interface FollowOptions {
+interface PassOptions {
   readonly store: Store;
-  /** Only on a Redis Cluster: shared by all followers of a node. */
-  readonly heads: FeedHeads | undefined;
-  readonly clock: Clock;
   readonly from: FeedPlace;
   readonly each: (entry: FeedEntry) => void;
   readonly signal: AbortSignal;
+}
+
+export interface FollowOptions extends PassOptions {
+  /** Only on a Redis Cluster: shared by all followers of a node. */
+  readonly heads: FeedHeads | undefined;
+  readonly clock: Clock;
 }
 
 /** The sharded shards, which always exist, and the host shards that the ownership map knows. */
@@ -80,9 +83,9 @@ async function followBlocking(options: FollowOptions): Promise<void> {
 
 /** Delivers entries in order and advances the position; expires the cursor at a gap. */
 class FeedPass {
-  readonly #options: FollowOptions;
+  readonly #options: PassOptions;
 
-  constructor(options: FollowOptions) {
+  constructor(options: PassOptions) {
     this.#options = options;
   }
 
@@ -139,24 +142,33 @@ async function followWith(link: StoreLink, options: FollowOptions): Promise<void
 }
 
 async function followHeads(heads: FeedHeads, options: FollowOptions): Promise<void> {
-  const { store, signal } = options;
   const pass = new FeedPass(options);
-  for await (const present of heads.places(signal)) {
-    pass.compare(present);
-    for (;;) {
-      const behind = [...present.positions].filter(([shard, head]) => pass.positionOf(shard) < head);
-      if (behind.length === 0 || signal.aborted) break;
-      // Not beyond the head that was read: a position above it would look like a feed that was rolled back.
-      const commands = behind.map(([shard, head]) => {
-        const first = `0-${pass.positionOf(shard) + 1}`;
-        return ['xrange', store.keys.inShard(shard, 'f'), first, `0-${head}`, 'count', String(readEntries)];
-      });
-      const replies = (await store.shared.run((redis) => readAll(redis, commands))) as (readonly StreamEntry[])[];
-      for (const [index, [shard]] of behind.entries()) {
-        const entries = replies[index] ?? [];
-        if (entries.length === 0) throw expired(`shard ${shard} is behind it`);
-        pass.take(shard, entries);
-      }
+  for await (const present of heads.places(options.signal)) await readUpTo(present, pass, options);
+}
+
+/**
+ * Delivers what there is between the cursor and now, on the shared connection.
+ * @throws PhotonError rejection `cursor_expired`
+ */
+export async function readChanges(options: PassOptions): Promise<void> {
+  await readUpTo(await presentPlace(options.store), new FeedPass(options), options);
+}
+
+async function readUpTo(present: FeedPlace, pass: FeedPass, { store, signal }: PassOptions): Promise<void> {
+  pass.compare(present);
+  for (;;) {
+    const behind = [...present.positions].filter(([shard, head]) => pass.positionOf(shard) < head);
+    if (behind.length === 0 || signal.aborted) return;
+    // Not beyond the head that was read: a position above it would look like a feed that was rolled back.
+    const commands = behind.map(([shard, head]) => {
+      const first = `0-${pass.positionOf(shard) + 1}`;
+      return ['xrange', store.keys.inShard(shard, 'f'), first, `0-${head}`, 'count', String(readEntries)];
+    });
+    const replies = (await store.shared.run((redis) => readAll(redis, commands))) as (readonly StreamEntry[])[];
+    for (const [index, [shard]] of behind.entries()) {
+      const entries = replies[index] ?? [];
+      if (entries.length === 0) throw expired(`shard ${shard} is behind it`);
+      pass.take(shard, entries);
     }
   }
 }

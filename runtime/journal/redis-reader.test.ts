@@ -148,6 +148,26 @@ test('a feed resumes from any of its cursors, also after a restart of the store'
   assert.is(await codeOf(stage.reader.follow('$$$' as Cursor, () => {}, AbortSignal.timeout(1_000))), 'cursor_invalid');
 });
 
+test('the changes after a cursor are those until now, in the order of each shard', async (stage) => {
+  const id = actorId('vm/acme/missed');
+  await commit(stage, id, 1);
+  const since = await stage.reader.now();
+  for (let version = 2; version <= 400; version += 1) await commit(stage, id, version);
+  await commit(stage, actorId('vm/acme/missed-too'), 1);
+  const missed: FeedEntry[] = [];
+  await stage.reader.changes(since, (entry) => missed.push(entry), new AbortController().signal);
+  const versions = missed.filter((entry) => entry.id === id).map((entry) => entry.version);
+  assert.equal(
+    versions,
+    Array.from({ length: 399 }, (_, at) => at + 2),
+  );
+  assert.is(missed.length, 400);
+  const [last] = missed.slice(-1).map(({ cursor }) => cursor);
+  if (last === undefined) throw new Error('nothing was missed');
+  await stage.reader.changes(last, (entry) => missed.push(entry), new AbortController().signal);
+  assert.is(missed.length, 400, 'nothing is left');
+});
+
 test('a host that joins later is followed from its first commit', async (stage) => {
   const late = follow(stage.reader, await stage.reader.now());
   await commit(stage, actorId('tap/acme/a@late'), 1);

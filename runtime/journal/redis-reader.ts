@@ -12,7 +12,7 @@ import type { StoredDeadLetter } from '../contract/supervision.ts';
 import type { ActorFilter, ActorSummary, Cursor, FeedEntry, ListPage, Reader } from '../contract/reader.ts';
 import { decodeCursor, encodeCursor } from './feed-cursor.ts';
 import { FeedHeads } from './feed-heads.ts';
-import { followFeeds, presentPlace } from './feed-follower.ts';
+import { followFeeds, presentPlace, readChanges } from './feed-follower.ts';
 import { decodeActor, decodeHistory, decodeDeadLetters, decodeSummary } from './record-decoding.ts';
 import { hostShard, shardOf } from './shard-placement.ts';
 import { readAll, type Store } from './store-connection.ts';
@@ -73,12 +73,13 @@ class StoreReader implements RedisReader {
   async list(
     filter: ActorFilter,
     page?: ListPage,
-  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor }> {
+  ): Promise<{ readonly items: readonly ActorSummary[]; readonly cursor: Cursor; readonly scanned: number }> {
     const place = await presentPlace(this.#store);
     const shards: readonly ShardId[] =
       filter.host === undefined ? [...place.positions.keys()] : [hostShard(filter.host)];
     const indexes = await this.#ask(shards.map((shard) => ['smembers', this.#store.keys.inShard(shard, 'i')]));
-    const ids = (indexes as ActorId[][]).flat().filter((id) => idPasses(id, filter) && onPage(id, page));
+    const all = (indexes as ActorId[][]).flat();
+    const ids = all.filter((id) => idPasses(id, filter) && onPage(id, page));
     ids.sort((a, b) => (a < b ? -1 : 1));
     const limit = page?.limit ?? Infinity;
     const items: ActorSummary[] = [];
@@ -86,7 +87,7 @@ class StoreReader implements RedisReader {
       const part = ids.slice(from, from + recordsPerRead);
       items.push(...(await this.#summaries(part)).filter((summary) => summaryPasses(summary, filter)));
     }
-    return { items: items.slice(0, limit), cursor: encodeCursor(place) };
+    return { items: items.slice(0, limit), cursor: encodeCursor(place), scanned: all.length };
   }
 
   /** In the order of the ids; ids without a record are left out. */
@@ -120,6 +121,11 @@ class StoreReader implements RedisReader {
     const ending = AbortSignal.any([signal, this.#closing.signal]);
     const [store, heads, clock] = [this.#store, this.#heads, this.#clock];
     await followFeeds({ store, heads, clock, from: decodeCursor(cursor), each, signal: ending });
+  }
+
+  async changes(cursor: Cursor, each: (entry: FeedEntry) => void, signal: AbortSignal): Promise<void> {
+    const ending = AbortSignal.any([signal, this.#closing.signal]);
+    await readChanges({ store: this.#store, from: decodeCursor(cursor), each, signal: ending });
   }
 
   async now(): Promise<Cursor> {

@@ -13,6 +13,8 @@ export interface PeerLimits {
   readonly maxInFlight: number;
   /** Links that one peer may hold open; a further one closes the oldest, so a peer that lost its end can reconnect. */
   readonly maxLinksPerPeer: number;
+  /** Connections without a proven certificate; above it the one that is open longest is closed. */
+  readonly maxIdleSockets: number;
   readonly heartbeatMs: number;
   /** After this silence the link is cut. Whether the node is dead is decided by beats in the store. */
   readonly silenceMs: number;
@@ -31,6 +33,7 @@ export const defaultPeerLimits: PeerLimits = {
   closeBytes: 16 * 1024 * 1024,
   maxInFlight: 4096,
   maxLinksPerPeer: 4,
+  maxIdleSockets: 256,
   heartbeatMs: 1_000,
   silenceMs: 10_000,
   connectTimeoutMs: 5_000,

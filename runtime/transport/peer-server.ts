@@ -112,7 +112,8 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
 const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] as string;
 
 function refuse(stream: Duplex, status: number): void {
-  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  stream.end(text, () => stream.destroy());
 }
 
 function closeSoon(socket: WebSocket, clock: Clock): Promise<void> {
