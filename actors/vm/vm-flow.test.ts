@@ -212,4 +212,13 @@ test('the declared `running` starts and stops a VM; a change of a stopped VM is 
   );
 });
 
+test('a declared host may have any name, also one that JavaScript knows', async () => {
+  const made = await site();
+  const answer = await made.ask('port/acme/c', 'create', { network: 'front', host: 'constructor' });
+  assert.equal([answer?.ok, answer?.code], [false, 'host_not_found']);
+  await made.ask('vm/acme/two', 'create', { ...spec, host: 'constructor', disks: [{ volume: 'data' }] });
+  assert.is(made.actors.state('vm/acme/two'), 'unplaced');
+  assert.match((made.actors.context('vm/acme/two')['failure'] as { message: string }).message, 'constructor');
+});
+
 test.run();

@@ -9,7 +9,6 @@ import type { SegmentBroken } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import type { ProcessIdentity } from '../process-lookup.ts';
 import { segmentMissing } from './segment-errors.ts';
 
 export interface SectionPlace {
@@ -34,10 +33,9 @@ export interface SectionReading {
   readonly drift: readonly string[];
 }
 
-/** What a watch sees without starting a program: the namespace through the dnsmasq that lives in it. */
+/** What a watch sees without starting a program: the namespace through a dnsmasq that lives in it. */
 export interface SegmentSight {
-  readonly server: ProcessIdentity | null;
-  /** Null without a server, and when it has just ended. */
+  /** Null without a dnsmasq, and when it has just ended. */
   readonly interfaces: ReadonlySet<string> | null;
 }
 
