@@ -36,6 +36,7 @@ export const vmDefinition = defineActor(vmKind, {
     'port.tapped',
     'port.unbound',
     'port.failed',
+    'port.delayed',
     'port.gone',
     'volume.attached',
     'volume.located',

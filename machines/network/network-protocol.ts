@@ -34,6 +34,8 @@ export const addressAllocated = message(
     network: networkSpecSchema,
   },
 );
+/** Code of the refusal of an address while the only free ones rest. */
+export const addressesResting = 'addresses_resting';
 export const addressRefused = message('address.refused', 'The port cannot have the address.', {
   error: failureSchema,
   path: z.string(),
