@@ -9,6 +9,11 @@
  * address, to which dnsmasq answers: none, or that of the port. `@th,256,32` is giaddr, the address of a relay: no
  * guest is one.
  *
+ * Guests reach what is declared: ports, gateways, DHCP (docs/threats.md#t43). Packets to the addresses between hosts,
+ * 169.254.64.0/24, are dropped before routing: the kernel would ask on vx0 for each that nobody has, and all namespaces
+ * of a host share the room for such questions. Undeclared addresses of subnets end in chain `forward`, which also comes
+ * before the kernel asks for them. Answers to a host that asked a guest pass.
+ *
  * Ports are elements of sets and have no chains of their own, so adding the 200th port costs as much as adding the
  * first. Every transaction also replaces the only element of the set `inet photon generation`: a proof reads the
  * generation of the loaded rules from it. Called by firewall-ports.ts.
@@ -44,6 +49,12 @@ table bridge port {
 }
 table inet sg {
   map inmap { type ipv4_addr : verdict; }
+  chain guest {
+    type filter hook prerouting priority -150; policy accept;
+    iifname { "vx0", "lo" } accept
+    ct state established,related accept
+    ip daddr 169.254.0.0/16 drop
+  }
   chain forward {
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
