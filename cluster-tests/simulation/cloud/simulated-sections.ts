@@ -94,6 +94,7 @@ const overlay: SimulatedSection = {
     const drift = [
       ...(vni === undefined || segment.vni === vni ? [] : ['vx0 is of another VNI or host']),
       ...(mtu === undefined || segment.mtu === mtu ? [] : [`vx0 has mtu ${segment.mtu}`]),
+      ...peers.filter(({ index }) => !segment.peers.has(index)).map(({ name }) => `host ${name} may not send`),
       ...peers.filter(({ index }) => !segment.peers.has(index)).map(({ name }) => `no neighbour for host ${name}`),
       ...overlayIn(unwanted)
         .peers.filter(({ index }) => segment.peers.has(index))
