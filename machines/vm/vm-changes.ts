@@ -140,7 +140,8 @@ export function noteRefusal(seen: At): Change {
   const { context, event } = seen;
   assertEvent(event, 'port.refused');
   const awaited = without(context.awaited, event.port);
-  return { refusal: refusalOf(seen, specIn(context)), awaited, ...dropRefused(seen) };
+  const refusal = refusalOf(seen, specIn(context));
+  return { refusal, failure: refusal.error, delayedBy: null, awaited, ...dropRefused(seen) };
 }
 
 export function noteGone({ context, event }: At): Change {

@@ -65,10 +65,22 @@ const coming: readonly Row[] = [
   row('withdrawing', { ...withdrawn, awaited: two }, v.gone, 'withdrawing', []),
   row('withdrawing', { ...withdrawn, ...waiting }, 'releaseDeadline', 'withdrawing', ['port.release > port']),
   row('withdrawing', { ...withdrawn, ...waiting }, v.portReady, 'withdrawing', []),
-  ...[v.create(), v.apply(), v.update(), v.remove, v.start, v.stop].flatMap((on) => [
+  ...[v.create(), v.apply(), v.update(), v.start, v.stop].flatMap((on) => [
     row('withdrawing', { ...withdrawn, ...waiting }, on, 'withdrawing', ['reject name_busy']),
   ]),
-  ...[v.remove, v.start, v.stop].map((on) => row('claiming', {}, on, 'claiming', ['reject name_busy'])),
+  // A deletion works at once, and has its own answer.
+  row('withdrawing', { ...withdrawn, ...waiting }, v.remove, 'withdrawing', ['defer']),
+  row('withdrawing', { ...withdrawn, ...waiting, ...v.waiters('deleted', 'D1') }, v.gone, 'gone', [
+    'reply',
+    'quota.release > tenant',
+  ]),
+  row('claiming', v.waiters('created', 'C1'), v.remove, 'gone', [
+    'reject deleted',
+    'defer',
+    'reply',
+    'quota.release > tenant',
+  ]),
+  ...[v.start, v.stop].map((on) => row('claiming', {}, on, 'claiming', ['reject name_busy'])),
   ...[v.start, v.stop].map((on) => row('addressing', unaddressed, on, 'addressing', ['reject name_busy'])),
 ];
 

@@ -44,7 +44,7 @@ const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
 const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
 /** Rules while the creation is not decided. */
 const undecided = { actions: 'rejectUndecided' } as const;
-const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided, 'vm.delete': undecided } as const;
+const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided } as const;
 /** Rules of states that wait for ports to end. */
 const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
 /** Rules of states without a deadline: repeats the claims for ports of added NICs until they answer. */
@@ -178,6 +178,7 @@ export const vmMachine = setup({
       on: {
         ...whileDeclaring('vm', { actions: ['takeSpec', 'awaitAnswer'] }),
         ...toldToWait,
+        ...deletedBy('vm', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
         'quota.granted': { target: 'addressing' },
         'quota.refused': { target: 'refused', actions: 'rejectAll' },
       },
@@ -208,7 +209,14 @@ export const vmMachine = setup({
       description: 'A port was refused, so the creation fails: all claims are released before the command is answered.',
       entry: [ready('False', 'Withdrawing'), 'awaitClaimedPorts', 'releasePorts'],
       always: { guard: 'nothingAwaited', target: 'gone', actions: 'rejectRefused' },
-      on: { ...toldToWait, 'vm.create': undecided, 'vm.update': undecided, 'vm.apply': undecided, ...givenBack },
+      on: {
+        ...toldToWait,
+        ...deletedBy('vm', { actions: 'awaitAnswer' }),
+        'vm.create': undecided,
+        'vm.update': undecided,
+        'vm.apply': undecided,
+        ...givenBack,
+      },
       after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
     },
     deciding: {
