@@ -199,13 +199,22 @@ export function segmentAsk(more: Partial<TestSegment> = {}) {
   };
 }
 
+interface TestBridge {
+  readonly ifindex: number;
+  readonly mtu: number;
+  readonly dnsmasqPid: number;
+}
+
+/** The dnsmasq of the network that `testNetwork` declares; 0 when none is proven. */
+export const dnsmasqOf = ({ bridges }: Pick<TestProof, 'bridges'>): number =>
+  bridges['network/acme/front']?.dnsmasqPid ?? 0;
+
 /** The facts of the sections that stand. */
 export interface TestProof {
   readonly namespace: string;
   readonly vxlanIfindex: number;
   readonly nftGeneration: number;
-  readonly bridges: Readonly<Record<string, { readonly ifindex: number; readonly mtu: number }>>;
-  readonly dnsmasqPid: number;
+  readonly bridges: Readonly<Record<string, TestBridge>>;
 }
 
 /** Realizes it; fails when a section does. */

@@ -17,7 +17,7 @@ import {
   testNetwork,
   type TestSegment,
 } from './dataplane-for-tests.ts';
-import { configText, hostText, networkText } from './dhcp/dhcp-config.ts';
+import { configText, hostText } from './dhcp/dhcp-config.ts';
 import { FenceFloor } from './fence-floor.ts';
 import { incarnationArguments } from './hypervisor/qemu-arguments.ts';
 import { kernelError } from './kernel-errors.ts';
@@ -85,6 +85,8 @@ test('one bad field of a spec stops it at the door', () => {
     withDhcp({ domain: 'a.b\ndhcp-script=/bin/sh' }),
     withDhcp({ dns: ['9.9.9.9,8.8.8.8'] }),
     withDhcp({ ntp: ['::1'] }),
+    withDhcp({ ntp: ['0.0.0.0'] }),
+    withDhcp({ dns: ['0.0.0.0'] }),
     withDhcp({ leaseSeconds: 1 }),
     withDhcp({ leaseSeconds: '120' }),
     { vni: 2 ** 24 },
@@ -176,13 +178,14 @@ test('a fence that could not be written does not count as seen', async () => {
 });
 
 test('dnsmasq gets typed options of known values and nothing else', () => {
-  const networks = [networkText({ bridge: 'tstbabc', network: testNetwork() })];
-  const text = configText(networks, '/run/x/hosts', 'nobody');
+  const text = configText({ bridge: 'tstbabc', ifindex: 7, network: testNetwork() }, '/run/x/hosts', 'nobody');
   for (const line of [
     'port=0',
     'leasefile-ro',
     'user=nobody',
     'interface=tstbabc',
+    'dhcp-ignore-clid',
+    'dhcp-ignore-names',
     'dhcp-range=set:tstbabcx0,10.77.1.0,static,255.255.255.0,3600',
   ]) {
     assert.ok(text.split('\n').includes(line), line);
@@ -192,7 +195,7 @@ test('dnsmasq gets typed options of known values and nothing else', () => {
   assert.not.match(text, /,42,/);
   assert.is(
     hostText({ tap: 't', mac: '02:00:00:00:00:01', address: '10.0.0.5', hostname: 'web' }),
-    '# t\n02:00:00:00:00:01,10.0.0.5,web\n',
+    '# t\n02:00:00:00:00:01,10.0.0.5,web.\n',
   );
 });
 

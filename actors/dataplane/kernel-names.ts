@@ -55,6 +55,11 @@ export class KernelNames {
     return this.#name('p', `${owner.actor} ${owner.uid}`);
   }
 
+  /** The nft table in the host's own namespace. */
+  get underlayTable(): string {
+    return `${this.prefix}_underlay`;
+  }
+
   isNamespace(name: string): boolean {
     return this.#is('v', name);
   }

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import {
   FrameGuest,
   codeIn,
+  dnsmasqOf,
   codeOf,
   inOwnNamespaces,
   makeTestFolder,
@@ -40,10 +41,12 @@ inOwnNamespaces(import.meta.filename, () => {
     const dp = await opened;
     const proof = await realized(dp);
     assert.is(proof.bridges['network/acme/front']?.mtu, 1400);
-    assert.ok(proof.vxlanIfindex > 0 && proof.dnsmasqPid > 1);
+    assert.ok(proof.vxlanIfindex > 0 && dnsmasqOf(proof) > 1);
     assert.is((await inside(proof.namespace, 'cat', '/proc/sys/net/netfilter/nf_conntrack_tcp_loose')).trim(), '0');
-    const user = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${proof.dnsmasqPid}/status`, 'utf8'))?.[1];
+    const user = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${dnsmasqOf(proof)}/status`, 'utf8'))?.[1];
     assert.is.not(user, '0', 'dnsmasq runs as root');
+    const open = await run('ls', '-l', `/proc/${dnsmasqOf(proof)}/fd`);
+    assert.not.match(open, 'inotify', 'a host has 128 inotify instances, fewer than networks');
     assert.equal(await realized(dp), proof);
     assert.equal((await dp.readSegment(ask, nextCall())).drift, {});
   });
@@ -82,7 +85,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const tap = tapSpec();
     assert.is((await dp.createTap(tap, nextCall())).place, 'host');
     const proof = await dp.wireTap(tap, nextCall());
-    assert.is(proof.dhcpHost, '02:00:00:00:77:0b,10.77.1.11,web-11');
+    assert.is(proof.dhcpHost, '02:00:00:00:77:0b,10.77.1.11,web-11.');
     assert.is(proof.mtu, 1400);
     const { namespace } = await realized(dp);
     const guest = new FrameGuest(namespace, proof.tap, tap.mac);
@@ -110,11 +113,12 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('the watch reports a killed dnsmasq, and ensuring the segment serves the port again', async () => {
     const dp = await opened;
-    const { dnsmasqPid, namespace } = await realized(dp);
+    const before = await realized(dp);
+    const { namespace } = before;
     const watch = dp.watchSegment({ segment: ask.segment, sections: Object.keys(ask.sections) }, nextCall());
-    process.kill(dnsmasqPid, 'SIGKILL');
+    process.kill(dnsmasqOf(before), 'SIGKILL');
     assert.is((await watch).reason, 'dnsmasq_gone');
-    assert.is.not((await realized(dp)).dnsmasqPid, dnsmasqPid);
+    assert.is.not(dnsmasqOf(await realized(dp)), dnsmasqOf(before));
     const guest = new FrameGuest(namespace, (await dp.readTap(tapSpec(), nextCall())).proof?.tap ?? '', tapSpec().mac);
     try {
       assert.is((await guest.ask({ do: 'dhcp' }))['address'], '10.77.1.11');
@@ -193,13 +197,12 @@ inOwnNamespaces(import.meta.filename, () => {
     const next = await createDataplane(testOptions(elsewhere));
     try {
       const after = await realized(next);
-      assert.is(after.dnsmasqPid, before.dnsmasqPid);
+      assert.is(dnsmasqOf(after), dnsmasqOf(before));
       // The second dataplane has another fences.log: only the mark on the tap can refuse the older run.
       assert.is(await codeOf(next.removeTap(tapSpec(), nextCall())), 'run_epoch_older');
       assert.equal((await next.readTap(tap, nextCall())).drift, []);
       await next.removeTap(tap, nextCall());
       const bare = await realized(next, segmentAsk({ networks: [], generation: 2 }));
-      assert.is(bare.dnsmasqPid, 0);
       assert.equal(bare.bridges, {});
       assert.ok((await next.removeSegment(ask.segment, nextCall())).removed);
       assert.not.ok((await next.removeSegment(ask.segment, nextCall())).removed);

@@ -99,8 +99,10 @@ function checkNetwork(path: string, network: NetworkSpec): void {
   checkActor(`${path}.network`, network.network);
   must(isCount(network.mtu, 576, 65535), `${path}.mtu`, network.mtu);
   must(isCount(network.dhcp.leaseSeconds, 120, 31_536_000), `${path}.dhcp.leaseSeconds`, network.dhcp.leaseSeconds);
-  must(network.dhcp.dns.every(isAddress), `${path}.dhcp.dns`, network.dhcp.dns);
-  must(network.dhcp.ntp.every(isAddress), `${path}.dhcp.ntp`, network.dhcp.ntp);
+  // To dnsmasq 0.0.0.0 is a word of its own: the address of dnsmasq itself.
+  const isServer = (address: string): boolean => isAddress(address) && address !== '0.0.0.0';
+  must(network.dhcp.dns.every(isServer), `${path}.dhcp.dns`, network.dhcp.dns);
+  must(network.dhcp.ntp.every(isServer), `${path}.dhcp.ntp`, network.dhcp.ntp);
   must(
     network.dhcp.domain === null || domainPattern.test(network.dhcp.domain),
     `${path}.dhcp.domain`,

@@ -22,6 +22,11 @@ export class MemoryNetwork implements NetworkDataplane {
     this.failures.set(method, [...(this.failures.get(method) ?? []), ...groups]);
   }
 
+  /** Calls succeed again. */
+  heal(): void {
+    this.failures.clear();
+  }
+
   /** Address and host index of every port on another host; empty without a segment. */
   routesOf(key: string): readonly (readonly [string, number])[] {
     const elements = Object.values(this.segments.get(key)?.get('routes')?.elements ?? {}) as readonly RouteSpec[];

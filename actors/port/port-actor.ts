@@ -20,6 +20,7 @@ export const portDefinition = defineActor(portKind, {
   ignored: [
     'segment.provided',
     'segment.refused',
+    'segment.delayed',
     'binding.tapped',
     'binding.ready',
     'binding.failed',

@@ -42,6 +42,7 @@ export const vmDefinition = defineActor(vmKind, {
     'port.tapped',
     'port.unbound',
     'port.failed',
+    'port.delayed',
     'port.gone',
     'volume.attached',
     'volume.located',

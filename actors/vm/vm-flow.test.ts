@@ -98,6 +98,10 @@ class Site {
     const conditions = this.actors.context(vm)['conditions'] as readonly { type: string; status: string }[];
     return conditions.find(({ type }) => type === of)?.status;
   }
+  message(of: string): string | undefined {
+    const conditions = this.actors.context(vm)['conditions'] as readonly { type: string; message: string }[];
+    return conditions.find(({ type }) => type === of)?.message;
+  }
   get ports(): readonly string[] {
     return [...this.actors.hosts.keys()].filter((id) => id.startsWith('port/')).sort();
   }
@@ -197,6 +201,56 @@ test('an unavailable address rejects the change, and nothing is changed', async 
   assert.is((await made.ask(vm, 'apply', spec))?.ok, true, 'the next change is not kept waiting');
 });
 
+test('when the only free address rests, a creation is refused at once, with the time when it is free', async () => {
+  const made = await site();
+  await made.ask('network/acme/small', 'create', { subnets: [{ cidr: '10.1.0.0/28' }] });
+  const fill = async (index: number) => made.ask(`port/acme/p${index}`, 'create', { network: 'small' });
+  for (let index = 0; index < 10; index += 1) assert.is((await fill(index))?.ok, true, `port ${index}`);
+  assert.is((await made.ask('port/acme/p3', 'delete'))?.ok, true);
+  const one = 'vm/acme/one';
+  const full = { nics: [nic('eth0'), nic('eth1', { network: 'small' })], disks: [{ volume: 'data' }] };
+  for (const [id, params, path] of [
+    [one, full, 'spec.nics.1.address'],
+    ['port/acme/q', { network: 'small' }, 'spec.address'],
+  ] as const) {
+    const answer = await made.ask(id, 'create', params);
+    assert.equal([answer?.code, answer?.issues?.[0]?.path], ['addresses_resting', path]);
+    assert.match(answer?.message ?? '', /available in 600 s/);
+    assert.is(made.actors.state(id), undefined, 'nothing is left of it');
+  }
+  const changed = await made.ask(vm, 'update', { ...spec, nics: [nic('eth0'), nic('eth1', { network: 'small' })] });
+  assert.equal([changed?.code, changed?.issues?.[0]?.path], ['addresses_resting', 'spec.nics.1.address']);
+  assert.is((await made.ask(one, 'create', { ...full, nics: [nic('eth0')] }))?.ok, true, 'the name is free');
+  assert.is((await made.ask('port/acme/p3', 'create', { network: 'small' }))?.ok, true, 'it rests for others only');
+});
+
+test('a VM that waits for its network on the host says why, and can be deleted meanwhile', async () => {
+  const made = await site();
+  await made.ask(vm, 'delete');
+  await made.ask('network/acme/front', 'delete');
+  made.network.failNext('realizeSegment', ...Array<'fault'>(50).fill('fault'));
+  await made.ask('network/acme/front', 'create', { subnets: [{ cidr: '10.0.0.0/24' }] });
+  assert.is((await made.ask(vm, 'create', spec))?.ok, true);
+  const port = 'port/acme/web.eth0';
+  const told = 'realizeSegment was told to fail';
+  assert.equal([made.actors.state(vm), made.actors.state(port)], ['preparing.asking', 'binding.segment']);
+  assert.is((made.actors.context(port)['failure'] as { message: string }).message, told);
+  const reason = { code: 'realizeSegment_fault', message: `${port} waits: ${told}`, retryable: true };
+  assert.equal(made.actors.context(vm)['failure'], reason);
+  assert.is(made.message('Ready'), reason.message);
+  // A second VM asks for a network that is known to be in trouble.
+  await made.ask('vm/acme/two', 'create', { ...spec, disks: [{ volume: 'data' }] });
+  assert.match((made.actors.context('vm/acme/two')['failure'] as { message: string } | null)?.message ?? '', told);
+  assert.is((await made.ask(vm, 'delete'))?.ok, true);
+  assert.equal([made.actors.state(vm), made.ports], [undefined, ['port/acme/two.eth0']]);
+  assert.is((await made.ask(vm, 'create', spec))?.ok, true, 'its name is free at once');
+  made.network.heal();
+  await made.actors.pass(60_000);
+  await made.settle();
+  assert.equal([made.actors.state(vm), made.actors.context(vm)['failure']], ['running', null]);
+  assert.equal([made.actors.state('vm/acme/two'), made.message('Ready')], ['running', '']);
+});
+
 test('the declared `running` starts and stops a VM; a change of a stopped VM is realized at once', async () => {
   const made = await site();
   await made.ask(vm, 'update', { ...spec, running: false });
@@ -210,6 +264,15 @@ test('the declared `running` starts and stops a VM; a change of a stopped VM is 
     made.runs.at(-1)?.nics.map(({ port }) => port),
     ['port/acme/web.eth1'],
   );
+});
+
+test('a declared host may have any name, also one that JavaScript knows', async () => {
+  const made = await site();
+  const answer = await made.ask('port/acme/c', 'create', { network: 'front', host: 'constructor' });
+  assert.equal([answer?.ok, answer?.code], [false, 'host_not_found']);
+  await made.ask('vm/acme/two', 'create', { ...spec, host: 'constructor', disks: [{ volume: 'data' }] });
+  assert.is(made.actors.state('vm/acme/two'), 'unplaced');
+  assert.match((made.actors.context('vm/acme/two')['failure'] as { message: string }).message, 'constructor');
 });
 
 test.run();

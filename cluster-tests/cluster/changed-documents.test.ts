@@ -118,7 +118,7 @@ const realized = (id: string): Promise<ActorObject> =>
 
 /** Everything that configures the DHCP servers of the worker, as they were given it. */
 const dhcpFiles = (): Promise<string> =>
-  cluster.topology.exec('w1', ['sh', '-c', 'cat /run/photon-*/dhcp/*/* 2>/dev/null; true']);
+  cluster.topology.exec('w1', ['sh', '-c', 'cat /run/photon-*/dhcp/*/*/* 2>/dev/null; true']);
 /** What a command prints in each namespace `$n` of the worker. */
 const inNamespaces = (command: string): Promise<string> =>
   cluster.topology.exec('w1', ['sh', '-c', `for n in $(ip netns list | cut -d" " -f1); do ${command}; done`]);

@@ -58,7 +58,7 @@ for p in /proc/[0-9]*; do
 done
 ip -o link show type tun | sed 's/^/tap . /'
 for n in $(ip netns list | cut -d' ' -f1); do ip -n $n -o link show type tun | sed "s/^/tap $n /"; done
-grep -H , /run/photon-*/dhcp/*/hosts/* 2>/dev/null | sed 's/^/host /'
+grep -H , /run/photon-*/dhcp/*/*/hosts/* 2>/dev/null | sed 's/^/host /'
 true`;
 
 function tapOf(line: string): SeenTap {

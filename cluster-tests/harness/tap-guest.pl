@@ -109,21 +109,26 @@ sub ping_end {
     resolved => exists $neighbour{ hop($task->{to}) } ? 1 : 0);
 }
 
-# --- DHCP: DISCOVER, OFFER, REQUEST, ACK; sent again every second
+# --- DHCP: DISCOVER, OFFER, REQUEST, ACK; sent again every second. With "renew" a REQUEST for the address that it has,
+# to the gateway. "clientId" is the client identifier in hex, by default the MAC.
 sub option { my ($code, $value) = @_; return pack 'CC/a', $code, $value; }
 sub dhcp_send {
   my ($task, $type, @more) = @_;
-  my $body = pack 'CCCCNnn x16 a16 x64 x128 N', 1, 1, 6, 0, $task->{number}, 0, 0x8000, $mac . "\0" x 10, 0x63825363;
+  my $own = $task->{renew} ? $self{address} : "\0" x 4;
+  my @head = (1, 1, 6, 0, $task->{number}, 0, 0x8000, $own, $mac . "\0" x 10, 0x63825363);
+  my $body = pack 'CCCCNnn a4 x12 a16 x64 x128 N', @head;
   my @wanted = (1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 121);
-  $body .= option(53, chr $type) . option(61, "\1$mac") . option(55, pack 'C*', @wanted);
+  my $client = length $task->{client} ? pack 'H*', $task->{client} : "\1$mac";
+  $body .= option(53, chr $type) . option(61, $client) . option(55, pack 'C*', @wanted);
   $body .= option(12, $task->{hostname}) if length $task->{hostname};
   $body .= join('', @more) . "\xff";
   my $datagram = pack('nnnn', 68, 67, 8 + length $body, 0) . $body;
-  frame($broadcast, 0x800, packet(17, "\0" x 4, "\xff" x 4, $datagram));
+  frame($broadcast, 0x800, packet(17, $own, $task->{renew} ? $self{gateway} : "\xff" x 4, $datagram));
 }
 sub dhcp_step {
   my ($task) = @_;
-  if ($task->{offer}) { dhcp_send($task, 3, option(50, $task->{offer}{yours}), option(54, $task->{offer}{54})); }
+  if ($task->{renew}) { dhcp_send($task, 3); }
+  elsif ($task->{offer}) { dhcp_send($task, 3, option(50, $task->{offer}{yours}), option(54, $task->{offer}{54})); }
   else { dhcp_send($task, 1); }
   $task->{next} = now() + 1000;
 }
@@ -189,12 +194,14 @@ sub command {
   }
   return refuse($id, "unknown command $do") unless $steps{$do};
   return refuse($id, 'no address yet: configure one or do dhcp first') if $do eq 'ping' && !defined $self{address};
+  return refuse($id, 'no address to renew') if $ask->{renew} && !defined $self{gateway};
   $number = ($number + 1) & 0xffff;
   my $task = { id => $id, kind => $do, number => $number, next => 0, until => now() + ($ask->{timeoutMs} // 5000) };
   $task->{to} = ip($ask->{to}) if defined $ask->{to};
   my @pings = ($ask->{count} // 1, $ask->{intervalMs} // 100, 0, [], {});
   @$task{qw(count interval sent trips at)} = @pings if $do eq 'ping';
   @$task{qw(hostname adopt)} = ($ask->{hostname} // '', $ask->{adopt} // 1) if $do eq 'dhcp';
+  @$task{qw(client renew)} = ($ask->{clientId} // '', $ask->{renew} // 0) if $do eq 'dhcp';
   push @tasks, $task;
 }
 

@@ -4,6 +4,7 @@
  * VPCs a VNI, and no memory is reserved twice.
  */
 import { assertEvent, assign, setup } from 'xstate';
+import { entryOf } from '../values/identifiers.ts';
 import { eraOf, requests } from '../values/requests.ts';
 import { act, tell, type Seen } from '../values/telling.ts';
 import {
@@ -29,7 +30,7 @@ function withHost(seen: At): Partial<ClusterContext> {
   if ('code' in admitted) return {};
   const { underlay, underlayMtu } = event.facts;
   const record: HostRecord = {
-    ...(context.hosts[event.host] ?? fresh),
+    ...(entryOf(context.hosts, event.host) ?? fresh),
     facts: { name: event.host, index: admitted.index, underlay, underlayMtu },
     report: event.facts,
     schedulable: event.schedulable,

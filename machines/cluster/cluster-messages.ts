@@ -1,5 +1,6 @@
 /** Answers of the cluster actor: pure functions of context and event, computed before the context changes. */
 import { assertEvent } from 'xstate';
+import { entryOf } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
@@ -60,7 +61,7 @@ export function tellImport({ context, event }: At): readonly Asked[] {
 
 export function tellHost({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'host.resolve');
-  const known = context.hosts[event.host];
+  const known = entryOf(context.hosts, event.host);
   const answer = known === undefined ? hostMissing({ host: event.host }) : hostResolved({ host: known.facts });
   return [send(sender(event), answer)];
 }
@@ -102,7 +103,7 @@ export function admission({ context, event }: At): { index: number } | { code: s
     const message = `${event.host} has the address ${underlay} of ${sameAddress.facts.name}; give each host its own`;
     return { code: 'underlay_taken', message };
   }
-  const index = context.hosts[event.host]?.facts.index ?? freeIndex(context.hosts);
+  const index = entryOf(context.hosts, event.host)?.facts.index ?? freeIndex(context.hosts);
   if (index !== undefined) return { index };
   return { code: 'cluster_full', message: `all 254 host indexes are taken, so ${event.host} cannot join` };
 }

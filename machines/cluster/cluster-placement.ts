@@ -2,6 +2,7 @@
  * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. The host with the
  * most free memory wins, then processors, then name. Memory is never overcommitted; processors may be.
  */
+import { entryOf } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
 import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
@@ -72,7 +73,7 @@ export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, h
  * The requested host, or the first by name, whose allowed roots contain the path. Its worker checks the file itself.
  */
 export function placeImport(hosts: ClusterContext['hosts'], request: ImportRequest): Placing {
-  if (request.host !== null && hosts[request.host] === undefined) {
+  if (request.host !== null && entryOf(hosts, request.host) === undefined) {
     return refusal('host_not_found', `the cluster has no host ${request.host}; see the list of hosts`, false, []);
   }
   const judged = Object.values(hosts)

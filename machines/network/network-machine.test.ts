@@ -5,7 +5,7 @@ import { decided, disagreements, type Row } from '../values/decision-table-for-t
 import { specChanges } from '../values/spec-changes.ts';
 import { networkMachine } from './network-machine.ts';
 import type { NetworkContext } from './network-messages.ts';
-import { networkKind } from './network-protocol.ts';
+import { networkKind, networkSpec } from './network-protocol.ts';
 import { declare, held, sixteen, specOf } from './network-rows-for-tests.ts';
 
 const create = declare('create', sixteen);
@@ -321,6 +321,12 @@ test('the quota of ports is taken from the tenant, and stays what it was when an
     decided(networkMachine, held, { in: 'claiming.quota', on, to: '' }).context['portQuota'];
   assert.is(quotaAfter({ type: 'quota.granted', kind: 'network', ports: 7 }), 7);
   assert.is(quotaAfter({ type: 'quota.granted', kind: 'network' }), 4_000);
+});
+
+test('0.0.0.0 is no server: to dnsmasq it is a word for itself', () => {
+  const accepted = (dhcp: object) => networkSpec.safeParse({ ...sixteen, dhcp }).success;
+  assert.equal([accepted({ dns: ['9.9.9.9'] }), accepted({ ntp: ['9.9.9.9'] })], [true, true]);
+  assert.equal([accepted({ dns: ['0.0.0.0'] }), accepted({ ntp: ['0.0.0.0'] })], [false, false]);
 });
 
 test.run();

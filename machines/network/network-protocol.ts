@@ -34,6 +34,8 @@ export const addressAllocated = message(
     network: networkSpecSchema,
   },
 );
+/** Code of the refusal of an address while the only free ones rest. */
+export const addressesResting = 'addresses_resting';
 export const addressRefused = message('address.refused', 'The port cannot have the address.', {
   error: failureSchema,
   path: z.string(),
@@ -49,6 +51,8 @@ export const addressRelease = message(
 );
 
 const address = z.ipv4();
+/** To a DHCP server 0.0.0.0 is not an address but a word of its own: the server itself. */
+const serverAddress = address.refine((one) => one !== '0.0.0.0', 'must be the address of a server, not 0.0.0.0');
 const domain = z
   .string()
   .max(253)
@@ -63,9 +67,9 @@ const subnet = z.strictObject({
 /** Each option has its own type: free text of a tenant never reaches the configuration of the DHCP server. */
 const dhcp = z.strictObject({
   leaseSeconds: z.int().min(120).max(86_400).default(3_600),
-  dns: z.array(address).max(5).default([]),
+  dns: z.array(serverAddress).max(5).default([]),
   domain: domain.nullable().default(null),
-  ntp: z.array(address).max(5).default([]),
+  ntp: z.array(serverAddress).max(5).default([]),
 });
 
 export const networkSpec = z

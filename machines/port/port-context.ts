@@ -7,6 +7,7 @@ import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
 import type { Seen } from '../values/telling.ts';
 import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
+import { addressesResting } from '../network/network-protocol.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
 
 /** Address and MAC that the network has allocated. */
@@ -119,6 +120,18 @@ export function noteProof({ event }: At): Changed {
 export const noteBroken = ({ event }: At): Changed =>
   'error' in event ? { failure: failureOf(event.error), proof: null } : {};
 
+/** The network has not answered a request for an address. */
+export const noteSilent = ({ context }: At): Changed => ({
+  failure: { code: 'network_silent', message: `${networkId(context)} does not answer yet`, retryable: true },
+});
+
+/** The host has neither made the network or the tap nor refused it; a reason that was told stays. */
+export const noteUnready = ({ context }: At): Changed => {
+  if (context.failure !== null) return {};
+  const message = `host ${hostOf(context).name} has neither made it nor said what is wrong; it is asked again`;
+  return { failure: { code: 'host_pending', message, retryable: true } };
+};
+
 export const noteTry = ({ context }: At): Changed => ({ tries: context.tries + 1 });
 
 export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: null, tries: 0, failure: null });
@@ -129,8 +142,11 @@ export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: nu
 const claimTries = 12;
 
 export const isLost = ({ context }: At): boolean => context.tries >= claimTries;
-export const mayPass = ({ context, event }: At): boolean =>
-  'error' in event && event.error.retryable && !(event.type === 'address.refused' && isLost({ context, event }));
+/** An address rests longer than a command can wait: the refusal says when to come back. */
+const isAnsweredAtOnce = (seen: At): boolean =>
+  seen.event.type === 'address.refused' && (seen.event.error.code === addressesResting || isLost(seen));
+export const mayPass = (seen: At): boolean =>
+  'error' in seen.event && seen.event.error.retryable && !isAnsweredAtOnce(seen);
 
 export const wantsHost = ({ context }: At): boolean => (context.spec?.host ?? null) !== null;
 export const hasHost = ({ context }: At): boolean => context.host !== null;

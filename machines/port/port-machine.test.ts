@@ -80,7 +80,14 @@ const making: readonly Row[] = [
     with: claiming,
     on: { type: 'address.refused', error: passing, path: 'spec.address' },
     to: 'claiming.waiting',
-    asks: [],
+    asks: ['port.delayed > vm'],
+  },
+  {
+    in: 'claiming.asking',
+    with: claiming,
+    on: { type: 'address.refused', error: { ...passing, code: 'addresses_resting' }, path: 'spec.address' },
+    to: 'gone',
+    asks: ['port.refused > vm', 'port.gone > vm'],
   },
   {
     in: 'claiming.asking',
@@ -100,7 +107,7 @@ const making: readonly Row[] = [
     with: claiming,
     on: 'addressDeadline',
     to: 'claiming.asking',
-    asks: ['address.allocate > network'],
+    asks: ['port.delayed > vm', 'address.allocate > network'],
   },
   {
     in: 'claiming.asking',
@@ -161,6 +168,18 @@ const binding: readonly Row[] = [
     in: 'binding.segment',
     on: { type: 'segment.refused', host: 'w1', error: passing },
     to: 'binding.waiting',
+    asks: ['port.delayed > vm'],
+  },
+  {
+    in: 'binding.segment',
+    on: { type: 'segment.delayed', host: 'w1', error: passing },
+    to: 'binding.segment',
+    asks: ['port.delayed > vm'],
+  },
+  {
+    in: 'binding.segment',
+    on: { type: 'segment.delayed', host: 'w2', error: passing },
+    to: 'binding.segment',
     asks: [],
   },
   {
@@ -169,7 +188,12 @@ const binding: readonly Row[] = [
     to: 'failed',
     asks: ['port.failed > vm'],
   },
-  { in: 'binding.segment', on: 'segmentDeadline', to: 'binding.segment', asks: ['segment.need > vpc'] },
+  {
+    in: 'binding.segment',
+    on: 'segmentDeadline',
+    to: 'binding.segment',
+    asks: ['port.delayed > vm', 'segment.need > vpc'],
+  },
   { in: 'binding.segment', on: bind(w1, 3), to: 'binding.segment', asks: [] },
   { in: 'binding.segment', on: bind(w2, 3), to: 'unbinding', asks: off },
   { in: 'binding.segment', on: rest, to: 'unbinding', asks: off },
@@ -179,16 +203,16 @@ const binding: readonly Row[] = [
   { in: 'binding.tap', with: direct, on: from('tapped', { uid: 'B', tap: 't0' }), to: 'binding.tap', asks: [] },
   { in: 'binding.tap', with: direct, on: from('ready', { proof }), to: 'active', asks: ['port.located > vpc'] },
   { in: 'binding.tap', on: from('ready', { proof, runEpoch: 1 }), to: 'binding.tap', asks: [] },
-  { in: 'binding.tap', on: from('failed', { error: passing }), to: 'binding.tap', asks: [] },
+  { in: 'binding.tap', on: from('failed', { error: passing }), to: 'binding.tap', asks: ['port.delayed > vm'] },
   { in: 'binding.tap', on: from('failed', { error: lasting }), to: 'failed', asks: ['port.failed > vm'] },
-  { in: 'binding.tap', on: 'tapDeadline', to: 'binding.tap', asks: ['binding.ensure > binding'] },
+  { in: 'binding.tap', on: 'tapDeadline', to: 'binding.tap', asks: ['port.delayed > vm', 'binding.ensure > binding'] },
   { in: 'binding.tap', on: bind(w1, 2), to: 'binding.tap', asks: [] },
   { in: 'binding.tap', on: bind(w1, 3), to: 'binding.tap', asks: ['binding.ensure > binding'] },
 ];
 
 const bound: readonly Row[] = [
   { in: 'tapped', on: from('ready', { proof }), to: 'active', asks: ['port.located > vpc', 'port.active > vm'] },
-  { in: 'tapped', on: from('failed', { error: passing }), to: 'tapped', asks: [] },
+  { in: 'tapped', on: from('failed', { error: passing }), to: 'tapped', asks: ['port.delayed > vm'] },
   { in: 'tapped', on: from('failed', { error: lasting }), to: 'failed', asks: ['port.failed > vm'] },
   ...['tapped', 'active', 'degraded'].flatMap((state): Row[] => [
     { in: state, on: bind(w1, 2), to: 'binding.tap', asks: ['binding.ensure > binding'] },

@@ -33,16 +33,20 @@ const atRest = {
   params: (seen: contexts.At) => ({ status: contexts.wantsHost(seen) ? 'False' : 'True', reason: 'Unbound' }) as const,
 } as const;
 
+/** The failure that was just noted stands in the condition of a state that is entered again. */
+const silent = ready('False', 'ClaimingAddress');
+const late = ['noteUnready', ready('False', 'BindingDelayed'), 'tellDelayed'] as const;
+
 const waits = {
   guard: 'isGoneDirect',
   target: '#port.binding.waiting',
   actions: ['noteBroken', 'noteTry'],
 } as const;
 /** Failures of its binding; the binding itself retries transient ones. */
-const troubled = (note: 'noteFailure' | 'noteBroken') =>
+const troubled = <const Reason extends string>(note: 'noteFailure' | 'noteBroken', reason: Reason) =>
   [
     waits,
-    { guard: 'isCurrentFault', actions: note },
+    { guard: 'isCurrentFault', actions: [note, ready('False', reason), 'tellDelayed'] },
     { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
   ] as const;
 /** Bind on another host, or again on this one. */
@@ -99,6 +103,9 @@ export const portMachine = setup({
     tellTapped: tell(messages.tellTapped),
     tellActive: tell(messages.tellActive),
     tellFailed: tell(messages.tellFailed),
+    tellDelayed: tell(messages.tellDelayed),
+    noteSilent: assign(contexts.noteSilent),
+    noteUnready: assign(contexts.noteUnready),
     tellUnbound: tell(messages.tellUnbound),
     tellGone: tell(messages.tellGone),
   },
@@ -198,13 +205,13 @@ export const portMachine = setup({
           after: {
             addressDeadline: [
               { guard: 'isLost', target: '#port.gone', actions: ['releaseAddress', 'rejectLost'] },
-              { target: 'asking', reenter: true, actions: 'noteTry' },
+              { target: 'asking', reenter: true, actions: ['noteTry', 'noteSilent', silent, 'tellDelayed'] },
             ],
           },
         },
         waiting: {
-          description: 'The network has no address available now; the request is retried shortly.',
-          entry: ready('False', 'AddressRefused'),
+          description: 'The network cannot allocate an address now; the request is retried shortly.',
+          entry: [ready('False', 'AddressRefused'), 'tellDelayed'],
           after: { backoff: { target: 'asking' } },
         },
       },
@@ -234,14 +241,18 @@ export const portMachine = setup({
           entry: 'askSegment',
           on: {
             'port.bind': [foreign, stale, { guard: 'isHere', actions: 'takeBind' }, moved],
-            'segment.provided': { guard: 'isCurrent', target: 'tap' },
+            'segment.provided': { guard: 'isCurrent', target: 'tap', actions: 'forgetFailure' },
+            'segment.delayed': {
+              guard: 'isCurrent',
+              actions: ['noteFailure', ready('False', 'BindingDelayed'), 'tellDelayed'],
+            },
             'segment.refused': [
               waits,
               { guard: 'isCurrentFault', target: 'waiting', actions: 'noteFailure' },
               { guard: 'isCurrent', target: '#port.failed', actions: ['noteFailure', 'tellFailed'] },
             ],
           },
-          after: { segmentDeadline: { target: 'segment', reenter: true } },
+          after: { segmentDeadline: { target: 'segment', reenter: true, actions: late } },
         },
         tap: {
           description: 'The binding makes the tap; without a VM it is wired at once.',
@@ -259,13 +270,13 @@ export const portMachine = setup({
               { guard: 'isCurrent', actions: 'noteTapped' },
             ],
             'binding.ready': { guard: 'isCurrent', target: '#port.active', actions: 'noteProof' },
-            'binding.failed': troubled('noteFailure'),
+            'binding.failed': troubled('noteFailure', 'BindingDelayed'),
           },
-          after: { tapDeadline: { target: 'tap', reenter: true } },
+          after: { tapDeadline: { target: 'tap', reenter: true, actions: late } },
         },
         waiting: {
           description: 'The segment is not available, or the host is fenced; the failure says why. Retried shortly.',
-          entry: ready('False', 'BindingDelayed'),
+          entry: [ready('False', 'BindingDelayed'), 'tellDelayed'],
           on: { 'port.bind': [foreign, stale, { guard: 'isHere', target: 'segment', actions: 'takeBind' }, moved] },
           after: { backoff: { target: 'segment' } },
         },
@@ -279,7 +290,7 @@ export const portMachine = setup({
         ...bound,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
-        'binding.failed': troubled('noteFailure'),
+        'binding.failed': troubled('noteFailure', 'BindingDelayed'),
       },
     },
     active: {
@@ -305,7 +316,7 @@ export const portMachine = setup({
         ...bound,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
-        'binding.failed': troubled('noteBroken'),
+        'binding.failed': troubled('noteBroken', 'Degraded'),
       },
     },
     failed: {

@@ -141,6 +141,12 @@ export const tellFailed = (seen: At): readonly Asked[] => {
   return toHolder(seen, says.portFailed({ port: context.id, error: failureOf(event.error) }));
 };
 
+/** Tells the VM why it waits, as soon as that is known and whenever it changes. */
+export const tellDelayed = (seen: At): readonly Asked[] => {
+  const { id, failure } = seen.context;
+  return failure === null ? [] : toHolder(seen, says.portDelayed({ port: id, error: failure }));
+};
+
 export const tellUnbound = (seen: At): readonly Asked[] => toHolder(seen, says.portUnbound({ port: seen.context.id }));
 
 /** Also the answer to a VM about a port that does not exist. */

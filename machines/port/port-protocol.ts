@@ -17,7 +17,8 @@ import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, message, noParams, type EventOf, type SpecOf } from '../values/kind.ts';
 import { hostFactsSchema, tapProofSchema } from '../values/wiring.ts';
-import { portLeft, portLocated, segmentNeed, segmentProvided, segmentRefused } from '../vpc/vpc-protocol.ts';
+import { portLeft, portLocated, segmentDelayed, segmentNeed } from '../vpc/vpc-protocol.ts';
+import { segmentProvided, segmentRefused } from '../vpc/vpc-protocol.ts';
 
 export const macSchema = z.string().regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/, 'must be six lower case hex pairs');
 
@@ -67,6 +68,14 @@ export const portFailed = message('port.failed', 'The port cannot be bound on th
   port: z.string(),
   error: failureSchema,
 });
+export const portDelayed = message(
+  'port.delayed',
+  'The port waits; it goes on by itself once what is wrong has passed.',
+  {
+    port: z.string(),
+    error: failureSchema,
+  },
+);
 export const portRest = message('port.rest', 'The VM is stopped: the port is unbound and keeps its address.', {
   holder: z.string(),
 });
@@ -112,6 +121,7 @@ export const portKind = defineKind({
     addressRefused,
     segmentProvided,
     segmentRefused,
+    segmentDelayed,
     bindingTapped,
     bindingReady,
     bindingFailed,
@@ -126,6 +136,7 @@ export const portKind = defineKind({
     portTapped,
     portActive,
     portFailed,
+    portDelayed,
     portUnbound,
     portGone,
     hostResolve,

@@ -22,6 +22,13 @@ export const portNameSchema = z
     'must be a name, or <vm>.<nic>',
   );
 
+/**
+ * The entry of a name in a record that is keyed by names. A name may be a word that every object knows, such as
+ * `constructor`: that is no entry.
+ */
+export const entryOf = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
+
 /** Reserved for hosts, external networks and operations. */
 export const systemTenant = 'system';
 

@@ -84,7 +84,7 @@ export interface SectionChange {
 }
 
 /** What the sections of a segment read from the kernel: namespace, interface indexes, bridges, the
- * pid of dnsmasq, the nft generation. Never copied from the request; each section adds its own facts.
+ * pids of dnsmasq, the nft generation. Never copied from the request; each section adds its own facts.
  */
 export const segmentProofSchema = z.record(z.string(), z.unknown());
 export type SegmentProof = ValueOf<typeof segmentProofSchema>;

@@ -95,6 +95,18 @@ export function noteAnswered({ context, event }: At): Change {
   return { awaited: without(context.awaited, event.port) };
 }
 
+/** Why a port that the VM awaits is not there yet. */
+export function noteDelay({ event }: At): Change {
+  assertEvent(event, 'port.delayed');
+  const { port, error } = event;
+  const { code, message } = error;
+  return { failure: { code, message: `${port} waits: ${message}`, retryable: true }, delayedBy: port };
+}
+
+/** The port waits no longer. */
+const undelayed = ({ delayedBy }: VmContext, port: string): Change =>
+  delayedBy === port ? { delayedBy: null, failure: null } : {};
+
 /** Ignores a port that was released in the meantime. */
 export function notePort({ context, event }: At): Change {
   assertEvent(event, 'port.ready');
@@ -102,6 +114,7 @@ export function notePort({ context, event }: At): Change {
   const { proposed } = context;
   if (!contexts.usedPorts(context).has(port)) return {};
   return {
+    ...undelayed(context, port),
     ports: { ...context.ports, [port]: { address, mac } },
     claimed: together(context.claimed, [port]),
     proposed: proposed === null ? null : { ...proposed, awaited: without(proposed.awaited, port) },
@@ -127,7 +140,8 @@ export function noteRefusal(seen: At): Change {
   const { context, event } = seen;
   assertEvent(event, 'port.refused');
   const awaited = without(context.awaited, event.port);
-  return { refusal: refusalOf(seen, specIn(context)), awaited, ...dropRefused(seen) };
+  const refusal = refusalOf(seen, specIn(context));
+  return { refusal, failure: refusal.error, delayedBy: null, awaited, ...dropRefused(seen) };
 }
 
 export function noteGone({ context, event }: At): Change {
@@ -150,6 +164,7 @@ export const awaitPreparations = ({ context }: At): Change => {
     disks: {},
     images: {},
     restarting: false,
+    delayedBy: null,
   };
 };
 
@@ -157,7 +172,8 @@ export function noteTapped({ context, event }: At): Change {
   assertEvent(event, 'port.tapped');
   const { port, binding, bindingUid, mac, mtu } = event;
   const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu };
-  return { nics: { ...context.nics, [port]: nic }, awaited: without(context.awaited, port) };
+  const nics = { ...context.nics, [port]: nic };
+  return { ...undelayed(context, port), nics, awaited: without(context.awaited, port) };
 }
 
 export function noteAttached({ context, event }: At): Change {
@@ -205,6 +221,7 @@ export function noteRunning({ event }: At): Change {
     machineType: event.proof.machineType,
     runningSince: event.meta.at,
     failure: null,
+    delayedBy: null,
   };
 }
 

@@ -60,6 +60,8 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly runningSince: number | null;
   /** Number of runs so far. */
   readonly runs: number;
+  /** Port that has told the present failure as the reason why it waits; its answer ends that failure. */
+  readonly delayedBy: string | null;
   /** Why a port was refused during creation. */
   readonly refusal: { readonly error: Failure; readonly path: string } | null;
 }
@@ -89,6 +91,7 @@ export const newVm = (id: string): VmContext => ({
   proof: null,
   runningSince: null,
   runs: 0,
+  delayedBy: null,
   refusal: null,
 });
 

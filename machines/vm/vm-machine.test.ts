@@ -1,6 +1,7 @@
 /** Decisions of a VM on its way up: quota, addresses, place, preparations, start; every refusal and every deadline. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Condition } from '../values/declared.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { vmMachine } from './vm-machine.ts';
 import * as v from './vm-rows-for-tests.ts';
@@ -52,6 +53,7 @@ const coming: readonly Row[] = [
   row('addressing', unaddressed, v.portRefused, 'gone', ['reject taken', 'quota.release > tenant']),
   row('addressing', { ...unaddressed, awaited: two }, v.portRefused, 'addressing', []),
   row('addressing', { ...unaddressed, ...refusal }, v.portReady, 'withdrawing', ['port.release > port']),
+  row('addressing', unaddressed, v.portDelayed, 'addressing', []),
   row('addressing', unaddressed, 'addressDeadline', 'addressing', ['port.claim > port']),
   row('addressing', unaddressed, v.granted, 'addressing', []),
   row('addressing', unaddressed, v.gone, 'addressing', []),
@@ -63,10 +65,22 @@ const coming: readonly Row[] = [
   row('withdrawing', { ...withdrawn, awaited: two }, v.gone, 'withdrawing', []),
   row('withdrawing', { ...withdrawn, ...waiting }, 'releaseDeadline', 'withdrawing', ['port.release > port']),
   row('withdrawing', { ...withdrawn, ...waiting }, v.portReady, 'withdrawing', []),
-  ...[v.create(), v.apply(), v.update(), v.remove, v.start, v.stop].flatMap((on) => [
+  ...[v.create(), v.apply(), v.update(), v.start, v.stop].flatMap((on) => [
     row('withdrawing', { ...withdrawn, ...waiting }, on, 'withdrawing', ['reject name_busy']),
   ]),
-  ...[v.remove, v.start, v.stop].map((on) => row('claiming', {}, on, 'claiming', ['reject name_busy'])),
+  // A deletion works at once, and has its own answer.
+  row('withdrawing', { ...withdrawn, ...waiting }, v.remove, 'withdrawing', ['defer']),
+  row('withdrawing', { ...withdrawn, ...waiting, ...v.waiters('deleted', 'D1') }, v.gone, 'gone', [
+    'reply',
+    'quota.release > tenant',
+  ]),
+  row('claiming', v.waiters('created', 'C1'), v.remove, 'gone', [
+    'reject deleted',
+    'defer',
+    'reply',
+    'quota.release > tenant',
+  ]),
+  ...[v.start, v.stop].map((on) => row('claiming', {}, on, 'claiming', ['reject name_busy'])),
   ...[v.start, v.stop].map((on) => row('addressing', unaddressed, on, 'addressing', ['reject name_busy'])),
 ];
 
@@ -117,6 +131,28 @@ const placing: readonly Row[] = [
   row('unplaced', away, v.stop, 'releasing', releases),
   row('unplaced', away, v.remove, 'releasing', ['defer', ...releases]),
 ];
+
+test('a port that waits gives its reason to the VM, and takes it back when it waits no longer', () => {
+  const reason = { code: 'host_pending', message: `${port} waits: busy`, retryable: true };
+  const because = { failure: reason, delayedBy: port };
+  const facts = (on: Row) => {
+    const { failure, delayedBy, conditions } = decided(vmMachine, held, on).context;
+    const ready = (conditions as readonly Condition[]).find(({ type }) => type === 'Ready');
+    return [failure, delayedBy, ready?.reason, ready?.message];
+  };
+  for (const [state, more, name] of [
+    ['addressing', { ...unaddressed, awaited: two }, 'Addressing'],
+    ['preparing.asking', { awaited: two }, 'Preparing'],
+    ['starting', {}, 'Starting'],
+  ] as const)
+    assert.equal(facts({ in: state, with: more, on: v.portDelayed, to: '' }), [reason, port, name, reason.message]);
+  const addressed = { in: 'addressing', with: { ...unaddressed, awaited: two, ...because }, on: v.portReady, to: '' };
+  assert.equal(facts(addressed), [null, null, 'Addressing', '']);
+  const tapped = { in: 'preparing.asking', with: { awaited: two, ...because }, on: v.tapped, to: '' };
+  assert.equal(facts(tapped), [null, null, 'Preparing', '']);
+  const other = { in: 'preparing.asking', with: { awaited: two, ...because, delayedBy: two[1] }, on: v.tapped, to: '' };
+  assert.equal(facts(other)[0], reason, 'another port has not said it');
+});
 
 test('a placement is requested until it succeeds', () => {
   assert.equal(disagreements(vmMachine, held, placing), []);

@@ -44,7 +44,7 @@ const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
 const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
 /** Rules while the creation is not decided. */
 const undecided = { actions: 'rejectUndecided' } as const;
-const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided, 'vm.delete': undecided } as const;
+const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided } as const;
 /** Rules of states that wait for ports to end. */
 const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
 /** Rules of states without a deadline: repeats the claims for ports of added NICs until they answer. */
@@ -90,6 +90,7 @@ export const vmMachine = setup({
     awaitBoundPorts: assign(changes.awaitBoundPorts),
     notePort: assign(changes.notePort),
     noteRefusal: assign(changes.noteRefusal),
+    noteDelay: assign(changes.noteDelay),
     noteAnswered: assign(changes.noteAnswered),
     noteGone: assign(changes.noteGone),
     beginRun: act(messages.beginRun),
@@ -177,6 +178,7 @@ export const vmMachine = setup({
       on: {
         ...whileDeclaring('vm', { actions: ['takeSpec', 'awaitAnswer'] }),
         ...toldToWait,
+        ...deletedBy('vm', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
         'quota.granted': { target: 'addressing' },
         'quota.refused': { target: 'refused', actions: 'rejectAll' },
       },
@@ -197,8 +199,9 @@ export const vmMachine = setup({
         }),
         ...toldToWait,
         ...deletedBy('vm', { target: 'dismantling', actions: toDelete }),
-        'port.ready': { actions: ['notePort', 'noteAnswered'] },
+        'port.ready': { actions: ['notePort', 'noteAnswered', ready('False', 'Addressing')] },
         'port.refused': { actions: 'noteRefusal' },
+        'port.delayed': { actions: ['noteDelay', ready('False', 'Addressing')] },
       },
       after: { addressDeadline: { target: 'addressing', reenter: true } },
     },
@@ -206,7 +209,14 @@ export const vmMachine = setup({
       description: 'A port was refused, so the creation fails: all claims are released before the command is answered.',
       entry: [ready('False', 'Withdrawing'), 'awaitClaimedPorts', 'releasePorts'],
       always: { guard: 'nothingAwaited', target: 'gone', actions: 'rejectRefused' },
-      on: { ...toldToWait, 'vm.create': undecided, 'vm.update': undecided, 'vm.apply': undecided, ...givenBack },
+      on: {
+        ...toldToWait,
+        ...deletedBy('vm', { actions: 'awaitAnswer' }),
+        'vm.create': undecided,
+        'vm.update': undecided,
+        'vm.apply': undecided,
+        ...givenBack,
+      },
       after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
     },
     deciding: {
@@ -253,7 +263,8 @@ export const vmMachine = setup({
         { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' },
       ],
       on: {
-        'port.tapped': { actions: 'noteTapped' },
+        'port.tapped': { actions: ['noteTapped', ready('False', 'Preparing')] },
+        'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Preparing')] }],
         'volume.attached': { actions: 'noteAttached' },
         'image.provided': { actions: 'noteImage' },
         'port.failed': unprepared,
@@ -273,6 +284,7 @@ export const vmMachine = setup({
       entry: [ready('False', 'Starting'), 'askRun'],
       always: { guard: 'leaves', target: 'stopping' },
       on: {
+        'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Starting')] }],
         'incarnation.running': { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' },
         'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
       },

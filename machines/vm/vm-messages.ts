@@ -59,12 +59,13 @@ export function rejectSuperseded({ context }: At): Acted<VmContext> {
   };
 }
 
-/** Rejects the creation after all claims were released. */
+/** Rejects the creation after all claims were released; a deletion meanwhile is answered like every other. */
 export function rejectRefused({ context }: At): Acted<VmContext> {
   const { refusal, waiters } = context;
+  const refused = waiters.filter(({ result }) => result !== 'deleted');
   const asks =
-    refusal === null ? [] : waiters.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
-  return { changes: { waiters: [] }, asks };
+    refusal === null ? [] : refused.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
+  return { changes: { waiters: waiters.filter(({ result }) => result === 'deleted') }, asks };
 }
 
 // Placement

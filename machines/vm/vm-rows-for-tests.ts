@@ -61,6 +61,7 @@ export const held: VmContext = {
   proof: null,
   runningSince: null,
   runs: 1,
+  delayedBy: null,
   refusal: null,
 };
 /** Context before the first event. */
@@ -99,6 +100,7 @@ export const remove = { type: 'vm.delete' };
 export const granted = { type: 'quota.granted' };
 export const quotaRefused = { type: 'quota.refused', error: { ...lasting, code: 'quota_exceeded' } };
 export const portReady = { type: 'port.ready', port, address: '10.0.0.5', mac: '02:50:0a:00:00:05' };
+export const portDelayed = { type: 'port.delayed', port, error: { ...passing, code: 'host_pending' } };
 export const portRefused = { type: 'port.refused', port, path: 'spec.address', error: { ...lasting, code: 'taken' } };
 export const tapped = {
   type: 'port.tapped',

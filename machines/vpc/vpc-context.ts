@@ -89,6 +89,13 @@ export function provides(view: SegmentView | undefined, network: string, section
   return sections.every((name) => view.sections[name] !== undefined && isWholeProven(view.sections[name]));
 }
 
+/** Why the host does not provide the network; null while nothing is known to be wrong. */
+export function troubleOf(view: SegmentView | undefined): Failure | null {
+  if (view === undefined || view.removing) return null;
+  const failures = [view.failure, ...Object.values(view.sections).map(({ failure }) => failure)];
+  return failures.find((failure) => failure !== null) ?? null;
+}
+
 /** VXLAN over IPv4: outer Ethernet, IP and UDP headers, and its own. */
 const overlayBytes = 50;
 

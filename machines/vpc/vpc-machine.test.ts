@@ -28,6 +28,8 @@ const left = { type: 'port.left', port: 'port/t/p', address: '10.0.0.9', host: 2
 const published = 'segment.publish > segment';
 const provided = 'segment.provided > port';
 const refused = 'segment.refused > port';
+const delayed = 'segment.delayed > port';
+const needed = { in: 'ready', on: need(1), to: 'ready' } as const;
 
 const declare = (verb: string, more: object = {}) => ({
   type: `vpc.${verb}`,
@@ -220,16 +222,10 @@ const ports: readonly Row[] = [
     to: 'ready',
     asks: [published],
   },
-  { in: 'ready', with: withFailure('routes', lasting), on: need(1), rows: none, to: 'ready', asks: [published] },
-  { in: 'ready', with: withFailure('routes', passing), on: need(1), to: 'ready', asks: [] },
+  { ...needed, with: withFailure('routes', lasting), rows: none, asks: [published, delayed] },
+  { in: 'ready', with: withFailure('routes', passing), on: need(1), to: 'ready', asks: [delayed] },
   // A port waits for sections that were never proven, but not for routes added since.
-  {
-    in: 'ready',
-    with: { segments: { w1: view(1, { routes: { published: 9 } }) } },
-    on: need(1),
-    to: 'ready',
-    asks: [provided],
-  },
+  { ...needed, with: { segments: { w1: view(1, { routes: { published: 9 } }) } }, asks: [provided] },
   { in: 'ready', with: { segments: { w1: view(1, { routes: { proven: 0 } }) } }, on: need(1), to: 'ready', asks: [] },
   { in: 'ready', with: { segments: { w1: removing } }, on: need(1), rows: none, to: 'ready', asks: [] },
   // Another host of the same name: it gets everything.
@@ -255,7 +251,8 @@ const ports: readonly Row[] = [
     to: 'ready',
     asks: [],
   },
-  { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, passing), to: 'ready', asks: [] },
+  // The segment tries again by itself; its ports keep waiting and know why.
+  { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, passing), to: 'ready', asks: [delayed] },
   { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, lasting), to: 'ready', asks: [refused] },
   { in: 'ready', with: { ...two, waiting: waits() }, on: failed(1, lasting, null), to: 'ready', asks: [refused] },
   {

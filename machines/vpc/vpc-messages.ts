@@ -18,6 +18,7 @@ import {
   networkRefused,
   networkWithdrawn,
   segmentProvided,
+  segmentDelayed,
   segmentRefused,
   vpcOpened,
   type VpcEvent,
@@ -236,8 +237,11 @@ export function provideSegment({ context, event }: At): Done {
   if (answer === 'provided') return { changes: {}, asks: [provided(context, event)] };
   const others = context.waiting.filter((each) => each.port !== port);
   const waiting: readonly Waiting[] = [...others, { port, host, network }];
-  if (answer === 'wait') return { changes: { waiting }, asks: [] };
-  if (answer === 'repeat') return { changes: { waiting }, asks: published.repeating(context, host.name, event) };
+  const why = contexts.troubleOf(context.segments[host.name]);
+  const delay = why === null ? [] : [send(port, segmentDelayed({ host: host.name, error: why }))];
+  if (answer === 'wait') return { changes: { waiting }, asks: delay };
+  if (answer === 'repeat')
+    return { changes: { waiting }, asks: [...published.repeating(context, host.name, event), ...delay] };
   const segments = contexts.wanting(context.segments, host, network);
   return announcing({ ...context, segments, waiting }, context, event, []);
 }
@@ -308,11 +312,14 @@ export function noteFailed({ context, event }: At): Done {
     send(name, networkDelayed({ generation: context.networks[name]?.generation ?? 0, host, error })),
   );
   asks.push(...delayedElements({ ...context, segments }, section, host, error));
-  // The segment itself retries transient failures; its ports keep waiting.
-  if (error.retryable) return { changes: { segments }, asks };
+  // The segment itself retries transient failures; its ports keep waiting, and are told why.
+  if (error.retryable) return { changes: { segments }, asks: [...asks, ...delays(context, host, error)] };
   const waiting = context.waiting.filter((each) => each.host.name !== host);
   return { changes: { segments, waiting }, asks: [...asks, ...refusals(context, host, error)] };
 }
+
+const delays = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
+  waiting.filter((each) => each.host.name === host).map(({ port }) => send(port, segmentDelayed({ host, error })));
 
 const refusals = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
   waiting.filter((each) => each.host.name === host).map(({ port }) => send(port, segmentRefused({ host, error })));

@@ -113,6 +113,14 @@ export const segmentRefused = message('segment.refused', 'The network is not ava
   host: z.string(),
   error: failureSchema,
 });
+export const segmentDelayed = message(
+  'segment.delayed',
+  'A host could not realize the network yet and tries again; the port still waits.',
+  {
+    host: z.string(),
+    error: failureSchema,
+  },
+);
 export const portLocated = message(
   'port.located',
   'A port is wired on a host; the route is published to the other hosts.',
@@ -189,6 +197,7 @@ export const vpcKind = defineKind({
     elementRemoved,
     segmentProvided,
     segmentRefused,
+    segmentDelayed,
     segmentPublish,
     segmentWithdraw,
   ],

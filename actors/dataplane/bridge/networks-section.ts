@@ -1,17 +1,21 @@
 /**
- * Section `networks`: the networks a VPC has on this host, each a bridge with its gateways, an ingress chain and a part
- * of dnsmasq's configuration. Key: the network's id.
+ * Section `networks`: the networks a VPC has on this host, each a bridge with its gateways, an ingress chain and a
+ * dnsmasq. Key: the network's id.
  * A network that changes keeps its bridge, its ports and their flows: gateways are added, the chain is replaced in one
- * transaction, dnsmasq is restarted with the new configuration and reads the same hosts.
+ * transaction, its dnsmasq is restarted with the new configuration and reads the same hosts.
  */
+import path from 'node:path';
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
-import { ensureDhcpServer, readDhcpNetworks, readDhcpService, removeDhcpServer } from '../dhcp/dhcp-server.ts';
+import { dhcpFolderOf, listDhcpFolders } from '../dhcp/dhcp-hosts.ts';
+import { ensureDhcpServer, readDhcpServer, readDhcpService } from '../dhcp/dhcp-server.ts';
+import { removeDhcpFolder, removeDhcpServer } from '../dhcp/dhcp-server.ts';
 import { readNetworkRules, removeNetworkRules, setNetworkRules } from '../firewall/firewall-ports.ts';
 import { sourceText } from '../firewall/firewall-rules.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { mtuTooLarge } from '../segment/segment-errors.ts';
-import { linkInto, settledOf, type SegmentPlace, type SegmentSection } from '../segment/segment-section.ts';
+import { linkInto, settledOf } from '../segment/segment-section.ts';
+import type { SectionPlace, SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
 import { networksIn } from '../wiring-checks.ts';
 import { ensureBridges, gatewayAddresses, removeBridge, type WantedBridge } from './bridge-device.ts';
 
@@ -37,6 +41,26 @@ async function makeNetworks(
   }
 }
 
+/** @param actual the links of the namespace, these bridges at least */
+async function serveNetworks(
+  { site, namespace }: SegmentPlace,
+  wanted: readonly WantedBridge[],
+  actual: readonly KernelLink[],
+): Promise<void> {
+  const found = new Map(actual.map(({ ifname, ifindex }) => [ifname, ifindex]));
+  await Promise.all(
+    wanted.map(({ bridge, network }) => {
+      const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
+      const ifindex = found.get(bridge) ?? 0;
+      return site.locks.hold(`dhcp ${folder}`, () => ensureDhcpServer(folder, namespace, { bridge, ifindex, network }));
+    }),
+  );
+}
+
+async function unserve({ site }: SectionPlace, folders: readonly string[]): Promise<void> {
+  for (const folder of folders) await site.locks.hold(`dhcp ${folder}`, () => removeDhcpServer(folder));
+}
+
 /** After dnsmasq has let go of them. */
 async function removeNetworks(link: NamespaceLink, bridges: readonly string[], actual: readonly KernelLink[]) {
   for (const bridge of bridges) {
@@ -56,9 +80,14 @@ export const networksSection: SegmentSection = {
     const wanted = bridgesOf(place, networksIn(elements));
     const link = await linkInto(place);
     await makeNetworks(place, link, wanted, await link.links());
-    await ensureDhcpServer(site.folders.dhcp, namespace, wanted, () => true);
     const keep = new Set(wanted.map(({ bridge }) => bridge));
     const actual = await link.links();
+    await serveNetworks(place, wanted, actual);
+    const served = await listDhcpFolders(site.folders.dhcp, namespace);
+    await unserve(
+      place,
+      served.filter((folder) => !keep.has(path.basename(folder))),
+    );
     const others = actual.map(({ ifname }) => ifname).filter((name) => site.names.isBridge(name) && !keep.has(name));
     await removeNetworks(link, others, actual);
   },
@@ -74,58 +103,66 @@ export const networksSection: SegmentSection = {
       wanted,
       found.filter((one) => one !== null),
     );
-    const stale = bridgesOf(place, networksIn(removed)).map(({ bridge }) => bridge);
-    await ensureDhcpServer(site.folders.dhcp, namespace, wanted, (bridge) => stale.includes(bridge));
-    if (stale.length === 0) return;
     const actual = await link.links();
+    await serveNetworks(place, wanted, actual);
+    const stale = bridgesOf(place, networksIn(removed)).map(({ bridge }) => bridge);
+    await unserve(
+      place,
+      stale.map((bridge) => dhcpFolderOf(site.folders.dhcp, namespace, bridge)),
+    );
     const left = stale.filter((bridge) => actual.some(({ ifname }) => ifname === bridge));
     await removeNetworks(link, left, actual);
   },
 
   read: async (place, wanted, unwanted) => {
-    const { site, namespace } = place;
     const link = await linkInto(place);
     const networks = bridgesOf(place, networksIn(wanted));
     const gone = bridgesOf(place, networksIn(unwanted));
-    const [served, ...found] = await Promise.all([
-      readDhcpService(site.folders.dhcp, namespace, networks),
-      ...networks.map((one) => readNetwork(link, one)),
-    ]);
+    const found = await Promise.all(networks.map((one) => readNetwork(place, link, one)));
     const left = await Promise.all(gone.map(({ bridge }) => link.link(bridge)));
     const drift = [
-      ...served.drift,
       ...found.flatMap((one) => one.drift),
       ...gone.flatMap(({ network }, index) => (left[index] === null ? [] : [`still a bridge of ${network.network}`])),
     ];
     const bridges = Object.fromEntries(found.flatMap(({ facts }) => facts));
-    return { facts: { bridges, dnsmasqPid: served.pid }, drift };
+    return { facts: { bridges }, drift };
   },
 
-  missing: async ({ site, namespace, segment }, { server, interfaces }) => {
-    const networks = await readDhcpNetworks(site.folders.dhcp, namespace);
-    if (server === null) {
-      if (networks?.size === 0) return null;
-      return { reason: 'dnsmasq_gone', detail: `dnsmasq of ${segment.vpc} in ${namespace} is gone.` };
+  missing: async ({ site, namespace, segment }, { interfaces }) => {
+    for (const folder of await listDhcpFolders(site.folders.dhcp, namespace)) {
+      const bridge = path.basename(folder);
+      // What is being restarted just now is not gone.
+      const isServed =
+        (await readDhcpServer(folder)) !== null ||
+        (await site.locks.hold(`dhcp ${folder}`, () => readDhcpServer(folder))) !== null;
+      if (!isServed)
+        return { reason: 'dnsmasq_gone', detail: `dnsmasq on ${bridge} of ${segment.vpc} in ${namespace} is gone.` };
+      if (interfaces !== null && !interfaces.has(bridge))
+        return { reason: 'bridge_gone', detail: `Bridge ${bridge} of ${segment.vpc} is gone.` };
     }
-    if (interfaces === null) return null;
-    const bridge = [...(networks?.keys() ?? [])].find((one) => !interfaces.has(one));
-    return bridge === undefined
-      ? null
-      : { reason: 'bridge_gone', detail: `Bridge ${bridge} of ${segment.vpc} is gone.` };
+    return null;
   },
 
-  remove: ({ site, namespace }) => removeDhcpServer(site.folders.dhcp, namespace),
+  remove: async (place) => {
+    const { site, namespace } = place;
+    await unserve(place, await listDhcpFolders(site.folders.dhcp, namespace));
+    await removeDhcpFolder(site.folders.dhcp, namespace);
+  },
 };
 
-async function readNetwork(link: NamespaceLink, { bridge, network }: WantedBridge) {
+async function readNetwork({ site, namespace }: SegmentPlace, link: NamespaceLink, { bridge, network }: WantedBridge) {
   const [device, addresses, rules] = await Promise.all([
     link.link(bridge),
     link.addresses(bridge),
     readNetworkRules(link, bridge),
   ]);
   if (device === null) return { facts: [], drift: [`no bridge of ${network.network}`] };
+  const { ifindex, mtu } = device;
+  const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
+  const served = await readDhcpService(folder, { bridge, ifindex, network });
   const drift = [
-    ...(device.mtu === network.mtu ? [] : [`bridge of ${network.network} has mtu ${device.mtu}`]),
+    ...served.drift,
+    ...(mtu === network.mtu ? [] : [`bridge of ${network.network} has mtu ${mtu}`]),
     ...(device.flags.includes('UP') ? [] : [`bridge of ${network.network} is down`]),
     ...gatewayAddresses(network)
       .filter((one) => !addresses.includes(one))
@@ -134,5 +171,5 @@ async function readNetwork(link: NamespaceLink, { bridge, network }: WantedBridg
       .filter(({ cidr }) => rules?.includes(sourceText(cidr)) !== true)
       .map(({ cidr }) => `no ingress rule for ${cidr}`),
   ];
-  return { facts: [[network.network, { ifindex: device.ifindex, mtu: device.mtu }] as const], drift };
+  return { facts: [[network.network, { ifindex, mtu, dnsmasqPid: served.pid }] as const], drift };
 }

@@ -39,7 +39,7 @@ export interface SegmentReading {
 export interface SegmentBroken {
   /** Section that has lost something. */
   readonly section: string;
-  readonly reason: 'dnsmasq_gone' | 'namespace_gone' | 'vxlan_gone' | 'bridge_gone';
+  readonly reason: 'dnsmasq_gone' | 'namespace_gone' | 'vxlan_gone' | 'filter_gone' | 'bridge_gone';
   /** One sentence: what is missing. */
   readonly detail: string;
 }

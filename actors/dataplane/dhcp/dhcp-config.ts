@@ -1,43 +1,42 @@
 /**
- * dnsmasq's configuration for one VPC namespace and the host line of one port, as text. It consists of typed options
- * only, so no free text of a user can become an option (docs/threats.md#t1). Pure; called by dhcp-server.ts and
- * dhcp-hosts.ts.
+ * dnsmasq's configuration for one network and the host line of one port, as text. It consists of typed options only, so
+ * no free text of a user can become an option (docs/threats.md#t1). Pure; called by dhcp-server.ts and dhcp-hosts.ts.
  */
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
 import { cidrParts } from '../wiring-checks.ts';
 
 export interface DhcpNetwork {
   readonly bridge: string;
+  /** A bridge that was made anew has another one: dnsmasq's socket is bound to the device it found at its start. */
+  readonly ifindex: number;
   readonly network: NetworkSpec;
 }
 
 /**
- * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, docs/threats.md#t2).
- * @param networks as `networkText` makes them
+ * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, docs/threats.md#t2). Who a
+ * guest is, its MAC alone says (docs/threats.md#t41), which the firewall pins to the port: a client identifier and a
+ * host name in a request have no meaning.
  */
-export function configText(networks: readonly string[], hostsFolder: string, user: string): string {
+export function configText({ bridge, ifindex, network }: DhcpNetwork, hostsFolder: string, user: string): string {
+  const { dhcp } = network;
   const lines = [
+    `# ${network.network} on interface ${ifindex}`,
     'port=0',
     'no-resolv',
     'no-hosts',
     'bind-interfaces',
     'except-interface=lo',
     'dhcp-authoritative',
+    'dhcp-ignore-clid',
+    'dhcp-ignore-names',
     'no-ping',
     'leasefile-ro',
     'quiet-dhcp',
     'dhcp-lease-max=65536',
     `user=${user}`,
     'log-facility=/dev/null',
-    `dhcp-hostsdir=${hostsFolder}`,
-  ];
-  return `${lines.join('\n')}\n${networks.join('')}`;
-}
-
-/** Of one network: its interface, a static range and the options of each subnet. */
-export function networkText({ bridge, network }: DhcpNetwork): string {
-  const { dhcp } = network;
-  const lines = [
+    // Read at each SIGHUP. To watch a folder costs an inotify instance, of which a host has 128 by default.
+    `dhcp-hostsfile=${hostsFolder}`,
     `interface=${bridge}`,
     ...network.subnets.flatMap((subnet, index) => {
       const { network: base, mask } = cidrParts(subnet.cidr);
@@ -66,4 +65,9 @@ export interface DhcpHost {
 
 /** The content of an address's file; the first line names the tap that has the address. */
 export const hostText = (host: DhcpHost): string => `# ${host.tap}\n${hostLine(host)}\n`;
-export const hostLine = (host: DhcpHost): string => `${host.mac},${host.address},${host.hostname}`;
+/**
+ * dnsmasq has words of its own where a host name may stand, such as `ignore` and `infinite`. None of them ends with a
+ * dot, which it cuts off a name: so a name is never taken for such a word, whatever a tenant calls a VM
+ * (docs/threats.md#t42).
+ */
+export const hostLine = (host: DhcpHost): string => `${host.mac},${host.address},${host.hostname}.`;

@@ -8,7 +8,7 @@ import type { NamespaceLink } from '../namespace-link.ts';
 import { runProgram } from '../program.ts';
 import { firewallErrors } from './firewall-errors.ts';
 import {
-  clientElement,
+  clientElements,
   ingressChain,
   ingressElement,
   ingressKey,
@@ -83,7 +83,7 @@ export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge:
   await commit(link, what, [
     `add element ${macElement(port)}`,
     `add element ${spoofElement(port)}`,
-    `add element ${clientElement(port)}`,
+    ...clientElements(port).map((element) => `add element ${element}`),
     ...(replaces ? [`delete element ${key}`] : []),
     `add element ${ingressElement(port.address, bridge)}`,
   ]);
@@ -91,7 +91,7 @@ export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge:
 
 /** @param keepsAddress another port has the address by now, so only the elements of this tap are removed. */
 export async function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
-  const own = [macElement(port), spoofElement(port), clientElement(port)];
+  const own = [macElement(port), spoofElement(port), ...clientElements(port)];
   const elements = [...own, ...(keepsAddress ? [] : [ingressKey(port.address)])];
   const present = await Promise.all(elements.map((element) => link.nftRead(`get element ${element}`)));
   const removals = elements.filter((_, index) => present[index] !== null).map((element) => `delete element ${element}`);
@@ -104,14 +104,13 @@ export async function readPort(
   port: PortIdentity,
   bridge: string,
 ): Promise<{ admitted: boolean; generation: number }> {
-  const [mac, spoof, client, ingress, generation] = await Promise.all([
-    link.nftRead(`get element ${macElement(port)}`),
-    link.nftRead(`get element ${spoofElement(port)}`),
-    link.nftRead(`get element ${clientElement(port)}`),
+  const own = [macElement(port), spoofElement(port), ...clientElements(port)];
+  const [ingress, generation, ...present] = await Promise.all([
     link.nftRead(`get element ${ingressKey(port.address)}`),
     readGeneration(link),
+    ...own.map((element) => link.nftRead(`get element ${element}`)),
   ]);
-  const speaks = mac !== null && spoof !== null && client !== null;
+  const speaks = present.every((one) => one !== null);
   const admitted = speaks && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
   return { admitted, generation: generation ?? 0 };
 }

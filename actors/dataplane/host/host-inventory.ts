@@ -6,7 +6,7 @@
 import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { FoundPort, FoundRun, HostInventory } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { macOfLine, readDhcpHosts } from '../dhcp/dhcp-hosts.ts';
 import { listRuns } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import { vxlanName } from '../kernel-names.ts';
@@ -71,13 +71,9 @@ async function findPorts(
   vpc: string,
   bindings: ReadonlyMap<string, string>,
 ): Promise<FoundPort[]> {
-  const folder = hostsFolder(site.folders.dhcp, namespace);
-  const found: FoundPort[] = [];
-  for (const address of await listDhcpHosts(folder)) {
-    const entry = await readDhcpHost(folder, address);
-    const binding = bindings.get(entry?.tap ?? '');
-    const [mac = ''] = (entry?.line ?? '').split(',');
-    if (binding !== undefined) found.push({ vpc, port: shardedIdOf(binding, 'port'), address, mac });
-  }
-  return found;
+  const entries = await readDhcpHosts(site.folders.dhcp, namespace);
+  return [...entries].flatMap(([address, { tap, line }]) => {
+    const binding = bindings.get(tap);
+    return binding === undefined ? [] : [{ vpc, port: shardedIdOf(binding, 'port'), address, mac: macOfLine(line) }];
+  });
 }

@@ -4,7 +4,7 @@
  * An increment does (it is how a moved port leaves this host), and takes away only the very route that it names.
  */
 import type { RouteSpec } from '@photoncloud/machines/values/wiring';
-import { hostsFolder, listDhcpHosts } from '../dhcp/dhcp-hosts.ts';
+import { readDhcpHosts } from '../dhcp/dhcp-hosts.ts';
 import { overlayIndex } from '../kernel-names.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { linkInto, type SectionPlace, type SegmentSection } from '../segment/segment-section.ts';
@@ -15,7 +15,7 @@ import { changeRoutes, ensureRoutes, readRemoteRoutes } from './overlay-device.t
 const fewRoutes = 16;
 
 const localIn = async ({ site, namespace }: SectionPlace): Promise<ReadonlySet<string>> =>
-  new Set(await listDhcpHosts(hostsFolder(site.folders.dhcp, namespace)));
+  new Set((await readDhcpHosts(site.folders.dhcp, namespace)).keys());
 
 /** Address -> index of the host it leads to, of these routes. */
 async function routesNow(link: NamespaceLink, routes: readonly RouteSpec[]): Promise<ReadonlyMap<string, number>> {

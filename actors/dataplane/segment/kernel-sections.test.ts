@@ -10,9 +10,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements } from '@photoncloud/machines/values/wiring';
 import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, realized, run, until } from '../dataplane-for-tests.ts';
-import { segmentAsk, tapSpec, testNetwork, testOptions } from '../dataplane-for-tests.ts';
+import { dnsmasqOf, segmentAsk, tapSpec, testNetwork, testOptions } from '../dataplane-for-tests.ts';
+import type { TestProof } from '../dataplane-for-tests.ts';
 import { foldersOf, type DataplaneSite } from '../dataplane-site.ts';
 import { createDataplane } from '../linux-dataplane.ts';
+import { ObjectLocks } from '../object-locks.ts';
 import { watchForLoss } from './segment-watch.ts';
 
 inOwnNamespaces(import.meta.filename, () => {
@@ -88,8 +90,11 @@ inOwnNamespaces(import.meta.filename, () => {
 
       const after = await dp.readSegment(segmentAsk({ networks: [network] }), nextCall());
       assert.equal(after.drift, {});
-      assert.equal(after.proof['bridges'], before.bridges, 'another bridge');
-      assert.is.not(after.proof['dnsmasqPid'], before.dnsmasqPid, 'dnsmasq cannot know the options');
+      const proof = after.proof as unknown as TestProof;
+      const dnsmasqPid = dnsmasqOf(proof);
+      const bridge = before.bridges[network.network];
+      assert.equal(proof.bridges, { [network.network]: { ...bridge, dnsmasqPid } }, 'another bridge');
+      assert.is.not(dnsmasqPid, dnsmasqOf(before), 'dnsmasq cannot know the options');
       assert.equal((await dp.readTap(tap, nextCall())).drift, []);
       assert.is((await dp.wireTap(tap, nextCall())).ifindex, wired.ifindex);
       const renewed = await guest.ask({ do: 'dhcp' });
@@ -111,7 +116,7 @@ inOwnNamespaces(import.meta.filename, () => {
       // The watch has seen the old dnsmasq go and took it for no loss; the new one it misses.
       const early = await Promise.race([watch, pause(1200)]);
       assert.is(early, undefined);
-      process.kill(Number(after.proof['dnsmasqPid']), 'SIGKILL');
+      process.kill(dnsmasqPid, 'SIGKILL');
       const { section, reason } = await watch;
       assert.equal([section, reason], ['networks', 'dnsmasq_gone']);
     } finally {
@@ -122,8 +127,9 @@ inOwnNamespaces(import.meta.filename, () => {
 
   test('what is missing while the segment is being changed is looked at again afterwards', async () => {
     const dp = await opened;
-    const { dnsmasqPid, namespace } = await realized(dp);
-    const site = { folders: foldersOf(testOptions(folder)) } as DataplaneSite;
+    const before = await realized(dp);
+    const { namespace } = before;
+    const site = { folders: foldersOf(testOptions(folder)), locks: new ObjectLocks() } as DataplaneSite;
     const ended = new AbortController();
     let changes = 0;
     const watch = watchForLoss({ site, namespace, segment }, ['networks'], ended.signal, async (look) => {
@@ -131,7 +137,7 @@ inOwnNamespaces(import.meta.filename, () => {
       await realized(dp);
       return look();
     });
-    process.kill(dnsmasqPid, 'SIGKILL');
+    process.kill(dnsmasqOf(before), 'SIGKILL');
     await until('it has looked twice', () => changes > 0);
     assert.is(await Promise.race([watch, pause(700)]), undefined);
     ended.abort(new Error('the test has ended'));

@@ -9,7 +9,6 @@ import type { SegmentBroken } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import type { ProcessIdentity } from '../process-lookup.ts';
 import { segmentMissing } from './segment-errors.ts';
 
 export interface SectionPlace {
@@ -34,10 +33,9 @@ export interface SectionReading {
   readonly drift: readonly string[];
 }
 
-/** What a watch sees without starting a program: the namespace through the dnsmasq that lives in it. */
+/** What a watch sees without starting a program: the namespace through a dnsmasq that lives in it. */
 export interface SegmentSight {
-  readonly server: ProcessIdentity | null;
-  /** Null without a server, and when it has just ended. */
+  /** Null without a dnsmasq, and when it has just ended. */
   readonly interfaces: ReadonlySet<string> | null;
 }
 
@@ -66,13 +64,15 @@ export interface SegmentSection extends Section<SegmentPlace> {
 /** What this process has already put into a namespace and need not look at again; gone with the link. */
 interface Settled {
   sysctls: boolean;
+  /** When the filter of the underlay was last seen, on the monotonic clock. */
+  filterSeenAtMs: number;
   /** Bridge -> its subnets, as the rules in the kernel were made from. */
   readonly rules: Map<string, string>;
 }
 const settledLinks = new WeakMap<NamespaceLink, Settled>();
 
 export function settledOf(link: NamespaceLink): Settled {
-  const settled = settledLinks.get(link) ?? { sysctls: false, rules: new Map<string, string>() };
+  const settled = settledLinks.get(link) ?? { sysctls: false, filterSeenAtMs: 0, rules: new Map<string, string>() };
   settledLinks.set(link, settled);
   return settled;
 }

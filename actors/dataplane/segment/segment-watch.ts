@@ -1,15 +1,13 @@
 /**
  * Waits until something of a segment has vanished: the namespace, or what a section misses.
- * A look costs a few small reads of /proc each 500 ms; the interfaces are seen through dnsmasq's own /proc entry, so no
- * program runs. Called by network-operations.ts. Promise: it says what is missing only after it has seen it missing
- * while nothing of the segment was being changed.
+ * A look costs a few small reads of /proc for each network each 500 ms; the interfaces are seen through the /proc entry
+ * of a dnsmasq, so no program runs. Called by network-operations.ts. Promise: it says what is missing only after it has
+ * seen it missing while nothing of the segment was being changed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SegmentBroken } from '../contract/network-contract.ts';
-import { readDhcpServer } from '../dhcp/dhcp-server.ts';
+import { readInterfaces } from '../dhcp/dhcp-server.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
-import { interfacesOf, isStillRunning } from '../process-lookup.ts';
-import type { ProcessIdentity } from '../process-lookup.ts';
 import type { SegmentPlace, SegmentSection } from './segment-section.ts';
 import { segmentSections } from './segment-sections.ts';
 
@@ -42,7 +40,6 @@ export async function watchForLoss(
 class Watched {
   readonly #place: SegmentPlace;
   readonly #sections: readonly SegmentSection[];
-  #server: ProcessIdentity | null = null;
 
   constructor(place: SegmentPlace, sections: readonly SegmentSection[]) {
     this.#place = place;
@@ -57,11 +54,7 @@ class Watched {
       const detail = `Namespace ${namespace} of ${segment.vpc} is gone.`;
       return { section: first.name, reason: 'namespace_gone', detail };
     }
-    if (this.#server === null || !(await isStillRunning(this.#server)))
-      this.#server = await readDhcpServer(site.folders.dhcp, namespace);
-    const interfaces = this.#server === null ? null : await interfacesOf(this.#server.pid);
-    // an empty answer means the process ended between two looks: the next one says so
-    const sight = { server: this.#server, interfaces: interfaces?.size === 0 ? null : interfaces };
+    const sight = { interfaces: await readInterfaces(site.folders.dhcp, namespace) };
     for (const section of this.#sections) {
       const missing = (await section.missing?.(this.#place, sight)) ?? null;
       if (missing !== null) return { section: section.name, ...missing };

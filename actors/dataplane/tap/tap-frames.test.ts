@@ -20,9 +20,15 @@ function frame(to: Buffer, from: Buffer, type: string, body: Buffer): Buffer {
 }
 
 /** IPv4 with a valid header checksum; UDP when ports are given, else an ICMP echo. */
-function packet(from: string, to: string, ports?: readonly [number, number], client: Buffer = Buffer.alloc(6)): Buffer {
-  // In a DHCP message the client's MAC is 28 bytes behind the UDP header.
-  const body = Buffer.concat([Buffer.alloc(36), client, Buffer.alloc(10)]);
+function packet(
+  from: string,
+  to: string,
+  ports?: readonly [number, number],
+  client: Buffer = Buffer.alloc(6),
+  { own = '0.0.0.0', relay = '0.0.0.0' } = {},
+): Buffer {
+  // In a DHCP message the client's address is 12 bytes behind the UDP header, a relay's 24, the client's MAC 28.
+  const body = Buffer.concat([Buffer.alloc(20), ip4(own), Buffer.alloc(8), ip4(relay), client, Buffer.alloc(10)]);
   if (ports === undefined) body.writeUInt8(8, 0);
   else [...ports, body.length].forEach((value, index) => body.writeUInt16BE(value, index * 2));
   const head = Buffer.concat([
@@ -60,6 +66,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const { tap } = await dp.wireTap(spec, nextCall());
     const all = '255.255.255.255';
     const bridges = hex('01:80:c2:00:00:03');
+    const [itself, another, relayed] = [{ own: '10.77.1.11' }, { own: '10.77.1.200' }, { relay: '10.77.1.200' }];
     const [mine, other] = [hex(spec.mac), hex('02:00:00:00:77:0c')];
     const inside = (...words: string[]): Promise<string> => run('nsenter', `--net=/run/netns/${namespace}`, ...words);
     await inside(
@@ -86,6 +93,7 @@ inOwnNamespaces(import.meta.filename, () => {
         ['an ARP request of its own', frame(everybody, mine, '0806', arp(1, mine, '10.77.1.11', '10.77.1.1'))],
         ['an ARP probe', frame(everybody, mine, '0806', arp(1, mine, '0.0.0.0', '10.77.1.11'))],
         ['a DHCP discover', frame(everybody, mine, '0800', packet('0.0.0.0', all, [68, 67], mine))],
+        ['a DHCP renewal', frame(gateway, mine, '0800', packet('10.77.1.11', '10.77.1.1', [68, 67], mine, itself))],
       ];
       const bad: [string, Buffer][] = [
         ['a foreign address', frame(gateway, mine, '0800', packet('10.77.1.12', '10.77.1.1'))],
@@ -94,6 +102,11 @@ inOwnNamespaces(import.meta.filename, () => {
         ['a foreign MAC in DHCP', frame(everybody, other, '0800', packet('0.0.0.0', all, [68, 67], other))],
         ['DHCP for a neighbour', frame(everybody, mine, '0800', packet('0.0.0.0', all, [68, 67], other))],
         ['a release for a neighbour', frame(gateway, mine, '0800', packet('10.77.1.11', '10.77.1.1', [68, 67], other))],
+        ['DHCP from a relay', frame(everybody, mine, '0800', packet('0.0.0.0', all, [68, 67], mine, relayed))],
+        [
+          'DHCP for an address',
+          frame(gateway, mine, '0800', packet('10.77.1.11', '10.77.1.1', [68, 67], mine, another)),
+        ],
         ['a packet to a group of bridges', frame(bridges, mine, '0800', packet('10.77.1.12', '10.77.1.1'))],
         ['an ARP reply for the gateway', frame(everybody, mine, '0806', arp(2, mine, '10.77.1.1', '10.77.1.12'))],
         ['an ARP reply for another MAC', frame(everybody, mine, '0806', arp(2, other, '10.77.1.11', '10.77.1.1'))],

@@ -9,7 +9,7 @@ import { command } from '../kernel-command.ts';
 import type { Command } from '../kernel-command.ts';
 import type { TapRef } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { deleteDhcpHost, hostsFolder, listDhcpHosts, readDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { deleteDhcpHost, dhcpFolderOf, macOfLine, readDhcpHost, readDhcpHosts } from '../dhcp/dhcp-hosts.ts';
 import { refreshDhcpServer } from '../dhcp/dhcp-server.ts';
 import { dismissPort } from '../firewall/firewall-ports.ts';
 import type { PortIdentity } from '../firewall/firewall-rules.ts';
@@ -33,18 +33,15 @@ export async function dropTap(site: DataplaneSite, ref: TapRef): Promise<{ remov
   const namespace = site.names.namespaceOf(ref.vpc);
   const wired = (await readNamespace(namespace)) === 'present';
   const link = wired ? site.links.of(namespace) : null;
-  const hosts = hostsFolder(site.folders.dhcp, namespace);
-  const holder = await readDhcpHost(hosts, ref.address);
   const bridge = site.names.bridgeOf(ref.network);
+  const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
+  const holder = await readDhcpHost(folder, ref.address);
   const port = { tap, mac: ref.mac, address: ref.address };
   const takenOver = holder !== null && holder.tap !== tap;
   if (link !== null) await unbind(link, port, bridge, takenOver);
   if (found !== null) await deleteTap(found);
   if (link !== null && !takenOver) await deleteFlows(link, namespace, ref.address);
-  if (holder !== null && !takenOver) {
-    await deleteDhcpHost(hosts, ref.address);
-    await refreshDhcpServer(site.folders.dhcp, namespace);
-  }
+  if (holder !== null && !takenOver) await unserve(site, folder, ref.address);
   return { removed: found !== null };
 }
 
@@ -57,6 +54,13 @@ async function unbind(link: NamespaceLink, port: PortIdentity, bridge: string, t
   ];
   await link.ip(`unbinding ${port.address} from ${port.tap}`, commands, tapErrors);
   await dismissPort(link, port, takenOver);
+}
+
+async function unserve(site: DataplaneSite, folder: string, address: string): Promise<void> {
+  await site.locks.hold(`dhcp ${folder}`, async () => {
+    await deleteDhcpHost(folder, address);
+    await refreshDhcpServer(folder);
+  });
 }
 
 /** Deletes conntrack entries of both directions; exit code 1 means that there were none. */
@@ -75,15 +79,12 @@ async function deleteFlows(link: NamespaceLink, namespace: string, address: stri
 export async function dropStrayTap(site: DataplaneSite, namespace: string, device: KernelLink): Promise<void> {
   const link = site.links.of(namespace);
   const tap = device.ifname;
-  const hosts = hostsFolder(site.folders.dhcp, namespace);
-  for (const address of await listDhcpHosts(hosts)) {
-    const host = await readDhcpHost(hosts, address);
-    if (host?.tap !== tap) continue;
-    const [mac = ''] = host.line.split(',');
+  for (const [address, { tap: holder, line, folder }] of await readDhcpHosts(site.folders.dhcp, namespace)) {
+    if (holder !== tap) continue;
+    const mac = macOfLine(line);
     if (device.master !== undefined) await unbind(link, { tap, mac, address }, device.master, false);
     await deleteFlows(link, namespace, address);
-    await deleteDhcpHost(hosts, address);
-    await refreshDhcpServer(site.folders.dhcp, namespace);
+    await unserve(site, folder, address);
   }
   await deleteTap({ place: 'segment', link, device });
 }

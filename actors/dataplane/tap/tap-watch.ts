@@ -8,8 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';
 import type { TapBroken, TapReading } from '../contract/network-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { readDhcpServer } from '../dhcp/dhcp-server.ts';
-import { interfacesOf } from '../process-lookup.ts';
+import { readInterfaces } from '../dhcp/dhcp-server.ts';
 import { readWiring } from './tap-wiring.ts';
 
 const pollEveryMs = 1_000;
@@ -24,20 +23,13 @@ interface SharedRead {
 
 const sharedReads = new WeakMap<DataplaneSite, Map<string, SharedRead>>();
 
-/** Interfaces of a VPC's namespace, read through its dnsmasq; null without one, which the segment's watch reports. */
-async function readInterfaces(site: DataplaneSite, namespace: string): Promise<ReadonlySet<string> | null> {
-  const server = await readDhcpServer(site.folders.dhcp, namespace);
-  const names = server === null ? null : await interfacesOf(server.pid);
-  // An empty answer means that dnsmasq has just ended.
-  return names === null || names.size === 0 ? null : names;
-}
-
+/** Null without a dnsmasq, which the watch of the segment reports. */
 function interfacesIn(site: DataplaneSite, namespace: string): Promise<ReadonlySet<string> | null> {
   const ofSite = sharedReads.get(site) ?? new Map<string, SharedRead>();
   sharedReads.set(site, ofSite);
   const last = ofSite.get(namespace);
   if (last !== undefined && performance.now() - last.atMs < sharedWithinMs) return last.names;
-  const read = { atMs: performance.now(), names: readInterfaces(site, namespace) };
+  const read = { atMs: performance.now(), names: readInterfaces(site.folders.dhcp, namespace) };
   ofSite.set(namespace, read);
   return read.names;
 }

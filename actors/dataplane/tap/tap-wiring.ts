@@ -9,7 +9,8 @@ import type { TapReading } from '../contract/network-contract.ts';
 import { command } from '../kernel-command.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { hostLine } from '../dhcp/dhcp-config.ts';
-import { hostsFolder, readDhcpHost, writeDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { dhcpFolderOf, readDhcpHost, remembersOther, writeDhcpHost } from '../dhcp/dhcp-hosts.ts';
+import { refreshDhcpServer, restartDhcpServer } from '../dhcp/dhcp-server.ts';
 import { admitPort, readPort } from '../firewall/firewall-ports.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
@@ -83,7 +84,12 @@ async function attach(
     ],
     tapErrors,
   );
-  await writeDhcpHost(hostsFolder(site.folders.dhcp, namespace), { ...port, hostname: spec.hostname });
+  const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
+  await site.locks.hold(`dhcp ${folder}`, async () => {
+    await writeDhcpHost(folder, { ...port, hostname: spec.hostname });
+    if (await remembersOther(folder, port.address, port.mac)) await restartDhcpServer(folder, namespace);
+    else await refreshDhcpServer(folder);
+  });
   await admitPort(link, port, bridge);
   await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`], tapErrors);
   await link.ip(
@@ -122,10 +128,12 @@ async function readProof(
   const tap = found.device.ifname;
   const bridge = site.names.bridgeOf(spec.network);
   const port = { tap, mac: spec.mac, address: spec.address };
-  const [facts, rules, host, fdb] = await Promise.all([
+  const folder = dhcpFolderOf(site.folders.dhcp, site.names.namespaceOf(spec.vpc), bridge);
+  const [facts, rules, host, another, fdb] = await Promise.all([
     link.portFacts(tap, bridge, spec.address),
     readPort(link, port, bridge),
-    readDhcpHost(hostsFolder(site.folders.dhcp, site.names.namespaceOf(spec.vpc)), spec.address),
+    readDhcpHost(folder, spec.address),
+    remembersOther(folder, spec.address, spec.mac),
     link.fdbOf(tap),
   ]);
   const slave = facts.link?.linkinfo?.info_slave_data;
@@ -139,6 +147,7 @@ async function readProof(
     ...(facts.neighbour?.lladdr === spec.mac ? [] : ['no neighbour entry']),
     ...(fdb.some((one) => one.mac === spec.mac) ? [] : ['no FDB entry']),
     ...(dhcpHost === hostLine({ ...port, hostname: spec.hostname }) && host?.tap === tap ? [] : ['no DHCP host']),
+    ...(another ? ['dnsmasq remembers another MAC for its address'] : []),
     ...(facts.route?.dev === bridge
       ? []
       : [facts.route?.dev === vxlanName ? 'its route points to another host' : 'no route']),

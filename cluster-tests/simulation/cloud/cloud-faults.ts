@@ -133,7 +133,8 @@ function deleteByHand(kernel: SimulatedKernel, random: Chance): void {
   if (roll < 0.4 && taps.length > 0) kernel.deleteTap(random.pick(taps).name);
   else if (segments.length > 0) {
     const segment = random.pick(segments);
-    if (roll < 0.6) segment.dnsmasqPid = null;
+    const servers = [...segment.served.values()];
+    if (roll < 0.6 && servers.length > 0) random.pick(servers).pid = null;
     else if (roll < 0.75) segment.vxlanIfindex = null;
     else if (roll < 0.95) segment.bridges.delete(random.pick([...segment.bridges.keys()]));
     else kernel.deleteSegment(segment.vpc);

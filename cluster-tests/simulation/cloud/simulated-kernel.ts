@@ -21,6 +21,12 @@ export interface DhcpHost {
   readonly hostname: string;
 }
 
+export interface DhcpServer {
+  readonly configuration: string;
+  /** Null when the process has ended. */
+  pid: number | null;
+}
+
 export interface Bridge {
   readonly ifindex: number;
   readonly mtu: number;
@@ -35,13 +41,12 @@ export interface Segment {
   mtu: number;
   /** Null when an operator has taken it away. */
   vxlanIfindex: number | null;
-  dnsmasqPid: number | null;
   nftGeneration: number;
   /** Indexes of hosts. */
   peers: Set<number>;
   readonly bridges: Map<string, Bridge>;
-  /** Network -> its part of dnsmasq's configuration, which stays when bridge or server vanish. */
-  served: ReadonlyMap<string, string>;
+  /** Network -> its dnsmasq, whose configuration stays when bridge or server vanish. */
+  readonly served: Map<string, DhcpServer>;
   readonly routes: Map<string, number>;
   readonly dhcpHosts: Map<string, DhcpHost>;
   /** Section -> key -> element, of sections whose elements are put by their owners. */

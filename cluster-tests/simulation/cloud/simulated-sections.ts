@@ -52,7 +52,6 @@ const overlay: SimulatedSection = {
       vni,
       mtu,
       vxlanIfindex: null,
-      dnsmasqPid: null,
       nftGeneration: kernel.next(),
       peers: new Set(),
       bridges: new Map(),
@@ -95,6 +94,7 @@ const overlay: SimulatedSection = {
     const drift = [
       ...(vni === undefined || segment.vni === vni ? [] : ['vx0 is of another VNI or host']),
       ...(mtu === undefined || segment.mtu === mtu ? [] : [`vx0 has mtu ${segment.mtu}`]),
+      ...peers.filter(({ index }) => !segment.peers.has(index)).map(({ name }) => `host ${name} may not send`),
       ...peers.filter(({ index }) => !segment.peers.has(index)).map(({ name }) => `no neighbour for host ${name}`),
       ...overlayIn(unwanted)
         .peers.filter(({ index }) => segment.peers.has(index))
@@ -103,7 +103,9 @@ const overlay: SimulatedSection = {
     return { facts: { namespace, vxlanIfindex, nftGeneration }, drift };
   },
 
-  missing: ({ vxlanIfindex, dnsmasqPid }) => (vxlanIfindex === null && dnsmasqPid !== null ? 'vxlan_gone' : null),
+  // Seen through a dnsmasq.
+  missing: ({ vxlanIfindex, served }) =>
+    vxlanIfindex === null && [...served.values()].some(({ pid }) => pid !== null) ? 'vxlan_gone' : null,
 };
 
 function makeNetworks(kernel: SimulatedKernel, segment: Segment, networks: readonly NetworkSpec[]): void {
@@ -116,13 +118,17 @@ function makeNetworks(kernel: SimulatedKernel, segment: Segment, networks: reado
 }
 
 /** A server that serves something else is another process. */
-function serve(kernel: SimulatedKernel, segment: Segment, served: ReadonlyMap<string, string>): void {
-  const isSame = JSON.stringify([...segment.served].sort()) === JSON.stringify([...served].sort());
-  if (!isSame || segment.dnsmasqPid === null) segment.dnsmasqPid = served.size === 0 ? null : kernel.next();
-  segment.served = served;
+function serve(kernel: SimulatedKernel, { served, bridges }: Segment, networks: readonly NetworkSpec[]): void {
+  for (const one of networks) {
+    const configuration = textOf(one, bridges.get(one.network)?.ifindex);
+    const server = served.get(one.network);
+    if (server?.configuration !== configuration || server.pid === null)
+      served.set(one.network, { configuration, pid: kernel.next() });
+  }
 }
 
-const textOf = ({ subnets, dhcp }: NetworkSpec): string => JSON.stringify([subnets, dhcp]);
+const textOf = ({ subnets, dhcp }: NetworkSpec, ifindex: number | undefined): string =>
+  JSON.stringify([ifindex, subnets, dhcp]);
 
 const networks: SimulatedSection = {
   name: 'networks',
@@ -134,9 +140,9 @@ const networks: SimulatedSection = {
     const segment = standing(place);
     const wanted = networksIn(elements);
     makeNetworks(kernel, segment, wanted);
-    serve(kernel, segment, new Map(wanted.map((one) => [one.network, textOf(one)])));
-    for (const network of segment.bridges.keys())
-      if (!wanted.some((one) => one.network === network)) segment.bridges.delete(network);
+    serve(kernel, segment, wanted);
+    for (const kept of [segment.served, segment.bridges])
+      for (const network of kept.keys()) if (!wanted.some((one) => one.network === network)) kept.delete(network);
     kernel.changed();
   },
 
@@ -145,34 +151,47 @@ const networks: SimulatedSection = {
     const segment = standing(place);
     const [added, gone] = [networksIn(put), networksIn(removed).map(({ network }) => network)];
     makeNetworks(kernel, segment, added);
-    const kept = [...segment.served].filter(([network]) => !gone.includes(network));
-    serve(kernel, segment, new Map([...kept, ...added.map((one) => [one.network, textOf(one)] as const)]));
-    for (const network of gone) segment.bridges.delete(network);
+    serve(kernel, segment, added);
+    for (const network of gone) {
+      segment.served.delete(network);
+      segment.bridges.delete(network);
+    }
     kernel.changed();
   },
 
   read: async (place, wanted, unwanted) => {
     const segment = standing(place);
-    const found = networksIn(wanted).map((one) => ({ ...one, bridge: segment.bridges.get(one.network) }));
+    const found = networksIn(wanted).map((one) => ({
+      ...one,
+      bridge: segment.bridges.get(one.network),
+      server: segment.served.get(one.network),
+    }));
     const drift = [
-      ...found
-        .filter((one) => segment.served.get(one.network) !== textOf(one))
-        .map(({ network }) => `no DHCP configuration of ${network}`),
-      ...(segment.dnsmasqPid === null && found.length > 0 ? ['no dnsmasq'] : []),
-      ...found.flatMap(({ network, mtu, bridge }) => {
+      ...found.flatMap((one) => {
+        const { network, mtu, bridge, server } = one;
         if (bridge === undefined) return [`no bridge of ${network}`];
-        return bridge.mtu === mtu ? [] : [`bridge of ${network} has mtu ${bridge.mtu}`];
+        const isCurrent = server?.configuration === textOf(one, bridge.ifindex);
+        return [
+          ...(server === undefined || server.pid === null
+            ? [`no dnsmasq of ${network}`]
+            : isCurrent
+              ? []
+              : [`dnsmasq of ${network} runs with an older configuration`]),
+          ...(bridge.mtu === mtu ? [] : [`bridge of ${network} has mtu ${bridge.mtu}`]),
+        ];
       }),
       ...networksIn(unwanted)
         .filter(({ network }) => segment.bridges.has(network))
         .map(({ network }) => `still a bridge of ${network}`),
     ];
-    const bridges = found.flatMap(({ network, bridge }) => (bridge === undefined ? [] : [[network, bridge] as const]));
-    return { facts: { bridges: Object.fromEntries(bridges), dnsmasqPid: segment.dnsmasqPid ?? 0 }, drift };
+    const bridges = found.flatMap(({ network, bridge, server }) =>
+      bridge === undefined ? [] : [[network, { ...bridge, dnsmasqPid: server?.pid ?? 0 }] as const],
+    );
+    return { facts: { bridges: Object.fromEntries(bridges) }, drift };
   },
 
-  missing: ({ dnsmasqPid, served, bridges }) => {
-    if (dnsmasqPid === null) return served.size > 0 ? 'dnsmasq_gone' : null;
+  missing: ({ served, bridges }) => {
+    if ([...served.values()].some(({ pid }) => pid === null)) return 'dnsmasq_gone';
     return [...served.keys()].every((network) => bridges.has(network)) ? null : 'bridge_gone';
   },
 };

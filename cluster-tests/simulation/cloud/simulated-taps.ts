@@ -10,6 +10,7 @@ import type {
   TapReading,
   TapRef,
 } from '@photoncloud/actors/dataplane/contract/network-contract';
+import { hostLine } from '@photoncloud/actors/dataplane/dhcp/dhcp-config';
 import { refuseOlder, sameOwner } from '@photoncloud/actors/dataplane/owner-alias';
 import { segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import { networkMissing, tapBusy, tapDrifted, tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
@@ -84,7 +85,7 @@ export function readTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
     bridge: `br${bridge.ifindex}`,
     mtu: tap.mtu,
     route: `${spec.address} dev br${bridge.ifindex}`,
-    dhcpHost: host === undefined ? '' : `${host.mac},${spec.address},${host.hostname}`,
+    dhcpHost: host === undefined ? '' : hostLine({ ...host, address: spec.address }),
     nftGeneration: segment.nftGeneration,
   };
   return { ...seen, place: 'segment', proof, drift };
