@@ -101,7 +101,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const random = createSystemRandom();
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
-  const parts = await openParts(folder, log, (node) => late.addressOf(node));
+  const parts = await openParts(folder, random, log, (node) => late.addressOf(node));
   const { store, memory, journal, reader, links, archive } = parts;
   const registry = options.registry({
     links,
@@ -198,6 +198,7 @@ const fencedAlive = (node: string): PhotonError =>
 
 async function openParts(
   folder: NodeFolder,
+  random: Random,
   log: Log,
   addressOf: (node: string) => string | undefined,
 ): Promise<Parts> {
@@ -211,7 +212,15 @@ async function openParts(
   const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
-  const links = createPeerLinks({ tls: folder.tls, nodeName, addressOf, clock, log, limits: limits.peer ?? {} });
+  const links = createPeerLinks({
+    tls: folder.tls,
+    nodeName,
+    addressOf,
+    clock,
+    random,
+    log,
+    limits: limits.peer ?? {},
+  });
   return { store, memory, journal, reader, links, archive };
 }
 

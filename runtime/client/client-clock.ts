@@ -1,6 +1,6 @@
 /**
- * The clock of programs that are no nodes: the CLI, the inspector's page, tests, third parties. It works in browsers
- * and in Node. Nodes have their own clock; the control plane must not use this one.
+ * The clock and the chance of programs that are no nodes: the CLI, the inspector's page, tests, third parties. They
+ * work in browsers and in Node. Nodes have their own; the control plane must not use these.
  */
 import type { Clock } from '../contract/clock.ts';
 
@@ -12,3 +12,6 @@ export const clientClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Uniform in [0, 1). */
+export const clientFraction = (): number => Math.random();

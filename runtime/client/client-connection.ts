@@ -7,8 +7,10 @@ import { PhotonError } from '../contract/errors.ts';
 import { NumberedSlots } from '../contract/numbered-slots.ts';
 import { apiProtocolName, batchFeatureName } from './client-protocol.ts';
 import type { ApiResult, Hello, Problem, WatchFrame } from '../control-api/api-schema.ts';
-import type { ClientSocket, SocketFactory } from './client-socket.ts';
-import { connectionLost, errorOf, unreachable } from './wire-error.ts';
+import type { ClientSocket, Refusal, SocketFactory } from './client-socket.ts';
+import { requestLimitsOf, requestText, type RequestLimits } from './request-frame.ts';
+import type { Loss } from './suspicion.ts';
+import { connectionLost, connectionRefused, errorOf, unreachable } from './wire-error.ts';
 
 export type Credential = { readonly token: string } | { readonly ticket: string };
 
@@ -20,7 +22,7 @@ export interface ConnectionOptions {
   readonly credential: () => Promise<Credential>;
   readonly onWatchFrame: (frame: WatchFrame) => void;
   /** Called once, also when the connection was never established. */
-  readonly onEnded: (code: number, why: string) => void;
+  readonly onEnded: (loss: Loss) => void;
 }
 
 export interface ClientRequest {
@@ -31,7 +33,7 @@ export interface ClientRequest {
   onResult(result: unknown): void;
   onRefused(error: PhotonError): void;
   /** Called when the connection ended before an answer. */
-  onLost(why: string): void;
+  onLost(loss: Loss): void;
 }
 
 interface Greeting {
@@ -57,6 +59,7 @@ export class ClientConnection {
   /** Requests to be sent at the end of this tick. */
   #unsent: string[] = [];
   #maxBatchChars = 0;
+  #limits: RequestLimits = requestLimitsOf({});
   #ended = false;
   #heard = true;
   #refusal: PhotonError | undefined;
@@ -78,7 +81,7 @@ export class ClientConnection {
     });
     this.#socket = options.openSocket(options.url, apiProtocolName, {
       onText: (text) => this.#onText(text),
-      onClosed: (code, why) => this.#onClosed(code, why),
+      onClosed: (code, why, refusal) => this.#onClosed(code, why, refusal),
     });
     this.#cancelConnect = options.clock.after(options.connectTimeoutMs, () => {
       this.#onFailed(unreachable(options.url, `no answer within ${options.connectTimeoutMs} ms`));
@@ -87,11 +90,14 @@ export class ClientConnection {
   }
 
   send(request: ClientRequest): void {
-    if (this.#ended) return request.onLost('the connection has ended');
+    if (this.#ended) return request.onLost({ code: 1000, why: 'the connection has ended' });
     const { method, params, traceparent } = request;
     const id = this.#waiting.add(request);
-    // JSON.stringify leaves out an undefined traceparent.
-    const text = JSON.stringify({ jsonrpc: '2.0', id, method, params, traceparent });
+    const text = requestText({ id, method, params, traceparent }, this.#limits);
+    if (typeof text !== 'string') {
+      this.#waiting.take(id);
+      return request.onRefused(text);
+    }
     if (this.#unsent.push(text) === 1) this.#socket.soon(() => this.#flush());
     return undefined;
   }
@@ -107,7 +113,7 @@ export class ClientConnection {
           resolve(result);
         },
         onRefused: reject,
-        onLost: (why) => reject(connectionLost(why)),
+        onLost: ({ why }) => reject(connectionLost(why)),
       });
     });
   }
@@ -118,6 +124,12 @@ export class ClientConnection {
     this.#onClosed(1000, why);
   }
 
+  /** Like `close`, but the server is to blame: it counts as a connection that broke. */
+  #abandon(why: string): void {
+    this.#socket.close(1000, why);
+    this.#onClosed(1006, why);
+  }
+
   #flush(): void {
     const texts = this.#unsent;
     this.#unsent = [];
@@ -126,8 +138,9 @@ export class ClientConnection {
   }
 
   async #authenticate(hello: Hello): Promise<Greeting> {
+    this.#limits = requestLimitsOf(hello);
     // One UTF-16 code unit takes at most three bytes.
-    if (hello.features.includes(batchFeatureName)) this.#maxBatchChars = Math.floor(hello.maxFrameBytes / 3);
+    if (hello.features.includes(batchFeatureName)) this.#maxBatchChars = Math.floor(this.#limits.maxFrameBytes / 3);
     const credential = await this.#options.credential();
     const principal = (await this.request('auth', credential)) as ApiResult<'auth'>;
     this.#cancelConnect();
@@ -140,7 +153,7 @@ export class ClientConnection {
     this.#cancelPing = this.#options.clock.after(intervalMs, () => {
       if (this.#ended) return;
       if (!this.#heard) {
-        this.close('the server is silent');
+        this.#abandon('the server is silent');
         return;
       }
       this.#heard = false;
@@ -156,7 +169,7 @@ export class ClientConnection {
     try {
       frame = JSON.parse(text) as ServerFrame | readonly ServerFrame[];
     } catch {
-      this.close('the server sent a frame that is not JSON');
+      this.#abandon('the server sent a frame that is not JSON');
       return;
     }
     if (Array.isArray(frame)) for (const each of frame as readonly ServerFrame[]) this.#onFrame(each);
@@ -185,15 +198,16 @@ export class ClientConnection {
     waiting.onRefused(refusal);
   }
 
-  #onClosed(code: number, why: string): void {
+  #onClosed(code: number, why: string, refusal?: Refusal): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelPing();
     this.#cancelConnect();
     const reason = why === '' ? `code ${code}` : why;
-    this.#onFailed(this.#refusal ?? unreachable(this.#options.url, reason));
-    for (const waiting of this.#waiting.drain()) waiting.onLost(reason);
-    this.#options.onEnded(code, reason);
+    this.#onFailed(this.#refusal ?? connectionRefused(this.#options.url, reason, refusal));
+    const loss = { code, why: reason };
+    for (const waiting of this.#waiting.drain()) waiting.onLost(loss);
+    this.#options.onEnded(loss);
   }
 }
 

@@ -9,10 +9,17 @@ export interface ClientSocket {
   close(code: number, reason: string): void;
 }
 
+/** The HTTP answer of a server that did not open the WebSocket. A browser does not show it. */
+export interface Refusal {
+  readonly status: number;
+  /** From the header `Retry-After`. */
+  readonly retryAfterMs?: number;
+}
+
 export interface SocketListener {
   onText(text: string): void;
   /** Called exactly once, also when the socket never opened; `why` is the reason, if known. */
-  onClosed(code: number, why: string): void;
+  onClosed(code: number, why: string, refusal?: Refusal): void;
 }
 
 /** Connects at once. The listener is called only after this function has returned. */

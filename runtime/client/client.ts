@@ -1,12 +1,14 @@
 /**
  * The typed client of the control API, for the CLI, the inspector, tests and third parties; works in Node and browsers.
- * It keeps one connection: after a drop it reconnects, sends unanswered calls again (commands have an idempotencyKey,
- * so nothing is done twice) and resumes watches from their cursors.
+ * It keeps one connection: after a drop it reconnects (backoff.ts), sends unanswered calls again (commands have an
+ * idempotencyKey, so nothing is done twice) and resumes watches from their cursors. A call that does not fit into a
+ * frame is refused before it is sent (request-frame.ts), one that ends connections is not sent again (suspicion.ts).
  *
  *   const client = await connectPhoton({ url, token, openSocket: nodeSocketFactory({ ca }) });
  *   await client.call('vm.start', { scope: 'acme', name: 'web-1', idempotencyKey: key, params: {} });
  *   for await (const frame of client.watch({ kind: 'vm' }, signal)) ...
  */
+import { backoffOf } from '../contract/backoff.ts';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type {
@@ -18,9 +20,10 @@ import type {
   Hello,
   WatchFrame,
 } from '../control-api/api-schema.ts';
-import { clientClock } from './client-clock.ts';
+import { clientClock, clientFraction } from './client-clock.ts';
 import { ClientConnection, type Credential, type ClientRequest } from './client-connection.ts';
 import type { SocketFactory } from './client-socket.ts';
+import { Suspicion, type Loss } from './suspicion.ts';
 import { connectionLost } from './wire-error.ts';
 import { WatchStream, type OpenedWatch } from './watch-stream.ts';
 
@@ -45,6 +48,8 @@ export interface ConnectOptions {
   /** Errors of requests whose answer nobody waits for (watch.ack, watch.close); for logs. */
   readonly onIgnored?: (error: PhotonError) => void;
   readonly clock?: Clock;
+  /** Chance, uniform in [0, 1): spreads the attempts of clients that lost the same server. */
+  readonly fraction?: () => number;
 }
 
 export interface CallOptions {
@@ -75,10 +80,24 @@ const backoffMaxMs = 5_000;
 /** Close codes after which a new connection would be refused again. */
 const finalCodes: readonly number[] = [4401, 4403, 4426];
 
+/** So long must a connection have lasted for the next one to be tried without a growing pause. */
+const steadyMs = 10_000;
+/** A suspected request is watched so long before the next one is sent; one that ends connections does so at once. */
+const suspectMs = 1_000;
+
+/**
+ * The shortest pause that a close code asks for. A server that restarts (1012) has as many clients as it had sessions,
+ * and all of them come back.
+ */
+const pauseAfterMs: Readonly<Record<number, number>> = { 1001: 500, 1012: 500, 1013: 1_000, 4408: 1_000 };
+
 /** A request that is sent again on the next connection when its connection is lost. */
 interface Call extends ClientRequest {
   readonly order: number;
+  readonly suspicion: Suspicion;
   over: boolean;
+  /** Called when it has been answered or lost. */
+  settled: () => void;
 }
 
 /** Resolves when the first connection has been authenticated. @throws PhotonError `unreachable`, `unauthenticated` */
@@ -99,6 +118,7 @@ class ReconnectingClient implements PhotonClient {
   #hello: Hello | undefined;
   #principal: ApiResult<'auth'> | undefined;
   #failures = 0;
+  #connectedMs = 0;
   #closed = false;
   #cancelReconnect = (): void => {};
 
@@ -122,13 +142,16 @@ class ReconnectingClient implements PhotonClient {
       if (this.#closed) return reject(connectionLost('the client has been closed'));
       const settle = (): void => {
         call.over = true;
+        call.settled();
         cancel();
         signal?.removeEventListener('abort', onAbort);
       };
       this.#order += 1;
       const call: Call = {
         order: this.#order,
+        suspicion: new Suspicion(),
         over: false,
+        settled: () => {},
         method,
         params,
         traceparent,
@@ -140,7 +163,12 @@ class ReconnectingClient implements PhotonClient {
           settle();
           reject(error);
         },
-        onLost: () => void this.#waiting.push(call),
+        onLost: (loss) => {
+          const proven = call.suspicion.note(method, loss);
+          if (proven !== undefined) return call.over ? undefined : call.onRefused(proven);
+          this.#waiting.push(call);
+          return call.settled();
+        },
       };
       const onAbort = (): void =>
         call.onRefused(new PhotonError('unknown', 'call_aborted', `${method} was aborted by its caller.`));
@@ -157,8 +185,10 @@ class ReconnectingClient implements PhotonClient {
   }
 
   watch(params: WatchParams, signal?: AbortSignal): WatchStream {
+    const suspicion = new Suspicion();
     const requests = {
-      open: (given: WatchParams, onOpen: (opened: OpenedWatch) => void) => this.#openWatch(given, onOpen),
+      suspicion,
+      open: (given: WatchParams, onOpen: (opened: OpenedWatch) => void) => this.#openWatch(given, onOpen, suspicion),
       ack: (watch: string, upTo: number) => this.#tell('watch.ack', { watch, upTo }),
       close: (watch: string) => this.#tell('watch.close', { watch }),
     };
@@ -204,17 +234,42 @@ class ReconnectingClient implements PhotonClient {
       connectTimeoutMs,
       credential: () => this.#credential(),
       onWatchFrame: (frame) => this.#onWatchFrame(frame),
-      onEnded: (code, why) => this.#onEnded(connection, code, why),
+      onEnded: (loss) => this.#onEnded(connection, loss),
     });
     const { hello, principal } = await connection.ready;
     if (this.#closed) return connection.close('the client has been closed');
     this.#hello = hello;
     this.#principal = principal;
     this.#connection = connection;
-    this.#failures = 0;
-    for (const call of this.#takeWaiting()) connection.send(call);
-    for (const watch of this.#watches) void watch.connect();
+    this.#connectedMs = this.#clock.monotonicMs();
+    for (const call of this.#takeWaiting(({ suspicion }) => !suspicion.suspected)) connection.send(call);
+    for (const watch of this.#watches) if (!watch.suspected) void watch.connect();
+    void this.#sendSuspects(connection);
     return undefined;
+  }
+
+  /** One after the other, so that the one that ends the connection is alone when it does. */
+  async #sendSuspects(connection: ClientConnection): Promise<void> {
+    for (const watch of [...this.#watches].filter(({ suspected }) => suspected)) {
+      if (this.#connection !== connection) return;
+      await this.#atMost(suspectMs, watch.connect());
+    }
+    for (;;) {
+      const suspects = this.#waiting.filter(({ over, suspicion }) => !over && suspicion.suspected);
+      const [call] = suspects.toSorted((a, b) => a.order - b.order);
+      if (call === undefined || this.#connection !== connection) return;
+      this.#waiting.splice(this.#waiting.indexOf(call), 1);
+      const settled = new Promise<void>((resolve) => (call.settled = resolve));
+      connection.send(call);
+      await this.#atMost(suspectMs, settled);
+    }
+  }
+
+  async #atMost(timeMs: number, work: Promise<void>): Promise<void> {
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => (cancel = this.#clock.after(timeMs, resolve)));
+    await Promise.race([work, late]);
+    cancel();
   }
 
   async #credential(): Promise<Credential> {
@@ -229,17 +284,29 @@ class ReconnectingClient implements PhotonClient {
   }
 
   /** The waiting calls in their original order, without those that have timed out or were aborted. */
-  #takeWaiting(): Call[] {
+  #takeWaiting(isMeant: (call: Call) => boolean = () => true): Call[] {
     const calls = this.#waiting.filter(({ over }) => !over).toSorted((a, b) => a.order - b.order);
-    this.#waiting = [];
-    return calls;
+    this.#waiting = calls.filter((call) => !isMeant(call));
+    return calls.filter(isMeant);
   }
 
   /** Sent on this connection only: after a drop the watch itself sends it again with its cursor. */
-  async #openWatch(params: WatchParams, onOpen: (opened: OpenedWatch) => void): Promise<void> {
+  #openWatch(params: WatchParams, onOpen: (opened: OpenedWatch) => void, suspicion: Suspicion): Promise<void> {
     const connection = this.#connection;
-    if (connection === undefined) throw connectionLost('no connection');
-    await connection.request('watch.open', params, (result) => onOpen(result as OpenedWatch));
+    if (connection === undefined) return Promise.reject(connectionLost('no connection'));
+    const method = 'watch.open';
+    return new Promise((resolve, reject) =>
+      connection.send({
+        method,
+        params,
+        onResult: (result) => {
+          onOpen(result as OpenedWatch);
+          resolve();
+        },
+        onRefused: reject,
+        onLost: (loss) => reject(suspicion.note(method, loss) ?? connectionLost(loss.why)),
+      }),
+    );
   }
 
   /** Sends a request whose answer does not matter: an error only means that the watch has already ended. */
@@ -258,27 +325,32 @@ class ReconnectingClient implements PhotonClient {
     }
   }
 
-  #onEnded(connection: ClientConnection, code: number, why: string): void {
+  #onEnded(connection: ClientConnection, { code, why }: Loss): void {
     // A connection that was never established is reported by `ready`.
     if (this.#connection !== connection || this.#closed) return;
     this.#connection = undefined;
+    const isSteady = this.#clock.monotonicMs() - this.#connectedMs >= steadyMs;
+    this.#failures = isSteady ? 0 : this.#failures + 1;
     for (const watch of this.#watches) watch.dropped();
     this.#options.onDrop?.(why);
     if (finalCodes.includes(code))
       this.#giveUp(new PhotonError('rejection', 'refused', `The server closed the session: ${why}.`));
-    else this.#reconnect();
+    else this.#reconnect(pauseAfterMs[code] ?? 0);
   }
 
-  #reconnect(): void {
-    const delayMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#failures, 10));
-    this.#failures += 1;
-    this.#cancelReconnect = this.#clock.after(delayMs, () => {
+  /** @param atLeastMs what the server asked to wait */
+  #reconnect(atLeastMs: number): void {
+    const fraction = (this.#options.fraction ?? clientFraction)();
+    const pause = { minMs: backoffMinMs, maxMs: backoffMaxMs, failures: this.#failures, fraction, atLeastMs };
+    this.#cancelReconnect = this.#clock.after(backoffOf(pause), () => {
       this.#connect().then(
         () => this.#options.onBack?.(),
         (error: PhotonError) => {
           if (this.#closed) return;
-          if (error.record.group === 'rejection') this.#giveUp(error);
-          else this.#reconnect();
+          const { group, retryable, retryAfterMs = 0 } = error.record;
+          this.#failures += 1;
+          if (group === 'rejection' && !retryable) this.#giveUp(error);
+          else this.#reconnect(retryAfterMs);
         },
       );
     });

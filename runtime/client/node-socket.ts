@@ -3,7 +3,9 @@
  * computer. Not for browsers.
  */
 import { WebSocket } from 'ws';
-import type { SocketFactory } from './client-socket.ts';
+import { clientClock } from './client-clock.ts';
+import type { Refusal, SocketFactory } from './client-socket.ts';
+import { retryAfterMsOf } from './wire-error.ts';
 
 export interface NodeSocketOptions {
   /** The certificate authority, PEM; default: the system's authorities. */
@@ -33,11 +35,19 @@ export function nodeSocketFactory(options: NodeSocketOptions = {}): SocketFactor
       followRedirects: false,
     });
     let why = '';
+    let refusal: Refusal | undefined;
     socket.on('message', (bytes) => listener.onText(String(bytes)));
-    socket.on('error', (error) => {
-      why = error.message;
+    socket.on('unexpected-response', (request, { statusCode: status = 0, statusMessage = '', headers }) => {
+      const retryAfterMs = retryAfterMsOf(headers['retry-after'], clientClock.wallMs());
+      refusal = { status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+      why = `the server answered ${status} ${statusMessage}`;
+      request.destroy();
+      socket.terminate();
     });
-    socket.on('close', (code, reason) => listener.onClosed(code, String(reason) || why));
+    socket.on('error', (error) => {
+      why ||= error.message;
+    });
+    socket.on('close', (code, reason) => listener.onClosed(code, String(reason) || why, refusal));
     return {
       send: (text) => socket.send(text),
       soon: (task) => void setImmediate(task),

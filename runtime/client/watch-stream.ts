@@ -5,6 +5,7 @@
  */
 import type { PhotonError } from '../contract/errors.ts';
 import type { ApiParams, WatchFrame } from '../control-api/api-schema.ts';
+import type { Suspicion } from './suspicion.ts';
 import { errorOf } from './wire-error.ts';
 
 /** The server's id for the watch, and how many frames may be unacknowledged. */
@@ -14,6 +15,8 @@ export interface OpenedWatch {
 }
 
 export interface WatchRequests {
+  /** What lost connections say against the request that opens this watch. */
+  readonly suspicion: Suspicion;
   /** `onOpen` is called with the answer before any later frame: frames of the watch may follow in the same tick. */
   open(params: ApiParams<'watch.open'>, onOpen: (opened: OpenedWatch) => void): Promise<void>;
   ack(watch: string, upTo: number): void;
@@ -51,6 +54,11 @@ export class WatchStream implements AsyncIterableIterator<WatchFrame, undefined>
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Its opening may be what ended connections: it is opened after everything else, alone. */
+  get suspected(): boolean {
+    return this.#requests.suspicion.suspected;
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Converts errors of the control API to PhotonErrors. */
 import { PhotonError, type ErrorGroup } from '../contract/errors.ts';
 import type { Problem } from '../control-api/api-schema.ts';
+import type { Refusal } from './client-socket.ts';
 
 const prefix = 'urn:photon:error:';
 
@@ -27,7 +28,29 @@ export const connectionLost = (why: string): PhotonError =>
     },
   );
 
-export const unreachable = (url: string, why: string): PhotonError =>
+export const unreachable = (url: string, why: string, retryAfterMs?: number): PhotonError =>
   new PhotonError('fault', 'unreachable', `${url} cannot be reached: ${why === '' ? 'no reason given' : why}.`, {
     public: true,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
+
+/** Statuses with which a server refuses this client and would refuse it again. */
+const finalStatuses: readonly number[] = [401, 403, 426];
+
+/** @param refusal the HTTP answer, when there was one */
+export function connectionRefused(url: string, why: string, refusal: Refusal | undefined): PhotonError {
+  if (refusal === undefined || !finalStatuses.includes(refusal.status))
+    return unreachable(url, why, refusal?.retryAfterMs);
+  return new PhotonError('rejection', 'refused', `${url} refused the connection: ${why}.`);
+}
+
+/**
+ * @param text the header `Retry-After`: seconds, or an HTTP date
+ * @returns undefined when it is neither
+ */
+export function retryAfterMsOf(text: string | null | undefined, wallMs: number): number | undefined {
+  if (text === null || text === undefined) return undefined;
+  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  const waitMs = text.endsWith('GMT') ? Date.parse(text) - wallMs : NaN;
+  return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined;
+}

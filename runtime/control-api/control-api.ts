@@ -12,7 +12,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
-import { reject } from '../contract/errors.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
 import { NumberedSlots } from '../contract/numbered-slots.ts';
@@ -209,7 +209,9 @@ function admit(principal: Principal, sessions: readonly ClientSession[], limits:
       scope !== undefined && other !== undefined && other.scopes !== '*' && other.scopes.includes(scope),
   );
   if (Math.max(same.length, neighbours.length) >= limits.maxSessionsPerScope) {
-    throw reject('too_many_sessions', `${limits.maxSessionsPerScope} sessions are already open; close some of them.`);
+    // Retryable: sessions whose network broke are open here until their silence is noticed.
+    const text = `${limits.maxSessionsPerScope} sessions are already open; close some of them.`;
+    throw new PhotonError('rejection', 'too_many_sessions', text, { retryable: true, retryAfterMs: 1_000 });
   }
 }
 

@@ -1,10 +1,11 @@
 /**
  * Parses a client's text frame into requests, or into the reason why it is refused. Hostile input is stopped here: the
- * socket limits the size; this file limits depth and number of keys and refuses `__proto__`; the schema checks fields.
+ * socket limits the size; frame-shape.ts limits depth and number of keys and refuses `__proto__`; the schema checks
+ * fields.
  */
 import { requestFrame, traceparentForm, type RequestFrame, type RpcId } from './api-schema.ts';
 import { issuesOf } from './api-problem.ts';
-import type { ApiLimits } from './api-limits.ts';
+import { shapeFault, type ShapeLimits } from './frame-shape.ts';
 
 export type FrameReading =
   | { readonly result: 'request'; readonly request: RequestFrame }
@@ -12,8 +13,6 @@ export type FrameReading =
   | { readonly result: 'refused'; readonly id: RpcId; readonly why: string }
   /** The request has no usable id, so the socket is closed with 4400. */
   | { readonly result: 'malformed'; readonly why: string };
-
-type ShapeLimits = Pick<ApiLimits, 'maxDepth' | 'maxKeys'>;
 
 const malformed = (why: string): FrameReading => ({ result: 'malformed', why });
 
@@ -36,7 +35,7 @@ function readRequest(value: unknown, limits: ShapeLimits): FrameReading {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return malformed('not a JSON-RPC request');
   const id: unknown = Object.hasOwn(value, 'id') ? (value as { id: unknown }).id : undefined;
   if (!isUsableId(id)) return malformed('no usable id');
-  const shape = faultOf(measure(value, 1, 0, limits), limits);
+  const shape = shapeFault(value, limits);
   if (shape !== undefined) return { result: 'refused', id, why: shape };
   if (isRequest(value)) return { result: 'request', request: value };
   const parsed = requestFrame.safeParse(value);
@@ -68,39 +67,4 @@ function isRequest(value: object): value is RequestFrame {
     } else if (field !== 'id') return false;
   }
   return isVersion2 && typeof method === 'string' && method.length > 0 && method.length <= 100;
-}
-
-const tooDeep = -1;
-const tooMany = -2;
-const poisoned = -3;
-
-function faultOf(measured: number, limits: ShapeLimits): string | undefined {
-  if (measured >= 0) return undefined;
-  if (measured === poisoned) return 'the key __proto__ is not accepted';
-  return measured === tooDeep
-    ? `deeper than ${limits.maxDepth} levels`
-    : `more than ${limits.maxKeys} keys and elements`;
-}
-
-/** Counts keys and elements, no deeper than `maxDepth` so that the stack is bounded. @returns the count, or a fault */
-function measure(value: object, depth: number, before: number, limits: ShapeLimits): number {
-  if (depth > limits.maxDepth) return tooDeep;
-  let keys = before;
-  if (Array.isArray(value)) {
-    keys += value.length;
-    for (const child of value as unknown[]) {
-      if (keys < 0 || keys > limits.maxKeys) break;
-      if (typeof child === 'object' && child !== null) keys = measure(child, depth + 1, keys, limits);
-    }
-  } else {
-    for (const key in value) {
-      keys += 1;
-      if (key === '__proto__') return poisoned;
-      if (keys > limits.maxKeys) break;
-      const child = (value as Record<string, unknown>)[key];
-      if (typeof child === 'object' && child !== null) keys = measure(child, depth + 1, keys, limits);
-      if (keys < 0) break;
-    }
-  }
-  return keys > limits.maxKeys ? tooMany : keys;
 }

@@ -10,6 +10,7 @@ import type { Command, Message } from '../contract/envelope.ts';
 import { PhotonError, type ErrorGroup } from '../contract/errors.ts';
 import type { Inlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
+import type { Random } from '../contract/random.ts';
 import { createTestAuthority } from './certificates-for-tests.ts';
 import type { PeerLimits } from './link-limits.ts';
 import type { PeerTls } from './peer-identity.ts';
@@ -22,6 +23,7 @@ export const c1 = authority.issue('c1');
 export const worker = authority.issue('w2', 'worker');
 export const stranger = createTestAuthority().issue('c1');
 
+const random: Random = { ulid: (wallMs) => `01J${wallMs}`, fraction: () => 0.5 };
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet };
 
 export const message = (seq: number, text = ''): Message => ({
@@ -78,7 +80,7 @@ export const inletOf = (more: Partial<Inlet> = {}): Inlet => ({
 });
 
 export const linksTo = (url: string | undefined, tls: PeerTls = c1, limits: Partial<PeerLimits> = {}): PeerLinks =>
-  createPeerLinks({ tls, nodeName: 'c1', addressOf: () => url, clock: clientClock, log: quiet, limits });
+  createPeerLinks({ tls, nodeName: 'c1', addressOf: () => url, clock: clientClock, random, log: quiet, limits });
 
 export async function refusal(work: Promise<unknown>): Promise<{ group: ErrorGroup; code: string; message: string }> {
   try {

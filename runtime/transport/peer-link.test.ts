@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { backoffOf } from '../contract/backoff.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Delivery } from '../contract/link.ts';
 import { w1, c1, message, command, type Side, listen, inletOf, linksTo, refusal, until } from './links-for-tests.ts';
@@ -114,6 +115,29 @@ test('an unknown address and a refused connection are faults with retryAfterMs; 
   const paused = await refusal(links.deliver('w1', message(2)));
   assert.match(paused.message, 'the last attempt failed just now');
   links.close();
+});
+
+test('a peer that ends each link at once is dialled ever more rarely, and not by all nodes at once', async () => {
+  let accepted = 0;
+  const side = await listen(inletOf({ deliver: () => new Promise<Delivery>(() => {}) }));
+  side.server.on('upgrade', (_request, stream) => {
+    accepted += 1;
+    setTimeout(() => stream.destroy(), 5);
+  });
+  const links = linksTo(side.url, c1, { backoffMinMs: 10 });
+  try {
+    const endMs = performance.now() + 1_000;
+    while (performance.now() < endMs) {
+      assert.ok(await refusal(links.deliver('w1', message(1))));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.ok(accepted >= 2 && accepted <= 9, `${accepted} links within a second`);
+  } finally {
+    links.close();
+    await side.stop();
+  }
+  const pauses = [0.1, 0.9].map((fraction) => backoffOf({ minMs: 100, maxMs: 5_000, failures: 3, fraction }));
+  assert.equal(pauses, [80, 720]);
 });
 
 test('dialling a peer that accepts but never answers gives up', async () => {

@@ -1,7 +1,7 @@
 /**
  * All outgoing links of a node: binds the contract's Outlet to WebSocket. There is one multiplexed link per peer,
- * dialled when first needed and dialled again after a growing pause. The caller names the node; runtime/directory
- * decides who owns a shard.
+ * dialled when first needed and dialled again after a growing pause with jitter. The caller names the node;
+ * runtime/directory decides who owns a shard.
  *
  * Each node dials a link for its own requests, so two nodes that send requests both ways hold two sockets. So there is
  * no tie to break when both dial at once, and the direction of a link says who sends requests.
@@ -9,10 +9,12 @@
 import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { backoffOf } from '../contract/backoff.ts';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
+import type { Random } from '../contract/random.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
 import { peerDialOptions, type PeerTls } from './peer-identity.ts';
 import { PeerLink } from './peer-link.ts';
@@ -24,9 +26,13 @@ export interface PeerLinksOptions {
   /** `https://10.0.0.2:7401`, or undefined for an unknown node. */
   readonly addressOf: (node: string) => string | undefined;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<PeerLimits>;
 }
+
+/** So long must a link have lasted for the next one to be dialled without a growing pause. */
+const steadyMs = 5_000;
 
 export interface PeerLinks extends Outlet {
   /**
@@ -57,7 +63,7 @@ const unreachable = (node: string, why: string, retryAfterMs?: number): PhotonEr
 
 export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   const limits = { ...defaultPeerLimits, ...options.limits };
-  const { clock, tls } = options;
+  const { clock, tls, random } = options;
   const log = options.log.child({ part: 'transport', node: options.nodeName });
   const slots = new Map<string, Slot>();
   let closed = false;
@@ -76,6 +82,7 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
     if (slot.link !== undefined) return slot.link;
     const pauseMs = slot.notBeforeMs - clock.monotonicMs();
     if (pauseMs > 0) throw unreachable(node, 'the last attempt failed just now', Math.ceil(pauseMs));
+    const dialledMs = clock.monotonicMs();
     const link = new PeerLink({
       node,
       url,
@@ -85,9 +92,13 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
       limits,
       onEnded: (opened) => {
         if (slot.link === link) slot.link = undefined;
-        slot.failures = opened ? 0 : slot.failures + 1;
-        const backoffMs = Math.min(limits.backoffMaxMs, limits.backoffMinMs * 2 ** Math.min(slot.failures, 16));
-        slot.notBeforeMs = clock.monotonicMs() + (opened ? limits.backoffMinMs : backoffMs);
+        // A peer may accept every link and end it at once, for example because of what is sent first.
+        const isSteady = opened && clock.monotonicMs() - dialledMs >= steadyMs;
+        slot.failures = isSteady ? 0 : slot.failures + 1;
+        const { backoffMinMs: minMs, backoffMaxMs: maxMs } = limits;
+        // Every node lost this peer at the same moment, and must not dial it at the same moment.
+        const pauseMs = backoffOf({ minMs, maxMs, failures: slot.failures, fraction: random.fraction() });
+        slot.notBeforeMs = clock.monotonicMs() + pauseMs;
       },
     });
     slot.link = link;

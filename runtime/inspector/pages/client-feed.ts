@@ -3,8 +3,10 @@
  * health of the connection, and keeps watches open: a watch that the client cannot resume is opened again with a new
  * snapshot. Runs in the browser and, in tests, in Node.
  */
+import { clientFraction } from '../../client/client-clock.ts';
 import { connectPhoton, type ConnectOptions, type PhotonClient } from '../../client/client.ts';
-import { PhotonError } from '../../contract/errors.ts';
+import { backoffOf } from '../../contract/backoff.ts';
+import { PhotonError, type ErrorRecord } from '../../contract/errors.ts';
 import type { ActorDetail, ActorRow, DeadLetter, FeedHealth, HeldKind, HistoryRow, Hold } from './inspector-feed.ts';
 import type { InspectorFeed, ListFilter, ListListener } from './inspector-feed.ts';
 
@@ -13,7 +15,9 @@ export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' |
 type WatchFrame = NonNullable<Awaited<ReturnType<ReturnType<PhotonClient['watch']>['next']>>['value']>;
 type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
 
-const retryMs = 2_000;
+/** Pages that lost the same node must not come back together. */
+const pauseBeforeTry = (failures: number, atLeastMs = 0): Promise<void> =>
+  pause(backoffOf({ minMs: 1_000, maxMs: 10_000, failures, fraction: clientFraction(), atLeastMs }));
 const historyLimit = 500;
 const deadLetterLimit = 100;
 
@@ -73,7 +77,7 @@ class ClientLink {
   }
 
   async #connect(options: FeedOptions): Promise<PhotonClient> {
-    for (;;) {
+    for (let failures = 0; ; failures += 1) {
       try {
         const client = await connectPhoton({
           ...options,
@@ -85,13 +89,13 @@ class ClientLink {
         else this.#say({ state: 'live' });
         return client;
       } catch (error) {
-        const { group, message } = recordOf(error);
-        if (this.#closed || group === 'rejection') {
+        const { group, message, retryable = true, retryAfterMs } = recordOf(error);
+        if (this.#closed || (group === 'rejection' && !retryable)) {
           this.#say({ state: 'refused', reason: message });
           throw error;
         }
         this.#say({ state: 'connecting', reason: message });
-        await pause(retryMs);
+        await pauseBeforeTry(failures, retryAfterMs);
       }
     }
   }
@@ -102,7 +106,12 @@ class ClientLink {
   }
 }
 
-const recordOf = (error: unknown): { readonly group: string; readonly message: string } =>
+type FailureRecord = Pick<ErrorRecord, 'message' | 'retryAfterMs'> & {
+  readonly group: string;
+  readonly retryable?: boolean;
+};
+
+const recordOf = (error: unknown): FailureRecord =>
   error instanceof PhotonError ? error.record : { group: 'bug', message: String(error) };
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -113,7 +122,7 @@ async function keepWatching(
   listener: ListListener,
   ended: AbortSignal,
 ): Promise<void> {
-  while (!ended.aborted) {
+  for (let failures = 0; !ended.aborted; failures += 1) {
     try {
       const client = await link.client;
       for await (const frame of client.watch(watchParams(filter), ended)) deliver(frame, listener);
@@ -121,7 +130,7 @@ async function keepWatching(
     } catch (error) {
       // A refusal is shown in the page's bar; it is not retried.
       if (recordOf(error).group === 'rejection') return;
-      await pause(retryMs);
+      await pauseBeforeTry(failures, recordOf(error).retryAfterMs);
       listener.reset();
     }
   }

@@ -3,6 +3,7 @@
  * cannot read; for every connection the page then gets a one-use ticket. Every failure is a PhotonError, so that the
  * client knows whether a retry can help. Called by inspector-page.tsx.
  */
+import { retryAfterMsOf } from '../../client/wire-error.ts';
 import { PhotonError } from '../../contract/errors.ts';
 
 /**
@@ -38,7 +39,9 @@ async function post(path: string, body: unknown): Promise<Response> {
   if (response.ok) return response;
   const why = await reasonOf(response);
   if (response.status === 401 || response.status === 403) throw new PhotonError('rejection', 'unauthenticated', why);
-  throw new PhotonError('fault', 'unreachable', `The node answers ${response.status}: ${why}; the page tries again.`);
+  const retryAfterMs = retryAfterMsOf(response.headers.get('retry-after'), Date.now());
+  const text = `The node answers ${response.status}: ${why}; the page tries again.`;
+  throw new PhotonError('fault', 'unreachable', text, retryAfterMs === undefined ? {} : { retryAfterMs });
 }
 
 async function reasonOf(response: Response): Promise<string> {
