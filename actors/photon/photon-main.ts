@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
+import { say, warn } from './cli/terminal-text.ts';
 import { initCluster, type NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
 import { addUpgrade } from './upgrade-commands.ts';
@@ -54,9 +55,7 @@ function addInit(program: Command): void {
         tenants: options.token ?? [],
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });
-      process.stdout.write(
-        `made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as\n`,
-      );
+      say(`made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as`);
     });
 }
 
@@ -76,7 +75,7 @@ function addRoles(program: Command): void {
         try {
           await runNode(dir, role as NodeConfig['role']);
         } catch (error) {
-          process.stderr.write(`${explain(error).text}\n`);
+          warn(explain(error).text);
           // Open connections would keep the process alive; its supervisor starts it again.
           process.exit(1);
         }
@@ -96,6 +95,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const { text, exitCode } = explain(error);
-  process.stderr.write(`${text}\n`);
+  warn(text);
   process.exitCode = exitCode;
 }

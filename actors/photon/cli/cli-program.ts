@@ -12,6 +12,7 @@ import { addHistory } from './history-commands.ts';
 import * as objects from './object-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
+import { commanderOutput, jsonText, say, showProgress } from './terminal-text.ts';
 import { stateWord } from './text-table.ts';
 
 function addApply(program: Command): void {
@@ -26,11 +27,9 @@ function addApply(program: Command): void {
         await applyDocuments(session.client, readDocuments(options.file), {
           wait: options.wait ?? false,
           timeoutMs: options.timeout * 1_000,
-          onWait: objects.progressLine(),
+          onWait: showProgress,
           onStep: ({ id, result, state, tookMs }) => {
-            process.stdout.write(
-              `${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms\n`,
-            );
+            say(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms`);
           },
         });
       }),
@@ -47,8 +46,8 @@ function addApply(program: Command): void {
       withSession(program, async (session, options: { file: string }) => {
         const differences = await diffDocuments(session.client, readDocuments(options.file));
         const changed = differences.filter(({ result }) => result !== 'unchanged');
-        for (const difference of changed) process.stdout.write(`${differenceText(difference)}\n`);
-        process.stdout.write(`${changed.length} of ${differences.length} differ\n`);
+        for (const difference of changed) say(differenceText(difference));
+        say(`${changed.length} of ${differences.length} differ`);
       }),
     );
   withExamples(diff, 'diff -f network.yaml');
@@ -147,7 +146,7 @@ function addChanging(program: Command): void {
         withSession(program, async (session, name: string, options: { wait: boolean; timeout: number }) => {
           const id = objects.targetOf(session, 'vm', name);
           const reply = await objects.command(session, id, verb, {});
-          if (!options.wait) return void process.stdout.write(`${id} ${verb} accepted ${JSON.stringify(reply)}\n`);
+          if (!options.wait) return say(`${id} ${verb} accepted ${jsonText(reply)}`);
           await objects.wait(session, id, {
             until: verb === 'stop' ? 'stopped' : 'running',
             failing: true,
@@ -205,6 +204,7 @@ export function createCli(): Command {
     .description('photoncloud: a private cloud whose control plane is an actor system')
     .option('--as <file>', 'client file with address and token (or PHOTON_CLIENT)')
     .option('-t, --tenant <name>', 'tenant (or PHOTON_TENANT)')
+    .configureOutput(commanderOutput)
     .showSuggestionAfterError()
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);

@@ -8,6 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError, describeCause, reject, type ErrorRecord } from '@photoncloud/runtime/contract/errors';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
 import { z } from 'zod';
 
 /** Documented in `photon --help`. */
@@ -85,12 +86,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (!(error instanceof PhotonError)) {
     const cause = error instanceof Error ? error : new Error(String(error));
-    return { text: `photon: ${cause.message}`, exitCode: exitCodes.refused };
+    return { text: `photon: ${cleanLine(cause.message)}`, exitCode: exitCodes.refused };
   }
   const { code, group, message, issues = [], retryAfterMs } = error.record;
   // The server's message names API methods, and often already contains the issue.
-  const shown = message.replaceAll('actor.list', 'photon list');
-  const issueLines = issues.map((issue) => `${issue.path}: ${issue.message}`);
+  const shown = cleanLine(message.replaceAll('actor.list', 'photon list'));
+  const issueLines = issues.map((issue) => cleanLine(`${issue.path}: ${issue.message}`));
   const lines = [
     `photon: ${shown} (${code})`,
     ...issueLines.filter((line) => !shown.includes(line)).map((line) => `  ${line}`),

@@ -14,13 +14,13 @@ import { exitCodes, type Session } from './cli-session.ts';
 import { stateText, whatHappened, type HistoryLine } from './describe-actor.ts';
 import { printObject } from './object-commands.ts';
 import { withSession } from './session-action.ts';
+import { say } from './terminal-text.ts';
 import { textTable } from './text-table.ts';
 
 type Entry = ApiResult<'actor.history'>['entries'][number];
 
 const pageEntries = 500;
 const widestCell = 60;
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** All entries of versions `from` to `to`, oldest first, page by page from the newest. */
 async function entriesOf(session: Session, id: string, from: number, to: number | undefined): Promise<Entry[]> {

@@ -8,12 +8,12 @@ import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { parseActorId } from '@photoncloud/runtime/contract/identifiers';
-import { stringify } from 'yaml';
 import type { Output } from './cli-options.ts';
 import type { Session } from './cli-session.ts';
 import { describeActor, historyTable } from './describe-actor.ts';
 import { heldText, readHeld } from './held-actors.ts';
 import { settle } from './settled-state.ts';
+import { jsonText, say, showProgress, yamlText } from './terminal-text.ts';
 import { age, stateWord, textTable } from './text-table.ts';
 
 export interface Listed {
@@ -28,10 +28,6 @@ export interface Listed {
   readonly status?: Readonly<Record<string, unknown>>;
 }
 
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
-
 /** The id of `vm web-1` in the session's tenant, or of the full id `vm/acme/web-1`. */
 export function targetOf(session: Session, kind: string, name: string | undefined): string {
   if (name === undefined) {
@@ -44,7 +40,7 @@ export function targetOf(session: Session, kind: string, name: string | undefine
 }
 
 export function printObject(value: unknown, output: Output): void {
-  say(output === 'yaml' ? stringify(value).trimEnd() : JSON.stringify(value, null, 2));
+  say(output === 'yaml' ? yamlText(value) : jsonText(value, 2));
 }
 
 const listRow = (actor: Listed, now: number): string[] => [
@@ -192,13 +188,6 @@ export async function wait(session: Session, id: string, { until, ...options }: 
     until === undefined
       ? {}
       : { until: new RegExp(`^(?:${until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
-  const state = await settle(session.client, id, { ...options, onWait: progressLine(), ...wanted });
+  const state = await settle(session.client, id, { ...options, onWait: showProgress, ...wanted });
   say(`${id} ${stateWord(state)}`);
-}
-
-/** Shows progress in one line that is overwritten, on a terminal only. */
-export function progressLine(): (text: string) => void {
-  return (text) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}\r`);
-  };
 }

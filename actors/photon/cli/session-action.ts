@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import { explain, openSession, type Session } from './cli-session.ts';
+import { warn } from './terminal-text.ts';
 
 export function withSession<Args extends unknown[]>(
   program: Command,
@@ -23,7 +24,7 @@ export function withSession<Args extends unknown[]>(
       }
     } catch (error) {
       const { text, exitCode } = explain(error);
-      process.stderr.write(`${text}\n`);
+      warn(text);
       process.exitCode = exitCode;
     }
   };
