@@ -1,6 +1,7 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { portNumber } from './cli/cli-options.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
 import { say, warn } from './cli/terminal-text.ts';
@@ -42,9 +43,9 @@ function addInit(program: Command): void {
     .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
     .option('--allow-root <folder>', 'folder from which workers may import images, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
-    .option('--store-port <number>', 'TCP port of the store', Number, 6379)
-    .option('--peer-port <number>', 'TCP port for links between nodes', Number, 7443)
-    .option('--api-port <number>', 'TCP port of the control API', Number, 7444)
+    .option('--store-port <number>', 'TCP port of the store', portNumber, 6379)
+    .option('--peer-port <number>', 'TCP port for links between nodes', portNumber, 7443)
+    .option('--api-port <number>', 'TCP port of the control API', portNumber, 7444)
     .action(async (options: InitOptions & { token?: string[] }) => {
       const { store = [], controller = [], worker = [] } = options;
       await initCluster({

@@ -3,12 +3,10 @@
  * and in Node. Nodes have their own clock; the control plane must not use this one.
  */
 import type { Clock } from '../contract/clock.ts';
+import { afterAny } from '../contract/long-timeout.ts';
 
 export const clientClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after: (delayMs, task) => {
-    const timer = setTimeout(task, delayMs);
-    return () => clearTimeout(timer);
-  },
+  after: afterAny,
 };

@@ -11,6 +11,8 @@ import { startTestApi, type TestApi, type TestApiOptions } from '@photoncloud/ru
 import { noAgent, noDataplane, noHosts } from '../no-dataplane.ts';
 import { createRegistry } from '../../registry.ts';
 
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 const program = join(import.meta.dirname, '../photon-main.ts');
 
 export interface Ended {

@@ -13,14 +13,29 @@ export const outputOption = (): Option =>
 export const objectOption = (): Option =>
   new Option('-o, --output <format>', 'output format').choices(['yaml', 'json']).default('yaml');
 
-export const timeoutOption = (): Option =>
-  new Option('--timeout <seconds>', 'how long to wait').default(120).argParser(wholeNumber);
+const longestWaitS = 365 * 86_400;
+
+/** How long the whole command may take. */
+export const timeoutOption = (seconds = 120): Option =>
+  new Option('--timeout <seconds>', 'how long to wait in all')
+    .default(seconds)
+    .argParser(numberBetween(1, longestWaitS));
 
 /** @throws InvalidArgumentError, which ends the program with the exit code for usage */
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
 }
+
+export const numberBetween =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = wholeNumber(text);
+    if (value < least || value > most) throw new InvalidArgumentError(`It must be ${least} to ${most}.`);
+    return value;
+  };
+
+export const portNumber = numberBetween(1, 65_535);
 
 /** Adds examples below the command's help; each line is the text after `photon`. */
 export function withExamples(command: Command, ...lines: readonly string[]): Command {

@@ -5,8 +5,9 @@
 import { clusterId } from '@photoncloud/machines/values/identifiers';
 import { Command } from 'commander';
 import { applyDocuments, diffDocuments, differenceText } from './apply-documents.ts';
-import { outputOption, timeoutOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
+import { numberBetween, outputOption, timeoutOption, withExamples, type Output } from './cli-options.ts';
 import { exitCodes } from './cli-session.ts';
+import { deadlineIn } from './deadline.ts';
 import { readDocuments } from './document-schema.ts';
 import { addHistory } from './history-commands.ts';
 import * as objects from './object-commands.ts';
@@ -26,7 +27,7 @@ function addApply(program: Command): void {
       withSession(program, async (session, options: { file: string; wait?: boolean; timeout: number }) => {
         await applyDocuments(session.client, readDocuments(options.file), {
           wait: options.wait ?? false,
-          timeoutMs: options.timeout * 1_000,
+          deadline: deadlineIn(options.timeout),
           onWait: showProgress,
           onStep: ({ id, result, state, tookMs }) => {
             say(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms`);
@@ -101,7 +102,7 @@ function addReading(program: Command): void {
   const events = program
     .command('events <kind> [name]')
     .description('show the history of one object')
-    .option('-n, --limit <count>', 'number of entries, newest last', wholeNumber, 32)
+    .option('-n, --limit <count>', 'number of entries, newest last', numberBetween(1, 500), 32)
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) =>
         objects.events(session, kind, name, options.limit),
@@ -129,7 +130,7 @@ function addChanging(program: Command): void {
         async (session, kind: string, name: string | undefined, options: { for?: string; timeout: number }) => {
           const until = options.for === undefined ? {} : { until: options.for, failing: false };
           await objects.wait(session, objects.targetOf(session, kind, name), {
-            timeoutMs: options.timeout * 1_000,
+            deadline: deadlineIn(options.timeout),
             ...until,
           });
         },
@@ -145,12 +146,13 @@ function addChanging(program: Command): void {
       .action(
         withSession(program, async (session, name: string, options: { wait: boolean; timeout: number }) => {
           const id = objects.targetOf(session, 'vm', name);
-          const reply = await objects.command(session, id, verb, {});
+          const deadline = deadlineIn(options.timeout);
+          const reply = await objects.command(session, id, verb, {}, deadline);
           if (!options.wait) return say(`${id} ${verb} accepted ${jsonText(reply)}`);
           await objects.wait(session, id, {
             until: verb === 'stop' ? 'stopped' : 'running',
             failing: true,
-            timeoutMs: options.timeout * 1_000,
+            deadline,
           });
         }),
       );

@@ -27,6 +27,8 @@ const clientFileSchema = z.strictObject({
 export interface SessionOptions {
   readonly as?: string;
   readonly tenant?: string;
+  /** `--timeout` of the command, which bounds the time to connect too. */
+  readonly timeoutS?: number;
 }
 
 export interface Session {
@@ -47,6 +49,8 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
   }
 }
 
+const connectMs = 10_000;
+
 export async function openSession(options: SessionOptions): Promise<Session> {
   const path = options.as ?? process.env['PHOTON_CLIENT'] ?? '';
   if (path === '') {
@@ -61,6 +65,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const client = await connectPhoton({
     url: file.url,
     token: file.token,
+    connectTimeoutMs: Math.min(connectMs, (options.timeoutS ?? Infinity) * 1_000),
     openSocket: nodeSocketFactory({
       ...(file.caFile === undefined ? {} : { ca: readFileSync(resolve(base, file.caFile), 'utf8') }),
       ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),

@@ -10,6 +10,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { parseActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Output } from './cli-options.ts';
 import type { Session } from './cli-session.ts';
+import { askWithin, deadlineIn, type Deadline } from './deadline.ts';
 import { describeActor, historyTable } from './describe-actor.ts';
 import { heldText, readHeld } from './held-actors.ts';
 import { settle } from './settled-state.ts';
@@ -162,14 +163,23 @@ export async function commandAndSay(session: Session, id: string, verb: string, 
   say(`${id} ${now}`);
 }
 
+/** For commands without --timeout. */
+const commandS = 120;
+
 /** Runs a command of one object with its parameters. @returns the command's result */
-export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
+export async function command(
+  session: Session,
+  id: string,
+  verb: string,
+  params: object,
+  deadline: Deadline = deadlineIn(commandS),
+): Promise<unknown> {
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
   const { kind, scope, name } = parts;
   const idempotencyKey = `cli-${randomUUID()}`;
-  const waitMs = 120_000;
-  return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params });
+  const { waitMs, call } = askWithin(deadline);
+  return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params }, call);
 }
 
 export async function remove(session: Session, kind: string, name: string | undefined): Promise<void> {
@@ -180,7 +190,7 @@ export async function remove(session: Session, kind: string, name: string | unde
 export interface WaitOptions {
   readonly until?: string;
   readonly failing?: boolean;
-  readonly timeoutMs: number;
+  readonly deadline: Deadline;
 }
 
 export async function wait(session: Session, id: string, { until, ...options }: WaitOptions): Promise<void> {
