@@ -1,7 +1,7 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { portNumber } from './cli/cli-options.ts';
+import { callerPath, portNumber } from './cli/cli-options.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
 import { say, warn } from './cli/terminal-text.ts';
@@ -49,7 +49,7 @@ function addInit(program: Command): void {
     .action(async (options: InitOptions & { token?: string[] }) => {
       const { store = [], controller = [], worker = [] } = options;
       await initCluster({
-        folder: options.dir,
+        folder: callerPath(options.dir),
         cluster: options.cluster,
         nodes: [...store, ...controller, ...worker],
         allowedRoots: options.allowRoot ?? [],
@@ -74,7 +74,7 @@ function addRoles(program: Command): void {
       .action(async ({ dir }: { dir: string }) => {
         const { runNode } = await import('./node-process.ts');
         try {
-          await runNode(dir, role as NodeConfig['role']);
+          await runNode(callerPath(dir), role as NodeConfig['role']);
         } catch (error) {
           warn(explain(error).text);
           // Open connections would keep the process alive; its supervisor starts it again.

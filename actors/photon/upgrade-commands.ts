@@ -12,7 +12,7 @@ import { connectStore } from '@photoncloud/runtime/journal/store-connection';
 import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { createRegistry } from '../registry.ts';
 import { exitCodes, explain } from './cli/cli-session.ts';
-import { withExamples } from './cli/cli-options.ts';
+import { callerPath, withExamples } from './cli/cli-options.ts';
 import { jsonText, say, warn } from './cli/terminal-text.ts';
 import { textTable } from './cli/text-table.ts';
 import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
@@ -21,7 +21,7 @@ import { openNodeFolder, storeUrlOf } from './node-config.ts';
 const shownRefusals = 20;
 
 async function check(path: string, output: string): Promise<number> {
-  const folder = openNodeFolder(path);
+  const folder = openNodeFolder(callerPath(path));
   // Errors of the store are thrown and printed; log lines would repeat them.
   const log = createLog({ level: 'silent' });
   const url = storeUrlOf(folder, process.env['REDIS_URL']);

@@ -8,6 +8,7 @@ import { problemOf, publicRecord } from './api-problem.ts';
 import { apiMethods } from './api-schema.ts';
 import { method, type ApiPorts, type Caller, type Method } from './method-table.ts';
 import { filterOf, isReadable } from './read-methods.ts';
+import { checkSelection } from './selection-check.ts';
 import { WatchSubscription } from './watch-subscription.ts';
 
 export function watchMethods(ports: ApiPorts): Map<string, Method> {
@@ -42,6 +43,7 @@ type OpenParams = ReturnType<(typeof apiMethods)['watch.open']['params']['parse'
 function openWatch(ports: ApiPorts, params: OpenParams, caller: Caller): { watch: string; window: number } {
   const { reader, registry, limits, clock, log, hub } = ports;
   const { principal } = caller;
+  checkSelection(registry, params);
   if (caller.watches.size >= limits.maxWatches) {
     throw reject('too_many_watches', `This session has ${limits.maxWatches} watches open; close one of them.`);
   }

@@ -32,6 +32,9 @@ export interface RunOptions {
   readonly principal?: string;
 }
 
+/** A command that has not ended by then hangs. */
+const longestMs = 60_000;
+
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The kinds of the cloud; `view` replaces what their actors show. */
@@ -88,7 +91,9 @@ export class CliForTests {
       });
     }
     child.stdin.on('error', () => undefined).end(input);
+    const timer = setTimeout(() => child.kill('SIGKILL'), longestMs);
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    clearTimeout(timer);
     return { code, ...out };
   }
 }

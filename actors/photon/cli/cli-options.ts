@@ -2,12 +2,26 @@
  * Options that several CLI commands share, and the examples below a command's help. Numbers are checked when the
  * options are parsed: a wrong one is a usage error, and no request is sent to the server.
  */
+import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
 export type Output = 'table' | 'json' | 'yaml';
+export type ListOutput = Output | 'wide';
 
 export const outputOption = (): Option =>
   new Option('-o, --output <format>', 'output format').choices(['table', 'json', 'yaml']).default('table');
+
+export const listOutputOption = (): Option =>
+  new Option('-o, --output <format>', 'output format; wide adds addresses, host, restarts and age')
+    .choices(['table', 'wide', 'json', 'yaml'])
+    .default('table');
+
+/** `-f`, which may be given several times. */
+export const fileOption = (description: string): Option =>
+  new Option('-f, --file <path>', description).argParser((path: string, before: readonly string[] | undefined) => [
+    ...(before ?? []),
+    path,
+  ]);
 
 /** The output option of commands whose answer is one object without columns. */
 export const objectOption = (): Option =>
@@ -36,6 +50,13 @@ export const numberBetween =
   };
 
 export const portNumber = numberBetween(1, 65_535);
+
+/**
+ * A path as the caller means it: relative to the folder in which the command was typed. `npm run photon` runs the
+ * program in the top folder of the checkout and names the caller's folder in INIT_CWD.
+ */
+export const callerPath = (path: string): string =>
+  resolve(process.env['npm_lifecycle_event'] === 'photon' ? (process.env['INIT_CWD'] ?? '.') : '.', path);
 
 /** Adds examples below the command's help; each line is the text after `photon`. */
 export function withExamples(command: Command, ...lines: readonly string[]): Command {

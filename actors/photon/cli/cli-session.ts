@@ -10,6 +10,7 @@ import { PhotonError, describeCause, reject, type ErrorRecord } from '@photonclo
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
 import { z } from 'zod';
+import { callerPath } from './cli-options.ts';
 
 /** Documented in `photon --help`. */
 export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5 } as const;
@@ -22,6 +23,8 @@ const clientFileSchema = z.strictObject({
   /** Path of the unix socket of a controller on the same computer, used instead of the network. */
   socketPath: z.string().optional(),
   tenant: z.string().optional(),
+  /** Where a browser reaches the inspector, when that is not the address in `url`: `http://127.0.0.1:40123`. */
+  browserUrl: z.string().optional(),
 });
 
 export interface SessionOptions {
@@ -35,6 +38,10 @@ export interface Session {
   readonly client: PhotonClient;
   /** @throws rejection `tenant_needed` when none of option, environment, client file and token names one */
   tenant(): string;
+  /** The same, or undefined. */
+  readonly tenantOrNone: string | undefined;
+  /** @throws rejection `address_needed` when the client file names no address that a browser can reach */
+  browserUrl(): string;
   close(): void;
 }
 
@@ -60,8 +67,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       'name a client file: --as FILE, or PHOTON_CLIENT in the environment',
     );
   }
-  const file = clientOf(path);
-  const base = dirname(resolve(path));
+  const file = clientOf(callerPath(path));
+  const base = dirname(callerPath(path));
   const client = await connectPhoton({
     url: file.url,
     token: file.token,
@@ -79,6 +86,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     (own !== '*' && own.length === 1 ? own[0] : undefined);
   return {
     client,
+    tenantOrNone: tenant,
+    browserUrl: () => browserUrlOf(file, path),
     tenant() {
       if (tenant !== undefined) return tenant;
       throw new PhotonError('rejection', 'tenant_needed', 'this token serves several tenants: name one with -t TENANT');
@@ -86,6 +95,15 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     close: () => client.close(),
   };
 }
+
+function browserUrlOf({ url, socketPath, browserUrl }: z.infer<typeof clientFileSchema>, path: string): string {
+  if (browserUrl !== undefined) return browserUrl.replace(/\/$/, '');
+  if (socketPath === undefined) return url.replace(/^ws/, 'http').replace(/\/api$/, '');
+  const text = `${path} names a socket and no address for a browser; add browserUrl: "https://HOST:PORT" to it`;
+  throw new PhotonError('rejection', 'address_needed', text);
+}
+
+const usageCodes = new Set(['file_unreadable', 'name_invalid', 'no_such_kind', 'no_such_state', 'no_such_host']);
 
 /** The text that a failed run prints, and its exit code. */
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
@@ -113,6 +131,6 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
 function exitCodeOf({ code, group }: ErrorRecord): number {
   if (code === 'not_found') return exitCodes.notFound;
   if (code === 'unreachable' || code === 'store_unreachable') return exitCodes.unreachable;
-  if (code === 'file_unreadable' || code.endsWith('_needed')) return exitCodes.usage;
+  if (usageCodes.has(code) || code.endsWith('_needed')) return exitCodes.usage;
   return group === 'unknown' ? exitCodes.unknown : exitCodes.refused;
 }

@@ -25,6 +25,14 @@ export function textTable(headings: readonly string[], rows: readonly (readonly 
   return lines.join('\n');
 }
 
+const ulidDigits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/** When the object with this uid, a ULID, came into being, ms since the epoch; undefined for another uid. */
+export function bornMs(uid: string): number | undefined {
+  if (!/^[0-9A-HJKMNP-TV-Z]{26}$/.test(uid)) return undefined;
+  return Array.from(uid.slice(0, 10)).reduce((ms, digit) => ms * 32 + ulidDigits.indexOf(digit), 0);
+}
+
 /** `4s`, `3m`, `5h`, `2d`. */
 export function age(sinceMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.round((nowMs - sinceMs) / 1_000));
