@@ -1,8 +1,10 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { callerPath, portNumber } from './cli/cli-options.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
+import { say, warn } from './cli/terminal-text.ts';
 import { initCluster, type NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
 import { addUpgrade } from './upgrade-commands.ts';
@@ -41,22 +43,20 @@ function addInit(program: Command): void {
     .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
     .option('--allow-root <folder>', 'folder from which workers may import images, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
-    .option('--store-port <number>', 'TCP port of the store', Number, 6379)
-    .option('--peer-port <number>', 'TCP port for links between nodes', Number, 7443)
-    .option('--api-port <number>', 'TCP port of the control API', Number, 7444)
+    .option('--store-port <number>', 'TCP port of the store', portNumber, 6379)
+    .option('--peer-port <number>', 'TCP port for links between nodes', portNumber, 7443)
+    .option('--api-port <number>', 'TCP port of the control API', portNumber, 7444)
     .action(async (options: InitOptions & { token?: string[] }) => {
       const { store = [], controller = [], worker = [] } = options;
       await initCluster({
-        folder: options.dir,
+        folder: callerPath(options.dir),
         cluster: options.cluster,
         nodes: [...store, ...controller, ...worker],
         allowedRoots: options.allowRoot ?? [],
         tenants: options.token ?? [],
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });
-      process.stdout.write(
-        `made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as\n`,
-      );
+      say(`made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as`);
     });
 }
 
@@ -74,9 +74,9 @@ function addRoles(program: Command): void {
       .action(async ({ dir }: { dir: string }) => {
         const { runNode } = await import('./node-process.ts');
         try {
-          await runNode(dir, role as NodeConfig['role']);
+          await runNode(callerPath(dir), role as NodeConfig['role']);
         } catch (error) {
-          process.stderr.write(`${explain(error).text}\n`);
+          warn(explain(error).text);
           // Open connections would keep the process alive; its supervisor starts it again.
           process.exit(1);
         }
@@ -96,6 +96,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const { text, exitCode } = explain(error);
-  process.stderr.write(`${text}\n`);
+  warn(text);
   process.exitCode = exitCode;
 }

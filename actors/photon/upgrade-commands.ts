@@ -4,6 +4,7 @@
  * is replaced.
  */
 import { Option, type Command } from 'commander';
+import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { checkPopulation } from '@photoncloud/runtime/hosting/population-check';
 import { createReader } from '@photoncloud/runtime/journal/redis-reader';
@@ -11,7 +12,8 @@ import { connectStore } from '@photoncloud/runtime/journal/store-connection';
 import { createLog } from '@photoncloud/runtime/telemetry/log';
 import { createRegistry } from '../registry.ts';
 import { exitCodes, explain } from './cli/cli-session.ts';
-import { withExamples } from './cli/cli-options.ts';
+import { callerPath, withExamples } from './cli/cli-options.ts';
+import { jsonText, say, warn } from './cli/terminal-text.ts';
 import { textTable } from './cli/text-table.ts';
 import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 import { openNodeFolder, storeUrlOf } from './node-config.ts';
@@ -19,18 +21,18 @@ import { openNodeFolder, storeUrlOf } from './node-config.ts';
 const shownRefusals = 20;
 
 async function check(path: string, output: string): Promise<number> {
-  const folder = openNodeFolder(path);
+  const folder = openNodeFolder(callerPath(path));
   // Errors of the store are thrown and printed; log lines would repeat them.
   const log = createLog({ level: 'silent' });
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
-  process.stderr.write(`reading the store at ${url.replace(/\/\/[^@/]*@/, '//')}\n`);
+  warn(`reading the store at ${url.replace(/\/\/[^@/]*@/, '//')}`);
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
   try {
     const reader = createReader({ store, clock: systemClock, log });
     const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent, noHosts));
     const exitCode = found.refused.length === 0 ? exitCodes.ok : exitCodes.refused;
     if (output === 'json') {
-      process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+      say(jsonText(found, 2));
       return exitCode;
     }
     const rows = found.rows.map((row) => [
@@ -41,10 +43,10 @@ async function check(path: string, output: string): Promise<number> {
       String(row.actors),
       row.verdict,
     ]);
-    process.stdout.write(`${textTable(['kind', 'stored', 'program', 'state', 'actors', 'verdict'], rows)}\n`);
-    for (const { reason } of found.refused.slice(0, shownRefusals)) process.stdout.write(`refused: ${reason}\n`);
+    say(textTable(['kind', 'stored', 'program', 'state', 'actors', 'verdict'], rows));
+    for (const { reason } of found.refused.slice(0, shownRefusals)) say(`refused: ${cleanLine(reason)}`);
     const all = found.rows.reduce((sum, { actors }) => sum + actors, 0);
-    process.stdout.write(`${all} actors, ${found.refused.length} would be refused\n`);
+    say(`${all} actors, ${found.refused.length} would be refused`);
     return exitCode;
   } finally {
     store.close();
@@ -64,7 +66,7 @@ export function addUpgrade(program: Command): void {
         process.exitCode = await check(options.dir, options.output);
       } catch (error) {
         const { text, exitCode } = explain(error);
-        process.stderr.write(`${text}\n`);
+        warn(text);
         process.exitCode = exitCode;
       }
     });

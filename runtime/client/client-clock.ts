@@ -3,14 +3,12 @@
  * work in browsers and in Node. Nodes have their own; the control plane must not use these.
  */
 import type { Clock } from '../contract/clock.ts';
+import { afterAny } from '../contract/long-timeout.ts';
 
 export const clientClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after: (delayMs, task) => {
-    const timer = setTimeout(task, delayMs);
-    return () => clearTimeout(timer);
-  },
+  after: afterAny,
 };
 
 /** Uniform in [0, 1). */

@@ -198,6 +198,7 @@ export const apiMethods = {
           kind: z.string(),
           chartVersion: count,
           placement: z.enum(['sharded', 'pinned']),
+          states: z.array(z.string()).meta({ description: 'State names of its chart: `preparing`, `preparing.tap`' }),
           commands: z.array(
             z.object({
               name: z.string(),

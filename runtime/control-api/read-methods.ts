@@ -11,6 +11,7 @@ import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
 import { method, ReadyResult, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
+import { checkSelection, statesOf } from './selection-check.ts';
 
 /** How many reads of one request run concurrently. */
 const readsAtOnce = 16;
@@ -60,6 +61,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       'actor.list',
       method(shape['actor.list'].params, async (params, caller): Promise<ApiResult<'actor.list'>> => {
         const { principal } = caller;
+        checkSelection(registry, params);
         const { limit, after = '', detail = false } = params;
         const allows = (id: ActorId): boolean => isReadable(principal, { id });
         // One item more than requested shows whether there is a next page.
@@ -129,5 +131,5 @@ function kindOf(definition: ActorDefinition): ApiResult<'kinds.list'>['kinds'][n
     description: command.description,
     params: jsonSchemaOf(command.params),
   }));
-  return { kind, chartVersion, placement, commands };
+  return { kind, chartVersion, placement, states: statesOf(definition), commands };
 }

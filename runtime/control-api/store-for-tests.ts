@@ -14,7 +14,11 @@ import type { StoredDeadLetter } from '../contract/supervision.ts';
 const kind = (name: string, commands: ActorDefinition['commands'], pinned = false): ActorDefinition => ({
   kind: name,
   chartVersion: 1,
-  machine: createMachine({ id: name }),
+  machine: createMachine({
+    id: name,
+    states: { open: {}, shut: {}, half: { initial: 'open', states: { open: {} } } },
+    initial: 'open',
+  }),
   placement: pinned ? 'pinned' : 'sharded',
   input: () => ({}),
   commands,
@@ -143,6 +147,8 @@ export class MemoryStore implements Reader {
       if (stored.status === 'removed' || (filter.held === true && stored.hold === undefined)) return false;
       if (filter.kind !== undefined && filter.kind !== parts.kind) return false;
       if (filter.scope !== undefined && filter.scope !== parts.scope) return false;
+      if (filter.host !== undefined && filter.host !== parts.host) return false;
+      if (filter.state !== undefined && filter.state !== stored.state) return false;
       return filter.search === undefined || stored.id.includes(filter.search);
     });
     return {

@@ -8,6 +8,7 @@ import { problemOf, publicRecord } from './api-problem.ts';
 import { apiMethods, type ListedActor } from './api-schema.ts';
 import { method, type ApiPorts, type Caller, type Method } from './method-table.ts';
 import { filterOf, isReadable, scannedPerToken } from './read-methods.ts';
+import { checkSelection } from './selection-check.ts';
 import { WatchSubscription } from './watch-subscription.ts';
 
 export function watchMethods(ports: ApiPorts): Map<string, Method> {
@@ -46,8 +47,9 @@ function openWatch(
   params: OpenParams,
   caller: Caller,
 ): { watch: string; window: number } {
-  const { limits, clock, log, hub } = ports;
+  const { registry, limits, clock, log, hub } = ports;
   const { principal } = caller;
+  checkSelection(registry, params);
   if (caller.watches.size >= limits.maxWatches) {
     throw reject('too_many_watches', `This session has ${limits.maxWatches} watches open; close one of them.`);
   }

@@ -323,4 +323,27 @@ test('a large snapshot is sent in several frames', async () => {
   });
 });
 
+test('a kind or a state that does not exist is an error with a suggestion, in lists and in watches', async () => {
+  await within({}, async (_api, store, open) => {
+    store.put('box/acme/a', 'open');
+    const ann = await open('ann-token');
+    for (const [method, params, path] of [
+      ['watch.open', { kind: 'boxs' }, 'kind'],
+      ['actor.list', { kind: 'boxs' }, 'kind'],
+      ['watch.open', { ids: ['box/acme/a', 'boxs/acme/b'] }, 'ids.1'],
+    ] as const) {
+      const refused = await ann.refusal(method, params);
+      assert.is(refused.type, 'urn:photon:error:no_such_kind', method);
+      assert.is(refused.detail, 'There is no kind boxs; did you mean box?');
+      assert.equal(refused.issues, [{ path, message: 'did you mean box?' }]);
+    }
+    const state = await ann.refusal('actor.list', { kind: 'box', state: 'opne' });
+    assert.is(state.type, 'urn:photon:error:no_such_state');
+    assert.is(state.detail, 'box has no state opne; did you mean open?');
+    assert.is((await ann.refusal('actor.list', { state: 'nowhere' })).type, 'urn:photon:error:no_such_state');
+    await ann.call('actor.list', { kind: 'lid', state: 'half.open' });
+    assert.equal(types(ann), '');
+  });
+});
+
 test.run();

@@ -4,21 +4,10 @@
  * also waits for more than 24.8 days, where `setTimeout` would fire at once.
  */
 import type { Clock } from '../contract/clock.ts';
-
-const longestTimeoutMs = 2_147_483_647;
+import { afterAny } from '../contract/long-timeout.ts';
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after(delayMs, task) {
-    let remainingMs = Math.max(0, delayMs);
-    let timeout: NodeJS.Timeout;
-    const wait = (): void => {
-      const stretchMs = Math.min(remainingMs, longestTimeoutMs);
-      remainingMs -= stretchMs;
-      timeout = setTimeout(remainingMs > 0 ? wait : task, stretchMs);
-    };
-    wait();
-    return () => clearTimeout(timeout);
-  },
+  after: afterAny,
 };

@@ -34,6 +34,15 @@ test('errors are written with their causes', () => {
   assert.match(text, /"plain":"TypeError: slip"/);
 });
 
+test('a line holds no character that a terminal obeys, in both formats, and JSON keeps the value', () => {
+  const evil = 'a\u001b[31m\u009b\u202e\n\rb';
+  for (const format of ['json', 'pretty'] as const) {
+    const text = written({ format }, (log) => log.info({ why: evil }, evil));
+    assert.not.match(text.replace(/\n$/, ''), /\p{C}/u);
+    if (format === 'json') assert.is((JSON.parse(text) as { why: string }).why, evil);
+  }
+});
+
 test('pretty format: one aligned line, and text that is no JSON passes unchanged', () => {
   const line = '{"level":"warn","time":"2026-01-02T03:04:05.678Z","actor":"vm/a/b","why":"two words","msg":"slow"}';
   assert.is(prettyLine(line, false), `03:04:05.678 WARN  ${'slow'.padEnd(44)} actor=vm/a/b why="two words"\n`);

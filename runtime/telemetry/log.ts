@@ -8,6 +8,7 @@ import { pino, stdTimeFunctions } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
 import type { Log } from '../contract/log.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
+import { cleanLine, cleanText } from '../contract/shown-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -41,18 +42,19 @@ export function prettyLine(line: string, coloured: boolean): string {
   try {
     entry = JSON.parse(line) as Record<string, unknown>;
   } catch {
-    return line.endsWith('\n') ? line : `${line}\n`;
+    return `${cleanLine(line.replace(/\n$/, ''))}\n`;
   }
   const { time, level, msg, ...fields } = entry;
   const label = String(level);
   const rest = Object.entries(fields)
-    .map(([name, value]) => `${name}=${readable(value)}`)
+    .map(([name, value]) => cleanLine(`${name}=${readable(value)}`))
     .join(' ');
+  const said = cleanLine(String(msg));
   const clockTime = String(time).slice(11, 23);
   const paint = (colour: string, text: string): string => (coloured ? `${colour}${text}${plain}` : text);
   const head = `${paint(faint, clockTime)} ${paint(colours[label] ?? '', label.toUpperCase().padEnd(5))}`;
   const tail = rest === '' ? '' : ` ${paint(faint, rest)}`;
-  return `${head} ${rest === '' ? String(msg) : String(msg).padEnd(44)}${tail}\n`;
+  return `${head} ${rest === '' ? said : said.padEnd(44)}${tail}\n`;
 }
 
 function prettyStream(target: NodeJS.WritableStream, coloured: boolean): DestinationStream {
@@ -64,6 +66,11 @@ function prettyStream(target: NodeJS.WritableStream, coloured: boolean): Destina
     },
   });
 }
+
+/** JSON lines are read with `tail` too, so they hold no character that a terminal obeys. */
+const jsonStream = (target: NodeJS.WritableStream): DestinationStream => ({
+  write: (line) => void target.write(cleanText(line)),
+});
 
 /** Replaces errors by their code and causes, because JSON.stringify yields `{}` for an Error. */
 function writable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -99,7 +106,7 @@ export function createLog(options: LogOptions = {}): Log {
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pretty ? prettyStream(target, terminal) : (target as unknown as DestinationStream),
+    pretty ? prettyStream(target, terminal) : jsonStream(target),
   );
   return bound(logger);
 }

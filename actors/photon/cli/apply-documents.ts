@@ -13,6 +13,7 @@ import type { SpecChange } from '@photoncloud/machines/values/kind';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { inOrder, type Declaration } from './document-schema.ts';
+import { askWithin, type Deadline } from './deadline.ts';
 import { settle } from './settled-state.ts';
 
 export interface ApplyStep {
@@ -62,7 +63,7 @@ export async function applyDocuments(
   declarations: readonly Declaration[],
   options: {
     readonly wait: boolean;
-    readonly timeoutMs: number;
+    readonly deadline: Deadline;
     readonly onStep: (step: ApplyStep) => void;
     readonly onWait: (text: string) => void;
   },
@@ -73,13 +74,12 @@ export async function applyDocuments(
     const id = idFor(declaration);
     options.onWait(`${id} requested`);
     let result: ApplyStep['result'];
+    const { waitMs, call } = askWithin(options.deadline);
     try {
-      const reply = (await client.call(`${kind}.apply`, {
-        scope: tenant,
-        name,
-        idempotencyKey: `apply-${randomUUID()}`,
-        params: { spec, labels, protect },
-      })) as { readonly result?: { readonly result?: ApplyStep['result'] } };
+      const command = { scope: tenant, name, idempotencyKey: `apply-${randomUUID()}`, waitMs };
+      const reply = (await client.call(`${kind}.apply`, { ...command, params: { spec, labels, protect } }, call)) as {
+        readonly result?: { readonly result?: ApplyStep['result'] };
+      };
       result = reply.result?.result ?? 'unchanged';
     } catch (error) {
       throw asInDocument(error, declaration);
@@ -87,8 +87,8 @@ export async function applyDocuments(
     // A VM can use an image only once it is complete, so apply always waits for images.
     const state =
       options.wait || kind === 'image'
-        ? await settle(client, id, { timeoutMs: options.timeoutMs, onWait: options.onWait })
-        : ((await client.call('actor.get', { id })) as { stateName: string }).stateName;
+        ? await settle(client, id, { deadline: options.deadline, onWait: options.onWait })
+        : ((await client.call('actor.get', { id }, call)) as { stateName: string }).stateName;
     options.onStep({ id, result, state, tookMs: performance.now() - startedAt });
   }
 }

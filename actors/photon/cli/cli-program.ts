@@ -5,32 +5,46 @@
 import { clusterId } from '@photoncloud/machines/values/identifiers';
 import { Command } from 'commander';
 import { applyDocuments, diffDocuments, differenceText } from './apply-documents.ts';
-import { outputOption, timeoutOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
+import {
+  fileOption,
+  listOutputOption,
+  numberBetween,
+  outputOption,
+  timeoutOption,
+  withExamples,
+  type ListOutput,
+  type Output,
+} from './cli-options.ts';
 import { exitCodes } from './cli-session.ts';
-import { readDocuments } from './document-schema.ts';
+import { deadlineIn } from './deadline.ts';
+import { readAllDocuments } from './document-schema.ts';
+import { addDelete } from './delete-command.ts';
 import { addHistory } from './history-commands.ts';
 import * as objects from './object-commands.ts';
+import { list, listWatch, type ListOptions } from './list-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
+import { targetOf } from './targets.ts';
+import { commanderOutput, jsonText, say, showProgress, warn } from './terminal-text.ts';
 import { stateWord } from './text-table.ts';
+
+const filesSay = 'YAML or JSON documents; repeatable, - reads standard input';
 
 function addApply(program: Command): void {
   const apply = program
     .command('apply')
     .description('create and update what the documents in a file declare')
-    .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
+    .addOption(fileOption(filesSay).makeOptionMandatory())
     .option('--wait', 'wait until every object has settled')
-    .addOption(timeoutOption())
+    .addOption(timeoutOption(600))
     .action(
-      withSession(program, async (session, options: { file: string; wait?: boolean; timeout: number }) => {
-        await applyDocuments(session.client, readDocuments(options.file), {
+      withSession(program, async (session, options: { file: readonly string[]; wait?: boolean; timeout: number }) => {
+        await applyDocuments(session.client, readAllDocuments(options.file, session.tenantOrNone), {
           wait: options.wait ?? false,
-          timeoutMs: options.timeout * 1_000,
-          onWait: objects.progressLine(),
+          deadline: deadlineIn(options.timeout),
+          onWait: showProgress,
           onStep: ({ id, result, state, tookMs }) => {
-            process.stdout.write(
-              `${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms\n`,
-            );
+            say(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms`);
           },
         });
       }),
@@ -42,13 +56,13 @@ function addApply(program: Command): void {
       'show what apply would do, by the fields: create, update (in place or at the next start), refuse, or nothing; ' +
         'references, overlaps and quotas are checked by apply only',
     )
-    .requiredOption('-f, --file <path>', 'YAML or JSON documents; - reads standard input')
+    .addOption(fileOption(filesSay).makeOptionMandatory())
     .action(
-      withSession(program, async (session, options: { file: string }) => {
-        const differences = await diffDocuments(session.client, readDocuments(options.file));
+      withSession(program, async (session, options: { file: readonly string[] }) => {
+        const differences = await diffDocuments(session.client, readAllDocuments(options.file, session.tenantOrNone));
         const changed = differences.filter(({ result }) => result !== 'unchanged');
-        for (const difference of changed) process.stdout.write(`${differenceText(difference)}\n`);
-        process.stdout.write(`${changed.length} of ${differences.length} differ\n`);
+        for (const difference of changed) say(differenceText(difference));
+        say(`${changed.length} of ${differences.length} differ`);
       }),
     );
   withExamples(diff, 'diff -f network.yaml');
@@ -67,31 +81,31 @@ function addReading(program: Command): void {
       ),
     );
   withExamples(get, 'get vm/acme/web-1 -o json', '-t acme get vm web-1');
-  const list = program
+  const listing = program
     .command('list [kind]')
     .description('list objects and their states')
     .option('--state <state>', 'only in this state')
     .option('--host <host>', 'only on this host')
     .option('--search <text>', 'only ids that contain the text')
     .option('--held', 'only paused or quarantined objects, with operator, reason and next command')
-    .option('--watch', 'print every change until interrupted')
-    .addOption(outputOption())
+    .option('--watch', 'print every change until interrupted; -o json prints a line of JSON for each')
+    .addOption(listOutputOption())
     .action(
       withSession(
         program,
-        async (session, kind: string | undefined, options: objects.ListOptions & Outputs & { watch?: boolean }) => {
+        async (session, kind: string | undefined, options: ListOptions & { output: ListOutput; watch?: boolean }) => {
           const { state, host, search, held } = options;
           const scope = program.opts<{ tenant?: string }>().tenant;
           const filter = Object.fromEntries(
             Object.entries({ kind, scope, state, host, search, held }).filter(([, value]) => value !== undefined),
           );
           await (options.watch === true
-            ? objects.listWatch(session, filter)
-            : objects.list(session, filter, options.output));
+            ? listWatch(session, filter, options.output)
+            : list(session, filter, options.output));
         },
       ),
     );
-  withExamples(list, 'list vm -t acme', 'list --held', 'list --state failed', 'list --watch');
+  withExamples(listing, 'list vm -t acme -o wide', 'list --held', 'list vm --state failed', 'list vm --watch -o json');
   const described = program
     .command('describe <kind> [name]')
     .description('show one object, what it waits for, and its latest history')
@@ -102,7 +116,7 @@ function addReading(program: Command): void {
   const events = program
     .command('events <kind> [name]')
     .description('show the history of one object')
-    .option('-n, --limit <count>', 'number of entries, newest last', wholeNumber, 32)
+    .option('-n, --limit <count>', 'number of entries, newest last', numberBetween(1, 500), 32)
     .action(
       withSession(program, (session, kind: string, name: string | undefined, options: { limit: number }) =>
         objects.events(session, kind, name, options.limit),
@@ -112,13 +126,7 @@ function addReading(program: Command): void {
 }
 
 function addChanging(program: Command): void {
-  const remove = program
-    .command('delete <kind> [name]')
-    .description('delete one object and wait until it is gone')
-    .action(
-      withSession(program, (session, kind: string, name: string | undefined) => objects.remove(session, kind, name)),
-    );
-  withExamples(remove, 'delete vm/acme/web-1');
+  addDelete(program);
   const wait = program
     .command('wait <kind> [name]')
     .description('wait until an object has settled')
@@ -129,8 +137,8 @@ function addChanging(program: Command): void {
         program,
         async (session, kind: string, name: string | undefined, options: { for?: string; timeout: number }) => {
           const until = options.for === undefined ? {} : { until: options.for, failing: false };
-          await objects.wait(session, objects.targetOf(session, kind, name), {
-            timeoutMs: options.timeout * 1_000,
+          await objects.wait(session, targetOf(session, kind, name), {
+            deadline: deadlineIn(options.timeout),
             ...until,
           });
         },
@@ -145,17 +153,34 @@ function addChanging(program: Command): void {
       .addOption(timeoutOption())
       .action(
         withSession(program, async (session, name: string, options: { wait: boolean; timeout: number }) => {
-          const id = objects.targetOf(session, 'vm', name);
-          const reply = await objects.command(session, id, verb, {});
-          if (!options.wait) return void process.stdout.write(`${id} ${verb} accepted ${JSON.stringify(reply)}\n`);
+          const id = targetOf(session, 'vm', name);
+          const deadline = deadlineIn(options.timeout);
+          const reply = await objects.command(session, id, verb, {}, deadline);
+          if (!options.wait) return say(`${id} ${verb} accepted ${jsonText(reply)}`);
           await objects.wait(session, id, {
             until: verb === 'stop' ? 'stopped' : 'running',
             failing: true,
-            timeoutMs: options.timeout * 1_000,
+            deadline,
           });
         }),
       );
   }
+}
+
+function addOpen(program: Command): void {
+  const open = program
+    .command('open')
+    .description('print a link that opens the inspector in a browser, once')
+    .option('--minutes <number>', 'how long the link may stay unopened', numberBetween(1, 60), 15)
+    .action(
+      withSession(program, async (session, { minutes }: { minutes: number }) => {
+        const base = session.browserUrl();
+        const { secret } = await session.client.call('auth.secret', { ttlMs: minutes * 60_000 });
+        say(`${base}/open#${secret}`);
+        warn(`opens once, within ${minutes} min, as ${session.client.principal().principal}`);
+      }),
+    );
+  withExamples(open, 'open', 'open --minutes 60');
 }
 
 function addCluster(program: Command): void {
@@ -178,7 +203,7 @@ function addHosts(program: Command): void {
       .description(verb === 'cordon' ? 'exclude a host from new placements' : 'allow new placements on a host again')
       .action(
         withSession(program, (session, name: string) =>
-          objects.commandAndSay(session, objects.targetOf(session, 'host', name), verb, `${verb}ed`),
+          objects.commandAndSay(session, targetOf(session, 'host', name), verb, `${verb}ed`),
         ),
       );
   }
@@ -189,7 +214,7 @@ function addHosts(program: Command): void {
     .requiredOption('--reason <text>', 'how you have verified it; kept with the host and in its history')
     .action(
       withSession(program, async (session, name: string, options: { poweredOff: true; reason: string }) => {
-        const id = objects.targetOf(session, 'host', name);
+        const id = targetOf(session, 'host', name);
         const { poweredOff, reason } = options;
         await objects.commandAndSay(session, id, 'fence', 'fenced: its VMs may start elsewhere', {
           poweredOff,
@@ -205,6 +230,7 @@ export function createCli(): Command {
     .description('photoncloud: a private cloud whose control plane is an actor system')
     .option('--as <file>', 'client file with address and token (or PHOTON_CLIENT)')
     .option('-t, --tenant <name>', 'tenant (or PHOTON_TENANT)')
+    .configureOutput(commanderOutput)
     .showSuggestionAfterError()
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
@@ -216,6 +242,7 @@ export function createCli(): Command {
   program.commandsGroup('Objects:');
   addApply(program);
   addReading(program);
+  addOpen(program);
   addChanging(program);
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);

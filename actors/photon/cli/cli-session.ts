@@ -8,7 +8,9 @@ import { dirname, resolve } from 'node:path';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError, describeCause, reject, type ErrorRecord } from '@photoncloud/runtime/contract/errors';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
 import { z } from 'zod';
+import { callerPath } from './cli-options.ts';
 
 /** Documented in `photon --help`. */
 export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5 } as const;
@@ -21,17 +23,25 @@ const clientFileSchema = z.strictObject({
   /** Path of the unix socket of a controller on the same computer, used instead of the network. */
   socketPath: z.string().optional(),
   tenant: z.string().optional(),
+  /** Where a browser reaches the inspector, when that is not the address in `url`: `http://127.0.0.1:40123`. */
+  browserUrl: z.string().optional(),
 });
 
 export interface SessionOptions {
   readonly as?: string;
   readonly tenant?: string;
+  /** `--timeout` of the command, which bounds the time to connect too. */
+  readonly timeoutS?: number;
 }
 
 export interface Session {
   readonly client: PhotonClient;
   /** @throws rejection `tenant_needed` when none of option, environment, client file and token names one */
   tenant(): string;
+  /** The same, or undefined. */
+  readonly tenantOrNone: string | undefined;
+  /** @throws rejection `address_needed` when the client file names no address that a browser can reach */
+  browserUrl(): string;
   close(): void;
 }
 
@@ -46,6 +56,8 @@ function clientOf(path: string): z.infer<typeof clientFileSchema> {
   }
 }
 
+const connectMs = 10_000;
+
 export async function openSession(options: SessionOptions): Promise<Session> {
   const path = options.as ?? process.env['PHOTON_CLIENT'] ?? '';
   if (path === '') {
@@ -55,11 +67,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       'name a client file: --as FILE, or PHOTON_CLIENT in the environment',
     );
   }
-  const file = clientOf(path);
-  const base = dirname(resolve(path));
+  const file = clientOf(callerPath(path));
+  const base = dirname(callerPath(path));
   const client = await connectPhoton({
     url: file.url,
     token: file.token,
+    connectTimeoutMs: Math.min(connectMs, (options.timeoutS ?? Infinity) * 1_000),
     openSocket: nodeSocketFactory({
       ...(file.caFile === undefined ? {} : { ca: readFileSync(resolve(base, file.caFile), 'utf8') }),
       ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),
@@ -73,6 +86,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     (own !== '*' && own.length === 1 ? own[0] : undefined);
   return {
     client,
+    tenantOrNone: tenant,
+    browserUrl: () => browserUrlOf(file, path),
     tenant() {
       if (tenant !== undefined) return tenant;
       throw new PhotonError('rejection', 'tenant_needed', 'this token serves several tenants: name one with -t TENANT');
@@ -81,16 +96,25 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
 }
 
+function browserUrlOf({ url, socketPath, browserUrl }: z.infer<typeof clientFileSchema>, path: string): string {
+  if (browserUrl !== undefined) return browserUrl.replace(/\/$/, '');
+  if (socketPath === undefined) return url.replace(/^ws/, 'http').replace(/\/api$/, '');
+  const text = `${path} names a socket and no address for a browser; add browserUrl: "https://HOST:PORT" to it`;
+  throw new PhotonError('rejection', 'address_needed', text);
+}
+
+const usageCodes = new Set(['file_unreadable', 'name_invalid', 'no_such_kind', 'no_such_state', 'no_such_host']);
+
 /** The text that a failed run prints, and its exit code. */
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (!(error instanceof PhotonError)) {
     const cause = error instanceof Error ? error : new Error(String(error));
-    return { text: `photon: ${cause.message}`, exitCode: exitCodes.refused };
+    return { text: `photon: ${cleanLine(cause.message)}`, exitCode: exitCodes.refused };
   }
   const { code, group, message, issues = [], retryAfterMs } = error.record;
   // The server's message names API methods, and often already contains the issue.
-  const shown = message.replaceAll('actor.list', 'photon list');
-  const issueLines = issues.map((issue) => `${issue.path}: ${issue.message}`);
+  const shown = cleanLine(message.replaceAll('actor.list', 'photon list'));
+  const issueLines = issues.map((issue) => cleanLine(`${issue.path}: ${issue.message}`));
   const lines = [
     `photon: ${shown} (${code})`,
     ...issueLines.filter((line) => !shown.includes(line)).map((line) => `  ${line}`),
@@ -107,6 +131,6 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
 function exitCodeOf({ code, group }: ErrorRecord): number {
   if (code === 'not_found') return exitCodes.notFound;
   if (code === 'unreachable' || code === 'store_unreachable') return exitCodes.unreachable;
-  if (code === 'file_unreadable' || code.endsWith('_needed')) return exitCodes.usage;
+  if (usageCodes.has(code) || code.endsWith('_needed')) return exitCodes.usage;
   return group === 'unknown' ? exitCodes.unknown : exitCodes.refused;
 }

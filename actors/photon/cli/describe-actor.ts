@@ -1,10 +1,10 @@
 /** The text of `photon describe`: the object, what it waits for, and its latest history. */
 import type { Condition } from '@photoncloud/machines/values/declared';
 import type { Failure } from '@photoncloud/machines/values/failures';
-import { stringify } from 'yaml';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
 import { holdLines, type HoldShown } from './held-actors.ts';
+import { yamlText } from './terminal-text.ts';
 import { age, stateWord, textTable } from './text-table.ts';
 
 export interface ActorRead {
@@ -61,10 +61,7 @@ export async function historyTable(client: PhotonClient, id: string, limit: numb
   return textTable(['version', 'age', 'event', 'from -> to', 'requests'], rows);
 }
 
-const indented = (value: unknown): string =>
-  stringify(value ?? {}, { lineWidth: 110 })
-    .trimEnd()
-    .replace(/^/gm, '  ');
+const indented = (value: unknown): string => yamlText(value ?? {}, 110).replace(/^/gm, '  ');
 
 const conditionTable = (conditions: readonly Condition[], now: number): string =>
   textTable(

@@ -6,7 +6,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { schemaPath, schemaText } from './document-schema-file.ts';
-import { inOrder, readDocuments } from './document-schema.ts';
+import { inOrder, readAllDocuments } from './document-schema.ts';
 
 const test = suite('documents');
 const folder = mkdtempSync(join(tmpdir(), 'photon-documents-'));
@@ -21,7 +21,7 @@ function write(text: string): string {
 function refusal(text: string): string {
   const path = write(text);
   try {
-    readDocuments(path);
+    readAllDocuments([path], undefined);
   } catch (error) {
     assert.instance(error, PhotonError);
     return ((error as PhotonError).record.issues ?? [])
@@ -38,7 +38,7 @@ test('the published schema is the one that validates', () => {
 
 test('several documents are sorted by their dependencies', () => {
   const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
-  const read = readDocuments(write(`${volume}---\nkind: tenant\nname: acme\n`));
+  const read = readAllDocuments([write(`${volume}---\nkind: tenant\nname: acme\n`)], undefined);
   assert.equal(
     inOrder(read).map(({ kind, tenant, name }) => `${kind}/${tenant}/${name}`),
     ['tenant/acme/acme', 'volume/acme/data'],
@@ -83,7 +83,7 @@ test('unknown kinds, duplicate keys and alias bombs are rejected', () => {
     'a: &a [1,1,1,1,1,1,1,1,1]',
     ...'bcdef'.split('').map((c, at) => `${c}: &${c} [${Array(9).fill(`*${'abcdef'[at]}`).join(',')}]`),
   ];
-  assert.throws(() => readDocuments(write(bomb.join('\n'))));
+  assert.throws(() => readAllDocuments([write(bomb.join('\n'))], undefined));
 });
 
 test.run();

@@ -11,6 +11,7 @@ import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/run
 import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
+import { callerPath } from './cli-options.ts';
 import { declarationParams } from '../../kind/kind-definition.ts';
 
 const apiVersion = z.literal('photon.v1').default('photon.v1');
@@ -26,7 +27,7 @@ function documentOf(schema: KindSchema) {
   return z.strictObject({
     apiVersion,
     kind: z.literal(schema.kind),
-    ...(declared.naming === 'tenant' ? {} : { tenant: nameSchema }),
+    ...(declared.naming === 'tenant' ? {} : { tenant: nameSchema.optional() }),
     name: declared.naming === 'vm.nic' ? portNameSchema : nameSchema,
     labels,
     protect,
@@ -53,7 +54,7 @@ export interface Declaration {
 
 function textOf(path: string): string {
   try {
-    return readFileSync(path === '-' ? 0 : path, 'utf8');
+    return readFileSync(path === '-' ? 0 : callerPath(path), 'utf8');
   } catch (error) {
     throw reject(
       'file_unreadable',
@@ -63,14 +64,30 @@ function textOf(path: string): string {
 }
 
 /**
- * Reads and validates a whole file before anything is done with it.
- * @throws rejection `document_invalid` whose issues name document, path and reason; `file_unreadable`
+ * Reads and validates all files before anything is done with one of them.
+ * @param tenant of the documents that name none
+ * @throws rejection `document_invalid` whose issues name document, path and reason; `file_unreadable`;
+ * `documents_needed` when the files declare nothing
  */
-export function readDocuments(path: string): Declaration[] {
-  const text = textOf(path);
-  const issues: Issue[] = [];
-  const declarations: Declaration[] = [];
-  parseAllDocuments(text, { uniqueKeys: true }).forEach((parsed, at) => {
+export function readAllDocuments(paths: readonly string[], tenant: string | undefined): Declaration[] {
+  const read: Reading = { issues: [], declarations: [], tenant };
+  for (const path of paths) readFile(path, read);
+  const { issues, declarations } = read;
+  const names = paths.join(', ');
+  if (issues.length > 0)
+    throw new PhotonError('rejection', 'document_invalid', `${names}: not valid; nothing was changed`, { issues });
+  if (declarations.length > 0) return declarations;
+  throw new PhotonError('rejection', 'documents_needed', `${names}: declares no object; nothing was changed`);
+}
+
+interface Reading {
+  readonly issues: Issue[];
+  readonly declarations: Declaration[];
+  readonly tenant: string | undefined;
+}
+
+function readFile(path: string, { issues, declarations, tenant: given }: Reading): void {
+  parseAllDocuments(textOf(path), { uniqueKeys: true }).forEach((parsed, at) => {
     const origin = `${path}#${at + 1}`;
     if (parsed.errors.length > 0) {
       issues.push(
@@ -94,18 +111,17 @@ export function readDocuments(path: string): Declaration[] {
       );
       return;
     }
-    const { tenant = checked.data.name, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & {
-      tenant?: string;
-    };
+    const { tenant: own, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & { tenant?: string };
+    const tenant = rest.kind === 'tenant' ? rest.name : (own ?? given);
+    if (tenant === undefined) {
+      issues.push({ path: `${origin} tenant`, message: 'is missing; write it, or name one with -t TENANT' });
+      return;
+    }
     const same = declarations.find((one) => one.kind === rest.kind && one.tenant === tenant && one.name === rest.name);
     if (same === undefined) declarations.push({ ...rest, tenant, origin });
     else
       issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
   });
-  if (issues.length > 0) {
-    throw new PhotonError('rejection', 'document_invalid', `${path} is not applied; nothing was changed`, { issues });
-  }
-  return declarations;
 }
 
 /** Kinds in their order, documents of one kind as written. */

@@ -9,18 +9,18 @@ import type { Command } from 'commander';
 import { askedText } from '@photoncloud/runtime/inspector/asked-text';
 import { checkArchive } from '@photoncloud/runtime/archive/chunk-check';
 import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
-import { objectOption, outputOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
+import { callerPath, objectOption, outputOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes, type Session } from './cli-session.ts';
 import { stateText, whatHappened, type HistoryLine } from './describe-actor.ts';
 import { printObject } from './object-commands.ts';
 import { withSession } from './session-action.ts';
+import { say } from './terminal-text.ts';
 import { textTable } from './text-table.ts';
 
 type Entry = ApiResult<'actor.history'>['entries'][number];
 
 const pageEntries = 500;
 const widestCell = 60;
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** All entries of versions `from` to `to`, oldest first, page by page from the newest. */
 async function entriesOf(session: Session, id: string, from: number, to: number | undefined): Promise<Entry[]> {
@@ -83,8 +83,9 @@ async function showDifferences(
 
 /** @param folder a node's folder or its archive folder */
 async function checkFiles(folder: string): Promise<void> {
-  const inside = join(folder, 'archive');
-  const { chunks, blocks, bytes, damage, remains } = await checkArchive(existsSync(inside) ? inside : folder);
+  const given = callerPath(folder);
+  const inside = join(given, 'archive');
+  const { chunks, blocks, bytes, damage, remains } = await checkArchive(existsSync(inside) ? inside : given);
   for (const line of damage) say(`damage: ${line}`);
   for (const line of remains) say(`left by a crash, harmless: ${line}`);
   say(`${chunks} chunks, ${blocks} blocks, ${bytes} bytes: ${damage.length === 0 ? 'intact' : 'damaged'}`);

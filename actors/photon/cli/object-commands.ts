@@ -1,155 +1,34 @@
 /**
- * The CLI commands on objects: get, list, describe, delete, wait, events, and commands of one kind. Each sends requests
- * and prints the answer.
+ * The CLI commands on one object: get, describe, wait, events, and commands of one kind. Each sends requests and prints
+ * the answer. Lists are in list-commands.ts.
  */
 import { randomUUID } from 'node:crypto';
-import { declaredKinds } from '@photoncloud/machines/kinds';
-import { idOf, tenantId } from '@photoncloud/machines/values/identifiers';
-import type { PhotonClient } from '@photoncloud/runtime/client/client';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
 import { parseActorId } from '@photoncloud/runtime/contract/identifiers';
-import { stringify } from 'yaml';
+import { suggestion } from '@photoncloud/runtime/contract/suggestion';
 import type { Output } from './cli-options.ts';
 import type { Session } from './cli-session.ts';
+import { askWithin, deadlineIn, type Deadline } from './deadline.ts';
 import { describeActor, historyTable } from './describe-actor.ts';
-import { heldText, readHeld } from './held-actors.ts';
 import { settle } from './settled-state.ts';
-import { age, stateWord, textTable } from './text-table.ts';
-
-export interface Listed {
-  readonly id: string;
-  readonly stateName: string;
-  readonly version: number;
-  readonly at: number;
-  readonly waitingOn: readonly string[];
-  readonly held?: string;
-  /** With `detail`. */
-  readonly spec?: unknown;
-  readonly status?: Readonly<Record<string, unknown>>;
-}
-
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
-
-/** The id of `vm web-1` in the session's tenant, or of the full id `vm/acme/web-1`. */
-export function targetOf(session: Session, kind: string, name: string | undefined): string {
-  if (name === undefined) {
-    if (parseActorId(kind) === undefined)
-      throw new PhotonError('rejection', 'name_needed', `name an object: KIND NAME, or a full id`);
-    return kind;
-  }
-  if (kind === 'tenant') return tenantId(name);
-  return idOf(kind, kind === 'host' || kind === 'cluster' ? 'system' : session.tenant(), name);
-}
+import { targetOf } from './targets.ts';
+import { jsonText, say, showProgress, yamlText } from './terminal-text.ts';
+import { stateWord, textTable } from './text-table.ts';
 
 export function printObject(value: unknown, output: Output): void {
-  say(output === 'yaml' ? stringify(value).trimEnd() : JSON.stringify(value, null, 2));
-}
-
-const listRow = (actor: Listed, now: number): string[] => [
-  actor.id,
-  actor.held === undefined ? stateWord(actor.stateName) : `${stateWord(actor.stateName)} (${actor.held})`,
-  String(actor.version),
-  age(actor.at, now),
-  actor.waitingOn.join(','),
-];
-const listHeadings = ['id', 'state', 'version', 'changed', 'waits for'];
-
-/** What a declared kind shows in its lists beside the fields of every actor: title and text of each column. */
-function columnsOf(kind: string | undefined): readonly (readonly [string, (actor: Listed) => string])[] {
-  const columns = declaredKinds.find((schema) => schema.kind === kind)?.declared?.columns ?? {};
-  return Object.entries(columns).map(([title, of]) => [
-    title,
-    ({ spec, status }) => {
-      const value = spec === null || spec === undefined ? null : of(spec as never, status ?? {});
-      return value === null || value === undefined ? '-' : String(value);
-    },
-  ]);
+  say(output === 'yaml' ? yamlText(value) : jsonText(value, 2));
 }
 
 export async function get(session: Session, kind: string, name: string | undefined, output: Output): Promise<void> {
   const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
   if (output !== 'table') return printObject(actor, output);
-  const { id, stateName, version, waitingOn } = actor as unknown as Listed;
+  const { id, stateName, version, waitingOn } = actor;
   return say(
     textTable(
       ['id', 'state', 'version', 'waits for'],
       [[id, stateWord(stateName), String(version), waitingOn.join(',')]],
     ),
   );
-}
-
-/** The filters of `list` and of `list --watch`. */
-export interface ListOptions {
-  readonly kind?: string;
-  readonly scope?: string;
-  readonly state?: string;
-  readonly host?: string;
-  readonly search?: string;
-  readonly held?: boolean;
-}
-
-async function listAll(client: PhotonClient, filter: ListOptions & { detail?: boolean }): Promise<Listed[]> {
-  const all: Listed[] = [];
-  let after: string | undefined;
-  do {
-    const page = (await client.call('actor.list', {
-      ...filter,
-      limit: 200,
-      ...(after === undefined ? {} : { after }),
-    })) as {
-      actors: Listed[];
-      next?: string | null;
-    };
-    all.push(...page.actors);
-    after = page.next ?? undefined;
-  } while (after !== undefined);
-  return all;
-}
-
-export async function list(session: Session, filter: ListOptions, output: Output): Promise<void> {
-  const columns = output === 'table' && filter.held !== true ? columnsOf(filter.kind) : [];
-  const actors = await listAll(session.client, { ...filter, ...(columns.length === 0 ? {} : { detail: true }) });
-  if (filter.held === true) {
-    const ids = actors.map(({ id }) => id);
-    const held = await readHeld(session.client, ids);
-    return output === 'table' ? say(heldText(held, Date.now())) : printObject(held, output);
-  }
-  if (output !== 'table') return printObject(actors, output);
-  const now = Date.now();
-  return say(
-    textTable(
-      [...listHeadings, ...columns.map(([title]) => title)],
-      actors.map((actor) => [...listRow(actor, now), ...columns.map(([, text]) => text(actor))]),
-    ),
-  );
-}
-
-/** The lines are printed one by one, so column widths are fixed: they fit most ids and states. */
-function watchLine(what: string, actor: Listed): string {
-  const [id = '', state = '', version = '', , waits = ''] = listRow(actor, Date.now());
-  return `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits}`.trimEnd();
-}
-
-/** Prints a line per change until it is interrupted. */
-export async function listWatch(session: Session, filter: ListOptions): Promise<void> {
-  const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  const { kind, scope, ...others } = filter;
-  const [extra] = Object.keys(others);
-  if (extra !== undefined) {
-    throw new PhotonError(
-      'rejection',
-      'option_needed',
-      `--watch selects by kind and tenant only; leave out --${extra}`,
-    );
-  }
-  const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
-  for await (const frame of session.client.watch(watched, stop.signal)) {
-    if ('actors' in frame) for (const actor of frame.actors) say(watchLine('', actor as Listed));
-    else if ('actor' in frame) say(watchLine(frame.type, frame.actor as Listed));
-  }
 }
 
 export async function describe(session: Session, kind: string, name: string | undefined): Promise<void> {
@@ -166,39 +45,47 @@ export async function commandAndSay(session: Session, id: string, verb: string, 
   say(`${id} ${now}`);
 }
 
+/** For commands without --timeout. */
+const commandS = 120;
+
 /** Runs a command of one object with its parameters. @returns the command's result */
-export async function command(session: Session, id: string, verb: string, params: object): Promise<unknown> {
+export async function command(
+  session: Session,
+  id: string,
+  verb: string,
+  params: object,
+  deadline: Deadline = deadlineIn(commandS),
+): Promise<unknown> {
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
   const { kind, scope, name } = parts;
   const idempotencyKey = `cli-${randomUUID()}`;
-  const waitMs = 120_000;
-  return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params });
-}
-
-export async function remove(session: Session, kind: string, name: string | undefined): Promise<void> {
-  const id = targetOf(session, kind, name);
-  await commandAndSay(session, id, 'delete', 'deleted');
+  const { waitMs, call } = askWithin(deadline);
+  return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params }, call);
 }
 
 export interface WaitOptions {
   readonly until?: string;
   readonly failing?: boolean;
-  readonly timeoutMs: number;
+  readonly deadline: Deadline;
+}
+
+/** @throws rejection `no_such_state` for a state that the kind's chart does not have */
+async function statesWanted({ client }: Session, id: string, until: string): Promise<RegExp> {
+  const { kinds } = await client.call('kinds.list', {});
+  const kind = parseActorId(id)?.kind;
+  const states = [...(kinds.find((each) => each.kind === kind)?.states ?? []), 'removed'];
+  const names = until.split(',').map((name) => name.trim());
+  for (const name of names) {
+    if (!states.includes(name))
+      throw reject('no_such_state', `${kind} has no state ${name}; ${suggestion(name, states)}`);
+  }
+  // A state with states inside is reached in any of them.
+  return new RegExp(`^(?:${names.map((name) => name.replaceAll('.', '\\.')).join('|')})(?:\\.|$)`);
 }
 
 export async function wait(session: Session, id: string, { until, ...options }: WaitOptions): Promise<void> {
-  const wanted =
-    until === undefined
-      ? {}
-      : { until: new RegExp(`^(?:${until.replace(/[^a-z0-9.,-]/gi, '').replaceAll(',', '|')})$`) };
-  const state = await settle(session.client, id, { ...options, onWait: progressLine(), ...wanted });
+  const wanted = until === undefined ? {} : { until: await statesWanted(session, id, until) };
+  const state = await settle(session.client, id, { ...options, onWait: showProgress, ...wanted });
   say(`${id} ${stateWord(state)}`);
-}
-
-/** Shows progress in one line that is overwritten, on a terminal only. */
-export function progressLine(): (text: string) => void {
-  return (text) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}\r`);
-  };
 }

@@ -8,9 +8,11 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Command } from 'commander';
 import { outputOption, withExamples, type Output } from './cli-options.ts';
 import { exitCodes, type Session } from './cli-session.ts';
-import { printObject, targetOf } from './object-commands.ts';
+import { printObject } from './object-commands.ts';
 import { stateText } from './describe-actor.ts';
 import { withSession } from './session-action.ts';
+import { targetOf } from './targets.ts';
+import { say } from './terminal-text.ts';
 import { age, textTable } from './text-table.ts';
 import { verbText, type Verb, type VerbAnswer } from './verb-answers.ts';
 
@@ -63,7 +65,7 @@ async function operate(session: Session, verb: Verb, id: string, options: VerbOp
     ...patch,
   })) as VerbAnswer;
   const { text, failed } = verbText(verb, answer, dryRun);
-  if (output === 'table') process.stdout.write(`${text}\n`);
+  if (output === 'table') say(text);
   else printObject(answer, output);
   if (failed) process.exitCode = exitCodes.refused;
 }
@@ -155,7 +157,7 @@ export function addOperating(program: Command): void {
           const of =
             kind === undefined ? (scope === undefined ? {} : { scope }) : { id: targetOf(session, kind, name) };
           const found = await deadLettersOf(session, of);
-          if (output === 'table') process.stdout.write(`${deadLettersText(found)}\n`);
+          if (output === 'table') say(deadLettersText(found));
           else printObject(found, output);
         },
       ),

@@ -4,6 +4,13 @@
  */
 import type { Command } from 'commander';
 import { explain, openSession, type Session } from './cli-session.ts';
+import { warn } from './terminal-text.ts';
+
+/** Commander passes the options before the command itself. */
+function timeoutIn(args: readonly unknown[]): { readonly timeoutS?: number } {
+  const { timeout } = (args.at(-2) ?? {}) as { readonly timeout?: number };
+  return timeout === undefined ? {} : { timeoutS: timeout };
+}
 
 export function withSession<Args extends unknown[]>(
   program: Command,
@@ -15,6 +22,7 @@ export function withSession<Args extends unknown[]>(
       const session = await openSession({
         ...(as === undefined ? {} : { as }),
         ...(tenant === undefined ? {} : { tenant }),
+        ...timeoutIn(args),
       });
       try {
         await run(session, ...args);
@@ -23,7 +31,7 @@ export function withSession<Args extends unknown[]>(
       }
     } catch (error) {
       const { text, exitCode } = explain(error);
-      process.stderr.write(`${text}\n`);
+      warn(text);
       process.exitCode = exitCode;
     }
   };

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { deadlineIn } from './deadline.ts';
 import { settle, type SettleOptions } from './settled-state.ts';
 
 const id = 'vm/acme/web-1';
@@ -19,7 +20,7 @@ async function outcome(frames: readonly object[], options: Partial<SettleOptions
     },
     call: async () => ({ ...stored, status: { failure: { message: 'no disk' } } }),
   };
-  const asked = { timeoutMs: 5_000, onWait: () => {}, ...options };
+  const asked = { deadline: deadlineIn(5), onWait: () => {}, ...options };
   return await settle(client as unknown as PhotonClient, id, asked).catch((error: unknown) => {
     if (error instanceof PhotonError) return error.record.code;
     throw error;

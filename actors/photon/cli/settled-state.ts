@@ -1,7 +1,9 @@
 /** Waits until an object has settled: in a resting state of its kind, in a requested state, or in a failed state. */
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
+import { clientClock } from '@photoncloud/runtime/client/client-clock';
+import type { Deadline } from './deadline.ts';
 
 interface Seen {
   readonly id: string;
@@ -16,11 +18,14 @@ const restingStates: Readonly<Record<string, RegExp>> = {
   port: /^(unbound|active)$/,
   volume: /^(available|held\.attached)$/,
 };
+/** How long the answer to a wait that has ended may take. */
+const reasonMs = 1_000;
+
 const failedStates = /^(failed|rejected|held\.stuck)/;
 
 /** The failure in the object's status, or the command that shows more. */
-async function reasonOf(client: PhotonClient, id: string): Promise<string> {
-  const { status } = await client.call('actor.get', { id });
+async function reasonOf(client: PhotonClient, id: string, within: CallOptions): Promise<string> {
+  const { status } = await client.call('actor.get', { id }, within);
   const failure = (status as { failure?: { message?: string } | null } | undefined)?.failure;
   return failure?.message ?? 'photon describe shows more';
 }
@@ -32,15 +37,15 @@ interface DeclaredStatus {
 }
 
 /** True when the newest declaration is realized, or needs only a restart, which is a separate command. */
-async function isRealized(client: PhotonClient, id: string): Promise<boolean> {
-  const { status } = await client.call('actor.get', { id });
+async function isRealized(client: PhotonClient, id: string, within: CallOptions): Promise<boolean> {
+  const { status } = await client.call('actor.get', { id }, within);
   const { generation = 0, observedGeneration = 0, conditions = [] } = (status ?? {}) as DeclaredStatus;
   if (observedGeneration >= generation) return true;
   return conditions.some(({ type, status: is }) => type === 'RestartRequired' && is === 'True');
 }
 
 export interface SettleOptions {
-  readonly timeoutMs: number;
+  readonly deadline: Deadline;
   readonly onWait: (text: string) => void;
   /** Names of requested states; default: the resting states of the kind. */
   readonly until?: RegExp;
@@ -56,30 +61,36 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
   const wanted = options.until ?? restingStates[partsOfId(id).kind] ?? /^ready$/;
   let last: Seen = { id, stateName: 'unknown', lifecycle: 'live' };
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), options.timeoutMs);
+  const cancel = clientClock.after(options.deadline.leftMs(), () => controller.abort());
+  const { signal } = controller;
   try {
-    for await (const frame of client.watch({ ids: [id] }, controller.signal)) {
+    for await (const frame of client.watch({ ids: [id] }, signal)) {
       let seen: Seen | undefined = 'actors' in frame ? frame.actors[0] : 'actor' in frame ? frame.actor : undefined;
       // The items of a watch do not contain objects that were removed before.
-      if (frame.type === 'synced' && last.stateName === 'unknown') seen = await client.call('actor.get', { id });
+      if (frame.type === 'synced' && last.stateName === 'unknown')
+        seen = await client.call('actor.get', { id }, { signal });
       if (seen === undefined || seen.id !== id) continue;
       last = seen;
       const state = seen.lifecycle === 'removed' ? 'removed' : seen.stateName;
       options.onWait(`${id} ${state}`);
-      if (wanted.test(state) && (options.until !== undefined || (await isRealized(client, id)))) return state;
+      if (wanted.test(state) && (options.until !== undefined || (await isRealized(client, id, { signal }))))
+        return state;
       if (state === 'removed') {
         throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });
       }
       if (failedStates.test(seen.stateName) && (options.failing ?? options.until === undefined)) {
-        const why = await reasonOf(client, id);
+        const why = await reasonOf(client, id, { signal });
         throw new PhotonError('defeat', 'not_settled', `${id} is ${seen.stateName}: ${why}`, { public: true });
       }
     }
+  } catch (error) {
+    // A call that the deadline has aborted.
+    if (!(signal.aborted && error instanceof PhotonError && error.record.code === 'call_aborted')) throw error;
   } finally {
-    clearTimeout(timer);
+    cancel();
     controller.abort();
   }
-  const seconds = Math.round(options.timeoutMs / 1_000);
-  const why = await reasonOf(client, id);
+  const why = await reasonOf(client, id, { timeoutMs: reasonMs }).catch(() => 'the control API does not answer');
+  const { seconds } = options.deadline;
   throw new PhotonError('unknown', 'wait_timeout', `${id} is still ${last.stateName} after ${seconds} s: ${why}`);
 }

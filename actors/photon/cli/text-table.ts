@@ -1,24 +1,19 @@
 /** Text tables: padded columns, dim headings, coloured state names; colours only on a terminal. */
-import { styleText } from 'node:util';
-
-const coloured = (): boolean => process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
+import { styled, widthOf } from './terminal-text.ts';
 
 /** Colours a state name: red for trouble, green for working, yellow for in between. */
 export function stateWord(word: string): string {
-  if (!coloured()) return word;
-  if (/fail|reject|stuck|silent|refus/.test(word)) return styleText('red', word);
-  if (/^(running|ready|active|attached|available|held\.attached|serving)/.test(word)) return styleText('green', word);
+  if (/fail|reject|stuck|silent|refus/.test(word)) return styled('red', word);
+  if (/^(running|ready|active|attached|available|held\.attached|serving)/.test(word)) return styled('green', word);
   if (/^(stopped|unbound|removed)/.test(word)) return word;
-  return styleText('yellow', word);
+  return styled('yellow', word);
 }
-
-const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
-const widthOf = (text: string): number => text.replace(escapes, '').length;
 
 /** @returns lines without trailing blanks; without rows, one line that says so. */
 export function textTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return 'nothing to show';
-  const all = [headings.map((heading) => heading.toUpperCase()), ...rows];
+  const all = [headings.map((heading) => heading.toUpperCase()), ...rows.map((row) => row.map(cleanLine))];
   const widths = headings.map((_, column) => Math.max(...all.map((row) => widthOf(row[column] ?? ''))));
   const lines = all.map((row) =>
     row
@@ -26,8 +21,16 @@ export function textTable(headings: readonly string[], rows: readonly (readonly 
       .join('  ')
       .trimEnd(),
   );
-  if (coloured()) lines[0] = styleText('dim', lines[0] ?? '');
+  lines[0] = styled('dim', lines[0] ?? '');
   return lines.join('\n');
+}
+
+const ulidDigits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/** When the object with this uid, a ULID, came into being, ms since the epoch; undefined for another uid. */
+export function bornMs(uid: string): number | undefined {
+  if (!/^[0-9A-HJKMNP-TV-Z]{26}$/.test(uid)) return undefined;
+  return Array.from(uid.slice(0, 10)).reduce((ms, digit) => ms * 32 + ulidDigits.indexOf(digit), 0);
 }
 
 /** `4s`, `3m`, `5h`, `2d`. */
