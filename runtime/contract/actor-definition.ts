@@ -78,7 +78,10 @@ export interface ActorDefinition {
   readonly checkOutcome?: (type: string, payload: Readonly<Record<string, unknown>>) => string | undefined;
   /** Rows to load before the step; must be pure. */
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
-  /** What `get`, `list` and watches show; must hold no secret. */
+  /**
+   * What `get`, `list` and watches show; must hold no secret. Fields of the status that mean the same in every kind
+   * have the form that shown-status.ts describes.
+   */
   readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
   /**
    * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.
