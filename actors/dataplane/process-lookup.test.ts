@@ -37,7 +37,7 @@ test('a pidfile that names a stranger is not believed', async () => {
   assert.is(await findIncarnation(paths), null);
   assert.is(await findIncarnation(paths, true), null);
   writeFileSync(path.join(folder, 'dnsmasq.pid'), `${pid}\n`);
-  assert.is(await readDhcpServer(path.dirname(folder), path.basename(folder)), null);
+  assert.is(await readDhcpServer(folder), null);
 });
 
 test.run();

@@ -87,7 +87,7 @@ export const testedMutants: readonly Mutant[] = [
     processes,
     'actors/dataplane/dhcp/dhcp-server.ts',
     "const config = words.find((word) => word.startsWith('--conf-file='))?.slice('--conf-file='.length);",
-    "const config = path.join(dhcpFolder, namespace, words.find((word) => word.startsWith('--conf-file=')) ?? 'c');",
+    "const config = path.join(folder, words.find((word) => word.startsWith('--conf-file=')) ?? 'c');",
   ),
   {
     name: "a replica's owner is removed before its file",

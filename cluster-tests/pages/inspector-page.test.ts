@@ -185,6 +185,83 @@ check('every text fits into its box', async ({ page, url }) => {
   }
 });
 
+check('at 800x600 the history keeps a usable height, whatever is above it', async ({ page, url }) => {
+  await page.setViewportSize({ width: 800, height: 600 });
+  for (const query of ['', '?held=quarantined']) {
+    await page.goto(`${url}/a/job/acme/web-1${query}`);
+    await page.locator('.entry').nth(5).waitFor();
+    const height = await page.locator('.history').evaluate((list) => list.clientHeight);
+    assert.ok(height >= 280, `${query}: ${height} px`);
+    const drawn = await page.locator('.canvas').evaluate((canvas) => [canvas.clientWidth, canvas.clientHeight]);
+    assert.ok((drawn[0] ?? 0) >= 450 && (drawn[1] ?? 0) >= 400, `the chart has ${drawn.join(' x ')}`);
+    const outside = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+    assert.is(outside, 0, 'nothing hangs out of the window');
+  }
+});
+
+check('what is cut off can be read in a tooltip', async ({ page, url }) => {
+  for (const width of [800, 1400]) {
+    await page.setViewportSize({ width, height: 600 });
+    await page.goto(`${url}?search=a-name`);
+    const line = page.locator('.line', { hasText: 'a-name' });
+    await line.waitFor();
+    assert.equal(await untold(page, '.line span, .bar *'), []);
+    await line.click();
+    await page.locator('.entry').first().waitFor();
+    assert.equal(await untold(page, '.bar *, .tabs *, .row span'), []);
+    assert.is(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), 0);
+  }
+});
+
+/** Texts that do not fit their element, where neither it nor what it is in has a tooltip. */
+const untold = (page: Page, selector: string): Promise<string[]> =>
+  page.locator(selector).evaluateAll((elements) =>
+    elements.flatMap((element) => {
+      const cut = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX === 'hidden';
+      return cut && element.closest('[title]') === null ? [element.textContent ?? ''] : [];
+    }),
+  );
+
+const meanings = ['steady', 'changing', 'retrying', 'failed', 'ended'];
+
+check('meanings of states differ by sign and by frame, not by colour alone', async ({ page, url }) => {
+  await page.goto(`${url}?search=job`);
+  for (const [state, sign] of [
+    ['running.healthy', 'lasts'],
+    ['preparing.plugging', 'on its way'],
+    ['failed', 'needs attention'],
+  ] as const) {
+    const name = page.locator('.state-name', { hasText: state }).first();
+    await name.getByRole('img', { name: sign }).waitFor();
+  }
+  const signs = await page
+    .locator('.sign')
+    .evaluateAll((all) => all.map((one) => `${one.getAttribute('aria-label')} ${one.textContent}`));
+  assert.is(new Set(signs).size, 3);
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.bar .badge.steady', { hasText: 'running.healthy' }).waitFor();
+  await page.locator('[data-state="running.healthy"].lit.steady').waitFor();
+  const frames: string[] = [];
+  for (const meaning of meanings) {
+    await mean(page, meaning);
+    const style = await page.locator('.lit>.frame').evaluate((frame) => {
+      const { strokeDasharray, strokeWidth } = getComputedStyle(frame);
+      return `${strokeDasharray} ${strokeWidth}`;
+    });
+    frames.push(style);
+  }
+  assert.is(new Set(frames.slice(0, 4)).size, 4, frames.join(', '));
+});
+
+/** Gives the current state another meaning. */
+const mean = (page: Page, meaning: string): Promise<void> =>
+  page.locator('.lit').evaluate(
+    (state, [wanted, all]) => {
+      for (const one of all as string[]) state.classList.toggle(one, one === wanted);
+    },
+    [meaning, meanings] as const,
+  );
+
 check('names with HTML in them are shown as text', async ({ page, url }) => {
   await page.goto(`${url}/a/hostile/acme/x`);
   await page.locator('svg text.title', { hasText: 'b"><script>alert(1)</script>' }).waitFor();
@@ -204,6 +281,13 @@ check('text has enough contrast in light and dark', async ({ page, url }) => {
     ] as const) {
       const ratio = await contrast(page, text, ground);
       assert.ok(ratio >= 4.5, `${colorScheme}: ${text} on ${ground} has ${ratio.toFixed(1)}`);
+    }
+    for (const meaning of meanings) {
+      await mean(page, meaning);
+      for (const text of ['.lit .title', '.lit .row text:last-child tspan']) {
+        const ratio = await contrast(page, text, '.lit>.frame');
+        assert.ok(ratio >= 4.5, `${colorScheme}: ${text} of ${meaning} has ${ratio.toFixed(1)}`);
+      }
     }
   }
 });

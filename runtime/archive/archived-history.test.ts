@@ -69,6 +69,11 @@ test('old entries are archived, and history is read in order from store and arch
     page.map(({ version }) => version),
     upTo(280, 261),
   );
+  const behind = await node.historian.history(web, { after: 0, to: 280, skip: 20, limit: 3 });
+  assert.equal(
+    behind.map(({ version }) => version),
+    [258, 259, 260],
+  );
   for (const version of [1, 2, 3, 31, 200, 268, 300]) {
     const { context, state, chartVersion, entry } = await node.historian.at(web, version);
     assert.equal([context, state, chartVersion, entry.version], [contextAt(version), 'b', 1, version]);

@@ -37,11 +37,13 @@ class ArchivedHistory implements Historian {
     this.#options = options;
   }
 
-  async history(id: ActorId, { after, to, limit }: HistoryPage): Promise<readonly HistoryEntry[]> {
+  async history(id: ActorId, { after, to, skip = 0, limit }: HistoryPage): Promise<readonly HistoryEntry[]> {
     const found: HistoryEntry[] = [];
+    let left = skip;
     for await (const entry of this.#backwards(id, to)) {
       if (entry.version <= after || found.length === limit) break;
-      found.push(entry);
+      if (left > 0) left -= 1;
+      else found.push(entry);
     }
     return found.toReversed();
   }

@@ -88,7 +88,10 @@ export interface ActorDefinition {
    * node's peer server serves as text. Null when there is none.
    */
   readonly output?: (id: ActorId, context: never) => OutputPlace | null;
-  /** What `get`, `list` and watches show; must hold no secret. */
+  /**
+   * What `get`, `list` and watches show; must hold no secret. Fields of the status that mean the same in every kind
+   * have the form that shown-status.ts describes.
+   */
   readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
   /**
    * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.

@@ -22,6 +22,8 @@ export interface HistoryPage {
   readonly after: number;
   /** The newest version wanted; undefined: up to now. */
   readonly to?: number;
+  /** So many of the newest entries of this range are left out: one version may have more entries than a page. */
+  readonly skip?: number;
   readonly limit: number;
 }
 
@@ -39,6 +41,8 @@ export interface ArchiveStatus {
 }
 
 export interface Historian {
+  /** True for a node without an archive: it has only the newest entries, and rebuilds nothing. */
+  readonly hotOnly?: boolean;
   /**
    * Entries with `after` < version <= `to`, newest last; when there are more than `limit`, the newest of them.
    * @throws PhotonError defeat `archive_damaged`, fault `archive_unreachable` with the node that has the missing piece

@@ -63,7 +63,10 @@ export interface HistoryEntry {
   readonly version: number;
   readonly at: number;
   readonly event: unknown;
-  /** `message:<from>:<seq>`, `command:<id>`, `timer:<id>`, `effect:<id>`, `dead-letter:<id>`, `upgrade:<n>`. */
+  /**
+   * `message:<from>:<seq>@<version of the sender's step>`, `command:<id>`, `timer:<id>`, `effect:<id>`,
+   * `dead-letter:<id>`, `upgrade:<n>`. Older entries of messages have no version.
+   */
   readonly cause: string;
   readonly from: unknown;
   readonly to: unknown;

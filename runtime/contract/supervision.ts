@@ -26,7 +26,7 @@ export interface DeadLetter {
   /** A ULID, unique for ever. */
   readonly deadLetterId: string;
   readonly event: ActorEvent;
-  /** As in the history: `message:<from>:<seq>`, `timer:<id>`, `effect:<id>`. */
+  /** As in the history: `message:<from>:<seq>@<version>`, `timer:<id>`, `effect:<id>`. */
   readonly cause: string;
   /** The sender of a message. */
   readonly from?: ActorId;

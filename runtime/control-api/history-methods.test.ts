@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reject } from '../contract/errors.ts';
+import { actorId } from '../contract/identifiers.ts';
 import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
 import type { HistoryEntry } from '../contract/journal.ts';
 import { startTestApi } from './api-for-tests.ts';
@@ -47,7 +48,11 @@ test('history, versions and differences: a scope sees state and view, an operato
     const id = 'box/acme/a';
     const ann = await new RawClient(api.url).open('ann-token');
     const { entries } = await ann.call('actor.history', { id, after: 4, to: 9, limit: 2 });
-    assert.equal(pages, [{ after: 4, to: 9, limit: 2 }]);
+    assert.equal(
+      pages,
+      [{ after: 4, skip: 0, to: 9, limit: 3 }],
+      'one entry more shows whether there is an older page',
+    );
     assert.equal(
       (entries as { gone?: string[]; whole?: number }[]).map(({ gone, whole }) => [gone, whole]),
       [
@@ -80,6 +85,41 @@ test('history, versions and differences: a scope sees state and view, an operato
     const status = await root.call('archive.status');
     assert.equal([status['node'], status['archivedEntries']], ['c1', 5]);
     for (const client of [ann, bob, root]) await client.close();
+  } finally {
+    await api.stop();
+  }
+});
+
+test('pages of history lead to its begin, also through a version with more entries than a page', async () => {
+  const store = new MemoryStore();
+  const id = actorId('box/acme/a');
+  for (const size of [1, 2, 3]) store.put(id, 'open', size);
+  const [first, second, third] = store.past.get(id) as [HistoryEntry, HistoryEntry, HistoryEntry];
+  const refused = Array.from({ length: 5 }, (_, at): HistoryEntry => ({ ...second, kind: 'rejected', at }));
+  store.past.set(id, [first, second, ...refused, third]);
+  const api = await startTestApi({ store });
+  try {
+    const ann = await new RawClient(api.url).open('ann-token');
+    const seen: string[] = [];
+    let range: object = {};
+    for (let page = 0; page < 10; page += 1) {
+      const answer = await ann.call('actor.history', { id, limit: 2, ...range });
+      const entries = answer['entries'] as HistoryEntry[];
+      seen.unshift(...entries.map(({ version, kind, at }) => `${version} ${kind === 'rejected' ? at : kind}`));
+      if (answer['older'] !== 'more') {
+        seen.unshift(String(answer['older']));
+        break;
+      }
+      const oldest = entries[0]?.version ?? 0;
+      const skip = seen.filter((line) => line.startsWith(`${oldest} `)).length;
+      range = { to: oldest, skip };
+    }
+    const notes = [0, 1, 2, 3, 4].map((at) => `2 ${at}`);
+    assert.equal(seen, ['none', '1 transition', '2 transition', ...notes, '3 transition']);
+    store.past.set(id, [second, third]);
+    assert.is((await ann.call('actor.history', { id }))['older'], 'not_archived', 'version 1 is gone');
+    assert.is((await ann.call('actor.history', { id, after: 1 }))['older'], 'none', 'all that was asked for');
+    await ann.close();
   } finally {
     await api.stop();
   }

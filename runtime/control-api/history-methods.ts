@@ -4,18 +4,23 @@
  */
 import type { ActorId } from '../contract/identifiers.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
-import type { Historian, RebuiltActor } from '../contract/historian.ts';
+import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
+import type { HistoryEntry } from '../contract/journal.ts';
 import type { Reader } from '../contract/reader.ts';
 import { notFound, readableId, type Principal } from './access-rule.ts';
 import { historyItemOf, stateNameOf, viewOf } from './actor-view.ts';
 import { apiMethods, type ApiResult } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 
+/** More than the store keeps of an actor. */
+const hotEntries = 100_000;
+
 /** The historian of a node without an archive: reads only the newest entries, which are in the store. */
 export const hotHistorian = (reader: Reader): Historian => ({
-  async history(id, { after, to, limit }) {
-    const entries = await reader.history(id, after, limit);
-    return to === undefined ? entries : entries.filter((entry) => entry.version <= to);
+  hotOnly: true,
+  async history(id, { after, to = Infinity, skip = 0, limit }) {
+    const entries = (await reader.history(id, after, hotEntries)).filter((entry) => entry.version <= to);
+    return entries.slice(0, entries.length - skip).slice(-limit);
   },
   at: (id) => Promise.reject(noArchive(id)),
   status: () => ({ archivedEntries: 0, waiting: 0, nearCap: 0, lostVersions: 0 }),
@@ -30,11 +35,16 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
   return new Map<string, Method>([
     [
       'actor.history',
-      method(shape['actor.history'].params, async ({ id: text, after, to, limit }, { principal }) => {
+      method(shape['actor.history'].params, async ({ id: text, after, to, skip, limit }, { principal }) => {
         const { id } = readableId(principal, text);
-        const entries = await historian.history(id, { after, limit, ...(to === undefined ? {} : { to }) });
-        if (entries.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
-        return { entries: entries.map(historyItemOf) };
+        // One entry more than requested shows whether there is an older page.
+        const range = { after, skip, ...(to === undefined ? {} : { to }) };
+        const found = await historian.history(id, { ...range, limit: limit + 1 });
+        if (found.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
+        const entries = found.slice(-limit);
+        const missing = historian.hotOnly === true ? 'not_archived' : 'lost';
+        const older = found.length > limit ? 'more' : isWhole(entries, range) ? 'none' : missing;
+        return { entries: entries.map(historyItemOf), older };
       }),
     ],
     [
@@ -76,6 +86,14 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
       }),
     ],
   ]);
+}
+
+/** Whether no version is missing between the start of the range and its first entry. */
+function isWhole(entries: readonly HistoryEntry[], { after, to, skip }: Omit<HistoryPage, 'limit'>): boolean {
+  const [first] = entries;
+  if (first !== undefined) return first.version <= after + 1;
+  // Entries that were left out are of version `to`.
+  return to === undefined || to - (skip ? 1 : 0) <= after;
 }
 
 function shownOf(

@@ -46,18 +46,26 @@ const difference = z.object({
   after: z.unknown().optional().meta({ description: 'Absent when the field was removed' }),
 });
 
+const olderThan = z.enum(['more', 'none', 'lost', 'not_archived']).meta({
+  description:
+    'What precedes the first entry in the range. `more`: another page. `none`: nothing. `lost`: entries that are no ' +
+    'longer kept. `not_archived`: the answering node has no archive and only the newest entries',
+});
+
 export const historyShapes = {
   'actor.history': {
     description:
       'History entries with version above `after` and up to `to`, newest last; of more than `limit`, the newest. ' +
-      'Entries without a transition (ignored, rejected, dropped) are included. Reads the archives of all nodes.',
+      'Entries without a transition (ignored, rejected, dropped) are included. Reads the archives of all nodes. ' +
+      'For the page before: `to` the version of the first entry, `skip` the number of entries of that version.',
     params: z.strictObject({
       id: idText,
       after: count.default(0),
       to: version.optional(),
+      skip: count.default(0).meta({ description: 'So many of the newest entries of this range are left out' }),
       limit: z.number().int().min(1).max(500).default(100),
     }),
-    result: z.object({ entries: z.array(historyEntry) }),
+    result: z.object({ entries: z.array(historyEntry), older: olderThan }),
   },
   'actor.at': {
     description: 'An actor as it was after the last entry of a version, rebuilt from its history.',

@@ -81,7 +81,14 @@ export class MemoryStore implements Reader {
   /** Makes every running and later `follow` fail, as an unreachable store does. */
   broken = false;
 
-  put(text: string, stateName: string, size = 1, status: 'live' | 'removed' = 'live'): void {
+  /** @param more fields of the history entry that differ from those of a plain transition */
+  put(
+    text: string,
+    stateName: string,
+    size = 1,
+    status: 'live' | 'removed' = 'live',
+    more: Partial<HistoryEntry> = {},
+  ): void {
     const id = actorId(text);
     const before = this.actors.get(id);
     const version = (before?.version ?? 0) + 1;
@@ -101,6 +108,7 @@ export class MemoryStore implements Reader {
       kind: 'transition',
       asked: [],
       changed: {},
+      ...more,
     };
     this.past.set(id, [...(this.past.get(id) ?? []), entry]);
     const cursor = `c${this.#trimmed + this.#feed.length + 1}` as Cursor;
@@ -161,7 +169,7 @@ export class MemoryStore implements Reader {
   }
 
   async history(id: ActorId, after: number, limit: number): Promise<readonly HistoryEntry[]> {
-    return (this.past.get(id) ?? []).filter((entry) => entry.version > after).slice(0, limit);
+    return (this.past.get(id) ?? []).filter((entry) => entry.version > after).slice(-limit);
   }
 
   async deadLetters(actor?: ActorId): Promise<readonly StoredDeadLetter[]> {

@@ -190,6 +190,20 @@ test('messages not acknowledged when the sender died are sent by its successor',
   await third.drain();
 });
 
+test('the history of the receiver names the step in which its sender sent the message', async () => {
+  const journal = new MemoryJournal();
+  const host = await ownerOn(journal, { registry });
+  for (let count = 0; count < 2; count += 1) await ask(host, 'relay/t/r', send());
+  await until('2 items', () => items(journal).length === 2);
+  const [first, second] = journal.history.get('relay/t/r' as ActorId) ?? [];
+  assert.equal([first?.asked, second?.asked], [['send:sink.put:sink/t/s'], ['send:sink.put:sink/t/s']]);
+  assert.equal(
+    journal.history.get(sink as ActorId)?.map(({ cause }) => cause),
+    [first, second].map((step, index) => `message:relay/t/r:${index + 1}@${step?.version}`),
+  );
+  await host.drain();
+});
+
 test('acknowledgements ride in the next commit', async () => {
   const journal = new MemoryJournal();
   const host = await ownerOn(journal, { registry });

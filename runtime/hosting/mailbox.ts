@@ -69,11 +69,14 @@ export interface DeadLetterInput {
 
 export type Input = MessageInput | CommandInput | OutcomeInput | TimerInput | DeadLetterInput;
 
-/** As the history and dead letters name it. */
+/** As the history and dead letters name it; of a message with the version at which its sender sent it. */
 export function causeOf(input: Input): string {
   switch (input.kind) {
-    case 'message':
-      return `message:${input.message.from}:${input.message.seq}`;
+    case 'message': {
+      const { from, seq, cause } = input.message;
+      const sentAt = cause.startsWith(`${from}@`) ? cause.slice(from.length) : '';
+      return `message:${from}:${seq}${sentAt}`;
+    }
     case 'command':
       return `command:${input.open.command.commandId}`;
     case 'timer':

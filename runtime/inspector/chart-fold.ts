@@ -39,6 +39,8 @@ export interface DrawnEdge {
   readonly tone: Tone;
   readonly lines: readonly Line[];
   readonly transitions: readonly string[];
+  /** Of each line, the transition that it belongs to. */
+  readonly lineTransitions: readonly string[];
 }
 
 export interface Drawing {
@@ -104,6 +106,7 @@ export function foldChart(chart: Chart): Drawing {
       tone: edge.tone,
       lines: edge.parts.flatMap(labelLines),
       transitions: edge.parts.map((part) => part.id),
+      lineTransitions: edge.parts.flatMap((part) => labelLines(part).map(() => part.id)),
     })),
     chips,
   };

@@ -1,7 +1,8 @@
 /**
  * The style sheet of a chart drawing. A page includes it once; a stand-alone SVG (documentation) contains it.
- * Classes that a page toggles: `lit` (current) and `within` (ancestor of the current) on states, `last` (taken last) on
- * edges, rows and chips, `hover` on edges.
+ * Classes that a page toggles: on states `lit` (current) with its meaning (state-meaning.ts), and `within` (ancestor of
+ * the current); on edges, rows and chips `last` (taken last), and `other` on those of their texts that belong to a
+ * transition that was not taken; on edges `hover`. Meanings differ in the frame's dashes and width too.
  */
 export const fontStack = 'system-ui,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans","DejaVu Sans",sans-serif';
 
@@ -38,10 +39,16 @@ export const chartCss = `
 .chart .state:focus-visible>.frame{stroke:var(--accent);stroke-width:3;stroke-dasharray:6 3}
 .chart .within>.frame{stroke:var(--lit-line);stroke-width:2}
 .chart .lit>.frame{fill:var(--lit-fill);stroke:var(--lit-line);stroke-width:3}
+.chart .lit.steady>.frame{fill:var(--steady-fill);stroke:var(--steady-line)}
+.chart .lit.changing>.frame{stroke-dasharray:12 5}
+.chart .lit.retrying>.frame{fill:var(--retrying-fill);stroke:var(--retrying-line);stroke-dasharray:3 4}
+.chart .lit.failed>.frame{fill:var(--failed-fill);stroke:var(--failed-line);stroke-width:6}
+.chart .lit.ended>.frame{fill:var(--raised);stroke:var(--edge)}
 .chart .edge.last path{stroke:var(--last);stroke-width:3}
 .chart .edge.last .head{fill:var(--last)}
 .chart .edge.last .plate,.chart .chip.last .plate{stroke:var(--last);stroke-width:2}
 .chart .row.last .mark{fill:none;stroke:var(--last);stroke-width:2}
+.chart .other{opacity:.5}
 .chart .row .mark{fill:none}
 .chart .edge.hover path{stroke:var(--accent);stroke-width:2.6}
 .chart .edge.hover .head{fill:var(--accent)}

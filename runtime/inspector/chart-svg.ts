@@ -3,7 +3,8 @@
  * for the documentation with one. Pure; every text of a machine is escaped, by `tag` and `textOf`.
  *
  * The page uses `data-state` on every state (once), and `data-edge` and `data-transitions` (space-separated ids) on
- * edges, rows and chips. Promise: every state can be reached by keyboard and read by a screen reader.
+ * edges, rows and chips; where these show several transitions, `data-transition` on the text of each. Promise: every
+ * state can be reached by keyboard and read by a screen reader.
  */
 import type { DrawnRow, Line } from './chart-fold.ts';
 import { metrics, tagText, type Area, type PlacedChip, type Point } from './chart-graph.ts';
@@ -69,9 +70,23 @@ const px = (value: number): string => String(Math.round(value * 10) / 10);
 const rectangle = (className: string, { x, y, width, height }: Area, rx: number): string =>
   tag('rect', { class: className, x, y, width, height, rx });
 
-function textOf(line: Line, x: number, y: number): string {
+function textOf(line: Line, x: number, y: number, transition?: string): string {
   const spans = line.map((span) => tag('tspan', { class: `tone-${span.tone}` }, escapeXml(span.text)));
-  return tag('text', { x, y }, spans.join(''));
+  return tag('text', transition === undefined ? { x, y } : { x, y, 'data-transition': transition }, spans.join(''));
+}
+
+/** The text of a row; of one that shows several events, each is marked with its own transition. */
+function rowText({ line, transitions }: DrawnRow, x: number, y: number): string {
+  const [first, ...rest] = line;
+  const names = first?.text.split(', ') ?? [];
+  if (first === undefined || transitions.length < 2 || names.length !== transitions.length) return textOf(line, x, y);
+  const tone = `tone-${first.tone}`;
+  const events = names.map((name, index) => {
+    const comma = index === 0 ? '' : tag('tspan', { class: tone }, ', ');
+    return comma + tag('tspan', { class: tone, 'data-transition': transitions[index] ?? '' }, escapeXml(name));
+  });
+  const others = rest.map((span) => tag('tspan', { class: `tone-${span.tone}` }, escapeXml(span.text)));
+  return tag('text', { x, y }, [...events, ...others].join(''));
 }
 
 const glyphMark = (row: DrawnRow, x: number, y: number): string =>
@@ -90,7 +105,7 @@ function chipMark(chip: PlacedChip): string {
   const inner = [
     rectangle('plate', chip, 4),
     glyphMark(chip.row, chip.x + 8, baseline),
-    textOf(chip.row.line, chip.x + metrics.glyphWidth + 4, baseline),
+    rowText(chip.row, chip.x + metrics.glyphWidth + 4, baseline),
   ];
   return tag('g', { class: 'chip', 'data-transitions': chip.row.transitions.join(' ') }, inner.join(''));
 }
@@ -137,7 +152,7 @@ function boxTexts(box: PlacedBox): string {
     const inner = [
       row.transitions.length === 0 ? '' : rectangle('mark', { x: left - 6, y, width, height: metrics.rowHeight }, 4),
       glyphMark(row, left, y + 13),
-      textOf(row.line, left + metrics.glyphWidth, y + 13),
+      rowText(row, left + metrics.glyphWidth, y + 13),
     ];
     return tag('g', { class: 'row', 'data-transitions': row.transitions.join(' ') }, inner.join(''));
   });
@@ -167,9 +182,11 @@ const edgeLine = (edge: PlacedEdge): string =>
 function edgeLabel(edge: PlacedEdge): string {
   const area = edge.label;
   if (area === null || edge.lines.length === 0) return '';
-  const lines = edge.lines.map((line, index) =>
-    textOf(line, area.x + metrics.labelPadding, area.y + 13 + index * metrics.labelLineHeight),
-  );
+  const shared = edge.transitions.length > 1;
+  const lines = edge.lines.map((line, index) => {
+    const y = area.y + 13 + index * metrics.labelLineHeight;
+    return textOf(line, area.x + metrics.labelPadding, y, shared ? edge.lineTransitions[index] : undefined);
+  });
   return tag('g', edgeAttributes(edge, 'label edge'), rectangle('plate', area, 4) + lines.join(''));
 }
 

@@ -10,6 +10,7 @@ import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 import { createChartStore, type ChartStore } from './chart-store.ts';
 import { chartSvg, escapeXml, standaloneCss } from './chart-svg.ts';
+import { meaningsOf } from './state-meaning.ts';
 import { bundlePage, type PageBundle } from './page-bundle.ts';
 
 export interface InspectorOptions {
@@ -136,6 +137,7 @@ function answerFor(
 ): Promise<Answer> | undefined {
   if (pagePath.test(path)) return bundled().then((bundle) => page(bundle, options));
   if (path === '/assets/icon.svg') return Promise.resolve(icon);
+  if (path === '/charts.json') return Promise.resolve(meaningsAnswer(store));
   const asset = assetPath.exec(path);
   if (asset !== null) return assetAnswer(asset[1] ?? '', bundled);
   const chart = chartPath.exec(path);
@@ -190,6 +192,16 @@ async function chartAnswer(kind: string, asPicture: boolean, store: ChartStore):
     body: JSON.stringify({ chart, ...drawn }),
     cache: drawn.reason === null ? 'no-cache' : 'no-store',
   };
+}
+
+/** Of the states of all kinds, for the list: it shows actors of every kind, and needs no drawing. */
+function meaningsAnswer(store: ChartStore): Answer {
+  const all = store.kinds.flatMap((kind) => {
+    const chart = store.chart(kind);
+    return chart === undefined ? [] : [[kind, meaningsOf(chart)] as const];
+  });
+  const body = JSON.stringify(Object.fromEntries(all));
+  return { status: 200, type: 'application/json; charset=utf-8', body, cache: 'no-cache' };
 }
 
 /** When the layout fails, the page gets the reason and shows the table. */

@@ -110,7 +110,7 @@ function historyUpTo(steps: number): HistoryRow[] {
     event: { type, meta: { at: startedAt + index * 9_500, ulid: '01JDQ0000000000000000000' } },
     cause:
       index === 1
-        ? 'message:host/system/main:41'
+        ? 'message:host/system/main:41@17'
         : type.includes('.done')
           ? `effect:${live}#${index}.0`
           : `command:key-${index}`,
@@ -168,11 +168,17 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
   };
   const feed: InspectorFeed = {
     get: async (id) => detail(id),
-    history: async (_id, after) => {
+    history: async (_id, { after = 0, to = Infinity }) => {
       const rows = historyUpTo(steps);
       const last = rows.at(-1);
       const all = last === undefined ? rows : [...rows, ...heldHistory(last.version, last.to)];
-      return all.filter((entry) => entry.version > after);
+      return { rows: all.filter(({ version }) => version > after && version <= to), older: 'none' };
+    },
+    at: async (id, version) => {
+      const entry = historyUpTo(steps).find((one) => one.version === version);
+      if (entry === undefined) throw new Error(`${id} has no version ${version}`);
+      const status = { host: 'w1', conditions: [] };
+      return { version, state: entry.to, status, entry, raw: { id, version, state: entry.to, status } };
     },
     deadLetters: async () => deadLetters,
     watch(filter, listener) {
@@ -189,6 +195,8 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
   };
   return { feed, advance };
 }
+
+const longName = 'a-name-that-is-as-long-as-a-name-may-be.a-name-that-is-as-long-as-a-name-may-be';
 
 function crowd(): ActorRow[] {
   const kinds = [
@@ -207,8 +215,9 @@ function crowd(): ActorRow[] {
         : stateName === 'failed'
           ? ['timer']
           : ['event'];
+      const name = scope === 'initech' && index === 3 ? longName : `${kind}-${index}`;
       rows.push({
-        id: `${kind}/${scope}/${kind}-${index}${host}`,
+        id: `${kind}/${scope}/${name}${host}`,
         version: 3 + (index % 17),
         stateName,
         gone: false,

@@ -1,7 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PhotonError } from '../../contract/errors.ts';
 import { followActor, type LiveActor } from './actor-feed.ts';
-import type { ActorDetail, HistoryRow, Hold, InspectorFeed, ListListener } from './inspector-feed.ts';
+import type { ActorDetail, HistoryPage, HistoryRow, Hold, InspectorFeed, ListListener } from './inspector-feed.ts';
 
 const id = 'job/acme/web-1';
 
@@ -17,9 +18,24 @@ const operatedRow = (version: number): HistoryRow => ({
   changed: {},
 });
 
+/** A page of the scripted feed has so many rows. */
+const pageRows = 100;
+
+const stepRow = (version: number): HistoryRow => ({
+  version,
+  at: version,
+  event: { type: `e${version}` },
+  cause: '',
+  from: 'a',
+  to: 'a',
+  kind: 'transition',
+  asked: [],
+  changed: {},
+});
+
 function scripted() {
   let version = 1;
-  let failing = false;
+  let failure: Error | undefined;
   let hold: Hold | null = null;
   let reads = 0;
   const listeners = new Set<ListListener>();
@@ -27,25 +43,17 @@ function scripted() {
   const feed: InspectorFeed = {
     async get(): Promise<ActorDetail> {
       reads += 1;
-      if (failing) throw new Error('not reachable');
+      if (failure !== undefined) throw failure;
       return { ...row(), uid: 'u', state: 'a', spec: {}, status: {}, effects: [], timers: [], hold, raw: {} };
     },
-    async history(_id, after): Promise<HistoryRow[]> {
-      const steps = Array.from({ length: version }, (_, index) => index + 1).filter((step) => step > after);
-      const operated = hold === null ? [] : [operatedRow(version)];
-      const rows = steps.map((step): HistoryRow => ({
-        version: step,
-        at: 0,
-        event: { type: `e${step}` },
-        cause: '',
-        from: 'a',
-        to: 'a',
-        kind: 'transition',
-        asked: [],
-        changed: {},
-      }));
-      return [...rows, ...operated];
+    async history(_id, { after = 0, to = Infinity, skip = 0 }): Promise<HistoryPage> {
+      const steps = Array.from({ length: version }, (_, index) => stepRow(index + 1));
+      const all = hold === null ? steps : [...steps, operatedRow(version)];
+      const range = all.filter((one) => one.version > after && one.version <= to);
+      const rows = range.slice(0, range.length - skip);
+      return { rows: rows.slice(-pageRows), older: rows.length > pageRows ? 'more' : 'none' };
     },
+    at: () => Promise.reject(new Error('not asked for')),
     deadLetters: async () => null,
     watch(_filter, listener) {
       listeners.add(listener);
@@ -57,27 +65,30 @@ function scripted() {
     feed,
     listeners,
     reads: () => reads,
-    fail: (on: boolean) => (failing = on),
+    fail: (error: Error | undefined) => (failure = error),
     hold: () => {
       hold = { kind: 'paused', reason: 'looked at', by: 'ann', at: 0 };
       for (const listener of listeners) listener.row({ ...row(), held: 'paused' });
     },
-    advance: () => {
-      version += 1;
+    advance: (steps = 1) => {
+      version += steps;
       for (const listener of listeners) listener.row(row());
     },
   };
 }
+
+const entries = (live: LiveActor | undefined): readonly HistoryRow[] =>
+  live?.history.toReversed().flatMap(({ rows }) => rows) ?? [];
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test('the history has no gaps and no repeats, and a burst of changes causes two reads', async () => {
   const source = scripted();
   const seen: LiveActor[] = [];
-  const end = followActor(source.feed, id, (live) => seen.push(live));
+  const follower = followActor(source.feed, id, (live) => seen.push(live));
   await settled();
   assert.equal(
-    seen.at(-1)?.history.map(({ version }) => version),
+    entries(seen.at(-1)).map(({ version }) => version),
     [1],
   );
   const before = source.reads();
@@ -85,22 +96,21 @@ test('the history has no gaps and no repeats, and a burst of changes causes two 
   await settled();
   assert.is(seen.at(-1)?.detail?.version, 51);
   assert.equal(
-    seen
-      .at(-1)
-      ?.history.map(({ event }) => event.type)
+    entries(seen.at(-1))
+      .map(({ event }) => event.type)
       .slice(-2),
     ['e50', 'e51'],
   );
-  assert.is(new Set(seen.at(-1)?.history.map(({ version }) => version)).size, 51);
+  assert.is(new Set(entries(seen.at(-1)).map(({ version }) => version)).size, 51);
   assert.is(source.reads() - before, 2);
-  end();
+  follower.end();
   assert.is(source.listeners.size, 0);
 });
 
 test('a hold is shown although the version stays, and its history entry appears once', async () => {
   const source = scripted();
   const seen: LiveActor[] = [];
-  const end = followActor(source.feed, id, (live) => seen.push(live));
+  const follower = followActor(source.feed, id, (live) => seen.push(live));
   await settled();
   source.hold();
   await settled();
@@ -108,28 +118,107 @@ test('a hold is shown although the version stays, and its history entry appears 
   await settled();
   assert.is(seen.at(-1)?.detail?.hold?.by, 'ann');
   assert.equal(
-    seen.at(-1)?.history.map(({ event }) => event.type),
+    entries(seen.at(-1)).map(({ event }) => event.type),
     ['e1', 'actor.pause'],
   );
-  end();
+  follower.end();
 });
 
 test('a failed read is shown, and the next change reads again', async () => {
   const source = scripted();
   let live: LiveActor | undefined;
-  const end = followActor(source.feed, id, (next) => (live = next));
+  const follower = followActor(source.feed, id, (next) => (live = next));
   await settled();
-  source.fail(true);
+  source.fail(new Error('not reachable'));
   source.advance();
   await settled();
   assert.is(live?.failure, 'not reachable');
   assert.is(live?.detail?.version, 1, 'the last read record stays');
-  source.fail(false);
+  source.fail(undefined);
   source.advance();
   await settled();
   assert.is(live?.failure, null);
   assert.is(live?.detail?.version, 3);
-  end();
+  follower.end();
+});
+
+test('older steps are read page by page; steps that came while nobody listened leave a gap', async () => {
+  const source = scripted();
+  source.advance(249);
+  let live: LiveActor | undefined;
+  const follower = followActor(source.feed, id, (next) => (live = next));
+  const ends = (): unknown => live?.history.map(({ rows, older }) => [rows[0]?.version, rows.at(-1)?.version, older]);
+  await settled();
+  assert.equal(ends(), [[151, 250, 'more']]);
+  const read = async (): Promise<void> => {
+    const [first] = live?.history.slice(-1) ?? [];
+    if (first !== undefined) follower.readOlder(first);
+    await settled();
+  };
+  await read();
+  assert.equal(ends(), [[51, 250, 'more']]);
+  source.advance();
+  await read();
+  assert.equal(ends(), [[1, 251, 'none']]);
+  source.advance(300);
+  await settled();
+  assert.equal(ends(), [
+    [452, 551, 'more'],
+    [1, 251, 'none'],
+  ]);
+  for (let page = 0; page < 3; page += 1) {
+    const [top] = live?.history ?? [];
+    if (top !== undefined) follower.readOlder(top);
+    await settled();
+  }
+  assert.equal(ends(), [[1, 551, 'none']]);
+  assert.equal(
+    entries(live).map(({ version }) => version),
+    Array.from({ length: 551 }, (_, index) => index + 1),
+  );
+  follower.end();
+});
+
+test('a version far back is read with the steps around it', async () => {
+  const source = scripted();
+  source.advance(999);
+  let live: LiveActor | undefined;
+  const follower = followActor(source.feed, id, (next) => (live = next));
+  await settled();
+  follower.readAround(300);
+  await settled();
+  assert.equal(
+    live?.history.map(({ rows }) => [rows[0]?.version, rows.at(-1)?.version]),
+    [
+      [901, 1000],
+      [251, 350],
+    ],
+  );
+  follower.readAround(875);
+  await settled();
+  assert.equal(
+    live?.history.map(({ rows }) => [rows[0]?.version, rows.at(-1)?.version]),
+    [
+      [826, 1000],
+      [251, 350],
+    ],
+    'it overlaps the newest piece',
+  );
+  follower.end();
+});
+
+test('an actor that is not there is missing, and appears when it is created', async () => {
+  const source = scripted();
+  source.fail(new PhotonError('rejection', 'not_found', 'There is no such actor here.'));
+  let live: LiveActor | undefined;
+  const follower = followActor(source.feed, id, (next) => (live = next));
+  await settled();
+  assert.equal([live?.missing, live?.failure], [true, null]);
+  source.fail(undefined);
+  source.advance();
+  await settled();
+  assert.equal([live?.missing, live?.detail?.version], [false, 2]);
+  follower.end();
 });
 
 test.run();

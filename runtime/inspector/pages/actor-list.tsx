@@ -5,12 +5,14 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ActorRow, InspectorFeed } from './inspector-feed.ts';
 import { filterRows, hostOf, noFilters, optionsOf, sortedRows, waitsOf, type Filters } from './list-filter.ts';
-import { HoldBadge, useHold } from './hold-panel.tsx';
+import { meaningOfState, type Meaning } from '../state-meaning.ts';
+import { HoldBadge } from './hold-panel.tsx';
 import { useKeys } from './key-bindings.ts';
-import { useHealth, useNow } from './page-hooks.ts';
-import { PageBar, pageTitle, scopeWord, waitingGlyphs } from './page-frame.tsx';
+import { useHealth, useMeanings, useNow } from './page-hooks.ts';
+import { MeaningSign, PageBar, pageTitle, scopeWord, staleSince, waitingGlyphs } from './page-frame.tsx';
 import { actorPath, goTo } from './page-route.ts';
-import { ageText } from './time-text.ts';
+import { useReason } from './row-reason.ts';
+import { ageText, clockText, timeText } from './time-text.ts';
 
 const rowHeightPx = 34;
 const overscan = 12;
@@ -28,18 +30,20 @@ const keys = [
 interface Live {
   readonly rows: readonly ActorRow[];
   readonly synced: boolean;
+  readonly refused: string | null;
 }
 
 function useRows(feed: InspectorFeed): Live {
-  const [live, setLive] = useState<Live>({ rows: [], synced: false });
+  const [live, setLive] = useState<Live>({ rows: [], synced: false, refused: null });
   useEffect(() => {
     const rows = new Map<string, ActorRow>();
     let synced = false;
+    let refused: string | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const redraw = (): void => {
       timer ??= setTimeout(() => {
         timer = undefined;
-        setLive({ rows: sortedRows(rows.values()), synced });
+        setLive({ rows: sortedRows(rows.values()), synced, refused });
       }, redrawMs);
     };
     const end = feed.watch(
@@ -61,6 +65,10 @@ function useRows(feed: InspectorFeed): Live {
         },
         reset() {
           rows.clear();
+        },
+        refused(reason) {
+          refused = reason;
+          redraw();
         },
       },
     );
@@ -84,7 +92,8 @@ function keepInAddress(filters: Filters): void {
 
 export function ActorList(props: { feed: InspectorFeed }) {
   const health = useHealth(props.feed);
-  const { rows, synced } = useRows(props.feed);
+  const { rows, synced, refused } = useRows(props.feed);
+  const asOf = staleSince(health);
   const [filters, setFilters] = useState<Filters>(filtersInAddress);
   const [selected, setSelected] = useState('');
   const search = useRef<HTMLInputElement>(null);
@@ -118,9 +127,12 @@ export function ActorList(props: { feed: InspectorFeed }) {
     Escape: () => setFilters(noFilters),
   });
   return (
-    <div class="app">
+    <div class={asOf === null ? 'app' : 'app stale'}>
       <PageBar health={health} keys={keys}>
-        <span class="muted">{synced ? `${shown.length} of ${rows.length} actors` : 'loading actors'}</span>
+        <span class="muted">
+          {synced ? `${shown.length} of ${rows.length} actors` : 'loading actors'}
+          {asOf !== null && <span class="as-of"> as of {timeText(asOf)}</span>}
+        </span>
       </PageBar>
       <main class="list">
         <FilterBar filters={filters} rows={rows} onChange={setFilters} onOpen={open} search={search} />
@@ -132,7 +144,12 @@ export function ActorList(props: { feed: InspectorFeed }) {
           <span class="number">version</span>
           <span class="number">changed</span>
         </div>
-        <Rows feed={props.feed} rows={shown} selected={selected} scroller={scroller} synced={synced} />
+        {refused !== null && (
+          <p class="notice failure" role="alert">
+            ✕ The list is not kept up to date: {refused} Reload the page.
+          </p>
+        )}
+        <Rows feed={props.feed} rows={shown} all={rows.length} {...{ selected, scroller, synced }} />
       </main>
     </div>
   );
@@ -201,11 +218,14 @@ function FilterBar(props: {
 function Rows(props: {
   feed: InspectorFeed;
   rows: readonly ActorRow[];
+  /** The number of actors without filters. */
+  all: number;
   selected: string;
   scroller: { current: HTMLDivElement | null };
   synced: boolean;
 }) {
   const now = useNow();
+  const meanings = useMeanings();
   const [view, setView] = useState({ top: 0, height: 800 });
   const measureView = (): void => {
     const element = props.scroller.current;
@@ -220,13 +240,20 @@ function Rows(props: {
   const last = Math.min(props.rows.length, Math.ceil((view.top + view.height) / rowHeightPx) + overscan);
   return (
     <div class="scroll" ref={props.scroller} onScroll={measureView} role="listbox" aria-label="Actors" tabindex={0}>
-      {props.synced && props.rows.length === 0 && <p class="notice">No actor matches. Esc clears the filters.</p>}
+      {props.synced && props.rows.length === 0 && (
+        <p class="notice">
+          {props.all === 0
+            ? 'There are no actors yet. They appear here as soon as they are created: photon apply -f FILE.'
+            : 'No actor matches. Esc clears the filters.'}
+        </p>
+      )}
       <div style={{ height: `${props.rows.length * rowHeightPx}px` }}>
         {props.rows.slice(first, last).map((row, offset) => (
           <Row
             key={row.id}
             feed={props.feed}
             row={row}
+            meaning={meaningOfState(row.stateName, meanings[row.id.split('/')[0] ?? ''])}
             index={first + offset}
             total={props.rows.length}
             selected={row.id === props.selected}
@@ -241,13 +268,14 @@ function Rows(props: {
 function Row(props: {
   feed: InspectorFeed;
   row: ActorRow;
+  meaning: Meaning;
   index: number;
   total: number;
   selected: boolean;
   now: number;
 }) {
-  const { row } = props;
-  const hold = useHold(props.feed, row);
+  const { row, meaning } = props;
+  const reason = useReason(props.feed, row, meaning);
   const [kind = '', scope = '', name = ''] = row.id.split('/');
   const age = props.now - row.at;
   return (
@@ -266,30 +294,36 @@ function Row(props: {
         goTo(actorPath(row.id));
       }}
     >
-      <span>
+      <span class="id" title={row.id}>
         <span class="kind">
           {kind} / {scope} /{' '}
         </span>
-        {name.split('@')[0]}
+        <span class="name">{name.split('@')[0]}</span>
       </span>
-      <span class={row.stateName.includes('fail') ? 'failure' : ''}>
-        {row.stateName.includes('fail') ? '✕ ' : ''}
-        {row.stateName}
+      <span title={reason === null ? row.stateName : `${row.stateName}: ${reason}`}>
+        <span class={`state-name ${meaning}`}>
+          <MeaningSign meaning={meaning} /> {row.stateName}
+        </span>
         {row.held !== undefined && (
           <>
             {' '}
-            <HoldBadge kind={row.held} title={hold?.reason} /> <span class="muted">{hold?.reason}</span>
+            <HoldBadge kind={row.held} />
           </>
         )}
+        {reason !== null && <span class="muted"> {reason}</span>}
       </span>
-      <span class="muted">{hostOf(row.id)}</span>
+      <span class="muted" title={hostOf(row.id)}>
+        {hostOf(row.id)}
+      </span>
       <span class="muted">
         {waitsOf(row)
           .map((what) => `${waitingGlyphs[what]} ${what}`)
           .join('  ')}
       </span>
       <span class="number">{row.version}</span>
-      <span class={`number ${age < 3000 ? 'fresh' : 'muted'}`}>{ageText(age)}</span>
+      <span class={`number ${age < 3000 ? 'fresh' : 'muted'}`} title={clockText(row.at)}>
+        {ageText(age)}
+      </span>
     </a>
   );
 }

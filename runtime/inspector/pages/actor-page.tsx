@@ -1,22 +1,27 @@
 /**
  * The page of one actor: its chart with the current state highlighted, beside it what the actor waits for and its
- * history. When a step is chosen, the chart shows that version; `l` returns to the current one. The version is part of
+ * history. When a step is chosen, everything shows that version; `l` returns to the current one. The version is part of
  * the address.
  */
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { stateText, takenTransitions } from '../chart-trace.ts';
-import { useActor, type LiveActor } from './actor-feed.ts';
+import { meaningOfState, meaningsOf, type ChartMeanings, type Meaning } from '../state-meaning.ts';
+import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
-import { ConditionPanel } from './condition-panel.tsx';
+import { ConditionPanel, ReasonPanel, reasonOf } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
-import { HistoryView } from './history-view.tsx';
-import type { HistoryRow, InspectorFeed } from './inspector-feed.ts';
+import { HistoryView, mainKey } from './history-view.tsx';
+import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
+import type { HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
+import { MissingActor } from './missing-actor.tsx';
 import { useChart, useHealth, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
-import { PageBar, pageTitle } from './page-frame.tsx';
+import { MeaningSign, PageBar, pageTitle, staleSince } from './page-frame.tsx';
 import { actorPath, goTo, routeOf } from './page-route.ts';
 import { NowPanel, StatePanel } from './state-panel.tsx';
+import { timeText } from './time-text.ts';
 
 const keys = [
   ['j k', 'older and newer step'],
@@ -34,29 +39,109 @@ type Tab = 'chart' | 'table' | 'raw';
 export function ActorPage(props: { feed: InspectorFeed; id: string; version: number | null }) {
   const { feed, id, version } = props;
   const health = useHealth(feed);
-  const live = useActor(feed, id);
+  const [live, follower] = useActor(feed, id);
+  const past = usePast(feed, id, version);
   const chart = useChart(id.split('/')[0] ?? '');
   const now = useNow();
   const [tab, setTab] = useState<Tab>('chart');
   const [picked, setPicked] = useState<string | null>(null);
-  const [open, setOpen] = useState<ReadonlySet<number>>(new Set(version === null ? [] : [version]));
-  const shown = useShown(live, version);
+  const rows = useMemo(() => live.history.toReversed().flatMap((piece) => piece.rows), [live.history]);
+  const [open, toggle] = useOpen(rows, version);
+  const shown = useShown(live, rows, version, past);
   const last = useMemo(() => lastTransitions(chart, shown.row), [chart, shown.row]);
   const stateName = stateText(shown.state);
+  const asOf = staleSince(health);
+  useTitle(id, version, live.missing ? 'not found' : live.gone ? 'removed' : stateName, asOf !== null);
+  const isRead = rows.length > 0;
+  useEffect(() => {
+    // A link may lead to a step that is older than those the page reads at first.
+    if (version !== null && isRead) follower?.readAround(version);
+  }, [version, isRead, follower]);
+  const choose = (next: number | null): void => goTo(actorPath(id, next), true);
+  useStepKeys({ version, rows, history: live.history, choose, onOlder: (piece) => follower?.readOlder(piece) });
+  useKeys({
+    Enter: () => toggle(version === null ? undefined : mainKey(rows, version)),
+    c: () => setTab('chart'),
+    t: () => setTab('table'),
+    r: () => setTab('raw'),
+    '/': () => goTo('/'),
+  });
+  const meanings = useMemo(() => (chart.state === 'ready' ? meaningsOf(chart.value.chart) : {}), [chart]);
+  const meaning = meaningOfState(shown.state, meanings);
   const hold = version === null && !live.gone ? (live.detail?.hold ?? null) : null;
+  const bar = (
+    <PageBar health={health} keys={keys}>
+      <h1 class="path" title={id}>
+        {id}
+      </h1>
+      <StateBadge live={live} stateName={stateName} version={version} meaning={meaning} asOf={asOf} />
+      {hold !== null && <HoldBadge kind={hold.kind} title={hold.reason} />}
+    </PageBar>
+  );
+  if (live.missing)
+    return (
+      <div class="app">
+        {bar}
+        <MissingActor id={id} />
+      </div>
+    );
+  return (
+    <div class={asOf === null ? 'app' : 'app stale'}>
+      {bar}
+      <main class="actor">
+        <section class="stage" aria-label="Chart">
+          <Tabs tab={tab} setTab={setTab} live={live} version={version} choose={choose} />
+          <Stage {...{ tab, live, past, chart, last, meanings }} state={shown.state} onPick={setPicked} />
+        </section>
+        <aside class="side" aria-label="State and history">
+          <div class="panels">
+            {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
+            <Facts {...{ live, past, version, meaning, now, step: shown.row }}>
+              {chart.state === 'ready' && (
+                <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} meanings={meanings} />
+              )}
+            </Facts>
+          </div>
+          <HistoryView
+            {...{ id, live, open, now }}
+            selected={version}
+            onSelect={choose}
+            onToggle={toggle}
+            onOlder={(piece) => follower?.readOlder(piece)}
+          />
+        </aside>
+      </main>
+    </div>
+  );
+}
+
+function useTitle(id: string, version: number | null, word: string, isStale: boolean): void {
   useEffect(() => {
     const what = version === null ? id : `${id} @${version}`;
-    document.title = `${live.gone ? 'removed' : stateName} · ${what} · ${pageTitle()}`;
-  }, [stateName, id, version, live.gone]);
-  const choose = (next: number | null): void => goTo(actorPath(id, next), true);
-  const toggle = (which: number): void => setOpen(toggled(open, which));
+    document.title = `${isStale ? '⚠ not live · ' : ''}${word} · ${what} · ${pageTitle()}`;
+  }, [id, version, word, isStale]);
+}
+
+/** Keys that lead from step to step, and to those that were not read yet. */
+function useStepKeys(at: {
+  version: number | null;
+  rows: readonly HistoryRow[];
+  history: Pieces;
+  choose: (version: number | null) => void;
+  onOlder: (piece: Piece) => void;
+}): void {
+  const { version, rows, history, choose, onOlder } = at;
   const step = (direction: 1 | -1): void => {
-    const versions = [...new Set(live.history.map((row) => row.version))];
     // Read from the address, not from `version`: keys may come faster than the page is redrawn.
     const route = routeOf(location.pathname);
     const from = route.page === 'actor' ? route.version : null;
-    const at = from === null ? versions.length : versions.indexOf(from);
-    const next = versions[at + direction];
+    const cut = history.find((piece) => piece.rows[0]?.version === from && piece.older === 'more');
+    if (direction === -1 && cut !== undefined) {
+      onOlder(cut);
+      return;
+    }
+    const versions = [...new Set(rows.map((row) => row.version))];
+    const next = versions[(from === null ? versions.length : versions.indexOf(from)) + direction];
     if (next !== undefined) choose(next);
     else if (direction === 1) choose(null);
   };
@@ -65,88 +150,114 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
     k: () => step(1),
     ArrowDown: () => step(-1),
     ArrowUp: () => step(1),
-    Enter: () => (version === null ? undefined : toggle(version)),
     l: () => choose(null),
-    c: () => setTab('chart'),
-    t: () => setTab('table'),
-    r: () => setTab('raw'),
-    '/': () => goTo('/'),
     Escape: () => (version === null ? goTo('/') : choose(null)),
   });
+}
+
+/** What the record says at the version shown: why it is where it is, what it waits for, its conditions. */
+function Facts(props: {
+  live: LiveActor;
+  past: Loaded<PastActor> | undefined;
+  version: number | null;
+  meaning: Meaning;
+  now: number;
+  step: HistoryRow | undefined;
+  children: ComponentChildren;
+}) {
+  const { live, past, version, meaning, now, step } = props;
+  const atPast = past?.state === 'ready' && past.value.version === version ? past.value.status : null;
+  const status = version === null ? (live.detail?.status ?? null) : atPast;
+  const reason = reasonOf(status, meaning, step);
   return (
-    <div class="app">
-      <PageBar health={health} keys={keys}>
-        <h1 class="path" style={{ font: 'inherit', fontWeight: 600, margin: 0 }}>
-          {id}
-        </h1>
-        <StateBadge live={live} stateName={stateName} version={version} />
-        {hold !== null && <HoldBadge kind={hold.kind} title={hold.reason} />}
-      </PageBar>
-      <main class="actor">
-        <section class="stage" aria-label="Chart">
-          <Tabs tab={tab} setTab={setTab} live={live} version={version} choose={choose} />
-          <Stage tab={tab} live={live} chart={chart} state={shown.state} last={last} onPick={setPicked} />
-        </section>
-        <aside class="side" aria-label="State and history">
-          {live.failure !== null && (
-            <p class="panel failure" role="alert">
-              ✕ {live.failure}
-            </p>
-          )}
-          {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
-          {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
-          {chart.state === 'ready' && <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} />}
-          {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
-          {version === null && !live.gone && <ConditionPanel status={live.detail?.status ?? null} />}
-          <HistoryView
-            id={id}
-            history={live.history}
-            selected={version}
-            open={open}
-            now={now}
-            onSelect={choose}
-            onToggle={toggle}
-          />
-        </aside>
-      </main>
-    </div>
+    <>
+      {live.failure !== null && (
+        <p class="panel failure" role="alert">
+          ✕ {live.failure}
+        </p>
+      )}
+      <ReasonPanel reason={reason} meaning={meaning} />
+      {props.children}
+      {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
+      {(version !== null || !live.gone) && (
+        <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
+      )}
+      {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
+    </>
   );
 }
 
-function toggled(open: ReadonlySet<number>, version: number): ReadonlySet<number> {
+/** Which entries are open: at first the one that the address names. */
+function useOpen(
+  rows: readonly HistoryRow[],
+  version: number | null,
+): readonly [ReadonlySet<string>, (key: string | undefined) => void] {
+  const [named, setNamed] = useState(version);
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const toggle = (key: string | undefined): void => {
+    if (key !== undefined) setOpen((now) => toggled(now, key));
+  };
+  useEffect(() => {
+    const key = named === null ? undefined : mainKey(rows, named);
+    if (key === undefined) return;
+    setNamed(null);
+    toggle(key);
+  }, [rows, named]);
+  return [open, toggle];
+}
+
+function toggled(open: ReadonlySet<string>, key: string): ReadonlySet<string> {
   const next = new Set(open);
-  if (!next.delete(version)) next.add(version);
+  if (!next.delete(key)) next.add(key);
   return next;
 }
 
 /** The state to highlight and the step that led to it: of the current version, or of the chosen one. */
-function useShown(live: LiveActor, version: number | null): { state: unknown; row: HistoryRow | undefined } {
+function useShown(
+  live: LiveActor,
+  rows: readonly HistoryRow[],
+  version: number | null,
+  past: Loaded<PastActor> | undefined,
+): { state: unknown; row: HistoryRow | undefined } {
   return useMemo(() => {
-    if (version !== null) {
-      const row = live.history.find((candidate) => candidate.version === version);
-      return { state: row?.to, row };
-    }
-    const row = live.history.findLast((candidate) => candidate.kind === 'transition');
-    return { state: live.detail?.state, row };
-  }, [live, version]);
+    if (version === null) return { state: live.detail?.state, row: rows.findLast(isMove) };
+    const row = stepOf(rows, version);
+    if (row !== undefined) return { state: row.to, row };
+    const found = past?.state === 'ready' && past.value.version === version ? past.value : undefined;
+    return { state: found?.state, row: found?.entry };
+  }, [live.detail, rows, version, past]);
 }
 
 function lastTransitions(chart: Loaded<DrawnChart>, row: HistoryRow | undefined): readonly string[] {
-  if (chart.state !== 'ready' || row === undefined || row.kind !== 'transition') return [];
+  if (chart.state !== 'ready' || row === undefined) return [];
   return takenTransitions(chart.value.chart, row.taken);
 }
 
-function StateBadge(props: { live: LiveActor; stateName: string; version: number | null }) {
-  if (props.live.detail === null) return null;
-  if (props.version !== null)
-    return (
-      <span class="badge past">
-        was {props.stateName} at version {props.version}
-      </span>
-    );
-  if (props.live.gone) return <span class="badge gone">removed, last in {props.stateName}</span>;
-  return <span class="badge">{props.stateName}</span>;
+function StateBadge(props: {
+  live: LiveActor;
+  stateName: string;
+  version: number | null;
+  meaning: Meaning;
+  asOf: number | null;
+}) {
+  const { live, stateName, version, meaning } = props;
+  if (live.detail === null) return null;
+  const asOf = props.asOf === null ? '' : ` as of ${timeText(props.asOf)}`;
+  if (version !== null) return <Badge kind="past" text={`was ${stateName} at version ${version}`} />;
+  if (live.gone) return <Badge kind="gone" text={`removed, last in ${stateName}${asOf}`} />;
+  return (
+    <Badge kind={meaning} text={stateName + asOf}>
+      <MeaningSign meaning={meaning} /> {stateName}
+      {asOf !== '' && <span class="as-of">{asOf}</span>}
+    </Badge>
+  );
 }
+
+const Badge = ({ kind, text, children = text }: { kind: string; text: string; children?: ComponentChildren }) => (
+  <span class={`badge state ${kind}`} title={text}>
+    {children}
+  </span>
+);
 
 function Tabs(props: {
   tab: Tab;
@@ -170,7 +281,7 @@ function Tabs(props: {
       <span class="space" />
       {props.version !== null && <button onClick={() => props.choose(null)}>Back to current (l)</button>}
       {props.live.detail !== null && (
-        <span class="muted">
+        <span class="muted facts-line" title={`uid ${props.live.detail.uid}`}>
           version {props.version ?? props.live.detail.version} · uid <code>{props.live.detail.uid}</code>
         </span>
       )}
@@ -181,17 +292,14 @@ function Tabs(props: {
 function Stage(props: {
   tab: Tab;
   live: LiveActor;
+  past: Loaded<PastActor> | undefined;
   chart: Loaded<DrawnChart>;
   state: unknown;
   last: readonly string[];
+  meanings: ChartMeanings;
   onPick: (id: string) => void;
 }) {
-  if (props.tab === 'raw')
-    return (
-      <div class="raw">
-        <pre>{JSON.stringify(props.live.detail?.raw ?? null, null, 2)}</pre>
-      </div>
-    );
+  if (props.tab === 'raw') return <RawRecord live={props.live} past={props.past} />;
   if (props.chart.state === 'loading') return <p class="notice">Loading the chart.</p>;
   if (props.chart.state === 'failed')
     return (
@@ -207,5 +315,29 @@ function Stage(props: {
         ✕ {reason} The table (t) contains the same.
       </p>
     );
-  return <ChartView chart={chart} svg={svg} state={props.state} lastTransitions={props.last} onPick={props.onPick} />;
+  const { state, last, meanings, onPick } = props;
+  return <ChartView {...{ chart, svg, state, meanings, onPick }} lastTransitions={last} />;
+}
+
+/** The record as the control API answers it: the current one, or the one of the version shown. */
+function RawRecord(props: { live: LiveActor; past: Loaded<PastActor> | undefined }) {
+  const { live, past } = props;
+  if (past?.state === 'loading') return <p class="notice">Rebuilding the record from the history.</p>;
+  if (past?.state === 'failed')
+    return (
+      <p class="notice failure" role="alert">
+        ✕ {past.reason}
+      </p>
+    );
+  const raw = past === undefined ? (live.detail?.raw ?? null) : past.value.raw;
+  return (
+    <div class="raw">
+      {past !== undefined && (
+        <p class="muted">
+          As it was after version {past.value.version}; effects and timers are not part of the history.
+        </p>
+      )}
+      <pre>{JSON.stringify(raw, null, 2)}</pre>
+    </div>
+  );
 }

@@ -5,6 +5,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Chart } from '../chart-ir.ts';
 import { activeStates } from '../chart-trace.ts';
+import type { ChartMeanings } from '../state-meaning.ts';
 import { useKeys } from './key-bindings.ts';
 
 const smallest = 0.3;
@@ -17,6 +18,7 @@ export function ChartView(props: {
   svg: string;
   state: unknown;
   lastTransitions: readonly string[];
+  meanings: ChartMeanings;
   onPick: (stateId: string) => void;
 }) {
   const canvas = useRef<HTMLDivElement>(null);
@@ -31,7 +33,7 @@ export function ChartView(props: {
   }, [props.svg]);
   useEffect(() => applyZoom(canvas.current, zoom), [props.svg, zoom]);
   useEffect(() => {
-    mark(canvas.current, props.state, props.lastTransitions);
+    mark(canvas.current, props);
     scrollToLit(canvas.current);
   }, [props.svg, marked]);
   const scale = (factor: number): void => {
@@ -101,13 +103,21 @@ function currentZoom(canvas: HTMLElement | null): number {
   return drawn === undefined ? 1 : Number(drawn.svg.getAttribute('width')) / drawn.width;
 }
 
-function mark(canvas: HTMLElement | null, state: unknown, last: readonly string[]): void {
+interface Marked {
+  readonly state: unknown;
+  readonly lastTransitions: readonly string[];
+  readonly meanings: ChartMeanings;
+}
+
+function mark(canvas: HTMLElement | null, { state, lastTransitions: last, meanings }: Marked): void {
   if (canvas === null) return;
   const active = activeStates(state);
   for (const element of canvas.querySelectorAll<SVGGElement>('[data-state]')) {
     const id = element.dataset.state ?? '';
     const lit = active.lit.has(id);
     element.classList.toggle('lit', lit);
+    for (const meaning of ['steady', 'changing', 'retrying', 'failed', 'ended'] as const)
+      element.classList.toggle(meaning, lit && (meanings[id] ?? 'changing') === meaning);
     element.classList.toggle('within', active.within.has(id));
     if (lit) element.setAttribute('aria-current', 'true');
     else element.removeAttribute('aria-current');
@@ -118,6 +128,10 @@ function mark(canvas: HTMLElement | null, state: unknown, last: readonly string[
       'last',
       last.some((id) => ids.includes(id)),
     );
+  }
+  for (const element of canvas.querySelectorAll<SVGElement>('.last [data-transition], .other')) {
+    const isLast = element.closest('.last') !== null;
+    element.classList.toggle('other', isLast && !last.includes(element.dataset.transition ?? ''));
   }
 }
 

@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { SocketFactory } from '../../client/client-socket.ts';
 import { nodeSocketFactory } from '../../client/node-socket.ts';
 import { startTestApi } from '../../control-api/api-for-tests.ts';
 import { until } from '../../control-api/raw-client-for-tests.ts';
@@ -19,6 +20,7 @@ function recorder(): { seen: string[]; listener: ListListener } {
       removed: (gone) => seen.push(`removed ${gone}`),
       synced: () => seen.push('synced'),
       reset: () => seen.push('reset'),
+      refused: (reason) => seen.push(`refused ${reason}`),
     },
   };
 }
@@ -47,16 +49,16 @@ test('an actor is read with its history; after removal and creation it has a new
   api.store.put(id, 'shut');
   const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token' });
   let live: LiveActor | undefined;
-  const end = followActor(feed, id, (next) => (live = next));
-  await until(() => live?.detail?.version === 2 && live.history.length === 2, 'two steps');
+  const follower = followActor(feed, id, (next) => (live = next));
+  await until(() => live?.detail?.version === 2 && live.history[0]?.rows.length === 2, 'two steps');
   assert.is(live?.detail?.stateName, 'shut');
-  assert.equal(live?.history[1]?.event, { type: 'box.poke' });
+  assert.equal(live?.history[0]?.rows[1]?.event, { type: 'box.poke' });
   api.store.remove(id);
   await until(() => live?.gone === true && live.detail?.version === 3, 'the removal');
   api.store.past.set(id as never, []);
   api.store.put(id, 'open');
-  await until(() => live?.gone === false && live.history.length === 1, 'the new history');
-  end();
+  await until(() => live?.gone === false && live.history[0]?.rows.length === 1, 'the new history');
+  follower.end();
   feed.close();
   await api.stop();
 });
@@ -89,6 +91,53 @@ test('a lost connection is reported and restored; a refusal is final', async () 
   assert.match(message, /not valid/);
   stranger.close();
   await second.stop();
+});
+
+test('a server that stands still is noticed, and so is that it goes on', async () => {
+  const api = await startTestApi();
+  let stands = false;
+  const openStanding: SocketFactory = (url, protocol, listener) => {
+    const kept: string[] = [];
+    const onText = (text: string): void => {
+      // Frames stay in the socket of a process that is stopped, and arrive when it continues.
+      kept.push(text);
+      if (!stands) for (const one of kept.splice(0)) listener.onText(one);
+    };
+    return openSocket(url, protocol, { ...listener, onText });
+  };
+  const feed = createClientFeed({ url: api.url, openSocket: openStanding, token: 'ann-token', silentMs: 200 });
+  const seen: FeedHealth[] = [];
+  feed.onHealth((health: FeedHealth) => seen.push(health));
+  await until(() => seen.at(-1)?.state === 'live', 'the connection');
+  const liveAt = Date.now();
+  stands = true;
+  await until(() => seen.at(-1)?.state === 'connecting', 'the silence');
+  const silent = seen.at(-1);
+  assert.ok(silent?.state === 'connecting' && /has not answered/.test(silent.reason ?? ''));
+  assert.ok((silent.asOf ?? 0) <= Date.now() && (silent.asOf ?? 0) >= liveAt - 1_000, 'from when the page is');
+  stands = false;
+  api.store.put(id, 'open');
+  const { listener } = recorder();
+  const end = feed.watch({}, listener);
+  await until(() => seen.at(-1)?.state === 'live', 'the answer');
+  end();
+  feed.close();
+  await api.stop();
+});
+
+test('a watch that the server refuses is reported, not silently ended', async () => {
+  const api = await startTestApi({ limits: { maxWatches: 1 } });
+  const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token' });
+  const first = recorder();
+  const ends = [feed.watch({}, first.listener)];
+  await until(() => first.seen.includes('synced'), 'the first watch');
+  const second = recorder();
+  ends.push(feed.watch({}, second.listener));
+  await until(() => second.seen.length > 0, 'the refusal');
+  assert.match(second.seen[0] ?? '', /^refused This session has 1 watches open/);
+  for (const end of ends) end();
+  feed.close();
+  await api.stop();
 });
 
 test('the feed retries until the node is started', async () => {

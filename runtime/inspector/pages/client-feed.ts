@@ -8,9 +8,12 @@ import { connectPhoton, type ConnectOptions, type PhotonClient } from '../../cli
 import { backoffOf } from '../../contract/backoff.ts';
 import { PhotonError, type ErrorRecord } from '../../contract/errors.ts';
 import type { ActorDetail, ActorRow, DeadLetter, FeedHealth, HeldKind, HistoryRow, Hold } from './inspector-feed.ts';
-import type { InspectorFeed, ListFilter, ListListener } from './inspector-feed.ts';
+import type { InspectorFeed, ListFilter, ListListener, PastActor } from './inspector-feed.ts';
 
-export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' | 'token'>;
+export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' | 'token'> & {
+  /** After this long without an answer the server counts as silent; default 5 s. */
+  readonly silentMs?: number;
+};
 
 type WatchFrame = NonNullable<Awaited<ReturnType<ReturnType<PhotonClient['watch']>['next']>>['value']>;
 type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
@@ -18,7 +21,8 @@ type ListedActor = Extract<WatchFrame, { type: 'changed' }>['actor'];
 /** Pages that lost the same node must not come back together. */
 const pauseBeforeTry = (failures: number, atLeastMs = 0): Promise<void> =>
   pause(backoffOf({ minMs: 1_000, maxMs: 10_000, failures, fraction: clientFraction(), atLeastMs }));
-const historyLimit = 500;
+const defaultSilentMs = 5_000;
+const historyLimit = 200;
 const deadLetterLimit = 100;
 
 export function createClientFeed(options: FeedOptions): InspectorFeed & { readonly close: () => void } {
@@ -28,10 +32,15 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
       const client = await link.client;
       return detailOf(await client.call('actor.get', { id }));
     },
-    async history(id, after) {
+    async history(id, range) {
       const client = await link.client;
-      const { entries } = await client.call('actor.history', { id, after, limit: historyLimit });
-      return entries.map(historyRowOf);
+      const { entries, older } = await client.call('actor.history', { id, ...range, limit: historyLimit });
+      return { rows: entries.map(historyRowOf), older };
+    },
+    async at(id, version): Promise<PastActor> {
+      const client = await link.client;
+      const raw = await client.call('actor.at', { id, version });
+      return { version, state: raw.state, status: raw.status, entry: historyRowOf(raw.entry), raw };
     },
     async deadLetters(id) {
       const client = await link.client;
@@ -53,13 +62,20 @@ class ClientLink {
   /** Resolves when the first connection is established; rejects when the server refuses it finally. */
   readonly client: Promise<PhotonClient>;
   readonly #listeners = new Set<(health: FeedHealth) => void>();
+  readonly #silentMs: number;
   #health: FeedHealth = { state: 'connecting' };
+  #heardAt: number | undefined;
   #closed = false;
 
   constructor(options: FeedOptions) {
+    this.#silentMs = options.silentMs ?? defaultSilentMs;
     this.client = this.#connect(options);
-    // Callers of the feed get the rejection, and the health reports it; here it must only not be unhandled.
-    this.client.catch(() => undefined);
+    this.client.then(
+      (client) => this.#watchSilence(client),
+      () => {
+        // Callers of the feed get the rejection, and the health reports it; here it must only not be unhandled.
+      },
+    );
   }
 
   onHealth(listener: (health: FeedHealth) => void): () => void {
@@ -77,27 +93,69 @@ class ClientLink {
   }
 
   async #connect(options: FeedOptions): Promise<PhotonClient> {
+    const { url, openSocket, ticket, token } = options;
     for (let failures = 0; ; failures += 1) {
       try {
         const client = await connectPhoton({
-          ...options,
-          onDrop: (why) => this.#say({ state: 'connecting', reason: why }),
-          onBack: () => this.#say({ state: 'live' }),
-          onRefused: (error) => this.#say({ state: 'refused', reason: error.record.message }),
+          url,
+          openSocket,
+          ...(ticket === undefined ? {} : { ticket }),
+          ...(token === undefined ? {} : { token }),
+          onDrop: (why) => this.#lose(why),
+          onBack: () => this.#hear(),
+          onRefused: (error) => this.#refuse(error.record.message),
         });
         if (this.#closed) client.close();
-        else this.#say({ state: 'live' });
+        else this.#hear();
         return client;
       } catch (error) {
         const { group, message, retryable = true, retryAfterMs } = recordOf(error);
         if (this.#closed || (group === 'rejection' && !retryable)) {
-          this.#say({ state: 'refused', reason: message });
+          this.#refuse(message);
           throw error;
         }
-        this.#say({ state: 'connecting', reason: message });
+        this.#lose(message);
         await pauseBeforeTry(failures, retryAfterMs);
       }
     }
+  }
+
+  /**
+   * Asks again and again whether the server answers: a server that stands still, or behind a broken network, keeps its
+   * socket open for a long time. Only a question without an answer counts: a browser slows the timers of a page that is
+   * not looked at.
+   */
+  async #watchSilence(client: PhotonClient): Promise<void> {
+    while (!this.#closed && this.#health.state !== 'refused') {
+      const asked = client.call('ping', {}).then(
+        () => this.#hear(),
+        () => undefined,
+      );
+      const silence = setTimeout(
+        () => this.#lose(`the server has not answered for ${this.#silentMs / 1000} s`),
+        this.#silentMs,
+      );
+      await asked;
+      clearTimeout(silence);
+      await pause(this.#silentMs / 2);
+    }
+  }
+
+  #hear(): void {
+    this.#heardAt = Date.now();
+    if (this.#health.state === 'connecting') this.#say({ state: 'live' });
+  }
+
+  #lose(reason: string): void {
+    if (this.#health.state !== 'refused') this.#say({ state: 'connecting', reason, ...this.#asOf() });
+  }
+
+  #refuse(reason: string): void {
+    this.#say({ state: 'refused', reason, ...this.#asOf() });
+  }
+
+  #asOf(): { asOf?: number } {
+    return this.#heardAt === undefined ? {} : { asOf: this.#heardAt };
   }
 
   #say(health: FeedHealth): void {
@@ -128,9 +186,9 @@ async function keepWatching(
       for await (const frame of client.watch(watchParams(filter), ended)) deliver(frame, listener);
       return;
     } catch (error) {
-      // A refusal is shown in the page's bar; it is not retried.
-      if (recordOf(error).group === 'rejection') return;
-      await pauseBeforeTry(failures, recordOf(error).retryAfterMs);
+      const { group, message, retryable = true, retryAfterMs } = recordOf(error);
+      if (group === 'rejection' && !retryable) return listener.refused(message);
+      await pauseBeforeTry(failures, retryAfterMs);
       listener.reset();
     }
   }

@@ -2,8 +2,7 @@
  * What an operator needs to know about a held actor: who holds it, why, and how to end that; and its dead letters. The
  * list shows a badge, the actor's page the whole panel. The pages only read: operators send verbs with the CLI.
  */
-import { useEffect, useState } from 'preact/hooks';
-import type { ActorRow, DeadLetter, Hold, InspectorFeed } from './inspector-feed.ts';
+import type { DeadLetter, Hold } from './inspector-feed.ts';
 import { PageLink } from './page-frame.tsx';
 import { actorPath } from './page-route.ts';
 import { ageText, clockText } from './time-text.ts';
@@ -94,26 +93,4 @@ export function DeadLetterPanel(props: { deadLetters: readonly DeadLetter[]; now
       </ul>
     </section>
   );
-}
-
-/** Reads the hold of a held row that is drawn: list lines say that an actor is held, only its record says why. */
-export function useHold(feed: InspectorFeed, row: ActorRow): Hold | null {
-  const [hold, setHold] = useState<Hold | null>(null);
-  useEffect(() => {
-    let wanted = row.held !== undefined;
-    setHold(null);
-    if (!wanted) return;
-    feed.get(row.id).then(
-      (detail) => {
-        if (wanted) setHold(detail.hold);
-      },
-      () => {
-        // The badge is shown without its reason; the actor's page shows the error.
-      },
-    );
-    return () => {
-      wanted = false;
-    };
-  }, [feed, row.id, row.held, row.at]);
-  return hold;
 }

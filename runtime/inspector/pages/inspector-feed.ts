@@ -75,8 +75,39 @@ export interface HistoryRow {
   readonly asked: readonly string[];
   /** Transitions of the chart, as its history names them. */
   readonly taken?: readonly string[] | undefined;
-  /** Top-level context key -> value after the step; a key that is present with undefined or null is gone. */
+  /** Top-level context key -> value after the step. */
   readonly changed: Readonly<Record<string, unknown>>;
+  /** Context keys that the step removed. */
+  readonly gone?: readonly string[] | undefined;
+  /** Present when `changed` is the whole context. */
+  readonly whole?: number | undefined;
+}
+
+/** What precedes the first row of a page; the words of the control API. */
+export type Older = 'more' | 'none' | 'lost' | 'not_archived';
+
+export interface HistoryPage {
+  /** Newest last. */
+  readonly rows: readonly HistoryRow[];
+  readonly older: Older;
+}
+
+export interface HistoryRange {
+  /** Only versions above it. */
+  readonly after?: number;
+  readonly to?: number;
+  /** So many of the newest entries are left out. */
+  readonly skip?: number;
+}
+
+/** An actor as it was after the last entry of a version. */
+export interface PastActor {
+  readonly version: number;
+  readonly state: unknown;
+  readonly status: unknown;
+  readonly entry: HistoryRow;
+  /** The unchanged answer of the control API, for the raw view. */
+  readonly raw: unknown;
 }
 
 export interface ListFilter {
@@ -93,17 +124,22 @@ export interface ListListener {
   synced(): void;
   /** All rows must be forgotten: a new snapshot follows. */
   reset(): void;
+  /** The server has refused the watch finally: nothing follows. */
+  refused(reason: string): void;
 }
 
+/** `asOf`: when the server was heard last, ms since the epoch; what is shown is from then. */
 export type FeedHealth =
-  | { readonly state: 'connecting'; readonly reason?: string }
+  | { readonly state: 'connecting'; readonly reason?: string; readonly asOf?: number }
   | { readonly state: 'live' }
-  | { readonly state: 'refused'; readonly reason: string };
+  | { readonly state: 'refused'; readonly reason: string; readonly asOf?: number };
 
 export interface InspectorFeed {
+  /** Rejects with a PhotonError `not_found` when there is no such actor, or none that the principal may see. */
   get(id: string): Promise<ActorDetail>;
-  /** Newest last; entries after the version `after`. */
-  history(id: string, after: number): Promise<readonly HistoryRow[]>;
+  /** The newest entries in the range. */
+  history(id: string, range: HistoryRange): Promise<HistoryPage>;
+  at(id: string, version: number): Promise<PastActor>;
   /** Oldest first; null for a principal who may not see them. */
   deadLetters(id: string): Promise<readonly DeadLetter[] | null>;
   /** @returns the function that ends it. */

@@ -56,26 +56,41 @@ test('paths are converted to pages and back', () => {
   assert.equal(routeOf(actorPath('job/acme/7')), { page: 'actor', id: 'job/acme/7', version: null });
 });
 
+const step = (version: number, changed: HistoryRow['changed'], more: Partial<HistoryRow> = {}): HistoryRow => ({
+  version,
+  changed,
+  at: 0,
+  event: { type: 'x' },
+  cause: '',
+  from: 'a',
+  to: 'a',
+  kind: 'transition',
+  asked: [],
+  ...more,
+});
+
 test('the value before a step is the newest value in an earlier step', () => {
-  const step = (version: number, changed: HistoryRow['changed']): HistoryRow => ({
-    version,
-    changed,
-    at: 0,
-    event: { type: 'x' },
-    cause: '',
-    from: 'a',
-    to: 'a',
-    kind: 'transition',
-    asked: [],
-  });
-  const history = [step(4, { a: 1, c: 1 }), step(5, { a: 2, b: [1] }), step(6, { a: undefined, c: 2 })];
-  assert.equal(changesOf(history, 6), [
-    { key: 'a', before: '2', after: null },
+  const history = [step(4, { a: 1, c: 1 }), step(5, { a: 2, b: [1] }), step(6, { c: 2 }, { gone: ['a'] })];
+  assert.equal(changesOf(history, 2), [
     { key: 'c', before: '1', after: '2' },
+    { key: 'a', before: '2', after: null },
   ]);
-  assert.is(changesOf(history, 4)[0]?.before, undefined, 'a value older than the history is unknown');
-  assert.is(changesOf([step(1, { a: 1 })], 1)[0]?.before, null, 'before the first step no key existed');
+  assert.is(changesOf(history, 0)[0]?.before, undefined, 'a value older than the history is unknown');
+  assert.is(changesOf([step(1, { a: 1 })], 0)[0]?.before, null, 'before the first step no key existed');
+  assert.is(changesOf([...history, step(7, { a: 3 })], 3)[0]?.before, null, 'it was removed before');
   assert.equal(changesOf(history, 9), []);
+});
+
+test('entries that share a version show the changes of their own', () => {
+  const history = [
+    step(1, { a: 1 }, { from: null, whole: 1 }),
+    step(2, { a: 2, old: 'x' }),
+    step(2, {}, { kind: 'rejected' }),
+    step(2, { a: 2, fresh: true }, { kind: 'upgraded', whole: 2 }),
+    step(2, {}, { kind: 'operated' }),
+  ];
+  const keys = history.map((_, index) => changesOf(history, index).map(({ key, after }) => `${key}=${after}`));
+  assert.equal(keys, [['a=1'], ['a=2', 'old="x"'], [], ['fresh=true', 'old=null'], []]);
 });
 
 test('durations are shown in their two largest units, ages in the largest', () => {

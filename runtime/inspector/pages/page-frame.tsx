@@ -4,6 +4,9 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { FeedHealth } from './inspector-feed.ts';
 import { goTo } from './page-route.ts';
 import { useKeys } from './key-bindings.ts';
+import { useNow } from './page-hooks.ts';
+import { ageText, timeText } from './time-text.ts';
+import { meaningSigns, meaningWords, type Meaning } from '../state-meaning.ts';
 
 export const pageTitle = (): string => document.body.dataset.title ?? 'inspector';
 export const scopeWord = (): string => document.body.dataset.scopeWord ?? 'scope';
@@ -27,9 +30,34 @@ export function PageLink(props: { path: string; class?: string; children: Compon
 
 const healthText = (health: FeedHealth): string => {
   if (health.state === 'live') return '● live';
-  if (health.state === 'connecting') return `◌ connecting${health.reason === undefined ? '' : `: ${health.reason}`}`;
-  return `✕ ${health.reason}`;
+  if (health.state === 'connecting') return health.asOf === undefined ? '◌ connecting' : '◌ reconnecting';
+  return '✕ ended';
 };
+
+/** Since when the page gets no news; null while it does. */
+export const staleSince = (health: FeedHealth): number | null =>
+  health.state === 'live' ? null : (health.asOf ?? null);
+
+/** Says that the page shows the past, and why; nothing while the server answers. */
+function StaleBanner(props: { health: FeedHealth }) {
+  const { health } = props;
+  const now = useNow();
+  if (health.state === 'live') return null;
+  const { asOf, reason } = health;
+  if (asOf === undefined && reason === undefined) return null;
+  const next = health.state === 'refused' ? 'Open a new link to go on.' : 'Trying again.';
+  return (
+    <div class={`stale-banner ${health.state}`} role="alert">
+      <strong>
+        <span aria-hidden="true">⚠{'\uFE0E'} </span>
+        {asOf === undefined
+          ? 'No connection to the server.'
+          : `Not live: shown as of ${timeText(asOf)}, ${ageText(now - asOf)} ago.`}
+      </strong>{' '}
+      {next} {reason !== undefined && <span class="muted">({reason})</span>}
+    </div>
+  );
+}
 
 const themes = ['auto', 'light', 'dark'] as const;
 
@@ -56,42 +84,54 @@ export function PageBar(props: {
   const dialog = useRef<HTMLDialogElement>(null);
   const showKeys = (): void => dialog.current?.showModal();
   useKeys({ '?': showKeys });
-  const tone = props.health.state === 'live' ? 'good' : props.health.state === 'refused' ? 'bad' : '';
+  const tone = props.health.state === 'live' ? 'good' : 'bad';
   return (
-    <header class="bar">
-      <PageLink path="/" class="brand">
-        {pageTitle()}
-      </PageLink>
-      {props.children}
-      <span class="space" />
-      <span class={`link ${tone}`} role="status">
-        {healthText(props.health)}
-      </span>
-      <ThemeSwitch />
-      <button onClick={showKeys} aria-label="Keys">
-        ?
-      </button>
-      <dialog ref={dialog} aria-label="Keys">
-        <strong>Keys</strong>
-        <div class="keys">
-          {props.keys.map(([key, meaning]) => [
-            <span>
-              {key.split(' ').map((part) => (
-                <>
-                  <kbd>{part}</kbd>{' '}
-                </>
-              ))}
-            </span>,
-            <span>{meaning}</span>,
-          ])}
-        </div>
-        <form method="dialog">
-          <button autofocus>Close</button>
-        </form>
-      </dialog>
+    <header>
+      <div class="bar">
+        <PageLink path="/" class="brand">
+          {pageTitle()}
+        </PageLink>
+        {props.children}
+        <span class="space" />
+        <span class={`link ${tone}`} role="status">
+          {healthText(props.health)}
+        </span>
+        <ThemeSwitch />
+        <button onClick={showKeys} aria-label="Keys">
+          ?
+        </button>
+        <dialog ref={dialog} aria-label="Keys">
+          <strong>Keys</strong>
+          <div class="keys">
+            {props.keys.map(([key, meaning]) => [
+              <span>
+                {key.split(' ').map((part) => (
+                  <>
+                    <kbd>{part}</kbd>{' '}
+                  </>
+                ))}
+              </span>,
+              <span>{meaning}</span>,
+            ])}
+          </div>
+          <form method="dialog">
+            <button autofocus>Close</button>
+          </form>
+        </dialog>
+      </div>
+      <StaleBanner health={props.health} />
     </header>
   );
 }
 
 /** The symbols for what an actor waits for; shown together with the word. */
 export const waitingGlyphs = { operator: '☞', timer: '◷', effect: '⚙\uFE0E', event: '⇢' } as const;
+
+/** The sign of a meaning; the state's name stands beside it. */
+export function MeaningSign(props: { meaning: Meaning }) {
+  return (
+    <span class={`sign ${props.meaning}`} role="img" aria-label={meaningWords[props.meaning]}>
+      {meaningSigns[props.meaning]}
+    </span>
+  );
+}

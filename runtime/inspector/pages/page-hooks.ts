@@ -1,6 +1,7 @@
-/** Hooks that several pages share: the current time, the connection's health, the chart of a kind. */
+/** Hooks that several pages share: the current time, the connection's health, charts and meanings of their states. */
 import { useEffect, useState } from 'preact/hooks';
 import type { Chart } from '../chart-ir.ts';
+import type { ChartMeanings } from '../state-meaning.ts';
 import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
 
 /** The current time, refreshed every second while the page is visible. */
@@ -59,4 +60,23 @@ async function fetchChart(kind: string): Promise<DrawnChart> {
   const response = await fetch(`/charts/${encodeURIComponent(kind)}.json`);
   if (!response.ok) throw new Error(`The chart of ${kind} could not be loaded: ${(await response.text()).trim()}`);
   return (await response.json()) as DrawnChart;
+}
+
+type AllMeanings = Readonly<Record<string, ChartMeanings>>;
+
+let meanings: Promise<AllMeanings> | undefined;
+
+/** By kind; empty until they are there, or when they cannot be loaded: names of states then say what they can. */
+export function useMeanings(): AllMeanings {
+  const [all, setAll] = useState<AllMeanings>({});
+  useEffect(() => {
+    meanings ??= fetch('/charts.json').then((response) => {
+      if (!response.ok) throw new Error(`charts.json: ${response.status}`);
+      return response.json() as Promise<AllMeanings>;
+    });
+    meanings.then(setAll, () => {
+      meanings = undefined;
+    });
+  }, []);
+  return all;
 }

@@ -2,12 +2,13 @@
 import { exitText } from '../chart-table.ts';
 import type { Chart } from '../chart-ir.ts';
 import { activeStates } from '../chart-trace.ts';
+import type { ChartMeanings } from '../state-meaning.ts';
 import type { ActorDetail } from './inspector-feed.ts';
-import { waitingGlyphs } from './page-frame.tsx';
+import { MeaningSign, waitingGlyphs } from './page-frame.tsx';
 import { clockText, dueText } from './time-text.ts';
 
 /** The description of the current state, and below it that of a state selected in the chart. */
-export function StatePanel(props: { chart: Chart; state: unknown; picked: string | null }) {
+export function StatePanel(props: { chart: Chart; state: unknown; picked: string | null; meanings: ChartMeanings }) {
   const lit = [...activeStates(props.state).lit];
   const shown = props.chart.states.filter((state) => lit.includes(state.id));
   const picked =
@@ -18,7 +19,8 @@ export function StatePanel(props: { chart: Chart; state: unknown; picked: string
     <section class="panel" aria-label="State">
       {shown.map((state) => (
         <p key={state.id}>
-          <strong>{state.id}</strong> {state.description}
+          <MeaningSign meaning={props.meanings[state.id] ?? 'changing'} /> <strong>{state.id}</strong>{' '}
+          {state.description}
         </p>
       ))}
       {picked !== undefined && (

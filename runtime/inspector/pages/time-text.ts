@@ -15,3 +15,6 @@ export const ageText = (ms: number): string => durationText(ms).split(' ').slice
 export const dueText = (ms: number): string => (ms <= 0 ? 'due now' : `in ${durationText(ms)}`);
 
 export const clockText = (atMs: number): string => new Date(atMs).toISOString().replace('T', ' ').replace('Z', ' UTC');
+
+/** Time of day, UTC; enough for what happened just now. */
+export const timeText = (atMs: number): string => `${new Date(atMs).toISOString().slice(11, 19)} UTC`;

@@ -1,0 +1,96 @@
+/** What every kind shows by convention: the fields of its status, and what its states mean to who looks for trouble. */
+import { newDeclared } from '@photoncloud/machines/values/declared';
+import { shownStatus } from '@photoncloud/runtime/contract/shown-status';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
+import { decideInitial } from '@photoncloud/runtime/hosting/decide';
+import { chartOf } from '@photoncloud/runtime/inspector/chart-ir';
+import { meaningsOf, type Meaning } from '@photoncloud/runtime/inspector/state-meaning';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createRegistry } from '../registry.ts';
+import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
+
+const kinds = [...createRegistry(noDataplane, noAgent, noHosts).kinds.values()];
+const failure = { code: 'disk_full', message: 'the disk of w1 is full; free some space', retryable: true };
+const condition = { type: 'Ready', status: 'False', reason: 'Waiting', message: '', since: 1 } as const;
+
+test('every kind shows conditions, failure and hosts in the form that the pages and the CLI read', () => {
+  for (const { kind, placement, machine, input, view } of kinds) {
+    const id = actorId(`${kind}/acme/web-1${placement === 'pinned' ? '@w1' : ''}`);
+    const { context } = decideInitial(machine, input(id)).snapshot as { context: object };
+    for (const more of [{}, { failure }, { conditions: [condition] }]) {
+      // Only what a kind has of its own: a field that it does not have shows nothing.
+      const known = Object.keys(more).every((field) => field in context);
+      const { status } = view({ ...context, ...(known ? more : {}) } as never);
+      const read = shownStatus.safeParse(status);
+      assert.ok(read.success, `${kind}: ${JSON.stringify(read.error?.issues)}`);
+      if (known) assert.equal({ ...read.data, ...more }, read.data, `${kind} shows its ${Object.keys(more).join()}`);
+    }
+  }
+});
+
+test('a kind that keeps a failure shows it', () => {
+  const keeps = kinds.filter(({ machine, input, kind }) => {
+    const { context } = decideInitial(machine, input(actorId(`${kind}/acme/a@w1`))).snapshot as { context: object };
+    return 'failure' in context;
+  });
+  assert.equal(
+    kinds.filter((kind) => !keeps.includes(kind)).map(({ kind }) => kind),
+    ['cluster'],
+  );
+  assert.ok('failure' in newDeclared('vm/acme/a'));
+});
+
+const withMeaning = (wanted: Meaning): string[] =>
+  kinds.flatMap(({ kind, machine }) =>
+    Object.entries(meaningsOf(chartOf(machine))).flatMap(([id, meaning]) =>
+      meaning === wanted ? [`${kind} ${id}`] : [],
+    ),
+  );
+
+test('states that need attention, and states that wait to try again, are told from those that last', () => {
+  assert.equal(withMeaning('failed').toSorted(), [
+    'binding failed',
+    'cluster recovering.overdue',
+    'host present.refused',
+    'host silent',
+    'image refused',
+    'image rejected',
+    'image-copy rejected',
+    'port failed',
+    'replica failed',
+    'vm failed',
+    'vm refused',
+    'volume held.stuck',
+    'volume refused',
+  ]);
+  assert.equal(withMeaning('retrying').toSorted(), [
+    'agent observing.waiting',
+    'agent reading.waiting',
+    'binding removing.waiting',
+    'binding tapping.waiting',
+    'binding wiring.waiting',
+    'cluster recovering.waiting',
+    'host fencing.waiting',
+    'image-copy backoff',
+    'image-copy removeBackoff',
+    'incarnation stopBackoff',
+    'network claiming.waiting',
+    'port binding.waiting',
+    'port claiming.waiting',
+    'port degraded',
+    'replica backoff',
+    'replica removeBackoff',
+    'segment lagging.changing',
+    'segment lagging.ready',
+    'segment realizing.waiting',
+    'segment removing.waiting',
+    'vm backoff',
+    'vm unplaced',
+  ]);
+  assert.ok(withMeaning('steady').includes('vm running'));
+  assert.ok(withMeaning('changing').includes('vm preparing.asking'));
+  assert.ok(withMeaning('ended').includes('vm gone'));
+});
+
+test.run();
