@@ -62,9 +62,9 @@ export function rejectSuperseded({ context }: At): Acted<VmContext> {
 /** Rejects the creation after all claims were released. */
 export function rejectRefused({ context }: At): Acted<VmContext> {
   const { refusal, waiters } = context;
-  const asks =
-    refusal === null ? [] : waiters.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
-  return { changes: { waiters: [] }, asks };
+  if (refusal === null) return { changes: { waiters: [] }, asks: [] };
+  const asks = waiters.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
+  return { changes: { waiters: [], failure: refusal.error }, asks };
 }
 
 // Placement
@@ -73,9 +73,9 @@ export const askVolumes = ({ context }: At): readonly Asked[] =>
   context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
 
 export const askPlace = ({ context }: At): readonly Asked[] => {
-  const { id, volumeHosts, lastRun } = context;
+  const { id, located, lastRun } = context;
   const { cpus, memoryMib, host } = runSpecIn(context);
-  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumeHosts, lastRun }))];
+  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumes: located, lastRun }))];
 };
 
 // Resources of a run

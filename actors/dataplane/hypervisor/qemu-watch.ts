@@ -5,7 +5,7 @@
  * qemu-operations.ts.
  * Promise: every watch of a run reports the same end, also one that starts afterwards, until the folder is removed.
  */
-import { copyFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
@@ -83,16 +83,16 @@ export async function awaitEnd(
     const soon = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    await sleepOr(soon, signal);
+    await sleepOr(soon, pollEveryMs, signal);
   }
 }
 
-async function sleepOr(soon: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Sleeps for the time, or until `soon`. */
+export async function sleepOr(soon: Promise<void>, longestMs: number, signal: AbortSignal): Promise<void> {
   const until = new AbortController();
-  await Promise.race([
-    soon,
-    pause(pollEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) }),
-  ]).finally(() => until.abort());
+  await Promise.race([soon, pause(longestMs, undefined, { signal: AbortSignal.any([signal, until.signal]) })]).finally(
+    () => until.abort(),
+  );
 }
 
 /** Undefined when QEMU does not answer: it may be stopped, so the watch goes on with the process alone. */
@@ -152,13 +152,25 @@ export async function quitIncarnation(
   return awaitGone(identity, quitGraceMs);
 }
 
-/** Truncates a large console file, which is safe because QEMU appends; the old content is kept as `console.old`. */
+/**
+ * Truncates a large console file, which is safe because QEMU appends; the old content is kept as `console.old`, unless
+ * the disk is full.
+ */
 async function boundConsole(paths: IncarnationPaths): Promise<void> {
   try {
     if ((await stat(paths.console)).size <= consoleLimitBytes) return;
-    await copyFile(paths.console, `${paths.console}.old`);
+    await keepCopy(paths.console, `${paths.console}.old`);
     await truncate(paths.console, 0);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw fileError(`truncating ${paths.console}`, error);
+  }
+}
+
+async function keepCopy(file: string, copy: string): Promise<void> {
+  try {
+    await copyFile(file, copy);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOSPC') throw error;
+    await rm(copy, { force: true });
   }
 }

@@ -26,6 +26,8 @@ export interface Listed {
   /** With `detail`. */
   readonly spec?: unknown;
   readonly status?: Readonly<Record<string, unknown>>;
+  /** With `detail`: why the actor is not as it should be. */
+  readonly reason?: string;
 }
 
 const say = (text: string): void => {
@@ -71,11 +73,11 @@ function columnsOf(kind: string | undefined): readonly (readonly [string, (actor
 export async function get(session: Session, kind: string, name: string | undefined, output: Output): Promise<void> {
   const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
   if (output !== 'table') return printObject(actor, output);
-  const { id, stateName, version, waitingOn } = actor as unknown as Listed;
+  const { id, stateName, version, waitingOn, reason = '' } = actor as unknown as Listed;
   return say(
     textTable(
-      ['id', 'state', 'version', 'waits for'],
-      [[id, stateWord(stateName), String(version), waitingOn.join(',')]],
+      ['id', 'state', 'version', 'waits for', 'reason'],
+      [[id, stateWord(stateName), String(version), waitingOn.join(','), reason]],
     ),
   );
 }
@@ -110,7 +112,8 @@ async function listAll(client: PhotonClient, filter: ListOptions & { detail?: bo
 
 export async function list(session: Session, filter: ListOptions, output: Output): Promise<void> {
   const columns = output === 'table' && filter.held !== true ? columnsOf(filter.kind) : [];
-  const actors = await listAll(session.client, { ...filter, ...(columns.length === 0 ? {} : { detail: true }) });
+  const detail = output === 'table' && filter.held !== true;
+  const actors = await listAll(session.client, { ...filter, ...(detail ? { detail } : {}) });
   if (filter.held === true) {
     const ids = actors.map(({ id }) => id);
     const held = await readHeld(session.client, ids);
@@ -120,8 +123,9 @@ export async function list(session: Session, filter: ListOptions, output: Output
   const now = Date.now();
   return say(
     textTable(
-      [...listHeadings, ...columns.map(([title]) => title)],
-      actors.map((actor) => [...listRow(actor, now), ...columns.map(([, text]) => text(actor))]),
+      // The reason is last: it is the longest.
+      [...listHeadings, ...columns.map(([title]) => title), 'reason'],
+      actors.map((actor) => [...listRow(actor, now), ...columns.map(([, text]) => text(actor)), actor.reason ?? '']),
     ),
   );
 }
@@ -129,7 +133,8 @@ export async function list(session: Session, filter: ListOptions, output: Output
 /** The lines are printed one by one, so column widths are fixed: they fit most ids and states. */
 function watchLine(what: string, actor: Listed): string {
   const [id = '', state = '', version = '', , waits = ''] = listRow(actor, Date.now());
-  return `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits}`.trimEnd();
+  const line = `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits.padEnd(12)}`;
+  return `${line}  ${actor.reason ?? ''}`.trimEnd();
 }
 
 /** Prints a line per change until it is interrupted. */
@@ -145,7 +150,8 @@ export async function listWatch(session: Session, filter: ListOptions): Promise<
       `--watch selects by kind and tenant only; leave out --${extra}`,
     );
   }
-  const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
+  const only = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
+  const watched = { ...only, detail: true };
   for await (const frame of session.client.watch(watched, stop.signal)) {
     if ('actors' in frame) for (const actor of frame.actors) say(watchLine('', actor as Listed));
     else if ('actor' in frame) say(watchLine(frame.type, frame.actor as Listed));

@@ -18,11 +18,10 @@ const restingStates: Readonly<Record<string, RegExp>> = {
 };
 const failedStates = /^(failed|rejected|held\.stuck)/;
 
-/** The failure in the object's status, or the command that shows more. */
+/** The reason that the object shows, or the command that shows more. */
 async function reasonOf(client: PhotonClient, id: string): Promise<string> {
-  const { status } = await client.call('actor.get', { id });
-  const failure = (status as { failure?: { message?: string } | null } | undefined)?.failure;
-  return failure?.message ?? 'photon describe shows more';
+  const { reason } = await client.call('actor.get', { id });
+  return reason ?? 'photon describe shows more';
 }
 
 interface DeclaredStatus {

@@ -6,7 +6,7 @@ const coloured = (): boolean => process.stdout.isTTY === true && process.env['NO
 /** Colours a state name: red for trouble, green for working, yellow for in between. */
 export function stateWord(word: string): string {
   if (!coloured()) return word;
-  if (/fail|reject|stuck|silent|refus/.test(word)) return styleText('red', word);
+  if (/fail|reject|stuck|stall|silent|refus/.test(word)) return styleText('red', word);
   if (/^(running|ready|active|attached|available|held\.attached|serving)/.test(word)) return styleText('green', word);
   if (/^(stopped|unbound|removed)/.test(word)) return word;
   return styleText('yellow', word);
