@@ -3,6 +3,8 @@
  * of the chart, agreement of the chart with its schema (values/kind.ts), and agreement of the schemas of all kinds with
  * each other. What a chart decides is tested beside each chart.
  */
+// time limit: 180 s
+// test limit: 150 s
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -24,7 +26,8 @@ import {
 import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts-for-tests.ts';
 import { bornOf, moved, stateOf, type AskedFor, type Move } from './values/chart-driver-for-tests.ts';
 import type { TestEvent } from './values/decision-table-for-tests.ts';
-import { failureSchema } from './values/failures.ts';
+import { reasonOf } from './values/declared.ts';
+import { failureSchema, type Failure } from './values/failures.ts';
 import { misfit, type KindSchema } from './values/kind.ts';
 import { samplesOf } from './values/schema-samples-for-tests.ts';
 
@@ -317,12 +320,13 @@ function stepped(
   return next;
 }
 
-test('on random walks, snapshots survive storing and loading, and every message sent fits its schema', () => {
+test('on random walks, snapshots survive storing, messages fit their schemas, and states of trouble say why', () => {
   const seed = Number(fc.sample(fc.integer({ min: 1, max: 2 ** 31 - 1 }), 1)[0]);
   for (const chart of charts) {
     const { kind, machine, schema } = chart;
     const samples = samplesByType(chart);
     const seen = new Set<string>();
+    const untold = new Set<string>();
     const walk = fc.property(fc.gen(), (draw) => {
       let snapshot = bornOf(machine, sampleId(schema));
       const trail: string[] = [];
@@ -335,13 +339,33 @@ test('on random walks, snapshots survive storing and loading, and every message 
         const next = stepped(chart, snapshot, event, trail.join(', '));
         snapshot = next.snapshot;
         seen.add(next.state);
+        if (promisesReason(chart, next.state) && reasonIn(next.snapshot.context as object) === null)
+          untold.add(`${kind} is ${next.state} after ${type}`);
       }
     });
-    fc.assert(walk, { numRuns: 240, seed, includeErrorInReport: true });
+    fc.assert(walk, { numRuns: 240, seed, includeErrorInReport: true, endOnFailure: true });
+    assert.equal([...untold], [], 'states of trouble that do not say why');
     const states = chart.nodes.filter(isLeaf).map(pathOf);
     assert.ok(seen.size >= states.length / 3, `${kind}: the walks saw only ${[...seen].join()} of ${states.join()}`);
   }
 });
+
+/** States of trouble, by their names or by a description that promises the reason. */
+function promisesReason({ kind, nodes }: Chart, state: string): boolean {
+  const description = nodes.find((node) => node.path.join('.') === state)?.description ?? '';
+  const name = state.split('.').at(-1) ?? '';
+  const isTrouble = /^(failed|refused|rejected|stuck|degraded|unplaced|stalled|.*[bB]ackoff)$/.test(name);
+  return isTrouble || /failure (says|names|shows)/.test(description)
+    ? !withoutReason.includes(`${kind} ${state}`)
+    : false;
+}
+
+/** The failure shows whether its host is fenced; usually it is not. */
+const withoutReason = ['volume available', 'volume held.attached'];
+
+/** An incarnation keeps apart why it ended and why it does not go on; its view shows either. */
+const reasonIn = (context: { readonly stall?: Failure | null; readonly failure?: Failure | null }): string | null =>
+  reasonOf(context) ?? context.stall?.message ?? null;
 
 const shown = (move: Move): string => JSON.stringify([move.state, move.snapshot.context, move.asked]);
 

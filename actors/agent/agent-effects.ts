@@ -1,6 +1,6 @@
 /** Effects of an agent. The composition root supplies the host's addresses and the owners of its objects. */
 import type { agentKind, SweepReport } from '@photoncloud/machines/agent/agent-protocol';
-import type { HostReport } from '@photoncloud/machines/host/host-report';
+import type { DiskUse, HostReport } from '@photoncloud/machines/host/host-report';
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
 import type { Call } from '../dataplane/contract/call-contract.ts';
@@ -8,6 +8,7 @@ import type { ResidueItem, SweepResult } from '../dataplane/contract/host-contra
 
 export interface AgentPerformer {
   observe(call: Call): Promise<HostReport>;
+  readDisk(call: Call): Promise<DiskUse>;
   /** The inventory of the host, and the names of objects without an owner in the store. */
   readInventory(call: Call): Promise<HostInventory & { readonly kept: readonly string[] }>;
   /** @param kept names that are not removed, with or without an owner */
@@ -37,6 +38,9 @@ export const agentPerformers = (agent: AgentPerformer): PerformersOf<typeof agen
   },
   'host.sweep': {
     timeoutMs: 120_000,
-    perform: async ({ kept }, call) => reportOf(await agent.sweep(kept, call)),
+    perform: async ({ kept }, call) => ({
+      ...reportOf(await agent.sweep(kept, call)),
+      ...(await agent.readDisk(call)),
+    }),
   },
 });

@@ -1,7 +1,7 @@
 /** The kind `cluster`: one actor that registers hosts, allocates VNIs and places VMs and imports. */
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
-import { clusterKind } from '@photoncloud/machines/cluster/cluster-protocol';
+import { clusterKind, type PlaceRequest } from '@photoncloud/machines/cluster/cluster-protocol';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
 import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
@@ -18,7 +18,13 @@ const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
 
 function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
-  if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }];
+  const promise = (volume: unknown): RowKey => ({ collection: 'promise', key: String(volume) });
+  if (event.type === 'room.claim' || event.type === 'room.release') return [promise(event['volume'])];
+  if (event.type === 'place') {
+    const { volumes } = event as ActorEvent & Pick<PlaceRequest, 'volumes'>;
+    const found = { collection: 'found-run', key: String(event['vm']) };
+    return [reservation, found, ...volumes.map(({ volume }) => promise(volume))];
+  }
   if (event.type === 'place.release') return [reservation];
   if (event.type === 'inventory.report') return foundRows(event as ActorEvent & HostInventory);
   if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
@@ -33,6 +39,12 @@ export const clusterDefinition = defineActor(clusterKind, {
   machine: clusterMachine,
   needs,
   spec: ({ name }: ClusterContext) => ({ name }),
-  status: ({ hosts, nextVni, era, recovery }: ClusterContext) => ({ hosts, nextVni, era, recovery }),
+  status: ({ hosts, nextVni, unplacedMib, era, recovery }: ClusterContext) => ({
+    hosts,
+    nextVni,
+    unplacedMib,
+    era,
+    recovery,
+  }),
   ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'inventory.report', 'vni.allocate'],
 });

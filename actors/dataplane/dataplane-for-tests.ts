@@ -129,6 +129,7 @@ export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}
     host: 'w1',
     folder,
     allowedRoots: [],
+    imageOwnerUid: null,
     underlay: '127.0.0.1',
     qemu: { binary: 'qemu-system-x86_64' },
     fetchBlob: async () => {

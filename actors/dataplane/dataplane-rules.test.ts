@@ -246,6 +246,8 @@ test('a value from a spec is written as JSON or as an argument of its own on the
   assert.is(JSON.parse(after('-device')[0] ?? '').host_mtu, 1450);
   assert.ok(words.includes('-S') && words.includes('-nodefaults'));
   assert.equal(after('-run-with'), ['user=1900000000:1900000000,chroot=/r/empty']);
+  const { werror, rerror } = JSON.parse(after('-device')[1] ?? '') as Record<string, string>;
+  assert.equal([werror, rerror], ['stop', 'stop'], 'the guest would see an error that passes');
 });
 
 test('messages of the kernel become errors of the group that says what the caller must do', () => {
@@ -257,6 +259,14 @@ test('messages of the kernel become errors of the group that says what the calle
   assert.is(groupOf('A VXLAN device with the specified VNI already exists.'), 'fault vni_busy');
   assert.is(groupOf('ENOSPC: no space left on device, write'), 'fault storage_full');
   assert.is(groupOf('never heard of'), 'fault kernel_failed');
+});
+
+test('words of a program become one plain line, of which the beginning and the end are kept', () => {
+  const { message } = kernelError('starting QEMU', 'qemu: \u001b[31mred\u0007\n\u009b2J \u202eevil\u2066').record;
+  assert.is(message, 'starting QEMU failed: qemu: [31mred 2J evil');
+  const long = kernelError('starting QEMU', `first ${'x'.repeat(9_000)} last`).record.message;
+  assert.match(long, /failed: first x+ \.\.\. x+ last$/);
+  assert.is(long.length, 'starting QEMU failed: '.length + 400);
 });
 
 test.run();

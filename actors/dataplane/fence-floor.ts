@@ -1,11 +1,13 @@
 /**
  * The floor of an object is the highest fence and run epoch seen for it, per actor and kind of object. A call below
  * the floor is refused (promise G7 of docs/promises.md).
- * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened). The
- * version is kept in memory only: a lower version under the same owner epoch can come only from this process.
+ * Era, owner epoch and run epoch are kept in `fences.log` (one fsynced line per rise, compacted when opened). Behind
+ * the lines the file has room for more, already written, so that a full disk does not stop the operations that make
+ * space: the stop of a VM, the removal of a volume. The version is kept in memory only: a lower version under the same
+ * owner epoch can come only from this process.
  * Called through network-operations.ts before every ensure, start, stop and remove.
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -20,12 +22,17 @@ interface Floor {
   readonly version: number;
 }
 
+/** Room for some 9,000 rises between two compactions. */
+const roomBytes = 1 << 20;
+
 /** What a fence guards; objects of one actor that live apart have floors apart. */
 export type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
 
 export class FenceFloor {
   readonly #floors = new Map<string, Floor>();
   #file: FileHandle | undefined;
+  /** Where the next line begins. */
+  #end = 0;
   #queue: string[] = [];
   #flushing: Promise<void> | undefined;
 
@@ -33,14 +40,34 @@ export class FenceFloor {
   static async open(folder: string): Promise<FenceFloor> {
     const floor = new FenceFloor();
     const name = path.join(folder, 'fences.log');
-    for (const line of (await readOrEmpty(name)).split('\n')) floor.#learn(line);
+    const text = await readOrEmpty(name);
+    for (const line of text.split('\n')) floor.#learn(line);
+    try {
+      await floor.#compact(name);
+    } catch (error) {
+      // On a full disk the file is continued as it is, on a new line: the last one may have been cut short.
+      if (errnoOf(error) !== 'ENOSPC' || text === '') throw fileError(`rewriting ${name}`, error);
+      floor.#file = await open(name, 'r+');
+      floor.#end = Buffer.byteLength(text.trimEnd()) + 1;
+    }
+    return floor;
+  }
+
+  async #compact(name: string): Promise<void> {
     const fresh = `${name}.new`;
     const file = await open(fresh, 'w', 0o600);
-    await file.appendFile([...floor.#floors].map(([key, at]) => lineOf(key, at)).join(''));
-    await file.sync();
-    await rename(fresh, name);
-    floor.#file = file;
-    return floor;
+    const lines = [...this.#floors].map(([key, at]) => lineOf(key, at)).join('');
+    try {
+      await file.writeFile(lines + '\n'.repeat(roomBytes));
+      await file.sync();
+      await rename(fresh, name);
+    } catch (error) {
+      await file.close();
+      await rm(fresh, { force: true });
+      throw error;
+    }
+    this.#file = file;
+    this.#end = Buffer.byteLength(lines);
   }
 
   /** Raises the floor durably. @throws ownership_lost `fence_older`, `run_epoch_older` */
@@ -92,8 +119,11 @@ export class FenceFloor {
         throw new PhotonError('fault', 'dataplane_closed', 'The fences of this host are closed.');
       const lines = this.#queue.join('');
       this.#queue = [];
-      await this.#file.appendFile(lines);
+      const bytes = Buffer.from(lines);
+      for (let done = 0; done < bytes.length;)
+        done += (await this.#file.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
       await this.#file.datasync();
+      this.#end += bytes.length;
     };
     // A failed write rejected its own callers; the next caller writes again.
     const flushing = earlier.then(write, write);

@@ -72,12 +72,27 @@ export function kernelError(
   rules: readonly ErrorRule[] = [],
   cause?: unknown,
 ): PhotonError {
-  const message = text.trim().replaceAll(/\s+/g, ' ').slice(0, 400);
+  const message = plainWords(text);
   const rule = [...rules, ...sharedRules].find((candidate) => candidate.matches.test(message));
   const options = cause === undefined ? {} : { cause };
   if (rule === undefined)
     return new PhotonError('fault', 'kernel_failed', `${what} failed: ${message || 'no reason given'}`, options);
   return new PhotonError(rule.group, rule.code, `${what} failed: ${message}. ${rule.advice}`, options);
+}
+
+const wordsLimit = 400;
+
+/**
+ * A program's words on one line, without characters that change how a terminal or a page shows the rest (control,
+ * bidirectional, invisible), and bounded: of a long text the beginning and the end are kept, where the reason is.
+ */
+export function plainWords(text: string): string {
+  const words = text
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  if (words.length <= wordsLimit) return words;
+  return `${words.slice(0, 150)} ... ${words.slice(150 + 5 - wordsLimit)}`;
 }
 
 /** An errno of node:fs as text for the tables: `ENOENT: no such file or directory, open '...'`. */

@@ -2,6 +2,9 @@
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -21,6 +24,7 @@ import { Readable } from 'node:stream';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImageFormat } from '@photoncloud/machines/values/wiring';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { codeOf, makeTestFolder, nextCall, ownerOf, testOptions, until } from './dataplane-for-tests.ts';
 import type { Call } from './contract/call-contract.ts';
 import { createDataplane } from './linux-dataplane.ts';
@@ -56,8 +60,8 @@ const qcow2 = (name: string, ...more: string[]): string => {
   qemuImg('create', '-q', '-f', 'qcow2', ...more, at, '8M');
   return at;
 };
-const patched = (name: string, offset: number, bytes: number[]): string => {
-  const content = readFileSync(qcow2(name));
+const patched = (name: string, offset: number, bytes: number[], ...more: string[]): string => {
+  const content = readFileSync(qcow2(name, ...more));
   Buffer.from(bytes).copy(content, offset);
   return file(name, content);
 };
@@ -72,6 +76,16 @@ function secondExtension(name: string): string {
   content.write('disk.raw', end + 8, 'latin1');
   return file(name, content);
 }
+
+/** What only qemu-img finds: the header is right, and the snapshot that it names is not. */
+const badSnapshot = (): string => {
+  const content = readFileSync(qcow2('bad-snapshot'));
+  const at = Math.ceil(content.length / 65_536) * 65_536;
+  const longer = Buffer.concat([content, Buffer.alloc(at - content.length), Buffer.alloc(65_536, 0xff)]);
+  longer.writeUInt32BE(1, 60);
+  longer.writeBigUInt64BE(BigInt(at), 64);
+  return file('bad-snapshot', longer);
+};
 
 test.after(async () => {
   await (await opened).close();
@@ -149,6 +163,22 @@ test('an image that is damaged, refers to another file or has another format is 
     [patched('cluster', 20, [0, 0, 0, 40]), 'qcow2', 'qcow2_malformed'],
     [patched('l1', 40, [0x7f]), 'qcow2', 'qcow2_malformed'],
     [patched('header', 100, [0, 0, 0, 9]), 'qcow2', 'qcow2_malformed'],
+    [patched('refcount-order', 96, [0, 0, 0, 9]), 'qcow2', 'qcow2_malformed'],
+    [patched('no-refcounts', 56, [0, 0, 0, 0]), 'qcow2', 'qcow2_malformed'],
+    [patched('many-refcounts', 56, [0, 0, 9, 0]), 'qcow2', 'qcow2_malformed'],
+    [patched('refcounts-beyond', 48, [0, 0, 0, 0, 0x40, 0, 0, 0]), 'qcow2', 'qcow2_malformed'],
+    [patched('refcounts-unaligned', 55, [8]), 'qcow2', 'qcow2_malformed'],
+    [patched('small-l1', 36, [0, 0, 0, 0]), 'qcow2', 'qcow2_malformed'],
+    [patched('l1-unaligned', 47, [8]), 'qcow2', 'qcow2_malformed'],
+    [patched('many-snapshots', 60, [0, 2, 0, 0]), 'qcow2', 'qcow2_malformed'],
+    [patched('compression', 104, [7]), 'qcow2', 'qcow2_malformed'],
+    [patched('unannounced-zstd', 104, [1]), 'qcow2', 'qcow2_malformed'],
+    [
+      patched('subclusters', 76, [0, 0, 0, 0x10, ...Array(16).fill(0)], '-o', 'cluster_size=4k'),
+      'qcow2',
+      'qcow2_malformed',
+    ],
+    [badSnapshot(), 'qcow2', 'qcow2_unusable'],
   ];
   for (const [at, format, code] of refusals)
     assert.is(await codeOf(take(at, format)), code, `${path.basename(at)} as ${format}`);
@@ -158,16 +188,49 @@ test('an image that is damaged, refers to another file or has another format is 
   assert.equal(existsSync(images) ? readdirSync(images) : [], [], 'something was left');
 });
 
+test('what QEMU says about an image that it cannot open reaches the client, in one line without paths', async () => {
+  const refusal = await take(badSnapshot(), 'qcow2').catch((error: unknown) => error);
+  assert.instance(refusal, PhotonError);
+  const { message } = (refusal as PhotonError).record;
+  assert.match(message, /bad-snapshot: qemu-img failed: qemu-img: Could not open 'it': .*snapshot/i);
+  assert.not.match(message, /\/proc\/|[\n\t]/);
+});
+
+test('a file is imported only if everybody may read it, or it is the image owner’s, and it has one name', async () => {
+  const dp = await createDataplane(testOptions(node, { allowedRoots: [root], imageOwnerUid: 4242 }));
+  const codeAt = (at: string) => codeOf(dp.inspectImage({ path: at, format: 'raw' }, nextCall()));
+  const fits = async (at: string) => (await dp.inspectImage({ path: at, format: 'raw' }, nextCall())).sizeBytes;
+  const private600 = file('private.raw', Buffer.alloc(4096, 1));
+  for (const mode of [0o000, 0o600, 0o640, 0o660]) {
+    chmodSync(private600, mode);
+    assert.is(await codeAt(private600), 'path_private', `mode ${mode.toString(8)}`);
+  }
+  if (process.getuid?.() === 0) {
+    chownSync(private600, 4242, 0);
+    assert.is(await fits(private600), 4096);
+    chmodSync(private600, 0o060);
+    assert.is(await codeAt(private600), 'path_private', 'its owner may not read it');
+  }
+  chmodSync(private600, 0o604);
+  assert.is(await fits(private600), 4096);
+  linkSync(private600, path.join(root, 'second-name.raw'));
+  assert.is(await codeAt(private600), 'path_has_links');
+  assert.is(await codeAt(path.join(root, 'second-name.raw')), 'path_has_links');
+  mkdirSync(path.join(root, 'closed'), { mode: 0o750 });
+  assert.is(await codeAt(file('closed/open.raw', Buffer.alloc(4096, 1))), 'path_private', 'in a private folder');
+  await dp.close();
+});
+
 test('a copy is stored by digest, shared by its owners, and removed with the last owner', async () => {
   const dp = await opened;
   const at = qcow2('good.qcow2');
-  linkSync(at, path.join(root, 'hard-link.qcow2'));
+  copyFileSync(at, path.join(root, 'same.qcow2'));
   const digest = sha(readFileSync(at));
   const proof = await take(at, 'qcow2', digest);
   assert.is(proof.sha256, digest);
   assert.is(proof.virtualSizeBytes, 8 << 20);
   const other = ownerOf('image-copy/other/debian@w1');
-  assert.equal(await take(path.join(root, 'hard-link.qcow2'), 'qcow2', null, other), proof);
+  assert.equal(await take(path.join(root, 'same.qcow2'), 'qcow2', null, other), proof);
   const { stream, sizeBytes } = await dp.openBlob(digest);
   const served = Buffer.concat(await stream.toArray());
   assert.is(sizeBytes, served.length);

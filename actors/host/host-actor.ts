@@ -1,9 +1,18 @@
 /** The kind `host`: a worker host in the control plane, announced by its agent, watched by membership. */
 import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
 import { hostKind } from '@photoncloud/machines/host/host-protocol';
+import { isDiskLow } from '@photoncloud/machines/host/host-report';
+import { reasonOf } from '@photoncloud/machines/values/declared';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { defineActor } from '../kind/kind-definition.ts';
 import { hostPerformers, type HostPerformer } from './host-effects.ts';
+
+/** Its failure, or why it takes no new volumes and images. */
+function whyNot({ failure, report }: HostContext): string | null {
+  if (failure !== null || report === null || !isDiskLow(report)) return reasonOf({ failure });
+  const { diskMib, diskFreeMib } = report;
+  return `its disk is nearly full, with ${diskFreeMib} of ${diskMib} MiB free: it takes no new volumes and images`;
+}
 
 export const hostDefinition = (hosts: HostPerformer): ActorDefinition =>
   defineActor(hostKind, {
@@ -20,5 +29,6 @@ export const hostDefinition = (hosts: HostPerformer): ActorDefinition =>
       fencingRecord,
       failure,
     }),
+    reason: whyNot,
     ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce'],
   });

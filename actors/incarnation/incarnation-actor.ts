@@ -1,6 +1,7 @@
 /** The kind `incarnation`: one run of a VM on a host. Its VM starts and stops it; its bindings report to it. */
 import { incarnationMachine, type IncarnationContext } from '@photoncloud/machines/incarnation/incarnation-machine';
 import { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
+import { reasonOf } from '@photoncloud/machines/values/declared';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import type { IncarnationDataplane } from '../dataplane/contract/incarnation-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
@@ -12,13 +13,14 @@ export function incarnationDefinition(hypervisor: IncarnationDataplane): ActorDe
     machine: incarnationMachine,
     performers: incarnationEffects(hypervisor),
     spec: ({ spec }: IncarnationContext) => spec,
-    status: ({ proof, unwired, startedAt, reason, failure }: IncarnationContext) => ({
+    status: ({ proof, unwired, startedAt, reason, stall, failure }: IncarnationContext) => ({
       proof,
       unwired,
       startedAt,
       reason,
-      failure,
+      failure: failure ?? stall,
     }),
+    reason: ({ failure, stall }: IncarnationContext) => reasonOf({ failure: failure ?? stall }),
     ignored: ['incarnation.start', 'incarnation.stop', 'binding.wired', 'binding.unwired'],
   });
 }

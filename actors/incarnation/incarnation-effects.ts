@@ -14,6 +14,17 @@ export function incarnationEffects(hypervisor: IncarnationDataplane): Performers
       },
     },
     'qemu.watch': { timeoutMs: null, perform: ({ spec }, call) => hypervisor.watchIncarnation(spec, call) },
+    'qemu.watch-disks': {
+      timeoutMs: null,
+      perform: async ({ spec }, call) => ({ stall: await hypervisor.watchDisks(spec, call) }),
+    },
+    'qemu.await-disks': {
+      timeoutMs: null,
+      perform: async ({ spec }, call) => {
+        await hypervisor.awaitDisks(spec, call);
+        return {};
+      },
+    },
     'qemu.stop': {
       timeoutMs: 150_000,
       perform: async ({ spec, graceMs }, call) => {

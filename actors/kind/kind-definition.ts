@@ -4,7 +4,7 @@
  * and the shape that the schema hash covers. Called by every actors/<kind>/<kind>-actor.ts.
  */
 import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
-import type { DeclaredContext } from '@photoncloud/machines/values/declared';
+import { reasonOf, type DeclaredContext } from '@photoncloud/machines/values/declared';
 import {
   misfit,
   noParams,
@@ -51,6 +51,8 @@ export interface ActorParts extends Pick<
   readonly status: (context: never) => Readonly<Record<string, unknown>>;
   /** The spec of a kind that is not declared: its last request. */
   readonly spec?: (context: never) => unknown;
+  /** Why the actor is not as it should be; default: its failure, or what its condition `Ready` says. */
+  readonly reason?: (context: never) => string | null;
 }
 
 const labelName = /^[a-z0-9](?:[a-z0-9./_-]{0,61}[a-z0-9])?$/;
@@ -75,9 +77,10 @@ function referencesOf(declared: AnyDeclared): NonNullable<CommandDefinition['ref
   return ({ spec }: { readonly spec: never }, id: ActorId): Reference[] => {
     const { tenant } = partsOfId(id);
     const owner = declared.parents.includes('tenant') ? [{ path: 'tenant', to: actorId(tenantId(tenant)) }] : [];
-    const named = declared.references(spec).map(({ path, kind, name }) => ({
+    const named = declared.references(spec).map(({ path, kind, name, misfit: judge }) => ({
       path: `spec.${path}`,
       to: actorId(idOf(kind, tenant, name)),
+      ...(judge === undefined ? {} : { misfit: judge }),
     }));
     return [...owner, ...named];
   };
@@ -121,22 +124,22 @@ const shapeOf = ({ spec }: AnyDeclared): string =>
     wording.has(key) && typeof value !== 'object' ? undefined : value,
   );
 
-function viewOf(schema: KindSchema, { spec, status }: ActorParts): ActorDefinition['view'] {
+function viewOf(schema: KindSchema, { spec, status, reason = reasonOf }: ActorParts): ActorDefinition['view'] {
   if (schema.declared === undefined) {
-    return (context: never) => ({ spec: spec?.(context) ?? {}, status: status(context) });
+    return (context: never) => ({ spec: spec?.(context) ?? {}, status: status(context), reason: reason(context) });
   }
   return (context: never) => {
     const of = context as DeclaredContext<unknown>;
     const { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions, failure } = of;
     const all = { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions };
-    return { spec: of.spec, status: { ...all, ...status(context), failure } };
+    return { spec: of.spec, status: { ...all, ...status(context), failure }, reason: reason(context) };
   };
 }
 
 /** @returns the definition; a kind whose effects lack a performer is refused by the runtime at its first start */
 export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinition {
   const { kind, placement, declared, takes, startedBy, effects } = schema;
-  const { performers = {}, status: _, spec: __, ...rest } = parts;
+  const { performers = {}, status: _, spec: __, reason: ___, ...rest } = parts;
   const messages = new Map(takes.map((message) => [message.type, message.schema]));
   const results = new Map(effects.map((effect) => [effect.type, effect.done]));
   return {

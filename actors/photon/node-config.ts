@@ -34,6 +34,8 @@ export const nodeConfigSchema = z.strictObject({
   kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */
   allowedRoots: z.array(z.string().startsWith('/')).default([]),
+  /** User id of the image owner: its files may be imported although not everybody on the host may read them. */
+  imageOwnerUid: z.int().min(0).optional(),
   /** Values that replace defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */
   limits: limitsSchema.default({}),
 });

@@ -33,6 +33,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     host: config.node,
     folder: join(folder.path, 'host'),
     allowedRoots: config.allowedRoots,
+    imageOwnerUid: config.imageOwnerUid ?? null,
     underlay: config.address,
     qemu: findQemu(log),
     fetchBlob: (host, sha256, signal) => {
@@ -84,6 +85,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
       const facts = await dataplane.observeHost(call);
       return { ...facts, peerUrl: `https://${config.address}:${config.peerListenPort}` };
     },
+    readDisk: () => dataplane.readDisk(),
     readInventory: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
     sweep: (kept, call) =>
       dataplane.sweep(

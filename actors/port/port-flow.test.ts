@@ -17,6 +17,8 @@ const facts = {
   underlayMtu: 1600,
   cpus: 2,
   memoryMib: 4096,
+  diskMib: 100_000,
+  diskFreeMib: 60_000,
   qemuVersion: '10.0.2',
   kvm: false,
   allowedRoots: ['/srv'],
@@ -28,6 +30,7 @@ function cloud() {
     // Without agents: the test announces the hosts itself.
     observe: () => Promise.reject(new Error('not used')),
     readInventory: () => Promise.reject(new Error('not used')),
+    readDisk: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([

@@ -50,6 +50,7 @@ export const vmDefinition = defineActor(vmKind, {
     'image.provided',
     'image.refused',
     'incarnation.running',
+    'incarnation.stalled',
     'incarnation.ended',
     'placed',
     'quota.granted',

@@ -23,6 +23,8 @@ const facts = {
   underlayMtu: 1600,
   cpus: 2,
   memoryMib: 4096,
+  diskMib: 100_000,
+  diskFreeMib: 60_000,
   qemuVersion: '10.0.2',
   kvm: false,
   allowedRoots: ['/srv'],

@@ -14,5 +14,13 @@ export const volumeDefinition = defineActor(volumeKind, {
     holder,
     runEpoch,
   }),
-  ignored: ['replica.ready', 'image.provided', 'volume.detach', 'replica.failed', 'replica.removed', 'quota.granted'],
+  ignored: [
+    'replica.ready',
+    'image.provided',
+    'volume.detach',
+    'replica.failed',
+    'replica.removed',
+    'quota.granted',
+    'room.granted',
+  ],
 });

@@ -60,9 +60,14 @@ const unknownField = (path: string): Want => want('params_invalid', path, /unkno
 const noName = /1 to 40 characters: lower case letters/;
 const missing = (path: string): Want => want('reference_not_found', path, /create it first or correct the name/);
 
+const unfit = (path: string, says: RegExp): Want => want('reference_unfit', path, says);
+
 const fine = [{ cidr: '10.30.0.0/24' }];
 
-/** The tenant acme already has network front 10.20.0.0/24, in it port p1 with this MAC and address, and volume disk. */
+/**
+ * The tenant acme already has network front 10.20.0.0/24, in it port p1 with this MAC and address, volume disk, and the
+ * images linux (a kernel) and first (an initrd).
+ */
 export const takenMac = '06:11:22:33:44:55';
 export const takenAddress = '10.20.0.9';
 
@@ -152,6 +157,18 @@ export const vmRefusals: readonly Refusal[] = [
   volume('too large', { sizeMib: 2 ** 21 }, want('params_invalid', 'params.spec.sizeMib', /at most 1048576/)),
   volume("another tenant's image", { image: 'picture' }, missing('spec.image')),
   volume('unknown field', { path: '/etc/passwd' }, unknownField('params.spec.path')),
+  volume('a kernel as its first bytes', { image: 'linux' }, unfit('spec.image', /format kernel; .* raw or qcow2/)),
+  volume('more than any host has', { sizeMib: 2 ** 20 }, want('no_space', 'spec.sizeMib', /no host .* 1048576 MiB/)),
+  vm(
+    'kernel and initrd swapped',
+    { boot: { kernel: 'first', initrd: 'linux' } },
+    unfit('spec.boot.kernel', /image\/acme\/first has the format initrd; an image of format kernel is needed/),
+  ),
+  vm(
+    'two kernels',
+    { boot: { kernel: 'linux', initrd: 'linux' } },
+    unfit('spec.boot.initrd', /image\/acme\/linux has the format kernel/),
+  ),
   vm(
     'a newline in the kernel command line',
     { boot: { kernel: 'k', initrd: 'i', commandLine: 'quiet\nsplash' } },

@@ -3,7 +3,7 @@
  * the table of refusals they must cause. Used by refusals.test.ts.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Refusal } from './refusals-cases.ts';
 
@@ -18,6 +18,12 @@ export function makeBadImages(folder: string): void {
     execFileSync(program, argv, { cwd: folder, stdio: 'pipe' });
   };
   writeFileSync(at('good.raw'), Buffer.alloc(mib, 'disk'));
+  // A kernel and an initrd as far as their first bytes tell.
+  const kernel = Buffer.alloc(mib);
+  kernel.writeUInt16LE(0xaa55, 0x1fe);
+  kernel.write('HdrS', 0x202, 'latin1');
+  writeFileSync(at('good.kernel'), kernel);
+  writeFileSync(at('good.initrd'), '070701');
   writeFileSync(at('empty.raw'), '');
   writeFileSync(at('text.kernel'), 'root:x:0:0:root:/root:/bin/sh\n'.repeat(100));
   mkdirSync(at('inner'));
@@ -33,6 +39,12 @@ export function makeBadImages(folder: string): void {
   run('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-u', '-F', 'raw', 'passwd.qcow2', '1M');
   run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'data_file=outside.raw', 'outside.qcow2', '1M');
   run('qemu-img', 'create', '-q', '-f', 'vmdk', 'disk.vmdk', '1M');
+  const wide = readFileSync(at('good.qcow2'));
+  wide.writeUInt32BE(9, 96);
+  writeFileSync(at('wide.qcow2'), wide);
+  writeFileSync(at('secret.raw'), Buffer.alloc(mib, 'disk'), { mode: 0o000 });
+  writeFileSync(at('named twice.raw'), Buffer.alloc(mib, 'disk'));
+  linkSync(at('named twice.raw'), at('second.raw'));
 }
 
 const source = 'spec.source.path';
@@ -73,6 +85,27 @@ export const imageRefusals: readonly Refusal[] = [
   image('a folder', inside('inner'), irregular),
   image('a fifo', inside('pipe.raw'), irregular),
   image('below a file', inside('good.raw/x'), { code: 'path_missing', path: source, says: /cannot be reached/ }),
+  image('nobody may read it', inside('secret.raw'), {
+    code: 'path_private',
+    path: source,
+    says: /not readable by everybody on the host/,
+  }),
+  image('a hard link', inside('named%20twice.raw'), {
+    code: 'path_has_links',
+    path: source,
+    says: /named twice\.raw" has 2 names/,
+  }),
+  image('an encoded slash', inside('inner%2Fgood.raw'), {
+    code: 'params_invalid',
+    path: 'params.spec.source.path',
+    says: /must not contain %2F/,
+  }),
+  image(
+    'reference counts of 512 bits',
+    inside('wide.qcow2'),
+    { code: 'qcow2_malformed', path: source, says: /reference counts of 2\^9 bits/ },
+    { format: 'qcow2' },
+  ),
   image('nothing in it', inside('empty.raw'), { code: 'image_empty', path: source, says: /empty/ }),
   image('backing file', inside('backed.qcow2'), backing, { format: 'qcow2' }),
   image('backing file with a secret', inside('passwd.qcow2'), backing, { format: 'qcow2' }),

@@ -4,7 +4,7 @@
  * told from a missing one, applying a file twice changes nothing, and the CLI prints these refusals and its exit codes.
  */
 // needs: kernel
-// time limit: 150 s
+// time limit: 300 s
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +32,8 @@ const standing: Readonly<Record<string, unknown>> = {
   'network/acme/front': { subnets: [{ cidr: '10.20.0.0/24' }] },
   'port/acme/p1': { network: 'front', address: cases.takenAddress, mac: cases.takenMac },
   'volume/acme/disk': { sizeMib: 1 },
+  'image/acme/linux': { source: { path: `${imagesInside}/good.kernel` }, format: 'kernel' },
+  'image/acme/first': { source: { path: `${imagesInside}/good.initrd` }, format: 'initrd' },
   'vpc/beta/side': {},
   'network/beta/theirs': { subnets: [{ cidr: '10.20.0.0/24' }] },
   'volume/beta/theirs': { sizeMib: 1 },
@@ -46,7 +48,7 @@ test.before(async () => {
   acme = await openClient(cluster, cluster.tenantFile('acme'));
   for (const tenant of ['acme', 'beta']) await command(operator, 'create', `tenant/${tenant}/${tenant}`);
   for (const [id, params] of Object.entries(standing)) await command(operator, 'create', id, params);
-  await untilReady('image/beta/picture');
+  for (const image of ['beta/picture', 'acme/linux', 'acme/first']) await untilReady(`image/${image}`);
   before = await everything();
 });
 

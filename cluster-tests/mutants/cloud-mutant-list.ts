@@ -37,8 +37,8 @@ export const cloudMutants: readonly Mutant[] = [
     'a deleted VM releases its resources before its incarnation has ended',
     'K13',
     'machines/vm/vm-machine.ts',
-    "'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'stopping' }",
-    "'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'releasing' }",
+    "'Running'), 'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'stopping' }",
+    "'Running'), 'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'releasing' }",
   ),
   one(
     'a deleted volume does not answer',

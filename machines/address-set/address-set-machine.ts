@@ -59,7 +59,7 @@ export const addressSetMachine = setup({
         ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
         'address-set.delete': { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] },
         'quota.granted': { target: 'ready', actions: ['publish', 'answerAll'] },
-        'quota.refused': { target: 'gone', actions: 'rejectAll' },
+        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure'] },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },

@@ -21,7 +21,27 @@ const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
 const found = { type: 'inventory.read.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
 const heard = { type: 'inventory.received', era: 2 };
 const error = { code: 'x', message: 'x', retryable: false };
-const swept = { type: 'host.sweep.done', removed: [], removedCount: 0, failed: [], failedCount: 0 };
+const swept = {
+  type: 'host.sweep.done',
+  removed: [],
+  removedCount: 0,
+  failed: [],
+  failedCount: 0,
+  diskMib: 1_000,
+  diskFreeMib: 50,
+};
+const report = {
+  underlay: '192.0.2.1',
+  underlayMtu: 1_600,
+  cpus: 2,
+  memoryMib: 4_096,
+  diskMib: 1_000,
+  diskFreeMib: 600,
+  qemuVersion: null,
+  kvm: false,
+  allowedRoots: [],
+  peerUrl: 'x',
+};
 
 const rows: readonly Row[] = [
   { in: 'born', on: boot, to: 'observing.looking', asks: ['host.observe'] },
@@ -80,6 +100,17 @@ test('found objects are exempt from sweeps, and the inventory is repeated until 
 
 test('decisions', () => {
   assert.equal(disagreements(agentMachine, held, rows), []);
+});
+
+test('a disk that becomes low, or has space again, is announced; other changes of its free space are not', () => {
+  const full = { ...report, diskFreeMib: 49 };
+  const disks: readonly Row[] = [
+    { in: 'serving.sweeping', with: { report }, on: swept, to: 'serving.resting', asks: [] },
+    { in: 'serving.sweeping', with: { report }, on: { ...swept, diskFreeMib: 49 }, to: 'observing.looking' },
+    { in: 'serving.sweeping', with: { report: full }, on: { ...swept, diskFreeMib: 0 }, to: 'serving.resting' },
+    { in: 'serving.sweeping', with: { report: full }, on: swept, to: 'observing.looking', asks: ['host.observe'] },
+  ];
+  assert.equal(disagreements(agentMachine, held, disks), []);
 });
 
 test('when fenced, it does nothing until its worker boots again', () => {

@@ -5,7 +5,7 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAnnounce } from '../host/host-protocol.ts';
-import type { HostReport } from '../host/host-report.ts';
+import { isDiskLow, type HostReport } from '../host/host-report.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, hostId, partsOfId } from '../values/identifiers.ts';
 import { effectActions } from '../values/kind.ts';
@@ -78,6 +78,9 @@ export const agentMachine = setup({
   guards: {
     isThisEra: ({ event }) => event.type === 'inventory.received' && event.era === eraOf(event),
     isNewEra: ({ context, event }) => eraOf(event) > context.era,
+    /** The disk has become low, or has space again: the cluster must know it. */
+    diskChanged: ({ context, event }) =>
+      event.type === 'host.sweep.done' && context.report !== null && isDiskLow(event) !== isDiskLow(context.report),
     sameBoot: ({ context, event }) => event.type === 'host.admitted' && event.boot === context.boot,
   },
   delays: {
@@ -148,7 +151,7 @@ export const agentMachine = setup({
       },
     },
     observing: {
-      description: 'The host is observed: address, MTU, memory, QEMU, allowed roots.',
+      description: 'The host is observed: address, MTU, memory, disk, QEMU, allowed roots.',
       initial: 'looking',
       states: {
         looking: {
@@ -177,7 +180,8 @@ export const agentMachine = setup({
     },
     serving: {
       description:
-        'The cluster has admitted the host. Once a minute, objects of this cloud without an owner are removed.',
+        'The cluster has admitted the host. Once a minute, objects of this cloud without an owner are removed; when ' +
+        'the disk has become low or has space again, the host is observed and announced again.',
       initial: 'sweeping',
       on: { 'host.admitted': { actions: 'noteIndex' } },
       states: {
@@ -185,7 +189,10 @@ export const agentMachine = setup({
           description: 'Kernel objects, processes and files of this cloud are compared with the actors of this host.',
           entry: { type: 'host.sweep', params: ({ context }) => ({ kept: context.kept }) },
           on: {
-            'host.sweep.done': { target: 'resting', actions: 'noteSweep' },
+            'host.sweep.done': [
+              { guard: 'diskChanged', target: '#agent.observing', actions: 'noteSweep' },
+              { target: 'resting', actions: 'noteSweep' },
+            ],
             'host.sweep.failed': { target: 'resting', actions: 'noteFailure' },
             'host.sweep.unknown': { target: 'resting', actions: 'noteFailure' },
           },

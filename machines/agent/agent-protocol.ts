@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { inventoryReceived, inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAdmitted, hostAnnounce } from '../host/host-protocol.ts';
-import { hostReportSchema } from '../host/host-report.ts';
+import { diskUseSchema, hostReportSchema } from '../host/host-report.ts';
 import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
 import { hostInventorySchema } from '../values/wiring.ts';
@@ -41,8 +41,8 @@ export const agentKind = defineKind({
     }),
     effect<{ readonly kept: readonly string[] }>()(
       'host.sweep',
-      'Removes objects of this cloud that have no owner in the store.',
-      sweepReportSchema.shape,
+      'Removes objects of this cloud that have no owner in the store; reads the free space of the disk.',
+      { ...sweepReportSchema.shape, ...diskUseSchema.shape },
     ),
   ],
 });

@@ -15,6 +15,8 @@ export interface HostRecord {
   readonly fenced: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
+  /** Sizes of the volumes whose bytes are on the host, or will be made there: more than it may hold of them. */
+  readonly promisedMib: number;
   readonly vms: number;
 }
 
@@ -23,6 +25,13 @@ export interface Reservation {
   readonly host: string;
   readonly cpus: number;
   readonly memoryMib: number;
+}
+
+/** Row `promise/<volume>`: room that the volume may fill. */
+export interface RoomPromise {
+  readonly sizeMib: number;
+  /** Null until a VM with the volume is placed. */
+  readonly host: string | null;
 }
 
 /**
@@ -56,6 +65,8 @@ export interface ClusterContext {
   readonly name: string;
   readonly hosts: Readonly<Record<string, HostRecord>>;
   readonly nextVni: number;
+  /** Sizes of the volumes that have no host yet. */
+  readonly unplacedMib: number;
   /** The newest era in which hosts and addresses were reconciled. */
   readonly era: number;
   /** The last one; null in a cluster's first era. */

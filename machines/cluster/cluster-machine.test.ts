@@ -19,6 +19,8 @@ const report = (n: number) => ({
   underlayMtu: 1600,
   cpus: 2,
   memoryMib: 4096,
+  diskMib: 100_000,
+  diskFreeMib: 60_000,
   qemuVersion: '10',
   kvm: false,
   allowedRoots: ['/srv/img'],
@@ -32,6 +34,7 @@ const record = (n: number, more: Partial<HostRecord> = {}): HostRecord => ({
   fenced: false,
   reservedCpus: 0,
   reservedMib: 0,
+  promisedMib: 0,
   vms: 0,
   ...more,
 });
@@ -41,6 +44,7 @@ const held: ClusterContext = {
   name: 'c',
   hosts: { w1: record(1), w2: record(2) },
   nextVni: firstVni,
+  unplacedMib: 0,
   era: 1,
   recovery: null,
 };
@@ -52,13 +56,14 @@ const register = (host: string, n: number) => ({
   silent: false,
   fenced: false,
 });
-const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+const place = { type: 'place', vm: 'vm/t/v', cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
 const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
 const owners = (taken: readonly number[] = []) =>
   Object.fromEntries(
     vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, taken.includes(vni) ? 'vpc/t/other' : null]),
   );
 const from = 'vm/t/v';
+const volume = (name: string, sizeMib: number, host: string | null) => ({ volume: `volume/t/${name}`, sizeMib, host });
 const unknown = { 'found-run/vm/t/v': null };
 
 const rows: readonly Row[] = [
@@ -182,9 +187,9 @@ test('indexes and numbers are the lowest free, and go round', () => {
 });
 
 test('why not, host by host', () => {
-  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
   const why = (more: Partial<HostRecord>, other: object = {}): string => {
-    const placing = placeVm({ w1: record(1, more) }, { ...request, ...other }, undefined);
+    const placing = placeVm({ w1: record(1, more) }, { ...request, ...other }, undefined, {});
     return 'error' in placing ? (placing.reasons[0]?.reason ?? '') : 'placed';
   };
   assert.is(why({}), 'placed');
@@ -194,17 +199,24 @@ test('why not, host by host', () => {
   assert.match(why({ reservedMib: 3_500 }), /340 MiB of memory free, 512 MiB are needed/);
   assert.match(why({ reservedCpus: 16 }), 'virtual processors');
   assert.match(why({ report: { ...report(1), qemuVersion: null } }), 'QEMU');
-  assert.match(why({}, { volumeHosts: [null, 'w2'] }), 'on w2');
+  assert.match(why({}, { volumes: [volume('a', 1, null), volume('b', 1, 'w2')] }), 'on w2');
+  const large = { volumes: [volume('a', 150_000, null), volume('b', 50_001, null)] };
+  assert.match(why({}, large), 'does not have 200001 MiB left for new volumes');
+  assert.match(why({ promisedMib: 199_999 }, { volumes: [volume('a', 2, null)] }), '2 MiB left');
+  assert.is(why({ promisedMib: 400_000 }, { volumes: [volume('a', 2, 'w1')] }), 'placed', 'its bytes are there');
+  const low = { report: { ...report(1), diskFreeMib: 4_999 } };
+  assert.match(why(low, { volumes: [volume('a', 1, null)] }), 'too little space on its disk');
+  assert.equal([why(low), why(low, { volumes: [volume('a', 1, 'w1')] })], ['placed', 'placed']);
   assert.match(why({}, { host: 'w2' }), 'is not the requested host w2');
-  const none = placeVm({}, request, undefined);
+  const none = placeVm({}, request, undefined, {});
   assert.match('error' in none ? none.error.message : '', 'no hosts yet');
 });
 
 test('a VM keeps its host, also a cordoned one, and gets no second one while the first is silent', () => {
-  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+  const request = { vm: from, cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
   const reserved: Reservation = { host: 'w2', cpus: 1, memoryMib: 512 };
   const on = (more: Partial<HostRecord>) =>
-    placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, request, reserved);
+    placeVm({ w1: record(1), w2: record(2, { reservedMib: 512, reservedCpus: 1, ...more }) }, request, reserved, {});
   const named = (placing: ReturnType<typeof placeVm>): string =>
     'error' in placing ? placing.error.code : placing.host.name;
   assert.is(named(on({})), 'w2');
@@ -221,6 +233,11 @@ test('an import goes where its path is allowed', () => {
   assert.equal([at('/srv/img/a'), at('/srv/img/a', 'w2')], ['w1', 'w2']);
   for (const path of ['/srv/imgs/a', '/srv/img/../x', '/srv/img', '/']) assert.is(at(path), 'path_not_allowed', path);
   assert.is(at('/srv/img/a', 'w9'), 'host_not_found');
+  const low = { w1: record(1, { report: { ...report(1), diskFreeMib: 4_999 } }), w2: record(2) };
+  const past = placeImport(low, { image: 'i', path: '/srv/img/a', host: null });
+  assert.is('error' in past ? past.error.code : past.host.name, 'w2', 'the disk of the first is low');
+  const none = placeImport(low, { image: 'i', path: '/srv/img/a', host: 'w1' });
+  assert.equal('error' in none && [none.error.code, none.error.retryable], ['no_host', true]);
 });
 
 test('memory is never promised twice, however VMs come and go', () => {

@@ -1,7 +1,7 @@
 /**
  * The cluster: one actor that allocates host indexes and VNIs, and chooses the host of a VM or an import. It sends no
  * requests itself: every request is answered in the step that receives it. Upholds: no two hosts share an index, no two
- * VPCs a VNI, and no memory is reserved twice.
+ * VPCs a VNI, no memory is reserved twice, and volumes promise no more than the disks may hold (cluster-room.ts).
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { entryOf } from '../values/identifiers.ts';
@@ -18,10 +18,11 @@ import {
 import * as messages from './cluster-messages.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
 import * as recovery from './cluster-recovery.ts';
+import * as room from './cluster-room.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
-const fresh = { reservedCpus: 0, reservedMib: 0, vms: 0 };
+const fresh = { reservedCpus: 0, reservedMib: 0, promisedMib: 0, vms: 0 };
 
 function withHost(seen: At): Partial<ClusterContext> {
   const { context, event } = seen;
@@ -60,7 +61,8 @@ function withReservation(seen: At): Partial<ClusterContext> {
   if ('error' in placing) return {};
   const hosts = counted(context.hosts, messages.heldBy(event), -1);
   const held = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
-  return { hosts: counted(hosts, held, 1) };
+  const reserved = { ...context, hosts: counted(hosts, held, 1) };
+  return room.withPlaced(reserved, event, placing.host.name);
 }
 
 function withoutReservation({ context, event }: At): Partial<ClusterContext> {
@@ -88,6 +90,8 @@ const always = {
   'host.resolve': { actions: 'tellHost' },
   'vni.release': { actions: 'dropVni' },
   'place.release': { actions: ['dropReservation', 'unreserve'] },
+  'room.claim': { actions: ['tellRoom', 'promiseRoom'] },
+  'room.release': { actions: ['dropPromise', 'forgetPromise'] },
 } as const;
 
 export const clusterMachine = setup({
@@ -113,6 +117,10 @@ export const clusterMachine = setup({
     reserve: assign(withReservation),
     dropReservation: tell(messages.dropReservation),
     unreserve: assign(withoutReservation),
+    tellRoom: tell(room.tellRoom),
+    promiseRoom: assign(room.promised),
+    dropPromise: tell(room.dropPromise),
+    forgetPromise: assign(room.withoutPromise),
     tellImport: tell(messages.tellImport),
     beginRecovery: assign(recovery.begin),
     takeInventory: act(recovery.takeInventory),
@@ -140,6 +148,7 @@ export const clusterMachine = setup({
     name: '',
     hosts: {},
     nextVni: firstVni,
+    unplacedMib: 0,
     era: 1,
     recovery: null,
   }),

@@ -5,6 +5,7 @@ import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
 import { placeImport, placeVm, type Placing } from './cluster-placement.ts';
+import { promisesOf, putPromises } from './cluster-room.ts';
 import {
   hostMissing,
   hostRefused,
@@ -27,7 +28,7 @@ export const heldBy = (event: ClusterEvent & { vm: string }): Reservation | unde
 
 export function placingFor({ context, event }: At): Placing {
   assertEvent(event, 'place');
-  return placeVm(context.hosts, event, heldBy(event));
+  return placeVm(context.hosts, event, heldBy(event), promisesOf(event));
 }
 
 export function tellPlacing(seen: At): readonly Asked[] {
@@ -38,6 +39,7 @@ export function tellPlacing(seen: At): readonly Asked[] {
   const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
   return [
     putRow('reservation', event.vm, reservation),
+    ...putPromises(event, placing.host.name),
     send(sender(event), placed({ vm: event.vm, host: placing.host, era: eraOf(event) })),
   ];
 }

@@ -1,11 +1,12 @@
 /**
  * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. The host with the
- * most free memory wins, then processors, then name. Memory is never overcommitted; processors may be.
+ * most free memory wins, then processors, then name. Memory is never overcommitted; processors and disks may be.
  */
 import { entryOf } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
-import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
+import { isDiskLow } from '../host/host-report.ts';
+import type { ClusterContext, HostRecord, Reservation, RoomPromise } from './cluster-context.ts';
 import type { ImportRequest, PlaceRequest } from './cluster-protocol.ts';
 
 export interface HostReason {
@@ -20,17 +21,47 @@ export type Placing =
 const cpuShares = 8;
 /** Memory of a host that is never reserved for VMs. */
 const hostReserveMib = 256;
+/**
+ * Sizes of the volumes of a host, at most, as a multiple of its disk. Volumes are sparse: most hold much less than
+ * their size, and a guest whose host is full stands still until there is space (incarnation-machine.ts `stalled`).
+ */
+export const diskShares = 2;
+
+/** What may still be promised to new volumes. */
+export const freeRoomMib = ({ report, promisedMib }: HostRecord): number => report.diskMib * diskShares - promisedMib;
+
+/** By volume; a volume of an earlier store, or of none, has none. */
+export type RoomPromises = Readonly<Record<string, RoomPromise | undefined>>;
+
+/** Sizes of the volumes whose bytes would be made on this host and that are not promised there yet. */
+function neededRoomMib(record: HostRecord, { volumes }: PlaceRequest, promises: RoomPromises): number {
+  const missing = volumes.filter(({ volume, host }) => host === null && promises[volume]?.host !== record.facts.name);
+  return missing.reduce((sum, { sizeMib }) => sum + sizeMib, 0);
+}
+
+function whyNoRoom(record: HostRecord, request: PlaceRequest, promises: RoomPromises): string | undefined {
+  if (request.volumes.some(({ host }) => host === null) && isDiskLow(record.report)) return lowDisk;
+  const needed = neededRoomMib(record, request, promises);
+  return needed === 0 || freeRoomMib(record) >= needed ? undefined : `does not have ${needed} MiB left for new volumes`;
+}
+
+const lowDisk = 'has too little space on its disk';
 
 function without(record: HostRecord, held: Reservation | undefined): HostRecord {
   if (held === undefined || held.host !== record.facts.name) return record;
   return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };
 }
 
-function whyNot(record: HostRecord, request: PlaceRequest, held: Reservation | undefined): string | undefined {
+function whyNot(
+  record: HostRecord,
+  request: PlaceRequest,
+  held: Reservation | undefined,
+  promises: RoomPromises,
+): string | undefined {
   const { report, facts } = record;
   if (request.host !== null && request.host !== facts.name) return `is not the requested host ${request.host}`;
-  const far = request.volumeHosts.find((host) => host !== null && host !== facts.name);
-  if (far !== undefined) return `does not have the volume that is on ${far}`;
+  const far = request.volumes.find(({ host }) => host !== null && host !== facts.name);
+  if (far !== undefined) return `does not have the volume that is on ${far.host}`;
   if (record.fenced) return 'was fenced';
   if (record.silent) return 'is silent';
   if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
@@ -40,7 +71,7 @@ function whyNot(record: HostRecord, request: PlaceRequest, held: Reservation | u
     return `has ${Math.max(0, freeMib)} MiB of memory free, ${request.memoryMib} MiB are needed`;
   const freeCpus = report.cpus * cpuShares - record.reservedCpus;
   if (freeCpus < request.cpus) return `has ${freeCpus} virtual processors free, ${request.cpus} are needed`;
-  return undefined;
+  return whyNoRoom(record, request, promises);
 }
 
 const freeMib = (record: HostRecord): number => record.report.memoryMib - record.reservedMib;
@@ -53,7 +84,12 @@ function emptier(a: HostRecord, b: HostRecord): number {
  * A VM keeps its host while that host fits. A silent host blocks placement elsewhere, because the VM may still run
  * there; a fenced host does not.
  */
-export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, held: Reservation | undefined): Placing {
+export function placeVm(
+  hosts: ClusterContext['hosts'],
+  request: PlaceRequest,
+  held: Reservation | undefined,
+  promises: RoomPromises,
+): Placing {
   const had = held === undefined ? undefined : hosts[held.host];
   if (held !== undefined && had?.silent === true && !had.fenced) {
     const where = `${held.host}, which is silent`;
@@ -61,7 +97,7 @@ export function placeVm(hosts: ClusterContext['hosts'], request: PlaceRequest, h
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
   const records = Object.values(hosts).map((record) => without(record, held));
-  const judged = records.map((record) => ({ record, reason: whyNot(record, request, held) }));
+  const judged = records.map((record) => ({ record, reason: whyNot(record, request, held, promises) }));
   const fitting = judged.filter(({ reason }) => reason === undefined).map(({ record }) => record);
   const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(emptier)[0];
   if (best !== undefined) return { host: best.facts };
@@ -82,7 +118,7 @@ export function placeImport(hosts: ClusterContext['hosts'], request: ImportReque
   const found = judged.find(({ reason }) => reason === undefined);
   if (found !== undefined) return { host: found.record.facts };
   const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
-  const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was fenced'].includes(reason));
+  const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was fenced', lowDisk].includes(reason));
   const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
   return refusal(code, `no host can import ${request.path}: ${spoken(reasons)}`, passing, reasons);
 }
@@ -93,7 +129,8 @@ function whyNoImport(record: HostRecord, request: ImportRequest): string | undef
   if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
   if (record.fenced) return 'was fenced';
   if (record.silent) return 'is silent';
-  return record.schedulable ? undefined : 'is cordoned';
+  if (!record.schedulable) return 'is cordoned';
+  return isDiskLow(record.report) ? lowDisk : undefined;
 }
 
 function beneath(root: string, path: string): boolean {

@@ -61,8 +61,8 @@ export const place = message('place', 'A VM requests a host.', {
   memoryMib: z.int(),
   /** Name of the only acceptable host, or null. */
   host: z.string().nullable(),
-  /** Hosts of its volumes; a volume without bytes has none. */
-  volumeHosts: z.array(z.string().nullable()),
+  /** Its volumes; one without bytes has no host. */
+  volumes: z.array(z.object({ volume: z.string(), sizeMib: z.int(), host: z.string().nullable() })),
   /** The VM's last run; null when it never ran. */
   lastRun: lastRunSchema.nullable(),
 });
@@ -77,6 +77,17 @@ export const placeRefused = message('place.refused', 'No host can take the VM, w
   reasons: z.array(z.object({ host: z.string(), reason: z.string() })),
 });
 export const placeRelease = message('place.release', 'The VM no longer needs its reservation.', { vm: z.string() });
+
+export const roomClaim = message('room.claim', 'A new volume requests room for its bytes.', {
+  volume: z.string(),
+  sizeMib: z.int(),
+});
+export const roomGranted = message('room.granted', 'The room is promised to the volume.', { volume: z.string() });
+export const roomRefused = message('room.refused', 'No host has so much room that is not promised yet.', {
+  volume: z.string(),
+  error: failureSchema,
+});
+export const roomRelease = message('room.release', 'The volume no longer needs its room.', { volume: z.string() });
 
 export const importPlace = message('import.place', 'An image requests a host whose allowed roots contain its path.', {
   image: z.string(),
@@ -107,7 +118,7 @@ export const eraCleared = message('era.cleared', 'The barrier is released; these
 
 export const clusterKind = defineKind({
   kind: 'cluster',
-  says: 'One actor that registers hosts, allocates VNIs to VPCs, and places VMs and imports on hosts.',
+  says: 'One actor that registers hosts, allocates VNIs to VPCs, and places VMs, imports and volumes on hosts.',
   placement: 'sharded',
   commands: {
     'release-barrier': command(
@@ -125,6 +136,8 @@ export const clusterKind = defineKind({
     vniRelease,
     place,
     placeRelease,
+    roomClaim,
+    roomRelease,
     importPlace,
     eraAsk,
   ],
@@ -139,6 +152,8 @@ export const clusterKind = defineKind({
     vniAllocated,
     placed,
     placeRefused,
+    roomGranted,
+    roomRefused,
     importPlaced,
     importRefused,
     eraCleared,

@@ -12,6 +12,8 @@ const record = (name: string, index: number): HostRecord => ({
     underlayMtu: 1600,
     cpus: 2,
     memoryMib: 4096,
+    diskMib: 100_000,
+    diskFreeMib: 60_000,
     qemuVersion: '10',
     kvm: false,
     allowedRoots: ['/srv/img'],
@@ -22,6 +24,7 @@ const record = (name: string, index: number): HostRecord => ({
   fenced: false,
   reservedCpus: 0,
   reservedMib: 0,
+  promisedMib: 0,
   vms: 0,
 });
 const held: ClusterContext = {
@@ -30,6 +33,7 @@ const held: ClusterContext = {
   name: 'c',
   hosts: { w1: record('w1', 1), w2: record('w2', 2) },
   nextVni: firstVni,
+  unplacedMib: 0,
   era: 1,
   recovery: null,
 };
@@ -37,7 +41,7 @@ const recovery = { since: 0, heard: ['w1'], liftedAt: null, missing: [] };
 const second = { era: 2, recovery };
 const vm = 'vm/t/v';
 const from = vm;
-const place = { type: 'place', vm, cpus: 1, memoryMib: 512, host: null, volumeHosts: [], lastRun: null };
+const place = { type: 'place', vm, cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
 const importing = { type: 'import.place', image: 'image/t/i', path: '/srv/img/a', host: null };
 const allocate = { type: 'vni.allocate', vpc: 'vpc/t/main' };
 const vnis = Object.fromEntries(vniCandidates(firstVni).map((vni) => [`vni-owner/${vni}`, null]));

@@ -9,6 +9,8 @@ const report = {
   underlayMtu: 1600,
   cpus: 2,
   memoryMib: 4096,
+  diskMib: 100_000,
+  diskFreeMib: 60_000,
   qemuVersion: '10',
   kvm: false,
   allowedRoots: [],

@@ -110,9 +110,10 @@ export const hostMachine = setup({
       const uid = context.uid === '' ? event.meta.ulid : context.uid;
       return { uid, boot: event.boot, report: event.facts, announcedAt: event.meta.at, ...heard };
     }),
-    noteIndex: assign(({ event }) => {
+    noteIndex: assign(({ context, event }) => {
       assertEvent(event, 'host.registered');
-      return { index: event.facts.index, failure: null };
+      // The failure of a fencing in progress stays.
+      return { index: event.facts.index, failure: context.order === null ? null : context.failure };
     }),
     noteRefusal: assign(({ event }) => {
       assertEvent(event, 'host.refused');

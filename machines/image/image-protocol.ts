@@ -15,7 +15,7 @@ import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
-import { hostFactsSchema, imageFormatSchema } from '../values/wiring.ts';
+import { hostFactsSchema, imageFormatSchema, type ImageFormat } from '../values/wiring.ts';
 
 export const imageNeed = message('image.need', 'A VM or a volume requests the image on a host.', {
   /** Actor id of the VM or volume. */
@@ -35,16 +35,55 @@ export const imageRefused = message('image.refused', 'The image is not available
 });
 export const imageFree = message('image.free', 'A VM or a volume no longer holds the image.', { holder: z.string() });
 
+const fileScheme = 'file://';
+const plainPath = /^\/[^\0\n\r]*$/;
+
+/**
+ * The path that a `file://` address names: percent codes stand for bytes of UTF-8, as in every address. A plain path is
+ * taken as it is. @throws Error that says what is wrong with the text
+ */
+function pathIn(text: string): string {
+  if (!text.startsWith(fileScheme)) return text;
+  const encoded = text.slice(fileScheme.length);
+  if (/[?#]/.test(encoded)) throw new Error('must write ? as %3F and # as %23 in a file:// address');
+  if (/%2f/i.test(encoded)) throw new Error('must not contain %2F: the name of a file has no slash');
+  try {
+    return decodeURIComponent(encoded);
+  } catch (error) {
+    const rule = 'must contain % only as part of percent codes of UTF-8 in a file:// address; write % itself as %25';
+    throw new Error(rule, { cause: error });
+  }
+}
+
 const path = z
   .string()
   .max(1_024)
   .regex(/^(?:file:\/\/)?\/[^\0\n\r]*$/, 'must be an absolute path or a file:// address on a host')
-  .transform((text) => text.replace(/^file:\/\//, ''));
+  .transform((text, context) => {
+    try {
+      const named = pathIn(text);
+      // A half of a surrogate pair has no bytes in UTF-8: it would name another file.
+      if (plainPath.test(named) && named.isWellFormed()) return named;
+      context.addIssue('must not contain a NUL, a line break or half a character, encoded or not');
+    } catch (error) {
+      context.addIssue(error instanceof Error ? error.message : String(error));
+    }
+    return z.NEVER;
+  });
 
 export const imageSpec = z
   .strictObject({
-    source: z.strictObject({ path: path.describe('File on a host, below one of its allowed roots.') }),
-    format: imageFormatSchema.describe('Format of the file; it is checked against the header and never guessed.'),
+    source: z.strictObject({
+      path: path.describe(
+        'File on a host, below one of its allowed roots: a plain path, or a file:// address with percent codes. The ' +
+          'file must be a regular file with one name (no hard links) that everybody on the host may read, or that ' +
+          'belongs to the image owner that the operator has named.',
+      ),
+    }),
+    format: imageFormatSchema.describe(
+      'Format of the file, and so what the image is for: raw and qcow2 for volumes, kernel and initrd for direct ' +
+        'boot. It is checked against the header and never guessed.',
+    ),
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 lower case hex digits')
@@ -56,6 +95,15 @@ export const imageSpec = z
       .describe('Host that has the file; null: the first host whose allowed roots contain the path.'),
   })
   .meta({ id: 'ImageSpec' });
+
+/** Where a spec names an image: only one of these formats will do. */
+export const imageOf =
+  (...formats: readonly ImageFormat[]) =>
+  (spec: unknown): string | undefined => {
+    const { format } = (spec ?? {}) as { readonly format?: ImageFormat };
+    if (format === undefined || formats.includes(format)) return undefined;
+    return `has the format ${format}; an image of format ${formats.join(' or ')} is needed here`;
+  };
 
 export const imageKind = defineKind({
   kind: 'image',

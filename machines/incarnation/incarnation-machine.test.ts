@@ -27,6 +27,7 @@ const held: IncarnationContext = {
   graceMs: 0,
   startedAt: 500,
   reason: null,
+  stall: null,
   failure: null,
 };
 const fresh = { vm: '', spec: null, proof: null, startedAt: null };
@@ -49,6 +50,8 @@ const over = (reason: string) => done('qemu.watch', { reason, detail: '' });
 
 const wire = 'binding.wire > binding';
 const told = 'incarnation.running > vm';
+const stalled = 'incarnation.stalled > vm';
+const watchDisks = 'qemu.watch-disks';
 const toldEnd = 'incarnation.ended > vm';
 
 const row = (state: string, changed: object, on: Row['on'], to: string, asks: readonly string[]): Row => ({
@@ -79,7 +82,7 @@ const starts: readonly Row[] = [
   row('alive.wiring', first, 'wiringDeadline', 'alive.wiring', [wire]),
   row('alive.wiring', first, start, 'alive.wiring', []),
 
-  row('alive.resuming', {}, done('qemu.resume'), 'alive.running', [told]),
+  row('alive.resuming', {}, done('qemu.resume'), 'alive.running', [told, watchDisks]),
   row('alive.resuming', {}, failed('qemu.resume', passing), 'stopping', ['qemu.stop']),
   row('alive.resuming', {}, unknown('qemu.resume'), 'alive.resuming', ['qemu.resume']),
   row('alive.resuming', {}, 'resumeDeadline', 'alive.resuming', ['qemu.resume']),
@@ -97,8 +100,27 @@ test('QEMU is started, wired and let go', () => {
   assert.equal(disagreements(incarnationMachine, held, starts), []);
 });
 
+const full = { code: 'disk_full', message: 'no space', retryable: true };
+const standing = { stall: full };
+const stalls: readonly Row[] = [
+  row('alive.running', {}, done(watchDisks, standing), 'alive.stalled', [stalled, 'qemu.await-disks']),
+  row('alive.running', {}, failed(watchDisks, passing), 'rewatching', []),
+  row('alive.running', {}, unknown(watchDisks), 'rewatching', []),
+  row('alive.stalled', standing, done('qemu.await-disks'), 'alive.running', [told, watchDisks]),
+  row('alive.stalled', standing, failed('qemu.await-disks', passing), 'rewatching', []),
+  row('alive.stalled', standing, unknown('qemu.await-disks'), 'rewatching', []),
+  row('alive.stalled', standing, start, 'alive.stalled', [stalled]),
+  row('alive.stalled', standing, done(watchDisks, standing), 'alive.stalled', []),
+];
+
+test('a guest whose disk takes no request stands still until the disk takes it, and its VM is told both', () => {
+  assert.equal(disagreements(incarnationMachine, held, stalls), []);
+  const [stands, , , goesOn] = stalls.map((one) => decided(incarnationMachine, held, one).context['stall']);
+  assert.equal([stands, goesOn], [full, null]);
+});
+
 const watched: readonly Row[] = [
-  ...['alive.wiring', 'alive.resuming', 'alive.running'].flatMap((state) => [
+  ...['alive.wiring', 'alive.resuming', 'alive.running', 'alive.stalled'].flatMap((state) => [
     row(state, first, another, 'stopping', ['qemu.stop']),
     ...['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone'].map((reason) =>
       row(state, first, over(reason), 'cleaning', ['qemu.clean']),

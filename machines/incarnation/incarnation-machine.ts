@@ -1,7 +1,8 @@
 /**
  * An incarnation: one run of a VM on a host. QEMU is started paused, its taps are wired, then the guest is resumed and
  * the process is watched to its end. QEMU outlives the worker process; after a restart the watch finds it again by pid,
- * start time and QMP. The VM actor decides what follows an end.
+ * start time and QMP. While a disk cannot take a request, QEMU holds the guest (`stalled`) and repeats the request when
+ * the guest is resumed: the guest sees no error. The VM actor decides what follows an end.
  */
 import { assertEvent, assign, setup } from 'xstate';
 import { bindingWire } from '../binding/binding-protocol.ts';
@@ -11,7 +12,7 @@ import { effectActions } from '../values/kind.ts';
 import { requests } from '../values/requests.ts';
 import { send, tell, type Asked, type Seen } from '../values/telling.ts';
 import type { IncarnationProof, IncarnationSpec } from '../values/wiring.ts';
-import { incarnationEnded, incarnationKind, incarnationRunning } from './incarnation-protocol.ts';
+import { incarnationEnded, incarnationKind, incarnationRunning, incarnationStalled } from './incarnation-protocol.ts';
 import type { EndReason, IncarnationEvent } from './incarnation-protocol.ts';
 
 export interface IncarnationContext {
@@ -25,6 +26,8 @@ export interface IncarnationContext {
   readonly graceMs: number;
   readonly startedAt: number | null;
   readonly reason: EndReason | null;
+  /** Why it does not go on: a disk takes no request, or the stop fails; null otherwise. */
+  readonly stall: Failure | null;
   readonly failure: Failure | null;
 }
 
@@ -47,12 +50,18 @@ function standing(context: IncarnationContext) {
   return { host: hostOf(context), runEpoch, incarnationUid: uid };
 }
 
-/** @throws TypeError before QEMU has started */
-const tellRunning = ({ context }: At): readonly Asked[] => {
-  const { vm, proof } = context;
-  if (proof === null) throw new TypeError(`${context.id} has no proof of its process`);
-  return [send(vm, incarnationRunning({ ...standing(context), proof }))];
-};
+/** Identifies the process. @throws TypeError before QEMU has started */
+function process(context: IncarnationContext) {
+  const { id, proof } = context;
+  if (proof === null) throw new TypeError(`${id} has no proof of its process`);
+  return { ...standing(context), proof };
+}
+
+const tellRunning = ({ context }: At): readonly Asked[] => [send(context.vm, incarnationRunning(process(context)))];
+
+const tellStalled = ({ context }: At): readonly Asked[] => [
+  send(context.vm, incarnationStalled({ ...process(context), error: context.stall as Failure })),
+];
 
 const tellEnded = ({ context }: At): readonly Asked[] => {
   const { vm, reason, failure } = context;
@@ -70,15 +79,11 @@ const answerAbsent = ({ context, event }: At): readonly Asked[] => {
 const askWiring = ({ context }: At): readonly Asked[] =>
   context.unwired.map((binding) => send(binding, bindingWire({ requester: context.id })));
 
-const failedEvents = [
-  'qemu.start.failed',
-  'qemu.resume.failed',
-  'qemu.stop.failed',
-  'qemu.clean.failed',
-  'binding.unwired',
-] as const;
+const failedEvents = ['qemu.start.failed', 'qemu.resume.failed', 'binding.unwired'] as const;
 
 const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'noteGone' } as const;
+
+const replaced = { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' } as const;
 
 export const incarnationMachine = setup({
   types: { context: {} as IncarnationContext, events: {} as IncarnationEvent, input: {} as { id: string } },
@@ -96,12 +101,22 @@ export const incarnationMachine = setup({
     }),
     askWiring: tell(askWiring),
     tellRunning: tell(tellRunning),
+    tellStalled: tell(tellStalled),
     tellEnded: tell(tellEnded),
     answerAbsent: tell(answerAbsent),
     noteWired: assign(({ context, event }) => {
       assertEvent(event, 'binding.wired');
       return { unwired: context.unwired.filter((binding) => binding !== event.binding) };
     }),
+    noteStall: assign(({ event }) => {
+      assertEvent(event, 'qemu.watch-disks.done');
+      return { stall: failureOf(event.stall) };
+    }),
+    noteStuck: assign(({ event }) => {
+      assertEvent(event, ['qemu.stop.failed', 'qemu.clean.failed']);
+      return { stall: failureOf(event.error) };
+    }),
+    forgetStall: assign({ stall: null }),
     noteEnd: assign(({ event }) => {
       assertEvent(event, 'qemu.watch.done');
       return { reason: event.reason };
@@ -148,6 +163,7 @@ export const incarnationMachine = setup({
     graceMs: 0,
     startedAt: null,
     reason: null,
+    stall: null,
     failure: null,
   }),
   initial: 'born',
@@ -206,12 +222,26 @@ export const incarnationMachine = setup({
         running: {
           description: 'The guest runs.',
           tags: 'steady',
-          entry: 'tellRunning',
+          entry: ['tellRunning', { type: 'qemu.watch-disks', params: runOf }],
           on: {
-            'incarnation.start': [
-              { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' },
-              { actions: 'tellRunning' },
-            ],
+            'qemu.watch-disks.done': { target: 'stalled', actions: 'noteStall' },
+            'qemu.watch-disks.failed': [gone, { target: '#incarnation.rewatching' }],
+            'qemu.watch-disks.unknown': { target: '#incarnation.rewatching' },
+            'incarnation.start': [replaced, { actions: 'tellRunning' }],
+          },
+        },
+        stalled: {
+          description:
+            'QEMU has stopped the guest because a disk did not take a request, as on a full host. The guest goes on ' +
+            'by itself once the disk takes it.',
+          tags: 'steady',
+          entry: ['tellStalled', { type: 'qemu.await-disks', params: runOf }],
+          exit: 'forgetStall',
+          on: {
+            'qemu.await-disks.done': { target: 'running' },
+            'qemu.await-disks.failed': [gone, { target: '#incarnation.rewatching' }],
+            'qemu.await-disks.unknown': { target: '#incarnation.rewatching' },
+            'incarnation.start': [replaced, { actions: 'tellStalled' }],
           },
         },
       },
@@ -226,7 +256,7 @@ export const incarnationMachine = setup({
       entry: { type: 'qemu.stop', params: stopOf },
       on: {
         'qemu.stop.done': { target: 'cleaning' },
-        'qemu.stop.failed': [gone, { target: 'stopBackoff' }],
+        'qemu.stop.failed': [gone, { target: 'stopBackoff', actions: 'noteStuck' }],
         'qemu.stop.unknown': { target: 'stopping', reenter: true },
       },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
@@ -239,8 +269,8 @@ export const incarnationMachine = setup({
       description: 'The process has ended; its sockets and its pid file are removed.',
       entry: { type: 'qemu.clean', params: runOf },
       on: {
-        'qemu.clean.done': { target: 'ended' },
-        'qemu.clean.failed': [gone, { target: 'stopBackoff' }],
+        'qemu.clean.done': { target: 'ended', actions: 'forgetStall' },
+        'qemu.clean.failed': [gone, { target: 'stopBackoff', actions: 'noteStuck' }],
         'qemu.clean.unknown': { target: 'cleaning', reenter: true },
       },
       after: { cleanDeadline: { target: 'cleaning', reenter: true } },

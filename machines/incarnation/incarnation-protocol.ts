@@ -35,6 +35,14 @@ export const incarnationRunning = message('incarnation.running', 'The guest runs
   incarnationUid: z.string(),
   proof: incarnationProofSchema,
 });
+export const incarnationStalled = message(
+  'incarnation.stalled',
+  'A disk did not take a request of the guest, which stands still; `incarnation.running` follows once it goes on.',
+  {
+    ...incarnationRunning.schema.shape,
+    error: failureSchema,
+  },
+);
 export const incarnationEnded = message(
   'incarnation.ended',
   'The run has ended and nothing of it is left, with the reason.',
@@ -59,7 +67,7 @@ export const incarnationKind = defineKind({
   takes: [incarnationStart, incarnationStop, bindingWired, bindingUnwired, hostGone],
   startedBy: [incarnationStart, incarnationStop],
   fromNode: [hostGone],
-  sends: [incarnationRunning, incarnationEnded, bindingWire],
+  sends: [incarnationRunning, incarnationStalled, incarnationEnded, bindingWire],
   effects: [
     effect<RunParams>()(
       'qemu.start',
@@ -70,6 +78,16 @@ export const incarnationKind = defineKind({
     ),
     effect<RunParams>()('qemu.resume', 'Resumes the guest.', {}),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
+    effect<RunParams>()(
+      'qemu.watch-disks',
+      'Ends when QEMU has stopped the guest because a disk did not take a request, with the reason.',
+      { stall: failureSchema },
+    ),
+    effect<RunParams>()(
+      'qemu.await-disks',
+      'Waits until the disks can take the request that failed, and resumes the guest.',
+      {},
+    ),
     effect<RunParams & { readonly graceMs: number }>()(
       'qemu.stop',
       'Presses the power button, then quits QEMU, then kills it.',

@@ -127,7 +127,7 @@ export const networkMachine = setup({
           entry: 'claimQuota',
           on: {
             'quota.granted': { target: 'cidr', actions: 'takeQuota' },
-            'quota.refused': { target: '#network.gone', actions: 'rejectAll' },
+            'quota.refused': { target: '#network.gone', actions: ['rejectAll', 'noteFailure'] },
           },
           after: { quotaDeadline: { target: 'quota', reenter: true } },
         },
@@ -138,7 +138,11 @@ export const networkMachine = setup({
             'network.claimed': { guard: 'isAnswer', target: '#network.ready', actions: ['forgetFailure', 'answerAll'] },
             'network.refused': [
               { guard: 'mayPassLater', target: 'waiting', actions: 'noteFailure' },
-              { guard: 'isAnswer', target: '#network.gone', actions: ['rejectAll', 'releaseEarlier', 'releaseQuota'] },
+              {
+                guard: 'isAnswer',
+                target: '#network.gone',
+                actions: ['rejectAll', 'noteFailure', 'releaseEarlier', 'releaseQuota'],
+              },
             ],
           },
           after: {

@@ -78,7 +78,8 @@ export function rejectInUse({ context, event }: At): readonly Asked[] {
 export const rejectLost = ({ context }: At): Done => {
   const error = { code: 'vpc_not_found', message: `${vpcOf(context)} does not answer`, retryable: true };
   return {
-    changes: { waiters: [] },
+    // A network that was realized before goes on with its earlier spec.
+    changes: { waiters: [], ...(context.observedGeneration === 0 ? { failure: error } : {}) },
     asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.vpc')),
   };
 };

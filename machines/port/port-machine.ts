@@ -199,7 +199,7 @@ export const portMachine = setup({
             ],
             'address.refused': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
-              { target: '#port.gone', actions: ['rejectAll', 'tellRefused'] },
+              { target: '#port.gone', actions: ['rejectAll', 'noteFailure', 'tellRefused'] },
             ],
           },
           after: {

@@ -34,7 +34,7 @@ function giveUp(seen: At, error: Failure, path: string): Acted<PortContext> {
   const { id, waiters } = seen.context;
   const rejections = waiters.map(({ commandId }) => rejectFor(commandId, error, path));
   return {
-    changes: { waiters: [] },
+    changes: { waiters: [], failure: error },
     asks: [...rejections, ...toHolder(seen, says.portRefused({ port: id, error, path }))],
   };
 }

@@ -92,15 +92,20 @@ test('a new request brings the spec of the new run', () => {
 });
 
 test('tries are counted while it fails, and forgotten when it does not', () => {
-  const before = { ...asked, tries: 3 };
+  const before = { ...asked, tries: 1 };
   const again = decided(replicaMachine, before, { in: 'making', on: failed('replica.make', passing), to: '' });
-  assert.equal([again.context['tries'], again.context['failure']], [4, passing]);
+  assert.equal([again.context['tries'], again.context['failure']], [2, passing]);
   assert.equal(
     again.armed.map(({ delayMs }) => delayMs),
-    [8_000],
+    [2_000],
   );
   const done = decided(replicaMachine, again.context, { in: 'making', on: made, to: '' });
   assert.equal([done.context['tries'], done.context['failure']], [0, null]);
+});
+
+test('a failure that lasts is told to the volume although it may pass: on a full host its VM must show why', () => {
+  const often = { in: 'making', with: { tries: 2 }, on: failed('replica.make', passing), to: 'failed' };
+  assert.equal(disagreements(replicaMachine, asked, [{ ...often, asks: ['replica.failed > volume'] }]), []);
 });
 
 test('when its host is fenced the volume gets a message, the file is kept, and a removal is complete', () => {

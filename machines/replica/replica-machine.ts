@@ -40,6 +40,9 @@ const tellUnreachable = ({ context }: At): readonly Asked[] => {
   return [send(context.volume, replicaFailed({ host, error: hostGoneFailure(host) }))];
 };
 
+/** Failures in a row, for the backoff; more are not hidden from the volume, whose VM shows why it waits. */
+const makeTries = 2;
+
 export const replicaMachine = setup({
   types: {
     context: {} as ReplicaContext,
@@ -68,7 +71,9 @@ export const replicaMachine = setup({
   },
   guards: {
     isHostGone: ({ event }) => isHostGone(event),
-    passes: ({ event }) => event.type === 'replica.make.failed' && event.error.retryable,
+    /** The next try may succeed; after a few the volume is told, and asks again itself. */
+    passes: ({ context, event }) =>
+      event.type === 'replica.make.failed' && event.error.retryable && context.tries < makeTries,
   },
   delays: {
     makeDeadline: 600_000,
@@ -117,7 +122,8 @@ export const replicaMachine = setup({
       },
     },
     failed: {
-      description: 'Creating the file failed permanently; the failure says why. A new request tries again.',
+      description:
+        'Creating the file failed permanently or several times; the failure says why. A new request tries again.',
       tags: 'steady',
       entry: 'tellFailed',
       on: {

@@ -33,6 +33,35 @@ const onlyMain = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' } } };
 const others = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' }, 'vm/t/v': { kind: 'vm' } } };
 const full = { spec: specOf({ network: 1 }), used: { vpc: 1, network: 1 } };
 
+const volumes = (mib: number) => ({ ...claim, kind: 'volume', claimant: 'volume/t/a', mib });
+const withVolume = {
+  in: 'active',
+  with: { spec: specOf({ volumeMib: 100 }), used: { vpc: 1, volume: 1, volumeMib: 60 } },
+};
+const noVolume = { 'claim/volume/t/a': null };
+const hasVolume = { 'claim/volume/t/a': { kind: 'volume', mib: 60 } };
+
+test('the sizes of volumes count against a quota of their own, and a deleted volume gives its size back', () => {
+  const rows: readonly Row[] = [
+    { ...withVolume, on: volumes(40), rows: noVolume, to: 'active', asks: ['put claim', 'quota.granted > volume'] },
+    { ...withVolume, on: volumes(41), rows: noVolume, to: 'active', asks: ['quota.refused > volume'] },
+    { ...withVolume, on: volumes(60), rows: hasVolume, to: 'active', asks: ['quota.granted > volume'] },
+    { ...withVolume, on: claim, rows: fresh, to: 'active', asks: ['put claim', 'quota.granted > network'] },
+  ];
+  assert.equal(disagreements(tenantMachine, held, rows), []);
+  const usedAfter = (on: Row['on'], claims: object) =>
+    decided(tenantMachine, held, { ...withVolume, on, rows: claims as Record<string, unknown>, to: '' }).context[
+      'used'
+    ];
+  assert.equal(usedAfter(volumes(40), noVolume), { vpc: 1, volume: 2, volumeMib: 100 });
+  assert.equal(usedAfter(volumes(60), hasVolume), { vpc: 1, volume: 1, volumeMib: 60 });
+  const removed = { type: 'quota.release', kind: 'volume', claimant: 'volume/t/a' };
+  assert.equal(usedAfter(removed, hasVolume), { vpc: 1, volume: 0, volumeMib: 0 });
+  const { asked } = decided(tenantMachine, held, { ...withVolume, on: volumes(41), rows: noVolume, to: '' });
+  const { event } = asked[0]?.params as { event: { error: { message: string } } };
+  assert.match(event.error.message, '60 of 100 MiB in volumes, and 41 MiB are claimed');
+});
+
 const waiter = (commandId: string) => ({ commandId, result: 'created' });
 
 const rows: readonly Row[] = [

@@ -9,13 +9,15 @@ import { vpcClose, vpcOpen } from '../vpc/vpc-protocol.ts';
 import { defaultQuota, type Quota, type TenantEvent, type TenantSpec } from './tenant-protocol.ts';
 
 export interface TenantContext extends DeclaredContext<TenantSpec> {
-  /** Claims granted per kind; the claims themselves are rows `claim/<actor id>`. */
+  /** Claims granted per kind, and `volumeMib`; the claims themselves are rows `claim/<actor id>`. */
   readonly used: Readonly<Record<string, number>>;
 }
 
 /** Row `claim/<actor id>`. */
 export interface Claim {
   readonly kind: string;
+  /** Of a volume: its size. */
+  readonly mib?: number;
 }
 
 export type At = Seen<TenantContext, TenantEvent>;
@@ -31,25 +33,34 @@ export const closeVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(c
 
 const claimed = (event: TenantEvent & { claimant: string }): Claim | undefined => row(event, 'claim', event.claimant);
 
-export function fits({ context, event }: At): boolean {
+/** The quota that is used up; undefined when the claim fits, or was granted before. */
+function exceeded({ context, event }: At): string | undefined {
   assertEvent(event, 'quota.claim');
-  return claimed(event) !== undefined || usedOf(context, event.kind) < (quotaOf(context)[event.kind] ?? 0);
+  if (claimed(event) !== undefined) return undefined;
+  const { kind, mib = 0 } = event;
+  const quota = quotaOf(context);
+  if (usedOf(context, kind) + 1 > (quota[kind] ?? 0)) return `${usedOf(context, kind)} of ${quota[kind] ?? 0} ${kind}s`;
+  if (usedOf(context, 'volumeMib') + mib > (quota['volumeMib'] ?? 0) && mib > 0)
+    return `${usedOf(context, 'volumeMib')} of ${quota['volumeMib'] ?? 0} MiB in volumes, and ${mib} MiB are claimed`;
+  return undefined;
 }
+
+export const fits = (at: At): boolean => exceeded(at) === undefined;
 
 /** A network gets its maximum number of ports and counts them itself, because only it knows when one ends. */
 export function grant({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'quota.claim');
-  const { kind, claimant } = event;
+  const { kind, claimant, mib } = event;
+  const claim: Claim = mib === undefined ? { kind } : { kind, mib };
   const ports = kind === 'network' ? { ports: quotaOf(context)['portsPerNetwork'] ?? 0 } : {};
   const granted = send(claimant, quotaGranted({ kind, ...ports }));
-  return claimed(event) === undefined ? [putRow('claim', claimant, { kind } satisfies Claim), granted] : [granted];
+  return claimed(event) === undefined ? [putRow('claim', claimant, claim), granted] : [granted];
 }
 
 export function refuse(at: At): readonly Asked[] {
   const { context, event } = at;
   assertEvent(event, 'quota.claim');
-  const have = `${usedOf(context, event.kind)} of ${quotaOf(context)[event.kind] ?? 0} ${event.kind}s`;
-  const message = `${context.id} has ${have}; delete one, or request a larger quota`;
+  const message = `${context.id} has ${exceeded(at)}; delete one, or request a larger quota`;
   return refusal(at, { code: 'quota_exceeded', message, retryable: false });
 }
 
@@ -76,8 +87,10 @@ export function counted({ context, event }: At): Partial<TenantContext> {
   assertEvent(event, ['quota.claim', 'quota.release']);
   const held = claimed(event);
   if ((event.type === 'quota.claim') === (held !== undefined)) return {};
-  const kind = held?.kind ?? event.kind;
-  return { used: { ...context.used, [kind]: usedOf(context, kind) + (held === undefined ? 1 : -1) } };
+  const sign = held === undefined ? 1 : -1;
+  const { kind, mib = 0 } = held ?? (event.type === 'quota.claim' ? event : { kind: event.kind });
+  const sizes = mib === 0 ? {} : { volumeMib: usedOf(context, 'volumeMib') + sign * mib };
+  return { used: { ...context.used, [kind]: usedOf(context, kind) + sign, ...sizes } };
 }
 
 /** Claimants other than the VPC that came with the tenant. */

@@ -8,20 +8,31 @@ import { vpcClose, vpcOpen, vpcOpened } from '../vpc/vpc-protocol.ts';
 const limit = z.int().min(0).max(100_000);
 
 export const defaultPortsPerNetwork = 4_000;
+/** 10 TiB. */
+export const defaultVolumeMib = 10 << 20;
 
-/** Maximum number of objects of each counted kind, and of ports in each network. */
+/** Maximum number of objects of each counted kind, of ports in each network, and of MiB in all volumes. */
 const quotaFields: Readonly<Record<string, z.ZodDefault<z.ZodInt>>> = {
   ...Object.fromEntries(
     countedKinds.map(({ kind, quota }) => [kind, (kind === 'vpc' ? limit.min(1) : limit).default(quota)]),
   ),
   portsPerNetwork: limit.default(defaultPortsPerNetwork),
+  volumeMib: z
+    .int()
+    .min(0)
+    .max(2 ** 40)
+    .default(defaultVolumeMib),
 };
 
 export const quotaSchema = z.strictObject(quotaFields);
 
 export const tenantSpec = z
   .strictObject({
-    quota: quotaSchema.prefault({}).describe('Maximum number of objects of each kind, and of ports in each network.'),
+    quota: quotaSchema
+      .prefault({})
+      .describe(
+        'Maximum number of objects of each kind, of ports in each network, and of MiB in all volumes together.',
+      ),
   })
   .meta({ id: 'TenantSpec' });
 
@@ -53,7 +64,7 @@ export const tenantKind = defineKind({
 
 export type TenantEvent = EventOf<typeof tenantKind>;
 export type TenantSpec = SpecOf<typeof tenantKind>;
-/** By kind, and `portsPerNetwork`. */
+/** By kind, and `portsPerNetwork` and `volumeMib`. */
 export type Quota = Readonly<Record<string, number>>;
 
 export const defaultQuota: Quota = quotaSchema.parse({});

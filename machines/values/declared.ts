@@ -98,6 +98,19 @@ export function withCondition(
   return known === undefined ? [...conditions, condition] : conditions.map((one) => (one === known ? condition : one));
 }
 
+/** Why an object is not as it was declared, for lists: its failure, or what its condition `Ready` says. */
+export function reasonOf({
+  failure = null,
+  conditions = [],
+}: {
+  readonly failure?: Failure | null;
+  readonly conditions?: readonly Condition[];
+}): string | null {
+  if (failure !== null) return failure.message;
+  const isReady = conditions.find(({ type }) => type === 'Ready');
+  return isReady?.status === 'False' && isReady.message !== '' ? isReady.message : null;
+}
+
 /** Entry action that sets the condition `Ready` of a state. A failure in the context becomes its message. */
 export const ready = <const Status extends Condition['status']>(status: Status, reason: string) =>
   ({ type: 'setCondition', params: { status, reason } }) as const;

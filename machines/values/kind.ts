@@ -126,6 +126,8 @@ export interface SpecReference {
   readonly path: string;
   readonly kind: string;
   readonly name: string;
+  /** Says why an object with this spec cannot be named here: an initrd where a kernel is needed. */
+  readonly misfit?: (spec: unknown) => string | undefined;
 }
 
 /** What a client declares. */

@@ -9,6 +9,8 @@ export const quotaClaim = message(
   {
     kind: z.string(),
     claimant: z.string(),
+    /** Size of a volume; all volumes of a tenant together have a quota of their own. */
+    mib: z.int().optional(),
   },
 );
 export const quotaRelease = message('quota.release', 'Releases the quota of the object.', {

@@ -4,7 +4,17 @@ import { withCondition } from '../values/declared.ts';
 import { failureOf } from '../values/failures.ts';
 import type { IncarnationDisk, IncarnationNic } from '../values/wiring.ts';
 import * as contexts from './vm-context.ts';
-import { imageIds, portId, portIds, specIn, runSpecIn, volumeIds, type At, type Proposal } from './vm-context.ts';
+import {
+  formatOf,
+  imageIds,
+  portId,
+  portIds,
+  specIn,
+  runSpecIn,
+  volumeIds,
+  type At,
+  type Proposal,
+} from './vm-context.ts';
 import type { VmContext } from './vm-context.ts';
 import type { VmSpec } from './vm-protocol.ts';
 
@@ -154,7 +164,7 @@ export function noteGone({ context, event }: At): Change {
 
 export const awaitVolumes = ({ context }: At): Change => ({
   awaited: volumeIds(context, runSpecIn(context)),
-  volumeHosts: [],
+  located: [],
 });
 export const awaitPreparations = ({ context }: At): Change => {
   const spec = runSpecIn(context);
@@ -188,10 +198,19 @@ export function noteImage({ context, event }: At): Change {
   return { images: { ...context.images, [event.image]: event.sha256 }, awaited: without(context.awaited, event.image) };
 }
 
+/** The control API refuses such a declaration; the image was deleted since, and created again with another format. */
+export function noteWrongImage({ context, event }: At): Change {
+  assertEvent(event, 'image.provided');
+  const wanted = formatOf(context, event.image);
+  const message = `${event.image} has the format ${event.format}; name an image of format ${wanted}`;
+  return { failure: { code: 'image_wrong_format', message, retryable: false } };
+}
+
 export function noteLocated({ context, event }: At): Change {
   assertEvent(event, 'volume.located');
-  const hosts = event.host === null ? context.volumeHosts : together(context.volumeHosts, [event.host]);
-  return { volumeHosts: hosts, awaited: without(context.awaited, event.volume) };
+  const { volume, sizeMib, host } = event;
+  const others = context.located.filter((each) => each.volume !== volume);
+  return { located: [...others, { volume, sizeMib, host }], awaited: without(context.awaited, volume) };
 }
 
 export function notePlaced({ context, event }: At): Change {
@@ -214,13 +233,14 @@ export const newIncarnation = ({ context, event }: At): Change => ({
   lastRun: { host: context.host?.name ?? '', incarnationUid: event.meta.ulid },
 });
 
-export function noteRunning({ event }: At): Change {
-  assertEvent(event, 'incarnation.running');
+/** The guest runs; it has run before when it goes on after a stall. */
+export function noteRunning({ context, event }: At): Change {
+  assertEvent(event, ['incarnation.running', 'incarnation.stalled']);
   return {
     proof: event.proof,
     machineType: event.proof.machineType,
-    runningSince: event.meta.at,
-    failure: null,
+    runningSince: context.runningSince ?? event.meta.at,
+    failure: event.type === 'incarnation.stalled' ? failureOf(event.error) : null,
     delayedBy: null,
   };
 }
@@ -251,7 +271,7 @@ export const letGo = (): Change => ({
   nics: {},
   disks: {},
   images: {},
-  volumeHosts: [],
+  located: [],
   restarting: false,
 });
 

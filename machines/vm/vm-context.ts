@@ -1,5 +1,5 @@
 /** Context of a VM and pure functions on it: its ports, changes that need a start, the realized generation. */
-import type { LastRun } from '../cluster/cluster-protocol.ts';
+import type { LastRun, PlaceRequest } from '../cluster/cluster-protocol.ts';
 import { newDeclared, withCondition, type ConditionParams, type DeclaredContext } from '../values/declared.ts';
 import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
@@ -36,8 +36,8 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly runSpec: VmSpec | null;
   /** The newest generation of which the run has everything: that of `runSpec`, or one that needed no new run. */
   readonly runGeneration: number;
-  /** Volume -> host of its bytes; the VM must run there. */
-  readonly volumeHosts: readonly string[];
+  /** Sizes of its volumes, and where their bytes are: the VM must run there. */
+  readonly located: PlaceRequest['volumes'];
   /** Set by placement, cleared when the run's resources are released. */
   readonly host: HostFacts | null;
   /** +1 at each start on another host than the last. */
@@ -77,7 +77,7 @@ export const newVm = (id: string): VmContext => ({
   proposed: null,
   runSpec: null,
   runGeneration: 0,
-  volumeHosts: [],
+  located: [],
   host: null,
   runEpoch: 0,
   lastHost: null,
@@ -133,6 +133,10 @@ export function imageIds(vm: Named, spec: VmSpec | null): string[] {
   const boot = spec?.boot ?? null;
   return boot === null ? [] : [ofTenant(vm, 'image', boot.kernel), ofTenant(vm, 'image', boot.initrd)];
 }
+
+/** The format that the run needs of an image that it names. */
+export const formatOf = (context: VmContext, image: string): 'kernel' | 'initrd' =>
+  imageIds(context, context.runSpec)[0] === image ? 'kernel' : 'initrd';
 
 export const incarnationId = (context: VmContext): string =>
   counterpartOf(context.id, 'incarnation', hostIn(context).name);

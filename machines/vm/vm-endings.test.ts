@@ -17,6 +17,8 @@ const same = (state: string, changed: object = {}): Row => row(state, changed, v
 const other = (state: string, changed: object = {}): Row =>
   row(state, changed, v.create(bare), state, ['reject exists_differently']);
 
+const policy = (name: 'always' | 'on-failure' | 'never') => ({ spec: { ...spec, restart: name } });
+
 const running: readonly Row[] = [
   row('running', {}, v.start, 'running', ['reply']),
   row('running', {}, v.stop, 'stopping', [askStop]),
@@ -26,13 +28,23 @@ const running: readonly Row[] = [
   row('running', {}, v.running('L1'), 'running', []),
   row('running', {}, v.ended('killed', null, 'L0'), 'running', []),
   row('running', {}, v.unbound, 'running', []),
+  row('running', {}, v.stalled('L1'), 'stalled', []),
+  row('running', {}, v.stalled('L0'), 'running', []),
+
+  row('stalled', {}, v.running('L1'), 'running', []),
+  row('stalled', {}, v.running('L0'), 'stalled', []),
+  row('stalled', {}, v.start, 'stalled', ['reply']),
+  row('stalled', {}, v.stop, 'stopping', [askStop]),
+  row('stalled', {}, v.restart, 'stopping', [askStop]),
+  row('stalled', {}, v.remove, 'stopping', ['defer', askStop]),
+  row('stalled', {}, v.portFailed(passing), 'stalled', []),
+  row('stalled', policy('always'), v.ended('killed'), 'backoff', []),
 ];
 
 test('a running VM', () => {
   assert.equal(disagreements(vmMachine, held, running), []);
 });
 
-const policy = (name: 'always' | 'on-failure' | 'never') => ({ spec: { ...spec, restart: name } });
 const crashes = ['host_quit', 'crash', 'killed', 'gone'];
 
 const ends: readonly Row[] = [
@@ -218,6 +230,16 @@ test('the last command says what is wanted, and clears the failure before it', (
   assert.equal(wanted(v.remove, 'failed', failedOnce), ['deleted', null, false]);
 });
 
+test('a guest that stands still is not ready and says why; it has run since its start when it goes on', () => {
+  const stands = after(row('running', v.runs, v.stalled('L1'), '', [], { at: 9_000 }));
+  const ready = v.condition(stands, 'Ready');
+  assert.equal([ready?.status, ready?.reason, ready?.message], ['False', 'Stalled', v.diskFull.message]);
+  assert.equal([stands['failure'], stands['runningSince']], [v.diskFull, 500]);
+  const { context } = decided(vmMachine, stands, row('stalled', {}, v.running('L1'), '', [], { at: 12_000 }));
+  assert.equal([context['failure'], context['runningSince'], context['proof']], [null, 500, v.proof]);
+  assert.is(v.condition(context, 'Ready')?.status, 'True');
+});
+
 test('a restart is over when the next run is prepared', () => {
   assert.is(after(row('stopping', { restarting: true }, v.ended('stopped'), ''))['restarting'], false);
 });
@@ -246,7 +268,7 @@ test('the time the guest is given to power off', () => {
 
 test('what is let go of is forgotten, addresses and the last host are not', () => {
   const free = after(row('releasing', { ...resting, ...waiting }, v.unbound, ''));
-  assert.equal([free['host'], free['incarnationUid'], free['volumeHosts']], [null, null, []]);
+  assert.equal([free['host'], free['incarnationUid'], free['located']], [null, null, []]);
   assert.equal([free['ports'], free['lastHost'], free['uid']], [held.ports, 'w1', 'U1']);
 });
 

@@ -3,7 +3,7 @@ import { assertEvent } from 'xstate';
 import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
 import { declarationOf } from './vm-changes.ts';
-import { addedNics, imageIds, isNameBusy, portIds, volumeIds, type At } from './vm-context.ts';
+import { addedNics, formatOf, imageIds, isNameBusy, portIds, volumeIds, type At } from './vm-context.ts';
 
 // A changed declaration
 
@@ -70,6 +70,9 @@ export function isNotOfRun({ context, event }: At): boolean {
   if ('volume' in event) return !volumeIds(context, runSpec).includes(event.volume);
   return 'image' in event && !imageIds(context, runSpec).includes(event.image);
 }
+/** The image is a kernel where the run needs an initrd, or the reverse, or a disk. */
+export const isWrongImage = ({ context, event }: At): boolean =>
+  event.type === 'image.provided' && !isNotOfRun({ context, event }) && event.format !== formatOf(context, event.image);
 export const isHostGone = ({ event }: At): boolean => saysHostGone(event);
 /** The host of the last run is fenced, and the VM continues on another one. */
 export const movesOn = (seen: At): boolean =>

@@ -162,6 +162,9 @@ const readying: readonly Row[] = [
   row(preparing, asked, v.tapped, preparing, []),
   row(preparing, asked, v.attached, preparing, []),
   row(preparing, asked, v.provided(kernel), preparing, []),
+  row(preparing, asked, v.provided(kernel, 'initrd'), 'releasing', releases),
+  row(preparing, asked, v.provided(initrd, 'raw'), 'releasing', releases),
+  row(preparing, asked, v.provided('image/t/other', 'raw'), preparing, []),
   row(preparing, waiting, v.tapped, 'starting', [start]),
   row(preparing, { awaited: [volume] }, v.attached, 'starting', [start]),
   row(preparing, { awaited: [initrd] }, v.provided(initrd), 'starting', [start]),
@@ -178,6 +181,8 @@ const readying: readonly Row[] = [
 
   row('starting', {}, v.running('L1'), 'running', []),
   row('starting', {}, v.running('L0'), 'starting', []),
+  row('starting', {}, v.stalled('L1'), 'stalled', []),
+  row('starting', {}, v.stalled('L0'), 'starting', []),
   row('starting', {}, v.ended('start_failed', passing), 'backoff', []),
   row('starting', {}, v.ended('start_failed', lasting), 'releasing', releases),
   row('starting', {}, v.ended('wiring_failed', passing), 'backoff', []),
@@ -259,11 +264,12 @@ test('a run has the declared machine type, else that of the newest run that came
   assert.equal([came['machineType'], came['failure']], ['pc-q35-7.2', null]);
 });
 
-test('every volume reports its host once', () => {
-  const hosts = [v.located, { ...v.located, host: 'w2' }, { ...v.located, host: null }].map(
-    (event) => after(row('locating', { awaited: [volume, 'volume/t/d'] }, event, ''))['volumeHosts'],
-  );
-  assert.equal(hosts, [['w1'], ['w1', 'w2'], ['w1']]);
+test('every volume reports its host and its size once', () => {
+  const sizes = { awaited: [volume, 'volume/t/d'], located: [{ volume, sizeMib: 8, host: 'w1' }] };
+  const found = (event: object) => after(row('locating', sizes, { ...v.located, ...event }, ''))['located'];
+  assert.equal(found({ host: null }), [{ volume, sizeMib: 8, host: null }]);
+  const other = { volume: 'volume/t/d', sizeMib: 9, host: 'w2' };
+  assert.equal(found(other), [...sizes.located, other]);
 });
 
 test.run();

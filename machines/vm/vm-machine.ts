@@ -70,6 +70,14 @@ const unprepared = [
   { guard: 'mayPass', target: 'backoff', actions: 'noteFailure' },
   { target: 'releasing', actions: 'noteFailure' },
 ] as const;
+/** The guest runs, or stands still until a disk takes its request. */
+const inRun = {
+  'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
+  'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
+  'vm.restart': { target: 'stopping', actions: 'wantRestart' },
+} as const;
+const runs = { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' } as const;
+const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 'noteRunning' } as const;
 const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;
 
 export const vmMachine = setup({
@@ -99,6 +107,7 @@ export const vmMachine = setup({
     noteTapped: assign(changes.noteTapped),
     noteAttached: assign(changes.noteAttached),
     noteImage: assign(changes.noteImage),
+    noteWrongImage: assign(changes.noteWrongImage),
     noteLocated: assign(changes.noteLocated),
     notePlaced: assign(changes.notePlaced),
     newIncarnation: assign(changes.newIncarnation),
@@ -180,7 +189,7 @@ export const vmMachine = setup({
         ...toldToWait,
         ...deletedBy('vm', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
         'quota.granted': { target: 'addressing' },
-        'quota.refused': { target: 'refused', actions: 'rejectAll' },
+        'quota.refused': { target: 'refused', actions: ['rejectAll', 'noteFailure'] },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
@@ -266,7 +275,10 @@ export const vmMachine = setup({
         'port.tapped': { actions: ['noteTapped', ready('False', 'Preparing')] },
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Preparing')] }],
         'volume.attached': { actions: 'noteAttached' },
-        'image.provided': { actions: 'noteImage' },
+        'image.provided': [
+          { guard: 'isWrongImage', target: 'releasing', actions: 'noteWrongImage' },
+          { actions: 'noteImage' },
+        ],
         'port.failed': unprepared,
         'volume.refused': unprepared,
         'image.refused': unprepared,
@@ -285,7 +297,8 @@ export const vmMachine = setup({
       always: { guard: 'leaves', target: 'stopping' },
       on: {
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Starting')] }],
-        'incarnation.running': { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' },
+        'incarnation.running': runs,
+        'incarnation.stalled': stalls,
         'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
       },
       after: { startDeadline: { target: 'starting', reenter: true } },
@@ -295,13 +308,18 @@ export const vmMachine = setup({
       tags: 'steady',
       entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed'],
       always: { guard: 'leaves', target: 'stopping' },
-      on: {
-        ...proposing('running').on,
-        'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-        'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
-        'vm.restart': { target: 'stopping', actions: 'wantRestart' },
-      },
+      on: { ...proposing('running').on, ...inRun, 'incarnation.stalled': stalls },
       after: proposing('running').after,
+    },
+    stalled: {
+      description:
+        'The guest stands still because a disk did not take its request, as on a full host; the failure says why. ' +
+        'It goes on by itself.',
+      tags: 'steady',
+      entry: [ready('False', 'Stalled'), 'noteProgress', 'claimProposed'],
+      always: { guard: 'leaves', target: 'stopping' },
+      on: { ...proposing('stalled').on, ...inRun, 'incarnation.running': runs },
+      after: proposing('stalled').after,
     },
     stopping: {
       description: 'The guest gets the power button; after the grace time QEMU is ended.',
@@ -383,6 +401,7 @@ export const vmMachine = setup({
     refused: {
       description: 'Refused: the quota of the tenant is exhausted.',
       type: 'final',
+      entry: ready('False', 'Refused'),
     },
     gone: {
       description: 'Deleted, or its creation was refused; its quota is released. Its volumes are kept.',

@@ -63,9 +63,10 @@ export function rejectSuperseded({ context }: At): Acted<VmContext> {
 export function rejectRefused({ context }: At): Acted<VmContext> {
   const { refusal, waiters } = context;
   const refused = waiters.filter(({ result }) => result !== 'deleted');
-  const asks =
-    refusal === null ? [] : refused.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
-  return { changes: { waiters: waiters.filter(({ result }) => result === 'deleted') }, asks };
+  const left = { waiters: waiters.filter(({ result }) => result === 'deleted') };
+  if (refusal === null) return { changes: left, asks: [] };
+  const asks = refused.map(({ commandId }) => rejectFor(commandId, refusal.error, refusal.path));
+  return { changes: { ...left, failure: refusal.error }, asks };
 }
 
 // Placement
@@ -74,9 +75,9 @@ export const askVolumes = ({ context }: At): readonly Asked[] =>
   context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
 
 export const askPlace = ({ context }: At): readonly Asked[] => {
-  const { id, volumeHosts, lastRun } = context;
+  const { id, located, lastRun } = context;
   const { cpus, memoryMib, host } = runSpecIn(context);
-  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumeHosts, lastRun }))];
+  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumes: located, lastRun }))];
 };
 
 // Resources of a run

@@ -1,10 +1,11 @@
 /** Spec, commands and events of a VM. */
 import { z } from 'zod';
 import { place, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
-import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
+import { imageFree, imageNeed, imageOf, imageProvided, imageRefused } from '../image/image-protocol.ts';
 import {
   incarnationEnded,
   incarnationRunning,
+  incarnationStalled,
   incarnationStart,
   incarnationStop,
 } from '../incarnation/incarnation-protocol.ts';
@@ -125,8 +126,8 @@ export const vmKind = defineKind({
       ...(direct === null
         ? []
         : [
-            { path: 'boot.kernel', kind: 'image', name: direct.kernel },
-            { path: 'boot.initrd', kind: 'image', name: direct.initrd },
+            { path: 'boot.kernel', kind: 'image', name: direct.kernel, misfit: imageOf('kernel') },
+            { path: 'boot.initrd', kind: 'image', name: direct.initrd, misfit: imageOf('initrd') },
           ]),
     ],
     quota: 1_000,
@@ -169,6 +170,7 @@ export const vmKind = defineKind({
     placed,
     placeRefused,
     incarnationRunning,
+    incarnationStalled,
     incarnationEnded,
   ],
   startedBy: [],

@@ -47,7 +47,7 @@ export const held: VmContext = {
   proposed: null,
   runSpec: spec,
   runGeneration: 1,
-  volumeHosts: ['w1'],
+  located: [{ volume, sizeMib: 8, host: 'w1' }],
   host,
   runEpoch: 1,
   lastHost: 'w1',
@@ -113,8 +113,13 @@ export const tapped = {
   runEpoch: 1,
 };
 export const attached = { type: 'volume.attached', volume, uid: 'V', serial: 's', format: 'raw' };
-export const provided = (image: string) => ({ type: 'image.provided', image, sha256: `sha of ${image}` });
-export const located = { type: 'volume.located', volume, host: 'w1' };
+export const provided = (image: string, format = image === kernel ? 'kernel' : 'initrd') => ({
+  type: 'image.provided',
+  image,
+  format,
+  sha256: `sha of ${image}`,
+});
+export const located = { type: 'volume.located', volume, host: 'w1', sizeMib: 8 };
 export const placed = { type: 'placed', host, era: 1 };
 export const unplaced = { type: 'place.refused', error: passing, reasons: [] };
 export const unbound = { type: 'port.unbound', port };
@@ -123,6 +128,12 @@ export const portFailed = (error: object) => ({ type: 'port.failed', port, error
 export const volumeRefused = (error: object) => ({ type: 'volume.refused', volume, error });
 export const imageRefused = (error: object) => ({ type: 'image.refused', image: kernel, error });
 export const running = (incarnationUid: string) => ({ type: 'incarnation.running', host: 'w1', incarnationUid, proof });
+export const diskFull = { code: 'disk_full', message: 'the host has no space left', retryable: true };
+export const stalled = (incarnationUid: string) => ({
+  ...running(incarnationUid),
+  type: 'incarnation.stalled',
+  error: diskFull,
+});
 export const ended = (reason: string, error: object | null = null, incarnationUid = 'L1') => ({
   type: 'incarnation.ended',
   host: 'w1',
@@ -168,6 +179,7 @@ export const runs = { runningSince: 500 };
 export const living: readonly (readonly [string, object])[] = [
   ...['locating', 'placing', 'unplaced', preparing, 'starting', 'backoff'].map((state) => [state, waiting] as const),
   ['running', runs],
+  ['stalled', { ...runs, failure: diskFull }],
   ['stopping', resting],
   ['releasing', { ...resting, ...waiting }],
   ['stopped', atRest],

@@ -52,6 +52,8 @@ const detach = (vm: string) => ({ type: 'volume.detach', vm });
 const lasting = { code: 'no_space', message: 'full', retryable: false };
 const granted = { type: 'quota.granted' };
 const quotaRefused = { type: 'quota.refused', error: { ...lasting, code: 'quota_exceeded' } };
+const roomGranted = { type: 'room.granted', volume: id };
+const roomRefused = { type: 'room.refused', volume: id, error: lasting };
 const provided = (host: string) => ({
   type: 'image.provided',
   image: 'image/t/i',
@@ -66,6 +68,8 @@ const failed = { type: 'replica.failed', host: 'w1', error: lasting };
 const removed = { type: 'replica.removed', host: 'w1' };
 const claim = 'quota.claim > tenant';
 const release = 'quota.release > tenant';
+const claimRoom = 'room.claim > cluster';
+const releaseRoom = 'room.release > cluster';
 const ask = 'replica.ensure > replica';
 const drop = 'replica.drop > replica';
 const need = 'image.need > image';
@@ -79,7 +83,7 @@ const creation: readonly Row[] = [
   { in: 'born', with: { spec: null }, on: locate, to: 'absent', asks: [refused] },
   { in: 'born', with: { spec: null }, on: attach('vm/t/a'), to: 'absent', asks: [refused] },
   { in: 'born', with: { spec: null }, on: apply(), to: 'claiming', asks: ['defer', claim] },
-  { in: 'claiming', with: created, on: granted, to: 'available', asks: ['reply'] },
+  { in: 'claiming', with: created, on: granted, to: 'reserving', asks: [claimRoom] },
   { in: 'claiming', with: created, on: quotaRefused, to: 'refused', asks: ['reject quota_exceeded'] },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: [claim] },
   { in: 'claiming', on: create(), to: 'claiming', asks: ['defer'] },
@@ -89,7 +93,15 @@ const creation: readonly Row[] = [
   { in: 'claiming', on: remove, to: 'claiming', asks: ['reject name_busy'] },
   { in: 'claiming', on: locate, to: 'claiming', asks: [located] },
   { in: 'claiming', on: detach('vm/t/a'), to: 'claiming', asks: [] },
+  { in: 'reserving', with: created, on: roomGranted, to: 'available', asks: ['reply'] },
+  { in: 'reserving', with: created, on: roomRefused, to: 'gone', asks: ['reject no_space', releaseRoom, release] },
+  { in: 'reserving', on: 'roomDeadline', to: 'reserving', asks: [claimRoom] },
+  { in: 'reserving', on: create(), to: 'reserving', asks: ['defer'] },
+  { in: 'reserving', on: apply(larger), to: 'reserving', asks: ['reject immutable_field'] },
+  { in: 'reserving', on: remove, to: 'reserving', asks: ['reject name_busy'] },
+  { in: 'reserving', on: locate, to: 'reserving', asks: [located] },
   { in: 'available', on: granted, to: 'available', asks: [] },
+  { in: 'available', on: roomRefused, to: 'available', asks: [] },
   { in: 'available', on: quotaRefused, to: 'available', asks: [] },
 ];
 
@@ -167,8 +179,8 @@ const attachment: readonly Row[] = [
 ];
 
 const deletion: readonly Row[] = [
-  { in: 'available', on: remove, to: 'gone', asks: ['defer', release, 'reply'] },
-  { in: 'available', with: fromImage, on: remove, to: 'gone', asks: ['defer', free, release, 'reply'] },
+  { in: 'available', on: remove, to: 'gone', asks: ['defer', releaseRoom, release, 'reply'] },
+  { in: 'available', with: fromImage, on: remove, to: 'gone', asks: ['defer', free, releaseRoom, release, 'reply'] },
   { in: 'available', with: placed, on: remove, to: 'removing', asks: ['defer', drop] },
   { in: 'available', with: { protect: true }, on: remove, to: 'available', asks: ['reject protected'] },
   {
@@ -178,8 +190,14 @@ const deletion: readonly Row[] = [
     to: 'held.attached',
     asks: ['reject protected'],
   },
-  { in: 'removing', with: { ...placed, ...going }, on: removed, to: 'gone', asks: [release, 'reply'] },
-  { in: 'removing', with: { ...placed, ...filled, ...going }, on: removed, to: 'gone', asks: [free, release, 'reply'] },
+  { in: 'removing', with: { ...placed, ...going }, on: removed, to: 'gone', asks: [releaseRoom, release, 'reply'] },
+  {
+    in: 'removing',
+    with: { ...placed, ...filled, ...going },
+    on: removed,
+    to: 'gone',
+    asks: [free, releaseRoom, release, 'reply'],
+  },
   { in: 'removing', with: placed, on: 'removeDeadline', to: 'removing', asks: [drop] },
   { in: 'removing', with: placed, on: create(), to: 'removing', asks: ['reject name_busy'] },
   { in: 'removing', with: placed, on: apply(), to: 'removing', asks: ['reject name_busy'] },
@@ -217,13 +235,14 @@ test('uid and serial come with the creation', () => {
   const { context } = told('born', { ...newDeclared(id) }, create());
   assert.equal([context['uid'], context['generation'], context['observedGeneration']], ['U2', 1, 0]);
   assert.equal(context['waiters'], [{ commandId: 'K', result: 'created' }]);
-  const { asked } = decided(volumeMachine, { ...stored, ...created }, { in: 'claiming', on: granted, to: '' });
+  const { asked } = decided(volumeMachine, { ...stored, ...created }, { in: 'reserving', on: roomGranted, to: '' });
   const result = { uid: 'U1', generation: 1, result: 'created', serial: serialOf('U1') };
   assert.equal(asked[0]?.params, { commandId: 'C1', result });
 });
 
 test('its declaration is realized once it is granted; without its bytes it is not ready', () => {
-  const available = told('claiming', created, granted);
+  assert.is(readiness(told('claiming', created, granted)), 'Ready False ReservingRoom ');
+  const available = told('reserving', created, roomGranted);
   assert.equal([readiness(available), available.context['observedGeneration']], ['Ready True Available ', 1]);
   assert.is(readiness(told('available', {}, attach('vm/t/a'))), 'Ready False Attaching ');
   assert.is(readiness(told('held.attaching', held, ready)), 'Ready True Attached ');

@@ -1,14 +1,15 @@
 /**
  * A volume: a disk that is kept across restarts and deletions of the VMs that use it. The actor knows the host of the
  * bytes and which VM may write; replicas manage the bytes. The declaration is realized once the tenant has granted the
- * quota; bytes are created for the first VM that attaches the volume, on the host of that VM.
+ * quota and the cluster has promised room; bytes are created for the first VM that attaches the volume, on the host of
+ * that VM.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
 import { whenBorn, whileDeclaring, whileDeleting, whileLiving } from '../values/declared.ts';
 import { requests } from '../values/requests.ts';
 import { serialOf } from '../values/serials.ts';
-import { tell } from '../values/telling.ts';
+import { act, tell } from '../values/telling.ts';
 import * as messages from './volume-messages.ts';
 import type { VolumeContext } from './volume-messages.ts';
 import { volumeKind, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
@@ -24,6 +25,10 @@ export const volumeMachine = setup({
   actions: {
     ...requests,
     ...kit.actions,
+    claimQuota: tell(messages.claimQuota),
+    claimRoom: tell(messages.claimRoom),
+    releaseRoom: tell(messages.releaseRoom),
+    rejectRoom: act(messages.rejectRoom),
     askImage: tell(messages.askImage),
     takeSource: assign(messages.takeSource),
     noteNoDisk: assign(messages.noteNoDisk),
@@ -52,7 +57,13 @@ export const volumeMachine = setup({
     holderLeaves: messages.holderLeaves,
     isPlaced: ({ context }) => context.host !== null,
   },
-  delays: { quotaDeadline: 10_000, imageDeadline: 600_000, replicaDeadline: 600_000, removeDeadline: 60_000 },
+  delays: {
+    quotaDeadline: 10_000,
+    roomDeadline: 10_000,
+    imageDeadline: 600_000,
+    replicaDeadline: 600_000,
+    removeDeadline: 60_000,
+  },
 }).createMachine({
   id: 'volume',
   context: ({ input }) => ({ ...newDeclared(input.id), host: null, holder: null, runEpoch: 0, source: null }),
@@ -74,10 +85,21 @@ export const volumeMachine = setup({
       on: {
         ...whileDeclaring('volume', { actions: ['takeSpec', 'awaitAnswer'] }),
         'volume.delete': { actions: 'rejectUndecided' },
-        'quota.granted': { target: 'available', actions: ['observe', 'answerAll'] },
-        'quota.refused': { target: 'refused', actions: 'rejectAll' },
+        'quota.granted': { target: 'reserving' },
+        'quota.refused': { target: 'refused', actions: ['rejectAll', 'noteFailure'] },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
+    },
+    reserving: {
+      description: 'The cluster promises room for the bytes, if a host has so much that is not promised to others.',
+      entry: [ready('False', 'ReservingRoom'), 'claimRoom'],
+      on: {
+        ...whileDeclaring('volume', { actions: ['takeSpec', 'awaitAnswer'] }),
+        'volume.delete': { actions: 'rejectUndecided' },
+        'room.granted': { target: 'available', actions: ['observe', 'answerAll'] },
+        'room.refused': { target: 'gone', actions: ['rejectRoom', 'noteFailure'] },
+      },
+      after: { roomDeadline: { target: 'reserving', reenter: true } },
     },
     available: {
       description:
@@ -162,15 +184,16 @@ export const volumeMachine = setup({
     refused: {
       description: 'Refused: the quota of the tenant is exhausted.',
       type: 'final',
+      entry: ready('False', 'Refused'),
     },
     absent: {
       description: 'There is no such volume; the requesting VM was answered with a refusal.',
       type: 'final',
     },
     gone: {
-      description: 'Deleted; its quota is released.',
+      description: 'Deleted, or refused because no host has room; its quota and its room are released.',
       type: 'final',
-      entry: ['freeSource', 'releaseQuota', 'answerAll'],
+      entry: ['freeSource', 'releaseRoom', 'releaseQuota', 'answerAll'],
     },
   },
 });

@@ -1,12 +1,14 @@
 /** Context and messages of a volume: pure functions of context and event. */
 import { assertEvent } from 'xstate';
+import { roomClaim, roomRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import { replicaDrop, replicaEnsure } from '../replica/replica-protocol.ts';
 import type { ConditionParams, DeclaredContext } from '../values/declared.ts';
 import type { Failure } from '../values/failures.ts';
-import { counterpartOf, idOf, partsOfId } from '../values/identifiers.ts';
+import { clusterId, counterpartOf, idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import { quotaClaim } from '../values/quota.ts';
 import { serialOf } from '../values/serials.ts';
-import { reject, send, type Asked, type Seen } from '../values/telling.ts';
+import { reject, rejectFor, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import { diskFormatSchema, type DiskFormat, type HostFacts } from '../values/wiring.ts';
 import { volumeAttached, volumeLocated, volumeRefused, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
 
@@ -23,7 +25,32 @@ export interface VolumeContext extends DeclaredContext<VolumeSpec> {
 
 export type At = Seen<VolumeContext, VolumeEvent>;
 
+/** 0 of a volume that does not exist. */
+const sizeOf = ({ spec }: VolumeContext): number => spec?.sizeMib ?? 0;
 const specOf = ({ spec }: VolumeContext): VolumeSpec => spec as VolumeSpec;
+
+// Quota and room, from the declaration to the end
+
+export const claimQuota = ({ context }: At): readonly Asked[] => [
+  send(
+    tenantId(partsOfId(context.id).tenant),
+    quotaClaim({ kind: 'volume', claimant: context.id, mib: sizeOf(context) }),
+  ),
+];
+export const claimRoom = ({ context }: At): readonly Asked[] => [
+  send(clusterId, roomClaim({ volume: context.id, sizeMib: sizeOf(context) })),
+];
+export const releaseRoom = ({ context }: At): readonly Asked[] => [
+  send(clusterId, roomRelease({ volume: context.id })),
+];
+
+/** No host has room: the size is the field to change. */
+export function rejectRoom({ context, event }: At): Acted<VolumeContext> {
+  assertEvent(event, 'room.refused');
+  const { error } = event;
+  const asks = context.waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.sizeMib'));
+  return { changes: { waiters: [] }, asks };
+}
 
 // The image of the first bytes
 
@@ -97,7 +124,9 @@ export const letGo = (): Partial<VolumeContext> => ({ holder: null });
 
 export function tellLocation({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.locate');
-  return [send(event.vm, volumeLocated({ volume: context.id, host: context.host?.name ?? null }))];
+  return [
+    send(event.vm, volumeLocated({ volume: context.id, host: context.host?.name ?? null, sizeMib: sizeOf(context) })),
+  ];
 }
 
 export function tellAttached({ context }: At): readonly Asked[] {

@@ -1,6 +1,6 @@
 /** Spec, commands and messages of a volume: for clients, its holder and its replica. */
 import { z } from 'zod';
-import { imageFree, imageNeed, imageProvided, imageRefused } from '../image/image-protocol.ts';
+import { imageFree, imageNeed, imageOf, imageProvided, imageRefused } from '../image/image-protocol.ts';
 import {
   replicaDrop,
   replicaEnsure,
@@ -8,6 +8,7 @@ import {
   replicaReady,
   replicaRemoved,
 } from '../replica/replica-protocol.ts';
+import { roomClaim, roomGranted, roomRefused, roomRelease } from '../cluster/cluster-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
@@ -18,6 +19,7 @@ export const volumeLocate = message('volume.locate', 'A VM requests the host of 
 export const volumeLocated = message('volume.located', 'The host of the bytes; null before they are created.', {
   volume: z.string(),
   host: z.string().nullable(),
+  sizeMib: z.int(),
 });
 export const volumeAttach = message('volume.attach', 'A VM requests the volume on a host.', {
   vm: z.string(),
@@ -52,7 +54,10 @@ export const volumeKind = defineKind({
   declared: declare(volumeSpec, {
     changes: { sizeMib: 'replace', format: 'replace', image: 'replace' },
     parents: ['tenant', 'image'],
-    references: ({ image }) => (image === null ? [] : [{ path: 'image', kind: 'image', name: image }]),
+    references: ({ image }) =>
+      image === null
+        ? []
+        : [{ path: 'image', kind: 'image', name: image, misfit: imageOf(...diskFormatSchema.options) }],
     quota: 100,
     columns: {
       size: ({ sizeMib }) => `${sizeMib} MiB`,
@@ -60,7 +65,9 @@ export const volumeKind = defineKind({
       host: (_, { host }) => host,
     },
     says: {
-      create: 'Declares a volume. Its bytes are created on the host of the first VM that attaches it.',
+      create:
+        'Declares a volume, for which a host must have room. Its bytes are created on the host of the first VM that ' +
+        'attaches it.',
       update: 'Changes labels and protection; size, format and image cannot change.',
       delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it.',
     },
@@ -69,6 +76,8 @@ export const volumeKind = defineKind({
   takes: [
     quotaGranted,
     quotaRefused,
+    roomGranted,
+    roomRefused,
     volumeLocate,
     volumeAttach,
     volumeDetach,
@@ -84,6 +93,8 @@ export const volumeKind = defineKind({
   sends: [
     quotaClaim,
     quotaRelease,
+    roomClaim,
+    roomRelease,
     volumeLocated,
     volumeAttached,
     volumeRefused,

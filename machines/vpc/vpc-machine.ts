@@ -90,7 +90,7 @@ export const vpcMachine = setup({
         'vpc.open': {},
         'vpc.close': { target: 'gone', actions: ['rejectDeleted', 'releaseQuota'] },
         'quota.granted': { target: 'numbering' },
-        'quota.refused': { target: 'gone', actions: 'rejectAll' },
+        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure'] },
         'network.claim': { actions: 'refuseEarly' },
         ...elements,
         'segment.need': { actions: 'refuseEarly' },

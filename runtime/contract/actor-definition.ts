@@ -33,6 +33,8 @@ export interface Reference {
   /** Dotted path of the field in params, for the error. */
   readonly path: string;
   readonly to: ActorId;
+  /** Judges the named actor by the spec that its view shows; a text says why the field cannot name it. */
+  readonly misfit?: (spec: unknown) => string | undefined;
 }
 
 export interface CommandDefinition {
@@ -92,7 +94,12 @@ export interface ActorDefinition {
    * What `get`, `list` and watches show; must hold no secret. Fields of the status that mean the same in every kind
    * have the form that shown-status.ts describes.
    */
-  readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
+  readonly view: (context: never) => {
+    readonly spec: unknown;
+    readonly status: unknown;
+    /** One sentence on why the actor is not as it should be, for lists; null or absent when it is. */
+    readonly reason?: string | null;
+  };
   /**
    * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.
    */

@@ -51,16 +51,18 @@ function unreadable(stored: Viewed, definition: ActorDefinition): PhotonError {
   return new PhotonError('defeat', 'snapshot_version', text, { public: true, actor: stored.id });
 }
 
-export function viewOf(stored: Viewed, registry: ActorRegistry): { spec: unknown; status: unknown } {
+type View = Pick<ActorObject, 'spec' | 'status' | 'reason'>;
+
+export function viewOf(stored: Viewed, registry: ActorRegistry): View {
   const definition = registry.kinds.get(partsOf(stored.id).kind);
   // A removed actor that has since refused a command has no context any more.
   if (definition === undefined || stored.context === null) return { spec: null, status: null };
-  const { spec, status } = definition.view(currentContext(stored, definition) as never);
-  return { spec, status };
+  const { spec, status, reason = null } = definition.view(currentContext(stored, definition) as never);
+  return reason === null ? { spec, status } : { spec, status, reason };
 }
 
 /** An actor of a newer chart version is shown without spec and status: it must not make a whole list fail. */
-function shownOf(stored: StoredActor, registry: ActorRegistry): Pick<ActorObject, 'spec' | 'status' | 'refused'> {
+function shownOf(stored: StoredActor, registry: ActorRegistry): View & Pick<ActorObject, 'refused'> {
   try {
     return viewOf(stored, registry);
   } catch (error) {

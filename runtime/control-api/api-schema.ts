@@ -82,6 +82,11 @@ const refused = z
   .optional()
   .meta({ description: 'Why the answering node cannot read the actor; spec and status are then null' });
 
+const reason = z
+  .string()
+  .optional()
+  .meta({ description: 'Why the actor is not as it should be: its failure, or what it waits for; absent when it is' });
+
 const heldKind = z.enum(['paused', 'quarantined']);
 
 const actorSummary = z.object({
@@ -108,6 +113,7 @@ const actorObject = z.object({
   waitingOn,
   spec: z.unknown(),
   status: z.unknown(),
+  reason,
   effects: z.array(z.object({ id: z.string(), type: z.string(), state: z.string() })),
   timers: z.array(z.object({ id: z.string(), dueMs: z.number(), eventType: z.string() })),
   hold: z
@@ -119,6 +125,7 @@ const actorObject = z.object({
 const listedActor = actorSummary.extend({
   spec: z.unknown().optional(),
   status: z.unknown().optional(),
+  reason,
   refused,
 });
 

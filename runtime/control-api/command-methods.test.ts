@@ -180,6 +180,22 @@ test('a referenced actor must exist in the same scope, for operators too', async
   });
 });
 
+test('a referenced actor that does not fit is refused with the reason, unless another one does not exist', async () => {
+  const store = new MemoryStore();
+  store.put('lid/acme/wide', 'shut', 10);
+  store.put('lid/acme/fits', 'shut', 9);
+  await within({ store }, async ({ url, asked }) => {
+    const ann = await new RawClient(url).open('ann-token');
+    const create = (lid: string) => ({ scope: 'acme', name: 'b', ...key, params: { size: 1, lid } });
+    const unfit = await ann.refusal('box.create', create('wide'));
+    assert.is(unfit.type, code('reference_unfit'));
+    assert.equal(unfit.issues, [{ path: 'spec.lid', message: 'lid/acme/wide is larger than every box' }]);
+    assert.is(asked.length, 0);
+    assert.ok(await ann.call('box.create', create('fits')));
+    await ann.close();
+  });
+});
+
 test('admin commands are forbidden for others; rejections of charts are passed through', async () => {
   const answer = async (): Promise<Reply> => ({
     ok: false,

@@ -6,8 +6,8 @@
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
 import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
-import type { Reader } from '../contract/reader.ts';
 import { mayTouch, notFound } from './access-rule.ts';
+import { viewOf } from './actor-view.ts';
 import { askActor } from './actor-asking.ts';
 import { issuesOf, paramsInvalid } from './api-problem.ts';
 import { commandEnvelope, type CommandResult } from './api-schema.ts';
@@ -98,7 +98,7 @@ function performCommand(
   const references = command.references?.(parsed.data as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
   // The check runs within the time limit of the answer, because reads wait while the store is unreachable.
-  const before = (): Promise<void> => checkReferences(ports.reader, caller, scope, references);
+  const before = (): Promise<void> => checkReferences(ports, caller, scope, references);
   return askActor(ports, caller, { ...asking, before });
 }
 
@@ -111,24 +111,37 @@ function namedActor(definition: ActorDefinition, method: string, text: string): 
   return parts;
 }
 
-/** @throws PhotonError `reference_not_found`, the same for an actor of another scope and for one that does not exist */
+/**
+ * @throws PhotonError `reference_not_found`, the same for an actor of another scope and for one that does not exist;
+ *   `reference_unfit` for an actor that the field cannot name
+ */
 async function checkReferences(
-  reader: Reader,
+  { reader, registry }: Pick<ApiPorts, 'reader' | 'registry'>,
   caller: Caller,
   scope: string,
   references: readonly Reference[],
 ): Promise<void> {
-  const issues: Issue[] = [];
-  await Promise.all(
-    references.map(async ({ path, to }) => {
+  const judged = await Promise.all(
+    references.map(async ({ path, to, misfit }) => {
       const parts = parseActorId(to);
       const allowed = parts !== undefined && mayTouch(caller.principal, scope, 'refer', parts);
       const stored = allowed ? await reader.get(to) : undefined;
-      if (stored?.status !== 'live') issues.push({ path, message: `there is no ${to} in ${scope}` });
+      if (stored?.status !== 'live') return { path, message: `there is no ${to} in ${scope}`, isMissing: true };
+      const why = misfit?.(viewOf(stored, registry).spec);
+      return why === undefined ? [] : { path, message: `${to} ${why}`, isMissing: false };
     }),
   );
-  const [first] = issues;
-  if (first === undefined) return;
-  const ordered = references.flatMap(({ path }) => issues.filter((issue) => issue.path === path)).slice(0, 32);
-  throw reject('reference_not_found', `${first.path}: ${first.message}; create it first or correct the name.`, ordered);
+  const problems = judged.flat();
+  const those = (missing: boolean): readonly Issue[] =>
+    problems.filter(({ isMissing }) => isMissing === missing).map(({ path, message }) => ({ path, message }));
+  const [absent] = those(true);
+  if (absent !== undefined)
+    throw reject(
+      'reference_not_found',
+      `${absent.path}: ${absent.message}; create it first or correct the name.`,
+      those(true).slice(0, 32),
+    );
+  const [unfit] = those(false);
+  if (unfit === undefined) return;
+  throw reject('reference_unfit', `${unfit.path}: ${unfit.message}; name another.`, those(false).slice(0, 32));
 }

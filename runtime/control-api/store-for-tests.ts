@@ -33,6 +33,9 @@ const createBox = z.strictObject({
   labels: z.record(z.string(), z.string()).optional(),
 });
 
+const tooLarge = (spec: unknown): string | undefined =>
+  (spec as { readonly size: number }).size > 9 ? 'is larger than every box' : undefined;
+
 export const testRegistry: ActorRegistry = {
   kinds: new Map([
     [
@@ -44,7 +47,9 @@ export const testRegistry: ActorRegistry = {
           creates: true,
           description: 'Makes a box.',
           references: ({ lid }: { lid?: string }, id: ActorId) =>
-            lid === undefined ? [] : [{ path: 'spec.lid', to: `lid/${partsOf(id).scope}/${lid}` as ActorId }],
+            lid === undefined
+              ? []
+              : [{ path: 'spec.lid', to: `lid/${partsOf(id).scope}/${lid}` as ActorId, misfit: tooLarge }],
         },
         poke: { params: z.strictObject({ why: z.string().optional() }), permission: 'scope', description: 'Pokes it.' },
         seal: { params: z.strictObject({}), permission: 'admin', description: 'Seals it.' },

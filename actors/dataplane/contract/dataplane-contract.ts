@@ -27,6 +27,8 @@ export interface DataplaneOptions {
   readonly folder: string;
   /** Absolute folders from which `file://` images may be imported. */
   readonly allowedRoots: readonly string[];
+  /** User id whose files may be imported although not everybody may read them; null: nobody. */
+  readonly imageOwnerUid: number | null;
   /** IPv4 address on the underlay; null uses the address of the default route's interface. */
   readonly underlay: string | null;
   readonly qemu: { readonly binary: string; readonly libDir?: string; readonly libraryPath?: string };

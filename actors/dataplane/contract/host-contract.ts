@@ -12,6 +12,9 @@ export interface HostObservation {
   readonly underlayMtu: number;
   readonly cpus: number;
   readonly memoryMib: number;
+  /** Of the file system that holds the host's folder. */
+  readonly diskMib: number;
+  readonly diskFreeMib: number;
   /** Null when there is no usable QEMU. */
   readonly qemuVersion: string | null;
   readonly kvm: boolean;
@@ -35,6 +38,8 @@ export interface SweepResult {
 
 export interface HostDataplane {
   observeHost(call: Call): Promise<HostObservation>;
+  /** Size and free space of the file system that holds the host's folder. Only reads. */
+  readDisk(): Promise<Pick<HostObservation, 'diskMib' | 'diskFreeMib'>>;
   /**
    * Removes every object of ours whose owner is not in `owners`, the ids of all actors that are pinned to this host.
    * `owners` is called after the objects were listed. An object is made only after its owner was committed, so a

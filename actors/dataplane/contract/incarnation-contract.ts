@@ -3,6 +3,7 @@
  * QEMU outlives the worker process; every method finds it again by pidfile, start time and QMP. Effects of
  * `incarnation` call it. Promise: an owner uid and run epoch never has two QEMU processes.
  */
+import type { Failure } from '@photoncloud/machines/values/failures';
 import type { IncarnationProof, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
@@ -55,6 +56,17 @@ export interface IncarnationDataplane {
    * Resolves when the run has ended, also if it ended before the call. Rejects with the signal's reason when aborted.
    */
   watchIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationEnd>;
+  /**
+   * Resolves when QEMU has stopped the guest because a disk did not take a request: `disk_full`, `disk_error`. Rejects
+   * only with the signal's reason.
+   */
+  watchDisks(incarnation: IncarnationSpec, call: Call): Promise<Failure>;
+  /**
+   * Resolves when the guest runs: it is resumed once the host has space again, or, after another error, is tried from
+   * time to time. QEMU then repeats the request that failed. Rejects only with the signal's reason, or with
+   * ownership_lost.
+   */
+  awaitDisks(incarnation: IncarnationSpec, call: Call): Promise<void>;
   /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;

@@ -41,6 +41,8 @@ export type ImageRefusal =
   | 'path_is_link'
   | 'path_not_regular'
   | 'path_unreadable'
+  | 'path_private'
+  | 'path_has_links'
   | 'image_empty'
   | 'format_lies'
   | 'qcow2_malformed'
@@ -50,6 +52,7 @@ export type ImageRefusal =
   | 'qcow2_encrypted'
   | 'qcow2_incompatible'
   | 'qcow2_size'
+  | 'qcow2_unusable'
   | 'digest_mismatch';
 
 export interface ImageFile {

@@ -1,26 +1,46 @@
 /**
- * Observes this host: underlay address and MTU, CPUs and memory, QEMU and KVM. Only reads. Called by
+ * Observes this host: underlay address and MTU, CPUs, memory and disk, QEMU and KVM. Only reads. Called by
  * host-operations.ts. Promise: the MTU is that of the interface that has the underlay address.
  */
+import { statfs } from 'node:fs/promises';
 import os from 'node:os';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { HostObservation } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { canUseKvm } from '../hypervisor/qemu-start.ts';
+import { fileError } from '../kernel-errors.ts';
 import { runProgram } from '../program.ts';
 
 export async function observe(site: DataplaneSite): Promise<HostObservation> {
-  const [underlay, qemuVersion, kvm] = await Promise.all([observeUnderlay(site), observeQemu(site), canUseKvm()]);
+  const [underlay, qemuVersion, kvm, disk] = await Promise.all([
+    observeUnderlay(site),
+    observeQemu(site),
+    canUseKvm(),
+    readDisk(site),
+  ]);
   return {
     name: site.options.host,
     underlay: underlay.address,
     underlayMtu: underlay.mtu,
     cpus: os.availableParallelism(),
     memoryMib: Math.floor(os.totalmem() / 2 ** 20),
+    ...disk,
     qemuVersion,
     kvm,
     allowedRoots: site.options.allowedRoots,
   };
+}
+
+/** @throws fault by errno */
+export async function readDisk(site: DataplaneSite): Promise<Pick<HostObservation, 'diskMib' | 'diskFreeMib'>> {
+  const { folder } = site.options;
+  try {
+    const { blocks, bavail, bsize } = await statfs(folder);
+    const mib = (count: number): number => Math.floor((count * bsize) / 2 ** 20);
+    return { diskMib: mib(blocks), diskFreeMib: mib(bavail) };
+  } catch (error) {
+    throw fileError(`reading the disk of ${folder}`, error);
+  }
 }
 
 /** @throws defeat `underlay_missing` */

@@ -3,13 +3,14 @@ import type { HostDataplane } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { readInventory } from './host-inventory.ts';
-import { observe } from './host-observation.ts';
+import { observe, readDisk } from './host-observation.ts';
 import { listResidue } from './host-residue.ts';
 import { sweepHost } from './host-sweep.ts';
 
 export function hostOperations(site: DataplaneSite, sessions: IncarnationSessions): HostDataplane {
   return {
     observeHost: () => observe(site),
+    readDisk: () => readDisk(site),
     sweep: (known, call) => site.locks.hold('sweep', () => sweepHost(site, sessions, known, call.signal)),
     readInventory: () => readInventory(site),
     residue: () => listResidue(site),

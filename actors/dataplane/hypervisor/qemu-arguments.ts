@@ -108,6 +108,9 @@ function diskArguments(disk: IncarnationDisk, index: number, parts: IncarnationP
       id: `disk${index}`,
       drive: `d${index}`,
       serial: disk.serial,
+      // The guest never sees an error that passes, such as a full host: QEMU holds it and repeats the request later.
+      werror: 'stop',
+      rerror: 'stop',
       ...(parts.boot === null ? { bootindex: index } : {}),
     }),
   ];

@@ -21,15 +21,27 @@ export const consoleTailBytes = 256 << 10;
 
 const olderPart = (file: string): string => `${file}.old`;
 
-/** Truncates a large console file, which is safe because QEMU appends; the old content is kept beside it. */
+/**
+ * Truncates a large console file, which is safe because QEMU appends; the old content is kept beside it, unless the disk
+ * is full.
+ */
 export async function boundConsole(paths: IncarnationPaths): Promise<void> {
   const file = paths.console;
   try {
     if ((await stat(file)).size <= consoleLimitBytes) return;
-    await copyFile(file, olderPart(file));
+    await keepCopy(file, olderPart(file));
     await truncate(file, 0);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw fileError(`truncating ${file}`, error);
+  }
+}
+
+async function keepCopy(file: string, copy: string): Promise<void> {
+  try {
+    await copyFile(file, copy);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOSPC') throw error;
+    await rm(copy, { force: true });
   }
 }
 

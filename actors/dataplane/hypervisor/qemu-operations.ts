@@ -15,6 +15,7 @@ import { keepConsole, readConsole } from './qemu-console.ts';
 import { incarnationId, pathsOf, removeRunFolders } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
+import { awaitDisks, awaitStall } from './qemu-stall.ts';
 import { startQemu } from './qemu-start.ts';
 import { stopQemu } from './qemu-stop.ts';
 import { awaitEnd } from './qemu-watch.ts';
@@ -37,6 +38,17 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
     watchIncarnation: (incarnation, call) => {
       checkOwner(incarnation.owner);
       return awaitEnd(sessions, pathsOf(site, incarnation.owner), call.signal);
+    },
+    watchDisks: (incarnation, call) => {
+      checkOwner(incarnation.owner);
+      return awaitStall(sessions, pathsOf(site, incarnation.owner), incarnation.disks, call.signal);
+    },
+    awaitDisks: (incarnation, call) => {
+      checkOwner(incarnation.owner);
+      // The lock is held only for each attempt: a stop need not wait.
+      const attempt = (work: () => Promise<void>): Promise<void> =>
+        change('incarnation', lockOf(incarnation), incarnation.owner, call, work);
+      return awaitDisks(site, sessions, pathsOf(site, incarnation.owner), attempt, call.signal);
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>

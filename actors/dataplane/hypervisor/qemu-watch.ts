@@ -83,16 +83,16 @@ export async function awaitEnd(
     const soon = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    await sleepOr(soon, signal);
+    await sleepOr(soon, pollEveryMs, signal);
   }
 }
 
-async function sleepOr(soon: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Sleeps for the time, or until `soon`. */
+export async function sleepOr(soon: Promise<void>, longestMs: number, signal: AbortSignal): Promise<void> {
   const until = new AbortController();
-  await Promise.race([
-    soon,
-    pause(pollEveryMs, undefined, { signal: AbortSignal.any([signal, until.signal]) }),
-  ]).finally(() => until.abort());
+  await Promise.race([soon, pause(longestMs, undefined, { signal: AbortSignal.any([signal, until.signal]) })]).finally(
+    () => until.abort(),
+  );
 }
 
 /** Undefined when QEMU does not answer: it may be stopped, so the watch goes on with the process alone. */

@@ -8,7 +8,13 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
-import type { CopyFetchSpec, CopyImportSpec, CopyProof, ImageFormat } from '@photoncloud/machines/values/wiring';
+import type {
+  CopyFetchSpec,
+  CopyImportSpec,
+  CopyProof,
+  ImageFormat,
+  OwnerToken,
+} from '@photoncloud/machines/values/wiring';
 import type { ImageFile } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
@@ -19,6 +25,7 @@ import { blobPath, imageFormats } from './copy-paths.ts';
 import { blobMissing, refuseImage } from './image-errors.ts';
 import { inspectHeader } from './image-header.ts';
 import { openBeneath } from './image-open.ts';
+import { requireUsable } from './qemu-image.ts';
 
 async function using<Result>(handle: FileHandle, work: () => Promise<Result>): Promise<Result> {
   try {
@@ -39,9 +46,10 @@ export async function inspectFile(
   signal: AbortSignal,
 ): Promise<CopyProof> {
   checkFormat(format);
-  const source = await openBeneath(site.options.allowedRoots, path);
+  const source = await openBeneath(site.options, path);
   return using(source, async () => {
     const virtualSizeBytes = await inspectHeader(source, format, path);
+    if (format === 'qcow2') await requireUsable(source, path, signal);
     const digest = createHash('sha256');
     const sizeBytes = await readAll(source, signal, (chunk) => digest.update(chunk));
     const sha256 = digest.digest('hex');
@@ -70,11 +78,12 @@ export async function importFile(site: DataplaneSite, spec: CopyImportSpec, sign
   checkOwner(spec.owner);
   checkFormat(spec.format);
   if (spec.sha256 !== null) checkDigest('sha256', spec.sha256);
-  const source = await openBeneath(site.options.allowedRoots, spec.path);
+  const source = await openBeneath(site.options, spec.path);
   return using(source, async () => {
     await inspectHeader(source, spec.format, spec.path);
     await requireSpace(site.folders.images, (await source.stat()).blocks * 512);
-    return store(site, spec, spec.path, signal, async (target, onChunk) => copySparse(source, target, signal, onChunk));
+    const fill: Fill = (target, onChunk) => copySparse(source, target, signal, onChunk);
+    return store(site, { ...spec, shown: spec.path, signal }, fill);
   });
 }
 
@@ -95,7 +104,8 @@ export async function fetchFromHost(site: DataplaneSite, spec: CopyFetchSpec, si
   } catch (error) {
     throw fetchFailed(shown, error);
   }
-  return store(site, spec, shown, signal, (target, onChunk) => receive(stream, target, spec.sizeBytes, shown, onChunk));
+  const fill: Fill = (target, onChunk) => receive(stream, target, spec.sizeBytes, shown, onChunk);
+  return store(site, { ...spec, shown, signal }, fill);
 }
 
 async function receive(
@@ -132,14 +142,22 @@ const fetchFailed = (shown: string, error: unknown): PhotonError =>
     { cause: error },
   );
 
+/** Writes the bytes into a new file. @returns how many */
+type Fill = (target: FileHandle, onChunk: (chunk: Buffer) => void) => Promise<number>;
+
+interface StoreRequest {
+  readonly owner: OwnerToken;
+  readonly format: ImageFormat;
+  /** The digest that the bytes must have; null: any. */
+  readonly sha256: string | null;
+  /** The name of the source in errors. */
+  readonly shown: string;
+  readonly signal: AbortSignal;
+}
+
 /** Fills a new file, checks its digest and header, and only then gives it its final name. */
-async function store(
-  site: DataplaneSite,
-  { owner, format, sha256: expected }: Pick<CopyImportSpec, 'owner' | 'format' | 'sha256'>,
-  shown: string,
-  signal: AbortSignal,
-  fill: (target: FileHandle, onChunk: (chunk: Buffer) => void) => Promise<number>,
-): Promise<CopyProof> {
+async function store(site: DataplaneSite, request: StoreRequest, fill: Fill): Promise<CopyProof> {
+  const { owner, format, sha256: expected, shown, signal } = request;
   const digest = createHash('sha256');
   let proof: CopyProof | undefined;
   await createFile(blobPath(site.folders.images, expected ?? 'import', format), async (fresh, target) => {
@@ -147,7 +165,11 @@ async function store(
     const sha256 = digest.digest('hex');
     requireDigest(shown, sha256, expected);
     const written = await open(fresh, 'r');
-    const virtualSizeBytes = await using(written, () => inspectHeader(written, format, shown));
+    const virtualSizeBytes = await using(written, async () => {
+      const bytes = await inspectHeader(written, format, shown);
+      if (format === 'qcow2') await requireUsable(written, shown, signal);
+      return bytes;
+    });
     proof = { sha256, sizeBytes, virtualSizeBytes };
     // The removal of an unfinished copy removes no file, because it does not know the digest.
     signal.throwIfAborted();

@@ -9,6 +9,8 @@ const advice: Readonly<Record<ImageRefusal, string>> = {
   path_is_link: 'A part of the path is a symbolic link; give the real path.',
   path_not_regular: 'It is not a regular file.',
   path_unreadable: 'The worker may not read it.',
+  path_private: 'Make it readable by everybody on the host, or let the operator name its owner as image owner.',
+  path_has_links: 'It has a second name (a hard link), so it may be a file from elsewhere; copy it.',
   image_empty: 'The file is empty.',
   format_lies: 'Declare its actual format, or convert it.',
   qcow2_malformed: 'Its header is invalid; create the image again with qemu-img.',
@@ -19,6 +21,7 @@ const advice: Readonly<Record<ImageRefusal, string>> = {
   qcow2_incompatible:
     'It uses features that are not accepted, or was not closed cleanly; run qemu-img check, then convert it.',
   qcow2_size: 'Its declared size is zero or more than 16 TiB.',
+  qcow2_unusable: 'Create the image again with qemu-img.',
   digest_mismatch: 'The content does not have the declared digest; check the file and the sha256.',
 };
 

@@ -12,8 +12,12 @@ const headBytes = 65536;
 const sizeLimitBytes = 16 * 2 ** 40;
 const l1LimitBytes = 32 << 20;
 const dataFileBit = 1n << 2n;
-/** Accepted incompatible features: compression type and extended L2 entries; they refer to no other file. */
-const takenBits = (1n << 3n) | (1n << 4n);
+// The accepted incompatible features; they refer to no other file.
+const compressionBit = 1n << 3n;
+const extendedL2Bit = 1n << 4n;
+const refcountLimitBytes = 8n << 20n;
+const snapshotLimit = 65_536;
+const snapshotHeaderBytes = 40n;
 const dataFileExtension = 0x44415441;
 
 interface Signature {
@@ -95,7 +99,11 @@ export async function inspectHeader(file: FileHandle, format: ImageFormat, shown
   }
 }
 
-/** Layout: QEMU's docs/interop/qcow2.txt; all numbers big-endian. */
+/**
+ * Layout and bounds: QEMU's docs/interop/qcow2.txt and block/qcow2.c; all numbers are big-endian. What QEMU would
+ * refuse to open is refused here with its name, before anything is copied; qemu-img is asked afterwards
+ * (copy-store.ts).
+ */
 function inspectQcow2(head: Buffer, fileSize: number, shown: string): number {
   const malformed = (why: string): Error => refuseImage('qcow2_malformed', `${shown}: ${why}`);
   if (head.length < 72) throw malformed('shorter than a header');
@@ -106,29 +114,71 @@ function inspectQcow2(head: Buffer, fileSize: number, shown: string): number {
   if (head.readUInt32BE(32) !== 0) throw refuseImage('qcow2_encrypted', `${shown} is encrypted`);
   const clusterBits = head.readUInt32BE(20);
   if (clusterBits < 9 || clusterBits > 21) throw malformed(`cluster size 2^${clusterBits}`);
-  const [l1Entries, l1Offset, refcountOffset] = [
-    head.readUInt32BE(36),
-    head.readBigUInt64BE(40),
-    head.readBigUInt64BE(48),
-  ];
-  if (l1Entries * 8 > l1LimitBytes) throw malformed(`an L1 table of ${l1Entries} entries`);
-  if (l1Offset + BigInt(l1Entries * 8) > BigInt(fileSize) || refcountOffset >= BigInt(fileSize))
-    throw malformed('its tables mismatch beyond its end');
-  let headerLength = 72;
-  if (version === 3) {
-    if (head.length < 104) throw malformed('shorter than a version 3 header');
-    const features = head.readBigUInt64BE(72);
-    if ((features & dataFileBit) !== 0n) throw refuseImage('qcow2_data_file', `${shown} has an external data file`);
-    if ((features & ~takenBits) !== 0n)
-      throw refuseImage('qcow2_incompatible', `${shown} has incompatible features 0x${features.toString(16)}`);
-    headerLength = head.readUInt32BE(100);
-    if (headerLength < 104 || headerLength > head.length || headerLength % 8 !== 0)
-      throw malformed(`a header of ${headerLength} bytes`);
-  }
+  const { headerLength, features } = version === 2 ? { headerLength: 72, features: 0n } : inspectVersion3(head, shown);
+  if (headerLength > 2 ** clusterBits) throw malformed('its header is larger than a cluster');
   inspectExtensions(head, headerLength, shown);
   const size = head.readBigUInt64BE(24);
   if (size === 0n || size > BigInt(sizeLimitBytes)) throw refuseImage('qcow2_size', `${shown} declares ${size} bytes`);
+  const hasSubclusters = (features & extendedL2Bit) !== 0n;
+  if (hasSubclusters && clusterBits < 14) throw malformed('extended L2 entries need clusters of 16 KiB or more');
+  inspectTables(head, { clusterBits, size, fileSize, entryBits: hasSubclusters ? 4 : 3 }, malformed);
   return Number(size);
+}
+
+function inspectVersion3(head: Buffer, shown: string): { headerLength: number; features: bigint } {
+  const malformed = (why: string): Error => refuseImage('qcow2_malformed', `${shown}: ${why}`);
+  if (head.length < 104) throw malformed('shorter than a version 3 header');
+  const features = head.readBigUInt64BE(72);
+  if ((features & dataFileBit) !== 0n) throw refuseImage('qcow2_data_file', `${shown} has an external data file`);
+  if ((features & ~(compressionBit | extendedL2Bit)) !== 0n)
+    throw refuseImage('qcow2_incompatible', `${shown} has incompatible features 0x${features.toString(16)}`);
+  const refcountOrder = head.readUInt32BE(96);
+  if (refcountOrder > 6) throw malformed(`reference counts of 2^${refcountOrder} bits, where 64 are the most`);
+  const headerLength = head.readUInt32BE(100);
+  if (headerLength < 104 || headerLength > head.length || headerLength % 8 !== 0)
+    throw malformed(`a header of ${headerLength} bytes`);
+  const compression = headerLength > 104 ? head.readUInt8(104) : 0;
+  if (compression > 1 || (compression === 1) !== ((features & compressionBit) !== 0n))
+    throw malformed(`an unknown or unannounced compression ${compression}`);
+  return { headerLength, features };
+}
+
+interface Qcow2Shape {
+  readonly clusterBits: number;
+  readonly size: bigint;
+  readonly fileSize: number;
+  /** Bytes of an L2 entry, as a power of two. */
+  readonly entryBits: number;
+}
+
+function inspectTables(
+  head: Buffer,
+  { clusterBits, size, fileSize, entryBits }: Qcow2Shape,
+  malformed: (why: string) => Error,
+): void {
+  const cluster = 2n ** BigInt(clusterBits);
+  const entries = {
+    l1: head.readUInt32BE(36),
+    refcountClusters: head.readUInt32BE(56),
+    snapshots: head.readUInt32BE(60),
+  };
+  if (entries.l1 * 8 > l1LimitBytes) throw malformed(`an L1 table of ${entries.l1} entries`);
+  const bytesPerL1Entry = cluster * 2n ** BigInt(clusterBits - entryBits);
+  if (BigInt(entries.l1) * bytesPerL1Entry < size) throw malformed('its L1 table is too small for its size');
+  if (entries.refcountClusters === 0) throw malformed('no table of reference counts');
+  const refcountBytes = BigInt(entries.refcountClusters) * cluster;
+  if (refcountBytes > refcountLimitBytes) throw malformed('its table of reference counts is too large');
+  if (entries.snapshots > snapshotLimit) throw malformed(`${entries.snapshots} snapshots`);
+  const tables: readonly (readonly [string, bigint, bigint])[] = [
+    ['L1 table', head.readBigUInt64BE(40), BigInt(entries.l1) * 8n],
+    ['table of reference counts', head.readBigUInt64BE(48), refcountBytes],
+    ['table of snapshots', head.readBigUInt64BE(64), BigInt(entries.snapshots) * snapshotHeaderBytes],
+  ];
+  for (const [what, offset, bytes] of tables) {
+    if (bytes === 0n) continue;
+    if (offset === 0n || offset % cluster !== 0n) throw malformed(`its ${what} begins inside a cluster`);
+    if (offset + bytes > BigInt(fileSize)) throw malformed(`its ${what} reaches beyond its end`);
+  }
 }
 
 function inspectExtensions(head: Buffer, start: number, shown: string): void {

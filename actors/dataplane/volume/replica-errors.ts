@@ -15,6 +15,13 @@ export const replicaErrors: readonly ErrorRule[] = [
     code: 'disk_damaged',
     advice: 'The image cannot be read; import it again.',
   },
+  {
+    // Unless the host lacks something, an image that cannot be opened now cannot be opened later.
+    matches: /Could not open (?!.*(No space|Cannot allocate|Too many open|temporarily))/i,
+    group: 'defeat',
+    code: 'disk_damaged',
+    advice: 'The image cannot be used here; create it again with qemu-img, then import it.',
+  },
 ];
 
 export const replicaDiffers = (volumeUid: string, why: string): PhotonError =>

@@ -15,9 +15,9 @@ import { blobPath } from '../image/copy-paths.ts';
 import { readCopy } from '../image/copy-store.ts';
 import { blobMissing } from '../image/image-errors.ts';
 import { inspectHeader } from '../image/image-header.ts';
+import { runQemuImage } from '../image/qemu-image.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
-import { runProgram } from '../program.ts';
 import { copySparse, createFile, readTextFile, requireSpace } from '../storage-files.ts';
 import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.ts';
 import { imageLarger, replicaDiffers, replicaErrors } from './replica-errors.ts';
@@ -138,18 +138,18 @@ async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: Abort
   });
 }
 
-async function qemuImage(spec: ReplicaSpec, args: readonly string[], signal: AbortSignal): Promise<void> {
-  const limits = ['--as=2147483648', '--cpu=600', `--fsize=${(spec.sizeMib + 1024) * mib}`, '--core=0'];
-  await runProgram({
-    program: 'prlimit',
-    args: [...limits, 'qemu-img', ...args],
-    what: `making volume ${spec.volumeUid}`,
-    timeoutMs: convertTimeoutMs,
-    long: true,
-    rules: replicaErrors,
-    signal,
-  });
-}
+const qemuImage = (spec: ReplicaSpec, args: readonly string[], signal: AbortSignal): Promise<void> =>
+  runQemuImage(
+    {
+      what: `making volume ${spec.volumeUid}`,
+      cpuSeconds: 600,
+      timeoutMs: convertTimeoutMs,
+      fileBytes: (spec.sizeMib + 1024) * mib,
+      rules: replicaErrors,
+      signal,
+    },
+    args,
+  );
 
 export async function dropReplica(site: DataplaneSite, ref: ReplicaRef): Promise<{ removed: boolean }> {
   checkOwner(ref.owner);

@@ -16,6 +16,7 @@ export interface ActorRead {
   readonly waitingOn: readonly string[];
   readonly spec: unknown;
   readonly status: unknown;
+  readonly reason?: string;
   readonly effects: readonly { readonly type: string; readonly state: string }[];
   readonly hold?: HoldShown;
   readonly refused?: string;
@@ -112,6 +113,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
     ...(actor.hold === undefined ? [] : holdLines(actor.id, actor.hold, now)),
     ...(actor.refused === undefined ? [] : [actor.refused, 'next: photon upgrade check --dir FOLDER, on a node']),
+    ...(actor.reason === undefined ? [] : [`reason: ${actor.reason}`]),
     actor.lifecycle === 'removed'
       ? 'waits for: nothing, it was removed'
       : `waits for: ${waits.join(', ') || 'an event'}`,

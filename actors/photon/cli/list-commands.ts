@@ -23,6 +23,8 @@ interface Listed {
   /** With `detail`. */
   readonly spec?: unknown;
   readonly status?: Readonly<Record<string, unknown>> | null;
+  /** With `detail`: why the actor is not as it should be. */
+  readonly reason?: string;
 }
 
 /** The filters of `list` and of `list --watch`. */
@@ -79,6 +81,9 @@ const wideColumns: readonly Column[] = [
   ['restarts', (actor) => cell(restartsOf(actor))],
   ['age', ({ uid }, now) => cell(bornMs(uid) === undefined ? undefined : age(bornMs(uid) ?? now, now))],
 ];
+
+/** The last column: it is the longest. */
+const reasonColumn: Column = ['reason', ({ reason = '' }) => reason];
 
 function columnsFor(kind: string | undefined, output: ListOutput): readonly Column[] {
   const own = columnsOf(kind);
@@ -137,8 +142,9 @@ async function listed(session: Session, filter: ListOptions, detail: boolean): P
 export async function list(session: Session, filter: ListOptions, output: ListOutput): Promise<void> {
   if (filter.kind !== undefined) checkKind(filter.kind);
   const isTable = output === 'table' || output === 'wide';
-  const columns = isTable && filter.held !== true ? columnsFor(filter.kind, output) : [];
-  const actors = await listed(session, filter, columns.length > 0);
+  const detail = isTable && filter.held !== true;
+  const columns = detail ? columnsFor(filter.kind, output) : [];
+  const actors = await listed(session, filter, detail);
   if (filter.held === true) {
     const ids = actors.map(({ id }) => id);
     const held = await readHeld(session.client, ids);
@@ -146,7 +152,7 @@ export async function list(session: Session, filter: ListOptions, output: ListOu
   }
   if (!isTable) return say(programText(actors, output));
   const now = Date.now();
-  const all = [...listColumns, ...columns];
+  const all = [...listColumns, ...columns, reasonColumn];
   return say(
     textTable(
       all.map(([title]) => title),
@@ -162,7 +168,8 @@ const programText = (value: unknown, output: ListOutput): string =>
 function watchLine(what: string, actor: Listed): string {
   const now = Date.now();
   const [id = '', state = '', version = '', , waits = ''] = listColumns.map(([, text]) => text(actor, now));
-  return `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits}`.trimEnd();
+  const line = `${what.padEnd(8)} ${id.padEnd(36)}  ${state.padEnd(24)}  ${version.padStart(5)}  ${waits.padEnd(12)}`;
+  return `${line}  ${actor.reason ?? ''}`.trimEnd();
 }
 
 /** A document per object or change: `{type, actor}`, `{type: "synced"}`, `{type: "reset", reason}`. */
@@ -192,7 +199,8 @@ export async function listWatch(session: Session, filter: ListOptions, output: L
   }
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
-  const watched = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
+  const only = { ...(kind === undefined ? {} : { kind }), ...(scope === undefined ? {} : { scope }) };
+  const watched = output === 'table' ? { ...only, detail: true } : only;
   for await (const frame of session.client.watch(watched, AbortSignal.any([stop.signal, outputClosed])))
     sayFrame(frame, output);
 }

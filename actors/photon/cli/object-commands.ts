@@ -22,11 +22,11 @@ export function printObject(value: unknown, output: Output): void {
 export async function get(session: Session, kind: string, name: string | undefined, output: Output): Promise<void> {
   const actor = await session.client.call('actor.get', { id: targetOf(session, kind, name) });
   if (output !== 'table') return printObject(actor, output);
-  const { id, stateName, version, waitingOn } = actor;
+  const { id, stateName, version, waitingOn, reason = '' } = actor;
   return say(
     textTable(
-      ['id', 'state', 'version', 'waits for'],
-      [[id, stateWord(stateName), String(version), waitingOn.join(',')]],
+      ['id', 'state', 'version', 'waits for', 'reason'],
+      [[id, stateWord(stateName), String(version), waitingOn.join(','), reason]],
     ),
   );
 }

@@ -18,7 +18,7 @@ async function outcome(frames: readonly object[], options: Partial<SettleOptions
     async *watch() {
       yield* frames;
     },
-    call: async () => ({ ...stored, status: { failure: { message: 'no disk' } } }),
+    call: async () => ({ ...stored, reason: 'no disk' }),
   };
   const asked = { deadline: deadlineIn(5), onWait: () => {}, ...options };
   return await settle(client as unknown as PhotonClient, id, asked).catch((error: unknown) => {

@@ -23,11 +23,10 @@ const reasonMs = 1_000;
 
 const failedStates = /^(failed|rejected|held\.stuck)/;
 
-/** The failure in the object's status, or the command that shows more. */
+/** The reason that the object shows, or the command that shows more. */
 async function reasonOf(client: PhotonClient, id: string, within: CallOptions): Promise<string> {
-  const { status } = await client.call('actor.get', { id }, within);
-  const failure = (status as { failure?: { message?: string } | null } | undefined)?.failure;
-  return failure?.message ?? 'photon describe shows more';
+  const { reason } = await client.call('actor.get', { id }, within);
+  return reason ?? 'photon describe shows more';
 }
 
 interface DeclaredStatus {

@@ -4,7 +4,7 @@ import { styled, widthOf } from './terminal-text.ts';
 
 /** Colours a state name: red for trouble, green for working, yellow for in between. */
 export function stateWord(word: string): string {
-  if (/fail|reject|stuck|silent|refus/.test(word)) return styled('red', word);
+  if (/fail|reject|stuck|stall|silent|refus/.test(word)) return styled('red', word);
   if (/^(running|ready|active|attached|available|held\.attached|serving)/.test(word)) return styled('green', word);
   if (/^(stopped|unbound|removed)/.test(word)) return word;
   return styled('yellow', word);

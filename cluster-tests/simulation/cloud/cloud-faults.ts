@@ -1,8 +1,8 @@
 /**
- * Faults of the hosts of a simulated cloud, drawn from the seed: dataplane operations fail, guests end by themselves,
- * hosts are reset, an administrator deletes kernel objects by hand, hosts lose power and are fenced by an operator who
- * has seen that they are off. Faults of nodes, links and the store come from fault-plan.ts. `heal` ends everything;
- * after it the cloud must settle (K13). Used by cloud-scenario.ts.
+ * Faults of the hosts of a simulated cloud, drawn from the seed: dataplane operations fail, guests end by themselves or
+ * stand still on a full disk, hosts are reset, an administrator deletes kernel objects by hand, hosts lose power and
+ * are fenced by an operator who has seen that they are off. Faults of nodes, links and the store come from
+ * fault-plan.ts. `heal` ends everything; after it the cloud must settle (K13). Used by cloud-scenario.ts.
  */
 import { hostId } from '@photoncloud/machines/values/identifiers';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -51,6 +51,7 @@ export class CloudFaults {
       kernel.reset();
     });
     this.armed('guest ended', 15_000, () => this.endGuest());
+    this.armed('disk full', 30_000, () => this.fillDisk(this.kernel()));
     this.armed('kernel objects deleted by hand', 40_000, () => deleteByHand(this.kernel(), chance));
     this.armed('host powered off', 90_000, () => this.powerOff(this.kernel()));
   }
@@ -59,8 +60,10 @@ export class CloudFaults {
     this.running = false;
     this.hosts.rates = noFaults;
     for (const host of this.poweredOff) this.simulation.switchOn(host);
-    for (const kernel of this.hosts.kernels.values())
+    for (const kernel of this.hosts.kernels.values()) {
       for (const incarnation of kernel.incarnations.values()) incarnation.hung = false;
+      freeDisk(kernel);
+    }
   }
 
   /** Most hosts stay off until an operator has fenced them, and some time after; the others come back unfenced. */
@@ -111,6 +114,15 @@ export class CloudFaults {
     });
   }
 
+  /** Some guests of the host stand still until there is space again. */
+  private fillDisk(kernel: SimulatedKernel): void {
+    const running = [...kernel.incarnations.values()].filter(({ status }) => status === 'running');
+    kernel.diskFull = true;
+    for (const incarnation of running) if (this.chance.happens(0.7)) incarnation.stalled = true;
+    kernel.changed();
+    this.later(this.chance.around(15_000), () => freeDisk(kernel));
+  }
+
   private endGuest(): void {
     const { chance: random } = this;
     const kernel = this.kernel();
@@ -124,6 +136,11 @@ export class CloudFaults {
     else if (roll < 0.9) kernel.rest(incarnation, 'dead', { reason: 'gone', detail: 'QEMU was killed.' });
     else incarnation.hung = true;
   }
+}
+
+function freeDisk(kernel: SimulatedKernel): void {
+  kernel.diskFull = false;
+  kernel.changed();
 }
 
 function deleteByHand(kernel: SimulatedKernel, random: Chance): void {

@@ -125,6 +125,7 @@ export class CloudHosts {
       {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
         // Nothing is kept: this store is never rolled back.
+        readDisk: () => dataplane.readDisk(),
         readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);

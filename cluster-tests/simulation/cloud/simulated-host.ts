@@ -17,6 +17,9 @@ const underlayMtu = 1500;
 /** Underlay address. The kernel's index is the simulation's own; the cluster chart assigns host indexes separately. */
 const underlayOf = (index: number): string => `192.0.2.${index}`;
 
+const diskMib = 1 << 20;
+const diskOf = ({ diskFull }: SimulatedKernel) => ({ diskMib, diskFreeMib: diskFull ? 0 : diskMib });
+
 export function simulatedHost(site: SimulatedSite): HostDataplane {
   const { kernel, options } = site;
   return {
@@ -27,10 +30,12 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         underlayMtu,
         cpus: 8,
         memoryMib: options.memoryMib,
+        ...diskOf(kernel),
         qemuVersion: '7.2.0',
         kvm: false,
         allowedRoots: options.allowedRoots,
       })),
+    readDisk: () => Promise.resolve(diskOf(kernel)),
     sweep: (known, call) =>
       site.locks.hold('sweep', async () => {
         const candidates = new Set(residueOf(kernel).map(nameOf));

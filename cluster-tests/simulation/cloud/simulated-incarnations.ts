@@ -18,6 +18,7 @@ import {
   olderRunAlive,
   qmpTimeout,
 } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
+import { stallOf } from '@photoncloud/actors/dataplane/hypervisor/qemu-stall';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
 import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -57,6 +58,16 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         const known = found?.end ?? gone;
         return isAlive(found) ? null : known;
       }),
+    watchDisks: (incarnation, call) =>
+      site.watch(call.signal, () => (find(incarnation)?.stalled === true ? stallOf(true, 'a disk') : null)),
+    awaitDisks: async (incarnation, call) => {
+      await site.watch(call.signal, () => !kernel.diskFull || null);
+      await site.locks.hold(lockOf(incarnation), async () => {
+        call.signal.throwIfAborted();
+        const found = find(incarnation);
+        if (found !== undefined) found.stalled = false;
+      });
+    },
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
         end(site, find(stop.incarnation), stop, call),
@@ -103,6 +114,7 @@ function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStart
     status: 'prelaunch',
     end: null,
     hung: false,
+    stalled: false,
   };
   for (const name of taps) {
     const tap = kernel.findTap(name);
@@ -160,7 +172,7 @@ async function end(
     return { how: 'killed' };
   }
   const guestPowersOff = random.fraction() < 0.7;
-  if (incarnation.status === 'running' && graceMs > 0) {
+  if (incarnation.status === 'running' && !incarnation.stalled && graceMs > 0) {
     const powersOffMs = guestPowersOff ? random.fraction() * graceMs : graceMs;
     await waitOutside(call, () => site.pause(powersOffMs));
     if (guestPowersOff) kernel.rest(incarnation, 'shutdown', poweredOff);

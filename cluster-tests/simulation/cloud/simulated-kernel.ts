@@ -87,6 +87,8 @@ export interface QemuProcess {
   end: IncarnationEnd | null;
   /** The process does not answer on its QMP socket. */
   hung: boolean;
+  /** The process runs, and the guest stands still: the disk was full when it wrote. */
+  stalled: boolean;
 }
 
 export interface Copy {
@@ -121,6 +123,8 @@ export class SimulatedKernel {
   readonly segments = new Map<string, Segment>();
   readonly taps = new Map<string, Tap>();
   readonly incarnations = new Map<string, QemuProcess>();
+  /** The disk is full: guests that write stand still. */
+  diskFull = false;
   // On disk; survives a reset.
   readonly copies = new Map<string, Copy>();
   readonly replicas = new Map<string, Replica>();

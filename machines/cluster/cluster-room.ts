@@ -1,0 +1,89 @@
+/**
+ * Room for volumes: the size of each volume is promised from its creation to its end, first anywhere (`unplacedMib`),
+ * then on the host where a VM with it was placed. Volumes are sparse, so a host may promise more than its disk has
+ * (`diskShares`), and not more than that. Pure functions of context and event, computed before the context changes.
+ */
+import { assertEvent } from 'xstate';
+import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
+import type { ClusterContext, RoomPromise } from './cluster-context.ts';
+import { freeRoomMib, type RoomPromises } from './cluster-placement.ts';
+import { roomGranted, roomRefused, type ClusterEvent } from './cluster-protocol.ts';
+
+type At = Seen<ClusterContext, ClusterEvent>;
+type Placing = Extract<ClusterEvent, { readonly type: 'place' }>;
+type Room = Pick<ClusterContext, 'hosts' | 'unplacedMib'>;
+
+const promiseOf = (event: ClusterEvent, volume: string): RoomPromise | undefined => row(event, 'promise', volume);
+
+/** The context with one promise added (sign 1) or removed (-1). */
+function counted({ hosts, unplacedMib }: Room, promise: RoomPromise | undefined, sign: 1 | -1): Room {
+  if (promise === undefined) return { hosts, unplacedMib };
+  const { host, sizeMib } = promise;
+  if (host === null) return { hosts, unplacedMib: unplacedMib + sign * sizeMib };
+  const record = hosts[host];
+  if (record === undefined) return { hosts, unplacedMib };
+  return { unplacedMib, hosts: { ...hosts, [host]: { ...record, promisedMib: record.promisedMib + sign * sizeMib } } };
+}
+
+// A volume is created, and ends
+
+/** A cluster without hosts promises anything: what its hosts hold is not known yet. Placement decides later. */
+function hasRoom({ hosts, unplacedMib }: Room, sizeMib: number): boolean {
+  const free = Object.values(hosts)
+    .filter(({ fenced }) => !fenced)
+    .map((record) => Math.max(0, freeRoomMib(record)));
+  if (free.length === 0) return true;
+  const all = free.reduce((sum, mib) => sum + mib, 0);
+  return free.some((mib) => mib >= sizeMib) && all >= unplacedMib + sizeMib;
+}
+
+const isGranted = ({ context, event }: At): boolean => {
+  assertEvent(event, 'room.claim');
+  return promiseOf(event, event.volume) !== undefined || hasRoom(context, event.sizeMib);
+};
+
+export function tellRoom(seen: At): readonly Asked[] {
+  const { event } = seen;
+  assertEvent(event, 'room.claim');
+  const { volume, sizeMib } = event;
+  if (isGranted(seen)) {
+    const known = promiseOf(event, volume) ?? { sizeMib, host: null };
+    return [putRow('promise', volume, known satisfies RoomPromise), send(volume, roomGranted({ volume }))];
+  }
+  const message =
+    `no host has ${sizeMib} MiB left for ${volume}, beside what is promised to other volumes; ` +
+    'declare a smaller volume, delete one, or ask an operator for more disks';
+  return [send(volume, roomRefused({ volume, error: { code: 'no_space', message, retryable: false } }))];
+}
+
+export function promised(seen: At): Partial<ClusterContext> {
+  const { context, event } = seen;
+  assertEvent(event, 'room.claim');
+  if (promiseOf(event, event.volume) !== undefined || !isGranted(seen)) return {};
+  return counted(context, { sizeMib: event.sizeMib, host: null }, 1);
+}
+
+export function dropPromise({ event }: At): readonly Asked[] {
+  assertEvent(event, 'room.release');
+  return promiseOf(event, event.volume) === undefined ? [] : [removeRow('promise', event.volume)];
+}
+
+export function withoutPromise({ context, event }: At): Partial<ClusterContext> {
+  assertEvent(event, 'room.release');
+  return counted(context, promiseOf(event, event.volume), -1);
+}
+
+// A VM with volumes is placed
+
+export const promisesOf = (event: Placing): RoomPromises =>
+  Object.fromEntries(event.volumes.map(({ volume }) => [volume, promiseOf(event, volume)]));
+
+/** Also of a volume that has bytes on the host and no promise: the store was rolled back since. */
+export const putPromises = (event: Placing, host: string): readonly Asked[] =>
+  event.volumes.map(({ volume, sizeMib }) => putRow('promise', volume, { sizeMib, host } satisfies RoomPromise));
+
+export const withPlaced = (context: Room, event: Placing, host: string): Room =>
+  event.volumes.reduce<Room>(
+    (room, { volume, sizeMib }) => counted(counted(room, promiseOf(event, volume), -1), { sizeMib, host }, 1),
+    context,
+  );
