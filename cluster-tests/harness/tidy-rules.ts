@@ -85,7 +85,7 @@ const pages = 'runtime/inspector/pages/'; // run in a browser, which has no port
 const processClocks = ['runtime/telemetry/', 'runtime/hosting/system-', 'runtime/client/client-clock.ts'];
 const clocks = [...processClocks, 'actors/photon/', pages];
 const clock = 'the Clock of runtime/contract/clock.ts';
-const timers = [...clocks, 'actors/dataplane/'];
+const timers = [...clocks, 'actors/dataplane/', 'runtime/contract/long-timeout.ts'];
 const environment = 'a setting passed in by the composition root (actors/photon)';
 
 export const bannedCalls: readonly BannedCall[] = [

@@ -14,6 +14,7 @@ const one = (name: string, promise: string, test: string, file: string, find: st
 const hostCommands = 'runtime/hosting/host-commands.test.ts';
 const hostTimers = 'runtime/hosting/host-timers.test.ts';
 const storage = 'actors/dataplane/storage-operations.test.ts';
+const crashes = 'actors/dataplane/storage-crashes.test.ts';
 const processes = 'actors/dataplane/process-lookup.test.ts';
 
 export const testedMutants: readonly Mutant[] = [
@@ -92,7 +93,7 @@ export const testedMutants: readonly Mutant[] = [
   {
     name: "a replica's owner is removed before its file",
     promise: 'T18',
-    test: storage,
+    test: crashes,
     patches: [
       {
         file: 'actors/dataplane/volume/replica-store.ts',
@@ -110,7 +111,7 @@ export const testedMutants: readonly Mutant[] = [
   one(
     'an older owner may remove a replica',
     'T18',
-    storage,
+    crashes,
     'actors/dataplane/volume/replica-store.ts',
     'refuseOlder(`volume ${ref.volumeUid}`, ref.owner, await readReplicaOwner(site, ref.volumeUid));',
     '',
@@ -118,7 +119,7 @@ export const testedMutants: readonly Mutant[] = [
   {
     name: 'a file gets its final name before its content is on the disk',
     promise: 'T11',
-    test: storage,
+    test: crashes,
     patches: [
       {
         file: 'actors/dataplane/storage-files.ts',

@@ -12,73 +12,34 @@
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, ready } from '../values/declared.ts';
-import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
+import { whenBorn, whileDeclaring } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import * as changes from './vm-changes.ts';
-import { newVm, restCondition, specIn, type At, type VmContext } from './vm-context.ts';
+import { newVm, type VmContext } from './vm-context.ts';
 import * as guards from './vm-guards.ts';
 import * as messages from './vm-messages.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
+import {
+  atRest,
+  dying,
+  givenBack,
+  inRun,
+  living,
+  proposing,
+  repeated,
+  runs,
+  stalls,
+  staying,
+  takenBack,
+  toDelete,
+  toldToWait,
+  undecided,
+  unprepared,
+} from './vm-transitions.ts';
 
 const kit = declaredKit<VmSpec, VmContext, VmEvent>(vmKind, { result: ({ ports }) => ({ ports }) });
-
-const living = whileLiving(
-  'vm',
-  { guard: 'isUndecided', actions: 'rejectUndecided' },
-  {
-    guard: 'addsNics',
-    actions: ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated', 'claimProposed'],
-  },
-  { actions: ['rejectSuperseded', 'acceptSpec', 'releaseStrays', 'answerUpdated'] },
-);
-/** A change that waits for the ports of its NICs is repeated, or withdrawn. */
-const repeated = { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] } as const;
-const takenBack = {
-  guard: 'takesBack',
-  actions: ['rejectSuperseded', 'forgetProposed', 'takeMetadata', 'releaseStrays', 'answerUpdated'],
-} as const;
-/** Rules during deletion, which cannot be undone. */
-const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
-const toDelete = ['rejectDeleted', 'wantDeleted', 'awaitAnswer'] as const;
-/** Rules while the creation is not decided. */
-const undecided = { actions: 'rejectUndecided' } as const;
-const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided } as const;
-/** Rules of states that wait for ports to end. */
-const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
-/** Rules of states without a deadline: repeats the claims for ports of added NICs until they answer. */
-const proposing = <const Here extends string>(here: Here) => {
-  const actions = ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated'] as const;
-  const rule = { guard: 'proposes', target: here, reenter: true, actions } as const;
-  return {
-    on: { 'vm.update': rule, 'vm.apply': rule },
-    after: { proposalDeadline: { guard: 'isProposing', target: here, reenter: true } },
-  } as const;
-};
-const atRest = {
-  type: 'setCondition',
-  params: ({ context }: At) => restCondition(specIn(context)),
-} as const;
-
-/** The host is fenced: its resources are released, and the VM is placed again. */
-const elsewhere = { guard: 'isHostGone', target: 'releasing', actions: 'forgetFailure' } as const;
-/** A resource of the run cannot be prepared. */
-const unprepared = [
-  { guard: 'isNotOfRun' },
-  elsewhere,
-  { guard: 'mayPass', target: 'backoff', actions: 'noteFailure' },
-  { target: 'releasing', actions: 'noteFailure' },
-] as const;
-/** The guest runs, or stands still until a disk takes its request. */
-const inRun = {
-  'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-  'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
-  'vm.restart': { target: 'stopping', actions: 'wantRestart' },
-} as const;
-const runs = { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' } as const;
-const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 'noteRunning' } as const;
-const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;
 
 export const vmMachine = setup({
   types: { context: {} as VmContext, events: {} as VmEvent, input: {} as { id: string }, tags: {} as 'steady' },

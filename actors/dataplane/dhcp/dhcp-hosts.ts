@@ -1,8 +1,8 @@
 /**
- * The DHCP host entries of a network: one file per address in the hosts folder of its dnsmasq, which reads the folder at
- * its start and whenever it is told to (dhcp-server.ts). The files are desired state, not leases: they may be rewritten at any time, and a restarted dnsmasq reads
- * them again. A file also names the tap that has the address on this host; tap-wiring.ts and tap-removal.ts check this
- * before they change anything that is keyed by an address.
+ * The DHCP host entries of a network: one file per address in the hosts folder of its dnsmasq, which reads the folder
+ * at its start and whenever it is told to (dhcp-server.ts). The files are desired state, not leases: they may be
+ * rewritten at any time, and a restarted dnsmasq reads them again. A file also names the tap that has the address on
+ * this host; tap-wiring.ts and tap-removal.ts check this before they change anything that is keyed by an address.
  *
  * A running dnsmasq remembers the leases it gave, until they expire, also those of entries that are gone: an address
  * that it remembers for one MAC it gives to no other. Therefore an entry that goes is kept beside the others, among the

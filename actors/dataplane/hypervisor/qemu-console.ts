@@ -22,8 +22,8 @@ export const consoleTailBytes = 256 << 10;
 const olderPart = (file: string): string => `${file}.old`;
 
 /**
- * Truncates a large console file, which is safe because QEMU appends; the old content is kept beside it, unless the disk
- * is full.
+ * Truncates a large console file, which is safe because QEMU appends; the old content is kept beside it, unless the
+ * disk is full.
  */
 export async function boundConsole(paths: IncarnationPaths): Promise<void> {
   const file = paths.console;
