@@ -11,6 +11,7 @@ import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { defaultApiLimits } from '@photoncloud/runtime/control-api/api-limits';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
+import { openLogoutFile } from '@photoncloud/runtime/control-api/logout-file';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
@@ -94,6 +95,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     delayMs: () => member.delay.lastingMs(),
     metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }),
     cookieKey: cookieKeyOf(folder),
+    logouts: openLogoutFile({ path: join(folder.path, 'logouts.json'), clock: systemClock, log }),
     routes: createInspectorRoutes({
       registry: member.registry,
       // Shared by the clusters of one checkout, so that pages are bundled and charts are laid out only once.

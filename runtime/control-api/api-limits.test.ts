@@ -32,14 +32,17 @@ async function refusedBy(client: RawClient): Promise<string> {
   return `${why}, again after ${retryAfter}`;
 }
 
-test('the number of unauthenticated sockets is limited; one that authenticates makes room', async () => {
+test('the number of unauthenticated sockets is limited: the oldest makes room', async () => {
   await within({ maxPending: 2 }, async ({ url, api }) => {
-    const pending = [await new RawClient(url).open(), await new RawClient(url).open()];
-    assert.is(await refusedBy(new RawClient(url)), 'HTTP 503, again after 1');
-    assert.is(api.sessions(), 2);
-    await pending[0]?.call('auth', { token: 'ann-token' });
-    const next = await new RawClient(url).open();
-    for (const client of [...pending, next]) await client.close();
+    const [first, second] = [await new RawClient(url).open(), await new RawClient(url).open()];
+    await first.call('auth', { token: 'ann-token' });
+    const third = await new RawClient(url).open();
+    assert.is(api.sessions(), 3);
+    const late = await new RawClient(url).open('bob-token');
+    await second.closed;
+    assert.is(api.sessions(), 3);
+    await first.call('ping');
+    for (const client of [first, third, late]) await client.close();
   });
 });
 
@@ -105,14 +108,15 @@ test('tickets and secrets expire', () => {
   const passes = createBrowserPasses({ principals, clock, limits: defaultApiLimits, cookieKey: new Uint8Array(32) });
   const root = principals.people.get('root');
   if (root === undefined) throw new Error('there is no root');
-  const tickets = [passes.mintTicket(root), passes.mintTicket(root)] as const;
+  const pass = { principal: root, browser: undefined };
+  const tickets = [passes.mintTicket(pass), passes.mintTicket(pass)] as const;
   const secrets = [passes.mintSecret(root, 60_000), passes.mintSecret(root, 60_000)] as const;
   nowMs += defaultApiLimits.ticketTtlMs;
-  assert.is(passes.spendTicket(tickets[0])?.name, 'root');
+  assert.is(passes.spendTicket(tickets[0])?.principal.name, 'root');
   nowMs += 1;
   assert.is(passes.spendTicket(tickets[1]), undefined);
   nowMs += 29_999;
-  assert.is(passes.spendSecret(secrets[0])?.name, 'root');
+  assert.is(passes.spendSecret(secrets[0])?.principal.name, 'root');
   nowMs += 1;
   assert.is(passes.spendSecret(secrets[1]), undefined);
 });

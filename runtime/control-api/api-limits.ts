@@ -10,6 +10,7 @@ export interface ApiLimits {
   readonly maxKeys: number;
   /** From the accepted socket to a successful `auth`. */
   readonly authTimeoutMs: number;
+  /** Of a principal; and of an address those whose credential is wrong. */
   readonly handshakesPerS: number;
   /** Connections that have not become a session; above it the one that is open longest is closed. */
   readonly maxIdleSockets: number;
@@ -46,6 +47,8 @@ export interface ApiLimits {
   /** A command without a reply after this time is answered `unknown`. */
   readonly commandWaitMs: number;
   readonly maxCommandWaitMs: number;
+  /** Unspent secrets of a principal, and unspent tickets; above it its own oldest is void. */
+  readonly maxPasses: number;
   readonly ticketTtlMs: number;
   readonly secretTtlMs: number;
   readonly sessionTtlMs: number;
@@ -86,6 +89,7 @@ export const defaultApiLimits: ApiLimits = {
   heartbeatMs: 20_000,
   commandWaitMs: 30_000,
   maxCommandWaitMs: 120_000,
+  maxPasses: 32,
   ticketTtlMs: 30_000,
   secretTtlMs: 60_000,
   sessionTtlMs: 12 * 3_600_000,

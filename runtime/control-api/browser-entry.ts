@@ -2,7 +2,8 @@
  * The HTTP requests that a browser needs before it can open a session, and the health checks of the node:
  *   POST /api/session {"secret"} or {"token"}  -> 204 and a cookie that only /api sees
  *   POST /api/ticket                           -> {"ticket"} for `auth`, once, within 30 s
- *   DELETE /api/session, GET /healthz, GET /readyz
+ *   DELETE /api/session                        -> ends the browser session and all that came of it
+ *   GET /healthz, GET /readyz
  *   GET /metrics                               -> figures of the node, for operators and on the socket of this computer
  * A page of another site cannot use the cookie: Origin is checked and the cookie is SameSite=Strict.
  */
@@ -12,6 +13,7 @@ import { z } from 'zod';
 import type { Log } from '../contract/log.ts';
 import type { ApiLimits } from './api-limits.ts';
 import type { BrowserPasses } from './browser-passes.ts';
+import type { HandshakeRates } from './handshake-rates.ts';
 import type { Principals } from './principals.ts';
 
 const sessionBody = z.union([
@@ -26,8 +28,9 @@ export interface BrowserEntryOptions {
   readonly limits: ApiLimits;
   readonly log: Log;
   readonly node: string;
-  /** 0 when the request is allowed, else the time in ms after which this address may try again. */
-  readonly rateOf: (request: IncomingMessage) => number;
+  readonly rates: HandshakeRates;
+  /** Called after a browser session was ended, so that its sockets are closed. */
+  readonly onLogout: () => void;
   /** Whether the node can serve: the store answers (readiness.ts). */
   readonly isReady: () => Promise<boolean>;
   readonly metrics: () => string;
@@ -83,43 +86,57 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
   if (method !== 'POST' && !(method === 'DELETE' && path === '/api/session')) return Promise.resolve({ status: 405 });
   // A browser always sends Origin with these methods; pages of other sites and opaque origins are refused.
   if (!isSameOrigin(request)) return Promise.resolve({ status: 403, body: { error: 'foreign origin' } });
-  if (method === 'DELETE')
-    return Promise.resolve({ status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } });
-  const waitMs = options.rateOf(request);
-  if (waitMs > 0)
-    return Promise.resolve({ status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
+  if (method === 'DELETE') return Promise.resolve(logOut(options, request));
   return path === '/api/session' ? openSession(options, request) : mintTicket(options, request);
 }
 
 /** How a node does is for operators: their token, or the socket that only they can open. */
-function figures({ principals, metrics, rateOf }: BrowserEntryOptions, request: IncomingMessage): Answer {
+function figures({ principals, metrics, rates }: BrowserEntryOptions, request: IncomingMessage): Answer {
   if (request.socket.remoteAddress !== undefined) {
     const [, token] = /^bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
     const isOperator = token !== undefined && principals.byToken(token)?.admin === true;
-    if (!isOperator) return rateOf(request) > 0 ? { status: 429 } : { status: 401 };
+    if (!isOperator) return tooMany(rates.ofWrong(request)) ?? { status: 401 };
   }
   return { status: 200, text: metrics() };
 }
 
+const tooMany = (waitMs: number): Answer | undefined =>
+  waitMs > 0 ? { status: 429, headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } } : undefined;
+
+function logOut({ passes, onLogout }: BrowserEntryOptions, request: IncomingMessage): Answer {
+  passes.revoke(cookieOf(request));
+  onLogout();
+  return { status: 204, headers: { 'set-cookie': cookieLine(request, '', 0) } };
+}
+
 async function openSession(
-  { principals, passes, limits }: BrowserEntryOptions,
+  { principals, passes, limits, rates }: BrowserEntryOptions,
   request: IncomingMessage,
 ): Promise<Answer> {
   const parsed = sessionBody.safeParse(JSON.parse(await bodyOf(request)));
   if (!parsed.success) return { status: 400, body: { error: 'send {"secret"} or {"token"}' } };
-  const pass = parsed.data;
-  const principal = 'token' in pass ? principals.byToken(pass.token) : passes.spendSecret(pass.secret);
-  if (principal === undefined)
-    return { status: 401, body: { error: 'the link is not valid or was already used; ask for a new link' } };
-  return { status: 204, headers: { 'set-cookie': cookieLine(request, passes.sign(principal), limits.sessionTtlMs) } };
+  const given = parsed.data;
+  const spent = 'secret' in given ? passes.spendSecret(given.secret) : undefined;
+  const principal = 'token' in given ? principals.byToken(given.token) : spent?.principal;
+  if (principal === undefined) {
+    const error = 'the link is not valid or was already used; ask for a new link';
+    return tooMany(rates.ofWrong(request)) ?? { status: 401, body: { error } };
+  }
+  // A secret that is spent is paid for: a principal has only so many.
+  const excess = spent === undefined ? tooMany(rates.of(principal)) : undefined;
+  const cookie = cookieLine(request, passes.sign(principal, spent?.browser), limits.sessionTtlMs);
+  return excess ?? { status: 204, headers: { 'set-cookie': cookie } };
 }
 
-async function mintTicket({ passes, limits }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
+async function mintTicket({ passes, limits, rates }: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
   await bodyOf(request);
-  const principal = passes.read(cookieOf(request));
-  if (principal === undefined)
-    return { status: 401, body: { error: 'no session; open the inspector by `photon open`' } };
-  return { status: 200, body: { ticket: passes.mintTicket(principal), expiresInMs: limits.ticketTtlMs } };
+  const pass = passes.read(cookieOf(request));
+  if (pass === undefined) {
+    const error = 'no session; open the inspector by `photon open`';
+    return tooMany(rates.ofWrong(request)) ?? { status: 401, body: { error } };
+  }
+  const excess = tooMany(rates.of(pass.principal));
+  return excess ?? { status: 200, body: { ticket: passes.mintTicket(pass), expiresInMs: limits.ticketTtlMs } };
 }
 
 async function readiness({ isReady, node }: BrowserEntryOptions): Promise<Answer> {

@@ -3,7 +3,6 @@
  * limits. It handles sockets, limits and credentials; the method table knows what a method does. Close codes: 4400 bad
  * frame, 4401 not authenticated, 4403 forbidden, 4408 too slow, 1009 too large, 1012 restarting.
  */
-import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
@@ -17,9 +16,11 @@ import type { BrowserPasses } from './browser-passes.ts';
 import type { ByteBudget, HeldBytes } from './byte-budget.ts';
 import { readFrame, type FrameReading } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
+import type { LoadShedding } from './load-shedding.ts';
 import { ReadyResult, type Caller, type MethodTable } from './method-table.ts';
 import type { Principals } from './principals.ts';
 import { RateLimit, type RateLimits } from './rate-limit.ts';
+import { mintTrace } from './trace-minting.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
 import type { WorkTurns } from './work-turns.ts';
 
@@ -32,10 +33,7 @@ export interface SessionPorts {
   readonly scopeReads: RateLimits;
   readonly turns: WorkTurns;
   readonly budget: ByteBudget;
-  /** Whether this node is too far behind to take clients' work. */
-  readonly isDelayed: () => boolean;
-  /** Counts what was refused because of it. */
-  readonly onShed: () => void;
+  readonly shedding: LoadShedding;
   readonly clock: Clock;
   readonly log: Log;
   readonly hello: Omit<Hello, 'authenticated'>;
@@ -62,7 +60,7 @@ export class ClientSession {
   readonly #readRate: RateLimit;
   readonly #cancelAuth: () => void;
   /** The part of a Caller that is the same for all requests. */
-  readonly #caller: Omit<Caller, 'principal' | 'trace'> = {
+  readonly #caller: Omit<Caller, 'principal' | 'browser' | 'trace'> = {
     watches: this.#watches,
     nextWatchId: () => `w${(this.#watchCount += 1)}`,
     sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
@@ -74,6 +72,8 @@ export class ClientSession {
   /** Received and not handled; the socket is not read meanwhile. */
   readonly #frames: ReceivedFrame[] = [];
   #principal: Principal | undefined;
+  /** The browser session whose ticket opened this one; its logout ends this one, too. */
+  #browser: string | undefined;
   #unsent: HeldBytes | undefined;
   #watchCount = 0;
   #idle = (): void => {};
@@ -118,6 +118,16 @@ export class ClientSession {
     return this.#principal;
   }
 
+  /** Whether it waits for its `auth`. */
+  get isPending(): boolean {
+    return this.#principal === undefined && this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  /** Ends a session that waits for its `auth`, because a newer one needs its place. */
+  makeRoom(): void {
+    this.#socket.terminate();
+  }
+
   get watches(): number {
     return this.#watches.size;
   }
@@ -125,9 +135,11 @@ export class ClientSession {
   /** Ends the session when its credential was revoked or changed. @returns whether the session may continue */
   review(): boolean {
     const principal = this.#principal;
-    if (principal === undefined || this.#ports.principals.byId(principal.id) !== undefined) return true;
+    const { principals, passes } = this.#ports;
+    const isLoggedOut = this.#browser !== undefined && passes.isRevoked(this.#browser);
+    if (principal === undefined || (principals.byId(principal.id) !== undefined && !isLoggedOut)) return true;
     for (const watch of this.#watches.values()) watch.close();
-    this.#closeSoon(4401, 'the token is no longer valid');
+    this.#closeSoon(4401, isLoggedOut ? 'logged out' : 'the token is no longer valid');
     return false;
   }
 
@@ -248,7 +260,7 @@ export class ClientSession {
     this.#limitRate(name, method?.command === true, principal, params);
     if (method === undefined) throw reject('method_not_found', `There is no method ${name}; see rpc.discover.`);
     const valid = method.isValid?.(params) === true ? params : checked(method.params, params, name);
-    return method.perform(valid as never, { ...this.#caller, principal, trace });
+    return method.perform(valid as never, { ...this.#caller, principal, browser: this.#browser, trace });
   }
 
   #limitRate(name: string, command: boolean, principal: Principal, params: Record<string, unknown>): void {
@@ -256,8 +268,7 @@ export class ClientSession {
     // An acknowledgement is never refused: that would stall its watch.
     if (name === 'watch.ack') return;
     // Operators may end what delays the node; and a ping asks for nothing.
-    if (!principal.admin && name !== 'ping' && this.#ports.isDelayed()) {
-      this.#ports.onShed();
+    if (!principal.admin && name !== 'ping' && this.#ports.shedding.refuses()) {
       throw overloaded('This node is behind with its own work', shedRetryMs);
     }
     const waitMs = (command ? this.#commandRate : this.#readRate).take(nowMs);
@@ -292,8 +303,8 @@ export class ClientSession {
     if (waitMs > 0) throw overloaded('This session sends requests too fast', waitMs);
     const { token, ticket } = checked(apiMethods.auth.params, params, 'auth');
     const { principals, passes } = this.#ports;
-    const found =
-      token !== undefined ? principals.byToken(token) : ticket === undefined ? undefined : passes.spendTicket(ticket);
+    const pass = token === undefined && ticket !== undefined ? passes.spendTicket(ticket) : undefined;
+    const found = token === undefined ? pass?.principal : principals.byToken(token);
     if (found === undefined) {
       this.#closeSoon(4401, 'the credential is not valid');
       throw reject('unauthenticated', 'The token or ticket is not valid; get another one.');
@@ -304,6 +315,7 @@ export class ClientSession {
       throw reject('forbidden', 'A session keeps its principal; open another one.');
     }
     this.#become(found);
+    this.#browser = pass?.browser;
     return { principal: found.name, scopes: found.scopes, admin: found.admin };
   }
 
@@ -371,17 +383,3 @@ const textOf = (id: RpcId, result: unknown): string =>
 
 const overloaded = (what: string, retryAfterMs: number): PhotonError =>
   new PhotonError('rejection', 'overloaded', `${what}; wait ${retryAfterMs} ms.`, { retryable: true, retryAfterMs });
-
-const traceBytes = 24;
-/** Random bytes are drawn in blocks: one call of the generator per request would cost more than the rest of it. */
-let drawn = Buffer.alloc(0);
-let drawnAt = 0;
-
-function mintTrace(): string {
-  if (drawnAt + traceBytes > drawn.length) {
-    drawn = randomBytes(traceBytes * 256);
-    drawnAt = 0;
-  }
-  const hex = drawn.toString('hex', drawnAt, (drawnAt += traceBytes));
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
-}

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Reply } from '../contract/envelope.ts';
-import { startTestApi, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
 import { testRegistry } from './store-for-tests.ts';
 import type { OutputPlace } from '../contract/actor-definition.ts';
 import { RawClient, until } from './raw-client-for-tests.ts';
@@ -103,7 +103,7 @@ test('no auth in time, a wrong token, and a request before auth close the sessio
   });
 });
 
-test('a foreign origin, subprotocol or path, and too many handshakes are refused with an HTTP status', async () => {
+test('foreign origins, subprotocols, paths and tokens, and too many handshakes are refused by status', async () => {
   await within({}, async ({ url, listenPort }) => {
     assert.is(await status(new RawClient(url, { origin: 'https://evil.example' }).open()), 'HTTP 403');
     assert.is(await status(new RawClient(url, { origin: 'null' }).open()), 'HTTP 403');
@@ -114,10 +114,18 @@ test('a foreign origin, subprotocol or path, and too many handshakes are refused
     assert.is(await status(new RawClient(url.replace('/api', '/other')).open()), 'HTTP 404');
   });
   await within({ limits: { handshakesPerS: 2 } }, async ({ url }) => {
-    const clients = Array.from({ length: 4 }, () => new RawClient(url));
-    const statuses = await Promise.all(clients.map((client) => status(client.open())));
-    assert.ok(statuses.includes('HTTP 429'), statuses.join());
-    for (const client of clients) await client.close();
+    const many = async (token: string): Promise<string[]> => {
+      const clients = Array.from({ length: 8 }, () => new RawClient(url, { authorization: `Bearer ${token}` }));
+      const statuses = await Promise.all(clients.map((client) => status(client.open())));
+      for (const client of clients) await client.close();
+      return [...new Set(statuses)].toSorted();
+    };
+    assert.equal(await many('wrong'), ['HTTP 401', 'HTTP 429']);
+    // Whoever has a credential is not refused for what others do at the same address, such as that of a relay.
+    assert.equal(await many('ann-token'), ['HTTP 429', 'opened']);
+    const bob = await new RawClient(url, { authorization: 'Bearer bob-token' }).open();
+    const none = await new RawClient(url).open('cat-token');
+    for (const client of [bob, none]) await client.close();
   });
 });
 
@@ -292,6 +300,23 @@ test('a renewed token keeps the session; a revoked token or another principal en
     assert.is(late.type, code('unauthenticated'));
     assert.is(asked.length, 0);
     assert.is((await ann.closed).code, 4401);
+  });
+});
+
+test('a token that is revoked ends its idle sessions at once', async () => {
+  let changed = (): void => {};
+  const principals = new (class extends TestPrincipals {
+    onChange(listener: () => void): void {
+      changed = listener;
+    }
+  })();
+  await within({ more: { principals } }, async ({ url }) => {
+    const [ann, bob] = [await new RawClient(url).open('ann-token'), await new RawClient(url).open('bob-token')];
+    principals.people.delete('ann');
+    changed();
+    assert.is((await ann.closed).code, 4401);
+    await bob.call('ping');
+    await bob.close();
   });
 });
 

@@ -26,7 +26,10 @@ import { createBrowserPasses } from './browser-passes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
+import { createHandshakeRates, type HandshakeRates } from './handshake-rates.ts';
 import { historyMethods, hotHistorian } from './history-methods.ts';
+import { LoadShedding } from './load-shedding.ts';
+import { memoryLogouts, type Logouts } from './logout-file.ts';
 import type { ApiPorts } from './method-table.ts';
 import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
@@ -60,6 +63,8 @@ export interface ControlApiOptions {
   readonly delayMs?: () => number;
   /** Figures of the node in the text format of Prometheus, for operators at `/metrics`. */
   readonly metrics?: () => string;
+  /** Browser sessions that were logged out; default: kept in this process only. */
+  readonly logouts?: Logouts;
   /** Signs session cookies; 32 bytes or more. A kept key keeps browser sessions over a restart; default: a new key. */
   readonly cookieKey?: Uint8Array;
 }
@@ -76,30 +81,44 @@ export interface ControlApi {
 }
 
 const noOutput = (): Promise<string> => Promise.resolve('');
+const methodMakers = [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods];
+
+function helloOf({ version, node, registry }: ControlApiOptions, limits: ApiLimits): SessionPorts['hello'] {
+  const { maxFrameBytes, heartbeatMs, authTimeoutMs } = limits;
+  return {
+    protocol: apiProtocol,
+    serverVersion: version,
+    node,
+    features: [batchFeature],
+    schemaHash: schemaHash(schemaBundle(registry)),
+    maxFrameBytes,
+    heartbeatMs,
+    authTimeoutMs,
+  };
+}
 
 export function createControlApi(options: ControlApiOptions): ControlApi {
   const { registry, reader, principals, clock, ask } = options;
   const limits = { ...defaultApiLimits, ...options.limits };
   const log = options.log.child({ part: 'control-api' });
   const hub = createWatchHub({ reader, clock, random: options.random, log });
-  const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
+  const { logouts = memoryLogouts(clock), cookieKey = randomBytes(32) } = options;
+  const passes = createBrowserPasses({ principals, clock, limits, cookieKey, logouts });
   const { node, historian = hotHistorian(reader) } = options;
   const { readOutput = noOutput } = options;
   const shared = { registry, reader, historian, ask, readOutput, clock, log, limits, node };
   const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
-  const methods = new Map(
-    [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods].flatMap((make) => [...make(ports)]),
-  );
   const sessions = new Map<WebSocket, ClientSession>();
-  const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
-  const rateOf = (request: IncomingMessage): number =>
-    handshakes.take(request.socket.remoteAddress ?? 'local', clock.monotonicMs());
-  const { delayMs = () => 0 } = options;
+  const rates = createHandshakeRates(limits.handshakesPerS, clock);
+  const reviewAll = (): void => {
+    for (const session of sessions.values()) session.review();
+  };
+  principals.onChange?.(reviewAll);
+  const { delayMs = () => 0, metrics = () => '' } = options;
   const budget = new ByteBudget(limits);
-  let shed = 0;
-  const isDelayed = (): boolean => delayMs() >= limits.shedDelayMs;
+  const shedding = new LoadShedding(delayMs, limits.shedDelayMs);
   const sessionPorts: SessionPorts = {
-    methods,
+    methods: new Map(methodMakers.flatMap((make) => [...make(ports)])),
     principals,
     passes,
     limits,
@@ -107,20 +126,10 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     scopeReads: new RateLimits(limits.scopeReadsPerS, limits.scopeReadBurst),
     turns: new WorkTurns(clock, limits.turnMs),
     budget,
-    isDelayed,
-    onShed: () => (shed += 1),
+    shedding,
     clock,
     log,
-    hello: {
-      protocol: apiProtocol,
-      serverVersion: options.version,
-      node,
-      features: [batchFeature],
-      schemaHash: schemaHash(schemaBundle(registry)),
-      maxFrameBytes: limits.maxFrameBytes,
-      heartbeatMs: limits.heartbeatMs,
-      authTimeoutMs: limits.authTimeoutMs,
-    },
+    hello: helloOf(options, limits),
     admit: (principal) => admit(principal, [...sessions.values()], limits),
   };
   const acceptor = new WebSocketServer({
@@ -131,25 +140,28 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     handleProtocols: () => apiProtocol,
   });
   const isReady = createReadiness({ askStore: () => reader.now(), clock, readyMs: limits.readyMs });
-  const { metrics = () => '' } = options;
-  const entry = createBrowserEntry({ principals, passes, limits, log, node, rateOf, isReady, metrics });
-  /** Whether a request from elsewhere is refused because this node is behind; the socket on this computer is not. */
-  const isShed = (request: IncomingMessage): boolean => {
-    const { remoteAddress } = request.socket;
-    if (remoteAddress === undefined || pathOf(request) === '/healthz' || !isDelayed()) return false;
-    shed += 1;
-    return true;
-  };
+  const entry = createBrowserEntry({
+    principals,
+    passes,
+    limits,
+    log,
+    node,
+    rates,
+    isReady,
+    metrics,
+    onLogout: reviewAll,
+  });
 
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', (error) =>
       log.debug({ why: error.message }, 'a connection failed while its session was opened'),
     );
-    const verdict = judgeUpgrade(request, principals, rateOf);
-    const pending = [...sessions.values()].filter((session) => session.principal === undefined).length;
+    const verdict = judgeUpgrade(request, principals, rates);
     if ('status' in verdict) return refuse(stream, verdict.status);
-    if (isShed(request)) return refuse(stream, 503);
-    if (pending >= limits.maxPending || sessions.size >= limits.maxSessions) return refuse(stream, 503);
+    if (shedding.refusesRequest(request, apiPath) || sessions.size >= limits.maxSessions) return refuse(stream, 503);
+    // Not the new one is refused: whoever holds all places without a credential would keep everybody out.
+    const pending = [...sessions.values()].filter((session) => session.isPending);
+    if (verdict.principal === undefined && pending.length >= limits.maxPending) pending[0]?.makeRoom();
     return acceptor.handleUpgrade(request, stream, head, (socket) => {
       startSocketHeartbeat(socket, clock, limits.heartbeatMs);
       socket.once('close', () => sessions.delete(socket));
@@ -158,14 +170,14 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     if (!isPrivate(request)) response.writeHead(403).end();
-    else if (isShed(request)) response.writeHead(503, { 'retry-after': '1' }).end();
+    else if (shedding.refusesRequest(request, pathOf(request))) response.writeHead(503, { 'retry-after': '1' }).end();
     else if (!entry(request, response) && options.routes?.(request, response) !== true) response.writeHead(404).end();
   };
 
   const servers = new Set<PlainServer | Server>();
   let cancelReview = (): void => {};
   const review = (): void => {
-    for (const session of sessions.values()) session.review();
+    reviewAll();
     cancelReview = clock.after(limits.bookmarkMs, review);
   };
   cancelReview = clock.after(limits.bookmarkMs, review);
@@ -193,7 +205,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       api_watches: [...sessions.values()].reduce((sum, session) => sum + session.watches, 0),
       api_watched_actors: hub.actors(),
       api_held_bytes: budget.total(),
-      api_shed_requests: shed,
+      api_shed_requests: shedding.refused,
     }),
   };
 }
@@ -225,17 +237,17 @@ function isPrivate(request: IncomingMessage): boolean {
 function judgeUpgrade(
   request: IncomingMessage,
   principals: Principals,
-  rateOf: (request: IncomingMessage) => number,
+  rates: HandshakeRates,
 ): { readonly status: number } | { readonly principal: Principal | undefined } {
   if (pathOf(request) !== apiPath) return { status: 404 };
   if (!isPrivate(request) || !isSameOrigin(request)) return { status: 403 };
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
   if (!offered.includes(apiProtocol)) return { status: 426 };
-  if (rateOf(request) > 0) return { status: 429 };
   const [scheme = '', token = ''] = (request.headers.authorization ?? '').split(' ');
   if (scheme !== '') {
     const principal = scheme.toLowerCase() === 'bearer' ? principals.byToken(token) : undefined;
-    return principal === undefined ? { status: 401 } : { principal };
+    if (principal === undefined) return { status: rates.ofWrong(request) > 0 ? 429 : 401 };
+    return rates.of(principal) > 0 ? { status: 429 } : { principal };
   }
   const { socket } = request;
   if (principals.byCertificate === undefined || !(socket instanceof TLSSocket) || !socket.authorized) {

@@ -40,6 +40,8 @@ export interface ApiPorts {
 /** What a method may use of the session that sent the request. */
 export interface Caller {
   readonly principal: Principal;
+  /** The browser session that opened this one. */
+  readonly browser: string | undefined;
   /** W3C traceparent: the client's or a new one. */
   readonly trace: string;
   /** Open watches of the session by their ids. */

@@ -7,4 +7,6 @@ export interface Principals {
   byId(id: string): Principal | undefined;
   /** For mutual TLS: the principal by the common name of a verified client certificate. */
   byCertificate?(commonName: string): Principal | undefined;
+  /** Calls the listener when credentials may have been revoked, so that their sessions end at once. */
+  onChange?(listener: () => void): void;
 }

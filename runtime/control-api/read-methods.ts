@@ -30,8 +30,8 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
     ['kinds.list', method(shape['kinds.list'].params, kinds)],
     [
       'auth.secret',
-      method(shape['auth.secret'].params, ({ ttlMs = limits.secretTtlMs }, { principal }) => ({
-        secret: passes.mintSecret(principal, ttlMs),
+      method(shape['auth.secret'].params, ({ ttlMs = limits.secretTtlMs }, { principal, browser }) => ({
+        secret: passes.mintSecret(principal, ttlMs, browser),
         expiresInMs: ttlMs,
       })),
     ],

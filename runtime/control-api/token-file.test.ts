@@ -36,14 +36,18 @@ test('tokens are found by their digests, read again when replaced, kept when the
     assert.is(file.byToken('t4'), undefined);
     assert.is(file.byToken(''), undefined);
     assert.is(file.byId(ann?.id ?? ''), ann);
+    let changes = 0;
+    file.onChange?.(() => (changes += 1));
     write([entry('t1', 'ann', 'acme', true), entry('t4', 'bob', 'bits')]);
     await until(() => file.byToken('t4') !== undefined, 'the new token');
+    assert.is(changes, 1);
     assert.is(file.byToken('t2'), undefined);
     // An entry with other rights is another credential, so the old one's sessions end.
     assert.is(file.byId(ann?.id ?? ''), undefined);
     assert.is(file.byToken('t1')?.admin, true);
     write('[{"name": "ann"');
     await until(() => errors.length > 0, 'the first error in the log');
+    assert.is(changes, 1, 'nothing was revoked');
     assert.is(file.byToken('t4')?.name, 'bob');
     rmSync(path);
     await until(() => errors.length > 1, 'the second error in the log');

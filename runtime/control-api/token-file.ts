@@ -86,13 +86,16 @@ export function openTokenFile(options: {
   let people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
 
   const readAgain = (): void => {
+    const before = people;
     try {
       people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
       log.info({ path, tokens: people.byDigest.size }, 'read the tokens again');
     } catch (error) {
       log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
     }
+    if (people !== before) for (const listener of listeners) listener();
   };
+  const listeners: (() => void)[] = [];
   // Polled: a file system watch is lost when the file is replaced by rename, which is how it should be replaced.
   watchFile(path, { interval: pollMs, persistent: false }, readAgain);
 
@@ -100,6 +103,7 @@ export function openTokenFile(options: {
     // Looked up by the digest: how long that takes says nothing about the token, whose digest nobody can choose.
     byToken: (token) => people.byDigest.get(digestOf(token)),
     byId: (id) => people.byId.get(id),
+    onChange: (listener) => void listeners.push(listener),
     close: () => unwatchFile(path, readAgain),
   };
 }
