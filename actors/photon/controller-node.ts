@@ -15,8 +15,10 @@ import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
-import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
+import { clusterNodes, createMetricsRoute } from './cluster-nodes.ts';
+import { joinAsMember, tlsVersion, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
+import type { NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 
@@ -41,12 +43,14 @@ export async function startController(
   options: ControllerOptions = {},
 ): Promise<RunningRole> {
   const { config } = folder;
+  let review = (): void => {};
   const member = await joinAsMember({
     folder,
     role: 'controller',
     log,
     registry: ({ fence }) => createRegistry(noDataplane, noAgent, { fence }),
     ...options,
+    onRevoked: () => review(),
     onEra: (_, host) => void openCluster(host, config.cluster),
     onHostShard: (grant, { host: inlet, reader, registry }) =>
       void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
@@ -62,7 +66,8 @@ export async function startController(
   });
   await openCluster(member.host, config.cluster);
   const api = openApi(folder, member, log);
-  const servers = await listenApi(folder, api);
+  review = () => api.review();
+  const servers = await listenApi(folder, api, member.certificate);
   return {
     ended: member.failed,
     async stop() {
@@ -74,12 +79,30 @@ export async function startController(
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
-  return createControlApi({
+  const nodes = clusterNodes(member.membership, systemClock);
+  const principals = openTokenFile({
+    path: join(folder.path, 'tokens.json'),
+    log,
+    clock: systemClock,
+    isRevoked: (name, issuedMs) => member.membership.revocations.isRevoked(`token:${name}`, issuedMs),
+    onChange: () => api.review(),
+  });
+  const pages = createInspectorRoutes({
+    registry: member.registry,
+    // Shared by the clusters of one checkout, so that pages are bundled and charts are laid out only once.
+    cacheFolder: process.env['PHOTON_CACHE'] ?? join(folder.path, 'pages'),
+    log,
+    title: `photoncloud ${folder.config.cluster}`,
+    scopeWord: 'tenant',
+  });
+  const metrics = createMetricsRoute(principals, nodes);
+  const api = createControlApi({
     registry: member.registry,
     reader: member.reader,
     historian: member.historian,
     ask: (command) => member.host.ask(command),
-    principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
+    principals,
+    nodes,
     clock: systemClock,
     random: member.random,
     log,
@@ -87,15 +110,9 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     version,
     limits: folder.config.limits.api ?? {},
     cookieKey: cookieKeyOf(folder),
-    routes: createInspectorRoutes({
-      registry: member.registry,
-      // Shared by the clusters of one checkout, so that pages are bundled and charts are laid out only once.
-      cacheFolder: process.env['PHOTON_CACHE'] ?? join(folder.path, 'pages'),
-      log,
-      title: `photoncloud ${folder.config.cluster}`,
-      scopeWord: 'tenant',
-    }),
+    routes: (request, response) => metrics(request, response) || pages(request, response),
   });
+  return api;
 }
 
 /** The key that signs cookies. It is kept in a file so that open pages stay logged in when this process restarts. */
@@ -112,9 +129,14 @@ const listening = (server: Server | PlainServer, ...where: [string] | [number, s
     else server.listen(where[0], where[1], resolve);
   });
 
-async function listenApi(folder: NodeFolder, api: ControlApi): Promise<(Server | PlainServer)[]> {
-  const { config, tls } = folder;
-  const open = createServer({ ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' });
+async function listenApi(
+  folder: NodeFolder,
+  api: ControlApi,
+  certificate: NodeCertificate,
+): Promise<(Server | PlainServer)[]> {
+  const { config } = folder;
+  const open = createServer({ ...certificate.tls, ...tlsVersion });
+  certificate.onChange((tls) => open.setSecureContext({ ...tls, ...tlsVersion }));
   api.attach(open);
   await listening(open, config.apiListenPort, config.address);
   const local = createPlainServer();

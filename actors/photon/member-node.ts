@@ -11,6 +11,7 @@ import {
   type Fencing,
   type Membership,
   type NodeEvent,
+  type Revocations,
 } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
@@ -28,11 +29,18 @@ import { OrdinalMemory } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
-import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
-import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
+import type { Admits } from '@photoncloud/runtime/transport/peer-identity';
+import { createPeerLinks, type PeerLinks, type PeerLinksOptions } from '@photoncloud/runtime/transport/peer-links';
+import {
+  createPeerServer,
+  type PeerRoute,
+  type PeerServer,
+  type PeerServerOptions,
+} from '@photoncloud/runtime/transport/peer-server';
 import { openArchive, type NodeArchive } from './node-archive.ts';
 import { LateMembership } from './late-membership.ts';
-import { storeUrlOf, type NodeFolder } from './node-config.ts';
+import { NodeCertificate } from './node-certificate.ts';
+import { storeUrlOf, type NodeConfig, type NodeFolder } from './node-config.ts';
 
 /**
  * Wraps the journal that the host gets. Fault tests use it to end the process between two commits; production does not
@@ -62,6 +70,8 @@ export interface MemberOptions {
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** Called after a store rollback, when a new era has begun; this node is claiming its shards again. */
   readonly onEra?: (era: number, host: Host) => void;
+  /** Nodes or clients were removed: what serves clients ends their sessions. Links to nodes are cut already. */
+  readonly onRevoked?: () => void;
   /** Called when this node has taken over a host's shard: as its worker, or as surrogate owner of a fenced host. */
   readonly onHostShard?: (grant: ShardGrant, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
   /** Called when this worker returns after it was fenced: removes what earlier runs have left, or rejects. */
@@ -75,6 +85,8 @@ export interface MemberNode {
   readonly historian: Historian;
   readonly registry: ActorRegistry;
   readonly random: Random;
+  readonly certificate: NodeCertificate;
+  readonly membership: Pick<Membership, 'nodes' | 'revoke' | 'revocations'>;
   /** The id of this run of the node process. */
   readonly boot: string;
   /** Rejects when the node can no longer write to the store: the process must end. */
@@ -91,6 +103,8 @@ interface Parts {
   readonly archive: NodeArchive;
 }
 
+export const tlsVersion = { minVersion: 'TLSv1.3' } as const;
+
 const listen = (server: Server, address: string, listenPort: number): Promise<void> =>
   new Promise((resolve, fail) => {
     server.once('error', fail);
@@ -102,11 +116,15 @@ const listen = (server: Server, address: string, listenPort: number): Promise<vo
 
 export async function joinAsMember(options: MemberOptions): Promise<MemberNode> {
   const { folder, role, log } = options;
-  const { config, tls } = folder;
+  const { config } = folder;
   const random = createSystemRandom();
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
-  const parts = await openParts(folder, random, log, (node) => late.addressOf(node));
+  const certificate = new NodeCertificate({ ...config, role, path: folder.path, clock: systemClock, log });
+  let revocations: Revocations | undefined;
+  const admits: Admits = ({ name, issuedMs }) => revocations?.isRevoked(`node:${name}`, issuedMs) !== true;
+  const addressOf = (node: string): string | undefined => late.addressOf(node);
+  const parts = await openParts({ folder, random, log, tls: () => certificate.tls, admits, addressOf });
   const { store, memory, journal, reader, links, archive } = parts;
   const registry = options.registry({
     links,
@@ -136,16 +154,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   let fail: (why: PhotonError) => void = () => {};
   const failed = new Promise<never>((_, reject) => (fail = reject));
   journal.onFailed((why) => fail(why));
-  const server = createServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
-  const peers = createPeerServer({
-    server,
-    inlet: host,
-    clock: systemClock,
-    log,
-    limits: config.limits.peer ?? {},
-    routes: { ...options.routes, ...archive.routes },
-  });
-  await listen(server, config.address, config.peerListenPort);
+  const routes = { ...options.routes, ...archive.routes };
+  const { server, peers } = await openPeerServer(config, certificate, { inlet: host, admits, log, routes });
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
     store,
@@ -171,9 +181,17 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       else await options.onHostFenced?.(reader);
     },
     knownEra: memory.era,
+    certificate: () => certificate.facts,
+    onRevoked: (known, who) => {
+      revocations = known;
+      peers.review();
+      links.review();
+      options.onRevoked?.();
+      if (who === 'self') fail(removedAlive(config.node));
+    },
     ...config.limits.beats,
     // Clusters with the same name are told apart by the certificate of their authority.
-    identity: new X509Certificate(tls.ca).fingerprint256,
+    identity: new X509Certificate(certificate.tls.ca).fingerprint256,
   });
   late.join(membership);
   const historian = archive.historian(links);
@@ -183,10 +201,29 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     historian,
     registry,
     random,
+    certificate,
+    membership,
     boot,
     failed,
-    stop: () => leave(host, membership, peers, server, parts),
+    stop: () => {
+      certificate.close();
+      return leave(host, membership, peers, server, parts);
+    },
   };
+}
+
+type PeerServerParts = Required<Pick<PeerServerOptions, 'inlet' | 'admits' | 'log' | 'routes'>>;
+
+async function openPeerServer(
+  { limits, address, peerListenPort }: NodeConfig,
+  certificate: NodeCertificate,
+  parts: PeerServerParts,
+): Promise<{ readonly server: Server; readonly peers: PeerServer }> {
+  const server = createServer({ ...certificate.tls, requestCert: true, rejectUnauthorized: true, ...tlsVersion });
+  certificate.onChange((tls) => server.setSecureContext({ ...tls, ...tlsVersion }));
+  const peers = createPeerServer({ ...parts, server, clock: systemClock, limits: limits.peer ?? {} });
+  await listen(server, address, peerListenPort);
+  return { server, peers };
 }
 
 /** Checks that the request to fence is still valid: this node owns the requesting actor under the same grant. */
@@ -203,12 +240,19 @@ const fencedAlive = (node: string): PhotonError =>
     `an operator fenced ${node} as powered off while this process ran; it ends, and the next one empties the host`,
   );
 
-async function openParts(
-  folder: NodeFolder,
-  random: Random,
-  log: Log,
-  addressOf: (node: string) => string | undefined,
-): Promise<Parts> {
+const removedAlive = (node: string): PhotonError =>
+  new PhotonError(
+    'ownership_lost',
+    'node_removed',
+    `an operator removed ${node} from the cluster while it ran; it ends`,
+  );
+
+type PartsOptions = { readonly folder: NodeFolder; readonly admits: Admits } & Pick<
+  PeerLinksOptions,
+  'random' | 'log' | 'tls' | 'addressOf'
+>;
+
+async function openParts({ folder, random, log, tls, admits, addressOf }: PartsOptions): Promise<Parts> {
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
@@ -219,15 +263,8 @@ async function openParts(
   const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
-  const links = createPeerLinks({
-    tls: folder.tls,
-    nodeName,
-    addressOf,
-    clock,
-    random,
-    log,
-    limits: limits.peer ?? {},
-  });
+  const peers = { tls, admits, nodeName, addressOf, clock, random, log };
+  const links = createPeerLinks({ ...peers, limits: limits.peer ?? {} });
   return { store, memory, journal, reader, links, archive };
 }
 

@@ -27,6 +27,7 @@ import { ClientSession, type SessionPorts } from './client-session.ts';
 import { commandMethods } from './command-methods.ts';
 import { historyMethods, hotHistorian } from './history-methods.ts';
 import type { ApiPorts } from './method-table.ts';
+import { nodeMethods, type ClusterNodes } from './node-methods.ts';
 import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
 import { RateLimits } from './rate-limit.ts';
@@ -47,6 +48,8 @@ export interface ControlApiOptions {
   readonly random: Random;
   readonly log: Log;
   readonly node: string;
+  /** Nodes of the cluster and revocations; without it there are no methods about them. */
+  readonly nodes?: ClusterNodes;
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
   /** Further HTTP routes on the same servers. @returns whether it handled the request */
@@ -59,6 +62,8 @@ export interface ControlApi {
   attach(server: PlainServer | Server): void;
   /** Text for `/open#<secret>`: one use, valid for `ttlMs`. */
   mintSecret(principal: Principal, ttlMs: number): string;
+  /** Ends the sessions whose token is no longer accepted. It also happens by itself, every `bookmarkMs`. */
+  review(): void;
   /** Waits for requests in flight (at most 2 s), then closes every session with 1012, upon which clients reconnect. */
   close(): Promise<void>;
   sessions(): number;
@@ -71,10 +76,12 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const hub = createWatchHub({ reader, clock, random: options.random, log });
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: options.cookieKey ?? randomBytes(32) });
   const { node, historian = hotHistorian(reader) } = options;
-  const shared = { registry, reader, historian, ask, clock, log, limits, node };
+  const shared = { registry, reader, historian, ask, clock, log, limits, node, nodes: options.nodes };
   const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
   const methods = new Map(
-    [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods].flatMap((make) => [...make(ports)]),
+    [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods, nodeMethods].flatMap((make) => [
+      ...make(ports),
+    ]),
   );
   const sessions = new Map<WebSocket, ClientSession>();
   const handshakes = new RateLimits(limits.handshakesPerS, limits.handshakesPerS);
@@ -135,8 +142,11 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
 
   const servers = new Set<PlainServer | Server>();
   let cancelReview = (): void => {};
-  const review = (): void => {
+  const endRevoked = (): void => {
     for (const session of sessions.values()) session.review();
+  };
+  const review = (): void => {
+    endRevoked();
     cancelReview = clock.after(limits.bookmarkMs, review);
   };
   cancelReview = clock.after(limits.bookmarkMs, review);
@@ -148,6 +158,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       server.on('request', onRequest);
     },
     mintSecret: passes.mintSecret,
+    review: endRevoked,
     async close() {
       cancelReview();
       for (const server of servers) {

@@ -1,14 +1,17 @@
 /**
  * Principals from a JSON file of token digests:
- *   [{"name": "ann", "sha256": "<64 hex>", "scope": "acme", "admin": false}]
- * `scope` is a name, a list of names, or "*" for all. The file contains no token, so reading it gives no access. It is
- * read again when it changes; the sessions of a removed entry end. When the file becomes unreadable or invalid, the
- * last valid content stays in force and an error is logged.
+ *   [{"name": "ann", "sha256": "<64 hex>", "scope": "acme", "admin": false,
+ *     "issued": "2026-01-01T00:00:00Z", "expires": "2027-01-01T00:00:00Z"}]
+ * `scope` is a name, a list of names, or "*" for all. A token is refused from `expires` on, and when it was `issued` up
+ * to a revocation of its name; without `issued` every revocation covers it. The file contains no token, so reading it
+ * gives no access. It is read again when it changes; the sessions of a removed entry end. When the file becomes
+ * unreadable or invalid, the last valid content stays in force and an error is logged.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { z } from 'zod';
 import { PhotonError } from '../contract/errors.ts';
+import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
 import type { Principal } from './access-rule.ts';
 import type { Principals } from './principals.ts';
@@ -21,6 +24,8 @@ const tokens = z
       sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the token in lower case hex'),
       scope: z.union([z.literal('*'), word, z.array(word).min(1).max(1_000)]),
       admin: z.boolean().default(false),
+      issued: z.iso.datetime({ offset: true }).optional(),
+      expires: z.iso.datetime({ offset: true }).optional(),
     }),
   )
   .max(10_000);
@@ -28,6 +33,8 @@ const tokens = z
 interface Entry {
   readonly digest: Buffer;
   readonly principal: Principal;
+  readonly issuedMs: number;
+  readonly expiresMs: number;
 }
 
 export interface TokenFile extends Principals {
@@ -46,7 +53,7 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
   }
   const parsed = tokens.safeParse(value);
   if (!parsed.success) throw wrong(path, `is wrong: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
-  return parsed.data.map(({ name, sha256, scope, admin }) => {
+  return parsed.data.map(({ name, sha256, scope, admin, issued, expires }) => {
     const scopes = typeof scope === 'string' && scope !== '*' ? [scope] : scope;
     // The id depends on the whole entry, so that a changed entry ends the sessions that were opened with the old
     // rights.
@@ -54,26 +61,41 @@ export function parseTokens(text: string, path: string): readonly Entry[] {
       .update(JSON.stringify([sha256, name, scopes, admin]))
       .digest('base64url')
       .slice(0, 22);
-    return { digest: Buffer.from(sha256, 'hex'), principal: { id, name, scopes: scopes as '*' | string[], admin } };
+    return {
+      digest: Buffer.from(sha256, 'hex'),
+      principal: { id, name, scopes: scopes as '*' | string[], admin },
+      issuedMs: issued === undefined ? 0 : Date.parse(issued),
+      expiresMs: expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(expires),
+    };
   });
 }
 
 const wrong = (path: string, why: string, cause?: unknown): PhotonError =>
   new PhotonError('defeat', 'token_file_wrong', `The token file ${path} ${why}; correct it.`, { cause });
 
-/** @throws PhotonError when the file cannot be read or is invalid at the start */
-export function openTokenFile(options: {
+export interface TokenFileOptions {
   readonly path: string;
   readonly log: Log;
+  readonly clock: Clock;
+  /** Whether tokens of this name that were issued then are revoked. Default: none are. */
+  readonly isRevoked?: (name: string, issuedMs: number) => boolean;
+  /** Called when the file was read again: sessions may have to end. */
+  readonly onChange?: () => void;
   readonly pollMs?: number;
-}): TokenFile {
-  const { path, log, pollMs = 1_000 } = options;
+}
+
+/** @throws PhotonError when the file cannot be read or is invalid at the start */
+export function openTokenFile(options: TokenFileOptions): TokenFile {
+  const { path, log, clock, isRevoked = () => false, onChange = () => {}, pollMs = 1_000 } = options;
+  const isInForce = ({ principal: { name }, issuedMs, expiresMs }: Entry): boolean =>
+    clock.wallMs() < expiresMs && !isRevoked(name, issuedMs);
   let entries = parseTokens(readFileSync(path, 'utf8'), path);
 
   const readAgain = (): void => {
     try {
       entries = parseTokens(readFileSync(path, 'utf8'), path);
       log.info({ path, tokens: entries.length }, 'read the tokens again');
+      onChange();
     } catch (error) {
       log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
     }
@@ -84,12 +106,12 @@ export function openTokenFile(options: {
   return {
     byToken(token) {
       const digest = digestOf(token);
-      let found: Principal | undefined;
+      let found: Entry | undefined;
       // Every entry is compared, also after a match, so that the time reveals nothing.
-      for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found ??= entry.principal;
-      return found;
+      for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found ??= entry;
+      return found !== undefined && isInForce(found) ? found.principal : undefined;
     },
-    byId: (id) => entries.find(({ principal }) => principal.id === id)?.principal,
+    byId: (id) => entries.find((entry) => entry.principal.id === id && isInForce(entry))?.principal,
     close: () => unwatchFile(path, readAgain),
   };
 }

@@ -9,6 +9,7 @@ import { outputOption, timeoutOption, wholeNumber, withExamples, type Output } f
 import { exitCodes } from './cli-session.ts';
 import { readDocuments } from './document-schema.ts';
 import { addHistory } from './history-commands.ts';
+import { addNodes } from './node-commands.ts';
 import * as objects from './object-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
@@ -220,6 +221,7 @@ export function createCli(): Command {
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
   addCluster(program);
+  addNodes(program);
   program.commandsGroup('When something is stuck:');
   addOperating(program);
   addHistory(program);
