@@ -1,7 +1,7 @@
 /**
  * `photon init`: makes the folders of a new cluster. Each node's folder is complete: certificate of the authority, the
  * node's own certificate and key, store password, `node.json`. It is copied to the node's computer; the nodes share no
- * other files. An existing cluster is never changed.
+ * other files. An existing cluster is never changed by it: cluster-upkeep.ts renews and adds.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -27,15 +27,21 @@ export interface InitRequest {
   readonly listenPorts: { readonly store: number; readonly peer: number; readonly api: number };
 }
 
-interface TokenLine {
+/** How long a client's token is accepted; `photon token renew` makes the next one. */
+export const tokenDays = 365;
+
+export interface TokenLine {
   readonly name: string;
   readonly sha256: string;
   readonly scope: string;
   readonly admin: boolean;
+  /** Absent in clusters that were made before tokens had a life. */
+  readonly issued?: string;
+  readonly expires?: string;
 }
 
-const secret = (): string => randomBytes(32).toString('base64url');
-const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+export const secret = (): string => randomBytes(32).toString('base64url');
+export const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 const writeSecret = (path: string, text: string): void => writeFileSync(path, `${text}\n`, { mode: 0o600 });
 
 /** 4 letters that distinguish this node's kernel objects from those of other nodes on the same computer. */
@@ -44,6 +50,12 @@ function kernelPrefix(cluster: string, node: string): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz';
   return [...digest.subarray(0, 4)].map((byte) => alphabet[byte % 26]).join('');
 }
+
+/** The fields of a token that say how long it is accepted. */
+export const tokenLife = (nowMs: number, days: number): { readonly issued: string; readonly expires: string } => ({
+  issued: new Date(nowMs).toISOString(),
+  expires: new Date(nowMs + days * 86_400_000).toISOString(),
+});
 
 /** Writes the operator's and the tenants' client files with their tokens; controllers get only the tokens' digests. */
 function makeTokens(request: InitRequest, clients: string, url: string): TokenLine[] {
@@ -54,7 +66,7 @@ function makeTokens(request: InitRequest, clients: string, url: string): TokenLi
   return people.map(({ name, scope, admin }) => {
     const token = secret();
     writeSecret(join(clients, `${name}.json`), JSON.stringify({ url, token, caFile: 'ca.crt' }, null, 2));
-    return { name, sha256: digestOf(token), scope, admin };
+    return { name, sha256: digestOf(token), scope, admin, ...tokenLife(Date.now(), tokenDays) };
   });
 }
 
@@ -90,7 +102,7 @@ export async function initCluster(request: InitRequest): Promise<void> {
   for (const node of request.nodes) await makeNode(request, node, { folder, authority, password, store, tokens });
 }
 
-interface Common {
+export interface ClusterFacts {
   readonly folder: string;
   readonly authority: string;
   readonly password: string;
@@ -98,7 +110,12 @@ interface Common {
   readonly tokens: readonly TokenLine[];
 }
 
-async function makeNode(request: InitRequest, node: NodeRequest, common: Common): Promise<void> {
+/** Also called for a node that is added later (cluster-upkeep.ts). */
+export async function makeNode(
+  request: Pick<InitRequest, 'cluster' | 'listenPorts' | 'allowedRoots'>,
+  node: NodeRequest,
+  common: ClusterFacts,
+): Promise<void> {
   const target = join(common.folder, 'nodes', node.node);
   mkdirSync(target, { recursive: true, mode: 0o700 });
   const config: NodeConfig = nodeConfigSchema.parse({
@@ -114,7 +131,8 @@ async function makeNode(request: InitRequest, node: NodeRequest, common: Common)
   });
   writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
-  await issueCertificate(common.authority, target, { name: node.node, role: node.role }, [node.address, '127.0.0.1']);
+  const addresses = [node.address, '127.0.0.1'];
+  await issueCertificate(common.authority, target, { name: node.node, role: node.role, addresses });
   writeSecret(join(target, 'store.password'), common.password);
   if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));

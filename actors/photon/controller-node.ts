@@ -20,8 +20,10 @@ import { metricsText, processFigures } from '@photoncloud/runtime/telemetry/metr
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
+import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
+import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 
@@ -46,12 +48,14 @@ export async function startController(
   options: ControllerOptions = {},
 ): Promise<RunningRole> {
   const { config } = folder;
+  let review = (): void => {};
   const member = await joinAsMember({
     folder,
     role: 'controller',
     log,
     registry: ({ fence }) => createRegistry(noDataplane, noAgent, { fence }),
     ...options,
+    onRevoked: () => review(),
     onEra: (_, host) => void openCluster(host, config.cluster),
     onHostShard: (grant, { host: inlet, reader, registry }) =>
       void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
@@ -67,7 +71,8 @@ export async function startController(
   });
   await openCluster(member.host, config.cluster);
   const api = openApi(folder, member, log);
-  const close = await listenApi(folder, api);
+  review = () => api.review();
+  const close = await listenApi(folder, api, member.certificate);
   return {
     ended: member.failed,
     async stop() {
@@ -79,13 +84,20 @@ export async function startController(
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
+  const nodes = clusterNodes(member.membership, systemClock);
   const api: ControlApi = createControlApi({
     registry: member.registry,
     reader: member.reader,
     historian: member.historian,
     ask: (command) => member.host.ask(command),
     readOutput: async ({ node, path }) => text(await member.links.get(node, path)),
-    principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
+    principals: openTokenFile({
+      path: join(folder.path, 'tokens.json'),
+      log,
+      clock: systemClock,
+      isRevoked: (name, issuedMs) => member.membership.revocations.isRevoked(`token:${name}`, issuedMs),
+    }),
+    nodes,
     clock: systemClock,
     random: member.random,
     log,
@@ -93,7 +105,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     version,
     limits: folder.config.limits.api ?? {},
     delayMs: () => member.delay.lastingMs(),
-    metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }),
+    metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }) + nodeMetrics(nodes),
     cookieKey: cookieKeyOf(folder),
     logouts: openLogoutFile({ path: join(folder.path, 'logouts.json'), clock: systemClock, log }),
     routes: createInspectorRoutes({
@@ -116,12 +128,13 @@ function cookieKeyOf(folder: NodeFolder): Buffer {
 }
 
 /** @returns a function that stops listening */
-async function listenApi(folder: NodeFolder, api: ControlApi): Promise<() => void> {
-  const { config, tls } = folder;
+async function listenApi(folder: NodeFolder, api: ControlApi, certificate: NodeCertificate): Promise<() => void> {
+  const { config } = folder;
   const { maxIdleSockets, authTimeoutMs } = { ...defaultApiLimits, ...config.limits.api };
   const waits = { handshakeTimeout: authTimeoutMs, headersTimeout: authTimeoutMs, requestTimeout: 2 * authTimeoutMs };
   const times = { ...waits, connectionsCheckingInterval: authTimeoutMs };
-  const open = createServer({ ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3', ...times });
+  const open = createServer({ ...certificate.tls, ...tlsVersion, ...times });
+  certificate.onChange((tls) => open.setSecureContext({ ...tls, ...tlsVersion }));
   api.attach(open);
   const provenBy = 'upgrade';
   const clock = systemClock;

@@ -10,6 +10,7 @@ import {
   type Fencing,
   type Membership,
   type NodeEvent,
+  type Revocations,
 } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
@@ -27,12 +28,14 @@ import { OrdinalMemory } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
-import { createPeerLinks, type PeerLinks } from '@photoncloud/runtime/transport/peer-links';
+import type { Admits } from '@photoncloud/runtime/transport/peer-identity';
+import { createPeerLinks, type PeerLinks, type PeerLinksOptions } from '@photoncloud/runtime/transport/peer-links';
 import { startLoopDelay, type LoopDelay } from '@photoncloud/runtime/telemetry/loop-delay';
 import { processFigures } from '@photoncloud/runtime/telemetry/metrics';
 import type { PeerRoute } from '@photoncloud/runtime/transport/peer-server';
 import { openArchive, type NodeArchive } from './node-archive.ts';
 import { LateMembership } from './late-membership.ts';
+import { NodeCertificate } from './node-certificate.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 import { openPeerPort, type PeerPort } from './peer-port.ts';
 
@@ -64,6 +67,8 @@ export interface MemberOptions {
   readonly onNode?: (event: NodeEvent, host: Host) => void;
   /** Called after a store rollback, when a new era has begun; this node is claiming its shards again. */
   readonly onEra?: (era: number, host: Host) => void;
+  /** Nodes or clients were removed: what serves clients ends their sessions. Links to nodes are cut already. */
+  readonly onRevoked?: () => void;
   /** Called when this node has taken over a host's shard: as its worker, or as surrogate owner of a fenced host. */
   readonly onHostShard?: (grant: ShardGrant, member: Pick<MemberNode, 'host' | 'boot' | 'reader' | 'registry'>) => void;
   /** Called when this worker returns after it was fenced: removes what earlier runs have left, or rejects. */
@@ -78,6 +83,8 @@ export interface MemberNode {
   readonly links: PeerLinks;
   readonly registry: ActorRegistry;
   readonly random: Random;
+  readonly certificate: NodeCertificate;
+  readonly membership: Pick<Membership, 'nodes' | 'revoke' | 'revocations'>;
   /** The id of this run of the node process. */
   readonly boot: string;
   /** Rejects when the node can no longer write to the store: the process must end. */
@@ -97,11 +104,15 @@ interface Parts {
 
 export async function joinAsMember(options: MemberOptions): Promise<MemberNode> {
   const { folder, role, log } = options;
-  const { config, tls } = folder;
+  const { config } = folder;
   const random = createSystemRandom();
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
-  const parts = await openParts(folder, random, log, (node) => late.addressOf(node));
+  const certificate = new NodeCertificate({ ...config, role, path: folder.path, clock: systemClock, log });
+  let revocations: Revocations | undefined;
+  const admits: Admits = ({ name, issuedMs }) => revocations?.isRevoked(`node:${name}`, issuedMs) !== true;
+  const addressOf = (node: string): string | undefined => late.addressOf(node);
+  const parts = await openParts({ folder, random, log, tls: () => certificate.tls, admits, addressOf });
   const { store, memory, journal, reader, links, archive } = parts;
   const registry = options.registry({
     links,
@@ -133,7 +144,8 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   journal.onFailed((why) => fail(why));
   const delay = startLoopDelay();
   const routes = { ...options.routes, ...archive.routes };
-  const peers = await openPeerPort({ folder, inlet: host, routes, figures: () => processFigures(delay), log });
+  const figures = () => processFigures(delay);
+  const peers = await openPeerPort({ folder, certificate, inlet: host, admits, routes, figures, log });
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
     store,
@@ -159,9 +171,17 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       else await options.onHostFenced?.(reader);
     },
     knownEra: memory.era,
+    certificate: () => certificate.facts,
+    onRevoked: (known, who) => {
+      revocations = known;
+      peers.review();
+      links.review();
+      options.onRevoked?.();
+      if (who === 'self') fail(removedAlive(config.node));
+    },
     ...config.limits.beats,
     // Clusters with the same name are told apart by the certificate of their authority.
-    identity: new X509Certificate(tls.ca).fingerprint256,
+    identity: new X509Certificate(certificate.tls.ca).fingerprint256,
   });
   late.join(membership);
   const historian = archive.historian(links);
@@ -172,10 +192,13 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     links,
     registry,
     random,
+    certificate,
+    membership,
     boot,
     failed,
     delay,
     async stop() {
+      certificate.close();
       await leave(host, membership, peers, parts);
       delay.stop();
     },
@@ -196,12 +219,19 @@ const fencedAlive = (node: string): PhotonError =>
     `an operator fenced ${node} as powered off while this process ran; it ends, and the next one empties the host`,
   );
 
-async function openParts(
-  folder: NodeFolder,
-  random: Random,
-  log: Log,
-  addressOf: (node: string) => string | undefined,
-): Promise<Parts> {
+const removedAlive = (node: string): PhotonError =>
+  new PhotonError(
+    'ownership_lost',
+    'node_removed',
+    `an operator removed ${node} from the cluster while it ran; it ends`,
+  );
+
+type PartsOptions = { readonly folder: NodeFolder; readonly admits: Admits } & Pick<
+  PeerLinksOptions,
+  'random' | 'log' | 'tls' | 'addressOf'
+>;
+
+async function openParts({ folder, random, log, tls, admits, addressOf }: PartsOptions): Promise<Parts> {
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
   const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
@@ -212,15 +242,8 @@ async function openParts(
   const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
-  const links = createPeerLinks({
-    tls: folder.tls,
-    nodeName,
-    addressOf,
-    clock,
-    random,
-    log,
-    limits: limits.peer ?? {},
-  });
+  const peers = { tls, admits, nodeName, addressOf, clock, random, log };
+  const links = createPeerLinks({ ...peers, limits: limits.peer ?? {} });
   return { store, memory, journal, reader, links, archive };
 }
 

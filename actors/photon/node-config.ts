@@ -42,12 +42,10 @@ export const nodeConfigSchema = z.strictObject({
 
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;
 
-/** A node's folder and its contents. */
+/** A node's folder and its contents; its certificate is read by node-certificate.ts. */
 export interface NodeFolder {
   readonly path: string;
   readonly config: NodeConfig;
-  /** PEM texts of the node's own certificate and of the cluster's authority. */
-  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
   readonly storePassword: string;
 }
 
@@ -72,7 +70,6 @@ export function openNodeFolder(path: string): NodeFolder {
   return {
     path,
     config: parsed.data,
-    tls: { ca: read('ca.crt'), cert: read('node.crt'), key: read('node.key') },
     storePassword: read('store.password').trim(),
   };
 }

@@ -8,37 +8,46 @@ import type { Log } from '@photoncloud/runtime/contract/log';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { metricsText, type Figures } from '@photoncloud/runtime/telemetry/metrics';
 import { defaultPeerLimits } from '@photoncloud/runtime/transport/link-limits';
-import { createPeerServer, type PeerRoute } from '@photoncloud/runtime/transport/peer-server';
+import type { Admits } from '@photoncloud/runtime/transport/peer-identity';
+import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
+import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 
 export interface PeerPortOptions {
   readonly folder: NodeFolder;
+  readonly certificate: NodeCertificate;
   readonly inlet: Inlet;
+  readonly admits: Admits;
   readonly routes: Readonly<Record<string, PeerRoute>>;
   readonly figures: () => Figures;
   readonly log: Log;
 }
 
-export interface PeerPort {
+export interface PeerPort extends Pick<PeerServer, 'review'> {
   /** Closes the links, then the port. */
   close(): Promise<void>;
 }
 
-export async function openPeerPort({ folder, inlet, routes, figures, log }: PeerPortOptions): Promise<PeerPort> {
-  const { config, tls } = folder;
+export async function openPeerPort(options: PeerPortOptions): Promise<PeerPort> {
+  const { folder, certificate, inlet, admits, routes, figures, log } = options;
+  const { config } = folder;
   const limits = { ...defaultPeerLimits, ...config.limits.peer };
   const { maxIdleSockets, connectTimeoutMs } = limits;
   const waits = { handshakeTimeout: connectTimeoutMs, headersTimeout: connectTimeoutMs };
-  const admission = { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' } as const;
-  const server = createServer({ ...tls, ...admission, ...waits, connectionsCheckingInterval: connectTimeoutMs });
+  const admission = { requestCert: true, rejectUnauthorized: true, ...tlsVersion } as const;
+  const checks = { ...waits, connectionsCheckingInterval: connectTimeoutMs };
+  const server = createServer({ ...certificate.tls, ...admission, ...checks });
+  certificate.onChange((tls) => server.setSecureContext({ ...tls, ...tlsVersion }));
   const metrics: PeerRoute = (_, response) => void response.end(metricsText(figures()));
   const clock = systemClock;
-  const peers = createPeerServer({ server, inlet, clock, log, limits, routes: { ...routes, '/metrics': metrics } });
+  const all = { ...routes, '/metrics': metrics };
+  const peers = createPeerServer({ server, inlet, admits, clock, log, limits, routes: all });
   const provenBy = 'secureConnection';
   const door = createSocketDoor({ server, provenBy, maxIdleSockets, firstByteMs: connectTimeoutMs, clock });
   await door.listen(config.peerListenPort, config.address);
   return {
+    review: () => peers.review(),
     async close() {
       await peers.close();
       door.close();

@@ -8,6 +8,7 @@ import { say, warn } from './cli/terminal-text.ts';
 import { initCluster, type NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
 import { addUpgrade } from './upgrade-commands.ts';
+import { addUpkeep } from './upkeep-commands.ts';
 
 /** `w1=10.0.0.11`, repeatable. */
 const request =
@@ -92,6 +93,7 @@ program.commandsGroup('Nodes and releases:');
 addInit(program);
 addRoles(program);
 addUpgrade(program);
+addUpkeep(program, request, collect);
 try {
   await program.parseAsync();
 } catch (error) {

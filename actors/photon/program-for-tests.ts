@@ -39,7 +39,7 @@ export class TestProgram {
       const names = controllers.flatMap((name) => ['--controller', `${name}=127.0.0.1`]);
       const where = ['--dir', join(made.#folder, 'init'), '--cluster', made.cluster];
       await made.photon('init', ...where, '--store', 's1=127.0.0.1', ...names);
-      for (const name of controllers) await made.#givePorts(name);
+      for (const name of controllers) await made.givePorts(name);
       await Promise.all(controllers.map((name) => made.launch(name)));
       return made;
     } catch (error) {
@@ -48,8 +48,18 @@ export class TestProgram {
     }
   }
 
+  /** What `photon init` made. */
+  get initFolder(): string {
+    return join(this.#folder, 'init');
+  }
+
   nodeFolder(name: string): string {
-    return join(this.#folder, 'init/nodes', name);
+    return join(this.initFolder, 'nodes', name);
+  }
+
+  /** The status with which the controller has ended by itself; undefined while it runs. */
+  statusOf(name: string): number | undefined {
+    return this.#children.get(name)?.exitCode ?? undefined;
   }
 
   /** Runs the program until it ends. @throws execFile's error, with stdout and stderr, for an exit status above 0 */
@@ -59,7 +69,7 @@ export class TestProgram {
   }
 
   /** All nodes have the same address, so each needs its own ports. */
-  async #givePorts(name: string): Promise<void> {
+  async givePorts(name: string): Promise<void> {
     const path = join(this.nodeFolder(name), 'node.json');
     const [peerListenPort, apiListenPort] = [await freeListenPort(), await freeListenPort()];
     const config = JSON.parse(readFileSync(path, 'utf8')) as object;

@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { durabilities } from '../contract/durability.ts';
 import { historyEntry, historyShapes } from './history-schema.ts';
+import { nodeShapes } from './node-schema.ts';
 import { commandResult, operatorShapes } from './operator-schema.ts';
 import { count, idText, keyText, word } from './wire-terms.ts';
 
@@ -247,6 +248,7 @@ export const apiMethods = {
   },
   ...historyShapes,
   ...operatorShapes,
+  ...nodeShapes,
   'watch.open': {
     description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',
     params: z.strictObject({

@@ -31,6 +31,7 @@ import { historyMethods, hotHistorian } from './history-methods.ts';
 import { LoadShedding } from './load-shedding.ts';
 import { memoryLogouts, type Logouts } from './logout-file.ts';
 import type { ApiPorts } from './method-table.ts';
+import { nodeMethods, type ClusterNodes } from './node-methods.ts';
 import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
 import { RateLimits } from './rate-limit.ts';
@@ -55,6 +56,8 @@ export interface ControlApiOptions {
   readonly random: Random;
   readonly log: Log;
   readonly node: string;
+  /** Nodes of the cluster and revocations; without it there are no methods about them. */
+  readonly nodes?: ClusterNodes;
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
   /** Further HTTP routes on the same servers. @returns whether it handled the request */
@@ -73,6 +76,8 @@ export interface ControlApi {
   attach(server: PlainServer | Server): void;
   /** Text for `/open#<secret>`: one use, valid for `ttlMs`. */
   mintSecret(principal: Principal, ttlMs: number): string;
+  /** Ends the sessions whose token is no longer accepted. It also happens by itself, every `bookmarkMs`. */
+  review(): void;
   /** Waits for requests in flight (at most 2 s), then closes every session with 1012, upon which clients reconnect. */
   close(): Promise<void>;
   sessions(): number;
@@ -81,7 +86,7 @@ export interface ControlApi {
 }
 
 const noOutput = (): Promise<string> => Promise.resolve('');
-const methodMakers = [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods];
+const methodMakers = [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods, nodeMethods];
 
 function helloOf({ version, node, registry }: ControlApiOptions, limits: ApiLimits): SessionPorts['hello'] {
   const { maxFrameBytes, heartbeatMs, authTimeoutMs } = limits;
@@ -105,8 +110,8 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const { logouts = memoryLogouts(clock), cookieKey = randomBytes(32) } = options;
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey, logouts });
   const { node, historian = hotHistorian(reader) } = options;
-  const { readOutput = noOutput } = options;
-  const shared = { registry, reader, historian, ask, readOutput, clock, log, limits, node };
+  const { readOutput = noOutput, nodes } = options;
+  const shared = { registry, reader, historian, ask, readOutput, clock, log, limits, node, nodes };
   const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
   const sessions = new Map<WebSocket, ClientSession>();
   const rates = createHandshakeRates(limits.handshakesPerS, clock);
@@ -189,6 +194,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
       server.on('request', onRequest);
     },
     mintSecret: passes.mintSecret,
+    review: reviewAll,
     async close() {
       cancelReview();
       for (const server of servers) {

@@ -14,6 +14,7 @@ import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import type { HeldBytes } from './byte-budget.ts';
 import type { BrowserPasses } from './browser-passes.ts';
+import type { ClusterNodes } from './node-methods.ts';
 import type { WatchHub } from './watch-hub.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
 import type { WatchFrame } from './api-schema.ts';
@@ -24,6 +25,8 @@ export interface ApiPorts {
   readonly reader: Reader;
   readonly historian: Historian;
   readonly node: string;
+  /** Without it the methods about nodes do not exist: in tests, and where there is no cluster. */
+  readonly nodes?: ClusterNodes | undefined;
   /** Sends a command to the actor's owner and waits for the reply, also when it is deferred. */
   readonly ask: (command: Command) => Promise<Reply>;
   /** Reads what an object prints on its node, as text. @throws PhotonError fault `peer_unreachable` and alike */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { clientClock } from '../client/client-clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 import { until } from './raw-client-for-tests.ts';
@@ -27,7 +28,7 @@ test('tokens are found by their digests, read again when replaced, kept when the
     renameSync(`${path}.new`, path);
   };
   write([entry('t1', 'ann', 'acme'), entry('t2', 'root', '*', true), entry('t3', 'cat', ['acme', 'bits'])]);
-  const file = openTokenFile({ path, log, pollMs: 20 });
+  const file = openTokenFile({ path, log, clock: clientClock, pollMs: 20 });
   try {
     const ann = file.byToken('t1');
     assert.equal([ann?.name, ann?.scopes, ann?.admin], ['ann', ['acme'], false]);
@@ -52,6 +53,40 @@ test('tokens are found by their digests, read again when replaced, kept when the
     rmSync(path);
     await until(() => errors.length > 1, 'the second error in the log');
     assert.is(file.byToken('t4')?.name, 'bob');
+  } finally {
+    file.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a token is refused when it has expired, or was issued up to a revocation of its name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'photon-tokens-'));
+  const path = join(folder, 'tokens.json');
+  const day = (number: number): string => `2026-01-0${number}T00:00:00Z`;
+  const dated = (token: string, issued: string): object => ({
+    ...entry(token, 'ann', 'acme'),
+    issued,
+    expires: day(9),
+  });
+  writeFileSync(path, JSON.stringify([dated('old', day(2)), dated('new', day(4)), entry('undated', 'ann', 'acme')]));
+  const log: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
+  let nowMs = Date.parse(day(5));
+  let revokedMs = -1;
+  const file = openTokenFile({
+    path,
+    log,
+    clock: { ...clientClock, wallMs: () => nowMs },
+    isRevoked: (name, issuedMs) => name === 'ann' && issuedMs <= revokedMs,
+  });
+  const inForce = (): string[] => ['old', 'new', 'undated'].filter((token) => file.byToken(token) !== undefined);
+  try {
+    assert.equal(inForce(), ['old', 'new', 'undated']);
+    const old = file.byToken('old');
+    revokedMs = Date.parse(day(3));
+    assert.equal(inForce(), ['new']);
+    assert.is(file.byId(old?.id ?? ''), undefined, 'the sessions of the revoked token end');
+    nowMs = Date.parse(day(9));
+    assert.equal(inForce(), []);
   } finally {
     file.close();
     rmSync(folder, { recursive: true, force: true });

@@ -23,6 +23,7 @@ import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
 import { depart } from './node-departure.ts';
 import { NodeFencing, type Fencing } from './node-fencing.ts';
+import { Revocations, writeRevocations, type Revocation, type Subject } from './revocations.ts';
 import { NodeRoster, nodeRecordOf, registerNode, type NodeEvent, type NodeRecord } from './node-roster.ts';
 import { OwnedShards } from './owned-shards.ts';
 import { OwnershipMap } from './ownership-map.ts';
@@ -33,7 +34,7 @@ import { ShardHandover } from './shard-handover.ts';
 /** Shards this node hands over at once, and so at most per beat. */
 const movesAtOnce = 4;
 
-export type { Fencing, NodeEvent, NodeRecord };
+export type { Fencing, NodeEvent, NodeRecord, Revocations, Revocation, Subject };
 
 export interface MembershipOptions extends Partial<BeatLimits> {
   readonly store: Store;
@@ -58,6 +59,13 @@ export interface MembershipOptions extends Partial<BeatLimits> {
   readonly knownEra?: number;
   /** Distinguishes this cluster from another of the same name (cluster-record.ts). */
   readonly identity?: string;
+  /** The certificate that this node has now; it is kept in the node's record. */
+  readonly certificate?: () => Pick<NodeRecord, 'issuedMs' | 'expiresMs'>;
+  /**
+   * Nodes or clients were removed. Their links and sessions must be cut and refused. With 'self' this node is one of
+   * them: it has dropped its shards, and the process must end.
+   */
+  readonly onRevoked?: (revocations: Revocations, who: 'others' | 'self') => void;
 }
 
 export interface Membership {
@@ -73,6 +81,10 @@ export interface Membership {
   verify(shard: ShardId): Promise<void>;
   /** Like `verify`, after hosting has dropped the shard. Wire it to hosting's `onFenced`. */
   fenced(grant: ShardGrant): Promise<void>;
+  /** What is refused; kept up to date by every beat. */
+  readonly revocations: Revocations;
+  /** Refuses what a node or a client has now, on all nodes within a beat (revocations.ts). */
+  revoke(order: Omit<Revocation, 'atMs'>): Promise<Revocation>;
   /** Takes the host shard of a node that an operator has declared off: see node-fencing.ts. */
   fence(node: string, assure: () => Promise<void>): Promise<Fencing>;
   /** The store was rolled back: the next beat begins a new era. Wire it to the journal's `onRolledBack`. */
@@ -86,6 +98,7 @@ export interface Membership {
 
 class StoreMembership implements Membership {
   readonly directory: OwnershipMap;
+  readonly revocations: Revocations;
   readonly #options: MembershipOptions;
   readonly #link: StoreLink;
   readonly #beatMs: number;
@@ -100,7 +113,8 @@ class StoreMembership implements Membership {
   #cancelBeat: () => void = () => {};
   #beating: Promise<void> = Promise.resolve();
 
-  constructor(options: MembershipOptions, link: StoreLink, era: number) {
+  constructor(options: MembershipOptions, link: StoreLink, era: number, revocations: Revocations) {
+    this.revocations = revocations;
     const { store, node } = options;
     this.#beatMs = options.beatMs ?? defaultBeatLimits.beatMs;
     this.#options = options;
@@ -113,6 +127,7 @@ class StoreMembership implements Membership {
       silenceMs: options.silenceMs ?? defaultBeatLimits.silenceMs,
       longestGapMs: this.#beatMs * 3,
       onNode: options.onNode,
+      isRefused: ({ name, issuedMs = 0 }) => revocations.isRevoked(`node:${name}`, issuedMs),
     });
     this.directory = new OwnershipMap(link, store.keys);
     const parts = { claimant: this.#claimant, node, roster: this.#roster, directory: this.directory, log };
@@ -162,20 +177,23 @@ class StoreMembership implements Membership {
         ['hgetall', keys.beats],
         ['hgetall', keys.nodes],
         ['hgetall', keys.map],
-        ['hget', keys.cluster, 'era'],
+        ['hgetall', keys.cluster],
       ]);
     });
     if (this.#stopped) return;
-    const [, counters, records, map, stored] = replies as [
+    const [, counters, records, map, cluster] = replies as [
       number,
       Record<string, string>,
       Record<string, string>,
       Record<string, string>,
-      string | null,
+      Record<string, string>,
     ];
     this.directory.replace(map);
-    if (await this.#isReplaced(nodeRecordOf(node.name, records[node.name] ?? ''))) return;
-    const era = await this.#eras.follow(stored);
+    if (await this.#isRemoved(cluster)) return;
+    const own = nodeRecordOf(node.name, records[node.name] ?? '');
+    if (await this.#isReplaced(own)) return;
+    await this.#noteCertificate(own);
+    const era = await this.#eras.follow(cluster['era'] ?? null);
     if (this.#stopped) return;
     if (era !== this.#claimant.era) await this.#enterEra(era);
     this.#roster.look({ askedMs, answeredMs: clock.monotonicMs() }, records, counters);
@@ -223,6 +241,39 @@ class StoreMembership implements Membership {
     void this.#owned.close();
     this.#owned.loseAll();
     return true;
+  }
+
+  /** Reads the revocations. A store that was rolled back gets those again that it has lost. */
+  async #isRemoved(cluster: Readonly<Record<string, string>>): Promise<boolean> {
+    const { store, node, log, certificate, onRevoked } = this.#options;
+    const { isNew, lost } = this.revocations.read(cluster);
+    if (node.role === 'controller') await writeRevocations(this.#link, store.keys, lost);
+    const issuedMs = certificate?.().issuedMs;
+    const isSelf = issuedMs !== undefined && this.revocations.isRevoked(`node:${node.name}`, issuedMs);
+    if (isNew || isSelf) onRevoked?.(this.revocations, isSelf ? 'self' : 'others');
+    if (!isSelf) return false;
+    log.error({ node: node.name }, 'this node was removed from the cluster; it needs a new certificate to come back');
+    this.#stopped = true;
+    void this.#owned.close();
+    this.#owned.loseAll();
+    return true;
+  }
+
+  /** The certificate was renewed: the record shows it at the next beat. */
+  async #noteCertificate(own: NodeRecord | undefined): Promise<void> {
+    const { store, node, certificate } = this.#options;
+    const now = certificate?.();
+    if (now === undefined || own?.boot !== node.boot || own.expiresMs === now.expiresMs) return;
+    const record = JSON.stringify({ ...own, ...now });
+    await this.#link.run((redis) => redis.hset(store.keys.nodes, node.name, record));
+  }
+
+  async revoke(order: Omit<Revocation, 'atMs'>): Promise<Revocation> {
+    const { store, clock, log } = this.#options;
+    const revocation = { ...order, atMs: clock.wallMs() };
+    await writeRevocations(this.#link, store.keys, [revocation]);
+    log.warn({ ...revocation }, 'what this node or client has is refused from now on');
+    return revocation;
   }
 
   fence(node: string, assure: () => Promise<void>): Promise<Fencing> {
@@ -282,7 +333,8 @@ class StoreMembership implements Membership {
 
 /**
  * `onGrant` is called only after the returned promise has resolved, so that the caller can wire the directory first.
- * @throws PhotonError defeat when the store belongs to another cluster or another program version (cluster-record.ts)
+ * @throws PhotonError defeat when the store belongs to another cluster or another program version (cluster-record.ts),
+ * or `node_removed`
  */
 export async function joinCluster(options: MembershipOptions): Promise<Membership> {
   const { store, node } = options;
@@ -290,9 +342,15 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
     throw new PhotonError('bug', 'boot_missing', `node ${node.name} joins without a boot id; give it one per start`);
   const link = store.open('membership');
   try {
-    const { era } = await settleClusterRecord(link, store.keys, options.identity);
-    const joinNumber = await registerNode(link, store.keys, node);
-    const membership = new StoreMembership({ ...options, node: { ...node, joinNumber } }, link, era);
+    const { era, fields } = await settleClusterRecord(link, store.keys, options.identity);
+    const revocations = new Revocations();
+    const { isNew } = revocations.read(fields);
+    const certificate = options.certificate?.() ?? {};
+    assureNotRemoved(node.name, certificate.issuedMs, revocations);
+    if (isNew) options.onRevoked?.(revocations, 'others');
+    const joinNumber = await registerNode(link, store.keys, { ...node, ...certificate });
+    const self = { ...node, ...certificate, joinNumber };
+    const membership = new StoreMembership({ ...options, node: self }, link, era, revocations);
     await membership.directory.refresh();
     membership.beatAfter(0);
     return membership;
@@ -300,4 +358,11 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
     link.close();
     throw error;
   }
+}
+
+function assureNotRemoved(name: string, issuedMs: number | undefined, revocations: Revocations): void {
+  if (issuedMs === undefined || !revocations.isRevoked(`node:${name}`, issuedMs)) return;
+  const { reason = '' } = revocations.of(`node:${name}`) ?? {};
+  const text = `${name} was removed from this cluster (${reason}); issue a new certificate if it is to come back`;
+  throw new PhotonError('defeat', 'node_removed', text);
 }

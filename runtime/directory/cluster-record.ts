@@ -13,6 +13,7 @@ import type { StoreKeys } from '../journal/store-keys.ts';
 
 export interface ClusterRecord {
   readonly era: number;
+  readonly fields: Readonly<Record<string, string>>;
 }
 
 const mismatch = (what: string, stored: string, ours: string): PhotonError =>
@@ -62,7 +63,7 @@ export async function settleClusterRecord(link: StoreLink, keys: StoreKeys, iden
   } else if (stored['scriptDigest'] !== libraryDigest) {
     throw mismatch('scripts of digest', stored['scriptDigest'] ?? 'none', libraryDigest);
   }
-  return { era: Number(stored['era']) };
+  return { era: Number(stored['era']), fields: stored };
 }
 
 async function settleIdentity(link: StoreLink, keys: StoreKeys, identity: string): Promise<void> {

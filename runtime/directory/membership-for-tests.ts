@@ -73,6 +73,7 @@ export async function startNode(
   name: string,
   role: NodeRecord['role'] = 'controller',
   boot = `${name}-1`,
+  certificate?: () => { readonly issuedMs: number; readonly expiresMs: number },
 ): Promise<TestNode> {
   const log = recordedLog();
   const store = await connectStore({ url: stage.redis.url, clock, log });
@@ -102,6 +103,8 @@ export async function startNode(
       if (started.full) throw new Error('something is left');
     },
     onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
+    ...(certificate === undefined ? {} : { certificate }),
+    onRevoked: (_, who) => events.push(`revoked ${who}`),
     beatMs,
     silenceMs,
   });

@@ -17,6 +17,9 @@ export interface NodeRecord {
   readonly joinNumber?: number;
   /** The node is handing its shards over and takes no more. */
   readonly leaving?: true;
+  /** When its certificate was issued, and when it expires: wall times in ms. Absent without certificates. */
+  readonly issuedMs?: number;
+  readonly expiresMs?: number;
   /** The surrogate owner's grant of this node's host shard, written when the fenced node is empty (node-fencing.ts). */
   readonly emptied?: string;
 }
@@ -33,6 +36,8 @@ export interface RosterOptions {
   readonly silenceMs: number;
   readonly longestGapMs: number;
   readonly onNode: (event: NodeEvent) => void;
+  /** Whether the node was removed: its record counts for nothing, and it is not alive. */
+  readonly isRefused: (record: NodeRecord) => boolean;
 }
 
 export class NodeRoster {
@@ -47,13 +52,13 @@ export class NodeRoster {
 
   /** @param stored node -> record JSON @param counters node -> beat counter */
   look(when: LookTime, stored: Readonly<Record<string, string>>, counters: Readonly<Record<string, string>>): void {
-    const { self, onNode } = this.#options;
+    const { self, onNode, isRefused } = this.#options;
     const before = this.#records;
     const changes = this.#observer.look(when, counters);
     this.#records = new Map();
     for (const [name, text] of Object.entries(stored)) {
       const record = nodeRecordOf(name, text) ?? before.get(name);
-      if (record !== undefined) this.#records.set(name, record);
+      if (record !== undefined && !isRefused(record)) this.#records.set(name, record);
     }
     for (const [name, node] of before) if (!this.#records.has(name)) onNode({ event: 'left', node });
     for (const [name, node] of this.#records) {
@@ -112,10 +117,10 @@ export function nodeRecordOf(name: string, text: string): NodeRecord | undefined
 export async function registerNode(
   link: StoreLink,
   keys: StoreKeys,
-  { name, role, peerUrl, boot, joinNumber: known }: NodeRecord,
+  { name, role, peerUrl, boot, joinNumber: known, issuedMs, expiresMs }: NodeRecord,
 ): Promise<number> {
   const joinNumber = known ?? (await link.run((redis) => redis.hincrby(keys.cluster, 'joins', 1)));
-  const record = JSON.stringify({ name, role, peerUrl, boot, joinNumber });
+  const record = JSON.stringify({ name, role, peerUrl, boot, joinNumber, issuedMs, expiresMs });
   await link.run((redis) => redis.hset(keys.nodes, name, record));
   return joinNumber;
 }

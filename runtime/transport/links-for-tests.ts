@@ -13,7 +13,7 @@ import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import { createTestAuthority } from './certificates-for-tests.ts';
 import type { PeerLimits } from './link-limits.ts';
-import type { PeerTls } from './peer-identity.ts';
+import type { Admits, PeerTls } from './peer-identity.ts';
 import { createPeerLinks, type PeerLinks } from './peer-links.ts';
 import { createPeerServer, type PeerServer, type PeerServerOptions } from './peer-server.ts';
 
@@ -79,8 +79,22 @@ export const inletOf = (more: Partial<Inlet> = {}): Inlet => ({
   ...more,
 });
 
-export const linksTo = (url: string | undefined, tls: PeerTls = c1, limits: Partial<PeerLimits> = {}): PeerLinks =>
-  createPeerLinks({ tls, nodeName: 'c1', addressOf: () => url, clock: clientClock, random, log: quiet, limits });
+export const linksTo = (
+  url: string | undefined,
+  tls: PeerTls | (() => PeerTls) = c1,
+  limits: Partial<PeerLimits> = {},
+  admits: Admits = () => true,
+): PeerLinks =>
+  createPeerLinks({
+    tls: typeof tls === 'function' ? tls : () => tls,
+    admits,
+    nodeName: 'c1',
+    addressOf: () => url,
+    clock: clientClock,
+    random,
+    log: quiet,
+    limits,
+  });
 
 export async function refusal(work: Promise<unknown>): Promise<{ group: ErrorGroup; code: string; message: string }> {
   try {

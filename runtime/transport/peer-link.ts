@@ -12,13 +12,14 @@ import { NumberedSlots } from '../contract/numbered-slots.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { startHeartbeat } from './link-heartbeat.ts';
 import type { PeerLimits } from './link-limits.ts';
-import { peerDialOptions, type PeerTls } from './peer-identity.ts';
+import { peerDialOptions, type Admits, type Peer, type PeerTls } from './peer-identity.ts';
 import { peerVersion, readAcceptance, readResponses, writeOffer } from './versions/v1/peer-frames.ts';
 
 export interface PeerLinkOptions {
   readonly node: string;
   readonly url: string;
   readonly tls: PeerTls;
+  readonly admits: Admits;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: PeerLimits;
@@ -39,6 +40,8 @@ const sweepEveryMs = 500;
 export class PeerLink {
   readonly #options: PeerLinkOptions;
   readonly #socket: WebSocket;
+  /** The other end, once it has proven its certificate. */
+  #peer: Peer | undefined;
   readonly #waiting = new NumberedSlots<Waiting>();
   readonly #writer: FrameWriter;
   #early: string[] | undefined = [];
@@ -53,7 +56,7 @@ export class PeerLink {
     this.#options = options;
     const { limits, node, clock } = options;
     const socket = new WebSocket(new URL('/peer', options.url), 'photon.peer', {
-      ...peerDialOptions(options.tls, node),
+      ...peerDialOptions(options.tls, node, options.admits, (peer) => (this.#peer = peer)),
       handshakeTimeout: limits.connectTimeoutMs,
       maxPayload: limits.maxFrameBytes,
       perMessageDeflate: false,
@@ -117,6 +120,11 @@ export class PeerLink {
         this.#earlyBytes += entry.length;
       }
     });
+  }
+
+  /** Cuts the link when its other end is no longer admitted. */
+  review(): void {
+    if (this.#peer !== undefined && !this.#options.admits(this.#peer)) this.end('the node was removed');
   }
 
   /** Cuts the link; waiting requests are rejected when the socket has closed. */

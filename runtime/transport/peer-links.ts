@@ -16,12 +16,15 @@ import type { Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
-import { peerDialOptions, type PeerTls } from './peer-identity.ts';
+import { peerDialOptions, type Admits, type Peer, type PeerTls } from './peer-identity.ts';
 import { PeerLink } from './peer-link.ts';
 import { readCommandAnswer, readDelivery } from './versions/v1/peer-frames.ts';
 
 export interface PeerLinksOptions {
-  readonly tls: PeerTls;
+  /** Called for every connection, so that a renewed certificate is used without a restart. */
+  readonly tls: () => PeerTls;
+  /** Which nodes may be spoken to. Default: every node that proves its certificate. */
+  readonly admits?: Admits;
   readonly nodeName: string;
   /** `https://10.0.0.2:7401`, or undefined for an unknown node. */
   readonly addressOf: (node: string) => string | undefined;
@@ -43,6 +46,8 @@ export interface PeerLinks extends Outlet {
   get(node: string, path: string, signal?: AbortSignal): Promise<Readable>;
   /** Ends every link; waiting requests are rejected as unknown. */
   close(): void;
+  /** Cuts every link to a node that is no longer admitted, and every file that is being read from it. */
+  review(): void;
   /** Names of the peers with a link now. */
   peers(): readonly string[];
 }
@@ -64,6 +69,8 @@ const unreachable = (node: string, why: string, retryAfterMs?: number): PhotonEr
 export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   const limits = { ...defaultPeerLimits, ...options.limits };
   const { clock, tls, random } = options;
+  const admits: Admits = options.admits ?? (() => true);
+  const reading = new Map<IncomingMessage, Peer>();
   const log = options.log.child({ part: 'transport', node: options.nodeName });
   const slots = new Map<string, Slot>();
   let closed = false;
@@ -86,7 +93,8 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
     const link = new PeerLink({
       node,
       url,
-      tls,
+      tls: tls(),
+      admits,
       clock,
       log,
       limits,
@@ -97,8 +105,8 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
         slot.failures = isSteady ? 0 : slot.failures + 1;
         const { backoffMinMs: minMs, backoffMaxMs: maxMs } = limits;
         // Every node lost this peer at the same moment, and must not dial it at the same moment.
-        const pauseMs = backoffOf({ minMs, maxMs, failures: slot.failures, fraction: random.fraction() });
-        slot.notBeforeMs = clock.monotonicMs() + pauseMs;
+        const fraction = random.fraction();
+        slot.notBeforeMs = clock.monotonicMs() + backoffOf({ minMs, maxMs, failures: slot.failures, fraction });
       },
     });
     slot.link = link;
@@ -120,12 +128,27 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
       return link.request('c', command, limits.commandTimeoutMs, readCommandAnswer);
     },
     async get(node, path, signal) {
-      const response = await fetchFrom(new URL(path, addressOf(node)), node, tls, limits, signal);
-      if (response.statusCode === 200) return response;
+      const { response, peer } = await fetchFrom({
+        url: new URL(path, addressOf(node)),
+        node,
+        tls: tls(),
+        admits,
+        limits,
+        signal,
+      });
+      if (response.statusCode === 200) {
+        reading.set(response, peer);
+        response.once('close', () => reading.delete(response));
+        return response;
+      }
       response.resume();
       const text = `Node ${node} answered ${response.statusCode ?? 0} to GET ${path}.`;
       const refused = (response.statusCode ?? 500) < 500;
       throw refused ? new PhotonError('defeat', 'peer_refused', text) : new PhotonError('fault', 'peer_failed', text);
+    },
+    review() {
+      for (const { link } of slots.values()) link?.review();
+      for (const [response, peer] of reading) if (!admits(peer)) response.destroy(new Error('the node was removed'));
     },
     close() {
       closed = true;
@@ -135,22 +158,33 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   };
 }
 
-function fetchFrom(
-  url: URL,
-  node: string,
-  tls: PeerTls,
-  limits: PeerLimits,
-  signal: AbortSignal | undefined,
-): Promise<IncomingMessage> {
+interface Fetch {
+  readonly url: URL;
+  readonly node: string;
+  readonly tls: PeerTls;
+  readonly admits: Admits;
+  readonly limits: PeerLimits;
+  readonly signal: AbortSignal | undefined;
+}
+
+function fetchFrom({
+  url,
+  node,
+  tls,
+  admits,
+  limits,
+  signal,
+}: Fetch): Promise<{ response: IncomingMessage; peer: Peer }> {
   return new Promise((resolve, reject) => {
+    let proven: Peer | undefined;
     const request = httpsRequest(url, {
-      ...peerDialOptions(tls, node),
+      ...peerDialOptions(tls, node, admits, (peer) => (proven = peer)),
       // No agent, because a pooled or resumed TLS session would skip the check of the peer's name.
       agent: false,
       timeout: limits.deliverTimeoutMs,
       ...(signal === undefined ? {} : { signal }),
     });
-    request.on('response', resolve);
+    request.on('response', (response) => resolve({ response, peer: proven as Peer }));
     request.on('timeout', () => request.destroy(new Error('no byte in time')));
     request.on('error', (error) => reject(unreachable(node, error.message)));
     request.end();

@@ -127,7 +127,7 @@ test('a worker may send messages of actors pinned to it, of no others, and no co
 });
 
 test('a certificate of the cluster whose name is no node is refused by admits', async () => {
-  const side = await listen(inletOf(), w1, { admits: (peer) => peer !== 'c1' });
+  const side = await listen(inletOf(), w1, { admits: ({ name }) => name !== 'c1' });
   const links = linksTo(side.url);
   try {
     assert.match((await refusal(links.deliver('w1', message(1)))).message, '403');

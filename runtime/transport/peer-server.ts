@@ -7,13 +7,14 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
 import type { Inlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
 import { acceptPeer } from './peer-acceptance.ts';
-import { peerOf, type Peer } from './peer-identity.ts';
+import { peerOf, peerOn, type Admits, type Peer } from './peer-identity.ts';
 
 export type PeerRoute = (request: IncomingMessage, response: ServerResponse, peer: string) => void;
 
@@ -26,8 +27,8 @@ export interface PeerServerOptions {
   readonly limits?: Partial<PeerLimits>;
   /** Path prefix (`/blobs/`) -> handler of the paths below it; only called for peers. */
   readonly routes?: Readonly<Record<string, PeerRoute>>;
-  /** Whether a name in a certificate of the cluster is a node's. Default: every name is admitted. */
-  readonly admits?: (peer: string) => boolean;
+  /** Which nodes with a certificate of the cluster may have links. Default: every one. */
+  readonly admits?: Admits;
 }
 
 export interface PeerServer {
@@ -36,13 +37,16 @@ export interface PeerServer {
    */
   close(): Promise<void>;
   peers(): readonly string[];
+  /** Cuts every connection of a node that is no longer admitted: links, and copies that are being read. */
+  review(): void;
 }
 
 export function createPeerServer(options: PeerServerOptions): PeerServer {
   const limits = { ...defaultPeerLimits, ...options.limits };
   const { server, inlet, clock } = options;
   const log = options.log.child({ part: 'transport' });
-  const admits = options.admits ?? ((): boolean => true);
+  const admits: Admits = options.admits ?? (() => true);
+  const connections = new Set<TLSSocket>();
   const sockets = new Map<string, Set<WebSocket>>();
   const acceptor = new WebSocketServer({
     noServer: true,
@@ -69,10 +73,10 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     stream.on('error', (error) => log.debug({ why: error.message }, 'a link failed while it was opened'));
     const peer = peerOf(request);
     if (pathOf(request) !== '/peer') return refuse(stream, 404);
-    if (peer === undefined || !admits(peer.name)) {
+    if (peer === undefined || !admits(peer)) {
       log.warn(
         { peer: peer?.name, from: request.socket.remoteAddress },
-        'refused a link without the certificate of a node',
+        'refused a link without the certificate of a node, or with a revoked one',
       );
       return refuse(stream, 403);
     }
@@ -81,7 +85,7 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   };
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    const peer = peerOf(request)?.name;
+    const peer = peerOf(request);
     const path = pathOf(request);
     const route = Object.entries(options.routes ?? {}).find(([prefix]) => path.startsWith(prefix))?.[1];
     if (peer === undefined || !admits(peer)) {
@@ -91,14 +95,29 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
     } else {
-      route(request, response, peer);
+      route(request, response, peer.name);
     }
   };
 
+  const onConnection = (socket: TLSSocket): void => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  };
+
+  server.on('secureConnection', onConnection);
   server.on('upgrade', onUpgrade);
   server.on('request', onRequest);
   return {
+    review() {
+      for (const socket of connections) {
+        const peer = peerOn(socket);
+        if (peer === undefined || admits(peer)) continue;
+        log.warn({ peer: peer.name, from: socket.remoteAddress }, 'cut a connection of a node that was removed');
+        socket.destroy();
+      }
+    },
     async close() {
+      server.off('secureConnection', onConnection);
       server.off('upgrade', onUpgrade);
       server.off('request', onRequest);
       const gone = [...acceptor.clients].map((socket) => closeSoon(socket, clock));

@@ -20,6 +20,7 @@ import { deadlineIn } from './deadline.ts';
 import { readAllDocuments } from './document-schema.ts';
 import { addDelete } from './delete-command.ts';
 import { addHistory } from './history-commands.ts';
+import { addNodes } from './node-commands.ts';
 import * as objects from './object-commands.ts';
 import { list, listWatch, type ListOptions } from './list-commands.ts';
 import { addOperating } from './operator-commands.ts';
@@ -247,6 +248,7 @@ export function createCli(): Command {
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
   addCluster(program);
+  addNodes(program);
   program.commandsGroup('When something is stuck:');
   addOperating(program);
   addHistory(program);
