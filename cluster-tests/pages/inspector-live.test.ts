@@ -167,10 +167,11 @@ check('a hold appears and disappears on the open page; only operators see dead l
 
 const vm = 'vm/acme/web-1';
 
-function putVm(store: MemoryStore, state: string, entry: Partial<HistoryEntry>): void {
+function putVm(store: MemoryStore, state: string, entry: Partial<HistoryEntry>, more: object = {}): void {
   store.put(vm, state, 1, 'live', entry);
   const stored = store.actors.get(actorId(vm)) as StoredActor;
-  store.actors.set(actorId(vm), { ...stored, chartVersion: vmDefinition.chartVersion, context: placed });
+  const context = { ...placed, ...more };
+  store.actors.set(actorId(vm), { ...stored, chartVersion: vmDefinition.chartVersion, context });
 }
 
 /** The texts of the lit edges, without those of other transitions that share an edge. */
@@ -216,6 +217,23 @@ check('a VM that went from running to backoff lights the two transitions it took
     'always / settle',
     'incarnation.ended [isThisIncarnation] / noteEnd',
   ]);
+  assert.equal(problems, []);
+  await page.context().close();
+});
+
+check('the reason of a failed state is shown on the page and in the list', async (place) => {
+  const failure = { code: 'no_kvm', message: 'load kvm_intel on w1', retryable: false };
+  putVm(place.store, 'failed', {}, { failure });
+  const { page, problems } = await openedPage(place);
+  await page.getByLabel('Search').fill('vm/acme');
+  await page.locator('.line', { hasText: 'web-1' }).getByText('load kvm_intel on w1').waitFor();
+  await page.goto(`${place.served.httpUrl}/a/${vm}`);
+  const reason = page.getByRole('status', { name: 'Reason' });
+  await reason.getByText('no_kvm').waitFor();
+  await reason.getByText('load kvm_intel on w1').waitFor();
+  await reason.getByText('does not pass by itself').waitFor();
+  putVm(place.store, 'running', {});
+  await reason.waitFor({ state: 'detached' });
   assert.equal(problems, []);
   await page.context().close();
 });

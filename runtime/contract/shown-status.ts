@@ -2,7 +2,8 @@
  * The fields of a status that mean the same in every kind: what a kind's `view` promises to the inspector, to
  * `photon describe` and to clients. A kind leaves out what it has not; beside these fields it shows what it likes.
  *
- *   conditions   facts about the object; each object that clients declare has at least `Ready`
+ *   conditions   facts about the object; each object that clients declare has at least `Ready`, the only one of which
+ *                True is good and False is not
  *   failure      why the object is not as declared, or null; whatever state stands for a failure or a refusal has one,
  *                or a condition with a message
  *   hosts        of a kind that publishes sections to hosts: per host what was published and what it has proved

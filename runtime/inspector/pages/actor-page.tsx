@@ -10,7 +10,7 @@ import { meaningOfState, meaningsOf, type ChartMeanings, type Meaning } from '..
 import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
-import { ConditionPanel, ReasonPanel, reasonOf } from './condition-panel.tsx';
+import { ConditionPanel, ReasonPanel } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView, mainKey } from './history-view.tsx';
 import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
@@ -20,6 +20,7 @@ import { MissingActor } from './missing-actor.tsx';
 import { useChart, useHealth, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
 import { MeaningSign, PageBar, pageTitle, staleSince } from './page-frame.tsx';
 import { actorPath, goTo, routeOf } from './page-route.ts';
+import { reasonOf } from './shown-reason.ts';
 import { NowPanel, StatePanel } from './state-panel.tsx';
 import { timeText } from './time-text.ts';
 
@@ -96,7 +97,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
         <aside class="side" aria-label="State and history">
           <div class="panels">
             {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
-            <Facts {...{ live, past, version, meaning, now, step: shown.row }}>
+            <Facts {...{ live, past, version, meaning, now, asOf, step: shown.row }}>
               {chart.state === 'ready' && (
                 <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} meanings={meanings} />
               )}
@@ -162,10 +163,11 @@ function Facts(props: {
   version: number | null;
   meaning: Meaning;
   now: number;
+  asOf: number | null;
   step: HistoryRow | undefined;
   children: ComponentChildren;
 }) {
-  const { live, past, version, meaning, now, step } = props;
+  const { live, past, version, meaning, now, asOf, step } = props;
   const atPast = past?.state === 'ready' && past.value.version === version ? past.value.status : null;
   const status = version === null ? (live.detail?.status ?? null) : atPast;
   const reason = reasonOf(status, meaning, step);
@@ -178,7 +180,9 @@ function Facts(props: {
       )}
       <ReasonPanel reason={reason} meaning={meaning} />
       {props.children}
-      {version === null && live.detail !== null && <NowPanel detail={live.detail} now={now} gone={live.gone} />}
+      {version === null && live.detail !== null && (
+        <NowPanel {...{ now, asOf }} detail={live.detail} gone={live.gone} />
+      )}
       {(version !== null || !live.gone) && (
         <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
       )}

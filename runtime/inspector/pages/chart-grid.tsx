@@ -1,10 +1,14 @@
 /** The chart as a table, as complete as the picture; it can be read without seeing the picture. */
+import { useEffect, useRef } from 'preact/hooks';
 import type { Chart } from '../chart-ir.ts';
 import { tableOf } from '../chart-table.ts';
 import { activeStates } from '../chart-trace.ts';
 
 export function ChartGrid(props: { chart: Chart; state: unknown }) {
   const { lit } = activeStates(props.state);
+  const body = useRef<HTMLTableSectionElement>(null);
+  const current = [...lit].join();
+  useEffect(() => body.current?.querySelector('.lit')?.scrollIntoView({ block: 'center' }), [current]);
   const list = (texts: readonly string[]) => (
     <ul>
       {texts.map((text, index) => (
@@ -24,7 +28,7 @@ export function ChartGrid(props: { chart: Chart; state: unknown }) {
             <th>transitions</th>
           </tr>
         </thead>
-        <tbody>
+        <tbody ref={body}>
           {tableOf(props.chart).map((row) => (
             <tr
               key={row.state}

@@ -2,25 +2,14 @@
  * What the status of an actor says by convention (runtime/contract/shown-status.ts), whatever its kind: why something
  * is wrong, its conditions, and of published sections those in which a host lags.
  */
-import type { ShownCondition, ShownFailure, ShownHost, ShownSection } from '../../contract/shown-status.ts';
+import type { ShownCondition, ShownHost, ShownSection } from '../../contract/shown-status.ts';
 import type { Meaning } from '../state-meaning.ts';
-import type { HistoryRow } from './inspector-feed.ts';
+import { listIn, type Reason } from './shown-reason.ts';
 import { ageText, clockText } from './time-text.ts';
 
-const glyphs = { True: '✓', False: '✕', Unknown: '?' } as const;
-
-const fieldIn = (value: unknown, field: string): unknown =>
-  typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
-
-const listIn = <Item,>(status: unknown, field: string): readonly Item[] => {
-  const list = fieldIn(status, field);
-  return Array.isArray(list) ? (list as readonly Item[]) : [];
-};
-
-function failureIn(value: unknown, field: string): ShownFailure | undefined {
-  const failure = fieldIn(value, field);
-  return typeof fieldIn(failure, 'message') === 'string' ? (failure as ShownFailure) : undefined;
-}
+/** Only of `Ready` is one value good and the other bad: `RestartRequired` is better false. */
+const glyphOf = ({ type, status }: ShownCondition): string =>
+  status === 'Unknown' ? '?' : type === 'Ready' ? { True: '✓', False: '✕' }[status] : { True: '•', False: '–' }[status];
 
 /** Each section that a host has not proved as it was last published. */
 const lagging = (hosts: readonly Partial<ShownHost>[]): readonly (readonly [string, string, ShownSection])[] =>
@@ -30,32 +19,10 @@ const lagging = (hosts: readonly Partial<ShownHost>[]): readonly (readonly [stri
     ),
   );
 
-export interface Reason {
-  readonly code: string | null;
-  readonly text: string;
-  readonly retryable: boolean | null;
-}
-
-/**
- * Why an actor is where it is: its failure; in a state that stands for one, what its conditions say, or the step that
- * led there.
- */
-export function reasonOf(status: unknown, meaning: Meaning, step: HistoryRow | undefined): Reason | null {
-  const failure = failureIn(status, 'failure');
-  if (failure !== undefined) return { code: failure.code, text: failure.message, retryable: failure.retryable };
-  if (meaning !== 'failed' && meaning !== 'retrying') return null;
-  const condition = listIn<ShownCondition>(status, 'conditions').find((one) => one.status !== 'True' && one.message);
-  if (condition !== undefined) return { code: condition.reason, text: condition.message, retryable: null };
-  const error = failureIn(step?.event, 'error') ?? failureIn(step?.event, 'failure');
-  if (error !== undefined) return { code: error.code, text: error.message, retryable: error.retryable };
-  const said = fieldIn(step?.event, 'reason') ?? fieldIn(step?.event, 'why');
-  return typeof said === 'string' ? { code: null, text: said, retryable: null } : null;
-}
-
 export function ReasonPanel(props: { reason: Reason | null; meaning: Meaning }) {
   const { reason, meaning } = props;
   if (reason === null) return null;
-  const tone = meaning === 'failed' ? 'failed' : 'retrying';
+  const tone = meaning === 'failed' || meaning === 'ended' ? 'failed' : 'retrying';
   return (
     <section class={`panel reason-panel ${tone}`} aria-label="Reason" role="status">
       <p>
@@ -80,21 +47,8 @@ export function ConditionPanel(props: { status: unknown; now: number; shownReaso
     <section class="panel" aria-label="Conditions">
       <h2>Conditions</h2>
       <ul class="waits">
-        {conditions.map(({ type, status, reason, message, since }) => (
-          <li key={type} class={`condition ${status}`}>
-            <span class="mark" aria-label={status}>
-              {glyphs[status]}
-            </span>
-            <span>
-              <strong>{type}</strong> {reason}
-              {message !== '' && message !== props.shownReason && <span class="muted"> {message}</span>}
-            </span>
-            {since > 0 && (
-              <span class="muted" title={`since ${clockText(since)}`}>
-                {ageText(props.now - since)}
-              </span>
-            )}
-          </li>
+        {conditions.map((condition) => (
+          <ConditionLine key={condition.type} condition={condition} {...props} />
         ))}
         {lags.map(([host, name, { published, proven, failure }]) => (
           <li key={`${host} ${name}`}>
@@ -110,5 +64,25 @@ export function ConditionPanel(props: { status: unknown; now: number; shownReaso
         ))}
       </ul>
     </section>
+  );
+}
+
+function ConditionLine(props: { condition: ShownCondition; now: number; shownReason: string | null }) {
+  const { type, status, reason, message, since } = props.condition;
+  return (
+    <li class={`condition ${type === 'Ready' ? status : ''}`} title={`${type} is ${status}`}>
+      <span class="mark" aria-label={status}>
+        {glyphOf(props.condition)}
+      </span>
+      <span>
+        <strong>{type}</strong> {reason}
+        {message !== '' && message !== props.shownReason && <span class="muted"> {message}</span>}
+      </span>
+      {since > 0 && (
+        <span class="muted" title={`since ${clockText(since)}`}>
+          {ageText(props.now - since)}
+        </span>
+      )}
+    </li>
   );
 }

@@ -4,8 +4,8 @@
  */
 import { useEffect, useState } from 'preact/hooks';
 import type { Meaning } from '../state-meaning.ts';
-import { reasonOf } from './condition-panel.tsx';
 import type { ActorRow, InspectorFeed } from './inspector-feed.ts';
+import { reasonOf } from './shown-reason.ts';
 
 const readsAtOnce = 4;
 let reading = 0;

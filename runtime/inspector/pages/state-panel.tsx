@@ -5,7 +5,7 @@ import { activeStates } from '../chart-trace.ts';
 import type { ChartMeanings } from '../state-meaning.ts';
 import type { ActorDetail } from './inspector-feed.ts';
 import { MeaningSign, waitingGlyphs } from './page-frame.tsx';
-import { clockText, dueText } from './time-text.ts';
+import { clockText, dueText, timeText } from './time-text.ts';
 
 /** The description of the current state, and below it that of a state selected in the chart. */
 export function StatePanel(props: { chart: Chart; state: unknown; picked: string | null; meanings: ChartMeanings }) {
@@ -46,13 +46,15 @@ export function StatePanel(props: { chart: Chart; state: unknown; picked: string
   );
 }
 
-export function NowPanel(props: { detail: ActorDetail; now: number; gone: boolean }) {
-  const { detail, now } = props;
+/** @param props.asOf when the server was heard last, if it is not heard now: what was due since then is unknown */
+export function NowPanel(props: { detail: ActorDetail; now: number; asOf: number | null; gone: boolean }) {
+  const { detail, asOf } = props;
+  const now = asOf ?? props.now;
   const nothing = detail.effects.length === 0 && detail.timers.length === 0 && detail.hold === null;
   if (props.gone) return null;
   return (
     <section class="panel" aria-label="Waiting for">
-      <h2>Waits for</h2>
+      <h2>Waits for {asOf !== null && <span class="as-of">as of {timeText(asOf)}</span>}</h2>
       <ul class="waits">
         {detail.hold !== null && (
           <li>
