@@ -4,6 +4,7 @@
  * disk for ever.
  */
 // needs: kernel
+// time limit: 240 s
 // test limit: 100 s
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';

@@ -128,6 +128,14 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
+/** QEMU's words reach the tenant: they name files without the folders of the host. */
+function withoutFolders({ folders }: DataplaneSite, error: PhotonError): PhotonError {
+  const { group, code, message } = error.record;
+  const names = [folders.volumes, folders.images, folders.incarnations, folders.run];
+  const plain = names.reduce((text, folder) => text.replaceAll(`${folder}/`, ''), message);
+  return new PhotonError(group, code, plain, { cause: error });
+}
+
 async function launch(site: DataplaneSite, paths: IncarnationPaths, spec: IncarnationSpec): Promise<void> {
   const { qemu } = site.options;
   const kvm = await canUseKvm();
@@ -159,7 +167,8 @@ async function launch(site: DataplaneSite, paths: IncarnationPaths, spec: Incarn
   try {
     await attempt(!sandboxMissing);
   } catch (error) {
-    if (sandboxMissing || !(error instanceof PhotonError) || !/sandbox/i.test(error.message)) throw error;
+    if (!(error instanceof PhotonError)) throw error;
+    if (sandboxMissing || !/sandbox/i.test(error.message)) throw withoutFolders(site, error);
     sandboxMissing = true;
     site.options.log.warn({ qemu: qemu.binary }, 'this QEMU has no seccomp sandbox; VMs run without it');
     await attempt(false);
