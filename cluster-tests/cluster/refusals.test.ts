@@ -137,6 +137,8 @@ test('invalid volumes and VMs are refused', async () => {
 
 test('invalid images are refused', async () => {
   assert.equal(await wrongOf(imageRefusals), []);
+  // The record of the last one that reached the image still says why.
+  assert.match((await acme.call('actor.get', { id: 'image/acme/bad' })).reason ?? '', /the cluster has no host w9/);
   await assertUnchanged('images');
 });
 

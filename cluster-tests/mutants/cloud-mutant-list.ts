@@ -34,6 +34,13 @@ export const cloudMutants: readonly Mutant[] = [
     "stopping: {\n      always: 'ended',\n      description: 'The guest",
   ),
   one(
+    'a guest that stands still on a full disk is never resumed',
+    'K13',
+    'machines/incarnation/incarnation-machine.ts',
+    "'qemu.await-disks.done': { target: 'running' }",
+    "'qemu.await-disks.done': {}",
+  ),
+  one(
     'a deleted VM releases its resources before its incarnation has ended',
     'K13',
     'machines/vm/vm-machine.ts',

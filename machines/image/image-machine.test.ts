@@ -4,7 +4,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { newDeclared } from '../values/declared.ts';
+import { newDeclared, reasonOf } from '../values/declared.ts';
 import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { imageMachine } from './image-machine.ts';
 import type { ImageContext } from './image-messages.ts';
@@ -311,6 +311,19 @@ test('an image that is deleted while its bytes are read has its copy removed, an
     commandId: 'K',
     result: { uid: 'U1', generation: 1, result: 'deleted', host: 'w1' },
   });
+});
+
+test('the record of a refused image keeps the reason', () => {
+  const reasonAfter = (state: string, on: TestEvent) =>
+    reasonOf(decided(imageMachine, asked, { in: state, on, to: '' }).context as never);
+  assert.is(reasonAfter('claiming', quotaRefused), 'it is so');
+  assert.is(reasonAfter('placing', { type: 'import.refused', image: id, error: lasting('no_host') }), 'it is so');
+  for (const state of ['inspecting', 'importing'])
+    assert.is(
+      reasonAfter(state, { type: 'copy.rejected', host: 'w1', error: lasting('format_lies') }),
+      'it is so',
+      state,
+    );
 });
 
 test.run();

@@ -3,9 +3,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { vmMachine } from './vm-machine.ts';
+import { reasonOf } from '../values/declared.ts';
 import * as v from './vm-rows-for-tests.ts';
 import { bare, dying, held, lasting, locates, needs, passing, port, releases } from './vm-rows-for-tests.ts';
-import { resting, row, spec, waiting } from './vm-rows-for-tests.ts';
+import { did, resting, row, spec, waiting } from './vm-rows-for-tests.ts';
 
 const askStop = 'incarnation.stop > incarnation';
 const preparing = 'preparing.asking';
@@ -228,6 +229,16 @@ test('the last command says what is wanted, and clears the failure before it', (
   }
   assert.equal(wanted(v.remove, 'stopped', v.atRest), ['deleted', null, false]);
   assert.equal(wanted(v.remove, 'failed', failedOnce), ['deleted', null, false]);
+});
+
+test('what QEMU says when it refuses to start is the reason of its VM, also while it is tried again', () => {
+  const words = (retryable: boolean) => ({ code: 'disk_damaged', message: 'QEMU says why', retryable });
+  const reasonAfter = (retryable: boolean) => {
+    const { state, context } = did('starting', v.portless, v.ended('start_failed', words(retryable)));
+    return [state, reasonOf(context as never), v.condition(context, 'Ready')?.message];
+  };
+  assert.equal(reasonAfter(true), ['backoff', 'QEMU says why', 'QEMU says why']);
+  assert.equal(reasonAfter(false), ['failed', 'QEMU says why', 'QEMU says why']);
 });
 
 test('a guest that stands still is not ready and says why; it has run since its start when it goes on', () => {

@@ -4,7 +4,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { newDeclared } from '../values/declared.ts';
+import { newDeclared, reasonOf } from '../values/declared.ts';
 import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { serialOf } from '../values/serials.ts';
 import { volumeMachine } from './volume-machine.ts';
@@ -309,6 +309,12 @@ test('a volume whose host is fenced reports that, and keeps its host', () => {
   assert.equal(disagreements(volumeMachine, stored, gone), []);
   const { context } = decided(volumeMachine, stored, { in: 'available', with: placed, on: fenced, to: '' });
   assert.equal([context['failure'], context['host']], [fenced.error, w1]);
+});
+
+test('the record of a refused volume keeps the reason', () => {
+  const reasonAfter = (state: string, on: TestEvent) =>
+    reasonOf(decided(volumeMachine, { ...stored, ...created }, { in: state, on, to: '' }).context as never);
+  assert.equal([reasonAfter('claiming', quotaRefused), reasonAfter('reserving', roomRefused)], ['full', 'full']);
 });
 
 test.run();

@@ -22,7 +22,12 @@ export const incarnationErrors: readonly ErrorRule[] = [
     advice: 'Ensure the replica on this host first.',
   },
   {
-    matches: /Image is not in qcow2 format|not a valid .* image/i,
+    // Whatever QEMU says about a disk that is there and that it may open: it will say the same at the next start.
+    matches: new RegExp(
+      'Image is not in qcow2 format|not a valid .* image|' +
+        '-blockdev .*: (?!.*(No space|Cannot allocate|Too many|Permission|Input/output))',
+      'i',
+    ),
     group: 'defeat',
     code: 'disk_damaged',
     advice: 'The volume file does not have its declared format; restore it.',

@@ -58,11 +58,20 @@ export async function launchQemu(
   try {
     const ended = await Promise.race([qemu.ended, answers(sessions, paths, patience.signal)]);
     if (ended === 'silent') throw qemuSilent(what, startTimeoutMs);
-    if (ended !== 'answers') throw kernelError(what, ended.stderr || `QEMU ${ended.how}`, incarnationErrors);
+    if (ended !== 'answers')
+      throw withoutFolders(site, kernelError(what, ended.stderr || `QEMU ${ended.how}`, incarnationErrors));
   } finally {
     patience.abort();
     qemu.release();
   }
+}
+
+/** QEMU's words reach the tenant: they name files without the folders of the host. */
+function withoutFolders({ folders }: DataplaneSite, error: PhotonError): PhotonError {
+  const { group, code, message } = error.record;
+  const names = [folders.volumes, folders.images, folders.incarnations, folders.run];
+  const plain = names.reduce((text, folder) => text.replaceAll(`${folder}/`, ''), message);
+  return new PhotonError(group, code, plain, { cause: error });
 }
 
 /** QEMU greets when its main loop begins, which is after it has given up root. */

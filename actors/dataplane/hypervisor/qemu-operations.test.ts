@@ -3,10 +3,19 @@
  */
 // needs: kernel
 // test limit: 100 s
-import { appendFileSync, existsSync, readFileSync, readdirSync, readlinkSync, utimesSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { Call } from '../contract/call-contract.ts';
 import {
@@ -255,6 +264,27 @@ function declare(): void {
     cancelled.abort();
     assert.is(await stop, 'cancelled');
     assert.is((await dp.stopIncarnation({ incarnation: incarnation(3), graceMs: 0 }, nextCall())).how, 'quit');
+    await dp.close();
+  });
+
+  test('a disk that QEMU cannot open fails the start for good, with QEMU’s own words on one line', async () => {
+    const dp = await reopened();
+    await dp.ensureReplica({ ...disk, volumeUid: 'SPOILT', format: 'qcow2' }, nextCall());
+    const file = path.join(folder, 'node/volumes/SPOILT.qcow2');
+    const bytes = readFileSync(file);
+    bytes.writeUInt32BE(9, 96);
+    writeFileSync(file, bytes);
+    const disks = [{ volume: 'volume/acme/spoilt', volumeUid: 'SPOILT', serial: 'S', format: 'qcow2' as const }];
+    const spec = incarnation(1, { owner: ownerOf('incarnation/acme/spoilt@w1'), nics: [], disks });
+    const refused = await dp.startIncarnation(spec, nextCall()).catch((error: unknown) => error);
+    assert.instance(refused, PhotonError);
+    const { code, group, message } = (refused as PhotonError).record;
+    assert.equal([group, code], ['defeat', 'disk_damaged']);
+    assert.match(message, /starting QEMU for vm\/acme\/web failed: .*Reference count entry width too large/);
+    assert.not.match(message, /\n|photon-dataplane/);
+    assert.ok(message.length < 700, message);
+    assert.ok((await dp.cleanIncarnation(spec, nextCall())).removed);
+    await dp.removeReplica({ ...disk, volumeUid: 'SPOILT' }, nextCall());
     await dp.close();
   });
 
