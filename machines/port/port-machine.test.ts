@@ -226,7 +226,7 @@ const bound: readonly Row[] = [
     { in: state, on: { type: 'binding.removed', host: 'w1' }, to: state, asks: [] },
   ]),
   { in: 'active', on: from('ready', { proof: { ifindex: 7 } }), to: 'active', asks: [] },
-  { in: 'active', on: from('failed', { error: passing }), to: 'degraded', asks: [] },
+  { in: 'active', on: from('failed', { error: passing }), to: 'degraded', asks: ['port.delayed > vm'] },
   { in: 'active', on: from('failed', { error: lasting }), to: 'failed', asks: ['port.failed > vm'] },
   { in: 'degraded', on: from('ready', { proof }), to: 'active', asks: ['port.located > vpc', 'port.active > vm'] },
   { in: 'degraded', on: from('failed', { error: lasting }), to: 'failed' },

@@ -303,7 +303,7 @@ export const portMachine = setup({
         'binding.ready': { guard: 'isCurrent', actions: 'noteProof' },
         'binding.failed': [
           waits,
-          { guard: 'isCurrentFault', target: 'degraded', actions: 'noteBroken' },
+          { guard: 'isCurrentFault', target: 'degraded', actions: ['noteBroken', 'tellDelayed'] },
           { guard: 'isCurrent', target: 'failed', actions: ['noteBroken', 'tellFailed'] },
         ],
       },

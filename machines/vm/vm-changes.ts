@@ -117,6 +117,11 @@ export function noteDelay({ event }: At): Change {
 const undelayed = ({ delayedBy }: VmContext, port: string): Change =>
   delayedBy === port ? { delayedBy: null, failure: null } : {};
 
+export function noteWired({ context, event }: At): Change {
+  assertEvent(event, 'port.active');
+  return undelayed(context, event.port);
+}
+
 /** Ignores a port that was released in the meantime. */
 export function notePort({ context, event }: At): Change {
   assertEvent(event, 'port.ready');

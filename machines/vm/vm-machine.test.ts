@@ -152,6 +152,9 @@ test('a port that waits gives its reason to the VM, and takes it back when it wa
   assert.equal(facts(tapped), [null, null, 'Preparing', '']);
   const other = { in: 'preparing.asking', with: { awaited: two, ...because, delayedBy: two[1] }, on: v.tapped, to: '' };
   assert.equal(facts(other)[0], reason, 'another port has not said it');
+  assert.equal(facts({ in: 'running', on: v.portDelayed, to: '' }).slice(0, 2), [reason, port], 'its wiring is broken');
+  const repaired = { in: 'running', with: because, on: { type: 'port.active', port, proof: {} }, to: '' };
+  assert.equal(facts(repaired).slice(0, 2), [null, null]);
 });
 
 test('a placement is requested until it succeeds', () => {

@@ -60,6 +60,7 @@ export const vmMachine = setup({
     notePort: assign(changes.notePort),
     noteRefusal: assign(changes.noteRefusal),
     noteDelay: assign(changes.noteDelay),
+    noteWired: assign(changes.noteWired),
     noteAnswered: assign(changes.noteAnswered),
     noteGone: assign(changes.noteGone),
     beginRun: act(messages.beginRun),
@@ -269,7 +270,14 @@ export const vmMachine = setup({
       tags: 'steady',
       entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed'],
       always: { guard: 'leaves', target: 'stopping' },
-      on: { ...proposing('running').on, ...inRun, 'incarnation.stalled': stalls },
+      on: {
+        ...proposing('running').on,
+        ...inRun,
+        // The wiring of a port is broken, and its host repairs it.
+        'port.delayed': [{ guard: 'isNotOfRun' }, { actions: 'noteDelay' }],
+        'port.active': { actions: 'noteWired' },
+        'incarnation.stalled': stalls,
+      },
       after: proposing('running').after,
     },
     stalled: {
