@@ -116,6 +116,11 @@ export const networkRefusals: readonly Refusal[] = [
     want('params_invalid', 'params.spec.dhcp.dns.0', /IPv4/),
   ),
   network(
+    'a DNS server that is the DHCP server itself',
+    { subnets: fine, dhcp: { dns: ['0.0.0.0'] } },
+    want('params_invalid', 'params.spec.dhcp.dns.0', /not 0\.0\.0\.0/),
+  ),
+  network(
     "another tenant's VPC by path",
     { subnets: fine, vpc: 'beta/main' },
     want('params_invalid', 'params.spec.vpc', noName),
@@ -134,6 +139,12 @@ export const portRefusals: readonly Refusal[] = [
   port('a multicast MAC', { mac: '07:11:22:33:44:55' }, want('mac_invalid', 'spec.mac', /multicast/)),
   port("the cloud's own MACs", { mac: '02:00:5e:00:00:01' }, want('mac_invalid', 'spec.mac', /reserved for the cloud/)),
   port('a MAC that is none', { mac: '06-11-22-33-44-66' }, want('params_invalid', 'params.spec.mac', /hex pairs/)),
+  port('no address but one at rest', { network: 'small' }, want('addresses_resting', 'spec.address', /in [1-6]\d\d s/)),
+  port(
+    'a host named by a word of JavaScript',
+    { host: 'constructor' },
+    want('host_not_found', 'spec.host', /no host c/),
+  ),
   port('a host that is not there', { host: 'w9' }, want('host_not_found', 'spec.host', /no host w9/)),
   port('a network that is not there', { network: 'nowhere' }, missing('spec.network')),
   port("another tenant's network by name", { network: 'theirs' }, missing('spec.network')),
@@ -182,6 +193,11 @@ export const vmRefusals: readonly Refusal[] = [
     want('params_invalid', 'params.spec.disks.0.volume', noName),
   ),
   vm("another tenant's network", { nics: [{ network: 'theirs' }] }, missing('spec.nics.0.network')),
+  vm(
+    'no address but one at rest',
+    { nics: [{ network: 'small' }] },
+    want('addresses_resting', 'spec.nics.0.address', /available in [1-6]\d\d s/),
+  ),
   vm(
     'an address that is taken',
     { nics: [{ network: 'front', address: takenAddress }] },

@@ -34,6 +34,9 @@ const standing: Readonly<Record<string, unknown>> = {
   'volume/acme/disk': { sizeMib: 1 },
   'image/acme/linux': { source: { path: `${imagesInside}/good.kernel` }, format: 'kernel' },
   'image/acme/first': { source: { path: `${imagesInside}/good.initrd` }, format: 'initrd' },
+  // A /28 has ten addresses.
+  'network/acme/small': { subnets: [{ cidr: '10.21.0.0/28' }] },
+  ...Object.fromEntries([...Array(10).keys()].map((at) => [`port/acme/s${at}`, { network: 'small' }])),
   'vpc/beta/side': {},
   'network/beta/theirs': { subnets: [{ cidr: '10.20.0.0/24' }] },
   'volume/beta/theirs': { sizeMib: 1 },
@@ -48,6 +51,7 @@ test.before(async () => {
   acme = await openClient(cluster, cluster.tenantFile('acme'));
   for (const tenant of ['acme', 'beta']) await command(operator, 'create', `tenant/${tenant}/${tenant}`);
   for (const [id, params] of Object.entries(standing)) await command(operator, 'create', id, params);
+  await command(operator, 'delete', 'port/acme/s3');
   for (const image of ['beta/picture', 'acme/linux', 'acme/first']) await untilReady(`image/${image}`);
   before = await everything();
 });
