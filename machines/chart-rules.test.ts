@@ -3,7 +3,6 @@
  * of the chart, agreement of the chart with its schema (values/kind.ts), and agreement of the schemas of all kinds with
  * each other. What a chart decides is tested beside each chart.
  */
-// time limit: 180 s
 // test limit: 150 s
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

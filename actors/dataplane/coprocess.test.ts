@@ -3,7 +3,6 @@
  * and a process that died is replaced.
  */
 // needs: kernel
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Coprocess } from './coprocess.ts';

@@ -20,6 +20,7 @@ import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, TapSpec } from '@ph
 import type { Call } from './contract/call-contract.ts';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
 import type { SegmentOutcome } from './contract/network-contract.ts';
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 const insideMark = 'PHOTON_TEST_INSIDE';
 const top = path.resolve(import.meta.dirname, '../..');
@@ -61,7 +62,11 @@ export async function run(program: string, ...args: string[]): Promise<string> {
 }
 
 /** Polls every 20 ms until `holds` answers true. @throws Error that names `what` when the time is over */
-export async function until(what: string, holds: () => Promise<boolean> | boolean, withinMs = 5000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  withinMs = patienceMs(),
+): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`${what}: did not happen within ${withinMs} ms`);

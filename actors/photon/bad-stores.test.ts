@@ -1,4 +1,3 @@
-// test limit: 60 s
 /**
  * What operators and clients see when the store refuses writes or is the wrong one. A command during the refusal is
  * answered `unknown`, never as a failure; a controller that must not serve a store ends with one line that says what to

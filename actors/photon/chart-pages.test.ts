@@ -1,4 +1,3 @@
-// time limit: 120 s
 // test limit: 100 s
 /** The generated chart pages in docs/charts are up to date with the machines. */
 import { resolve } from 'node:path';

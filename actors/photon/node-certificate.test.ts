@@ -1,4 +1,3 @@
-// test limit: 60 s
 /** The certificate of a running node: which files it takes up, which it refuses, and when it asks to be renewed. */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

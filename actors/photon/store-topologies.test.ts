@@ -1,4 +1,3 @@
-// time limit: 150 s
 // test limit: 70 s
 /**
  * The program on stores of several servers, configured by REDIS_URL only: controllers on a Redis Cluster while a slot

@@ -1,6 +1,5 @@
 /** The runtime bench as a program: a short row ends with a verdict; wrong arguments are named and give status 2. */
 // runs: alone
-// test limit: 60 s
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'uvu';

@@ -226,7 +226,7 @@ test('killed between the two commits of a change: one generation, and that one r
   // The client asks again by itself, with the same key, once the controller is back.
   const answer = acme.ask('network.update', 'front', spec);
   answer.catch(() => undefined); // awaited below
-  await until('the controller has killed itself', () => !isRunning(cluster.topology, 'c1', 'controller'), 60_000);
+  await until('the controller has killed itself', () => !isRunning(cluster.topology, 'c1', 'controller'));
   await startNode(cluster.topology, controller);
   const { result } = (await answer) as { result: { generation: number } };
   assert.is(result.generation, before.generation + 1);

@@ -40,7 +40,7 @@ let load: TakeoverLoad;
 
 test.before(async () => {
   cluster = await launchCluster({ stem: 'takeo', nodes });
-  await until('every controller owns a part', async () => new Set((await owners()).values()).size === 3, 60_000);
+  await until('every controller owns a part', async () => new Set((await owners()).values()).size === 3);
   load = await TakeoverLoad.open(cluster, controllers);
 });
 
@@ -90,7 +90,7 @@ async function killBusiest(round: number): Promise<number[]> {
   );
   await startNode(cluster.topology, { name: victim, role: 'controller' });
   const back = async (): Promise<boolean> => [...(await owners()).values()].includes(victim);
-  await until(`${victim} owns shards again`, back, 60_000);
+  await until(`${victim} owns shards again`, back);
   console.log(`round ${round}: ${victim} killed; answered after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`);
   return took;
 }

@@ -15,6 +15,7 @@ import type { PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
 import { until } from './process-identity.ts';
 import { asParams } from './api-session.ts';
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 export const tenant = 'acme';
 
@@ -108,7 +109,7 @@ export class CrashTenant {
     id: string,
     wanted: string,
     holds: (actor: ActorObject | undefined) => boolean,
-    timeoutMs = 30_000,
+    timeoutMs = patienceMs(),
   ): Promise<ActorObject> {
     let last: ActorObject | undefined;
     const looked = async (): Promise<boolean> => {
@@ -124,12 +125,12 @@ export class CrashTenant {
     return last as ActorObject;
   }
 
-  async reachState(id: string, state: RegExp, timeoutMs = 30_000): Promise<ActorObject> {
+  async reachState(id: string, state: RegExp, timeoutMs = patienceMs()): Promise<ActorObject> {
     const holds = (actor: ActorObject | undefined): boolean => actor !== undefined && state.test(actor.stateName);
     return await this.reach(id, state.source, holds, timeoutMs);
   }
 
-  async reachAbsence(id: string, timeoutMs = 30_000): Promise<void> {
+  async reachAbsence(id: string, timeoutMs = patienceMs()): Promise<void> {
     await this.reach(id, 'gone', (actor) => actor === undefined, timeoutMs);
   }
 

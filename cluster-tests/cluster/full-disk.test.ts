@@ -47,7 +47,7 @@ test.before(async () => {
   // The worker gets a disk of its own: it starts again on a small file system.
   const process = findProgram(cluster.topology, worker.name, worker.role);
   signal(process, 'SIGTERM');
-  await until('the worker has ended', () => !isAlive(process), 30_000);
+  await until('the worker has ended', () => !isAlive(process));
   await inside('mount', '-t', 'tmpfs', '-o', `size=${diskMib}m`, 'tmpfs', home);
   await startNode(cluster.topology, worker);
   const disks = (status: unknown) => (status as { report: { diskMib: number } | null }).report?.diskMib;

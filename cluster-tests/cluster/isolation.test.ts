@@ -5,7 +5,6 @@
  * proves that the sniffers work. The threats are listed in docs/threats.md.
  */
 // needs: kernel
-// time limit: 120 s
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

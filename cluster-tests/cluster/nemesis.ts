@@ -128,7 +128,7 @@ export const failoverAsked = (boxes: readonly string[]): Fault => ({
   async inject({ topology }) {
     const primary = await primaryBox(topology, boxes);
     await askFailover(topology, primary);
-    await until('another box is the primary', async () => (await primaryBox(topology, boxes)) !== primary, 30_000);
+    await until('another box is the primary', async () => (await primaryBox(topology, boxes)) !== primary);
     return () => allInSync(topology, boxes);
   },
 });

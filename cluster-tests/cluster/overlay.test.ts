@@ -4,7 +4,6 @@
  * proofs that the product reports are not used.
  */
 // needs: kernel
-// time limit: 120 s
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';

@@ -4,6 +4,7 @@
  * started.
  */
 import { readFileSync, readdirSync } from 'node:fs';
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -86,7 +87,11 @@ export function processesWithArgument(
 }
 
 /** Polls until the condition holds. @throws Error naming the condition after `timeoutMs` */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = patienceMs(),
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);

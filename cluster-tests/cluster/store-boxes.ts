@@ -72,7 +72,7 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
   await startBox(topology, first);
   for (const box of others) await startBox(topology, box, primary);
   const follow = (): Promise<boolean> => isInSync(topology, first, others.length);
-  await until(`all other boxes follow ${first}`, follow, 30_000);
+  await until(`all other boxes follow ${first}`, follow);
   for (const box of boxes) {
     writeFileSync(join(topology.node(box).folder, 'sentinel.conf'), `${sentinelLines(primary).join('\n')}\n`);
     await startProgram(topology, box, sentinelProgram, [
@@ -123,7 +123,7 @@ const isMost = (votes: readonly unknown[], one: string): boolean =>
 export async function primaryBox(topology: Topology, boxes: readonly string[]): Promise<string> {
   let found: string | undefined;
   const isNamed = async (): Promise<boolean> => (found = await namedPrimary(topology, boxes)) !== undefined;
-  await until('most Sentinels name one primary', isNamed, 30_000);
+  await until('most Sentinels name one primary', isNamed);
   return found as string;
 }
 

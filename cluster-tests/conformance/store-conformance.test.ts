@@ -1,5 +1,4 @@
 // servers: redis valkey
-// time limit: 120 s
 // test limit: 100 s
 /**
  * Compares the simulated store with a real server: both get the same 10,000 random commands and 3,000 runs of our own

@@ -52,7 +52,7 @@ function show(facts: GuestFacts): void {
 /** @param formerBoot id of the boot before a restart; answers of that boot do not count */
 async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFacts> {
   const place = await placeOf(cluster.topology, cliReader(cluster), `vm/${tenant}/${vm}`);
-  await until('the guest has booted', async () => (await readGuest(place, 60_000)).boot_id !== formerBoot, 60_000);
+  await until('the guest has booted', async () => (await readGuest(place, 60_000)).boot_id !== formerBoot);
   await fetchPage(place, '/', 60_000);
   const facts = await readGuest(place);
   show(facts);

@@ -4,6 +4,7 @@
  */
 import type { Topology } from '../cluster/cluster-topology.ts';
 import { until } from '../cluster/process-identity.ts';
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 export interface GuestFacts {
   readonly hostname: string;
@@ -26,8 +27,8 @@ export interface GuestPlace {
 
 async function fetchOnce(place: GuestPlace, path: string, post = false): Promise<string> {
   const { topology, node, namespace, address } = place;
-  const curl = ['curl', '-sS', '-m', '3', '-f', ...(post ? ['-X', 'POST'] : []), `http://${address}${path}`];
-  return await topology.exec(node, ['nsenter', `--net=/run/netns/${namespace}`, ...curl], 10_000);
+  const curl = ['curl', '-sS', '-m', '10', '-f', ...(post ? ['-X', 'POST'] : []), `http://${address}${path}`];
+  return await topology.exec(node, ['nsenter', `--net=/run/netns/${namespace}`, ...curl], 20_000);
 }
 
 /** Fetches until it is answered 200. @throws Error with the last failure after `timeoutMs`. */
@@ -50,7 +51,7 @@ export async function fetchPage(place: GuestPlace, path: '/' | '/state', timeout
 }
 
 /** Reads the state without counting a visit. */
-export async function readGuest(place: GuestPlace, timeoutMs = 30_000): Promise<GuestFacts> {
+export async function readGuest(place: GuestPlace, timeoutMs = patienceMs()): Promise<GuestFacts> {
   return JSON.parse(await fetchPage(place, '/state', timeoutMs)) as GuestFacts;
 }
 

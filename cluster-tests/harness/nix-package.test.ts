@@ -4,8 +4,6 @@
  * from the same lock by the same rule, and runs. Evaluation needs no network and no daemon.
  * Does not prove that the package builds in nixpkgs or that the module boots a host.
  */
-// time limit: 120 s
-// test limit: 60 s
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TapGuest } from './tap-guest.ts';
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 const test = suite('tap-guest');
 const space = `tg${process.pid}`;
@@ -20,9 +21,9 @@ let folder = '';
 let dnsmasq: ChildProcess | undefined;
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + patienceMs();
   while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Finds the test files of this checkout and what each declares in its head:
- *   // time limit: 240 s    for the file      (60 s; 300 s on the real kernel)
- *   // test limit: 60 s     for each test     (20 s; 120 s on the real kernel)
+ *   // time limit: 240 s    for the file      (180 s; 300 s on the real kernel)
+ *   // test limit: 60 s     for each test     (60 s; 120 s on the real kernel)
  *   // needs: kernel        root, namespaces, QEMU: skipped as a whole, with the reason, where they cannot be had
  *   // servers: redis valkey    the servers it runs on, once each (redis)
  *   // runs: alone          nothing runs beside it: it judges how long something takes, or how much is done in a second
@@ -56,8 +56,8 @@ export function readTestFile(top: string, path: string): TestFile {
   return {
     path,
     stage,
-    fileLimitMs: seconds('time') ?? (stage === 'kernel' ? 300_000 : 60_000),
-    testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 20_000),
+    fileLimitMs: seconds('time') ?? (stage === 'kernel' ? 300_000 : 180_000),
+    testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 60_000),
     needsKernel: stage === 'kernel' || /^\/\/ needs: kernel/m.test(head),
     runsAlone: /^\/\/ runs: alone$/m.test(head),
     declaredLimitMs: seconds('time'),

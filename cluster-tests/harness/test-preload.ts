@@ -10,7 +10,7 @@ import { registerHooks } from 'node:module';
 import type { FileOutcome } from './timed-uvu.ts';
 
 const outcomePath = process.env.PHOTON_TEST_OUTCOME;
-const testLimitMs = Number(process.env.PHOTON_TEST_LIMIT_MS ?? 20_000);
+const testLimitMs = Number(process.env.PHOTON_TEST_LIMIT_MS ?? 60_000);
 delete process.env.PHOTON_TEST_OUTCOME;
 delete process.env.PHOTON_TEST_LIMIT_MS;
 

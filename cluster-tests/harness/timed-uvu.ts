@@ -5,6 +5,7 @@
  * Upholds: no test waits for ever, a failing hook is a failure (uvu swallows it), and a file without a test does not
  * pass.
  */
+import { testEndKey } from '@photoncloud/runtime/contract/patience-for-tests';
 import * as uvu from 'uvu';
 import type { Callback, Test } from 'uvu';
 
@@ -28,7 +29,7 @@ interface Tally {
 }
 
 export const tally: Tally = { declared: 0, passed: 0, brokenHooks: [], skipped: [], runs: 0, cleanUps: [] };
-let testLimitMs = 20_000;
+let testLimitMs = 60_000;
 let atFirstRun: () => void = () => undefined;
 
 /** Set once by the preload, before the test file is loaded. */
@@ -39,6 +40,7 @@ export function setUpTiming(limitMs: number, whenRunIsAsked: () => void): void {
 
 async function withDeadline<T>(what: string, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
+  Reflect.set(globalThis, testEndKey, performance.now() + testLimitMs);
   const deadline = new Promise<never>((_, fail) => {
     timer = setTimeout(() => {
       fail(new Error(`${what} did not end within its limit of ${testLimitMs / 1000} s (raise it: // test limit: N s)`));

@@ -1,4 +1,3 @@
-// time limit: 180 s
 // test limit: 80 s
 /** Runs in worker processes equal those in this process; each is reported once, none after the caller has enough. */
 import { test } from 'uvu';

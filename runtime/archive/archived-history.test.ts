@@ -1,4 +1,3 @@
-// time limit: 90 s
 import { readdir } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

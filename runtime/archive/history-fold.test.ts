@@ -1,4 +1,3 @@
-// test limit: 60 s
 /** A rebuilt version equals the committed snapshot: for every version of actors with random events, and an upgrade. */
 import fc from 'fast-check';
 import { test } from 'uvu';

@@ -102,7 +102,7 @@ test('what a client asks that does not read its answers waits; when it reads, al
     assert.is(api.sessions(), 1);
     ann.socket.resume();
     const answers = (): number => ann.frames.filter(({ result }) => result !== undefined).length;
-    await until(() => answers() === asked + 1, 'all are answered, and auth before them', 20_000);
+    await until(() => answers() === asked + 1, 'all are answered, and auth before them');
   });
 });
 

@@ -1,5 +1,6 @@
 /** Test support: a bare WebSocket for the control API, which can also send invalid frames. */
 import { WebSocket } from 'ws';
+import { patienceMs } from '../contract/patience-for-tests.ts';
 
 type Json = Record<string, unknown>;
 
@@ -94,7 +95,7 @@ class Refused extends Error {
   }
 }
 
-export async function until(holds: () => boolean, what: string, withinMs = 5_000): Promise<void> {
+export async function until(holds: () => boolean, what: string, withinMs = patienceMs()): Promise<void> {
   const endMs = performance.now() + withinMs;
   while (!holds()) {
     if (performance.now() > endMs) throw new Error(`not within ${withinMs} ms: ${what}`);

@@ -1,4 +1,3 @@
-// time limit: 120 s
 // test limit: 100 s
 /**
  * Three controllers as processes on a real Redis Cluster of three primaries, under load: a slot is moved to another
@@ -17,7 +16,7 @@ import { decodeFeedLine } from '../journal/record-decoding.ts';
 import { shardCount, shardOf, sharedShards, slotOfTag } from '../journal/shard-placement.ts';
 import { connectStore, readAll, type Store } from '../journal/store-connection.ts';
 import { MemberFleet } from './member-fleet-for-tests.ts';
-import { Load, patienceMs } from './member-load-for-tests.ts';
+import { Load } from './member-load-for-tests.ts';
 
 const beatMs = 100;
 const silenceMs = 1_500;
@@ -59,11 +58,7 @@ async function withFleet(work: (cluster: TestCluster, fleet: MemberFleet) => Pro
   const fleet = new MemberFleet({ url: cluster.url, beatMs, silenceMs });
   try {
     const members = await Promise.all(['c1', 'c2', 'c3'].map((node) => fleet.start(node)));
-    await until(
-      'each has its share',
-      () => members.every(({ owns }) => owns >= Math.floor(shardCount / 3)),
-      patienceMs,
-    );
+    await until('each has its share', () => members.every(({ owns }) => owns >= Math.floor(shardCount / 3)));
     await work(cluster, fleet);
   } finally {
     await fleet.stop();
@@ -93,7 +88,7 @@ test('moved slot, killed controller, restarted primary: everything happens once 
       await Promise.all([load.flows(), bake(load, 'killed')]);
       const owners = ['c2', 'c3'].map((node) => fleet.members.get(node));
       const owned = (): number => owners.reduce((sum, member) => sum + (member?.owns ?? 0), 0);
-      await until('the others have all', () => owned() === shardCount, patienceMs);
+      await until('the others have all', () => owned() === shardCount);
       console.log(`kill -9: the slowest command took ${load.slowestMs.toFixed(0)} ms (silence ${silenceMs} ms)`);
 
       load.slowestMs = 0;
@@ -108,7 +103,7 @@ test('moved slot, killed controller, restarted primary: everything happens once 
       );
       const stored = await following.stored(store);
       const count = (lines: ReadonlyMap<ShardId, string[]>): number => [...lines.values()].flat().length;
-      await until('all is followed', () => count(following.seen) >= count(stored), patienceMs);
+      await until('all is followed', () => count(following.seen) >= count(stored));
       for (const [shard, lines] of stored) assert.equal(following.seen.get(shard), lines, shard);
       const { items } = await reader.list({});
       assert.is(items.length, 2 * 24 + 4 * 12, 'all actors are listed');

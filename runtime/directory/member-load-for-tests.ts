@@ -11,7 +11,6 @@ import { until } from '../journal/redis-for-tests.ts';
 import type { MemberFleet } from './member-fleet-for-tests.ts';
 
 export const pairs = 24;
-export const patienceMs = 20_000;
 export const askAgainMs = 1_000;
 
 /** Commands to relays, repeated until answered; each relay sends its sink one message per command. */
@@ -65,7 +64,7 @@ export class Load {
   /** Resolves when every pair has got further answers. */
   async flows(commands = pairs * 4): Promise<void> {
     const wanted = this.answers.size + commands;
-    await until(`${commands} further answers`, () => this.answers.size >= wanted, patienceMs);
+    await until(`${commands} further answers`, () => this.answers.size >= wanted);
   }
 
   /**
@@ -88,7 +87,7 @@ export class Load {
         ({ items } = JSON.parse(text ?? '{"items":[]}') as { items: unknown });
         return (items as unknown[]).length >= versions;
       };
-      await until(`${versions} items of ${id}`, arrived, patienceMs);
+      await until(`${versions} items of ${id}`, arrived);
       assert.equal(items, expected, `${id}: lost, doubled or out of order`);
       total += versions;
     }

@@ -1,4 +1,3 @@
-// time limit: 120 s
 // test limit: 100 s
 /**
  * A controller and a worker on a real Redis Cluster of three primaries, each with host, journal and archive. With
@@ -31,7 +30,6 @@ import { connectStore, type Store } from '../journal/store-connection.ts';
 import { joinCluster, type Membership, type NodeRecord } from './cluster-membership.ts';
 
 const historyCap = 400;
-const patienceMs = 30_000;
 
 interface ClusterNode {
   readonly store: Store;
@@ -149,7 +147,7 @@ const total = async (node: ClusterNode, id: string): Promise<unknown> => {
 const archived = (node: ClusterNode, id: ActorId): Promise<void> => {
   const key = node.store.keys.inShard(shardOf(id), `h:${id}`);
   const hot = (): Promise<number> => node.store.shared.run((redis) => redis.xlen(key));
-  return until(`the older history of ${id} is archived`, async () => (await hot()) <= 64, patienceMs);
+  return until(`the older history of ${id} is archived`, async () => (await hot()) <= 64);
 };
 
 /** The whole history is read back, from the store and from the archives of both nodes. */
@@ -187,7 +185,7 @@ async function provedRedriven(node: ClusterNode, id: string): Promise<void> {
   await ask(node.host, 'relay/t/r', send);
   await ask(node.host, 'relay/t/r', send);
   const deadLetters = () => node.journal.deadLetters(actorId(id));
-  await until('both are dead letters', async () => (await deadLetters()).length === 2, patienceMs);
+  await until('both are dead letters', async () => (await deadLetters()).length === 2);
   await ask(node.host, id, { type: 'counter.create', by: 40 });
   const [first] = await deadLetters();
   const asked = (name: string, more: object) => ask(node.host, id, { type: `actor.${name}`, reason: 'test', ...more });
@@ -225,7 +223,7 @@ async function withNodes(work: (scene: Scene, nodes: readonly [ClusterNode, Clus
     const w1 = await startNode(scene, 'w1', 'worker');
     nodes.push(w1);
     const owns = ({ membership }: ClusterNode): number => membership.grants().length;
-    await until('each has its shards', () => owns(c1) === shardCount && owns(w1) === 1, patienceMs);
+    await until('each has its shards', () => owns(c1) === shardCount && owns(w1) === 1);
     await work(scene, [c1, w1]);
   } finally {
     for (const node of nodes) await node.end();
@@ -265,10 +263,10 @@ test('restoring an older copy of one primary of three begins a new era, and all 
     await rm(files, { recursive: true });
     await cp(copy, files, { recursive: true });
     await primary.launch();
-    await until('both are in the new era', () => c1.eras.length > 0 && w1.eras.length > 0, patienceMs);
+    await until('both are in the new era', () => c1.eras.length > 0 && w1.eras.length > 0);
     const current = (): number =>
       [c1, w1].flatMap(({ membership }) => membership.grants()).filter(({ era }) => era === 2).length;
-    await until('every shard is owned in it', () => current() === shardCount + 1, patienceMs);
+    await until('every shard is owned in it', () => current() === shardCount + 1);
     assert.equal([c1.eras, w1.eras], [[2], [2]]);
 
     const totals = await Promise.all(ids.map((id) => total(c1, id)));

@@ -15,6 +15,7 @@ import type { HostLimits } from './host-limits.ts';
 import type { MemoryJournal } from './memory-journal.ts';
 import { systemClock } from './system-clock.ts';
 import { createSystemRandom } from './system-random.ts';
+import { patienceMs } from '../contract/patience-for-tests.ts';
 
 const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, child: () => quiet };
 const loud: Log = {
@@ -98,7 +99,7 @@ export const ask = (host: Host, to: string, event: ActorEvent, options: Partial<
   host.ask(commandOf(to, event, options));
 
 /** @throws Error naming what was awaited. */
-export async function until(what: string, check: () => boolean, timeoutMs = 5000): Promise<void> {
+export async function until(what: string, check: () => boolean, timeoutMs = patienceMs()): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!check()) {
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);

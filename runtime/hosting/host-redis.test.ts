@@ -11,9 +11,9 @@ import type { RecordHead } from '../journal/record-decoding.ts';
 import { TestRedis } from '../journal/redis-for-tests.ts';
 import { shardOf } from '../journal/shard-placement.ts';
 import { commandOf, said } from './host-for-tests.ts';
+import { patienceMs } from '../contract/patience-for-tests.ts';
 
 const program = join(import.meta.dirname, 'host-process-for-tests.ts');
-const patienceMs = 15_000;
 
 interface Stage {
   redis: TestRedis;
@@ -78,9 +78,9 @@ async function start(stage: Stage): Promise<Victim> {
 }
 
 async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + patienceMs;
+  const endMs = performance.now() + patienceMs();
   while (!(await check())) {
-    if (performance.now() > endMs) throw new Error(`waited ${patienceMs} ms in vain: ${what}`);
+    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -1,5 +1,3 @@
-// time limit: 90 s
-// test limit: 60 s
 /**
  * Two releases of a program run mixed on one real Redis; shards go to and fro between their processes. The newer takes
  * up what the older wrote; the older refuses what the newer wrote, that actor only, and nothing is lost or done twice.

@@ -1,7 +1,5 @@
 // needs: kernel
 // servers: redis valkey
-// time limit: 120 s
-// test limit: 60 s
 /**
  * A power cut in the middle of commits (G3): commits acknowledged at level `fsync` are on the disk, and with a replica
  * each disk alone has them. A server that syncs once a second must lose acknowledged commits, which proves that this
@@ -46,7 +44,7 @@ async function acknowledge(stored: StoredJournal, level: Durability, enough: num
   };
   // Commits in flight at the cut have no outcome: they are rejected when the journal is closed.
   void Promise.allSettled(actors.map((_, index) => climb(index)));
-  await until('enough commits are acknowledged', () => reached !== undefined, 20_000);
+  await until('enough commits are acknowledged', () => reached !== undefined);
   return reached ?? [];
 }
 

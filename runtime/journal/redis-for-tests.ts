@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
+import { patienceMs } from '../contract/patience-for-tests.ts';
 
 const startTimeoutMs = 10_000;
 const pollMs = 10;
@@ -47,7 +48,11 @@ export function recordedLog(lines: string[] = []): RecordedLog {
 }
 
 /** @throws Error naming what was awaited */
-export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  timeoutMs = patienceMs(),
+): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!(await check())) {
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);

@@ -176,20 +176,20 @@ async function watchBoxes(
         }
       }
       await killed.kill();
-      await until('another box is promoted', async () => (await primary().catch(() => killed)) !== killed, 30_000);
+      await until('another box is promoted', async () => (await primary().catch(() => killed)) !== killed);
       await inStep(primary, 1);
       return { killed, promoted: await primary() };
     },
     async switchOver() {
       const before = await primary();
       await sentinels[0]?.ask('SENTINEL', 'FAILOVER', masterName);
-      await until('another box is promoted', async () => (await primary().catch(() => before)) !== before, 30_000);
+      await until('another box is promoted', async () => (await primary().catch(() => before)) !== before);
       await inStep(primary, 2);
     },
     async rejoin(box) {
       const now = await primary();
       await box.launch(replicaOf(now));
-      await until('the box is in step', async () => (await infoOf(box, 'master_link_status')) === 'up', 15_000);
+      await until('the box is in step', async () => (await infoOf(box, 'master_link_status')) === 'up');
       await inStep(primary, 2);
     },
     remove,

@@ -1,5 +1,3 @@
-// time limit: 90 s
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startCluster, startReplicated, startSentinelBoxes } from './redis-topologies-for-tests.ts';

@@ -1,5 +1,3 @@
-// time limit: 90 s
-// test limit: 60 s
 /** The journal on a Redis Cluster of three primaries, also while a slot is moved. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

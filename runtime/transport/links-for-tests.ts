@@ -16,6 +16,7 @@ import type { PeerLimits } from './link-limits.ts';
 import type { Admits, PeerTls } from './peer-identity.ts';
 import { createPeerLinks, type PeerLinks } from './peer-links.ts';
 import { createPeerServer, type PeerServer, type PeerServerOptions } from './peer-server.ts';
+import { patienceMs } from '../contract/patience-for-tests.ts';
 
 export const authority = createTestAuthority();
 export const w1 = authority.issue('w1');
@@ -107,9 +108,9 @@ export async function refusal(work: Promise<unknown>): Promise<{ group: ErrorGro
 }
 
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  const endMs = performance.now() + 5_000;
+  const endMs = performance.now() + patienceMs();
   while (!holds()) {
-    if (performance.now() > endMs) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -2,7 +2,6 @@
  * Address sets on the real kernel: made, changed element by element, read back, taken away; bad lists stop at the door.
  */
 // needs: kernel
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements } from '@photoncloud/machines/values/wiring';

@@ -3,8 +3,6 @@
  * what a guest says about itself, what dnsmasq remembers, or what a tenant calls a VM (docs/threats.md#t41, #t42).
  */
 // needs: kernel
-// time limit: 120 s
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';

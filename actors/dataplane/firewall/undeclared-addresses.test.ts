@@ -3,7 +3,6 @@
  * such questions is one for all namespaces of a host (docs/threats.md#t43).
  */
 // needs: kernel
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, realized, run } from '../dataplane-for-tests.ts';

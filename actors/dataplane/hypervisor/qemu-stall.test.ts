@@ -88,7 +88,7 @@ function declare(): void {
     assert.equal([goesOn, writtenBytes()], [false, full], 'it was resumed on a full disk');
     rmSync(ballast);
     await waiting;
-    await until('the guest writes again', () => writtenBytes() > full + mib, 20_000);
+    await until('the guest writes again', () => writtenBytes() > full + mib);
     await next.close();
   });
 

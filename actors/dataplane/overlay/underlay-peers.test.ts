@@ -3,7 +3,6 @@
  * (docs/threats.md#t44).
  */
 // needs: kernel
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements, HostFacts } from '@photoncloud/machines/values/wiring';

@@ -3,7 +3,6 @@
  * one element, and a change that restarts dnsmasq is no loss to the watch.
  */
 // needs: kernel
-// test limit: 60 s
 import { spawn } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { test } from 'uvu';

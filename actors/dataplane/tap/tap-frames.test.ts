@@ -3,7 +3,6 @@
  * frames and none of the others. Also: which lease a guest gets after another port of the same name was removed.
  */
 // needs: kernel
-// test limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, ownerOf, run, until } from '../dataplane-for-tests.ts';

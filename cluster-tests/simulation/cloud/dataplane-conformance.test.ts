@@ -4,7 +4,6 @@
  * about the simulated kernel.
  */
 // needs: kernel
-// test limit: 60 s
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

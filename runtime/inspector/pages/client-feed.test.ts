@@ -76,7 +76,7 @@ test('a lost connection is reported and restored; a refusal is final', async () 
   await until(() => states.at(-1) === 'connecting', 'the loss');
   const second = await startTestApi({ store: first.store, listenPort: first.listenPort });
   second.store.put(id, 'shut');
-  await until(() => seen.includes(`${id} 2 shut`), 'the change after the restart', 10_000);
+  await until(() => seen.includes(`${id} 2 shut`), 'the change after the restart');
   assert.is(states.at(-1), 'live');
   assert.equal(seen.slice(0, 2), [`${id} 1 open`, 'synced']);
   end();
@@ -149,7 +149,7 @@ test('the feed retries until the node is started', async () => {
   feed.onHealth((next) => (health = next));
   await until(() => health?.state === 'connecting' && 'reason' in health, 'the first failure');
   const api = await startTestApi({ listenPort });
-  await until(() => health?.state === 'live', 'the connection', 10_000);
+  await until(() => health?.state === 'live', 'the connection');
   feed.close();
   await api.stop();
 });
