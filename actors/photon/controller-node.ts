@@ -11,7 +11,6 @@ import type { Log } from '@photoncloud/runtime/contract/log';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import type { Host } from '@photoncloud/runtime/hosting/host';
-import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
@@ -80,7 +79,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     historian: member.historian,
     ask: (command) => member.host.ask(command),
     principals: openTokenFile({ path: join(folder.path, 'tokens.json'), log }),
-    clock: systemClock,
+    clock: member.clock,
     random: member.random,
     log,
     node: folder.config.node,

@@ -6,6 +6,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
+import { ClusterClock } from '@photoncloud/runtime/directory/cluster-clock';
 import {
   joinCluster,
   type Fencing,
@@ -13,6 +14,7 @@ import {
   type NodeEvent,
 } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { SharedClock } from '@photoncloud/runtime/contract/clock';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
@@ -75,6 +77,7 @@ export interface MemberNode {
   readonly historian: Historian;
   readonly registry: ActorRegistry;
   readonly random: Random;
+  readonly clock: SharedClock;
   /** The id of this run of the node process. */
   readonly boot: string;
   /** Rejects when the node can no longer write to the store: the process must end. */
@@ -104,9 +107,10 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const { folder, role, log } = options;
   const { config, tls } = folder;
   const random = createSystemRandom();
+  const clock = new ClusterClock(systemClock);
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
-  const parts = await openParts(folder, log, (node) => late.addressOf(node));
+  const parts = await openParts(folder, clock, log, (node) => late.addressOf(node));
   const { store, memory, journal, reader, links, archive } = parts;
   const registry = options.registry({
     links,
@@ -120,7 +124,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
   journal.onRolledBack((rollback) => late.rolledBack(rollback));
-  const common = { clock: systemClock, random, log };
+  const common = { clock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
     registry,
@@ -150,7 +154,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const membership = await joinCluster({
     store,
     node: { name: config.node, role, peerUrl, boot },
-    clock: systemClock,
+    clock,
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
@@ -183,6 +187,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     historian,
     registry,
     random,
+    clock,
     boot,
     failed,
     stop: () => leave(host, membership, peers, server, parts),
@@ -205,11 +210,11 @@ const fencedAlive = (node: string): PhotonError =>
 
 async function openParts(
   folder: NodeFolder,
+  clock: ClusterClock,
   log: Log,
   addressOf: (node: string) => string | undefined,
 ): Promise<Parts> {
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
-  const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
   const archive = openArchive(folder, store, clock, log);
   const { replicas, durability: level } = folder.config.store;

@@ -4,8 +4,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clientClock } from '../client/client-clock.ts';
-import { startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { startTestApi, testClock, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
 import { RawClient } from './raw-client-for-tests.ts';
 import { defaultApiLimits } from './api-limits.ts';
 import { createBrowserPasses } from './browser-passes.ts';
@@ -71,14 +70,14 @@ test('a cookie is valid after a restart when the key was kept; a forged cookie i
 });
 
 test('a cookie expires', () => {
-  let wallMs = 1_000;
-  const clock = { ...clientClock, wallMs: () => wallMs };
+  let sharedMs = 1_000;
+  const clock = { ...testClock, sharedMs: () => sharedMs };
   const principals = new TestPrincipals();
   const limits = { ...defaultApiLimits, sessionTtlMs: 500 };
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: new Uint8Array(32) });
   const cookie = passes.sign(principals.byToken('ann-token') as never);
   assert.is(passes.read(cookie)?.name, 'ann');
-  wallMs = 1_501;
+  sharedMs = 1_501;
   assert.is(passes.read(cookie), undefined);
 });
 

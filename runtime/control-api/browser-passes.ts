@@ -4,7 +4,7 @@
  * a restart if the key is kept. Secret values come from node:crypto, not from the Random port, which a seed can replay.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import type { Principals } from './principals.ts';
@@ -25,7 +25,7 @@ const digestOf = (text: string): string => createHash('sha256').update(text).dig
 
 export function createBrowserPasses(options: {
   readonly principals: Principals;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly limits: ApiLimits;
   /** 32 bytes or more. */
   readonly cookieKey: Uint8Array;
@@ -61,7 +61,7 @@ export function createBrowserPasses(options: {
     mintTicket: (principal) => mint('ticket', principal, limits.ticketTtlMs),
     spendTicket: (ticket) => spend('ticket', ticket),
     sign(principal) {
-      const payload = `${clock.wallMs() + limits.sessionTtlMs}.${Buffer.from(principal.id).toString('base64url')}`;
+      const payload = `${clock.sharedMs() + limits.sessionTtlMs}.${Buffer.from(principal.id).toString('base64url')}`;
       return `${payload}.${signatureOf(payload).toString('base64url')}`;
     },
     read(cookie) {
@@ -69,7 +69,7 @@ export function createBrowserPasses(options: {
       const given = Buffer.from(signature, 'base64url');
       const wanted = signatureOf(`${endMs}.${id}`);
       if (more !== undefined || given.length !== wanted.length || !timingSafeEqual(given, wanted)) return undefined;
-      if (Number(endMs) < clock.wallMs()) return undefined;
+      if (Number(endMs) < clock.sharedMs()) return undefined;
       return principals.byId(Buffer.from(id, 'base64url').toString());
     },
   };

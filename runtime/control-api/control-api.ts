@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { ActorRegistry } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { Clock, SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import { reject } from '../contract/errors.ts';
 import type { Historian } from '../contract/historian.ts';
@@ -43,7 +43,7 @@ export interface ControlApiOptions {
   readonly historian?: Historian;
   readonly ask: (command: Command) => Promise<Reply>;
   readonly principals: Principals;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   readonly node: string;
