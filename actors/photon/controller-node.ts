@@ -98,7 +98,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
       isRevoked: (name, issuedMs) => member.membership.revocations.isRevoked(`token:${name}`, issuedMs),
     }),
     nodes,
-    clock: systemClock,
+    clock: member.clock,
     random: member.random,
     log,
     node: folder.config.node,
@@ -107,7 +107,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     delayMs: () => member.delay.lastingMs(),
     metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }) + nodeMetrics(nodes),
     cookieKey: cookieKeyOf(folder),
-    logouts: openLogoutFile({ path: join(folder.path, 'logouts.json'), clock: systemClock, log }),
+    logouts: openLogoutFile({ path: join(folder.path, 'logouts.json'), clock: member.clock, log }),
     routes: createInspectorRoutes({
       registry: member.registry,
       // Shared by the clusters of one checkout, so that pages are bundled and charts are laid out only once.

@@ -5,6 +5,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { ClusterClock } from '@photoncloud/runtime/directory/cluster-clock';
 import {
   joinCluster,
   type Fencing,
@@ -13,6 +14,7 @@ import {
   type Revocations,
 } from '@photoncloud/runtime/directory/cluster-membership';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { SharedClock } from '@photoncloud/runtime/contract/clock';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
@@ -85,6 +87,7 @@ export interface MemberNode {
   readonly random: Random;
   readonly certificate: NodeCertificate;
   readonly membership: Pick<Membership, 'nodes' | 'revoke' | 'revocations'>;
+  readonly clock: SharedClock;
   /** The id of this run of the node process. */
   readonly boot: string;
   /** Rejects when the node can no longer write to the store: the process must end. */
@@ -106,13 +109,14 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const { folder, role, log } = options;
   const { config } = folder;
   const random = createSystemRandom();
+  const clock = new ClusterClock(systemClock);
   const boot = random.ulid(systemClock.wallMs());
   const late = new LateMembership();
   const certificate = new NodeCertificate({ ...config, role, path: folder.path, clock: systemClock, log });
   let revocations: Revocations | undefined;
   const admits: Admits = ({ name, issuedMs }) => revocations?.isRevoked(`node:${name}`, issuedMs) !== true;
   const addressOf = (node: string): string | undefined => late.addressOf(node);
-  const parts = await openParts({ folder, random, log, tls: () => certificate.tls, admits, addressOf });
+  const parts = await openParts({ folder, clock, random, log, tls: () => certificate.tls, admits, addressOf });
   const { store, memory, journal, reader, links, archive } = parts;
   const registry = options.registry({
     links,
@@ -126,7 +130,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const verify = (shard: ShardId): void => late.verify(shard);
   journal.onFenced(verify);
   journal.onRolledBack((rollback) => late.rolledBack(rollback));
-  const common = { clock: systemClock, random, log };
+  const common = { clock, random, log };
   const hosted = options.journal?.(journal) ?? journal;
   const host = createHost({
     registry,
@@ -150,7 +154,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const membership = await joinCluster({
     store,
     node: { name: config.node, role, peerUrl, boot },
-    clock: systemClock,
+    clock,
     log,
     onGrant: (grant) => {
       journal.adopt(grant);
@@ -194,6 +198,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     random,
     certificate,
     membership,
+    clock,
     boot,
     failed,
     delay,
@@ -226,14 +231,13 @@ const removedAlive = (node: string): PhotonError =>
     `an operator removed ${node} from the cluster while it ran; it ends`,
   );
 
-type PartsOptions = { readonly folder: NodeFolder; readonly admits: Admits } & Pick<
+type PartsOptions = { readonly folder: NodeFolder; readonly clock: ClusterClock; readonly admits: Admits } & Pick<
   PeerLinksOptions,
   'random' | 'log' | 'tls' | 'addressOf'
 >;
 
-async function openParts({ folder, random, log, tls, admits, addressOf }: PartsOptions): Promise<Parts> {
+async function openParts({ folder, clock, random, log, tls, admits, addressOf }: PartsOptions): Promise<Parts> {
   const url = storeUrlOf(folder, process.env['REDIS_URL']);
-  const clock = systemClock;
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock, log });
   const archive = openArchive(folder, store, clock, log);
   const { replicas, durability: level } = folder.config.store;

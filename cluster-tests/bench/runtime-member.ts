@@ -5,6 +5,7 @@
 import { createHost, type Host } from '@photoncloud/runtime/hosting/host';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
+import { ClusterClock } from '@photoncloud/runtime/directory/cluster-clock';
 import { joinCluster, type Membership } from '@photoncloud/runtime/directory/cluster-membership';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { connectStore } from '@photoncloud/runtime/journal/store-connection';
@@ -20,7 +21,7 @@ export interface BenchMember {
 const alone = (): Promise<never> => Promise.reject(new Error('members of the bench have no links to each other'));
 
 export async function joinBench(url: string, name: string): Promise<BenchMember> {
-  const clock = systemClock;
+  const clock = new ClusterClock(systemClock);
   const random = createSystemRandom();
   const store = await connectStore({ url, clock, log: benchLog });
   const journal = createJournal({ store, clock, log: benchLog });

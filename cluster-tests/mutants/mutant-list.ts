@@ -200,23 +200,20 @@ const inTimersAndEffects: readonly Mutant[] = [
     'for (const timer of backlog.timers) this.host.timers.set(grant.shard, timer.actor, timer);',
     '',
   ),
-  {
-    // Two guards: the queue, and the step, which reads its own clock and puts back a timer that is not due.
-    name: 'timers fire up to half a second early',
-    promise: 'G6',
-    patches: [
-      {
-        file: 'runtime/hosting/timer-queue.ts',
-        find: '(!first.gone && first.timer.dueMs > nowMs)',
-        put: '(!first.gone && first.timer.dueMs > nowMs + 500)',
-      },
-      {
-        file: inputCheck,
-        find: 'timer.dueMs <= host.clock.wallMs()',
-        put: 'timer.dueMs <= host.clock.wallMs() + 500',
-      },
-    ],
-  },
+  one(
+    'timers fire up to half a second early',
+    'G6',
+    'runtime/hosting/timer-queue.ts',
+    'const waitMs = Math.max(0, timer.dueMs - this.clock.sharedMs());',
+    'const waitMs = Math.max(0, timer.dueMs - 500 - this.clock.sharedMs());',
+  ),
+  one(
+    'the shared clock follows the wall clock of its node',
+    'G6',
+    'runtime/directory/cluster-clock.ts',
+    'return Math.floor(this.#base.monotonicMs() + this.#least);',
+    'return Math.floor(this.#base.wallMs());',
+  ),
   one(
     'a cancelled timer fires',
     'G6',

@@ -128,7 +128,7 @@ const inBounds: readonly Mutant[] = [
     'return !this.activations.passivation.hasRoom(command.to) && !this.isExemptFromOverload(command);',
     'return false;',
   ),
-  one('effects run without bound', 'G11', 'runtime/hosting/effect-runner.ts', 'this.placesTaken < this.places', 'true'),
+  one('effects run without bound', 'G11', 'runtime/hosting/effect-places.ts', ' || share.held >= free', ''),
   one(
     'answers are remembered without bound',
     'G11',
@@ -280,7 +280,7 @@ const inSnapshots: readonly Mutant[] = [
     'an upgrade is not recorded',
     'G9',
     'runtime/hosting/step.ts',
-    'if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());',
+    'if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.sharedMs());',
     '',
   ),
 ];

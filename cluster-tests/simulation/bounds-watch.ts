@@ -19,6 +19,7 @@ import {
   type WatermarkedSender,
 } from '../checkers/kept-bounds.ts';
 import { archiveCap, type SimulatedNode } from './simulated-node.ts';
+import { wallStartMs } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
 
@@ -62,8 +63,7 @@ export class BoundsWatch {
     // This runs at every message; with so few watermarks no limit can be exceeded.
     if (watermarks.length <= limits.watermarks) return void this.overLimitSinceMs.delete(key);
     const senders = watermarks.map((watermark) => this.senderOf(watermark.slice('m:'.length)));
-    const walls = simulation.nodes().map(({ process }) => process.clock.wallMs());
-    const soonMs = Math.min(...walls) - limits.watermarkGraceMs;
+    const soonMs = wallStartMs + simulation.time.nowMs - limits.watermarkGraceMs;
     const broken = checkWatermarks(key, senders, soonMs, limits.watermarks);
     if (broken.length === 0) this.overLimitSinceMs.delete(key);
     else if (!this.overLimitSinceMs.has(key)) this.overLimitSinceMs.set(key, simulation.time.nowMs);

@@ -152,9 +152,18 @@ const strikes: Readonly<Record<string, Strike>> = {
   'wall clock step'(simulation, chance) {
     const process = simulation.processOf(anyNode(simulation, chance));
     if (process === undefined) return;
-    const stepMs = chance.pick([50, 2_000, 60_000]) * chance.between(-1, 1);
+    const stepMs = chance.pick([50, 2_000, 60_000, 10_800_000]) * chance.between(-1, 1);
     simulation.fault('wall clock step', `${process.label} ${stepMs.toFixed(0)} ms`);
     process.wallOffsetMs += stepMs;
+  },
+  /**
+   * Backwards only: a step forward while no node runs cannot be told from time, and K9 would call its timers early.
+   * cluster-clock.test.ts steps the clock of a real store forward.
+   */
+  'store clock step'(simulation, chance) {
+    const stepMs = -chance.pick([50, 2_000, 60_000, 10_800_000]) * chance.fraction();
+    simulation.fault('store clock step', `${stepMs.toFixed(0)} ms`);
+    simulation.storeOffsetMs += stepMs;
   },
 };
 

@@ -63,8 +63,16 @@ const replicaFaultKinds = {
   'store replica cut off': 20_000,
 } as const;
 
+/** Drawn from a random stream of its own. */
+const storeClockFaultKinds = { 'store clock step': 20_000 } as const;
+
 /** Every kind of fault that a seed may arm by itself, as tallies name them. */
-export const armableFaults: readonly string[] = [faultKinds, diskFaultKinds, replicaFaultKinds].flatMap(Object.keys);
+export const armableFaults: readonly string[] = [
+  faultKinds,
+  diskFaultKinds,
+  replicaFaultKinds,
+  storeClockFaultKinds,
+].flatMap(Object.keys);
 
 function expandReplicas(chance: Chance): ReplicatedStore | undefined {
   if (!chance.happens(0.3)) return undefined;
@@ -103,6 +111,10 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
   for (const [kind, everyMs] of Object.entries(replicaFaultKinds)) {
     if (replicas !== undefined && replicated.happens(0.6))
       faults[kind] = Math.round(everyMs * replicated.between(0.3, 2));
+  }
+  const storeClock = chance.split('store clock');
+  for (const [kind, everyMs] of Object.entries(storeClockFaultKinds)) {
+    if (storeClock.happens(0.5)) faults[kind] = Math.round(everyMs * storeClock.between(0.3, 2));
   }
   if (beyondBudget) faults['store power cut'] = 40_000;
   const tight = chance.happens(0.3);

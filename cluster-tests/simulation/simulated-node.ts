@@ -16,6 +16,7 @@ import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
 import type { Commit, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Inlet } from '@photoncloud/runtime/contract/link';
+import { ClusterClock } from '@photoncloud/runtime/directory/cluster-clock';
 import {
   joinCluster,
   type Fencing,
@@ -85,7 +86,8 @@ export interface SimulatedNode {
 
 export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   const { process, role, network } = parts;
-  const { clock, random, log, name, boot } = process;
+  const { random, log, name, boot } = process;
+  const clock = new ClusterClock(process.clock);
   const store = await connectStore({
     url: 'simulated',
     clock,

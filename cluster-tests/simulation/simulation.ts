@@ -53,6 +53,8 @@ export class Simulation {
   readonly reached = new Map<string, number>();
   /** Violations seen while it runs; the run fails with them. */
   readonly violations: string[] = [];
+  /** Added to the wall clock of the store's servers; a fault steps it. */
+  storeOffsetMs = 0;
   /** Shards that a process has begun to hand over. */
   readonly handovers: Handover[] = [];
   /** Small files of nodes, each written as a whole, by `<node> <path>`; they outlive processes. */
@@ -69,7 +71,7 @@ export class Simulation {
     this.time = new VirtualTime({ onEvent: (atMs, owner, label) => this.trace.mix(`${atMs} ${owner} ${label}`) });
     this.store = new SimulatedStore({
       time: this.time,
-      wallMs: () => wallStartMs + this.time.nowMs,
+      wallMs: () => wallStartMs + this.time.nowMs + this.storeOffsetMs,
       random: this.chance.split('store'),
       replicas: options.replicas,
     });

@@ -11,7 +11,7 @@ export interface ActorEvent {
 
 /** Added by the host to every event before the chart sees it. Machines have no clock: `at` is their only time. */
 export interface EventMeta {
-  /** Wall time of the step, ms since the epoch. */
+  /** Time of the step on the shared clock, ms since the epoch: charts may compare it with what they have stored. */
   readonly at: number;
   /** A ULID minted for this step: charts take uids from here. */
   readonly ulid: string;

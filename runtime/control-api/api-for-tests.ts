@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { clientClock } from '../client/client-clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
@@ -12,6 +13,11 @@ import type { Principals } from './principals.ts';
 import { MemoryStore, testRegistry } from './store-for-tests.ts';
 
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quietLog };
+export const testClock: SharedClock = {
+  ...clientClock,
+  sharedMs: () => Date.now(),
+  sharedAtMostMs: () => Date.now(),
+};
 export const testRandom: Random = { ulid: (wallMs) => `01J${wallMs}`, fraction: () => 0.5 };
 
 const person = (name: string, scopes: readonly string[] | '*', admin: boolean): Principal => ({
@@ -70,7 +76,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
       return options.answer?.(command) ?? { ok: true, version: asked.length, result: { done: true } };
     },
     principals,
-    clock: clientClock,
+    clock: testClock,
     random: testRandom,
     log: quietLog,
     node: 'c1',

@@ -3,9 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { get, type IncomingMessage } from 'node:http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clientClock } from '../client/client-clock.ts';
 import type { Reply } from '../contract/envelope.ts';
-import { startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import { startTestApi, testClock, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
 import { defaultApiLimits } from './api-limits.ts';
 import { createBrowserPasses } from './browser-passes.ts';
 import { RawClient, until } from './raw-client-for-tests.ts';
@@ -103,7 +102,7 @@ test('a client that does not answer pings is closed, one that answers is not', a
 
 test('tickets and secrets expire', () => {
   let nowMs = 1_000;
-  const clock = { ...clientClock, monotonicMs: () => nowMs };
+  const clock = { ...testClock, monotonicMs: () => nowMs };
   const principals = new TestPrincipals();
   const passes = createBrowserPasses({ principals, clock, limits: defaultApiLimits, cookieKey: new Uint8Array(32) });
   const root = principals.people.get('root');

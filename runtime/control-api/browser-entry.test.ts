@@ -7,8 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clientClock } from '../client/client-clock.ts';
-import { quietLog, startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
+import {
+  quietLog,
+  startTestApi,
+  testClock,
+  TestPrincipals,
+  type TestApi,
+  type TestApiOptions,
+} from './api-for-tests.ts';
 import { RawClient } from './raw-client-for-tests.ts';
 import { defaultApiLimits } from './api-limits.ts';
 import { createBrowserPasses, type Pass } from './browser-passes.ts';
@@ -77,14 +83,14 @@ test('a cookie is valid after a restart when the key was kept; a forged cookie i
 });
 
 test('a cookie expires', () => {
-  let wallMs = 1_000;
-  const clock = { ...clientClock, wallMs: () => wallMs };
+  let sharedMs = 1_000;
+  const clock = { ...testClock, sharedMs: () => sharedMs };
   const principals = new TestPrincipals();
   const limits = { ...defaultApiLimits, sessionTtlMs: 500 };
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey: new Uint8Array(32) });
   const cookie = passes.sign(principals.byToken('ann-token') as never);
   assert.is(passes.read(cookie)?.principal.name, 'ann');
-  wallMs = 1_501;
+  sharedMs = 1_501;
   assert.is(passes.read(cookie), undefined);
 });
 
@@ -123,7 +129,7 @@ test('/healthz answers while the process runs, /readyz only while the store answ
 test('secrets and tickets of one principal void only its own oldest', () => {
   const principals = new TestPrincipals();
   const limits = { ...defaultApiLimits, maxPasses: 3 };
-  const passes = createBrowserPasses({ principals, clock: clientClock, limits, cookieKey: new Uint8Array(32) });
+  const passes = createBrowserPasses({ principals, clock: testClock, limits, cookieKey: new Uint8Array(32) });
   const [ann, root] = ['ann-token', 'root-token'].map((token) => principals.byToken(token) as never);
   const pass = (principal: typeof ann): Pass => ({ principal: principal as never, browser: undefined });
   const others = [passes.mintSecret(root as never, 60_000), passes.mintTicket(pass(root))] as const;
@@ -177,7 +183,7 @@ test('a logout is kept over a restart, like the cookies', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'photon-logouts-'));
   const path = join(folder, 'logouts.json');
   const cookieKey = new Uint8Array(32).fill(7);
-  const more = () => ({ cookieKey, logouts: openLogoutFile({ path, clock: clientClock, log: quietLog }) });
+  const more = () => ({ cookieKey, logouts: openLogoutFile({ path, clock: testClock, log: quietLog }) });
   let [cookie, listenPort] = ['', 0];
   try {
     await within({ more: more() }, async ({ httpUrl, listenPort: own }) => {

@@ -6,7 +6,7 @@
  * Secret values come from node:crypto, not from the Random port, which a seed can replay.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../contract/clock.ts';
+import type { Clock, SharedClock } from '../contract/clock.ts';
 import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import { memoryLogouts, type Logouts } from './logout-file.ts';
@@ -85,7 +85,7 @@ class HeldPasses {
 
 export function createBrowserPasses(options: {
   readonly principals: Principals;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly limits: ApiLimits;
   /** 32 bytes or more. */
   readonly cookieKey: Uint8Array;
@@ -107,7 +107,7 @@ export function createBrowserPasses(options: {
     const given = Buffer.from(signature, 'base64url');
     const wanted = signatureOf(`${endMs}.${id}.${browser}`);
     if (more !== undefined || given.length !== wanted.length || !timingSafeEqual(given, wanted)) return undefined;
-    if (Number(endMs) < clock.wallMs()) return undefined;
+    if (Number(endMs) < clock.sharedMs()) return undefined;
     const principal = principals.byId(Buffer.from(id, 'base64url').toString());
     const pass = principal === undefined ? undefined : current({ principal, browser });
     return pass === undefined ? undefined : { endMs: Number(endMs), pass };
@@ -119,7 +119,7 @@ export function createBrowserPasses(options: {
     mintTicket: (pass) => tickets.mint(pass, limits.ticketTtlMs),
     spendTicket: (ticket) => current(tickets.spend(ticket)),
     sign(principal, browser = randomBytes(12).toString('base64url')) {
-      const endMs = clock.wallMs() + limits.sessionTtlMs;
+      const endMs = clock.sharedMs() + limits.sessionTtlMs;
       const payload = `${endMs}.${Buffer.from(principal.id).toString('base64url')}.${browser}`;
       return `${payload}.${signatureOf(payload).toString('base64url')}`;
     },
@@ -128,7 +128,7 @@ export function createBrowserPasses(options: {
       const signed = readSigned(cookie);
       if (signed?.pass.browser !== undefined) {
         // A secret of this session may have renewed it, for as long as a session lasts from now.
-        logouts.add(signed.pass.browser, clock.wallMs() + limits.sessionTtlMs, signed.pass.principal.name);
+        logouts.add(signed.pass.browser, clock.sharedMs() + limits.sessionTtlMs, signed.pass.principal.name);
       }
     },
     isRevoked: (browser) => logouts.has(browser),

@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { Clock, SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
 import type { Historian } from '../contract/historian.ts';
@@ -52,7 +52,7 @@ export interface ControlApiOptions {
   /** Without it, no object has output. */
   readonly readOutput?: (place: OutputPlace) => Promise<string>;
   readonly principals: Principals;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   readonly node: string;

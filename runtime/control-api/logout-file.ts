@@ -5,7 +5,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import { describeCause } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 
@@ -13,7 +13,7 @@ const mostPerPrincipal = 100;
 
 export interface Logouts {
   has(browser: string): boolean;
-  /** @param endMs wall time at which its cookie has expired */
+  /** @param endMs time of the shared clock at which its cookie has expired */
   add(browser: string, endMs: number, principal: string): void;
 }
 
@@ -21,7 +21,7 @@ const lines = z.array(z.tuple([z.string(), z.number(), z.string()]));
 type Line = z.output<typeof lines>[number];
 
 export function memoryLogouts(
-  clock: Clock,
+  clock: SharedClock,
   read: readonly Line[] = [],
   save?: (all: readonly Line[]) => void,
 ): Logouts {
@@ -29,7 +29,7 @@ export function memoryLogouts(
   return {
     has: (browser) => ended.has(browser),
     add(browser, endMs, principal) {
-      const nowMs = clock.wallMs();
+      const nowMs = clock.sharedMs();
       for (const [name, [, lineEndMs]] of ended) if (lineEndMs < nowMs) ended.delete(name);
       const own = [...ended.values()].filter((line) => line[2] === principal);
       for (const [name] of own.slice(0, Math.max(0, own.length + 1 - mostPerPrincipal))) ended.delete(name);
@@ -40,7 +40,7 @@ export function memoryLogouts(
 }
 
 /** A file that is missing or damaged begins empty, with a line in the log: a logout more is no reason not to serve. */
-export function openLogoutFile({ path, clock, log }: { path: string; clock: Clock; log: Log }): Logouts {
+export function openLogoutFile({ path, clock, log }: { path: string; clock: SharedClock; log: Log }): Logouts {
   const save = (all: readonly Line[]): void => {
     try {
       writeFileSync(`${path}.new`, JSON.stringify(all), { mode: 0o600 });

@@ -12,6 +12,7 @@ import { processClock as clock, recordedLog, TestRedis, until } from '../journal
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
 import { connectStore } from '../journal/store-connection.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import { joinCluster, type Membership } from './cluster-membership.ts';
 
 interface TestNode {
@@ -61,7 +62,7 @@ async function startNode(stage: Stage, name: string, boot = `${name}-1`, beatMs 
   const membership = await joinCluster({
     store,
     node: { name, role: 'controller', peerUrl: '', boot },
-    clock,
+    clock: new ClusterClock(clock),
     log,
     onGrant: (grant) => journal.adopt(grant),
     onLost: (one) => {

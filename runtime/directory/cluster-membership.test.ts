@@ -5,6 +5,7 @@ import { commitOf } from '../journal/commit-for-tests.ts';
 import { processClock as clock, until } from '../journal/redis-for-tests.ts';
 import { shardCount, shardOf } from '../journal/shard-placement.ts';
 import { grantText } from '../journal/store-keys.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import { joinCluster } from './cluster-membership.ts';
 import { beatMs, silenceMs, stagedSuite, startNode, type Stage, type TestNode } from './membership-for-tests.ts';
 
@@ -272,7 +273,7 @@ test('a store of another cluster or program version is refused', async (stage) =
     await joinCluster({
       store: c1.store,
       node: { name: 'c9', role: 'controller', peerUrl: '', boot: 'b' },
-      clock,
+      clock: new ClusterClock(clock),
       log: c1.log,
       onGrant: () => {},
       onLost: () => {},

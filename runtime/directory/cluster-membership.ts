@@ -8,7 +8,6 @@
  * Rejected: leases with a TTL in the store (a step of the store's clock would free a lock), and votes among nodes (the
  * store decides anyway).
  */
-import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
 import type { ShardId } from '../contract/identifiers.ts';
 import type { ShardGrant } from '../contract/journal.ts';
@@ -19,6 +18,7 @@ import { readAll, type Store } from '../journal/store-connection.ts';
 import type { StoreLink } from '../journal/store-link.ts';
 import type { StoreRollback } from '../journal/ordinal-memory.ts';
 import { defaultBeatLimits, type BeatLimits } from './beat-limits.ts';
+import type { ClusterClock } from './cluster-clock.ts';
 import { settleClusterRecord } from './cluster-record.ts';
 import { EraKeeper } from './era-keeper.ts';
 import { depart } from './node-departure.ts';
@@ -39,7 +39,8 @@ export type { Fencing, NodeEvent, NodeRecord, Revocations, Revocation, Subject }
 export interface MembershipOptions extends Partial<BeatLimits> {
   readonly store: Store;
   readonly node: NodeRecord;
-  readonly clock: Clock;
+  /** Ticks before this node owns anything, and with every beat. */
+  readonly clock: ClusterClock;
   readonly log: Log;
   readonly onGrant: (grant: ShardGrant) => void;
   /** Must drop the shard's actors and undo nothing: another owner may act already. */
@@ -170,7 +171,7 @@ class StoreMembership implements Membership {
     const { store, node, clock } = this.#options;
     const { keys } = store;
     let askedMs = 0;
-    const replies = await this.#link.run((redis) => {
+    const read = this.#link.run((redis) => {
       askedMs = clock.monotonicMs();
       return readAll(redis, [
         ['hincrby', keys.beats, node.name, '1'],
@@ -180,6 +181,7 @@ class StoreMembership implements Membership {
         ['hgetall', keys.cluster],
       ]);
     });
+    const [replies] = await Promise.all([read, clock.tick(this.#link, keys)]);
     if (this.#stopped) return;
     const [, counters, records, map, cluster] = replies as [
       number,
@@ -343,6 +345,7 @@ export async function joinCluster(options: MembershipOptions): Promise<Membershi
   const link = store.open('membership');
   try {
     const { era, fields } = await settleClusterRecord(link, store.keys, options.identity);
+    await options.clock.tick(link, store.keys);
     const revocations = new Revocations();
     const { isNew } = revocations.read(fields);
     const certificate = options.certificate?.() ?? {};

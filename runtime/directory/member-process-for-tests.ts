@@ -16,6 +16,7 @@ import { systemClock as clock } from '../hosting/system-clock.ts';
 import { createSystemRandom } from '../hosting/system-random.ts';
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { connectStore } from '../journal/store-connection.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import { joinCluster, type Membership } from './cluster-membership.ts';
 import type { FromMember, MemberCall, MemberOrders, ToMember } from './member-fleet-for-tests.ts';
 
@@ -93,7 +94,7 @@ journal.onFenced(verify);
 joined.membership = await joinCluster({
   store,
   node: { name: node, role: 'controller', peerUrl: '', boot },
-  clock,
+  clock: new ClusterClock(clock),
   log,
   onGrant: (grant) => {
     journal.adopt(grant);

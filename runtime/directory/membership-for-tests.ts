@@ -8,6 +8,7 @@ import type { ShardGrant } from '../contract/journal.ts';
 import { processClock as clock, recordedLog, TestRedis } from '../journal/redis-for-tests.ts';
 import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { connectStore, type Store } from '../journal/store-connection.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import { joinCluster, type Membership, type NodeEvent, type NodeRecord } from './cluster-membership.ts';
 
 export interface Stage {
@@ -87,7 +88,7 @@ export async function startNode(
   const membership = await joinCluster({
     store,
     node: { name, role, peerUrl: `wss://${name}`, boot },
-    clock: timers.clock,
+    clock: new ClusterClock(timers.clock),
     log,
     onGrant: (grant) => {
       granted.push(grant);

@@ -27,6 +27,7 @@ import { createJournal, type RedisJournal } from '../journal/redis-journal.ts';
 import { startCluster, type TestCluster } from '../journal/redis-topologies-for-tests.ts';
 import { shardCount, shardOf, slotOfTag } from '../journal/shard-placement.ts';
 import { connectStore, type Store } from '../journal/store-connection.ts';
+import { ClusterClock } from './cluster-clock.ts';
 import { joinCluster, type Membership, type NodeRecord } from './cluster-membership.ts';
 
 const historyCap = 400;
@@ -85,7 +86,7 @@ async function startNode(scene: Scene, name: string, role: NodeRecord['role']): 
   const membership = await joinCluster({
     store,
     node: { name, role, peerUrl: '', boot: `${name}-1` },
-    clock,
+    clock: new ClusterClock(clock),
     log,
     onGrant: (grant) => {
       journal.adopt(grant);

@@ -30,6 +30,8 @@ export interface DecidedStep {
   readonly split: Split;
   /** The actor is created by this step. */
   readonly born: boolean;
+  /** Delays of timers begin here: the most that the shared clock can be. */
+  readonly armedMs: number;
 }
 
 /** Stages a step that the chart has taken: moves the actor's `ahead` state on and adds the step to the commit. */
@@ -87,7 +89,7 @@ export function refusal(step: Pick<DecidedStep, 'input' | 'split'>): boolean {
 export function pendingChangesOf(
   { ahead, kind, id }: Pick<Activation, 'ahead' | 'kind' | 'id'>,
   before: ChartSnapshot | undefined,
-  { split, decision, input, meta }: Pick<DecidedStep, 'split' | 'decision' | 'input' | 'meta'>,
+  { split, decision, input, armedMs }: Pick<DecidedStep, 'split' | 'decision' | 'input' | 'armedMs'>,
 ): PendingChanges {
   const { effects, timers, version } = ahead;
   // Most steps leave effects and timers alone, and this runs for every one of them.
@@ -112,7 +114,7 @@ export function pendingChangesOf(
     if (path === undefined) return [];
     return [{ effectId: `${id}#${version}.${index}`, type, params, stateId: path.join('.') }];
   });
-  const ofTimers = hasTimers ? timerChanges(timers, input, decision, meta) : nothingChanges;
+  const ofTimers = hasTimers ? timerChanges(timers, input, decision, armedMs) : nothingChanges;
   return { ...ofTimers, effectsStarted, effectsEnded };
 }
 
@@ -120,14 +122,14 @@ function timerChanges(
   timers: readonly PendingTimer[],
   input: Input,
   decision: Decision,
-  { at }: EventMeta,
+  armedMs: number,
 ): Pick<PendingChanges, 'timersSet' | 'timersEnded'> {
   let timersSet: PendingTimer[] = [];
   const ended = new Set(input.kind === 'timer' ? [input.timerId] : []);
   for (const { timerId, delayMs, eventType } of decision.timers) {
     ended.add(timerId);
     timersSet = timersSet.filter((timer) => timer.timerId !== timerId);
-    if (delayMs !== undefined) timersSet.push({ timerId, dueMs: at + delayMs, eventType });
+    if (delayMs !== undefined) timersSet.push({ timerId, dueMs: armedMs + delayMs, eventType });
   }
   return { timersSet, timersEnded: timers.filter(({ timerId }) => ended.has(timerId)) };
 }

@@ -57,7 +57,7 @@ export const isResume = (input: Input): input is CommandInput =>
 export function park(host: StepContext, builder: CommitBuilder, input: Input, failure: unknown): void {
   const { actor } = builder;
   const reason = `chart_failed: ${describeCause(failure)}`;
-  const at = host.clock.wallMs();
+  const at = host.clock.sharedMs();
   const event = writable(eventOf(input));
   host.log.error(
     { actor: actor.id, event: event.type, cause: causeOf(input), failure },

@@ -3,7 +3,7 @@
  * production.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Reply } from '../contract/envelope.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
@@ -49,7 +49,7 @@ export interface TestHostOptions {
   readonly limits?: Partial<HostLimits>;
   readonly outlet?: Outlet;
   readonly onStranger?: (shard: ShardId) => void;
-  readonly clock?: Clock;
+  readonly clock?: SharedClock;
 }
 
 export function hostOn(journal: MemoryJournal, options: TestHostOptions): Host {

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import fc from 'fast-check';
 import type { ActorId, ShardId } from '../contract/identifiers.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { oven, registryOf } from './kinds-for-tests.ts';
 import { ask, commandOf, ownerOn, until } from './host-for-tests.ts';
@@ -54,37 +54,50 @@ test('timers survive a restart, and one that is late fires at once', async () =>
   await next.drain();
 });
 
-test('a clock that steps back behind a reminder does not make its timer fire early', async () => {
-  const journal = new MemoryJournal();
-  const first = await ownerOn(journal, { registry });
-  void first.command(commandOf(o, { type: 'oven.bake', patienceMs: 30 }));
-  await until('baking', () => state(journal) === 'baking');
-  await first.drain();
-  const dueMs = journal.actors.get(o)?.actor.timers[0]?.dueMs ?? 0;
-  await until('the timer is due', () => systemClock.wallMs() > dueMs);
-  let stepMs = 0;
-  const load = journal.load.bind(journal);
-  // The reminder comes while the actor is being loaded; it is stepped after the clock has gone back.
-  journal.load = async (id) => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    stepMs = -300;
-    return load(id);
-  };
-  const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + stepMs };
-  const next = await ownerOn(journal, { registry, clock });
-  await until('burnt', () => state(journal) === 'burnt');
-  const fired = journal.history.get(o)?.filter(({ cause }) => cause.startsWith('timer:')) ?? [];
-  assert.is(fired.length, 1);
-  assert.ok((fired[0]?.at ?? 0) >= dueMs, `${dueMs - (fired[0]?.at ?? 0)} ms early`);
-  await next.drain();
+const hourMs = 3_600_000;
+
+test('a wall clock that steps by an hour, either way, neither delays a timer nor lets it fire early', async () => {
+  for (const stepMs of [-hourMs, hourMs]) {
+    const journal = new MemoryJournal();
+    let steppedMs = 0;
+    const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + steppedMs };
+    const host = await ownerOn(journal, { registry, clock });
+    const startMs = performance.now();
+    void host.command(commandOf(o, { type: 'oven.bake', patienceMs: 60 }));
+    await until('baking', () => state(journal) === 'baking');
+    steppedMs = stepMs;
+    await until('burnt', () => state(journal) === 'burnt', 2_000);
+    assert.ok(performance.now() - startMs >= 60, 'early');
+    await host.drain();
+  }
+});
+
+test('owners whose wall clocks differ by an hour fire the timers of the other when they are due', async () => {
+  for (const aheadMs of [-hourMs, hourMs]) {
+    const journal = new MemoryJournal();
+    const first = await ownerOn(journal, { registry });
+    const startMs = performance.now();
+    void first.command(commandOf(o, { type: 'oven.bake', patienceMs: 80 }));
+    await until('baking', () => state(journal) === 'baking');
+    const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs };
+    const next = await ownerOn(journal, { registry, clock, node: 'n2' });
+    await until('burnt', () => state(journal) === 'burnt', 2_000);
+    assert.ok(performance.now() - startMs >= 80, 'early');
+    const { at } = journal.history.get(o)?.at(-1) ?? { at: 0 };
+    assert.ok(Math.abs(at - systemClock.sharedMs()) < 2_000, 'the history is on the shared clock');
+    await first.drain();
+    await next.drain();
+  }
 });
 
 /** Time that passes only when told; alarms ring as it passes them. */
-class HandClock implements Clock {
+class HandClock implements SharedClock {
   nowMs = 1000;
   private alarms: { atMs: number; task: () => void }[] = [];
   wallMs = (): number => this.nowMs;
   monotonicMs = (): number => this.nowMs;
+  sharedMs = (): number => this.nowMs;
+  sharedAtMostMs = (): number => this.nowMs;
   after(delayMs: number, task: () => void): () => void {
     const alarm = { atMs: this.nowMs + delayMs, task };
     this.alarms.push(alarm);
@@ -151,18 +164,18 @@ test('the queue fires exactly what a plain list would, when it is due', () => {
   );
 });
 
-test('a step of the wall clock neither fires early nor sleeps for long', () => {
+test('what is left of a timer is waited for on the monotonic clock, whatever other clocks do meanwhile', () => {
   const clock = new HandClock();
   const fired: number[] = [];
   const queue = new TimerQueue(clock, (_, { dueMs }) => fired.push(dueMs));
+  clock.sharedMs = () => 100_000;
   queue.set('s1' as ShardId, o, { timerId: 't', dueMs: 101_000, eventType: 'due' });
-  const { wallMs } = clock;
-  let stepMs = -50_000;
-  clock.wallMs = () => wallMs() + stepMs;
-  clock.pass(120_000);
+  clock.wallMs = () => 0;
+  clock.sharedMs = () => 5_000_000;
+  clock.pass(999);
   assert.equal(fired, []);
-  stepMs = 0;
-  clock.pass(1000);
+  clock.sharedMs = () => 0;
+  clock.pass(1);
   assert.equal(fired, [101_000]);
 });
 

@@ -5,7 +5,7 @@
  * shard and calls `grant` and `revoke`.
  */
 import type { ActorRegistry } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { isForGood } from '../contract/errors.ts';
 import { partsOf } from '../contract/identifiers.ts';
@@ -38,7 +38,7 @@ export interface HostOptions {
   readonly directory: Directory;
   readonly outlet: Outlet;
   readonly nodeName: string;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<HostLimits>;
@@ -68,7 +68,7 @@ const busyRetryMs = 50;
 
 class ActorHost implements Host, StepContext {
   readonly journal: Journal;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   readonly limits: HostLimits;
@@ -92,7 +92,7 @@ class ActorHost implements Host, StepContext {
     this.random = random;
     this.log = log.child({ node: nodeName });
     this.limits = { ...defaultLimits, ...options.limits };
-    this.commitPrefix = `${random.ulid(clock.wallMs())}.`;
+    this.commitPrefix = `${random.ulid(clock.sharedMs())}.`;
     this.kinds = registerKinds(options.registry, journal.durability);
     this.activations = new ActivationTable(this, this.kinds);
     this.shards = new ShardLifecycle(this, this.activations);

@@ -46,7 +46,7 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
       // The effect was done for a state that has been left, which is recorded; a failure has changed nothing.
       if (builder.actor.ahead.snapshot !== undefined && input.outcome.result === 'done') {
         stageInput(builder, input);
-        stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.wallMs() });
+        stageNote(builder, input, { kind: 'dropped', event: eventOf(input), at: host.clock.sharedMs() });
       }
       return 'settled';
     }
@@ -55,13 +55,11 @@ export function checkInput(host: StepContext, builder: CommitBuilder, input: Inp
   }
 }
 
-/** A timer input counts if that timer is still pending and due by this step's clock, which may have stepped back. */
+/** A timer input counts if that very timer is still pending; that it is due was decided by timer-queue.ts. */
 function checkTimer(host: StepContext, actor: Activation, input: TimerInput): Verdict {
   const timer = actor.ahead.timers.find(({ timerId, dueMs }) => timerId === input.timerId && dueMs === input.dueMs);
   if (timer === undefined || actor.ahead.hold !== undefined) return 'settled';
-  if (timer.dueMs <= host.clock.wallMs()) return checkRows(host, actor, input);
-  host.timers.set(actor.grant.shard, actor.id, timer);
-  return 'settled';
+  return checkRows(host, actor, input);
 }
 
 /** A dead letter that still cannot be taken stays in the store, at its place. */
@@ -100,7 +98,7 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
   const reason = undeliverable(actor, message.event);
   if (reason === undefined) return checkRows(host, actor, input);
   stageInput(builder, input);
-  const at = host.clock.wallMs();
+  const at = host.clock.sharedMs();
   stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
   stageNote(builder, input, { kind: 'dropped', event: message.event, at, asked: [reason] });
   return 'settled';

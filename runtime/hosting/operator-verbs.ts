@@ -45,7 +45,7 @@ function pause(host: StepContext, builder: CommitBuilder, input: CommandInput): 
   const { hold } = builder.actor.ahead;
   // A quarantine is not replaced by a pause: it holds the actor as well, and its reason is needed.
   if (hold === undefined) {
-    const at = host.clock.wallMs();
+    const at = host.clock.sharedMs();
     beginHold(host, builder, { kind: 'paused', reason: String(event['reason'] ?? ''), at, by: principal });
   }
   stageVerb(host, builder, input, { held: hold?.kind ?? 'paused' });
@@ -113,7 +113,7 @@ function stageVerb(
 ): void {
   const { commandId, digest, event, principal } = input.open.command;
   stageInput(builder, input);
-  stageNote(builder, input, { kind: 'operated', event: { ...event, principal }, at: host.clock.wallMs() });
+  stageNote(builder, input, { kind: 'operated', event: { ...event, principal }, at: host.clock.sharedMs() });
   stageReply(builder, commandId, digest, { ok: true, version: builder.actor.ahead.version, result });
 }
 

@@ -35,7 +35,7 @@ export function resetStep(host: StepContext, actor: Activation, input: CommandIn
   const { machine } = kind;
   const targets = targetsOf(machine, actor.id, to);
   const context = patched(actor, snapshot.context as Readonly<Record<string, unknown>>, patch);
-  const at = host.clock.wallMs();
+  const at = host.clock.sharedMs();
   const { commandId, principal } = command;
   const meta = { at, ulid: host.random.ulid(at), era: actor.grant.era, commandId, principal };
   const variant = resettable(machine, targets);
@@ -44,7 +44,15 @@ export function resetStep(host: StepContext, actor: Activation, input: CommandIn
   const { value } = decision.snapshot;
   const decided = { ...decision, snapshot: restore(machine, value, decision.snapshot.context) };
   const asked = split(kind, decision.actions);
-  const step = { input, event, meta, decision: decided, split: { ...asked, defer: false }, born: false };
+  const step = {
+    input,
+    event,
+    meta,
+    decision: decided,
+    split: { ...asked, defer: false },
+    born: false,
+    armedMs: host.clock.sharedAtMostMs(),
+  };
   // The operator's answer is the plan; answers of the chart to other commands are given as usual.
   const answers = [...asked.answers.filter((answer) => answer.commandId !== undefined), own(planOf(actor, step))];
   return { ...step, split: { ...step.split, answers } };

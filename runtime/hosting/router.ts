@@ -4,7 +4,7 @@
  * read again. Called by the outbox (messages) and, through the host, by the control API and composition roots (`ask`,
  * `tell`).
  */
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { ActorEvent, Command, Message, Reply } from '../contract/envelope.ts';
 import { describeCause, PhotonError } from '../contract/errors.ts';
 import type { ActorId } from '../contract/identifiers.ts';
@@ -19,7 +19,7 @@ export interface RouterPorts {
   readonly outlet: Outlet;
   readonly local: Inlet;
   readonly nodeName: string;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   /** How long `ask` goes on without any answer. */
@@ -99,7 +99,7 @@ export class Router {
   /** @throws PhotonError with the actor's refusal, except `not_accepted`: the chart may ignore what it is told. */
   async tell(to: ActorId, event: ActorEvent): Promise<void> {
     const { clock, random } = this.ports;
-    const commandId = `${systemPrincipal}-${random.ulid(clock.wallMs())}`;
+    const commandId = `${systemPrincipal}-${random.ulid(clock.sharedMs())}`;
     const command: Command = { to, commandId, digest: event.type, principal: systemPrincipal, event };
     for (;;) {
       const reply = await this.ask(command);

@@ -2,7 +2,7 @@
  * What a step uses of its host: the ports the host was given and the other parts of hosting. Types only. It exists so
  * that step.ts, gate.ts and input-check.ts name what they need instead of importing host.ts, which imports them.
  */
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Journal, ShardGrant } from '../contract/journal.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
@@ -15,7 +15,7 @@ import type { TimerQueue } from './timer-queue.ts';
 
 export interface StepContext {
   readonly journal: Journal;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly random: Random;
   readonly log: Log;
   readonly limits: HostLimits;

@@ -95,14 +95,15 @@ function take(host: StepContext, builder: CommitBuilder, input: Input): void {
 function consider(host: StepContext, actor: Activation, input: Input): DecidedStep | undefined {
   const { kind } = actor;
   if (kind === undefined) throw new PhotonError('bug', 'kind_unknown', `no kind is registered for ${actor.id}`);
-  const at = host.clock.wallMs();
+  const at = host.clock.sharedMs();
   const event = eventOf(input);
   const meta = metaOf(host, actor, input, at);
+  const armedMs = host.clock.sharedAtMostMs();
   const seen: ActorEvent = { ...event, meta };
   if (actor.ahead.snapshot !== undefined) {
     const decision = decide(kind.machine, actor.ahead.snapshot, seen);
     if (decision.taken.length === 0) return undefined;
-    return { input, event, meta, decision, split: split(kind, decision.actions), born: false };
+    return { input, event, meta, decision, split: split(kind, decision.actions), born: false, armedMs };
   }
   const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
   const first = decide(kind.machine, birth.snapshot, seen);
@@ -113,7 +114,7 @@ function consider(host: StepContext, actor: Activation, input: Input): DecidedSt
     timers: [...birth.timers, ...first.timers],
     taken: [...birth.taken, ...first.taken],
   };
-  return { input, event, meta, decision, split: split(kind, decision.actions), born: true };
+  return { input, event, meta, decision, split: split(kind, decision.actions), born: true, armedMs };
 }
 
 function metaOf(host: StepContext, actor: Activation, input: Input, at: number): EventMeta {
@@ -142,7 +143,7 @@ function answerUnborn(host: StepContext, builder: CommitBuilder, decided: Decide
 
 function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input): void {
   const { actor } = builder;
-  const at = host.clock.wallMs();
+  const at = host.clock.sharedMs();
   const event = eventOf(input);
   const quiet = actor.kind?.ignored.has(event.type) === true;
   if (input.kind === 'command') {
@@ -170,7 +171,7 @@ function commit(host: StepContext, builder: CommitBuilder): void {
   const { actor } = builder;
   builder.ackedSeqs = host.outbox.takeAcknowledged(actor.id);
   pruneWatermarks(builder);
-  if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.wallMs());
+  if (actor.ahead.upgraded !== undefined) stageUpgrade(builder, actor.ahead.upgraded, host.clock.sharedMs());
   actor.inFlight.push(builder);
   let form: Commit;
   try {

@@ -34,7 +34,7 @@ export function reviewWatermarks(host: StepContext, actor: Activation): void {
   if (watermarks.size <= (reads.watermarksAllowed ?? host.limits.watermarks) || reads.reviewsWatermarks) return;
   reads.reviewsWatermarks = true;
   host.journal
-    .endedSequences([...watermarks.keys()], host.clock.wallMs() - host.limits.watermarkGraceMs)
+    .endedSequences([...watermarks.keys()], host.clock.sharedMs() - host.limits.watermarkGraceMs)
     .then(
       (ended) => {
         if (actor.phase !== 'ready') return;

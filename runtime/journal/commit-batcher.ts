@@ -10,7 +10,7 @@
  * in every commit, and hosting would have to carry it); one commit per actor and batch (an actor that commits ahead
  * would wait a round trip per commit).
  */
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { strongerOf, type Durability } from '../contract/durability.ts';
 import type { ActorId } from '../contract/identifiers.ts';
@@ -49,7 +49,7 @@ interface Group {
 export interface BatcherOptions {
   readonly connections: CommitConnections;
   readonly keys: StoreKeys;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   /** See `encodeBatch`. */
   readonly historyCap?: number;
   readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
@@ -190,7 +190,7 @@ export class CommitBatcher {
   async #untilDurable(groups: readonly Group[], channel: number): Promise<readonly CommitOutcome[]> {
     const { connections, keys, clock, historyCap } = this.#options;
     const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
-    const batch = encodeBatch(commits, keys, clock.wallMs(), historyCap, !connections.mixesShards);
+    const batch = encodeBatch(commits, keys, clock.sharedMs(), historyCap, !connections.mixesShards);
     let count = 0;
     let level: Durability | undefined;
     for (const group of groups) {

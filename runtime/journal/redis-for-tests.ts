@@ -12,15 +12,17 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
 import { patienceMs } from '../contract/patience-for-tests.ts';
 
 const startTimeoutMs = 10_000;
 const pollMs = 10;
 
-export const processClock: Clock = {
+export const processClock: SharedClock = {
   wallMs: () => Date.now(),
+  sharedMs: () => Date.now(),
+  sharedAtMostMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, task) {
     const timer = setTimeout(task, delayMs);

@@ -9,7 +9,7 @@
  * fenced, whatever the store would answer.
  */
 import type { Redis } from 'ioredis';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import { strongerOf, type Durability, type DurabilityOffer } from '../contract/durability.ts';
 import type { Message } from '../contract/envelope.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -68,7 +68,7 @@ export interface RedisJournal extends Journal {
 
 export interface JournalOptions {
   readonly store: Store;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly log: Log;
   /**
    * With an archive, `note` is called with every committed commit and a commit trims history to `historyCap` entries
@@ -84,7 +84,7 @@ export interface JournalOptions {
 class StoreJournal implements RedisJournal {
   readonly durability: DurabilityOffer;
   readonly #store: Store;
-  readonly #clock: Clock;
+  readonly #clock: SharedClock;
   readonly #log: Log;
   readonly #archive: JournalOptions['archive'];
   readonly #connections: CommitConnections;

@@ -15,7 +15,7 @@ export interface Script {
 }
 
 /** Raised with every change of a script; a test pins each version to its digest. */
-export const scriptVersion = 6;
+export const scriptVersion = 7;
 
 /** Version of the stored format: keys, fields, encodings (docs/data-model.md). */
 export const formatVersion = 3;
@@ -39,8 +39,16 @@ export const claimScript = read('claim');
 export const forgetScript = read('forget');
 export const archiveScript = read('archive');
 export const beginEraScript = read('begin-era');
+export const tickScript = read('tick');
 
-export const allScripts: readonly Script[] = [commitScript, claimScript, forgetScript, archiveScript, beginEraScript];
+export const allScripts: readonly Script[] = [
+  commitScript,
+  claimScript,
+  forgetScript,
+  archiveScript,
+  beginEraScript,
+  tickScript,
+];
 
 export const libraryDigest = createHash('sha256')
   .update(allScripts.map((script) => script.sha).join(' '))

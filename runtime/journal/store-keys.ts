@@ -26,6 +26,8 @@ export interface StoreKeys {
   readonly nodes: string;
   /** Hash: node -> beat counter. */
   readonly beats: string;
+  /** Hash: sharedUs, serverUs. The shared clock (directory/cluster-clock.ts) and the server's own, at the last tick. */
+  readonly clock: string;
   /** Hash: shard -> `<era>|<epoch>|<node>`. A cache for routing; the ownership key of the shard is authoritative. */
   readonly map: string;
   inShard(shard: ShardId, what: string): string;
@@ -39,6 +41,7 @@ export function storeKeys(prefix: string): StoreKeys {
     cluster: `${prefix}cluster`,
     nodes: `${prefix}nodes`,
     beats: `${prefix}beats`,
+    clock: `${prefix}clock`,
     map: `${prefix}map`,
     inShard: (shard, what) => `${prefix}{${shard}}:${what}`,
   };

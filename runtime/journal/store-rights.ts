@@ -12,6 +12,9 @@ export const keyCommands = (
   'SADD SREM SMEMBERS RPUSH LINDEX LPOP GET SET MGET UNLINK'
 ).split(' ');
 
+/** Commands of scripts that name no key. */
+export const keylessCommands: readonly string[] = ['TIME'];
+
 /** Passes one of our keys for every argument, since some commands take several keys; only rights are checked. */
 const question = `
 local missing = {}
@@ -25,13 +28,13 @@ return missing`;
 export async function checkRights(redis: Redis, prefix: string): Promise<void> {
   let missing: unknown;
   try {
-    missing = await redis.call('EVAL', [question, 0, `${prefix}{s0}:o`, ...keyCommands]);
+    missing = await redis.call('EVAL', [question, 0, `${prefix}{s0}:o`, ...keyCommands, ...keylessCommands]);
   } catch {
     // Without the right to EVAL nothing can be checked; the first refused command will say what is missing.
     return;
   }
   if (!Array.isArray(missing) || missing.length === 0) return;
-  const what = missing.length === keyCommands.length ? 'use' : `run ${missing.join(', ')} on`;
+  const what = keyCommands.every((name) => missing.includes(name)) ? 'use' : `run ${missing.join(', ')} on`;
   const text =
     `the store's user may not ${what} keys that start with ${prefix}; ` +
     `grant it ~${prefix}* and those commands in the store's ACL, then start again`;

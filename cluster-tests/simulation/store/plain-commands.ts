@@ -40,6 +40,10 @@ const keyCommands: Readonly<Record<string, StoreCommand>> = {
     space.wrote('SET', key, String(after));
     return after;
   },
+  time({ wallMs }) {
+    const us = Math.floor(wallMs * 1000);
+    return [String(Math.floor(us / 1_000_000)), String(us % 1_000_000)];
+  },
   flushall({ space }) {
     space.keys.clear();
     space.wrote('FLUSHALL');
