@@ -12,7 +12,7 @@ const at = { atMs: 0, by: 'n1.1', shard: 's1', run: 0 };
 const rollback: StoreFact = { ...at, fact: 'rolled back' };
 const sent = (seq: number): StoreFact => ({ ...at, fact: 'sent', message: messageOf(from, to, seq) });
 const applied = (seq: number): StoreFact => {
-  const cause = `message:${from}:${seq}`;
+  const cause = `message:${from}:${seq}@${seq}`;
   const entry = { version: seq, at: 0, event: {}, cause, from: null, to: null, kind: 'transition' as const };
   return { ...at, fact: 'history', actor: to, entry: { ...entry, asked: [], changed: {} } };
 };

@@ -6,7 +6,8 @@
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import type { StoreFact } from './store-facts.ts';
 
-const causePattern = /^message:(.*):(\d+)$/;
+/** Sender and number; the version of the sender's step is not judged. */
+const causePattern = /^message:(.*):(\d+)(?:@\d+)?$/;
 
 /** Whether the receiver's chart ignores the message without a history entry (`ignored` of its definition). */
 export type IsQuiet = (message: Message) => boolean;
