@@ -1,6 +1,7 @@
 /**
- * The nodes of the cluster as operators see them: for the control API (`node.list`, `node.remove`), and as metrics beside
- * those of the controller that is asked. Everything comes from memory: what the membership has read with its last beat.
+ * The nodes of the cluster as operators see them: for the control API (`node.list`, `node.remove`), and as metrics
+ * beside those of the controller that is asked. Everything comes from memory: what the membership has read with its
+ * last beat.
  */
 import type { Clock } from '@photoncloud/runtime/contract/clock';
 import type { ClusterNodes } from '@photoncloud/runtime/control-api/node-methods';
