@@ -31,6 +31,8 @@ export interface ProgramResult {
   readonly stderr: string;
 }
 
+/** No descriptor, process or memory was left to start a program. */
+const startErrors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
 const outputCapBytes = 1 << 20;
 const programsAtOnce = 8;
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -65,7 +67,8 @@ const short = new Admission(programsAtOnce);
 const long = new Admission(programsAtOnce);
 
 /**
- * @throws PhotonError by the request's rules; defeat `program_missing`; unknown `program_timeout`, `program_aborted`
+ * @throws PhotonError by the request's rules; fault `kernel_exhausted` when it cannot be started; defeat
+ * `program_missing`; unknown `program_timeout`, `program_aborted`
  */
 export async function runProgram(request: ProgramRequest): Promise<ProgramResult> {
   const { program, args, what, timeoutMs = 10_000 } = request;
@@ -96,6 +99,9 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       `${what}: ${program} was stopped because the effect was cancelled; observe the object before the next attempt.`,
     );
   if (exitCode === undefined) {
+    // It was not started at all, so nothing has happened.
+    if (startErrors.has(result.code ?? ''))
+      throw kernelError(what, `${result.code} starting ${program}`, request.rules);
     if (result.code === 'ENOENT') {
       throw new PhotonError(
         'defeat',

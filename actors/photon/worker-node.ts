@@ -82,6 +82,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
       return { ...facts, peerUrl: `https://${config.address}:${config.peerListenPort}` };
     },
     readInventory: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
+    readDescriptors: () => dataplane.readDescriptors(),
     sweep: (kept, call) =>
       dataplane.sweep(
         {

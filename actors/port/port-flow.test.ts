@@ -29,6 +29,7 @@ function cloud() {
     observe: () => Promise.reject(new Error('not used')),
     readInventory: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
+    readDescriptors: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([
     clusterDefinition,

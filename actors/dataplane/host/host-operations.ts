@@ -1,6 +1,7 @@
 /** The host part of the dataplane: observe, sweep, inventory, residue. Called by linux-dataplane.ts only. */
 import type { HostDataplane } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { readDescriptors } from '../descriptor-reserve.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { readInventory } from './host-inventory.ts';
 import { observe } from './host-observation.ts';
@@ -11,6 +12,7 @@ export function hostOperations(site: DataplaneSite, sessions: IncarnationSession
   return {
     observeHost: () => observe(site),
     sweep: (known, call) => site.locks.hold('sweep', () => sweepHost(site, sessions, known, call.signal)),
+    readDescriptors,
     readInventory: () => readInventory(site),
     residue: () => listResidue(site),
   };

@@ -126,6 +126,7 @@ export class CloudHosts {
         observe: async (call) => ({ ...(await dataplane.observeHost(call)), peerUrl: `https://${name}` }),
         // Nothing is kept: this store is never rolled back.
         readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
+        readDescriptors: () => dataplane.readDescriptors(),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);
