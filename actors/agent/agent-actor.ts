@@ -11,7 +11,8 @@ export const agentDefinition = (agent: AgentPerformer): ActorDefinition =>
     machine: agentMachine,
     performers: agentPerformers(agent),
     spec: ({ host }: AgentContext) => ({ host }),
-    status: ({ boot, report, index, sweep, kept, failure }: AgentContext) => ({
+    status: ({ boot, report, index, sweep, kept, conditions, failure }: AgentContext) => ({
+      conditions,
       boot,
       index,
       report,

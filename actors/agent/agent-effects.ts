@@ -4,7 +4,7 @@ import type { DiskUse, HostReport } from '@photoncloud/machines/host/host-report
 import type { PerformersOf } from '../kind/kind-definition.ts';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
 import type { Call } from '../dataplane/contract/call-contract.ts';
-import type { ResidueItem, SweepResult } from '../dataplane/contract/host-contract.ts';
+import type { Descriptors, ResidueItem, SweepResult } from '../dataplane/contract/host-contract.ts';
 
 export interface AgentPerformer {
   observe(call: Call): Promise<HostReport>;
@@ -13,6 +13,7 @@ export interface AgentPerformer {
   readInventory(call: Call): Promise<HostInventory & { readonly kept: readonly string[] }>;
   /** @param kept names that are not removed, with or without an owner */
   sweep(kept: readonly string[], call: Call): Promise<SweepResult>;
+  readDescriptors(): Promise<Descriptors>;
 }
 
 /** Number of names in a report, which also has the counts of all. */
@@ -38,9 +39,9 @@ export const agentPerformers = (agent: AgentPerformer): PerformersOf<typeof agen
   },
   'host.sweep': {
     timeoutMs: 120_000,
-    perform: async ({ kept }, call) => ({
-      ...reportOf(await agent.sweep(kept, call)),
-      ...(await agent.readDisk(call)),
-    }),
+    perform: async ({ kept }, call) => {
+      const swept = reportOf(await agent.sweep(kept, call));
+      return { ...swept, ...(await agent.readDisk(call)), descriptors: await agent.readDescriptors() };
+    },
   },
 });

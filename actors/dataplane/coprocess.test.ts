@@ -3,11 +3,15 @@
  * and a process that died is replaced.
  */
 // needs: kernel
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Coprocess } from './coprocess.ts';
 import { codeOf, inOwnNamespaces } from './dataplane-for-tests.ts';
+import { readDescriptors, requireDescriptors } from './descriptor-reserve.ts';
 import { command } from './kernel-command.ts';
+import { runProgram } from './program.ts';
 
 const ip = (): Coprocess => new Coprocess('ip', ['ip', '-j', '-force', '-batch', '-'], 'batch');
 const nft = (): Coprocess => new Coprocess('nft', ['nft', '-i'], 'nft');
@@ -31,6 +35,35 @@ inOwnNamespaces(import.meta.filename, () => {
       answers[2].failures.map((one) => one.index),
       [0, 1],
     );
+    await tool.close();
+  });
+
+  test('without a file descriptor left nothing ends, the error has a name, and later it works again', async () => {
+    const tool = ip();
+    const held: number[] = [];
+    const limits = execFileSync('prlimit', ['--pid', `${process.pid}`, '--nofile', '--noheadings', '-o', 'SOFT,HARD']);
+    const [soft, hard] = limits.toString().trim().split(/\s+/);
+    const limitTo = (most: string): void =>
+      void execFileSync('prlimit', ['--pid', `${process.pid}`, `--nofile=${most}:${hard}`]);
+    const { used } = await readDescriptors();
+    const program = { program: 'true', args: [], what: 'running nothing' };
+    limitTo(`${used + 40}`);
+    try {
+      assert.is(await codeOf(requireDescriptors('A test')), 'descriptors_low');
+      await runProgram(program);
+      for (;;) held.push(openSync('/dev/null', 'r'));
+    } catch (error) {
+      assert.match(String(error), /EMFILE/);
+      assert.is(await codeOf(requireDescriptors('A test')), 'descriptors_low');
+      assert.is(await codeOf(tool.run(['link show'])), 'kernel_exhausted');
+      assert.is(await codeOf(runProgram(program)), 'kernel_exhausted');
+    } finally {
+      for (const descriptor of held) closeSync(descriptor);
+      limitTo(soft ?? '1024');
+    }
+    assert.equal((await tool.run(['link show'])).failures, []);
+    await runProgram(program);
+    await requireDescriptors('A test');
     await tool.close();
   });
 

@@ -8,12 +8,14 @@
  * the end. `ip` and `bridge` also print the number of the line that failed, so every error is assigned to its own
  * command. One nft request is one line and one transaction. `ip` and `bridge` cache the interface index of a device
  * name for the life of the process: see `renew`.
- * Promise: a missing answer is `unknown`; the process is then replaced and never used again.
+ * Promise: a missing answer is `unknown`; the process is then replaced and never used again. A process that cannot be
+ * started is a fault.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { fileError } from './kernel-errors.ts';
 import { programEnv } from './program.ts';
 
 export type Dialect = 'batch' | 'nft';
@@ -56,7 +58,10 @@ export class Coprocess {
     this.#dialect = dialect;
   }
 
-  /** @param commands one line each, without line breaks. @throws unknown `coprocess_timeout`, `coprocess_died` */
+  /**
+   * @param commands one line each, without line breaks
+   * @throws unknown `coprocess_timeout`, `coprocess_died`; fault `kernel_exhausted` when the tool cannot be started
+   */
   async run(commands: readonly string[], timeoutMs = 10_000): Promise<CoprocessAnswer> {
     if (commands.some((command) => /[\n\r\0]/.test(command))) {
       throw new TypeError(`line break in a command for ${this.#what}`);
@@ -87,6 +92,8 @@ export class Coprocess {
   }
 }
 
+const hasStreams = (child: Partial<ChildProcessWithoutNullStreams>): boolean => child.stdin !== undefined;
+
 /** One process of the tool. */
 class Session {
   readonly #what: string;
@@ -107,12 +114,10 @@ class Session {
       stdio: 'pipe',
     });
     this.#child = child;
-    createInterface({ input: child.stdout }).on('line', (line) => this.#readLine(line));
-    child.stderr.resume();
-    child.stdin.on('error', (error) => this.#fail('coprocess_died', error.message));
     this.#gone = new Promise((resolve) => {
       child.on('error', (error) => {
-        this.#fail('coprocess_died', error.message);
+        if (child.pid === undefined) this.#failAll(fileError(`starting ${what}`, error));
+        else this.#fail('coprocess_died', error.message);
         resolve();
       });
       child.on('close', (code, signal) => {
@@ -120,6 +125,11 @@ class Session {
         resolve();
       });
     });
+    // When no file descriptor is left, spawn makes no streams, and the error event follows.
+    if (!hasStreams(child)) return;
+    createInterface({ input: child.stdout }).on('line', (line) => this.#readLine(line));
+    child.stderr.resume();
+    child.stdin.on('error', (error) => this.#fail('coprocess_died', error.message));
   }
 
   ask(commands: readonly string[], timeoutMs: number): Promise<CoprocessAnswer> {
@@ -147,12 +157,13 @@ class Session {
       };
       this.#pending.push(pending);
     });
-    this.#child.stdin.write([...commands, this.#dialect === 'nft' ? `@${marker}` : marker, ''].join('\n'));
+    if (hasStreams(this.#child))
+      this.#child.stdin.write([...commands, this.#dialect === 'nft' ? `@${marker}` : marker, ''].join('\n'));
     return answer;
   }
 
   async finish(): Promise<void> {
-    this.#child.stdin.end();
+    if (hasStreams(this.#child)) this.#child.stdin.end();
     const hard = setTimeout(() => this.#child.kill('SIGKILL'), closeGraceMs);
     await this.#gone;
     clearTimeout(hard);
@@ -168,17 +179,21 @@ class Session {
     head.resolve({ printed: head.printed, failures: head.failures });
   }
 
-  /** Rejects every waiting request with the same error; the process is not used again. */
   #fail(code: string, why: string): void {
+    const printed = this.#pending[0]?.message.join(' ') ?? '';
+    const message = `${this.#what} ${why}${printed === '' ? '' : ` (${printed})`}; the change may have been made.`;
+    this.#failAll(new PhotonError('unknown', code, message));
+  }
+
+  /** Rejects every waiting request with the same error; the process is not used again. */
+  #failAll(error: PhotonError): void {
     this.ended = true;
     this.#child.kill('SIGKILL');
     const lost = this.#pending;
     this.#pending = [];
-    const printed = lost[0]?.message.join(' ') ?? '';
     for (const pending of lost) {
       clearTimeout(pending.timer);
-      const message = `${this.#what} ${why}${printed === '' ? '' : ` (${printed})`}; the change may have been made.`;
-      pending.reject(new PhotonError('unknown', code, message));
+      pending.reject(error);
     }
   }
 }

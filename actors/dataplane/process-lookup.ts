@@ -8,6 +8,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errnoOf, fileError } from './kernel-errors.ts';
 
+const batchSize = 8;
+
 export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat. */
@@ -62,12 +64,21 @@ export async function readPidFile(file: string): Promise<number | null> {
   }
 }
 
+/** Looks at a few at once: each look holds a file descriptor, and a host has many processes. */
+export async function inBatches<Item, Result>(
+  items: readonly Item[],
+  look: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const seen: Result[] = [];
+  for (let from = 0; from < items.length; from += batchSize)
+    seen.push(...(await Promise.all(items.slice(from, from + batchSize).map(look))));
+  return seen;
+}
+
 /** Every process whose command line matches. */
 export async function findProcesses(matches: (commandLine: readonly string[]) => boolean): Promise<ProcessIdentity[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const seen = await Promise.all(
-    pids.map(async (pid) => (matches(await commandLineOf(pid)) ? identifyProcess(pid) : null)),
-  );
+  const seen = await inBatches(pids, async (pid) => (matches(await commandLineOf(pid)) ? identifyProcess(pid) : null));
   return seen.filter((one) => one !== null);
 }
 

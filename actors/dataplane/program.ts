@@ -33,6 +33,8 @@ export interface ProgramResult {
   readonly stderr: string;
 }
 
+/** No descriptor, process or memory was left to start a program. */
+const startErrors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
 const outputCapBytes = 1 << 20;
 const startedOutputBytes = 64 << 10;
 const programsAtOnce = 8;
@@ -68,7 +70,8 @@ const short = new Admission(programsAtOnce);
 const long = new Admission(programsAtOnce);
 
 /**
- * @throws PhotonError by the request's rules; defeat `program_missing`; unknown `program_timeout`, `program_aborted`
+ * @throws PhotonError by the request's rules; fault `kernel_exhausted` when it cannot be started; defeat
+ * `program_missing`; unknown `program_timeout`, `program_aborted`
  */
 export async function runProgram(request: ProgramRequest): Promise<ProgramResult> {
   const { program, args, what, timeoutMs = 10_000 } = request;
@@ -99,6 +102,9 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       `${what}: ${program} was stopped because the effect was cancelled; observe the object before the next attempt.`,
     );
   if (exitCode === undefined) {
+    // It was not started at all, so nothing has happened.
+    if (startErrors.has(result.code ?? ''))
+      throw kernelError(what, `${result.code} starting ${program}`, request.rules);
     if (result.code === 'ENOENT') throw programMissing(what, program);
     throw new PhotonError(
       'unknown',
@@ -122,7 +128,10 @@ export interface StartedProgram {
   release(): void;
 }
 
-/** Starts a program in a session of its own, which goes on when the worker ends. @throws defeat `program_missing` */
+/**
+ * Starts a program in a session of its own, which goes on when the worker ends.
+ * @throws defeat `program_missing`, fault `kernel_exhausted`
+ */
 export async function startProgram(
   request: Pick<ProgramRequest, 'program' | 'args' | 'what' | 'env'>,
 ): Promise<StartedProgram> {
@@ -134,7 +143,6 @@ export async function startProgram(
     env: { ...programEnv, ...env },
   });
   let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
   const ended = new Promise<{ how: string; stderr: string }>((resolve) => {
     child.once('close', (code, signal) => resolve({ how: `exited with ${signal ?? code}`, stderr }));
   });
@@ -144,6 +152,8 @@ export async function startProgram(
       reject(errnoOf(error) === 'ENOENT' ? programMissing(what, program) : fileError(what, error)),
     );
   });
+  // Not before: when no file descriptor is left, spawn makes no streams.
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
   return {
     ended,
     release() {

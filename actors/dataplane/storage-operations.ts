@@ -4,6 +4,7 @@
  */
 import type { StorageDataplane } from './contract/storage-contract.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
+import { requireDescriptors } from './descriptor-reserve.ts';
 import { dropOwners } from './image/copy-owners.ts';
 import { inspectFile, openCopy, importFile, fetchFromHost } from './image/copy-store.ts';
 import { fencedChange } from './network-operations.ts';
@@ -13,11 +14,20 @@ import { checkDigest, checkOwner, checkUid } from './wiring-checks.ts';
 export function storageOperations(site: DataplaneSite): StorageDataplane {
   const change = fencedChange(site);
   return {
-    inspectImage: (image, call) => inspectFile(site, image, call.signal),
+    inspectImage: async (image, call) => {
+      await requireDescriptors('Reading an image');
+      return inspectFile(site, image, call.signal);
+    },
     importCopy: (spec, call) =>
-      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => importFile(site, spec, call.signal)),
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, async () => {
+        await requireDescriptors(`The import of ${spec.owner.actor}`);
+        return importFile(site, spec, call.signal);
+      }),
     fetchCopy: (spec, call) =>
-      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, () => fetchFromHost(site, spec, call.signal)),
+      change('copy', `copy ${spec.owner.actor}`, spec.owner, call, async () => {
+        await requireDescriptors(`Fetching ${spec.owner.actor}`);
+        return fetchFromHost(site, spec, call.signal);
+      }),
     openBlob: (sha256) => openCopy(site, sha256),
     removeCopy: (copy, call) =>
       change('copy', `copy ${copy.owner.actor}`, copy.owner, call, async () => {
@@ -29,7 +39,10 @@ export function storageOperations(site: DataplaneSite): StorageDataplane {
         };
       }),
     ensureReplica: (spec, call) =>
-      change('replica', `volume ${spec.volumeUid}`, spec.owner, call, () => makeReplica(site, spec, call.signal)),
+      change('replica', `volume ${spec.volumeUid}`, spec.owner, call, async () => {
+        await requireDescriptors(`Making ${spec.owner.actor}`);
+        return makeReplica(site, spec, call.signal);
+      }),
     readReplica: async (replica) => {
       checkUid('volumeUid', replica.volumeUid);
       const found = await findReplica(site, replica.volumeUid);

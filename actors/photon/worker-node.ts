@@ -87,6 +87,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
     },
     readDisk: () => dataplane.readDisk(),
     readInventory: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
+    readDescriptors: () => dataplane.readDescriptors(),
     sweep: (kept, call) =>
       dataplane.sweep(
         {

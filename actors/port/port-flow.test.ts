@@ -32,6 +32,7 @@ function cloud() {
     readInventory: () => Promise.reject(new Error('not used')),
     readDisk: () => Promise.reject(new Error('not used')),
     sweep: () => Promise.reject(new Error('not used')),
+    readDescriptors: () => Promise.reject(new Error('not used')),
   });
   const actors = new InMemoryActors([
     clusterDefinition,

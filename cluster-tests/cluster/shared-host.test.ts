@@ -3,15 +3,17 @@
  * their time to power off. A deleted image lets its name go although its import would take hours.
  */
 // needs: kernel
-// time limit: 240 s
-// test limit: 90 s
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+// time limit: 400 s
+// test limit: 200 s
+import { execFileSync } from 'node:child_process';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
+import { findProgram, isRunning } from './node-program.ts';
 import { command, openClient } from './overlay-guests.ts';
 import { until } from './process-identity.ts';
 
@@ -118,6 +120,40 @@ test('VMs that get their time to power off hold no place of the host', async () 
     await reach(`port/${tenant}/late`, /^active$/);
   }
   for (const name of names) assert.is(await stateOf(`vm/greedy/${name}`), 'stopping');
+});
+
+test('a worker without file descriptors refuses new work by name, goes on, and takes it up again', async () => {
+  const { pid } = findProgram(cluster.topology, 'w1', 'worker');
+  const limitsOf = (column: string): string =>
+    execFileSync('prlimit', ['--pid', `${pid}`, '--nofile', '--noheadings', '-o', column], { encoding: 'utf8' }).trim();
+  const [soft, hard] = [limitsOf('SOFT'), limitsOf('HARD')];
+  const limitTo = (most: number | string): void =>
+    void execFileSync('prlimit', ['--pid', `${pid}`, `--nofile=${most}:${hard}`]);
+  const bindingOf = async (name: string): Promise<string | undefined> => {
+    const id = `binding/modest/${name}@w1`;
+    if ((await stateOf(id)) === 'gone') return undefined;
+    const { status } = await operator.call('actor.get', { id });
+    return (status as { readonly failure: { readonly code: string } | null }).failure?.code;
+  };
+  const conditionsOf = async () => {
+    const { status } = await operator.call('actor.get', { id: 'agent/system/w1@w1' });
+    return (status as { readonly conditions: readonly { readonly type: string; readonly status: string }[] })
+      .conditions;
+  };
+  const isLow = async (): Promise<boolean> =>
+    (await conditionsOf()).some(({ type, status }) => type === 'DescriptorsFree' && status === 'False');
+  limitTo(readdirSync(`/proc/${pid}/fd`).length + 48);
+  await command(operator, 'create', 'port/modest/refused', { network: 'front', host: 'w1' });
+  await until('it is refused by name', async () => (await bindingOf('refused')) === 'descriptors_low', 30_000);
+  await until('the agent says so', isLow, 120_000);
+  // Not even the reserve is left: whatever the worker begins now fails, and it does not end.
+  limitTo(10);
+  await command(operator, 'create', 'port/modest/starved', { network: 'front', host: 'w1' });
+  const names = ['descriptors_low', 'kernel_exhausted'];
+  await until('it fails by name', async () => names.includes((await bindingOf('starved')) ?? ''), 30_000);
+  limitTo(soft);
+  for (const name of ['refused', 'starved']) await reach(`port/modest/${name}`, /^active$/);
+  assert.ok(isRunning(cluster.topology, 'w1', 'worker'), 'it is the same process');
 });
 
 test.run();

@@ -14,6 +14,7 @@ const held: AgentContext = {
   sweep: null,
   era: 1,
   kept: [],
+  conditions: [],
   tries: 0,
   failure: null,
 };
@@ -21,15 +22,13 @@ const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
 const found = { type: 'inventory.read.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
 const heard = { type: 'inventory.received', era: 2 };
 const error = { code: 'x', message: 'x', retryable: false };
-const swept = {
+const none = { removed: [], removedCount: 0, failed: [], failedCount: 0, diskMib: 1_000, diskFreeMib: 50 };
+const sweptWith = (used: number) => ({
   type: 'host.sweep.done',
-  removed: [],
-  removedCount: 0,
-  failed: [],
-  failedCount: 0,
-  diskMib: 1_000,
-  diskFreeMib: 50,
-};
+  ...none,
+  descriptors: { used, limit: 1_000, reserved: 64 },
+});
+const swept = sweptWith(100);
 const report = {
   underlay: '192.0.2.1',
   underlayMtu: 1_600,
@@ -87,6 +86,17 @@ const rows: readonly Row[] = [
   { in: 'reading.looking', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
   { in: 'reading.waiting', on: 'backoff', to: 'reading.looking', asks: ['inventory.read'] },
 ];
+
+test('a worker that is short of file descriptors has a condition that says so, until it has enough again', () => {
+  const after = (context: AgentContext, used: number) =>
+    decided(agentMachine, context, { in: 'serving.sweeping', on: sweptWith(used), to: '' })
+      .context as unknown as AgentContext;
+  const conditionOf = ({ conditions: [condition] }: AgentContext) => [condition?.type, condition?.status];
+  const low = after(held, 937);
+  assert.equal(conditionOf(low), ['DescriptorsFree', 'False']);
+  assert.match(low.conditions[0]?.message ?? '', /937 of 1000 file descriptors .*new work is refused/);
+  assert.equal(conditionOf(after(low, 936)), ['DescriptorsFree', 'True']);
+});
 
 test('found objects are exempt from sweeps, and the inventory is repeated until it is acknowledged', () => {
   const told = decided(agentMachine, held, { in: 'reading.looking', on: found, era: 2, to: '' });

@@ -6,12 +6,13 @@ import { assertEvent, assign, setup } from 'xstate';
 import { inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAnnounce } from '../host/host-protocol.ts';
 import { isDiskLow, type HostReport } from '../host/host-report.ts';
+import { withCondition, type Condition, type ConditionParams } from '../values/declared.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, hostId, partsOfId } from '../values/identifiers.ts';
 import { effectActions } from '../values/kind.ts';
 import { eraOf, requests } from '../values/requests.ts';
 import { send, tell, type Asked, type Seen } from '../values/telling.ts';
-import { agentKind, type AgentEvent, type SweepReport } from './agent-protocol.ts';
+import { agentKind, type AgentEvent, type Descriptors, type SweepReport } from './agent-protocol.ts';
 
 export interface AgentContext {
   readonly id: string;
@@ -25,11 +26,20 @@ export interface AgentContext {
   readonly era: number;
   /** Names of objects that the inventory found without an owner in the store: no sweep removes them. */
   readonly kept: readonly string[];
+  readonly conditions: readonly Condition[];
   readonly tries: number;
   readonly failure: Failure | null;
 }
 
 type At = Seen<AgentContext, AgentEvent>;
+
+/** Whether the worker may begin new work: `DescriptorsFree`. */
+function descriptorsFree({ used, limit, reserved }: Descriptors): ConditionParams {
+  const type = 'DescriptorsFree';
+  if (limit - used >= reserved) return { type, status: 'True', reason: 'Enough' };
+  const message = `${used} of ${limit} file descriptors are used; the last ${reserved} are kept: new work is refused`;
+  return { type, status: 'False', reason: 'Low', message };
+}
 
 const announce = ({ context: { host, boot, report } }: At): readonly Asked[] => [
   send(hostId(host), hostAnnounce({ host, boot, facts: report as HostReport })),
@@ -59,10 +69,11 @@ export const agentMachine = setup({
       assertEvent(event, 'host.admitted');
       return { index: event.index };
     }),
-    noteSweep: assign(({ event }) => {
+    noteSweep: assign(({ context, event }) => {
       assertEvent(event, 'host.sweep.done');
-      const { removed, removedCount, failed, failedCount, meta } = event;
-      return { sweep: { removed, removedCount, failed, failedCount, at: meta.at }, failure: null };
+      const { removed, removedCount, failed, failedCount, descriptors, meta } = event;
+      const conditions = withCondition(context.conditions, descriptorsFree(descriptors), meta.at);
+      return { sweep: { removed, removedCount, failed, failedCount, at: meta.at }, conditions, failure: null };
     }),
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
@@ -104,6 +115,7 @@ export const agentMachine = setup({
     sweep: null,
     era: 1,
     kept: [],
+    conditions: [],
     tries: 0,
     failure: null,
   }),

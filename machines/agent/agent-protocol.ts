@@ -19,6 +19,10 @@ export const sweepReportSchema = z.object({
   failed: z.array(z.string()),
   failedCount: z.int(),
 });
+
+/** File descriptors of the worker process; with fewer than `reserved` free it begins nothing new. */
+export const descriptorsSchema = z.object({ used: z.int(), limit: z.int(), reserved: z.int() });
+export type Descriptors = ValueOf<typeof descriptorsSchema>;
 export type SweepReport = ValueOf<typeof sweepReportSchema>;
 
 export const agentKind = defineKind({
@@ -41,8 +45,9 @@ export const agentKind = defineKind({
     }),
     effect<{ readonly kept: readonly string[] }>()(
       'host.sweep',
-      'Removes objects of this cloud that have no owner in the store; reads the free space of the disk.',
-      { ...sweepReportSchema.shape, ...diskUseSchema.shape },
+      'Removes objects of this cloud that have no owner in the store; reads the free space of the disk, and counts what ' +
+        'the worker has left.',
+      { ...sweepReportSchema.shape, ...diskUseSchema.shape, descriptors: descriptorsSchema },
     ),
   ],
 });

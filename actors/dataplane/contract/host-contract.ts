@@ -36,6 +36,15 @@ export interface SweepResult {
   readonly failed: readonly { readonly item: ResidueItem; readonly reason: string }[];
 }
 
+/** File descriptors of the worker process. */
+export interface Descriptors {
+  readonly used: number;
+  /** 0 when none was left to read it. */
+  readonly limit: number;
+  /** With fewer than these free, nothing new is begun. */
+  readonly reserved: number;
+}
+
 export interface HostDataplane {
   observeHost(call: Call): Promise<HostObservation>;
   /** Size and free space of the file system that holds the host's folder. Only reads. */
@@ -50,6 +59,7 @@ export interface HostDataplane {
     known: { readonly owners: () => Promise<readonly string[]>; readonly kept?: readonly string[] },
     call: Call,
   ): Promise<SweepResult>;
+  readDescriptors(): Promise<Descriptors>;
   /** The runs, ports and VNIs that exist on this host now. Only reads. */
   readInventory(): Promise<HostInventory>;
   /** Every object of ours that is on the host now. Only reads. */

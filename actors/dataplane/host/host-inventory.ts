@@ -12,6 +12,7 @@ import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import { vxlanName } from '../kernel-names.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
+import { inBatches } from '../process-lookup.ts';
 import { listFolder } from '../storage-files.ts';
 
 export async function readInventory(site: DataplaneSite): Promise<HostInventory> {
@@ -34,12 +35,10 @@ function shardedIdOf(actor: string, kind: string): string {
 }
 
 async function findRuns(site: DataplaneSite): Promise<FoundRun[]> {
-  const found = await Promise.all(
-    (await listRuns(site)).map(async ({ paths, owner }): Promise<FoundRun[]> => {
-      if (owner === null || (await findIncarnation(paths, true)) === null) return [];
-      return [{ vm: shardedIdOf(owner.actor, 'vm'), incarnationUid: owner.uid, runEpoch: owner.runEpoch }];
-    }),
-  );
+  const found = await inBatches(await listRuns(site), async ({ paths, owner }): Promise<FoundRun[]> => {
+    if (owner === null || (await findIncarnation(paths, true)) === null) return [];
+    return [{ vm: shardedIdOf(owner.actor, 'vm'), incarnationUid: owner.uid, runEpoch: owner.runEpoch }];
+  });
   return found.flat();
 }
 

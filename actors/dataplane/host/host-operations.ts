@@ -1,6 +1,7 @@
 /** The host part of the dataplane: observe, sweep, inventory, residue. Called by linux-dataplane.ts only. */
 import type { HostDataplane } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { readDescriptors } from '../descriptor-reserve.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { readInventory } from './host-inventory.ts';
 import { observe, readDisk } from './host-observation.ts';
@@ -12,6 +13,7 @@ export function hostOperations(site: DataplaneSite, sessions: IncarnationSession
     observeHost: () => observe(site),
     readDisk: () => readDisk(site),
     sweep: (known, call) => site.locks.hold('sweep', () => sweepHost(site, sessions, known, call.signal)),
+    readDescriptors,
     readInventory: () => readInventory(site),
     residue: () => listResidue(site),
   };

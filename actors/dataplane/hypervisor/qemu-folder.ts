@@ -11,6 +11,7 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
 import { aliasOf, ownerOfAlias } from '../owner-alias.ts';
+import { inBatches } from '../process-lookup.ts';
 import { listFolder, readTextFile } from '../storage-files.ts';
 import type { IncarnationFiles } from './qemu-arguments.ts';
 
@@ -84,10 +85,8 @@ export async function removeRunFolders(paths: IncarnationPaths): Promise<boolean
 /** Every run that has a folder on this host, with its owner. */
 export async function listRuns(site: DataplaneSite): Promise<{ paths: IncarnationPaths; owner: OwnerToken | null }[]> {
   const ids = new Set([...(await listFolder(runRoot(site))), ...(await listFolder(site.folders.incarnations))]);
-  return Promise.all(
-    [...ids].map(async (id) => {
-      const paths = pathsOfId(site, id);
-      return { paths, owner: ownerOfAlias(site.options.cluster, await readTextFile(paths.ownerFile)) };
-    }),
-  );
+  return inBatches([...ids], async (id) => {
+    const paths = pathsOfId(site, id);
+    return { paths, owner: ownerOfAlias(site.options.cluster, await readTextFile(paths.ownerFile)) };
+  });
 }

@@ -16,6 +16,7 @@ import { errnoOf } from '../kernel-errors.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { tapMissing } from '../tap/tap-errors.ts';
+import { requireDescriptors } from '../descriptor-reserve.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
@@ -38,6 +39,7 @@ export async function startQemu(
   if (running !== null) return describe(sessions, paths, spec, running, false);
   // After a store rollback the cluster may place the VM on another host: a placement of an older era must not start it.
   if ((spec.era ?? 1) < era) throw placedEarlier(spec.owner.actor, spec.era ?? 1, era);
+  await requireDescriptors(`Starting ${spec.vm}`);
   await refuseOlderRuns(site, spec);
   await requireParts(site, spec);
   await makeRunFolders(site, paths, spec.owner);

@@ -9,10 +9,12 @@ import type { TapSpec } from '@photoncloud/machines/values/wiring';
 import type { TapCreated } from '../contract/network-contract.ts';
 import { command } from '../kernel-command.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { requireDescriptors } from '../descriptor-reserve.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { inBatches } from '../process-lookup.ts';
 import { checkTap } from '../wiring-checks.ts';
 import { nameTaken, tapBusy, tapErrors } from './tap-errors.ts';
 
@@ -38,7 +40,7 @@ export async function findTap(site: DataplaneSite, vpc: string, tap: string): Pr
 export async function isHeld(found: FoundTap): Promise<boolean> {
   if (found.device.flags.includes('UP')) return found.device.flags.includes('LOWER_UP');
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const held = await Promise.all(pids.map((pid) => holdsTap(pid, found.device.ifname)));
+  const held = await inBatches(pids, (pid) => holdsTap(pid, found.device.ifname));
   return held.includes(true);
 }
 
@@ -75,6 +77,7 @@ export async function makeTap(site: DataplaneSite, spec: TapSpec): Promise<TapCr
     if (held) throw tapBusy(tap);
     await deleteTap(found);
   }
+  await requireDescriptors(`The tap of ${spec.port}`);
   const { host } = site.links;
   await host.ip(what, [command`tuntap add dev ${tap} mode tap`], tapErrors);
   host.appeared(tap);

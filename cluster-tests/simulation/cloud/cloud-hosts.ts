@@ -127,6 +127,7 @@ export class CloudHosts {
         // Nothing is kept: this store is never rolled back.
         readDisk: () => dataplane.readDisk(),
         readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
+        readDescriptors: () => dataplane.readDescriptors(),
         sweep: (kept, call) => {
           const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);

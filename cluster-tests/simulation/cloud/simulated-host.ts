@@ -43,6 +43,7 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         call.signal.throwIfAborted();
         return site.perform('sweep', () => sweep(kernel, candidates, owners, new Set(known.kept)));
       }),
+    readDescriptors: () => Promise.resolve({ used: 100, limit: 1_000, reserved: 64 }),
     readInventory: () => site.perform('readInventory', () => inventoryOf(kernel)),
     residue: () => Promise.resolve(residueOf(kernel)),
   };
