@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { askedText } from '@photoncloud/runtime/inspector/asked-text';
 import { checkArchive } from '@photoncloud/runtime/archive/chunk-check';
+import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import type { ApiResult } from '@photoncloud/runtime/control-api/api-schema';
 import { callerPath, objectOption, outputOption, wholeNumber, withExamples, type Output } from './cli-options.ts';
 import { exitCodes, type Session } from './cli-session.ts';
@@ -22,21 +23,33 @@ type Entry = ApiResult<'actor.history'>['entries'][number];
 const pageEntries = 500;
 const widestCell = 60;
 
+interface WholeHistory {
+  readonly entries: readonly Entry[];
+  /** Whether entries before the first one are no longer kept. */
+  readonly isCut: boolean;
+}
+
 /** All entries of versions `from` to `to`, oldest first, page by page from the newest. */
-async function entriesOf(session: Session, id: string, from: number, to: number | undefined): Promise<Entry[]> {
-  let all: Entry[] = [];
-  let end = to;
+export async function entriesOf(
+  client: Pick<PhotonClient, 'call'>,
+  id: string,
+  from: number,
+  to: number | undefined,
+): Promise<WholeHistory> {
+  const all: Entry[] = [];
+  let range: { to?: number; skip?: number } = to === undefined ? {} : { to };
   for (;;) {
-    const range = { id, after: from - 1, limit: pageEntries, ...(end === undefined ? {} : { to: end }) };
-    const { entries } = (await session.client.call('actor.history', range)) as { entries: Entry[] };
-    if (entries.length < pageEntries) return [...entries, ...all];
-    // A full page may have cut off entries of its oldest version, so that version is requested again with the next
-    // page; not when it fills the whole page.
-    const oldest = entries[0]?.version ?? 1;
-    const later = entries.filter(({ version }) => version > oldest);
-    all = [...(later.length > 0 ? later : entries), ...all];
-    end = later.length > 0 ? oldest : oldest - 1;
-    if (end < from) return all;
+    const { entries, older } = await client.call('actor.history', {
+      id,
+      after: from - 1,
+      limit: pageEntries,
+      ...range,
+    });
+    all.unshift(...entries);
+    if (older !== 'more') return { entries: all, isCut: older !== 'none' };
+    // The page may have cut off entries of its oldest version.
+    const oldest = all[0]?.version ?? 1;
+    range = { to: oldest, skip: all.filter(({ version }) => version === oldest).length };
   }
 }
 
@@ -50,7 +63,7 @@ interface Range extends Outputs {
 }
 
 async function showHistory(session: Session, id: string, { from, to, output }: Range): Promise<void> {
-  const entries = await entriesOf(session, id, from, to);
+  const { entries, isCut } = await entriesOf(session.client, id, from, to);
   if (output !== 'table') return printObject(entries, output);
   const rows = entries.map((entry) => [
     String(entry.version),
@@ -59,6 +72,7 @@ async function showHistory(session: Session, id: string, { from, to, output }: R
     `${stateText(entry.from)} -> ${stateText(entry.to)}`,
     entry.asked.map(askedText).join(', '),
   ]);
+  if (isCut) say(`what came before version ${entries[0]?.version ?? from} is no longer kept`);
   return say(textTable(['version', 'time', 'event', 'from -> to', 'requests'], rows));
 }
 
