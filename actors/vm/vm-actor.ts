@@ -29,6 +29,7 @@ export const vmDefinition = defineActor(vmKind, {
   chartVersion: 1,
   machine: vmMachine,
   status: statusOf,
+  operatorOnly: ['host', 'proof'],
   ignored: [
     'port.ready',
     'port.refused',

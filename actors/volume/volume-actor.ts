@@ -14,5 +14,6 @@ export const volumeDefinition = defineActor(volumeKind, {
     holder,
     runEpoch,
   }),
+  operatorOnly: ['host'],
   ignored: ['replica.ready', 'image.provided', 'volume.detach', 'replica.failed', 'replica.removed', 'quota.granted'],
 });

@@ -37,7 +37,7 @@ const tellFailed = ({ context }: At): readonly Asked[] => [
 ];
 const tellUnreachable = ({ context }: At): readonly Asked[] => {
   const host = hostOf(context);
-  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure(host) }))];
+  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure() }))];
 };
 
 export const replicaMachine = setup({

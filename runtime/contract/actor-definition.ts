@@ -48,6 +48,11 @@ export interface CommandDefinition {
   readonly description: string;
 }
 
+export interface ActorView {
+  readonly spec: unknown;
+  readonly status: unknown;
+}
+
 export interface ActorDefinition {
   readonly kind: string;
   /** Raised with every change of the stored form; older snapshots go through `upgrades`. */
@@ -79,7 +84,9 @@ export interface ActorDefinition {
   /** Rows to load before the step; must be pure. */
   readonly needs?: (event: ActorEvent, context: never) => readonly RowKey[];
   /** What `get`, `list` and watches show; must hold no secret. */
-  readonly view: (context: never) => { readonly spec: unknown; readonly status: unknown };
+  readonly view: (context: never) => ActorView;
+  /** What is left of it for principals that are no operators; without this function all of it. */
+  readonly forScope?: (view: ActorView) => ActorView;
   /**
    * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.
    */

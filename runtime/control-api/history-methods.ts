@@ -5,10 +5,11 @@
 import type { ActorId } from '../contract/identifiers.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
 import type { Historian, RebuiltActor } from '../contract/historian.ts';
+import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Reader } from '../contract/reader.ts';
 import { notFound, readableId, type Principal } from './access-rule.ts';
-import { historyItemOf, stateNameOf, viewOf } from './actor-view.ts';
-import { apiMethods, type ApiResult } from './api-schema.ts';
+import { historyItemOf, scopeHistoryItemOf, shownFieldsOf, stateNameOf, viewOf } from './actor-view.ts';
+import { apiMethods, type ApiResult, type HistoryItem } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 
 /** The historian of a node without an archive: reads only the newest entries, which are in the store. */
@@ -33,8 +34,9 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
       method(shape['actor.history'].params, async ({ id: text, after, to, limit }, { principal }) => {
         const { id } = readableId(principal, text);
         const entries = await historian.history(id, { after, limit, ...(to === undefined ? {} : { to }) });
-        if (entries.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
-        return { entries: entries.map(historyItemOf) };
+        const stored = entries.length === 0 || !principal.admin ? await reader.get(id) : undefined;
+        if (entries.length === 0 && stored === undefined) throw notFound(text);
+        return { entries: entries.map(itemFor(ports, principal, stored)) };
       }),
     ],
     [
@@ -51,7 +53,7 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
           state,
           stateName,
           ...shownOf(ports, principal, actor),
-          entry: historyItemOf(entry),
+          entry: itemFor(ports, principal, principal.admin ? undefined : await reader.get(id))(entry),
         };
       }),
     ],
@@ -78,12 +80,24 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
   ]);
 }
 
+/** Operators see entries whole, others what the view of the actor shows. */
+function itemFor(
+  { registry }: ApiPorts,
+  principal: Principal,
+  stored: StoredActor | undefined,
+): (entry: HistoryEntry) => HistoryItem {
+  if (principal.admin) return historyItemOf;
+  const shown = stored === undefined ? new Set<string>() : shownFieldsOf(stored, registry);
+  return (entry) => scopeHistoryItemOf(entry, shown);
+}
+
 function shownOf(
   { registry }: ApiPorts,
   principal: Principal,
   actor: RebuiltActor,
 ): { spec: unknown; status: unknown; context?: unknown } {
-  const view = actor.state === null ? { spec: null, status: null } : viewOf(actor, registry);
+  const view =
+    actor.state === null ? { spec: null, status: null } : viewOf(actor, { registry, isOperator: principal.admin });
   return principal.admin ? { ...view, context: actor.context } : view;
 }
 
