@@ -23,5 +23,6 @@ export const imageDefinition = defineActor(imageKind, {
     copies,
     holders: holderCount,
   }),
+  operatorOnly: ['home', 'copies'],
   ignored: ['copy.inspected', 'copy.ready', 'copy.removed', 'copy.lost', 'quota.granted', 'import.placed'],
 });

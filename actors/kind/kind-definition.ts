@@ -49,6 +49,8 @@ export interface ActorParts extends Pick<
   readonly performers?: Readonly<Record<string, Performer>>;
   /** The status; for a declared kind, the fields beside those that all declared kinds have. */
   readonly status: (context: never) => Readonly<Record<string, unknown>>;
+  /** Fields of the status that only operators see: hosts, and what is read from their kernels. */
+  readonly operatorOnly?: readonly string[];
   /** The spec of a kind that is not declared: its last request. */
   readonly spec?: (context: never) => unknown;
   /** Why the actor is not as it should be; default: its failure, or what its condition `Ready` says. */
@@ -136,10 +138,18 @@ function viewOf(schema: KindSchema, { spec, status, reason = reasonOf }: ActorPa
   };
 }
 
+/** Fields are left out, not emptied, so that nobody takes one for a fact. */
+const withoutFields =
+  (fields: readonly string[]): NonNullable<ActorDefinition['forScope']> =>
+  ({ status, ...rest }) => {
+    const shown = Object.entries(status as object).filter(([name]) => !fields.includes(name));
+    return { ...rest, status: Object.fromEntries(shown) };
+  };
+
 /** @returns the definition; a kind whose effects lack a performer is refused by the runtime at its first start */
 export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinition {
   const { kind, placement, declared, takes, startedBy, effects } = schema;
-  const { performers = {}, status: _, spec: __, reason: ___, ...rest } = parts;
+  const { performers = {}, status: _, spec: __, reason: ___, operatorOnly, ...rest } = parts;
   const messages = new Map(takes.map((message) => [message.type, message.schema]));
   const results = new Map(effects.map((effect) => [effect.type, effect.done]));
   return {
@@ -151,6 +161,7 @@ export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinit
     createdBy: startedBy.map(({ type }) => type),
     effects: Object.fromEntries(Object.entries(performers).map(([type, performer]) => [type, binding(performer)])),
     view: viewOf(schema, parts),
+    ...(operatorOnly === undefined ? {} : { forScope: withoutFields(operatorOnly) }),
     ...(declared === undefined ? {} : { specShape: shapeOf(declared) }),
     check: (event) => {
       const known = messages.get(event.type);

@@ -50,6 +50,13 @@ export class InMemoryActors {
   };
 
   context = (id: string): Readonly<Record<string, unknown>> => this.hosts.get(id)?.snapshot.context ?? {};
+  /** What the control API shows of it to principals of its tenant, or to operators. */
+  shown(id: string, to: 'tenant' | 'operator'): { readonly spec: unknown; readonly status: unknown } {
+    const definition = this.kinds.get(id.split('/')[0] ?? '');
+    if (definition === undefined) throw new Error(`there is no kind of ${id}`);
+    const view = definition.view(this.context(id) as never);
+    return to === 'operator' ? view : (definition.forScope?.(view) ?? view);
+  }
   rowsOf = (id: string): ReadonlyMap<string, unknown> => this.hosts.get(id)?.rows ?? new Map<string, unknown>();
 
   /** Sends a message, as from another actor or the node. */

@@ -17,6 +17,7 @@ export const portDefinition = defineActor(portKind, {
     proof,
     tries,
   }),
+  operatorOnly: ['host', 'proof'],
   ignored: [
     'segment.provided',
     'segment.refused',

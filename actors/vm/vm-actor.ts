@@ -35,6 +35,7 @@ export const vmDefinition = defineActor(vmKind, {
     const { tenant, name } = partsOfId(id);
     return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
   },
+  operatorOnly: ['host', 'proof'],
   ignored: [
     'port.ready',
     'port.refused',

@@ -151,6 +151,25 @@ test('a declared VM runs, and leaves nothing', async () => {
   assert.is(made.actors.context('volume/acme/root')['holder'], null);
 });
 
+test('a tenant is shown no name of a host, nothing of its kernel, no free memory and no allowed root', async () => {
+  const made = await site();
+  const secrets = /w1|192\.0\.2\.1|ifindex|"pid"|3840|\/srv/;
+  const shown = (to: 'tenant' | 'operator'): string[] =>
+    [...made.actors.hosts.keys()]
+      .filter((id) => id.split('/')[1] === 'acme' && !id.includes('@'))
+      .map((id) => `${id} ${JSON.stringify(made.actors.shown(id, to))}`);
+  const leaks = (): string[] => shown('tenant').filter((text) => secrets.test(text));
+  assert.is(shown('tenant').length, 7);
+  assert.is(shown('operator').filter((text) => /w1/.test(text)).length, 4, 'VM, port, volume and VPC');
+  assert.equal(leaks(), []);
+  await made.ask('vm/acme/big', 'create', { nics: [nic('eth0')], disks: [{ volume: 'data' }], memoryMib: 8_192 });
+  assert.is(made.actors.state('vm/acme/big'), 'unplaced');
+  const { failure } = made.actors.shown('vm/acme/big', 'tenant').status as { failure: { message: string } };
+  const wanted = 'no host can take vm/acme/big: each of them has less than 8192 MiB of memory free';
+  assert.is(failure.message, wanted);
+  assert.equal(leaks(), []);
+});
+
 test('a changed size waits for the restart, and is reserved before the next run', async () => {
   const made = await site();
   const answer = await made.ask(vm, 'update', { ...spec, cpus: 2, memoryMib: 1_024 });

@@ -14,6 +14,7 @@ export const volumeDefinition = defineActor(volumeKind, {
     holder,
     runEpoch,
   }),
+  operatorOnly: ['host'],
   ignored: [
     'replica.ready',
     'image.provided',

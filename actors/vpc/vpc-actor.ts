@@ -64,6 +64,7 @@ export const vpcDefinition: ActorDefinition = defineActor(vpcKind, {
   machine: vpcMachine,
   needs: (event, context) => needs(event as unknown as VpcEvent, context),
   status: statusOf,
+  operatorOnly: ['hosts'],
   ignored: [
     'vpc.open',
     'vpc.close',

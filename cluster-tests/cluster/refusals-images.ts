@@ -56,7 +56,11 @@ function image(what: string, path: string, want: Omit<Refusal, 'what' | 'id' | '
 }
 
 const inside = (name: string): string => `file://${imagesInside}/${name}`;
-const outside = { code: 'path_not_allowed', path: source, says: /w1 allows images only below \/run\/images/ };
+const outside = {
+  code: 'path_not_allowed',
+  path: source,
+  says: /no host can import .*: each of them allows no images from that folder/,
+};
 const link = { code: 'path_is_link', path: source, says: /symbolic link; give the real path/ };
 const irregular = { code: 'path_not_regular', path: source, says: /not a regular file/ };
 const backing = { code: 'qcow2_backing_file', path: source, says: /has a backing file.*flatten it/ };

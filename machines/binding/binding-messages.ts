@@ -121,7 +121,7 @@ export function refuseWire({ context, event }: At): readonly Asked[] {
 }
 
 function troubleOf(context: BindingContext, event: BindingEvent): Failure | undefined {
-  if (event.type === 'host.gone') return hostGoneFailure(context.host);
+  if (event.type === 'host.gone') return hostGoneFailure();
   if (event.type === 'tap.watch.done') return { code: event.reason, message: event.detail, retryable: true };
   return 'error' in event ? failureOf(event.error) : undefined;
 }

@@ -1,6 +1,9 @@
 /**
  * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. The host with the
  * most free memory wins, then processors, then name. Memory is never overcommitted; processors and disks may be.
+ *
+ * The reasons name hosts, what is free on them and where images may lie: they are for operators, who read them in the
+ * history. The message of the refusal is for the tenant, too, and says only what kinds of reason there were.
  */
 import { entryOf } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
@@ -52,26 +55,43 @@ function without(record: HostRecord, held: Reservation | undefined): HostRecord 
   return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };
 }
 
+interface Why {
+  /** For operators, after the name of the host. */
+  readonly reason: string;
+  /** For tenants: no name, and no number that they did not send. */
+  readonly kind: string;
+}
+
+const plain = (reason: string): Why => ({ reason, kind: reason });
+
 function whyNot(
   record: HostRecord,
   request: PlaceRequest,
   held: Reservation | undefined,
   promises: RoomPromises,
-): string | undefined {
+): Why | undefined {
   const { report, facts } = record;
-  if (request.host !== null && request.host !== facts.name) return `is not the requested host ${request.host}`;
+  if (request.host !== null && request.host !== facts.name) return plain(`is not the requested host ${request.host}`);
   const far = request.volumes.find(({ host }) => host !== null && host !== facts.name);
-  if (far !== undefined) return `does not have the volume that is on ${far.host}`;
-  if (record.fenced) return 'was fenced';
-  if (record.silent) return 'is silent';
-  if (!record.schedulable && held?.host !== facts.name) return 'is cordoned';
-  if (report.qemuVersion === null) return 'has no usable QEMU';
+  if (far !== undefined)
+    return { reason: `does not have the volume that is on ${far.host}`, kind: 'does not have all volumes of the VM' };
+  if (record.fenced) return plain('was fenced');
+  if (record.silent) return plain('is silent');
+  if (!record.schedulable && held?.host !== facts.name) return plain('is cordoned');
+  if (report.qemuVersion === null) return plain('has no usable QEMU');
   const freeMib = report.memoryMib - hostReserveMib - record.reservedMib;
-  if (freeMib < request.memoryMib)
-    return `has ${Math.max(0, freeMib)} MiB of memory free, ${request.memoryMib} MiB are needed`;
+  const { memoryMib, cpus } = request;
+  if (freeMib < memoryMib) {
+    const reason = `has ${Math.max(0, freeMib)} MiB of memory free, ${memoryMib} MiB are needed`;
+    return { reason, kind: `has less than ${memoryMib} MiB of memory free` };
+  }
   const freeCpus = report.cpus * cpuShares - record.reservedCpus;
-  if (freeCpus < request.cpus) return `has ${freeCpus} virtual processors free, ${request.cpus} are needed`;
-  return whyNoRoom(record, request, promises);
+  if (freeCpus < cpus) {
+    const reason = `has ${freeCpus} virtual processors free, ${cpus} are needed`;
+    return { reason, kind: `has less than ${cpus} virtual processors free` };
+  }
+  const room = whyNoRoom(record, request, promises);
+  return room === undefined ? undefined : plain(room);
 }
 
 const freeMib = (record: HostRecord): number => record.report.memoryMib - record.reservedMib;
@@ -92,17 +112,15 @@ export function placeVm(
 ): Placing {
   const had = held === undefined ? undefined : hosts[held.host];
   if (held !== undefined && had?.silent === true && !had.fenced) {
-    const where = `${held.host}, which is silent`;
-    const message = `${request.vm} may still run on ${where}; bring that host back, or fence it if it is off`;
+    const message = `${request.vm} may still run on its host, which is silent; an operator brings it back or fences it`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
   const records = Object.values(hosts).map((record) => without(record, held));
-  const judged = records.map((record) => ({ record, reason: whyNot(record, request, held, promises) }));
-  const fitting = judged.filter(({ reason }) => reason === undefined).map(({ record }) => record);
+  const judged = records.map((record) => ({ record, why: whyNot(record, request, held, promises) }));
+  const fitting = judged.filter(({ why }) => why === undefined).map(({ record }) => record);
   const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(emptier)[0];
   if (best !== undefined) return { host: best.facts };
-  const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
-  return refusal('no_host', `no host can take ${request.vm}: ${spoken(reasons)}`, true, reasons);
+  return refusal('no_host', `no host can take ${request.vm}: ${spoken(judged)}`, true, reasonsOf(judged));
 }
 
 /**
@@ -113,24 +131,26 @@ export function placeImport(hosts: ClusterContext['hosts'], request: ImportReque
     return refusal('host_not_found', `the cluster has no host ${request.host}; see the list of hosts`, false, []);
   }
   const judged = Object.values(hosts)
-    .map((record) => ({ record, reason: whyNoImport(record, request) }))
+    .map((record) => ({ record, why: whyNoImport(record, request) }))
     .sort((a, b) => (a.record.facts.name < b.record.facts.name ? -1 : 1));
-  const found = judged.find(({ reason }) => reason === undefined);
+  const found = judged.find(({ why }) => why === undefined);
   if (found !== undefined) return { host: found.record.facts };
-  const reasons = judged.map(({ record, reason }) => ({ host: record.facts.name, reason: reason ?? '' }));
+  const reasons = reasonsOf(judged);
   const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was fenced', lowDisk].includes(reason));
   const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
-  return refusal(code, `no host can import ${request.path}: ${spoken(reasons)}`, passing, reasons);
+  return refusal(code, `no host can import ${request.path}: ${spoken(judged)}`, passing, reasons);
 }
 
-function whyNoImport(record: HostRecord, request: ImportRequest): string | undefined {
-  if (request.host !== null && request.host !== record.facts.name) return `is not the requested host ${request.host}`;
+function whyNoImport(record: HostRecord, request: ImportRequest): Why | undefined {
+  const { name } = record.facts;
+  if (request.host !== null && request.host !== name) return plain(`is not the requested host ${request.host}`);
   const allowed = record.report.allowedRoots.some((root) => beneath(root, request.path));
-  if (!allowed) return `allows images only below ${record.report.allowedRoots.join(', ') || 'no folder'}`;
-  if (record.fenced) return 'was fenced';
-  if (record.silent) return 'is silent';
-  if (!record.schedulable) return 'is cordoned';
-  return isDiskLow(record.report) ? lowDisk : undefined;
+  const roots = record.report.allowedRoots.join(', ') || 'no folder';
+  if (!allowed) return { reason: `allows images only below ${roots}`, kind: 'allows no images from that folder' };
+  if (record.fenced) return plain('was fenced');
+  if (record.silent) return plain('is silent');
+  if (!record.schedulable) return plain('is cordoned');
+  return isDiskLow(record.report) ? plain(lowDisk) : undefined;
 }
 
 function beneath(root: string, path: string): boolean {
@@ -142,9 +162,17 @@ function refusal(code: string, message: string, retryable: boolean, reasons: rea
   return { error: { code, message, retryable }, reasons };
 }
 
-/** The first few reasons, because there may be 254. */
-function spoken(reasons: readonly HostReason[]): string {
-  if (reasons.length === 0) return 'the cluster has no hosts yet; start a worker';
-  const few = reasons.slice(0, 4).map(({ host, reason }) => `${host} ${reason}`);
-  return few.join('; ') + (reasons.length > few.length ? `; and ${reasons.length - few.length} more` : '');
+interface Judged {
+  readonly record: HostRecord;
+  readonly why: Why | undefined;
+}
+
+const reasonsOf = (judged: readonly Judged[]): readonly HostReason[] =>
+  judged.map(({ record, why }) => ({ host: record.facts.name, reason: why?.reason ?? '' }));
+
+/** The kinds of reason, each once, without saying of how many hosts. */
+function spoken(judged: readonly Judged[]): string {
+  if (judged.length === 0) return 'the cluster has no hosts yet; ask an operator to start a worker';
+  const kinds = [...new Set(judged.map(({ why }) => why?.kind ?? ''))].toSorted();
+  return `each of them ${kinds.join(', or ')}`;
 }

@@ -129,8 +129,8 @@ export function refuseStrange(seen: At): readonly Asked[] {
   assertEvent(event, 'place');
   const found = strangeRun(seen);
   const message =
-    `${event.vm} was found running on ${found?.host} (run ${found?.incarnationUid}), which the store does not know; ` +
-    `give the VM another name; this one is free in the next era if that QEMU has been stopped on its host`;
+    `${event.vm} was found running (run ${found?.incarnationUid}), which the store does not know; ` +
+    `give the VM another name; this one is free in the next era if an operator has stopped that QEMU on its host`;
   const error = { code: 'runs_already', message, retryable: true };
   return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
 }

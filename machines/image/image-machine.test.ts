@@ -288,7 +288,7 @@ test('labels and protection change without a new generation', () => {
   assert.equal([labels, protect, generation, observedGeneration], [{ tier: 'db' }, true, 1, 1]);
   assert.is((params[0]?.['result'] as { result: string }).result, 'updated');
   const same = told('ready', here, apply()).params[0]?.['result'];
-  assert.equal(same, { uid: 'U1', generation: 1, result: 'unchanged', host: 'w1' });
+  assert.equal(same, { uid: 'U1', generation: 1, result: 'unchanged' });
 });
 
 test('a field that cannot change is named with both values', () => {
@@ -309,7 +309,7 @@ test('an image that is deleted while its bytes are read has its copy removed, an
   const { params: last } = told('removing', context, removed('w1'));
   assert.equal(last.at(-1), {
     commandId: 'K',
-    result: { uid: 'U1', generation: 1, result: 'deleted', host: 'w1' },
+    result: { uid: 'U1', generation: 1, result: 'deleted' },
   });
 });
 

@@ -12,7 +12,7 @@ import * as messages from './image-messages.ts';
 import type { ImageContext } from './image-messages.ts';
 import { imageKind, type ImageEvent, type ImageSpec } from './image-protocol.ts';
 
-const kit = declaredKit<ImageSpec, ImageContext, ImageEvent>(imageKind, { result: ({ home }) => ({ host: home }) });
+const kit = declaredKit<ImageSpec, ImageContext, ImageEvent>(imageKind, {});
 
 const declaring = whileDeclaring('image', { actions: ['takeSpec', 'awaitAnswer'] });
 /** Tenant and cluster answer at once: a deletion before their answers is repeated by the client. */

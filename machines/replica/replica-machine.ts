@@ -37,7 +37,7 @@ const tellFailed = ({ context }: At): readonly Asked[] => [
 ];
 const tellUnreachable = ({ context }: At): readonly Asked[] => {
   const host = hostOf(context);
-  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure(host) }))];
+  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure() }))];
 };
 
 /** Failures in a row, for the backoff; more are not hidden from the volume, whose VM shows why it waits. */

@@ -199,7 +199,7 @@ export function tellBroken(at: At): readonly Asked[] {
 
 /** Reports a failure of the segment as a whole. */
 export function tellFailed({ context, event }: At): readonly Asked[] {
-  const error = 'error' in event ? event.error : hostGoneFailure(context.host);
+  const error = 'error' in event ? event.error : hostGoneFailure();
   return [failedMessage(context, null, error)];
 }
 

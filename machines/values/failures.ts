@@ -16,9 +16,10 @@ export const failureOf = (error: Failure): Failure => ({
 /** The runtime's answer to every effect of a fenced host. */
 export const hostGone = 'host_gone';
 
-export const hostGoneFailure = (host: string): Failure => ({
+/** Tenants read it, so it does not name the host. */
+export const hostGoneFailure = (): Failure => ({
   code: hostGone,
-  message: `host ${host} is fenced and nothing runs there; use another host, or bring it back`,
+  message: 'its host is fenced and nothing runs there; use another host, or ask an operator to bring it back',
   retryable: false,
 });
 

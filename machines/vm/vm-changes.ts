@@ -256,7 +256,7 @@ export function noteEnd({ context, event }: At): Change {
   const clean = event.reason === 'guest_shutdown' || event.reason === 'stopped';
   const failure = {
     code: `run_${event.reason}`,
-    message: `the run on ${event.host} ended: ${event.reason}`,
+    message: `the run ended: ${event.reason}`,
     retryable: true,
   };
   return {

@@ -238,7 +238,7 @@ test('the condition Ready says what is so, and why not', () => {
   };
   assert.equal(ready('starting', {}, v.running('L1')), ['True', 'Running', '']);
   assert.equal(ready('running', {}, v.restart), ['False', 'Stopping', '']);
-  assert.equal(ready('running', {}, v.ended('crash')), ['False', 'BackingOff', 'the run on w1 ended: crash']);
+  assert.equal(ready('running', {}, v.ended('crash')), ['False', 'BackingOff', 'the run ended: crash']);
   assert.equal(ready('placing', {}, v.unplaced), ['False', 'Unplaced', 'busy']);
   assert.equal(ready('releasing', { ...waiting, failure: lasting }, v.unbound), ['False', 'Failed', 'no']);
   const stopped = 'stopped by a command or by its guest; send vm.start';

@@ -158,7 +158,7 @@ export function refuseDeleting({ context, event }: At): readonly Asked[] {
 
 export function refuseElsewhere({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.attach');
-  const message = `${context.id} has its bytes on ${context.host?.name}, but the VM was placed on ${event.host.name}`;
+  const message = `${context.id} has its bytes on another host than the VM was placed on; stop and start the VM`;
   return refuse(context, event.vm, { code: 'volume_elsewhere', message, retryable: false });
 }
 

@@ -55,6 +55,13 @@ export interface OutputPlace {
   readonly path: string;
 }
 
+export interface ActorView {
+  readonly spec: unknown;
+  readonly status: unknown;
+  /** One sentence on why the actor is not as it should be, for lists; null or absent when it is. */
+  readonly reason?: string | null;
+}
+
 export interface ActorDefinition {
   readonly kind: string;
   /** Raised with every change of the stored form; older snapshots go through `upgrades`. */
@@ -94,12 +101,9 @@ export interface ActorDefinition {
    * What `get`, `list` and watches show; must hold no secret. Fields of the status that mean the same in every kind
    * have the form that shown-status.ts describes.
    */
-  readonly view: (context: never) => {
-    readonly spec: unknown;
-    readonly status: unknown;
-    /** One sentence on why the actor is not as it should be, for lists; null or absent when it is. */
-    readonly reason?: string | null;
-  };
+  readonly view: (context: never) => ActorView;
+  /** What is left of it for principals that are no operators; without this function all of it. */
+  readonly forScope?: (view: ActorView) => ActorView;
   /**
    * Event types that the chart leaves alone on purpose in some state; anything else unhandled is recorded as ignored.
    */

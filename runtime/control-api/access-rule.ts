@@ -27,6 +27,8 @@ export type Verb = 'read' | 'command' | 'administer' | 'refer';
 export function mayTouch(principal: Principal, scope: string, verb: Verb, id?: ActorIdParts): boolean {
   if (principal.scopes !== '*' && !principal.scopes.includes(scope)) return false;
   if (verb === 'administer' && !principal.admin) return false;
+  // What runs on a host is named after it; which hosts there are is for operators.
+  if (verb === 'read' && id?.host !== undefined && !principal.admin) return false;
   // This holds for operators and for `refer` too: no command connects actors of two scopes.
   return id === undefined || id.scope === scope;
 }

@@ -2,7 +2,7 @@
  * Converts committed actors from their stored form to the wire form. The kind's `view` decides what is shown and
  * contains no secret; contexts and effect params are never part of the result.
  */
-import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
+import type { ActorDefinition, ActorRegistry, ActorView } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
@@ -51,27 +51,34 @@ function unreadable(stored: Viewed, definition: ActorDefinition): PhotonError {
   return new PhotonError('defeat', 'snapshot_version', text, { public: true, actor: stored.id });
 }
 
+/** Who looks, and at which kinds. */
+export interface Viewer {
+  readonly registry: ActorRegistry;
+  readonly isOperator: boolean;
+}
+
 type View = Pick<ActorObject, 'spec' | 'status' | 'reason'>;
 
-export function viewOf(stored: Viewed, registry: ActorRegistry): View {
+export function viewOf(stored: Viewed, { registry, isOperator }: Viewer): View {
   const definition = registry.kinds.get(partsOf(stored.id).kind);
   // A removed actor that has since refused a command has no context any more.
   if (definition === undefined || stored.context === null) return { spec: null, status: null };
-  const { spec, status, reason = null } = definition.view(currentContext(stored, definition) as never);
+  const view = definition.view(currentContext(stored, definition) as never);
+  const { spec, status, reason = null } = isOperator ? view : (definition.forScope?.(view) ?? view);
   return reason === null ? { spec, status } : { spec, status, reason };
 }
 
 /** An actor of a newer chart version is shown without spec and status: it must not make a whole list fail. */
-function shownOf(stored: StoredActor, registry: ActorRegistry): View & Pick<ActorObject, 'refused'> {
+function shownOf(stored: StoredActor, viewer: Viewer): View & Pick<ActorObject, 'refused'> {
   try {
-    return viewOf(stored, registry);
+    return viewOf(stored, viewer);
   } catch (error) {
     if (!(error instanceof PhotonError) || error.record.code !== 'snapshot_version') throw error;
     return { spec: null, status: null, refused: error.record.message };
   }
 }
 
-export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObject {
+export function objectOf(stored: StoredActor, viewer: Viewer): ActorObject {
   return {
     id: stored.id,
     uid: stored.uid,
@@ -81,7 +88,7 @@ export function objectOf(stored: StoredActor, registry: ActorRegistry): ActorObj
     stateName: stored.state === null ? 'absent' : stateNameOf(stored.state),
     lifecycle: stored.status,
     waitingOn: [...waitingOnOf(stored)],
-    ...shownOf(stored, registry),
+    ...shownOf(stored, viewer),
     effects: stored.effects.map(({ effectId, type, stateId }) => ({ id: effectId, type, state: stateId })),
     timers: stored.timers.map(({ timerId, dueMs, eventType }) => ({ id: timerId, dueMs, eventType })),
     ...(stored.hold === undefined ? {} : { hold: { ...stored.hold } }),
@@ -98,7 +105,7 @@ export function summaryOf(summary: ActorSummary): ActorSummaryWire {
 export async function detailedOf(
   summary: ActorSummary,
   reader: Reader,
-  registry: ActorRegistry,
+  viewer: Viewer,
 ): Promise<ListedActor | undefined> {
   const stored = await reader.get(summary.id);
   if (stored === undefined || stored.status === 'removed') return undefined;
@@ -107,7 +114,43 @@ export async function detailedOf(
   const { held: _, ...rest } = summaryOf(summary);
   const held = hold === undefined ? {} : { held: hold.kind };
   const line = { ...rest, ...held, uid, version, stateName, waitingOn: [...waitingOnOf(stored)] };
-  return { ...line, ...shownOf(stored, registry) };
+  return { ...line, ...shownOf(stored, viewer) };
+}
+
+/** Without the host of an actor that is named after one. */
+const withoutHost = (text: string): string => text.replaceAll(/@[a-z0-9-]+/g, '');
+
+/**
+ * What a principal of the scope sees of a step: that it happened, its own command whole, of any other event the type
+ * and the code of an error, and of the changed fields those that the view shows.
+ */
+export function scopeHistoryItemOf(entry: HistoryEntry, shown: ReadonlySet<string>): HistoryItem {
+  const { whole: _, gone, ...item } = historyItemOf(entry);
+  const changed = Object.entries(item.changed).filter(([key]) => shown.has(key));
+  const left = gone?.filter((key) => shown.has(key)) ?? [];
+  return {
+    ...item,
+    event: item.cause.startsWith('command:') ? item.event : namedEvent(item.event),
+    cause: withoutHost(item.cause),
+    asked: item.asked.map(withoutHost),
+    changed: Object.fromEntries(changed),
+    ...(left.length === 0 ? {} : { gone: left }),
+  };
+}
+
+function namedEvent(event: unknown): unknown {
+  const { type, error } = event as { readonly type?: unknown; readonly error?: { readonly code?: unknown } | null };
+  return typeof error?.code === 'string' ? { type, error: { code: error.code } } : { type };
+}
+
+/** The fields of a context that the view shows to the scope as they are. */
+export function shownFieldsOf(stored: StoredActor, registry: ActorRegistry): ReadonlySet<string> {
+  const definition = registry.kinds.get(partsOf(stored.id).kind);
+  const { spec, status } = shownOf(stored, { registry, isOperator: false });
+  if (definition === undefined || stored.context === null || status === null) return new Set();
+  const context = currentContext(stored, definition) as Readonly<Record<string, unknown>>;
+  const fields = Object.entries({ spec, ...(status as object) }) as [string, unknown][];
+  return new Set(fields.filter(([name, value]) => context[name] === value).map(([name]) => name));
 }
 
 export function historyItemOf(entry: HistoryEntry): HistoryItem {

@@ -127,7 +127,7 @@ async function checkReferences(
       const allowed = parts !== undefined && mayTouch(caller.principal, scope, 'refer', parts);
       const stored = allowed ? await reader.get(to) : undefined;
       if (stored?.status !== 'live') return { path, message: `there is no ${to} in ${scope}`, isMissing: true };
-      const why = misfit?.(viewOf(stored, registry).spec);
+      const why = misfit?.(viewOf(stored, { registry, isOperator: caller.principal.admin }).spec);
       return why === undefined ? [] : { path, message: `${to} ${why}`, isMissing: false };
     }),
   );

@@ -5,11 +5,11 @@
 import type { ActorId } from '../contract/identifiers.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
 import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
-import type { HistoryEntry } from '../contract/journal.ts';
+import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Reader } from '../contract/reader.ts';
 import { notFound, readableId, type Principal } from './access-rule.ts';
-import { historyItemOf, stateNameOf, viewOf } from './actor-view.ts';
-import { apiMethods, type ApiResult } from './api-schema.ts';
+import { historyItemOf, scopeHistoryItemOf, shownFieldsOf, stateNameOf, viewOf } from './actor-view.ts';
+import { apiMethods, type ApiResult, type HistoryItem } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 
 /** More than the store keeps of an actor. */
@@ -40,11 +40,12 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
         // One entry more than requested shows whether there is an older page.
         const range = { after, skip, ...(to === undefined ? {} : { to }) };
         const found = await historian.history(id, { ...range, limit: limit + 1 });
-        if (found.length === 0 && (await reader.get(id)) === undefined) throw notFound(text);
+        const stored = found.length === 0 || !principal.admin ? await reader.get(id) : undefined;
+        if (found.length === 0 && stored === undefined) throw notFound(text);
         const entries = found.slice(-limit);
         const missing = historian.hotOnly === true ? 'not_archived' : 'lost';
         const older = found.length > limit ? 'more' : isWhole(entries, range) ? 'none' : missing;
-        return { entries: entries.map(historyItemOf), older };
+        return { entries: entries.map(itemFor(ports, principal, stored)), older };
       }),
     ],
     [
@@ -61,7 +62,7 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
           state,
           stateName,
           ...shownOf(ports, principal, actor),
-          entry: historyItemOf(entry),
+          entry: itemFor(ports, principal, principal.admin ? undefined : await reader.get(id))(entry),
         };
       }),
     ],
@@ -96,12 +97,24 @@ function isWhole(entries: readonly HistoryEntry[], { after, to, skip }: Omit<His
   return to === undefined || to - (skip ? 1 : 0) <= after;
 }
 
+/** Operators see entries whole, others what the view of the actor shows. */
+function itemFor(
+  { registry }: ApiPorts,
+  principal: Principal,
+  stored: StoredActor | undefined,
+): (entry: HistoryEntry) => HistoryItem {
+  if (principal.admin) return historyItemOf;
+  const shown = stored === undefined ? new Set<string>() : shownFieldsOf(stored, registry);
+  return (entry) => scopeHistoryItemOf(entry, shown);
+}
+
 function shownOf(
   { registry }: ApiPorts,
   principal: Principal,
   actor: RebuiltActor,
 ): { spec: unknown; status: unknown; context?: unknown } {
-  const view = actor.state === null ? { spec: null, status: null } : viewOf(actor, registry);
+  const view =
+    actor.state === null ? { spec: null, status: null } : viewOf(actor, { registry, isOperator: principal.admin });
   return principal.admin ? { ...view, context: actor.context } : view;
 }
 

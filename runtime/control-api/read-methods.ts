@@ -41,7 +41,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
         const { id, parts } = readableId(principal, text);
         const stored = registry.kinds.has(parts.kind) ? await reader.get(id) : undefined;
         if (stored === undefined) throw notFound(text);
-        return objectOf(stored, registry);
+        return objectOf(stored, { registry, isOperator: principal.admin });
       }),
     ],
     [
@@ -69,7 +69,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
         const { items, cursor, scanned = 0 } = await reader.list(filter, { after, limit: limit + 1, allows });
         caller.charge(scanned / scannedPerToken + (detail ? items.length / detailsPerToken : 0));
         const page = items.slice(0, limit);
-        const lines = detail ? await detailed(ports, page) : page.map(summaryOf);
+        const lines = detail ? await detailed(ports, principal, page) : page.map(summaryOf);
         return { actors: lines, cursor, next: items.length > limit ? (page.at(-1)?.id ?? null) : null };
       }),
     ],
@@ -111,11 +111,15 @@ export function filterOf(principal: Principal, { kind, scope, state, host, searc
   };
 }
 
-async function detailed(ports: ApiPorts, page: readonly ActorSummary[]): Promise<ListedActor[]> {
+async function detailed(
+  { reader, registry }: ApiPorts,
+  { admin: isOperator }: Principal,
+  page: readonly ActorSummary[],
+): Promise<ListedActor[]> {
   const lines: ListedActor[] = [];
   for (let at = 0; at < page.length; at += readsAtOnce) {
     const some = page.slice(at, at + readsAtOnce);
-    const read = await Promise.all(some.map((item) => detailedOf(item, ports.reader, ports.registry)));
+    const read = await Promise.all(some.map((item) => detailedOf(item, reader, { registry, isOperator })));
     lines.push(...read.filter((line) => line !== undefined));
   }
   return lines;

@@ -13,9 +13,9 @@ import { WatchSubscription } from './watch-subscription.ts';
 
 export function watchMethods(ports: ApiPorts): Map<string, Method> {
   const shape = apiMethods;
-  const detail = sharedDetails(ports);
+  const details = { operator: sharedDetails(ports, true), scope: sharedDetails(ports, false) };
   return new Map<string, Method>([
-    ['watch.open', method(shape['watch.open'].params, (params, caller) => openWatch(ports, detail, params, caller))],
+    ['watch.open', method(shape['watch.open'].params, (params, caller) => openWatch(ports, details, params, caller))],
     [
       'watch.ack',
       method(shape['watch.ack'].params, ({ watch, upTo }, caller) => {
@@ -39,11 +39,12 @@ function watchOf(caller: Caller, watch: string): WatchSubscription {
   return found;
 }
 
+type DetailReader = (entry: ActorSummary) => Promise<ListedActor | undefined>;
 type OpenParams = ReturnType<(typeof apiMethods)['watch.open']['params']['parse']>;
 
 function openWatch(
   ports: ApiPorts,
-  detail: (entry: ActorSummary) => Promise<ListedActor | undefined>,
+  details: Readonly<Record<'operator' | 'scope', DetailReader>>,
   params: OpenParams,
   caller: Caller,
 ): { watch: string; window: number } {
@@ -77,7 +78,7 @@ function openWatch(
     bookmarkMs: limits.bookmarkMs,
     selection: { ids, matches },
     held,
-    ...(params.detail === true ? { detail } : {}),
+    ...(params.detail === true ? { detail: details[principal.admin ? 'operator' : 'scope'] } : {}),
     strict: params.strict === true,
     send: (frame) => caller.sendWatchFrame(frame),
     maySend: () => caller.maySend(),
@@ -112,12 +113,12 @@ function idsOf(ports: ApiPorts, texts: readonly string[] | undefined, caller: Ca
 const maxDetails = 500;
 
 /** Lines with spec and status: a change is read once, however many watches show it. */
-function sharedDetails({ reader, registry }: ApiPorts): (entry: ActorSummary) => Promise<ListedActor | undefined> {
+function sharedDetails({ reader, registry }: ApiPorts, isOperator: boolean): DetailReader {
   const read = new Map<ActorId, { readonly of: ActorSummary; readonly line: Promise<ListedActor | undefined> }>();
   return (entry) => {
     const known = read.get(entry.id);
     if (known !== undefined && known.of.version === entry.version && known.of.held === entry.held) return known.line;
-    const line = detailedOf(entry, reader, registry);
+    const line = detailedOf(entry, reader, { registry, isOperator });
     read.delete(entry.id);
     read.set(entry.id, { of: entry, line });
     const forget = (): void => {
