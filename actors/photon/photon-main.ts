@@ -1,6 +1,7 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { nodeCertificateDays } from './certificate-authority.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
 import { initCluster, type NodeRequest } from './cluster-init.ts';
@@ -56,7 +57,8 @@ function addInit(program: Command): void {
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });
       process.stdout.write(
-        `made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as\n`,
+        `made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as\n` +
+          `node certificates last ${nodeCertificateDays} days: photon node renew --dir ${options.dir} renews them\n`,
       );
     });
 }
