@@ -1,6 +1,7 @@
 /** The `photon` program: the node roles, `photon init`, and the CLI. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { nodeCertificateDays } from './certificate-authority.ts';
 import { callerPath, portNumber } from './cli/cli-options.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
@@ -58,6 +59,7 @@ function addInit(program: Command): void {
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });
       say(`made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as`);
+      say(`node certificates last ${nodeCertificateDays} days: photon node renew --dir ${options.dir} renews them`);
     });
 }
 

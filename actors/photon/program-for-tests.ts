@@ -92,7 +92,7 @@ export class TestProgram {
         if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${output}`);
         return output.includes('"ready"');
       },
-      30_000,
+      60_000,
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${output}`, { cause: error });
     });
