@@ -18,9 +18,13 @@ const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
 
 function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
-  if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }];
-  if (event.type === 'place.release') return [reservation];
-  if (event.type === 'inventory.report') return foundRows(event as ActorEvent & HostInventory);
+  const waiting = { collection: 'waiting', key: '*' };
+  if (event.type === 'place') return [reservation, { collection: 'found-run', key: String(event['vm']) }, waiting];
+  if (event.type === 'place.release') return [reservation, waiting];
+  if (event.type === 'inventory.report') return [...foundRows(event as ActorEvent & HostInventory), waiting];
+  // The recovery may end with these.
+  if (['host.register', 'cluster.release-barrier'].includes(event.type) || event.type.startsWith('xstate.after.'))
+    return [waiting];
   if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
@@ -33,6 +37,13 @@ export const clusterDefinition = defineActor(clusterKind, {
   machine: clusterMachine,
   needs,
   spec: ({ name }: ClusterContext) => ({ name }),
-  status: ({ hosts, nextVni, era, recovery }: ClusterContext) => ({ hosts, nextVni, era, recovery }),
+  status: ({ hosts, nextVni, era, recovery, store, conditions }: ClusterContext) => ({
+    hosts,
+    nextVni,
+    era,
+    recovery,
+    store,
+    conditions,
+  }),
   ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'inventory.report', 'vni.allocate'],
 });

@@ -11,6 +11,7 @@ import type { Log } from '@photoncloud/runtime/contract/log';
 import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-api/control-api';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import type { Host } from '@photoncloud/runtime/hosting/host';
+import { watchMemory } from '@photoncloud/runtime/journal/store-memory';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { createRegistry } from '../registry.ts';
@@ -61,11 +62,19 @@ export async function startController(
     },
   });
   await openCluster(member.host, config.cluster);
+  const stopWatching = watchMemory({
+    store: member.store,
+    clock: systemClock,
+    log,
+    limits: config.limits.store ?? {},
+    tell: (memory) => member.host.tell(actorId(clusterId), { type: 'store.memory', ...memory }),
+  });
   const api = openApi(folder, member, log);
   const servers = await listenApi(folder, api);
   return {
     ended: member.failed,
     async stop() {
+      stopWatching();
       await api.close();
       for (const server of servers) server.close();
       await member.stop();

@@ -71,6 +71,7 @@ export interface MemberOptions {
 
 export interface MemberNode {
   readonly host: Host;
+  readonly store: Store;
   readonly reader: RedisReader;
   readonly historian: Historian;
   readonly registry: ActorRegistry;
@@ -179,6 +180,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const historian = archive.historian(links);
   return {
     host,
+    store,
     reader,
     historian,
     registry,
@@ -215,7 +217,8 @@ async function openParts(
   const { replicas, durability: level } = folder.config.store;
   const durability = { replicas, ...(level === undefined ? {} : { default: level }) };
   const memory = new OrdinalMemory({ path: join(folder.path, 'acknowledged.json'), clock, log });
-  const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
+  const receipts = folder.config.limits.journal ?? {};
+  const journal = createJournal({ store, clock, log, durability, memory, receipts, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
   const links = createPeerLinks({ tls: folder.tls, nodeName, addressOf, clock, log, limits: limits.peer ?? {} });

@@ -6,6 +6,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { defaultStoreLimits } from '@photoncloud/runtime/journal/store-memory';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { execa } from 'execa';
 import type { NodeFolder } from './node-config.ts';
@@ -30,6 +31,7 @@ function writeConfiguration(folder: NodeFolder): string {
   const home = join(folder.path, 'store');
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const { address, listenPort } = folder.config.store;
+  const { memoryBytes } = { ...defaultStoreLimits, ...folder.config.limits.store };
   const lines = [
     `bind ${[...new Set(['127.0.0.1', address])].join(' ')}`,
     `port ${listenPort}`,
@@ -38,6 +40,8 @@ function writeConfiguration(folder: NodeFolder): string {
     'appendfsync always',
     'aof-load-truncated yes',
     'save ""',
+    // At this size it refuses writes (OOM in store-errors.ts); controllers watch it (store-memory.ts).
+    `maxmemory ${memoryBytes}`,
     'maxmemory-policy noeviction',
     'daemonize no',
     'tcp-backlog 128',

@@ -45,6 +45,7 @@ export const vmDefinition = defineActor(vmKind, {
     'incarnation.running',
     'incarnation.ended',
     'placed',
+    'place.changed',
     'quota.granted',
   ],
 });

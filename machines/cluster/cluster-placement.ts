@@ -20,6 +20,23 @@ const cpuShares = 8;
 /** Memory of a host that is never reserved for VMs. */
 const hostReserveMib = 256;
 
+/** The hosts with one reservation added (sign 1) or removed (-1). */
+export function counted(
+  hosts: ClusterContext['hosts'],
+  held: Reservation | undefined,
+  sign: 1 | -1,
+): ClusterContext['hosts'] {
+  const record = held === undefined ? undefined : hosts[held.host];
+  if (held === undefined || record === undefined) return hosts;
+  const changed: HostRecord = {
+    ...record,
+    reservedCpus: record.reservedCpus + sign * held.cpus,
+    reservedMib: record.reservedMib + sign * held.memoryMib,
+    vms: record.vms + sign,
+  };
+  return { ...hosts, [held.host]: changed };
+}
+
 function without(record: HostRecord, held: Reservation | undefined): HostRecord {
   if (held === undefined || held.host !== record.facts.name) return record;
   return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };

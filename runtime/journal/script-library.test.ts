@@ -13,6 +13,7 @@ const digests: Readonly<Record<number, string>> = {
   4: 'a805d84a9f45c53c',
   5: '8cdd1fa1e60f47ac',
   6: '52ebbdd98f362a4e',
+  7: 'bdcbe61e6b735c6d',
 };
 
 test('scriptVersion belongs to the digest of the scripts', () => {

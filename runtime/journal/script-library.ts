@@ -15,10 +15,10 @@ export interface Script {
 }
 
 /** Raised with every change of a script; a test pins each version to its digest. */
-export const scriptVersion = 6;
+export const scriptVersion = 7;
 
 /** Version of the stored format: keys, fields, encodings (docs/data-model.md). */
-export const formatVersion = 3;
+export const formatVersion = 4;
 
 /** Removes comments and indentation, so that they are no part of the digest. */
 function strip(source: string): string {

@@ -77,7 +77,7 @@ export async function applyDocuments(
       const reply = (await client.call(`${kind}.apply`, {
         scope: tenant,
         name,
-        idempotencyKey: `apply-${randomUUID()}`,
+        idempotencyKey: `apply-${Date.now()}-${randomUUID()}`,
         params: { spec, labels, protect },
       })) as { readonly result?: { readonly result?: ApplyStep['result'] } };
       result = reply.result?.result ?? 'unchanged';

@@ -171,7 +171,7 @@ export async function command(session: Session, id: string, verb: string, params
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
   const { kind, scope, name } = parts;
-  const idempotencyKey = `cli-${randomUUID()}`;
+  const idempotencyKey = `cli-${Date.now()}-${randomUUID()}`;
   const waitMs = 120_000;
   return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params });
 }

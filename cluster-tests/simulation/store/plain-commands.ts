@@ -40,6 +40,14 @@ const keyCommands: Readonly<Record<string, StoreCommand>> = {
     space.wrote('SET', key, String(after));
     return after;
   },
+  rename({ space }, [from = '', to = '']) {
+    const value = space.keys.get(from);
+    if (value === undefined) throw new ReplyFault('ERR no such key');
+    space.keys.delete(from);
+    space.keys.set(to, value);
+    space.wrote('RENAME', from, to);
+    return new StatusReply('OK');
+  },
   flushall({ space }) {
     space.keys.clear();
     space.wrote('FLUSHALL');
