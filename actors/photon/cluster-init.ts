@@ -10,6 +10,7 @@ import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
+import { digestOfPassword, storeUsersFile, type StoreUser } from './store-users.ts';
 
 export interface NodeRequest {
   readonly node: string;
@@ -86,14 +87,15 @@ export async function initCluster(request: InitRequest): Promise<void> {
   await makeAuthority(authority, request.cluster);
   copyFileSync(join(authority, 'ca.crt'), join(clients, 'ca.crt'));
   const tokens = makeTokens(request, clients, `wss://${controller.address}:${request.listenPorts.api}/api`);
-  const password = secret();
-  for (const node of request.nodes) await makeNode(request, node, { folder, authority, password, store, tokens });
+  const passwords = new Map(request.nodes.map(({ node }) => [node, secret()]));
+  for (const node of request.nodes) await makeNode(request, node, { folder, authority, passwords, store, tokens });
 }
 
 interface Common {
   readonly folder: string;
   readonly authority: string;
-  readonly password: string;
+  /** Of each node's user in the store. */
+  readonly passwords: ReadonlyMap<string, string>;
   readonly store: NodeRequest;
   readonly tokens: readonly TokenLine[];
 }
@@ -115,7 +117,13 @@ async function makeNode(request: InitRequest, node: NodeRequest, common: Common)
   writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
   await issueCertificate(common.authority, target, { name: node.node, role: node.role }, [node.address, '127.0.0.1']);
-  writeSecret(join(target, 'store.password'), common.password);
+  writeSecret(join(target, 'store.password'), common.passwords.get(node.node) ?? '');
+  if (node.role === 'store') {
+    const users = request.nodes.flatMap(({ node: name, role }): StoreUser[] =>
+      role === 'store' ? [] : [{ node: name, role, sha256: digestOfPassword(common.passwords.get(name) ?? '') }],
+    );
+    writeSecret(join(target, storeUsersFile), JSON.stringify(users, null, 2));
+  }
   if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));
   }

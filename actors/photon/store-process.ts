@@ -1,15 +1,18 @@
 /**
  * The store of a cluster without REDIS_URL: redis-server as a child process, with its files in the node's folder, fsync
- * before every reply, and one ACL user with a password. It is restarted whenever it ends, and it ends with this
+ * before every reply, and an ACL user for every node. It is restarted whenever it ends, and it ends with this
  * process, also after kill -9 (pdeathsig).
  */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { defaultStoreLimits } from '@photoncloud/runtime/journal/store-memory';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { execa } from 'execa';
-import type { NodeFolder } from './node-config.ts';
+import { storeUrlOf, type NodeFolder } from './node-config.ts';
+import { aclFile, storeUsersFile, storeUsersSchema } from './store-users.ts';
 
 const restartDelayMs = 200;
 const longestRestartDelayMs = 5_000;
@@ -17,15 +20,6 @@ const longestRestartDelayMs = 5_000;
 const shortRunMs = 1_000;
 /** We give up after this many starts in a row that never served: the configuration is probably wrong. */
 const failedStartLimit = 10;
-
-/** Grants what the runtime needs and nothing that could stop or empty the store. */
-const aclRules = 'on ~* &* +@all -@admin -@dangerous +info +role +config|get +wait +keys';
-/**
- * `off`: nobody can log in as the default user. It still needs every permission, because Redis loads the append-only
- * file as this user and checks its permissions at every EXEC: without them each transaction, and so each commit, is
- * silently dropped at the next start (observed with 7.0.15; docs/decisions/0005-acl-and-replay.md).
- */
-const defaultUser = 'user default off ~* &* +@all';
 
 function writeConfiguration(folder: NodeFolder): string {
   const home = join(folder.path, 'store');
@@ -47,9 +41,9 @@ function writeConfiguration(folder: NodeFolder): string {
     'tcp-backlog 128',
     `aclfile ${join(home, 'users.acl')}`,
   ];
-  writeFileSync(join(home, 'users.acl'), `${defaultUser}\nuser photon ${aclRules} >${folder.storePassword}\n`, {
-    mode: 0o600,
-  });
+  const users = storeUsersSchema.parse(JSON.parse(readFileSync(join(folder.path, storeUsersFile), 'utf8')));
+  const acl = aclFile(folder.config.cluster, folder.storePassword, users);
+  writeFileSync(join(home, 'users.acl'), acl, { mode: 0o600 });
   chmodSync(join(home, 'users.acl'), 0o600);
   const path = join(home, 'redis.conf');
   writeFileSync(path, `${lines.join('\n')}\n`);
@@ -104,14 +98,32 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   };
+  const link = keepScripts(folder, log, () => stopping);
   return {
     ended: run(),
     async stop() {
       stopping = true;
+      void link.then((store) => store?.close());
       child?.kill('SIGTERM');
       await child;
     },
   };
+}
+
+/**
+ * Keeps a connection to the store, which loads the scripts again after each start of redis-server: workers may not, and
+ * must be able to go on when no controller is there.
+ */
+async function keepScripts(folder: NodeFolder, log: Log, isOver: () => boolean): Promise<Store | undefined> {
+  const url = storeUrlOf(folder, undefined);
+  while (!isOver()) {
+    try {
+      return await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
+    } catch (failure) {
+      log.warn({ part: 'store', why: describeCause(failure) }, 'the scripts are not loaded yet; trying again');
+    }
+  }
+  return undefined;
 }
 
 /** Reads the child's output; keeps its last lines for the log, and whether it accepted connections. */

@@ -74,7 +74,7 @@ export const operatorShapes = {
   },
   'deadletters.clear': {
     description:
-      'For operators. Drops dead letters of one actor, a scope, or all, oldest first, at most 1000 at once; each actor ' +
+      'For operators. Drops dead letters of one actor, a scope, or all, oldest first, 1000 at once. Each actor ' +
       'records it. Those that hold an actor in quarantine stay: skip them on the actor.',
     params: z.strictObject({
       id: idText.optional(),
