@@ -18,15 +18,20 @@ const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
 
 function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
+  const waiting = { collection: 'waiting', key: '*' };
   const promise = (volume: unknown): RowKey => ({ collection: 'promise', key: String(volume) });
-  if (event.type === 'room.claim' || event.type === 'room.release') return [promise(event['volume'])];
+  if (event.type === 'room.claim') return [promise(event['volume'])];
+  if (event.type === 'room.release') return [promise(event['volume']), waiting];
   if (event.type === 'place') {
     const { volumes } = event as ActorEvent & Pick<PlaceRequest, 'volumes'>;
     const found = { collection: 'found-run', key: String(event['vm']) };
-    return [reservation, found, ...volumes.map(({ volume }) => promise(volume))];
+    return [reservation, found, waiting, ...volumes.map(({ volume }) => promise(volume))];
   }
-  if (event.type === 'place.release') return [reservation];
-  if (event.type === 'inventory.report') return foundRows(event as ActorEvent & HostInventory);
+  if (event.type === 'place.release') return [reservation, waiting];
+  if (event.type === 'inventory.report') return [...foundRows(event as ActorEvent & HostInventory), waiting];
+  // The recovery may end with these.
+  if (['host.register', 'cluster.release-barrier'].includes(event.type) || event.type.startsWith('xstate.after.'))
+    return [waiting];
   if (event.type === 'era.ask') return [{ collection: 'found-ports', key: String(event['vpc']) }];
   const vni = { collection: 'vni', key: String(event['vpc']) };
   if (event.type === 'vni.release') return [vni];
@@ -39,12 +44,14 @@ export const clusterDefinition = defineActor(clusterKind, {
   machine: clusterMachine,
   needs,
   spec: ({ name }: ClusterContext) => ({ name }),
-  status: ({ hosts, nextVni, unplacedMib, era, recovery }: ClusterContext) => ({
+  status: ({ hosts, nextVni, unplacedMib, era, recovery, store, conditions }: ClusterContext) => ({
     hosts,
     nextVni,
     unplacedMib,
     era,
     recovery,
+    store,
+    conditions,
   }),
   ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'inventory.report', 'vni.allocate'],
 });

@@ -10,6 +10,7 @@ import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
+import { digestOfPassword, storeUsersFile, type StoreUser } from './store-users.ts';
 
 export interface NodeRequest {
   readonly node: string;
@@ -98,14 +99,22 @@ export async function initCluster(request: InitRequest): Promise<void> {
   await makeAuthority(authority, request.cluster);
   copyFileSync(join(authority, 'ca.crt'), join(clients, 'ca.crt'));
   const tokens = makeTokens(request, clients, `wss://${controller.address}:${request.listenPorts.api}/api`);
-  const password = secret();
-  for (const node of request.nodes) await makeNode(request, node, { folder, authority, password, store, tokens });
+  const passwords = new Map(request.nodes.map(({ node }) => [node, secret()]));
+  const users = request.nodes.flatMap((node) => storeUserOf(node, passwords.get(node.node) ?? ''));
+  for (const node of request.nodes)
+    await makeNode(request, node, { folder, authority, passwords, users, store, tokens });
 }
+
+export const storeUserOf = ({ node, role }: NodeRequest, password: string): StoreUser[] =>
+  role === 'store' ? [] : [{ node, role, sha256: digestOfPassword(password) }];
 
 export interface ClusterFacts {
   readonly folder: string;
   readonly authority: string;
-  readonly password: string;
+  /** Of each node's user in the store. */
+  readonly passwords: ReadonlyMap<string, string>;
+  /** What the store knows of them. */
+  readonly users: readonly StoreUser[];
   readonly store: NodeRequest;
   readonly tokens: readonly TokenLine[];
 }
@@ -133,7 +142,8 @@ export async function makeNode(
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
   const addresses = [node.address, '127.0.0.1'];
   await issueCertificate(common.authority, target, { name: node.node, role: node.role, addresses });
-  writeSecret(join(target, 'store.password'), common.password);
+  writeSecret(join(target, 'store.password'), common.passwords.get(node.node) ?? '');
+  if (node.role === 'store') writeSecret(join(target, storeUsersFile), JSON.stringify(common.users, null, 2));
   if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));
   }

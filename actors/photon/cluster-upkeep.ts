@@ -8,9 +8,11 @@ import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from
 import { join } from 'node:path';
 import { reject } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate } from './certificate-authority.ts';
-import { digestOf, makeNode, secret, tokenDays, tokenLife, type NodeRequest, type TokenLine } from './cluster-init.ts';
+import { digestOf, makeNode, secret, storeUserOf, tokenDays, tokenLife } from './cluster-init.ts';
+import type { NodeRequest, TokenLine } from './cluster-init.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
 import { isRenewalDue } from './node-certificate.ts';
+import { storeUsersFile, storeUsersSchema, type StoreUser } from './store-users.ts';
 
 export interface Renewed {
   readonly node: string;
@@ -77,6 +79,8 @@ export async function addNode(folder: string, node: NodeRequest, allowedRoots?: 
   if (existsSync(target)) throw reject('node_exists', `${target} exists; photon node renew ${node.node} renews it`);
   const model = configOf(folder, first);
   const tokens = tokenFilesOf(folder)[0];
+  const password = secret();
+  addStoreUsers(folder, storeUserOf(node, password));
   await makeNode(
     {
       cluster: model.cluster,
@@ -87,12 +91,23 @@ export async function addNode(folder: string, node: NodeRequest, allowedRoots?: 
     {
       folder,
       authority,
-      password: readFileSync(join(folder, 'nodes', first, 'store.password'), 'utf8').trim(),
+      passwords: new Map([[node.node, password]]),
+      users: [],
       store: { node: first, role: 'store', address: model.store.address },
       tokens: tokens === undefined ? [] : (JSON.parse(readFileSync(tokens, 'utf8')) as TokenLine[]),
     },
   );
   return target;
+}
+
+/** The store node takes the new users up while it runs; on another computer an operator copies the file there. */
+function addStoreUsers(folder: string, users: readonly StoreUser[]): void {
+  for (const name of nodeFolders(folder)) {
+    const path = join(folder, 'nodes', name, storeUsersFile);
+    if (!existsSync(path)) continue;
+    const before = storeUsersSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    replace(path, [...before, ...users]);
+  }
 }
 
 const tokenFilesOf = (folder: string): string[] =>

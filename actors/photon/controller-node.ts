@@ -14,6 +14,7 @@ import { createControlApi, type ControlApi } from '@photoncloud/runtime/control-
 import { openLogoutFile } from '@photoncloud/runtime/control-api/logout-file';
 import { openTokenFile } from '@photoncloud/runtime/control-api/token-file';
 import type { Host } from '@photoncloud/runtime/hosting/host';
+import { watchMemory } from '@photoncloud/runtime/journal/store-memory';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { metricsText, processFigures } from '@photoncloud/runtime/telemetry/metrics';
@@ -70,12 +71,20 @@ export async function startController(
     },
   });
   await openCluster(member.host, config.cluster);
+  const stopWatching = watchMemory({
+    store: member.store,
+    clock: systemClock,
+    log,
+    limits: config.limits.store ?? {},
+    tell: (memory) => member.host.tell(actorId(clusterId), { type: 'store.memory', ...memory }),
+  });
   const api = openApi(folder, member, log);
   review = () => api.review();
   const close = await listenApi(folder, api, member.certificate);
   return {
     ended: member.failed,
     async stop() {
+      stopWatching();
       await api.close();
       close();
       await member.stop();

@@ -10,7 +10,7 @@ import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers
 import type { ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Inlet } from '@photoncloud/runtime/contract/link';
 import type { Log } from '@photoncloud/runtime/contract/log';
-import type { Reader } from '@photoncloud/runtime/contract/reader';
+import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { systemPrincipal } from '@photoncloud/runtime/hosting/input-check';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import type { HostDataplane } from '../dataplane/contract/host-contract.ts';
@@ -19,7 +19,7 @@ export interface HostTakeover {
   /** The grant under which this controller owns the host's shard. */
   readonly grant: ShardGrant;
   readonly inlet: Inlet;
-  readonly reader: Reader;
+  readonly reader: Pick<RedisReader, 'onHost'>;
   readonly registry: ActorRegistry;
   readonly log: Log;
 }
@@ -46,7 +46,7 @@ export async function tellGone({ grant, inlet, reader, registry, log }: HostTake
     });
     return !('moved' in reply) && (reply.ok || reply.error.code === 'not_accepted');
   };
-  const { items } = await reader.list({ host });
+  const items = await reader.onHost(host);
   const delivered = await Promise.all(items.filter(accepts).map(tell));
   const undelivered = delivered.filter((isDelivered) => !isDelivered).length;
   log.warn(
@@ -63,9 +63,14 @@ const kindsOnDisk = ['image-copy', 'replica'];
  * Everything is removed except images and volumes.
  * @throws PhotonError fault `host_not_empty`
  */
-export async function emptyHost(host: string, dataplane: HostDataplane, reader: Reader, log: Log): Promise<void> {
+export async function emptyHost(
+  host: string,
+  dataplane: HostDataplane,
+  reader: Pick<RedisReader, 'onHost'>,
+  log: Log,
+): Promise<void> {
   const owners = async (): Promise<string[]> => {
-    const { items } = await reader.list({ host });
+    const items = await reader.onHost(host);
     return items.map(({ id }) => id).filter((id) => kindsOnDisk.includes(partsOf(id).kind));
   };
   // No actor requests this sweep; a sweep does not compare fences.

@@ -80,6 +80,7 @@ export interface MemberOptions {
 
 export interface MemberNode {
   readonly host: Host;
+  readonly store: Store;
   readonly reader: RedisReader;
   readonly historian: Historian;
   readonly links: PeerLinks;
@@ -191,6 +192,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const historian = archive.historian(links);
   return {
     host,
+    store,
     reader,
     historian,
     links,
@@ -243,7 +245,8 @@ async function openParts({ folder, clock, random, log, tls, admits, addressOf }:
   const { replicas, durability: level } = folder.config.store;
   const durability = { replicas, ...(level === undefined ? {} : { default: level }) };
   const memory = new OrdinalMemory({ path: join(folder.path, 'acknowledged.json'), clock, log });
-  const journal = createJournal({ store, clock, log, durability, memory, archive: archive.intake });
+  const receipts = folder.config.limits.journal ?? {};
+  const journal = createJournal({ store, clock, log, durability, memory, receipts, archive: archive.intake });
   const reader = createReader({ store, clock, log });
   const { node: nodeName, limits } = folder.config;
   const peers = { tls, admits, nodeName, addressOf, clock, random, log };

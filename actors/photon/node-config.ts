@@ -77,5 +77,6 @@ export function openNodeFolder(path: string): NodeFolder {
 /** @param given REDIS_URL: when set, it replaces the store that this cluster starts for itself */
 export function storeUrlOf(folder: NodeFolder, given: string | undefined): string {
   const { address, listenPort: port } = folder.config.store;
-  return given ?? `redis://photon:${encodeURIComponent(folder.storePassword)}@${address}:${port}`;
+  const user = folder.config.role === 'store' ? 'photon' : folder.config.node;
+  return given ?? `redis://${user}:${encodeURIComponent(folder.storePassword)}@${address}:${port}`;
 }

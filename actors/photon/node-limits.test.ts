@@ -9,7 +9,7 @@ import { fileThreads, limitDefaults, limitsSchema } from './node-limits.ts';
 const page = readFileSync(join(import.meta.dirname, '../../docs/limits.md'), 'utf8');
 
 test('the page names every limit with its default, and no other', () => {
-  const listed = [...page.matchAll(/`((?:host|peer|beats|api)\.\w+)` (\d+)/g)].map(
+  const listed = [...page.matchAll(/`((?:host|peer|beats|api|journal|store)\.\w+)` (\d+)/g)].map(
     ([, name, value]) => `${name} ${value}`,
   );
   const real = Object.entries(limitDefaults).flatMap(([group, limits]) =>

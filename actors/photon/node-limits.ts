@@ -1,11 +1,14 @@
 /**
  * The `limits` section of node.json: values that replace defaults of hosting, links between nodes, heartbeats in the
- * store and the control API. The defaults are declared where they are used; docs/limits.md lists all of them with what
- * happens when one is exceeded. Read with the node's configuration and passed on by the composition roots.
+ * store, the control API, the journal and the store. The defaults are declared where they are used; docs/limits.md
+ * lists all of them with what happens when one is exceeded. Read with the node's configuration and passed on by the
+ * composition roots.
  */
 import { defaultApiLimits, type ApiLimits } from '@photoncloud/runtime/control-api/api-limits';
 import { defaultBeatLimits, type BeatLimits } from '@photoncloud/runtime/directory/beat-limits';
 import { defaultLimits, type HostLimits } from '@photoncloud/runtime/hosting/host-limits';
+import { defaultReceiptLimits, type ReceiptLimits } from '@photoncloud/runtime/journal/receipt-limits';
+import { defaultStoreLimits, type StoreLimits } from '@photoncloud/runtime/journal/store-memory';
 import { defaultPeerLimits, type PeerLimits } from '@photoncloud/runtime/transport/link-limits';
 import { z } from 'zod';
 
@@ -31,6 +34,8 @@ export const limitDefaults = {
   peer: defaultPeerLimits,
   beats: defaultBeatLimits,
   api: defaultApiLimits,
+  journal: defaultReceiptLimits,
+  store: defaultStoreLimits,
 } as const;
 
 export interface NodeLimits {
@@ -38,6 +43,8 @@ export interface NodeLimits {
   readonly peer?: Partial<PeerLimits> | undefined;
   readonly beats?: Partial<BeatLimits> | undefined;
   readonly api?: Partial<ApiLimits> | undefined;
+  readonly journal?: Partial<ReceiptLimits> | undefined;
+  readonly store?: Partial<StoreLimits> | undefined;
 }
 
 export const limitsSchema: z.ZodType<NodeLimits> = z.strictObject({
@@ -45,6 +52,8 @@ export const limitsSchema: z.ZodType<NodeLimits> = z.strictObject({
   peer: overridesOf(defaultPeerLimits).optional(),
   beats: overridesOf(defaultBeatLimits).refine(outlastsBeats, outlastsText).optional(),
   api: overridesOf(defaultApiLimits).optional(),
+  journal: overridesOf(defaultReceiptLimits).optional(),
+  store: overridesOf(defaultStoreLimits).optional(),
 });
 
 /**

@@ -1,14 +1,18 @@
 /**
  * The store of a cluster without REDIS_URL: redis-server as a child process, with its files in the node's folder, fsync
- * before every reply, and one ACL user with a password. It is restarted whenever it ends, and it ends with this
+ * before every reply, and an ACL user for every node. It is restarted whenever it ends, and it ends with this
  * process, also after kill -9 (pdeathsig).
  */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, unwatchFile, watchFile, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
+import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
+import { defaultStoreLimits } from '@photoncloud/runtime/journal/store-memory';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import { execa } from 'execa';
-import type { NodeFolder } from './node-config.ts';
+import { storeUrlOf, type NodeFolder } from './node-config.ts';
+import { aclFile, rulesOf, storeUsersFile, storeUsersSchema, type StoreUser } from './store-users.ts';
 
 const restartDelayMs = 200;
 const longestRestartDelayMs = 5_000;
@@ -17,19 +21,11 @@ const shortRunMs = 1_000;
 /** We give up after this many starts in a row that never served: the configuration is probably wrong. */
 const failedStartLimit = 10;
 
-/** Grants what the runtime needs and nothing that could stop or empty the store. */
-const aclRules = 'on ~* &* +@all -@admin -@dangerous +info +role +config|get +wait +keys';
-/**
- * `off`: nobody can log in as the default user. It still needs every permission, because Redis loads the append-only
- * file as this user and checks its permissions at every EXEC: without them each transaction, and so each commit, is
- * silently dropped at the next start (observed with 7.0.15; docs/decisions/0005-acl-and-replay.md).
- */
-const defaultUser = 'user default off ~* &* +@all';
-
 function writeConfiguration(folder: NodeFolder): string {
   const home = join(folder.path, 'store');
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const { address, listenPort } = folder.config.store;
+  const { memoryBytes } = { ...defaultStoreLimits, ...folder.config.limits.store };
   const lines = [
     `bind ${[...new Set(['127.0.0.1', address])].join(' ')}`,
     `port ${listenPort}`,
@@ -38,18 +34,45 @@ function writeConfiguration(folder: NodeFolder): string {
     'appendfsync always',
     'aof-load-truncated yes',
     'save ""',
+    // At this size it refuses writes (OOM in store-errors.ts); controllers watch it (store-memory.ts).
+    `maxmemory ${memoryBytes}`,
     'maxmemory-policy noeviction',
     'daemonize no',
     'tcp-backlog 128',
     `aclfile ${join(home, 'users.acl')}`,
   ];
-  writeFileSync(join(home, 'users.acl'), `${defaultUser}\nuser photon ${aclRules} >${folder.storePassword}\n`, {
-    mode: 0o600,
-  });
-  chmodSync(join(home, 'users.acl'), 0o600);
+  writeUsers(folder);
   const path = join(home, 'redis.conf');
   writeFileSync(path, `${lines.join('\n')}\n`);
   return path;
+}
+
+/** Writes the ACL file that redis-server reads at its next start. @returns its users */
+function writeUsers(folder: NodeFolder): readonly StoreUser[] {
+  const users = storeUsersSchema.parse(JSON.parse(readFileSync(join(folder.path, storeUsersFile), 'utf8')));
+  const path = join(folder.path, 'store', 'users.acl');
+  writeFileSync(path, aclFile(folder.config.cluster, folder.storePassword, users), { mode: 0o600 });
+  chmodSync(path, 0o600);
+  return users;
+}
+
+/**
+ * Users that were added to the file or removed from it log in, or are shut out, while the store runs. The others are left
+ * alone: ACL LOAD would end their connections.
+ */
+async function takeUsers(
+  folder: NodeFolder,
+  store: Store,
+  before: readonly StoreUser[],
+): Promise<readonly StoreUser[]> {
+  const users = writeUsers(folder);
+  const isIn = (all: readonly StoreUser[], { node, sha256 }: StoreUser): boolean =>
+    all.some((user) => user.node === node && user.sha256 === sha256);
+  for (const user of users.filter((one) => !isIn(before, one)))
+    await store.shared.redis.call('ACL', 'SETUSER', user.node, 'reset', ...rulesOf(user, folder.config.cluster));
+  for (const { node } of before.filter((one) => !users.some((user) => user.node === one.node)))
+    await store.shared.redis.call('ACL', 'DELUSER', node);
+  return users;
 }
 
 export interface StoreProcess {
@@ -100,14 +123,50 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   };
+  const link = keepScripts(folder, log, () => stopping);
+  const usersPath = join(folder.path, storeUsersFile);
+  let users = Promise.resolve(writeUsers(folder));
+  const onUsers = (): void => {
+    users = users.then(async (before) => {
+      try {
+        const store = await link;
+        return store === undefined ? before : await takeUsers(folder, store, before);
+      } catch (failure) {
+        log.error(
+          { part: 'store', path: usersPath, why: describeCause(failure) },
+          'the users of the store stay as they are',
+        );
+        return before;
+      }
+    });
+  };
+  watchFile(usersPath, { interval: 1_000, persistent: false }, onUsers);
   return {
     ended: run(),
     async stop() {
       stopping = true;
+      unwatchFile(usersPath, onUsers);
+      void link.then((store) => store?.close());
       child?.kill('SIGTERM');
       await child;
     },
   };
+}
+
+/**
+ * Keeps a connection to the store, which loads the scripts again after each start of redis-server: workers may not, and
+ * must be able to go on when no controller is there.
+ */
+async function keepScripts(folder: NodeFolder, log: Log, isOver: () => boolean): Promise<Store | undefined> {
+  const url = storeUrlOf(folder, undefined);
+  while (!isOver()) {
+    try {
+      return await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
+    } catch (failure) {
+      log.warn({ part: 'store', why: describeCause(failure) }, 'the scripts are not loaded yet; trying again');
+    }
+  }
+  return undefined;
 }
 
 /** Reads the child's output; keeps its last lines for the log, and whether it accepted connections. */

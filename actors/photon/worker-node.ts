@@ -95,7 +95,7 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
           // Called after the objects were listed. An object is made only after its owner was committed, so the owner of
           // every listed object is in the store, if it has one.
           owners: async () => {
-            const { items } = await reader.list({ host: config.node });
+            const items = await reader.onHost(config.node);
             // After a store rollback, owners may be missing from the list; their objects must not be removed.
             await assureStore();
             call.signal.throwIfAborted();

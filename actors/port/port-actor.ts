@@ -27,6 +27,7 @@ export const portDefinition = defineActor(portKind, {
     'binding.failed',
     'binding.removed',
     'address.allocated',
+    'address.confirm',
     'address.refused',
     'host.resolved',
     'host.missing',

@@ -77,6 +77,32 @@ test('hosts are numbered and ready', async () => {
   assert.equal([actors.context('host/system/w1')['index'], actors.context('host/system/w2')['index']], [1, 2]);
 });
 
+test('a network whose ports were lost with a rollback can be deleted: it finds out by itself', async () => {
+  const { actors } = await withNetwork();
+  for (const name of ['lost', 'kept', 'again']) actors.ask(`port/acme/${name}`, 'create', { network: 'front' });
+  await actors.settle();
+  const before = actors.context('port/acme/again')['grant'] as { address: string };
+  // The store has lost the records; the network still holds the addresses, as for ports that hosts have reported.
+  actors.hosts.delete('port/acme/lost');
+  actors.hosts.delete('port/acme/again');
+  actors.ask('port/acme/again', 'create', { network: 'front', address: '10.0.0.99' });
+  await actors.settle();
+  const refused = actors.ask('network/acme/front', 'delete');
+  await actors.settle();
+  assert.is(actors.answers.get(refused)?.code, 'in_use');
+  assert.match(actors.answers.get(refused)?.message ?? '', 'delete it again in a few seconds');
+  const held = [...actors.rowsOf('network/acme/front').keys()].filter((key) => key.startsWith('port/'));
+  assert.equal(held.toSorted(), ['port/port/acme/again', 'port/port/acme/kept'], 'only of ports that exist');
+  assert.is(actors.state('port/acme/lost'), undefined);
+  const after = actors.context('port/acme/again')['grant'] as { address: string };
+  assert.equal([before.address === after.address, actors.state('port/acme/again')], [true, 'unbound']);
+  for (const name of ['kept', 'again']) actors.ask(`port/acme/${name}`, 'delete');
+  await actors.settle();
+  const end = actors.ask('network/acme/front', 'delete');
+  await actors.settle();
+  assert.ok(actors.answers.get(end)?.ok);
+});
+
 test('two ports on two hosts are active, have routes to each other, and leave nothing', async () => {
   const { actors, network } = await withNetwork();
   const one = actors.ask('port/acme/one', 'create', { network: 'front', host: 'w1' });

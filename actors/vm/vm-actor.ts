@@ -54,6 +54,7 @@ export const vmDefinition = defineActor(vmKind, {
     'incarnation.stalled',
     'incarnation.ended',
     'placed',
+    'place.changed',
     'quota.granted',
   ],
 });

@@ -56,7 +56,7 @@ class Bench {
     await this.client.call(`${kind}.${verb}`, {
       scope: tenant,
       name,
-      idempotencyKey: randomUUID(),
+      idempotencyKey: `${Date.now()}-${randomUUID()}`,
       params: spec === undefined ? {} : { spec },
     });
   }
@@ -171,7 +171,7 @@ async function measure(bench: Bench, options: ProductOptions, commandLine: strin
   await bench.client.call('tenant.create', {
     scope: tenant,
     name: tenant,
-    idempotencyKey: randomUUID(),
+    idempotencyKey: `${Date.now()}-${randomUUID()}`,
     params: { spec: { quota } },
   });
   say('product: controller idle');

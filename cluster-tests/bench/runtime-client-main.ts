@@ -28,7 +28,7 @@ async function commandOne(): Promise<number> {
   steps[actor] = step + 1;
   const { command, params } = pressStep(step);
   const name = `commanded${actor}`;
-  await client.call(`press.${command}`, { scope: 'bench', name, idempotencyKey: `key-${turn}`, params });
+  await client.call(`press.${command}`, { scope: 'bench', name, idempotencyKey: `key-${Date.now()}-${turn}`, params });
   return 1;
 }
 

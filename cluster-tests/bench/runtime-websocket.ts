@@ -117,7 +117,7 @@ function asker(node: BenchNode): () => Promise<number> {
     const { command, params } = pressStep(step);
     const reply = await node.host.ask({
       to: benchActor('press', 'asked', index),
-      commandId: `bench:key-${turn}`,
+      commandId: `bench:key-${Date.now()}-${turn}`,
       digest: 'd'.repeat(43),
       principal: driver.name,
       event: { ...params, type: `press.${command}` },

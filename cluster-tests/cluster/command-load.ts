@@ -115,7 +115,7 @@ export class CommandLoad {
 
   async #command(port: string, command: 'create' | 'delete'): Promise<void> {
     await this.#turn();
-    const key = randomUUID();
+    const key = `${Date.now()}-${randomUUID()}`;
     const invokedMs = performance.now();
     const { answer, unknowns, overloads } = await this.#untilAnswered(port, command, key);
     const answeredMs = performance.now();

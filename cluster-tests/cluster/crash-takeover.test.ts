@@ -53,7 +53,7 @@ test.after(async () => {
 async function owners(): Promise<Map<string, string>> {
   const { topology } = cluster;
   const password = readFileSync(join(topology.node('c1').folder, 'store.password'), 'utf8').trim();
-  const login = ['--user', 'photon', '--pass', password, '--no-auth-warning'];
+  const login = ['--user', 'c1', '--pass', password, '--no-auth-warning'];
   const argv = ['redis-cli', '-h', topology.node('s1').address, ...login, '--json'];
   const map = JSON.parse(await topology.exec('s1', [...argv, 'hgetall', `ph:${topology.prefix}:map`])) as object;
   const lines = Object.entries(map as Record<string, string>).filter(([shard]) =>

@@ -67,7 +67,7 @@ export class TakeoverLoad {
 
   /** Creates a tenant; the answer comes when its VPC has a VNI, which involves three actors in three shards. */
   async create(name: string, first: number): Promise<void> {
-    const key = randomUUID();
+    const key = `${Date.now()}-${randomUUID()}`;
     this.answered.push({ name, key, result: await this.ask(name, key, first) });
   }
 

@@ -82,7 +82,8 @@ export class RandomScripts {
       const commits = Array.from({ length: chance.whole(1, 3) }, () => this.commit(actor));
       return { actor, commits };
     });
-    const batch = encodeBatch(groups, keys, 1_000 + this.commits);
+    const wallMs = 1_800_000_000_000 + this.commits;
+    const batch = encodeBatch(groups, keys, wallMs, 0, false, { receiptBytes: 4_000, receiptKeepMs: 100 });
     return { script: commitScript, ...batch };
   }
 
@@ -94,7 +95,8 @@ export class RandomScripts {
     if (!wrong) this.versions.set(actor, version);
     const from = chance.pick(actors);
     const seq = chance.whole(1, 60);
-    const command = `command-${chance.whole(1, 2_000)}`;
+    const madeMs = 1_800_000_000_000 + this.commits - chance.whole(0, 50);
+    const command = chance.happens(0.5) ? `${madeMs}-x` : `command-${chance.whole(1, 2_000)}`;
     return commitOf(actor, version, {
       commitId: `commit-${this.commits}`,
       grant: chance.happens(0.05) ? grantFor(actor, 'n9', 9) : this.grant(actor),

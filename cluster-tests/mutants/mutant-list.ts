@@ -51,20 +51,27 @@ const inScripts: readonly Mutant[] = [
     'stamp, first, count = ARGV[at + 4], 1, #moved',
     'stamp, first, count = ARGV[at + 4], 1, 0',
   ),
-  one(
-    'receipts are not written',
-    'G2',
-    commitLua,
-    "call('HSET', receipts, ARGV[at], ARGV[at + 1]) == 1",
-    "call('HEXISTS', receipts, ARGV[at]) == 1",
-  ),
+  one('receipts are not written', 'G2', commitLua, "'.newest', newest, unpack(fields))", "'.newest', newest)"),
   one(
     'receipts are kept for the last command only',
     'G2',
     commitLua,
-    'if count <= 1024 then break end',
-    'if count <= 1 then break end since = since * 2',
+    'if tonumber(began) <= since or bytes >= most then',
+    "if kept[1] then call('DEL', key) elseif false then",
   ),
+  {
+    // Two guards: the read before the decision, and the commit script.
+    name: 'a command whose receipt may have been dropped is taken as new',
+    promise: 'G2',
+    patches: [
+      { file: commitLua, find: 'kept[2] and tonumber(kept[2]) >= tonumber(made)', put: 'false' },
+      {
+        file: 'runtime/journal/receipt-limits.ts',
+        find: 'forgottenMs !== null && Number(forgottenMs) >= answerableMs',
+        put: 'forgottenMs === String(answerableMs + 0.5)',
+      },
+    ],
+  },
 ];
 
 const inOwnership: readonly Mutant[] = [
@@ -95,7 +102,7 @@ const inCommands: readonly Mutant[] = [
         find: '!actor.reads.receiptsKnown &&',
         put: 'false &&',
       },
-      { file: commitLua, find: "if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then", put: 'if false then' },
+      { file: commitLua, find: 'if isAnswered(prefix, actor, ARGV[m + 1], ARGV[m + 2]) then', put: 'if false then' },
     ],
   },
   one(

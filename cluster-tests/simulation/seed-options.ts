@@ -27,6 +27,8 @@ export interface SeedOptions {
   /** Armed kinds of faults, each with the mean pause between two faults of the kind, ms. */
   readonly faults: Readonly<Record<string, number>>;
   readonly limits: Partial<HostLimits>;
+  /** Bytes of receipts that a scope may have in one shard. */
+  readonly receiptBytes: number;
   /** Nodes archive old history on disks of their own; when undefined, the commit trims it. */
   readonly archive: { readonly diskDelayMs: number } | undefined;
   /** Replicas and Sentinels of the store; undefined when the store is a single server. */
@@ -146,6 +148,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       ...(chance.happens(0.3) ? { eventsPerCommit: chance.pick([1, 2, 4]) } : {}),
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),
     },
+    receiptBytes: chance.split('receipts').pick([4_000, 12_000, 1_048_576]),
     archive,
     replicas,
     commandEveryMs: chance.pick([60, 120, 300]),

@@ -7,6 +7,7 @@
 import type { ActorEvent, Command, Reply } from '@photoncloud/runtime/contract/envelope';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Chance } from './seeded-random.ts';
+import { wallStartMs } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 
 export interface ClientRecord {
@@ -45,7 +46,8 @@ export class SimulatedClients {
 
   /** @param onEnd called once, when the outcome is known or the client has given up */
   ask(to: ActorId, event: ActorEvent, principal: string, onEnd: (record: ClientRecord) => void = () => {}): void {
-    const commandId = `${principal}-${this.records.length}`;
+    const madeMs = Math.floor(wallStartMs + this.simulation.time.nowMs);
+    const commandId = `${principal}-${madeMs}-${this.records.length}`;
     const command = { to, commandId, digest: JSON.stringify(event), principal, event };
     const asksLevel = this.simulation.options.replicas?.commandsAskLevels === true;
     this.start(asksLevel ? { ...command, ...this.anyLevel() } : command, undefined, onEnd);
@@ -107,6 +109,8 @@ export class SimulatedClients {
         time.after(this.chance.around(1), undefined, 'client answer', () => {
           if (over) return;
           if (!answer.ok && undecided.has(answer.error.code)) return again(answer.error.retryAfterMs ?? 500);
+          if (!answer.ok && answer.error.code === 'command_too_old')
+            this.simulation.reach('a command whose answer may have been dropped');
           over = true;
           this.end(record, answer.ok ? 'ok' : 'fail', answer);
           onEnd(record);

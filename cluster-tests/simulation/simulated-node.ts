@@ -28,6 +28,7 @@ import type { HostLimits } from '@photoncloud/runtime/hosting/host-limits';
 import type { DurabilityRequest } from '@photoncloud/runtime/journal/durability-plan';
 import { OrdinalMemory, type OrdinalPlatform } from '@photoncloud/runtime/journal/ordinal-memory';
 import { createJournal } from '@photoncloud/runtime/journal/redis-journal';
+import type { ReceiptLimits } from '@photoncloud/runtime/journal/receipt-limits';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { hostOfShard } from '@photoncloud/runtime/journal/shard-placement';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
@@ -52,6 +53,7 @@ export interface NodeParts {
   readonly durability?: DurabilityRequest;
   readonly network: SimulatedNetwork;
   readonly limits: Partial<HostLimits>;
+  readonly receipts: Partial<ReceiptLimits>;
   readonly registry: (node: {
     readonly process: SimulatedProcess;
     readonly reader: RedisReader;
@@ -106,6 +108,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
     memory,
     ...(archive === undefined ? {} : { archive: archive.intake }),
     ...(parts.durability === undefined ? {} : { durability: parts.durability }),
+    receipts: parts.receipts,
   });
   const reader = createReader({ store, clock, log });
   const late = new LateMembership();

@@ -186,6 +186,7 @@ export class Simulation {
         boxes: (own) => this.storeServers(own),
         ...(this.options.replicas !== undefined ? { durability: this.options.replicas.durability } : {}),
         limits: plan.limits ?? {},
+        receipts: { receiptBytes: this.options.receiptBytes },
         ...(this.options.archive !== undefined ? { diskOf: (host: string) => this.diskOf(host) } : {}),
         onHandover: (shards) => {
           for (const shard of shards) this.handovers.push({ atMs: this.time.nowMs, by: process.label, shard });

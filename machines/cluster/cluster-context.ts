@@ -3,6 +3,7 @@
  * rows.
  */
 import type { HostReport } from '../host/host-report.ts';
+import type { Condition } from '../values/declared.ts';
 import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
 
 export interface HostRecord {
@@ -59,6 +60,13 @@ export interface Recovery {
   readonly missing: readonly string[];
 }
 
+/** Memory of the store, as a controller has last told. */
+export interface StoreUse {
+  readonly usedBytes: number;
+  /** 0: without a limit. */
+  readonly limitBytes: number;
+}
+
 export interface ClusterContext {
   readonly id: string;
   readonly uid: string;
@@ -71,6 +79,9 @@ export interface ClusterContext {
   readonly era: number;
   /** The last one; null in a cluster's first era. */
   readonly recovery: Recovery | null;
+  /** Null until a controller has told it. */
+  readonly store: StoreUse | null;
+  readonly conditions: readonly Condition[];
 }
 
 /** Rows `vni/<vpc>` hold the number, rows `vni-owner/<vni>` the vpc. */

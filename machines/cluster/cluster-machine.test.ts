@@ -47,6 +47,8 @@ const held: ClusterContext = {
   unplacedMib: 0,
   era: 1,
   recovery: null,
+  store: null,
+  conditions: [],
 };
 const register = (host: string, n: number) => ({
   type: 'host.register',
@@ -65,6 +67,9 @@ const owners = (taken: readonly number[] = []) =>
 const from = 'vm/t/v';
 const volume = (name: string, sizeMib: number, host: string | null) => ({ volume: `volume/t/${name}`, sizeMib, host });
 const unknown = { 'found-run/vm/t/v': null };
+
+const noneWaits = (row: Row): Row => ({ ...row, rows: { 'waiting/*': {}, ...row.rows } });
+const decide = (context: object, row: Row) => decided(clusterMachine, context, noneWaits(row));
 
 const rows: readonly Row[] = [
   { in: 'born', on: { type: 'cluster.open', name: 'c' }, to: 'open', asks: [] },
@@ -132,7 +137,7 @@ const rows: readonly Row[] = [
     from,
     rows: { 'reservation/vm/t/v': null, ...unknown },
     to: 'open',
-    asks: ['place.refused > vm'],
+    asks: ['put waiting', 'place.refused > vm'],
   },
   {
     in: 'open',
@@ -165,18 +170,17 @@ const rows: readonly Row[] = [
 ];
 
 test('decisions', () => {
-  assert.equal(disagreements(clusterMachine, held, rows), []);
+  assert.equal(disagreements(clusterMachine, held, rows.map(noneWaits)), []);
 });
 
 test('indexes and numbers are the lowest free, and go round', () => {
-  const { asked } = decided(
-    clusterMachine,
+  const { asked } = decide(
     { ...held, hosts: { w2: record(2) } },
     { in: 'open', on: register('w9', 9), from: 'h', to: '' },
   );
   assert.is((asked[0]?.params as { event: { facts: { index: number } } }).event.facts.index, 1);
   assert.equal(vniCandidates(lastVni).slice(0, 2), [lastVni, firstVni]);
-  const taken = decided(clusterMachine, held, {
+  const taken = decide(held, {
     in: 'open',
     on: allocate,
     from: 'v',
@@ -225,6 +229,74 @@ test('a VM keeps its host, also a cordoned one, and gets no second one while the
   assert.is(named(on({ silent: true, schedulable: false, fenced: true })), 'w1', 'it runs there no more');
 });
 
+test('a VM that waits for a host is told when one has room for it, and commits nothing while nothing changes', () => {
+  const request = { vm: 'vm/t/a', cpus: 1, memoryMib: 3_000, host: null, volumes: [], lastRun: null };
+  const lacks = 'w# has # MiB of memory free, # MiB are needed';
+  const told = `no host can take vm/t/a: ${lacks}; ${lacks}`;
+  const waits = (vm: string, more: object = {}) => ({
+    request: { ...request, vm, ...more },
+    held: null,
+    code: 'no_host',
+    told: told.replace('vm/t/a', vm),
+    since: 1,
+  });
+  const full: ClusterContext = {
+    ...held,
+    hosts: { w1: record(1, { reservedMib: 3_000 }), w2: record(2, { reservedMib: 3_000 }) },
+  };
+  const after = (on: Row['on'], loaded: object, context = full) =>
+    decide(context, {
+      in: 'open',
+      on,
+      from: 'vm/t/v',
+      rows: { ...unknown, ...loaded } as Row['rows'] & object,
+      to: '',
+    });
+
+  const asked = after({ ...request, type: 'place' }, { 'reservation/vm/t/a': null, 'found-run/vm/t/a': null });
+  assert.equal(asked.asks, ['put waiting', 'place.refused > vm']);
+  const [row] = asked.asked;
+  assert.is((row?.params as { value: { told: string } }).value.told, told, 'numbers change all the time');
+
+  const waiting = { 'waiting/*': { 'vm/t/a': waits('vm/t/a'), 'vm/t/b': waits('vm/t/b') } };
+  assert.equal(after(register('w2', 2), waiting).asks, ['host.registered > vm'], 'nothing has changed for them');
+  const release = { type: 'place.release', vm: 'vm/t/v' };
+  const reservation = (memoryMib: number) => ({ 'reservation/vm/t/v': { host: 'w1', cpus: 1, memoryMib }, ...waiting });
+  const small = after(release, reservation(100));
+  assert.equal(small.asks, ['remove reservation'], 'not enough');
+  const one = after(release, reservation(3_000));
+  assert.equal(
+    one.asks,
+    ['remove reservation', 'remove waiting', 'place.changed > vm'],
+    'there is room for one of them',
+  );
+  assert.is((one.asked[2]?.params as { to: string }).to, 'vm/t/a');
+
+  const silent = { ...register('w1', 1), silent: true, schedulable: false };
+  const changed = after(silent, { 'waiting/*': { 'vm/t/a': waits('vm/t/a') } });
+  assert.equal(changed.asks, ['host.registered > vm', 'remove waiting', 'place.changed > vm'], 'the reason is another');
+  assert.equal(after({ ...release, vm: 'vm/t/a' }, { 'reservation/vm/t/a': null, ...waiting }).asks, [
+    'remove waiting',
+  ]);
+});
+
+test('the memory of the store is shown, and a condition says when it is scarce', () => {
+  const told = (context: object, more: object) =>
+    decide(context, {
+      in: 'open',
+      on: { type: 'store.memory', usedBytes: 90, limitBytes: 100, isScarce: true, ...more },
+      to: 'open',
+    }).context as unknown as ClusterContext;
+  const scarce = told(held, {});
+  assert.equal(scarce.store, { usedBytes: 90, limitBytes: 100 });
+  const [condition] = scarce.conditions;
+  assert.equal([condition?.type, condition?.status, condition?.reason], ['StoreMemory', 'False', 'Scarce']);
+  assert.match(condition?.message ?? '', /^90 % of 100 bytes are used; raise store\.memoryBytes/);
+  const ample = told(scarce, { usedBytes: 50, isScarce: false });
+  assert.equal([ample.conditions.length, ample.conditions[0]?.reason], [1, 'Ample']);
+  assert.is(told(held, { limitBytes: 0, isScarce: false }).conditions[0]?.reason, 'Unlimited');
+});
+
 test('an import goes where its path is allowed', () => {
   const at = (path: string, host: string | null = null): string => {
     const placing = placeImport(held.hosts, { image: 'i', path, host });
@@ -252,7 +324,7 @@ test('memory is never promised twice, however VMs come and go', () => {
       const kept = new Map<string, Reservation>();
       for (const { vm, memoryMib, goes } of steps) {
         const on = goes ? { type: 'place.release', vm } : { ...place, vm, memoryMib };
-        const move = decided(clusterMachine, context, {
+        const move = decide(context, {
           in: 'open',
           on,
           from: `vm/t/${vm}`,

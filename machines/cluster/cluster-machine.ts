@@ -4,21 +4,17 @@
  * VPCs a VNI, no memory is reserved twice, and volumes promise no more than the disks may hold (cluster-room.ts).
  */
 import { assertEvent, assign, setup } from 'xstate';
+import { withCondition } from '../values/declared.ts';
 import { entryOf } from '../values/identifiers.ts';
 import { eraOf, requests } from '../values/requests.ts';
 import { act, tell, type Seen } from '../values/telling.ts';
-import {
-  firstVni,
-  lastVni,
-  vniCandidates,
-  type ClusterContext,
-  type HostRecord,
-  type Reservation,
-} from './cluster-context.ts';
+import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord } from './cluster-context.ts';
 import * as messages from './cluster-messages.ts';
+import { counted } from './cluster-placement.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
 import * as recovery from './cluster-recovery.ts';
 import * as room from './cluster-room.ts';
+import { wakeWaiting } from './cluster-waiting.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -41,17 +37,17 @@ function withHost(seen: At): Partial<ClusterContext> {
   return { hosts: { ...context.hosts, [event.host]: record } };
 }
 
-/** The hosts with one reservation added (sign 1) or removed (-1). */
-function counted(hosts: ClusterContext['hosts'], held: Reservation | undefined, sign: 1 | -1): ClusterContext['hosts'] {
-  const record = held === undefined ? undefined : hosts[held.host];
-  if (held === undefined || record === undefined) return hosts;
-  const changed: HostRecord = {
-    ...record,
-    reservedCpus: record.reservedCpus + sign * held.cpus,
-    reservedMib: record.reservedMib + sign * held.memoryMib,
-    vms: record.vms + sign,
-  };
-  return { ...hosts, [held.host]: changed };
+function withStore({ context, event }: At): Partial<ClusterContext> {
+  assertEvent(event, 'store.memory');
+  const { usedBytes, limitBytes, isScarce, meta } = event;
+  const percent = limitBytes === 0 ? 0 : Math.round((100 * usedBytes) / limitBytes);
+  const message = isScarce
+    ? `${percent} % of ${limitBytes} bytes are used; raise store.memoryBytes of the store node before it is full`
+    : '';
+  const condition = { type: 'StoreMemory', status: isScarce ? 'False' : 'True', message } as const;
+  const reason = isScarce ? 'Scarce' : limitBytes === 0 ? 'Unlimited' : 'Ample';
+  const conditions = withCondition(context.conditions, { ...condition, reason }, meta.at);
+  return { store: { usedBytes, limitBytes }, conditions };
 }
 
 function withReservation(seen: At): Partial<ClusterContext> {
@@ -86,6 +82,7 @@ const newEra = { guard: 'isNewEra', target: '#cluster.recovering', actions: 'beg
 
 /** Events that are also handled before recovery has ended: they allocate nothing. */
 const always = {
+  'store.memory': { actions: 'noteStore' },
   'host.register': { actions: ['tellAdmission', 'admitHost'] },
   'host.resolve': { actions: 'tellHost' },
   'vni.release': { actions: 'dropVni' },
@@ -93,6 +90,7 @@ const always = {
   'room.claim': { actions: ['tellRoom', 'promiseRoom'] },
   'room.release': { actions: ['dropPromise', 'forgetPromise'] },
 } as const;
+const recovered = { guard: 'allHeard', target: '#cluster.open', actions: ['endRecovery', 'wakeWaiting'] } as const;
 
 export const clusterMachine = setup({
   types: {
@@ -107,6 +105,7 @@ export const clusterMachine = setup({
       assertEvent(event, 'cluster.open');
       return { name: event.name, uid: context.uid === '' ? event.meta.ulid : context.uid, era: eraOf(event) };
     }),
+    noteStore: assign(withStore),
     admitHost: assign(withHost),
     tellAdmission: tell(messages.tellAdmission),
     tellHost: tell(messages.tellHost),
@@ -130,6 +129,7 @@ export const clusterMachine = setup({
     refuseStrange: tell(recovery.refuseStrange),
     forgetRun: tell(recovery.forgetRun),
     clear: tell(recovery.clear),
+    wakeWaiting: tell(wakeWaiting),
   },
   guards: {
     isNewEra: recovery.isNewEra,
@@ -151,6 +151,8 @@ export const clusterMachine = setup({
     unplacedMib: 0,
     era: 1,
     recovery: null,
+    store: null,
+    conditions: [],
   }),
   initial: 'born',
   states: {
@@ -169,19 +171,22 @@ export const clusterMachine = setup({
       tags: 'steady',
       on: {
         ...always,
+        'host.register': { actions: ['tellAdmission', 'admitHost', 'wakeWaiting'] },
+        'place.release': { actions: ['dropReservation', 'unreserve', 'wakeWaiting'] },
+        'room.release': { actions: ['dropPromise', 'forgetPromise', 'wakeWaiting'] },
         // Every controller sends this at its start and when an era begins; the first name is kept.
         'cluster.open': [newEra, {}],
         'vni.allocate': [newEra, { actions: ['tellVni', 'passVni'] }],
         place: [
           { ...newEra, actions: ['beginRecovery', 'refusePlacing'] },
           { guard: 'isStrange', actions: 'refuseStrange' },
-          { actions: ['forgetRun', 'tellPlacing', 'reserve'] },
+          { actions: ['forgetRun', 'tellPlacing', 'reserve', 'wakeWaiting'] },
         ],
         'import.place': [{ ...newEra, actions: ['beginRecovery', 'refuseImport'] }, { actions: 'tellImport' }],
         'inventory.report': [
           { ...newEra, guard: 'isFirst', actions: ['beginRecovery', 'takeInventory'] },
           newEra,
-          { guard: 'isPresent', actions: 'takeInventory' },
+          { guard: 'isPresent', actions: ['takeInventory', 'wakeWaiting'] },
         ],
         'era.ask': [newEra, { actions: 'clear' }],
         'cluster.release-barrier': {},
@@ -197,7 +202,7 @@ export const clusterMachine = setup({
         place: { actions: 'refusePlacing' },
         'import.place': { actions: 'refuseImport' },
         'inventory.report': { guard: 'isPresent', actions: 'takeInventory' },
-        'cluster.release-barrier': { target: 'open', actions: 'endRecovery' },
+        'cluster.release-barrier': { target: 'open', actions: ['endRecovery', 'wakeWaiting'] },
         // Requesters repeat these.
         'vni.allocate': {},
         'era.ask': {},
@@ -209,14 +214,14 @@ export const clusterMachine = setup({
         },
         waiting: {
           description: 'The inventory of some hosts is still missing.',
-          always: { guard: 'allHeard', target: '#cluster.open', actions: 'endRecovery' },
+          always: recovered,
           after: { overdueDelay: { target: 'overdue' } },
         },
         overdue: {
           description:
             'Hosts stay silent; what runs there is unknown. Bring them back, or power them off and release it.',
           tags: 'steady',
-          always: { guard: 'allHeard', target: '#cluster.open', actions: 'endRecovery' },
+          always: recovered,
         },
       },
     },

@@ -14,10 +14,10 @@ import {
   importPlaced,
   importRefused,
   placed,
-  placeRefused,
   vniAllocated,
   type ClusterEvent,
 } from './cluster-protocol.ts';
+import { forgetWaiting, refuseAndWait } from './cluster-waiting.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -35,9 +35,10 @@ export function tellPlacing(seen: At): readonly Asked[] {
   const { event } = seen;
   assertEvent(event, 'place');
   const placing = placingFor(seen);
-  if ('error' in placing) return [send(sender(event), placeRefused({ vm: event.vm, ...placing }))];
+  if ('error' in placing) return refuseAndWait(event, placing.error, placing.reasons, heldBy(event));
   const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
   return [
+    ...forgetWaiting(event),
     putRow('reservation', event.vm, reservation),
     ...putPromises(event, placing.host.name),
     send(sender(event), placed({ vm: event.vm, host: placing.host, era: eraOf(event) })),
@@ -46,7 +47,7 @@ export function tellPlacing(seen: At): readonly Asked[] {
 
 export function dropReservation({ event }: At): readonly Asked[] {
   assertEvent(event, 'place.release');
-  return heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)];
+  return [...forgetWaiting(event), ...(heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)])];
 }
 
 export function tellImport({ context, event }: At): readonly Asked[] {

@@ -50,6 +50,23 @@ function whyNoRoom(record: HostRecord, request: PlaceRequest, promises: RoomProm
 
 const lowDisk = 'has too little space on its disk';
 
+/** The hosts with one reservation added (sign 1) or removed (-1). */
+export function counted(
+  hosts: ClusterContext['hosts'],
+  held: Reservation | undefined,
+  sign: 1 | -1,
+): ClusterContext['hosts'] {
+  const record = held === undefined ? undefined : hosts[held.host];
+  if (held === undefined || record === undefined) return hosts;
+  const changed: HostRecord = {
+    ...record,
+    reservedCpus: record.reservedCpus + sign * held.cpus,
+    reservedMib: record.reservedMib + sign * held.memoryMib,
+    vms: record.vms + sign,
+  };
+  return { ...hosts, [held.host]: changed };
+}
+
 function without(record: HostRecord, held: Reservation | undefined): HostRecord {
   if (held === undefined || held.host !== record.facts.name) return record;
   return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };

@@ -8,6 +8,16 @@ import { foundPortSchema, hostFactsSchema, hostInventorySchema } from '../values
 export const clusterOpen = message('cluster.open', 'A controller has started, or the store has begun a new era.', {
   name: z.string(),
 });
+export const storeMemory = message(
+  'store.memory',
+  'How full the memory of the store is; sent by controllers at changes.',
+  {
+    usedBytes: z.int(),
+    /** 0: without a limit. */
+    limitBytes: z.int(),
+    isScarce: z.boolean(),
+  },
+);
 export const hostRegister = message(
   'host.register',
   'Facts of a host and whether it takes new VMs; sent at every change.',
@@ -76,6 +86,11 @@ export const placeRefused = message('place.refused', 'No host can take the VM, w
   error: failureSchema,
   reasons: z.array(z.object({ host: z.string(), reason: z.string() })),
 });
+export const placeChanged = message(
+  'place.changed',
+  'The answer to a VM that waits for a host may be another one now; the VM asks again.',
+  { vm: z.string() },
+);
 export const placeRelease = message('place.release', 'The VM no longer needs its reservation.', { vm: z.string() });
 
 export const roomClaim = message('room.claim', 'A new volume requests room for its bytes.', {
@@ -129,6 +144,7 @@ export const clusterKind = defineKind({
   },
   takes: [
     clusterOpen,
+    storeMemory,
     hostRegister,
     hostResolve,
     inventoryReport,
@@ -142,7 +158,7 @@ export const clusterKind = defineKind({
     eraAsk,
   ],
   startedBy: [clusterOpen],
-  fromNode: [clusterOpen],
+  fromNode: [clusterOpen, storeMemory],
   sends: [
     hostRegistered,
     hostRefused,
@@ -154,6 +170,7 @@ export const clusterKind = defineKind({
     placeRefused,
     roomGranted,
     roomRefused,
+    placeChanged,
     importPlaced,
     importRefused,
     eraCleared,

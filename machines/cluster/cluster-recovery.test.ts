@@ -36,6 +36,8 @@ const held: ClusterContext = {
   unplacedMib: 0,
   era: 1,
   recovery: null,
+  store: null,
+  conditions: [],
 };
 const recovery = { since: 0, heard: ['w1'], liftedAt: null, missing: [] };
 const second = { era: 2, recovery };
@@ -63,10 +65,13 @@ const lift = { type: 'cluster.release-barrier' };
 const waiting = 'recovering.waiting';
 const settling = 'recovering.settling';
 
+const noneWaits = (row: Row): Row => ({ ...row, rows: { 'waiting/*': {}, ...row.rows } });
+const decide = (context: object, row: Row) => decided(clusterMachine, context, noneWaits(row));
+
 const rows: readonly Row[] = [
   { in: 'born', on: open, era: 2, to: settling, asks: [] },
   { in: 'open', on: open, era: 2, to: settling, asks: [] },
-  { in: 'open', on: place, from, era: 2, rows: placeRows, to: settling, asks: ['place.refused > vm'] },
+  { in: 'open', on: place, from, era: 2, rows: placeRows, to: settling, asks: ['put waiting', 'place.refused > vm'] },
   { in: 'open', on: importing, from: 'image/t/i', era: 2, to: settling, asks: ['import.refused > image'] },
   { in: 'open', on: allocate, era: 2, rows: { 'vni/vpc/t/main': null, ...vnis }, to: settling, asks: [] },
   { in: 'open', on: ask, era: 2, ...asking, to: settling, asks: [] },
@@ -77,7 +82,7 @@ const rows: readonly Row[] = [
   { in: settling, with: second, on: found('w2'), era: 2, to: settling, asks: heard },
   { in: settling, with: second, on: 'settleDelay', era: 2, to: waiting, asks: [] },
   { in: settling, with: { ...second, hosts: {} }, on: 'settleDelay', era: 2, to: 'open', asks: [] },
-  { in: waiting, with: second, on: place, from, era: 2, to: waiting, asks: ['place.refused > vm'] },
+  { in: waiting, with: second, on: place, from, era: 2, to: waiting, asks: ['put waiting', 'place.refused > vm'] },
   { in: waiting, with: second, on: importing, from, era: 2, to: waiting, asks: ['import.refused > vm'] },
   { in: waiting, with: second, on: allocate, era: 2, to: waiting, asks: [] },
   { in: waiting, with: second, on: ask, era: 2, to: waiting, asks: [] },
@@ -93,21 +98,32 @@ const rows: readonly Row[] = [
 ];
 
 test('nothing is placed or allocated until every host has sent its inventory', () => {
-  assert.equal(disagreements(clusterMachine, held, rows), []);
+  assert.equal(disagreements(clusterMachine, held, rows.map(noneWaits)), []);
 });
 
 test('an inventory may be the first message of an era', () => {
-  const { context } = decided(clusterMachine, held, { in: 'open', on: found('w1'), era: 2, at: 3, to: '' });
+  const { context } = decide(held, { in: 'open', on: found('w1'), era: 2, at: 3, to: '' });
   assert.equal(context['recovery'], { since: 3, heard: ['w1'], liftedAt: null, missing: [] });
 });
 
+test('VMs that were refused while the cluster recovered are told when it is open again', () => {
+  const request = { vm, cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
+  const told = 'the store was rolled back';
+  const refused = { 'waiting/*': { [vm]: { request, held: null, code: 'recovering', told, since: 1 } } };
+  const { asks } = decide(
+    { ...held, ...second },
+    { in: waiting, on: { type: 'cluster.release-barrier' }, command: 'C', era: 2, rows: refused, to: 'open' },
+  );
+  assert.equal(asks.slice(-2), ['remove waiting', 'place.changed > vm']);
+});
+
 test('hosts without an inventory are recorded when an operator releases the barrier', () => {
-  const { context } = decided(clusterMachine, { ...held, ...second }, { in: waiting, on: lift, era: 2, at: 7, to: '' });
+  const { context } = decide({ ...held, ...second }, { in: waiting, on: lift, era: 2, at: 7, to: '' });
   assert.equal(context['recovery'], { ...recovery, liftedAt: 7, missing: ['w2'] });
 });
 
 test('numbers leap over those that may have been given since', () => {
-  const { context } = decided(clusterMachine, held, { in: 'open', on: open, era: 2, to: '' });
+  const { context } = decide(held, { in: 'open', on: open, era: 2, to: '' });
   assert.equal([context['era'], context['nextVni']], [2, firstVni + 65_536]);
 });
 
@@ -118,8 +134,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
     { vpc: 'vpc/t/main', vni: 4100 },
     { vpc: 'vpc/t/other', vni: 4101 },
   ];
-  const { asked } = decided(
-    clusterMachine,
+  const { asked } = decide(
     { ...held, ...second },
     {
       in: waiting,
@@ -149,8 +164,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
 
 test('a VM that does not know its own run gets no place, one that does is placed as ever', () => {
   const placed = (lastRun: object | null, era = 2, host = 'w1'): readonly string[] =>
-    decided(
-      clusterMachine,
+    decide(
       { ...held, ...second },
       {
         in: 'open',
@@ -161,22 +175,22 @@ test('a VM that does not know its own run gets no place, one that does is placed
         to: '',
       },
     ).asks;
-  assert.equal(placed(null), ['place.refused > vm']);
-  assert.equal(placed({ host: 'w1', incarnationUid: 'L0' }), ['place.refused > vm']);
-  assert.equal(placed({ host: 'w2', incarnationUid: 'L1' }), ['place.refused > vm']);
+  assert.equal(placed(null), ['put waiting', 'place.refused > vm']);
+  assert.equal(placed({ host: 'w1', incarnationUid: 'L0' }), ['put waiting', 'place.refused > vm']);
+  assert.equal(placed({ host: 'w2', incarnationUid: 'L1' }), ['put waiting', 'place.refused > vm']);
   const free = ['remove found-run', 'put reservation', 'placed > vm'];
   assert.equal(placed({ host: 'w1', incarnationUid: 'L1' }), free);
   // A run found in an earlier era has ended when a later inventory of its host does not contain it.
   assert.equal(placed(null, 1), free);
-  assert.equal(placed(null, 1, 'w2'), ['place.refused > vm']);
+  assert.equal(placed(null, 1, 'w2'), ['put waiting', 'place.refused > vm']);
 });
 
 test('a fenced host is not waited for, and what was found on it is over', () => {
   const hosts = { ...held.hosts, w2: { ...record('w2', 2), fenced: true } };
   const before = { ...held, ...second, recovery: { ...recovery, heard: [] }, hosts };
-  assert.is(decided(clusterMachine, before, { in: waiting, on: found('w1'), era: 2, to: '' }).state, 'open');
+  assert.is(decide(before, { in: waiting, on: found('w1'), era: 2, to: '' }).state, 'open');
   const known = { ...placeRows, [`found-run/${vm}`]: { host: 'w2', vm, incarnationUid: 'L1', runEpoch: 1, era: 2 } };
-  const { asks } = decided(clusterMachine, before, { in: 'open', on: place, from, era: 2, rows: known, to: '' });
+  const { asks } = decide(before, { in: 'open', on: place, from, era: 2, rows: known, to: '' });
   assert.equal(asks, ['remove found-run', 'put reservation', 'placed > vm']);
 });
 

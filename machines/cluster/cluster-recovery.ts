@@ -17,7 +17,8 @@ import {
   type FoundPorts,
   type Recovery,
 } from './cluster-context.ts';
-import { eraCleared, importRefused, inventoryReceived, placeRefused, type ClusterEvent } from './cluster-protocol.ts';
+import { eraCleared, importRefused, inventoryReceived, type ClusterEvent } from './cluster-protocol.ts';
+import { refuseAndWait } from './cluster-waiting.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -90,8 +91,7 @@ const recovering = (what: string) => ({
 
 export function refusePlacing({ event }: At): readonly Asked[] {
   assertEvent(event, 'place');
-  const error = recovering(`${event.vm} is placed`);
-  return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
+  return refuseAndWait(event, recovering(`${event.vm} is placed`));
 }
 
 export function refuseImport({ event }: At): readonly Asked[] {
@@ -131,8 +131,7 @@ export function refuseStrange(seen: At): readonly Asked[] {
   const message =
     `${event.vm} was found running (run ${found?.incarnationUid}), which the store does not know; ` +
     `give the VM another name; this one is free in the next era if an operator has stopped that QEMU on its host`;
-  const error = { code: 'runs_already', message, retryable: true };
-  return [send(event.meta.from ?? '', placeRefused({ vm: event.vm, error, reasons: [] }))];
+  return refuseAndWait(event, { code: 'runs_already', message, retryable: true });
 }
 
 /** The addresses found in the network's VPC; the network uses those of its own subnets. */

@@ -40,6 +40,8 @@ const held: ClusterContext = {
   unplacedMib: 0,
   era: 1,
   recovery: null,
+  store: null,
+  conditions: [],
 };
 const volume = 'volume/t/d';
 const claim = (sizeMib: number) => ({ type: 'room.claim', volume, sizeMib });

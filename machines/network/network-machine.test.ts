@@ -137,10 +137,10 @@ const rows: readonly Row[] = [
     in: 'ready',
     with: { ports: 1 },
     on: { type: 'network.delete' },
-    rows: { 'port/*': { 'port/t/p': {} } },
+    rows: { 'port/*': { 'port/t/p': { address: '10.0.0.5', mac: 'm' } } },
     command: 'd',
     to: 'ready',
-    asks: ['reject in_use'],
+    asks: ['reject in_use', 'address.confirm > port'],
   },
   {
     in: 'ready',

@@ -63,6 +63,7 @@ export const networkMachine = setup({
     noteTry: assign(({ context }) => ({ tries: context.tries + 1 })),
     rejectLost: act(messages.rejectLost),
     rejectInUse: tell(messages.rejectInUse),
+    confirmHolders: tell(messages.confirmHolders),
     claimCidrs: tell(messages.claimCidrs),
     releaseCidrs: tell(messages.releaseCidrs),
     releaseEarlier: tell(messages.releaseEarlier),
@@ -170,7 +171,7 @@ export const networkMachine = setup({
         ),
         ...deletedBy(
           'network',
-          { guard: 'hasPorts', actions: 'rejectInUse' },
+          { guard: 'hasPorts', actions: ['rejectInUse', 'confirmHolders'] },
           { target: 'withdrawing', actions: 'awaitAnswer' },
         ),
         ...serving,

@@ -11,7 +11,7 @@ import type { NetworkSpec } from '../values/wiring.ts';
 import { networkClaim, networkRelease } from '../vpc/vpc-protocol.ts';
 import * as ipam from './network-addresses.ts';
 import type { Block, Held, Owner, SubnetUse, Taken } from './network-addresses.ts';
-import { addressAllocated, addressRefused, addressRelease } from './network-protocol.ts';
+import { addressAllocated, addressConfirm, addressRefused, addressRelease } from './network-protocol.ts';
 import type { NetworkDeclaration, NetworkEvent } from './network-protocol.ts';
 import { resolvedSubnet } from './network-spec.ts';
 
@@ -70,8 +70,22 @@ export const isNewest = ({ context, event }: At): boolean =>
 export function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Held>(event, 'port'));
   const few = holders.slice(0, 5).join(', ') + (holders.length > 5 ? ` and ${holders.length - 5} more` : '');
-  const message = `${context.id} still has ${few || `${context.ports} ports`}; delete those first`;
+  const message =
+    `${context.id} still has ${few || `${context.ports} ports`}; delete those first. ` +
+    'If some of them do not exist any more, it notices that now: delete it again in a few seconds';
   return [reject({ code: 'in_use', message })];
+}
+
+/** Holders asked in one step; the next refused deletion asks those that are left. */
+const confirmedAtOnce = 256;
+
+/**
+ * Asks the holders whether they have their addresses. After a rollback of the store an address may be held for a port
+ * that was found on a host, but whose record was lost: nobody else could release it.
+ */
+export function confirmHolders({ context, event }: At): readonly Asked[] {
+  const holders = Object.entries(rows<Held>(event, 'port')).slice(0, confirmedAtOnce);
+  return holders.map(([port, { address }]) => send(port, addressConfirm({ network: context.id, address })));
 }
 
 /** The VPC has not answered for a minute: it does not exist, or the claim is in its dead letters. */

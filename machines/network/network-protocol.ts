@@ -40,6 +40,11 @@ export const addressRefused = message('address.refused', 'The port cannot have t
   error: failureSchema,
   path: z.string(),
 });
+export const addressConfirm = message(
+  'address.confirm',
+  'The network asks a port whether it has this address; a port that does not exist, or has another, releases it.',
+  { network: z.string(), address: z.string() },
+);
 export const addressRelease = message(
   'address.release',
   'A port releases its address, which rests before another port gets it.',
@@ -121,7 +126,16 @@ export const networkKind = defineKind({
   ],
   startedBy: [],
   fromNode: [],
-  sends: [quotaClaim, quotaRelease, networkClaim, networkRelease, addressAllocated, addressRefused, eraAsk],
+  sends: [
+    quotaClaim,
+    quotaRelease,
+    networkClaim,
+    networkRelease,
+    addressAllocated,
+    addressRefused,
+    addressConfirm,
+    eraAsk,
+  ],
   effects: [],
 });
 

@@ -138,6 +138,12 @@ export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: nu
 
 // Guards
 
+/** The port has another address, or is of another network; without an address it may be about to get this one. */
+export const hasAnother = ({ context, event }: At): boolean =>
+  event.type === 'address.confirm' &&
+  context.grant !== null &&
+  (context.grant.address !== event.address || networkId(context) !== event.network);
+
 /** Unanswered requests or retryable refusals before a creation is rejected. */
 const claimTries = 12;
 

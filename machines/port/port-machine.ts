@@ -94,6 +94,7 @@ export const portMachine = setup({
     askHost: tell(messages.askHost),
     askAddress: tell(messages.askAddress),
     releaseAddress: tell(messages.releaseAddress),
+    disownAddress: tell(messages.disownAddress),
     askSegment: tell(messages.askSegment),
     askTap: tell(messages.askTap),
     takeOff: tell(messages.takeOff),
@@ -111,6 +112,7 @@ export const portMachine = setup({
   },
   guards: {
     ...kit.guards,
+    hasAnother: contexts.hasAnother,
     mayPass: contexts.mayPass,
     isLost: contexts.isLost,
     wantsHost: contexts.wantsHost,
@@ -151,6 +153,7 @@ export const portMachine = setup({
     proof: null,
   }),
   initial: 'born',
+  on: { 'address.confirm': { guard: 'hasAnother', actions: 'disownAddress' } },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -159,6 +162,7 @@ export const portMachine = setup({
         ...whenBorn('port', 'deciding'),
         'port.claim': { target: 'deciding', actions: ['takeSpec', 'takeHolder'] },
         'port.release': { target: 'gone' },
+        'address.confirm': { target: 'gone', actions: 'disownAddress' },
       },
     },
     deciding: {

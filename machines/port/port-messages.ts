@@ -16,6 +16,12 @@ import * as says from './port-protocol.ts';
 const toHolder = ({ context }: At, event: SentEvent): readonly Asked[] =>
   context.holder === null ? [] : [send(context.holder, event)];
 
+/** Gives an address back that the network holds for this port without reason. */
+export function disownAddress({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'address.confirm');
+  return [send(event.network, addressRelease({ port: context.id, address: event.address }))];
+}
+
 // Creation
 
 export const tellReady = (seen: At): readonly Asked[] => {

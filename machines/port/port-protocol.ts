@@ -12,7 +12,13 @@ import {
   bindingTapped,
 } from '../binding/binding-protocol.ts';
 import { hostMissing, hostResolve, hostResolved } from '../cluster/cluster-protocol.ts';
-import { addressAllocate, addressAllocated, addressRefused, addressRelease } from '../network/network-protocol.ts';
+import {
+  addressAllocate,
+  addressAllocated,
+  addressConfirm,
+  addressRefused,
+  addressRelease,
+} from '../network/network-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, message, noParams, type EventOf, type SpecOf } from '../values/kind.ts';
@@ -118,6 +124,7 @@ export const portKind = defineKind({
     hostResolved,
     hostMissing,
     addressAllocated,
+    addressConfirm,
     addressRefused,
     segmentProvided,
     segmentRefused,
@@ -127,8 +134,8 @@ export const portKind = defineKind({
     bindingFailed,
     bindingRemoved,
   ],
-  // A release of a port that does not exist is answered with `port.gone`.
-  startedBy: [portClaim, portRelease],
+  // A port that does not exist answers a release with `port.gone`, and gives back an address that is held for it.
+  startedBy: [portClaim, portRelease, addressConfirm],
   fromNode: [],
   sends: [
     portReady,

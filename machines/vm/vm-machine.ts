@@ -113,7 +113,8 @@ export const vmMachine = setup({
     proposalDeadline: 15_000,
     locateDeadline: 15_000,
     placeDeadline: 10_000,
-    placeRetry: 5_000,
+    /** Only in case that a rollback of the store has taken the cluster's record of the waiting VM. */
+    placeReview: 3_600_000,
     prepareDeadline: 60_000,
     startDeadline: 120_000,
     stopDeadline: ({ context }) => context.graceMs + 60_000,
@@ -204,7 +205,12 @@ export const vmMachine = setup({
       ],
       on: {
         'volume.located': { actions: 'noteLocated' },
-        'volume.refused': [{ guard: 'isNotOfRun' }, { target: 'unplaced', actions: 'noteFailure' }],
+        'volume.refused': [
+          { guard: 'isNotOfRun' },
+          // Of an earlier request; the request is repeated.
+          { guard: 'mayPass' },
+          { target: 'releasing', actions: 'noteFailure' },
+        ],
       },
       after: { locateDeadline: { target: 'locating', reenter: true } },
     },
@@ -220,10 +226,12 @@ export const vmMachine = setup({
     },
     unplaced: {
       description:
-        'No host can take the VM; the failure names the reason of each. Placement is retried every few seconds.',
+        'No host can take the VM; the failure names the reason of each. The cluster tells the VM when that changes.',
+      tags: 'steady',
       entry: ready('False', 'Unplaced'),
       always: { guard: 'leaves', target: 'releasing' },
-      after: { placeRetry: { target: 'locating' } },
+      on: { 'place.changed': { target: 'locating' } },
+      after: { placeReview: { target: 'locating' } },
     },
     preparing: {
       description: 'Taps, volumes and images are prepared on the host in parallel.',

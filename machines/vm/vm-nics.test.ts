@@ -84,7 +84,7 @@ test('a change that waits for ports is asked for until they answer', () => {
   assert.equal(same.asks, ['defer', eth1Claim]);
   assert.equal(same.context['waiters'], v.waiters('updated', 'C', 'D').waiters);
   const entering: readonly (readonly [string, object, Row['on']])[] = [
-    ['unplaced', { host: null }, 'placeRetry'],
+    ['unplaced', { host: null }, 'placeReview'],
     ['running', runs, v.ended('crash')],
     ['starting', {}, v.running('L1')],
     ['running', runs, v.restart],

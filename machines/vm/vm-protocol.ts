@@ -1,6 +1,6 @@
 /** Spec, commands and events of a VM. */
 import { z } from 'zod';
-import { place, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
+import { place, placeChanged, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed, imageOf, imageProvided, imageRefused } from '../image/image-protocol.ts';
 import {
   incarnationEnded,
@@ -168,6 +168,7 @@ export const vmKind = defineKind({
     imageProvided,
     imageRefused,
     placed,
+    placeChanged,
     placeRefused,
     incarnationRunning,
     incarnationStalled,

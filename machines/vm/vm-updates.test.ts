@@ -192,11 +192,11 @@ test('a run in the making keeps the spec it was begun with', () => {
     row('placing', { ...changed, host: null }, 'placeDeadline', 'placing', ['place > cluster']),
     row(preparing, { ...changed, awaited: [volume] }, 'prepareDeadline', preparing, ['volume.attach > volume']),
     row('releasing', { ...changed, ...waiting }, 'releaseDeadline', 'releasing', v.releases),
-    row('unplaced', { ...changed, host: null }, 'placeRetry', 'placing'),
+    row('unplaced', { ...changed, host: null }, 'placeReview', 'placing'),
   ];
   assert.equal(disagreements(vmMachine, held, rows), []);
   assert.equal(
-    did('unplaced', { ...changed, host: null }, 'placeRetry').asks,
+    did('unplaced', { ...changed, host: null }, 'placeReview').asks,
     ['volume.detach > volume', 'image.free > image', 'image.free > image', 'port.release > port', 'place > cluster'],
     'before it is placed the newest spec is taken, and what only the last one had is released',
   );

@@ -51,7 +51,7 @@ export interface Message {
   readonly durability?: Durability;
 }
 
-/** Client to actor. Answered by exactly one receipt per `commandId`, kept 24 h. */
+/** Client to actor. Answered by exactly one receipt per `commandId`; how long it is kept: docs/limits.md. */
 export interface Command {
   readonly to: ActorId;
   /** The client's idempotency key, unique per principal. */

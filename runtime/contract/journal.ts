@@ -131,7 +131,7 @@ export interface Commit {
   /** As in the record, after this commit. */
   readonly prunedUid: string;
   readonly receipts: readonly Receipt[];
-  /** Commands whose receipts were not read before the decision: the commit is refused if one of them has a receipt. */
+  /** Commands whose receipts may not be known: the commit is refused if one of them was, or may have been, answered. */
   readonly unproven: readonly string[];
   readonly history: readonly HistoryEntry[];
   readonly messages: readonly Message[];
@@ -155,7 +155,7 @@ export type CommitOutcome =
   | { readonly result: 'conflict'; readonly storedVersion: number }
   | { readonly result: 'duplicate'; readonly sender: string }
   | { readonly result: 'gap'; readonly sender: string }
-  /** An unproven command has a receipt already. */
+  /** An unproven command has a receipt already, or may have had one that was dropped. */
   | { readonly result: 'answered'; readonly commandId: string };
 
 /** What a new owner must take up again. */
@@ -180,8 +180,9 @@ export interface Journal {
   isHeld(grant: ShardGrant): Promise<boolean>;
   /**
    * A receipt it finds is durable at the default level, or at `asked` if that is stronger; its reply names the level.
+   * `forgotten`: there is none, and one may have been dropped, so nobody knows whether the command was carried out.
    */
-  receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined>;
+  receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | 'forgotten' | undefined>;
   /** Dead letters of one actor, oldest first. */
   deadLetters(id: ActorId): Promise<readonly StoredDeadLetter[]>;
   /** What it returns is durable at the default level. */

@@ -150,7 +150,10 @@ export const commandEnvelope = z.strictObject({
   scope: word,
   name: z.string().min(1).max(130),
   idempotencyKey: keyText.meta({
-    description: 'Chosen by the caller; the same key with the same params gets the same answer for 24 h',
+    description:
+      'Chosen by the caller; the same key with the same params gets the same answer. Let it hold the time: ' +
+      'milliseconds and a hyphen at its start (1790000000000-x), a ULID, or a UUID of version 7. Then a repeat whose ' +
+      'answer was dropped is refused as command_too_old, never done again. A key without a time is good for 24 h',
   }),
   ifVersion: count.optional(),
   dryRun: z.boolean().optional(),

@@ -86,6 +86,36 @@ test('operators list dead letters of one actor, of one scope, in pages; other pr
   });
 });
 
+test('dead letters are cleared in bulk: each actor skips its own, except the one that quarantines it', async () => {
+  await within(async ({ store, asked }, open) => {
+    const letters = [
+      deadLetterOf('L3', 'box/acme/a'),
+      deadLetterOf('L1', 'box/bits/a'),
+      deadLetterOf('L2', 'box/acme/b'),
+      deadLetterOf('L4', 'box/acme/a'),
+    ];
+    store.keptDeadLetters.push(...letters);
+    store.put('box/acme/b', 'open');
+    store.hold('box/acme/b', 'quarantined', 'L2');
+    const root = await open('root-token');
+    const ann = await open('ann-token');
+    const params = { scope: 'acme', reason: 'of boxes that are gone', idempotencyKey: 'k9' };
+    assert.is((await ann.refusal('deadletters.clear', params)).type, code('forbidden'));
+    assert.equal(await root.call('deadletters.clear', params), { cleared: 2, held: 1, left: 1 });
+    assert.equal(
+      asked.map(({ to, event, principal, commandId }) => [to, event, principal, commandId]),
+      [
+        [
+          'box/acme/a',
+          { type: 'actor.skip', reason: 'of boxes that are gone', deadLetters: ['L3', 'L4'] },
+          'root',
+          'root:L3:k9',
+        ],
+      ],
+    );
+  });
+});
+
 test('held actors can be listed, and actor.get shows the reason', async () => {
   await within(async ({ store }, open) => {
     store.put('box/acme/a', 'open');

@@ -38,6 +38,14 @@ export function operatorMethods(ports: ApiPorts): Map<string, Method> {
     verb('actor.redrive'),
     verb('actor.reset'),
     [
+      'deadletters.clear',
+      {
+        params: apiMethods['deadletters.clear'].params,
+        command: true,
+        perform: (params: ClearParams, caller) => clearDeadLetters(ports, params, caller),
+      },
+    ],
+    [
       'deadletters.list',
       method(apiMethods['deadletters.list'].params, async ({ id, scope, limit, after = '' }, { principal }) => {
         const actor = id === undefined ? undefined : administrable(principal, 'deadletters.list', id);
@@ -60,6 +68,48 @@ function performVerb(ports: ApiPorts, name: Verb, params: VerbParams, caller: Ca
   const id = administrable(caller.principal, name, text);
   const envelope = { idempotencyKey, ifVersion, waitMs };
   return askActor(ports, caller, { id, method: name, envelope, digested: event, event });
+}
+
+interface ClearParams {
+  readonly id?: string | undefined;
+  readonly scope?: string | undefined;
+  readonly idempotencyKey: string;
+  readonly reason: string;
+}
+
+const clearedAtOnce = 1_000;
+/** As many as one verb may name. */
+const skippedAtOnce = 256;
+
+/**
+ * Has every actor skip its dead letters: each does it in a commit of its own, which says who asked and why. A repeat
+ * after a lost answer lists what is still there; the key of each part contains what it drops.
+ */
+async function clearDeadLetters(
+  ports: ApiPorts,
+  { id, scope, idempotencyKey, reason }: ClearParams,
+  caller: Caller,
+): Promise<ApiResult<'deadletters.clear'>> {
+  const { principal } = caller;
+  const one = id === undefined ? undefined : administrable(principal, 'deadletters.clear', id);
+  if (!principal.admin) throw forbidden('deadletters.clear');
+  const found = (await ports.reader.deadLetters(one)).filter((deadLetter) => isMine(principal, deadLetter, scope));
+  const chosen = found.toSorted((a, b) => (a.deadLetterId < b.deadLetterId ? -1 : 1)).slice(0, clearedAtOnce);
+  let cleared = 0;
+  let held = 0;
+  for (const [actor, all] of Map.groupBy(chosen, (deadLetter) => deadLetter.actor)) {
+    const keeper = (await ports.reader.get(actor))?.hold?.deadLetterId;
+    const ids = all.map(({ deadLetterId }) => deadLetterId).filter((each) => each !== keeper);
+    held += all.length - ids.length;
+    for (let from = 0; from < ids.length; from += skippedAtOnce) {
+      const deadLetters = ids.slice(from, from + skippedAtOnce);
+      const event = { reason, deadLetters };
+      const envelope = { idempotencyKey: `${deadLetters[0]}:${idempotencyKey}` };
+      await askActor(ports, caller, { id: actor, method: 'actor.skip', envelope, digested: event, event });
+      cleared += deadLetters.length;
+    }
+  }
+  return { cleared, held, left: found.length - cleared };
 }
 
 /** @throws PhotonError `not_found` for an actor of another scope, `forbidden` for a principal that is no operator */

@@ -72,6 +72,18 @@ export const operatorShapes = {
     }),
     result: commandResult,
   },
+  'deadletters.clear': {
+    description:
+      'For operators. Drops dead letters of one actor, a scope, or all, oldest first, 1000 at once. Each actor ' +
+      'records it. Those that hold an actor in quarantine stay: skip them on the actor.',
+    params: z.strictObject({
+      id: idText.optional(),
+      scope: word.optional(),
+      idempotencyKey: keyText,
+      reason: verb.reason,
+    }),
+    result: z.object({ cleared: count, held: count, left: count }),
+  },
   'deadletters.list': {
     description: 'For operators. Dead letters (inputs that could not be applied) with their reasons, oldest first.',
     params: z.strictObject({

@@ -122,13 +122,15 @@ export class MemoryStore implements Reader {
   }
 
   /** Begins or ends a hold: the version stays, and the feed gets another entry. */
-  hold(text: string, as: 'paused' | 'quarantined' | undefined): void {
+  hold(text: string, as: 'paused' | 'quarantined' | undefined, deadLetterId?: string): void {
     const id = actorId(text);
     const before = this.actors.get(id);
     if (before === undefined) throw new Error(`there is no ${text}`);
     const { hold: _, ...rest } = before;
     const at = 1_000;
-    const stored = as === undefined ? rest : { ...rest, hold: { kind: as, reason: 'a test says so', at, by: 'root' } };
+    const keeper = deadLetterId === undefined ? {} : { deadLetterId };
+    const hold = { kind: as ?? 'paused', reason: 'a test says so', at, by: 'root', ...keeper };
+    const stored = as === undefined ? rest : { ...rest, hold };
     this.actors.set(id, stored);
     this.#feed.push({ ...summary(stored), cursor: `c${this.#trimmed + this.#feed.length + 1}` as Cursor });
     this.wake();

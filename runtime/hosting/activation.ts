@@ -28,6 +28,8 @@ export class AheadState {
   /** Undefined while there is no such actor: never created, or removed. */
   snapshot: ChartSnapshot | undefined;
   uid = '';
+  /** Of the actor that was removed last; '' when there never was one. */
+  formerUid = '';
   version = 0;
   effects: readonly EffectRequest[] = [];
   timers: readonly PendingTimer[] = [];
@@ -56,6 +58,7 @@ export class AheadState {
   /** The actor is removed; version, watermarks and sequence go on if an actor of that id is created again. */
   remove(): void {
     this.snapshot = undefined;
+    this.formerUid = this.uid === '' ? this.formerUid : this.uid;
     this.uid = '';
     this.effects = [];
     this.timers = [];
@@ -128,7 +131,10 @@ export class Activation {
     ahead.lastSeq = stored.lastSeq;
     for (const [sender, seq] of Object.entries(stored.watermarks)) ahead.watermarks.set(sender, seq);
     ahead.prunedUid = stored.prunedUid;
-    if (stored.status === 'removed') return;
+    if (stored.status === 'removed') {
+      ahead.formerUid = stored.uid;
+      return;
+    }
     this.committed = { effects: stored.effects, timers: stored.timers };
     ahead.uid = stored.uid;
     ahead.effects = stored.effects;

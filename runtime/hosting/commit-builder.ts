@@ -223,7 +223,7 @@ export function commitOf(builder: CommitBuilder, commitId: string, fallback: Dur
     commitId,
     expectedVersion: builder.expectedVersion,
     version: ahead.version,
-    uid: ahead.uid,
+    uid: ahead.uid === '' ? ahead.formerUid : ahead.uid,
     status: live ? 'live' : 'removed',
     chartVersion: kind?.definition.chartVersion ?? 0,
     schemaHash: kind?.schemaHash ?? '',

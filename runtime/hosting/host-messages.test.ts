@@ -77,6 +77,27 @@ test('a message to nobody is a dead letter, acknowledged, and stays one when sen
   await host.drain();
 });
 
+test('a late message to a removed actor is acknowledged and recorded, and leaves no dead letter', async () => {
+  const journal = new MemoryJournal();
+  const to = 'counter/t/gone' as ActorId;
+  let host = await ownerOn(journal, { registry });
+  await ask(host, to, { type: 'counter.create' });
+  await ask(host, to, { type: 'counter.delete' });
+  assert.is(journal.actors.get(to)?.actor.status, 'removed');
+  assert.equal(await host.deliver(message(1, { to })), { result: 'applied' });
+  await host.drain();
+  host = await ownerOn(journal, { registry });
+  assert.equal(await host.deliver(message(2, { to })), { result: 'applied' });
+  assert.equal(await host.deliver(message(2, { to })), { result: 'applied' }, 'a copy');
+  assert.equal(journal.keptDeadLetters, [], 'also after the first one was recorded, and for the next owner');
+  const drops = (journal.history.get(to) ?? []).filter(({ kind }) => kind === 'dropped');
+  assert.equal(
+    drops.map(({ asked }) => asked),
+    [['actor_removed'], ['actor_removed']],
+  );
+  await host.drain();
+});
+
 test('a malformed message is a dead letter with the reason, acknowledged, and no quarantine', async () => {
   const journal = new MemoryJournal();
   const check = ({ item }: ActorEvent) => (typeof item === 'number' ? undefined : 'item: expected number');

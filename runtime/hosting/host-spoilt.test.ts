@@ -279,7 +279,7 @@ test('a receipt that is spoilt: the command is neither done again nor called fai
   const add = commandOf(a, { type: 'counter.add' });
   assert.ok((await stage.host.ask(add)).ok);
   await stage.host.drain();
-  await redis.ask('HSET', key(`r:${a}`), add.commandId, '{broken');
+  await redis.ask('HSET', key(`r:${a.split('/')[1]}`), `${a}|${add.commandId}`, '{broken');
   await takeOver(stage);
   const again = await stage.host.ask(add);
   assert.ok(!again.ok && again.error.group === 'unknown' && again.error.code === 'receipt_unreadable');

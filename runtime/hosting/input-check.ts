@@ -99,12 +99,17 @@ function checkMessage(host: StepContext, builder: CommitBuilder, input: MessageI
   if (reason === undefined) return checkRows(host, actor, input);
   stageInput(builder, input);
   const at = host.clock.sharedMs();
-  stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
-  stageNote(builder, input, { kind: 'dropped', event: message.event, at, asked: [reason] });
+  const isLate = reason === 'no_such_actor' && actor.ahead.formerUid !== '';
+  if (!isLate)
+    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event: message.event, reason, at });
+  stageNote(builder, input, { kind: 'dropped', event: message.event, at, asked: [isLate ? 'actor_removed' : reason] });
   return 'settled';
 }
 
-/** Why a message is a dead letter before any chart has seen it; undefined when it may be decided. */
+/**
+ * Why a message cannot be decided; undefined when it can. It becomes a dead letter, except for a message to an actor
+ * that was removed: answers that are under way when their receiver ends are normal, and nobody can use them later.
+ */
 function undeliverable({ kind, ahead: { snapshot } }: Activation, event: ActorEvent): string | undefined {
   if (kind === undefined) return 'unknown_kind';
   if (snapshot === undefined && !kind.startedByMessage.has(event.type)) return 'no_such_actor';
@@ -189,7 +194,8 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
       // The next activation reads for itself: by then a commit whose outcome is unknown may have written it.
       if (actor.phase === 'dropped') return;
       // Unless the command was answered in the meantime, which this read does not show.
-      if (open.receipt === 'reading') open.receipt = receipt ?? 'absent';
+      if (open.receipt === 'reading')
+        open.receipt = receipt === 'forgotten' ? forgottenReceipt(actor, open) : (receipt ?? 'absent');
       host.schedule(actor);
     },
     (failure: unknown) => {
@@ -204,6 +210,18 @@ export function readReceipt(host: StepContext, actor: Activation, open: OpenComm
       return void host.clock.after(host.limits.readAgainMs, () => host.schedule(actor));
     },
   );
+}
+
+/** The command is older than answers that were dropped: it may have been carried out, and must not be again. */
+function forgottenReceipt(
+  { id, ahead: { version } }: Activation,
+  { command: { commandId, digest } }: OpenCommand,
+): Receipt {
+  const text =
+    `${id} may have answered command ${commandId} before and no longer knows. It was not carried out now. ` +
+    'Read the object; if the command is still needed, send it with a new key, which begins with the time or is a ULID.';
+  const { record } = new PhotonError('unknown', 'command_too_old', text, { actor: id, public: true, retryable: false });
+  return { commandId, digest, reply: { ok: false, version, error: record } };
 }
 
 /** The command was answered before, but the answer cannot be read: it must not be carried out again. */

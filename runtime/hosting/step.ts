@@ -159,7 +159,9 @@ function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input)
   if (input.kind === 'deadLetter' && actor.ahead.snapshot === undefined) return undefined;
   stageInput(builder, input);
   if (input.kind === 'message' && actor.ahead.snapshot === undefined) {
-    stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason: 'not_accepted', at });
+    // Late messages to an actor that was removed are normal.
+    if (actor.ahead.formerUid === '')
+      stageDeadLetter(builder, input, { deadLetterId: host.random.ulid(at), event, reason: 'not_accepted', at });
     return stageNote(builder, input, { kind: 'dropped', event, at });
   }
   consume(builder, input);

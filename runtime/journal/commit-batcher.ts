@@ -16,6 +16,7 @@ import { strongerOf, type Durability } from '../contract/durability.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { Commit, CommitOutcome } from '../contract/journal.ts';
 import { decodeOutcomes, encodeBatch } from './commit-encoding.ts';
+import type { ReceiptLimits } from './receipt-limits.ts';
 import type { CommitConnections } from './commit-connections.ts';
 import { commitScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
@@ -52,6 +53,7 @@ export interface BatcherOptions {
   readonly clock: SharedClock;
   /** See `encodeBatch`. */
   readonly historyCap?: number;
+  readonly receipts: ReceiptLimits;
   readonly onOutcome: (commit: Commit, outcome: CommitOutcome) => void;
   /** Called when a defect has stopped the batcher. */
   readonly onBroken: (error: PhotonError) => void;
@@ -188,9 +190,9 @@ export class CommitBatcher {
   }
 
   async #untilDurable(groups: readonly Group[], channel: number): Promise<readonly CommitOutcome[]> {
-    const { connections, keys, clock, historyCap } = this.#options;
+    const { connections, keys, clock, historyCap, receipts } = this.#options;
     const commits = groups.map((group) => ({ actor: group.actor, commits: group.waiting.map((one) => one.commit) }));
-    const batch = encodeBatch(commits, keys, clock.sharedMs(), historyCap, !connections.mixesShards);
+    const batch = encodeBatch(commits, keys, clock.sharedMs(), historyCap, !connections.mixesShards, receipts);
     let count = 0;
     let level: Durability | undefined;
     for (const group of groups) {

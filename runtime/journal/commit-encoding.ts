@@ -8,10 +8,10 @@ import type { Commit, CommitOutcome, ShardGrant } from '../contract/journal.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import type { ActorSummary } from '../contract/reader.ts';
 import { waitingOf, type RecordHead } from './record-decoding.ts';
-import { grantText, type StoreKeys } from './store-keys.ts';
+import { answerableFrom, defaultReceiptLimits, latestTimeOf, type ReceiptLimits } from './receipt-limits.ts';
+import { grantText, scopeOf, type StoreKeys } from './store-keys.ts';
 import { shardOf } from './shard-placement.ts';
 
-const receiptKeepMs = 24 * 3_600_000;
 const deadLetterTail = '1000';
 const trimVersions = 8;
 /** Lua's unpack takes about 8,000 values, so longer writes are split. Even, because some arguments are pairs. */
@@ -29,7 +29,8 @@ export interface EncodedBatch {
 }
 
 /**
- * @param wallMs wall time put into records and receipts; it only decides how long receipts are kept
+ * @param wallMs wall time put into records and receipts; it decides how long receipts are kept, and which commands are
+ *   too old to be told from repeats
  * @param historyCap the commit trims history to no fewer entries than this: with an archive, the archiver trims
  * @param declaresAll declare every key the script touches, not only the ownership keys. While a slot of a Redis Cluster
  *   is being moved, the server then refuses the script before it starts instead of failing it half way
@@ -40,6 +41,7 @@ export function encodeBatch(
   wallMs: number,
   historyCap = 0,
   declaresAll = false,
+  limits = defaultReceiptLimits,
 ): EncodedBatch {
   // Keyed by identity, since each activation passes one grant object. Two equal objects cost a second entry, no more.
   const grants = new Map<ShardGrant, string>();
@@ -57,7 +59,8 @@ export function encodeBatch(
     const senders = sendersOf(commits);
     args.push(actor, String(commits.length), String(senders.size));
     for (const sender of senders.keys()) args.push(`m:${sender}`);
-    for (const commit of commits) encodeCommit(commit, grants.get(commit.grant), senders, args, wallMs, historyCap);
+    for (const commit of commits)
+      encodeCommit(commit, grants.get(commit.grant), senders, args, { wallMs, historyCap, limits });
   }
   if (declaresAll) for (const group of groups) declareKeys(group, keys, ownerKeys);
   return { keys: ownerKeys, args };
@@ -68,10 +71,11 @@ function declareKeys({ actor, commits }: CommitGroup, keys: StoreKeys, declared:
   const rows = commits.flatMap((commit) => [...commit.rowsPut, ...commit.rowsRemoved]);
   const collections = new Set(rows.map((row) => row.collection));
   const ofShard = ['f', 'i', 'q', 't', 'b', 'x'];
-  const ofActor = ['a', 'r', 'rz', 'h'].map((what) => `${what}:${actor}`);
+  const ofActor = ['a', 'h'].map((what) => `${what}:${actor}`);
+  const ofScope = ['r', 'ro'].map((what) => `${what}:${scopeOf(actor)}`);
   const ofRows = [...collections].map((name) => `c:${actor}:${name}`);
   const shard = shardOf(actor);
-  for (const what of [...ofShard, ...ofActor, ...ofRows]) declared.push(keys.inShard(shard, what));
+  for (const what of [...ofShard, ...ofActor, ...ofScope, ...ofRows]) declared.push(keys.inShard(shard, what));
 }
 
 /** Sender -> its index in the group, from 1. */
@@ -83,15 +87,21 @@ function sendersOf(commits: readonly Commit[]): ReadonlyMap<string, number> {
   return places;
 }
 
+interface Settings {
+  readonly wallMs: number;
+  readonly historyCap: number;
+  readonly limits: ReceiptLimits;
+}
+
 function encodeCommit(
   commit: Commit,
   grant = '',
   senders: ReadonlyMap<string, number>,
   args: string[],
-  wallMs: number,
-  historyCap: number,
+  settings: Settings,
 ): void {
   const { history, watermarks, unproven } = commit;
+  const { wallMs, historyCap, limits } = settings;
   const start = args.length;
   const atMs = history.at(-1)?.at ?? wallMs;
   args.push(
@@ -106,11 +116,11 @@ function encodeCommit(
     String(watermarks.length + unproven.length),
   );
   for (const { sender, seq, after } of watermarks) args.push(String(senders.get(sender)), String(seq), String(after));
-  for (const commandId of unproven) args.push('0', commandId, '');
+  for (const commandId of unproven) args.push('0', commandId, String(answerableFrom(commandId, wallMs, limits)));
   args.push(trimsHistory(commit) ? String(Math.max(commit.historyTail, historyCap)) : '', String(history.length * 2));
   // `<version>-*`: Redis numbers the entries of one version.
   for (const entry of history) args.push(`${entry.version}-*`, JSON.stringify(entry));
-  if (commit.receipts.length > 0) encodeReceipts(commit, args, wallMs);
+  if (commit.receipts.length > 0) encodeReceipts(commit, args, settings);
   encodeMessages(commit, args);
   encodeTimers(commit, args);
   if (commit.watermarksPruned.length > 0) encodePruning(commit, args);
@@ -168,10 +178,18 @@ function encodeFeedLine(commit: Commit, at: number): string {
   } satisfies ActorSummary);
 }
 
-function encodeReceipts(commit: Commit, args: string[], wallMs: number): void {
+function encodeReceipts(commit: Commit, args: string[], { wallMs, limits }: Settings): void {
+  const { receiptKeepMs, receiptBytes } = limits;
   for (let from = 0; from < commit.receipts.length; from += writeArguments / 2) {
     const part = commit.receipts.slice(from, from + writeArguments / 2);
-    args.push('receipt', String(wallMs), String(wallMs - receiptKeepMs), String(part.length * 2));
+    const newestMs = latestTimeOf(
+      part.map(({ commandId }) => commandId),
+      wallMs,
+      limits,
+    );
+    const times = [String(wallMs), String(wallMs - receiptKeepMs)];
+    const mostBytes = String(Math.ceil(receiptBytes / 2));
+    args.push('receipt', ...times, mostBytes, String(newestMs), String(part.length * 2));
     for (const receipt of part) args.push(receipt.commandId, JSON.stringify(receipt));
   }
 }

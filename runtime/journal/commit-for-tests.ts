@@ -3,7 +3,7 @@
  * outside of tests.
  */
 import type { ActorId } from '../contract/identifiers.ts';
-import type { Message } from '../contract/envelope.ts';
+import type { Message, Reply } from '../contract/envelope.ts';
 import type { Commit, HistoryEntry, Receipt, ShardGrant } from '../contract/journal.ts';
 import type { DeadLetter } from '../contract/supervision.ts';
 import { shardOf } from './shard-placement.ts';
@@ -77,6 +77,10 @@ export function deadLetterOf(deadLetterId: string): DeadLetter {
   const cause = 'message:vm/acme/from:3';
   return { deadLetterId, event: { type: 'hello' }, cause, reason: 'poison', state: 'running', version: 1, at: 1_000 };
 }
+
+/** The answer of a receipt that is there. */
+export const answerOf = (receipt: Receipt | 'forgotten' | undefined): Reply | undefined =>
+  typeof receipt === 'object' ? receipt.reply : undefined;
 
 export function receiptOf(commandId: string, version: number): Receipt {
   return { commandId, digest: 'd', reply: { ok: true, version, result: null } };

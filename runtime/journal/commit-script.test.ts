@@ -184,11 +184,8 @@ async function compare(store: Store, id: ActorId, model: ModelActor): Promise<vo
     const key = (what: string): string => store.keys.inShard(grantFor(id).shard, what);
     const { redis } = store.shared;
     assert.equal((await redis.hkeys(key(`c:${id}:rows`))).sort(), [...model.rows].sort());
-    assert.equal(
-      await redis.lrange(key(`rz:${id}`), 0, -1),
-      model.receipts.map((commandId) => `1000|${commandId}`),
-    );
-    assert.is(await redis.hlen(key(`r:${id}`)), model.receipts.length);
+    const receipts = (await redis.hkeys(key('r:acme'))).filter((field) => field.startsWith(`${id}|`));
+    assert.equal(receipts.toSorted(), model.receipts.map((commandId) => `${id}|${commandId}`).toSorted());
     assert.is(await redis.xlen(key(`h:${id}`)), model.entries);
     assert.is(await redis.sismember(key('i'), id), model.removed ? 0 : 1);
   } finally {
@@ -235,28 +232,92 @@ test('random batches, each sent twice, leave the store as the model predicts', a
   await fc.assert(property, { seed, numRuns: 60, includeErrorInReport: true });
 });
 
-test('old receipts are dropped a few at a time, and the newest 1,024 stay whatever their age', async ({ store }) => {
-  const id = actorId('vm/acme/receipts');
-  await store.shared.redis.set(store.keys.inShard(grantFor(id).shard, 'o'), grantText(grantFor(id)));
-  const day = 24 * 3_600_000;
-  const write = async (version: number, from: number, count: number, wallMs: number): Promise<void> => {
-    const receipts = Array.from({ length: count }, (_, index) => receiptOf(`c${from + index}`, version));
-    const { keys, args } = encodeBatch(
-      [{ actor: id, commits: [commitOf(id, version, { receipts })] }],
-      store.keys,
-      wallMs,
-    );
-    await runScript(store.shared.redis, commitScript, keys, args);
+const limits = { receiptBytes: 20_000, receiptKeepMs: 1_000_000 };
+const ulidAt = (ms: number): string =>
+  [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    .map((place) => Math.floor(ms / 32 ** place) % 32)
+    .reduce((text, digit) => text + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'[digit], '') + 'AAAAAAAAAAAAAAAA';
+
+/** The receipts of one scope in the shard of an actor, and what a commit of that actor with a command gives. */
+async function receiptsOf(store: Store, id: ActorId) {
+  const key = (what: string): string => store.keys.inShard(grantFor(id).shard, what);
+  const { redis } = store.shared;
+  await redis.set(key('o'), grantText(grantFor(id)));
+  let version = 0;
+  const write = async (changes: Partial<Commit>, wallMs: number): Promise<CommitOutcome['result'] | undefined> => {
+    const groups = [{ actor: id, commits: [commitOf(id, version + 1, changes)] }];
+    const { keys, args } = encodeBatch(groups, store.keys, wallMs, 0, false, limits);
+    const [outcome] = decodeOutcomes(await runScript(redis, commitScript, keys, args), 1, 'primary');
+    if (outcome?.result === 'committed') version += 1;
+    return outcome?.result;
   };
-  const held = () => store.shared.redis.hlen(store.keys.inShard(grantFor(id).shard, `r:${id}`));
-  await write(1, 0, 1_100, day);
-  assert.is(await held(), 1_100, 'receipts younger than a day stay, however many');
-  await write(2, 2_000, 1, 2 * day + 1);
-  assert.is(await held(), 1_097, 'one was added, four were dropped');
-  await write(3, 3_000, 200, 2 * day + 2);
-  assert.is(await held(), 1_024);
-  await write(4, 3_000, 1, 2 * day + 3);
-  assert.is(await held(), 1_024, 'a receipt that is written again is not counted twice');
+  const scope = id.split('/')[1];
+  return {
+    answer: (commandId: string, wallMs: number) => write({ receipts: [receiptOf(commandId, version + 1)] }, wallMs),
+    ask: (commandId: string, wallMs: number) => write({ unproven: [commandId] }, wallMs),
+    bytes: async () => {
+      const all = await Promise.all(['r', 'ro'].map((what) => redis.hgetall(key(`${what}:${scope}`))));
+      return JSON.stringify(all).length;
+    },
+    knows: async (commandId: string) =>
+      (await Promise.all(['r', 'ro'].map((what) => redis.hexists(key(`${what}:${scope}`), `${id}|${commandId}`)))).some(
+        (found) => found === 1,
+      ),
+  };
+}
+
+test('receipts of a scope are bounded by their bytes, and a command older than a dropped one is refused', async ({
+  store,
+}) => {
+  const id = actorId('vm/flood/receipts');
+  const startMs = 1_800_000_000_000;
+  const { answer, ask, bytes, knows } = await receiptsOf(store, id);
+  const first = `alice:${ulidAt(startMs)}`;
+  assert.is(await answer(first, startMs), 'committed');
+  let most = 0;
+  for (let turn = 1; turn <= 400; turn += 1) {
+    await answer(`alice:${ulidAt(startMs + turn * 10)}`, startMs + turn * 10);
+    most = Math.max(most, await bytes());
+  }
+  assert.ok(most < 2 * limits.receiptBytes, `${most} bytes`);
+  assert.not.ok(await knows(first));
+  const nowMs = startMs + 4_010;
+  assert.is(await ask(first, nowMs), 'answered', 'it was applied, and its receipt is gone');
+  assert.is(await ask(`alice:${ulidAt(startMs + 20)}`, nowMs), 'answered');
+  assert.is(await ask(`alice:${ulidAt(startMs + 4_000)}`, nowMs), 'answered', 'its receipt is still there');
+  assert.is(await ask(`alice:${ulidAt(startMs + 4_005)}`, nowMs), 'committed', 'it is younger than all dropped ones');
+  assert.is(await ask('alice:no-time', nowMs), 'answered', 'it may be any of those that were dropped');
+  assert.is(await ask(`alice:${startMs + 20}-x`, nowMs), 'answered');
+  assert.is(await ask('alice:01a3185c-5014-7abc-8abc-0123456789ab', nowMs), 'answered');
+});
+
+test('a receipt stays for its time, then goes with a later one; keys without a time are taken again', async ({
+  store,
+}) => {
+  const id = actorId('vm/calm/receipts');
+  const startMs = 1_800_000_000_000;
+  const { answer, ask, knows } = await receiptsOf(store, id);
+  const keepMs = limits.receiptKeepMs;
+  await answer('early', startMs);
+  await answer('second', startMs + keepMs);
+  assert.ok(await knows('early'), 'the first receipt of a generation ends it, and stays with it');
+  await answer('third', startMs + 2 * keepMs);
+  assert.not.ok(await knows('early'));
+  assert.ok(await knows('second'));
+  assert.is(await ask('second', startMs + 2 * keepMs), 'answered');
+  assert.is(await ask('new', startMs + 2 * keepMs), 'committed');
+  assert.is(await ask(`alice:${ulidAt(startMs)}`, startMs + 2 * keepMs), 'answered');
+});
+
+test('a clock of a client that is ahead does not let its command be applied twice', async ({ store }) => {
+  const id = actorId('vm/ahead/receipts');
+  const startMs = 1_800_000_000_000;
+  const { answer, ask, knows } = await receiptsOf(store, id);
+  const ahead = `alice:${ulidAt(startMs + 60_000)}`;
+  await answer(ahead, startMs);
+  for (let turn = 1; turn <= 400; turn += 1) await answer(`bob:${ulidAt(startMs + turn)}`, startMs + turn);
+  assert.not.ok(await knows(ahead));
+  assert.is(await ask(ahead, startMs + 401), 'answered');
 });
 
 test('a commit with more watermarks, rows and messages than one redis.call can take is applied', async ({ store }) => {

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import { commitOf, grantFor, historyOf, messageOf, receiptOf } from './commit-for-tests.ts';
 import type { RedisJournal } from './redis-journal.ts';
+import { scopeOf } from './store-keys.ts';
 import type { Store } from './store-connection.ts';
 
 export const actors = Array.from({ length: 50 }, (_, index) => actorId(`vm/acme/crash-${index}`));
@@ -60,6 +61,7 @@ export async function checkAll(store: Store): Promise<void> {
       'every turn once and in order',
     );
     assert.is(await store.shared.redis.hget(key('a'), 'version'), String(turns / 2));
-    assert.is(await store.shared.redis.hlen(key('r')), turns);
+    const receipts = await store.shared.redis.hkeys(store.keys.inShard(grantFor(id).shard, `r:${scopeOf(id)}`));
+    assert.is(receipts.filter((field) => field.startsWith(`${id}|`)).length, turns);
   }
 }

@@ -6,7 +6,7 @@ import type { Durability } from '../contract/durability.ts';
 import type { PhotonError } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import type { CommitOutcome } from '../contract/journal.ts';
-import { commitOf, grantFor, receiptOf } from './commit-for-tests.ts';
+import { answerOf, commitOf, grantFor, receiptOf } from './commit-for-tests.ts';
 import { own } from './journal-for-tests.ts';
 import { createJournal, type RedisJournal } from './redis-journal.ts';
 import { isValkey, processClock as clock, recordedLog, TestRedis, until } from './redis-for-tests.ts';
@@ -143,7 +143,7 @@ test("an earlier owner's commits are durable before backlog, receipt and record 
   servers.replica.signal('SIGCONT');
   await backlog.promise;
   assert.is((await record.promise)?.version, 1);
-  assert.is((await receipt.promise)?.reply.durability, 'fsync');
+  assert.is(answerOf(await receipt.promise)?.durability, 'fsync');
 });
 
 test("an owner's reads wait for the replicas: the primary may have been replaced", async (stage) => {
@@ -188,13 +188,13 @@ test('a receipt waits for the level that the command asks for, if it is above th
   servers.replica.signal('SIGSTOP');
   journal.adopt(grantFor(id));
   assert.is(reached(await journal.commit(commitOf(id, 1, { receipts, durability: 'primary' }))), 'primary');
-  assert.is((await journal.receipt(id, 'cmd-1'))?.reply.durability, 'primary');
+  assert.is(answerOf(await journal.receipt(id, 'cmd-1'))?.durability, 'primary');
   const stronger = watched(journal.receipt(id, 'cmd-1', 'replicas'));
   const held = (): boolean => stage.lines.some((line) => line.includes('commits wait for replicas'));
   await until('it is held', held);
   assert.not.ok(stronger.settled);
   servers.replica.signal('SIGCONT');
-  assert.is((await stronger.promise)?.reply.durability, 'replicas');
+  assert.is(answerOf(await stronger.promise)?.durability, 'replicas');
   journal.close();
 });
 

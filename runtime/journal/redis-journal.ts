@@ -39,7 +39,8 @@ import { decodeBacklog, parseStored, type BacklogRows } from './record-decoding.
 import { forgetScript } from './script-library.ts';
 import { shardOf } from './shard-placement.ts';
 import { readAll, runScript, type Store } from './store-connection.ts';
-import { grantText } from './store-keys.ts';
+import { answerableFrom, defaultReceiptLimits, isForgotten, type ReceiptLimits } from './receipt-limits.ts';
+import { grantText, scopeOf } from './store-keys.ts';
 
 const forgetRows = 1_000;
 
@@ -77,6 +78,7 @@ export interface JournalOptions {
   readonly archive?: { readonly note: (commit: Commit) => void; readonly historyCap: number };
   /** Default: no replicas, and the strongest level that the store keeps without them. */
   readonly durability?: DurabilityRequest;
+  readonly receipts?: Partial<ReceiptLimits>;
   /** Ordinals that the store has acknowledged to this node. Default: a memory that ends with the process. */
   readonly memory?: OrdinalMemory;
 }
@@ -94,13 +96,16 @@ class StoreJournal implements RedisJournal {
   readonly #held: HeldGrants;
   readonly #memory: OrdinalMemory;
   readonly #rollbackDetector: RollbackDetector;
+  readonly #receipts: ReceiptLimits;
   readonly #rolledBackListeners: ((rollback: StoreRollback) => void)[] = [];
   readonly #failedListeners: ((error: PhotonError) => void)[] = [];
   #stopped: PhotonError | undefined;
   #failure: PhotonError | undefined;
 
-  constructor({ store, clock, log, durability = {}, archive, memory = new OrdinalMemory() }: JournalOptions) {
+  constructor(options: JournalOptions) {
+    const { store, clock, log, durability = {}, archive, memory = new OrdinalMemory() } = options;
     this.#store = store;
+    this.#receipts = { ...defaultReceiptLimits, ...options.receipts };
     this.#memory = memory;
     this.#rollbackDetector = new RollbackDetector({
       keys: store.keys,
@@ -146,6 +151,7 @@ class StoreJournal implements RedisJournal {
         connections: this.#connections,
         keys: this.#store.keys,
         clock: this.#clock,
+        receipts: this.#receipts,
         ...(this.#archive === undefined ? {} : { historyCap: this.#archive.historyCap }),
         onOutcome: (commit, outcome) => this.#recordOutcome(commit, outcome),
         onBroken: (error) => void this.#fail(error),
@@ -179,13 +185,23 @@ class StoreJournal implements RedisJournal {
     return this.#reads.isOutstanding(message);
   }
 
-  async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | undefined> {
-    const key = this.#store.keys.inShard(shardOf(id), `r:${id}`);
-    const text = await this.#store.shared.run((redis) => redis.hget(key, commandId));
-    if (text === null) return undefined;
+  async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | 'forgotten' | undefined> {
+    const key = (what: string): string => this.#store.keys.inShard(shardOf(id), `${what}:${scopeOf(id)}`);
+    const field = `${id}|${commandId}`;
+    const commands = [
+      ['hmget', key('r'), field, '.forgotten'],
+      ['hget', key('ro'), field],
+    ];
+    const read = async (redis: Redis): Promise<{ text: string | null; forgotten: string | null }> => {
+      const [[newer, forgotten], older] = (await readAll(redis, commands)) as [(string | null)[], string | null];
+      return { text: newer ?? older, forgotten: forgotten ?? null };
+    };
+    const found = await this.#store.shared.run(read);
+    const isOld = isForgotten(found.forgotten, answerableFrom(commandId, this.#clock.sharedMs(), this.#receipts));
+    if (found.text === null) return isOld ? 'forgotten' : undefined;
     // An earlier owner may have written it and died before it was durable: it is read again, behind a WAIT for it.
     const level = strongerOf(asked, this.durability.default);
-    const durable = await this.#durably(shardOf(id), level, (redis) => redis.hget(key, commandId));
+    const { text: durable } = await this.#durably(shardOf(id), level, read);
     if (durable === null) return undefined;
     const stored = parseStored(durable, `the receipt ${commandId} of ${id}`) as Receipt;
     return { ...stored, reply: { ...stored.reply, durability: level } };

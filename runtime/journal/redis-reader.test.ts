@@ -84,6 +84,8 @@ test('a list is ordered by id and filtered', async (stage) => {
   assert.equal(await list({ kind: 'vm', scope: 'acme' }), ['vm/acme/a', 'vm/acme/b'] as ActorId[]);
   assert.equal(await list({ state: 'preparing' }), ['vm/acme/b'] as ActorId[]);
   assert.equal(await list({ host: 'w1' }), ['tap/acme/a@w1'] as ActorId[]);
+  const pinned = (await stage.reader.onHost('w1')).map(({ id }) => id);
+  assert.equal(pinned, ['tap/acme/a@w1'] as ActorId[]);
   assert.equal(await list({ search: 'umb' }), ['vm/umbrella/a'] as ActorId[]);
   const [one] = (await stage.reader.list({ state: 'preparing.tap' })).items;
   assert.equal(one, {

@@ -24,6 +24,8 @@ export interface ReaderOptions {
 }
 
 export interface RedisReader extends Reader {
+  /** The actors pinned to a host. It reads the shard of that host only, which is all that its worker may read. */
+  onHost(host: string): Promise<readonly ActorSummary[]>;
   /** Ends every `follow`; they resolve. */
   close(): void;
 }
@@ -88,6 +90,15 @@ class StoreReader implements RedisReader {
       items.push(...(await this.#summaries(part)).filter((summary) => summaryPasses(summary, filter)));
     }
     return { items: items.slice(0, limit), cursor: encodeCursor(place), scanned: all.length };
+  }
+
+  async onHost(host: string): Promise<readonly ActorSummary[]> {
+    const [index] = await this.#ask([['smembers', this.#store.keys.inShard(hostShard(host), 'i')]]);
+    const summaries: ActorSummary[] = [];
+    const ids = (index as ActorId[]).toSorted();
+    for (let from = 0; from < ids.length; from += recordsPerRead)
+      summaries.push(...(await this.#summaries(ids.slice(from, from + recordsPerRead))));
+    return summaries;
   }
 
   /** In the order of the ids; ids without a record are left out. */

@@ -13,7 +13,7 @@ const digests: Readonly<Record<number, string>> = {
   4: 'a805d84a9f45c53c',
   5: '8cdd1fa1e60f47ac',
   6: '52ebbdd98f362a4e',
-  7: '98cf1d7d535b22ae',
+  7: 'cf3b94d81711803b',
 };
 
 test('scriptVersion belongs to the digest of the scripts', () => {

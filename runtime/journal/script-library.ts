@@ -18,7 +18,7 @@ export interface Script {
 export const scriptVersion = 7;
 
 /** Version of the stored format: keys, fields, encodings (docs/data-model.md). */
-export const formatVersion = 3;
+export const formatVersion = 4;
 
 /** Removes comments and indentation, so that they are no part of the digest. */
 function strip(source: string): string {

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { PhotonError } from '../contract/errors.ts';
 import { actorId, type ActorId } from '../contract/identifiers.ts';
 import type { Cursor, FeedEntry } from '../contract/reader.ts';
-import { commitOf, grantFor, historyOf, receiptOf } from './commit-for-tests.ts';
+import { answerOf, commitOf, grantFor, historyOf, receiptOf } from './commit-for-tests.ts';
 import { own, withJournal } from './journal-for-tests.ts';
 import type { RedisJournal } from './redis-journal.ts';
 import { processClock as clock, recordedLog, until } from './redis-for-tests.ts';
@@ -46,7 +46,7 @@ test('commits, loads and backlogs work on three primaries while a slot is moved'
         const key = store.keys.inShard(grantFor(id).shard, `h:${id}`);
         const entries = await store.shared.redis.xrange(key, '-', '+');
         assert.is(entries.length, turns, 'every turn once');
-        assert.is((await journal.receipt(id, 'c1'))?.reply.ok, true);
+        assert.is(answerOf(await journal.receipt(id, 'c1'))?.ok, true);
       }
     });
   } finally {

@@ -59,6 +59,10 @@ const refusals: Readonly<Record<string, { readonly advice: string; readonly reco
   MOVED: { advice: 'slots have moved; wait', reconnect: false },
   NOAUTH: { advice: 'the store wants a password; put user and password into the store URL', reconnect: true },
   WRONGPASS: { advice: 'user or password of the store URL is wrong; correct it', reconnect: true },
+  NOSCRIPTS: {
+    advice: 'a controller or the store node of this release has to connect first, for they load the scripts',
+    reconnect: true,
+  },
   NOPERM: { advice: "the store's user may not run this command; grant it in the store's ACL", reconnect: true },
 };
 

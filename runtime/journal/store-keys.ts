@@ -9,14 +9,15 @@
  *   a:<actor>  record hash: version, stamp `<mode> <commit id>` (mode idle, busy, removed), context, head (JSON),
  *      archived (pointer to the newest archived run of its history), `m:<sender>` deduplication watermarks, prunedUid
  *      (the newest sender uid whose watermark was pruned), `c:<collection>` flags
- *   r:<actor>  receipts hash; rz:<actor> list of their command ids in order of arrival, as `<wall ms>|<command id>`
+ *   r:<scope>  receipts hash of all actors of a scope in this shard: `<actor>|<command id>` -> JSON, and `.first`,
+ *      `.newest`, `.bytes`, `.forgotten`; ro:<scope> the generation before it (receipt-limits.ts)
  *   h:<actor>  history stream, ids `<version>-<n>`      c:<actor>:<collection>  rows hash
  *   i  set of the shard's live actors                   f  feed stream, ids `0-<ordinal>`
  *   q  outbox hash: `<from>|<seq>` -> message JSON      t  timers hash: `<actor>|<timer id>` -> `<due ms> <event type>`
  *   b  set of actors with pending effects               x  dead letter stream
  *   w  always empty: a write that WAIT can be asked about (durability-plan.ts)
  */
-import type { ShardId } from '../contract/identifiers.ts';
+import { partsOf, type ActorId, type ShardId } from '../contract/identifiers.ts';
 
 export interface StoreKeys {
   readonly prefix: string;
@@ -46,6 +47,9 @@ export function storeKeys(prefix: string): StoreKeys {
     inShard: (shard, what) => `${prefix}{${shard}}:${what}`,
   };
 }
+
+/** The scope whose receipts those of the actor are counted with. */
+export const scopeOf = (actor: ActorId): string => partsOf(actor).scope;
 
 /** A grant as it is stored: one string, so that the script checks the fence by one comparison. */
 export const grantText = (grant: {

@@ -9,7 +9,7 @@ import type { Clock } from '../contract/clock.ts';
 import { PhotonError, describeCause } from '../contract/errors.ts';
 import type { Log } from '../contract/log.ts';
 import { allScripts } from './script-library.ts';
-import { factsOfAll, readFacts, type StoreFacts } from './server-facts.ts';
+import { factsOfAll, readFacts, undefinedIfForbidden, type StoreFacts } from './server-facts.ts';
 import { clusterOf, connectClient, type StoreAddress } from './store-address.ts';
 import { boxesOfSentinels } from './sentinel-boxes.ts';
 import { adviceOn, refusedForGood, isNotConnected, troubleOf } from './store-errors.ts';
@@ -137,11 +137,15 @@ export class StoreLink {
     const trouble = troubleOf(error);
     if (trouble.kind === 'bug') throw refusedForGood(error, this.#prefix);
     if (trouble.kind === 'no_script') {
-      await this.#loadScripts().catch((cause: unknown) => this.#report(cause));
-      return;
+      try {
+        await this.#loadScripts();
+        return;
+      } catch (cause) {
+        this.#report(cause);
+      }
     }
     if (trouble.kind === 'refused') this.#report(error);
-    const isStale = trouble.kind === 'refused' ? trouble.reconnect : trouble.silent;
+    const isStale = trouble.kind === 'refused' ? trouble.reconnect : trouble.kind === 'lost' && trouble.silent;
     if (isStale && this.#ready) this.redis.disconnect(true);
     await new Promise<void>((resolve) => this.#clock.after(retryDelayMs, resolve));
   }
@@ -206,9 +210,18 @@ export class StoreLink {
     for (const listener of this.#lostListeners) listener();
   }
 
+  /** Workers may not load scripts; for them the store node and the controllers do it at each of their connects. */
   async #loadScripts(): Promise<void> {
-    const each = this.#servers().flatMap((server) => allScripts.map((script) => server.script('LOAD', script.source)));
-    await Promise.all(each);
+    const load = async (server: Redis): Promise<void> => {
+      try {
+        await Promise.all(allScripts.map((script) => server.script('LOAD', script.source)));
+      } catch (error) {
+        if (undefinedIfForbidden(error) !== undefined) throw error;
+        const known = (await server.script('EXISTS', ...allScripts.map(({ sha }) => sha))) as number[];
+        if (known.includes(0)) throw new Error('NOSCRIPTS the store has no scripts yet', { cause: error });
+      }
+    };
+    await Promise.all(this.#servers().map(load));
   }
 
   /** Logs a problem, but the same text at most once in `sameProblemMs`, also across successful connects. */

@@ -9,7 +9,7 @@ import { PhotonError } from '../contract/errors.ts';
 /** All commands used on keys, in scripts and outside; a test compares the list with the scripts. */
 export const keyCommands = (
   'HGET HSET HMGET HKEYS HDEL HEXISTS HGETALL HSETNX HINCRBY XADD XDEL XTRIM XRANGE XREVRANGE XLEN ' +
-  'SADD SREM SMEMBERS RPUSH LINDEX LPOP GET SET MGET UNLINK'
+  'SADD SREM SMEMBERS GET SET MGET UNLINK RENAME'
 ).split(' ');
 
 /** Commands of scripts that name no key. */

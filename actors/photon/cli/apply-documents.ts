@@ -76,7 +76,8 @@ export async function applyDocuments(
     let result: ApplyStep['result'];
     const { waitMs, call } = askWithin(options.deadline);
     try {
-      const command = { scope: tenant, name, idempotencyKey: `apply-${randomUUID()}`, waitMs };
+      const idempotencyKey = `apply-${Date.now()}-${randomUUID()}`;
+      const command = { scope: tenant, name, idempotencyKey, waitMs };
       const reply = (await client.call(`${kind}.apply`, { ...command, params: { spec, labels, protect } }, call)) as {
         readonly result?: { readonly result?: ApplyStep['result'] };
       };

@@ -59,7 +59,7 @@ export async function command(
   const parts = parseActorId(id);
   if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
   const { kind, scope, name } = parts;
-  const idempotencyKey = `cli-${randomUUID()}`;
+  const idempotencyKey = `cli-${Date.now()}-${randomUUID()}`;
   const { waitMs, call } = askWithin(deadline);
   return session.client.call(`${kind}.${verb}`, { scope, name, idempotencyKey, waitMs, params }, call);
 }

@@ -58,7 +58,7 @@ async function operate(session: Session, verb: Verb, id: string, options: VerbOp
   const answer = (await session.client.call(`actor.${verb}`, {
     id,
     reason,
-    idempotencyKey: `cli-${randomUUID()}`,
+    idempotencyKey: `cli-${Date.now()}-${randomUUID()}`,
     ...(deadLetters === undefined ? {} : { deadLetters }),
     ...(to === undefined ? {} : { to }),
     ...(dryRun ? { dryRun } : {}),
@@ -105,6 +105,34 @@ async function deadLetterIdsOf(session: Session, id: string): Promise<string[]> 
   return ids;
 }
 
+interface Listing {
+  readonly output: Output;
+  readonly clear?: boolean;
+  readonly reason?: string;
+}
+
+/** Drops what the same command without `--clear` lists. */
+async function clearDeadLetters(
+  session: Session,
+  of: { readonly id?: string; readonly scope?: string },
+  reason: string | undefined,
+  output: Output,
+): Promise<void> {
+  if (reason === undefined)
+    throw new PhotonError('rejection', 'params_invalid', 'say why they are dropped: --clear --reason TEXT');
+  let cleared = 0;
+  let answer: ApiResult<'deadletters.clear'>;
+  do {
+    const idempotencyKey = `cli-${Date.now()}-${randomUUID()}`;
+    answer = await session.client.call('deadletters.clear', { ...of, idempotencyKey, reason });
+    cleared += answer.cleared;
+  } while (answer.cleared > 0 && answer.left > answer.held);
+  if (output !== 'table') return printObject({ ...answer, cleared }, output);
+  const { left, held } = answer;
+  const rest = left === 0 ? 'none is left' : `${left} are left; ${held} of them hold an actor in quarantine`;
+  process.stdout.write(`${cleared} dead letters dropped; ${rest}\n`);
+}
+
 function deadLettersText(deadLetters: readonly DeadLetter[]): string {
   if (deadLetters.length === 0) return 'there are no dead letters';
   const now = Date.now();
@@ -148,19 +176,28 @@ export function addOperating(program: Command): void {
   const deadLetters = program
     .command('deadletters [kind] [name]')
     .description('list dead letters with the reasons: of one object, of a tenant (-t), or all; for operators')
+    .option('--clear', 'drop them; needs --reason')
+    .option('--reason <text>', 'why they are dropped; recorded in the history of each actor')
     .addOption(outputOption())
     .action(
       withSession(
         program,
-        async (session, kind: string | undefined, name: string | undefined, { output }: { output: Output }) => {
+        async (session, kind: string | undefined, name: string | undefined, { output, clear, reason }: Listing) => {
           const scope = program.opts<{ tenant?: string }>().tenant;
           const of =
             kind === undefined ? (scope === undefined ? {} : { scope }) : { id: targetOf(session, kind, name) };
+          if (clear === true) return clearDeadLetters(session, of, reason, output);
           const found = await deadLettersOf(session, of);
           if (output === 'table') say(deadLettersText(found));
           else printObject(found, output);
         },
       ),
     );
-  withExamples(deadLetters, 'deadletters', 'deadletters port/acme/p1', 'deadletters -t acme -o json');
+  withExamples(
+    deadLetters,
+    'deadletters',
+    'deadletters port/acme/p1',
+    'deadletters -t acme -o json',
+    'deadletters -t acme --clear --reason "of ports that are gone"',
+  );
 }

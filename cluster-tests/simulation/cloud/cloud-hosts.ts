@@ -13,7 +13,7 @@ import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contra
 import type { EffectBinding } from '@photoncloud/runtime/contract/effect';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
-import type { Reader } from '@photoncloud/runtime/contract/reader';
+import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import type { KernelFact } from '../../checkers/kernel-facts.ts';
 import type { Performance } from '../../checkers/runtime-promises.ts';
@@ -104,7 +104,7 @@ export class CloudHosts {
     host.tell(actorId(to), event).catch(() => this.simulation.reach(`${event.type} was refused`));
   }
 
-  private workerRegistry(process: SimulatedProcess, reader: Reader): ActorRegistry {
+  private workerRegistry(process: SimulatedProcess, reader: RedisReader): ActorRegistry {
     const { simulation } = this;
     const { name } = process;
     const dataplane = createSimulatedDataplane({
@@ -129,7 +129,7 @@ export class CloudHosts {
         readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         readDescriptors: () => dataplane.readDescriptors(),
         sweep: (kept, call) => {
-          const owners = async () => (await reader.list({ host: name })).items.map((item) => item.id);
+          const owners = async () => (await reader.onHost(name)).map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);
         },
       },

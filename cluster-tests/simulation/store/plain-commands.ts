@@ -44,6 +44,14 @@ const keyCommands: Readonly<Record<string, StoreCommand>> = {
     const us = Math.floor(wallMs * 1000);
     return [String(Math.floor(us / 1_000_000)), String(us % 1_000_000)];
   },
+  rename({ space }, [from = '', to = '']) {
+    const value = space.keys.get(from);
+    if (value === undefined) throw new ReplyFault('ERR no such key');
+    space.keys.delete(from);
+    space.keys.set(to, value);
+    space.wrote('RENAME', from, to);
+    return new StatusReply('OK');
+  },
   flushall({ space }) {
     space.keys.clear();
     space.wrote('FLUSHALL');

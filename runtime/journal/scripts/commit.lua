@@ -6,13 +6,13 @@
 -- ARGV: number of grants, number of groups, <grants...>, then per group (all commits of one actor):
 --   actor, commits, senders, <watermark field of each sender...>, then per commit:
 --   length (ARGVs from here to the next commit), grant (its index), expected version, version, stamp, context, head,
---   feed line, checks, <sender (its index in the group), seq, after | 0, command id, ''>..., history tail
+--   feed line, checks, <sender (its index in the group), seq, after | 0, command id, made at>..., history tail
 --   ('' not to trim now), n, <n: stream id, JSON>..., then other writes until the end of the commit:
---     receipt  now  keep since  n  <command id, JSON>...
+--     receipt  now  keep since  bytes of a generation  newest  n  <command id, JSON>...
 --     HSET|HDEL|XADD|XDEL  key suffix  n  <n arguments>
 -- The stamp is `<mode> <commit id>`, mode one of idle, busy, removed.
 -- Reply, flat: per commit its ordinal (> 0), or -1 (fenced), or -2 version (conflict), or -3 sender (duplicate),
---   or -4 sender (gap), or -5 command id (it has a receipt).
+--   or -4 sender (gap), or -5 command id (it has a receipt, or may have had one that was dropped).
 --
 -- Every check of a commit comes before its first write, because Redis does not roll a script back.
 -- A resent batch finds the stamp of its last applied commit in the record. Since a batch is applied as a whole and an
@@ -41,23 +41,44 @@ local function lastOrdinal(shard)
   return last and tonumber(string.sub(last[1], 3)) or 0
 end
 
--- Keeps at least the newest 1,024 receipts, and all that are younger than `since`. Drops up to four per new receipt.
-local function addReceipts(prefix, actor, now, since, first, last)
-  local receipts, order = prefix .. 'r:' .. actor, prefix .. 'rz:' .. actor
-  for at = first, last, 2 do
-    if call('HSET', receipts, ARGV[at], ARGV[at + 1]) == 1 then
-      local count = call('RPUSH', order, now .. '|' .. ARGV[at])
-      for _ = 1, 4 do
-        if count <= 1024 then break end
-        local oldest = call('LINDEX', order, 0)
-        local bar = string.find(oldest, '|', 1, true)
-        if tonumber(string.sub(oldest, 1, bar - 1)) > since then break end
-        call('LPOP', order)
-        call('HDEL', receipts, string.sub(oldest, bar + 1))
-        count = count - 1
-      end
-    end
+-- The part of an actor's id between its slashes.
+local function scopeOf(actor)
+  local first = string.find(actor, '/', 1, true)
+  return string.sub(actor, first + 1, string.find(actor, '/', first + 1, true) - 1)
+end
+
+-- The receipts of a scope are in two hashes: `r` takes new ones, `ro` is the generation before. When `r` is full, or
+-- its first receipt is older than `since`, it replaces `ro`, whose receipts are forgotten: `.forgotten` is the newest
+-- time of all that ever were.
+-- @param newest the latest time at which one of these commands was answered or says that it was made
+local function addReceipts(prefix, actor, now, since, most, newest, first, last)
+  local scope = scopeOf(actor)
+  local key, older = prefix .. 'r:' .. scope, prefix .. 'ro:' .. scope
+  local kept = call('HMGET', key, '.first', '.bytes', '.newest', '.forgotten')
+  local began, bytes = kept[1] or now, tonumber(kept[2] or '0')
+  if tonumber(began) <= since or bytes >= most then
+    local forgotten = math.max(tonumber(call('HGET', older, '.newest') or '0'), tonumber(kept[4] or '0'))
+    call('RENAME', key, older)
+    if forgotten > 0 then call('HSET', key, '.forgotten', string.format('%.0f', forgotten)) end
+    began, bytes, kept = now, 0, {}
   end
+  if tonumber(kept[3] or '0') > tonumber(newest) then newest = kept[3] end
+  local fields, n = {}, 0
+  for at = first, last, 2 do
+    local field = actor .. '|' .. ARGV[at]
+    fields[n + 1], fields[n + 2] = field, ARGV[at + 1]
+    bytes = bytes + #field + #ARGV[at + 1] + 64
+    n = n + 2
+  end
+  call('HSET', key, '.first', began, '.bytes', bytes, '.newest', newest, unpack(fields))
+end
+
+-- Whether a command has a receipt, or may have had one: it was made no later than one that was dropped.
+local function isAnswered(prefix, actor, commandId, made)
+  local scope, field = scopeOf(actor), actor .. '|' .. commandId
+  local kept = call('HMGET', prefix .. 'r:' .. scope, field, '.forgotten')
+  if kept[1] or (kept[2] and tonumber(kept[2]) >= tonumber(made)) then return true end
+  return call('HEXISTS', prefix .. 'ro:' .. scope, field) == 1
 end
 
 -- A removed actor keeps its record (version, watermarks), from which a later actor of that id goes on, but no rows.
@@ -71,16 +92,16 @@ local function removeCollections(prefix, actor)
   end
 end
 
--- Checks that every message is next in its sender's sequence, and that no unproven command has a receipt already.
+-- Checks that every message is next in its sender's sequence, and that no unproven command was answered already.
 -- @param watermarks of each sender: the stored one, or the one set by an earlier commit of this batch
 -- @param moved receives field and sequence number of every watermark that the commit sets
 -- @return nil when the checks pass, else the code, and the watermark field or command id
-local function checkWatermarks(watermarks, moved, receipts, fields, first, last)
+local function checkWatermarks(watermarks, moved, prefix, actor, fields, first, last)
   local n, fresh = #moved, {}
   for m = first, last, 3 do
     local sender = tonumber(ARGV[m])
     if sender == 0 then
-      if call('HEXISTS', receipts, ARGV[m + 1]) == 1 then return -5, ARGV[m + 1] end
+      if isAnswered(prefix, actor, ARGV[m + 1], ARGV[m + 2]) then return -5, ARGV[m + 1] end
     else
       local watermark = tonumber(fresh[sender] or watermarks[sender])
       if tonumber(ARGV[m + 1]) <= watermark then return -3, ARGV[fields + sender] end
@@ -98,8 +119,9 @@ local function write(prefix, actor, at, stop)
   while at < stop do
     local verb, last = ARGV[at], nil
     if verb == 'receipt' then
-      last = at + 3 + tonumber(ARGV[at + 3])
-      addReceipts(prefix, actor, ARGV[at + 1], tonumber(ARGV[at + 2]), at + 4, last)
+      last = at + 5 + tonumber(ARGV[at + 5])
+      local since, most = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+      addReceipts(prefix, actor, ARGV[at + 1], since, most, ARGV[at + 4], at + 6, last)
     else
       last = at + 2 + tonumber(ARGV[at + 2])
       call(verb, prefix .. ARGV[at + 1], unpack(ARGV, at + 3, last))
@@ -201,8 +223,7 @@ local function applyGroup(at)
     else
       local history, code, culprit = at + 9 + 3 * tonumber(ARGV[at + 8]), nil, nil
       if history > at + 9 then
-        local receipts = shard.prefix .. 'r:' .. actor
-        code, culprit = checkWatermarks(watermarks, moved, receipts, fields - 1, at + 9, history - 1)
+        code, culprit = checkWatermarks(watermarks, moved, shard.prefix, actor, fields - 1, at + 9, history - 1)
       end
       if code then
         results[#results + 1] = code
