@@ -231,11 +231,11 @@ test('a VM keeps its host, also a cordoned one, and gets no second one while the
 
 test('a VM that waits for a host is told when one has room for it, and commits nothing while nothing changes', () => {
   const request = { vm: 'vm/t/a', cpus: 1, memoryMib: 3_000, host: null, volumes: [], lastRun: null };
-  const lacks = 'w# has # MiB of memory free, # MiB are needed';
-  const told = `no host can take vm/t/a: ${lacks}; ${lacks}`;
+  const told = 'no host can take vm/t/a: each of them has less than # MiB of memory free';
   const waits = (vm: string, more: object = {}) => ({
     request: { ...request, vm, ...more },
     held: null,
+    promises: {},
     code: 'no_host',
     told: told.replace('vm/t/a', vm),
     since: 1,

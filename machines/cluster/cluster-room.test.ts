@@ -46,8 +46,8 @@ const held: ClusterContext = {
 const volume = 'volume/t/d';
 const claim = (sizeMib: number) => ({ type: 'room.claim', volume, sizeMib });
 const release = { type: 'room.release', volume };
-const none = { [`promise/${volume}`]: null };
-const promised = (sizeMib: number, host: string | null) => ({ [`promise/${volume}`]: { sizeMib, host } });
+const none = { [`promise/${volume}`]: null, 'waiting/*': {} };
+const promised = (sizeMib: number, host: string | null) => ({ [`promise/${volume}`]: { sizeMib, host }, 'waiting/*': {} });
 const granted = ['put promise', 'room.granted > volume'];
 const refused = ['room.refused > volume'];
 
@@ -116,6 +116,7 @@ test('what hosts promise is the sum of the promises, however VMs with volumes ar
           rows: {
             'reservation/vm/t/v': null,
             'found-run/vm/t/v': null,
+            'waiting/*': {},
             ...Object.fromEntries(names.map((name) => [`promise/${name}`, kept.get(name) ?? null])),
           },
           to: '',
