@@ -120,9 +120,9 @@ async function demo(onceOnly: boolean): Promise<void> {
 
 async function stay(cluster: PhotonCluster): Promise<void> {
   const url = await inspectorUrl(cluster);
-  cluster.topology.update({ notes: { CLI: `npm run photon -- --as ${cluster.clientFile} list` } });
+  cluster.topology.update({ notes: { CLI: `npm run -s photon -- --as ${cluster.clientFile} list` } });
   say(`inspector  ${url}`);
-  say(`try        npm run cluster -- status, or ssh w1; npm run photon -- --as ${cluster.clientFile} list`);
+  say(`try        npm run cluster -- status, or ssh w1; npm run -s photon -- --as ${cluster.clientFile} list`);
   say('stays until Ctrl-C');
   // Until now a signal ended the demo at once. From here on the first signal is the planned end, a second one ends at
   // once.

@@ -1,6 +1,6 @@
 /**
- * A timeout of any length. `setTimeout` holds at most 2^31 ms (24.8 days) and fires at once for more. Used by the clocks
- * of nodes and of clients, and therefore everywhere that waits.
+ * A timeout of any length. `setTimeout` holds at most 2^31 ms (24.8 days) and fires at once for more. Used by the
+ * clocks of nodes and of clients, and therefore everywhere that waits.
  */
 const longestTimeoutMs = 2_147_483_647;
 

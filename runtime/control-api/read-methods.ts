@@ -20,7 +20,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
   const shape = apiMethods;
   return new Map<string, Method>([
     ['ping', method(shape.ping.params, () => ({ at: clock.wallMs() }))],
-    ['rpc.discover', method(shape['rpc.discover'].params, () => schemaBundle(registry))],
+    ['rpc.discover', method(shape['rpc.discover'].params, () => schemaBundle(registry, limits))],
     ['kinds.list', method(shape['kinds.list'].params, () => ({ kinds: [...registry.kinds.values()].map(kindOf) }))],
     [
       'auth.secret',

@@ -38,7 +38,15 @@ export interface WatchOptions {
 interface Pending {
   readonly type: 'added' | 'changed' | 'removed';
   readonly entry: FeedEntry;
+  /** An `added` of an actor that was removed and created again: the reader has not been told of the removal. */
+  readonly again?: boolean;
 }
+
+/**
+ * How many removed actors a resumed watch remembers, to tell of one that is created again as `added`. Of an older one
+ * it tells as `changed`, which a reader stores alike.
+ */
+const removedKept = 10_000;
 
 /** A hold begins and ends without a new version; every other change has a new version. */
 function isOld(entry: ActorSummary, known: Pick<ActorSummary, 'version' | 'held'>): boolean {
@@ -51,6 +59,8 @@ export class WatchSubscription {
   readonly #options: WatchOptions;
   readonly #known = new Map<ActorId, Pick<ActorSummary, 'version' | 'held'>>();
   readonly #pending = new Map<ActorId, Pending>();
+  /** Removed since the watch was resumed. */
+  readonly #removed = new Set<ActorId>();
   #snapshot: ActorSummary[] = [];
   #phase: 'opening' | 'snapshot' | 'live' | 'closed' = 'opening';
   #resumed = false;
@@ -97,6 +107,7 @@ export class WatchSubscription {
     this.#cancelBookmark();
     this.#pending.clear();
     this.#known.clear();
+    this.#removed.clear();
     this.#snapshot = [];
     this.#options.onClosed();
   }
@@ -142,6 +153,7 @@ export class WatchSubscription {
     this.#merged = 0;
     this.#safe = cursor;
     this.#resumed = false;
+    this.#removed.clear();
     this.#phase = 'snapshot';
     for (const entry of early) this.#onEntry(entry);
     this.pump();
@@ -164,7 +176,10 @@ export class WatchSubscription {
     if (removed) this.#known.delete(entry.id);
     else
       this.#known.set(entry.id, { version: entry.version, ...(entry.held === undefined ? {} : { held: entry.held }) });
-    const fresh = version === undefined && !(this.#resumed && entry.version > 1);
+    // A resumed watch does not know what its reader knows; only what was removed since then is known to be new.
+    const again = this.#removed.delete(entry.id);
+    const fresh = version === undefined && (again || !(this.#resumed && entry.version > 1));
+    if (removed && this.#resumed) this.#rememberRemoved(entry.id);
     // The actor was removed before this client was told of it.
     if (removed && version === undefined && !this.#resumed && !this.#pending.has(entry.id)) {
       this.#advance();
@@ -182,10 +197,17 @@ export class WatchSubscription {
       return;
     }
     this.#merged += 1;
-    if (before.type === 'added' && next.type === 'removed') this.#pending.delete(id);
-    else if (before.type === 'added') this.#pending.set(id, { type: 'added', entry: next.entry });
-    else if (next.type === 'added') this.#pending.set(id, { type: 'changed', entry: next.entry });
+    if (before.type === 'added' && next.type === 'removed' && before.again !== true) this.#pending.delete(id);
+    else if (before.type === 'added' && next.type !== 'removed')
+      this.#pending.set(id, { ...before, entry: next.entry });
+    else if (next.type === 'added') this.#pending.set(id, { ...next, again: true });
     else this.#pending.set(id, next);
+  }
+
+  #rememberRemoved(id: ActorId): void {
+    this.#removed.add(id);
+    const [oldest] = this.#removed;
+    if (this.#removed.size > removedKept && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   /** When nothing is unsent, the newest position can be given as a cursor. */

@@ -50,7 +50,7 @@ function asInDocument(error: unknown, declaration: Declaration): unknown {
   if (!(error instanceof PhotonError)) return error;
   const { group, code, message, issues = [], ...rest } = error.record;
   const inDocument = issues.map((issue) => ({
-    path: `${declaration.origin} ${issue.path.replace(/^params\./, '')}`,
+    path: `${declaration.origin} ${issue.path}`,
     message: issue.message,
   }));
   return new PhotonError(group, code, message, { retryable: rest.retryable, public: true, issues: inDocument });

@@ -152,7 +152,7 @@ test('a file without a document is named and ends apply, diff and delete with th
   }
 });
 
-test('delete takes several names, files in the order of their dependencies, and all of a kind after a confirmation', async () => {
+test('delete takes several names, files in the order of dependencies, and all of a kind if confirmed', async () => {
   const deleted = (): string[] => cli.api.asked.map(({ to }) => String(to));
   assert.is(
     (await cli.run(['-t', 'acme', 'delete', 'volume', 'a', 'b'])).stdout,
