@@ -32,8 +32,7 @@ const closeCodes = {
 const handshake = {
   subprotocol: 'Sec-WebSocket-Protocol: photon.v1, the major version; another one is answered with HTTP 426.',
   hello: 'The first frame of the server is the notification hello, with the limits of this node.',
-  auth:
-    'The first request is auth, within hello.authTimeoutMs, unless the handshake had Authorization: Bearer ' + 'TOKEN.',
+  auth: 'The first request is auth, within hello.authTimeoutMs, unless the handshake had Authorization: Bearer TOKEN.',
   refused: 'HTTP 401: invalid token; 403: no TLS or a foreign Origin; 429 and 503: wait as long as Retry-After says.',
 } as const;
 
