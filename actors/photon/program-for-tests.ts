@@ -105,6 +105,17 @@ export class TestProgram {
     await gone;
   }
 
+  /** Where a program speaks to this controller over TLS, as the operator. */
+  tlsAddress(name: string): { readonly url: string; readonly token: string; readonly caFile: string } {
+    const folder = join(this.#folder, 'init/clients');
+    const file = JSON.parse(readFileSync(join(folder, 'operator.json'), 'utf8')) as { token: string; caFile: string };
+    const node = JSON.parse(readFileSync(join(this.nodeFolder(name), 'node.json'), 'utf8')) as {
+      apiListenPort: number;
+    };
+    const url = `wss://127.0.0.1:${node.apiListenPort}/api`;
+    return { url, token: file.token, caFile: join(folder, file.caFile) };
+  }
+
   /** A session of the operator with this controller; closed with the rest. */
   async session(name: string): Promise<PhotonClient> {
     const { token } = JSON.parse(readFileSync(join(this.#folder, 'init/clients/operator.json'), 'utf8')) as {

@@ -1,10 +1,14 @@
 /**
- * docs/protocol.md (who sends what to whom) and docs/reference/<kind>.md, generated from the schemas of the kinds.
+ * docs/protocol.md (who sends what to whom), docs/reference/<kind>.md and docs/api.schema.json (the whole API, with the
+ * params of every command), generated from the schemas of the kinds.
  * `npm run reference` writes them, a test holds them to the schemas. Pure: text from schemas.
  */
 import { allKinds, declaredKinds, sendersOf } from '@photoncloud/machines/kinds';
 import type { AnyDeclared, AnyEffect, AnyMessage, ChangeClass, KindSchema } from '@photoncloud/machines/values/kind';
+import { schemaBundle } from '@photoncloud/runtime/control-api/schema-documents';
 import { z } from 'zod';
+import { createRegistry } from '../registry.ts';
+import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
 
 interface JsonSchema {
   readonly type?: string | readonly string[];
@@ -310,6 +314,7 @@ export function allPages(): ReadonlyMap<string, string> {
   ].join('\n\n');
   return new Map([
     ['protocol.md', protocolPage()],
+    ['api.schema.json', `${JSON.stringify(schemaBundle(createRegistry(noDataplane, noAgent, noHosts)), null, 1)}\n`],
     ['reference/README.md', `${index}\n`],
     ...allKinds.map((schema): [string, string] => [`reference/${schema.kind}.md`, referencePage(schema)]),
   ]);

@@ -93,7 +93,7 @@ async function clean(given: string | undefined): Promise<void> {
 
 async function start(): Promise<void> {
   const cluster = await launchCluster({ stem: 'cluster', keep: true, say: print });
-  const show = `npm run photon -- --as ${cluster.clientFile} list`;
+  const show = `npm run -s photon -- --as ${cluster.clientFile} list`;
   const check = `npm run cluster -- ssh c1 ${upgradeCheckCommand.join(' ')}`;
   cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show, 'upgrade check': check } });
   describe(cluster.topology.record);

@@ -181,12 +181,12 @@ export const imageRefusals: readonly Refusal[] = [
   ),
   image('a URL', 'http://127.0.0.1/good.raw', {
     code: 'params_invalid',
-    path: 'params.spec.source.path',
+    path: 'spec.source.path',
     says: /absolute path or a file:\/\/ address/,
   }),
   image('a newline in the path', inside('good.raw\n-'), {
     code: 'params_invalid',
-    path: 'params.spec.source.path',
+    path: 'spec.source.path',
     says: /absolute path/,
   }),
   image(
@@ -194,7 +194,7 @@ export const imageRefusals: readonly Refusal[] = [
     inside('good.raw'),
     {
       code: 'params_invalid',
-      path: 'params.spec.sha256',
+      path: 'spec.sha256',
       says: /64 lower case hex digits/,
     },
     { sha256: 'A'.repeat(64) },
@@ -204,7 +204,7 @@ export const imageRefusals: readonly Refusal[] = [
     inside('good.raw'),
     {
       code: 'params_invalid',
-      path: 'params.spec.format',
+      path: 'spec.format',
       says: /raw/,
     },
     { format: 'vmdk' },

@@ -120,9 +120,9 @@ async function demo(onceOnly: boolean): Promise<void> {
 
 async function stay(cluster: PhotonCluster): Promise<void> {
   const url = await inspectorUrl(cluster);
-  cluster.topology.update({ notes: { CLI: `npm run photon -- --as ${cluster.clientFile} list` } });
+  cluster.topology.update({ notes: { CLI: `npm run -s photon -- --as ${cluster.clientFile} list` } });
   say(`inspector  ${url}`);
-  say(`try        npm run cluster -- status, or ssh w1; npm run photon -- --as ${cluster.clientFile} list`);
+  say(`try        npm run cluster -- status, or ssh w1; npm run -s photon -- --as ${cluster.clientFile} list`);
   say('stays until Ctrl-C');
   // Until now a signal ended the demo at once. From here on the first signal is the planned end, a second one ends at
   // once.
@@ -135,12 +135,19 @@ async function stay(cluster: PhotonCluster): Promise<void> {
   process.stdout.write('\n');
 }
 
-const { values } = parseArgs({ options: { once: { type: 'boolean', default: false } } });
+const usage = `usage: npm run demo [-- --once]
+  --once   delete everything at the end, prove that nothing is left, and end`;
+
 try {
-  await demo(values.once);
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({ options: { once: flag, help: { ...flag, short: 'h' } } });
+  if (values.help) process.stdout.write(`${usage}\n`);
+  else await demo(values.once);
 } catch (error) {
   process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  const isUsage = String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
+  if (isUsage) process.stderr.write(`${usage}\n`);
+  process.exitCode = isUsage ? 2 : 1;
 }
 // An open handle must not keep the demo running; whatever is left of the cluster is removed on exit.
 process.exit();

@@ -82,7 +82,12 @@ export interface BannedCall {
 }
 
 const pages = 'runtime/inspector/pages/'; // run in a browser, which has no ports
-const processClocks = ['runtime/telemetry/', 'runtime/hosting/system-', 'runtime/client/client-clock.ts'];
+const processClocks = [
+  'runtime/telemetry/',
+  'runtime/hosting/system-',
+  'runtime/client/client-clock.ts',
+  'runtime/contract/long-timeout.ts',
+];
 const clocks = [...processClocks, 'actors/photon/', pages];
 const clock = 'the Clock of runtime/contract/clock.ts';
 const timers = [...clocks, 'actors/dataplane/', 'runtime/contract/long-timeout.ts'];

@@ -3,7 +3,7 @@
 # Promise: no service is started on this machine, and nothing is asked of apt when all is there.
 
 debian_packages="redis-server dnsmasq-base nftables iproute2 busybox-static sqlite3 chromium openssl e2fsprogs
-  conntrack cpio curl iputils-ping qemu-utils perl procps kmod util-linux ca-certificates nix-bin"
+  conntrack cpio curl iputils-ping qemu-utils perl procps kmod util-linux ca-certificates python3 nix-bin"
 
 ensure_debian_packages() {
   on_debian || return 0

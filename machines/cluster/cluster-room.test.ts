@@ -47,7 +47,10 @@ const volume = 'volume/t/d';
 const claim = (sizeMib: number) => ({ type: 'room.claim', volume, sizeMib });
 const release = { type: 'room.release', volume };
 const none = { [`promise/${volume}`]: null, 'waiting/*': {} };
-const promised = (sizeMib: number, host: string | null) => ({ [`promise/${volume}`]: { sizeMib, host }, 'waiting/*': {} });
+const promised = (sizeMib: number, host: string | null) => ({
+  [`promise/${volume}`]: { sizeMib, host },
+  'waiting/*': {},
+});
 const granted = ['put promise', 'room.granted > volume'];
 const refused = ['room.refused > volume'];
 

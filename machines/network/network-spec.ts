@@ -60,7 +60,8 @@ export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }
     for (const [before, other] of subnets.slice(0, index).entries()) {
       const isCidr = addresses.cidrProblem(other.cidr) === undefined;
       if (isCidr && addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))) {
-        const message = `${subnet.cidr} overlaps ${other.cidr} of subnet ${before}`;
+        const how = other.cidr === subnet.cidr ? 'is already the CIDR' : `overlaps ${other.cidr}`;
+        const message = `${subnet.cidr} ${how} of subnet ${before}`;
         problems.push({ code: 'cidr_overlap', path: `${path}.cidr`, message });
       }
       if (other.name === subnet.name) {

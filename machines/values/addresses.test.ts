@@ -106,4 +106,9 @@ test('the block of an address', () => {
   assert.is(addresses.formatAddress(addresses.blockBase('10.1.2')), '10.1.2.0');
 });
 
+test('an IPv6 range is called by its name', () => {
+  assert.is(addresses.canonicalProblem('fd00::/64'), '"fd00::/64" is IPv6, and only IPv4 is built: write 10.0.0.0/24');
+  assert.is(addresses.canonicalProblem('10.0/24'), '"10.0/24" is not a CIDR such as 10.0.0.0/24');
+});
+
 test.run();

@@ -83,7 +83,9 @@ export function cidrProblem(text: string): string | undefined {
 /** Why a text is no CIDR in its one canonical form, whatever it is used for; undefined when it is one. */
 export function canonicalProblem(text: string): string | undefined {
   const cidr = parseCidr(text);
-  if (cidr === undefined) return `${JSON.stringify(text.slice(0, 40))} is not a CIDR such as 10.0.0.0/24`;
+  const shown = JSON.stringify(text.slice(0, 40));
+  if (cidr === undefined && text.includes(':')) return `${shown} is IPv6, and only IPv4 is built: write 10.0.0.0/24`;
+  if (cidr === undefined) return `${shown} is not a CIDR such as 10.0.0.0/24`;
   const exact = `${formatAddress(cidr.base)}/${cidr.prefix}`;
   return exact === text ? undefined : `${text} has host bits set; did you mean ${exact}?`;
 }

@@ -71,7 +71,8 @@ function clash(context: VpcContext, { network, subnets }: NetworkSpec): { index:
       if (name === network) continue;
       const other = spec.subnets.find((held) => overlap(cidrOf(held.cidr), cidrOf(cidr)));
       if (other === undefined) continue;
-      const message = `${cidr} overlaps ${other.cidr} of ${name} in the same VPC; choose another range`;
+      const how = cidr === other.cidr ? 'is already a subnet' : `overlaps ${other.cidr}`;
+      const message = `${cidr} ${how} of ${name} in the same VPC; choose another range`;
       return { index, message };
     }
   }

@@ -89,7 +89,7 @@ test('calls are answered; errors are PhotonErrors with issues and trace id', asy
     assert.is(wrong.code, 'params_invalid');
     assert.equal(
       wrong.issues?.map(({ path }) => path),
-      ['params.size'],
+      ['size'],
     );
     assert.match(wrong.cause ?? '', /^Error: trace|^trace [0-9a-f]{32}$/);
   } finally {

@@ -62,6 +62,19 @@ export const operatorKind = 'actor';
 export type OperatorVerb = 'pause' | 'resume' | 'skip' | 'redrive' | 'reset';
 
 const verbStart = `${operatorKind}.`;
+
+/**
+ * The type of a command that only asks what another command would do, which is its field `event`. It is a type of its
+ * own and not a mark on the command: a node of a release without dry runs refuses it instead of performing the command.
+ */
+const dryRunType = `${verbStart}dry-run`;
+
+export const asDryRun = (event: ActorEvent): ActorEvent => ({ type: dryRunType, event });
+
+/** The event of the command that a dry run is about; undefined for any other command. */
+export const dryRunOf = ({ type, event }: ActorEvent): ActorEvent | undefined =>
+  type === dryRunType ? (event as ActorEvent) : undefined;
+
 const verbs: ReadonlySet<string> = new Set<OperatorVerb>(['pause', 'resume', 'skip', 'redrive', 'reset']);
 
 export function verbOf(event: ActorEvent): OperatorVerb | undefined {

@@ -6,6 +6,7 @@ import { hash } from 'node:crypto';
 import type { Durability } from '../contract/durability.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import { PhotonError, type ErrorRecord } from '../contract/errors.ts';
+import { asDryRun } from '../contract/supervision.ts';
 import type { ActorId } from '../contract/identifiers.ts';
 import { notFound } from './access-rule.ts';
 import type { CommandResult } from './api-schema.ts';
@@ -25,6 +26,8 @@ export interface Asking {
   /** The event without its type, which is the method. */
   readonly event: Readonly<Record<string, unknown>>;
   readonly before?: () => Promise<void>;
+  /** Only asks what the command would do. */
+  readonly dryRun?: boolean;
 }
 
 /** @throws PhotonError the actor's refusal; `unknown` when there is no reply in time */
@@ -57,15 +60,20 @@ export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promi
   });
 }
 
-function commandOf({ principal, trace }: Caller, { id, method, event, digested, envelope }: Asking): Command {
+/** No client's key has a space: the key of a dry run can be used for the command itself. */
+const dryRunKey = 'dry-run ';
+
+function commandOf({ principal, trace }: Caller, asking: Asking): Command {
+  const { id, method, event, digested, envelope, dryRun = false } = asking;
+  const whole = { ...event, type: method };
   const { idempotencyKey, ifVersion, durability } = envelope;
   return {
     to: id,
     // Principals choose keys independently of each other, and receipts are kept per actor.
-    commandId: `${principal.name}:${idempotencyKey}`,
+    commandId: `${principal.name}:${dryRun ? dryRunKey : ''}${idempotencyKey}`,
     digest: digestOf(method, digested, ifVersion),
     principal: principal.name,
-    event: { ...event, type: method },
+    event: dryRun ? asDryRun(whole) : whole,
     trace,
     ...(ifVersion === undefined ? {} : { ifVersion }),
     ...(durability === undefined ? {} : { durability }),

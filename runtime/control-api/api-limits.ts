@@ -56,6 +56,24 @@ export interface ApiLimits {
   readonly readyMs: number;
 }
 
+/** The limits that a client must know to stay within them; sent in hello. */
+export const toldLimits = [
+  'maxFrameBytes',
+  'maxDepth',
+  'maxKeys',
+  'maxInFlight',
+  'maxWatches',
+  'maxWatchIds',
+  'watchWindow',
+  'commandsPerS',
+  'readsPerS',
+] as const satisfies readonly (keyof ApiLimits)[];
+
+type ToldLimits = Pick<ApiLimits, (typeof toldLimits)[number]>;
+
+export const toldLimitsOf = (limits: ApiLimits): ToldLimits =>
+  Object.fromEntries(toldLimits.map((name) => [name, limits[name]])) as unknown as ToldLimits;
+
 export const defaultApiLimits: ApiLimits = {
   maxFrameBytes: 64 * 1024,
   maxDepth: 16,

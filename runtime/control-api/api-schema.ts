@@ -6,9 +6,11 @@
  */
 import { z } from 'zod';
 import { durabilities } from '../contract/durability.ts';
+import { defaultApiLimits } from './api-limits.ts';
 import { historyEntry, historyShapes } from './history-schema.ts';
 import { nodeShapes } from './node-schema.ts';
 import { commandResult, operatorShapes } from './operator-schema.ts';
+import { watchFrameTexts } from './wire-rules.ts';
 import { count, idText, keyText, word } from './wire-terms.ts';
 
 export const apiProtocol = 'photon.v1';
@@ -67,7 +69,20 @@ const hello = z.object({
   node: z.string(),
   features: z.array(z.string()),
   schemaHash: z.string(),
-  maxFrameBytes: count,
+  maxFrameBytes: count.meta({ description: 'The same as limits.maxFrameBytes' }),
+  limits: z
+    .object({
+      maxFrameBytes: count.meta({ description: 'Bytes of a frame; a longer one closes the connection with 1009' }),
+      maxDepth: count.meta({ description: 'Levels of a request' }),
+      maxKeys: count.meta({ description: 'Keys and list elements of a request, all levels together' }),
+      maxInFlight: count.meta({ description: 'Requests without an answer' }),
+      maxWatches: count.meta({ description: 'Open watches' }),
+      maxWatchIds: count.meta({ description: 'Ids of one watch' }),
+      watchWindow: count.meta({ description: 'Unacknowledged frames of one watch' }),
+      commandsPerS: count.meta({ description: 'Commands per second' }),
+      readsPerS: count.meta({ description: 'Reads per second' }),
+    })
+    .meta({ description: 'Of this connection, in force at this node; docs/limits.md says what happens above them' }),
   heartbeatMs: count,
   authTimeoutMs: count,
   authenticated: z
@@ -130,19 +145,20 @@ const listedActor = actorSummary.extend({
   refused,
 });
 
+const says = watchFrameTexts;
 const numbered = { watch: z.string(), n: count };
 const change = { ...numbered, actor: listedActor, cursor };
 
 export const watchFrame = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('items'), ...numbered, actors: z.array(listedActor) }),
-  z.object({ type: z.literal('synced'), ...numbered, cursor }),
-  z.object({ type: z.literal('added'), ...change }),
-  z.object({ type: z.literal('changed'), ...change }),
-  z.object({ type: z.literal('removed'), ...change }),
-  z.object({ type: z.literal('bookmark'), ...numbered, cursor }),
-  z.object({ type: z.literal('coalesced'), ...numbered, dropped: count }),
-  z.object({ type: z.literal('reset'), ...numbered, reason: z.string() }),
-  z.object({ type: z.literal('closed'), ...numbered, error: problem }),
+  z.object({ type: z.literal('items'), ...numbered, actors: z.array(listedActor) }).meta(says.items),
+  z.object({ type: z.literal('synced'), ...numbered, cursor }).meta(says.synced),
+  z.object({ type: z.literal('added'), ...change }).meta(says.added),
+  z.object({ type: z.literal('changed'), ...change }).meta(says.changed),
+  z.object({ type: z.literal('removed'), ...change }).meta(says.removed),
+  z.object({ type: z.literal('bookmark'), ...numbered, cursor }).meta(says.bookmark),
+  z.object({ type: z.literal('coalesced'), ...numbered, dropped: count }).meta(says.coalesced),
+  z.object({ type: z.literal('reset'), ...numbered, reason: z.string() }).meta(says.reset),
+  z.object({ type: z.literal('closed'), ...numbered, error: problem }).meta(says.closed),
 ]);
 
 /** Params of every `<kind>.<command>`; `params` is replaced by the command's own schema. */
@@ -156,7 +172,14 @@ export const commandEnvelope = z.strictObject({
       'answer was dropped is refused as command_too_old, never done again. A key without a time is good for 24 h',
   }),
   ifVersion: count.optional(),
-  dryRun: z.boolean().optional(),
+  dryRun: z
+    .boolean()
+    .optional()
+    .meta({
+      description:
+        'Commits nothing: refused as the command would be, or answered with what its actor would do (states, ' +
+        'effects, messages, timers, changed fields). What other actors decide later, such as a quota, is not asked',
+    }),
   durability: z
     .enum(durabilities)
     .optional()
@@ -256,7 +279,11 @@ export const apiMethods = {
     description: 'Snapshot, `synced`, then changes; with `since` the changes after that cursor.',
     params: z.strictObject({
       ...filter,
-      ids: z.array(idText).min(1).max(1_000).optional(),
+      ids: z
+        .array(idText)
+        .min(1)
+        .optional()
+        .meta({ description: 'May name actors that do not exist yet', maxItems: defaultApiLimits.maxWatchIds }),
       since: cursor.optional(),
       strict: z
         .boolean()

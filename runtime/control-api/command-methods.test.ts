@@ -59,7 +59,7 @@ test('invalid params are refused with their paths, and no command is sent', asyn
       params: { size: 0, colour: 'red' },
     });
     assert.is(bad.type, code('params_invalid'));
-    assert.equal(bad.issues?.map(({ path }) => path).sort(), ['params.colour', 'params.size']);
+    assert.equal(bad.issues?.map(({ path }) => path).sort(), ['colour', 'size']);
     const noKey = await client.refusal('box.create', { scope: 'acme', name: 'b', params: { size: 1 } });
     assert.equal(
       noKey.issues?.map(({ path }) => path),
@@ -78,8 +78,6 @@ test('invalid params are refused with their paths, and no command is sent', asyn
       pinned.issues?.map(({ path }) => path),
       ['name'],
     );
-    const dry = await client.refusal('box.poke', { scope: 'acme', name: 'b', ...key, dryRun: true, params: {} });
-    assert.is(dry.type, code('not_supported'));
     assert.is(asked.length, 0);
     assert.ok(await client.call('pinned.poke', { scope: 'acme', name: 'a@w1', ...key, params: {} }));
     await client.close();

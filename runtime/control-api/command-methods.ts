@@ -16,8 +16,11 @@ import { keyForm, wordForm } from './wire-terms.ts';
 
 type Envelope = { [K in keyof ReturnType<typeof commandEnvelope.parse>]: ReturnType<typeof commandEnvelope.parse>[K] };
 
-/** Event fields that the host sets. */
-const reserved = ['type', 'meta'];
+/**
+ * Event fields that the host sets, and the fields of the envelope: an issue names a field by its path from the root of
+ * the command, whether it is of the envelope or of the params.
+ */
+const reserved = ['type', 'meta', ...Object.keys(commandEnvelope.shape)];
 
 export function commandMethods(ports: ApiPorts): Map<string, Method> {
   const methods = new Map<string, Method>();
@@ -90,11 +93,11 @@ function performCommand(
   if (command.permission === 'admin' && !mayTouch(principal, scope, 'administer', parts)) {
     throw reject('forbidden', `${method} is for operators only; ask an operator.`);
   }
-  if (envelope.dryRun === true) throw reject('not_supported', `${method} has no dry run yet; send it without dryRun.`);
   const parsed = command.params.safeParse(envelope.params ?? {});
-  if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error, ['params']));
+  if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error));
   const id = text as ActorId;
-  const asking = { id, method, envelope, digested: envelope.params, event: parsed.data as Record<string, unknown> };
+  const event = parsed.data as Record<string, unknown>;
+  const asking = { id, method, envelope, digested: envelope.params, event, dryRun: envelope.dryRun === true };
   const references = command.references?.(parsed.data as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
   // The check runs within the time limit of the answer, because reads wait while the store is unreachable.

@@ -19,7 +19,7 @@ import { NumberedSlots } from '../contract/numbered-slots.ts';
 import type { Random } from '../contract/random.ts';
 import type { Reader } from '../contract/reader.ts';
 import type { Principal } from './access-rule.ts';
-import { defaultApiLimits, type ApiLimits } from './api-limits.ts';
+import { defaultApiLimits, toldLimitsOf, type ApiLimits } from './api-limits.ts';
 import { apiPath, apiProtocol, batchFeature } from './api-schema.ts';
 import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
@@ -95,7 +95,8 @@ function helloOf({ version, node, registry }: ControlApiOptions, limits: ApiLimi
     serverVersion: version,
     node,
     features: [batchFeature],
-    schemaHash: schemaHash(schemaBundle(registry)),
+    schemaHash: schemaHash(schemaBundle(registry, limits)),
+    limits: toldLimitsOf(limits),
     maxFrameBytes,
     heartbeatMs,
     authTimeoutMs,

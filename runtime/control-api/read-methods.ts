@@ -21,7 +21,7 @@ const detailsPerToken = 10;
 
 export function readMethods(ports: ApiPorts): Map<string, Method> {
   const { reader, registry, clock, limits, passes } = ports;
-  const bundle = once(() => new ReadyResult(schemaBundle(registry)));
+  const bundle = once(() => new ReadyResult(schemaBundle(registry, limits)));
   const kinds = once(() => new ReadyResult({ kinds: [...registry.kinds.values()].map(kindOf) }));
   const shape = apiMethods;
   return new Map<string, Method>([

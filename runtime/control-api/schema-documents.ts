@@ -5,8 +5,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ActorRegistry } from '../contract/actor-definition.ts';
+import { defaultApiLimits, toldLimitsOf, type ApiLimits } from './api-limits.ts';
 import { apiMethods, apiNotifications, apiPath, apiProtocol, commandEnvelope, wireShapes } from './api-schema.ts';
 import { commandResult } from './operator-schema.ts';
+import { wireRules } from './wire-rules.ts';
 
 type Json = Record<string, unknown>;
 
@@ -22,7 +24,7 @@ export const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output' = 'input'
 };
 
 /** Without a registry, the bundle contains only the methods that every installation has. */
-export function schemaBundle(registry?: ActorRegistry): Json {
+export function schemaBundle(registry?: ActorRegistry, limits: ApiLimits = defaultApiLimits): Json {
   const methods: Json = {};
   for (const [name, { description, params, result }] of Object.entries(apiMethods)) {
     methods[name] = { description, params: jsonSchemaOf(params), result: jsonSchemaOf(result, 'output') };
@@ -36,6 +38,8 @@ export function schemaBundle(registry?: ActorRegistry): Json {
       };
     }
   }
+  const opening = methods['watch.open'] as { params: { properties: { ids: Json } } };
+  opening.params.properties.ids['maxItems'] = limits.maxWatchIds;
   const shapes: Json = {};
   for (const [name, schema] of Object.entries(wireShapes)) shapes[name] = jsonSchemaOf(schema, 'output');
   const notifications: Json = {};
@@ -43,6 +47,8 @@ export function schemaBundle(registry?: ActorRegistry): Json {
   return {
     $schema: metaSchema,
     title: `Control API ${apiProtocol}`,
+    rules: wireRules,
+    limits: toldLimitsOf(limits),
     methods,
     command: {
       description: "Every `<kind>.<command>`; `params` is the command's own schema, see kinds.list.",

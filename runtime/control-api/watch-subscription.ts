@@ -39,7 +39,15 @@ export interface WatchOptions {
 interface Pending {
   readonly type: 'added' | 'changed' | 'removed';
   readonly entry: FeedEntry;
+  /** An `added` of an actor that was removed and created again: the reader has not been told of the removal. */
+  readonly again?: boolean;
 }
+
+/**
+ * How many removed actors a resumed watch remembers, to tell of one that is created again as `added`. Of an older one
+ * it tells as `changed`, which a reader stores alike.
+ */
+const removedKept = 10_000;
 
 const itemsPerFrame = 50;
 /** What a watch holds, about: itself, an actor of the snapshot, which all watches share, a change with its cursor. */
@@ -50,6 +58,8 @@ const changeBytes = 1_024;
 export class WatchSubscription {
   readonly #options: WatchOptions;
   readonly #pending = new Map<ActorId, Pending>();
+  /** Removed since the watch was resumed. */
+  readonly #removed = new Set<ActorId>();
   #snapshot: ActorSummary[] = [];
   /** `behind`: the budget was used up, and what was not sent is forgotten. */
   #phase: 'opening' | 'snapshot' | 'live' | 'behind' | 'closed' = 'opening';
@@ -97,6 +107,7 @@ export class WatchSubscription {
     this.#leave();
     this.#cancelBookmark();
     this.#pending.clear();
+    this.#removed.clear();
     this.#snapshot = [];
     this.#options.held.set(0);
     this.#options.onClosed();
@@ -160,6 +171,7 @@ export class WatchSubscription {
     this.#newest = cursor;
     this.#safe = cursor;
     this.#resumed = false;
+    this.#removed.clear();
     this.#phase = 'snapshot';
     this.#account();
     this.pump();
@@ -174,8 +186,10 @@ export class WatchSubscription {
       return;
     }
     const removed = entry.status === 'removed';
-    // Of a missed change it is not known whether the client was told of the actor before.
-    const fresh = before === null || (before === undefined && entry.version === 1);
+    // Of a missed change it is not known whether the client was told of the actor before, unless it was removed since.
+    const again = this.#removed.delete(entry.id);
+    const fresh = before === null || (before === undefined && (again || entry.version === 1));
+    if (removed && this.#resumed) this.#rememberRemoved(entry.id);
     // The actor was removed before this client was told of it.
     if (removed && before === null && !this.#pending.has(entry.id)) {
       this.#advance();
@@ -195,10 +209,17 @@ export class WatchSubscription {
       return;
     }
     this.#merged += 1;
-    if (before.type === 'added' && next.type === 'removed') this.#pending.delete(id);
-    else if (before.type === 'added') this.#pending.set(id, { type: 'added', entry: next.entry });
-    else if (next.type === 'added') this.#pending.set(id, { type: 'changed', entry: next.entry });
+    if (before.type === 'added' && next.type === 'removed' && before.again !== true) this.#pending.delete(id);
+    else if (before.type === 'added' && next.type !== 'removed')
+      this.#pending.set(id, { ...before, entry: next.entry });
+    else if (next.type === 'added') this.#pending.set(id, { ...next, again: true });
     else this.#pending.set(id, next);
+  }
+
+  #rememberRemoved(id: ActorId): void {
+    this.#removed.add(id);
+    const [oldest] = this.#removed;
+    if (this.#removed.size > removedKept && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   /** When nothing is unsent, the newest position can be given as a cursor. */

@@ -346,4 +346,31 @@ test('a kind or a state that does not exist is an error with a suggestion, in li
   });
 });
 
+test('an actor that was created again is added, for a live watch, a resumed one and one that is behind', async () => {
+  await within({ limits: { watchWindow: 3 } }, async (_api, store, open) => {
+    store.put('box/acme/a', 'open');
+    const live = await open('ann-token');
+    await live.call('watch.open', { kind: 'box' });
+    await seen(live, 'items synced');
+    const since = framesOf(live)[1]?.cursor;
+    store.remove('box/acme/a');
+    store.put('box/acme/a', 'open');
+    store.put('box/acme/a', 'shut');
+    await seen(live, 'items synced removed');
+    await live.call('watch.ack', { watch: 'w1', upTo: 3 });
+    await seen(live, 'items synced removed coalesced added');
+    const back = await open('ann-token');
+    await back.call('watch.open', { kind: 'box', since });
+    await until(() => framesOf(back).some(({ actor }) => actor?.stateName === 'shut'), 'the newest state');
+    const [first, again] = framesOf(back).filter(({ actor }) => actor !== undefined);
+    assert.equal([first?.type, again?.type], ['removed', 'added']);
+    // Merged with its removal, it is still told as added, and a removal after that is told too.
+    store.remove('box/acme/a');
+    store.put('box/acme/a', 'open');
+    await live.call('watch.ack', { watch: 'w1', upTo: 5 });
+    await until(() => framesOf(live).at(-1)?.actor?.stateName === 'open', 'the last state');
+    assert.is(framesOf(live).at(-1)?.type, 'added');
+  });
+});
+
 test.run();

@@ -83,6 +83,9 @@ export function receiptOnItsWay({ inFlight }: Activation, commandId: string): Re
   return undefined;
 }
 
+export const notAccepted = (id: ActorId, state: string, type: string): ErrorRecord =>
+  rejection('not_accepted', `${id} is ${state} and does not accept ${type} now.`);
+
 export const conflicting = (commandId: string): ErrorRecord =>
   rejection('idempotency_conflict', `command id ${commandId} was used before with other parameters. Use a new one.`);
 

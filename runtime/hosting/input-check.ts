@@ -8,10 +8,11 @@ import type { RowKey } from '../contract/actor-definition.ts';
 import type { ActorEvent, Command } from '../contract/envelope.ts';
 import { isForGood, PhotonError } from '../contract/errors.ts';
 import type { Receipt } from '../contract/journal.ts';
-import { verbOf } from '../contract/supervision.ts';
+import { dryRunOf, verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
 import { carrierOf, conflict, conflicting, refuseCommand, settleCommand } from './command-answers.ts';
 import { decideInitial } from './decide.ts';
+import { dryRunFailed, triedInput } from './dry-run.ts';
 import { stageInput, stageDeadLetter, stageNote } from './commit-builder.ts';
 import type { CommitBuilder } from './commit-builder.ts';
 import { busyWhileHeldMs, heldError } from './holding.ts';
@@ -123,6 +124,7 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
   const { command } = open;
   // A commit in flight answers it; the gate gives the answer when that commit is durable.
   if (open.reply !== undefined) return 'settled';
+  if (dryRunOf(command.event) !== undefined) return checkDryRun(host, builder, input);
   const deferredDigest = actor.ahead.digestOfDeferred(command.commandId);
   if (deferredDigest !== undefined) {
     // The command is deferred: a caller that repeats it waits with the others.
@@ -147,19 +149,46 @@ function checkCommand(host: StepContext, builder: CommitBuilder, input: CommandI
     refuseCommand(host, builder, open, heldError(actor.id, actor.ahead.hold));
     return 'settled';
   }
-  const { version } = actor.ahead;
-  if (command.ifVersion !== undefined && command.ifVersion !== version) {
-    const text = `${actor.id} is at version ${version}, not ${command.ifVersion}. Read it again and decide anew.`;
-    refuseCommand(host, builder, open, rejection('version_conflict', text));
-    return 'settled';
-  }
+  if (isStale(host, builder, open)) return 'settled';
   if (verb !== undefined) return checkVerb(host, builder, input, verb);
   if (actor.ahead.snapshot === undefined && !mayStart(actor, command.event.type, command.principal)) {
-    refuseCommand(host, builder, open, rejection('not_found', `${actor.id} does not exist. Create it first.`));
+    refuseAbsent(host, builder, open);
     return 'settled';
   }
   return checkRows(host, actor, input);
 }
+
+/** Refuses a command that names another version than the present one. */
+function isStale(host: StepContext, builder: CommitBuilder, open: OpenCommand): boolean {
+  const { ahead, id } = builder.actor;
+  const { ifVersion } = open.command;
+  if (ifVersion === undefined || ifVersion === ahead.version) return false;
+  const text = `${id} is at version ${ahead.version}, not ${ifVersion}. Read it again and decide anew.`;
+  refuseCommand(host, builder, open, rejection('version_conflict', text));
+  return true;
+}
+
+/** A dry run has no receipt: asked again it is tried again. */
+function checkDryRun(host: StepContext, builder: CommitBuilder, input: CommandInput): Verdict {
+  const { actor } = builder;
+  const tried = triedInput(input);
+  const { event, principal } = tried.open.command;
+  const { hold, snapshot } = actor.ahead;
+  if (hold !== undefined) refuseCommand(host, builder, input.open, heldError(actor.id, hold));
+  else if (isStale(host, builder, input.open)) return 'settled';
+  else if (snapshot === undefined && !mayStart(actor, event.type, principal)) refuseAbsent(host, builder, input.open);
+  else {
+    try {
+      return checkRows(host, actor, tried);
+    } catch (failure) {
+      refuseCommand(host, builder, input.open, dryRunFailed(actor, failure));
+    }
+  }
+  return 'settled';
+}
+
+const refuseAbsent = (host: StepContext, builder: CommitBuilder, open: OpenCommand): void =>
+  refuseCommand(host, builder, open, rejection('not_found', `${builder.actor.id} does not exist. Create it first.`));
 
 /**
  * Whether a command may be decided without reading its receipt first: if there is one, the store refuses the commit.

@@ -99,8 +99,8 @@ function invalid(id: string, path: string, message: string): Error {
   return reject('params_invalid', `${id} cannot be reset: ${path}: ${message}.`, [{ path, message }]);
 }
 
-/** What a reset does, in words of the history; the actor is as it was before. */
-function planOf(actor: Activation, step: DecidedStep): Readonly<Record<string, unknown>> {
+/** What a step does, in words of the history; the actor is as it was before. Also the answer to a dry run. */
+export function planOf(actor: Activation, step: DecidedStep): Readonly<Record<string, unknown>> {
   const { decision, split: asked } = step;
   const before = actor.ahead.snapshot;
   const context = decision.snapshot.context as Context;

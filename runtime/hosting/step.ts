@@ -14,18 +14,18 @@
  * parked and the actor quarantined, at the first throw (G8). G1 to G12 are the promises of docs/promises.md.
  */
 import { PhotonError } from '../contract/errors.ts';
-import type { ActorEvent, EventMeta } from '../contract/envelope.ts';
 import type { Commit } from '../contract/journal.ts';
-import { verbOf } from '../contract/supervision.ts';
-import type { DeadLetter } from '../contract/supervision.ts';
+import { dryRunOf, verbOf } from '../contract/supervision.ts';
 import type { Activation } from './activation.ts';
-import { refuseCommand } from './command-answers.ts';
+import { notAccepted, refuseCommand } from './command-answers.ts';
 import { commitOf } from './commit-builder.ts';
-import { decide, decideInitial, stateNameOf } from './decide.ts';
+import { consider } from './consider.ts';
+import { stateNameOf } from './decide.ts';
 import { CommitBuilder, stageInput, stageDeadLetter, stageNote, stageReply } from './commit-builder.ts';
 import { stageUpgrade } from './commit-staging.ts';
 import { stageStep, refusal } from './commit-staging.ts';
 import type { DecidedStep } from './commit-staging.ts';
+import { answerDryRun } from './dry-run.ts';
 import { openGate } from './gate.ts';
 import { endHold } from './holding.ts';
 import { checkInput } from './input-check.ts';
@@ -35,7 +35,6 @@ import type { Input } from './mailbox.ts';
 import { pruneWatermarks, reviewWatermarks } from './watermark-pruning.ts';
 import { applyVerb } from './operator-verbs.ts';
 import { consume, park } from './holding.ts';
-import { rejection, split } from './split.ts';
 import type { StepContext } from './step-context.ts';
 
 /**
@@ -73,7 +72,9 @@ function check(host: StepContext, builder: CommitBuilder, input: Input): Verdict
 function take(host: StepContext, builder: CommitBuilder, input: Input): void {
   const { actor } = builder;
   if (input.kind === 'command') {
-    const verb = verbOf(input.open.command.event);
+    const { event } = input.open.command;
+    if (dryRunOf(event) !== undefined) return answerDryRun(host, builder, input);
+    const verb = verbOf(event);
     if (verb !== undefined) return applyVerb(host, builder, input, verb);
   }
   // The hold ends in the same commit that has the dead letter in its history.
@@ -91,49 +92,6 @@ function take(host: StepContext, builder: CommitBuilder, input: Input): void {
   else stageStep(builder, decided);
 }
 
-/** What the chart makes of an input, without touching the actor. @returns undefined when no transition handles it. */
-function consider(host: StepContext, actor: Activation, input: Input): DecidedStep | undefined {
-  const { kind } = actor;
-  if (kind === undefined) throw new PhotonError('bug', 'kind_unknown', `no kind is registered for ${actor.id}`);
-  const at = host.clock.sharedMs();
-  const event = eventOf(input);
-  const meta = metaOf(host, actor, input, at);
-  const armedMs = host.clock.sharedAtMostMs();
-  const seen: ActorEvent = { ...event, meta };
-  if (actor.ahead.snapshot !== undefined) {
-    const decision = decide(kind.machine, actor.ahead.snapshot, seen);
-    if (decision.taken.length === 0) return undefined;
-    return { input, event, meta, decision, split: split(kind, decision.actions), born: false, armedMs };
-  }
-  const birth = decideInitial(kind.machine, kind.definition.input(actor.id));
-  const first = decide(kind.machine, birth.snapshot, seen);
-  if (first.taken.length === 0) return undefined;
-  const decision = {
-    ...first,
-    actions: [...birth.actions, ...first.actions],
-    timers: [...birth.timers, ...first.timers],
-    taken: [...birth.taken, ...first.taken],
-  };
-  return { input, event, meta, decision, split: split(kind, decision.actions), born: true, armedMs };
-}
-
-function metaOf(host: StepContext, actor: Activation, input: Input, at: number): EventMeta {
-  const ulid = host.random.ulid(at);
-  const { rows } = actor.reads;
-  const known = { at, ulid, era: actor.grant.era, ...(typeof rows === 'object' && 'rows' in rows ? rows : {}) };
-  if (input.kind === 'message') return { ...known, from: input.message.from };
-  if (input.kind === 'effect') return { ...known, effectId: input.effectId };
-  if (input.kind === 'timer') return known;
-  if (input.kind === 'deadLetter') return deadLetterMeta(known, input.deadLetter);
-  const { commandId, principal } = input.open.command;
-  return { ...known, commandId, principal };
-}
-
-function deadLetterMeta(known: EventMeta, { from, cause }: DeadLetter): EventMeta {
-  if (from !== undefined) return { ...known, from };
-  return cause.startsWith('effect:') ? { ...known, effectId: cause.slice('effect:'.length) } : known;
-}
-
 /** The chart refuses to create the actor: nothing is stored, for there is no record that could keep a receipt. */
 function answerUnborn(host: StepContext, builder: CommitBuilder, decided: DecidedStep): void {
   const error = decided.split.answers.find((answer) => answer.error !== undefined)?.error;
@@ -149,7 +107,7 @@ function stageUnhandled(host: StepContext, builder: CommitBuilder, input: Input)
   if (input.kind === 'command') {
     const { commandId, digest } = input.open.command;
     const where = actor.ahead.snapshot === undefined ? 'absent' : stateNameOf(actor.ahead.snapshot.value);
-    const error = rejection('not_accepted', `${actor.id} is ${where} and does not accept ${event.type} now.`);
+    const error = notAccepted(actor.id, where, event.type);
     if (actor.ahead.snapshot === undefined) return refuseCommand(host, builder, input.open, error);
     stageInput(builder, input);
     stageReply(builder, commandId, digest, { ok: false, version: actor.ahead.version, error });

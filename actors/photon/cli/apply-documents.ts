@@ -10,7 +10,7 @@ import { specChanges } from '@photoncloud/machines/values/spec-changes';
 import { sameJson } from '@photoncloud/machines/values/failures';
 import { idOf } from '@photoncloud/machines/values/identifiers';
 import type { SpecChange } from '@photoncloud/machines/values/kind';
-import type { PhotonClient } from '@photoncloud/runtime/client/client';
+import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { inOrder, type Declaration } from './document-schema.ts';
 import { askWithin, type Deadline } from './deadline.ts';
@@ -50,7 +50,7 @@ function asInDocument(error: unknown, declaration: Declaration): unknown {
   if (!(error instanceof PhotonError)) return error;
   const { group, code, message, issues = [], ...rest } = error.record;
   const inDocument = issues.map((issue) => ({
-    path: `${declaration.origin} ${issue.path.replace(/^params\./, '')}`,
+    path: `${declaration.origin} ${issue.path}`,
     message: issue.message,
   }));
   return new PhotonError(group, code, message, { retryable: rest.retryable, public: true, issues: inDocument });
@@ -91,6 +91,56 @@ export async function applyDocuments(
         ? await settle(client, id, { deadline: options.deadline, onWait: options.onWait })
         : ((await client.call('actor.get', { id }, call)) as { stateName: string }).stateName;
     options.onStep({ id, result, state, tookMs: performance.now() - startedAt });
+  }
+}
+
+interface Tried {
+  readonly result: { readonly result?: { readonly result?: ApplyStep['result'] } | null; readonly from?: unknown };
+}
+
+/** Fields of the declaration that refer to objects which the same files declare, as issues name them. */
+function pathsWithin({ kind, tenant, spec }: Declaration, all: readonly Declaration[]): string[] {
+  const isHere = (of: string, name: string): boolean =>
+    all.some((one) => one.kind === of && one.tenant === tenant && one.name === name);
+  const declared = declaredKinds.find((schema) => schema.kind === kind)?.declared;
+  const named = (declared?.references(spec as never) ?? []).filter((one) => isHere(one.kind, one.name));
+  return [...(isHere('tenant', tenant) ? ['tenant'] : []), ...named.map(({ path }) => `spec.${path}`)];
+}
+
+/**
+ * What apply would do to an object, asked of its actor. An object that refers to others of the same files cannot be
+ * tried before they exist; it is then said to be created after them.
+ */
+async function tryOne(
+  client: PhotonClient,
+  declaration: Declaration,
+  all: readonly Declaration[],
+  call: CallOptions,
+): Promise<string> {
+  const { kind, tenant, name, spec, labels, protect } = declaration;
+  const command = { scope: tenant, name, idempotencyKey: `apply-${randomUUID()}`, dryRun: true };
+  try {
+    const reply = await client.call(`${kind}.apply`, { ...command, params: { spec, labels, protect } }, call);
+    const { from, result } = (reply as Tried).result;
+    return from === null ? 'created' : (result?.result ?? 'updated');
+  } catch (error) {
+    const within = pathsWithin(declaration, all);
+    const { code, issues = [] } = error instanceof PhotonError ? error.record : { code: '' };
+    if (code === 'reference_not_found' && issues.every(({ path }) => within.includes(path))) return 'created';
+    throw asInDocument(error, declaration);
+  }
+}
+
+/** Calls `onStep` for each object with what apply would do; nothing is changed. @throws the first refusal */
+export async function tryDocuments(
+  client: PhotonClient,
+  declarations: readonly Declaration[],
+  deadline: Deadline,
+  onStep: (id: string, result: string) => void,
+): Promise<void> {
+  for (const declaration of inOrder(declarations)) {
+    const { call } = askWithin(deadline);
+    onStep(idFor(declaration), await tryOne(client, declaration, declarations, call));
   }
 }
 

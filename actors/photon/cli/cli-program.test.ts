@@ -1,3 +1,4 @@
+// test limit: 300 s
 /** The program as its users run it: durations, exit codes, and what a server that answers late or never does to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -143,6 +144,27 @@ test('apply and diff take several files, names relative to the caller, and the t
   assert.is(none.code, 1);
 });
 
+test('apply --dry-run asks each actor, and tries no object before those that it refers to exist', async () => {
+  const reply = (result: object) => ({ ok: true as const, version: 1, result: { dryRun: true, ...result } });
+  answer = async () => reply({ from: null, result: null });
+  const vpc =
+    'kind: vpc\nname: side\n---\nkind: network\nname: back\nspec: { vpc: side, subnets: [{ cidr: 10.9.0.0/24 }] }\n';
+  const file = cli.file('dry.yaml', `kind: tenant\nname: fresh\n---\n${vpc}`);
+  const { code, stdout, stderr } = await cli.run(['-t', 'fresh', 'apply', '-f', file, '--dry-run']);
+  const lines = ['tenant/fresh/fresh', 'vpc/fresh/side', 'network/fresh/back'].map(
+    (id) => `created    ${id}  (dry run)\n`,
+  );
+  assert.equal([code, stdout, stderr], [0, lines.join(''), '']);
+  assert.equal(
+    cli.api.asked.map(({ event }) => event.type),
+    ['actor.dry-run'],
+  );
+  const alone = cli.file('alone.yaml', vpc.split('---\n')[1] ?? '');
+  const refused = await cli.run(['-t', 'fresh', 'apply', '-f', alone, '--dry-run']);
+  assert.is(refused.code, 1);
+  assert.match(refused.stderr, 'there is no vpc/fresh/side');
+});
+
 test('a file without a document is named and ends apply, diff and delete with the exit code for usage', async () => {
   cli.file('empty.yaml', '# nothing\n---\n');
   const runs = ['apply', 'diff', 'delete'].map((verb) => cli.run([verb, '-f', 'empty.yaml']));
@@ -152,7 +174,7 @@ test('a file without a document is named and ends apply, diff and delete with th
   }
 });
 
-test('delete takes several names, files in the order of their dependencies, and all of a kind after a confirmation', async () => {
+test('delete takes several names, files in the order of dependencies, and all of a kind if confirmed', async () => {
   const deleted = (): string[] => cli.api.asked.map(({ to }) => String(to));
   assert.is(
     (await cli.run(['-t', 'acme', 'delete', 'volume', 'a', 'b'])).stdout,

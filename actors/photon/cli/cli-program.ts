@@ -4,7 +4,7 @@
  */
 import { clusterId } from '@photoncloud/machines/values/identifiers';
 import { Command } from 'commander';
-import { applyDocuments, diffDocuments, differenceText } from './apply-documents.ts';
+import { applyDocuments, diffDocuments, differenceText, tryDocuments } from './apply-documents.ts';
 import {
   fileOption,
   listOutputOption,
@@ -31,16 +31,30 @@ import { stateWord } from './text-table.ts';
 
 const filesSay = 'YAML or JSON documents; repeatable, - reads standard input';
 
+interface ApplyOptions {
+  readonly file: readonly string[];
+  readonly wait?: boolean;
+  readonly dryRun?: boolean;
+  readonly timeout: number;
+}
+
 function addApply(program: Command): void {
   const apply = program
     .command('apply')
     .description('create and update what the documents in a file declare')
     .addOption(fileOption(filesSay).makeOptionMandatory())
     .option('--wait', 'wait until every object has settled')
+    .option('--dry-run', 'ask what would be done, and change nothing; quotas and addresses are not asked')
     .addOption(timeoutOption(600))
     .action(
-      withSession(program, async (session, options: { file: readonly string[]; wait?: boolean; timeout: number }) => {
-        await applyDocuments(session.client, readAllDocuments(options.file, session.tenantOrNone), {
+      withSession(program, async (session, options: ApplyOptions) => {
+        const declared = readAllDocuments(options.file, session.tenantOrNone);
+        if (options.dryRun === true) {
+          return await tryDocuments(session.client, declared, deadlineIn(options.timeout), (id, result) =>
+            say(`${result.padEnd(9)}  ${id}  (dry run)`),
+          );
+        }
+        return await applyDocuments(session.client, declared, {
           wait: options.wait ?? false,
           deadline: deadlineIn(options.timeout),
           onWait: showProgress,
@@ -50,7 +64,7 @@ function addApply(program: Command): void {
         });
       }),
     );
-  withExamples(apply, 'apply -f network.yaml --wait');
+  withExamples(apply, 'apply -f network.yaml --wait', 'apply -f network.yaml --dry-run');
   const diff = program
     .command('diff')
     .description(

@@ -64,6 +64,15 @@ export async function historyTable(client: PhotonClient, id: string, limit: numb
 
 const indented = (value: unknown): string => yamlText(value ?? {}, 110).replace(/^/gm, '  ');
 
+/** Wall times of a status (`runningSince`, `createdAt`) as text, with their age; everything else as it is. */
+export function withTimes(status: Readonly<Record<string, unknown>>, now: number): Record<string, unknown> {
+  const shown = ([name, value]: [string, unknown]): [string, unknown] =>
+    /(?:Since|At|since|at)$/.test(name) && typeof value === 'number' && value > 0
+      ? [name, `${new Date(value).toISOString()} (${age(value, now)} ago)`]
+      : [name, value];
+  return Object.fromEntries(Object.entries(status).map(shown));
+}
+
 const conditionTable = (conditions: readonly Condition[], now: number): string =>
   textTable(
     ['condition', 'status', 'reason', 'since', 'message'],
@@ -121,7 +130,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     'spec:',
     indented(actor.spec),
     'status:',
-    indented(isVpc ? ofVpc : status),
+    indented(withTimes(isVpc ? ofVpc : status, now)),
     ...(isVpc ? ['sections:', sectionTable(hosts ?? [])] : []),
     'history:',
     await historyTable(client, id, 12),

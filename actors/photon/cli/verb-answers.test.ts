@@ -1,6 +1,7 @@
 /** What the operator commands print: the result, the next command, and whether the exit code means failure. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { withTimes } from './describe-actor.ts';
 import { heldText } from './held-actors.ts';
 import { verbText, type Verb } from './verb-answers.ts';
 
@@ -60,6 +61,12 @@ test('the list of held actors shows by whom, for how long, why, and the next com
   assert.match(text, /web-1 {2}running {2}paused {2}ann {2}60s {2}disk copied/);
   assert.match(text, 'next: photon actor resume vm/acme/web-1');
   assert.is(heldText([], 0), 'no actor is held');
+});
+
+test('describe shows wall times as times with their age, and other numbers as they are', () => {
+  const at = Date.UTC(2026, 0, 2, 3, 4, 5);
+  const shown = withTimes({ runningSince: at, runs: 3, host: null, stoppedAt: null }, at + 61_000);
+  assert.equal(shown, { runningSince: '2026-01-02T03:04:05.000Z (61s ago)', runs: 3, host: null, stoppedAt: null });
 });
 
 test.run();
