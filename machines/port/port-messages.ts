@@ -160,7 +160,9 @@ export const tellGone = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
   const gone = says.portGone({ port: context.id });
   if (context.spec !== null) return toHolder(seen, gone);
-  return event.meta.from === undefined ? [] : [send(event.meta.from, gone)];
+  // The network is answered by the release of the address.
+  if (event.type === 'address.confirm' || event.meta.from === undefined) return [];
+  return [send(event.meta.from, gone)];
 };
 
 const holderOf = ({ holder }: PortContext): string => holder ?? 'no VM; a client declared it';
