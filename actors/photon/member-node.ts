@@ -157,18 +157,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     node: { name: config.node, role, peerUrl, boot },
     clock,
     log,
-    onGrant: (grant) => {
-      journal.adopt(grant);
-      const isPinned = hostOfShard(grant.shard) !== undefined;
-      void host.grant(grant).then(() => {
-        if (isPinned) options.onHostShard?.(grant, { host, boot, reader, registry });
-      });
-    },
-    onLost: (shard) => {
-      journal.drop(shard);
-      host.revoke(shard);
-    },
-    onHandover: (shards) => host.retire(shards),
+    ...shardDuties(host, journal, (grant) => options.onHostShard?.(grant, { host, boot, reader, registry })),
     onNode: (event) => options.onNode?.(event, host),
     onEra: (era) => options.onEra?.(era, host),
     onHostFenced: async (had) => {
@@ -209,6 +198,24 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       await leave(host, membership, peers, parts);
       delay.stop();
     },
+  };
+}
+
+/** What the host and the journal do when this node gets shards, loses them, or hands them over. */
+function shardDuties(host: Host, journal: RedisJournal, onHostShard: (grant: ShardGrant) => void) {
+  return {
+    onGrant: (grant: ShardGrant): void => {
+      journal.adopt(grant);
+      const isPinned = hostOfShard(grant.shard) !== undefined;
+      void host.grant(grant).then(() => {
+        if (isPinned) onHostShard(grant);
+      });
+    },
+    onLost: (shard: ShardId): void => {
+      journal.drop(shard);
+      host.revoke(shard);
+    },
+    onHandover: (shards: readonly ShardId[]) => host.retire(shards),
   };
 }
 

@@ -53,15 +53,15 @@ async function refused(work: Promise<unknown>): Promise<ErrorRecord> {
 
 /** One cluster for all tests of this file, in their order: its processes cost more than what is tested. */
 let redis: TestRedis;
-let program: TestProgram;
+let cluster: TestProgram;
 
 test.before(async () => {
   redis = await TestRedis.start();
-  program = await TestProgram.start(redis.url, ['c1', 'c2']);
+  cluster = await TestProgram.start(redis.url, ['c1', 'c2']);
 });
 
 test.after(async () => {
-  await program?.remove();
+  await cluster?.remove();
   await redis?.remove();
 });
 
@@ -80,6 +80,7 @@ const untilNextSecond = (): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000) + 1));
 
 test('renewed certificates are used by running nodes; no session and no link ends', async () => {
+  const program = cluster;
   let drops = 0;
   const session = await dial(program, 'c1', 'operator', () => (drops += 1));
   try {
@@ -118,6 +119,7 @@ test('renewed certificates are used by running nodes; no session and no link end
 });
 
 test('a revoked token is refused by every controller and its sessions end; a renewed one works', async () => {
+  const program = cluster;
   const tokensOf = (): string => readFileSync(join(program.nodeFolder('c2'), 'tokens.json'), 'utf8');
   const life = JSON.parse(tokensOf()) as { expires: string }[];
   assert.ok(Date.parse(life[0]?.expires ?? '') < Date.now() + 366 * 86_400_000, 'a token does not last for ever');
@@ -150,6 +152,7 @@ test('a revoked token is refused by every controller and its sessions end; a ren
 });
 
 test('a removed controller ends and starts only with a new certificate; one more node can be added', async () => {
+  const program = cluster;
   const session = await dial(program, 'c1', 'operator');
   try {
     assert.is((await refused(session.call('node.remove', { node: 'c1', reason: 'x' }))).code, 'node_answers');

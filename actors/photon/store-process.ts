@@ -57,8 +57,8 @@ function writeUsers(folder: NodeFolder): readonly StoreUser[] {
 }
 
 /**
- * Users that were added to the file or removed from it log in, or are shut out, while the store runs. The others are left
- * alone: ACL LOAD would end their connections.
+ * Users that were added to the file or removed from it log in, or are shut out, while the store runs. The others are
+ * left alone: ACL LOAD would end their connections.
  */
 async function takeUsers(
   folder: NodeFolder,

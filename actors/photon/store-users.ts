@@ -4,9 +4,10 @@
  * `photon`, whose password the store node has, is for operators.
  *
  * A controller may use all keys of its cluster. A worker writes only the shard of its host and the five keys about
- * nodes and their clock that every node writes; of other shards it reads what deduplication needs: outboxes and records. It runs the
- * scripts that others have loaded, and no others. Redis checks the commands inside of a script against the user who
- * runs it, so a worker must have the single commands, too, and can write its own shard without a script.
+ * nodes and their clock that every node writes; of other shards it reads what deduplication needs: outboxes and
+ * records. It runs the scripts that others have loaded, and no others. Redis checks the commands inside of a script
+ * against the user who runs it, so a worker must have the single commands, too, and can write its own shard without a
+ * script.
  * What a stolen worker can do: docs/threats.md#t39.
  */
 import { createHash } from 'node:crypto';

@@ -45,8 +45,8 @@ export const agentKind = defineKind({
     }),
     effect<{ readonly kept: readonly string[] }>()(
       'host.sweep',
-      'Removes objects of this cloud that have no owner in the store; reads the free space of the disk, and counts what ' +
-        'the worker has left.',
+      'Removes objects of this cloud that have no owner in the store; reads the free space of the disk, and counts ' +
+        'what the worker has left.',
       { ...sweepReportSchema.shape, ...diskUseSchema.shape, descriptors: descriptorsSchema },
     ),
   ],

@@ -54,7 +54,7 @@ export const vpcMachine = setup({
   guards: {
     ...kit.guards,
     isHeld: ({ context }) => Object.keys(context.networks).length > 0 || hasElements(context),
-    hasNoSegments: ({ context }) => messages.hostsOf(context).length === 0,
+    hasNoSegments: ({ context }) => Object.keys(context.segments).length === 0,
   },
   delays: { quotaDeadline: 5_000, vniDeadline: 5_000, removeDeadline: 30_000 },
 }).createMachine({

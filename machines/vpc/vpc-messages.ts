@@ -397,5 +397,3 @@ export function unlocate({ context, event }: At): Done {
 /** Removes remaining locations, so that a later VPC of the same name starts without them. */
 export const forgetLocations = ({ event }: At): readonly Asked[] =>
   Object.keys(rows<Location>(event, 'location')).map((address) => removeRow('location', address));
-
-export const hostsOf = (context: VpcContext): readonly string[] => Object.keys(context.segments);
