@@ -128,22 +128,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       return late.fence(node, () => assureHeld(journal, grant));
     },
   });
-  const verify = (shard: ShardId): void => late.verify(shard);
-  journal.onFenced(verify);
-  journal.onRolledBack((rollback) => late.rolledBack(rollback));
-  const common = { clock, random, log };
-  const hosted = options.journal?.(journal) ?? journal;
-  const host = createHost({
-    registry,
-    journal: hosted,
-    directory: late,
-    outlet: links,
-    nodeName: config.node,
-    onFenced: (grant) => late.fenced(grant),
-    onStranger: verify,
-    limits: config.limits.host ?? {},
-    ...common,
-  });
+  const host = openHost(options, { registry, late, parts, clock, random });
   let fail: (why: PhotonError) => void = () => {};
   const failed = new Promise<never>((_, reject) => (fail = reject));
   journal.onFailed((why) => fail(why));
@@ -199,6 +184,35 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
       delay.stop();
     },
   };
+}
+
+interface HostParts {
+  readonly registry: ActorRegistry;
+  readonly late: LateMembership;
+  readonly parts: Parts;
+  readonly clock: ClusterClock;
+  readonly random: Random;
+}
+
+function openHost({ folder: { config }, log, journal: decorate }: MemberOptions, given: HostParts): Host {
+  const { registry, late, parts, clock, random } = given;
+  const { journal, links } = parts;
+  const verify = (shard: ShardId): void => late.verify(shard);
+  journal.onFenced(verify);
+  journal.onRolledBack((rollback) => late.rolledBack(rollback));
+  return createHost({
+    registry,
+    journal: decorate?.(journal) ?? journal,
+    directory: late,
+    outlet: links,
+    nodeName: config.node,
+    onFenced: (grant) => late.fenced(grant),
+    onStranger: verify,
+    limits: config.limits.host ?? {},
+    clock,
+    random,
+    log,
+  });
 }
 
 /** What the host and the journal do when this node gets shards, loses them, or hands them over. */

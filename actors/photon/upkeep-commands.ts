@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { wholeNumber, withExamples } from './cli/cli-options.ts';
+import { say } from './cli/terminal-text.ts';
 import { addNode, renewCertificates, renewToken } from './cluster-upkeep.ts';
 import type { NodeRequest } from './cluster-init.ts';
 
 const until = (ms: number): string => new Date(ms).toISOString().slice(0, 16);
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const of = (program: Command, name: string): Command =>
   program.commands.find((command) => command.name() === name) ?? program.command(name);
 

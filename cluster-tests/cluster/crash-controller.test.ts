@@ -113,7 +113,7 @@ async function existsOnce({ name, network, key, answer }: Creation): Promise<str
   const counts = [sight.qemus.length, sight.taps.length];
   assert.equal(counts, [1, 1], `${id}: wanted one QEMU and one tap, there are: ${wordsFor(sight)}`);
   assert.match(sight.taps[0]?.owner ?? '', `binding/${tenant}/${name}.eth0@`);
-  assert.equal(sight.dhcpHosts, [{ address, line: `${mac},${address},${name}` }], `DHCP hosts of ${id}`);
+  assert.equal(sight.dhcpHosts, [{ address, line: `${mac},${address},${name}.` }], `DHCP hosts of ${id}`);
   return address;
 }
 

@@ -116,7 +116,7 @@ test('a host whose disk is full says so and takes no new volumes; everything on 
   const second = { memoryMib: 64, nics: [{ network: 'front' }], disks: [{ volume: 'small' }] };
   await acme.ask('vm.create', 'second', second);
   const waits = await acme.reachState(`vm/${tenant}/second`, /^unplaced$/);
-  assert.match(waits.reason ?? '', /w1 has too little space on its disk/);
+  assert.match(waits.reason ?? '', /each of them has too little space on its disk/);
   for (const [kind, name] of [
     ['vm', 'second'],
     ['vm', 'writer'],

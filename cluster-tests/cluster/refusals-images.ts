@@ -101,7 +101,7 @@ export const imageRefusals: readonly Refusal[] = [
   }),
   image('an encoded slash', inside('inner%2Fgood.raw'), {
     code: 'params_invalid',
-    path: 'params.spec.source.path',
+    path: 'spec.source.path',
     says: /must not contain %2F/,
   }),
   image(

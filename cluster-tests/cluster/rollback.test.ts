@@ -55,7 +55,7 @@ const create = (name: string): Promise<unknown> =>
   acme.ask('vm.create', name, { ...acme.vmParams(), disks: [] }, randomUUID());
 const isUp = (name: string): Promise<unknown> => acme.reachState(vm(name), /^running$/, 60_000);
 const entryOf = (sight: Sight, name: string): string | undefined =>
-  sight.dhcpHosts.find((host) => host.line.endsWith(`,${name}`))?.line;
+  sight.dhcpHosts.find((host) => host.line.endsWith(`,${name}.`))?.line;
 
 /** Copies the store's files. @returns restores the copy and starts the store again */
 function copyStore(): () => Promise<void> {

@@ -39,8 +39,8 @@ export const testedMutants: readonly Mutant[] = [
     'G6',
     hostTimers,
     'runtime/hosting/timer-queue.ts',
-    '.sort((one, other) => one.timer.dueMs - other.timer.dueMs)',
-    '.sort((one, other) => other.timer.dueMs - one.timer.dueMs)',
+    '.sort((one, other) => one.atMs - other.atMs)',
+    '.sort((one, other) => other.atMs - one.atMs)',
   ),
   one(
     'a feed that broke is followed again from now',

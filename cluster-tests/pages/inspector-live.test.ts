@@ -174,10 +174,10 @@ function putVm(store: MemoryStore, state: string, entry: Partial<HistoryEntry>, 
   store.actors.set(actorId(vm), { ...stored, chartVersion: vmDefinition.chartVersion, context });
 }
 
-/** The texts of the lit edges, without those of other transitions that share an edge. */
-const litEdges = (page: Page): Promise<string[]> =>
+/** The texts of the lit edges and rows, without those of other transitions that share them. */
+const litTransitions = (page: Page): Promise<string[]> =>
   page
-    .locator('.label.edge.last')
+    .locator('[data-transitions].last')
     .evaluateAll((labels) =>
       labels.map((label) =>
         [...label.querySelectorAll('text')]
@@ -198,12 +198,12 @@ check('a VM that went from running to backoff lights the two transitions it took
   await page.goto(`${place.served.httpUrl}/a/${vm}`);
   // A chart of this size takes seconds to lay out for the first time.
   await page.locator('[data-state="backoff"].lit.retrying').waitFor({ timeout: 60_000 });
-  await page.locator('.label.edge.last').nth(1).waitFor();
-  assert.equal((await litEdges(page)).toSorted(), [
+  await page.locator('[data-transitions].last').nth(1).waitFor();
+  assert.equal((await litTransitions(page)).filter((text) => text !== '').toSorted(), [
     'always [policyRestarts]',
-    'incarnation.ended [isThisIncarnation] / noteEnd',
+    '▸\uFE0E incarnation.ended [isThisIncarnation] → ended / noteEnd',
   ]);
-  assert.is(await page.locator('.row.last, .chip.last').count(), 0);
+  assert.is(await page.locator('.row.last, .chip.last').count(), 1);
   // Three transitions lead from `ended` to `releasing` on one edge; only the taken one stays bright.
   const settled = decide(
     machine,
@@ -213,9 +213,9 @@ check('a VM that went from running to backoff lights the two transitions it took
   assert.is(settled.snapshot.value, 'releasing');
   putVm(place.store, 'releasing', { event: { type: event.type }, taken: settled.taken });
   await page.locator('[data-state="releasing"].lit').waitFor();
-  assert.equal((await litEdges(page)).toSorted(), [
+  assert.equal((await litTransitions(page)).filter((text) => text !== '').toSorted(), [
     'always / settle',
-    'incarnation.ended [isThisIncarnation] / noteEnd',
+    '▸\uFE0E incarnation.ended [isThisIncarnation] → ended / noteEnd',
   ]);
   assert.equal(problems, []);
   await page.context().close();

@@ -143,7 +143,7 @@ export function expandSeed(seed: string, minutes: number, beyondBudget = false):
       watermarks: forWatermarks.pick([2, 2, 8, 1_000]),
       watermarkGraceMs: forWatermarks.pick([1, 1, 5_000]),
       ...(tight
-        ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 2, activations: 12, loads: 2 }
+        ? { mailboxDepth: 8, outboxDepth: 16, receiptsRemembered: 4, effects: 4, activations: 12, loads: 2 }
         : {}),
       ...(chance.happens(0.3) ? { eventsPerCommit: chance.pick([1, 2, 4]) } : {}),
       ...(chance.happens(0.3) ? { commitsInFlight: chance.pick([1, 3]) } : {}),

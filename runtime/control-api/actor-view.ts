@@ -2,7 +2,7 @@
  * Converts committed actors from their stored form to the wire form. The kind's `view` decides what is shown and
  * contains no secret; contexts and effect params are never part of the result.
  */
-import type { ActorDefinition, ActorRegistry, ActorView } from '../contract/actor-definition.ts';
+import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { partsOf } from '../contract/identifiers.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
@@ -117,8 +117,8 @@ export async function detailedOf(
   return { ...line, ...shownOf(stored, viewer) };
 }
 
-/** Without the host of an actor that is named after one. */
-const withoutHost = (text: string): string => text.replaceAll(/@[a-z0-9-]+/g, '');
+/** Without the host of an actor that is named after one; the step in which a message was sent stays. */
+const withoutHost = (text: string): string => text.replaceAll(/(\/[a-z0-9.-]+)@[a-z0-9-]+/g, '$1');
 
 /**
  * What a principal of the scope sees of a step: that it happened, its own command whole, of any other event the type

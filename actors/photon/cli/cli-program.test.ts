@@ -91,7 +91,7 @@ test('a kind, state or host that does not exist is a usage error that names the 
     [() => wait(session, 'vm/acme/web-1', waiting), 'vm has no state stoped; did you mean stopped?'],
     [() => list(session, { host: 'w9' }, 'table'), 'There is no host w9; did you mean w1?'],
     [() => list(session, { kind: 'vm', host: 'w9' }, 'table'), 'There is no host w9; did you mean w1?'],
-    [() => list(tenant, { host: 'w9' }, 'table'), 'There is no host w9 with an object of yours; did you mean w1?'],
+    [() => list(tenant, { host: 'w9' }, 'table'), 'Only operators see on which host an object is; leave out --host.'],
     [() => targetOf(session, 'vm', 'port/acme/p1'), 'port/acme/p1 is no vm'],
     [() => targetOf(session, 'vm/acme/web_1', undefined), 'vm/acme/web_1 is not the id of an object'],
   ];

@@ -103,7 +103,14 @@ function browserUrlOf({ url, socketPath, browserUrl }: z.infer<typeof clientFile
   throw new PhotonError('rejection', 'address_needed', text);
 }
 
-const usageCodes = new Set(['file_unreadable', 'name_invalid', 'no_such_kind', 'no_such_state', 'no_such_host']);
+const usageCodes = new Set([
+  'file_unreadable',
+  'name_invalid',
+  'no_such_kind',
+  'no_such_state',
+  'no_such_host',
+  'host_hidden',
+]);
 
 /** The text that a failed run prints, and its exit code. */
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {

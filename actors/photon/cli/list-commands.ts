@@ -115,16 +115,15 @@ export async function idsOf(client: PhotonClient, kind: string, scope: string): 
   return (await listAll(client, { kind, scope })).map(({ id }) => id);
 }
 
-/** @throws rejection `no_such_host`; the tokens of tenants see only the hosts on which they have something */
+/** @throws rejection `no_such_host`; `host_hidden` for the token of a tenant, to which hosts are not shown */
 async function checkHost({ client }: Session, host: string, found: readonly Listed[]): Promise<void> {
+  if (client.principal().scopes !== '*')
+    throw reject('host_hidden', 'Only operators see on which host an object is; leave out --host.');
   if (found.length > 0) return;
-  const isOperator = client.principal().scopes === '*';
-  const read = await listAll(client, isOperator ? { kind: 'host', scope: systemTenant } : {});
-  const hosts = read.map(({ id }) => (isOperator ? parseActorId(id)?.name : parseActorId(id)?.host));
-  const known = hosts.filter((name) => name !== undefined);
+  const hosts = await listAll(client, { kind: 'host', scope: systemTenant });
+  const known = hosts.map(({ id }) => parseActorId(id)?.name).filter((name) => name !== undefined);
   if (known.includes(host)) return;
-  const what = isOperator ? `There is no host ${host}` : `There is no host ${host} with an object of yours`;
-  throw reject('no_such_host', `${what}; ${suggestion(host, known)}`);
+  throw reject('no_such_host', `There is no host ${host}; ${suggestion(host, known)}`);
 }
 
 /** The server's filter by host finds the actors in the shard of a host; other objects name their host in the status. */

@@ -9,6 +9,7 @@ import { exitCodes } from './cli-session.ts';
 import { printObject } from './object-commands.ts';
 import { withSession } from './session-action.ts';
 import { age, textTable } from './text-table.ts';
+import { say } from './terminal-text.ts';
 
 function nodesText({ nodes, revoked }: ApiResult<'node.list'>, nowMs: number): string {
   const rows = nodes.map(({ node, role, alive, certificate }) => [
@@ -32,7 +33,7 @@ export function addNodes(program: Command): void {
     .action(
       withSession(program, async (session, { output }: { output: Output }) => {
         const found = await session.client.call('node.list', {});
-        if (output === 'table') process.stdout.write(`${nodesText(found, Date.now())}\n`);
+        if (output === 'table') say(nodesText(found, Date.now()));
         else printObject(found, output);
         if (found.nodes.some(({ certificate }) => certificate?.condition.status === 'False'))
           process.exitCode = exitCodes.refused;
@@ -46,7 +47,7 @@ export function addNodes(program: Command): void {
     .action(
       withSession(program, async (session, name: string, { reason }: { reason: string }) => {
         await session.client.call('node.remove', { node: name, reason });
-        process.stdout.write(`${name} is removed; VMs on a removed worker run on until its host is fenced\n`);
+        say(`${name} is removed; VMs on a removed worker run on until its host is fenced`);
       }),
     );
   withExamples(remove, 'node remove w1 --reason "the computer was stolen"');
@@ -58,7 +59,7 @@ export function addNodes(program: Command): void {
     .action(
       withSession(program, async (session, principal: string, { reason }: { reason: string }) => {
         await session.client.call('token.revoke', { principal, reason });
-        process.stdout.write(`the tokens of ${principal} are revoked; photon token renew makes a new one\n`);
+        say(`the tokens of ${principal} are revoked; photon token renew makes a new one`);
       }),
     );
   withExamples(revoke, 'token revoke acme --reason "found in a public repository"');

@@ -130,7 +130,7 @@ async function clearDeadLetters(
   if (output !== 'table') return printObject({ ...answer, cleared }, output);
   const { left, held } = answer;
   const rest = left === 0 ? 'none is left' : `${left} are left; ${held} of them hold an actor in quarantine`;
-  process.stdout.write(`${cleared} dead letters dropped; ${rest}\n`);
+  say(`${cleared} dead letters dropped; ${rest}`);
 }
 
 function deadLettersText(deadLetters: readonly DeadLetter[]): string {
