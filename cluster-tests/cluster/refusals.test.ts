@@ -228,7 +228,7 @@ test('a file with invalid documents is refused as a whole, with document, path a
   assert.is(code, 1);
   assert.is(out, '');
   const lines = err.trimEnd().split('\n');
-  assert.match(lines[0] ?? '', /wrong\.yaml is not applied; nothing was changed \(document_invalid\)/);
+  assert.match(lines[0] ?? '', /wrong\.yaml: not valid; nothing was changed \(document_invalid\)/);
   const expected = [
     /wrong\.yaml#2 name: must be 1 to 40 characters/,
     /wrong\.yaml#2 spec\.sizeMib: must be at least 1/,

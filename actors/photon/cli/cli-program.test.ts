@@ -2,6 +2,7 @@
 /** The program as its users run it: durations, exit codes, and what a server that answers late or never does to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import { CliForTests, pause } from './cli-for-tests.ts';
 import { explain, openSession } from './cli-session.ts';
@@ -244,6 +245,34 @@ test('list -o wide shows addresses, host, restarts and age; --watch -o json prin
   const [line] = lines.map((text) => JSON.parse(text) as { type: string; actor: { id: string } });
   assert.equal([line?.type, line?.actor.id], ['item', 'vm/acme/long']);
   assert.is((await cli.run(['list', 'vm', '--watch', '-o', 'wide'])).code, 2);
+});
+
+test('vm logs prints what the guest wrote, with its control characters as escapes', async () => {
+  const lastRun = { host: 'w1', incarnationUid: 'U1' };
+  const read: string[] = [];
+  const readOutput = async ({ node, path }: { node: string; path: string }): Promise<string> => {
+    read.push(`${node} ${path}`);
+    return 'booted\r\n\u001b[31mlogin: \u202e\r\n';
+  };
+  const own = await CliForTests.start({ more: { readOutput } });
+  try {
+    own.api.store.put('vm/acme/web-1', 'running');
+    own.api.store.put('vm/acme/fresh', 'unplaced');
+    for (const name of ['web-1', 'fresh']) {
+      const id = actorId(`vm/acme/${name}`);
+      const stored = own.api.store.actors.get(id);
+      assert.ok(stored);
+      own.api.store.actors.set(id, { ...stored, context: { lastRun: name === 'web-1' ? lastRun : null } });
+    }
+    const { code, stdout } = await own.run(['-t', 'acme', 'vm', 'logs', 'web-1']);
+    assert.equal([code, stdout], [0, 'booted\n\\u001b[31mlogin: \\u202e\n']);
+    assert.equal(read, ['w1 /consoles/acme/web-1']);
+    const none = await own.run(['-t', 'acme', 'vm', 'logs', 'fresh']);
+    assert.is(none.code, 1);
+    assert.match(none.stderr, 'has printed nothing');
+  } finally {
+    await own.stop();
+  }
 });
 
 test('open prints a link of one use, at the address of the API or at the one in the client file', async () => {

@@ -160,7 +160,7 @@ function addChanging(program: Command): void {
       ),
     );
   withExamples(wait, 'wait vm/acme/web-1 --for running --timeout 60', 'wait vm/acme/web-1 --for removed');
-  const vm = program.command('vm').description('start, stop and restart VMs');
+  const vm = program.command('vm').description('start, stop and restart VMs, read their consoles');
   for (const verb of ['start', 'stop', 'restart'] as const) {
     vm.command(`${verb} <name>`)
       .description(`${verb} a VM and wait until it has settled`)
@@ -180,6 +180,16 @@ function addChanging(program: Command): void {
         }),
       );
   }
+  const logs = vm
+    .command('logs <name>')
+    .description('print the end of what the guest of the latest run wrote on its serial console, also after its end')
+    .action(
+      withSession(program, async (session, name: string) => {
+        const { text } = await session.client.call('actor.output', { id: targetOf(session, 'vm', name) });
+        say(text.replaceAll('\r\n', '\n').trimEnd());
+      }),
+    );
+  withExamples(logs, 'vm logs web-1', '-t acme vm logs web-1 | tail');
 }
 
 function addOpen(program: Command): void {
