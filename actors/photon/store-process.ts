@@ -3,9 +3,10 @@
  * before every reply, and an ACL user for every node. It is restarted whenever it ends, and it ends with this
  * process, also after kill -9 (pdeathsig).
  */
-import { chmodSync, mkdirSync, readFileSync, unwatchFile, watchFile, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import { followFile } from '@photoncloud/runtime/control-api/file-watch';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { defaultStoreLimits } from '@photoncloud/runtime/journal/store-memory';
@@ -125,7 +126,6 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
   };
   const link = keepScripts(folder, log, () => stopping);
   const usersPath = join(folder.path, storeUsersFile);
-  let users = Promise.resolve(writeUsers(folder));
   const onUsers = (): void => {
     users = users.then(async (before) => {
       try {
@@ -140,12 +140,13 @@ export function superviseStore(folder: NodeFolder, log: Log): StoreProcess {
       }
     });
   };
-  watchFile(usersPath, { interval: 1_000, persistent: false }, onUsers);
+  const unfollow = followFile(usersPath, 1_000, systemClock, onUsers);
+  let users = Promise.resolve(writeUsers(folder));
   return {
     ended: run(),
     async stop() {
       stopping = true;
-      unwatchFile(usersPath, onUsers);
+      unfollow();
       void link.then((store) => store?.close());
       child?.kill('SIGTERM');
       await child;

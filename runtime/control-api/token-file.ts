@@ -8,12 +8,13 @@
  * unreadable or invalid, the last valid content stays in force and an error is logged.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { PhotonError } from '../contract/errors.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Log } from '../contract/log.ts';
 import type { Principal } from './access-rule.ts';
+import { followFile } from './file-watch.ts';
 import type { Principals } from './principals.ts';
 
 const word = z.string().regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/);
@@ -104,27 +105,40 @@ export function openTokenFile(options: TokenFileOptions): TokenFile {
     if (entry === undefined || clock.wallMs() >= entry.expiresMs) return undefined;
     return isRevoked(entry.principal.name, entry.issuedMs) ? undefined : entry.principal;
   };
-  let people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
   const listeners: (() => void)[] = [];
-
+  let text = '';
+  let people: People = indexed([]);
+  const read = (): void => {
+    const found = readFileSync(path, 'utf8');
+    if (found === text) return;
+    people = indexed(parseTokens(found, path));
+    text = found;
+  };
   const readAgain = (): void => {
+    const before = people;
     try {
-      people = indexed(parseTokens(readFileSync(path, 'utf8'), path));
+      read();
     } catch (error) {
       log.error({ err: error, path }, 'the token file is unusable; the tokens read before stay in force');
       return;
     }
+    if (people === before) return;
     log.info({ path, tokens: people.byDigest.size }, 'read the tokens again');
     for (const listener of listeners) listener();
   };
-  // Polled: a file system watch is lost when the file is replaced by rename, which is how it should be replaced.
-  watchFile(path, { interval: pollMs, persistent: false }, readAgain);
+  const unfollow = followFile(path, pollMs, clock, readAgain);
+  try {
+    read();
+  } catch (error) {
+    unfollow();
+    throw error;
+  }
 
   return {
     // Looked up by the digest: how long that takes says nothing about the token, whose digest nobody can choose.
     byToken: (token) => inForce(people.byDigest.get(digestOf(token))),
     byId: (id) => inForce(people.byId.get(id)),
     onChange: (listener) => void listeners.push(listener),
-    close: () => unwatchFile(path, readAgain),
+    close: unfollow,
   };
 }
