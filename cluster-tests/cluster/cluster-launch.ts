@@ -7,11 +7,20 @@ import { execFile } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { clusterFolder } from './topology-record.ts';
+import { clusterFolder, type NodeRecord } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';
-import { checkout, apiSocketName, cliCommand, initCommand, roleCommand, type PlannedNode } from './photon-commands.ts';
+import {
+  checkout,
+  apiSocketName,
+  cliCommand,
+  initCommand,
+  nodeRoles,
+  roleCommand,
+  type NodeRole,
+  type PlannedNode,
+} from './photon-commands.ts';
 import { until } from './process-identity.ts';
 import { startBoxes } from './store-boxes.ts';
 
@@ -58,15 +67,25 @@ export async function photonCli(clientFile: string, argv: readonly string[], tim
 
 export const clientsFolder = (prefix: string): string => join(clusterFolder(prefix), 'init/clients');
 
-/** Changes a client file to use the controller's socket (no TLS, root only) instead of its underlay address. */
-function useSocket(file: string, socketPath: string): void {
+/**
+ * Changes a client file to use the controller's socket (no TLS, root only) instead of its underlay address; a browser,
+ * for which `photon open` prints a link, goes through the relay.
+ */
+function useSocket(file: string, socketPath: string, relay: string): void {
   const { token } = JSON.parse(readFileSync(file, 'utf8')) as { token: string };
-  const client = { url: 'ws://localhost/api', token, socketPath };
+  const client = { url: 'ws://localhost/api', token, socketPath, browserUrl: `http://${relay}` };
   writeFileSync(file, `${JSON.stringify(client, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Note in the cluster's record: the URL of the store, for programs that are started again. */
 const storeNote = 'store';
+
+/** The role of a node whose program was started, whether it still runs or not. */
+export function roleOf(node: NodeRecord): NodeRole {
+  const role = nodeRoles.find((one) => node.programs.some((program) => program.name === one));
+  if (role === undefined) throw new Error(`no program of a role was started in ${node.name}`);
+  return role;
+}
 
 /** Starts the program of a node's role, for the first time or again. */
 export async function startNode(topology: Topology, node: PlannedNode): Promise<void> {
@@ -140,9 +159,9 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     if (controller === undefined) throw new Error('a cluster needs a controller');
     const socketPath = socketIn(topology, controller.name, apiSocketName);
     const tenantFile = (tenant: string): string => join(folder, 'clients', `${tenant}.json`);
-    for (const name of ['operator', ...tenants]) useSocket(tenantFile(name), socketPath);
-    await waitReady(topology, nodes, tenantFile('operator'));
     const relay = await startRelay(topology, socketPath);
+    for (const name of ['operator', ...tenants]) useSocket(tenantFile(name), socketPath, relay);
+    await waitReady(topology, nodes, tenantFile('operator'));
     if (options.keep === true) topology.keep();
     return { topology, nodes, clientFile: tenantFile('operator'), tenantFile, relay };
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * `npm run cluster -- start|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine by
+ * `npm run cluster -- start [NODE]|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine by
  * hand. Clusters are found by their records; while one cluster is running its prefix (`--cluster PREFIX`) may be left
  * out.
  */
@@ -7,7 +7,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchCluster } from './cluster-launch.ts';
+import { launchCluster, roleOf, startNode } from './cluster-launch.ts';
+import { findProgram, isRunning } from './node-program.ts';
 import { upgradeCheckCommand } from './photon-commands.ts';
 import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
 import { inspectorUrl } from './inspector-link.ts';
@@ -16,6 +17,7 @@ import { isAlive } from './process-identity.ts';
 
 const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
   start           start a cluster of one store, one controller and two workers, and leave it running
+  start NODE      start the program of a node again that has ended
   status          every cluster on this machine: nodes, programs, addresses
   logs NODE       the end of a node's logs; -f follows them
   ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh
@@ -91,6 +93,13 @@ async function clean(given: string | undefined): Promise<void> {
   if (prefixes.length === 0) print('nothing to clean');
 }
 
+async function startAgain(topology: Topology, node: string): Promise<void> {
+  const role = roleOf(topology.node(node));
+  if (isRunning(topology, node, role)) throw new Error(`the ${role} of ${node} is running`);
+  await startNode(topology, { name: node, role });
+  print(`${node}: ${role} started, pid ${findProgram(topology, node, role).pid}`);
+}
+
 async function start(): Promise<void> {
   const cluster = await launchCluster({ stem: 'cluster', keep: true, say: print });
   const show = `npm run -s photon -- --as ${cluster.clientFile} list`;
@@ -119,7 +128,7 @@ async function main(): Promise<number> {
     );
   };
   if (values.help) print(usage);
-  else if (command === 'start') await start();
+  else if (command === 'start') await (node === undefined ? start() : startAgain(find(), node));
   else if (command === 'status') status();
   else if (command === 'logs') return await logs(find(), theNode(), values.follow);
   else if (command === 'ssh') return await foreground(find().enter(theNode(), argv.length > 0 ? argv : ['sh', '-i']));

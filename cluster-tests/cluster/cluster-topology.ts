@@ -232,7 +232,8 @@ export class Topology {
 
   /** Programs get SIGTERM and the grace period, then every node is ended. */
   async stop(graceMs = 5000): Promise<void> {
-    const programs = this.#record.nodes.flatMap((node) => node.programs);
+    // As recorded by now: `npm run cluster -- start NODE` may have started some of them again.
+    const programs = (readRecord(this.prefix) ?? this.#record).nodes.flatMap((node) => node.programs);
     if (graceMs > 0) {
       for (const program of programs) signal(program, 'SIGTERM');
       // Those that do not end in time are killed with their nodes.

@@ -6,7 +6,8 @@ import { join, resolve } from 'node:path';
 import { nodeFlags } from '../harness/node-flags.ts';
 import { insideFolder } from './topology-record.ts';
 
-export type NodeRole = 'store' | 'controller' | 'worker';
+export const nodeRoles = ['store', 'controller', 'worker'] as const;
+export type NodeRole = (typeof nodeRoles)[number];
 
 export interface PlannedNode {
   readonly name: string;

@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 import { launchCluster, type PhotonCluster } from '../cluster/cluster-launch.ts';
 import { inspectorUrl } from '../cluster/inspector-link.ts';
 import { cliCommand } from '../cluster/photon-commands.ts';
-import { until } from '../cluster/process-identity.ts';
+import { isAlive, until } from '../cluster/process-identity.ts';
+import { readRecord } from '../cluster/topology-record.ts';
 import { residueOf } from '../cluster/residue-check.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import { fetchPage, readGuest, type GuestFacts } from './guest-page.ts';
@@ -118,19 +119,33 @@ async function demo(onceOnly: boolean): Promise<void> {
   say('ended, nothing is left');
 }
 
+/** Each call says which programs have ended since the call before, and how they are started again. */
+function tellEnded({ topology }: PhotonCluster): () => void {
+  const told = new Set<number>();
+  return () => {
+    for (const node of readRecord(topology.prefix)?.nodes ?? [])
+      for (const program of node.programs) {
+        if (isAlive(program) || told.has(program.pid)) continue;
+        told.add(program.pid);
+        const again = `npm run cluster -- start ${node.name} --cluster ${topology.prefix}`;
+        say(`${node.name}: the ${program.name} ended; \`${again}\` starts it again`);
+      }
+  };
+}
+
 async function stay(cluster: PhotonCluster): Promise<void> {
   const url = await inspectorUrl(cluster);
   cluster.topology.update({ notes: { CLI: `npm run -s photon -- --as ${cluster.clientFile} list` } });
   say(`inspector  ${url}`);
   say(`try        npm run cluster -- status, or ssh w1; npm run -s photon -- --as ${cluster.clientFile} list`);
   say('stays until Ctrl-C');
+  const watch = setInterval(tellEnded(cluster), 1000);
   // Until now a signal ended the demo at once. From here on the first signal is the planned end, a second one ends at
   // once.
   const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of ends) process.removeAllListeners(name);
-  const keepAlive = setInterval(() => undefined, 60_000);
   await Promise.race(ends.map((name) => once(process, name)));
-  clearInterval(keepAlive);
+  clearInterval(watch);
   for (const name of ends) process.removeAllListeners(name).once(name, () => process.exit(130));
   process.stdout.write('\n');
 }
