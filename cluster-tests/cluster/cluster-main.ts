@@ -1,7 +1,7 @@
 /**
- * `npm run cluster -- start [NODE]|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine by
- * hand. Clusters are found by their records; while one cluster is running its prefix (`--cluster PREFIX`) may be left
- * out.
+ * `npm run cluster -- start [NODE]|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine
+ * by hand. Clusters are found by their records; while one cluster is running its prefix (`--cluster PREFIX`) may be
+ * left out.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeSync } from 'node:fs';
