@@ -85,6 +85,9 @@ test('renewed certificates are used by running nodes; no session and no link end
   const session = await dial(program, 'c1', 'operator', () => (drops += 1));
   try {
     await createTenant('before', [session]);
+    // A node learns of the others at its next beat.
+    const nodesKnown = async (): Promise<boolean> => (await session.call('node.list', {})).nodes.length === 2;
+    await until('both nodes are known', nodesKnown);
     const listed = await session.call('node.list', {});
     assert.equal(
       listed.nodes.map(({ node, certificate }) => [node, certificate?.condition.reason]),

@@ -19,7 +19,6 @@ import {
   type WatermarkedSender,
 } from '../checkers/kept-bounds.ts';
 import { archiveCap, type SimulatedNode } from './simulated-node.ts';
-import { wallStartMs } from './simulated-process.ts';
 import type { Simulation } from './simulation.ts';
 import type { StoreEntry } from './store/simulated-server.ts';
 
@@ -36,8 +35,8 @@ const isExemptFromOverload = ({ principal, event }: Command): boolean =>
 export class BoundsWatch {
   private readonly simulation: Simulation;
   private readonly limits: HostLimits;
-  /** Keys of records with too many watermarks, and since when they have too many. */
-  private readonly overLimitSinceMs = new Map<string, number>();
+  /** Keys of records with too many watermarks: since when they have too many, and when that was last seen. */
+  private readonly overLimit = new Map<string, { readonly sinceMs: number; readonly seenMs: number }>();
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
@@ -61,13 +60,19 @@ export class BoundsWatch {
     const { simulation, limits } = this;
     const watermarks = [...(simulation.server.space.hash(key)?.keys() ?? [])].filter((field) => field.startsWith('m:'));
     // This runs at every message; with so few watermarks no limit can be exceeded.
-    if (watermarks.length <= limits.watermarks) return void this.overLimitSinceMs.delete(key);
+    if (watermarks.length <= limits.watermarks) return void this.overLimit.delete(key);
     const senders = watermarks.map((watermark) => this.senderOf(watermark.slice('m:'.length)));
-    const soonMs = wallStartMs + simulation.time.nowMs - limits.watermarkGraceMs;
+    // Ends are times of the shared clock, which falls behind when the clock of the store steps back.
+    const sharedMs = Math.min(...simulation.nodes().map(({ clock }) => clock.sharedMs()));
+    const soonMs = sharedMs - limits.watermarkGraceMs;
     const broken = checkWatermarks(key, senders, soonMs, limits.watermarks);
-    if (broken.length === 0) this.overLimitSinceMs.delete(key);
-    else if (!this.overLimitSinceMs.has(key)) this.overLimitSinceMs.set(key, simulation.time.nowMs);
-    else if (simulation.time.nowMs - (this.overLimitSinceMs.get(key) ?? 0) > pruneWithinMs) this.report(broken);
+    if (broken.length === 0) return void this.overLimit.delete(key);
+    const { nowMs } = simulation.time;
+    const known = this.overLimit.get(key);
+    // Messages make a receiver prune: one that had none for so long begins again.
+    const sinceMs = known === undefined || nowMs - known.seenMs > pruneWithinMs ? nowMs : known.sinceMs;
+    this.overLimit.set(key, { sinceMs, seenMs: nowMs });
+    if (nowMs - sinceMs > pruneWithinMs) this.report(broken);
   }
 
   private senderOf(watermark: string): WatermarkedSender {

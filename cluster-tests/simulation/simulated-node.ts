@@ -76,6 +76,8 @@ export interface NodeParts {
 
 export interface SimulatedNode {
   readonly process: SimulatedProcess;
+  /** The node's own view of the time that all nodes share. */
+  readonly clock: ClusterClock;
   readonly role: 'controller' | 'worker';
   readonly host: Host;
   readonly reader: RedisReader;
@@ -180,7 +182,8 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
   };
   let ending: Promise<void> | undefined;
   const stop = (): Promise<void> => (ending ??= end());
-  return { process, role, host, reader, membership, archiver: archive?.archiver, historian: archive?.historian, stop };
+  const { archiver, historian } = archive ?? {};
+  return { process, clock, role, host, reader, membership, archiver, historian, stop };
 }
 
 /** As actors/photon/node-archive.ts, but with small chunks, and archives of other nodes are read from their disks. */

@@ -82,6 +82,8 @@ export class PendingReads {
   reviewsWatermarks = false;
   /** How many watermarks it may have before the store is asked again; undefined: as many as the host says. */
   watermarksAllowed: number | undefined;
+  /** When the store was last asked, on the shared clock: senders that had not ended long enough may have by now. */
+  watermarksReviewedMs = -Infinity;
   /** Watermarks that the next commits remove, of the oldest sender uid first. */
   prunable: readonly string[] = [];
 }

@@ -31,10 +31,14 @@ const watermarksPerCommit = 500;
 export function reviewWatermarks(host: StepContext, actor: Activation): void {
   const { id, reads } = actor;
   const { watermarks } = actor.ahead;
-  if (watermarks.size <= (reads.watermarksAllowed ?? host.limits.watermarks) || reads.reviewsWatermarks) return;
+  const { watermarks: limit, watermarkGraceMs } = host.limits;
+  const nowMs = host.clock.sharedMs();
+  const allowed = nowMs - reads.watermarksReviewedMs > watermarkGraceMs ? limit : (reads.watermarksAllowed ?? limit);
+  if (watermarks.size <= allowed || reads.reviewsWatermarks) return;
   reads.reviewsWatermarks = true;
+  reads.watermarksReviewedMs = nowMs;
   host.journal
-    .endedSequences([...watermarks.keys()], host.clock.sharedMs() - host.limits.watermarkGraceMs)
+    .endedSequences([...watermarks.keys()], nowMs - watermarkGraceMs)
     .then(
       (ended) => {
         if (actor.phase !== 'ready') return;

@@ -10,6 +10,7 @@
  *
  * Rejected: to detect a stale read at the next commit. Effects and answers leave the node without a commit.
  */
+import { decodeTime } from 'ulid';
 import type { Redis } from 'ioredis';
 import type { RowKey } from '../contract/actor-definition.ts';
 import type { Message } from '../contract/envelope.ts';
@@ -108,8 +109,10 @@ export class OwnerReads {
       sending.get(from)?.some((one) => one === senderUid || one === undefined) === true;
     return sequences.flatMap((sequence, at) => {
       const { watermark, from, senderUid } = sequence;
-      const isOver = endOfUid(from, replies[at] as string | null, senderUid) < beforeMs;
-      return isOver && !isSending(sequence) ? [watermark] : [];
+      const endMs = endOfUid(from, replies[at] as string | null, senderUid);
+      // The head tells when the newest uid began; this one ended no later than the next uid that is known began.
+      const isOver = Math.min(endMs, nextUidMs(sequence, sequences)) < beforeMs;
+      return endMs < Infinity && isOver && !isSending(sequence) ? [watermark] : [];
     });
   }
 
@@ -223,6 +226,13 @@ function rowsOf(
     Object.entries(stored as Record<string, string>).map(([name, text]) => [name, parse(name, text)]),
   );
   return Object.fromEntries(names.map((name) => [`${collection}/${name}`, name === '*' ? all : (all[name] ?? null)]));
+}
+
+/** When the actor next got a uid, as far as these sequences show: its ULID tells. Infinity when none is later. */
+function nextUidMs({ from, senderUid }: WatermarkedSequence, all: readonly WatermarkedSequence[]): number {
+  const later = all.filter((one) => one.from === from && one.senderUid > senderUid).map((one) => one.senderUid);
+  const [next] = later.toSorted();
+  return next === undefined ? Infinity : decodeTime(next);
 }
 
 /**

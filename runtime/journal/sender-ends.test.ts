@@ -42,6 +42,15 @@ test('a sender uid has ended when its actor was removed or has a newer uid, and 
   assert.equal(await ended(stage, [former], newUidMs + 1), [former]);
 });
 
+test('of an actor that was created again and again, only the uid before the newest is judged by the newest', async (stage) => {
+  const newest = '01HZZZZZZZKBACTAV9WEVGEMMV';
+  const again = (uid: string): string => `port/acme/cycled~${uid}`;
+  await commit(stage, 'port/acme/cycled', 1, { uid: newest });
+  const watermarks = [oldUid, newUid, newest].map(again);
+  assert.equal(await ended(stage, watermarks, newUidMs + 1), [again(oldUid)]);
+  assert.equal(await ended(stage, watermarks.slice(0, 1), newUidMs + 1), [], 'nothing tells when it ended');
+});
+
 test('a sender uid with a message in the outbox has not ended, whatever other uids have sent', async (stage) => {
   const from = actorId('port/acme/sender');
   const message = { ...messageOf(from, receiver, 1), senderUid: oldUid };
