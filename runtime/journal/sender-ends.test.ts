@@ -42,7 +42,7 @@ test('a sender uid has ended when its actor was removed or has a newer uid, and 
   assert.equal(await ended(stage, [former], newUidMs + 1), [former]);
 });
 
-test('of an actor that was created again and again, only the uid before the newest is judged by the newest', async (stage) => {
+test('the end of a former uid is told by the next uid that is known', async (stage) => {
   const newest = '01HZZZZZZZKBACTAV9WEVGEMMV';
   const again = (uid: string): string => `port/acme/cycled~${uid}`;
   await commit(stage, 'port/acme/cycled', 1, { uid: newest });
