@@ -105,6 +105,8 @@ export const tapSpecSchema = z.object({
   mtu: z.number(),
   /** DHCP host name: the port's name up to the dot. */
   hostname: z.string(),
+  /** Ids of the port's security groups, sorted; without any the port sends and receives nothing. */
+  groups: z.array(z.string()),
 });
 export type TapSpec = ValueOf<typeof tapSpecSchema>;
 
@@ -116,6 +118,8 @@ export const tapProofSchema = z.object({
   route: z.string(),
   dhcpHost: z.string(),
   nftGeneration: z.number(),
+  /** The security groups whose rules apply to the address. */
+  groups: z.array(z.string()),
 });
 export type TapProof = ValueOf<typeof tapProofSchema>;
 

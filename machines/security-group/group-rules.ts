@@ -1,0 +1,131 @@
+/**
+ * Rules of security groups: their form, and which packets they admit. `admits` is the reference for what the kernel
+ * does: tests compare the two, and the dataplane uses it to find flows that a change has revoked. Pure functions.
+ *
+ * A port has groups. A packet that opens a flow passes when a rule of one of the sender's groups admits it as egress
+ * and a rule of one of the receiver's groups admits it as ingress. Packets of a flow that was admitted pass, and so do
+ * its answers. A port without groups sends and receives nothing.
+ */
+import { z } from 'zod';
+import { addressOf, canonicalProblem, cidrOf, contains } from '../values/addresses.ts';
+import type { ValueOf } from '../values/kind.ts';
+
+/** Numbers of protocols that have a name, and for which a rule uses the name. */
+export const protocolNumbers = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
+export type ProtocolName = keyof typeof protocolNumbers;
+const portProtocols: ReadonlySet<unknown> = new Set(['tcp', 'udp', 'sctp']);
+
+const portSchema = z.int().min(1).max(65_535);
+
+/** Other ends of a rule: exactly one of the fields, or null for every address. */
+export const remoteSchema = z
+  .union([
+    z.strictObject({ cidr: z.string().max(18).describe('IPv4 such as 192.0.2.0/24.') }),
+    z.strictObject({ group: z.string().max(60).describe('Name of a security group: the addresses of its ports.') }),
+    z.strictObject({ addressSet: z.string().max(60).describe('Name of an address set of the VPC.') }),
+  ])
+  .nullable();
+
+export const groupRuleSchema = z.strictObject({
+  direction: z.enum(['ingress', 'egress']),
+  protocol: z
+    .union([z.enum(['any', 'tcp', 'udp', 'sctp', 'icmp']), z.int().min(0).max(255)])
+    .default('any')
+    .describe('A name, or the number of a protocol that has none here.'),
+  ports: z
+    .strictObject({ from: portSchema, to: portSchema })
+    .nullable()
+    .default(null)
+    .describe('Destination ports, both included, of tcp, udp and sctp; null: all of them.'),
+  icmp: z
+    .strictObject({ type: z.int().min(0).max(255), code: z.int().min(0).max(255).nullable().default(null) })
+    .nullable()
+    .default(null)
+    .describe('Type and code of icmp; null: all of them.'),
+  remote: remoteSchema.default(null).describe('The other end: source of ingress, destination of egress.'),
+});
+/** A rule. In a spec, `group` and `addressSet` are names; hosts get the same with actor ids. */
+export type GroupRule = ValueOf<typeof groupRuleSchema>;
+export type Remote = GroupRule['remote'];
+
+/** What hosts are told of a group: the element of section `security-groups`, keyed by the group's id. */
+export const groupElement = z.strictObject({ rules: z.array(groupRuleSchema).max(200) });
+export type GroupElement = ValueOf<typeof groupElement>;
+
+/** What hosts are told of a port's address: the element of section `group-members`, keyed by the address. */
+export const memberElement = z.strictObject({ groups: z.array(z.string()).max(5) });
+export type MemberElement = ValueOf<typeof memberElement>;
+
+export interface RuleProblem {
+  readonly code: string;
+  /** Below the rule: `ports`, `remote.cidr`. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** What is wrong with a rule that has the right form. */
+export function ruleProblem({ protocol, ports, icmp, remote }: GroupRule): RuleProblem | undefined {
+  const problem = (code: string, path: string, message: string): RuleProblem => ({ code, path, message });
+  const named = Object.entries(protocolNumbers).find(([, number]) => number === protocol);
+  if (named !== undefined) return problem('protocol_named', 'protocol', `protocol ${protocol} is written ${named[0]}`);
+  if (ports !== null && !portProtocols.has(protocol))
+    return problem('ports_unused', 'ports', `protocol ${protocol} has no ports; remove them, or say tcp, udp or sctp`);
+  if (ports !== null && ports.from > ports.to)
+    return problem('ports_reversed', 'ports', `${ports.from} is above ${ports.to}; write the smaller port as from`);
+  if (icmp !== null && protocol !== 'icmp')
+    return problem('icmp_unused', 'icmp', `protocol ${protocol} has no icmp type; remove it, or say icmp`);
+  const wrong = remote !== null && 'cidr' in remote ? canonicalProblem(remote.cidr) : undefined;
+  return wrong === undefined ? undefined : problem('cidr_invalid', 'remote.cidr', wrong);
+}
+
+/** The packet that opens a flow. */
+export interface OpeningPacket {
+  readonly source: string;
+  readonly destination: string;
+  /** IP protocol number. */
+  readonly protocol: number;
+  /** Of tcp, udp and sctp. */
+  readonly destinationPort?: number;
+  readonly icmp?: { readonly type: number; readonly code: number };
+}
+
+/** What groups and sets contain now. */
+export interface GroupPolicy {
+  /** Group id -> rules. A group that is missing admits nothing. */
+  readonly rules: ReadonlyMap<string, readonly GroupRule[]>;
+  /** Address -> ids of the groups of its port. */
+  readonly members: ReadonlyMap<string, readonly string[]>;
+  /** Address set id -> CIDRs. A set that is missing is empty. */
+  readonly addressSets: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Whether a rule of these groups admits the packet in this direction. */
+export function admits(
+  policy: GroupPolicy,
+  groups: readonly string[],
+  direction: GroupRule['direction'],
+  packet: OpeningPacket,
+): boolean {
+  const other = direction === 'ingress' ? packet.source : packet.destination;
+  const rules = groups.flatMap((group) => policy.rules.get(group) ?? []);
+  return rules.some(
+    (rule) => rule.direction === direction && fitsPacket(rule, packet) && fitsRemote(policy, rule.remote, other),
+  );
+}
+
+function fitsPacket({ protocol, ports, icmp }: GroupRule, packet: OpeningPacket): boolean {
+  if (protocol === 'any') return true;
+  if (packet.protocol !== (typeof protocol === 'number' ? protocol : protocolNumbers[protocol])) return false;
+  const { destinationPort } = packet;
+  if (ports !== null && !(destinationPort !== undefined && destinationPort >= ports.from && destinationPort <= ports.to))
+    return false;
+  if (icmp === null) return true;
+  return packet.icmp?.type === icmp.type && (icmp.code === null || packet.icmp.code === icmp.code);
+}
+
+function fitsRemote({ members, addressSets }: GroupPolicy, remote: Remote, address: string): boolean {
+  if (remote === null) return true;
+  if ('group' in remote) return members.get(address)?.includes(remote.group) === true;
+  const cidrs = 'cidr' in remote ? [remote.cidr] : (addressSets.get(remote.addressSet) ?? []);
+  return cidrs.some((cidr) => contains(cidrOf(cidr), addressOf(address)));
+}
